@@ -1,0 +1,38 @@
+"""The stored answer of a turn that was asked again with the same idempotency key: no model call, no cost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from functions.chat.turn import TurnEvent
+from shared.events import Text, Usage
+from shared.ledger import Entry, Receipt, Turn
+
+
+async def replayed(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
+    """The events of the first time, as far as they were stored, and its receipt."""
+    stored: dict[str, Any] = dict(turn.replay or {})
+    row: dict[str, Any] = stored.get("log") or {}
+    message: dict[str, Any] = stored.get("message") or {}
+    content = message.get("content") or row.get("response") or ""
+    if content:
+        yield Text(content)
+    entry = Entry(
+        turn=turn,
+        status=row.get("status", "completed"),
+        route=next((r for r in turn.routes if r.identifier == row.get("model_identifier")), turn.routes[0]),
+        content=content,
+        usage=Usage(
+            input_tokens=row.get("input_tokens") or 0,
+            output_tokens=row.get("output_tokens") or 0,
+            cached_tokens=row.get("cached_tokens") or 0,
+            reasoning_tokens=row.get("reasoning_tokens") or 0,
+            source=row.get("usage_source") or "provider",
+        ),
+        duration_ms=row.get("duration_ms") or 0,
+        ttft_ms=row.get("ttft_ms"),
+        finish_reason=row.get("finish_reason"),
+        agent_type=row.get("agent_type"),
+    )
+    yield Receipt(entry, row.get("cost_usd"), logged=True, message_id=message.get("id"))

@@ -1,0 +1,110 @@
+"""What may be asked of chat, and the ledger's words for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from starlette.requests import Request
+
+from functions.chat.agents import PROMPTS, agent_named
+from shared.body import parse_body, read_body
+from shared.errors import InvalidRequest
+from shared.identifiers import is_idempotency_key
+from shared.ledger import Ask
+from shared.tokens import estimate_tokens
+
+_MAX_METADATA_BYTES = 16 * 1024
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+CanonicalUuid = Annotated[
+    str, StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
+]
+
+
+class UiMessage(BaseModel):
+    """A message as the AI SDK sends it; parts other than text are left alone."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    role: Literal["system", "user", "assistant"]
+    parts: list[dict[str, Any]] = Field(default_factory=list, max_length=1000)
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined."""
+        return "\n".join(str(part.get("text", "")) for part in self.parts if part.get("type") == "text")
+
+
+class ChatRequest(BaseModel):
+    """One turn: either `message`, or the AI SDK's `messages`, of which the last user message counts."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    message: str | None = None
+    messages: list[UiMessage] | None = Field(default=None, max_length=2000)
+    conversation_id: CanonicalUuid | None = None
+    id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    trigger: Literal["submit-message", "regenerate-message"] | None = None
+    messageId: str | None = None  # noqa: N815 - the AI SDK's own name
+    model: Name | None = None
+    agent: Literal["auto", "general", "technical", "research"] | None = None
+    stream: bool = True
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    store: bool = True
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    strict_model: bool = False
+    dry_run: bool = False
+
+    @model_validator(mode="after")
+    def _is_one_question(self) -> Self:
+        if (self.message is None) == (self.messages is None):
+            raise ValueError("send either message or messages")
+        if not self.question.strip():
+            raise ValueError("the message is empty")
+        if len(json.dumps(self.metadata)) > _MAX_METADATA_BYTES:
+            raise ValueError(f"metadata may have at most {_MAX_METADATA_BYTES} bytes")
+        return self
+
+    @property
+    def question(self) -> str:
+        """What the person says in this turn."""
+        if self.message is not None:
+            return self.message
+        return next((m.text for m in reversed(self.messages or []) if m.role == "user"), "")
+
+    @property
+    def agent_type(self) -> str:
+        """The agent that takes the turn."""
+        return agent_named(self.agent)
+
+
+async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
+    """The body, and what to ask of the ledger. Raises InvalidRequest, BodyTooLarge, Unprocessable, …"""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not is_idempotency_key(key):
+        raise InvalidRequest("Idempotency-Key takes 1 to 255 printable ASCII characters.", param="Idempotency-Key")
+    raw = await read_body(request)
+    asked = parse_body(raw, ChatRequest)
+    if request.url.path.rstrip("/") == "/chat/stream":
+        asked = asked.model_copy(update={"stream": True})
+    return asked, Ask(
+        endpoint="chat",
+        client_request_id=request.state.request_id,
+        message=asked.question,
+        conversation_id=asked.conversation_id,
+        client_id=asked.id,
+        model=asked.model,
+        agent=asked.agent_type,
+        max_tokens=asked.max_tokens,
+        prompt_tokens=estimate_tokens(PROMPTS[asked.agent_type]),
+        idempotency_key=key,
+        body_hash=hashlib.sha256(raw).hexdigest() if key else None,
+        store=asked.store,
+        strict_model=asked.strict_model,
+        dry_run=asked.dry_run,
+        metadata=asked.metadata,
+    )

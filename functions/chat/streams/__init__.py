@@ -1,0 +1,1 @@
+"""Events to bytes: what a caller sees of a turn."""

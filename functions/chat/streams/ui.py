@@ -1,0 +1,72 @@
+"""The AI SDK's UI message stream, from the turn's events to frames; knows nothing of sockets.
+
+Wire format: https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol, read 2026-11-21.
+"""
+
+from __future__ import annotations
+
+from functions.chat.turn import Failure, TurnEvent
+from shared.events import Reasoning, Text, ToolCall
+from shared.ledger import Receipt, Turn
+from shared.sse import DONE, frame
+
+HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
+
+
+class UiStream:
+    """Encodes one turn; text and reasoning are parts with a start and an end."""
+
+    headers = HEADERS
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._part: str | None = None
+        self._parts = 0
+
+    def begin(self) -> bytes:
+        """The first frames."""
+        metadata = {"request_id": self._turn.request_id, "conversation_id": self._turn.conversation_id}
+        start = {"type": "start", "messageId": self._turn.request_id, "messageMetadata": metadata}
+        return frame(start) + frame({"type": "start-step"})
+
+    def encode(self, event: TurnEvent) -> bytes:
+        """Frames of one event; none for those that only the ledger needs."""
+        match event:
+            case Text(text):
+                return self._open("text") + self._delta(text)
+            case Reasoning(text):
+                return self._open("reasoning") + self._delta(text)
+            case ToolCall():
+                call = {"toolCallId": event.id, "toolName": event.name, "input": dict(event.arguments)}
+                return self._close() + frame({"type": "tool-input-available"} | call)
+            case Failure(error):
+                return self._close() + frame({"type": "error", "errorText": error.message})
+            case Receipt():
+                return self._close() + self._end(event)
+            case _:
+                return b""
+
+    def _open(self, kind: str) -> bytes:
+        if self._part == kind:
+            return b""
+        closed = self._close()
+        self._part, self._parts = kind, self._parts + 1
+        return closed + frame({"type": f"{kind}-start", "id": str(self._parts)})
+
+    def _delta(self, text: str) -> bytes:
+        return frame({"type": f"{self._part}-delta", "id": str(self._parts), "delta": text})
+
+    def _close(self) -> bytes:
+        kind, self._part = self._part, None
+        return frame({"type": f"{kind}-end", "id": str(self._parts)}) if kind else b""
+
+    def _end(self, receipt: Receipt) -> bytes:
+        metadata = {"model": receipt.entry.route.identifier, "cost_usd": receipt.cost_usd}
+        return b"".join(
+            (
+                frame({"type": "finish-step"}),
+                frame({"type": "data-receipt", "data": receipt.as_json()}),
+                frame({"type": "finish", "messageMetadata": metadata}),
+                DONE,
+            )
+        )

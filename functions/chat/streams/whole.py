@@ -1,0 +1,25 @@
+"""The whole answer as one JSON object."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from shared.ledger import Receipt
+
+
+def whole_answer(receipt: Receipt) -> dict[str, Any]:
+    """The JSON of a turn that was asked for without streaming."""
+    entry, told = receipt.entry, receipt.as_json()
+    return {
+        "id": entry.turn.request_id,
+        "conversation_id": entry.turn.conversation_id,
+        "message": {"id": receipt.message_id, "role": "assistant", "content": entry.content},
+        "route": told["route"],
+        "agent": entry.agent_type,
+        "usage": asdict(entry.usage),
+        "cost_usd": receipt.cost_usd,
+        "finish_reason": entry.finish_reason,
+        "tools_used": [],
+        "receipt": told,
+    }

@@ -1,0 +1,98 @@
+"""refresh: the scheduled run that keeps the catalogue true. Who → what → one run at a time → each step → outcome."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import functions_framework.aio
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from functions.refresh import models
+from functions.refresh.caller import authorize
+from functions.refresh.runs import begin_run, end_run
+from shared.body import parse_body, read_body
+from shared.endpoint import answer, routes
+from shared.errors import ParleyError
+from shared.health import healthy, ready
+from shared.log import log
+
+Step = Callable[..., Awaitable[dict[str, Any]]]
+
+STEPS: dict[str, Step] = {"models": models.run}
+_STATUS = {"succeeded": 200, "partial": 207, "failed": 500}
+
+
+class RefreshRequest(BaseModel):
+    """Which steps, in the order of STEPS whatever the order asked; all of them when none is named."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    steps: list[Literal["models"]] = Field(default_factory=lambda: list(STEPS), min_length=1)  # type: ignore[arg-type]
+    dry_run: bool = False
+
+
+async def refresh_now(request: Request) -> Response:
+    """POST / and GET /: one run of the steps."""
+    trigger = authorize(request)
+    asked = await _read(request)
+    run = await begin_run(trigger, is_dry_run=asked.dry_run)
+    wanted: list[str] = [name for name in STEPS if name in asked.steps]
+    outcomes: dict[str, dict[str, Any]] = {name: await _take(name, asked.dry_run) for name in wanted}
+    status = _status_of(outcomes)
+    sync = outcomes.get("models", {}).pop("sync", {})
+    await end_run(run, status, outcomes, sync)
+    log("refresh", request_id=request.state.request_id, run_id=run.id, status=status)
+    body = {
+        "success": status == "succeeded",
+        "partial": status == "partial",
+        "syncResults": sync,
+        "steps": outcomes,
+        "models": await models.active_models(),
+        "timestamp": datetime.now(UTC).isoformat(),
+        "run_id": run.id,
+    }
+    return JSONResponse(body, _STATUS[status])
+
+
+async def _read(request: Request) -> RefreshRequest:
+    if request.method == "GET" or request.headers.get("content-length", "0") == "0":
+        return RefreshRequest()
+    return parse_body(await read_body(request), RefreshRequest)
+
+
+async def _take(name: str, is_dry_run: bool) -> dict[str, Any]:
+    """One step's outcome; a step that fails leaves the others to run."""
+    started = time.monotonic()
+    try:
+        outcome = await STEPS[name](is_dry_run=is_dry_run)
+    except ParleyError as error:
+        outcome = {"ok": False, "error": error.code, "message": error.message}
+    except Exception as error:  # noqa: BLE001 - whatever it is, the run's row and the other steps must not be lost
+        log("crash", step=name, error=type(error).__name__)
+        outcome = {"ok": False, "error": "internal_error"}
+    return {"ok": outcome.pop("ok"), "ms": round((time.monotonic() - started) * 1000)} | outcome
+
+
+def _status_of(outcomes: dict[str, dict[str, Any]]) -> str:
+    good = sum(outcome["ok"] for outcome in outcomes.values())
+    has_errors = any(outcome.get("sync", {}).get("failed") for outcome in outcomes.values())
+    if good == len(outcomes) and not has_errors:
+        return "succeeded"
+    return "partial" if good else "failed"
+
+
+ROUTES = routes(
+    {f"{method} {path}": refresh_now for path in ("/", "/refresh", "/api/llms/refresh") for method in ("POST", "GET")}
+    | {"GET /health": healthy, "GET /health/ready": ready}
+)
+
+
+@functions_framework.aio.http
+async def refresh(request: Request) -> Response:
+    """The function."""
+    return await answer(request, ROUTES)

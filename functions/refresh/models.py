@@ -1,0 +1,89 @@
+"""Step `models`: asks the project's own OpenAI-compatible nodes what they serve and merges it into the catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+from postgrest import ReturnMethod
+
+from functions.refresh.merge import Changes, ImplausibleListError, Source, merge
+from shared.errors import ParleyError, ProviderTimeout
+from shared.providers import ListedModel, provider_named
+from shared.service import database_errors, service_client
+
+_LIST_SECONDS = 15.0
+
+
+async def run(*, is_dry_run: bool) -> dict[str, Any]:
+    """The step's outcome, with `sync` as the counts of the whole catalogue.
+
+    One source that fails is reported under `errors` and changes nothing; the step fails when every source did.
+    """
+    sync: dict[str, Any] = {"added": 0, "updated": 0, "deactivated": 0, "failed": 0, "errors": []}
+    with database_errors():
+        client = await service_client()
+        nodes: Any = (
+            await client.table("client_nodes")
+            .select("id,base_url")
+            .is_("owner_id", "null")
+            .is_("is_active", "true")
+            .execute()
+        ).data
+    for node in nodes:
+        try:
+            changes = await _refresh_node(node, is_dry_run=is_dry_run)
+        except (ParleyError, ImplausibleListError) as error:
+            sync["failed"] += 1
+            sync["errors"].append({"provider": f"client:{node['id']}", "message": str(error)})
+        else:
+            sync["added"] += len(changes.added)
+            sync["updated"] += len(changes.updated)
+            sync["deactivated"] += len(changes.deactivated)
+    return {"ok": not nodes or sync["failed"] < len(nodes), "sources": len(nodes), "sync": sync}
+
+
+async def _refresh_node(node: dict[str, Any], *, is_dry_run: bool) -> Changes:
+    listed = await _list(node["base_url"])
+    now = datetime.now(UTC).isoformat()
+    with database_errors():
+        client = await service_client()
+        rows: Any = (await client.table("llm_models").select("*").eq("node_id", node["id"]).execute()).data
+        changes = merge(Source("client", node["id"]), rows, listed, now)
+        if not is_dry_run:
+            if changes.rows():
+                await (
+                    client.table("llm_models")
+                    .upsert(changes.rows(), on_conflict="model_key", returning=ReturnMethod.minimal)
+                    .execute()
+                )
+            served = [{"id": m.upstream_id, "name": m.name, "capabilities": m.capabilities} for m in listed]
+            await (
+                client.table("client_nodes")
+                .update({"models": served, "last_seen_at": now}, returning=ReturnMethod.minimal)
+                .eq("id", node["id"])
+                .execute()
+            )
+    return changes
+
+
+async def _list(base_url: str) -> list[ListedModel]:
+    try:
+        async with asyncio.timeout(_LIST_SECONDS):
+            return await provider_named("client").list_models(base_url)
+    except TimeoutError as error:
+        raise ProviderTimeout("The node did not list its models in time.") from error
+
+
+async def active_models() -> list[dict[str, Any]]:
+    """What people can choose from now, by display order."""
+    columns = (
+        "id,matcha_llm_id,model_name,model_key,provider,capabilities,pricing,identifier,"
+        "is_active,is_default,display_order"
+    )
+    with database_errors():
+        client = await service_client()
+        found = client.table("llm_models").select(columns).is_("is_active", "true").order("display_order").order("id")
+        rows: Any = (await found.execute()).data
+    return list(rows)

@@ -1,0 +1,52 @@
+"""One run at a time, and a row for each."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from postgrest import ReturnMethod
+
+from shared.errors import AlreadyRunning
+from shared.service import database_errors, service_client
+
+_JOB = "refresh"
+_LEASE_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that holds the lease; `fence` is higher than that of every earlier run."""
+
+    id: str
+    fence: int
+
+
+async def begin_run(trigger: str, *, is_dry_run: bool) -> Run:
+    """Takes the lease and writes the run's row. Raises AlreadyRunning, DatabaseUnavailable."""
+    run_id = str(uuid.uuid4())
+    with database_errors():
+        client = await service_client()
+        lease = {"job": _JOB, "holder_id": run_id, "ttl_seconds": _LEASE_SECONDS}
+        fence: Any = (await client.rpc("take_lease", lease).execute()).data
+        if fence is None:
+            raise AlreadyRunning("A refresh is running already.", retry_after_seconds=30)
+        row = {"id": run_id, "trigger": trigger, "is_dry_run": is_dry_run, "fence": fence}
+        await client.table("refresh_runs").insert(row, returning=ReturnMethod.minimal).execute()
+    return Run(run_id, int(fence))
+
+
+async def end_run(run: Run, status: str, steps: dict[str, Any], sync_results: dict[str, Any]) -> None:
+    """Completes the run's row and frees the lease. Raises DatabaseUnavailable; the lease then ends by itself."""
+    ended = {
+        "status": status,
+        "steps": steps,
+        "sync_results": sync_results,
+        "finished_at": datetime.now(UTC).isoformat(),
+    }
+    with database_errors():
+        client = await service_client()
+        await client.table("refresh_runs").update(ended, returning=ReturnMethod.minimal).eq("id", run.id).execute()
+        await client.rpc("release_lease", {"job": _JOB, "holder_id": run.id, "fence": run.fence}).execute()

@@ -1,0 +1,170 @@
+"""Who is asking: Supabase access tokens, verified in this process without a network round trip."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import jwt
+from starlette.requests import Request
+
+from shared import http
+from shared.config import settings
+from shared.errors import KeysUnavailable, Unauthenticated
+from shared.identifiers import is_canonical_uuid
+
+_ASYMMETRIC = frozenset({"ES256", "RS256", "EdDSA"})
+_REQUIRED_CLAIMS = ["exp", "iat", "sub", "aud", "iss", "role"]
+_LEEWAY_SECONDS = 30
+_MAX_TOKEN_BYTES = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A signed-in person; `token` lets the database see them too and is never logged."""
+
+    id: str
+    token: str
+    is_anonymous: bool
+    is_admin: bool
+
+    def __repr__(self) -> str:
+        return f"Person(id={self.id!r})"
+
+
+class SigningKeys:
+    """The project's public keys. Fresh for ten minutes; stale ones serve up to a day while their address is down."""
+
+    ttl_seconds = 600.0
+    refetch_seconds = 30.0
+    stale_seconds = 86400.0
+
+    def __init__(self) -> None:
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched_at = float("-inf")
+        self._tried_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def get(self, kid: str) -> jwt.PyJWK:
+        """The key named `kid`. Raises Unauthenticated when there is none, KeysUnavailable when nobody can say."""
+        if self._needs_fetch(kid):
+            async with self._lock:  # single flight: those who waited find the keys there
+                if self._needs_fetch(kid):
+                    await self._fetch()
+        age = time.monotonic() - self._fetched_at
+        if age > self.stale_seconds:
+            raise KeysUnavailable("Sign-in cannot be checked right now.", retry_after_seconds=5)
+        if kid not in self._keys:
+            raise Unauthenticated("The access token is signed with an unknown key.")
+        return self._keys[kid]
+
+    def _needs_fetch(self, kid: str) -> bool:
+        now = time.monotonic()
+        if self._fetched_at == float("-inf"):
+            return now - self._tried_at > 1.0
+        is_wanted = kid not in self._keys or now - self._fetched_at > self.ttl_seconds
+        return is_wanted and now - self._tried_at > self.refetch_seconds
+
+    async def _fetch(self) -> None:
+        self._tried_at = time.monotonic()
+        url = settings().supabase_url + "/auth/v1/.well-known/jwks.json"
+        try:
+            async with asyncio.timeout(3), http.session().get(url, allow_redirects=False) as response:
+                response.raise_for_status()
+                listed = (await response.json(content_type=None))["keys"]
+            keys = {key["kid"]: key for key in listed if key.get("use", "sig") == "sig" and "kid" in key}
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError, AttributeError):
+            return  # what we have goes on serving; get() decides whether it is too old
+        self._keys = {kid: parsed for kid, key in keys.items() if (parsed := _parse_key(key))}
+        self._fetched_at = time.monotonic()
+
+
+def _parse_key(key: dict[str, Any]) -> jwt.PyJWK | None:
+    try:
+        parsed = jwt.PyJWK(key)
+    except jwt.PyJWTError:
+        return None  # a kind of key we do not use
+    return parsed if parsed.algorithm_name in _ASYMMETRIC else None
+
+
+class Verifier:
+    """Checks tokens and remembers good ones, by hash, for up to a minute and never past their end."""
+
+    remember_seconds = 60.0
+    remember_at_most = 10_000
+
+    def __init__(self, keys: SigningKeys | None = None) -> None:
+        self.keys = keys or SigningKeys()
+        self._known: dict[bytes, tuple[float, Person]] = {}
+
+    async def verify(self, token: str) -> Person:
+        """The person behind `token`. Raises Unauthenticated or KeysUnavailable."""
+        if len(token) > _MAX_TOKEN_BYTES:
+            raise Unauthenticated("The access token is too long.")
+        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        good_until, person = self._known.get(digest, (0.0, None))
+        if person is not None and time.time() < good_until:
+            return person
+        claims = await self._claims(token)
+        person = Person(
+            id=claims["sub"],
+            token=token,
+            is_anonymous=claims.get("is_anonymous") is True,
+            is_admin=(claims.get("app_metadata") or {}).get("role") == "admin",
+        )
+        if len(self._known) >= self.remember_at_most:
+            self._known.clear()
+        self._known[digest] = (min(time.time() + self.remember_seconds, float(claims["exp"])), person)
+        return person
+
+    async def _claims(self, token: str) -> dict[str, Any]:
+        try:
+            header = jwt.get_unverified_header(token)
+            key = await self._key(header)
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                key,
+                algorithms=[header["alg"]],
+                audience="authenticated",
+                issuer=settings().supabase_url + "/auth/v1",
+                leeway=_LEEWAY_SECONDS,
+                options={"require": _REQUIRED_CLAIMS, "strict_aud": True},
+            )
+        except jwt.ExpiredSignatureError as error:
+            raise Unauthenticated("The access token has expired.") from error
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
+            raise Unauthenticated("The access token is not valid.") from error
+        if claims["role"] != "authenticated" or not is_canonical_uuid(claims["sub"]):
+            raise Unauthenticated("This is not a signed-in person's access token.")
+        return claims
+
+    async def _key(self, header: dict[str, Any]) -> jwt.PyJWK | str:
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if algorithm == "HS256" and (secret := settings().get("SUPABASE_JWT_SECRET")):
+            return secret
+        if algorithm not in _ASYMMETRIC or not isinstance(kid, str):
+            raise Unauthenticated("The access token is signed in a way that is not accepted.")
+        key = await self.keys.get(kid)
+        if key.algorithm_name != algorithm:
+            raise Unauthenticated("The access token names another algorithm than its key.")
+        return key
+
+
+verifier = Verifier()
+
+
+def bearer_token(request: Request) -> str:
+    """The token of `Authorization: Bearer …`. Raises Unauthenticated when there is none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("Send the access token as Authorization: Bearer <token>.")
+    return token.strip()
+
+
+async def authenticate(request: Request) -> Person:
+    """The person who sent the request. Raises Unauthenticated or KeysUnavailable."""
+    return await verifier.verify(bearer_token(request))

@@ -1,0 +1,86 @@
+"""Request bodies: read no further than the limit, parsed as strict JSON, checked against a model."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from shared.errors import BodyTooLarge, InvalidRequest, Unprocessable, UnsupportedMediaType
+
+Body = TypeVar("Body", bound=BaseModel)
+
+MAX_BODY_BYTES = 1024 * 1024
+_MAX_DEPTH = 64
+_SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
+
+
+async def read_body(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """The body, read no further than the limit. Raises BodyTooLarge, UnsupportedMediaType."""
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = re.search(r"charset\s*=\s*\"?([\w-]+)", parameters, re.IGNORECASE)
+    if kind.strip().lower() != "application/json" or (charset and charset[1].lower() not in {"utf-8", "utf8"}):
+        raise UnsupportedMediaType("Send the body as application/json in UTF-8.")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("Send the body uncompressed.")
+    too_large = BodyTooLarge(f"The body may have at most {max_bytes} bytes.", metadata={"max_bytes": max_bytes})
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and (len(length) > 15 or int(length) > max_bytes):
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise too_large
+    return bytes(body)
+
+
+def parse_body(raw: bytes, model: type[Body]) -> Body:
+    """Strict JSON as `model`. Raises InvalidRequest for what is not JSON, Unprocessable for what does not fit."""
+    try:
+        value = json.loads(raw.decode("utf-8"), parse_constant=_refuse_number, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest("The body is not valid JSON.") from error
+    _check_strings_and_depth(value)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        problems = [
+            {"param": ".".join(str(part) for part in problem["loc"]), "message": problem["msg"].removeprefix("Value error, ")}
+            for problem in error.errors(include_url=False, include_context=False, include_input=False)[:20]
+        ]
+        first = problems[0]
+        raise Unprocessable(
+            f"{first['param'] or 'body'}: {first['message']}",
+            param=first["param"] or None,
+            metadata={"errors": problems},
+        ) from error
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        _refuse_number(text)
+    return number
+
+
+def _check_strings_and_depth(value: Any) -> None:
+    pending: list[tuple[Any, int]] = [(value, 1)]
+    while pending:
+        item, depth = pending.pop()
+        if isinstance(item, str):
+            if _SURROGATE_OR_NUL.search(item):
+                raise InvalidRequest("Strings may hold neither NUL nor lone surrogates.")
+        elif isinstance(item, dict | list):
+            if depth > _MAX_DEPTH:
+                raise InvalidRequest("The body is nested too deeply.")
+            children = [*item.keys(), *item.values()] if isinstance(item, dict) else item
+            pending.extend((child, depth + 1) for child in children)

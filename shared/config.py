@@ -1,0 +1,54 @@
+"""One frozen Settings value, read from the environment once; `.env.example` names every variable."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.errors import NotConfigured
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says. Secrets are never printed: the representation leaves every value out."""
+
+    environ: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return "Settings(…)"
+
+    def get(self, name: str, default: str = "") -> str:
+        """The variable, trimmed; `default` when unset or empty."""
+        return self.environ.get(name, "").strip() or default
+
+    def require(self, name: str) -> str:
+        """The variable. Raises NotConfigured, naming it, when it is unset or empty."""
+        value = self.get(name)
+        if not value:
+            raise NotConfigured(f"The environment variable {name} is not set.")
+        return value
+
+    def is_on(self, name: str) -> bool:
+        """True for 1, true, yes and on, in any case."""
+        return self.get(name).lower() in {"1", "true", "yes", "on"}
+
+    @property
+    def supabase_url(self) -> str:
+        return self.require("SUPABASE_URL").rstrip("/")
+
+    @property
+    def cors_origins(self) -> frozenset[str]:
+        return frozenset(origin.strip() for origin in self.get("CORS_ORIGINS").split(",") if origin.strip())
+
+    @property
+    def log_content(self) -> str:
+        """`redacted` or `none`."""
+        return self.get("LOG_CONTENT", "redacted")
+
+
+@functools.cache
+def settings() -> Settings:
+    """The process's settings; the environment is copied at the first call."""
+    return Settings(dict(os.environ))

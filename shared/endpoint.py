@@ -1,0 +1,162 @@
+"""The door of every function: request id, CORS, routes and methods, and errors as JSON."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
+
+from shared.config import settings
+from shared.errors import (
+    BudgetExceeded,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    ParleyError,
+    QuotaExceeded,
+    Unauthenticated,
+)
+from shared.identifiers import request_id_of
+from shared.log import log
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+_ALLOWED_HEADERS = "authorization, apikey, content-type, idempotency-key, x-client-info, x-request-id"
+_EXPOSED_HEADERS = (
+    "x-request-id, retry-after, x-should-retry, www-authenticate, etag, age, x-cache, idempotent-replayed, x-model, "
+    "x-fallbacks, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
+    "x-budget-remaining-usd, x-vercel-ai-ui-message-stream"
+)
+_TYPES = {401: "authentication_error", 402: "insufficient_quota", 403: "permission_error", 429: "rate_limit_error"}
+
+
+def routes(table: dict[str, Handler]) -> list[Route]:
+    """Routes from `{"POST /path": handler}`; a path may end in `{name:path}`."""
+    return [
+        Route(path, handler, methods=[method])
+        for (method, path), handler in ((k.split(" ", 1), h) for k, h in table.items())
+    ]
+
+
+class LateOutcome:
+    """Marks a response whose status is decided while it is sent, and which is logged then."""
+
+
+async def answer(request: Request, table: Iterable[Route]) -> Response:
+    """The response of whichever route fits, or the error that says why none did; never raises but for cancellation."""
+    request.state.request_id = request_id_of(request.headers.get("x-request-id"))
+    request.state.arrived = time.monotonic()
+    try:
+        response = await _dispatch(request, table)
+    except ParleyError as error:
+        response = error_response(error, request.state.request_id)
+    except ClientDisconnect:
+        response = Response(status_code=499)  # nobody is there to read it
+    except Exception as error:  # noqa: BLE001 - the last guard: a caller gets JSON, the log gets the class, nobody a trace
+        log("crash", request_id=request.state.request_id, error=_origin(error))
+        response = error_response(InternalError("Something went wrong on our side."), request.state.request_id)
+    response.headers["X-Request-Id"] = request.state.request_id
+    for name, value in cors_headers(request).items():
+        response.headers[name] = value
+    _log_outcome(request, response)
+    return response
+
+
+async def _dispatch(request: Request, table: Iterable[Route]) -> Response:
+    scope = dict(request.scope) | {"path": _plain_path(request.scope["path"])}
+    allowed: set[str] = set()
+    for route in table:
+        match, found = route.matches(scope)
+        if match is Match.FULL:
+            request.scope["path_params"] = found["path_params"]
+            handler: Handler = route.endpoint
+            return await handler(request)
+        if match is Match.PARTIAL:
+            allowed |= route.methods or set()
+    if not allowed:
+        raise NotFound("There is nothing at this path.")
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers=_preflight_headers(request, allowed))
+    raise MethodNotAllowed(
+        "This path does not take that method.", headers={"Allow": ", ".join(sorted(allowed | {"OPTIONS"}))}
+    )
+
+
+def _plain_path(path: str) -> str:
+    return path.rstrip("/") or "/"
+
+
+def cors_headers(request: Request) -> dict[str, str]:
+    """What a browser needs to read the answer; the origin is echoed only when CORS_ORIGINS names it exactly."""
+    origin = request.headers.get("origin")
+    if not origin or origin not in settings().cors_origins:
+        return {"Vary": "Origin"}
+    return {"Vary": "Origin", "Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _EXPOSED_HEADERS}
+
+
+def _preflight_headers(request: Request, allowed: set[str]) -> dict[str, str]:
+    methods = ", ".join(sorted(allowed | {"OPTIONS"}))
+    headers = {"Allow": methods}
+    if "Access-Control-Allow-Origin" in cors_headers(request):
+        headers |= {
+            "Access-Control-Allow-Methods": methods,
+            "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
+            "Access-Control-Max-Age": "7200",
+        }
+    return headers
+
+
+def error_body(error: ParleyError, request_id: str) -> dict[str, Any]:
+    """OpenAI's error shape, so that its SDKs raise their right exception."""
+    kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
+    return {
+        "error": {
+            "message": error.message,
+            "type": kind,
+            "code": error.code,
+            "param": error.param,
+            "request_id": request_id,
+            "metadata": error.metadata,
+        }
+    }
+
+
+def error_response(error: ParleyError, request_id: str) -> JSONResponse:
+    """The error with its status and headers."""
+    headers = dict(error.headers)
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    if isinstance(error, QuotaExceeded | BudgetExceeded):
+        headers["x-should-retry"] = "false"  # only the next day or month helps
+    return JSONResponse(error_body(error, request_id), error.status, headers)
+
+
+def _origin(error: BaseException) -> str:
+    """Class and place of a crash, without its words, which may hold content."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}" if trace else "?"
+    return f"{type(error).__name__} at {place}"
+
+
+def _log_outcome(request: Request, response: Response) -> None:
+    is_routine = request.url.path.startswith("/health") and response.status_code == 200
+    if is_routine or isinstance(response, LateOutcome):
+        return
+    ms = round((time.monotonic() - request.state.arrived) * 1000)
+    log(
+        "request",
+        request_id=request.state.request_id,
+        method=request.method,
+        path=request.url.path[:100],
+        status=response.status_code,
+        ms=ms,
+    )

@@ -1,0 +1,204 @@
+"""Everything that can go wrong, as one tree; each class carries its HTTP status and machine code.
+
+ParleyError
+├── InvalidRequest 400 invalid_request
+├── Unauthenticated 401 invalid_token
+├── BudgetExceeded 402 budget_exceeded
+├── Forbidden 403 forbidden
+├── NotFound 404 not_found
+│   ├── ConversationNotFound 404 conversation_not_found
+│   └── ModelNotFound 404 model_not_found
+├── MethodNotAllowed 405 method_not_allowed
+├── Conflict 409 conflict
+│   ├── RequestInProgress 409 request_in_progress
+│   └── AlreadyRunning 409 already_running
+├── BodyTooLarge 413 body_too_large
+├── UnsupportedMediaType 415 unsupported_media_type
+├── Unprocessable 422 validation_failed
+│   └── IdempotencyMismatch 422 idempotency_mismatch
+├── QuotaExceeded 429 quota_exceeded
+├── InternalError 500 internal_error
+│   └── NotConfigured 500 not_configured
+├── ProviderError 502 provider_error
+│   ├── ProviderRefused 502 provider_refused
+│   ├── ProviderAuthFailed 502 provider_auth_failed
+│   ├── ProviderOverloaded 503 provider_overloaded
+│   ├── ProviderUnreachable 503 provider_unreachable
+│   ├── ProviderUnavailable 503 provider_unavailable
+│   └── ProviderTimeout 504 provider_timeout
+└── DependencyDown 503 dependency_down
+    ├── DatabaseUnavailable 503 database_unavailable
+    ├── NoDefaultModel 503 no_default_model
+    └── KeysUnavailable 503 keys_unavailable
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class ParleyError(Exception):
+    """A failure a caller is told about: `message` is safe to show, `metadata` is JSON.
+
+    `retry_after_seconds` becomes the Retry-After header; None when waiting does not help or nobody knows how long.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after_seconds: float | None = None,
+        metadata: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_seconds = retry_after_seconds
+        self.metadata = metadata or {}
+        self.headers = headers or {}
+
+
+class InvalidRequest(ParleyError):
+    status, code = 400, "invalid_request"
+
+
+class Unauthenticated(ParleyError):
+    status, code = 401, "invalid_token"
+
+
+class BudgetExceeded(ParleyError):
+    status, code = 402, "budget_exceeded"
+
+
+class Forbidden(ParleyError):
+    status, code = 403, "forbidden"
+
+
+class NotFound(ParleyError):
+    status, code = 404, "not_found"
+
+
+class ConversationNotFound(NotFound):
+    code = "conversation_not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class MethodNotAllowed(ParleyError):
+    status, code = 405, "method_not_allowed"
+
+
+class Conflict(ParleyError):
+    status, code = 409, "conflict"
+
+
+class RequestInProgress(Conflict):
+    code = "request_in_progress"
+
+
+class AlreadyRunning(Conflict):
+    code = "already_running"
+
+
+class BodyTooLarge(ParleyError):
+    status, code = 413, "body_too_large"
+
+
+class UnsupportedMediaType(ParleyError):
+    status, code = 415, "unsupported_media_type"
+
+
+class Unprocessable(ParleyError):
+    status, code = 422, "validation_failed"
+
+
+class IdempotencyMismatch(Unprocessable):
+    code = "idempotency_mismatch"
+
+
+class QuotaExceeded(ParleyError):
+    status, code = 429, "quota_exceeded"
+
+
+class InternalError(ParleyError):
+    status, code = 500, "internal_error"
+
+
+class NotConfigured(InternalError):
+    code = "not_configured"
+
+
+class ProviderError(ParleyError):
+    """A model's provider failed; `upstream_status` is its HTTP status when there was one.
+
+    `open_seconds` asks for no further calls to this provider for so long; None when one failure says little.
+    """
+
+    status, code = 502, "provider_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        upstream_status: int | None = None,
+        retry_after_seconds: float | None = None,
+        open_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, retry_after_seconds=retry_after_seconds)
+        self.upstream_status = upstream_status
+        self.open_seconds = open_seconds
+
+
+class ProviderRefused(ProviderError):
+    code = "provider_refused"
+
+
+class ProviderAuthFailed(ProviderError):
+    code = "provider_auth_failed"
+
+
+class ProviderOverloaded(ProviderError):
+    status, code = 503, "provider_overloaded"
+
+
+class ProviderUnreachable(ProviderError):
+    status, code = 503, "provider_unreachable"
+
+
+class ProviderUnavailable(ProviderError):
+    status, code = 503, "provider_unavailable"
+
+
+class ProviderTimeout(ProviderError):
+    status, code = 504, "provider_timeout"
+
+
+class DependencyDown(ParleyError):
+    status, code = 503, "dependency_down"
+
+
+class DatabaseUnavailable(DependencyDown):
+    code = "database_unavailable"
+
+
+class NoDefaultModel(DependencyDown):
+    code = "no_default_model"
+
+
+class KeysUnavailable(DependencyDown):
+    code = "keys_unavailable"
+
+
+def _tree(root: type[ParleyError]) -> list[type[ParleyError]]:
+    return [root, *(found for child in root.__subclasses__() for found in _tree(child))]
+
+
+BY_CODE: dict[str, type[ParleyError]] = {cls.code: cls for cls in _tree(ParleyError)}
+"""Error class by machine code, for refusals that the database words."""

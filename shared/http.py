@@ -1,0 +1,138 @@
+"""Our own HTTP client: one lazy aiohttp session for hosts we trust, one guarded session for client nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from shared.config import settings
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+CONNECT_SECONDS = 3.0
+_NODE_PORTS = {443, 8443}
+_NEVER = [
+    ipaddress.ip_network(network)
+    for network in (
+        "169.254.0.0/16",  # link-local, and every cloud's metadata service
+        "168.63.129.16/32",  # Azure's wire server, a public address that answers only from inside
+        "fd00:ec2::/32",  # AWS metadata over IPv6
+        "fe80::/10",
+    )
+]
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class ForbiddenAddressError(OSError):
+    """A client node whose address or URL we do not connect to."""
+
+
+def embedded_address(address: Address) -> Address:
+    """The IPv4 address that an IPv6 address stands for (mapped, NAT64, 6to4, Teredo), else the address itself."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped or address.sixtofour:
+            return address.ipv4_mapped or address.sixtofour or address
+        if address.teredo:
+            return address.teredo[1]
+        if address in _NAT64:
+            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+def is_allowed_address(text: str, *, allow_private: bool) -> bool:
+    """Whether a client node may live at this IP address."""
+    real = embedded_address(ipaddress.ip_address(text.split("%", 1)[0]))
+    if any(real in network for network in _NEVER if network.version == real.version):
+        return False
+    return allow_private or (real.is_global and not real.is_multicast)
+
+
+def vet_node_url(url: str, *, allow_private: bool) -> None:
+    """Raises ForbiddenAddressError for a node URL with a wrong scheme, port, userinfo or literal address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise ForbiddenAddressError("malformed URL") from error
+    if not parts.hostname or parts.username is not None or parts.password is not None:
+        raise ForbiddenAddressError("no host, or credentials in the URL")
+    if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
+        raise ForbiddenAddressError("scheme not allowed")
+    if port not in _NODE_PORTS and not allow_private:
+        raise ForbiddenAddressError("port not allowed")
+    try:
+        ipaddress.ip_address(parts.hostname)
+    except ValueError:
+        return  # a name; its addresses are vetted when it is resolved
+    if not is_allowed_address(parts.hostname, allow_private=allow_private):
+        raise ForbiddenAddressError("address not allowed")
+
+
+class VettingResolver(AbstractResolver):
+    """Resolves a name once and lets only vetted addresses through: the connection goes where the check looked."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+        self._resolver = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        if not found or not all(is_allowed_address(hit["host"], allow_private=self._allow_private) for hit in found):
+            raise ForbiddenAddressError("address not allowed")
+        return found
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+class _Lazy:
+    """A session of the running event loop, opened at first use; importing this module opens nothing."""
+
+    def __init__(self, connector: Callable[[], aiohttp.TCPConnector], **options: Any) -> None:
+        self._connector, self._options = connector, options
+        self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __call__(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        if self._session is None or self._session.closed or self._loop is not loop:
+            self._loop = loop
+            self._session = aiohttp.ClientSession(
+                connector=self._connector(),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+                **self._options,
+            )
+        return self._session
+
+    async def close(self) -> None:
+        if self._session is not None and self._loop is asyncio.get_running_loop():
+            await self._session.close()
+
+
+def _guarded_connector() -> aiohttp.TCPConnector:
+    allow_private = settings().is_on("ALLOW_PRIVATE_NODES")
+    return aiohttp.TCPConnector(limit=0, resolver=VettingResolver(allow_private=allow_private), ttl_dns_cache=30)
+
+
+session = _Lazy(lambda: aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=30))
+"""For Supabase and the providers we configured ourselves. Redirects are refused at every call."""
+
+node_session = _Lazy(_guarded_connector, auto_decompress=False, headers={"Accept-Encoding": "identity"})
+"""For client nodes: vetted addresses only, no decompression."""
+
+
+async def close_sessions() -> None:
+    """Closes what the running event loop has open."""
+    await session.close()
+    await node_session.close()

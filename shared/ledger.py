@@ -1,0 +1,201 @@
+"""The two round trips of a turn: begin admits it and holds the money, finish books what happened, exactly once."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import anyio
+
+from shared import supabase
+from shared.auth import Person
+from shared.config import settings
+from shared.errors import IdempotencyMismatch, ParleyError, RequestInProgress
+from shared.events import Attempt, Message, Route, Usage
+from shared.log import log
+from shared.privacy import loggable, loggable_json
+
+Status = Literal["completed", "cancelled", "partial", "failed"]
+
+_FINISH_SECONDS = 9.0  # within the ten that the gateway's deadline leaves before the platform's own
+_FINISH_TRIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a function wants admitted. Names are `chat_begin`'s; None leaves the choice to the database."""
+
+    endpoint: str
+    client_request_id: str
+    message: str
+    conversation_id: str | None = None
+    client_id: str | None = None
+    model: str | None = None
+    agent: str | None = None
+    max_tokens: int | None = None
+    prompt_tokens: int = 0
+    idempotency_key: str | None = None
+    body_hash: str | None = None
+    store: bool = True
+    strict_model: bool = False
+    dry_run: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is left of a person's caps after a turn's reservation; None = no cap."""
+
+    requests_limit: int | None
+    requests_remaining: int | None
+    requests_reset_at: str
+    budget_remaining_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An admitted turn: all that is needed to run and to finish it. `replay` is set when it was answered before."""
+
+    request_id: str
+    client_request_id: str
+    worker_id: str
+    conversation_id: str | None
+    routes: tuple[Route, ...]
+    reason: str
+    history: tuple[Message, ...] = ()
+    limits: Limits | None = None
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    replay: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How a turn ended. `content` is verbatim, for the conversation; the log row gets it redacted."""
+
+    turn: Turn
+    status: Status
+    route: Route
+    content: str
+    usage: Usage
+    duration_ms: int
+    ttft_ms: int | None = None
+    finish_reason: str | None = None
+    error_code: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    agent_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the caller is told after the turn was booked: `logged` is True, or False when only a log line has it."""
+
+    entry: Entry
+    cost_usd: float | None
+    logged: bool
+    message_id: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The receipt of the HTTP contract."""
+        entry, route = self.entry, self.entry.route
+        return {
+            "request_id": entry.turn.request_id,
+            "conversation_id": entry.turn.conversation_id,
+            "route": {
+                "identifier": route.identifier,
+                "provider": route.provider,
+                "model": route.upstream_id,
+                "node_id": route.node_id,
+                "reason": entry.turn.reason,
+                "fallbacks": [r.identifier for r in entry.turn.routes if r is not route],
+            },
+            "usage": asdict(entry.usage),
+            "cost_usd": self.cost_usd,
+            "duration_ms": entry.duration_ms,
+            "ttft_ms": entry.ttft_ms,
+            "logged": self.logged,
+        }
+
+
+async def begin(person: Person, ask: Ask) -> Turn:
+    """Admits a turn in one round trip, as the person.
+
+    Raises the refusals of `chat_begin` (QuotaExceeded, BudgetExceeded, ModelNotFound, ConversationNotFound, …),
+    RequestInProgress or IdempotencyMismatch for a reused key, DatabaseUnavailable.
+    """
+    worker_id = str(uuid.uuid4())
+    turn = asdict(ask) | {
+        "request_id": str(uuid.uuid4()),
+        "worker_id": worker_id,
+        "question": loggable(ask.message, settings().log_content) if ask.store else None,
+        "metadata": loggable_json(ask.metadata),
+    }
+    answer = await supabase.rpc("chat_begin", {"turn": turn}, supabase.as_caller(person.token))
+    if answer["outcome"] == "in_progress":
+        raise RequestInProgress(
+            "A request with this idempotency key is still running.", retry_after_seconds=answer["retry_after"]
+        )
+    if answer["outcome"] == "mismatch":
+        raise IdempotencyMismatch("This idempotency key was used with another body.")
+    return _admitted(answer, ask.client_request_id, worker_id)
+
+
+def _admitted(answer: dict[str, Any], client_request_id: str, worker_id: str) -> Turn:
+    return Turn(
+        request_id=answer["request_id"] or client_request_id,
+        client_request_id=client_request_id,
+        worker_id=worker_id,
+        conversation_id=answer.get("conversation_id"),
+        routes=tuple(_route(fields) for fields in answer["routes"]),
+        reason=answer["reason"],
+        history=tuple(Message(m["role"], m["content"]) for m in answer.get("history", ())),
+        limits=Limits(**answer["limits"]) if answer.get("limits") else None,
+        plan={name: answer[name] for name in ("input_tokens_estimate", "reserve_usd", "least_usd") if name in answer},
+        replay=answer if answer["outcome"] == "replay" else None,
+    )
+
+
+def _route(fields: dict[str, Any]) -> Route:
+    return Route(**{name: fields[name] for name in Route.__dataclass_fields__ if name in fields})
+
+
+async def finish(entry: Entry) -> Receipt:
+    """Books the turn and never raises. Shielded: a caller who hangs up does not lose the row.
+
+    Two quick tries within a bounded time; `chat_finish` is idempotent, so a second try after a lost answer is safe.
+    """
+    record = as_record(entry)
+    with anyio.move_on_after(_FINISH_SECONDS, shield=True):
+        for _ in range(_FINISH_TRIES):
+            try:
+                booked = await supabase.rpc(
+                    "chat_finish", {"entry": record}, supabase.as_service(), timeout_seconds=_FINISH_SECONDS / 2
+                )
+            except ParleyError as error:
+                log("finish_failed", request_id=entry.turn.request_id, error=error.code)
+                continue
+            is_logged = booked["outcome"] in {"settled", "duplicate"}
+            return Receipt(entry, booked.get("cost_usd"), is_logged, booked.get("message_id"))
+    # The last resort: the whole redacted record as one line, from which the row can be rebuilt.
+    log("unbooked_turn", record=record | {"content": None})
+    return Receipt(entry, None, logged=False)
+
+
+def as_record(entry: Entry) -> dict[str, Any]:
+    """The entry as `chat_finish` takes it."""
+    return {
+        "request_id": entry.turn.request_id,
+        "worker_id": entry.turn.worker_id,
+        "status": entry.status,
+        "identifier": entry.route.identifier,
+        "content": entry.content,
+        "response": loggable(entry.content, settings().log_content) if entry.content else None,
+        "usage": asdict(entry.usage),
+        "finish_reason": entry.finish_reason,
+        "error_code": entry.error_code,
+        "attempts": [asdict(attempt) for attempt in entry.attempts],
+        "agent_type": entry.agent_type,
+        "duration_ms": entry.duration_ms,
+        "ttft_ms": entry.ttft_ms,
+    }

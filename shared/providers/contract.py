@@ -1,0 +1,38 @@
+"""What every provider promises."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from shared.events import Call, ModelEvent
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    """A model as its provider lists it; None where the provider does not tell."""
+
+    upstream_id: str
+    name: str | None = None
+    capabilities: dict[str, Any] = field(default_factory=dict)
+    pricing: dict[str, Any] | None = None
+
+
+class Provider(Protocol):
+    """One way to reach models. Its methods raise only classes of `shared.errors.ProviderError`, and NotConfigured."""
+
+    def stream(self, call: Call) -> AsyncGenerator[ModelEvent, None]:
+        """The model's answer as it comes: text, reasoning, tool calls, usage (the latest counts), then one Finish.
+
+        Closing the generator closes the connection, so that a caller who hangs up stops the model.
+        """
+        ...
+
+    async def list_models(self, base_url: str | None = None) -> list[ListedModel]:
+        """The chat-capable models this provider offers now; `base_url` is a client node's address."""
+        ...
+
+    async def check(self, base_url: str | None = None) -> None:
+        """Returns when the provider answers with the configured key; costs no tokens."""
+        ...
