@@ -1,0 +1,96 @@
+"""`python -m local`: everything Parley needs on one machine, without Docker and without keys."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from local import environment, postgres, stack
+from local.folder import Folder, command, shown
+from local.people import access_token
+from local.plan import Options
+from local.ports import Ports
+from local.problems import Problem
+
+
+def main(words: list[str]) -> int:
+    """The exit code."""
+    asked = _parser().parse_args(words)
+    try:
+        asked.run(asked, Folder(asked.data.absolute()))
+    except Problem as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _up(asked: argparse.Namespace, folder: Folder) -> None:
+    ports = Ports() if asked.ports is None else Ports.counted_from(asked.ports)
+    only = None if asked.only is None else tuple(name.strip() for name in asked.only.split(",") if name)
+    stack.up(Options(folder, ports, only, has_model=not asked.no_model, has_reload=not asked.no_reload))
+
+
+def _down(_: argparse.Namespace, folder: Folder) -> None:
+    print(stack.down(folder))
+
+
+def _reset(_: argparse.Namespace, folder: Folder) -> None:
+    print(stack.reset(folder))
+
+
+def _token(asked: argparse.Namespace, folder: Folder) -> None:
+    values = _known(folder, "SUPABASE_URL", "SUPABASE_SERVICE_KEY")
+    print(access_token(values["SUPABASE_URL"], values["SUPABASE_SERVICE_KEY"], asked.email))
+
+
+def _psql(asked: argparse.Namespace, folder: Folder) -> None:
+    program = shutil.which("psql") or str(postgres.BIN / "psql")
+    os.execv(program, [program, _known(folder, "DATABASE_URL")["DATABASE_URL"], *asked.arguments])  # noqa: S606 - psql gets the terminal
+
+
+def _known(folder: Folder, *names: str) -> dict[str, str]:
+    """These variables, as given or from the running stack's file."""
+    values = environment.read_file(folder.env_file) | environment.given()
+    if missing := [name for name in names if name not in values]:
+        raise Problem(
+            f"no stack is running on {shown(folder.path)} (`{command('up', folder.path)}`), "
+            f"and {' and '.join(missing)} is not in the environment"
+        )
+    return values
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    everywhere = argparse.ArgumentParser(add_help=False)
+    everywhere.add_argument("--data", type=Path, default=Path(".local"), metavar="DIR", help="state (default .local)")
+
+    up = commands.add_parser("up", parents=[everywhere], help="start everything and stay until Ctrl-C")
+    up.add_argument("--only", metavar="A,B", help="these functions only")
+    up.add_argument("--no-model", action="store_true", help="without the tiny local model")
+    up.add_argument("--no-reload", action="store_true", help="do not restart a function when its code changes")
+    up.add_argument(
+        "--ports", type=int, metavar="B", help="page B, functions B+1…, API B+10, PostgreSQL B+11, model B+12"
+    )
+    up.set_defaults(run=_up)
+
+    down = commands.add_parser("down", parents=[everywhere], help="end a stack that runs in the background")
+    down.set_defaults(run=_down)
+    reset = commands.add_parser("reset", parents=[everywhere], help="delete the state of a stopped stack")
+    reset.set_defaults(run=_reset)
+
+    token = commands.add_parser("token", parents=[everywhere], help="print an access token")
+    token.add_argument("email", metavar="EMAIL", help="whose; the person is created when missing")
+    token.set_defaults(run=_token)
+
+    psql = commands.add_parser("psql", parents=[everywhere], help="open psql on the database")
+    psql.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="psql's own, after --")
+    psql.set_defaults(run=_psql)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

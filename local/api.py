@@ -1,0 +1,84 @@
+"""The Supabase API of the embedded stack: data and Auth behind one address, as Supabase's gateway puts them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import uvicorn
+from psycopg_pool import AsyncConnectionPool
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from local import postgres
+from local.auth.app import AuthApi
+from local.keys import Keys, load_or_create
+from local.rest.app import RestApi
+from local.tokens import Tokens
+
+_EXPOSED = ["Content-Range", "Range-Unit", "Content-Location", "Preference-Applied", "X-Supabase-Api-Version"]
+
+
+def create_app(data_dsn: str, auth_dsn: str, keys: Keys, url: str, on_link: Callable[[str, str], None]) -> Starlette:
+    """The ASGI app over a database; `on_link` gets (address, link) where Supabase would send a mail."""
+    data_pool, auth_pool = _pool(data_dsn, 20), _pool(auth_dsn, 5)
+    tokens = Tokens(keys)
+    rest, auth = RestApi(data_pool, tokens), AuthApi(auth_pool, tokens, url, on_link)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with data_pool, auth_pool:
+            yield
+
+    async def nothing(_request: Request) -> Response:
+        return JSONResponse({"code": 404, "error_code": "not_found", "msg": "Not found in this stand-in"}, 404)
+
+    return Starlette(
+        lifespan=lifespan,
+        routes=[
+            Route("/rest/v1/{path:path}", rest.handle, methods=["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"]),
+            *auth.routes(),
+            Route("/{path:path}", nothing),
+        ],
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=["*"],
+                allow_methods=["*"],
+                allow_headers=["*"],
+                expose_headers=_EXPOSED,
+            )
+        ],
+    )
+
+
+def _pool(dsn: str, size: int) -> AsyncConnectionPool[Any]:
+    """Raw cursors send parameters as untyped text, as PostgREST does, so PostgreSQL casts them itself."""
+    options = {"autocommit": True, "cursor_factory": psycopg.AsyncRawCursor}
+    return AsyncConnectionPool(dsn, min_size=2, max_size=size, kwargs=options, open=False)
+
+
+def main() -> None:
+    """Serves until SIGTERM, by the variables that the supervisor sets."""
+    port, url = int(os.environ["PARLEY_API_PORT"]), os.environ["PARLEY_API_URL"]
+    database_port, name = int(os.environ["PARLEY_DATABASE_PORT"]), os.environ["PARLEY_DATABASE_NAME"]
+    app = create_app(
+        postgres.dsn(database_port, "authenticator", name),
+        postgres.dsn(database_port, "supabase_auth_admin", name),
+        load_or_create(Path(os.environ["PARLEY_KEYS_FILE"])),
+        url,
+        lambda email, link: print(f"magic link for {email}: {link}", flush=True),
+    )
+    uvicorn.run(app, host=postgres.HOST, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+
+
+if __name__ == "__main__":
+    main()

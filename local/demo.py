@@ -1,0 +1,110 @@
+"""The rows that only a local database has: the seed, and the tiny model as client node 1 of the catalogue."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+
+from local.problems import Problem
+from local.weights import ALIAS, CONTEXT_TOKENS
+
+MODEL_KEY = f"client:1:{ALIAS}"
+MODEL_NAME = "demo (offline)"
+
+# The Supabase CLI's own table, so that its commands know about the seed as well.
+_SEED_TABLE = """
+    create table if not exists supabase_migrations.seed_files (path text not null primary key, hash text not null)
+"""
+
+# Kept when there is no model too, so that nobody's own first node is handed the id 1.
+_KEEP_NODE = """
+    insert into public.client_nodes as n (id, owner_id, name, base_url, is_shared, is_active, models, last_seen_at)
+    values (1, null, %(name)s, %(url)s, true, %(is_active)s,
+            jsonb_build_array(jsonb_build_object('id', %(alias)s::text)), now())
+    on conflict (id) do update set
+      name = excluded.name, base_url = excluded.base_url, is_shared = true, is_active = excluded.is_active,
+      models = excluded.models, last_seen_at = excluded.last_seen_at
+    where n.owner_id is null
+"""
+
+# An identity column counts only the ids it handed out itself.
+_COUNT_NODE = """
+    select setval('public.client_nodes_id_seq', greatest((select max(id) from public.client_nodes), last_value))
+    from public.client_nodes_id_seq
+"""
+
+# It runs on one's own machine: the price is known, and it is zero.
+_ACTIVATE_MODEL = """
+    insert into public.llm_models (model_key, model_name, provider, upstream_id, node_id, capabilities, pricing,
+                                   is_active, display_order, source)
+    values (%(key)s, %(name)s, 'client', %(alias)s, 1,
+            jsonb_build_object('context_window', %(context)s::int, 'max_output_tokens', 512, 'supports_vision', false,
+                               'supports_tools', false, 'supports_json', true),
+            '{"input": 0, "output": 0}', true, 0, 'manual')
+    on conflict (model_key) do update set
+      model_name = excluded.model_name, capabilities = excluded.capabilities, pricing = excluded.pricing,
+      is_active = true, display_order = excluded.display_order
+"""
+
+_RETIRE_MODEL = "update public.llm_models set is_active = false, is_default = false where model_key = %(key)s"
+
+# A new default takes the place of the old one: the table's own trigger sees to that.
+_PREFER_MODEL = "update public.llm_models set is_default = true where model_key = %(key)s and not is_default"
+_PREFER_FIRST = """
+    update public.llm_models set is_default = true
+    where id = (select id from public.llm_models where is_active and model_key <> %(key)s
+                order by display_order, id limit 1)
+      and not exists (select from public.llm_models where is_default and model_key <> %(key)s)
+"""
+
+
+def seed(dsn: str, path: Path) -> bool:
+    """Runs the seed file unless the database has passed that moment, as `supabase db reset` does; True when it ran."""
+    text = path.read_text() if path.is_file() else ""
+    with psycopg.connect(dsn) as connection:
+        connection.execute("create schema if not exists supabase_migrations")
+        connection.execute(_SEED_TABLE)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        noted = connection.execute(
+            "insert into supabase_migrations.seed_files (path, hash) values (%s, %s) on conflict do nothing",
+            [f"supabase/{path.name}", digest],
+        )
+        if not noted.rowcount or not text.strip():
+            return False
+        connection.execute(text.encode())  # bytes without parameters may hold many statements
+    return True
+
+
+def register_model(dsn: str, model_url: str, *, is_preferred: bool) -> None:
+    """Makes the model at `model_url` (ending in /v1) selectable, and the default when `is_preferred`.
+
+    When it is not preferred but was the default, the first of the others takes over.
+    """
+    default = _PREFER_MODEL if is_preferred else _PREFER_FIRST
+    _run(dsn, model_url, [_ACTIVATE_MODEL, default], is_active=True)
+
+
+def retire_model(dsn: str, model_url: str) -> None:
+    """Takes the model out of the catalogue; the active model with the lowest display_order becomes the default."""
+    _run(dsn, model_url, [_RETIRE_MODEL, _PREFER_FIRST], is_active=False)
+
+
+def _run(dsn: str, model_url: str, statements: list[LiteralString], *, is_active: bool) -> None:
+    values = {
+        "key": MODEL_KEY,
+        "name": MODEL_NAME,
+        "alias": ALIAS,
+        "context": CONTEXT_TOKENS,
+        "url": model_url,
+        "is_active": is_active,
+    }
+    with psycopg.connect(dsn) as connection:  # one transaction: there is a default at every instant
+        if not connection.execute(_KEEP_NODE, values).rowcount:
+            raise Problem(
+                "client node 1 belongs to a person; the local model needs that number (`python -m local reset`)"
+            )
+        for statement in (_COUNT_NODE, *statements):
+            connection.execute(statement, values)

@@ -1,0 +1,164 @@
+"""The data directory: its marker, its lock, and the small files that must be whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.problems import AlreadyRunning, Problem
+
+_MARKER = ".parley"
+_MARKER_TEXT = "A Parley data directory: `python -m local reset` may delete everything in here.\n"
+_LOCK = "pid"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Where one stack keeps its state. `path` is absolute."""
+
+    path: Path
+
+    @property
+    def env_file(self) -> Path:
+        return self.path / "env"
+
+    @property
+    def keys_file(self) -> Path:
+        return self.path / "keys.json"
+
+    @property
+    def database(self) -> Path:
+        return self.path / "postgres"
+
+    @property
+    def spool(self) -> Path:
+        return self.path / "spool"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def is_ours(self) -> bool:
+        return (self.path / _MARKER).is_file()
+
+    def prepare(self) -> None:
+        """Makes the directory and marks it. Raises Problem when it already holds something else."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not self.is_ours:
+            if any(self.path.iterdir()):
+                raise Problem(f"{self.path} holds other things already; choose an empty directory with --data")
+            (self.path / _MARKER).write_text(_MARKER_TEXT)
+        for folder in (self.spool, self.logs):
+            folder.mkdir(exist_ok=True)
+
+    def clear(self) -> None:
+        """Deletes what a stack left, but not the marker and the lock, which the caller holds."""
+        if not self.is_ours:
+            raise Problem(f"{self.path} was not made by `python -m local up`; nothing was deleted")
+        for entry in self.path.iterdir():
+            if entry.name in {_MARKER, _LOCK}:
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def running_pid(self) -> int | None:
+        """The process that holds the lock, 0 when that is only its guard cleaning up; None when nobody does."""
+        try:
+            descriptor = os.open(self.path / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = self._written_pid()
+            return pid if pid is not None and _is_alive(pid) else 0
+        finally:
+            os.close(descriptor)
+        return None
+
+    @contextlib.contextmanager
+    def lock(self, patience_seconds: float = 15) -> Iterator[int]:
+        """Holds the directory for this process; the value is the open file, for a guard to inherit.
+
+        A supervisor that was killed leaves the lock to its guard until everything has ended: that is waited for.
+        Raises AlreadyRunning while a living process holds it.
+        """
+        descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._take(descriptor, time.monotonic() + patience_seconds)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _take(self, descriptor: int, deadline: float) -> None:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pid = self._written_pid()
+                if (pid is not None and _is_alive(pid)) or time.monotonic() > deadline:
+                    raise AlreadyRunning(
+                        f"a stack is already running on {shown(self.path)} (process {pid}); "
+                        f"stop it with `{command('down', self.path)}`"
+                    ) from None
+                time.sleep(0.05)
+            else:
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+                return
+
+    def _written_pid(self) -> int | None:
+        try:
+            return int((self.path / _LOCK).read_text())
+        except (OSError, ValueError):
+            return None
+
+    def secret(self, name: str, characters: int = 43) -> str:
+        """A random value made once and kept in secrets.json."""
+        path = self.path / "secrets.json"
+        kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        if name not in kept:
+            kept[name] = secrets.token_urlsafe(characters)[:characters]
+            write_private(path, json.dumps(kept, indent=2) + "\n")
+        return kept[name]
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replaces the file at once; only its owner can read it, from its first moment."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def shown(path: Path) -> str:
+    """The path as somebody in the current directory would write it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def command(words: str, data: Path, python: str = "python") -> str:
+    """`python -m local <words>`, with `--data` where it is not the default."""
+    where = "" if shown(data) == ".local" else f" --data {shown(data)}"
+    return f"{python} -m local {words}{where}"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,71 @@
+"""Applies supabase/migrations in order and records them as the Supabase CLI does, so that either may go on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import psycopg
+
+from local.problems import Problem
+
+_FILE_NAME = re.compile(r"(\d{14})_(\w+)\.sql")
+_HISTORY = """
+    create schema if not exists supabase_migrations;
+    create table if not exists supabase_migrations.schema_migrations
+      (version text not null primary key, statements text[], name text);
+"""
+
+
+def apply(dsn: str, directory: Path) -> list[str]:
+    """Versions applied now, each in its own transaction.
+
+    Raises Problem when an applied one is missing from `directory`, when a new one is older than an applied one, or when
+    one fails; those before it stay.
+    """
+    files = _files(directory)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(_HISTORY)
+        rows = connection.execute("select version from supabase_migrations.schema_migrations order by version")
+        applied = [row[0] for row in rows]
+        _check_order(list(files), applied)
+        new = [version for version in files if version not in applied]
+        for version in new:
+            _apply_one(connection, version, files[version])
+    return new
+
+
+def _files(directory: Path) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for path in sorted(directory.glob("*.sql")):
+        match = _FILE_NAME.fullmatch(path.name)
+        if match is None:
+            raise Problem(f"{path.name} is not named <14 digits>_<name>.sql")
+        if match[1] in files:
+            raise Problem(f"{path.name} and {files[match[1]].name} have the same version")
+        files[match[1]] = path
+    return files
+
+
+def _check_order(present: list[str], applied: list[str]) -> None:
+    gone = [version for version in applied if version not in present]
+    if gone:
+        raise Problem(f"the database has migrations whose files are missing: {', '.join(gone)}")
+    late = [version for version in present if version not in applied and applied and version < applied[-1]]
+    if late:
+        raise Problem(f"migrations are older than the newest applied one: {', '.join(late)}")
+
+
+def _apply_one(connection: psycopg.Connection, version: str, path: Path) -> None:
+    text = path.read_text()
+    match = _FILE_NAME.fullmatch(path.name)
+    name = match[2] if match else ""
+    try:
+        with connection.transaction():
+            connection.execute(text.encode())
+            connection.execute(
+                "insert into supabase_migrations.schema_migrations (version, statements, name) values (%s, %s, %s)",
+                [version, [text], name],
+            )
+    except psycopg.Error as error:
+        raise Problem(f"migration {path.name} failed: {error}") from None

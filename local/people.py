@@ -1,0 +1,60 @@
+"""People: the demo person, and access tokens for anyone, through Supabase Auth's admin API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from local.problems import Problem
+
+DEMO_EMAIL = "demo@parley.local"
+_EXISTS = {"email_exists", "user_already_exists"}
+
+
+def create_person(supabase_url: str, service_key: str, email: str, password: str) -> None:
+    """Makes a confirmed account; one that exists is left as it is. Raises Problem when the service refuses."""
+    body = {"email": email, "password": password, "email_confirm": True}
+    response = _post(supabase_url, service_key, "admin/users", body)
+    if response.status_code >= 300 and _json(response).get("error_code") not in _EXISTS:
+        raise _refused(response)
+
+
+def access_token(supabase_url: str, service_key: str, email: str) -> str:
+    """A fresh session's access token, without knowing a password; creates the person when there is none."""
+    # A magic link for an unknown address is a sign-up: GoTrue says which of the two it made.
+    link = _accepted(_post(supabase_url, service_key, "admin/generate_link", {"type": "magiclink", "email": email}))
+    proof = {"type": link.get("verification_type", "magiclink"), "token_hash": link.get("hashed_token")}
+    session = _accepted(_post(supabase_url, service_key, "verify", proof))
+    token = session.get("access_token")
+    if not isinstance(token, str):
+        raise Problem(f"{supabase_url} answered without an access token")
+    return token
+
+
+def _post(supabase_url: str, service_key: str, path: str, body: dict[str, Any]) -> httpx.Response:
+    headers = {"apikey": service_key, "Authorization": f"Bearer {service_key}"}
+    try:
+        return httpx.post(f"{supabase_url.rstrip('/')}/auth/v1/{path}", json=body, headers=headers, timeout=10)
+    except httpx.TransportError as error:
+        raise Problem(f"no answer from {supabase_url}: {error}; is the stack running? (`python -m local up`)") from None
+
+
+def _accepted(response: httpx.Response) -> dict[str, Any]:
+    if response.status_code >= 300:
+        raise _refused(response)
+    return _json(response)
+
+
+def _refused(response: httpx.Response) -> Problem:
+    said = _json(response)
+    reason = said.get("msg") or said.get("message") or response.text[:200]
+    return Problem(f"{response.url} answered {response.status_code}: {reason}")
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    try:
+        value = response.json()
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

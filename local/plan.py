@@ -1,0 +1,137 @@
+"""What a stack will consist of, decided before anything starts: which parts, on which ports, with which variables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from local import environment, keys, postgres
+from local.environment import ROOT
+from local.folder import Folder
+from local.people import DEMO_EMAIL
+from local.ports import HOST, Ports
+from local.problems import Problem
+
+DATABASE_NAME = "postgres"
+_SUPABASE = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
+_SHOWN_WHEN_GIVEN = (*_SUPABASE, "DATABASE_URL", "MODEL_URL", "CHAT_URL", "LLMS_URL", "REFRESH_URL", "ASSIST_URL")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for on the command line; `only` None means every function there is."""
+
+    folder: Folder
+    ports: Ports
+    only: tuple[str, ...] | None = None
+    has_model: bool = True
+    has_reload: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`given` are the caller's variables, `own` the ones made up here; what is given wins and is not started."""
+
+    options: Options
+    functions: tuple[str, ...]
+    given: Mapping[str, str]
+    own: Mapping[str, str]
+
+    @property
+    def is_embedded(self) -> bool:
+        return "SUPABASE_URL" not in self.given
+
+    @property
+    def starts_model(self) -> bool:
+        return self.options.has_model and "MODEL_URL" not in self.given
+
+    @property
+    def has_provider_key(self) -> bool:
+        return any(name in self.given for name in environment.PROVIDER_KEYS)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Everything that listens on a port of its own."""
+        return (
+            *(("database", "api") if self.is_embedded else ()),
+            *(("model",) if self.starts_model else ()),
+            *self.functions,
+        )
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Made up and given together, as the file and the table show them."""
+        return {name: self.given.get(name, value) for name, value in self.own.items()} | {
+            name: self.given[name] for name in _SHOWN_WHEN_GIVEN if name in self.given
+        }
+
+    @property
+    def own_names(self) -> list[str]:
+        """The variables whose values nobody gave."""
+        return [name for name in self.own if name not in self.given]
+
+    def function_environ(self, name: str) -> dict[str, str]:
+        """The whole environment of one function's process."""
+        return {
+            **self.own,
+            **self.given,
+            "FUNCTION_TARGET": name,
+            "FUNCTION_SOURCE": f"functions/{name}/main.py",
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def function_command(self, name: str) -> list[str]:
+        """functions-framework's ASGI app under uvicorn, which can reload where the framework's own command cannot."""
+        command = [sys.executable, "-m", "uvicorn", "functions_framework.aio:app", "--host", HOST]
+        command += ["--port", str(self.options.ports.of(name)), "--timeout-keep-alive", "75"]
+        command += ["--lifespan", "on"]  # with `auto` an import error of main.py is swallowed
+        command += ["--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "3"]
+        if self.options.has_reload:
+            command += ["--reload", "--reload-dir", f"functions/{name}", "--reload-dir", "shared"]
+        return command
+
+
+def make_plan(options: Options) -> Plan:
+    """Raises Problem for a function that does not exist and for half of a Supabase project."""
+    given = environment.given()
+    _refuse_half_a_project(given)
+    functions = tuple(name for name in _chosen(options.only) if f"{name.upper()}_URL" not in given)
+    own = environment.made_up(options.folder, options.ports)
+    own |= {f"{name.upper()}_URL": options.ports.url(name) for name in functions}
+    if "SUPABASE_URL" not in given:
+        own |= _embedded(options.folder, options.ports)
+    if options.has_model:
+        own["MODEL_URL"] = f"{options.ports.url('model')}/v1"
+    return Plan(options, functions, given, own)
+
+
+def _refuse_half_a_project(given: Mapping[str, str]) -> None:
+    if "SUPABASE_URL" in given:
+        if missing := [name for name in _SUPABASE if name not in given]:
+            raise Problem(f"SUPABASE_URL is set, so {' and '.join(missing)} must be too; unset it for the embedded one")
+    elif stray := [name for name in (*_SUPABASE, "DATABASE_URL") if name in given]:
+        raise Problem(f"{' and '.join(stray)} without SUPABASE_URL: unset it for the embedded stack, or set that too")
+
+
+def _embedded(folder: Folder, ports: Ports) -> dict[str, str]:
+    pair = keys.load_or_create(folder.keys_file)
+    return {
+        "SUPABASE_URL": ports.url("api"),
+        "SUPABASE_ANON_KEY": pair.publishable_key,
+        "SUPABASE_SERVICE_KEY": pair.secret_key,
+        "DATABASE_URL": postgres.dsn(ports.database, dbname=DATABASE_NAME),
+        "ALLOW_PRIVATE_NODES": "1",  # the model listens on loopback
+        "DEMO_EMAIL": DEMO_EMAIL,
+        "DEMO_PASSWORD": folder.secret("DEMO_PASSWORD", characters=16),
+    }
+
+
+def _chosen(only: tuple[str, ...] | None) -> list[str]:
+    present = sorted(path.parent.name for path in (ROOT / "functions").glob("*/main.py"))
+    if only is None:
+        return present
+    for name in only:
+        if name not in present:
+            raise Problem(f"there is no function {name!r}; there are {', '.join(present) or 'none yet'}")
+    return [name for name in present if name in only]

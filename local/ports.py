@@ -1,0 +1,78 @@
+"""Which port each part listens on, and who sits on a port that is taken."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.problems import Problem
+
+HOST = "127.0.0.1"
+_LISTENING = "0A"  # the state column of /proc/net/tcp
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """One port a part; the defaults are the ones `supabase start` and the documentation use."""
+
+    page: int = 8080
+    chat: int = 8081
+    llms: int = 8082
+    refresh: int = 8083
+    assist: int = 8084
+    api: int = 54321
+    database: int = 54322
+    model: int = 54323
+
+    @classmethod
+    def counted_from(cls, base: int) -> Ports:
+        """The page at `base` and the others at fixed distances from it. Raises Problem for what is no port."""
+        if not 1024 <= base <= 65_500:
+            raise Problem(f"--ports {base} leaves no room: choose a number between 1024 and 65500")
+        return cls(base, base + 1, base + 2, base + 3, base + 4, base + 10, base + 11, base + 12)
+
+    def url(self, part: str) -> str:
+        """`http://127.0.0.1:<port of the part>`."""
+        return f"http://{HOST}:{self.of(part)}"
+
+    def of(self, part: str) -> int:
+        """The part's port. Raises Problem for a part that has none."""
+        port: int | None = getattr(self, part, None)
+        if port is None:
+            raise Problem(f"{part} has no port yet: give it one in local/ports.py")
+        return port
+
+
+def is_taken(port: int) -> bool:
+    """True when nothing new can listen there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+    return False
+
+
+def occupant(port: int) -> str:
+    """`process 4711 (node)`, or how to find out where /proc does not tell."""
+    inodes = set(_listening_inodes(port))
+    for folder in Path("/proc").glob("[0-9]*/fd"):
+        with contextlib.suppress(OSError):  # the process ended meanwhile, or is somebody else's
+            if any(str(link.readlink()) in inodes for link in folder.iterdir()):
+                name = (folder.parent / "comm").read_text().strip()
+                return f"process {folder.parent.name} ({name})"
+    return f"an unknown process (ask `lsof -i :{port}`)"
+
+
+def _listening_inodes(port: int) -> Iterator[str]:
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        if not table.exists():
+            continue
+        for line in table.read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if state == _LISTENING and int(local.rpartition(":")[2], 16) == port:
+                yield f"socket:[{rest[5]}]"

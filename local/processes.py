@@ -1,0 +1,151 @@
+"""Child processes: start, wait until ready, watch, stop; each in its own session, each with its own log file."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from local.guard import Guard, end_group
+from local.problems import Interrupted, Problem
+
+_POLL_SECONDS = 0.05
+_LOG_LINES = 15
+
+
+@dataclass(slots=True)
+class Child:
+    """A running program. `ready_url` answers 200 once it can be used; None when starting is all there is to it."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    ready_url: str | None
+    echoed: bytes | None = None
+    _echoed_bytes: int = field(default=0, init=False)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.ready_url is None or answers(self.ready_url)
+
+    def check(self) -> None:
+        """Raises Problem with the last lines of its log when it has ended."""
+        code = self.process.poll()
+        if code is not None:
+            raise Problem(f"{self.name} ended {_how(code)}; the end of {self.log}:\n{self.log_tail()}")
+
+    def log_tail(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+        return "\n".join(f"  {line}" for line in lines) or "  (it is empty)"
+
+    def new_echoes(self) -> list[str]:
+        """Whole lines of its log that begin with `echoed` and were not returned before."""
+        if self.echoed is None:
+            return []
+        with self.log.open("rb") as file:
+            file.seek(self._echoed_bytes)
+            whole = file.read().rpartition(b"\n")[0]
+        self._echoed_bytes += len(whole) + 1 if whole else 0
+        return [line.decode(errors="replace") for line in whole.split(b"\n") if line.startswith(self.echoed)]
+
+
+class Children:
+    """Everything one supervisor started, in order."""
+
+    def __init__(self, guard: Guard, stop: threading.Event) -> None:
+        self._guard = guard
+        self._stop = stop
+        self._running: list[Child] = []
+
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        environ: Mapping[str, str],
+        log: Path,
+        ready_url: str | None = None,
+        echoed: bytes | None = None,
+    ) -> Child:
+        """Starts a program whose standard input stays open exactly as long as this process lives."""
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=environ,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C is the supervisor's to pass on
+            )
+        self._guard.watch_group(process.pid)
+        child = Child(name, process, log, ready_url, echoed)
+        self._running.append(child)
+        return child
+
+    def wait_ready(self, children: Iterable[Child], timeout_seconds: float) -> None:
+        """Returns once all answer. Raises Problem when one ends or the time is over, Interrupted when told to stop."""
+        missing = list(children)
+        deadline = time.monotonic() + timeout_seconds
+        while missing := [child for child in missing if not child.is_ready]:
+            for child in self._running:
+                child.check()
+            if time.monotonic() > deadline:
+                late = missing[0]
+                raise Problem(
+                    f"{late.name} was not ready after {timeout_seconds:.0f} s ({late.ready_url}); "
+                    f"the end of {late.log}:\n{late.log_tail()}"
+                )
+            if self._stop.wait(_POLL_SECONDS):
+                raise Interrupted
+
+    def watch(self) -> None:
+        """Returns when told to stop; passes on what children have to say. Raises Problem when one ends."""
+        while not self._stop.wait(4 * _POLL_SECONDS):
+            for child in self._running:
+                for line in child.new_echoes():
+                    print(line, flush=True)
+                child.check()
+
+    def stop(self, grace_seconds: float = 5) -> None:
+        """Asks all at once, newest first, then insists; nothing they started themselves is left either."""
+        for child in reversed(self._running):
+            end_group(child.process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + grace_seconds
+        for child in self._running:
+            while _is_around(child) and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+            end_group(child.process.pid, signal.SIGKILL)
+            child.process.wait()
+            if child.process.stdin:
+                child.process.stdin.close()
+        self._running.clear()
+
+
+def _is_around(child: Child) -> bool:
+    child.process.poll()  # reaps it: a zombie would count as a member of the group
+    return end_group(child.process.pid, 0)
+
+
+def _how(code: int) -> str:
+    return f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+
+
+def answers(url: str) -> bool:
+    """True when a GET answers 200 within two seconds."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=2)
+    try:
+        connection.request("GET", parts.path)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,74 @@
+"""Errors as PostgREST words them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+_STATUS_BY_SQLSTATE = {
+    "08": 503,
+    "09": 500,
+    "0L": 403,
+    "0P": 403,
+    "21000": 400,
+    "23503": 409,
+    "23505": 409,
+    "25006": 405,
+    "25": 500,
+    "28": 403,
+    "2D": 500,
+    "38": 500,
+    "39": 500,
+    "3B": 500,
+    "40": 500,
+    "42883": 404,
+    "42P01": 404,
+    "42P17": 500,
+    "53": 503,
+    "54": 500,
+    "55": 500,
+    "57P01": 503,
+    "57": 500,
+    "58": 500,
+    "P0001": 400,
+    "P0": 500,
+    "XX": 500,
+}
+"""HTTP status by SQLSTATE or its class; others are 400. From PostgREST's documentation of errors, 2026-11."""
+
+
+class ApiError(Exception):
+    """An error answer."""
+
+    def __init__(
+        self, status: int, code: str | None, message: str, details: str | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body: dict[str, Any] = {"code": code, "message": message, "details": details, "hint": hint}
+
+    @property
+    def is_cache_miss(self) -> bool:
+        """Whether something was looked for that a migration may have made since."""
+        return str(self.body["code"]).startswith("PGRST2")
+
+
+def from_postgres(error: psycopg.Error, role: str) -> ApiError:
+    """The database's refusal; SQLSTATE PTxyz is HTTP xyz, a missing privilege 401 for nobody and 403 for somebody."""
+    state, diagnosis = error.sqlstate, error.diag
+    if state is None:
+        return ApiError(503, "PGRST001", "Database client error. Retrying the connection.")
+    message = diagnosis.message_primary or str(error)
+    return ApiError(_status(state, role), state, message, diagnosis.message_detail, diagnosis.message_hint)
+
+
+def _status(state: str, role: str) -> int:
+    if state.startswith("PT") and state[2:].isdigit():
+        return int(state[2:])
+    if state == "42501":
+        return 401 if role == "anon" else 403
+    for length in (5, 2):
+        if state[:length] in _STATUS_BY_SQLSTATE:
+            return _STATUS_BY_SQLSTATE[state[:length]]
+    return 400
