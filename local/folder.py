@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.guard import is_alive
 from local.problems import AlreadyRunning, Problem
 
 _MARKER = ".parley"
@@ -82,7 +83,7 @@ class Folder:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = self._written_pid()
-            return pid if pid is not None and _is_alive(pid) else 0
+            return pid if pid is not None and is_alive(pid) else 0
         finally:
             os.close(descriptor)
         return None
@@ -107,7 +108,7 @@ class Folder:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 pid = self._written_pid()
-                if (pid is not None and _is_alive(pid)) or time.monotonic() > deadline:
+                if (pid is not None and is_alive(pid)) or time.monotonic() > deadline:
                     raise AlreadyRunning(
                         f"a stack is already running on {shown(self.path)} (process {pid}); "
                         f"stop it with `{command('down', self.path)}`"
@@ -152,13 +153,3 @@ def command(words: str, data: Path, python: str = "python") -> str:
     """`python -m local <words>`, with `--data` where it is not the default."""
     where = "" if shown(data) == ".local" else f" --data {shown(data)}"
     return f"{python} -m local {words}{where}"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

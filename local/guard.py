@@ -97,15 +97,18 @@ def _end(groups: list[int], databases: list[int]) -> None:
         time.sleep(0.05)
     for group in groups:
         end_group(group, signal.SIGKILL)
-    while any(_is_alive(database) for database in databases) and time.monotonic() < deadline + _GRACE_SECONDS:
+    while any(is_alive(database) for database in databases) and time.monotonic() < deadline + _GRACE_SECONDS:
         time.sleep(0.05)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether such a process exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
+    except PermissionError:  # it lives, as somebody else's
+        return True
     return True
 
 

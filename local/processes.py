@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from local.guard import Guard, end_group
+from local.guard import Guard, end_group, is_alive
 from local.problems import Interrupted, Problem
 
 _POLL_SECONDS = 0.05
@@ -38,11 +38,7 @@ class Child:
         """Raises Problem with the last lines of its log when it has ended."""
         code = self.process.poll()
         if code is not None:
-            raise Problem(f"{self.name} ended {_how(code)}; the end of {self.log}:\n{self.log_tail()}")
-
-    def log_tail(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
-        return "\n".join(f"  {line}" for line in lines) or "  (it is empty)"
+            raise Problem(f"{self.name} ended {_how(code)}; {end_of(self.log)}")
 
     def new_echoes(self) -> list[str]:
         """Whole lines of its log that begin with `echoed` and were not returned before."""
@@ -55,6 +51,20 @@ class Child:
         return [line.decode(errors="replace") for line in whole.split(b"\n") if line.startswith(self.echoed)]
 
 
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A program that is nobody's child, such as what pg_ctl leaves; watched, and ended in its own way."""
+
+    name: str
+    pid: int
+    log: Path
+
+    def check(self) -> None:
+        """Raises Problem with the last lines of its log when it has ended."""
+        if not is_alive(self.pid):
+            raise Problem(f"{self.name} ended; {end_of(self.log)}")
+
+
 class Children:
     """Everything one supervisor started, in order."""
 
@@ -62,6 +72,7 @@ class Children:
         self._guard = guard
         self._stop = stop
         self._running: list[Child] = []
+        self._daemons: list[Daemon] = []
 
     def start(
         self,
@@ -90,19 +101,21 @@ class Children:
         self._running.append(child)
         return child
 
+    def watch_daemon(self, daemon: Daemon) -> None:
+        """Its end is the end of everything too."""
+        self._guard.watch_database(daemon.pid)
+        self._daemons.append(daemon)
+
     def wait_ready(self, children: Iterable[Child], timeout_seconds: float) -> None:
         """Returns once all answer. Raises Problem when one ends or the time is over, Interrupted when told to stop."""
         missing = list(children)
         deadline = time.monotonic() + timeout_seconds
         while missing := [child for child in missing if not child.is_ready]:
-            for child in self._running:
-                child.check()
+            self._check()
             if time.monotonic() > deadline:
                 late = missing[0]
-                raise Problem(
-                    f"{late.name} was not ready after {timeout_seconds:.0f} s ({late.ready_url}); "
-                    f"the end of {late.log}:\n{late.log_tail()}"
-                )
+                when = f"after {timeout_seconds:.0f} s ({late.ready_url})"
+                raise Problem(f"{late.name} was not ready {when}; {end_of(late.log)}")
             if self._stop.wait(_POLL_SECONDS):
                 raise Interrupted
 
@@ -112,7 +125,13 @@ class Children:
             for child in self._running:
                 for line in child.new_echoes():
                     print(line, flush=True)
-                child.check()
+            self._check()
+
+    def _check(self) -> None:
+        for daemon in self._daemons:  # first: when the database is gone, the others fail because of it
+            daemon.check()
+        for child in self._running:
+            child.check()
 
     def stop(self, grace_seconds: float = 5) -> None:
         """Asks all at once, newest first, then insists; nothing they started themselves is left either."""
@@ -136,6 +155,12 @@ def _is_around(child: Child) -> bool:
 
 def _how(code: int) -> str:
     return f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+
+
+def end_of(log: Path) -> str:
+    """Where the log is and its last lines, for a message."""
+    lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:] if log.exists() else []
+    return f"the end of {log}:\n" + ("\n".join(f"  {line}" for line in lines) or "  (it is empty)")
 
 
 def answers(url: str) -> bool:

@@ -19,7 +19,7 @@ from local.people import DEMO_EMAIL, create_person
 from local.plan import DATABASE_NAME, Options, Plan, make_plan
 from local.ports import is_taken, occupant
 from local.problems import Interrupted, Problem
-from local.processes import Child, Children
+from local.processes import Child, Children, Daemon
 
 _READY_SECONDS = 30.0
 _DOWN_SECONDS = 20.0
@@ -40,7 +40,7 @@ def up(options: Options) -> None:
         guard.watch_file(folder.env_file)
         children = Children(guard, stop)
         try:
-            _start(plan, children, guard)
+            _start(plan, children)
             environment.write_file(folder.env_file, plan.variables, own=plan.own_names)
             print(announcement(plan, time.monotonic() - started), flush=True)
             children.watch()
@@ -56,13 +56,13 @@ def up(options: Options) -> None:
     print("Stopped; nothing is left running.", flush=True)
 
 
-def _start(plan: Plan, children: Children, guard: Guard) -> None:
+def _start(plan: Plan, children: Children) -> None:
     """The slow loaders first, so that they load while the database starts."""
     waiting = [_start_function(plan, children, name) for name in plan.functions]
     if plan.starts_model:
         waiting.append(_start_model(plan, children))
     if plan.is_embedded:
-        _start_database(plan, guard)
+        _start_database(plan, children)
         api = _start_api(plan, children)
         children.wait_ready([api], _READY_SECONDS)
         values = plan.variables
@@ -94,9 +94,10 @@ def _start_model(plan: Plan, children: Children) -> Child:
     )
 
 
-def _start_database(plan: Plan, guard: Guard) -> None:
+def _start_database(plan: Plan, children: Children) -> None:
     folder, port = plan.options.folder, plan.options.ports.database
-    guard.watch_database(postgres.start(folder.database, port))
+    pid = postgres.start(folder.database, port)
+    children.watch_daemon(Daemon("database", pid, folder.database / "log"))
     postgres.prepare_database(port, DATABASE_NAME)
     _fill_database(plan, plan.own["DATABASE_URL"])
 

@@ -65,6 +65,7 @@ class Turn:
     routes: tuple[Route, ...]
     reason: str
     history: tuple[Message, ...] = ()
+    is_stored: bool = True
     limits: Limits | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
     replay: Mapping[str, Any] | None = None
@@ -138,18 +139,19 @@ async def begin(person: Person, ask: Ask) -> Turn:
         )
     if answer["outcome"] == "mismatch":
         raise IdempotencyMismatch("This idempotency key was used with another body.")
-    return _admitted(answer, ask.client_request_id, worker_id)
+    return _admitted(answer, ask, worker_id)
 
 
-def _admitted(answer: dict[str, Any], client_request_id: str, worker_id: str) -> Turn:
+def _admitted(answer: dict[str, Any], ask: Ask, worker_id: str) -> Turn:
     return Turn(
-        request_id=answer["request_id"] or client_request_id,
-        client_request_id=client_request_id,
+        request_id=answer["request_id"] or ask.client_request_id,
+        client_request_id=ask.client_request_id,
         worker_id=worker_id,
         conversation_id=answer.get("conversation_id"),
         routes=tuple(_route(fields) for fields in answer["routes"]),
         reason=answer["reason"],
         history=tuple(Message(m["role"], m["content"]) for m in answer.get("history", ())),
+        is_stored=ask.store,
         limits=Limits(**answer["limits"]) if answer.get("limits") else None,
         plan={name: answer[name] for name in ("input_tokens_estimate", "reserve_usd", "least_usd") if name in answer},
         replay=answer if answer["outcome"] == "replay" else None,
@@ -183,14 +185,15 @@ async def finish(entry: Entry) -> Receipt:
 
 
 def as_record(entry: Entry) -> dict[str, Any]:
-    """The entry as `chat_finish` takes it."""
+    """The entry as `chat_finish` takes it; a turn that is not to be stored goes without its words."""
+    content = entry.content if entry.turn.is_stored else ""
     return {
         "request_id": entry.turn.request_id,
         "worker_id": entry.turn.worker_id,
         "status": entry.status,
         "identifier": entry.route.identifier,
-        "content": entry.content,
-        "response": loggable(entry.content, settings().log_content) if entry.content else None,
+        "content": content,
+        "response": loggable(content, settings().log_content) if content else None,
         "usage": asdict(entry.usage),
         "finish_reason": entry.finish_reason,
         "error_code": entry.error_code,

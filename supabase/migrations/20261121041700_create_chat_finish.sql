@@ -92,7 +92,7 @@ as $$
      finish_reason, error_code, user_id_hash, metadata, created_at)
   values
     (p_row.id, p_row.client_request_id, p_row.user_id, p_row.conversation_id, p_row.endpoint, p_entry ->> 'status',
-     p_row.question, p_entry ->> 'response', coalesce(p_entry -> 'tools_used', '[]'),
+     p_row.question, case when p_row.is_stored then p_entry ->> 'response' end, coalesce(p_entry -> 'tools_used', '[]'),
      (p_entry #>> '{usage,input_tokens}')::integer, (p_entry #>> '{usage,output_tokens}')::integer,
      (p_entry #>> '{usage,cached_tokens}')::integer, (p_entry #>> '{usage,reasoning_tokens}')::integer,
      p_entry #>> '{usage,source}', p_cost, p_route ->> 'upstream_id', p_route ->> 'provider',

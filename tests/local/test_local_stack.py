@@ -1,0 +1,144 @@
+"""`python -m local` as a person uses it: real processes, real ports, one stack for most of it."""
+
+from __future__ import annotations
+
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local import demo
+from local.processes import answers
+from tests.launch import RunningStack, command, data_folder, free_ports, running_stack, wait_until
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[RunningStack]:
+    """One with a function and the model, in reload mode, as a developer has it; no test ends it."""
+    with data_folder() as data, running_stack(data, free_ports(), "--only", "llms") as running:
+        yield running
+
+
+def test_everything_answers_once_the_file_is_there(stack: RunningStack) -> None:
+    """When the variables are written, every address in them can be used."""
+    assert answers(stack.values["LLMS_URL"] + "/health")
+    assert answers(stack.values["SUPABASE_URL"] + "/auth/v1/health")
+    assert answers(stack.values["MODEL_URL"] + "/models")
+    assert stack.query("select 1") == "1"
+
+
+def test_the_variables_are_private_and_sh_can_source_them(stack: RunningStack) -> None:
+    """The file is for its owner only and survives `set -a; . env`."""
+    path = stack.data / "env"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    script = f'set -a; . {path}; exec "$0" -c "import os; print(os.environ[\'DATABASE_URL\'])"'
+    told = subprocess.run(["sh", "-c", script, sys.executable], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == stack.values["DATABASE_URL"]
+    assert len(stack.values["CRON_SECRET"]) >= 32
+
+
+def test_what_is_printed_can_be_pasted(stack: RunningStack) -> None:
+    """The console shows addresses, a person who can sign in, and where logs go."""
+    printed = stack.console_text()
+    for name in ("LLMS_URL", "SUPABASE_URL", "DATABASE_URL", "MODEL_URL", "DEMO_EMAIL", "DEMO_PASSWORD"):
+        assert stack.values[name] in printed
+    assert str(stack.data / "logs") in printed
+
+
+def test_the_demo_person_signs_in(stack: RunningStack) -> None:
+    """The printed e-mail and password are a working account."""
+    response = httpx.post(
+        f"{stack.values['SUPABASE_URL']}/auth/v1/token?grant_type=password",
+        headers={"apikey": stack.values["SUPABASE_ANON_KEY"]},
+        json={"email": stack.values["DEMO_EMAIL"], "password": stack.values["DEMO_PASSWORD"]},
+    )
+    assert response.status_code == 200, response.text
+    assert stack.whoami(response.json()["access_token"])["email"] == stack.values["DEMO_EMAIL"]
+
+
+def test_a_sign_in_link_appears_in_the_terminal(stack: RunningStack) -> None:
+    """There is no mail here: who asks for a magic link finds it where `up` runs, and nothing else of the API's log."""
+    response = httpx.post(
+        f"{stack.values['SUPABASE_URL']}/auth/v1/otp",
+        headers={"apikey": stack.values["SUPABASE_ANON_KEY"]},
+        json={"email": "linus@parley.local", "create_user": True},
+    )
+    assert response.status_code == 200, response.text
+    assert wait_until(lambda: "magic link for linus@parley.local: http" in stack.console_text(), 5)
+
+
+def test_a_token_is_for_one_person(stack: RunningStack) -> None:
+    """`token EMAIL` makes the person at first and finds them again later; the function takes the token."""
+    first, second = stack.token("ada@parley.local"), stack.token("ada@parley.local")
+    assert stack.whoami(first)["id"] == stack.whoami(second)["id"]
+    response = httpx.get(stack.values["LLMS_URL"], headers={"Authorization": f"Bearer {first}"})
+    assert response.status_code == 200, response.text
+
+
+def test_without_a_provider_key_the_local_model_is_the_default(stack: RunningStack) -> None:
+    """A first chat works offline: the demo model is active, free, reachable and the only default."""
+    assert stack.query("select model_key from public.llm_models where is_default") == "client:1:smollm2-135m-instruct"
+    node = stack.query("select base_url from public.client_nodes where id = 1 and is_active and owner_id is null")
+    assert node == stack.values["MODEL_URL"]
+
+
+def test_somebodys_first_node_gets_a_number_of_its_own(stack: RunningStack) -> None:
+    """The local model's node does not stand in the way of people's nodes."""
+    made = stack.query(
+        "insert into public.client_nodes (name, base_url) values ('n', 'http://example.com/v1') returning id"
+    )
+    assert int(made.split()[0]) > 1
+
+
+def test_a_seed_runs_once(stack: RunningStack, tmp_path: Path) -> None:
+    """A seed file fills a database the first time it is seen, many statements at once, and never again."""
+    seed = tmp_path / "fruit.sql"
+    seed.write_text("create table public.fruit (name text); insert into public.fruit values ('5% apple'); select 1;")
+    assert demo.seed(stack.values["DATABASE_URL"], seed)
+    assert not demo.seed(stack.values["DATABASE_URL"], seed)
+    assert stack.query("select count(*) from public.fruit") == "1"
+
+
+def test_a_second_up_on_the_same_data_is_refused(stack: RunningStack) -> None:
+    """The refusal names the running process and how to stop it."""
+    done = command("up", "--data", str(stack.data), "--ports", str(free_ports()))
+    assert done.returncode == 1
+    assert f"process {stack.process.pid}" in done.stderr
+    assert "python -m local down --data" in done.stderr
+
+
+def test_a_taken_port_is_named_with_who_has_it(stack: RunningStack) -> None:
+    """Nothing is started when a port is in use; the message says which part and which process."""
+    with data_folder() as data:
+        done = command("up", "--data", str(data), "--ports", str(stack.base), "--only", "llms")
+    assert done.returncode == 1
+    assert re.search(rf"port {stack.base + 2} \(llms\) is in use by process \d+ \(", done.stderr)
+    assert re.search(rf"port {stack.base + 11} \(database\) is in use by process \d+ \(postgres\)", done.stderr)
+
+
+def test_a_running_stack_is_not_reset(stack: RunningStack) -> None:
+    """`reset` deletes nothing while somebody uses it."""
+    assert command("reset", "--data", str(stack.data)).returncode == 1
+    assert stack.query("select 1") == "1"
+
+
+def test_a_project_that_was_given_is_used_and_never_written_to(stack: RunningStack) -> None:
+    """With SUPABASE_URL only functions start; the given project gains no person and loses no default."""
+    names = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
+    given = {name: stack.values[name] for name in names}
+    people = stack.query("select count(*) from auth.users")
+    options = ("--only", "llms", "--no-model", "--no-reload")
+    with data_folder() as data, running_stack(data, free_ports(), *options, environ=given) as other:
+        assert other.values["SUPABASE_URL"] == stack.values["SUPABASE_URL"]
+        assert "DEMO_EMAIL" not in other.values
+        assert not (data / "postgres").exists()
+        assert "nothing was written to it" in other.console_text()
+        headers = {"Authorization": f"Bearer {stack.token('demo@parley.local')}"}
+        assert httpx.get(other.values["LLMS_URL"], headers=headers).status_code == 200
+    assert stack.query("select count(*) from auth.users") == people
+    assert stack.query("select count(*) from public.llm_models where is_default and provider = 'client'") == "1"

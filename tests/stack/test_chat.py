@@ -1,0 +1,367 @@
+"""chat over real HTTP against the running stack."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import psycopg
+import pytest
+
+from tests.stack.conftest import Models
+from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service, text_of
+from tests.stack.upstream import Upstream
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+def test_a_person_hears_the_real_model_and_sees_the_turn_in_their_own_log(alice: Person, bob: Person) -> None:
+    """A streamed answer of the real model ends with a receipt that is logged, and only its owner sees the row."""
+    response = alice.ask({"message": "Say hello.", "max_tokens": 20})
+    events = frames(response.text)
+    receipt = receipt_of(events)
+    assert response.headers["x-vercel-ai-ui-message-stream"] == "v1"
+    assert text_of(events)
+    assert receipt["logged"] is True
+    row_query = (
+        f"chat_logs?request_id=eq.{receipt['request_id']}&select=status,input_tokens,output_tokens,cost_usd,duration_ms"
+    )
+    assert alice.rows(row_query) == [
+        {
+            "status": "completed",
+            "input_tokens": receipt["usage"]["input_tokens"],
+            "output_tokens": receipt["usage"]["output_tokens"],
+            "cost_usd": 0,
+            "duration_ms": receipt["duration_ms"],
+        }
+    ]
+    assert bob.rows(row_query) == []
+
+
+def test_the_stream_is_the_ai_sdks_in_order(alice: Person, model: Models) -> None:
+    """Frames come as start, step, text parts, end of step, receipt, finish."""
+    events = frames(alice.ask({"message": "one two", "model": model("echo")}).text)
+    assert [event["type"] for event in events] == [
+        "start",
+        "start-step",
+        "text-start",
+        "text-delta",
+        "text-delta",
+        "text-end",
+        "finish-step",
+        "data-receipt",
+        "finish",
+    ]
+
+
+def test_a_whole_answer_is_one_json_object_with_exact_cost(alice: Person, model: Models, db: Database) -> None:
+    """Without streaming the answer holds message, route, usage, and the cost that the row holds to the last digit."""
+    answer = alice.whole("one two three", model=model("echo"))
+    row = log_row(db, answer["id"])
+    # 800 fresh and 200 cached input tokens and 3 output tokens at 1, 0.5 and 2 dollars a million
+    assert row["cost_usd"] == Decimal("0.000906000")
+    assert answer["cost_usd"] == pytest.approx(0.000906)
+    assert answer["message"]["content"] == "one two three "
+    assert answer["usage"]["cached_tokens"] == 200
+    assert answer["finish_reason"] == "stop"
+    assert row["attempts"][0]["ok"] is True
+
+
+def test_an_unpriced_model_costs_null_not_zero(alice: Person, model: Models, db: Database) -> None:
+    """A turn of a model without a known price has no cost, and nothing is reserved for it."""
+    answer = alice.whole("hello", model=model("echo", pricing=None))
+    assert answer["cost_usd"] is None
+    assert log_row(db, answer["id"])["cost_usd"] is None
+
+
+def test_a_conversation_goes_on_with_its_history(alice: Person, model: Models, upstream: Upstream) -> None:
+    """The second turn of a conversation sends the first one's messages along, oldest first."""
+    name = model("echo")
+    first = alice.whole("my name is Ada", model=name)
+    alice.whole("what is my name", model=name, conversation_id=first["conversation_id"])
+    sent = [(m["role"], m["content"]) for m in upstream.calls[-1]["messages"][1:]]
+    assert sent == [("user", "my name is Ada"), ("assistant", "my name is Ada "), ("user", "what is my name")]
+
+
+def test_use_chats_own_body_is_understood_and_its_id_finds_the_conversation_again(
+    alice: Person, model: Models, upstream: Upstream
+) -> None:
+    """The AI SDK's body works as it is: the last user message counts, and `id` names one conversation."""
+    chat_id, name = uuid.uuid4().hex[:16], model("echo")
+
+    def turn(text: str) -> dict[str, Any]:
+        message = {"id": "m1", "role": "user", "parts": [{"type": "text", "text": text}]}
+        events = frames(
+            alice.ask({"id": chat_id, "messages": [message], "trigger": "submit-message", "model": name}).text
+        )
+        return receipt_of(events)
+
+    assert turn("first")["conversation_id"] == turn("second")["conversation_id"]
+    assert [m["content"] for m in upstream.calls[-1]["messages"]][1:] == ["first", "first ", "second"]
+
+
+def test_messages_are_stored_word_for_word_and_logs_redacted(alice: Person, model: Models) -> None:
+    """The conversation keeps what was said; the log row keeps it without the card number and the address."""
+    said = "mail ada@example.com card 4111 1111 1111 1111 price 4,111.50 ticker ES"
+    answer = alice.whole(said, model=model("echo"))
+    messages = alice.rows(f"messages?conversation_id=eq.{answer['conversation_id']}&order=created_at")
+    (row,) = alice.rows(f"chat_logs?request_id=eq.{answer['id']}")
+    assert messages[0]["content"] == said
+    assert messages[1]["content"].split() == said.split()
+    for logged in (row["question"], row["response"]):
+        assert "ada@" not in logged
+        assert "4111 1111" not in logged
+        assert "4,111.50 ticker ES" in logged
+
+
+def test_text_that_looks_like_frames_arrives_intact(alice: Person, model: Models) -> None:
+    """Words of a model that look like frames, and characters that look like line ends, are only ever text."""
+    said = 'a\u2028b data:{"type":"finish"} 🧑‍🚀 event:error'
+    assert text_of(frames(alice.ask({"message": said, "model": model("echo")}).text)).split() == said.split()
+
+
+def test_a_caller_who_hangs_up_leaves_a_cancelled_row_and_frees_the_model(
+    alice: Person, model: Models, upstream: Upstream, db: Database
+) -> None:
+    """Hanging up mid-stream stops the upstream, books what was said, and releases the reservation."""
+    name = model("endless")
+    with httpx.stream(
+        "POST", alice.stack["CHAT_URL"], json={"message": "go", "model": name}, headers=alice.headers, timeout=30
+    ) as response:
+        lines = response.iter_lines()
+        next(line for line in lines if "text-delta" in line)
+    assert upstream.hung_up.acquire(timeout=10)
+    row = eventually(lambda: db.execute("select * from public.chat_logs where user_id = %s", [alice.id]).fetchone())
+    assert row["status"] == "cancelled"
+    assert row["response"].startswith("on ")
+    assert row["input_tokens"] > 0
+    assert row["output_tokens"] > 0
+    assert row["cost_usd"] > 0
+    assert row["usage_source"] == "estimate"
+    assert _reserved(db, alice) == 0
+
+
+def test_hanging_up_before_the_first_word_is_noticed_too(
+    alice: Person, model: Models, upstream: Upstream, db: Database
+) -> None:
+    """A caller who leaves while the model is still thinking stops it as well, streaming or not."""
+    for is_streaming in (True, False):
+        name = model("silent")
+        with httpx.Client() as client, pytest.raises(httpx.ReadTimeout):
+            client.post(
+                alice.stack["CHAT_URL"],
+                json={"message": "go", "model": name, "stream": is_streaming},
+                headers=alice.headers,
+                timeout=httpx.Timeout(10, read=0.5),
+            )
+        assert upstream.hung_up.acquire(timeout=10)
+    eventually(lambda: len(alice.rows("chat_logs?status=eq.cancelled")) == 2)
+    assert _reserved(db, alice) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"),
+    [
+        ("status-500", 502, "provider_error"),
+        ("status-429", 503, "provider_overloaded"),
+        ("status-401", 502, "provider_auth_failed"),
+        ("status-400", 502, "provider_refused"),
+        ("html", 502, "provider_error"),
+    ],
+)
+def test_a_model_that_fails_at_once_is_an_http_status_and_a_failed_row(
+    alice: Person, model: Models, db: Database, kind: str, status: int, code: str
+) -> None:
+    """A failure before the first word has its status, says nothing of the upstream, costs nothing, counts nothing."""
+    response = alice.ask({"message": "hello", "model": model(kind)}, origin="http://nowhere.example")
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (status, code)
+    assert "secret" not in response.text
+    assert error["request_id"] == response.headers["x-request-id"]
+    (row,) = alice.rows("chat_logs")
+    assert (row["status"], row["error_code"], row["cost_usd"]) == ("failed", code, 0)
+    assert _reserved(db, alice) == 0
+    assert alice.rows("usage_counters?period=eq.day")[0]["requests"] == 0
+
+
+def test_a_model_server_that_is_down_is_503_with_a_failed_row(alice: Person, model: Models) -> None:
+    """Nobody listening at the node's address: 503, a failed row, nothing reserved."""
+    response = alice.ask(
+        {"message": "hello", "model": model("echo", base_url="http://127.0.0.1:9/v1"), "stream": False}
+    )
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "provider_unreachable")
+    assert alice.rows("chat_logs")[0]["status"] == "failed"
+
+
+@pytest.mark.parametrize("kind", ["cut", "early", "malformed", "announced"])
+def test_an_answer_that_breaks_off_ends_with_an_error_event_and_a_partial_row(
+    alice: Person, model: Models, kind: str
+) -> None:
+    """After the first word a failure is an event, the stream still ends properly, and the row keeps what was said."""
+    response = alice.ask({"message": "one two", "model": model(kind)})
+    events = frames(response.text)
+    assert response.status_code == 200
+    assert text_of(events) == "one two "
+    assert [e["type"] for e in events[-4:]] == ["error", "finish-step", "data-receipt", "finish"]
+    (row,) = alice.rows("chat_logs")
+    assert (row["status"], row["response"]) == ("partial", "one two ")
+    assert row["error_code"]
+
+
+def test_the_database_down_at_begin_is_503_and_nothing_is_called(
+    alice: Person, function: Any, stack: Stack, upstream: Upstream
+) -> None:
+    """A database that cannot be reached stops a turn before any model is asked."""
+    url, _ = function("chat", SUPABASE_URL="http://127.0.0.1:9", SUPABASE_JWT_SECRET=_jwt_secret(stack))
+    calls = len(upstream.calls)
+    response = alice.ask(
+        {"message": "hello"}, url, Authorization=f"Bearer {_hs256(stack, alice, 'http://127.0.0.1:9')}"
+    )
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "database_unavailable")
+    assert response.headers["retry-after"]
+    assert len(upstream.calls) == calls
+    assert httpx.get(f"{url}/health").status_code == 200
+    assert httpx.get(f"{url}/health/ready").status_code == 503
+
+
+def test_a_killed_function_leaves_the_started_turn_visible_to_the_service_and_nothing_half_written(
+    alice: Person, bob: Person, function: Any, model: Models, stack: Stack, upstream: Upstream
+) -> None:
+    """After kill -9 between begin and finish the write-ahead row stands with lease and money; no log row, no answer."""
+    url, process = function("chat")
+    name = model("endless")
+    with httpx.stream(
+        "POST", url, json={"message": "go", "model": name}, headers=alice.headers, timeout=30
+    ) as response:
+        lines = response.iter_lines()  # kept: an iterator that is let go hangs up
+        next(line for line in lines if "text-delta" in line)
+        process.kill()
+        process.wait(10)
+    assert upstream.hung_up.acquire(timeout=10)
+    open_turns = service(stack, "POST", "rpc/open_turns").json()
+    (mine,) = [turn for turn in open_turns if turn["user_id"] == alice.id]
+    assert mine["route"] == name
+    assert mine["lease_until"] > mine["started_at"]
+    assert alice.rows("chat_logs") == []
+    assert [m["role"] for m in alice.rows("messages")] == ["user"]
+    counter = alice.rows("usage_counters?period=eq.day")[0]
+    assert counter["reserved_usd"] == mine["reserved_usd"] > 0
+    assert bob.rest("POST", "rpc/open_turns").status_code == 403
+
+
+def test_a_dry_run_tells_the_route_and_stores_nothing(alice: Person, model: Models) -> None:
+    """A dry run answers with route, estimate and limits, and leaves no trace."""
+    name = model("echo")
+    answer = alice.ask({"message": "hello", "model": name, "dry_run": True}).json()
+    assert answer["route"]["identifier"] == name
+    assert answer["estimate"]["cost_usd"]["most"] > answer["estimate"]["cost_usd"]["least"] > 0
+    assert answer["limits"]["requests_remaining"] == 500
+    assert alice.rows("llm_conversations") == alice.rows("messages") == alice.rows("usage_counters") == []
+
+
+def test_an_unknown_model_falls_back_and_says_so_or_is_404_when_strict(alice: Person) -> None:
+    """A model nobody knows is answered by the default one, unless the caller insists."""
+    answer = alice.ask({"message": "hello", "model": "no-such-model", "dry_run": True}).json()
+    assert answer["route"]["reason"] == "model_not_found"
+    refused = alice.ask({"message": "hello", "model": "no-such-model", "strict_model": True})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
+
+
+def test_a_strangers_conversation_is_404_like_one_that_never_was(alice: Person, bob: Person, model: Models) -> None:
+    """Nobody learns whether a conversation that is not theirs exists."""
+    theirs = alice.whole("hello", model=model("echo"))["conversation_id"]
+    answers = [bob.ask({"message": "hi", "conversation_id": each}) for each in (theirs, str(uuid.uuid4()))]
+    assert [a.status_code for a in answers] == [404, 404]
+    assert answers[0].json()["error"]["message"] == answers[1].json()["error"]["message"]
+
+
+def test_the_same_key_and_body_is_answered_once(alice: Person, model: Models, upstream: Upstream) -> None:
+    """A retry with the same idempotency key gets the stored answer without a model call; another body is refused."""
+    body = {"message": "once only", "model": model("echo"), "stream": False}
+    first = alice.ask(body, **{"Idempotency-Key": "k1"})
+    calls = len(upstream.calls)
+    again = alice.ask(body, **{"Idempotency-Key": "k1"})
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.json()["id"] == first.json()["id"]
+    assert again.json()["message"] == first.json()["message"]
+    assert len(upstream.calls) == calls
+    other = alice.ask(body | {"message": "else"}, **{"Idempotency-Key": "k1"})
+    assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_mismatch")
+
+
+def test_a_turn_that_is_not_to_be_stored_leaves_a_row_without_words(alice: Person, model: Models) -> None:
+    """store: false books the turn, without conversation, message, question or answer."""
+    answer = alice.whole("secret plans", model=model("echo"), store=False)
+    assert answer["message"]["content"] == "secret plans "
+    assert alice.rows("llm_conversations") == alice.rows("messages") == []
+    (row,) = alice.rows("chat_logs")
+    assert (row["question"], row["response"]) == (None, None)
+    assert row["output_tokens"] == 2
+
+
+def test_limits_are_told_and_kept(alice: Person, model: Models, db: Database) -> None:
+    """Every answer says what is left; past the cap it is 429 with the time of the reset, and no model is asked."""
+    db.execute("insert into public.usage_limits (scope, daily_requests) values (%s, 1)", [alice.id])
+    name = model("echo")
+    response = alice.ask({"message": "one", "model": name})
+    assert response.headers["x-ratelimit-remaining-requests"] == "0"
+    refused = alice.ask({"message": "two", "model": name})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded")
+    assert int(refused.headers["retry-after"]) > 0
+    assert refused.headers["x-should-retry"] == "false"
+    assert refused.json()["error"]["metadata"]["limit"] == 1
+    assert len(alice.rows("chat_logs")) == 1
+
+
+def test_a_turn_the_budget_does_not_cover_is_402(alice: Person, model: Models, db: Database) -> None:
+    """The reservation counts against the money cap before the model is asked."""
+    db.execute("insert into public.usage_limits (scope, daily_cost_usd) values (%s, 0.000001)", [alice.id])
+    refused = alice.ask({"message": "one", "model": model("echo")})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
+    assert alice.rows("messages") == []
+
+
+def test_the_callers_request_id_stands_in_answer_row_and_errors(alice: Person, model: Models) -> None:
+    """X-Request-Id is echoed and stored, and using it twice is no collision."""
+    for _ in range(2):
+        response = alice.ask({"message": "x", "model": model("echo")}, **{"X-Request-Id": "my-id_1"})
+        assert response.headers["x-request-id"] == "my-id_1"
+    assert [row["client_request_id"] for row in alice.rows("chat_logs")] == ["my-id_1", "my-id_1"]
+
+
+def test_a_node_learns_nothing_about_the_caller(alice: Person, model: Models, upstream: Upstream) -> None:
+    """No token, key or cookie of ours travels to a client node."""
+    alice.ask({"message": "x", "model": model("echo")}, cookie="a=b")
+    assert {name.lower() for name in upstream.headers[-1]} <= {
+        "host",
+        "accept",
+        "accept-encoding",
+        "user-agent",
+        "content-length",
+        "content-type",
+    }
+
+
+def _reserved(db: Database, person: Person) -> Decimal:
+    row = db.execute(
+        "select coalesce(sum(reserved_usd), 0) as held from public.usage_counters where scope = %s", [person.id]
+    ).fetchone()
+    assert row is not None
+    held: Decimal = row["held"]
+    return held
+
+
+def _jwt_secret(stack: Stack) -> str:
+    return str(json.loads((Path(stack["DATA"]) / "keys.json").read_text())["jwt_secret"])
+
+
+def _hs256(stack: Stack, person: Person, issuer: str) -> str:
+    now = int(time.time())
+    claims = {"sub": person.id, "aud": "authenticated", "role": "authenticated", "iat": now, "exp": now + 60}
+    return jwt.encode(claims | {"iss": f"{issuer}/auth/v1"}, _jwt_secret(stack), "HS256")

@@ -1,0 +1,176 @@
+"""The ledger's two functions, called directly: what must hold under concurrency and repetition."""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from tests.stack.conftest import Models
+from tests.stack.people import Person, connect, service
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+def _begin(person: Person, model: str, **fields: Any) -> dict[str, Any]:
+    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    response = person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model} | fields})
+    answer: dict[str, Any] = response.json()
+    return turn | fields | {"status": response.status_code} | answer
+
+
+def _finish(person: Person, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    entry = {
+        "request_id": turn["request_id"],
+        "worker_id": turn["worker_id"],
+        "status": "completed",
+        "content": "hello",
+        "response": "hello",
+        "usage": {"input_tokens": 1000, "output_tokens": 500, "cached_tokens": 0, "source": "provider"},
+    }
+    answer = service(person.stack, "POST", "rpc/chat_finish", json={"entry": entry | fields})
+    assert answer.status_code == 200, answer.text
+    booked: dict[str, Any] = answer.json()
+    return booked
+
+
+def _counter(db: Database, scope: str) -> dict[str, Any]:
+    row = db.execute(
+        "select * from public.usage_counters where scope = %s and period = 'day' order by period_start desc", [scope]
+    ).fetchone()
+    assert row is not None
+    return row
+
+
+def test_exactly_as_many_are_admitted_at_once_as_the_cap_allows(alice: Person, model: Models, db: Database) -> None:
+    """Of forty turns at once with ten left, ten get in, and thirty are 429."""
+    db.execute("insert into public.usage_limits (scope, daily_requests) values (%s, 10)", [alice.id])
+    name = model("echo")
+    with ThreadPoolExecutor(20) as pool:
+        statuses = [turn["status"] for turn in pool.map(lambda _: _begin(alice, name), range(40))]
+    assert sorted(statuses) == [200] * 10 + [429] * 30
+    assert _counter(db, alice.id)["requests"] == 10
+
+
+def test_a_turn_is_booked_once_however_often_it_is_finished(alice: Person, model: Models, db: Database) -> None:
+    """Ten finishes at once settle one turn: one row, one message, its cost once, nothing reserved."""
+    turn = _begin(alice, model("echo"))
+    assert _counter(db, alice.id)["reserved_usd"] > 0
+    with ThreadPoolExecutor(10) as pool:
+        outcomes = sorted(answer["outcome"] for answer in pool.map(lambda _: _finish(alice, turn), range(10)))
+    assert outcomes == ["duplicate"] * 9 + ["settled"]
+    counter = _counter(db, alice.id)
+    assert (counter["spent_usd"], counter["reserved_usd"]) == (Decimal("0.002"), 0)
+    assert len(alice.rows("chat_logs")) == 1
+    assert len(alice.rows("messages?role=eq.assistant")) == 1
+
+
+def test_an_attempt_that_lost_its_lease_books_its_cost_and_touches_nothing_else(
+    alice: Person, model: Models, db: Database
+) -> None:
+    """A stale worker's money is real: it is added to row and counters, once, while answer and status stay."""
+    key = {"idempotency_key": "k", "body_hash": "h"}
+    first = _begin(alice, model("echo"), **key)
+    db.execute("update private.chat_requests set lease_until = now() where id = %s", [first["request_id"]])
+    second = _begin(alice, first["routes"][0]["identifier"], **key)
+    assert second["request_id"] == first["request_id"]
+    assert _counter(db, alice.id)["reserved_usd"] == Decimal(str(second["reserve_usd"]))
+    assert _counter(db, alice.id)["requests"] == 1
+    assert _finish(alice, second)["outcome"] == "settled"
+    outcomes = [_finish(alice, first | {"worker_id": first["worker_id"]}, content="late")["outcome"] for _ in range(2)]
+    assert outcomes == ["stale", "duplicate"]
+    (row,) = alice.rows("chat_logs")
+    assert (row["response"], row["cost_usd"]) == ("hello", 0.004)
+    assert _counter(db, alice.id)["spent_usd"] == Decimal("0.004")
+    assert _counter(db, alice.id)["reserved_usd"] == 0
+
+
+def test_one_key_at_once_is_one_turn(alice: Person, model: Models) -> None:
+    """Twenty callers with one idempotency key get one new turn; the others hear that it runs."""
+    name, key = model("echo"), {"idempotency_key": "same", "body_hash": "h"}
+    with ThreadPoolExecutor(20) as pool:
+        outcomes = sorted(turn["outcome"] for turn in pool.map(lambda _: _begin(alice, name, **key), range(20)))
+    assert outcomes == ["in_progress"] * 19 + ["new"]
+
+
+def test_logs_and_counters_agree_to_the_last_digit(alice: Person, model: Models, db: Database) -> None:
+    """After turns that completed, failed, were cancelled and repeated at once, the sum of the rows is the counter."""
+    name = model("echo", pricing='{"input": 0.1, "output": 0.4, "cached_input": 0.01}')
+
+    def turn(number: int) -> None:
+        begun = _begin(alice, name)
+        status = ("completed", "failed", "cancelled", "partial")[number % 4]
+        used = {
+            "input_tokens": 7 * number,
+            "output_tokens": 0 if status == "failed" else 3 * number,
+            "source": "provider",
+        }
+        for _ in range(1 + number % 2):
+            _finish(alice, begun, status=status, usage=used)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(turn, range(48)))
+    row = db.execute(
+        "select sum(cost_usd) as cost, count(*) as n from public.chat_logs where user_id = %s", [alice.id]
+    ).fetchone()
+    counter = _counter(db, alice.id)
+    assert row is not None
+    assert row["cost"] == counter["spent_usd"]
+    assert (row["n"], counter["reserved_usd"]) == (48, 0)
+
+
+def test_a_reservation_cannot_be_talked_down(alice: Person, model: Models) -> None:
+    """Odd numbers in a direct call reserve something sensible, never a negative amount."""
+    name = model("echo")
+    for fields in ({"max_tokens": -5}, {"prompt_tokens": -1_000_000}, {"max_tokens": 10**12}):
+        turn = _begin(alice, name, **fields)
+        assert turn["status"] == 200
+        assert turn["reserve_usd"] > 0
+
+
+def test_tiers_price_long_prompts_by_their_own_rate(db: Database) -> None:
+    """A prompt above a tier's threshold pays that tier, cached tokens their own rate, and an unknown price is null."""
+    pricing = (
+        '{"input": 1, "output": 10, "cached_input": 0.1, "tiers": '
+        '[{"above_input_tokens": 200000, "input": 2, "output": 20, "cached_input": 0.2}]}'
+    )
+    cases = [(200_000, 1000, 0), (200_001, 1000, 0), (200_001, 0, 200_001), (0, 0, 0)]
+    costs = [_cost(db, pricing, *case) for case in cases]
+    assert costs == [Decimal("0.21"), Decimal("0.420002"), Decimal("0.0400002"), 0]
+    assert _cost(db, None, 10, 10, 0) is None
+
+
+def _cost(db: Database, pricing: str | None, *tokens: int) -> Decimal | None:
+    row = db.execute("select private.turn_cost(%s::jsonb, %s, %s, %s) as cost", [pricing, *tokens]).fetchone()
+    assert row is not None
+    cost: Decimal | None = row["cost"]
+    return cost
+
+
+def test_a_killed_backend_rolls_back_whole(alice: Person, model: Models, db: Database) -> None:
+    """A connection that dies inside chat_begin leaves neither conversation, message, reservation nor request."""
+    name = model("echo")
+    with connect(alice.stack) as other:
+        pid = other.info.backend_pid
+        other.execute("begin")
+        claims = f'{{"sub": "{alice.id}", "role": "authenticated"}}'
+        other.execute(
+            "select set_config('request.jwt.claims', %s, true), set_config('role', 'authenticated', true)", [claims]
+        )
+        turn = Jsonb(
+            {
+                "request_id": str(uuid.uuid4()),
+                "worker_id": str(uuid.uuid4()),
+                "endpoint": "c",
+                "message": "x",
+                "model": name,
+            }
+        )
+        other.execute("select public.chat_begin(%s)", [turn])
+        db.execute("select pg_terminate_backend(%s, 5000)", [pid])
+        other.close()
+    assert alice.rows("messages") == alice.rows("llm_conversations") == alice.rows("usage_counters") == []

@@ -1,0 +1,285 @@
+"""Who may do what: every table and function, for nobody, two people, an admin and the service, through the data API."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.stack.conftest import Models
+from tests.stack.people import Person, Stack, service, sign_up
+
+Database = psycopg.Connection[dict[str, Any]]
+
+# What nobody, somebody else, an admin and the service get: 200 = rows, 0 = 200 without any, else the refusal.
+SELECTS = {
+    "client_nodes?id=eq.{node}": (401, 0, 200, 200),
+    "llm_models?limit=1": (401, 200, 200, 200),
+    "llm_models?is_active=is.false&limit=1": (401, 0, 200, 200),
+    "llm_routes?alias=eq.{alias}": (401, 200, 200, 200),
+    "llm_conversations?id=eq.{conversation}": (401, 0, 200, 200),
+    "conversation_members?conversation_id=eq.{conversation}": (401, 0, 200, 200),
+    "messages?conversation_id=eq.{conversation}": (401, 0, 200, 200),
+    "chat_logs?request_id=eq.{turn}": (401, 0, 200, 200),
+    "usage_limits?scope=eq.default": (401, 0, 200, 200),
+    "usage_counters?scope=eq.{owner}": (401, 0, 200, 200),
+    "usage_counters?scope=eq.global": (401, 0, 200, 200),
+    "provider_health?provider_key=eq.tenancy": (401, 0, 200, 200),
+    "refresh_runs?trigger=eq.tenancy": (401, 0, 200, 200),
+}
+# A forged row for each table, refused to everyone in the order nobody, the owner, somebody else, an admin, the service;
+# 0 = allowed.
+INSERTS = {
+    "client_nodes": ({"name": "x", "base_url": "https://x.example/v1", "owner_id": "{owner}"}, (401, 0, 403, 403, 403)),
+    "llm_models": (
+        {"model_key": "{fresh}", "model_name": "x", "provider": "x", "upstream_id": "{fresh}"},
+        (401, 403, 403, 0, 0),
+    ),
+    "llm_routes": ({"alias": "forged", "model_key": "gpt-4o"}, (401, 403, 403, 0, 403)),
+    "llm_conversations": ({"user_id": "{owner}"}, (401, 403, 403, 403, 403)),
+    "conversation_members": ({"conversation_id": "{conversation}", "user_id": "{stranger}"}, (401, 0, 403, 403, 403)),
+    "messages": ({"conversation_id": "{conversation}", "content": "x", "user_id": "{owner}"}, (401, 0, 403, 403, 403)),
+    "chat_logs": ({"request_id": "{fresh}", "endpoint": "x", "status": "completed"}, (401, 403, 403, 403, 403)),
+    "usage_limits": ({"scope": "{fresh}", "daily_requests": 1}, (401, 403, 403, 0, 403)),
+    "usage_counters": ({"scope": "x", "period": "day", "period_start": "2026-01-01"}, (401, 403, 403, 403, 403)),
+    "provider_health": ({"provider_key": "x"}, (401, 403, 403, 403, 403)),
+    "refresh_runs": ({"trigger": "tenancy"}, (401, 403, 403, 403, 0)),
+}
+CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
+    "chat_begin": ({"turn": {"dry_run": True, "message": "x"}}, (401, 200, 200, 403)),
+    "my_limits": ({}, (401, 200, 200, 403)),
+    "chat_finish": ({"entry": {"request_id": "{fresh}"}}, (401, 403, 403, 200)),
+    "open_turns": ({}, (401, 403, 403, 200)),
+    "take_lease": ({"job": "tenancy", "holder_id": "{fresh}", "ttl_seconds": 1}, (401, 403, 403, 200)),
+    "release_lease": ({"job": "tenancy", "holder_id": "{fresh}", "fence": 0}, (401, 403, 403, 200)),
+}
+UPDATES = {
+    "llm_conversations?id=eq.{conversation}": {"title": "mine now"},
+    "client_nodes?id=eq.{node}": {"base_url": "https://evil.example/v1"},
+    "conversation_members?conversation_id=eq.{conversation}": {"role": "owner"},
+    "messages?conversation_id=eq.{conversation}": {"content": "never said"},
+    "chat_logs?request_id=eq.{turn}": {"cost_usd": 0},
+    "usage_limits?scope=eq.default": {"daily_requests": 1000000},
+    "usage_counters?scope=eq.{owner}": {"spent_usd": 0},
+    "llm_models?model_key=eq.gpt-4o": {"pricing": None},
+    "llm_routes?alias=eq.{alias}": {"weight": 0},
+    "provider_health?provider_key=eq.tenancy": {"open_until": None},
+    "refresh_runs?trigger=eq.tenancy": {"status": "failed"},
+}
+_UNTOUCHABLE = ("chat_logs", "usage_counters", "messages", "provider_health", "refresh_runs", "conversation_members")
+
+
+class Cast:
+    """The people of this module and what belongs to the first of them."""
+
+    def __init__(self, stack: Stack, db: Database, identifier: str) -> None:
+        self.stack = stack
+        self.owner, self.stranger, self.admin = sign_up(stack), sign_up(stack), _admin(stack)
+        answer = self.owner.whole("hello", model=identifier)
+        node = self.owner.rest(
+            "POST",
+            "client_nodes",
+            json={"name": "mine", "base_url": "https://node.example/v1"},
+            headers={"Prefer": "return=representation"},
+        ).json()[0]
+        alias = f"a{uuid.uuid4().hex[:12]}"
+        db.execute("insert into public.llm_routes (alias, model_key) values (%s, 'gpt-4o')", [alias])
+        db.execute("insert into public.provider_health (provider_key) values ('tenancy') on conflict do nothing")
+        self.names = {
+            "owner": self.owner.id,
+            "stranger": self.stranger.id,
+            "conversation": answer["conversation_id"],
+            "turn": answer["id"],
+            "node": str(node["id"]),
+            "alias": alias,
+        }
+
+    @property
+    def outsiders(self) -> list[Person | str]:
+        """Nobody, a stranger, an admin, the service."""
+        return ["nobody", self.stranger, self.admin, "service"]
+
+    @property
+    def everyone(self) -> list[Person | str]:
+        """The same with the owner."""
+        return ["nobody", self.owner, self.stranger, self.admin, "service"]
+
+    def filled(self, value: Any) -> Any:
+        """A template with this cast's names; `{fresh}` is a new id each time."""
+        if isinstance(value, str):
+            return value.format(**self.names, fresh=str(uuid.uuid4()))
+        if isinstance(value, dict):
+            return {name: self.filled(each) for name, each in value.items()}
+        return value
+
+    def ask(self, who: Person | str, method: str, path: str, **options: Any) -> httpx.Response:
+        """A request as a person, as `nobody` or as the `service`."""
+        if isinstance(who, Person):
+            return who.rest(method, path, **options)
+        if who == "service":
+            return service(self.stack, method, path, **options)
+        headers = {"apikey": self.stack["SUPABASE_ANON_KEY"]}
+        return httpx.request(method, f"{self.stack['SUPABASE_URL']}/rest/v1/{path}", headers=headers, **options)
+
+
+@pytest.fixture(scope="module")
+def cast(stack: Stack, db: Database) -> Iterator[Cast]:
+    """Set once; the tests of this module only ever add rows."""
+    demo = "client:1:smollm2-135m-instruct"
+    made = Cast(stack, db, demo)
+    yield made
+    db.execute("delete from public.llm_routes where alias in (%s, 'forged')", [made.names["alias"]])
+    db.execute("delete from public.provider_health where provider_key = 'tenancy'")
+    db.execute("delete from public.llm_models where provider = 'x'")
+    db.execute("delete from public.refresh_runs where trigger = 'tenancy'")
+
+
+def _admin(stack: Stack) -> Person:
+    person = sign_up(stack)
+    headers = {"apikey": stack["SUPABASE_SERVICE_KEY"]}
+    made = httpx.put(
+        f"{stack['SUPABASE_URL']}/auth/v1/admin/users/{person.id}",
+        json={"app_metadata": {"role": "admin"}, "password": "secret-admin"},
+        headers=headers,
+    )
+    assert made.status_code == 200, made.text
+    session = httpx.post(
+        f"{stack['SUPABASE_URL']}/auth/v1/token?grant_type=password",
+        json={"email": person.email, "password": "secret-admin"},
+        headers={"apikey": stack["SUPABASE_ANON_KEY"]},
+    ).json()
+    return Person(stack, person.id, person.email, session["access_token"])
+
+
+@pytest.mark.parametrize("path", SELECTS)
+def test_rows_are_seen_by_those_they_concern(cast: Cast, db: Database, path: str) -> None:
+    """Nobody is 401, a stranger sees no row, an admin and the service see it."""
+    db.execute("insert into public.refresh_runs (trigger) values ('tenancy')")
+    for who, wanted in zip(cast.outsiders, SELECTS[path], strict=True):
+        answer = cast.ask(who, "GET", cast.filled(path))
+        seen = answer.status_code if answer.status_code != 200 or answer.json() else 0
+        assert seen == wanted, (who, answer.text)
+
+
+@pytest.mark.parametrize("table", INSERTS)
+def test_nobody_writes_what_is_not_theirs(cast: Cast, table: str) -> None:
+    """Rows are made by those whose they are; logs, counters and conversations by the ledger alone."""
+    row, wanted = INSERTS[table]
+    for who, status in zip(cast.everyone, wanted, strict=True):
+        answer = cast.ask(who, "POST", table, json=cast.filled(row))
+        assert answer.status_code == (status or 201), (who, answer.text)
+
+
+@pytest.mark.parametrize("path", UPDATES)
+def test_a_stranger_changes_nothing(cast: Cast, path: str) -> None:
+    """An update by a stranger is refused or touches no row, and so does a deletion."""
+    for method, body in (("PATCH", UPDATES[path]), ("DELETE", None)):
+        options = {"json": body} if body else {}
+        answer = cast.stranger.rest(method, cast.filled(path), headers={"Prefer": "return=representation"}, **options)
+        assert answer.status_code == 403 or answer.json() == [], answer.text
+        assert cast.ask("nobody", method, cast.filled(path), **options).status_code == 401
+
+
+@pytest.mark.parametrize("table", _UNTOUCHABLE)
+def test_not_even_an_admin_or_the_service_rewrites_history(cast: Cast, table: str) -> None:
+    """Ledgers and what was said cannot be updated by an admin nor deleted by the service."""
+    path = cast.filled(next(each for each in UPDATES if each.startswith(table)))
+    changed = cast.admin.rest("PATCH", path, json=UPDATES[next(each for each in UPDATES if each.startswith(table))])
+    assert changed.status_code == 403, changed.text
+    assert service(cast.stack, "DELETE", path).status_code == 403
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_functions_are_called_by_those_they_are_for(cast: Cast, name: str) -> None:
+    """No function of ours is open to nobody; settling is the service's, admission a person's."""
+    arguments, wanted = CALLS[name]
+    for who, status in zip(cast.outsiders, wanted, strict=True):
+        answer = cast.ask(who, "POST", f"rpc/{name}", json=cast.filled(arguments))
+        assert answer.status_code == status, (who, answer.text)
+
+
+def test_nobody_joins_by_inserting_themselves(cast: Cast) -> None:
+    """A stranger cannot add themselves, nor post into a conversation they are not in."""
+    row = cast.filled({"conversation_id": "{conversation}", "user_id": "{stranger}"})
+    other = sign_up(cast.stack)
+    assert other.rest("POST", "conversation_members", json=row | {"user_id": other.id}).status_code == 403
+    post = {"conversation_id": row["conversation_id"], "content": "hello"}
+    assert other.rest("POST", "messages", json=post).status_code == 403
+
+
+def test_a_member_takes_part_until_removed(cast: Cast, model: Models) -> None:
+    """A member reads, posts and asks; once removed they are out at the next request."""
+    friend, identifier = sign_up(cast.stack), model("echo")
+    mine = cast.owner.whole("welcome", model=identifier)["conversation_id"]
+    assert friend.ask({"message": "x", "conversation_id": mine}).status_code == 404
+    member = {"conversation_id": mine, "user_id": friend.id}
+    assert cast.owner.rest("POST", "conversation_members", json=member).status_code == 201
+    assert len(friend.rows(f"messages?conversation_id=eq.{mine}")) == 2
+    assert friend.rest("POST", "messages", json={"conversation_id": mine, "content": "hi all"}).status_code == 201
+    assert friend.whole("and me", model=identifier, conversation_id=mine)["conversation_id"] == mine
+    assert cast.owner.rows(f"chat_logs?conversation_id=eq.{mine}&user_id=eq.{friend.id}") == []
+    assert friend.rest("PATCH", f"llm_conversations?id=eq.{mine}", json={"title": "x"}).status_code == 204
+    assert cast.owner.rows(f"llm_conversations?id=eq.{mine}")[0]["title"] is None
+    removal = f"conversation_members?conversation_id=eq.{mine}&user_id=eq.{friend.id}"
+    assert cast.owner.rest("DELETE", removal).status_code == 204
+    assert friend.rows(f"messages?conversation_id=eq.{mine}") == []
+    assert friend.ask({"message": "x", "conversation_id": mine}).status_code == 404
+
+
+def test_no_one_forges_the_assistants_words_or_anothers(cast: Cast) -> None:
+    """A member posts as themselves and as a person only."""
+    conversation = cast.names["conversation"]
+    for forged in (
+        {"role": "assistant"},
+        {"user_id": cast.stranger.id},
+        {"model_used": "x"},
+        {"request_id": str(uuid.uuid4())},
+    ):
+        row = {"conversation_id": conversation, "content": "x"} | forged
+        assert cast.owner.rest("POST", "messages", json=row).status_code == 403
+
+
+def test_nobody_but_the_owner_of_the_schema_may_truncate(db: Database) -> None:
+    """No API role holds TRUNCATE, REFERENCES or TRIGGER on any table of ours."""
+    held = db.execute(
+        """select table_name, grantee, privilege_type from information_schema.role_table_grants
+           where table_schema in ('public', 'private') and privilege_type in ('TRUNCATE', 'REFERENCES', 'TRIGGER')
+             and grantee in ('anon', 'authenticated', 'service_role', 'PUBLIC')"""
+    ).fetchall()
+    assert held == []
+
+
+def test_every_table_has_row_level_security_and_no_policy_lets_all_in(db: Database) -> None:
+    """Row-level security is on everywhere, and no policy is a bare `true`."""
+    open_tables = db.execute(
+        """select c.relname from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+           where n.nspname in ('public', 'private') and c.relkind = 'r' and not c.relrowsecurity"""
+    ).fetchall()
+    lax = db.execute("select policyname from pg_policies where qual = 'true' or with_check = 'true'").fetchall()
+    assert (open_tables, lax) == ([], [])
+
+
+def test_nobody_may_execute_a_definer_function(db: Database) -> None:
+    """No security-definer function is executable by anon, in whatever way the right came."""
+    found = db.execute(
+        """select p.proname from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace
+           where n.nspname in ('public', 'private') and p.prosecdef
+             and has_function_privilege('anon', p.oid, 'execute')"""
+    ).fetchall()
+    assert found == []
+
+
+def test_tables_functions_policies_and_odd_columns_are_commented(db: Database) -> None:
+    """Every table, function and table's first policy says what it is for."""
+    silent = db.execute(
+        """select c.relname as name from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
+           where n.nspname in ('public', 'private') and c.relkind = 'r' and obj_description(c.oid) is null
+           union all
+           select p.proname from pg_proc as p where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+             and obj_description(p.oid) is null"""
+    ).fetchall()
+    assert silent == []

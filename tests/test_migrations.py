@@ -1,0 +1,121 @@
+"""The migrations on other servers than the stack's: through the Supabase CLI, and with plain psql on PostgreSQL 15."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from local import migrations, postgres
+from tests.launch import free_ports
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = sorted((ROOT / "supabase" / "migrations").glob("*.sql"))
+POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[int]:
+    """An embedded PostgreSQL of this module's own; its port."""
+    folder = Path(tempfile.mkdtemp(prefix="parley-migrations-"))
+    folder.chmod(0o755)
+    port = free_ports()
+    postgres.start(folder / "data", port)
+    yield port
+    postgres.stop(folder / "data")
+    shutil.rmtree(folder)
+
+
+def _supabase(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["npx", "--no-install", "supabase", *words, "--yes"],
+        cwd=ROOT,
+        env=os.environ | {"SUPABASE_TELEMETRY_DISABLED": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_cli_pushes_them_to_an_empty_database_and_agrees_with_our_own_records(server: int) -> None:
+    """`supabase db push` applies all of them; what it records is what we record, so either may go on."""
+    postgres.prepare_database(server, "pushed")
+    remote = postgres.dsn(server, dbname="pushed")
+    pushed = _supabase("db", "push", f"--remote={remote}")
+    assert pushed.returncode == 0, pushed.stderr
+    assert migrations.apply(remote, ROOT / "supabase" / "migrations") == []
+    postgres.prepare_database(server, "applied")
+    applied = postgres.dsn(server, dbname="applied")
+    assert len(migrations.apply(applied, ROOT / "supabase" / "migrations")) == len(FILES)
+    again = _supabase("db", "push", f"--remote={applied}")
+    assert again.returncode == 0, again.stderr
+    assert "Applying migration" not in again.stdout + again.stderr
+
+
+@pytest.mark.parametrize("is_auto_exposed", [False, True])
+def test_the_advisors_have_nothing_to_say(server: int, is_auto_exposed: bool) -> None:
+    """`supabase db advisors` finds nothing, whether or not the project grants new tables by itself."""
+    name = f"advised_{is_auto_exposed}".lower()
+    postgres.prepare_database(server, name, is_auto_exposed=is_auto_exposed)
+    migrations.apply(postgres.dsn(server, dbname=name), ROOT / "supabase" / "migrations")
+    found = _supabase("db", "advisors", f"--remote={postgres.dsn(server, dbname=name)}", "--output-format", "json")
+    assert found.returncode == 0, found.stderr
+    answer = json.loads(next(line for line in found.stdout.splitlines() if line.startswith("{")))
+    assert answer["results"] == []
+
+
+def test_a_project_that_exposes_new_tables_ends_with_the_same_grants(server: int) -> None:
+    """Every table is granted explicitly: the default of the project makes no difference."""
+    grants = []
+    for is_auto_exposed in (False, True):
+        name = f"granted_{is_auto_exposed}".lower()
+        postgres.prepare_database(server, name, is_auto_exposed=is_auto_exposed)
+        dsn = postgres.dsn(server, dbname=name)
+        migrations.apply(dsn, ROOT / "supabase" / "migrations")
+        with psycopg.connect(dsn) as connection:
+            tables = connection.execute("select relname, relacl::text from pg_class where relkind in ('r', 'S')")
+            functions = connection.execute("select proname, proacl::text from pg_proc")
+            ours = {
+                row
+                for row in (*tables, *functions)
+                if row[1] and ("anon=" in row[1] or "authenticated=" in row[1] or "service_role=" in row[1])
+            }
+        grants.append(ours)
+    assert grants[0] == grants[1]
+
+
+@pytest.mark.skipif(not POSTGRES_15.exists(), reason="Debian's PostgreSQL 15 is not installed; CI installs it")
+def test_they_apply_with_plain_psql_to_postgresql_15() -> None:
+    """Every file applies unchanged on PostgreSQL 15, the oldest that Supabase runs."""
+    folder = Path(tempfile.mkdtemp(prefix="parley-pg15-"))
+    shutil.chown(folder, "postgres") if os.geteuid() == 0 else None
+    user = {"user": "postgres", "cwd": "/"} if os.geteuid() == 0 else {}
+    port = free_ports()
+
+    def run(*command: str | Path) -> None:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **user)  # type: ignore[call-overload]
+        assert done.returncode == 0, done.stderr
+
+    run(POSTGRES_15 / "initdb", "-D", folder / "data", "-U", "supabase_admin", "--auth=trust", "--no-sync")
+    options = f"-h 127.0.0.1 -p {port} -c unix_socket_directories='' -c fsync=off"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | user
+    start = [POSTGRES_15 / "pg_ctl", "-D", folder / "data", "-w", "-o", options, "-l", folder / "log", "start"]
+    subprocess.run(start, check=True, **quiet)  # type: ignore[call-overload]
+    try:
+        as_admin = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(port), "-d", "template1"]
+        run(*as_admin, "-U", "supabase_admin", "-c", "create database app")
+        as_admin[-1] = "app"
+        run(*as_admin, "-U", "supabase_admin", "-1", "-f", ROOT / "local" / "bootstrap.sql")
+        for path in FILES:
+            run(*as_admin, "-U", "postgres", "-1", "-f", path)
+    finally:
+        subprocess.run([POSTGRES_15 / "pg_ctl", "-D", folder / "data", "-m", "fast", "stop"], check=True, **quiet)  # type: ignore[call-overload]
+        shutil.rmtree(folder)
