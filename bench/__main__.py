@@ -1,0 +1,17 @@
+"""`python -m bench`: all measurements, on a stack of their own."""
+
+from __future__ import annotations
+
+from bench import cold_start, latency
+from tests.launch import data_folder, free_ports, running_stack
+
+
+def main() -> None:
+    """Prints one block per measurement."""
+    with data_folder() as data, running_stack(data, free_ports(), "--no-reload") as stack:
+        latency.measure(stack.values)
+        cold_start.measure(stack.values)
+
+
+if __name__ == "__main__":
+    main()
