@@ -51,7 +51,8 @@ class SigningKeys:
 
     async def get(self, kid: str) -> jwt.PyJWK:
         """The key named `kid`. Raises Unauthenticated when there is none, KeysUnavailable when nobody can say."""
-        if self._needs_fetch(kid):
+        is_awaited = kid not in self._keys and self._lock.locked()
+        if is_awaited or self._needs_fetch(kid):
             async with self._lock:  # single flight: those who waited find the keys there
                 if self._needs_fetch(kid):
                     await self._fetch()
@@ -78,6 +79,7 @@ class SigningKeys:
                 listed = (await response.json(content_type=None))["keys"]
             keys = {key["kid"]: key for key in listed if key.get("use", "sig") == "sig" and "kid" in key}
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError, AttributeError):
+            self._tried_at = time.monotonic()  # those who waited through a slow failure do not try again one by one
             return  # what we have goes on serving; get() decides whether it is too old
         self._keys = {kid: parsed for kid, key in keys.items() if (parsed := _parse_key(key))}
         self._fetched_at = time.monotonic()
@@ -86,8 +88,8 @@ class SigningKeys:
 def _parse_key(key: dict[str, Any]) -> jwt.PyJWK | None:
     try:
         parsed = jwt.PyJWK(key)
-    except jwt.PyJWTError:
-        return None  # a kind of key we do not use
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None  # a kind of key we do not use, or a broken one; the others still count
     return parsed if parsed.algorithm_name in _ASYMMETRIC else None
 
 

@@ -50,7 +50,10 @@ def parse_body(raw: bytes, model: type[Body]) -> Body:
         return model.model_validate(value)
     except ValidationError as error:
         problems = [
-            {"param": ".".join(str(part) for part in problem["loc"]), "message": problem["msg"].removeprefix("Value error, ")}
+            {
+                "param": ".".join(str(part) for part in problem["loc"]),
+                "message": problem["msg"].removeprefix("Value error, "),
+            }
             for problem in error.errors(include_url=False, include_context=False, include_input=False)[:20]
         ]
         first = problems[0]

@@ -43,6 +43,14 @@ class Settings:
         return frozenset(origin.strip() for origin in self.get("CORS_ORIGINS").split(",") if origin.strip())
 
     @property
+    def turn_seconds(self) -> int:
+        """Longest a model may take for a turn: the platform's limit minus ten for the booking."""
+        text = self.get("TURN_SECONDS", "290")
+        if not text.isdecimal() or not 0 < int(text) <= 800:
+            raise NotConfigured("The environment variable TURN_SECONDS is not a number of seconds from 1 to 800.")
+        return int(text)
+
+    @property
     def log_content(self) -> str:
         """`redacted` or `none`."""
         return self.get("LOG_CONTENT", "redacted")

@@ -74,6 +74,7 @@ async def _dispatch(request: Request, table: Iterable[Route]) -> Response:
         match, found = route.matches(scope)
         if match is Match.FULL:
             request.scope["path_params"] = found["path_params"]
+            request.state.route = route.path
             handler: Handler = route.endpoint
             return await handler(request)
         if match is Match.PARTIAL:
@@ -156,7 +157,7 @@ def _log_outcome(request: Request, response: Response) -> None:
         "request",
         request_id=request.state.request_id,
         method=request.method,
-        path=request.url.path[:100],
+        path=getattr(request.state, "route", "?"),  # the pattern: what stands in a path may be anybody's words
         status=response.status_code,
         ms=ms,
     )

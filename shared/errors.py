@@ -15,6 +15,7 @@ ParleyError
 ├── BodyTooLarge 413 body_too_large
 ├── UnsupportedMediaType 415 unsupported_media_type
 ├── Unprocessable 422 validation_failed
+│   ├── ContextExceeded 422 context_exceeded
 │   └── IdempotencyMismatch 422 idempotency_mismatch
 ├── QuotaExceeded 429 quota_exceeded
 ├── InternalError 500 internal_error
@@ -117,6 +118,10 @@ class UnsupportedMediaType(ParleyError):
 
 class Unprocessable(ParleyError):
     status, code = 422, "validation_failed"
+
+
+class ContextExceeded(Unprocessable):
+    code = "context_exceeded"
 
 
 class IdempotencyMismatch(Unprocessable):

@@ -7,10 +7,10 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from shared.config import settings
 
@@ -24,7 +24,17 @@ _NEVER = [
         "169.254.0.0/16",  # link-local, and every cloud's metadata service
         "168.63.129.16/32",  # Azure's wire server, a public address that answers only from inside
         "fd00:ec2::/32",  # AWS metadata over IPv6
+        "fd20:ce::254/128",  # Google Cloud metadata over IPv6
         "fe80::/10",
+    )
+]
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+_NOT_PUBLIC = [  # which is_global of Python 3.11.7 takes for public; IANA's special-purpose registries, read 2026-11-21
+    ipaddress.ip_network(network)
+    for network in (
+        "192.0.0.0/24",  # protocol assignments; Oracle Cloud's metadata service was 192.0.0.192
+        "192.88.99.0/24",
+        "3fff::/20",
     )
 ]
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -47,31 +57,36 @@ def embedded_address(address: Address) -> Address:
 
 
 def is_allowed_address(text: str, *, allow_private: bool) -> bool:
-    """Whether a client node may live at this IP address."""
-    real = embedded_address(ipaddress.ip_address(text.split("%", 1)[0]))
-    if any(real in network for network in _NEVER if network.version == real.version):
+    """Whether a client node may live at this IP address; False for what is no IP address."""
+    try:
+        real = embedded_address(ipaddress.ip_address(text.split("%", 1)[0]))
+    except ValueError:
         return False
-    return allow_private or (real.is_global and not real.is_multicast)
+    if any(real in network for network in _NEVER):
+        return False
+    if allow_private:
+        return True
+    is_unicast = not real.is_multicast and (real.version == 4 or real in _GLOBAL_UNICAST)
+    return is_unicast and real.is_global and not any(real in network for network in _NOT_PUBLIC)
 
 
 def vet_node_url(url: str, *, allow_private: bool) -> None:
     """Raises ForbiddenAddressError for a node URL with a wrong scheme, port, userinfo or literal address."""
     try:
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        parts = URL(url)  # as the client reads it: another parser may see a name where it sees 127.0.0.1
     except ValueError as error:
         raise ForbiddenAddressError("malformed URL") from error
-    if not parts.hostname or parts.username is not None or parts.password is not None:
+    if not parts.host or "@" in url.partition("://")[2].partition("/")[0]:
         raise ForbiddenAddressError("no host, or credentials in the URL")
     if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
         raise ForbiddenAddressError("scheme not allowed")
-    if port not in _NODE_PORTS and not allow_private:
+    if parts.port not in _NODE_PORTS and not allow_private:
         raise ForbiddenAddressError("port not allowed")
     try:
-        ipaddress.ip_address(parts.hostname)
+        ipaddress.ip_address(parts.host)
     except ValueError:
         return  # a name; its addresses are vetted when it is resolved
-    if not is_allowed_address(parts.hostname, allow_private=allow_private):
+    if not is_allowed_address(parts.host, allow_private=allow_private):
         raise ForbiddenAddressError("address not allowed")
 
 
@@ -122,7 +137,20 @@ class _Lazy:
 
 def _guarded_connector() -> aiohttp.TCPConnector:
     allow_private = settings().is_on("ALLOW_PRIVATE_NODES")
-    return aiohttp.TCPConnector(limit=0, resolver=VettingResolver(allow_private=allow_private), ttl_dns_cache=30)
+
+    def vetted_socket(info: aiohttp.AddrInfoType) -> socket.socket:
+        """The last look, at the very address: a literal one never passes the resolver."""
+        family, kind, protocol, _, address = info
+        if not is_allowed_address(str(address[0]), allow_private=allow_private):
+            raise ForbiddenAddressError("address not allowed")
+        return socket.socket(family, kind, protocol)
+
+    return aiohttp.TCPConnector(
+        limit=0,
+        resolver=VettingResolver(allow_private=allow_private),
+        socket_factory=vetted_socket,
+        ttl_dns_cache=30,
+    )
 
 
 session = _Lazy(lambda: aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=30))

@@ -21,6 +21,7 @@ Status = Literal["completed", "cancelled", "partial", "failed"]
 
 _FINISH_SECONDS = 9.0  # within the ten that the gateway's deadline leaves before the platform's own
 _FINISH_TRIES = 2
+_LEASE_MARGIN_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,9 @@ async def begin(person: Person, ask: Ask) -> Turn:
         "request_id": str(uuid.uuid4()),
         "worker_id": worker_id,
         "question": loggable(ask.message, settings().log_content) if ask.store else None,
-        "metadata": loggable_json(ask.metadata),
+        "requested_model": loggable(ask.model, "redacted") if ask.model else None,
+        "metadata": loggable_json(ask.metadata) if settings().log_content != "none" else {},
+        "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
     }
     answer = await supabase.rpc("chat_begin", {"turn": turn}, supabase.as_caller(person.token))
     if answer["outcome"] == "in_progress":
@@ -177,6 +180,8 @@ async def finish(entry: Entry) -> Receipt:
             except ParleyError as error:
                 log("finish_failed", request_id=entry.turn.request_id, error=error.code)
                 continue
+            if booked["outcome"] == "unknown":
+                break  # this database never admitted the turn
             is_logged = booked["outcome"] in {"settled", "duplicate"}
             return Receipt(entry, booked.get("cost_usd"), is_logged, booked.get("message_id"))
     # The last resort: the whole redacted record as one line, from which the row can be rebuilt.

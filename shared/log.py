@@ -1,4 +1,7 @@
-"""Our own log: one JSON line per event on stdout; never content, tokens, keys or SQL parameters."""
+"""Our own log: one JSON line per event on stdout; never content, tokens, keys or SQL parameters.
+
+The one exception is the record of a turn that could be booked nowhere else, redacted as its row would have been.
+"""
 
 from __future__ import annotations
 

@@ -38,6 +38,7 @@ class _Rule(NamedTuple):
     pattern: re.Pattern[str]
     needs: str = ""  # a cheap substring without which the pattern cannot match
     is_real: Callable[[str], bool] = lambda _: True
+    part: re.Pattern[str] | None = None  # how a real one starts that stands among other groups of the match
 
 
 _KEY = (
@@ -69,8 +70,14 @@ _RULES = (
         "iban",
         re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"),
         is_real=_passes_mod97,
+        part=re.compile(r"[A-Z]{2}\d{2}"),
     ),
-    _Rule("card", re.compile(r"(?<![\w.-])[2-6]\d(?:[ -]?\d){11,17}(?![\w-])"), is_real=_passes_luhn),
+    _Rule(
+        "card",
+        re.compile(r"(?<![\w.-])[2-6]\d(?:[ -]?\d){11,60}(?![\w-])"),
+        is_real=_passes_luhn,
+        part=re.compile(r"[2-6]\d{3}(?:\d{9,15})?(?!\d)"),
+    ),
     _Rule("national_id", re.compile(r"(?<![\w-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\w-])"), "-"),
     _Rule(
         "ip",
@@ -92,7 +99,21 @@ def redact(text: str) -> str:
 
 def _replacement(rule: _Rule, match: re.Match[str]) -> str:
     value: str = match.groupdict().get("value") or match[0]
-    return match[0].replace(value, f"[{rule.label}]") if rule.is_real(value) else match[0]
+    if rule.is_real(value):
+        return match[0].replace(value, f"[{rule.label}]")
+    return _redact_parts(rule, match[0]) if rule.part else match[0]
+
+
+def _redact_parts(rule: _Rule, text: str) -> str:
+    """A card before its expiry date, or after an amount: the real one among the groups that matched together."""
+    starts = [group.start() for group in re.finditer(r"[^ -]+", text)]
+    ends = [group.end() for group in re.finditer(r"[^ -]+", text)]
+    for first, start in enumerate(starts):
+        if rule.part and rule.part.match(text, start):
+            for end in reversed(ends[first : first + 9]):  # an IBAN has at most nine groups
+                if rule.is_real(text[start:end]):
+                    return f"{text[:start]}[{rule.label}]{_redact_parts(rule, text[end:])}"
+    return text
 
 
 def loggable(text: str, log_content: str) -> str | None:
@@ -106,20 +127,22 @@ def loggable(text: str, log_content: str) -> str | None:
 
 
 def loggable_json(value: Any) -> Any:
-    """JSON with every string in it redacted, names of fields excepted."""
+    """JSON with every string in it redacted, names of fields included; a number that reads like a card goes too."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
-        return {key: loggable_json(item) for key, item in value.items()}
+        return {redact(str(key)): loggable_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [loggable_json(item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool) and redact(str(value)) != str(value):
+        return redact(str(value))
     return value
 
 
 def storable(value: Any) -> Any:
-    """JSON as PostgreSQL takes it: NUL and lone surrogates become U+FFFD."""
+    """JSON as PostgreSQL takes it: NUL and lone surrogates become U+FFFD; halves that came apart are joined again."""
     if isinstance(value, str):
-        return value.replace("\x00", "\ufffd").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        return value.replace("\x00", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, Mapping):
         return {storable(key): storable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -25,7 +25,7 @@ class SseDecoder:
     def feed(self, chunk: bytes) -> Iterator[str]:
         """Data of the events that `chunk` completes. Raises ValueError on an event over the size limit or not UTF-8."""
         *lines, self._buffer = (self._buffer + chunk).split(b"\n")
-        if len(self._buffer) + sum(map(len, self._data)) > self._max:
+        if len(self._buffer) + sum(map(len, self._data)) + len(self._data) > self._max:
             raise ValueError("event too large")
         for line in lines:
             bare = line[:-1] if line.endswith(b"\r") else line

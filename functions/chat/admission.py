@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from shared.ledger import Turn
 
 
 def limit_headers(turn: Turn) -> dict[str, str]:
     """Route, rate-limit and budget headers; a cap that does not exist has no header."""
-    headers = {"X-Model": turn.routes[0].identifier, "X-Fallbacks": "0"}
+    # Models may be named in any script, headers may not.
+    headers = {"X-Model": quote(turn.routes[0].identifier, safe=":/@+., "), "X-Fallbacks": "0"}
     if turn.replay is not None:
         headers["Idempotent-Replayed"] = "true"
     limits = turn.limits

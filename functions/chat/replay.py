@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from functions.chat.turn import TurnEvent
+from functions.chat.turn import Failure, TurnEvent
+from shared.errors import BY_CODE, ProviderError
 from shared.events import Text, Usage
 from shared.ledger import Entry, Receipt, Turn
 
@@ -33,6 +34,9 @@ async def replayed(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         duration_ms=row.get("duration_ms") or 0,
         ttft_ms=row.get("ttft_ms"),
         finish_reason=row.get("finish_reason"),
+        error_code=row.get("error_code"),
         agent_type=row.get("agent_type"),
     )
+    if code := row.get("error_code"):
+        yield Failure(BY_CODE.get(code, ProviderError)("This turn broke off when it was asked first."))
     yield Receipt(entry, row.get("cost_usd"), logged=True, message_id=message.get("id"))

@@ -6,15 +6,14 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from starlette.requests import Request
 
 from functions.chat.agents import PROMPTS, agent_named
 from shared.body import parse_body, read_body
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, Unprocessable
 from shared.identifiers import is_idempotency_key
 from shared.ledger import Ask
-from shared.tokens import estimate_tokens
 
 _MAX_METADATA_BYTES = 16 * 1024
 
@@ -32,10 +31,17 @@ class UiMessage(BaseModel):
     role: Literal["system", "user", "assistant"]
     parts: list[dict[str, Any]] = Field(default_factory=list, max_length=1000)
 
+    @field_validator("parts")
+    @classmethod
+    def _has_text_in_text_parts(cls, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if not all(isinstance(part.get("text"), str) for part in parts if part.get("type") == "text"):
+            raise ValueError("the text of a text part is a string")
+        return parts
+
     @property
     def text(self) -> str:
         """The text parts, joined."""
-        return "\n".join(str(part.get("text", "")) for part in self.parts if part.get("type") == "text")
+        return "\n".join(part["text"] for part in self.parts if part.get("type") == "text")
 
 
 class ChatRequest(BaseModel):
@@ -91,6 +97,8 @@ async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
     asked = parse_body(raw, ChatRequest)
     if request.url.path.rstrip("/") == "/chat/stream":
         asked = asked.model_copy(update={"stream": True})
+    if key is not None and not asked.store:
+        raise Unprocessable("An Idempotency-Key needs a stored answer: leave out store or the key.", param="store")
     return asked, Ask(
         endpoint="chat",
         client_request_id=request.state.request_id,
@@ -100,7 +108,7 @@ async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
         model=asked.model,
         agent=asked.agent_type,
         max_tokens=asked.max_tokens,
-        prompt_tokens=estimate_tokens(PROMPTS[asked.agent_type]),
+        prompt_tokens=len(PROMPTS[asked.agent_type].encode()),  # at most a token a byte
         idempotency_key=key,
         body_hash=hashlib.sha256(raw).hexdigest() if key else None,
         store=asked.store,

@@ -25,6 +25,8 @@ class Failure:
     error: ParleyError
 
 
+_TOKENS_AROUND_MESSAGE = 16  # as chat_begin reserves for a chat template's marks
+
 TurnEvent = ModelEvent | Failure | Receipt
 
 
@@ -84,10 +86,24 @@ class Tally:
     def _usage_so_far(self) -> Usage:
         status = self._status()
         if self._usage is not None:
-            return self._usage if status == "completed" else replace(self._usage, source="partial")
+            usage = self._usage if status == "completed" else replace(self._usage, source="partial")
+            return usage if self.conversation.route.node_id is None else self._clamped(usage)
         if status == "failed":
             return Usage(0, 0, source="estimate")
         return estimate_usage(self.prompt, "".join(self._words) + "".join(self._thoughts))
+
+    def _clamped(self, usage: Usage) -> Usage:
+        """A node's claim, at most what the reservation was made for: a token a byte in, and what was asked for out."""
+        most_in = sum(len(message.content.encode()) + _TOKENS_AROUND_MESSAGE for message in self.prompt)
+        input_tokens = min(usage.input_tokens, most_in)
+        output_tokens = min(usage.output_tokens, self.conversation.route.max_output_tokens)
+        return replace(
+            usage,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cached_tokens=min(usage.cached_tokens, input_tokens),
+            reasoning_tokens=min(usage.reasoning_tokens, output_tokens),
+        )
 
     def _elapsed_ms(self) -> int:
         return round((time.monotonic() - self._arrived) * 1000)

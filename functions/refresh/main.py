@@ -44,7 +44,7 @@ async def refresh_now(request: Request) -> Response:
     wanted: list[str] = [name for name in STEPS if name in asked.steps]
     outcomes: dict[str, dict[str, Any]] = {name: await _take(name, asked.dry_run) for name in wanted}
     status = _status_of(outcomes)
-    sync = outcomes.get("models", {}).pop("sync", {})
+    sync: dict[str, Any] = next((outcome.pop("sync") for outcome in outcomes.values() if "sync" in outcome), {})
     await end_run(run, status, outcomes, sync)
     log("refresh", request_id=request.state.request_id, run_id=run.id, status=status)
     body = {
@@ -60,7 +60,8 @@ async def refresh_now(request: Request) -> Response:
 
 
 async def _read(request: Request) -> RefreshRequest:
-    if request.method == "GET" or request.headers.get("content-length", "0") == "0":
+    is_empty = request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
+    if request.method == "GET" or is_empty:
         return RefreshRequest()
     return parse_body(await read_body(request), RefreshRequest)
 

@@ -10,10 +10,12 @@ from postgrest import ReturnMethod
 
 from functions.refresh.merge import Changes, ImplausibleListError, Source, merge
 from shared.errors import ParleyError, ProviderTimeout
+from shared.log import log
 from shared.providers import ListedModel, provider_named
 from shared.service import database_errors, service_client
 
 _LIST_SECONDS = 15.0
+_MOST_MODELS = 300  # of one node; with those it once had still below the thousand rows that the data API gives at once
 
 
 async def run(*, is_dry_run: bool) -> dict[str, Any]:
@@ -37,6 +39,10 @@ async def run(*, is_dry_run: bool) -> dict[str, Any]:
         except (ParleyError, ImplausibleListError) as error:
             sync["failed"] += 1
             sync["errors"].append({"provider": f"client:{node['id']}", "message": str(error)})
+        except Exception as error:  # noqa: BLE001 - one node's oddity must not cost the others their turn
+            log("crash", step="models", node=node["id"], error=type(error).__name__)
+            sync["failed"] += 1
+            sync["errors"].append({"provider": f"client:{node['id']}", "message": "Something went wrong on our side."})
         else:
             sync["added"] += len(changes.added)
             sync["updated"] += len(changes.updated)
@@ -45,7 +51,7 @@ async def run(*, is_dry_run: bool) -> dict[str, Any]:
 
 
 async def _refresh_node(node: dict[str, Any], *, is_dry_run: bool) -> Changes:
-    listed = await _list(node["base_url"])
+    listed = (await _list(node["base_url"]))[:_MOST_MODELS]
     now = datetime.now(UTC).isoformat()
     with database_errors():
         client = await service_client()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from shared.errors import (
     ProviderUnreachable,
 )
 from shared.events import Call, Finish, Message, ModelEvent, Reasoning, StopReason, Text, ToolCall, Usage
+from shared.privacy import storable
 from shared.providers.contract import ListedModel
 from shared.sse import SseDecoder
 
@@ -31,6 +33,9 @@ _STOP_REASONS: dict[str, StopReason] = {
     "content_filter": "filtered",
 }
 _MAX_BODY_BYTES = 16 * 1024 * 1024
+_MAX_TOKENS = 100_000_000  # more than any model takes; what a host claims beyond it would not fit the ledger
+_NONSENSE = (ValueError, AttributeError, TypeError, KeyError, OverflowError, RecursionError)
+_MAX_NAME = 150  # leaves room for client:<node>: in the catalogue's 200
 _NODE_FAILED = "The client node could not be reached or did not answer as expected."
 
 
@@ -66,7 +71,7 @@ class OpenAiCompatible:
                         break
                 for event in parser.finish():
                     yield event
-            except (ValueError, AttributeError, TypeError, KeyError) as error:
+            except _NONSENSE as error:
                 raise ProviderError(self._said("answered with something that is not a chat stream")) from error
 
     async def list_models(self, base_url: str | None = None) -> list[ListedModel]:
@@ -78,7 +83,7 @@ class OpenAiCompatible:
                     raise ProviderError(self._said("sent a model list that is too long"))
         try:
             return read_model_list(json.loads(body))
-        except (ValueError, AttributeError, TypeError, KeyError) as error:
+        except _NONSENSE as error:
             raise ProviderError(self._said("answered with something that is not a model list")) from error
 
     async def check(self, base_url: str | None = None) -> None:
@@ -131,9 +136,10 @@ class OpenAiCompatible:
 
 def _seconds(text: str | None) -> float | None:
     try:
-        return max(0.0, float(text)) if text else None
+        seconds = float(text or "")
     except ValueError:
         return None  # an HTTP date; no provider sends one to a chat call
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -225,20 +231,33 @@ class ChunkParser:
 
 
 def read_usage(usage: dict[str, Any]) -> Usage:
-    """OpenAI's counts are inclusive already: cached in prompt, reasoning in completion."""
+    """OpenAI's counts are inclusive: cached in prompt, reasoning in completion. Impossible claims are clamped."""
+    input_tokens, output_tokens = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+    reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
     return Usage(
-        input_tokens=int(usage.get("prompt_tokens") or 0),
-        output_tokens=int(usage.get("completion_tokens") or 0),
-        cached_tokens=int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0),
-        reasoning_tokens=int((usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=min(_count(cached), input_tokens),
+        reasoning_tokens=min(_count(reasoning), output_tokens),
     )
 
 
+def _count(claimed: Any) -> int:
+    return min(max(0, int(claimed or 0)), _MAX_TOKENS)
+
+
 def read_model_list(answer: Any) -> list[ListedModel]:
-    """`GET /models`; llama.cpp and vLLM tell the context window, OpenAI tells nothing but names."""
+    """`GET /models`; llama.cpp and vLLM tell the context window, OpenAI tells nothing but names.
+
+    Names are untrusted text: what cannot be an identifier is left out.
+    """
     listed = []
     for entry in answer["data"]:
-        window = entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx_train")
-        capabilities = {"context_window": int(window)} if window else {}
-        listed.append(ListedModel(str(entry["id"]), entry.get("name"), capabilities))
+        upstream_id, name = entry["id"], entry.get("name")
+        if not (isinstance(upstream_id, str) and upstream_id.isprintable() and 0 < len(upstream_id) <= _MAX_NAME):
+            continue
+        window = _count(entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx_train"))
+        capabilities = {"context_window": window} if window else {}
+        listed.append(ListedModel(upstream_id, storable(str(name))[:_MAX_NAME] if name else None, capabilities))
     return listed

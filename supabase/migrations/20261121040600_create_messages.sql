@@ -8,7 +8,8 @@ create table public.messages (
     references public.llm_conversations (id) on delete cascade,
   user_id uuid default auth.uid() constraint messages_user_id_fkey references auth.users (id) on delete cascade,
   role text not null default 'user' constraint messages_role_check check (role in ('user', 'assistant')),
-  content text not null constraint messages_content_check check (octet_length(content) <= 1048576),
+  content text not null constraint messages_content_check
+    check (octet_length(content) <= case role when 'user' then 1048576 else 16777216 end),
   parts jsonb constraint messages_parts_check check (jsonb_typeof(parts) = 'array'),
   model_used text,
   agent_type text,

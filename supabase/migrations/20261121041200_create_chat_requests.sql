@@ -4,9 +4,8 @@
 
 create table private.chat_requests (
   id uuid constraint chat_requests_pkey primary key,
-  user_id uuid constraint chat_requests_user_id_fkey references auth.users (id) on delete set null,
-  conversation_id uuid constraint chat_requests_conversation_id_fkey
-    references public.llm_conversations (id) on delete set null,
+  user_id uuid not null,
+  conversation_id uuid,
   client_request_id text,
   endpoint text not null,
   idempotency_key text constraint chat_requests_idempotency_key_check check (char_length(idempotency_key) between 1 and 255),
@@ -29,6 +28,9 @@ create table private.chat_requests (
   finished_at timestamptz
 ) with (fillfactor = 70);
 comment on table private.chat_requests is 'One admitted turn from chat_begin on; survives a killed function.';
+comment on column private.chat_requests.user_id is
+  'Whose counters hold the reservation. No foreign key, here and on conversation_id: a deletion would lock this row after '
+  'the conversation, chat_finish locks it before, and the money must find its way back even when the person is gone.';
 comment on column private.chat_requests.worker_id is 'Fencing token: the attempt that holds the lease; another one''s finish books its cost and touches nothing else.';
 comment on column private.chat_requests.lease_until is 'End of the reservation when nobody finishes.';
 comment on column private.chat_requests.tries is 'How many attempts have held the lease.';
@@ -39,8 +41,6 @@ comment on column private.chat_requests.day is 'UTC day, and by it the month, th
 create unique index chat_requests_user_id_idempotency_key_idx
   on private.chat_requests (user_id, idempotency_key) where idempotency_key is not null;
 create index chat_requests_lease_until_idx on private.chat_requests (lease_until) where state = 'started';
-create index chat_requests_user_id_idx on private.chat_requests (user_id);
-create index chat_requests_conversation_id_idx on private.chat_requests (conversation_id);
 
 create table private.stale_costs (
   request_id uuid not null constraint stale_costs_request_id_fkey references private.chat_requests (id) on delete cascade,

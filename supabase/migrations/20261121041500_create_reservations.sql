@@ -23,7 +23,13 @@ create function private.estimate_tokens(p_text text) returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select (octet_length(p_text) + 2) / 3 + 4 $$;
 comment on function private.estimate_tokens(text) is
-  'Upper estimate for reserving and for cutting history: a token per three bytes and four around each message.';
+  'Cautious estimate for cutting history: a token per three bytes and four around each message.';
+
+create function private.most_tokens(p_text text) returns integer
+  language sql immutable security invoker set search_path = ''
+as $$ select octet_length(p_text) + 16 $$;
+comment on function private.most_tokens(text) is
+  'What a message can cost at most, for reserving: no tokenizer makes more than a token of a byte; sixteen around each message.';
 
 create function private.caps_of(p_user_id uuid, p_is_anonymous boolean) returns public.usage_limits
   language sql stable security invoker set search_path = ''
@@ -157,6 +163,7 @@ comment on function public.my_limits() is
   'The caller''s caps and use, one row for the day and one for the month (UTC); null cap = none. Definer, because caps of others are hidden.';
 
 revoke execute on function private.turn_cost(jsonb, bigint, bigint, bigint), private.estimate_tokens(text),
+  private.most_tokens(text),
   private.caps_of(uuid, boolean), private.reserve_in(text, text, date, numeric, integer, numeric),
   private.resets_at(text, date), private.refuse_over_cap(public.usage_counters, numeric, integer, numeric),
   private.settle_in(text, date, numeric, numeric, bigint, bigint, integer),

@@ -6,7 +6,7 @@ create function private.claim_turn(p_user_id uuid, p_turn jsonb) returns jsonb
   language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
-  v_lease interval := make_interval(secs => least(greatest(coalesce((p_turn ->> 'lease_seconds')::integer, 360), 10), 900));
+  v_lease interval := make_interval(secs => least(greatest(coalesce((p_turn ->> 'lease_seconds')::integer, 360), 60), 900));
   v_row private.chat_requests;
 begin
   -- The unique index makes callers with the same key wait for each other.
@@ -16,7 +16,7 @@ begin
   values
     ((p_turn ->> 'request_id')::uuid, p_user_id, left(p_turn ->> 'client_request_id', 64), left(p_turn ->> 'endpoint', 64),
      p_turn ->> 'idempotency_key', p_turn ->> 'body_hash', (p_turn ->> 'worker_id')::uuid, now() + v_lease,
-     left(p_turn ->> 'question', 200000), coalesce((p_turn ->> 'store')::boolean, true), left(p_turn ->> 'model', 300),
+     left(p_turn ->> 'question', 200000), coalesce((p_turn ->> 'store')::boolean, true), left(p_turn ->> 'requested_model', 300),
      left(p_turn ->> 'agent', 40), coalesce(p_turn -> 'metadata', '{}'))
   on conflict do nothing;
   if found then
@@ -33,13 +33,17 @@ begin
   end if;
   if v_row.state = 'started' and v_row.lease_until > now() then
     return jsonb_build_object('outcome', 'in_progress',
-      'retry_after', ceil(extract(epoch from v_row.lease_until - now())));
+      'retry_after', least(ceil(extract(epoch from v_row.lease_until - now())), 5));
   end if;
 
   -- The earlier attempt failed before anything was said, or its worker is dead: the money it still holds goes back first.
   update private.chat_requests as r
     set state = 'started', worker_id = (p_turn ->> 'worker_id')::uuid, lease_until = now() + v_lease,
-        tries = r.tries + 1, started_at = now(), finished_at = null
+        tries = r.tries + 1, started_at = now(), finished_at = null,
+        client_request_id = left(p_turn ->> 'client_request_id', 64), endpoint = left(p_turn ->> 'endpoint', 64),
+        question = left(p_turn ->> 'question', 200000), is_stored = coalesce((p_turn ->> 'store')::boolean, true),
+        requested_model = left(p_turn ->> 'requested_model', 300), agent_type = left(p_turn ->> 'agent', 40),
+        metadata = coalesce(p_turn -> 'metadata', '{}')
     where r.id = v_row.id;
   return jsonb_build_object('outcome', 'new', 'request_id', v_row.id, 'conversation_id', v_row.conversation_id, 'held', case when v_row.state = 'started'
     then jsonb_build_object('day', v_row.day, 'reserved_usd', v_row.reserved_usd) end);
@@ -64,11 +68,12 @@ create function private.open_conversation(p_user_id uuid, p_turn jsonb) returns 
 as $$
 declare
   v_client_id text := left(p_turn ->> 'client_id', 200);
+  v_named text := coalesce(p_turn ->> 'conversation_id', v_client_id);
   v_row public.llm_conversations;
 begin
   select c.* into v_row from public.llm_conversations as c
     join public.conversation_members as m on m.conversation_id = c.id and m.user_id = p_user_id
-    where c.id::text = coalesce(p_turn ->> 'conversation_id', v_client_id);
+    where c.id = case when v_named ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then v_named::uuid end;
   if found then
     return v_row;
   end if;
@@ -127,8 +132,11 @@ declare
   v_message_id uuid;
   v_limits jsonb;
 begin
-  if v_user_id is null then
-    perform private.refuse('PT401', 'invalid_token', 'Sign in first.');
+  if not exists (select 1 from auth.users as u where u.id = v_user_id) then
+    perform private.refuse('PT401', 'invalid_token', 'This person does not exist.');
+  end if;
+  if jsonb_typeof(turn) is distinct from 'object' or jsonb_typeof(turn -> 'message') is distinct from 'string' then
+    perform private.refuse('PT422', 'validation_failed', 'A turn is an object with a message.');
   end if;
   if not v_is_dry then
     v_claim := private.claim_turn(v_user_id, turn);
@@ -151,7 +159,8 @@ begin
       insert into public.messages (conversation_id, user_id, role, content, parts, request_id)
         values (v_conversation.id, v_user_id, 'user', turn ->> 'message', nullif(turn -> 'parts', 'null'),
                 (v_claim ->> 'request_id')::uuid)
-        on conflict (request_id, role) where request_id is not null do nothing
+        on conflict (request_id, role) where request_id is not null do update
+          set content = excluded.content, parts = excluded.parts
         returning id into v_message_id;
     end if;
     v_limits := private.reserve_turn(v_user_id, (v_plan ->> 'reserve_usd')::numeric, v_claim -> 'held');
@@ -169,7 +178,7 @@ end
 $$;
 comment on function public.chat_begin(jsonb) is
   'Admits a turn. turn: request_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, model?, agent?, '
-  'max_tokens?, prompt_tokens?, idempotency_key?, body_hash?, client_request_id?, parts?, metadata?, store?, strict_model?, dry_run?, lease_seconds?. '
+  'requested_model? (redacted), max_tokens?, prompt_tokens?, idempotency_key?, body_hash?, client_request_id?, parts?, metadata?, store?, strict_model?, dry_run?, lease_seconds?. '
   'Returns outcome, request_id, conversation_id, routes, reason, history, reserve_usd, limits; refuses with SQLSTATE PT4xx and a JSON detail.';
 
 create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_turn jsonb) returns jsonb
@@ -177,24 +186,32 @@ create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_turn
 as $$
 declare
   v_context bigint := coalesce((p_routes #>> '{0,capabilities,context_window}')::bigint, 8192);
-  v_new_tokens bigint := private.estimate_tokens(p_turn ->> 'message')
-    + least(greatest(coalesce((p_turn ->> 'prompt_tokens')::integer, 0), 0), 1000000);
+  v_prompt_tokens bigint := least(greatest(coalesce((p_turn ->> 'prompt_tokens')::integer, 0), 0), 1000000);
+  v_new_tokens bigint := private.estimate_tokens(p_turn ->> 'message') + v_prompt_tokens;
   v_routes jsonb;
   v_history jsonb;
   v_input bigint;
+  v_most bigint;
 begin
   select jsonb_agg(e.route || jsonb_build_object('max_output_tokens',
-      least(greatest(coalesce((p_turn ->> 'max_tokens')::bigint, 4096), 1),
-            (e.route #>> '{capabilities,max_output_tokens}')::bigint,
-            (e.route #>> '{capabilities,context_window}')::bigint / 2)) order by e.place)
+      greatest(1, least(coalesce((p_turn ->> 'max_tokens')::bigint, 4096),
+        (e.route #>> '{capabilities,max_output_tokens}')::bigint,
+        (e.route #>> '{capabilities,context_window}')::bigint / 2))) order by e.place)
     into v_routes from jsonb_array_elements(p_routes) with ordinality as e (route, place);
+  -- Half of the cautious estimate is still more than a tokenizer makes of the plainest prose.
+  if v_new_tokens / 2 > v_context then
+    perform private.refuse('PT422', 'context_exceeded', 'The message is longer than this model can read.',
+      jsonb_build_object('context_window', v_context));
+  end if;
   v_history := private.recent_history(p_conversation_id,
     v_context - (v_routes #>> '{0,max_output_tokens}')::bigint - v_new_tokens, (p_turn ->> 'request_id')::uuid);
-  select v_new_tokens + coalesce(sum(private.estimate_tokens(m ->> 'content')), 0) into v_input
-    from jsonb_array_elements(v_history) as m;
-  -- The reservation covers the dearest model of the chain at full output; an unknown price cannot be reserved.
+  select v_new_tokens + coalesce(sum(private.estimate_tokens(m ->> 'content')), 0),
+      private.most_tokens(p_turn ->> 'message') + v_prompt_tokens + coalesce(sum(private.most_tokens(m ->> 'content')), 0)
+    into v_input, v_most from jsonb_array_elements(v_history) as m;
+  -- The reservation covers the dearest model of the chain at full output and as many input tokens as the text has bytes;
+  -- an unknown price cannot be reserved.
   return (select jsonb_build_object('routes', v_routes, 'history', v_history, 'input_tokens_estimate', v_input,
-      'reserve_usd', coalesce(max(private.turn_cost(r -> 'pricing', v_input, (r ->> 'max_output_tokens')::bigint)), 0),
+      'reserve_usd', coalesce(max(private.turn_cost(r -> 'pricing', v_most, (r ->> 'max_output_tokens')::bigint)), 0),
       'least_usd', min(private.turn_cost(r -> 'pricing', v_input, 1)))
     from jsonb_array_elements(v_routes) as r);
 end

@@ -58,14 +58,12 @@ as $$
 declare
   v_message_id uuid;
 begin
-  -- The lock waits for a deletion of the conversation that is under way; then there is nothing left to write to.
-  perform 1 from public.llm_conversations as c where c.id = p_row.conversation_id for no key update;
-  if not found then
+  if p_row.conversation_id is null then
     return null;
   end if;
   if p_row.is_stored and (coalesce(p_entry ->> 'content', '') <> '' or p_entry -> 'parts' <> 'null') then
-    insert into public.messages (conversation_id, user_id, role, content, parts, model_used, agent_type, request_id, status)
-      values (p_row.conversation_id, null, 'assistant', coalesce(p_entry ->> 'content', ''), nullif(p_entry -> 'parts', 'null'),
+    insert into public.messages (id, conversation_id, user_id, role, content, parts, model_used, agent_type, request_id, status)
+      values (p_row.id, p_row.conversation_id, null, 'assistant', coalesce(p_entry ->> 'content', ''), nullif(p_entry -> 'parts', 'null'),
               p_entry ->> 'identifier', p_entry ->> 'agent_type', p_row.id,
               case when p_entry ->> 'status' = 'failed' then 'partial' else p_entry ->> 'status' end)
       on conflict (request_id, role) where request_id is not null do nothing
@@ -80,9 +78,10 @@ begin
 end
 $$;
 comment on function private.remember_answer(private.chat_requests, jsonb, numeric) is
-  'Stores the assistant''s message and the conversation''s totals; null when nothing was said or the conversation is gone.';
+  'Stores the assistant''s message, whose id is the turn''s, and the conversation''s totals; null when nothing was said or the conversation is gone.';
 
-create function private.write_log(p_row private.chat_requests, p_entry jsonb, p_route jsonb, p_cost numeric) returns bigint
+create function private.write_log(
+  p_row private.chat_requests, p_person uuid, p_entry jsonb, p_route jsonb, p_cost numeric) returns bigint
   language sql volatile security invoker set search_path = ''
 as $$
   insert into public.chat_logs as l
@@ -91,18 +90,22 @@ as $$
      model_identifier, requested_model, agent_type, context_size_tokens, duration_ms, ttft_ms, attempts,
      finish_reason, error_code, user_id_hash, metadata, created_at)
   values
-    (p_row.id, p_row.client_request_id, p_row.user_id, p_row.conversation_id, p_row.endpoint, p_entry ->> 'status',
-     p_row.question, case when p_row.is_stored then p_entry ->> 'response' end, coalesce(p_entry -> 'tools_used', '[]'),
+    (p_row.id, p_row.client_request_id, p_person, p_row.conversation_id, p_row.endpoint, p_entry ->> 'status',
+     case when p_person is not null then p_row.question end,
+     case when p_person is not null and p_row.is_stored then p_entry ->> 'response' end,
+     coalesce(nullif(p_entry -> 'tools_used', 'null'), '[]'),
      (p_entry #>> '{usage,input_tokens}')::integer, (p_entry #>> '{usage,output_tokens}')::integer,
      (p_entry #>> '{usage,cached_tokens}')::integer, (p_entry #>> '{usage,reasoning_tokens}')::integer,
      p_entry #>> '{usage,source}', p_cost, p_route ->> 'upstream_id', p_route ->> 'provider',
      p_route ->> 'identifier', p_row.requested_model, coalesce(p_entry ->> 'agent_type', p_row.agent_type),
      case when p_entry #>> '{usage,source}' <> 'estimate' then (p_entry #>> '{usage,input_tokens}')::integer end,
-     (p_entry ->> 'duration_ms')::integer, (p_entry ->> 'ttft_ms')::integer, coalesce(p_entry -> 'attempts', '[]'),
+     (p_entry ->> 'duration_ms')::integer, (p_entry ->> 'ttft_ms')::integer,
+     coalesce(nullif(p_entry -> 'attempts', 'null'), '[]'),
      p_entry ->> 'finish_reason', p_entry ->> 'error_code', p_entry ->> 'user_id_hash',
-     p_row.metadata || coalesce(p_entry -> 'metadata', '{}'), p_row.started_at)
+     p_row.metadata || coalesce(nullif(p_entry -> 'metadata', 'null'), '{}'), p_row.started_at)
+  -- A late or repeated attempt knows better than the sweeper, a failure or a hang-up before the first word.
   on conflict on constraint chat_logs_request_id_key do update
-    set status = excluded.status, response = excluded.response, tools_used = excluded.tools_used,
+    set status = excluded.status, question = excluded.question, response = excluded.response, tools_used = excluded.tools_used,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
         cached_tokens = excluded.cached_tokens, reasoning_tokens = excluded.reasoning_tokens,
         usage_source = excluded.usage_source, cost_usd = excluded.cost_usd, model = excluded.model,
@@ -110,12 +113,11 @@ as $$
         agent_type = excluded.agent_type, context_size_tokens = excluded.context_size_tokens,
         duration_ms = excluded.duration_ms, ttft_ms = excluded.ttft_ms, attempts = excluded.attempts,
         finish_reason = excluded.finish_reason, error_code = excluded.error_code, metadata = excluded.metadata,
-        created_at = excluded.created_at
-    where l.status in ('abandoned', 'failed')  -- a late or repeated attempt knows better than the sweeper or a failure
+        client_request_id = excluded.client_request_id, created_at = excluded.created_at
   returning l.id
 $$;
-comment on function private.write_log(private.chat_requests, jsonb, jsonb, numeric) is
-  'Exactly one log row per turn, dated when the turn began so that its day is the day charged.';
+comment on function private.write_log(private.chat_requests, uuid, jsonb, jsonb, numeric) is
+  'Exactly one log row per turn, dated when it began so that its day is the day charged; without words when the person is gone.';
 
 create function public.chat_finish(entry jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s'
@@ -123,12 +125,14 @@ as $$
 declare
   v_row private.chat_requests;
   v_route jsonb;
-  v_input bigint := coalesce((entry #>> '{usage,input_tokens}')::bigint, 0);
-  v_output bigint := coalesce((entry #>> '{usage,output_tokens}')::bigint, 0);
+  v_input bigint := greatest(coalesce((entry #>> '{usage,input_tokens}')::bigint, 0), 0);
+  v_output bigint := greatest(coalesce((entry #>> '{usage,output_tokens}')::bigint, 0), 0);
+  v_person uuid;
   v_cost numeric;
   v_stale numeric;
   v_release numeric;
   v_is_refunded boolean;
+  v_is_open boolean;
   v_message_id uuid;
   v_log_id bigint;
 begin
@@ -140,7 +144,7 @@ begin
     where r.route ->> 'identifier' = coalesce(entry ->> 'identifier', v_row.routes #>> '{0,identifier}') limit 1;
   v_cost := private.turn_cost(v_route -> 'pricing', v_input, v_output,
     least(coalesce((entry #>> '{usage,cached_tokens}')::bigint, 0), v_input));
-  if (entry ->> 'worker_id')::uuid <> v_row.worker_id then
+  if (entry ->> 'worker_id')::uuid is distinct from v_row.worker_id then
     return jsonb_build_object('cost_usd', v_cost,
       'outcome', private.book_stale(v_row, (entry ->> 'worker_id')::uuid, v_cost, v_input, v_output));
   end if;
@@ -154,13 +158,22 @@ begin
   v_release := case when v_row.state = 'started' then v_row.reserved_usd else 0 end;
   select sum(s.cost_usd) into v_stale from private.stale_costs as s where s.request_id = v_row.id;
 
-  update private.chat_requests as r
-    set state = case when v_is_refunded then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
-    where r.id = v_row.id;
-  v_message_id := private.remember_answer(v_row, entry || jsonb_build_object('identifier', v_route ->> 'identifier'), v_cost);
-  v_log_id := private.write_log(v_row, entry, v_route,
+  -- Whoever was deleted meanwhile: the money is booked, the words are not. A deletion that is just under way makes the
+  -- log row's foreign key fail after it; the next try finds them gone.
+  v_person := (select u.id from auth.users as u where u.id = v_row.user_id);
+  v_row.conversation_id := (select c.id from public.llm_conversations as c where c.id = v_row.conversation_id);
+  v_log_id := private.write_log(v_row, v_person, entry, v_route,
     case when v_cost is null and v_stale is null then null else coalesce(v_cost, 0) + coalesce(v_stale, 0) end);
-  perform private.note_health(coalesce(entry -> 'attempts', '[]'));
+  v_message_id := private.remember_answer(v_row, entry || jsonb_build_object('identifier', v_route ->> 'identifier'), v_cost);
+  -- A turn in which nothing was said may be asked again with its key; what it cost stays with it.
+  v_is_open := coalesce(entry ->> 'content', '') = '' and entry ->> 'status' <> 'completed';
+  if v_is_open and v_cost > 0 then
+    insert into private.stale_costs (request_id, worker_id, cost_usd) values (v_row.id, v_row.worker_id, v_cost);
+  end if;
+  update private.chat_requests as r
+    set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
+    where r.id = v_row.id;
+  perform private.note_health(coalesce(nullif(entry -> 'attempts', 'null'), '[]'));
   -- One lock order everywhere: the turn's row, the person's counters, the global counters last.
   perform private.settle_in(v_row.user_id::text, v_row.day, v_release, coalesce(v_cost, 0), v_input, v_output,
     -v_is_refunded::integer);
@@ -175,6 +188,6 @@ comment on function public.chat_finish(jsonb) is
 
 revoke execute on function private.book_stale(private.chat_requests, uuid, numeric, bigint, bigint),
   private.note_health(jsonb), private.remember_answer(private.chat_requests, jsonb, numeric),
-  private.write_log(private.chat_requests, jsonb, jsonb, numeric), public.chat_finish(jsonb)
+  private.write_log(private.chat_requests, uuid, jsonb, jsonb, numeric), public.chat_finish(jsonb)
   from public, anon, authenticated, service_role;
 grant execute on function public.chat_finish(jsonb) to service_role;

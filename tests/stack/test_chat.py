@@ -64,11 +64,11 @@ def test_a_whole_answer_is_one_json_object_with_exact_cost(alice: Person, model:
     """Without streaming the answer holds message, route, usage, and the cost that the row holds to the last digit."""
     answer = alice.whole("one two three", model=model("echo"))
     row = log_row(db, answer["id"])
-    # 800 fresh and 200 cached input tokens and 3 output tokens at 1, 0.5 and 2 dollars a million
-    assert row["cost_usd"] == Decimal("0.000906000")
-    assert answer["cost_usd"] == pytest.approx(0.000906)
+    # 40 fresh and 20 cached input tokens and 3 output tokens at 1, 0.5 and 2 dollars a million
+    assert row["cost_usd"] == Decimal("0.000056000")
+    assert answer["cost_usd"] == pytest.approx(0.000056)
     assert answer["message"]["content"] == "one two three "
-    assert answer["usage"]["cached_tokens"] == 200
+    assert answer["usage"]["cached_tokens"] == 20
     assert answer["finish_reason"] == "stop"
     assert row["attempts"][0]["ok"] is True
 
@@ -295,6 +295,96 @@ def test_the_same_key_and_body_is_answered_once(alice: Person, model: Models, up
     assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_mismatch")
 
 
+def test_a_retried_failure_is_a_failure_again_or_a_new_try(
+    alice: Person, model: Models, upstream: Upstream, db: Database
+) -> None:
+    """What broke off replays as broken off; what failed before the first word is tried again under the same key."""
+    broken = {"message": "one two", "model": model("cut"), "stream": False}
+    answers = [alice.ask(broken, **{"Idempotency-Key": "broken"}) for _ in range(2)]
+    assert [a.status_code for a in answers] == [503, 503]
+    assert answers[1].headers["idempotent-replayed"] == "true"
+    failing = {"message": "hello", "model": model("status-500"), "stream": False}
+    calls = len(upstream.calls)
+    assert [alice.ask(failing, **{"Idempotency-Key": "failing"}).status_code for _ in range(2)] == [502, 502]
+    assert len(upstream.calls) == calls + 2
+    assert len(alice.rows("chat_logs?status=eq.failed")) == 1
+    assert _reserved(db, alice) == 0
+
+
+def test_a_key_whose_caller_left_before_the_first_word_may_be_used_again(
+    alice: Person, model: Models, upstream: Upstream, db: Database
+) -> None:
+    """A hang-up before anything was said costs what it cost, and the retry with its key is answered."""
+    name = model("silent")
+    body = {"message": "go", "model": name}
+    key = {"Idempotency-Key": "again"}
+    for _ in range(2):
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(
+                alice.stack["CHAT_URL"], json=body, headers=alice.headers | key, timeout=httpx.Timeout(10, read=0.5)
+            )
+        assert upstream.hung_up.acquire(timeout=10)
+        eventually(lambda: _reserved(db, alice) == 0)
+    (row,) = alice.rows("chat_logs")
+    (counter,) = alice.rows("usage_counters?period=eq.day")
+    assert row["status"] == "cancelled"
+    assert row["cost_usd"] == counter["spent_usd"] > 0
+    assert counter["requests"] == 2
+
+
+def test_a_key_needs_a_stored_answer(alice: Person) -> None:
+    """A replay is impossible for what is not kept: 422 before anything runs."""
+    refused = alice.ask({"message": "x", "store": False}, **{"Idempotency-Key": "k"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "store")
+
+
+def test_models_may_be_named_in_any_script(alice: Person, model: Models) -> None:
+    """A name that no header can hold as it is costs nobody their turn."""
+    response = alice.ask({"message": "hello", "model": model("模型")})
+    assert response.status_code == 200
+    assert response.headers["x-model"].endswith(":%E6%A8%A1%E5%9E%8B")
+    assert receipt_of(frames(response.text))["logged"] is True
+
+
+def test_a_nodes_claims_are_believed_up_to_the_reservation(alice: Person, model: Models, db: Database) -> None:
+    """A node that claims a billion tokens is booked with what it can have used at most."""
+    answer = alice.whole("hi", model=model("greedy"), max_tokens=10)
+    row = log_row(db, answer["id"])
+    assert row["output_tokens"] == 10
+    assert row["input_tokens"] < 200
+
+
+def test_a_message_longer_than_the_model_can_read_is_422(alice: Person, model: Models, upstream: Upstream) -> None:
+    """It is refused before anything is reserved or called."""
+    name, calls = model("echo"), len(upstream.calls)
+    refused = alice.ask({"message": "word " * 40_000, "model": name})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "context_exceeded")
+    assert refused.json()["error"]["metadata"]["context_window"] == 8192
+    assert len(upstream.calls) == calls
+    assert alice.rows("usage_counters") == []
+
+
+def test_a_person_deleted_in_the_middle_of_their_stream_leaves_money_but_no_words(
+    alice: Person, model: Models, upstream: Upstream, db: Database
+) -> None:
+    """Nothing fails, nothing stays reserved, the cost is booked, and none of their words is written."""
+    name = model("endless")
+    with httpx.stream(
+        "POST", alice.stack["CHAT_URL"], json={"message": "my secret", "model": name}, headers=alice.headers, timeout=30
+    ) as response:
+        lines = response.iter_lines()
+        next(line for line in lines if "text-delta" in line)
+        assert _delete(alice).status_code == 200
+    assert upstream.hung_up.acquire(timeout=10)
+    row = eventually(
+        lambda: db.execute("select * from public.chat_logs where model_identifier = %s", [name]).fetchone()
+    )
+    assert (row["status"], row["user_id"], row["question"], row["response"]) == ("cancelled", None, None, None)
+    assert row["cost_usd"] > 0
+    assert _reserved(db, alice) == 0
+    assert alice.ask({"message": "still there?"}).status_code == 401
+
+
 def test_a_turn_that_is_not_to_be_stored_leaves_a_row_without_words(alice: Person, model: Models) -> None:
     """store: false books the turn, without conversation, message, question or answer."""
     answer = alice.whole("secret plans", model=model("echo"), store=False)
@@ -346,6 +436,11 @@ def test_a_node_learns_nothing_about_the_caller(alice: Person, model: Models, up
         "content-length",
         "content-type",
     }
+
+
+def _delete(person: Person) -> httpx.Response:
+    url = f"{person.stack['SUPABASE_URL']}/auth/v1/admin/users/{person.id}"
+    return httpx.delete(url, headers={"apikey": person.stack["SUPABASE_SERVICE_KEY"]})
 
 
 def _reserved(db: Database, person: Person) -> Decimal:

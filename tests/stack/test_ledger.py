@@ -11,7 +11,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from tests.stack.conftest import Models
-from tests.stack.people import Person, connect, service
+from tests.stack.people import Person, connect, eventually, service
 
 Database = psycopg.Connection[dict[str, Any]]
 
@@ -87,6 +87,46 @@ def test_an_attempt_that_lost_its_lease_books_its_cost_and_touches_nothing_else(
     assert (row["response"], row["cost_usd"]) == ("hello", 0.004)
     assert _counter(db, alice.id)["spent_usd"] == Decimal("0.004")
     assert _counter(db, alice.id)["reserved_usd"] == 0
+
+
+def test_a_takeover_is_logged_in_its_own_words(alice: Person, model: Models, db: Database) -> None:
+    """Whoever retries a key after a dead worker stands in the row with their own question, not with an earlier one."""
+    key = {"idempotency_key": "k", "body_hash": "h"}
+    first = _begin(alice, model("echo"), question="forged", endpoint="refresh", lease_seconds=1, **key)
+    db.execute("update private.chat_requests set lease_until = now() where id = %s", [first["request_id"]])
+    second = _begin(alice, first["routes"][0]["identifier"], question="honest", message="honest", **key)
+    _finish(alice, second)
+    (row,) = alice.rows("chat_logs")
+    assert (row["question"], row["endpoint"]) == ("honest", "chat")
+    assert [m["content"] for m in alice.rows("messages?order=created_at")] == ["honest", "hello"]
+
+
+def test_a_conversation_deleted_under_a_finish_costs_neither_the_row_nor_the_deletion(
+    alice: Person, model: Models, db: Database
+) -> None:
+    """A finish that meets a deletion waits for it, and the turn is booked without the conversation."""
+    turn = _begin(alice, model("echo"))
+    with connect(alice.stack) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("begin")
+        other.execute("select 1 from public.llm_conversations where id = %s for update", [turn["conversation_id"]])
+        finishing = pool.submit(_finish_as_the_function_does, alice, turn)
+        waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%%chat_finish%%'"
+        eventually(lambda: db.execute(waiting).fetchone())
+        other.execute("delete from public.llm_conversations where id = %s", [turn["conversation_id"]])
+        other.execute("commit")
+        assert finishing.result(20)["outcome"] == "settled"
+    (row,) = alice.rows("chat_logs")
+    assert (row["conversation_id"], row["status"]) == (None, "completed")
+
+
+def _finish_as_the_function_does(person: Person, turn: dict[str, Any]) -> dict[str, Any]:
+    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed", "content": "x"}
+    for _ in range(2):
+        answer = service(person.stack, "POST", "rpc/chat_finish", json={"entry": entry}, timeout=20)
+        if answer.status_code == 200:
+            break
+    booked: dict[str, Any] = answer.json()
+    return booked
 
 
 def test_one_key_at_once_is_one_turn(alice: Person, model: Models) -> None:

@@ -16,8 +16,8 @@ from tests.stack.upstream import Upstream
 Database = psycopg.Connection[dict[str, Any]]
 
 
-def _refresh(stack: Stack, method: str = "POST", **options: Any) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}
+def _refresh(stack: Stack, method: str = "POST", kind: str = "", **options: Any) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"} | ({"Content-Type": kind} if kind else {})
     return httpx.request(method, stack["REFRESH_URL"], headers=headers, timeout=60, **options)
 
 
@@ -67,9 +67,11 @@ def test_a_nodes_models_enter_the_catalogue_once(stack: Stack, db: Database, ups
 
 
 def test_a_dry_run_changes_nothing(stack: Stack, db: Database, upstream: Upstream) -> None:
-    """A dry run counts what it would add and adds none of it."""
+    """A dry run, asked for in one piece or in several, counts what it would add and adds none of it."""
     node = _node(db, upstream.url)
     try:
+        chunked = _refresh(stack, content=iter([b'{"dry_run"', b": true}"]), kind="application/json").json()
+        assert chunked["syncResults"]["added"] == 2
         answer = _refresh(stack, json={"dry_run": True}).json()
         rows = db.execute("select 1 from public.llm_models where node_id = %s", [node]).fetchall()
     finally:

@@ -1,7 +1,8 @@
 """A scripted model server on loopback: speaks OpenAI's wire format, behaves as the model's name says, remembers calls.
 
 echo (answers with the last message) · endless · cut (connection torn after two words) · early (a clean end without a
-stop reason) · silent (headers, then nothing) · status-<code> · html · malformed · announced (an error inside a 200).
+stop reason) · silent (headers, then nothing) · status-<code> · html · malformed · announced (an error inside a 200) ·
+greedy (claims a billion tokens).
 """
 
 from __future__ import annotations
@@ -97,10 +98,11 @@ async def _stream(kind: str, question: str, response: web.StreamResponse, upstre
         await _send(response, {"error": {"message": "overloaded"}})
     if kind != "early":
         await _send(response, _chunk({}, "stop"))
+        claimed = 10**9 if kind == "greedy" else 60
         usage = {
-            "prompt_tokens": 1000,
-            "completion_tokens": len(words),
-            "prompt_tokens_details": {"cached_tokens": 200},
+            "prompt_tokens": claimed,
+            "completion_tokens": claimed if kind == "greedy" else len(words),
+            "prompt_tokens_details": {"cached_tokens": 20},
         }
         await _send(response, {"choices": [], "usage": usage})
         await response.write(b"data: [DONE]\n\n")

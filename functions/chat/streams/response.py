@@ -77,7 +77,8 @@ class StreamResponse(LateOutcome, Response):
     def __init__(self, events: Events, encoder: UiStream, request_id: str, headers: dict[str, str]) -> None:
         super().__init__(headers=headers | _STREAM_HEADERS | encoder.headers)
         self._events, self._encoder, self._request_id = events, encoder, request_id
-        self._is_started = False
+        self._is_started = self._is_refused = False
+        self._starting = anyio.Lock()
         self._sent_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,7 +88,7 @@ class StreamResponse(LateOutcome, Response):
             tasks.start_soon(self._keep_alive, send, tasks.cancel_scope)
             async for event in events:
                 if isinstance(event, Failure) and not self._is_started:
-                    failure, self._is_started = event.error, True
+                    failure, self._is_refused = event.error, True
                 elif failure is None and (frames := self._encoder.encode(event)):
                     await self._start(send)
                     await self._write(send, frames)
@@ -100,10 +101,11 @@ class StreamResponse(LateOutcome, Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _start(self, send: Send) -> None:
-        if not self._is_started:
-            self._is_started = True
-            await send({"type": "http.response.start", "status": 200, "headers": self._stream_headers()})
-            await self._write(send, self._encoder.begin())
+        async with self._starting:  # the first event and the three seconds may come at once
+            if not self._is_started and not self._is_refused:
+                self._is_started = True
+                await send({"type": "http.response.start", "status": 200, "headers": self._stream_headers()})
+                await self._write(send, self._encoder.begin())
 
     def _stream_headers(self) -> list[tuple[bytes, bytes]]:
         return [(name, value) for name, value in self.raw_headers if name != b"content-length"]
@@ -115,7 +117,7 @@ class StreamResponse(LateOutcome, Response):
     async def _keep_alive(self, send: Send, scope: anyio.CancelScope) -> None:
         await anyio.sleep(START_AFTER_SECONDS)
         await self._start(send)
-        while not scope.cancel_called:
+        while self._is_started and not scope.cancel_called:
             wait = self._sent_at + PING_AFTER_SECONDS - time.monotonic()
             if wait > 0:
                 await anyio.sleep(wait)

@@ -1,0 +1,62 @@
+"""What every test may ask for: an event loop, an environment of its own, and a project on loopback."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.config import settings
+from shared.http import close_sessions
+from tests.openai_host import OpenAiHost, serving_models
+from tests.project import Project, serving_project
+
+_EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
+_NAMES = re.findall(r"^([A-Z][A-Z0-9_]+)=", _EXAMPLE.read_text(), re.MULTILINE)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The event loop we run on."""
+    return "asyncio"
+
+
+@pytest.fixture
+def environ(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Sets variables for this test alone; every other variable of ours is unset."""
+    for name in _NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+    def change(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        settings.cache_clear()
+
+    change()
+    yield change
+    settings.cache_clear()
+
+
+@pytest.fixture
+async def sessions(anyio_backend: str) -> AsyncIterator[None]:  # noqa: ARG001 - its event loop is the test's
+    """Closes our HTTP sessions after the test."""
+    yield
+    await close_sessions()
+
+
+@pytest.fixture
+async def project(environ: Callable[..., None], sessions: None) -> AsyncIterator[Project]:  # noqa: ARG001 - order
+    """A Supabase project on loopback; the environment names it."""
+    async with serving_project() as running:
+        environ(SUPABASE_URL=running.url, SUPABASE_ANON_KEY="sb_publishable_x", SUPABASE_SERVICE_KEY="sb_secret_x")
+        yield running
+
+
+@pytest.fixture
+async def host(environ: Callable[..., None], sessions: None) -> AsyncIterator[OpenAiHost]:  # noqa: ARG001 - order
+    """A model server on loopback; the environment names it as the provider openai and lets client nodes live there."""
+    async with serving_models() as running:
+        environ(OPENAI_BASE_URL=running.url, OPENAI_API_KEY="sk-ours", ALLOW_PRIVATE_NODES="1")
+        yield running

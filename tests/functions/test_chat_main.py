@@ -1,0 +1,137 @@
+"""chat from its door to its last frame, between a model and a project on loopback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from functions.chat.main import ROUTES
+from shared import auth
+from shared.endpoint import answer
+from tests.asgi import Caller, call
+from tests.functions.turns import frames
+from tests.openai_host import OpenAiHost, said, serving_models
+from tests.project import Project
+
+pytestmark = pytest.mark.anyio
+ADMITTED: dict[str, Any] = {
+    "outcome": "admitted",
+    "request_id": "turn-1",
+    "conversation_id": "conversation-1",
+    "reason": "asked",
+    "routes": [
+        {
+            "identifier": "openai:gpt-4o",
+            "provider": "openai",
+            "upstream_id": "gpt-4o",
+            "max_output_tokens": 9,
+            "pricing": {},
+        }
+    ],
+    "input_tokens_estimate": 12,
+    "reserve_usd": 0.001,
+    "least_usd": 0.0001,
+}
+
+
+@pytest.fixture
+async def model(
+    project: Project, environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[OpenAiHost]:
+    """A model that says Hello, beside a project that admits and books everything."""
+    monkeypatch.setattr(auth, "verifier", auth.Verifier())
+    project.answers |= {
+        "/rest/v1/rpc/chat_begin": (200, ADMITTED),
+        "/rest/v1/rpc/chat_finish": (200, {"outcome": "settled", "cost_usd": 0.002, "message_id": "message-1"}),
+    }
+    async with serving_models() as running:
+        running.pieces = [said("Hello")]
+        environ(OPENAI_BASE_URL=running.url, OPENAI_API_KEY="sk-ours", CORS_ORIGINS="https://app.example")
+        yield running
+
+
+async def _ask(project: Project, path: str = "/", token: str | None = None, body: Any = None, **headers: str) -> Caller:
+    sent = {"Content-Type": "application/json", "Authorization": f"Bearer {token or project.token()}"}
+    sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+    raw = json.dumps({"message": "Hi"} if body is None else body).encode()
+    return await call(lambda request: answer(request, ROUTES), "POST", path, sent, [raw])
+
+
+@pytest.mark.parametrize("path", ["/", "/chat", "/chat/stream", "/ai/chat"])
+async def test_a_turn_streams_by_default_at_every_alias(model: OpenAiHost, project: Project, path: str) -> None:
+    """An unchanged useChat can be pointed at the function as it is, and a frontend of the seeds too."""
+    got = await _ask(project, path, origin="https://app.example")
+    assert (got.status, got.headers["access-control-allow-origin"]) == (200, "https://app.example")
+    values = frames(got.body)
+    assert "".join(v["delta"] for v in values[:-1] if v["type"] == "text-delta") == "Hello"
+    assert values[-1] == "[DONE]"
+    assert len(model.received) == 1
+    assert [each.path.rsplit("/", 1)[-1] for each in project.asked] == ["chat_begin", "chat_finish"]
+
+
+async def test_a_turn_may_be_one_object(model: OpenAiHost, project: Project) -> None:
+    """`stream: false` waits for the end."""
+    got = await _ask(project, body={"message": "Hi", "stream": False})
+    assert (got.status, got.json()["message"]["content"], got.json()["cost_usd"]) == (200, "Hello", 0.002)
+    assert got.headers["x-model"] == "openai:gpt-4o"
+    assert model.received
+
+
+async def test_a_dry_run_asks_no_model_and_books_nothing(model: OpenAiHost, project: Project) -> None:
+    """It is one question to the database."""
+    got = await _ask(project, body={"message": "Hi", "dry_run": True})
+    assert got.json()["route"]["identifier"] == "openai:gpt-4o"
+    assert model.received == []
+    assert len(project.asked) == 1
+
+
+async def test_the_same_key_again_gives_the_stored_answer(model: OpenAiHost, project: Project) -> None:
+    """No model is asked, and the header says so."""
+    stored = {"outcome": "replay", "log": {"cost_usd": 0.002}, "message": {"id": "message-1", "content": "Hello"}}
+    project.answers["/rest/v1/rpc/chat_begin"] = (200, ADMITTED | stored)
+    got = await _ask(project, body={"message": "Hi", "stream": False}, idempotency_key="key-1")
+    assert (got.headers["idempotent-replayed"], got.json()["message"]["content"]) == ("true", "Hello")
+    assert model.received == []
+    assert project.asked_of("chat_finish") == []
+
+
+@pytest.mark.parametrize("token", ["sb_publishable_x", "e30.e30.e30", " "])
+async def test_a_stranger_reaches_neither_database_nor_model(model: OpenAiHost, project: Project, token: str) -> None:
+    """Who comes before what: without a person's token the body is not even read."""
+    got = await _ask(project, token=token, body={"nonsense": True})
+    assert (got.status, got.taken) == (401, 0)
+    assert project.asked == []
+    assert model.received == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [({}, 422), ([], 422), ({"message": "Hi", "unknown": 1}, 422), ({"message": "\x00"}, 400)]
+)
+async def test_a_body_that_is_no_turn_reaches_no_database(
+    model: OpenAiHost, project: Project, body: Any, status: int
+) -> None:
+    """What comes before whether it may."""
+    assert (await _ask(project, body=body)).status == status
+    assert project.asked == []
+    assert model.received == []
+
+
+async def test_a_refusal_of_the_ledger_is_the_answer(model: OpenAiHost, project: Project) -> None:
+    """A person whose day is used up is told so in the shape that SDKs know, and no model is asked."""
+    details = json.dumps({"code": "quota_exceeded", "metadata": {"retry_after": 60, "limit": 5}})
+    project.answers["/rest/v1/rpc/chat_begin"] = (429, {"code": "PT429", "message": "Enough.", "details": details})
+    got = await _ask(project)
+    assert (got.status, got.headers["retry-after"], got.headers["x-should-retry"]) == (429, "60", "false")
+    assert got.json()["error"]["metadata"] == {"limit": 5}
+    assert model.received == []
+
+
+async def test_a_model_that_fails_at_once_is_a_status(model: OpenAiHost, project: Project) -> None:
+    """The turn is booked as failed, and its limits stand on the error."""
+    model.status = 500
+    got = await _ask(project)
+    assert (got.status, got.headers["x-model"]) == (502, "openai:gpt-4o")
+    assert project.asked_of("chat_finish")[0]["entry"]["status"] == "failed"

@@ -1,0 +1,190 @@
+"""From a turn's events to a response, with a caller who listens or leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from dataclasses import replace
+
+import pytest
+from starlette.types import Message
+
+from functions.chat.streams import response as module
+from functions.chat.streams.response import StreamResponse, WholeResponse
+from functions.chat.streams.ui import UiStream
+from functions.chat.streams.whole import whole_answer
+from functions.chat.turn import Failure, TurnEvent
+from shared.errors import ProviderOverloaded
+from shared.events import Text
+from shared.sse import PING
+from tests.asgi import Caller
+from tests.functions.turns import ENTRY, RECEIPT, TURN, frames
+
+pytestmark = pytest.mark.anyio
+OVERLOADED = Failure(ProviderOverloaded("The provider openai is overloaded.", retry_after_seconds=7))
+HEADERS = {"X-Model": "openai:gpt-4o", "X-Request-Id": "request-1", "Access-Control-Allow-Origin": "https://a.example"}
+SCOPE = {"type": "http"}
+FAILED = replace(RECEIPT, entry=replace(ENTRY, status="failed"))
+
+
+class Script:
+    """Events of a turn; `None` among them waits until `go_on` is set. Knows how it ended."""
+
+    def __init__(self, *events: TurnEvent | None) -> None:
+        self.go_on = asyncio.Event()
+        self.ended = ""
+        self._events = events
+
+    async def events(self) -> AsyncGenerator[TurnEvent, None]:
+        """The events."""
+        try:
+            for event in self._events:
+                if event is None:
+                    await self.go_on.wait()
+                else:
+                    yield event
+            self.ended = "told"
+        except (GeneratorExit, asyncio.CancelledError):
+            self.ended = "left"
+            raise
+
+
+def _types(caller: Caller) -> list[str]:
+    return [value if isinstance(value, str) else value["type"] for value in frames(caller.body)]
+
+
+async def _streamed(script: Script, caller: Caller | None = None) -> Caller:
+    caller = caller or Caller()
+    await StreamResponse(script.events(), UiStream(TURN), "request-1", HEADERS)(SCOPE, caller.receive, caller.send)
+    return caller
+
+
+async def _whole(script: Script, caller: Caller | None = None) -> Caller:
+    caller = caller or Caller()
+    await WholeResponse(script.events(), "request-1", HEADERS)(SCOPE, caller.receive, caller.send)
+    return caller
+
+
+async def test_a_stream_is_sent_as_it_comes() -> None:
+    """Headers, first frames, text, end; every event in a message of its own, nothing held back."""
+    got = await _streamed(Script(Text("Hel"), Text("lo"), RECEIPT))
+    assert (got.status, got.is_complete) == (200, True)
+    assert got.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert got.headers["x-vercel-ai-ui-message-stream"] == "v1"
+    assert got.headers["cache-control"] == "no-cache, no-transform"
+    assert got.headers["x-accel-buffering"] == "no"
+    assert got.headers["x-model"] == "openai:gpt-4o"
+    assert "content-length" not in got.headers
+    assert _types(got) == [
+        "start",
+        "start-step",
+        "text-start",
+        "text-delta",
+        "text-delta",
+        "text-end",
+        "finish-step",
+        "data-receipt",
+        "finish",
+        "[DONE]",
+    ]
+    assert b"lo" not in got.sent[2]["body"]
+
+
+@pytest.mark.parametrize("send", [_streamed, _whole])
+async def test_a_turn_that_fails_at_once_is_an_http_status(send: Callable[[Script], Awaitable[Caller]]) -> None:
+    """Nothing has been sent yet, so SDKs see the status; what door and turn put on the response stays on it."""
+    got = await send(Script(OVERLOADED, FAILED))
+    assert (got.status, got.json()["error"]["code"]) == (503, "provider_overloaded")
+    assert got.json()["error"]["request_id"] == "request-1"
+    assert got.headers["retry-after"] == "7"
+    assert got.headers["content-type"] == "application/json"
+    assert got.headers["access-control-allow-origin"] == "https://a.example"
+    assert got.headers["x-request-id"] == "request-1"
+    assert int(got.headers["content-length"]) == len(got.body)
+    assert "x-accel-buffering" not in got.headers
+    assert got.is_complete
+
+
+async def test_a_turn_that_fails_later_is_an_error_event() -> None:
+    """The stream goes on to its proper end."""
+    got = await _streamed(Script(Text("Hel"), OVERLOADED, RECEIPT))
+    assert got.status == 200
+    assert _types(got)[-5:] == ["error", "finish-step", "data-receipt", "finish", "[DONE]"]
+    assert got.is_complete
+
+
+async def test_a_slow_model_gets_its_stream_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while without a word the response starts; a failure is an event then."""
+    monkeypatch.setattr(module, "START_AFTER_SECONDS", 0)
+    script, caller = Script(None, OVERLOADED, RECEIPT), Caller()
+
+    def go_on_after_the_first_frames(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            script.go_on.set()
+
+    caller.on_send = go_on_after_the_first_frames
+    await _streamed(script, caller)
+    assert (caller.status, caller.is_complete) == (200, True)
+    assert _types(caller) == ["start", "start-step", "error", "finish-step", "data-receipt", "finish", "[DONE]"]
+
+
+async def test_first_word_and_slow_start_do_not_get_in_each_others_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When both happen at the same moment there is still one start, before everything else."""
+    monkeypatch.setattr(module, "START_AFTER_SECONDS", 0)
+    script, caller = Script(None, Text("Hel"), RECEIPT), Caller()
+
+    def go_on_while_starting(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            script.go_on.set()
+
+    caller.on_send = go_on_while_starting
+    await _streamed(script, caller)
+    assert _types(caller)[:4] == ["start", "start-step", "text-start", "text-delta"]
+    assert [message["type"] for message in caller.sent].count("http.response.start") == 1
+
+
+async def test_a_silence_is_filled_with_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies that close idle lines see life; readers of the protocol see nothing."""
+    monkeypatch.setattr(module, "START_AFTER_SECONDS", 0)
+    monkeypatch.setattr(module, "PING_AFTER_SECONDS", 0)
+    script, caller = Script(Text("Hel"), None, RECEIPT), Caller()
+
+    def go_on_after_two_pings(_: Message) -> None:
+        if caller.body.count(PING) == 2:
+            script.go_on.set()
+
+    caller.on_send = go_on_after_two_pings
+    await _streamed(script, caller)
+    assert caller.body.count(PING) >= 2
+    assert _types(caller)[-1] == "[DONE]"
+    assert caller.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+@pytest.mark.parametrize("send", [_streamed, _whole])
+async def test_a_caller_who_hangs_up_ends_the_turn(
+    send: Callable[[Script, Caller], Coroutine[None, None, Caller]],
+) -> None:
+    """The events are closed where they stand, and nothing more is sent."""
+    script, caller = Script(Text("Hel"), None, RECEIPT), Caller()
+    task = asyncio.create_task(send(script, caller))
+    await asyncio.sleep(0)
+    caller.gone.set()
+    await asyncio.wait_for(task, 10)
+    assert script.ended == "left"
+    assert not caller.is_complete
+    assert "[DONE]" not in _types(caller)
+
+
+async def test_a_whole_answer_is_sent_once_it_is_booked() -> None:
+    """One JSON object with the turn's headers."""
+    got = await _whole(Script(Text("Hel"), Text("lo"), RECEIPT))
+    assert (got.status, got.json()) == (200, whole_answer(RECEIPT))
+    assert got.headers["content-type"] == "application/json"
+    assert got.headers["x-model"] == "openai:gpt-4o"
+    assert int(got.headers["content-length"]) == len(got.body)
+
+
+async def test_a_whole_answer_that_breaks_off_is_an_error() -> None:
+    """Half an answer is not sent as if it were one."""
+    got = await _whole(Script(Text("Hel"), OVERLOADED, RECEIPT))
+    assert (got.status, got.json()["error"]["code"]) == (503, "provider_overloaded")

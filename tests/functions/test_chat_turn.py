@@ -1,0 +1,266 @@
+"""One turn between a model and a ledger that both say what they are told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from functions.chat.request import ChatRequest
+from functions.chat.turn import Failure, TurnEvent, speak
+from shared import gateway
+from shared.errors import (
+    InternalError,
+    NotConfigured,
+    ProviderError,
+    ProviderOverloaded,
+    ProviderTimeout,
+    ProviderUnreachable,
+)
+from shared.events import Finish, Message, Reasoning, Route, Text, Usage
+from shared.ledger import Receipt
+from shared.tokens import estimate_tokens
+from tests.functions.turns import ASKED, turn
+from tests.openai_host import OpenAiHost, chunk, said, serving_models, sse
+from tests.project import Project
+
+pytestmark = pytest.mark.anyio
+FINISH = "/rest/v1/rpc/chat_finish"
+HALF = sse(chunk({"content": "Hel"}))
+
+
+@pytest.fixture
+async def model(project: Project, environ: Callable[..., None]) -> AsyncIterator[OpenAiHost]:
+    """A model server beside the project; the project books whatever it is given."""
+    project.answers[FINISH] = (200, {"outcome": "settled", "cost_usd": 0.002, "message_id": "message-1"})
+    async with serving_models() as running:
+        environ(OPENAI_BASE_URL=running.url, OPENAI_API_KEY="sk-ours")
+        yield running
+
+
+async def _spoken(asked: ChatRequest = ASKED, **changes: Any) -> list[TurnEvent]:
+    return [event async for event in speak(turn(**changes), asked, 0.0)]
+
+
+def _booked(project: Project) -> dict[str, Any]:
+    (arguments,) = project.asked_of("chat_finish")
+    entry: dict[str, Any] = arguments["entry"]
+    return entry
+
+
+async def test_a_turn_is_spoken_booked_and_receipted(model: OpenAiHost, project: Project) -> None:
+    """The model gets prompt, history and question; the events come through; the last one is the receipt."""
+    model.pieces = [said("Hello")]
+    history = (Message("user", "Earlier"), Message("assistant", "Yes"))
+    events = await _spoken(ChatRequest(message="Hi", agent="technical", temperature=0.5), history=history)
+    assert events[:-1] == [Text("Hello"), Usage(10, 5), Finish("stop")]
+    receipt = events[-1]
+    assert isinstance(receipt, Receipt)
+    assert (receipt.cost_usd, receipt.message_id, receipt.logged) == (0.002, "message-1", True)
+    body = model.received[0].json()
+    assert [message["role"] for message in body["messages"]] == ["system", "user", "assistant", "user"]
+    assert "engineer" in body["messages"][0]["content"]
+    assert (body["messages"][-1]["content"], body["temperature"]) == ("Hi", 0.5)
+    booked = _booked(project)
+    assert (booked["status"], booked["content"], booked["finish_reason"]) == ("completed", "Hello", "stop")
+    assert (booked["agent_type"], booked["error_code"]) == ("technical", None)
+    assert booked["usage"]["source"] == "provider"
+    assert booked["ttft_ms"] <= booked["duration_ms"]
+    assert [attempt["ok"] for attempt in booked["attempts"]] == [True]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "status", "ending", "kind", "booked_as"),
+    [
+        ([], 429, "clean", ProviderOverloaded, "failed"),
+        ([], 500, "clean", ProviderError, "failed"),
+        ([], 200, "clean", ProviderError, "failed"),
+        ([HALF], 200, "clean", ProviderError, "partial"),
+        ([HALF], 200, "cut", ProviderUnreachable, "partial"),
+        ([HALF, b"data: {broken\n\n"], 200, "clean", ProviderError, "partial"),
+        ([HALF, sse({"error": {"message": "secret"}})], 200, "clean", ProviderOverloaded, "partial"),
+    ],
+    ids=["429", "500", "nothing", "early end", "cut", "malformed", "announced"],
+)
+async def test_a_turn_that_breaks_off_is_booked_with_what_came(
+    model: OpenAiHost, project: Project, pieces: list[bytes], status: int, ending: Any, kind: type, booked_as: str
+) -> None:
+    """Before any word it failed, after one it is partial; a Failure and then the receipt end it."""
+    model.pieces, model.status, model.ending = pieces, status, ending
+    events = await _spoken()
+    failure, receipt = events[-2:]
+    assert isinstance(failure, Failure)
+    assert isinstance(receipt, Receipt)
+    assert type(failure.error) is kind
+    booked = _booked(project)
+    assert (booked["status"], booked["content"]) == (booked_as, "Hel" if pieces else "")
+    assert booked["error_code"] == failure.error.code
+    assert [attempt["ok"] for attempt in booked["attempts"]] == [False]
+
+
+async def test_a_failure_without_a_word_costs_nothing(model: OpenAiHost, project: Project) -> None:
+    """Its usage is zero, so that the person's day is given back."""
+    model.status = 500
+    await _spoken()
+    usage = _booked(project)["usage"]
+    assert (usage["input_tokens"], usage["output_tokens"]) == (0, 0)
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+async def test_a_partial_answer_is_charged_by_what_was_used(
+    model: OpenAiHost, project: Project, is_counted: bool
+) -> None:
+    """The provider's own counts when it sent some, else an estimate; both are marked."""
+    usage = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 1}}
+    model.pieces, model.ending = [HALF, sse(usage) if is_counted else b": ping\n\n"], "cut"
+    await _spoken()
+    booked = _booked(project)["usage"]
+    if is_counted:
+        assert (booked["input_tokens"], booked["output_tokens"], booked["source"]) == (7, 1, "partial")
+    else:
+        assert (booked["output_tokens"], booked["source"]) == (estimate_tokens("Hel"), "estimate")
+        assert booked["input_tokens"] > 0
+
+
+async def test_of_usage_the_latest_count_wins(model: OpenAiHost, project: Project) -> None:
+    """Counts are cumulative and never added up."""
+    counts = [{"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": n}} for n in (1, 2, 3)]
+    model.pieces = [HALF, sse(*counts, chunk({}, "stop"), "[DONE]")]
+    await _spoken()
+    assert _booked(project)["usage"]["output_tokens"] == 3
+
+
+async def test_a_node_cannot_claim_more_than_was_reserved(
+    model: OpenAiHost, project: Project, environ: Callable[..., None]
+) -> None:
+    """A provider of ours is believed; a node at most a token a byte in, and what was asked for out."""
+    environ(ALLOW_PRIVATE_NODES="1")
+    model.pieces = [said("Hi", 90_000_000, 80_000_000)]
+    await _spoken()
+    node = Route("client:7:llama", "client", "llama", 1000, node_id=7, base_url=model.url)
+    await _spoken(routes=(node,))
+    ours, nodes = (each["entry"]["usage"] for each in project.asked_of("chat_finish"))
+    assert (ours["input_tokens"], ours["output_tokens"]) == (90_000_000, 80_000_000)
+    assert 0 < nodes["input_tokens"] < 1000
+    assert nodes["output_tokens"] == 1000
+
+
+async def test_thoughts_are_paid_for_but_not_kept(model: OpenAiHost, project: Project) -> None:
+    """Reasoning comes through, counts as a first sign of life and in an estimate, and is no part of the answer."""
+    model.pieces = [sse(chunk({"reasoning_content": "well well well"}), chunk({"content": "Hi"}), chunk({}, "stop"))]
+    assert (await _spoken())[:2] == [Reasoning("well well well"), Text("Hi")]
+    booked = _booked(project)
+    assert booked["content"] == "Hi"
+    assert booked["usage"]["output_tokens"] == estimate_tokens("Hiwell well well")
+    assert booked["ttft_ms"] is not None
+
+
+async def test_a_caller_who_closes_the_turn_leaves_a_cancelled_entry_behind(
+    model: OpenAiHost, project: Project
+) -> None:
+    """What was said so far is booked, and the model is hung up on."""
+    model.pieces, model.ending = [HALF], "hold"
+    events = speak(turn(), ASKED, 0.0)
+    assert await anext(events) == Text("Hel")
+    await events.aclose()
+    await model.until_hung_up()
+    booked = _booked(project)
+    assert (booked["status"], booked["content"], booked["error_code"]) == ("cancelled", "Hel", None)
+    assert booked["usage"]["source"] == "estimate"
+
+
+async def test_a_caller_who_is_cancelled_leaves_a_cancelled_entry_behind(model: OpenAiHost, project: Project) -> None:
+    """The booking outlives the cancellation that ended the turn."""
+    model.pieces, model.ending = [HALF], "hold"
+    seen: list[TurnEvent] = []
+
+    async def listen() -> None:
+        async for event in speak(turn(), ASKED, 0.0):
+            seen.append(event)
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listen)
+    assert seen == [Text("Hel")]
+    assert _booked(project)["status"] == "cancelled"
+    await model.until_hung_up()
+
+
+async def test_a_silent_model_is_booked_as_a_timeout(
+    model: OpenAiHost, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller is told that it took too long, and the row says the same."""
+    model.ending = "hold"
+    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
+    failure = (await _spoken())[-2]
+    assert isinstance(failure, Failure)
+    assert type(failure.error) is ProviderTimeout
+    assert _booked(project)["error_code"] == "provider_timeout"
+
+
+async def test_a_missing_key_is_told_and_booked(
+    model: OpenAiHost, project: Project, environ: Callable[..., None]
+) -> None:
+    """An operator's mistake does not cost the row."""
+    environ(OPENAI_API_KEY="")
+    failure = (await _spoken())[-2]
+    assert isinstance(failure, Failure)
+    assert type(failure.error) is NotConfigured
+    assert _booked(project)["error_code"] == "not_configured"
+    assert model.received == []
+
+
+async def test_a_bug_costs_neither_the_row_nor_a_proper_end(
+    model: OpenAiHost, project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here a history that is none: the caller gets an end without words, the row its failure, our log the class."""
+    failure, receipt = await _spoken(history=("secret words",))
+    assert isinstance(failure, Failure)
+    assert isinstance(receipt, Receipt)
+    assert type(failure.error) is InternalError
+    written = capsys.readouterr().out
+    assert '"error": "AttributeError"' in written
+    assert "secret" not in failure.error.message + written
+    booked = _booked(project)
+    assert (booked["status"], booked["error_code"]) == ("failed", "internal_error")
+    assert model.received == []
+
+
+@pytest.mark.parametrize("seconds", ["soon", "nan", "-"])
+async def test_a_deadline_that_is_no_number_is_told_and_booked(
+    model: OpenAiHost, project: Project, environ: Callable[..., None], seconds: str
+) -> None:
+    """An operator's slip in TURN_SECONDS is named to them and leaves no turn open."""
+    environ(TURN_SECONDS=seconds)
+    failure = (await _spoken())[-2]
+    assert isinstance(failure, Failure)
+    assert type(failure.error) is NotConfigured
+    assert "TURN_SECONDS" in failure.error.message
+    assert _booked(project)["error_code"] == "not_configured"
+    assert model.received == []
+
+
+async def test_a_ledger_that_is_down_does_not_take_the_answer_along(model: OpenAiHost, project: Project) -> None:
+    """The caller has every word, and a receipt that says it was not logged."""
+    project.answers[FINISH] = (503, "down")
+    model.pieces = [said("Hello")]
+    text, *_, receipt = await _spoken()
+    assert text == Text("Hello")
+    assert isinstance(receipt, Receipt)
+    assert (receipt.logged, receipt.cost_usd) == (False, None)
+
+
+async def test_a_turn_leaves_one_line_without_content(
+    model: OpenAiHost, project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Our own log knows ids, outcome and timings, and nothing that was said."""
+    model.pieces = [said("Hello ada@example.com")]
+    await _spoken(ChatRequest(message="a private question"))
+    written = capsys.readouterr().out
+    assert written.count('"event": "turn"') == 1
+    assert '"status": "completed"' in written
+    assert "private" not in written
+    assert "ada" not in written
+    assert project.asked_of("chat_finish")

@@ -1,0 +1,120 @@
+"""The AI SDK's stream, frame by frame."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.chat.streams.ui import UiStream
+from functions.chat.turn import Failure, TurnEvent
+from shared.errors import ProviderTimeout
+from shared.events import Finish, Reasoning, Text, ToolCall, Usage
+from tests.functions.turns import RECEIPT, TURN, frames
+
+BEGIN = [
+    {
+        "type": "start",
+        "messageId": "turn-1",
+        "messageMetadata": {"request_id": "turn-1", "conversation_id": "conversation-1"},
+    },
+    {"type": "start-step"},
+]
+END = [
+    {"type": "finish-step"},
+    {"type": "data-receipt", "data": RECEIPT.as_json()},
+    {"type": "finish", "messageMetadata": {"model": "openai:gpt-4o", "cost_usd": 0.002}},
+    "[DONE]",
+]
+
+
+def _streamed(*events: TurnEvent) -> bytes:
+    stream = UiStream(TURN)
+    return stream.begin() + b"".join(stream.encode(event) for event in events)
+
+
+def _part(kind: str, number: int, *texts: str) -> list[dict[str, str]]:
+    name = str(number)
+    deltas = [{"type": f"{kind}-delta", "id": name, "delta": text} for text in texts]
+    return [{"type": f"{kind}-start", "id": name}, *deltas, {"type": f"{kind}-end", "id": name}]
+
+
+def test_the_golden_stream() -> None:
+    """Start, step, parts with their own ends, receipt, finish, [DONE]; usage and stop reason make no frames."""
+    call = ToolCall("call-1", "look", {"at": "it"})
+    told = {"type": "tool-input-available", "toolCallId": "call-1", "toolName": "look", "input": {"at": "it"}}
+    assert frames(
+        _streamed(Reasoning("hm"), Text("Hel"), Text("lo"), call, Text("!"), Usage(1, 2), Finish("stop"), RECEIPT)
+    ) == [*BEGIN, *_part("reasoning", 1, "hm"), *_part("text", 2, "Hel", "lo"), told, *_part("text", 3, "!"), *END]
+
+
+def test_an_empty_answer_is_a_proper_stream() -> None:
+    """A model that says nothing leaves no parts."""
+    assert frames(_streamed(Finish("stop"), RECEIPT)) == [*BEGIN, *END]
+
+
+def test_a_turn_that_breaks_off_says_so_and_ends_properly() -> None:
+    """The open part is closed before the error, and the receipt and the end still come."""
+    failure = Failure(ProviderTimeout("The model did not answer in time."))
+    error = {"type": "error", "errorText": "The model did not answer in time."}
+    assert frames(_streamed(Text("Hel"), failure, RECEIPT)) == [*BEGIN, *_part("text", 1, "Hel"), error, *END]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\nb",
+        "a\r\nb",
+        "a\rb",
+        "a\u2028b\u2029",
+        "data: [DONE]\n\n",
+        "\n\nevent: x\n\n",
+        "\x00",
+        "😀",
+        '"}\n\ndata: {"',
+    ],
+    ids=ascii,
+)
+def test_text_arrives_as_it_was_said(text: str) -> None:
+    """No text ends a line, an event or the stream."""
+    raw = _streamed(Text(text), RECEIPT)
+    assert frames(raw) == [*BEGIN, *_part("text", 1, text), *END]
+    assert b"\r" not in raw
+
+
+@given(
+    st.lists(
+        st.builds(Text, st.text())
+        | st.builds(Reasoning, st.text())
+        | st.builds(ToolCall, st.text(), st.text(), st.dictionaries(st.text(), st.text()))
+        | st.just(Finish("stop")),
+        max_size=8,
+    )
+)
+def test_every_part_that_starts_ends_before_the_next(events: list[TurnEvent]) -> None:
+    """Whatever a model says in whatever order, parts do not overlap, and all text is there."""
+    parts: list[str] = []
+    said = ""
+    for value in frames(_streamed(*events, RECEIPT))[:-1]:
+        kind, _, what = value["type"].partition("-")
+        if what == "start" and kind != "start":
+            assert parts[-1:] != ["open"]
+            parts.append("open")
+        elif what == "end":
+            assert parts.pop() == "open"
+        elif what == "delta":
+            assert parts[-1:] == ["open"]
+            said += value["delta"]
+        else:
+            assert "open" not in parts
+    assert said == "".join(event.text for event in events if isinstance(event, Text | Reasoning))
+
+
+def test_every_event_is_one_line_of_json() -> None:
+    """Frames are what any reader of the protocol expects."""
+    lines = _streamed(Text("Hel"), RECEIPT).split(b"\n\n")
+    assert lines.pop() == b""
+    assert lines.pop() == b"data: [DONE]"
+    assert all(json.loads(line.removeprefix(b"data: ")) for line in lines)

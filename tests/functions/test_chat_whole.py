@@ -1,0 +1,33 @@
+"""The whole answer as one JSON object."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from functions.chat.streams.whole import whole_answer
+from tests.functions.turns import ENTRY, RECEIPT
+
+
+def test_a_whole_answer_reads_as_the_contract_says() -> None:
+    """Message, route, agent, usage, cost and receipt are there, and nothing else."""
+    answer = whole_answer(RECEIPT)
+    told = RECEIPT.as_json()
+    assert answer == {
+        "id": "turn-1",
+        "conversation_id": "conversation-1",
+        "message": {"id": "message-1", "role": "assistant", "content": "Hello"},
+        "route": told["route"],
+        "agent": "general",
+        "usage": told["usage"],
+        "cost_usd": 0.002,
+        "finish_reason": "stop",
+        "tools_used": [],
+        "receipt": told,
+    }
+    assert json.loads(json.dumps(answer)) == answer
+
+
+def test_an_unknown_cost_is_null() -> None:
+    """A model without a price costs nobody knows what, never zero."""
+    assert whole_answer(replace(RECEIPT, cost_usd=None, entry=replace(ENTRY, finish_reason=None)))["cost_usd"] is None

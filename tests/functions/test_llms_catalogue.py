@@ -1,0 +1,102 @@
+"""The model list's shapes, and the list that is shipped."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.llms.catalogue import Catalogue, as_openai_model, etag_of
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLED: list[dict[str, Any]] = json.loads((ROOT / "functions" / "llms" / "bundled.json").read_text())
+
+
+def test_the_shipped_list_is_the_active_seed() -> None:
+    """What is served when the database was never reached is what every database starts with."""
+    seed = (ROOT / "supabase" / "migrations" / "20261121040300_seed_llm_models.sql").read_text()
+    rows = re.findall(
+        r"\('([\w-]+)', '([^']+)', '(\w+)', '([^']+)', (\d+),\s*'({.*?})',\s*'({.*?})', true, (\w+), (\d+)", seed
+    )
+    assert len(rows) == len(BUNDLED)
+    for (key, name, provider, upstream, matcha, capabilities, pricing, is_default, order), row in zip(
+        rows, BUNDLED, strict=True
+    ):
+        assert (row["model_key"], row["model_name"], row["provider"]) == (key, name, provider)
+        assert row["identifier"] == f"{provider}:{upstream}"
+        assert (row["matcha_llm_id"], row["display_order"]) == (int(matcha), int(order))
+        assert (row["capabilities"], row["pricing"]) == (json.loads(capabilities), json.loads(pricing))
+        assert row["is_default"] is (is_default == "true")
+
+
+def test_prices_in_openais_shape_are_exact_strings_per_token() -> None:
+    """Dollars per million become dollars per token without floating-point dust; unknown stays null."""
+    assert as_openai_model(BUNDLED[0])["pricing"] == {
+        "prompt": "0.0000001",
+        "completion": "0.0000004",
+        "input_cache_read": "0.00000001",
+    }
+    assert as_openai_model(BUNDLED[0] | {"pricing": None})["pricing"] is None
+
+
+def test_the_tag_follows_the_content() -> None:
+    """The same list has the same tag, another has another."""
+    one, other = Catalogue(BUNDLED).as_json(), Catalogue(BUNDLED[:1]).as_json()
+    assert etag_of(one) == etag_of(Catalogue(list(BUNDLED)).as_json())
+    assert etag_of(one) != etag_of(other)
+    assert one["defaultModel"] == "gemini-2-5-flash-lite"
+    assert Catalogue(BUNDLED, is_stale=True).as_json()["stale"] is True
+
+
+@pytest.mark.parametrize(
+    ("usd_per_million", "usd_per_token"),
+    [
+        (3, "0.000003"),
+        (0.1, "0.0000001"),
+        (2.5, "0.0000025"),
+        (0.000001, "0.000000000001"),
+        (0, "0"),
+        (1_000_000, "1"),
+        (75.123456789, "0.000075123456789"),
+    ],
+)
+def test_a_price_is_written_out(usd_per_million: float, usd_per_token: str) -> None:
+    """No powers of ten, no trailing zeros, no digit lost."""
+    model = as_openai_model(BUNDLED[0] | {"pricing": {"input": usd_per_million, "tiers": []}})
+    assert model["pricing"] == {"prompt": usd_per_token}
+
+
+def test_a_model_in_openais_shape() -> None:
+    """Its identifier is what to send back as `model`; what is not known is null."""
+    row = BUNDLED[0] | {"created_at": "2026-11-21T00:00:00.123456+00:00"}
+    assert as_openai_model(row) | {"pricing": None} == {
+        "id": "google:gemini-2.5-flash-lite",
+        "object": "model",
+        "created": 1795219200,
+        "owned_by": "google",
+        "name": "Gemini 2.5 Flash-Lite",
+        "context_length": 1048576,
+        "pricing": None,
+        "supported_parameters": ["max_tokens", "temperature", "tools", "tool_choice", "response_format"],
+    }
+    bare = as_openai_model(row | {"capabilities": {}, "pricing": None, "created_at": None})
+    assert (bare["context_length"], bare["pricing"], bare["created"]) == (None, None, 0)
+    assert bare["supported_parameters"] == ["max_tokens", "temperature"]
+
+
+def test_the_list_says_when_it_was_last_synced_and_which_model_is_the_default() -> None:
+    """The newest sync counts; rows do not carry their own times, which would change the tag at every run."""
+    rows = [BUNDLED[0] | {"last_synced_at": f"2026-11-2{day}", "created_at": "2026"} for day in (0, 2, 1)]
+    told = Catalogue(rows).as_json()
+    assert (told["lastSynced"], told["count"], "stale" in told) == ("2026-11-22", 3, False)
+    assert not {"last_synced_at", "created_at"} & set(told["models"][0])
+    assert Catalogue([]).as_json() == {"models": [], "defaultModel": None, "count": 0, "lastSynced": None}
+
+
+def test_the_tag_does_not_depend_on_the_order_of_fields() -> None:
+    """The same content has the same tag, in the form that HTTP wants."""
+    assert etag_of({"a": 1, "b": 2}) == etag_of({"b": 2, "a": 1})
+    assert re.fullmatch(r'"[0-9a-f]{32}"', etag_of({}))

@@ -1,0 +1,29 @@
+"""Turns for tests: admitted ones, and how they ended."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from functions.chat.request import ChatRequest
+from shared.events import Route, Usage
+from shared.ledger import Entry, Limits, Receipt, Turn
+from shared.sse import SseDecoder
+
+ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 1000, pricing={"input": 1, "output": 2})
+LIMITS = Limits(50, 49, "2026-11-22T00:00:00+00:00", 0.5)
+TURN = Turn("turn-1", "request-1", "worker-1", "conversation-1", (ROUTE,), "asked", limits=LIMITS)
+ENTRY = Entry(TURN, "completed", ROUTE, "Hello", Usage(10, 5), 900, 100, "stop", agent_type="general")
+RECEIPT = Receipt(ENTRY, 0.002, logged=True, message_id="message-1")
+ASKED = ChatRequest(message="Hi")
+
+
+def frames(raw: bytes) -> list[Any]:
+    """The values of a stream's events; [DONE] stays text."""
+    return [data if data == "[DONE]" else json.loads(data) for data in SseDecoder().feed(raw)]
+
+
+def turn(**changes: Any) -> Turn:
+    """A turn like TURN."""
+    return replace(TURN, **changes)

@@ -1,0 +1,180 @@
+"""Request bodies: strict JSON, no further than the limit."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.body import MAX_BODY_BYTES, parse_body, read_body
+from shared.errors import BodyTooLarge, InvalidRequest, ParleyError, Unprocessable, UnsupportedMediaType
+from tests.asgi import Caller, request_of
+
+JSON = {"Content-Type": "application/json"}
+
+
+class Order(BaseModel):
+    """A body to be strict about."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: str = ""
+    count: int = Field(default=1, ge=1)
+    share: float = 0.0
+    inner: dict[str, Any] = Field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"   ",
+        b"{",
+        b"{'text': 'x'}",
+        b'{"text": "x"} {}',
+        b'{"text": "x",}',
+        b'{"share": NaN}',
+        b'{"share": Infinity}',
+        b'{"share": -Infinity}',
+        b'{"share": 1e999}',
+        b'{"count": ' + b"9" * 5000 + b"}",
+        b'\xef\xbb\xbf{"text": "x"}',
+        '{"text": "ä"}'.encode("latin-1"),
+        '{"text": "x"}'.encode("utf-16"),
+        b'{"text": "\xed\xa0\x80"}',
+        b'{"text": "\\ud800"}',
+        b'{"text": "\\u0000"}',
+        b'{"inner": {"\\udfff": 1}}',
+        b'{"inner": {"a": ["\\u0000"]}}',
+        b'{"text": "a\nb"}',
+        b'{"inner": ' + b'{"a":' * 70 + b"1" + b"}" * 70 + b"}",
+        b"[" * 100_000,
+        b'{"inner":' * 50_000,
+    ],
+    ids=lambda raw: repr(raw[:24]),
+)
+def test_what_is_not_strict_json_is_malformed(raw: bytes) -> None:
+    """It is refused as 400, however it is wrong, and never crashes."""
+    with pytest.raises(InvalidRequest):
+        parse_body(raw, Order)
+
+
+@pytest.mark.parametrize(
+    ("raw", "param"),
+    [
+        (b"[]", None),
+        (b'"text"', None),
+        (b"null", None),
+        (b"5", None),
+        (b'{"text": 5}', "text"),
+        (b'{"text": null}', "text"),
+        (b'{"count": "5"}', "count"),
+        (b'{"count": 5.0}', "count"),
+        (b'{"count": true}', "count"),
+        (b'{"count": 0}', "count"),
+        (b'{"share": "0.5"}', "share"),
+        (b'{"unknown": 1}', "unknown"),
+        (b'{"inner": []}', "inner"),
+    ],
+)
+def test_json_that_does_not_fit_is_unprocessable(raw: bytes, param: str | None) -> None:
+    """It is refused as 422 that names the field, without repeating what was sent."""
+    with pytest.raises(Unprocessable) as caught:
+        parse_body(raw, Order)
+    assert caught.value.param == param
+    assert [problem["param"] or None for problem in caught.value.metadata["errors"]] == [param]
+
+
+def test_every_problem_is_told_but_not_thousands() -> None:
+    """A caller sees all that is wrong at once, up to twenty."""
+    raw = json.dumps({f"unknown{number}": 1 for number in range(1000)}).encode()
+    with pytest.raises(Unprocessable) as caught:
+        parse_body(raw, Order)
+    assert len(caught.value.metadata["errors"]) == 20
+
+
+def test_what_was_sent_is_not_repeated() -> None:
+    """A password in the wrong field does not come back in the error, nor in a log of it."""
+    with pytest.raises(Unprocessable) as caught:
+        parse_body(b'{"count": "hunter22"}', Order)
+    assert "hunter22" not in json.dumps([caught.value.message, caught.value.metadata])
+
+
+def test_a_body_that_fits_is_the_model() -> None:
+    """Text of any script, numbers and depth within reason come through as they are."""
+    raw = '{"text": "zwei\\nZeilen 🙂\\ud83d\\ude00", "count": 3, "share": 1, "inner": {"a": [[[1.5]]]}}'.encode()
+    assert parse_body(raw, Order) == Order(text="zwei\nZeilen 🙂😀", count=3, share=1, inner={"a": [[[1.5]]]})
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_model_or_a_refusal(raw: bytes) -> None:
+    """No body makes the parser fail in another way."""
+    with pytest.raises(ParleyError):
+        parse_body(raw + b"\x00", Order)
+
+
+async def _read(headers: dict[str, str], *chunks: bytes, max_bytes: int = 10) -> tuple[bytes, int]:
+    caller = Caller(chunks=list(chunks))
+    return await read_body(request_of(caller, "POST", "/", headers), max_bytes), caller.taken
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "kind",
+    ["application/json", "application/json; charset=utf-8", 'application/json;charset="UTF-8"', "Application/JSON"],
+)
+async def test_json_in_utf8_is_read(kind: str) -> None:
+    """Pieces are put together; a charset may be named when it is the right one."""
+    assert (await _read({"Content-Type": kind}, b"{", b"}"))[0] == b"{}"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "application/jsonp"},
+        {"Content-Type": "application/json; charset=latin-1"},
+        {"Content-Type": "application/json; charset=utf-16"},
+        JSON | {"Content-Encoding": "gzip"},
+    ],
+)
+async def test_other_media_are_refused_unread(headers: dict[str, str]) -> None:
+    """A form, another charset or a compressed body is 415, before a byte of it is read."""
+    caller = Caller(chunks=[b"{}"])
+    with pytest.raises(UnsupportedMediaType):
+        await read_body(request_of(caller, "POST", "/", headers))
+    assert caller.taken == 0
+
+
+@pytest.mark.anyio
+async def test_a_body_is_read_no_further_than_the_limit() -> None:
+    """A sender who never stops is stopped at the first piece beyond the limit."""
+    caller = Caller(chunks=[b"1234"] * 100)
+    with pytest.raises(BodyTooLarge) as caught:
+        await read_body(request_of(caller, "POST", "/", JSON), 10)
+    assert caller.taken == 3
+    assert caught.value.metadata == {"max_bytes": 10}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("length", ["11", "99999999999999999999999999"])
+async def test_a_body_announced_as_too_long_is_not_read_at_all(length: str) -> None:
+    """Its announced length is enough."""
+    caller = Caller(chunks=[b"{}"])
+    with pytest.raises(BodyTooLarge):
+        await read_body(request_of(caller, "POST", "/", JSON | {"Content-Length": length}), 10)
+    assert caller.taken == 0
+
+
+@pytest.mark.anyio
+async def test_a_body_of_exactly_the_limit_is_read() -> None:
+    """The limit itself is allowed; by default it is one MiB."""
+    assert await _read(JSON | {"Content-Length": "10"}, b"12345", b"67890") == (b"1234567890", 2)
+    assert MAX_BODY_BYTES == 1024 * 1024

@@ -1,0 +1,97 @@
+"""Settings: what the environment says, and what is never printed of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from shared.config import Settings, settings
+from shared.errors import NotConfigured
+
+
+@pytest.mark.parametrize(
+    "environ", [{}, {"SUPABASE_URL": ""}, {"SUPABASE_URL": "  \n"}], ids=["unset", "empty", "blank"]
+)
+def test_a_missing_variable_is_named(environ: dict[str, str]) -> None:
+    """Whoever operates this reads which variable to set, and callers get a 500 of our own."""
+    with pytest.raises(NotConfigured, match="SUPABASE_URL") as caught:
+        Settings(environ).require("SUPABASE_URL")
+    assert caught.value.status == 500
+
+
+def test_values_are_trimmed() -> None:
+    """A newline that came along with a pasted key is not part of it."""
+    assert Settings({"OPENAI_API_KEY": " sk-1\n"}).require("OPENAI_API_KEY") == "sk-1"
+
+
+def test_a_default_stands_in_for_what_is_unset_or_blank() -> None:
+    """An empty variable counts as unset."""
+    assert Settings({"A": "", "B": " "}).get("A", "x") == Settings({"B": " "}).get("B", "x") == "x"
+    assert Settings({}).get("A") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "is_on"),
+    [
+        ("1", True),
+        ("true", True),
+        ("YES", True),
+        (" on ", True),
+        ("0", False),
+        ("off", False),
+        ("", False),
+        ("2", False),
+    ],
+)
+def test_switches(text: str, is_on: bool) -> None:
+    """Only 1, true, yes and on are on."""
+    assert Settings({"ALLOW_PRIVATE_NODES": text}).is_on("ALLOW_PRIVATE_NODES") is is_on
+
+
+def test_printing_settings_leaks_nothing() -> None:
+    """A secret does not get into a log by way of a representation."""
+    secretive = Settings({"OPENAI_API_KEY": "sk-secret"})
+    assert "secret" not in f"{secretive!r} {secretive} {[secretive]}"
+
+
+def test_origins_are_an_exact_list() -> None:
+    """Commas separate, spaces and empty pieces do not count."""
+    assert Settings({"CORS_ORIGINS": " https://a.example, ,https://b.example,"}).cors_origins == {
+        "https://a.example",
+        "https://b.example",
+    }
+    assert Settings({}).cors_origins == frozenset()
+
+
+def test_the_projects_address_has_no_slash_at_its_end() -> None:
+    """Paths are appended to it."""
+    assert Settings({"SUPABASE_URL": "https://p.supabase.co/"}).supabase_url == "https://p.supabase.co"
+
+
+def test_log_rows_hold_redacted_text_unless_told_otherwise() -> None:
+    """An operator who says nothing gets redacted rows."""
+    assert Settings({}).log_content == "redacted"
+    assert Settings({"LOG_CONTENT": "none"}).log_content == "none"
+
+
+def test_the_environment_is_read_once(environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changes after the first look is not seen; every part of a request sees the same settings."""
+    environ(CORS_ORIGINS="https://a.example")
+    before = settings()
+    monkeypatch.setenv("CORS_ORIGINS", "https://b.example")
+    assert settings() is before
+    assert settings().cors_origins == {"https://a.example"}
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("", 290), ("1", 1), (" 60 ", 60), ("800", 800)])
+def test_a_turn_may_take_so_long(text: str, seconds: int) -> None:
+    """Unset means what fits a platform's five minutes."""
+    assert Settings({"TURN_SECONDS": text}).turn_seconds == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "0", "-1", "801", "1.5", "nan", "inf", "\u00b2"])
+def test_a_turn_that_takes_no_sensible_time_is_refused(text: str) -> None:
+    """The variable is named to whoever set it."""
+    with pytest.raises(NotConfigured, match="TURN_SECONDS"):
+        assert Settings({"TURN_SECONDS": text}).turn_seconds

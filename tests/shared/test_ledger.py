@@ -1,0 +1,270 @@
+"""The two round trips of a turn, against a database that says what it is told."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import anyio
+import pytest
+
+from shared import ledger
+from shared.auth import Person
+from shared.errors import (
+    ConversationNotFound,
+    DatabaseUnavailable,
+    IdempotencyMismatch,
+    QuotaExceeded,
+    RequestInProgress,
+)
+from shared.events import Attempt, Message, Route, Usage
+from shared.ledger import Ask, Entry, Limits, Turn, as_record
+from tests.project import Project
+
+ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 1000, pricing={"input": 1})
+TURN = Turn("turn-1", "request-1", "worker-1", "conversation-1", (ROUTE,), "asked")
+ENTRY = Entry(
+    TURN,
+    "completed",
+    ROUTE,
+    "Write to ada@example.com",
+    Usage(10, 5, 2, 1),
+    duration_ms=900,
+    ttft_ms=100,
+    finish_reason="stop",
+    attempts=(Attempt("openai:gpt-4o", "openai", ok=True, ms=800),),
+    agent_type="general",
+)
+PERSON = Person("11111111-2222-4333-8444-555555555555", "t0ken", is_anonymous=False, is_admin=False)
+ASK = Ask("chat", "request-1", "I am ada@example.com", metadata={"from": "ada@example.com", "n": 1})
+BEGIN, FINISH = "/rest/v1/rpc/chat_begin", "/rest/v1/rpc/chat_finish"
+ADMITTED: dict[str, Any] = {
+    "outcome": "admitted",
+    "request_id": "turn-1",
+    "conversation_id": "conversation-1",
+    "reason": "asked",
+    "routes": [
+        {
+            "identifier": "client:7:llama",
+            "provider": "client",
+            "upstream_id": "llama",
+            "max_output_tokens": 500,
+            "node_id": 7,
+            "base_url": "https://node.example/v1",
+            "pricing": None,
+            "capabilities": {},
+            "something_new": True,
+        }
+    ],
+    "history": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}],
+    "limits": {
+        "requests_limit": 50,
+        "requests_remaining": 49,
+        "requests_reset_at": "2026-11-22T00:00:00+00:00",
+        "budget_remaining_usd": 0.5,
+    },
+    "input_tokens_estimate": 12,
+    "reserve_usd": 0.001,
+    "least_usd": 0.0001,
+}
+
+
+def test_a_record_holds_the_answer_verbatim_for_its_people_and_redacted_for_the_log(
+    environ: Callable[..., None],
+) -> None:
+    """Two copies, two promises."""
+    environ()
+    record = as_record(ENTRY)
+    assert record["content"] == "Write to ada@example.com"
+    assert record["response"] == "Write to [email]"
+    assert record["usage"] == {
+        "input_tokens": 10,
+        "output_tokens": 5,
+        "cached_tokens": 2,
+        "reasoning_tokens": 1,
+        "source": "provider",
+    }
+    assert record["attempts"][0]["provider_key"] == "openai"
+    assert (record["worker_id"], record["identifier"], record["status"]) == ("worker-1", "openai:gpt-4o", "completed")
+    assert json.loads(json.dumps(record)) == record
+
+
+def test_a_turn_that_is_not_stored_leaves_no_words(environ: Callable[..., None]) -> None:
+    """Neither the conversation nor the log gets its text."""
+    environ()
+    record = as_record(replace(ENTRY, turn=replace(TURN, is_stored=False)))
+    assert (record["content"], record["response"]) == ("", None)
+
+
+def test_without_log_content_the_log_gets_no_words(environ: Callable[..., None]) -> None:
+    """The conversation keeps its message all the same."""
+    environ(LOG_CONTENT="none")
+    record = as_record(ENTRY)
+    assert (record["content"], record["response"]) == ("Write to ada@example.com", None)
+
+
+@pytest.mark.anyio
+async def test_a_turn_is_admitted_as_the_person(project: Project) -> None:
+    """The question goes along verbatim for the conversation and redacted for the log; the answer is a Turn."""
+    project.answers[BEGIN] = (200, ADMITTED)
+    turn = await ledger.begin(PERSON, ASK)
+    assert project.asked[0].headers["authorization"] == "Bearer t0ken"
+    (arguments,) = project.asked_of("chat_begin")
+    sent = arguments["turn"]
+    assert (sent["message"], sent["question"]) == ("I am ada@example.com", "I am [email]")
+    assert sent["metadata"] == {"from": "[email]", "n": 1}
+    assert uuid.UUID(sent["request_id"]) != uuid.UUID(sent["worker_id"])
+    assert turn.worker_id == sent["worker_id"]
+    assert (turn.request_id, turn.client_request_id, turn.conversation_id) == ("turn-1", "request-1", "conversation-1")
+    assert (turn.routes[0].base_url, turn.routes[0].node_id) == ("https://node.example/v1", 7)
+    assert turn.history == (Message("user", "Hi"), Message("assistant", "Hello"))
+    assert turn.limits == Limits(50, 49, "2026-11-22T00:00:00+00:00", 0.5)
+    assert turn.plan == {"input_tokens_estimate": 12, "reserve_usd": 0.001, "least_usd": 0.0001}
+    assert turn.replay is None
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("store", "log_content"), [(False, "redacted"), (True, "none")])
+async def test_a_question_that_is_not_to_be_logged_is_not_sent_for_the_log(
+    project: Project, environ: Callable[..., None], store: bool, log_content: str
+) -> None:
+    """Whoever asks not to store, or an operator who wants no content, leaves the row without a question."""
+    project.answers[BEGIN] = (200, ADMITTED)
+    environ(LOG_CONTENT=log_content)
+    await ledger.begin(PERSON, replace(ASK, store=store))
+    sent = project.asked_of("chat_begin")[0]["turn"]
+    assert sent["question"] is None
+    assert (sent["metadata"] == {}) is (log_content == "none")
+
+
+@pytest.mark.anyio
+async def test_a_lease_outlasts_the_turn(project: Project, environ: Callable[..., None]) -> None:
+    """The sweeper does not take a turn from whoever is still at it; a name that is no model's is redacted like text."""
+    project.answers[BEGIN] = (200, ADMITTED)
+    environ(TURN_SECONDS="100")
+    await ledger.begin(PERSON, replace(ASK, model="ask ada@example.com"))
+    sent = project.asked_of("chat_begin")[0]["turn"]
+    assert sent["lease_seconds"] > 100
+    assert (sent["model"], sent["requested_model"]) == ("ask ada@example.com", "ask [email]")
+
+
+@pytest.mark.anyio
+async def test_a_turn_answered_before_is_replayed(project: Project) -> None:
+    """What was stored the first time comes along."""
+    project.answers[BEGIN] = (200, ADMITTED | {"outcome": "replay", "log": {"cost_usd": 1}})
+    turn = await ledger.begin(PERSON, ASK)
+    assert turn.replay is not None
+    assert turn.replay["log"] == {"cost_usd": 1}
+
+
+@pytest.mark.anyio
+async def test_a_dry_run_has_the_callers_id(project: Project) -> None:
+    """Nothing was stored, so there is no turn to name."""
+    project.answers[BEGIN] = (200, ADMITTED | {"request_id": None})
+    assert (await ledger.begin(PERSON, ASK)).request_id == "request-1"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("status", "answer", "kind"),
+    [
+        (200, {"outcome": "in_progress", "retry_after": 4}, RequestInProgress),
+        (200, {"outcome": "mismatch"}, IdempotencyMismatch),
+        (429, {"code": "PT429", "message": "no", "details": '{"code": "quota_exceeded"}'}, QuotaExceeded),
+        (
+            404,
+            {"code": "PT404", "message": "no", "details": '{"code": "conversation_not_found"}'},
+            ConversationNotFound,
+        ),
+        (503, "down", DatabaseUnavailable),
+    ],
+)
+async def test_a_turn_that_is_not_admitted_says_why(
+    project: Project, status: int, answer: Any, kind: type[Exception]
+) -> None:
+    """Each refusal is its own error."""
+    project.answers[BEGIN] = (status, answer)
+    with pytest.raises(kind) as caught:
+        await ledger.begin(PERSON, ASK)
+    if kind is RequestInProgress:
+        assert getattr(caught.value, "retry_after_seconds", None) == 4
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("outcome", "logged"), [("settled", True), ("duplicate", True), ("stale", False)])
+async def test_a_booked_turn_has_a_receipt(project: Project, outcome: str, logged: bool) -> None:
+    """Booked as the service, once; the receipt says what it cost and whether the row is there."""
+    project.answers[FINISH] = (200, {"outcome": outcome, "cost_usd": 0.002, "message_id": "message-1"})
+    receipt = await ledger.finish(ENTRY)
+    assert (receipt.cost_usd, receipt.logged, receipt.message_id) == (0.002, logged, "message-1")
+    assert project.asked[0].headers["apikey"] == "sb_secret_x"
+    assert project.asked_of("chat_finish") == [{"entry": as_record(ENTRY)}]
+
+
+@pytest.mark.anyio
+async def test_a_turn_this_database_never_admitted_is_only_logged(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is no row to complete and no use in trying again."""
+    project.answers[FINISH] = (200, {"outcome": "unknown"})
+    assert not (await ledger.finish(ENTRY)).logged
+    assert len(project.asked) == 1
+    assert "unbooked_turn" in capsys.readouterr().out
+
+
+@pytest.mark.anyio
+async def test_a_database_that_fails_at_the_end_costs_the_row_but_not_the_answer(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two tries, then one redacted line from which the row can be rebuilt; the receipt says so, nothing is raised."""
+    project.answers[FINISH] = (503, "down")
+    receipt = await ledger.finish(ENTRY)
+    assert (receipt.cost_usd, receipt.logged) == (None, False)
+    assert len(project.asked) == 2
+    written = capsys.readouterr().out
+    (line,) = [each for each in map(json.loads, written.splitlines()) if each["event"] == "unbooked_turn"]
+    assert line["record"] == as_record(ENTRY) | {"content": None}
+    assert "ada@example.com" not in written
+
+
+@pytest.mark.anyio
+async def test_whoever_hangs_up_does_not_take_the_row_along(project: Project) -> None:
+    """A cancelled turn is booked to its end before the cancellation goes on."""
+    project.answers[FINISH] = (200, {"outcome": "settled", "cost_usd": 0.002})
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        receipt = await ledger.finish(ENTRY)
+    assert receipt.logged
+    assert len(project.asked) == 1
+
+
+def test_a_receipt_reads_as_the_contract_says() -> None:
+    """Route, usage, cost, timings and whether it was logged; the other routes are its fallbacks."""
+    other = replace(ROUTE, identifier="huggingface:m")
+    entry = replace(ENTRY, turn=replace(TURN, routes=(ROUTE, other)))
+    assert ledger.Receipt(entry, 0.002, logged=True).as_json() == {
+        "request_id": "turn-1",
+        "conversation_id": "conversation-1",
+        "route": {
+            "identifier": "openai:gpt-4o",
+            "provider": "openai",
+            "model": "gpt-4o",
+            "node_id": None,
+            "reason": "asked",
+            "fallbacks": ["huggingface:m"],
+        },
+        "usage": {
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "cached_tokens": 2,
+            "reasoning_tokens": 1,
+            "source": "provider",
+        },
+        "cost_usd": 0.002,
+        "duration_ms": 900,
+        "ttft_ms": 100,
+        "logged": True,
+    }

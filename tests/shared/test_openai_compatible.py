@@ -1,0 +1,413 @@
+"""The OpenAI-compatible provider: its parser by strings, its connection over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared.errors import (
+    NotConfigured,
+    ProviderAuthFailed,
+    ProviderError,
+    ProviderOverloaded,
+    ProviderRefused,
+    ProviderUnavailable,
+    ProviderUnreachable,
+)
+from shared.events import Call, Finish, Message, ModelEvent, Reasoning, Text, Tool, ToolCall, Usage
+from shared.http import close_sessions
+from shared.providers import HOSTS, ListedModel, provider_named
+from shared.providers.openai_compatible import ChunkParser, read_model_list, read_usage, request_body
+from tests.openai_host import OpenAiHost, chunk, said, sse
+
+CALL = Call("m", (Message("user", "hi"),), 10)
+
+
+def _parsed(*chunks: dict[str, Any] | str) -> list[ModelEvent]:
+    parser, events = ChunkParser(), []
+    for each in chunks:
+        events += parser.feed(each if isinstance(each, str) else json.dumps(each))
+    return events + parser.finish()
+
+
+def _delta(finish_reason: str | None = None, **delta: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]}
+
+
+def test_text_reasoning_usage_and_the_end_come_as_events() -> None:
+    """The usage chunk has empty choices and comes after the stop reason."""
+    usage = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
+    events = _parsed(_delta(reasoning_content="hm"), _delta(content="a\u2028"), _delta("stop"), usage, "[DONE]")
+    assert events == [Reasoning("hm"), Text("a\u2028"), Usage(5, 2), Finish("stop")]
+
+
+def test_tool_calls_are_put_together_from_pieces() -> None:
+    """Arguments arrive in pieces; a new id, or a new name without one, starts the next call even with index 0."""
+    first = {"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x"'}}
+    rest = {"index": 0, "function": {"arguments": ": 1}"}}
+    whole = {"index": 0, "function": {"name": "g", "arguments": {"y": 2}}}
+    events = _parsed(_delta(tool_calls=[first]), _delta(tool_calls=[rest]), _delta("tool_calls", tool_calls=[whole]))
+    assert events == [ToolCall("a", "f", {"x": 1}), ToolCall("call_1", "g", {"y": 2}), Finish("tool_calls")]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [("stop", "stop"), ("length", "length"), ("content_filter", "filtered"), ("new_word", "stop"), (None, "truncated")],
+)
+def test_stop_reasons_are_translated(said: str | None, reason: str) -> None:
+    """A stream without a reason was cut, whatever it says at its end."""
+    assert _parsed(_delta(content="x"), *([_delta(said)] if said else []), "[DONE]")[-1] == Finish(reason)  # type: ignore[arg-type]
+
+
+def test_an_error_inside_the_stream_is_an_overload() -> None:
+    """Hosts that answered 200 announce trouble as data."""
+    with pytest.raises(ProviderOverloaded):
+        _parsed({"error": {"message": "busy"}})
+
+
+def test_the_request_says_all_that_the_call_does() -> None:
+    """Messages, tools, results and limits stand in OpenAI's words; what is not asked for is not sent."""
+    call = Call(
+        "m",
+        (
+            Message("system", "s"),
+            Message("assistant", "", (ToolCall("1", "f", {"a": 1}),)),
+            Message("tool", "r", tool_call_id="1"),
+        ),
+        7,
+        0.5,
+        (Tool("f", "does f", {"type": "object"}),),
+    )
+    body = request_body(call)
+    assert body["messages"][1]["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"a": 1}'}
+    assert body["messages"][2] == {"role": "tool", "tool_call_id": "1", "content": "r"}
+    assert (body["max_tokens"], body["temperature"], body["tools"][0]["function"]["name"]) == (7, 0.5, "f")
+    assert not {"temperature", "tools"} & set(request_body(CALL))
+
+
+def test_counts_are_inclusive_and_missing_ones_zero() -> None:
+    """Cached tokens are part of the prompt's, reasoning part of the completion's; explicit zeros stay."""
+    details = {"prompt_tokens_details": {"cached_tokens": 3}, "completion_tokens_details": {"reasoning_tokens": 2}}
+    assert read_usage({"prompt_tokens": 10, "completion_tokens": 4} | details) == Usage(10, 4, 3, 2)
+    assert read_usage({"prompt_tokens": 0, "completion_tokens": None}) == Usage(0, 0)
+
+
+def test_impossible_counts_are_clamped() -> None:
+    """A node can neither earn money with negative tokens nor claim more than a row can hold."""
+    details = {"prompt_tokens_details": {"cached_tokens": 99}, "completion_tokens_details": {"reasoning_tokens": -1}}
+    assert read_usage({"prompt_tokens": -5, "completion_tokens": 10**30} | details) == Usage(0, 100_000_000, 0, 0)
+
+
+def test_model_lists_tell_the_window_where_they_do() -> None:
+    """llama.cpp and vLLM tell the context window in their own ways."""
+    data = [{"id": "a", "meta": {"n_ctx_train": 2048}}, {"id": "b", "max_model_len": 4096}, {"id": "c"}]
+    found = [(model.upstream_id, model.capabilities.get("context_window")) for model in read_model_list({"data": data})]
+    assert found == [("a", 2048), ("b", 4096), ("c", None)]
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "\u202eevil", "x" * 151])
+def test_a_name_that_cannot_be_an_identifier_is_left_out(name: str) -> None:
+    """One odd entry does not spoil a node's list."""
+    assert [model.upstream_id for model in read_model_list({"data": [{"id": name}, {"id": "\u043c"}]})] == ["\u043c"]
+
+
+def test_every_host_is_one_row_and_unknown_ones_are_said_to_be() -> None:
+    """The registry finds each host by its name."""
+    for host in HOSTS:
+        assert provider_named(host.name)
+    with pytest.raises(ProviderUnavailable):
+        provider_named("nobody")
+
+
+def _node_call(host: OpenAiHost) -> Call:
+    return Call("m", CALL.messages, 10, base_url=host.url)
+
+
+async def _events(call: Call = CALL, name: str = "openai") -> list[ModelEvent]:
+    return [event async for event in provider_named(name).stream(call)]
+
+
+@pytest.mark.anyio
+async def test_an_answer_comes_as_events_over_a_socket(host: OpenAiHost) -> None:
+    """The body that was asked with is the call's, and the events are the stream's, however reads were cut."""
+    host.pieces = [bytes([byte]) for byte in said("Grüße\n😀")]
+    assert await _events() == [Text("Grüße\n😀"), Usage(10, 5), Finish("stop")]
+    (received,) = host.received
+    assert received.line == "POST /v1/chat/completions HTTP/1.1"
+    assert received.json() == request_body(CALL)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("status", "kind", "code"),
+    [
+        (400, ProviderRefused, "provider_refused"),
+        (401, ProviderAuthFailed, "provider_auth_failed"),
+        (402, ProviderAuthFailed, "provider_auth_failed"),
+        (403, ProviderAuthFailed, "provider_auth_failed"),
+        (404, ProviderRefused, "provider_refused"),
+        (408, ProviderOverloaded, "provider_overloaded"),
+        (409, ProviderOverloaded, "provider_overloaded"),
+        (422, ProviderRefused, "provider_refused"),
+        (425, ProviderOverloaded, "provider_overloaded"),
+        (429, ProviderOverloaded, "provider_overloaded"),
+        (500, ProviderError, "provider_error"),
+        (502, ProviderError, "provider_error"),
+        (503, ProviderOverloaded, "provider_overloaded"),
+        (529, ProviderOverloaded, "provider_overloaded"),
+        (201, ProviderRefused, "provider_refused"),
+        (302, ProviderRefused, "provider_refused"),
+    ],
+)
+async def test_statuses_become_errors_without_the_hosts_words(
+    host: OpenAiHost, status: int, kind: type[ProviderError], code: str
+) -> None:
+    """The class tells what happened; what the host said stays with us; redirects are not followed."""
+    host.status, host.pieces = status, [b"secret words"]
+    host.headers = {"Retry-After": "7", "Location": f"{host.url}/elsewhere"}
+    with pytest.raises(kind) as caught:
+        await _events()
+    assert "secret" not in caught.value.message
+    assert (caught.value.code, caught.value.upstream_status, caught.value.retry_after_seconds) == (code, status, 7)
+    assert len(host.received) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1.5", 1.5),
+        ("0", 0.0),
+        ("-3", 0.0),
+        ("soon", None),
+        ("Fri, 21 Nov 2026 04:00:00 GMT", None),
+        ("inf", None),
+        ("1e999", None),
+        ("nan", None),
+    ],
+)
+async def test_a_wait_is_a_number_or_nothing(host: OpenAiHost, text: str, seconds: float | None) -> None:
+    """What cannot be waited for, endless or no number, never gets into a header or a row."""
+    host.status, host.headers = 429, {"Retry-After": text}
+    with pytest.raises(ProviderOverloaded) as caught:
+        await _events()
+    assert (caught.value.retry_after_seconds, caught.value.open_seconds) == (seconds, seconds)
+
+
+@pytest.mark.anyio
+async def test_a_key_that_is_refused_opens_the_circuit_for_minutes(host: OpenAiHost) -> None:
+    """Trying the same key again helps nobody."""
+    host.status = 401
+    with pytest.raises(ProviderAuthFailed) as caught:
+        await _events()
+    assert caught.value.open_seconds == 300
+
+
+@pytest.mark.anyio
+async def test_a_line_that_is_cut_is_an_error_after_what_came(host: OpenAiHost) -> None:
+    """What was said before the cut has been passed on."""
+    host.pieces, host.ending = [sse(chunk({"content": "Hel"}))], "cut"
+    events = provider_named("openai").stream(CALL)
+    assert await anext(events) == Text("Hel")
+    with pytest.raises(ProviderUnreachable):
+        await anext(events)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "raw",
+    [
+        sse(chunk({"content": "Hel"})),
+        sse(chunk({"content": "Hel"}), "[DONE]"),
+        sse(chunk({"content": "Hel"})) + b"data: {",
+    ],
+    ids=["end", "done", "half a chunk"],
+)
+async def test_an_end_without_a_reason_is_a_truncated_answer(host: OpenAiHost, raw: bytes) -> None:
+    """A proxy that closes properly after a cut does not make the answer complete."""
+    host.pieces = [raw]
+    assert await _events() == [Text("Hel"), Finish("truncated")]
+
+
+@pytest.mark.anyio
+async def test_nothing_is_read_after_the_end_mark(host: OpenAiHost) -> None:
+    """A host that keeps the line open after [DONE] does not keep us."""
+    host.pieces, host.ending = [said("Hi")], "hold"
+    assert (await _events())[-1] == Finish("stop")
+    await host.until_hung_up()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"data: {broken\n\n",
+        b"data: 5\n\n",
+        b"data: []\n\n",
+        b'data: {"choices": "x"}\n\n',
+        b'data: {"choices": {"a": 1}}\n\n',
+        b'data: {"choices": [5]}\n\n',
+        b'data: {"choices": [{"delta": "x"}]}\n\n',
+        b'data: {"choices": [{"delta": {"tool_calls": [5]}}]}\n\n',
+        b'data: {"choices": [], "usage": {"prompt_tokens": "many"}}\n\n',
+        b'data: {"choices": [], "usage": {"prompt_tokens": Infinity}}\n\n',
+        b'data: {"choices": [], "usage": {"prompt_tokens": NaN}}\n\n',
+        b"data: " + b"[" * 100_000 + b"\n\n",
+        b"data: \xff\xfe\n\n",
+        b"data: " + b"x" * 5_000_000,
+        sse(chunk({"tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{"}}]}, "tool_calls")),
+    ],
+    ids=lambda raw: repr(raw[:40]),
+)
+async def test_nonsense_is_an_error_of_the_provider(host: OpenAiHost, raw: bytes) -> None:
+    """What is no chat stream is the provider's failure, never a crash of ours."""
+    host.pieces = [raw]
+    with pytest.raises(ProviderError) as caught:
+        await _events()
+    assert type(caught.value) is ProviderError
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_is_no_stream_at_all_is_truncated(host: OpenAiHost) -> None:
+    """A web page with status 200 has no events and no end."""
+    host.pieces = [b"<html>\n\nhello</html>"]
+    assert await _events() == [Finish("truncated")]
+
+
+@pytest.mark.anyio
+async def test_an_error_announced_inside_an_answer_is_an_overload(host: OpenAiHost) -> None:
+    """Its words stay with us."""
+    host.pieces = [sse(chunk({"content": "Hel"}), {"error": {"message": "secret words"}})]
+    with pytest.raises(ProviderOverloaded) as caught:
+        await _events()
+    assert "secret" not in caught.value.message
+
+
+@pytest.mark.anyio
+async def test_closing_the_events_hangs_up_on_the_host(host: OpenAiHost) -> None:
+    """When nobody listens any more the model is told so by the closed connection."""
+    host.pieces, host.ending = [sse(chunk({"content": "on and "}))], "hold"
+    events = provider_named("openai").stream(CALL)
+    assert await anext(events) == Text("on and ")
+    await events.aclose()
+    await host.until_hung_up()
+
+
+@pytest.mark.anyio
+async def test_a_deadline_in_a_silence_hangs_up_on_the_host(host: OpenAiHost) -> None:
+    """A reader who was cancelled while waiting leaves no connection behind."""
+    host.pieces, host.ending = [sse(chunk({"content": "on and "}))], "hold"
+    events = provider_named("openai").stream(CALL)
+    await anext(events)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(events), 0.05)
+    await host.until_hung_up()
+
+
+@pytest.mark.anyio
+async def test_only_our_key_for_this_host_travels_and_none_to_a_node(host: OpenAiHost) -> None:
+    """A host gets its own key and nothing else of ours; a node gets not even that."""
+    usual = {"host", "accept", "accept-encoding", "user-agent", "content-length", "content-type"}
+    host.pieces = [said("Hi")]
+    await _events()
+    await _events(_node_call(host), "client")
+    ours, nodes = host.received
+    assert ours.headers["authorization"] == "Bearer sk-ours"
+    assert set(ours.headers) - usual == {"authorization"}
+    assert set(nodes.headers) - usual == set()
+    assert nodes.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.anyio
+async def test_a_provider_without_its_key_is_named(host: OpenAiHost, environ: Callable[..., None]) -> None:
+    """Whoever operates this reads which variable is missing; nothing is sent."""
+    environ(OPENAI_API_KEY="")
+    with pytest.raises(NotConfigured, match="OPENAI_API_KEY"):
+        await _events()
+    assert host.received == []
+
+
+@pytest.mark.anyio
+async def test_every_failure_of_a_node_reads_the_same(host: OpenAiHost, environ: Callable[..., None]) -> None:
+    """Its owner cannot use our answers to look around in our network."""
+    messages = set()
+    for status in (301, 401, 404, 429, 500):
+        host.status = status
+        with pytest.raises(ProviderError) as caught:
+            await _events(_node_call(host), "client")
+        messages.add(caught.value.message)
+    host.status, host.pieces = 200, [b"data: nonsense\n\n"]
+    with pytest.raises(ProviderError) as caught:
+        await _events(_node_call(host), "client")
+    messages.add(caught.value.message)
+    for url in ("http://127.0.0.1:9/v1", "http://169.254.169.254/v1", "ftp://node.example", "", "http://node.invalid"):
+        with pytest.raises(ProviderUnreachable) as unreachable:
+            await provider_named("client").list_models(url)
+        messages.add(unreachable.value.message)
+    environ(ALLOW_PRIVATE_NODES="")
+    await close_sessions()
+    with pytest.raises(ProviderUnreachable) as unreachable:
+        await provider_named("client").list_models("https://127.0.0.1:8443/v1")
+    messages.add(unreachable.value.message)
+    assert len(messages) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "[::1]", "\uff11\uff12\uff17.\uff10.\uff10.\uff11"])
+async def test_a_node_on_a_forbidden_address_is_never_connected_to(
+    host: OpenAiHost, environ: Callable[..., None], address: str
+) -> None:
+    """Without ALLOW_PRIVATE_NODES nothing inside is asked, by name or by number."""
+    environ(ALLOW_PRIVATE_NODES="")
+    with pytest.raises(ProviderUnreachable):
+        await provider_named("client").list_models(f"https://{address}:8443/v1")
+    with pytest.raises(ProviderUnreachable):
+        await provider_named("client").list_models(host.url.replace("127.0.0.1", address))
+    assert host.received == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate"])
+async def test_a_node_that_answers_compressed_is_refused(host: OpenAiHost, encoding: str) -> None:
+    """Nobody's bomb is unpacked."""
+    host.headers, host.pieces = {"Content-Encoding": encoding}, [b"\x1f\x8b"]
+    with pytest.raises(ProviderError):
+        await _events(_node_call(host), "client")
+
+
+@pytest.mark.anyio
+async def test_models_are_listed_from_where_the_call_says(host: OpenAiHost) -> None:
+    """A node is asked at its own address, a provider at the configured one."""
+    host.pieces = [b'{"data": [{"id": "a", "name": "A"}', b', {"id": "b", "max_model_len": 4096}]}']
+    expected = [ListedModel("a", "A"), ListedModel("b", None, {"context_window": 4096})]
+    assert await provider_named("client").list_models(host.url + "/") == expected
+    assert await provider_named("openai").list_models() == expected
+    await provider_named("openai").check()
+    assert {each.line for each in host.received} == {"GET /v1/models HTTP/1.1"}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b'{"data": 5}',
+        b'{"data": ["a"]}',
+        b'{"data": [{"name": "a"}]}',
+        b'{"data": [{"id": "a", "max_model_len": Infinity}]}',
+        b"[" * 100_000,
+        b"x" * (16 * 1024 * 1024 + 1),
+    ],
+    ids=lambda raw: repr(raw[:40]),
+)
+async def test_a_model_list_that_is_none_is_an_error_of_the_provider(host: OpenAiHost, raw: bytes) -> None:
+    """Neither nonsense nor an endless list gets any further."""
+    host.pieces = [raw] if raw else []
+    with pytest.raises(ProviderError):
+        await provider_named("client").list_models(host.url)

@@ -1,0 +1,143 @@
+"""The data API: who we are to it, and what becomes of its answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared import supabase
+from shared.errors import (
+    BudgetExceeded,
+    ConversationNotFound,
+    DatabaseUnavailable,
+    Forbidden,
+    InternalError,
+    ParleyError,
+    QuotaExceeded,
+    Unauthenticated,
+)
+from tests.openai_host import OpenAiHost
+from tests.project import Project
+
+
+def _worded(code: str, **metadata: Any) -> dict[str, Any]:
+    return {"code": "PT429", "message": "words", "details": json.dumps({"code": code, "metadata": metadata})}
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "kind"),
+    [
+        (429, _worded("quota_exceeded", limit=5), QuotaExceeded),
+        (402, _worded("budget_exceeded"), BudgetExceeded),
+        (404, _worded("conversation_not_found"), ConversationNotFound),
+        (429, _worded("no_such_code"), InternalError),
+        (400, {"code": "PT400", "message": "words", "details": "not json"}, InternalError),
+        (400, {"code": "PT400", "message": "words", "details": "[1]"}, InternalError),
+        (400, {"code": "PT400", "message": "words", "details": None}, InternalError),
+        (400, {"code": "PT400", "message": "words", "details": "{}"}, InternalError),
+        (401, {"code": "PGRST301", "message": "JWT expired"}, Unauthenticated),
+        (403, {"code": "42501", "message": "permission denied for table chat_logs"}, Forbidden),
+        (400, {"code": "22P02", "message": 'invalid input syntax for type uuid: "x"'}, InternalError),
+        (404, {"code": "PGRST202", "message": "Could not find the function"}, InternalError),
+        (409, {"code": "23505", "message": "duplicate key value"}, InternalError),
+        (500, {"code": "XX000", "message": "internal"}, DatabaseUnavailable),
+        (503, {"code": "PGRST000", "message": "no connection"}, DatabaseUnavailable),
+        (504, None, DatabaseUnavailable),
+        (400, ["a list"], InternalError),
+        (401, "text", Unauthenticated),
+    ],
+)
+def test_refusals_are_told_by_status_and_code(status: int, answer: Any, kind: type[ParleyError]) -> None:
+    """Our functions' refusals become our errors; whatever else the database says stays with us."""
+    error = supabase.refusal(status, answer)
+    assert type(error) is kind
+    if kind is InternalError or status in {401, 403} or status >= 500:
+        said = answer["message"] if isinstance(answer, dict) else "\0"
+        assert said not in error.message
+
+
+def test_a_refusal_says_when_to_come_back() -> None:
+    """The wait that the database words becomes the header, the rest stays for the caller to read."""
+    error = supabase.refusal(429, _worded("quota_exceeded", retry_after=30, limit=5))
+    assert (error.retry_after_seconds, error.metadata, error.message) == (30, {"limit": 5}, "words")
+
+
+@pytest.mark.parametrize(
+    ("key", "headers"),
+    [
+        ("sb_secret_1", {"apikey": "sb_secret_1"}),
+        ("eyJ.x.y", {"apikey": "eyJ.x.y", "Authorization": "Bearer eyJ.x.y"}),
+    ],
+)
+def test_new_keys_are_no_bearer_tokens(environ: Callable[..., None], key: str, headers: dict[str, str]) -> None:
+    """An opaque secret key travels as apikey only, a legacy key as both."""
+    environ(SUPABASE_SERVICE_KEY=key)
+    assert supabase.as_service() == headers
+
+
+@pytest.mark.anyio
+async def test_a_function_is_called_as_the_person(project: Project) -> None:
+    """The person's token and the public key travel, the arguments as PostgreSQL can store them."""
+    project.answers["/rest/v1/rpc/chat_begin"] = (200, {"outcome": "ok"})
+    answer = await supabase.rpc("chat_begin", {"turn": {"message": "a\x00b\ud800"}}, supabase.as_caller("t0ken"))
+    assert answer == {"outcome": "ok"}
+    (asked,) = project.asked
+    assert (asked.method, asked.headers["apikey"], asked.headers["authorization"]) == (
+        "POST",
+        "sb_publishable_x",
+        "Bearer t0ken",
+    )
+    assert asked.headers["content-type"] == "application/json"
+    assert asked.arguments == {"turn": {"message": "a\ufffdb\ufffd"}}
+
+
+@pytest.mark.anyio
+async def test_rows_are_read_with_get(project: Project) -> None:
+    """A query goes out as it is written; an empty answer is nothing."""
+    project.answers |= {"/rest/v1/llm_models": (200, [{"id": 1}]), "/rest/v1/empty": (204, "")}
+    assert await supabase.select("llm_models?select=id&limit=1", supabase.as_service()) == [{"id": 1}]
+    assert await supabase.select("empty", supabase.as_service()) is None
+    assert project.asked[0].method == "GET"
+
+
+@pytest.mark.anyio
+async def test_a_database_that_is_not_there_is_a_503(environ: Callable[..., None], sessions: None) -> None:  # noqa: ARG001
+    """A refused connection is told as a dependency that is down, with a time to come back."""
+    environ(SUPABASE_URL="http://127.0.0.1:9", SUPABASE_SERVICE_KEY="sb_secret_x")
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await supabase.rpc("chat_finish", {}, supabase.as_service())
+    assert caught.value.retry_after_seconds == 2
+    assert "127.0.0.1" not in caught.value.message
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("answer", ["<html>Bad gateway</html>", "{"])
+@pytest.mark.parametrize("status", [200, 502])
+async def test_an_answer_that_is_no_json_is_a_503(project: Project, status: int, answer: str) -> None:
+    """What a proxy says in the database's place is not taken for its answer."""
+    project.answers["/rest/v1/rpc/chat_finish"] = (status, answer)
+    with pytest.raises(DatabaseUnavailable):
+        await supabase.rpc("chat_finish", {}, supabase.as_service())
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_breaks_off_or_never_ends_is_a_503(host: OpenAiHost, environ: Callable[..., None]) -> None:
+    """Half an answer is none, and nobody waits longer than they said."""
+    environ(SUPABASE_URL=host.url, SUPABASE_SERVICE_KEY="sb_secret_x")
+    host.pieces = [b'{"outcome":']
+    for host.ending in ("cut", "hold"):
+        with pytest.raises(DatabaseUnavailable):
+            await supabase.rpc("chat_finish", {}, supabase.as_service(), timeout_seconds=0.2)
+
+
+@pytest.mark.anyio
+async def test_a_redirect_is_not_followed_with_our_key(host: OpenAiHost, environ: Callable[..., None]) -> None:
+    """The service's key goes to the project and nowhere else."""
+    environ(SUPABASE_URL=host.url, SUPABASE_SERVICE_KEY="sb_secret_x")
+    host.status, host.headers = 307, {"Location": f"{host.url}/elsewhere"}
+    with pytest.raises(InternalError):
+        await supabase.rpc("chat_finish", {}, supabase.as_service())
+    assert len(host.received) == 1

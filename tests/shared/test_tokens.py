@@ -1,0 +1,51 @@
+"""The estimate of tokens."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.events import Message, Usage
+from shared.tokens import estimate_tokens, estimate_usage
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        ("The quick brown fox jumps over the lazy dog.", 9, 13),
+        ("def add(a: int, b: int) -> int:\n    return a + b\n", 14, 26),
+        ("3.14159265358979", 5, 9),
+        ("Größe und Änderung", 4, 12),
+        ("日本語のテキストです", 5, 12),
+        ("Привет, как дела?", 4, 10),
+        ("🙂🙂🙂", 3, 8),
+        ("", 1, 1),
+        (" \t ", 1, 1),
+    ],
+    ids=["english", "code", "number", "german", "japanese", "russian", "emoji", "empty", "blank"],
+)
+def test_estimates_are_near_what_tokenizers_count(text: str, least: int, most: int) -> None:
+    """Every kind of text comes out within a factor that a budget can live with, and none as nothing."""
+    assert least <= estimate_tokens(text) <= most
+
+
+@given(st.text(), st.text())
+def test_more_text_is_never_fewer_tokens(text: str, more: str) -> None:
+    """Appending a line does not make a prompt cheaper."""
+    assert estimate_tokens(text + "\n" + more) >= estimate_tokens(text)
+
+
+@given(st.text(max_size=2000))
+def test_an_estimate_stays_in_proportion_to_its_text(text: str) -> None:
+    """At least one token, at most somewhat over one a character."""
+    assert 1 <= estimate_tokens(text) <= 1 + 1.3 * len(text)
+
+
+def test_usage_of_a_silent_provider_is_marked_as_an_estimate() -> None:
+    """The prompt counts with its frame a message, an answer that was never begun counts nothing."""
+    prompt = [Message("system", "Be kind."), Message("user", "Hello there")]
+    assert estimate_usage(prompt, "") == Usage(
+        sum(estimate_tokens(message.content) + 4 for message in prompt), 0, source="estimate"
+    )
+    assert estimate_usage([], "Hello there").output_tokens == estimate_tokens("Hello there")
