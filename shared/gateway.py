@@ -18,8 +18,8 @@ IDLE_SECONDS = 20.0
 _MOST_CHARACTERS_PER_TOKEN = 64  # beyond any tokenizer's longest pieces: a host that sends more than it was asked for
 
 
-class Conversation:
-    """One turn's dealings with models: the events as they come, and afterwards who served and what was tried."""
+class Exchange:
+    """One turn with models: the events as they come, and afterwards who served and what was tried."""
 
     def __init__(self, routes: tuple[Route, ...], messages: tuple[Message, ...], temperature: float | None) -> None:
         self.route = routes[0]

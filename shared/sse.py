@@ -35,10 +35,6 @@ class SseDecoder:
                 data, self._data = b"\n".join(self._data), []
                 yield data.decode()
 
-    def close(self) -> Iterator[str]:
-        """What a sender left without a final blank line."""
-        yield from self.feed(b"\n\n")
-
 
 def frame(value: Any) -> bytes:
     """One event of one JSON line; newlines in strings are escaped by JSON, so text can never become a frame."""

@@ -12,7 +12,7 @@ from functions.chat.request import ChatRequest
 from shared import ledger
 from shared.errors import InternalError, ParleyError
 from shared.events import Finish, Message, ModelEvent, Reasoning, Text, ToolCall, Usage
-from shared.gateway import Conversation
+from shared.gateway import Exchange
 from shared.ledger import Entry, Receipt, Status, Turn
 from shared.log import log
 from shared.tokens import estimate_usage
@@ -39,7 +39,7 @@ class Tally:
             *turn.history,
             Message("user", asked.question),
         )
-        self.conversation = Conversation(turn.routes, self.prompt, asked.temperature)
+        self.exchange = Exchange(turn.routes, self.prompt, asked.temperature)
         self.error: ParleyError | None = None
         self._turn, self._asked, self._arrived = turn, asked, arrived
         self._words: list[str] = []
@@ -67,14 +67,14 @@ class Tally:
         return Entry(
             turn=self._turn,
             status=self._status(),
-            route=self.conversation.route,
+            route=self.exchange.route,
             content="".join(self._words),
             usage=self._usage_so_far(),
             duration_ms=self._elapsed_ms(),
             ttft_ms=self._ttft_ms,
             finish_reason=self._finish.reason if self._finish else None,
             error_code=self.error.code if self.error else None,
-            attempts=tuple(self.conversation.attempts),
+            attempts=tuple(self.exchange.attempts),
             agent_type=self._asked.agent_type,
         )
 
@@ -87,7 +87,7 @@ class Tally:
         status = self._status()
         if self._usage is not None:
             usage = self._usage if status == "completed" else replace(self._usage, source="partial")
-            return usage if self.conversation.route.node_id is None else self._clamped(usage)
+            return usage if self.exchange.route.node_id is None else self._clamped(usage)
         if status == "failed":
             return Usage(0, 0, source="estimate")
         return estimate_usage(self.prompt, "".join(self._words) + "".join(self._thoughts))
@@ -96,7 +96,7 @@ class Tally:
         """A node's claim, at most what the reservation was made for: a token a byte in, and what was asked for out."""
         most_in = sum(len(message.content.encode()) + _TOKENS_AROUND_MESSAGE for message in self.prompt)
         input_tokens = min(usage.input_tokens, most_in)
-        output_tokens = min(usage.output_tokens, self.conversation.route.max_output_tokens)
+        output_tokens = min(usage.output_tokens, self.exchange.route.max_output_tokens)
         return replace(
             usage,
             input_tokens=input_tokens,
@@ -117,7 +117,7 @@ async def speak(turn: Turn, asked: ChatRequest, arrived: float) -> AsyncGenerato
     tally = Tally(turn, asked, arrived)
     receipt: Receipt | None = None
     try:
-        async with aclosing(tally.conversation.events()) as events:
+        async with aclosing(tally.exchange.events()) as events:
             async for event in events:
                 tally.see(event)
                 yield event

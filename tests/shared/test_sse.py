@@ -99,13 +99,6 @@ def test_lines_are_read_as_the_format_says(raw: bytes, events: list[str]) -> Non
     assert decoded(raw) == events
 
 
-def test_an_event_without_its_blank_line_is_given_at_the_end() -> None:
-    """A sender that stops after its last line is still understood."""
-    decoder = SseDecoder()
-    assert list(decoder.feed(b"data: a\n\ndata: b")) == ["a"]
-    assert list(decoder.close()) == ["b"]
-
-
 @pytest.mark.parametrize("raw", [b"data: " + b"x" * 100, b"data: x\n" * 40, b"data:\n" * 70])
 def test_an_endless_event_is_given_up(raw: bytes) -> None:
     """A sender cannot fill our memory with one event."""
