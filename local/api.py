@@ -6,11 +6,8 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import uvicorn
-from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -21,17 +18,19 @@ from starlette.routing import Route
 from local import postgres
 from local.auth.app import AuthApi
 from local.keys import Keys, load_or_create
+from local.pool import Pool
 from local.rest.app import RestApi
 from local.tokens import Tokens
 
-_EXPOSED = ["Content-Range", "Range-Unit", "Content-Location", "Preference-Applied", "X-Supabase-Api-Version"]
+_EXPOSED = ["Content-Range", "X-Supabase-Api-Version", "X-Total-Count", "Link"]
 
 
 def create_app(data_dsn: str, auth_dsn: str, keys: Keys, url: str, on_link: Callable[[str, str], None]) -> Starlette:
     """The ASGI app over a database; `on_link` gets (address, link) where Supabase would send a mail."""
-    data_pool, auth_pool = _pool(data_dsn, 20), _pool(auth_dsn, 5)
+    data_pool, auth_pool = Pool(data_dsn, 20), Pool(auth_dsn, 5)
     tokens = Tokens(keys)
     rest, auth = RestApi(data_pool, tokens), AuthApi(auth_pool, tokens, url, on_link)
+    data_pool.on_schema_change = rest.forget
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -58,12 +57,6 @@ def create_app(data_dsn: str, auth_dsn: str, keys: Keys, url: str, on_link: Call
             )
         ],
     )
-
-
-def _pool(dsn: str, size: int) -> AsyncConnectionPool[Any]:
-    """Raw cursors send parameters as untyped text, as PostgREST does, so PostgreSQL casts them itself."""
-    options = {"autocommit": True, "cursor_factory": psycopg.AsyncRawCursor}
-    return AsyncConnectionPool(dsn, min_size=2, max_size=size, kwargs=options, open=False)
 
 
 def main() -> None:

@@ -193,3 +193,16 @@ exception when duplicate_object then null;
 end
 $$;
 alter publication supabase_realtime owner to postgres;
+
+-- The data API reads its catalogue anew when the schema changes: Supabase's pgrst_ddl_watch and pgrst_drop_watch.
+create function extensions.pgrst_watch() returns event_trigger language plpgsql set search_path = '' as $$
+begin
+  notify pgrst, 'reload schema';
+end
+$$;
+create event trigger pgrst_ddl_watch on ddl_command_end
+  when tag in ('ALTER FOREIGN TABLE', 'ALTER FUNCTION', 'ALTER MATERIALIZED VIEW', 'ALTER TABLE', 'ALTER TYPE',
+               'ALTER VIEW', 'COMMENT', 'CREATE FOREIGN TABLE', 'CREATE FUNCTION', 'CREATE MATERIALIZED VIEW',
+               'CREATE SCHEMA', 'CREATE TABLE', 'CREATE TABLE AS', 'CREATE TYPE', 'CREATE VIEW', 'SELECT INTO')
+  execute function extensions.pgrst_watch();
+create event trigger pgrst_drop_watch on sql_drop execute function extensions.pgrst_watch();

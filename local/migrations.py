@@ -57,12 +57,14 @@ def _check_order(present: list[str], applied: list[str]) -> None:
 
 
 def _apply_one(connection: psycopg.Connection, version: str, path: Path) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     match = _FILE_NAME.fullmatch(path.name)
     name = match[2] if match else ""
     try:
+        connection.execute("reset role; reset all")  # what the file before it set for its session
         with connection.transaction():
             connection.execute(text.encode())
+            connection.execute("reset role")
             connection.execute(
                 "insert into supabase_migrations.schema_migrations (version, statements, name) values (%s, %s, %s)",
                 [version, [text], name],

@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import os
 import pwd
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -55,14 +56,26 @@ def start(data_dir: Path, port: int) -> int:
         stop(data_dir)
     (data_dir / "postmaster.pid").unlink(missing_ok=True)  # left by one that was killed
     if not (data_dir / "PG_VERSION").exists():
-        arguments = ["-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
-        _call("initdb", "-D", str(data_dir), *arguments, "--no-instructions")
+        _create(data_dir)
     options = f"-h {HOST} -p {port} -c unix_socket_directories='' {_OPTIONS}"
     try:
         _call("pg_ctl", "-D", str(data_dir), "-w", "-t", "30", "-l", str(data_dir / "log"), "-o", options, "start")
     except Problem as problem:
         raise Problem(f"{problem}\n{_last_words(data_dir)}") from None
     return _postmaster(data_dir)
+
+
+def _create(data_dir: Path) -> None:
+    """Beside its place, and moved there when it is whole: one that was killed half-way does not look done."""
+    draft = data_dir.with_name(f"{data_dir.name}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    _prepare(draft)
+    arguments = ["-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+    _call("initdb", "-D", str(draft), *arguments, "--no-instructions")
+    try:
+        draft.rename(data_dir)
+    except OSError as error:
+        raise Problem(f"{data_dir} holds something that is no PostgreSQL cluster: {error.strerror}") from None
 
 
 def stop(data_dir: Path) -> None:
@@ -73,8 +86,11 @@ def stop(data_dir: Path) -> None:
 
 def is_running(data_dir: Path) -> bool:
     """Whether a postmaster lives on this directory; a stale pid file is not one."""
-    pid_file = data_dir / "postmaster.pid"
-    return pid_file.exists() and _is_alive(int(pid_file.read_text().splitlines()[0]))
+    try:
+        pid = _postmaster(data_dir)
+    except (OSError, ValueError, IndexError):  # no file, or one of which nothing but its name was written
+        return False
+    return _is_alive(pid) and _is_ours(pid, data_dir)
 
 
 def prepare_database(port: int, dbname: str, *, is_auto_exposed: bool = False) -> None:
@@ -122,6 +138,16 @@ def _is_alive(pid: int) -> bool:
         return True
     status = Path(f"/proc/{pid}/status")
     return not status.exists() or "State:\tZ" not in status.read_text()
+
+
+def _is_ours(pid: int, data_dir: Path) -> bool:
+    """A process id comes round again: whoever has it now must be a postmaster on this directory."""
+    command = Path(f"/proc/{pid}/cmdline")
+    try:
+        words = command.read_bytes().split(b"\0")
+    except OSError:
+        return not Path("/proc/self").exists()  # where there is no /proc, the file is believed
+    return bytes(data_dir) in words or bytes(data_dir.resolve()) in words
 
 
 def _prepare(data_dir: Path) -> None:

@@ -44,7 +44,7 @@ class Tokens:
             raise ApiError(401, "PGRST303", "JWT expired") from None
         except jwt.ImmatureSignatureError:
             raise ApiError(401, "PGRST303", "JWT not yet valid") from None
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:  # whatever else a forged header holds
             raise ApiError(401, "PGRST301", f"JWT could not be decoded: {error}") from None
         return claims
 
@@ -54,24 +54,24 @@ class Tokens:
 
     def claims_of(self, headers: Mapping[str, str], query_key: str | None = None) -> dict[str, Any]:
         """Claims of a request by its apikey and Authorization headers; opaque keys become the roles they stand for."""
-        key = headers.get("apikey") or query_key
-        if not key:
-            hint = "No `apikey` request header or url param was found."
-            raise ApiError(401, None, "No API key found in request", hint=hint)
-        role = self._role_of(key)
+        role = self.role_of(headers.get("apikey") or query_key)
         token = bearer(headers)
         if token and not token.startswith("sb_"):
             return self.verify(token)
         return {"role": role}
 
-    def _role_of(self, key: str) -> str:
+    def role_of(self, key: str | None) -> str:
+        """The role an API key stands for. Raises ApiError 401 for none and for a wrong one."""
+        if not key:
+            hint = "No `apikey` request header or url param was found."
+            raise ApiError(401, None, "No API key found in request", hint=hint)
         if self.is_secret_key(key):
             return "service_role"
         if hmac.compare_digest(key.encode(), self.keys.publishable_key.encode()):
             return "anon"
         if key.count(".") != 2:
             raise ApiError(401, None, "Invalid API key", hint="Double check your API key.")
-        return str(self.verify(key).get("role", "anon"))
+        return str(self.verify(key).get("role") or "anon")
 
 
 def bearer(headers: Mapping[str, str]) -> str:

@@ -1,8 +1,8 @@
 """A stand-in for PostgREST: the part that Parley's functions, supabase-py and supabase-js use.
 
 Covered: reading, inserting, upserting, updating, deleting rows of tables and views; select with aliases, casts, JSON
-paths and embedded tables (by foreign key, `!inner`, `!hint`); the filters of OPERATORS, `in`, `is`, `not`, `and`, `or`;
-order, limit, offset, Range, exact counts; single objects; functions by named arguments.
-Not covered: aggregates, spreads, full-text operators, ordering by embedded columns, many-to-many embeds, CSV, several
-schemas. One request is one transaction, run as the role of its token, and one statement that builds the JSON.
+paths and embedded tables (by foreign key, `!inner`, `!hint`); every filter, `not`, `and`, `or`; order, limit, offset,
+Range, counts (always exact); single objects; functions by named arguments.
+Not covered: aggregates, spreads, ordering by embedded columns, many-to-many embeds, CSV, several schemas.
+One request is one transaction, run as the role of its token, and one statement that builds the JSON.
 """

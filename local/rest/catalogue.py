@@ -33,10 +33,16 @@ _FOREIGN_KEYS = """
     where k.contype = 'f' and source.relnamespace = $1::regnamespace and target.relnamespace = $1::regnamespace
 """
 _FUNCTIONS = """
-    select p.proname, coalesce(p.proargnames[1:p.pronargs], '{}'),
-      array(select format_type(t, -1) from unnest(p.proargtypes) with ordinality as x (t, i) order by i),
-      p.pronargdefaults, p.provolatile <> 'v', p.proretset, p.prorettype = 'void'::regtype,
-      t.typtype = 'c' or coalesce('t' = any (p.proargmodes) or 'o' = any (p.proargmodes), false)
+    select p.proname,
+      (select coalesce(json_agg(json_build_array(coalesce(a.name, ''), format_type(a.type, -1)) order by a.i)
+                       filter (where coalesce(a.mode, 'i') in ('i', 'b', 'v')), '[]')
+       from unnest(coalesce(p.proallargtypes, p.proargtypes::oid[]), p.proargmodes, p.proargnames) with ordinality
+         as a (type, mode, name, i)),
+      p.pronargdefaults,
+      (select coalesce(json_agg(s), '[]') from unnest(p.proconfig) as s where s like 'statement_timeout=%'),
+      p.provolatile <> 'v', p.proretset, p.prorettype = 'void'::regtype,
+      t.typtype = 'c' or coalesce(p.proargmodes && '{t,b,o}', false),
+      (select c.relname from pg_class as c where c.oid = t.typrelid and c.relnamespace = p.pronamespace)
     from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace join pg_type as t on t.oid = p.prorettype
     where p.prokind = 'f' and p.prorettype <> 'trigger'::regtype and n.nspname = $1
 """
@@ -58,15 +64,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Function:
-    """A function: its arguments' types by name, how many it must be given, and the shape of its result."""
+    """A function: its arguments' types by name, how many it must be given, and the shape of its result.
+
+    An argument without a name is called "" and cannot be given. `table` is the one whose rows it returns, if any.
+    """
 
     name: str
     arguments: dict[str, str]
     required: int
+    settings: tuple[tuple[str, str], ...]
     is_read_only: bool
     is_set: bool
     is_void: bool
     is_composite: bool
+    table: str | None
 
     def takes(self, given: set[str]) -> bool:
         """Whether it can be called with exactly these names."""
@@ -103,7 +114,8 @@ class Catalogue:
         found = [function for function in self.functions.get(name, []) if function.takes(given)]
         if not found:
             named = f"({', '.join(sorted(given))})" if given else " without parameters"
-            raise ApiError(404, "PGRST202", f"Could not find the function {SCHEMA}.{name}{named} in the schema cache")
+            text = f"Could not find the function {SCHEMA}.{name}{named} in the schema cache"
+            raise ApiError(404, "PGRST202", text, "Searched for one with exactly these parameters; there is none.")
         if len(found) > 1:
             raise ApiError(300, "PGRST203", f"Could not choose the best candidate function between: {name}")
         return found[0]
@@ -121,10 +133,11 @@ class Catalogue:
                 found.append(Link(source, not is_unique, tuple((theirs, ours) for ours, theirs in pairs)))
         if not found:
             text = f"Could not find a relationship between '{parent}' and '{name}' in the schema cache"
-            raise ApiError(400, "PGRST200", text)
+            details = f"Searched for a foreign key between them in the schema '{SCHEMA}', but found none."
+            raise ApiError(400, "PGRST200", text, details)
         if len(found) > 1:
             text = f"Could not embed because more than one relationship was found for '{parent}' and '{name}'"
-            raise ApiError(300, "PGRST201", text)
+            raise ApiError(300, "PGRST201", text, hint=f"Say which: {name}!<the foreign key's name or column>")
         return found[0]
 
 
@@ -135,9 +148,10 @@ async def read_catalogue(connection: psycopg.AsyncConnection[Any]) -> Catalogue:
         return await (await connection.execute(statement.encode(), arguments or None)).fetchall()
 
     functions: dict[str, list[Function]] = {}
-    for name, names, types, defaults, *shape in await rows(_FUNCTIONS, SCHEMA):
-        arguments = dict(zip(names, types, strict=True))
-        functions.setdefault(name, []).append(Function(name, arguments, len(types) - defaults, *shape))
+    for name, arguments, defaults, settings, *shape in await rows(_FUNCTIONS, SCHEMA):
+        required = len(arguments) - defaults
+        function = Function(name, dict(arguments), required, tuple(map(_setting, settings)), *shape)
+        functions.setdefault(name, []).append(function)
     return Catalogue(
         tables={name: Table(name, columns or {}, tuple(key)) for name, columns, key in await rows(_TABLES, SCHEMA)},
         foreign_keys=tuple(
@@ -146,7 +160,11 @@ async def read_catalogue(connection: psycopg.AsyncConnection[Any]) -> Catalogue:
         ),
         functions=functions,
         role_settings={
-            role: [(name, value) for name, _, value in (setting.partition("=") for setting in settings)]
-            for role, settings in await rows(_ROLE_SETTINGS)
+            role: [_setting(setting) for setting in settings] for role, settings in await rows(_ROLE_SETTINGS)
         },
     )
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value

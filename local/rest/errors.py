@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import psycopg
@@ -11,7 +12,7 @@ _STATUS_BY_SQLSTATE = {
     "09": 500,
     "0L": 403,
     "0P": 403,
-    "21000": 400,
+    "21000": 500,
     "23503": 409,
     "23505": 409,
     "25006": 405,
@@ -26,6 +27,7 @@ _STATUS_BY_SQLSTATE = {
     "42P01": 404,
     "42P17": 500,
     "53": 503,
+    "53400": 500,
     "54": 500,
     "55": 500,
     "57P01": 503,
@@ -33,9 +35,14 @@ _STATUS_BY_SQLSTATE = {
     "58": 500,
     "P0001": 400,
     "P0": 500,
+    "F0": 500,
+    "HV": 500,
     "XX": 500,
 }
 """HTTP status by SQLSTATE or its class; others are 400. From PostgREST's documentation of errors, 2026-11."""
+
+
+_HTTP_STATUS = re.compile("[2-5][0-9][0-9]")
 
 
 class ApiError(Exception):
@@ -57,15 +64,19 @@ class ApiError(Exception):
 def from_postgres(error: psycopg.Error, role: str) -> ApiError:
     """The database's refusal; SQLSTATE PTxyz is HTTP xyz, a missing privilege 401 for nobody and 403 for somebody."""
     state, diagnosis = error.sqlstate, error.diag
+    if state is None and isinstance(error, psycopg.DataError):  # refused before it was sent: a NUL character
+        return ApiError(400, "22021", str(error))
     if state is None:
         return ApiError(503, "PGRST001", "Database client error. Retrying the connection.")
     message = diagnosis.message_primary or str(error)
+    if state == "22023" and message.startswith("role ") and message.endswith(" does not exist"):
+        return ApiError(401, state, message)
     return ApiError(_status(state, role), state, message, diagnosis.message_detail, diagnosis.message_hint)
 
 
 def _status(state: str, role: str) -> int:
-    if state.startswith("PT") and state[2:].isdigit():
-        return int(state[2:])
+    if state.startswith("PT"):
+        return int(state[2:]) if _HTTP_STATUS.fullmatch(state[2:]) else 500
     if state == "42501":
         return 401 if role == "anon" else 403
     for length in (5, 2):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
-from local.rest.catalogue import Catalogue, Function, Table
+from local.rest.catalogue import Catalogue, Table
 from local.rest.errors import ApiError
-from local.rest.query import OPERATORS, Column, Condition, Embed, Field, Group, Query, Rows
+from local.rest.query import Query, Rows
+from local.rest.terms import OPERATORS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
 
 _CAST = re.compile(r"[A-Za-z_]\w*( [A-Za-z_]\w*)*(\(\d+(,\d+)?\))?(\[\])?")
-_RESULT = "_result"
+_INDEX = re.compile(r"-?[0-9]{1,9}")
+RESULT = "_result"
 
 
 def quoted(name: str) -> str:
@@ -27,6 +28,7 @@ class Statement:
         self.used_paths = {""}
         self._catalogue, self._query = catalogue, query
         self._aliases = 0
+        self.narrowed = ""  # the root's where clause, inner embeds included, once it was read
 
     def parameter(self, value: Any) -> str:
         """The placeholder of a new parameter."""
@@ -41,85 +43,23 @@ class Statement:
         """The root's conditions as a where clause, empty without any."""
         return _where([self._condition(table, reference, each) for each in self._query.of("").where])
 
-    def insert(self, table: Table, rows: list[dict[str, Any]], preferences: dict[str, str]) -> str:
-        """An insert of the rows; upserting when the preferences say so."""
-        columns = list(self._query.columns or dict.fromkeys(name for row in rows for name in row))
-        is_defaulted = preferences.get("missing") == "default"
-        if not self._query.columns and not is_defaulted and any(set(row) != set(columns) for row in rows):
-            raise ApiError(400, "PGRST102", "All object keys must match")
-        _check_columns(table, columns)
-        target = quoted(table.name)
-        names = ", ".join(map(quoted, columns))
-        if not rows or not columns:
-            values = "default values" if rows else f"select * from public.{target} where false"
-            return f"insert into public.{target} {values}"
-        if is_defaulted:
-            values = "values " + ", ".join(self._tuple_with_defaults(target, columns, row) for row in rows)
-        else:
-            body = self.parameter(json.dumps(rows))
-            values = f"select {names} from json_populate_recordset(null::public.{target}, {body}::json)"
-        return f"insert into public.{target} ({names}) {values}" + self._on_conflict(table, columns, preferences)
-
-    def _tuple_with_defaults(self, target: str, columns: list[str], row: dict[str, Any]) -> str:
-        body = self.parameter(json.dumps(row))
-        record = f"json_populate_record(null::public.{target}, {body}::json)"
-        return "(" + ", ".join(f"({record}).{quoted(c)}" if c in row else "default" for c in columns) + ")"
-
-    def _on_conflict(self, table: Table, columns: list[str], preferences: dict[str, str]) -> str:
-        resolution = preferences.get("resolution")
-        target = self._query.on_conflict or table.primary_key
-        if not resolution or not target:
-            return ""
-        _check_columns(table, target)
-        clause = f" on conflict ({', '.join(map(quoted, target))}) do "
-        if resolution == "ignore-duplicates":
-            return clause + "nothing"
-        return clause + "update set " + ", ".join(f"{quoted(c)} = excluded.{quoted(c)}" for c in columns)
-
-    def update(self, table: Table, row: dict[str, Any]) -> str:
-        """An update of the rows that the conditions name."""
-        _check_columns(table, row)
-        target = quoted(table.name)
-        condition = self.where(table, f"public.{target}")
-        if not condition:
-            raise ApiError(400, "21000", "UPDATE requires a WHERE clause")
-        if not row:
-            return f"select * from public.{target} where false"
-        body = self.parameter(json.dumps(row))
-        changes = ", ".join(f"{quoted(name)} = _new.{quoted(name)}" for name in row)
-        source = f"json_populate_record(null::public.{target}, {body}::json) as _new"
-        return f"update public.{target} set {changes} from {source}{condition}"
-
-    def delete(self, table: Table) -> str:
-        """A deletion of the rows that the conditions name."""
-        target = f"public.{quoted(table.name)}"
-        condition = self.where(table, target)
-        if not condition:
-            raise ApiError(400, "21000", "DELETE requires a WHERE clause")
-        return f"delete from {target}{condition}"
-
-    def call(self, function: Function, given: dict[str, Any], *, is_posted: bool) -> str:
-        """A function call as a select; scalars and jsonb come as a column named v."""
-        source = ""
-        name = f"public.{quoted(function.name)}"
-        used = {argument: kind for argument, kind in function.arguments.items() if argument in given}
-        if is_posted and used:
-            definition = ", ".join(f"{quoted(argument)} {kind}" for argument, kind in used.items())
-            source = f"json_to_record({self.parameter(json.dumps(given))}::json) as _given ({definition}), lateral "
-            passed = ", ".join(f"{quoted(argument)} := _given.{quoted(argument)}" for argument in used)
-        else:
-            parts = [f"{quoted(a)} := {self.parameter(given[a])}::{kind}" for a, kind in used.items()]
-            passed = ", ".join(parts)
-        if function.is_composite:
-            return f"select _call.* from {source}{name}({passed}) as _call"
-        return f"select _call.v from {source}(select {name}({passed}) as v) as _call"
+    def returning(self, table: Table) -> str:
+        """The columns a change must give back for what was selected: `returning *` needs the right to read all."""
+        reference = f"public.{quoted(table.name)}"
+        names = [target.name for target, _ in self._query.of("").order]
+        for item in self._query.select:
+            if isinstance(item, Embed):
+                link = self._catalogue.link(table.name, item.name, item.hints)
+                names += [column for column, _ in link.pairs]
+            else:
+                names.append(item.field.name)
+        if "*" in names:
+            return f"{reference}.*"
+        return ", ".join(f"{reference}.{quoted(name)}" for name in dict.fromkeys(names))
 
     def read_result(self, table: Table, *, max_rows: int | None = None) -> str:
         """What a write returned or a call gave, as the query selects it."""
-        rows = self._query.of("")
-        conditions = [self._condition(table, _RESULT, each) for each in rows.where]
-        embeds = self._query.select
-        return self._select(table, _RESULT, _RESULT, embeds, "", max_rows=max_rows, conditions=conditions)
+        return self.read(table, RESULT, RESULT, max_rows=max_rows)
 
     def _select(
         self,
@@ -131,26 +71,28 @@ class Statement:
         *,
         join: str = "",
         max_rows: int | None = None,
-        conditions: list[str] | None = None,
     ) -> str:
         rows = self._query.of(path)
         self.used_paths.add(path)
-        if conditions is None:
-            conditions = [self._condition(table, reference, each) for each in rows.where]
-        conditions = [*([join] if join else []), *conditions]
+        conditions = [join] if join else []
+        conditions += [self._condition(table, reference, each) for each in rows.where]
         columns = [
             self._embed(table, reference, item, path, conditions)
             if isinstance(item, Embed)
             else self._column(table, reference, item)
             for item in items
         ]
+        self.narrowed = _where(conditions)  # the root is the last to get here
         listed = ", ".join(column for column in columns if column) or "1"
         order = self._order(table, reference, rows)
         return f"select {listed} from {source}{_where(conditions)}{order}{_page(rows, max_rows)}"
 
     def _column(self, table: Table, reference: str, column: Column) -> str:
         text = self._field(table, reference, column.field)
-        name = column.alias or (column.field.path[-1][1] if column.field.path else None)
+        name = column.alias
+        if column.field.path and not name:
+            keys = [key for _, key in column.field.path if not _INDEX.fullmatch(key)]
+            name = keys[-1] if keys else column.field.name
         if column.cast:
             if not _CAST.fullmatch(column.cast):
                 raise ApiError(400, "PGRST100", f'"failed to parse cast ({column.cast})"')
@@ -164,14 +106,16 @@ class Statement:
             child_path = f"{path}.{embed.alias}".strip(".")
         link = self._catalogue.link(table.name, embed.name, embed.hints)
         child = self._catalogue.table(link.table)
+        if not embed.select and not embed.is_inner:
+            self.used_paths.add(child_path)
+            return ""
         self._aliases += 1
         alias = quoted(f"{child.name}_{self._aliases}")
         source = f"public.{quoted(child.name)} as {alias}"
         join = " and ".join(f"{alias}.{quoted(own)} = {reference}.{quoted(theirs)}" for theirs, own in link.pairs)
         inside = self._select(child, source, alias, embed.select, child_path, join=join)
         if embed.is_inner:
-            narrowed = [join, *(self._condition(child, alias, each) for each in self._query.of(child_path).where)]
-            conditions.append(f"exists (select 1 from {source}{_where(narrowed)})")
+            conditions.append(f"exists (select 1 from {source}{self.narrowed})")
         if not embed.select:
             return ""
         if link.is_many:
@@ -188,8 +132,9 @@ class Statement:
             return text
         if table.columns.get(target.name) not in {"json", "jsonb"}:
             text = f"to_jsonb({text})"
-        steps = (f"{arrow}{self.parameter(key)}::{'int' if _is_index(key) else 'text'}" for arrow, key in target.path)
-        return text + "".join(steps)
+        for arrow, key in target.path:
+            text += f"{arrow}{self.parameter(key)}::{'int' if _INDEX.fullmatch(key) else 'text'}"
+        return text
 
     def _condition(self, table: Table, reference: str, each: Condition | Group) -> str:
         negation = "not " if each.is_negated else ""
@@ -197,6 +142,8 @@ class Statement:
             members = f" {each.joiner} ".join(self._condition(table, reference, member) for member in each.members)
             return f"{negation}({members})"
         text = self._field(table, reference, each.field)
+        if each.operator in QUERY_FUNCTIONS:
+            return negation + self._search(table, text, each)
         if each.operator == "is":
             return f"{negation}{text} is {str(each.value).replace('_', ' ')}"
         if each.operator == "in":
@@ -205,9 +152,15 @@ class Statement:
         if each.operator in {"like", "ilike"}:
             value = value.replace("*", "%")
         compared = self.parameter(value)
-        if each.quantifier in {"any", "all"}:
-            compared = f"{each.quantifier} ({compared})"
+        if each.option:
+            compared = f"{each.option} ({compared})"
         return f"{negation}{text} {OPERATORS[each.operator]} {compared}"
+
+    def _search(self, table: Table, text: str, each: Condition) -> str:
+        language = f"{self.parameter(each.option)}::regconfig, " if each.option else ""
+        if each.field.path or table.columns.get(each.field.name) != "tsvector":
+            text = f"to_tsvector({language}{text}::text)"
+        return f"{text} @@ {QUERY_FUNCTIONS[each.operator]}({language}{self.parameter(each.value)})"
 
     def _order(self, table: Table, reference: str, rows: Rows) -> str:
         terms = [f"{self._field(table, reference, target)} {modifiers}" for target, modifiers in rows.order]
@@ -223,17 +176,6 @@ def _page(rows: Rows, max_rows: int | None) -> str:
     return (f" limit {min(limits)}" if limits else "") + (f" offset {rows.offset}" if rows.offset else "")
 
 
-def _is_index(key: str) -> bool:
-    return key.lstrip("-").isdigit()
-
-
 def _array(values: str | tuple[str, ...]) -> str:
     escaped = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
     return "{" + ",".join(f'"{value}"' for value in escaped) + "}"
-
-
-def _check_columns(table: Table, names: Any) -> None:
-    for name in names:
-        if name not in table.columns:
-            text = f"Could not find the '{name}' column of '{table.name}' in the schema cache"
-            raise ApiError(400, "PGRST204", text)

@@ -1,0 +1,138 @@
+"""Who may do what, and the session that somebody gets who may come in."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from typing import Any
+
+from starlette.requests import Request
+
+from local.auth import accounts, grants
+from local.auth.accounts import Account, Connection
+from local.auth.errors import AuthError
+from local.tokens import Tokens, bearer
+
+_TOKEN_SECONDS = 3600
+_ADDRESS = re.compile(r"[^@\s\x00]+@[^@\s\x00]+\.[^@\s\x00]+")
+_MIN_PASSWORD = 6
+_CLAIMS = ("aud", "role", "email", "phone", "app_metadata", "user_metadata", "is_anonymous")
+
+
+class Gate:
+    """Issues and checks the tokens of the project at `url`."""
+
+    def __init__(self, tokens: Tokens, url: str) -> None:
+        self.tokens, self.url = tokens, url
+
+    async def open_session(self, connection: Connection, user_id: str, method: str) -> dict[str, Any]:
+        """The answer to a sign-in by `method`."""
+        account = await known(connection, user_id)
+        if account.is_banned:
+            raise AuthError(400, "user_banned", "User is banned")
+        session_id, refresh_token = await grants.open_session(connection, user_id)
+        account = await known(connection, user_id)  # with this sign-in as its last
+        return self._answer(account, session_id, refresh_token, method)
+
+    async def refresh(self, connection: Connection, token: str) -> dict[str, Any] | AuthError:
+        """The next tokens of a session. A token that was used before ends its session; that error must be committed."""
+        spent = await grants.spend_refresh_token(connection, token)
+        if spent is None:
+            return AuthError(400, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found")
+        if not spent.is_usable:
+            await grants.close_sessions(connection, spent.user_id, spent.session_id, "local")
+            return AuthError(400, "refresh_token_already_used", "Invalid Refresh Token: Already Used")
+        account = await known(connection, spent.user_id)
+        if account.is_banned:
+            return AuthError(400, "user_banned", "User is banned")
+        following = spent.successor
+        if following is None:
+            following = await grants.new_refresh_token(connection, spent.user_id, spent.session_id, token)
+        return self._answer(account, spent.session_id, following, "password")
+
+    def _answer(self, account: Account, session_id: str, refresh_token: str, method: str) -> dict[str, Any]:
+        now = int(time.time())
+        claims = {
+            "iss": f"{self.url}/auth/v1",
+            "sub": account.user["id"],
+            "exp": now + _TOKEN_SECONDS,
+            "iat": now,
+            "aal": "aal1",
+            "amr": [{"method": method, "timestamp": now}],
+            "session_id": session_id,
+        } | {name: account.user[name] for name in _CLAIMS}
+        return {
+            "access_token": self.tokens.sign(claims),
+            "token_type": "bearer",
+            "expires_in": _TOKEN_SECONDS,
+            "expires_at": now + _TOKEN_SECONDS,
+            "refresh_token": refresh_token,
+            "user": account.user,
+        }
+
+    async def caller(self, connection: Connection, request: Request) -> tuple[Account, str | None]:
+        """The person behind the request's token and their session. Raises AuthError, or ApiError for a bad token."""
+        token = bearer(request.headers)
+        if not token or token.startswith("sb_"):
+            raise AuthError(401, "no_authorization", "This endpoint requires a valid Bearer token")
+        claims = self.tokens.verify(token)
+        if "sub" not in claims:
+            raise AuthError(403, "bad_jwt", "invalid claim: missing sub claim")
+        session_id = claims.get("session_id")
+        try:
+            account = await known(connection, str(claims["sub"]))
+        except AuthError:
+            raise AuthError(403, "user_not_found", "User from sub claim in JWT does not exist") from None
+        if session_id and not await grants.has_session(connection, session_id):
+            raise AuthError(403, "session_not_found", "Session from session_id claim in JWT does not exist")
+        return account, session_id
+
+    def require_admin(self, request: Request) -> None:
+        """Raises AuthError unless the request carries a service key."""
+        token, key = bearer(request.headers), request.headers.get("apikey", "")
+        if self.tokens.is_secret_key(key) and (not token or token.startswith("sb_")):
+            return
+        if not token:
+            raise AuthError(401, "no_authorization", "This endpoint requires a valid Bearer token")
+        if token.startswith("sb_") or self.tokens.verify(token).get("role") != "service_role":
+            raise AuthError(403, "not_admin", "User not allowed")
+
+
+async def known(connection: Connection, user_id: str) -> Account:
+    """The person. Raises AuthError 404."""
+    try:
+        account = await accounts.find(connection, user_id=str(uuid.UUID(user_id)))
+    except ValueError:
+        account = None
+    if account is None:
+        raise AuthError(404, "user_not_found", "User not found")
+    return account
+
+
+def address(body: dict[str, Any]) -> str:
+    """The e-mail address of a request. Raises AuthError for what is none."""
+    given = body.get("email")
+    email = given.strip().lower() if isinstance(given, str) else ""
+    if not _ADDRESS.fullmatch(email):
+        raise AuthError(400, "validation_failed", "Unable to validate email address: invalid format")
+    return email
+
+
+def password(body: dict[str, Any]) -> str | None:
+    """The new password of a request, None without one. Raises AuthError for a weak one."""
+    text = body.get("password")
+    if text is None or text == "":
+        return None
+    if not isinstance(text, str) or len(text) < _MIN_PASSWORD:
+        message = f"Password should be at least {_MIN_PASSWORD} characters."
+        raise AuthError(422, "weak_password", message, weak_password={"reasons": ["length"]})
+    return text
+
+
+def metadata(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """A member that is an object or missing. Raises AuthError for anything else."""
+    value = body.get(name) or {}
+    if not isinstance(value, dict):
+        raise AuthError(400, "validation_failed", f"{name} must be an object")
+    return value

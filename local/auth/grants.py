@@ -1,0 +1,112 @@
+"""Sessions, refresh tokens and one-time links; each function is part of its caller's transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from typing import NamedTuple
+
+from local.auth.accounts import Connection, one
+
+# A client that lost the answer to a refresh asks again: GoTrue's reuse interval.
+_REUSE = "interval '10 seconds'"
+
+
+class Spent(NamedTuple):
+    """A refresh token that came back: whose, and what may follow. `successor` is the one already given for it."""
+
+    user_id: str
+    session_id: str
+    is_usable: bool
+    successor: str | None
+
+
+async def open_session(connection: Connection, user_id: str) -> tuple[str, str]:
+    """(session id, its first refresh token)."""
+    session_id = str(uuid.uuid4())
+    await connection.execute(
+        b"insert into auth.sessions (id, user_id, created_at, updated_at) values ($1, $2, now(), now())",
+        (session_id, user_id),
+    )
+    await connection.execute(b"update auth.users set last_sign_in_at = now() where id = $1", (user_id,))
+    return session_id, await new_refresh_token(connection, user_id, session_id)
+
+
+async def new_refresh_token(connection: Connection, user_id: str, session_id: str, parent: str | None = None) -> str:
+    """The next token of a session; `parent` is the one it was given for."""
+    token = secrets.token_urlsafe(12)
+    await connection.execute(
+        b"""insert into auth.refresh_tokens (token, user_id, revoked, created_at, updated_at, parent, session_id)
+            values ($1, $2, false, now(), now(), $3, $4)""",
+        (token, user_id, parent, session_id),
+    )
+    return token
+
+
+async def spend_refresh_token(connection: Connection, token: str) -> Spent | None:
+    """Marks it as used; None for an unknown one.
+
+    It can be used once, and again shortly after that or for as long as its successor was not used.
+    """
+    row = await one(
+        connection,
+        f"""select t.user_id, t.session_id::text,
+              not t.revoked or t.updated_at > now() - {_REUSE} or s.token is not null, s.token
+            from auth.refresh_tokens as t
+            left join auth.refresh_tokens as s on s.parent = t.token and s.session_id = t.session_id and not s.revoked
+            where t.token = $1 order by s.id desc limit 1 for update of t""",
+        token,
+    )
+    await connection.execute(
+        b"update auth.refresh_tokens set revoked = true, updated_at = now() where token = $1 and not revoked", (token,)
+    )
+    return Spent(*row) if row else None
+
+
+async def has_session(connection: Connection, session_id: str) -> bool:
+    """Whether nobody has logged it out."""
+    return await one(connection, "select 1 from auth.sessions where id = $1", session_id) is not None
+
+
+async def close_sessions(connection: Connection, user_id: str, session_id: str | None, scope: str) -> None:
+    """Logs out: this session (`local`), every other one (`others`), or all (`global`)."""
+    statement, arguments = "delete from auth.sessions where user_id = $1", [user_id]
+    if scope != "global":
+        statement += " and id = $2" if scope == "local" else " and id is distinct from $2"
+        arguments.append(session_id or str(uuid.UUID(int=0)))
+    await connection.execute(statement.encode(), arguments)
+
+
+async def new_link(connection: Connection, user_id: str, email: str) -> tuple[str, str]:
+    """A one-time code and its hash, good for an hour; an earlier one of the person ends."""
+    code = f"{secrets.randbelow(10**6):06d}"
+    hashed = link_hash(email, code)
+    await connection.execute(
+        b"""insert into auth.one_time_tokens (id, user_id, token_type, token_hash, relates_to)
+            values ($1, $2, 'recovery_token', $3, $4)
+            on conflict (user_id, token_type) do update set token_hash = excluded.token_hash, created_at = now()""",
+        (str(uuid.uuid4()), user_id, hashed, email),
+    )
+    return code, hashed
+
+
+def link_hash(email: str, code: str) -> str:
+    """What is stored of a code."""
+    return hashlib.sha224((email.strip().lower() + code).encode()).hexdigest()
+
+
+async def spend_link(connection: Connection, hashed: str) -> str | None:
+    """The id of the person it was made for, whose address is confirmed by it; None for an unknown or old one."""
+    row = await one(
+        connection,
+        """delete from auth.one_time_tokens where token_hash = $1 and created_at > now() - interval '1 hour'
+           returning user_id::text""",
+        hashed,
+    )
+    if row is None:
+        return None
+    await connection.execute(
+        b"update auth.users set email_confirmed_at = coalesce(email_confirmed_at, now()) where id = $1", (row[0],)
+    )
+    return str(row[0])

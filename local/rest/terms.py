@@ -1,0 +1,82 @@
+"""What a query string is made of: columns, embedded tables, comparisons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+OPERATORS = {
+    "eq": "=",
+    "neq": "<>",
+    "gt": ">",
+    "gte": ">=",
+    "lt": "<",
+    "lte": "<=",
+    "like": "like",
+    "ilike": "ilike",
+    "match": "~",
+    "imatch": "~*",
+    "cs": "@>",
+    "cd": "<@",
+    "ov": "&&",
+    "sl": "<<",
+    "sr": ">>",
+    "nxr": "&<",
+    "nxl": "&>",
+    "adj": "-|-",
+    "isdistinct": "is distinct from",
+}
+QUERY_FUNCTIONS = {
+    "fts": "to_tsquery",
+    "plfts": "plainto_tsquery",
+    "phfts": "phraseto_tsquery",
+    "wfts": "websearch_to_tsquery",
+}
+QUANTIFIERS = {"any", "all"}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column, perhaps with a JSON path: `meta->a->>b` has the path (("->", "a"), ("->>", "b"))."""
+
+    name: str
+    path: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A selected column; name `*` is all of them."""
+
+    field: Field
+    alias: str | None = None
+    cast: str | None = None
+
+
+@dataclass(frozen=True)
+class Embed:
+    """A related table inside the row."""
+
+    name: str
+    alias: str | None
+    hints: tuple[str, ...]
+    is_inner: bool
+    select: tuple[Column | Embed, ...]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One comparison; `option` is what stands in brackets: a quantifier, or a text search's language."""
+
+    field: Field
+    operator: str
+    value: str | tuple[str, ...]
+    is_negated: bool = False
+    option: str | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Conditions joined by `and` or `or`."""
+
+    joiner: str
+    members: tuple[Condition | Group, ...]
+    is_negated: bool = False

@@ -1,0 +1,37 @@
+"""One PostgreSQL and one API with sample tables for all tests of the embedded project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local import postgres
+from tests.local.servers import Api, Server, running_api, running_postgres
+
+_SAMPLE = Path(__file__).with_name("sample.sql")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """No test stops it."""
+    with running_postgres() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def api(server: Server) -> Iterator[Api]:
+    """Over a database with the tables of sample.sql; tests leave the rows in it as they found them."""
+    postgres.prepare_database(server.port, "sample")
+    server.query(_SAMPLE.read_text(), "sample", "postgres")
+    with running_api(server, "sample") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def http(api: Api) -> Iterator[httpx.Client]:
+    """A visitor's kept-alive connection."""
+    with httpx.Client(base_url=api.url, headers=api.headers(), timeout=10) as client:
+        yield client
