@@ -17,12 +17,18 @@ class Pool(AsyncConnectionPool[Any]):
 
     def __init__(self, dsn: str, size: int) -> None:
         self.on_schema_change: Callable[[], None] = lambda: None
-        # Raw cursors send parameters as untyped text, as PostgREST does, so PostgreSQL casts them itself.
+        options: dict[str, Any] = {
+            "autocommit": True,
+            # Raw cursors send parameters as untyped text, as PostgREST does, so PostgreSQL casts them itself.
+            "cursor_factory": psycopg.AsyncRawCursor,
+            # A pipeline that fails skips the preparing of what follows, and psycopg believes it was done (3.3.9).
+            "prepare_threshold": None,
+        }
         super().__init__(
             dsn,
             min_size=2,
             max_size=size,
-            kwargs={"autocommit": True, "cursor_factory": psycopg.AsyncRawCursor},
+            kwargs=options,
             configure=self._listen,
             check=self._look,
             reconnect_timeout=_RECONNECT_SECONDS,
