@@ -1,0 +1,137 @@
+"""OpenAI's chat completions as JSON, to and from our own values; knows nothing of bytes, time or network."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from shared.errors import ProviderOverloaded
+from shared.events import Call, Finish, Message, ModelEvent, Reasoning, StopReason, Text, ToolCall, Usage
+from shared.privacy import storable
+from shared.providers.contract import ListedModel
+
+_STOP_REASONS: dict[str, StopReason] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "filtered",
+}
+_MAX_TOKENS = 100_000_000  # more than any model takes; what a host claims beyond it would not fit the ledger
+_MAX_NAME = 150  # leaves room for client:<node>: in the catalogue's 200
+
+
+def request_body(call: Call) -> dict[str, Any]:
+    """A Call as chat completions' JSON, streaming and with usage asked for."""
+    body: dict[str, Any] = {
+        "model": call.model,
+        "messages": [_message(message) for message in call.messages],
+        "max_tokens": call.max_output_tokens,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if call.temperature is not None:
+        body["temperature"] = call.temperature
+    if call.tools:
+        body["tools"] = [
+            {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.parameters}}
+            for t in call.tools
+        ]
+    return body
+
+
+def _message(message: Message) -> dict[str, Any]:
+    if message.role == "tool":
+        return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content}
+    if not message.tool_calls:
+        return {"role": message.role, "content": message.content}
+    calls = [
+        {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": json.dumps(c.arguments)}}
+        for c in message.tool_calls
+    ]
+    return {"role": message.role, "content": message.content or None, "tool_calls": calls}
+
+
+class ChunkParser:
+    """Chat completion chunks, one JSON text each, to events; knows nothing of bytes or time."""
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self._stop: str | None = None
+        self._calls: list[dict[str, str]] = []
+
+    def feed(self, data: str) -> list[ModelEvent]:
+        """Events of one chunk. Raises ProviderError for an error announced in the stream, ValueError for nonsense."""
+        if data == "[DONE]":
+            self.is_done = True
+            return []
+        chunk = json.loads(data)
+        if chunk.get("error"):
+            raise ProviderOverloaded("The provider broke off with an error inside its answer.")
+        events: list[ModelEvent] = []
+        for choice in (chunk.get("choices") or [])[:1]:
+            delta = choice.get("delta") or {}
+            if thought := delta.get("reasoning_content") or delta.get("reasoning"):
+                events.append(Reasoning(str(thought)))
+            if text := delta.get("content"):
+                events.append(Text(str(text)))
+            for piece in delta.get("tool_calls") or []:
+                self._collect(piece)
+            self._stop = self._stop or choice.get("finish_reason")
+        if usage := chunk.get("usage"):  # its own chunk has empty choices
+            events.append(read_usage(usage))
+        return events
+
+    def finish(self) -> list[ModelEvent]:
+        """What the end of the stream completes; without a stop reason the answer was cut."""
+        if self._stop is None:
+            return [Finish("truncated")]
+        calls: list[ModelEvent] = [
+            ToolCall(c["id"], c["name"], json.loads(c["arguments"] or "{}")) for c in self._calls
+        ]
+        return [*calls, Finish("tool_calls" if calls else _STOP_REASONS.get(self._stop, "stop"))]
+
+    def _collect(self, piece: dict[str, Any]) -> None:
+        """A new id, or a new name without one, starts a new call: some hosts send every call with index 0."""
+        function = piece.get("function") or {}
+        latest = self._calls[-1] if self._calls else None
+        is_new = latest is None or (piece["id"] != latest["id"] if piece.get("id") else function.get("name"))
+        if latest is None or is_new:
+            latest = {"id": piece.get("id") or f"call_{len(self._calls)}", "name": "", "arguments": ""}
+            self._calls.append(latest)
+        latest["name"] = latest["name"] or function.get("name") or ""
+        arguments = function.get("arguments")
+        latest["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
+
+
+def read_usage(usage: dict[str, Any]) -> Usage:
+    """OpenAI's counts are inclusive: cached in prompt, reasoning in completion. Impossible claims are clamped."""
+    input_tokens, output_tokens = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+    reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=min(_count(cached), input_tokens),
+        reasoning_tokens=min(_count(reasoning), output_tokens),
+    )
+
+
+def _count(claimed: Any) -> int:
+    return min(max(0, int(claimed or 0)), _MAX_TOKENS)
+
+
+def read_model_list(answer: Any) -> list[ListedModel]:
+    """`GET /models`; llama.cpp and vLLM tell the context window, OpenAI tells nothing but names.
+
+    Names are untrusted text: what cannot be an identifier is left out.
+    """
+    listed = []
+    for entry in answer["data"]:
+        upstream_id, name = entry["id"], entry.get("name")
+        if not (isinstance(upstream_id, str) and upstream_id.isprintable() and 0 < len(upstream_id) <= _MAX_NAME):
+            continue
+        window = _count(entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx_train"))
+        capabilities = {"context_window": window} if window else {}
+        listed.append(ListedModel(upstream_id, storable(str(name))[:_MAX_NAME] if name else None, capabilities))
+    return listed

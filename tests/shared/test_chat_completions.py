@@ -1,0 +1,104 @@
+"""OpenAI's chat completions: the parser and the request, by strings and values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.errors import (
+    ProviderOverloaded,
+)
+from shared.events import Call, Finish, Message, ModelEvent, Reasoning, Text, Tool, ToolCall, Usage
+from shared.providers.chat_completions import ChunkParser, read_model_list, read_usage, request_body
+
+CALL = Call("m", (Message("user", "hi"),), 10)
+
+
+def _parsed(*chunks: dict[str, Any] | str) -> list[ModelEvent]:
+    parser, events = ChunkParser(), []
+    for each in chunks:
+        events += parser.feed(each if isinstance(each, str) else json.dumps(each))
+    return events + parser.finish()
+
+
+def _delta(finish_reason: str | None = None, **delta: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]}
+
+
+def test_text_reasoning_usage_and_the_end_come_as_events() -> None:
+    """The usage chunk has empty choices and comes after the stop reason."""
+    usage = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
+    events = _parsed(_delta(reasoning_content="hm"), _delta(content="a\u2028"), _delta("stop"), usage, "[DONE]")
+    assert events == [Reasoning("hm"), Text("a\u2028"), Usage(5, 2), Finish("stop")]
+
+
+def test_tool_calls_are_put_together_from_pieces() -> None:
+    """Arguments arrive in pieces; a new id, or a new name without one, starts the next call even with index 0."""
+    first = {"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x"'}}
+    rest = {"index": 0, "function": {"arguments": ": 1}"}}
+    whole = {"index": 0, "function": {"name": "g", "arguments": {"y": 2}}}
+    events = _parsed(_delta(tool_calls=[first]), _delta(tool_calls=[rest]), _delta("tool_calls", tool_calls=[whole]))
+    assert events == [ToolCall("a", "f", {"x": 1}), ToolCall("call_1", "g", {"y": 2}), Finish("tool_calls")]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [("stop", "stop"), ("length", "length"), ("content_filter", "filtered"), ("new_word", "stop"), (None, "truncated")],
+)
+def test_stop_reasons_are_translated(said: str | None, reason: str) -> None:
+    """A stream without a reason was cut, whatever it says at its end."""
+    assert _parsed(_delta(content="x"), *([_delta(said)] if said else []), "[DONE]")[-1] == Finish(reason)  # type: ignore[arg-type]
+
+
+def test_an_error_inside_the_stream_is_an_overload() -> None:
+    """Hosts that answered 200 announce trouble as data."""
+    with pytest.raises(ProviderOverloaded):
+        _parsed({"error": {"message": "busy"}})
+
+
+def test_the_request_says_all_that_the_call_does() -> None:
+    """Messages, tools, results and limits stand in OpenAI's words; what is not asked for is not sent."""
+    call = Call(
+        "m",
+        (
+            Message("system", "s"),
+            Message("assistant", "", (ToolCall("1", "f", {"a": 1}),)),
+            Message("tool", "r", tool_call_id="1"),
+        ),
+        7,
+        0.5,
+        (Tool("f", "does f", {"type": "object"}),),
+    )
+    body = request_body(call)
+    assert body["messages"][1]["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"a": 1}'}
+    assert body["messages"][2] == {"role": "tool", "tool_call_id": "1", "content": "r"}
+    assert (body["max_tokens"], body["temperature"], body["tools"][0]["function"]["name"]) == (7, 0.5, "f")
+    assert not {"temperature", "tools"} & set(request_body(CALL))
+
+
+def test_counts_are_inclusive_and_missing_ones_zero() -> None:
+    """Cached tokens are part of the prompt's, reasoning part of the completion's; explicit zeros stay."""
+    details = {"prompt_tokens_details": {"cached_tokens": 3}, "completion_tokens_details": {"reasoning_tokens": 2}}
+    assert read_usage({"prompt_tokens": 10, "completion_tokens": 4} | details) == Usage(10, 4, 3, 2)
+    assert read_usage({"prompt_tokens": 0, "completion_tokens": None}) == Usage(0, 0)
+
+
+def test_impossible_counts_are_clamped() -> None:
+    """A node can neither earn money with negative tokens nor claim more than a row can hold."""
+    details = {"prompt_tokens_details": {"cached_tokens": 99}, "completion_tokens_details": {"reasoning_tokens": -1}}
+    assert read_usage({"prompt_tokens": -5, "completion_tokens": 10**30} | details) == Usage(0, 100_000_000, 0, 0)
+
+
+def test_model_lists_tell_the_window_where_they_do() -> None:
+    """llama.cpp and vLLM tell the context window in their own ways."""
+    data = [{"id": "a", "meta": {"n_ctx_train": 2048}}, {"id": "b", "max_model_len": 4096}, {"id": "c"}]
+    found = [(model.upstream_id, model.capabilities.get("context_window")) for model in read_model_list({"data": data})]
+    assert found == [("a", 2048), ("b", 4096), ("c", None)]
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "\u202eevil", "x" * 151])
+def test_a_name_that_cannot_be_an_identifier_is_left_out(name: str) -> None:
+    """One odd entry does not spoil a node's list."""
+    assert [model.upstream_id for model in read_model_list({"data": [{"id": name}, {"id": "\u043c"}]})] == ["\u043c"]

@@ -1,0 +1,231 @@
+"""chat when something breaks: the model, the database, the function itself, or the caller's patience."""
+
+from __future__ import annotations
+
+import json
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import psycopg
+import pytest
+
+from tests.stack.conftest import Models
+from tests.stack.people import Person, Stack, eventually, frames, service, text_of
+from tests.stack.upstream import Upstream
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+def test_a_caller_who_hangs_up_leaves_a_cancelled_row_and_frees_the_model(
+    alice: Person, model: Models, upstream: Upstream, db: Database
+) -> None:
+    """Hanging up mid-stream stops the upstream, books what was said, and releases the reservation."""
+    name = model("endless")
+    with httpx.stream(
+        "POST", alice.stack["CHAT_URL"], json={"message": "go", "model": name}, headers=alice.headers, timeout=30
+    ) as response:
+        lines = response.iter_lines()
+        next(line for line in lines if "text-delta" in line)
+    assert upstream.hung_up.acquire(timeout=10)
+    row = eventually(lambda: db.execute("select * from public.chat_logs where user_id = %s", [alice.id]).fetchone())
+    assert row["status"] == "cancelled"
+    assert row["response"].startswith("on ")
+    assert row["input_tokens"] > 0
+    assert row["output_tokens"] > 0
+    assert row["cost_usd"] > 0
+    assert row["usage_source"] == "estimate"
+    assert _reserved(db, alice) == 0
+
+
+def test_hanging_up_before_the_first_word_is_noticed_too(
+    alice: Person, model: Models, upstream: Upstream, db: Database
+) -> None:
+    """A caller who leaves while the model is still thinking stops it as well, streaming or not."""
+    for is_streaming in (True, False):
+        name = model("silent")
+        with httpx.Client() as client, pytest.raises(httpx.ReadTimeout):
+            client.post(
+                alice.stack["CHAT_URL"],
+                json={"message": "go", "model": name, "stream": is_streaming},
+                headers=alice.headers,
+                timeout=httpx.Timeout(10, read=0.5),
+            )
+        assert upstream.hung_up.acquire(timeout=10)
+    eventually(lambda: len(alice.rows("chat_logs?status=eq.cancelled")) == 2)
+    assert _reserved(db, alice) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "code"),
+    [
+        ("status-500", 502, "provider_error"),
+        ("status-429", 503, "provider_overloaded"),
+        ("status-401", 502, "provider_auth_failed"),
+        ("status-400", 502, "provider_refused"),
+        ("html", 502, "provider_error"),
+    ],
+)
+def test_a_model_that_fails_at_once_is_an_http_status_and_a_failed_row(
+    alice: Person, model: Models, db: Database, kind: str, status: int, code: str
+) -> None:
+    """A failure before the first word has its status, says nothing of the upstream, costs nothing, counts nothing."""
+    response = alice.ask({"message": "hello", "model": model(kind)}, origin="http://nowhere.example")
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (status, code)
+    assert "secret" not in response.text
+    assert error["request_id"] == response.headers["x-request-id"]
+    (row,) = alice.rows("chat_logs")
+    assert (row["status"], row["error_code"], row["cost_usd"]) == ("failed", code, 0)
+    assert _reserved(db, alice) == 0
+    assert alice.rows("usage_counters?period=eq.day")[0]["requests"] == 0
+
+
+def test_a_model_server_that_is_down_is_503_with_a_failed_row(alice: Person, model: Models) -> None:
+    """Nobody listening at the node's address: 503, a failed row, nothing reserved."""
+    response = alice.ask(
+        {"message": "hello", "model": model("echo", base_url="http://127.0.0.1:9/v1"), "stream": False}
+    )
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "provider_unreachable")
+    assert alice.rows("chat_logs")[0]["status"] == "failed"
+
+
+@pytest.mark.parametrize("kind", ["cut", "early", "malformed", "announced"])
+def test_an_answer_that_breaks_off_ends_with_an_error_event_and_a_partial_row(
+    alice: Person, model: Models, kind: str
+) -> None:
+    """After the first word a failure is an event, the stream still ends properly, and the row keeps what was said."""
+    response = alice.ask({"message": "one two", "model": model(kind)})
+    events = frames(response.text)
+    assert response.status_code == 200
+    assert text_of(events) == "one two "
+    assert [e["type"] for e in events[-4:]] == ["error", "finish-step", "data-receipt", "finish"]
+    (row,) = alice.rows("chat_logs")
+    assert (row["status"], row["response"]) == ("partial", "one two ")
+    assert row["error_code"]
+
+
+def test_the_database_down_at_begin_is_503_and_nothing_is_called(
+    alice: Person, function: Any, stack: Stack, upstream: Upstream
+) -> None:
+    """A database that cannot be reached stops a turn before any model is asked."""
+    url, _ = function("chat", SUPABASE_URL="http://127.0.0.1:9", SUPABASE_JWT_SECRET=_jwt_secret(stack))
+    calls = len(upstream.calls)
+    response = alice.ask(
+        {"message": "hello"}, url, Authorization=f"Bearer {_hs256(stack, alice, 'http://127.0.0.1:9')}"
+    )
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "database_unavailable")
+    assert response.headers["retry-after"]
+    assert len(upstream.calls) == calls
+    assert httpx.get(f"{url}/health").status_code == 200
+    assert httpx.get(f"{url}/health/ready").status_code == 503
+
+
+def test_a_killed_function_leaves_the_started_turn_visible_to_the_service_and_nothing_half_written(
+    alice: Person, bob: Person, function: Any, model: Models, stack: Stack, upstream: Upstream
+) -> None:
+    """After kill -9 between begin and finish the write-ahead row stands with lease and money; no log row, no answer."""
+    url, process = function("chat")
+    name = model("endless")
+    with httpx.stream(
+        "POST", url, json={"message": "go", "model": name}, headers=alice.headers, timeout=30
+    ) as response:
+        lines = response.iter_lines()  # kept: an iterator that is let go hangs up
+        next(line for line in lines if "text-delta" in line)
+        process.kill()
+        process.wait(10)
+    assert upstream.hung_up.acquire(timeout=10)
+    open_turns = service(stack, "POST", "rpc/open_turns").json()
+    (mine,) = [turn for turn in open_turns if turn["user_id"] == alice.id]
+    assert mine["route"] == name
+    assert mine["lease_until"] > mine["started_at"]
+    assert alice.rows("chat_logs") == []
+    assert [m["role"] for m in alice.rows("messages")] == ["user"]
+    counter = alice.rows("usage_counters?period=eq.day")[0]
+    assert counter["reserved_usd"] == mine["reserved_usd"] > 0
+    assert bob.rest("POST", "rpc/open_turns").status_code == 403
+
+
+def test_a_retried_failure_is_a_failure_again_or_a_new_try(
+    alice: Person, model: Models, upstream: Upstream, db: Database
+) -> None:
+    """What broke off replays as broken off; what failed before the first word is tried again under the same key."""
+    broken = {"message": "one two", "model": model("cut"), "stream": False}
+    answers = [alice.ask(broken, **{"Idempotency-Key": "broken"}) for _ in range(2)]
+    assert [a.status_code for a in answers] == [503, 503]
+    assert answers[1].headers["idempotent-replayed"] == "true"
+    failing = {"message": "hello", "model": model("status-500"), "stream": False}
+    calls = len(upstream.calls)
+    assert [alice.ask(failing, **{"Idempotency-Key": "failing"}).status_code for _ in range(2)] == [502, 502]
+    assert len(upstream.calls) == calls + 2
+    assert len(alice.rows("chat_logs?status=eq.failed")) == 1
+    assert _reserved(db, alice) == 0
+
+
+def test_a_key_whose_caller_left_before_the_first_word_may_be_used_again(
+    alice: Person, model: Models, upstream: Upstream, db: Database
+) -> None:
+    """A hang-up before anything was said costs what it cost, and the retry with its key is answered."""
+    name = model("silent")
+    body = {"message": "go", "model": name}
+    key = {"Idempotency-Key": "again"}
+    for _ in range(2):
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(
+                alice.stack["CHAT_URL"], json=body, headers=alice.headers | key, timeout=httpx.Timeout(10, read=0.5)
+            )
+        assert upstream.hung_up.acquire(timeout=10)
+        eventually(lambda: _reserved(db, alice) == 0)
+    (row,) = alice.rows("chat_logs")
+    (counter,) = alice.rows("usage_counters?period=eq.day")
+    assert row["status"] == "cancelled"
+    assert row["cost_usd"] == counter["spent_usd"] > 0
+    assert counter["requests"] == 2
+
+
+def test_a_person_deleted_in_the_middle_of_their_stream_leaves_money_but_no_words(
+    alice: Person, model: Models, upstream: Upstream, db: Database
+) -> None:
+    """Nothing fails, nothing stays reserved, the cost is booked, and none of their words is written."""
+    name = model("endless")
+    with httpx.stream(
+        "POST", alice.stack["CHAT_URL"], json={"message": "my secret", "model": name}, headers=alice.headers, timeout=30
+    ) as response:
+        lines = response.iter_lines()
+        next(line for line in lines if "text-delta" in line)
+        assert _delete(alice).status_code == 200
+    assert upstream.hung_up.acquire(timeout=10)
+    row = eventually(
+        lambda: db.execute("select * from public.chat_logs where model_identifier = %s", [name]).fetchone()
+    )
+    assert (row["status"], row["user_id"], row["question"], row["response"]) == ("cancelled", None, None, None)
+    assert row["cost_usd"] > 0
+    assert _reserved(db, alice) == 0
+    assert alice.ask({"message": "still there?"}).status_code == 401
+
+
+def _delete(person: Person) -> httpx.Response:
+    url = f"{person.stack['SUPABASE_URL']}/auth/v1/admin/users/{person.id}"
+    return httpx.delete(url, headers={"apikey": person.stack["SUPABASE_SERVICE_KEY"]})
+
+
+def _reserved(db: Database, person: Person) -> Decimal:
+    row = db.execute(
+        "select coalesce(sum(reserved_usd), 0) as held from public.usage_counters where scope = %s", [person.id]
+    ).fetchone()
+    assert row is not None
+    held: Decimal = row["held"]
+    return held
+
+
+def _jwt_secret(stack: Stack) -> str:
+    return str(json.loads((Path(stack["DATA"]) / "keys.json").read_text())["jwt_secret"])
+
+
+def _hs256(stack: Stack, person: Person, issuer: str) -> str:
+    now = int(time.time())
+    claims = {"sub": person.id, "aud": "authenticated", "role": "authenticated", "iat": now, "exp": now + 60}
+    return jwt.encode(claims | {"iss": f"{issuer}/auth/v1"}, _jwt_secret(stack), "HS256")
