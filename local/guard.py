@@ -1,9 +1,9 @@
 """Ends what a supervisor started when the supervisor itself was killed and could not.
 
 The guard is a child that reads standard input: `file /x` names something to delete, `group 4711` and
-`database 4712` something to end, and `done` says that nothing is left. An input that closes without `done` means that
-the supervisor is gone. Unlike the kernel's signal at a parent's death, this works on macOS and reaches the children's
-own children.
+`database 4712` something to end, `gone 4711` what has ended by itself, and `done` says that nothing is left. An input
+that closes without `done` means that the supervisor is gone. Unlike the kernel's signal at a parent's death, this works
+on macOS and reaches the children's own children.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ class Guard:
         """To be ended with everything it starts."""
         self._tell(f"group {pid}")
 
+    def forget_group(self, pid: int) -> None:
+        """It has ended, and its number may soon be somebody else's."""
+        self._tell(f"gone {pid}")
+
     def watch_database(self, pid: int) -> None:
         """A postmaster, to be shut down in its own way."""
         self._tell(f"database {pid}")
@@ -80,7 +84,10 @@ def main(instructions: TextIO) -> None:
         kind, _, what = line.rstrip("\n").partition(" ")
         if kind == "done":
             return
-        watched[kind].append(what)
+        if kind == "gone":
+            watched["group"].remove(what)
+        else:
+            watched[kind].append(what)
     for path in watched["file"]:
         Path(path).unlink(missing_ok=True)
     _end([int(pid) for pid in watched["group"]], [int(pid) for pid in watched["database"]])

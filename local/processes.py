@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +16,8 @@ from local.guard import Guard, end_group, is_alive
 from local.problems import Interrupted, Problem
 
 _POLL_SECONDS = 0.05
+_HOPELESS_DEATHS = 3
+_HOPELESS_SECONDS = 15.0
 _LOG_LINES = 15
 
 
@@ -25,10 +27,12 @@ class Child:
 
     name: str
     process: subprocess.Popen[bytes]
+    launch: Callable[[], subprocess.Popen[bytes]]
     log: Path
     ready_url: str | None
     echoed: bytes | None = None
     _echoed_bytes: int = field(default=0, init=False)
+    _deaths: list[float] = field(default_factory=list, init=False)
 
     @property
     def is_ready(self) -> bool:
@@ -39,6 +43,13 @@ class Child:
         code = self.process.poll()
         if code is not None:
             raise Problem(f"{self.name} ended {_how(code)}; {end_of(self.log)}")
+
+    def note_death(self) -> None:
+        """Raises Problem, with the last lines of its log, when starting it again has not helped often enough."""
+        now = time.monotonic()
+        self._deaths = [death for death in self._deaths if now - death < _HOPELESS_SECONDS] + [now]
+        if len(self._deaths) == _HOPELESS_DEATHS:
+            self.check()
 
     def new_echoes(self) -> list[str]:
         """Whole lines of its log that begin with `echoed` and were not returned before."""
@@ -86,23 +97,28 @@ class Children:
         echoed: bytes | None = None,
     ) -> Child:
         """Starts a program whose standard input stays open exactly as long as this process lives."""
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                cwd=cwd,
-                env=environ,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C is the supervisor's to pass on
-            )
-        self._guard.watch_group(process.pid)
-        child = Child(name, process, log, ready_url, echoed)
+
+        def launch() -> subprocess.Popen[bytes]:
+            with log.open("ab") as output:
+                process = subprocess.Popen(
+                    command,
+                    cwd=cwd,
+                    env=environ,
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # a Ctrl-C is the supervisor's to pass on
+                )
+            self._guard.watch_group(process.pid)
+            return process
+
+        log.unlink(missing_ok=True)
+        child = Child(name, launch(), launch, log, ready_url, echoed)
         self._running.append(child)
         return child
 
     def watch_daemon(self, daemon: Daemon) -> None:
-        """Its end is the end of everything too."""
+        """Its end is told; the others go on and answer that they miss it."""
         self._guard.watch_database(daemon.pid)
         self._daemons.append(daemon)
 
@@ -120,12 +136,34 @@ class Children:
                 raise Interrupted
 
     def watch(self) -> None:
-        """Returns when told to stop; passes on what children have to say. Raises Problem when one ends."""
+        """Returns when told to stop; passes on what children have to say, and starts again those that end.
+
+        Raises Problem when one ends over and over.
+        """
         while not self._stop.wait(4 * _POLL_SECONDS):
             for child in self._running:
                 for line in child.new_echoes():
                     print(line, flush=True)
-            self._check()
+                self._revive(child)
+            for daemon in [each for each in self._daemons if not is_alive(each.pid)]:
+                self._daemons.remove(daemon)
+                print(
+                    f"{daemon.name} ended; stop this stack and start it again to have it back ({daemon.log})",
+                    flush=True,
+                )
+
+    def _revive(self, child: Child) -> None:
+        """Starts it again when it has ended, as a cloud does with a function."""
+        code = child.process.poll()
+        if code is None:
+            return
+        child.note_death()
+        end_group(child.process.pid, signal.SIGKILL)  # what it started itself may still hold its port
+        self._guard.forget_group(child.process.pid)
+        if child.process.stdin:
+            child.process.stdin.close()
+        print(f"{child.name} ended {_how(code)}; it is started again ({child.log})", flush=True)
+        child.process = child.launch()
 
     def _check(self) -> None:
         for daemon in self._daemons:  # first: when the database is gone, the others fail because of it

@@ -7,9 +7,11 @@ import re
 import secrets
 import signal
 
+import httpx
 import pytest
 
 from local.environment import ROOT
+from local.processes import answers
 from tests.launch import MARK, command, data_folder, free_ports, marked, running_stack, wait_until
 
 
@@ -107,17 +109,37 @@ def test_a_killed_supervisor_takes_everything_with_it(mark: str) -> None:
         assert marked(mark) == {}
 
 
-@pytest.mark.parametrize(
-    ("program", "said"), [("-m uvicorn", "llms ended by SIGKILL"), ("bin/postgres -D", "database ended")]
-)
-def test_a_part_that_dies_ends_everything_and_is_named(mark: str, program: str, said: str) -> None:
-    """`up` ends with exit code 1, the name of the dead part and the end of its log."""
+def test_a_function_that_dies_is_started_again_and_one_that_cannot_live_ends_everything(mark: str) -> None:
+    """The first death is told and mended, as in a cloud; the third in a row ends `up` with code 1 and the log's end."""
     options = ("--only", "llms", "--no-model", "--no-reload")
     with data_folder() as data, running_stack(data, free_ports(), *options, environ={MARK: mark}) as running:
-        os.kill(next(pid for pid, line in marked(mark).items() if program in line), signal.SIGKILL)
+        for _ in range(2):
+            _kill(mark, "-m uvicorn")
+            assert wait_until(lambda: answers(f"{running.values['LLMS_URL']}/health/ready"), 20)
+        assert running.console_text().count("llms ended by SIGKILL; it is started again") == 2
+        _kill(mark, "-m uvicorn")
         assert running.process.wait(20) == 1
-        assert said in running.console_text()
+        assert "the end of" in running.console_text()
         assert wait_until(lambda: marked(mark) == {}, 5)
+
+
+def test_a_database_that_dies_is_told_and_the_functions_say_503(mark: str) -> None:
+    """The rest goes on, answers that it misses the database, and ends in good order."""
+    options = ("--only", "llms", "--no-model", "--no-reload")
+    with data_folder() as data, running_stack(data, free_ports(), *options, environ={MARK: mark}) as running:
+        _kill(mark, "bin/postgres -D")
+        assert wait_until(lambda: "database ended" in running.console_text(), 10)
+        assert httpx.get(f"{running.values['LLMS_URL']}/health").status_code == 200
+        assert httpx.get(f"{running.values['LLMS_URL']}/health/ready").status_code == 503
+        assert running.stop() == 0
+        assert wait_until(lambda: marked(mark) == {}, 5)
+
+
+def _kill(mark: str, program: str) -> None:
+    """Returns when it is dead, so that what answers afterwards is something else."""
+    pid = next(pid for pid, line in marked(mark).items() if program in line)
+    os.kill(pid, signal.SIGKILL)
+    assert wait_until(lambda: pid not in marked(mark), 10)
 
 
 def test_commands_need_a_running_stack() -> None:
