@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from local import environment, keys, postgres
 from local.environment import ROOT
@@ -82,14 +83,16 @@ class Plan:
         }
 
     def function_command(self, name: str) -> list[str]:
-        """functions-framework's ASGI app under uvicorn, which can reload where the framework's own command cannot."""
+        """functions-framework's ASGI app under uvicorn, as the cloud starts it."""
         command = [sys.executable, "-m", "uvicorn", "functions_framework.aio:app", "--host", HOST]
         command += ["--port", str(self.options.ports.of(name)), "--timeout-keep-alive", "75"]
         command += ["--lifespan", "on"]  # with `auto` an import error of main.py is swallowed
         command += ["--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "3"]
-        if self.options.has_reload:
-            command += ["--reload", "--reload-dir", f"functions/{name}", "--reload-dir", "shared"]
         return command
+
+    def function_sources(self, name: str) -> tuple[Path, ...]:
+        """What a function is started again for when it changes."""
+        return (ROOT / "functions" / name, ROOT / "shared") if self.options.has_reload else ()
 
 
 def make_plan(options: Options) -> Plan:

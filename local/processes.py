@@ -14,8 +14,10 @@ from urllib.parse import urlsplit
 
 from local.guard import Guard, end_group, is_alive
 from local.problems import Interrupted, Problem
+from local.sources import Sources
 
 _POLL_SECONDS = 0.05
+_GRACE_SECONDS = 5.0
 _HOPELESS_DEATHS = 3
 _HOPELESS_SECONDS = 15.0
 _LOG_LINES = 15
@@ -23,7 +25,10 @@ _LOG_LINES = 15
 
 @dataclass(slots=True)
 class Child:
-    """A running program. `ready_url` answers 200 once it can be used; None when starting is all there is to it."""
+    """A running program. `ready_url` answers 200 once it can be used; None when starting is all there is to it.
+
+    `is_waiting` while its code is broken and nobody has changed it.
+    """
 
     name: str
     process: subprocess.Popen[bytes]
@@ -31,6 +36,8 @@ class Child:
     log: Path
     ready_url: str | None
     echoed: bytes | None = None
+    sources: Sources = field(default_factory=Sources)
+    is_waiting: bool = field(default=False, init=False)
     _echoed_bytes: int = field(default=0, init=False)
     _deaths: list[float] = field(default_factory=list, init=False)
 
@@ -95,6 +102,7 @@ class Children:
         log: Path,
         ready_url: str | None = None,
         echoed: bytes | None = None,
+        sources: tuple[Path, ...] = (),
     ) -> Child:
         """Starts a program whose standard input stays open exactly as long as this process lives."""
 
@@ -113,7 +121,7 @@ class Children:
             return process
 
         log.unlink(missing_ok=True)
-        child = Child(name, launch(), launch, log, ready_url, echoed)
+        child = Child(name, launch(), launch, log, ready_url, echoed, Sources(sources))
         self._running.append(child)
         return child
 
@@ -144,7 +152,11 @@ class Children:
             for child in self._running:
                 for line in child.new_echoes():
                     print(line, flush=True)
-                self._revive(child)
+                if child.sources.have_changed():
+                    print(f"{child.name} has changed; it is started again", flush=True)
+                    self._relaunch(child, signal.SIGTERM)
+                else:
+                    self._revive(child)
             for daemon in [each for each in self._daemons if not is_alive(each.pid)]:
                 self._daemons.remove(daemon)
                 print(
@@ -153,17 +165,33 @@ class Children:
                 )
 
     def _revive(self, child: Child) -> None:
-        """Starts it again when it has ended, as a cloud does with a function."""
+        """Starts it again when it has ended, as a cloud does with a function; broken code waits for its next change."""
         code = child.process.poll()
-        if code is None:
+        if code is None or child.is_waiting:
+            return
+        if code > 0 and child.sources.are_watched:
+            child.is_waiting = True
+            print(f"{child.name} ended {_how(code)}; it starts when its code changes; {end_of(child.log)}", flush=True)
             return
         child.note_death()
-        end_group(child.process.pid, signal.SIGKILL)  # what it started itself may still hold its port
+        print(f"{child.name} ended {_how(code)}; it is started again ({child.log})", flush=True)
+        self._relaunch(child, signal.SIGKILL)
+
+    def _relaunch(self, child: Child, signal_number: int) -> None:
+        self._end(child, signal_number, _GRACE_SECONDS)
         self._guard.forget_group(child.process.pid)
+        child.process, child.is_waiting = child.launch(), False
+
+    def _end(self, child: Child, signal_number: int, grace_seconds: float) -> None:
+        """Asks, waits, insists; nothing it started itself is left to hold its port."""
+        end_group(child.process.pid, signal_number)
+        deadline = time.monotonic() + grace_seconds
+        while _is_around(child) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        end_group(child.process.pid, signal.SIGKILL)
+        child.process.wait()
         if child.process.stdin:
             child.process.stdin.close()
-        print(f"{child.name} ended {_how(code)}; it is started again ({child.log})", flush=True)
-        child.process = child.launch()
 
     def _check(self) -> None:
         for daemon in self._daemons:  # first: when the database is gone, the others fail because of it
@@ -171,18 +199,13 @@ class Children:
         for child in self._running:
             child.check()
 
-    def stop(self, grace_seconds: float = 5) -> None:
+    def stop(self, grace_seconds: float = _GRACE_SECONDS) -> None:
         """Asks all at once, newest first, then insists; nothing they started themselves is left either."""
         for child in reversed(self._running):
             end_group(child.process.pid, signal.SIGTERM)
         deadline = time.monotonic() + grace_seconds
         for child in self._running:
-            while _is_around(child) and time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS)
-            end_group(child.process.pid, signal.SIGKILL)
-            child.process.wait()
-            if child.process.stdin:
-                child.process.stdin.close()
+            self._end(child, signal.SIGTERM, max(0.0, deadline - time.monotonic()))
         self._running.clear()
 
 

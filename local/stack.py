@@ -79,6 +79,7 @@ def _start_function(plan: Plan, children: Children, name: str) -> Child:
         environ=plan.function_environ(name),
         log=plan.options.folder.logs / f"{name}.log",
         ready_url=plan.options.ports.url(name) + path,
+        sources=plan.function_sources(name),
     )
 
 
