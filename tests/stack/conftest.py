@@ -29,7 +29,7 @@ def stack() -> Iterator[Stack]:
         yield Stack(dict(os.environ))
         return
     with data_folder() as data, running_stack(data, free_ports(), "--no-reload") as running:
-        yield Stack(running.values | {"DATA": str(data)})
+        yield Stack(running.values)
 
 
 @pytest.fixture(scope="session")
