@@ -90,10 +90,10 @@ class Tally:
             return usage if self.exchange.route.node_id is None else self._clamped(usage)
         if status == "failed":
             return Usage(0, 0, source="estimate")
-        return estimate_usage(self.prompt, "".join(self._words) + "".join(self._thoughts))
+        return self._clamped(estimate_usage(self.prompt, "".join(self._words) + "".join(self._thoughts)))
 
     def _clamped(self, usage: Usage) -> Usage:
-        """A node's claim, at most what the reservation was made for: a token a byte in, and what was asked for out."""
+        """A node's claim or an estimate, at most what was reserved: a token a byte in, what was asked for out."""
         most_in = sum(len(message.content.encode()) + _TOKENS_AROUND_MESSAGE for message in self.prompt)
         input_tokens = min(usage.input_tokens, most_in)
         output_tokens = min(usage.output_tokens, self.exchange.route.max_output_tokens)

@@ -11,6 +11,7 @@ from postgrest import ReturnMethod
 
 from shared.errors import AlreadyRunning
 from shared.service import database_errors, service_client
+from supabase import AsyncClient
 
 _JOB = "refresh"
 _LEASE_SECONDS = 300
@@ -33,9 +34,14 @@ async def begin_run(trigger: str, *, is_dry_run: bool) -> Run:
         fence: Any = (await client.rpc("take_lease", lease).execute()).data
         if fence is None:
             raise AlreadyRunning("A refresh is running already.", retry_after_seconds=30)
+        run = Run(run_id, int(fence))
         row = {"id": run_id, "trigger": trigger, "is_dry_run": is_dry_run, "fence": fence}
-        await client.table("refresh_runs").insert(row, returning=ReturnMethod.minimal).execute()
-    return Run(run_id, int(fence))
+        try:
+            await client.table("refresh_runs").insert(row, returning=ReturnMethod.minimal).execute()
+        except BaseException:
+            await _release(client, run)  # else nobody could start one until the lease ends
+            raise
+    return run
 
 
 async def end_run(run: Run, status: str, steps: dict[str, Any], sync_results: dict[str, Any]) -> None:
@@ -49,4 +55,8 @@ async def end_run(run: Run, status: str, steps: dict[str, Any], sync_results: di
     with database_errors():
         client = await service_client()
         await client.table("refresh_runs").update(ended, returning=ReturnMethod.minimal).eq("id", run.id).execute()
-        await client.rpc("release_lease", {"job": _JOB, "holder_id": run.id, "fence": run.fence}).execute()
+        await _release(client, run)
+
+
+async def _release(client: AsyncClient, run: Run) -> None:
+    await client.rpc("release_lease", {"job": _JOB, "holder_id": run.id, "fence": run.fence}).execute()

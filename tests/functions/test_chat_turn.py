@@ -147,6 +147,13 @@ async def test_a_node_cannot_claim_more_than_was_reserved(
     assert nodes["output_tokens"] == 1000
 
 
+async def test_an_estimate_is_never_more_than_was_reserved(model: OpenAiHost, project: Project) -> None:
+    """A host that counts nothing and says more than it was asked for is booked with what was asked for."""
+    model.pieces = [sse(chunk({"content": "word " * 500}), chunk({}, "stop"))]
+    await _spoken(routes=(Route("openai:m", "openai", "m", 10),))
+    assert (_booked(project)["usage"]["output_tokens"], _booked(project)["usage"]["source"]) == (10, "estimate")
+
+
 async def test_thoughts_are_paid_for_but_not_kept(model: OpenAiHost, project: Project) -> None:
     """Reasoning comes through, counts as a first sign of life and in an estimate, and is no part of the answer."""
     model.pieces = [sse(chunk({"reasoning_content": "well well well"}), chunk({"content": "Hi"}), chunk({}, "stop"))]
