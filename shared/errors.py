@@ -21,11 +21,14 @@ ParleyError
 ├── InternalError 500 internal_error
 │   └── NotConfigured 500 not_configured
 ├── ProviderError 502 provider_error
+│   ├── AnswerCut 502 answer_cut
+│   ├── OutputInvalid 502 output_invalid
 │   ├── ProviderRefused 502 provider_refused
 │   ├── ProviderAuthFailed 502 provider_auth_failed
 │   ├── ProviderOverloaded 503 provider_overloaded
 │   ├── ProviderUnreachable 503 provider_unreachable
 │   ├── ProviderUnavailable 503 provider_unavailable
+│   ├── NodeFailed 503 node_failed
 │   └── ProviderTimeout 504 provider_timeout
 └── DependencyDown 503 dependency_down
     ├── DatabaseUnavailable 503 database_unavailable
@@ -143,10 +146,13 @@ class NotConfigured(InternalError):
 class ProviderError(ParleyError):
     """A model's provider failed; `upstream_status` is its HTTP status when there was one.
 
+    `is_transient` when the same call may succeed a moment later or elsewhere: only then is it tried again.
+    `is_fault` when it speaks against the provider, not against this request.
     `open_seconds` asks for no further calls to this provider for so long; None when one failure says little.
     """
 
     status, code = 502, "provider_error"
+    is_transient: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -159,14 +165,34 @@ class ProviderError(ParleyError):
         super().__init__(message, retry_after_seconds=retry_after_seconds)
         self.upstream_status = upstream_status
         self.open_seconds = open_seconds
+        self.is_fault = self.is_transient
+
+
+class AnswerCut(ProviderError):
+    """An answer that had begun ended before its end."""
+
+    code = "answer_cut"
+
+
+class OutputInvalid(ProviderError):
+    """An answer that does not fit the schema it was asked for, also after it was asked to mend it."""
+
+    code = "output_invalid"
+    is_transient = False
 
 
 class ProviderRefused(ProviderError):
+    """The provider takes this request for wrong."""
+
     code = "provider_refused"
+    is_transient = False
 
 
 class ProviderAuthFailed(ProviderError):
+    """Our key is wrong or our account has no credit."""
+
     code = "provider_auth_failed"
+    is_transient = False
 
 
 class ProviderOverloaded(ProviderError):
@@ -178,7 +204,21 @@ class ProviderUnreachable(ProviderError):
 
 
 class ProviderUnavailable(ProviderError):
+    """Nothing was called: its circuit is open, or this deployment does not speak it."""
+
     status, code = 503, "provider_unavailable"
+    is_transient = False
+
+
+class NodeFailed(ProviderError):
+    """Whatever went wrong with a client node: one message, so that nobody can feel their way around through us."""
+
+    status, code = 503, "node_failed"
+
+    def __init__(self, *, is_fault: bool = True, open_seconds: float | None = None) -> None:
+        words = "The client node could not be reached or did not answer as expected."
+        super().__init__(words, open_seconds=open_seconds)
+        self.is_fault = is_fault
 
 
 class ProviderTimeout(ProviderError):

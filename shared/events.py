@@ -49,10 +49,22 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Native:
+    """An assistant's turn as its provider wrote it, with what only that provider understands.
+
+    Thought signatures and thinking blocks must come back unchanged with a tool's result; other providers ignore it.
+    """
+
+    provider: str
+    content: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """Why the model stopped; `truncated` when its stream ended without saying why."""
 
     reason: StopReason
+    native: Native | None = None
 
 
 ModelEvent = Text | Reasoning | ToolCall | Usage | Finish
@@ -60,12 +72,14 @@ ModelEvent = Text | Reasoning | ToolCall | Usage | Finish
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message a model is given; `tool_calls` only on the assistant's, `tool_call_id` only on a tool's."""
+    """One message a model is given: calls and native are an assistant's, `tool_call_id` and `is_error` a tool's."""
 
     role: Role
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
+    native: Native | None = None
     tool_call_id: str | None = None
+    is_error: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +92,33 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """A client node to call: where it lives, and whether its owner left a key for it with us."""
+
+    id: int
+    base_url: str
+    has_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """One model call in no dialect; `model` is the provider's own name, `base_url` a client node's address."""
+    """One model call in no dialect; `model` is the provider's own name, `node` set only for a client node.
+
+    `output_schema` is the JSON Schema that the answer's text must fit, an object; None for free text.
+    """
 
     model: str
     messages: tuple[Message, ...]
     max_output_tokens: int
     temperature: float | None = None
     tools: tuple[Tool, ...] = ()
-    base_url: str | None = None
+    output_schema: Mapping[str, Any] | None = None
+    node: Node | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a turn may be served, as the database resolved it; `base_url` only for client nodes.
+    """Where a turn may be served, as the database resolved it; `base_url` and `has_key` only for client nodes.
 
     `pricing` is USD per million tokens, None when the price is unknown; `open_until` is set while its circuit is open.
     """
@@ -102,19 +129,34 @@ class Route:
     max_output_tokens: int
     node_id: int | None = None
     base_url: str | None = None
+    has_key: bool = False
     pricing: Mapping[str, Any] | None = None
     capabilities: Mapping[str, Any] = field(default_factory=dict)
     open_until: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Serving:
+    """A route has begun to answer, `fallbacks` routes after the first; said once a turn, before its first event."""
+
+    route: Route
+    fallbacks: int
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call of a provider within a turn, as it is recorded in the row."""
+    """One call of a provider within a turn, as it is recorded in the row.
+
+    `usage` is None when the call used nothing. `is_fault` when the failure speaks against the provider, not the
+    request; `open_seconds` asks for no further calls for so long.
+    """
 
     identifier: str
     provider_key: str
     ok: bool
     ms: int
+    usage: Usage | None = None
     error_code: str | None = None
     upstream_status: int | None = None
+    is_fault: bool = False
     open_seconds: float | None = None

@@ -1,16 +1,46 @@
-"""Speaking to a model within time limits: one provider per turn, each call recorded as an attempt."""
+"""Speaking to models: the one retry and fallback loop, its time limits, and what each call came to."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
 
 from shared.config import settings
-from shared.errors import ParleyError, ProviderError, ProviderTimeout, ProviderUnavailable
-from shared.events import Attempt, Call, Finish, Message, ModelEvent, Reasoning, Route, Text, ToolCall
+from shared.errors import (
+    AnswerCut,
+    NodeFailed,
+    ParleyError,
+    ProviderAuthFailed,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    ProviderUnreachable,
+)
+from shared.events import (
+    Attempt,
+    Call,
+    Finish,
+    Message,
+    ModelEvent,
+    Node,
+    Reasoning,
+    Route,
+    Serving,
+    Text,
+    Tool,
+    ToolCall,
+    Usage,
+)
+from shared.fallback import Chain
 from shared.identifiers import provider_key
+from shared.log import log
+from shared.meter import Meter, total
 from shared.providers import provider_named
 
 FIRST_TOKEN_SECONDS = 20.0
@@ -18,75 +48,194 @@ IDLE_SECONDS = 20.0
 _MOST_CHARACTERS_PER_TOKEN = 64  # beyond any tokenizer's longest pieces: a host that sends more than it was asked for
 
 
-class Exchange:
-    """One turn with models: the events as they come, and afterwards who served and what was tried."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the models of a turn are to answer, whichever serves it."""
 
-    def __init__(self, routes: tuple[Route, ...], messages: tuple[Message, ...], temperature: float | None) -> None:
+    temperature: float | None = None
+    tools: tuple[Tool, ...] = ()
+    output_schema: Mapping[str, Any] | None = None
+
+
+class Exchange:
+    """One turn with models: the events as they come, and afterwards who served, what was tried and what it used.
+
+    `arrived` is when the request came, by time.monotonic(): the turn's time runs from then.
+    """
+
+    def __init__(self, routes: tuple[Route, ...], options: Options, arrived: float) -> None:
         self.route = routes[0]
         self.attempts: list[Attempt] = []
-        self._messages = messages
-        self._temperature = temperature
+        self._routes, self._options, self._arrived = routes, options, arrived
         self._deadline = float("inf")
+        self._told: Route | None = None
 
-    async def events(self) -> AsyncGenerator[ModelEvent, None]:
-        """The model's events. Raises ProviderError (or NotConfigured) when it fails, at once or in the middle."""
+    @property
+    def usage(self) -> Usage:
+        """What all calls of the turn used together."""
+        return total(attempt.usage for attempt in self.attempts if attempt.usage)
+
+    async def events(self, messages: tuple[Message, ...]) -> AsyncGenerator[ModelEvent | Serving, None]:
+        """A model's answer to `messages`: Serving when a route begins to answer, then its events.
+
+        Before the first content a call that failed for a passing reason is made again, there or at the next route;
+        after it there is no second answer. Raises the ProviderError (or NotConfigured, DatabaseUnavailable) it ends
+        with. A second call goes on with the route that served the first.
+        """
+        self._deadline = self._arrived + settings().turn_seconds
+        chain = Chain(self._routes[self._routes.index(self.route) :], self._deadline)
+        has_begun = False
+        wait: float | None = 0.0
+        while wait is not None:
+            await asyncio.sleep(wait)
+            self.route = chain.route
+            try:
+                async with aclosing(self._attempt(messages)) as events:
+                    async for event in events:
+                        if not has_begun and self.route != self._told:
+                            self._told = self.route
+                            yield Serving(self.route, self._routes.index(self.route))
+                        has_begun = True
+                        yield event
+                wait = None
+            except ParleyError as error:
+                wait = None if has_begun else chain.after(error, time.monotonic())
+                if wait is None:
+                    raise
+
+    async def _attempt(self, messages: tuple[Message, ...]) -> AsyncGenerator[ModelEvent, None]:
+        """One call, recorded however it ends; says nothing before its first content, so that it can be made again."""
         started = time.monotonic()
+        call = _call(self.route, self._options, messages)
+        meter, bounds = Meter(call), _Bounds(call)
+        is_complete = False
         error: ParleyError | None = None
+        held: list[ModelEvent] = []
         try:
-            self._deadline = started + settings().turn_seconds
-            if self.route.open_until:
-                raise ProviderUnavailable(
-                    "This model's provider is failing; try again shortly.", retry_after_seconds=10
-                )
-            async with aclosing(provider_named(self.route.provider).stream(self._call())) as stream:
-                async for event in self._timed(stream):
-                    yield event
-                    if isinstance(event, Finish) and event.reason == "truncated":
-                        raise ProviderError("The model's answer broke off before its end.")
+            _refuse_open_circuit(self.route)
+            provider = await provider_named(self.route.provider)
+            async with aclosing(self._timed(provider.stream(call))) as stream:
+                async for event in stream:
+                    if (kept := bounds.keep(event)) is None:
+                        continue
+                    meter.see(kept)
+                    held.append(kept)
+                    is_complete = isinstance(kept, Finish) and kept.reason != "truncated"
+                    if meter.has_content or is_complete:
+                        for each in held:
+                            yield each
+                        held.clear()
+            if not is_complete:
+                raise _cut() if meter.has_content else ProviderError("The model's answer ended before it began.")
         except ParleyError as failure:
-            error = failure
-            raise
+            error = _told_as(failure, self.route, has_begun=meter.has_content)
+            raise error from failure.__cause__
         finally:
-            self.attempts.append(_attempt(self.route, started, error))
-
-    def _call(self) -> Call:
-        return Call(
-            model=self.route.upstream_id,
-            messages=self._messages,
-            max_output_tokens=self.route.max_output_tokens,
-            temperature=self._temperature,
-            base_url=self.route.base_url,
-        )
+            self.attempts.append(_recorded(self.route, started, meter, error, is_complete=is_complete))
 
     async def _timed(self, stream: AsyncGenerator[ModelEvent, None]) -> AsyncGenerator[ModelEvent, None]:
         """Passes events on while they come in time: limits for the first content, for silence, for the whole turn."""
+        first_by = time.monotonic() + FIRST_TOKEN_SECONDS
         has_content = False
-        characters_left = _MOST_CHARACTERS_PER_TOKEN * (self.route.max_output_tokens + 100)
-        while True:
-            limit = IDLE_SECONDS if has_content else FIRST_TOKEN_SECONDS
-            try:
-                async with asyncio.timeout(min(limit, self._deadline - time.monotonic())):
-                    event = await anext(stream, None)
-            except TimeoutError as error:
-                raise ProviderTimeout("The model did not answer in time.", open_seconds=None) from error
-            if event is None:
-                return
-            has_content = has_content or isinstance(event, Text | Reasoning | ToolCall)
-            if isinstance(event, Text | Reasoning):
-                characters_left -= len(event.text)
-            if characters_left < 0:
-                raise ProviderError("The model sent more than it was asked for.")
-            yield event
+        async with aclosing(stream):  # whoever closes this hangs up on the model
+            while True:
+                now = time.monotonic()
+                limit = now + IDLE_SECONDS if has_content else first_by
+                try:
+                    async with asyncio.timeout(min(limit, self._deadline) - now):
+                        event = await anext(stream, None)
+                except TimeoutError as error:
+                    raise ProviderTimeout("The model did not answer in time.") from error
+                if event is None:
+                    return
+                has_content = has_content or isinstance(event, Text | Reasoning | ToolCall)
+                yield event
 
 
-def _attempt(route: Route, started: float, error: ParleyError | None) -> Attempt:
+def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Call:
+    """What the route's model is asked: nothing it cannot do."""
+    can = route.capabilities
+    node = None
+    if route.node_id is not None:
+        node = Node(route.node_id, route.base_url or "", route.has_key)
+    schema = options.output_schema
+    if schema is not None and not can.get("supports_json"):
+        words = (
+            f"Answer with JSON only, without any other text. It must fit this JSON Schema:\n{json.dumps(dict(schema))}"
+        )
+        messages, schema = (Message("system", words), *messages), None
+    return Call(
+        model=route.upstream_id,
+        messages=messages,
+        max_output_tokens=route.max_output_tokens,
+        temperature=options.temperature if can.get("supports_temperature", True) else None,
+        tools=options.tools if can.get("supports_tools") else (),
+        output_schema=schema,
+        node=node,
+    )
+
+
+class _Bounds:
+    """Holds a host to what it was asked for: no tools that were not offered, and an end of text."""
+
+    def __init__(self, call: Call) -> None:
+        self._offered = {tool.name for tool in call.tools}
+        self._characters_left = _MOST_CHARACTERS_PER_TOKEN * (call.max_output_tokens + 100)
+
+    def keep(self, event: ModelEvent) -> ModelEvent | None:
+        """The event as it is passed on, None when it is not. Raises ProviderError when it is too much."""
+        match event:
+            case Text(text) | Reasoning(text):
+                self._characters_left -= len(text)
+                if self._characters_left < 0:
+                    raise ProviderError("The model sent more than it was asked for.")
+            case ToolCall(name=name) if name not in self._offered:
+                return None
+            case Finish(reason="tool_calls") if not self._offered:
+                return replace(event, reason="stop")
+            case _:
+                pass
+        return event
+
+
+def _refuse_open_circuit(route: Route) -> None:
+    if route.open_until:
+        left = (datetime.fromisoformat(route.open_until) - datetime.now(UTC)).total_seconds()
+        raise ProviderUnavailable(
+            "This model's provider is failing; try again shortly.", retry_after_seconds=max(1.0, left)
+        )
+
+
+def _cut() -> AnswerCut:
+    return AnswerCut("The model's answer broke off before its end.")
+
+
+def _told_as(failure: ParleyError, route: Route, *, has_begun: bool) -> ParleyError:
+    """One message for every way a node can fail; a line that is lost in the middle is an answer that was cut."""
+    if not isinstance(failure, ProviderError):
+        return failure
+    if route.node_id is not None and not isinstance(failure, NodeFailed | ProviderUnavailable):
+        return NodeFailed(is_fault=failure.is_fault)
+    if has_begun and isinstance(failure, ProviderUnreachable):
+        return _cut()
+    return failure
+
+
+def _recorded(route: Route, started: float, meter: Meter, error: ParleyError | None, *, is_complete: bool) -> Attempt:
+    is_good = is_complete or meter.has_content
+    # A failure before the first word is not charged, except what was counted until we gave up ourselves.
+    is_charged = error is None or meter.has_content or (meter.is_counted and isinstance(error, ProviderTimeout))
     upstream = error if isinstance(error, ProviderError) else None
+    if isinstance(error, ProviderAuthFailed):  # somebody must look at our key or account
+        log("alert", provider=route.provider, error=error.code, upstream_status=error.upstream_status)
     return Attempt(
         identifier=route.identifier,
         provider_key=provider_key(route.provider, route.node_id),
-        ok=error is None,
+        ok=error is None and is_good,
         ms=round((time.monotonic() - started) * 1000),
-        error_code=error.code if error else None,
+        usage=meter.usage(is_complete=is_complete and error is None) if is_charged else None,
+        error_code=error.code if error else None if is_good else "cancelled",
         upstream_status=upstream.upstream_status if upstream else None,
+        is_fault=upstream.is_fault if upstream else False,
         open_seconds=upstream.open_seconds if upstream else None,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -160,7 +160,17 @@ node_session = _Lazy(_guarded_connector, auto_decompress=False, headers={"Accept
 """For client nodes: vetted addresses only, no decompression."""
 
 
+_closers: dict[asyncio.AbstractEventLoop, list[Callable[[], Awaitable[None]]]] = {}
+
+
+def at_close(close: Callable[[], Awaitable[None]]) -> None:
+    """Has `close_sessions` close another client of the running event loop as well."""
+    _closers.setdefault(asyncio.get_running_loop(), []).append(close)
+
+
 async def close_sessions() -> None:
     """Closes what the running event loop has open."""
     await session.close()
     await node_session.close()
+    for close in _closers.pop(asyncio.get_running_loop(), []):
+        await close()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
-
-from shared.events import Message, Usage
 
 _PIECE = re.compile(
     r"(?P<word>[A-Za-z']+)|(?P<number>[0-9]+)|(?P<latin>[\u00c0-\u024f])"
@@ -14,7 +11,6 @@ _PIECE = re.compile(
     r"|(?P<newlines>\n+)|(?P<sign>[^\sA-Za-z0-9])"
 )
 _TOKENS_EACH = {"latin": 0.6, "cjk": 0.8, "alphabet": 0.33, "newlines": 0.7}
-_MESSAGE_OVERHEAD = 4
 
 
 def estimate_tokens(text: str) -> int:
@@ -34,12 +30,3 @@ def estimate_tokens(text: str) -> int:
         else:
             total += _TOKENS_EACH[str(kind)]
     return max(1, math.ceil(total))
-
-
-def estimate_usage(prompt: Iterable[Message], answer: str) -> Usage:
-    """Usage of a call whose provider said nothing; flagged as an estimate."""
-    return Usage(
-        input_tokens=sum(estimate_tokens(message.content) + _MESSAGE_OVERHEAD for message in prompt),
-        output_tokens=estimate_tokens(answer) if answer else 0,
-        source="estimate",
-    )

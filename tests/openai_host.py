@@ -25,12 +25,16 @@ class Received:
 
 @dataclass
 class OpenAiHost:
-    """Answers with `status`, `headers` and `pieces`, then ends cleanly, cuts the line, or holds it until hung up on."""
+    """Answers with `status`, `headers` and `pieces`, then ends cleanly, cuts the line, or holds it until hung up on.
+
+    `script` holds statuses and pieces for the first answers, one each.
+    """
 
     url: str = ""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     pieces: list[bytes] = field(default_factory=list)
+    script: list[tuple[int, list[bytes]]] = field(default_factory=list)
     ending: Literal["clean", "cut", "hold"] = "clean"
     received: list[Received] = field(default_factory=list)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -44,10 +48,11 @@ class OpenAiHost:
         """Serves one connection."""
         try:
             self.received.append(await _read(reader))
-            lines = [f"HTTP/1.1 {self.status} Scripted", "Transfer-Encoding: chunked", "Connection: close"]
+            status, pieces = self.script.pop(0) if self.script else (self.status, self.pieces)
+            lines = [f"HTTP/1.1 {status} Scripted", "Transfer-Encoding: chunked", "Connection: close"]
             lines += [f"{name}: {value}" for name, value in self.headers.items()]
             writer.write("\r\n".join(lines).encode() + b"\r\n\r\n")
-            for piece in self.pieces:
+            for piece in pieces:
                 writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
                 await writer.drain()
             if self.ending == "hold":

@@ -19,15 +19,16 @@ FUNCTIONS = sorted((ROOT / "functions").rglob("*.py"))
 FLOORS = (
     ("errors", "events"),
     ("config", "identifiers", "log", "privacy", "sse", "tokens"),
-    ("body", "http", "service", "supabase"),
+    ("body", "fallback", "http", "meter", "service", "supabase"),
     ("providers",),
-    ("auth", "gateway", "ledger"),
+    ("auth", "gateway", "ledger", "structured"),
     ("endpoint", "health"),
 )
 # Neighbours on one floor that need each other, each with its reason.
 NEIGHBOURS = {
     ("supabase", "http"),  # the data API travels over the one session
     ("ledger", "auth"),  # a turn is admitted as a Person
+    ("structured", "gateway"),  # asks through the one loop
 }
 
 
@@ -120,7 +121,7 @@ def test_every_variable_that_is_read_is_in_the_example() -> None:
     """Whatever shared/ and functions/ read from the environment is named in .env.example, and nothing else is."""
     read = set()
     for path in (*SHARED, *FUNCTIONS):
-        read |= set(re.findall(r"(?:\.get|require|is_on)\(\s*\"([A-Z][A-Z0-9_]+)\"", path.read_text()))
-        read |= set(re.findall(r"\"([A-Z][A-Z0-9_]*(?:_KEY|_TOKEN|_BASE_URL))\"", path.read_text()))
+        read |= set(re.findall(r"(?:\.get|require|is_on|names)\(\s*\"([A-Z][A-Z0-9_]+)\"", path.read_text()))
+        read |= set(re.findall(r"\"([A-Z][A-Z0-9_]*(?:_KEY|_TOKEN|_BASE_URL|_MODEL))\"", path.read_text()))
     named = set(re.findall(r"^([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert read == named

@@ -6,13 +6,19 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from shared.events import Route
 from shared.ledger import Turn
+
+
+def route_headers(route: Route, fallbacks: int) -> dict[str, str]:
+    """Which model serves, and how many routes were passed over before it."""
+    # Models may be named in any script, headers may not.
+    return {"X-Model": quote(route.identifier, safe=":/@+., "), "X-Fallbacks": str(fallbacks)}
 
 
 def limit_headers(turn: Turn) -> dict[str, str]:
     """Route, rate-limit and budget headers; a cap that does not exist has no header."""
-    # Models may be named in any script, headers may not.
-    headers = {"X-Model": quote(turn.routes[0].identifier, safe=":/@+., "), "X-Fallbacks": "0"}
+    headers = route_headers(turn.routes[0], 0)
     if turn.replay is not None:
         headers["Idempotent-Replayed"] = "true"
     limits = turn.limits

@@ -14,8 +14,10 @@ from functions.chat.streams.ui import UiStream
 from functions.chat.turn import speak
 from shared import ledger
 from shared.auth import authenticate
+from shared.config import settings
 from shared.endpoint import answer, routes
 from shared.health import healthy, ready
+from shared.providers import load_sdks
 
 
 async def take_turn(request: Request) -> Response:
@@ -31,6 +33,8 @@ async def take_turn(request: Request) -> Response:
         return StreamResponse(events, UiStream(turn), request.state.request_id, headers)
     return WholeResponse(events, request.state.request_id, headers)
 
+
+load_sdks(settings().names("PRELOAD_PROVIDERS"))
 
 ROUTES = routes(
     {

@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from functions.chat.agents import PROMPTS
 from functions.chat.request import ChatRequest
 from shared import ledger
 from shared.errors import InternalError, ParleyError
-from shared.events import Finish, Message, ModelEvent, Reasoning, Text, ToolCall, Usage
-from shared.gateway import Exchange
+from shared.events import Finish, Message, ModelEvent, Reasoning, Serving, Text, ToolCall
+from shared.gateway import Exchange, Options
 from shared.ledger import Entry, Receipt, Status, Turn
 from shared.log import log
-from shared.tokens import estimate_usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +24,7 @@ class Failure:
     error: ParleyError
 
 
-_TOKENS_AROUND_MESSAGE = 16  # as chat_begin reserves for a chat template's marks
-
-TurnEvent = ModelEvent | Failure | Receipt
+TurnEvent = ModelEvent | Serving | Failure | Receipt
 
 
 class Tally:
@@ -39,28 +36,24 @@ class Tally:
             *turn.history,
             Message("user", asked.question),
         )
-        self.exchange = Exchange(turn.routes, self.prompt, asked.temperature)
+        self.exchange = Exchange(turn.routes, Options(temperature=asked.temperature), arrived)
         self.error: ParleyError | None = None
         self._turn, self._asked, self._arrived = turn, asked, arrived
         self._words: list[str] = []
-        self._thoughts: list[str] = []
-        self._usage: Usage | None = None
         self._finish: Finish | None = None
         self._ttft_ms: int | None = None
 
-    def see(self, event: ModelEvent) -> None:
-        """Takes note of one event; of usage the latest count wins."""
+    def see(self, event: ModelEvent | Serving) -> None:
+        """Takes note of one event."""
         if self._ttft_ms is None and isinstance(event, Text | Reasoning | ToolCall):
             self._ttft_ms = self._elapsed_ms()
         match event:
             case Text(text):
                 self._words.append(text)
-            case Reasoning(text):
-                self._thoughts.append(text)
-            case Usage():
-                self._usage = event
             case Finish():
                 self._finish = event
+            case _:
+                pass
 
     def entry(self) -> Entry:
         """How the turn stands now; without an end of the stream and without an error the caller hung up."""
@@ -69,7 +62,7 @@ class Tally:
             status=self._status(),
             route=self.exchange.route,
             content="".join(self._words),
-            usage=self._usage_so_far(),
+            usage=self.exchange.usage,
             duration_ms=self._elapsed_ms(),
             ttft_ms=self._ttft_ms,
             finish_reason=self._finish.reason if self._finish else None,
@@ -83,28 +76,6 @@ class Tally:
             return "partial" if self._ttft_ms is not None else "failed"
         return "cancelled" if self._finish is None else "completed"
 
-    def _usage_so_far(self) -> Usage:
-        status = self._status()
-        if self._usage is not None:
-            usage = self._usage if status == "completed" else replace(self._usage, source="partial")
-            return usage if self.exchange.route.node_id is None else self._clamped(usage)
-        if status == "failed":
-            return Usage(0, 0, source="estimate")
-        return self._clamped(estimate_usage(self.prompt, "".join(self._words) + "".join(self._thoughts)))
-
-    def _clamped(self, usage: Usage) -> Usage:
-        """A node's claim or an estimate, at most what was reserved: a token a byte in, what was asked for out."""
-        most_in = sum(len(message.content.encode()) + _TOKENS_AROUND_MESSAGE for message in self.prompt)
-        input_tokens = min(usage.input_tokens, most_in)
-        output_tokens = min(usage.output_tokens, self.exchange.route.max_output_tokens)
-        return replace(
-            usage,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cached_tokens=min(usage.cached_tokens, input_tokens),
-            reasoning_tokens=min(usage.reasoning_tokens, output_tokens),
-        )
-
     def _elapsed_ms(self) -> int:
         return round((time.monotonic() - self._arrived) * 1000)
 
@@ -117,7 +88,7 @@ async def speak(turn: Turn, asked: ChatRequest, arrived: float) -> AsyncGenerato
     tally = Tally(turn, asked, arrived)
     receipt: Receipt | None = None
     try:
-        async with aclosing(tally.exchange.events()) as events:
+        async with aclosing(tally.exchange.events(tally.prompt)) as events:
             async for event in events:
                 tally.see(event)
                 yield event

@@ -9,7 +9,9 @@ from typing import Any
 from postgrest import ReturnMethod
 
 from functions.refresh.merge import Changes, ImplausibleListError, Source, merge
-from shared.errors import ParleyError, ProviderTimeout
+from shared.config import settings
+from shared.errors import NodeFailed, ParleyError
+from shared.events import Node
 from shared.log import log
 from shared.providers import ListedModel, provider_named
 from shared.service import database_errors, service_client
@@ -24,11 +26,12 @@ async def run(*, is_dry_run: bool) -> dict[str, Any]:
     One source that fails is reported under `errors` and changes nothing; the step fails when every source did.
     """
     sync: dict[str, Any] = {"added": 0, "updated": 0, "deactivated": 0, "failed": 0, "errors": []}
+    await _adopt_default(is_dry_run=is_dry_run)
     with database_errors():
         client = await service_client()
         nodes: Any = (
             await client.table("client_nodes")
-            .select("id,base_url")
+            .select("id,base_url,has_key")
             .is_("owner_id", "null")
             .is_("is_active", "true")
             .execute()
@@ -50,8 +53,18 @@ async def run(*, is_dry_run: bool) -> dict[str, Any]:
     return {"ok": not nodes or sync["failed"] < len(nodes), "sources": len(nodes), "sync": sync}
 
 
+async def _adopt_default(*, is_dry_run: bool) -> None:
+    """Makes the model that LLM_PROVIDER asks for the default, unless a person chose one."""
+    wanted = settings().default_model
+    if wanted is None or is_dry_run:
+        return
+    with database_errors():
+        client = await service_client()
+        await client.rpc("adopt_default", {"provider_name": wanted[0], "model_name": wanted[1]}).execute()
+
+
 async def _refresh_node(node: dict[str, Any], *, is_dry_run: bool) -> Changes:
-    listed = (await _list(node["base_url"]))[:_MOST_MODELS]
+    listed = (await _list(Node(**node)))[:_MOST_MODELS]
     now = datetime.now(UTC).isoformat()
     with database_errors():
         client = await service_client()
@@ -74,12 +87,13 @@ async def _refresh_node(node: dict[str, Any], *, is_dry_run: bool) -> Changes:
     return changes
 
 
-async def _list(base_url: str) -> list[ListedModel]:
+async def _list(node: Node) -> list[ListedModel]:
+    provider = await provider_named("client")
     try:
         async with asyncio.timeout(_LIST_SECONDS):
-            return await provider_named("client").list_models(base_url)
+            return await provider.list_models(node)
     except TimeoutError as error:
-        raise ProviderTimeout("The node did not list its models in time.") from error
+        raise NodeFailed from error
 
 
 async def active_models() -> list[dict[str, Any]]:

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+from collections.abc import Iterable
+from typing import Final
+
 from shared.errors import ProviderUnavailable
 from shared.providers.contract import ListedModel, Provider
+from shared.providers.matcha import Matcha
 from shared.providers.openai_compatible import Host, OpenAiCompatible
 
-__all__ = ["HOSTS", "ListedModel", "Provider", "provider_named"]
+__all__ = ["HOSTS", "SDKS", "ListedModel", "Provider", "load_sdks", "provider_named"]
 
 HOSTS = (
-    Host("openai", "https://api.openai.com/v1", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
+    Host("openai", "https://api.openai.com/v1", "OPENAI_BASE_URL", "OPENAI_API_KEY", "max_completion_tokens"),
     Host("huggingface", "https://router.huggingface.co/v1", "HF_BASE_URL", "HF_TOKEN"),
     Host("client"),
 )
 """OpenAI-compatible hosts: adding one is adding its row here."""
 
-_PROVIDERS: dict[str, Provider] = {host.name: OpenAiCompatible(host) for host in HOSTS}
+SDKS: Final = {
+    "google": ("shared.providers.gemini", "Gemini"),
+    "anthropic": ("shared.providers.anthropic", "Anthropic"),
+}
+"""Providers over an SDK, which takes half a second to a second to load: only when a turn needs it."""
+
+_PROVIDERS: dict[str, Provider] = {host.name: OpenAiCompatible(host) for host in HOSTS} | {"matcha": Matcha()}
 
 
-def provider_named(name: str) -> Provider:
+async def provider_named(name: str) -> Provider:
     """The provider, or ProviderUnavailable for one this deployment does not speak."""
+    if name not in _PROVIDERS and name in SDKS:
+        await asyncio.to_thread(_load, name)  # other turns go on meanwhile
     if name not in _PROVIDERS:
         raise ProviderUnavailable(f"The provider {name} is not available in this deployment.")
     return _PROVIDERS[name]
+
+
+def load_sdks(names: Iterable[str]) -> None:
+    """Loads SDKs before the first turn needs them, for hosts that give a function time to start."""
+    for name in names:
+        if name in SDKS:
+            _load(name)
+
+
+def _load(name: str) -> None:
+    module, provider = SDKS[name]
+    _PROVIDERS[name] = getattr(importlib.import_module(module), provider)()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from shared.errors import ProviderOverloaded
+from shared.errors import ProviderError, ProviderOverloaded
 from shared.events import Call, Finish, Message, ModelEvent, Reasoning, StopReason, Text, ToolCall, Usage
 from shared.privacy import storable
 from shared.providers.contract import ListedModel
+from shared.providers.readings import counted, failure
 
 _STOP_REASONS: dict[str, StopReason] = {
     "stop": "stop",
@@ -17,16 +19,16 @@ _STOP_REASONS: dict[str, StopReason] = {
     "function_call": "tool_calls",
     "content_filter": "filtered",
 }
-_MAX_TOKENS = 100_000_000  # more than any model takes; what a host claims beyond it would not fit the ledger
+_MOST_CONTEXT_TOKENS = 100_000_000
 _MAX_NAME = 150  # leaves room for client:<node>: in the catalogue's 200
 
 
-def request_body(call: Call) -> dict[str, Any]:
+def request_body(call: Call, limit_field: str = "max_tokens") -> dict[str, Any]:
     """A Call as chat completions' JSON, streaming and with usage asked for."""
     body: dict[str, Any] = {
         "model": call.model,
         "messages": [_message(message) for message in call.messages],
-        "max_tokens": call.max_output_tokens,
+        limit_field: call.max_output_tokens,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
@@ -37,7 +39,24 @@ def request_body(call: Call) -> dict[str, Any]:
             {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.parameters}}
             for t in call.tools
         ]
+    if call.output_schema is not None:
+        schema = {"name": "answer", "schema": call.output_schema, "strict": _is_strict(call.output_schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
     return body
+
+
+def _is_strict(schema: Any) -> bool:
+    """Whether OpenAI takes the schema as a strict one: every object closed, every property required."""
+    if isinstance(schema, list):
+        return all(_is_strict(each) for each in schema)
+    if not isinstance(schema, Mapping):
+        return True
+    properties = schema.get("properties")
+    if isinstance(properties, Mapping) and (
+        schema.get("additionalProperties") is not False or set(schema.get("required", ())) != set(properties)
+    ):
+        return False
+    return all(_is_strict(each) for each in schema.values())
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -55,8 +74,9 @@ def _message(message: Message) -> dict[str, Any]:
 class ChunkParser:
     """Chat completion chunks, one JSON text each, to events; knows nothing of bytes or time."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider: str) -> None:
         self.is_done = False
+        self._provider = provider
         self._stop: str | None = None
         self._calls: list[dict[str, str]] = []
 
@@ -67,19 +87,21 @@ class ChunkParser:
             return []
         chunk = json.loads(data)
         if chunk.get("error"):
-            raise ProviderOverloaded("The provider broke off with an error inside its answer.")
+            raise self._announced(chunk["error"])
         events: list[ModelEvent] = []
         for choice in (chunk.get("choices") or [])[:1]:
             delta = choice.get("delta") or {}
             if thought := delta.get("reasoning_content") or delta.get("reasoning"):
                 events.append(Reasoning(str(thought)))
-            if text := delta.get("content"):
+            if refusal := delta.get("refusal"):
+                self._stop = "content_filter"
+            if text := delta.get("content") or refusal:
                 events.append(Text(str(text)))
             for piece in delta.get("tool_calls") or []:
                 self._collect(piece)
             self._stop = self._stop or choice.get("finish_reason")
-        if usage := chunk.get("usage"):  # its own chunk has empty choices
-            events.append(read_usage(usage))
+        if usage := read_usage(chunk.get("usage")):  # its own chunk has empty choices
+            events.append(usage)
         return events
 
     def finish(self) -> list[ModelEvent]:
@@ -90,6 +112,13 @@ class ChunkParser:
             ToolCall(c["id"], c["name"], json.loads(c["arguments"] or "{}")) for c in self._calls
         ]
         return [*calls, Finish("tool_calls" if calls else _STOP_REASONS.get(self._stop, "stop"))]
+
+    def _announced(self, error: Any) -> ProviderError:
+        """An error inside a 200: some hosts put a status into `code`, some a word, some send nothing but a sentence."""
+        code = error.get("code") if isinstance(error, dict) else None
+        if isinstance(code, int) and 400 <= code < 600:
+            return failure(self._provider, code)
+        return ProviderOverloaded("The provider broke off with an error inside its answer.")
 
     def _collect(self, piece: dict[str, Any]) -> None:
         """A new id, or a new name without one, starts a new call: some hosts send every call with index 0."""
@@ -104,21 +133,26 @@ class ChunkParser:
         latest["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
 
 
-def read_usage(usage: dict[str, Any]) -> Usage:
-    """OpenAI's counts are inclusive: cached in prompt, reasoning in completion. Impossible claims are clamped."""
-    input_tokens, output_tokens = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-    reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
-    return Usage(
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cached_tokens=min(_count(cached), input_tokens),
-        reasoning_tokens=min(_count(reasoning), output_tokens),
+def read_usage(usage: Any) -> Usage | None:
+    """OpenAI's counts are inclusive: cached in prompt, reasoning in completion. None for none, or for nonsense."""
+    if not isinstance(usage, dict):
+        return None
+    return counted(
+        usage.get("prompt_tokens"),
+        usage.get("completion_tokens"),
+        (usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
+        (usage.get("completion_tokens_details") or {}).get("reasoning_tokens"),
     )
 
 
-def _count(claimed: Any) -> int:
-    return min(max(0, int(claimed or 0)), _MAX_TOKENS)
+def read_error_code(body: bytes) -> str | None:
+    """The machine code of an error answer, or its type when it has none; None when the body is something else."""
+    try:
+        error = json.loads(body)["error"]
+        code = error.get("code") or error.get("type")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return code if isinstance(code, str) else None
 
 
 def read_model_list(answer: Any) -> list[ListedModel]:
@@ -131,7 +165,8 @@ def read_model_list(answer: Any) -> list[ListedModel]:
         upstream_id, name = entry["id"], entry.get("name")
         if not (isinstance(upstream_id, str) and upstream_id.isprintable() and 0 < len(upstream_id) <= _MAX_NAME):
             continue
-        window = _count(entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx_train"))
-        capabilities = {"context_window": window} if window else {}
+        window = entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx_train")
+        is_told = isinstance(window, int) and 0 < window <= _MOST_CONTEXT_TOKENS
+        capabilities = {"context_window": window} if is_told else {}
         listed.append(ListedModel(upstream_id, storable(str(name))[:_MAX_NAME] if name else None, capabilities))
     return listed

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from shared.events import Call, ModelEvent
+from shared.events import Call, ModelEvent, Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,15 @@ class Provider(Protocol):
     def stream(self, call: Call) -> AsyncGenerator[ModelEvent, None]:
         """The model's answer as it comes: text, reasoning, tool calls, usage (the latest counts), then one Finish.
 
-        Closing the generator closes the connection, so that a caller who hangs up stops the model.
+        Usage follows the text it counts. Closing the generator closes the connection, so that a caller who hangs up
+        stops the model. Times are the gateway's business.
         """
         ...
 
-    async def list_models(self, base_url: str | None = None) -> list[ListedModel]:
-        """The chat-capable models this provider offers now; `base_url` is a client node's address."""
+    async def list_models(self, node: Node | None = None) -> list[ListedModel]:
+        """The chat-capable models this provider offers now; `node` says which client node is meant."""
         ...
 
-    async def check(self, base_url: str | None = None) -> None:
+    async def check(self, node: Node | None = None) -> None:
         """Returns when the provider answers with the configured key; costs no tokens."""
         ...

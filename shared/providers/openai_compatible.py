@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
-from shared import http
+from shared import http, supabase
 from shared.config import settings
-from shared.errors import (
-    ProviderAuthFailed,
-    ProviderError,
-    ProviderOverloaded,
-    ProviderRefused,
-    ProviderUnreachable,
-)
-from shared.events import Call, ModelEvent
-from shared.providers.chat_completions import ChunkParser, read_model_list, request_body
+from shared.errors import NodeFailed, ProviderError, ProviderUnreachable
+from shared.events import Call, ModelEvent, Node
+from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, request_body
 from shared.providers.contract import ListedModel
+from shared.providers.readings import delay_of, failure, nonsense
 from shared.sse import SseDecoder
 
-_MAX_BODY_BYTES = 16 * 1024 * 1024
+_MAX_LIST_BYTES = 16 * 1024 * 1024
+_MAX_ANSWER_BYTES = 256 * 1024 * 1024  # a chunk of one token takes a few hundred bytes
+_MAX_ERROR_BYTES = 64 * 1024
+_UNREACHABLE_OPEN_SECONDS = 10.0
 _NONSENSE = (ValueError, AttributeError, TypeError, KeyError, OverflowError, RecursionError)
-_NODE_FAILED = "The client node could not be reached or did not answer as expected."
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One row: where a host lives, which variables configure it. A client node has neither: its calls say where."""
+    """One row: where a host lives, which variables configure it. A client node has neither: its calls say where.
+
+    `limit_field` is what the host calls the most tokens it may answer with.
+    """
 
     name: str
     base_url: str = ""
     base_url_variable: str = ""
     key_variable: str = ""
+    limit_field: str = "max_tokens"
 
     @property
     def is_node(self) -> bool:
@@ -51,9 +51,10 @@ class OpenAiCompatible:
         self._host = host
 
     async def stream(self, call: Call) -> AsyncGenerator[ModelEvent, None]:
-        async with aclosing(self._bytes("POST", "/chat/completions", call.base_url, request_body(call))) as chunks:
-            decoder, parser = SseDecoder(), ChunkParser()
-            try:
+        body = request_body(call, self._host.limit_field)
+        with self._failures("a chat stream"):
+            async with aclosing(self._bytes("POST", "/chat/completions", call.node, body)) as chunks:
+                decoder, parser = SseDecoder(), ChunkParser(self._host.name)
                 async for chunk in chunks:
                     for data in decoder.feed(chunk):
                         for event in parser.feed(data):
@@ -62,77 +63,70 @@ class OpenAiCompatible:
                         break
                 for event in parser.finish():
                     yield event
-            except _NONSENSE as error:
-                raise ProviderError(self._said("answered with something that is not a chat stream")) from error
 
-    async def list_models(self, base_url: str | None = None) -> list[ListedModel]:
-        async with aclosing(self._bytes("GET", "/models", base_url)) as chunks:
+    async def list_models(self, node: Node | None = None) -> list[ListedModel]:
+        with self._failures("a model list"):
             body = b""
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > _MAX_BODY_BYTES:
-                    raise ProviderError(self._said("sent a model list that is too long"))
-        try:
+            async with aclosing(self._bytes("GET", "/models", node)) as chunks:
+                async for chunk in chunks:
+                    body += chunk
+                    if len(body) > _MAX_LIST_BYTES:
+                        raise nonsense(self._host.name, "a model list")
             return read_model_list(json.loads(body))
-        except _NONSENSE as error:
-            raise ProviderError(self._said("answered with something that is not a model list")) from error
 
-    async def check(self, base_url: str | None = None) -> None:
-        await self.list_models(base_url)
+    async def check(self, node: Node | None = None) -> None:
+        await self.list_models(node)
+
+    @contextmanager
+    def _failures(self, what: str) -> Iterator[None]:
+        """Everything that can go wrong, as a ProviderError; at a node, all of it as the one NodeFailed."""
+        try:
+            try:
+                yield
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                words = f"The provider {self._host.name} could not be reached."
+                raise ProviderUnreachable(words, open_seconds=_UNREACHABLE_OPEN_SECONDS) from error
+            except _NONSENSE as error:
+                raise nonsense(self._host.name, what) from error
+        except ProviderError as error:
+            if self._host.is_node:
+                raise NodeFailed(is_fault=error.is_transient, open_seconds=error.open_seconds) from error
+            raise
 
     async def _bytes(
-        self, method: str, path: str, base_url: str | None, body: dict[str, Any] | None = None
+        self, method: str, path: str, node: Node | None, body: dict[str, Any] | None = None
     ) -> AsyncGenerator[bytes, None]:
         """The answer's bytes as they arrive; raises for anything but a 200. Times are the gateway's business."""
         session = http.node_session() if self._host.is_node else http.session()
-        try:
-            url = self._url(base_url) + path
-            async with session.request(
-                method, url, json=body, headers=self._headers(), allow_redirects=False
-            ) as response:
-                if response.status != 200:
-                    raise await self._refusal(response)
-                if response.headers.get("Content-Encoding", "identity") != "identity" and self._host.is_node:
-                    raise ProviderError(_NODE_FAILED)
-                async for chunk in _chunks(response):
-                    yield chunk
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ProviderUnreachable(self._said("could not be reached"), open_seconds=10) from error
+        url, headers = self._url(node) + path, await self._headers(node)
+        async with session.request(method, url, json=body, headers=headers, allow_redirects=False) as response:
+            if response.status != 200:
+                code = read_error_code(await response.content.read(_MAX_ERROR_BYTES))
+                raise failure(self._host.name, response.status, code=code, retry_after=delay_of(response.headers))
+            if response.headers.get("Content-Encoding", "identity") != "identity" and self._host.is_node:
+                raise nonsense(self._host.name)
+            async for chunk in _chunks(response):
+                yield chunk
 
-    def _url(self, base_url: str | None) -> str:
+    def _url(self, node: Node | None) -> str:
         if self._host.is_node:
-            http.vet_node_url(base_url or "", allow_private=settings().is_on("ALLOW_PRIVATE_NODES"))
-            return (base_url or "").rstrip("/")
+            base_url = node.base_url if node else ""
+            http.vet_node_url(base_url, allow_private=settings().is_on("ALLOW_PRIVATE_NODES"))
+            return base_url.rstrip("/")
         return settings().get(self._host.base_url_variable, self._host.base_url).rstrip("/")
 
-    def _headers(self) -> dict[str, str]:
-        if not self._host.key_variable:
-            return {}
-        return {"Authorization": f"Bearer {settings().require(self._host.key_variable)}"}
-
-    def _said(self, what: str) -> str:
-        return _NODE_FAILED if self._host.is_node else f"The provider {self._host.name} {what}."
-
-    async def _refusal(self, response: aiohttp.ClientResponse) -> ProviderError:
-        status, retry_after = response.status, _seconds(response.headers.get("Retry-After"))
-        details: dict[str, Any] = {"upstream_status": status, "retry_after_seconds": retry_after}
-        if status in {401, 402, 403}:
-            return ProviderAuthFailed(self._said("does not accept our key or account"), open_seconds=300, **details)
-        if status in {408, 409, 425, 429, 503, 529}:
-            return ProviderOverloaded(self._said("is overloaded"), open_seconds=retry_after, **details)
-        if status >= 500:
-            return ProviderError(self._said("failed"), **details)
-        return ProviderRefused(self._said("refused this request"), **details)
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        seconds = float(text or "")
-    except ValueError:
-        return None  # an HTTP date; no provider sends one to a chat call
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    async def _headers(self, node: Node | None) -> dict[str, str]:
+        """The host's own key and nothing else of ours. A node's key is read when it is needed and kept nowhere."""
+        key = settings().require(self._host.key_variable) if self._host.key_variable else ""
+        if node is not None and node.has_key:
+            key = await supabase.rpc("node_key", {"node_id": node.id}, supabase.as_service()) or ""
+        return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    total = 0
     while chunk := await response.content.readany():
+        total += len(chunk)
+        if total > _MAX_ANSWER_BYTES:
+            raise ValueError("answer too large")
         yield chunk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -10,19 +11,19 @@ import pytest
 
 from functions.chat.request import ChatRequest
 from functions.chat.turn import Failure, TurnEvent, speak
-from shared import gateway
+from shared import fallback, gateway
 from shared.errors import (
+    AnswerCut,
     InternalError,
     NotConfigured,
     ProviderError,
     ProviderOverloaded,
     ProviderTimeout,
-    ProviderUnreachable,
 )
-from shared.events import Finish, Message, Reasoning, Route, Text, Usage
+from shared.events import Finish, Message, Reasoning, Route, Serving, Text, Usage
 from shared.ledger import Receipt
 from shared.tokens import estimate_tokens
-from tests.functions.turns import ASKED, turn
+from tests.functions.turns import ASKED, ROUTE, turn
 from tests.openai_host import OpenAiHost, chunk, said, serving_models, sse
 from tests.project import Project
 
@@ -32,16 +33,19 @@ HALF = sse(chunk({"content": "Hel"}))
 
 
 @pytest.fixture
-async def model(project: Project, environ: Callable[..., None]) -> AsyncIterator[OpenAiHost]:
+async def model(
+    project: Project, environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[OpenAiHost]:
     """A model server beside the project; the project books whatever it is given."""
     project.answers[FINISH] = (200, {"outcome": "settled", "cost_usd": 0.002, "message_id": "message-1"})
+    monkeypatch.setattr(fallback, "BACKOFF_SECONDS", 0.0)
     async with serving_models() as running:
         environ(OPENAI_BASE_URL=running.url, OPENAI_API_KEY="sk-ours")
         yield running
 
 
 async def _spoken(asked: ChatRequest = ASKED, **changes: Any) -> list[TurnEvent]:
-    return [event async for event in speak(turn(**changes), asked, 0.0)]
+    return [event async for event in speak(turn(**changes), asked, time.monotonic())]
 
 
 def _booked(project: Project) -> dict[str, Any]:
@@ -55,7 +59,7 @@ async def test_a_turn_is_spoken_booked_and_receipted(model: OpenAiHost, project:
     model.pieces = [said("Hello")]
     history = (Message("user", "Earlier"), Message("assistant", "Yes"))
     events = await _spoken(ChatRequest(message="Hi", agent="technical", temperature=0.5), history=history)
-    assert events[:-1] == [Text("Hello"), Usage(10, 5), Finish("stop")]
+    assert events[:-1] == [Serving(ROUTE, 0), Text("Hello"), Usage(10, 5), Finish("stop")]
     receipt = events[-1]
     assert isinstance(receipt, Receipt)
     assert (receipt.cost_usd, receipt.message_id, receipt.logged) == (0.002, "message-1", True)
@@ -77,8 +81,8 @@ async def test_a_turn_is_spoken_booked_and_receipted(model: OpenAiHost, project:
         ([], 429, "clean", ProviderOverloaded, "failed"),
         ([], 500, "clean", ProviderError, "failed"),
         ([], 200, "clean", ProviderError, "failed"),
-        ([HALF], 200, "clean", ProviderError, "partial"),
-        ([HALF], 200, "cut", ProviderUnreachable, "partial"),
+        ([HALF], 200, "clean", AnswerCut, "partial"),
+        ([HALF], 200, "cut", AnswerCut, "partial"),
         ([HALF, b"data: {broken\n\n"], 200, "clean", ProviderError, "partial"),
         ([HALF, sse({"error": {"message": "secret"}})], 200, "clean", ProviderOverloaded, "partial"),
     ],
@@ -97,7 +101,7 @@ async def test_a_turn_that_breaks_off_is_booked_with_what_came(
     booked = _booked(project)
     assert (booked["status"], booked["content"]) == (booked_as, "Hel" if pieces else "")
     assert booked["error_code"] == failure.error.code
-    assert [attempt["ok"] for attempt in booked["attempts"]] == [False]
+    assert [attempt["ok"] for attempt in booked["attempts"]] == ([False] if pieces else [False, False])
 
 
 async def test_a_failure_without_a_word_costs_nothing(model: OpenAiHost, project: Project) -> None:
@@ -157,7 +161,7 @@ async def test_an_estimate_is_never_more_than_was_reserved(model: OpenAiHost, pr
 async def test_thoughts_are_paid_for_but_not_kept(model: OpenAiHost, project: Project) -> None:
     """Reasoning comes through, counts as a first sign of life and in an estimate, and is no part of the answer."""
     model.pieces = [sse(chunk({"reasoning_content": "well well well"}), chunk({"content": "Hi"}), chunk({}, "stop"))]
-    assert (await _spoken())[:2] == [Reasoning("well well well"), Text("Hi")]
+    assert (await _spoken())[1:3] == [Reasoning("well well well"), Text("Hi")]
     booked = _booked(project)
     assert booked["content"] == "Hi"
     assert booked["usage"]["output_tokens"] == estimate_tokens("Hiwell well well")
@@ -169,7 +173,8 @@ async def test_a_caller_who_closes_the_turn_leaves_a_cancelled_entry_behind(
 ) -> None:
     """What was said so far is booked, and the model is hung up on."""
     model.pieces, model.ending = [HALF], "hold"
-    events = speak(turn(), ASKED, 0.0)
+    events = speak(turn(), ASKED, time.monotonic())
+    assert await anext(events) == Serving(ROUTE, 0)
     assert await anext(events) == Text("Hel")
     await events.aclose()
     await model.until_hung_up()
@@ -184,13 +189,14 @@ async def test_a_caller_who_is_cancelled_leaves_a_cancelled_entry_behind(model: 
     seen: list[TurnEvent] = []
 
     async def listen() -> None:
-        async for event in speak(turn(), ASKED, 0.0):
+        async for event in speak(turn(), ASKED, time.monotonic()):
             seen.append(event)
-            tasks.cancel_scope.cancel()
+            if isinstance(event, Text):
+                tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listen)
-    assert seen == [Text("Hel")]
+    assert seen == [Serving(ROUTE, 0), Text("Hel")]
     assert _booked(project)["status"] == "cancelled"
     await model.until_hung_up()
 
@@ -253,7 +259,7 @@ async def test_a_ledger_that_is_down_does_not_take_the_answer_along(model: OpenA
     """The caller has every word, and a receipt that says it was not logged."""
     project.answers[FINISH] = (503, "down")
     model.pieces = [said("Hello")]
-    text, *_, receipt = await _spoken()
+    _, text, *_, receipt = await _spoken()
     assert text == Text("Hello")
     assert isinstance(receipt, Receipt)
     assert (receipt.logged, receipt.cost_usd) == (False, None)

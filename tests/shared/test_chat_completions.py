@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from shared.errors import (
-    ProviderOverloaded,
-)
+from shared.errors import ProviderAuthFailed, ProviderOverloaded
 from shared.events import Call, Finish, Message, ModelEvent, Reasoning, Text, Tool, ToolCall, Usage
-from shared.providers.chat_completions import ChunkParser, read_model_list, read_usage, request_body
+from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, read_usage, request_body
 
 CALL = Call("m", (Message("user", "hi"),), 10)
 
 
 def _parsed(*chunks: dict[str, Any] | str) -> list[ModelEvent]:
-    parser, events = ChunkParser(), []
+    parser, events = ChunkParser("openai"), []
     for each in chunks:
         events += parser.feed(each if isinstance(each, str) else json.dumps(each))
     return events + parser.finish()
@@ -52,10 +51,56 @@ def test_stop_reasons_are_translated(said: str | None, reason: str) -> None:
     assert _parsed(_delta(content="x"), *([_delta(said)] if said else []), "[DONE]")[-1] == Finish(reason)  # type: ignore[arg-type]
 
 
-def test_an_error_inside_the_stream_is_an_overload() -> None:
-    """Hosts that answered 200 announce trouble as data."""
-    with pytest.raises(ProviderOverloaded):
-        _parsed({"error": {"message": "busy"}})
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"message": "busy"}, ProviderOverloaded),
+        ("busy", ProviderOverloaded),
+        ({"message": "busy", "code": 429}, ProviderOverloaded),
+        ({"message": "no credit", "code": 402}, ProviderAuthFailed),
+        ({"message": "odd", "code": True}, ProviderOverloaded),
+    ],
+)
+def test_an_error_inside_the_stream_is_an_overload_unless_it_says_what_it_is(error: Any, kind: type) -> None:
+    """Hosts that answered 200 announce trouble as data, some with the status they would rather have sent."""
+    with pytest.raises(kind):
+        _parsed({"error": error})
+
+
+def test_a_refusal_is_told_and_marked_as_filtered() -> None:
+    """The words of a model that declines are its answer."""
+    assert _parsed(_delta(refusal="No."), _delta("stop")) == [Text("No."), Finish("filtered")]
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_strict"),
+    [
+        ({"type": "object", "properties": {"a": {}}, "required": ["a"], "additionalProperties": False}, True),
+        ({"type": "object", "properties": {"a": {}}, "required": ["a"]}, False),
+        ({"type": "object", "properties": {"a": {}, "b": {}}, "required": ["a"], "additionalProperties": False}, False),
+        ({"anyOf": [{"type": "object", "properties": {"a": {}}}]}, False),
+    ],
+)
+def test_a_schema_is_sent_as_strict_when_it_is(schema: dict[str, Any], is_strict: bool) -> None:
+    """OpenAI refuses a strict schema that leaves something open."""
+    told = request_body(replace(CALL, output_schema=schema))["response_format"]["json_schema"]
+    assert (told["schema"], told["strict"]) == (schema, is_strict)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"error": {"message": "m", "type": "t", "code": "insufficient_quota"}}', "insufficient_quota"),
+        (b'{"error": {"message": "m", "type": "billing_error"}}', "billing_error"),
+        (b'{"error": "a sentence"}', None),
+        (b"<html>", None),
+        (b"", None),
+        (b'{"error": {"code": 5}}', None),
+    ],
+)
+def test_of_an_error_answer_only_the_machine_code_is_read(body: bytes, code: str | None) -> None:
+    """Sentences are for people."""
+    assert read_error_code(body) == code
 
 
 def test_the_request_says_all_that_the_call_does() -> None:
@@ -78,17 +123,17 @@ def test_the_request_says_all_that_the_call_does() -> None:
     assert not {"temperature", "tools"} & set(request_body(CALL))
 
 
-def test_counts_are_inclusive_and_missing_ones_zero() -> None:
+def test_counts_are_inclusive() -> None:
     """Cached tokens are part of the prompt's, reasoning part of the completion's; explicit zeros stay."""
     details = {"prompt_tokens_details": {"cached_tokens": 3}, "completion_tokens_details": {"reasoning_tokens": 2}}
     assert read_usage({"prompt_tokens": 10, "completion_tokens": 4} | details) == Usage(10, 4, 3, 2)
-    assert read_usage({"prompt_tokens": 0, "completion_tokens": None}) == Usage(0, 0)
+    assert read_usage({"prompt_tokens": 0, "completion_tokens": 0}) == Usage(0, 0)
 
 
-def test_impossible_counts_are_clamped() -> None:
-    """A node can neither earn money with negative tokens nor claim more than a row can hold."""
-    details = {"prompt_tokens_details": {"cached_tokens": 99}, "completion_tokens_details": {"reasoning_tokens": -1}}
-    assert read_usage({"prompt_tokens": -5, "completion_tokens": 10**30} | details) == Usage(0, 100_000_000, 0, 0)
+@pytest.mark.parametrize("usage", [None, {}, [], {"prompt_tokens": "many", "completion_tokens": 1}, "5"])
+def test_counts_that_are_none_are_left_to_an_estimate(usage: Any) -> None:
+    """Nonsense is not taken for zero: it will be estimated, and flagged."""
+    assert read_usage(usage) is None
 
 
 def test_model_lists_tell_the_window_where_they_do() -> None:

@@ -3,36 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 
-from shared import gateway
+from shared import fallback, gateway
 from shared.errors import (
+    AnswerCut,
+    NodeFailed,
     NotConfigured,
     ParleyError,
+    ProviderAuthFailed,
     ProviderError,
     ProviderOverloaded,
     ProviderTimeout,
     ProviderUnavailable,
 )
-from shared.events import Attempt, Finish, Message, ModelEvent, Route, Text, Usage
-from shared.gateway import Exchange
-from tests.openai_host import OpenAiHost, chunk, said, sse
+from shared.events import Attempt, Finish, Message, ModelEvent, Reasoning, Route, Serving, Text, Tool, ToolCall, Usage
+from shared.gateway import Exchange, Options
+from tests.openai_host import OpenAiHost, chunk, said, serving_models, sse
 
 pytestmark = pytest.mark.anyio
 ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 77)
 MESSAGES = (Message("system", "Be kind."), Message("user", "Hi"))
 
 
-async def _spoken(conversation: Exchange) -> tuple[list[ModelEvent], ParleyError | None]:
-    events: list[ModelEvent] = []
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits before trying again."""
+    monkeypatch.setattr(fallback, "BACKOFF_SECONDS", 0.0)
+
+
+def _exchange(*routes: Route, options: Options | None = None) -> Exchange:
+    return Exchange(routes or (ROUTE,), options or Options(), time.monotonic())
+
+
+async def _spoken(conversation: Exchange) -> tuple[list[ModelEvent | Serving], ParleyError | None]:
+    events: list[ModelEvent | Serving] = []
     try:
-        async with asyncio.timeout(10), aclosing(conversation.events()) as stream:
+        async with asyncio.timeout(10), aclosing(conversation.events(MESSAGES)) as stream:
             async for event in stream:
                 events.append(event)  # noqa: PERF401 - what came before an error counts
     except ParleyError as error:
@@ -48,12 +63,12 @@ def _only(conversation: Exchange) -> Attempt:
 async def test_a_model_is_asked_as_the_route_says(host: OpenAiHost) -> None:
     """The provider's own name, the messages and the limits travel, and the one attempt is recorded as good."""
     host.pieces = [said("Hello")]
-    conversation = Exchange((ROUTE,), MESSAGES, 0.5)
+    conversation = _exchange(options=Options(temperature=0.5))
     events, error = await _spoken(conversation)
     assert error is None
-    assert events == [Text("Hello"), Usage(10, 5), Finish("stop")]
+    assert events == [Serving(ROUTE, 0), Text("Hello"), Usage(10, 5), Finish("stop")]
     body = host.received[0].json()
-    assert (body["model"], body["max_tokens"], body["temperature"]) == ("gpt-4o", 77, 0.5)
+    assert (body["model"], body["max_completion_tokens"], body["temperature"]) == ("gpt-4o", 77, 0.5)
     assert [message["content"] for message in body["messages"]] == ["Be kind.", "Hi"]
     attempt = _only(conversation)
     assert (attempt.identifier, attempt.provider_key, attempt.ok, attempt.error_code) == (
@@ -69,18 +84,22 @@ async def test_a_node_is_asked_at_its_own_address(host: OpenAiHost) -> None:
     """The route brings the address, and its circuit is kept by the node."""
     host.pieces = [said("Hello")]
     route = Route("client:7:llama", "client", "llama", 10, node_id=7, base_url=host.url)
-    conversation = Exchange((route,), MESSAGES, None)
+    conversation = _exchange(route)
     assert (await _spoken(conversation))[1] is None
     assert _only(conversation).provider_key == "client:7"
     assert "temperature" not in host.received[0].json()
 
 
-async def test_a_failure_is_recorded_with_what_the_circuit_needs(host: OpenAiHost) -> None:
+async def test_a_failure_is_recorded_with_what_the_circuit_needs(
+    host: OpenAiHost, environ: Callable[..., None]
+) -> None:
     """Code, upstream status and how long to leave it alone stand in the attempt."""
+    environ(TURN_SECONDS="10")
     host.status, host.headers = 429, {"Retry-After": "7"}
-    conversation = Exchange((ROUTE,), MESSAGES, None)
+    conversation = _exchange()
     events, error = await _spoken(conversation)
     assert (events, type(error)) == ([], ProviderOverloaded)
+    assert len(conversation.attempts) == 1  # seven seconds do not fit into ten
     attempt = _only(conversation)
     assert (attempt.ok, attempt.error_code, attempt.upstream_status, attempt.open_seconds) == (
         False,
@@ -88,15 +107,16 @@ async def test_a_failure_is_recorded_with_what_the_circuit_needs(host: OpenAiHos
         429,
         7,
     )
+    assert attempt.is_fault
 
 
 async def test_an_answer_that_breaks_off_is_passed_on_and_then_an_error(host: OpenAiHost) -> None:
     """A clean end without a reason is not taken for a complete answer."""
     host.pieces = [sse(chunk({"content": "Hel"}))]
-    conversation = Exchange((ROUTE,), MESSAGES, None)
+    conversation = _exchange()
     events, error = await _spoken(conversation)
-    assert events == [Text("Hel"), Finish("truncated")]
-    assert type(error) is ProviderError
+    assert events == [Serving(ROUTE, 0), Text("Hel"), Finish("truncated")]
+    assert type(error) is AnswerCut
     assert not _only(conversation).ok
 
 
@@ -105,9 +125,9 @@ async def test_a_silence_between_two_words_ends_as_a_timeout(host: OpenAiHost, m
     host.pieces, host.ending = [sse(chunk({"content": "Hel"}))], "hold"
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 1000)
     monkeypatch.setattr(gateway, "IDLE_SECONDS", 0.05)
-    conversation = Exchange((ROUTE,), MESSAGES, None)
+    conversation = _exchange()
     events, error = await _spoken(conversation)
-    assert (events, type(error)) == ([Text("Hel")], ProviderTimeout)
+    assert (events, type(error)) == ([Serving(ROUTE, 0), Text("Hel")], ProviderTimeout)
     assert _only(conversation).error_code == "provider_timeout"
     await host.until_hung_up()
 
@@ -116,10 +136,10 @@ async def test_a_model_that_never_begins_ends_as_a_timeout(host: OpenAiHost, mon
     """The first word has its own limit."""
     host.ending = "hold"
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
-    conversation = Exchange((ROUTE,), MESSAGES, None)
+    conversation = _exchange()
     events, error = await _spoken(conversation)
     assert (events, type(error)) == ([], ProviderTimeout)
-    assert not _only(conversation).ok
+    assert [attempt.ok for attempt in conversation.attempts] == [False, False]
 
 
 async def test_a_turn_ends_with_its_time(
@@ -130,8 +150,8 @@ async def test_a_turn_ends_with_its_time(
     monkeypatch.setattr(gateway, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed))
     environ(TURN_SECONDS="100")
     host.pieces, host.ending = [sse(*[chunk({"content": "on "})] * 3)], "hold"
-    events = Exchange((ROUTE,), MESSAGES, None).events()
-    assert await anext(events) == Text("on ")
+    events = _exchange().events(MESSAGES)
+    assert await anext(events) == Serving(ROUTE, 0)
     passed = 101
     with pytest.raises(ProviderTimeout):
         async for _ in events:
@@ -143,13 +163,13 @@ async def test_pings_are_no_sign_of_life(host: OpenAiHost, monkeypatch: pytest.M
     """A host that only keeps its line open does not put off the limit for the first word."""
     host.pieces, host.ending = [b": ping\n\n", sse(chunk({"role": "assistant"})), b": ping\n\n"], "hold"
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
-    assert type((await _spoken(Exchange((ROUTE,), MESSAGES, None)))[1]) is ProviderTimeout
+    assert type((await _spoken(_exchange()))[1]) is ProviderTimeout
 
 
 async def test_a_provider_whose_circuit_is_open_is_not_asked(host: OpenAiHost) -> None:
     """Nobody waits for what failed a moment ago."""
     route = replace(ROUTE, open_until="2026-11-21T05:00:00+00:00")
-    conversation = Exchange((route,), MESSAGES, None)
+    conversation = _exchange(route)
     events, error = await _spoken(conversation)
     assert (events, type(error)) == ([], ProviderUnavailable)
     assert error is not None
@@ -173,7 +193,7 @@ async def test_a_provider_this_deployment_lacks_is_a_recorded_failure(
 ) -> None:
     """Neither a missing provider nor a missing key is a crash."""
     environ(**variables)
-    conversation = Exchange((route,), MESSAGES, None)
+    conversation = _exchange(route)
     assert type((await _spoken(conversation))[1]) is kind
     assert not _only(conversation).ok
     assert host.received == []
@@ -182,9 +202,9 @@ async def test_a_provider_this_deployment_lacks_is_a_recorded_failure(
 async def test_a_reader_who_leaves_hangs_up_on_the_model_and_the_attempt_counts_as_good(host: OpenAiHost) -> None:
     """Closing the events is nobody's failure: the provider's circuit stays closed."""
     host.pieces, host.ending = [sse(chunk({"content": "Hel"}))], "hold"
-    conversation = Exchange((ROUTE,), MESSAGES, None)
-    events = conversation.events()
-    assert await anext(events) == Text("Hel")
+    conversation = _exchange()
+    events = conversation.events(MESSAGES)
+    assert await anext(events) == Serving(ROUTE, 0)
     await events.aclose()
     await host.until_hung_up()
     assert _only(conversation).ok
@@ -194,9 +214,184 @@ async def test_a_reader_who_leaves_hangs_up_on_the_model_and_the_attempt_counts_
 async def test_a_model_that_does_not_stop_is_stopped(host: OpenAiHost, kind: str) -> None:
     """A host that sends far more than it was asked for is cut off; what it said within reason has been passed on."""
     host.pieces, host.ending = [sse(*[chunk({kind: "x" * 1000})] * 50)], "hold"
-    conversation = Exchange((ROUTE,), MESSAGES, None)
+    conversation = _exchange()
     events, error = await _spoken(conversation)
     assert type(error) is ProviderError
     assert 0 < len(events) < 50
     assert not _only(conversation).ok
     await host.until_hung_up()
+
+
+NODE = Route("client:7:llama", "client", "llama", 10, node_id=7, base_url="http://127.0.0.1:9/v1")
+HF = Route("huggingface:m", "huggingface", "m", 77)
+TOOL = Tool("find", "Finds", {"type": "object"})
+USED = Usage(10, 5)
+
+
+@pytest.fixture
+async def other(host: OpenAiHost, environ: Callable[..., None]) -> AsyncIterator[OpenAiHost]:  # noqa: ARG001 - order
+    """A second provider beside the first."""
+    async with serving_models() as running:
+        environ(HF_BASE_URL=running.url, HF_TOKEN="hf-ours")
+        yield running
+
+
+async def test_a_failed_call_is_made_again_and_only_the_good_answer_is_heard(host: OpenAiHost) -> None:
+    """One answer, two attempts, the first free of charge."""
+    host.script = [(500, []), (200, [said("Hello")])]
+    conversation = _exchange()
+    events, error = await _spoken(conversation)
+    assert (events, error) == ([Serving(ROUTE, 0), Text("Hello"), USED, Finish("stop")], None)
+    assert [(a.ok, a.error_code, a.usage) for a in conversation.attempts] == [
+        (False, "provider_error", None),
+        (True, None, USED),
+    ]
+    assert conversation.usage == USED
+
+
+async def test_what_a_failed_call_counted_is_not_mixed_into_the_good_one(host: OpenAiHost) -> None:
+    """Usage before an announced overload belongs to that call, and it is not charged."""
+    counted = {"choices": [], "usage": {"prompt_tokens": 999, "completion_tokens": 999}}
+    silent = sse(chunk({"content": "Hello"}), chunk({}, "stop"))
+    host.script = [(200, [sse(counted, {"error": "busy"})]), (200, [silent])]
+    conversation = _exchange()
+    assert (await _spoken(conversation))[0] == [Serving(ROUTE, 0), Text("Hello"), Finish("stop")]
+    assert conversation.usage.source == "estimate"
+    assert conversation.usage.input_tokens < 999
+
+
+async def test_the_next_route_serves_when_the_first_is_down(host: OpenAiHost, other: OpenAiHost) -> None:
+    """Serving says which one it is, and how many were passed over."""
+    host.status, other.pieces = 500, [said("Hello")]
+    conversation = _exchange(ROUTE, HF)
+    events, error = await _spoken(conversation)
+    assert (events[0], error) == (Serving(HF, 1), None)
+    assert conversation.route == HF
+    assert [a.provider_key for a in conversation.attempts] == ["openai", "openai", "huggingface"]
+    assert other.received[0].headers["authorization"] == "Bearer hf-ours"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [sse(chunk({"content": "Hel"}))],
+        [sse(chunk({"content": "Hel"}), {"error": "busy"})],
+        [sse(chunk({"content": "Hel"})), b"data: {broken\n\n"],
+        [sse(chunk({"reasoning_content": "Hm"}))],
+    ],
+    ids=["early end", "announced", "malformed", "only thoughts"],
+)
+async def test_after_the_first_content_there_is_no_second_answer(
+    host: OpenAiHost, other: OpenAiHost, pieces: list[bytes]
+) -> None:
+    """What was begun is not begun again, here or elsewhere; what it used is kept."""
+    host.pieces, other.pieces = pieces, [said("Hello")]
+    conversation = _exchange(ROUTE, HF)
+    events, error = await _spoken(conversation)
+    assert isinstance(error, ProviderError)
+    assert [e for e in events if isinstance(e, Text | Reasoning)] in ([Text("Hel")], [Reasoning("Hm")])
+    assert (len(host.received), other.received) == (1, [])
+    attempt = _only(conversation)
+    assert attempt.usage is not None
+    assert attempt.usage.output_tokens > 0
+
+
+async def test_a_refused_key_raises_an_alert_and_goes_nowhere_else(
+    host: OpenAiHost, other: OpenAiHost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody has to look at it; the circuit it opens sends the next turns elsewhere."""
+    host.status, other.pieces = 401, [said("Hello")]
+    conversation = _exchange(ROUTE, HF)
+    assert type((await _spoken(conversation))[1]) is ProviderAuthFailed
+    assert other.received == []
+    assert _only(conversation).open_seconds == 300
+    alert = json.loads(capsys.readouterr().out)
+    assert (alert["event"], alert["provider"], alert["upstream_status"]) == ("alert", "openai", 401)
+
+
+async def test_a_route_without_a_key_or_with_an_open_circuit_is_passed_over(
+    other: OpenAiHost, environ: Callable[..., None]
+) -> None:
+    """Both stand in the attempts; neither costs a try."""
+    environ(OPENAI_API_KEY="")
+    other.pieces = [said("Hello")]
+    until = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
+    conversation = _exchange(replace(ROUTE, open_until=until), ROUTE, HF)
+    events, error = await _spoken(conversation)
+    assert (events[0], error) == (Serving(HF, 2), None)
+    assert [a.error_code for a in conversation.attempts] == ["provider_unavailable", "not_configured", None]
+
+
+async def test_an_open_circuit_says_when_to_come_back(host: OpenAiHost) -> None:
+    """As long as it is open, not longer."""
+    until = (datetime.now(UTC) + timedelta(seconds=200)).isoformat()
+    _, error = await _spoken(_exchange(replace(ROUTE, open_until=until)))
+    assert error is not None
+    assert error.retry_after_seconds is not None
+    assert 150 < error.retry_after_seconds <= 200
+    assert host.received == []
+
+
+@pytest.mark.parametrize("failing", ["refused", "silent", "cut", "early", "nonsense"])
+async def test_a_node_fails_in_one_way_only(host: OpenAiHost, failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Message, code and attempt tell nobody what stands at that address, and it is called once."""
+    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
+    route = replace(NODE, base_url=NODE.base_url if failing == "refused" else host.url)
+    host.pieces = {"cut": [sse(chunk({"content": "Hel"}))], "nonsense": [b"data: x\n\n"]}.get(failing, [])
+    host.ending = "hold" if failing == "silent" else "cut" if failing == "cut" else "clean"
+    conversation = _exchange(route)
+    error = (await _spoken(conversation))[1]
+    assert type(error) is NodeFailed
+    assert str(error) == str(NodeFailed())
+    attempt = _only(conversation)
+    assert (attempt.error_code, attempt.upstream_status) == ("node_failed", None)
+
+
+async def test_a_second_call_goes_on_where_the_first_was_served(host: OpenAiHost, other: OpenAiHost) -> None:
+    """A tool's result is read by the model that asked for it; the turn has used both calls."""
+    call = {"id": "a", "function": {"name": "find", "arguments": "{}"}}
+    host.status = 500
+    other.script = [(200, [sse(chunk({"tool_calls": [call]}, "tool_calls"))]), (200, [said("Found")])]
+    hf = replace(HF, capabilities={"supports_tools": True})
+    conversation = _exchange(ROUTE, hf, options=Options(tools=(TOOL,)))
+    events, _ = await _spoken(conversation)
+    assert events[0] == Serving(hf, 1)
+    assert ToolCall("a", "find", {}) in events
+    asked = len(host.received)
+    second, _ = await _spoken(conversation)
+    assert second[0] == Text("Found")
+    assert len(host.received) == asked
+    assert conversation.usage.output_tokens > 5
+
+
+@pytest.mark.parametrize("capabilities", [{}, {"supports_tools": False}])
+async def test_tools_are_offered_only_to_models_that_can_use_them(
+    host: OpenAiHost, capabilities: dict[str, bool]
+) -> None:
+    """A call that was not offered is a stranger's text and goes no further."""
+    call = {"id": "a", "function": {"name": "find", "arguments": "{}"}}
+    host.pieces = [sse(chunk({"content": "Hm"}), chunk({"tool_calls": [call]}, "tool_calls"))]
+    conversation = _exchange(replace(ROUTE, capabilities=capabilities), options=Options(tools=(TOOL,)))
+    events, _ = await _spoken(conversation)
+    assert events[1:] == [Text("Hm"), Finish("stop")]
+    assert "tools" not in host.received[0].json()
+
+
+async def test_sampling_is_left_out_where_it_is_refused(host: OpenAiHost) -> None:
+    """Some models answer a temperature with 400."""
+    host.pieces = [said("Hello")]
+    route = replace(ROUTE, capabilities={"supports_temperature": False})
+    await _spoken(_exchange(route, options=Options(temperature=0.5)))
+    assert "temperature" not in host.received[0].json()
+
+
+@pytest.mark.parametrize("can", [True, False])
+async def test_a_schema_goes_to_models_that_keep_to_one_and_into_words_for_others(host: OpenAiHost, can: bool) -> None:
+    """Every model is told what its answer must fit."""
+    host.pieces = [said("{}")]
+    schema = {"type": "object", "title": "Verdict"}
+    route = replace(ROUTE, capabilities={"supports_json": can})
+    await _spoken(_exchange(route, options=Options(output_schema=schema)))
+    body = host.received[0].json()
+    assert ("response_format" in body) is can
+    assert ("Verdict" in body["messages"][0]["content"]) is not can

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.events import Message, Usage
-from shared.tokens import estimate_tokens, estimate_usage
+from shared.tokens import estimate_tokens
 
 
 @pytest.mark.parametrize(
@@ -40,12 +39,3 @@ def test_more_text_is_never_fewer_tokens(text: str, more: str) -> None:
 def test_an_estimate_stays_in_proportion_to_its_text(text: str) -> None:
     """At least one token, at most somewhat over one a character."""
     assert 1 <= estimate_tokens(text) <= 1 + 1.3 * len(text)
-
-
-def test_usage_of_a_silent_provider_is_marked_as_an_estimate() -> None:
-    """The prompt counts with its frame a message, an answer that was never begun counts nothing."""
-    prompt = [Message("system", "Be kind."), Message("user", "Hello there")]
-    assert estimate_usage(prompt, "") == Usage(
-        sum(estimate_tokens(message.content) + 4 for message in prompt), 0, source="estimate"
-    )
-    assert estimate_usage([], "Hello there").output_tokens == estimate_tokens("Hello there")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 
 from tests.launch import data_folder, free_ports, running_stack
 from tests.stack.people import Person, Stack, connect, eventually, sign_up
-from tests.stack.upstream import Upstream, serve
+from tests.upstream import Upstream, serving_upstream
 
 ROOT = Path(__file__).resolve().parents[2]
 _NAMES = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY", "DATABASE_URL", "CHAT_URL", "CRON_SECRET")
@@ -54,13 +53,8 @@ def bob(stack: Stack) -> Person:
 @pytest.fixture(scope="session")
 def upstream() -> Iterator[Upstream]:
     """A scripted model server."""
-    running, ready, stop = Upstream(), threading.Event(), threading.Event()
-    thread = threading.Thread(target=serve, args=(running, ready, stop))
-    thread.start()
-    assert ready.wait(10)
-    yield running
-    stop.set()
-    thread.join(10)
+    with serving_upstream() as running:
+        yield running
 
 
 Models = Callable[..., str]
@@ -77,7 +71,7 @@ def model(db: psycopg.Connection[dict[str, Any]], upstream: Upstream) -> Iterato
         row = db.execute(
             """insert into public.client_nodes (owner_id, name, base_url, is_shared)
                values (null, 'scripted', %s, true) returning id""",
-            [base_url or upstream.url],
+            [base_url or upstream.url("client")],
         ).fetchone()
         assert row is not None
         nodes.append(row["id"])

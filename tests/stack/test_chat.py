@@ -11,7 +11,7 @@ import pytest
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, frames, log_row, receipt_of, text_of
-from tests.stack.upstream import Upstream
+from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 
@@ -80,7 +80,7 @@ def test_a_conversation_goes_on_with_its_history(alice: Person, model: Models, u
     name = model("echo")
     first = alice.whole("my name is Ada", model=name)
     alice.whole("what is my name", model=name, conversation_id=first["conversation_id"])
-    sent = [(m["role"], m["content"]) for m in upstream.calls[-1]["messages"][1:]]
+    sent = [(m["role"], m["content"]) for m in upstream.calls_of("echo")[-1].body["messages"][1:]]
     assert sent == [("user", "my name is Ada"), ("assistant", "my name is Ada "), ("user", "what is my name")]
 
 
@@ -98,7 +98,7 @@ def test_use_chats_own_body_is_understood_and_its_id_finds_the_conversation_agai
         return receipt_of(events)
 
     assert turn("first")["conversation_id"] == turn("second")["conversation_id"]
-    assert [m["content"] for m in upstream.calls[-1]["messages"]][1:] == ["first", "first ", "second"]
+    assert [m["content"] for m in upstream.calls_of("echo")[-1].body["messages"]][1:] == ["first", "first ", "second"]
 
 
 def test_messages_are_stored_word_for_word_and_logs_redacted(alice: Person, model: Models) -> None:
@@ -151,12 +151,12 @@ def test_the_same_key_and_body_is_answered_once(alice: Person, model: Models, up
     """A retry with the same idempotency key gets the stored answer without a model call; another body is refused."""
     body = {"message": "once only", "model": model("echo"), "stream": False}
     first = alice.ask(body, **{"Idempotency-Key": "k1"})
-    calls = len(upstream.calls)
+    calls = len(upstream.calls_of("echo"))
     again = alice.ask(body, **{"Idempotency-Key": "k1"})
     assert again.headers["idempotent-replayed"] == "true"
     assert again.json()["id"] == first.json()["id"]
     assert again.json()["message"] == first.json()["message"]
-    assert len(upstream.calls) == calls
+    assert len(upstream.calls_of("echo")) == calls
     other = alice.ask(body | {"message": "else"}, **{"Idempotency-Key": "k1"})
     assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_mismatch")
 
@@ -185,11 +185,11 @@ def test_a_nodes_claims_are_believed_up_to_the_reservation(alice: Person, model:
 
 def test_a_message_longer_than_the_model_can_read_is_422(alice: Person, model: Models, upstream: Upstream) -> None:
     """It is refused before anything is reserved or called."""
-    name, calls = model("echo"), len(upstream.calls)
+    name, calls = model("echo"), len(upstream.calls_of("echo"))
     refused = alice.ask({"message": "word " * 40_000, "model": name})
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "context_exceeded")
     assert refused.json()["error"]["metadata"]["context_window"] == 8192
-    assert len(upstream.calls) == calls
+    assert len(upstream.calls_of("echo")) == calls
     assert alice.rows("usage_counters") == []
 
 
@@ -236,7 +236,7 @@ def test_the_callers_request_id_stands_in_answer_row_and_errors(alice: Person, m
 def test_a_node_learns_nothing_about_the_caller(alice: Person, model: Models, upstream: Upstream) -> None:
     """No token, key or cookie of ours travels to a client node."""
     alice.ask({"message": "x", "model": model("echo")}, cookie="a=b")
-    assert {name.lower() for name in upstream.headers[-1]} <= {
+    assert set(upstream.calls_of("echo")[-1].headers) <= {
         "host",
         "accept",
         "accept-encoding",

@@ -13,7 +13,7 @@ import pytest
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, eventually, frames, service, text_of
-from tests.stack.upstream import Upstream
+from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 
@@ -113,11 +113,11 @@ def test_the_database_down_at_begin_is_503_and_nothing_is_called(
 ) -> None:
     """A database that cannot be reached stops a turn before any model is asked."""
     url, _ = function("chat", SUPABASE_URL="http://127.0.0.1:9", SUPABASE_JWT_SECRET=_SECRET)
-    calls = len(upstream.calls)
+    calls = len(upstream.received)
     response = alice.ask({"message": "hello"}, url, Authorization=f"Bearer {_hs256(alice, 'http://127.0.0.1:9')}")
     assert (response.status_code, response.json()["error"]["code"]) == (503, "database_unavailable")
     assert response.headers["retry-after"]
-    assert len(upstream.calls) == calls
+    assert len(upstream.received) == calls
     assert httpx.get(f"{url}/health").status_code == 200
     assert httpx.get(f"{url}/health/ready").status_code == 503
 
@@ -156,9 +156,9 @@ def test_a_retried_failure_is_a_failure_again_or_a_new_try(
     assert [a.status_code for a in answers] == [503, 503]
     assert answers[1].headers["idempotent-replayed"] == "true"
     failing = {"message": "hello", "model": model("status-500"), "stream": False}
-    calls = len(upstream.calls)
+    calls = len(upstream.calls_of("status-500"))
     assert [alice.ask(failing, **{"Idempotency-Key": "failing"}).status_code for _ in range(2)] == [502, 502]
-    assert len(upstream.calls) == calls + 2
+    assert len(upstream.calls_of("status-500")) == calls + 2
     assert len(alice.rows("chat_logs?status=eq.failed")) == 1
     assert _reserved(db, alice) == 0
 

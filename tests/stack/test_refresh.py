@@ -11,7 +11,7 @@ import pytest
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, service
-from tests.stack.upstream import Upstream
+from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 
@@ -55,7 +55,7 @@ def test_a_short_secret_admits_nobody(function: Any) -> None:
 
 def test_a_nodes_models_enter_the_catalogue_once(stack: Stack, db: Database, upstream: Upstream) -> None:
     """The first run adds what a project's node lists, the second changes nothing."""
-    node = _node(db, upstream.url)
+    node = _node(db, upstream.url("client"))
     try:
         first, second = _refresh(stack).json(), _refresh(stack).json()
         listed = {m["identifier"] for m in second["models"]}
@@ -68,7 +68,7 @@ def test_a_nodes_models_enter_the_catalogue_once(stack: Stack, db: Database, ups
 
 def test_a_dry_run_changes_nothing(stack: Stack, db: Database, upstream: Upstream) -> None:
     """A dry run, asked for in one piece or in several, counts what it would add and adds none of it."""
-    node = _node(db, upstream.url)
+    node = _node(db, upstream.url("client"))
     try:
         chunked = _refresh(stack, content=iter([b'{"dry_run"', b": true}"]), kind="application/json").json()
         assert chunked["syncResults"]["added"] == 2

@@ -11,11 +11,13 @@ import anyio.abc
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from functions.chat.admission import route_headers
 from functions.chat.streams.ui import UiStream
 from functions.chat.streams.whole import whole_answer
 from functions.chat.turn import Failure, TurnEvent
 from shared.endpoint import LateOutcome, error_response
 from shared.errors import ParleyError
+from shared.events import Serving
 from shared.ledger import Receipt
 from shared.sse import PING
 
@@ -57,6 +59,7 @@ class WholeResponse(LateOutcome, Response):
         receipt: Receipt | None = None
         async with _until_hang_up(receive), aclosing(self._events) as events:
             async for event in events:
+                self.headers.update(_served_by(event))
                 if isinstance(event, Failure):
                     failure = event.error
                 elif isinstance(event, Receipt):
@@ -87,6 +90,8 @@ class StreamResponse(LateOutcome, Response):
         async with _until_hang_up(receive) as tasks, aclosing(self._events) as events:
             tasks.start_soon(self._keep_alive, send, tasks.cancel_scope)
             async for event in events:
+                if not self._is_started:
+                    self.headers.update(_served_by(event))
                 if isinstance(event, Failure) and not self._is_started:
                     failure, self._is_refused = event.error, True
                 elif failure is None and (frames := self._encoder.encode(event)):
@@ -123,6 +128,15 @@ class StreamResponse(LateOutcome, Response):
                 await anyio.sleep(wait)
             else:
                 await self._write(send, PING)
+
+
+def _served_by(event: TurnEvent) -> dict[str, str]:
+    """What an event tells of the route, for the headers: who begins to answer, and in the end who was tried last."""
+    if isinstance(event, Serving):
+        return route_headers(event.route, event.fallbacks)
+    if isinstance(event, Receipt):
+        return route_headers(event.entry.route, event.entry.turn.routes.index(event.entry.route))
+    return {}
 
 
 def _with_headers_of(outer: Response, inner: Response) -> Response:

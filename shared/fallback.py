@@ -1,0 +1,79 @@
+"""What to do after a failed call: the same route again, the next one, or nothing. Knows no network and no clock."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+
+from shared.errors import NotConfigured, ParleyError, ProviderError, ProviderTimeout, ProviderUnavailable
+from shared.events import Route
+from shared.identifiers import provider_key
+
+TRIES_PER_PROVIDER = 2
+TRIES_IN_ALL = 4
+LEAST_SECONDS = 5.0  # with less time left no model is called any more
+PATIENCE_SECONDS = 2.0  # longer than this nobody waits while another route is free
+BACKOFF_SECONDS = 0.25
+
+
+class Chain:
+    """The routes of one model call, first choice first; `route` is the one to call now.
+
+    At most two calls of a provider (one of a client node, which fails fast) and four in all, by `deadline`, a moment
+    of the same clock as the times given to `after`.
+    """
+
+    def __init__(
+        self, routes: tuple[Route, ...], deadline: float, *, jitter: Callable[[], float] = random.random
+    ) -> None:
+        self._routes, self._deadline, self._jitter = routes, deadline, jitter
+        self._place = 0
+        self._calls: Counter[str] = Counter()
+
+    @property
+    def route(self) -> Route:
+        return self._routes[self._place]
+
+    @property
+    def fallbacks(self) -> int:
+        """How many routes were passed over."""
+        return self._place
+
+    def after(self, error: ParleyError, now: float) -> float | None:
+        """Seconds to wait before calling `route`, which may be another one now; None when nothing is left to try.
+
+        Full jitter before another call of the same provider, its own Retry-After at least.
+        """
+        if isinstance(error, ProviderUnavailable | NotConfigured):  # nothing was called
+            return self._next(now)
+        key = _key(self.route)
+        self._calls[key] += 1
+        if not isinstance(error, ProviderError) or not error.is_transient or self._calls.total() >= TRIES_IN_ALL:
+            return None
+        backoff: float = self._jitter() * BACKOFF_SECONDS * 2 ** self._calls[key]
+        wait = max(error.retry_after_seconds or 0.0, backoff)
+        is_slow = wait > PATIENCE_SECONDS or isinstance(error, ProviderTimeout)
+        can_repeat = self._may_call(self.route) and now + wait + LEAST_SECONDS <= self._deadline
+        if can_repeat and not (is_slow and self._following() is not None):
+            return wait
+        return self._next(now)
+
+    def _next(self, now: float) -> float | None:
+        place = self._following()
+        if place is None or now + LEAST_SECONDS > self._deadline:
+            return None
+        self._place = place
+        return 0.0
+
+    def _following(self) -> int | None:
+        places = range(self._place + 1, len(self._routes))
+        return next((place for place in places if self._may_call(self._routes[place])), None)
+
+    def _may_call(self, route: Route) -> bool:
+        most = TRIES_PER_PROVIDER if route.node_id is None else 1
+        return not route.open_until and self._calls[_key(route)] < most
+
+
+def _key(route: Route) -> str:
+    return provider_key(route.provider, route.node_id)

@@ -1,0 +1,105 @@
+"""What a model call has used, at any moment: the provider's counts where it gave some, else an estimate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+from shared.events import Call, Message, ModelEvent, Reasoning, Text, ToolCall, Usage, UsageSource
+from shared.tokens import estimate_tokens
+
+_AROUND_MESSAGE = 4
+_MOST_AROUND_MESSAGE = 16  # as chat_begin reserves for a chat template's marks
+_SOURCES: tuple[UsageSource, ...] = ("estimate", "partial", "provider")  # the weakest first
+
+
+class Meter:
+    """Sees one call's events and tells its usage; of a provider's counts the latest wins, they are never added up.
+
+    A client node's counts are believed up to what was reserved: a token a byte in, what was asked for out.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self.has_content = False
+        self._call = call
+        self._counted: Usage | None = None
+        self._said: list[str] = []
+        self._uncounted: list[str] = []  # said since the provider counted last
+
+    def see(self, event: ModelEvent) -> None:
+        """Takes note of one event."""
+        match event:
+            case Text(text) | Reasoning(text):
+                self._note(text)
+            case ToolCall():
+                self._note(event.name + json.dumps(dict(event.arguments)))
+            case Usage():
+                self._counted = event
+                self._uncounted.clear()
+            case _:
+                pass
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the provider has counted anything yet."""
+        return self._counted is not None
+
+    def usage(self, *, is_complete: bool) -> Usage:
+        """Usage so far.
+
+        Of an answer that was cut, what was said after the provider's last count is estimated and added to it.
+        """
+        if self._counted is None:
+            return self._estimate()
+        usage = self._counted if is_complete else self._with_the_rest(self._counted)
+        return self._bounded(usage) if self._call.node else usage
+
+    def _note(self, text: str) -> None:
+        self.has_content = True
+        self._said.append(text)
+        self._uncounted.append(text)
+
+    def _with_the_rest(self, counted: Usage) -> Usage:
+        unheard = self._uncounted if counted.output_tokens else self._said
+        so_far = min(counted.output_tokens + _tokens_of(unheard), self._call.max_output_tokens)
+        return replace(counted, output_tokens=max(counted.output_tokens, so_far), source="partial")
+
+    def _estimate(self) -> Usage:
+        input_tokens = sum(estimate_tokens(_words_of(m)) + _AROUND_MESSAGE for m in self._call.messages)
+        return self._bounded(Usage(input_tokens, _tokens_of(self._said), source="estimate"))
+
+    def _bounded(self, usage: Usage) -> Usage:
+        offered = sum(len(tool.description) + len(json.dumps(dict(tool.parameters))) for tool in self._call.tools)
+        most = offered + sum(len(_words_of(m).encode()) + _MOST_AROUND_MESSAGE for m in self._call.messages)
+        input_tokens = min(usage.input_tokens, most)
+        output_tokens = min(usage.output_tokens, self._call.max_output_tokens)
+        return replace(
+            usage,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cached_tokens=min(usage.cached_tokens, input_tokens),
+            reasoning_tokens=min(usage.reasoning_tokens, output_tokens),
+        )
+
+
+def _words_of(message: Message) -> str:
+    calls = "".join(call.name + json.dumps(dict(call.arguments)) for call in message.tool_calls)
+    return message.content + calls
+
+
+def _tokens_of(pieces: list[str]) -> int:
+    text = "".join(pieces)
+    return estimate_tokens(text) if text else 0
+
+
+def total(usages: Iterable[Usage]) -> Usage:
+    """Usage of several calls together, as uncertain as the least certain of them; zero of none."""
+    known = list(usages)
+    return Usage(
+        input_tokens=sum(usage.input_tokens for usage in known),
+        output_tokens=sum(usage.output_tokens for usage in known),
+        cached_tokens=sum(usage.cached_tokens for usage in known),
+        reasoning_tokens=sum(usage.reasoning_tokens for usage in known),
+        source=min((usage.source for usage in known), key=_SOURCES.index, default="estimate"),
+    )

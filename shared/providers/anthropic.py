@@ -1,0 +1,152 @@
+"""Claude through the anthropic SDK's raw events; loaded when the first turn needs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anthropic
+from anthropic import types
+
+from shared.config import settings
+from shared.errors import ProviderError
+from shared.events import Call, Finish, ModelEvent, Native, Node, Reasoning, Text, ToolCall
+from shared.providers.anthropic_messages import NAME, asked_of, stop_reason_of, usage_of
+from shared.providers.contract import ListedModel
+from shared.providers.readings import delay_of, failure, nonsense
+from shared.providers.sdk_http import shared_client, transport_failures
+
+_BASE_URL = "https://api.anthropic.com"
+# An error announced inside a stream is an APIStatusError with status 200: only its type tells what it is.
+_STATUS_OF_TYPE = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+
+class Anthropic:
+    """The provider contract over Claude's streaming."""
+
+    async def stream(self, call: Call) -> AsyncGenerator[ModelEvent, None]:
+        with _failures():
+            stream = await _client().messages.create(stream=True, **asked_of(call))
+            turn = _AnswerReader()
+            async with stream:
+                async for event in stream:
+                    for each in turn.read(event):
+                        yield each
+            yield turn.finish()
+
+    async def list_models(self, node: Node | None = None) -> list[ListedModel]:  # noqa: ARG002 - the contract's
+        with _failures():
+            return [_listed(model) async for model in _client().models.list(limit=1000)]
+
+    async def check(self, node: Node | None = None) -> None:  # noqa: ARG002 - the contract's
+        with _failures():
+            await _client().models.list(limit=1)
+
+
+class _AnswerReader:
+    """One answer's raw events to ours; keeps the blocks as Claude wants them back."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, dict[str, Any]] = {}
+        self._written: dict[int, str] = {}
+        self._start: types.Usage | None = None
+        self._stop: str | None = None
+
+    def read(self, event: types.RawMessageStreamEvent) -> Iterator[ModelEvent]:
+        match event.type:
+            case "content_block_delta":
+                yield from self._delta(event)
+            case "content_block_start":
+                self._blocks[event.index] = event.content_block.to_dict(mode="json")
+            case "content_block_stop":
+                yield from self._stopped(event.index)
+            case "message_start":
+                self._start = event.message.usage
+                # What it says of the output is a placeholder: nothing has been written yet.
+                if usage := usage_of(self._start, self._start, is_placeholder=True):
+                    yield usage
+            case "message_delta":
+                self._stop = event.delta.stop_reason or self._stop
+                if usage := usage_of(event.usage, self._start):
+                    yield usage
+            case _:
+                pass
+
+    def finish(self) -> Finish:
+        reason = stop_reason_of(self._stop)
+        if reason != "tool_calls":
+            return Finish(reason)
+        blocks = [block for _, block in sorted(self._blocks.items()) if block.get("text") != ""]
+        return Finish(reason, Native(NAME, blocks))
+
+    def _delta(self, event: types.RawContentBlockDeltaEvent) -> Iterator[ModelEvent]:
+        block, delta = self._blocks[event.index], event.delta
+        match delta.type:
+            case "text_delta":
+                block["text"] += delta.text
+                yield Text(delta.text)
+            case "thinking_delta":
+                block["thinking"] += delta.thinking
+                yield Reasoning(delta.thinking)
+            case "signature_delta":
+                block["signature"] = delta.signature
+            case "input_json_delta":
+                self._written[event.index] = self._written.get(event.index, "") + delta.partial_json
+            case _:
+                pass
+
+    def _stopped(self, index: int) -> Iterator[ModelEvent]:
+        block = self._blocks[index]
+        if block["type"] == "tool_use":
+            if written := self._written.get(index):
+                block["input"] = json.loads(written)
+            yield ToolCall(block["id"], block["name"], block["input"])
+
+
+def _client() -> anthropic.AsyncAnthropic:
+    return anthropic.AsyncAnthropic(
+        api_key=settings().require("ANTHROPIC_API_KEY"),
+        base_url=settings().get("ANTHROPIC_BASE_URL", _BASE_URL),
+        http_client=shared_client(),
+        max_retries=0,
+        timeout=None,
+        open_telemetry=False,
+    )
+
+
+def _listed(model: types.ModelInfo) -> ListedModel:
+    told: dict[str, Any] = {"context_window": model.max_input_tokens, "max_output_tokens": model.max_tokens}
+    if (can := model.capabilities) is not None:
+        told |= {"supports_vision": can.image_input.supported, "supports_json": can.structured_outputs.supported}
+    known = {key: value for key, value in told.items() if value is not None}
+    return ListedModel(model.id, model.display_name, known | {"supports_tools": True, "supports_temperature": False})
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        with transport_failures(NAME):
+            yield
+    except ProviderError:
+        raise
+    except anthropic.APIStatusError as error:
+        status = _STATUS_OF_TYPE.get(error.type or "", error.status_code)
+        raise failure(NAME, status, code=error.type, retry_after=delay_of(error.response.headers)) from error
+    except anthropic.APIConnectionError as error:
+        with transport_failures(NAME):
+            raise error.__cause__ or ConnectionError from error
+    except (anthropic.AnthropicError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise nonsense(NAME) from error

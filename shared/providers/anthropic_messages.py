@@ -1,0 +1,102 @@
+"""Claude's messages, usage and stop reasons, to and from our own values; knows nothing of time or network."""
+
+from __future__ import annotations
+
+from itertools import dropwhile
+from typing import Any, Final
+
+from anthropic import transform_schema, types
+
+from shared.events import Call, Message, StopReason, Usage
+from shared.providers.readings import counted
+
+NAME: Final = "anthropic"
+
+_STOP_REASONS: dict[str, StopReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "filtered",
+}
+
+
+def asked_of(call: Call) -> dict[str, Any]:
+    """A Call as the arguments of `messages.create`; no sampling parameters: API 2026-10-21 answers them with 400."""
+    asked: dict[str, Any] = {
+        "model": call.model,
+        "messages": _messages(call),
+        "max_tokens": call.max_output_tokens,
+    }
+    if system := "\n\n".join(m.content for m in call.messages if m.role == "system"):
+        asked["system"] = system
+    if call.tools:
+        asked["tools"] = [
+            {"name": t.name, "description": t.description, "input_schema": dict(t.parameters)} for t in call.tools
+        ]
+    if call.output_schema is not None:
+        schema = transform_schema(dict(call.output_schema))
+        asked["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+    return asked
+
+
+def _messages(call: Call) -> list[dict[str, Any]]:
+    """The conversation; it begins with a person, and all results of one turn stand in one message."""
+    spoken = dropwhile(lambda m: m.role == "assistant", (m for m in call.messages if m.role != "system"))
+    messages: list[dict[str, Any]] = []
+    for message in spoken:
+        if message.role == "tool":
+            _add_result(messages, message)
+        elif blocks := _blocks(message):
+            messages.append({"role": message.role, "content": blocks})
+    return messages
+
+
+def _blocks(message: Message) -> list[dict[str, Any]]:
+    if message.native and message.native.provider == NAME:
+        return list(message.native.content)
+    said = [{"type": "text", "text": message.content}] if message.content.strip() else []
+    return said + [
+        {"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)}
+        for call in message.tool_calls
+    ]
+
+
+def _add_result(messages: list[dict[str, Any]], message: Message) -> None:
+    result: dict[str, Any] = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.content}
+    if message.is_error:
+        result["is_error"] = True
+    latest = messages[-1] if messages else None
+    if latest and latest["role"] == "user" and latest["content"][0]["type"] == "tool_result":
+        latest["content"].append(result)
+    else:
+        messages.append({"role": "user", "content": [result]})
+
+
+def usage_of(
+    told: types.Usage | types.MessageDeltaUsage | None, start: types.Usage | None, *, is_placeholder: bool = False
+) -> Usage | None:
+    """Claude's counts: what was cached comes on top of the input, thinking is within the output.
+
+    A count that a later event leaves out is the one the start of the message told; what the start says of the output
+    is a placeholder, for nothing has been written then. The SDK does not check that a proxy sends any of it.
+    """
+
+    def latest(name: str) -> Any:
+        later = getattr(told, name, None)
+        return getattr(start, name, None) if later is None else later
+
+    fresh, read = latest("input_tokens"), latest("cache_read_input_tokens") or 0
+    written = latest("cache_creation_input_tokens") or 0
+    if not all(isinstance(count, int) and count >= 0 for count in (fresh, read, written)):
+        return None
+    output_tokens = 0 if is_placeholder else getattr(told, "output_tokens", None)
+    thinking = getattr(getattr(told, "output_tokens_details", None), "thinking_tokens", None)
+    return counted(fresh + read + written, output_tokens, read, thinking)
+
+
+def stop_reason_of(told: str | None) -> StopReason:
+    """No reason means the answer was cut; one we do not know yet is an ordinary end."""
+    return "truncated" if told is None else _STOP_REASONS.get(told, "stop")

@@ -1,0 +1,156 @@
+"""Gemini through google-genai; loaded when the first turn needs it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+from google import genai
+from google.genai import errors, types
+
+from shared.config import settings
+from shared.errors import ProviderError
+from shared.events import Call, Finish, ModelEvent, Node, Reasoning, Text, ToolCall
+from shared.providers.contract import ListedModel
+from shared.providers.gemini_messages import NAME, contents_of, native_of, stop_reason_of, system_of, usage_of
+from shared.providers.readings import delay_of, failure, nonsense, seconds_in
+from shared.providers.sdk_http import first_of, shared_client, transport_failures
+
+_BASE_URL = "https://generativelanguage.googleapis.com"
+_SERVER_SECONDS = "600"  # how long Google may work on an answer; when to give up on it is the gateway's business
+# genai.Client wants a synchronous client too; this one builds no TLS context and is never used.
+_UNUSED = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(500)))
+
+
+class Gemini:
+    """The provider contract over google-genai's streaming."""
+
+    async def stream(self, call: Call) -> AsyncGenerator[ModelEvent, None]:
+        opened: list[httpx2.Response] = []
+        turn = _AnswerReader()
+        try:
+            with _failures():
+                answer = await _client().aio.models.generate_content_stream(
+                    model=call.model, contents=contents_of(call), config=_config(call)
+                )
+                chunk = await first_of(answer, opened)  # the request goes out only now
+                while chunk is not None:
+                    for event in turn.read(chunk):
+                        yield event
+                    chunk = await anext(answer, None)
+                yield turn.finish()
+        finally:
+            # The SDK leaves the socket to the garbage collector; a caller who hangs up must stop the model now.
+            for response in opened:
+                await response.aclose()
+
+    async def list_models(self, node: Node | None = None) -> list[ListedModel]:  # noqa: ARG002 - the contract's
+        with _failures():
+            pages = await _client().aio.models.list(config=types.ListModelsConfig(page_size=1000))
+            return [_listed(model) async for model in pages if "generateContent" in (model.supported_actions or ())]
+
+    async def check(self, node: Node | None = None) -> None:  # noqa: ARG002 - the contract's
+        with _failures():
+            await _client().aio.models.list(config=types.ListModelsConfig(page_size=1))
+
+
+class _AnswerReader:
+    """One answer's chunks to events."""
+
+    def __init__(self) -> None:
+        self._parts: list[types.Part] = []
+        self._calls = 0
+        self._stop: str | None = None
+
+    def read(self, chunk: types.GenerateContentResponse) -> Iterator[ModelEvent]:
+        if chunk.prompt_feedback and chunk.prompt_feedback.block_reason:
+            self._stop = "SAFETY"
+        for candidate in (chunk.candidates or [])[:1]:
+            for part in (candidate.content and candidate.content.parts) or []:
+                self._parts.append(part)
+                if part.function_call:
+                    yield self._called(part.function_call)
+                elif part.text:
+                    yield Reasoning(part.text) if part.thought else Text(part.text)
+            if candidate.finish_reason:
+                self._stop = candidate.finish_reason.value
+        if usage := usage_of(chunk.usage_metadata):
+            yield usage
+
+    def finish(self) -> Finish:
+        return Finish(
+            stop_reason_of(self._stop, has_calls=self._calls > 0), native_of(self._parts) if self._calls else None
+        )
+
+    def _called(self, call: types.FunctionCall) -> ToolCall:
+        self._calls += 1
+        call.id = call.id or f"call_{self._calls}"
+        return ToolCall(call.id, call.name or "", dict(call.args or {}))
+
+
+def _client() -> genai.Client:
+    options = types.HttpOptions(
+        base_url=settings().get("GEMINI_BASE_URL", _BASE_URL),
+        api_version="v1",
+        httpx_client=_UNUSED,
+        httpx_async_client=shared_client(),
+        async_client_args={"ssl": True},  # keeps the SDK from building a TLS context a client
+        headers={"X-Server-Timeout": _SERVER_SECONDS},  # else the SDK sends its own timeout as Google's deadline
+        retry_options=types.HttpRetryOptions(attempts=1),
+    )
+    return genai.Client(api_key=settings().require("GOOGLE_API_KEY"), vertexai=False, http_options=options)
+
+
+def _config(call: Call) -> types.GenerateContentConfig:
+    declared = [
+        types.FunctionDeclaration(name=t.name, description=t.description, parameters_json_schema=t.parameters)
+        for t in call.tools
+    ]
+    return types.GenerateContentConfig(
+        system_instruction=system_of(call),
+        temperature=call.temperature,
+        max_output_tokens=call.max_output_tokens,
+        tools=[types.Tool(function_declarations=declared)] if declared else None,
+        response_mime_type="application/json" if call.output_schema is not None else None,
+        response_json_schema=call.output_schema,
+        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+        automatic_continuation=False,
+    )
+
+
+def _listed(model: types.Model) -> ListedModel:
+    told: dict[str, Any] = {
+        "context_window": model.input_token_limit,
+        "max_output_tokens": model.output_token_limit,
+    }
+    name = (model.name or "").removeprefix("models/")
+    return ListedModel(name, model.display_name, {key: value for key, value in told.items() if value})
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        with transport_failures(NAME):
+            yield
+    except ProviderError:
+        raise
+    except errors.APIError as error:
+        raise _refusal(error) from error
+    except (errors.UnknownApiResponseError, ValueError, TypeError, AttributeError) as error:
+        raise nonsense(NAME) from error
+
+
+def _refusal(error: errors.APIError) -> ProviderError:
+    """A wrong key is a 400 with its own reason, a delay stands in the details."""
+    details = error.details if isinstance(error.details, dict) else {}
+    told = (details.get("error") or details).get("details") or []
+    kinds = {str(each.get("@type", "")).rpartition(".")[2]: each for each in told if isinstance(each, dict)}
+    delay = seconds_in(str(kinds.get("RetryInfo", {}).get("retryDelay", "")).removesuffix("s"))
+    headers = getattr(error.response, "headers", None)
+    if delay is None and headers is not None:
+        delay = delay_of(headers)
+    is_bad_key = kinds.get("ErrorInfo", {}).get("reason") == "API_KEY_INVALID"
+    status = error.code if isinstance(error.code, int) else 502
+    return failure(NAME, 401 if is_bad_key else status, retry_after=delay)

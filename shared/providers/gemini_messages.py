@@ -1,0 +1,99 @@
+"""Gemini's contents, usage and stop reasons, to and from our own values; knows nothing of time or network."""
+
+from __future__ import annotations
+
+from itertools import dropwhile
+from typing import Final
+
+from google.genai import types
+
+from shared.events import Call, Message, Native, StopReason, Usage
+from shared.providers.readings import counted
+
+NAME: Final = "google"
+
+_STOP_REASONS: dict[str, StopReason] = {
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    "SAFETY": "filtered",
+    "RECITATION": "filtered",
+    "BLOCKLIST": "filtered",
+    "PROHIBITED_CONTENT": "filtered",
+    "SPII": "filtered",
+    "LANGUAGE": "filtered",
+    "MODEL_ARMOR": "filtered",
+    "IMAGE_SAFETY": "filtered",
+}
+# Gemini 3 refuses a call of the current turn without its signature; this stands for one another provider made.
+_SKIP_SIGNATURE = b"skip_thought_signature_validator"
+
+
+def system_of(call: Call) -> str | None:
+    """The system messages, joined."""
+    return "\n\n".join(m.content for m in call.messages if m.role == "system") or None
+
+
+def contents_of(call: Call) -> list[types.ContentUnionDict]:
+    """The conversation; it begins with a person, and all results of one turn stand in one content."""
+    names = {c.id: c.name for message in call.messages for c in message.tool_calls}
+    spoken = dropwhile(lambda m: m.role == "assistant", (m for m in call.messages if m.role != "system"))
+    contents: list[types.Content] = []
+    for message in spoken:
+        if message.role == "assistant":
+            contents.append(_model_content(message))
+        elif message.role == "user":
+            contents.append(types.Content(role="user", parts=[types.Part(text=message.content)]))
+        else:
+            _add_result(contents, _result(message, names))
+    return [content for content in contents if content.parts]
+
+
+def _model_content(message: Message) -> types.Content:
+    if message.native and message.native.provider == NAME:
+        return types.Content(role="model", parts=[types.Part.model_validate(part) for part in message.native.content])
+    parts = [types.Part(text=message.content)] if message.content else []
+    for place, call in enumerate(message.tool_calls):
+        function_call = types.FunctionCall(id=call.id, name=call.name, args=dict(call.arguments))
+        signature = _SKIP_SIGNATURE if place == 0 else None
+        parts.append(types.Part(function_call=function_call, thought_signature=signature))
+    return types.Content(role="model", parts=parts)
+
+
+def _result(message: Message, names: dict[str, str]) -> types.Part:
+    call_id = message.tool_call_id or ""
+    response = {"error" if message.is_error else "output": message.content}
+    return types.Part(
+        function_response=types.FunctionResponse(id=call_id, name=names.get(call_id, ""), response=response)
+    )
+
+
+def _add_result(contents: list[types.Content], part: types.Part) -> None:
+    latest = contents[-1] if contents else None
+    if latest and latest.parts and latest.parts[0].function_response:
+        latest.parts.append(part)
+    else:
+        contents.append(types.Content(role="user", parts=[part]))
+
+
+def native_of(parts: list[types.Part]) -> Native:
+    """The turn as Gemini made it, thought signatures included, as JSON."""
+    return Native(NAME, [part.model_dump(mode="json", exclude_none=True) for part in parts])
+
+
+def usage_of(told: types.GenerateContentResponseUsageMetadata | None) -> Usage | None:
+    """Gemini's counts: the prompt's include what was cached, thinking comes on top of the candidates'."""
+    if told is None or told.prompt_token_count is None:
+        return None
+    thoughts = told.thoughts_token_count or 0
+    return counted(
+        told.prompt_token_count + (told.tool_use_prompt_token_count or 0),
+        (told.candidates_token_count or 0) + thoughts,
+        told.cached_content_token_count,
+        thoughts,
+    )
+
+
+def stop_reason_of(told: str | None, *, has_calls: bool) -> StopReason:
+    """Gemini says STOP for tool calls too. A reason we do not know, or none, means the answer was cut."""
+    reason = _STOP_REASONS.get(told or "", "truncated")
+    return "tool_calls" if has_calls and reason == "stop" else reason

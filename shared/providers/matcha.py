@@ -1,0 +1,85 @@
+"""MatchAI: one prompt in, one text out; no streaming, tools or usage. `model` is the platform's number of an LLM."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import aiohttp
+
+from shared import http
+from shared.config import settings
+from shared.errors import NotConfigured, ProviderError, ProviderRefused, ProviderUnavailable, ProviderUnreachable
+from shared.events import Call, Finish, Message, ModelEvent, Node, Text
+from shared.providers.contract import ListedModel
+from shared.providers.readings import delay_of, failure, nonsense
+
+NAME = "matcha"
+_MAX_ANSWER_BYTES = 4 * 1024 * 1024
+_SPEAKERS = {"user": "User", "assistant": "Assistant", "tool": "Result"}
+
+
+class Matcha:
+    """The provider contract over `POST {MATCHA_BASE_URL}/completions`."""
+
+    async def stream(self, call: Call) -> AsyncGenerator[ModelEvent, None]:
+        if not call.model.isdecimal():
+            raise ProviderRefused("A MatchAI model is named by its number.")
+        body = {"mission_id": _mission_id(), "llm_id": int(call.model), "input": prompt_of(call.messages)}
+        text = read_answer(await _post("/completions", body))
+        if text:
+            yield Text(text)
+        yield Finish("stop")
+
+    async def list_models(self, node: Node | None = None) -> list[ListedModel]:  # noqa: ARG002 - the contract's
+        raise ProviderUnavailable("MatchAI does not list its models.")
+
+    async def check(self, node: Node | None = None) -> None:  # noqa: ARG002 - the contract's
+        """The platform has nothing to ask that costs nothing; what can be told is whether all is configured."""
+        _mission_id()
+        settings().require("MATCHA_BASE_URL")
+        settings().require("MATCHA_API_KEY")
+
+
+def prompt_of(messages: tuple[Message, ...]) -> str:
+    """A conversation as the one text MatchAI takes: instructions, then who said what, and last the question bare."""
+    *earlier, question = messages
+    told = [m.content for m in earlier if m.role == "system"]
+    told += [f"{_SPEAKERS[m.role]}: {m.content}" for m in earlier if m.role != "system"]
+    return "\n\n".join(part for part in (*told, question.content) if part)
+
+
+def read_answer(body: bytes) -> str:
+    """The texts of `output[*].content[*].text`, joined. Raises ProviderError for anything else, such as HTML."""
+    try:
+        texts = [content["text"] for each in json.loads(body)["output"] for content in each.get("content") or ()]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise nonsense(NAME, "a completion") from error
+    return "\n\n".join(text for text in texts if isinstance(text, str) and text)
+
+
+def _mission_id() -> int:
+    text = settings().require("MATCHA_MISSION_ID")
+    if not text.isdecimal():
+        raise NotConfigured("The environment variable MATCHA_MISSION_ID is not a number.")
+    return int(text)
+
+
+async def _post(path: str, body: dict[str, Any]) -> bytes:
+    url = settings().require("MATCHA_BASE_URL").rstrip("/") + path
+    headers = {"MATCHA-API-KEY": settings().require("MATCHA_API_KEY")}
+    try:
+        async with http.session().post(url, json=body, headers=headers, allow_redirects=False) as response:
+            if response.status != 200:
+                raise failure(NAME, response.status, retry_after=delay_of(response.headers))
+            answer = b""
+            async for chunk in response.content.iter_any():
+                answer += chunk
+                if len(answer) > _MAX_ANSWER_BYTES:
+                    raise nonsense(NAME, "a completion")
+            return answer
+    except ProviderError:
+        raise
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise ProviderUnreachable("The provider matcha could not be reached.", open_seconds=10) from error

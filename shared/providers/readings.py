@@ -1,0 +1,73 @@
+"""What every provider's answers are read with: token counts, delays, and what a refusal means."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from email.utils import mktime_tz, parsedate_tz
+from typing import Any
+
+from shared.errors import ProviderAuthFailed, ProviderError, ProviderOverloaded, ProviderRefused
+from shared.events import Usage
+
+_MOST_TOKENS = 100_000_000  # more than any model takes; what is claimed beyond it would not fit the ledger
+_OUT_OF_CREDIT = {"insufficient_quota", "billing_error", "billing_hard_limit_reached"}
+_AUTH_OPEN_SECONDS = 300.0  # a wrong key or an empty account stays so for minutes
+_LONGEST_PAUSE_SECONDS = 60.0  # of a whole provider because one of its models is busy
+
+
+def counted(input_tokens: Any, output_tokens: Any, cached: Any = None, reasoning: Any = None) -> Usage | None:
+    """Inclusive counts as Usage; None when they are missing or no counts at all, so that they will be estimated."""
+    if not _is_count(input_tokens) or not _is_count(output_tokens):
+        return None
+    known_input, known_output = min(input_tokens, _MOST_TOKENS), min(output_tokens, _MOST_TOKENS)
+    return Usage(
+        input_tokens=known_input,
+        output_tokens=known_output,
+        cached_tokens=min(cached, known_input) if _is_count(cached) else 0,
+        reasoning_tokens=min(reasoning, known_output) if _is_count(reasoning) else 0,
+    )
+
+
+def _is_count(claimed: Any) -> bool:
+    return isinstance(claimed, int) and not isinstance(claimed, bool) and claimed >= 0
+
+
+def delay_of(headers: Mapping[str, str]) -> float | None:
+    """Seconds that Retry-After (or retry-after-ms) asks to wait; None when it says nothing."""
+    if (milliseconds := seconds_in(headers.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
+    text = headers.get("retry-after")
+    if (seconds := seconds_in(text)) is not None:
+        return seconds
+    date = parsedate_tz(text) if text else None
+    return max(0.0, mktime_tz(date) - time.time()) if date else None
+
+
+def seconds_in(text: str | None) -> float | None:
+    """A number of seconds; None for what is none."""
+    try:
+        seconds = float(text or "")
+    except ValueError:
+        return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def failure(provider: str, status: int, *, code: str | None = None, retry_after: float | None = None) -> ProviderError:
+    """What a provider's error answer means, by its HTTP status and machine code; its words stay with us."""
+    said: dict[str, Any] = {"upstream_status": status, "retry_after_seconds": retry_after}
+    if status in {401, 402, 403} or code in _OUT_OF_CREDIT:
+        words = f"The provider {provider} does not accept our key or account."
+        return ProviderAuthFailed(words, open_seconds=_AUTH_OPEN_SECONDS, **said)
+    if status in {408, 409, 425, 429, 503, 529}:
+        pause = None if retry_after is None else min(retry_after, _LONGEST_PAUSE_SECONDS)
+        return ProviderOverloaded(f"The provider {provider} is overloaded.", open_seconds=pause, **said)
+    if status >= 500:
+        return ProviderError(f"The provider {provider} failed.", **said)
+    return ProviderRefused(f"The provider {provider} refused this request.", **said)
+
+
+def nonsense(provider: str, what: str = "a chat stream") -> ProviderError:
+    """The error for an answer that cannot be read."""
+    return ProviderError(f"The provider {provider} answered with something that is not {what}.")

@@ -1,0 +1,119 @@
+"""What is tried after a failure: rules over routes, errors and times, without any of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.errors import (
+    NodeFailed,
+    NotConfigured,
+    ParleyError,
+    ProviderAuthFailed,
+    ProviderError,
+    ProviderOverloaded,
+    ProviderRefused,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
+from shared.events import Route
+from shared.fallback import Chain
+
+BUSY = ProviderOverloaded("busy")
+DOWN = ProviderError("down")
+
+
+def _route(name: str, node_id: int | None = None, *, is_open: bool = False) -> Route:
+    provider = "client" if node_id else name.partition(":")[0]
+    until = "2026-11-21T05:00:00+00:00" if is_open else None
+    return Route(name, provider, name, 100, node_id=node_id, open_until=until)
+
+
+A, A2, B, C = _route("a:1"), _route("a:2"), _route("b:1"), _route("c:1")
+
+
+def _chain(*routes: Route, deadline: float = 100.0, jitter: float = 0.0) -> Chain:
+    return Chain(routes, deadline, jitter=lambda: jitter)
+
+
+def _tried(chain: Chain, error: ParleyError) -> list[str]:
+    """The routes called until nothing is left, when every call fails with this error."""
+    names = [chain.route.identifier]
+    while chain.after(error, 0.0) is not None:
+        names.append(chain.route.identifier)
+        assert len(names) < 20
+    return names
+
+
+def test_a_provider_is_called_twice_and_then_the_next() -> None:
+    """Two calls each, four in all."""
+    assert _tried(_chain(A), DOWN) == ["a:1", "a:1"]
+    assert _tried(_chain(A, B), DOWN) == ["a:1", "a:1", "b:1", "b:1"]
+    assert _tried(_chain(A, B, C), DOWN) == ["a:1", "a:1", "b:1", "b:1"]
+
+
+def test_two_models_of_one_provider_share_its_calls() -> None:
+    """A provider that is down is not asked four times under two names."""
+    assert _tried(_chain(A, A2, B), DOWN) == ["a:1", "a:1", "b:1", "b:1"]
+
+
+def test_a_node_fails_fast() -> None:
+    """It is called once; another route may follow."""
+    node = _route("client:7:llama", 7)
+    assert _tried(_chain(node), NodeFailed()) == ["client:7:llama"]
+    assert _tried(_chain(node, B), NodeFailed()) == ["client:7:llama", "b:1", "b:1"]
+
+
+@pytest.mark.parametrize("error", [ProviderRefused("no"), ProviderAuthFailed("key"), ParleyError("bug")])
+def test_what_will_not_pass_is_not_tried_again(error: ParleyError) -> None:
+    """A refused request, a refused key and our own mistakes end the call, whatever else could be asked."""
+    assert _tried(_chain(A, B), error) == ["a:1"]
+
+
+@pytest.mark.parametrize("error", [ProviderUnavailable("open"), NotConfigured("no key")])
+def test_a_provider_that_was_not_called_is_passed_over(error: ParleyError) -> None:
+    """An open circuit and a missing key cost no try."""
+    chain = _chain(A, B, C)
+    assert chain.after(error, 0.0) == 0.0
+    assert (chain.route, chain.fallbacks) == (B, 1)
+    assert _tried(chain, DOWN) == ["b:1", "b:1", "c:1", "c:1"]
+
+
+def test_a_route_whose_circuit_is_open_is_not_fallen_back_to() -> None:
+    """Nobody waits for what failed a moment ago."""
+    assert _tried(_chain(A, _route("b:1", is_open=True), C), DOWN) == ["a:1", "a:1", "c:1", "c:1"]
+
+
+def test_a_wait_is_between_nothing_and_the_doubled_backoff() -> None:
+    """Full jitter: callers that failed together do not come back together."""
+    assert _chain(A, jitter=0.0).after(DOWN, 0.0) == 0.0
+    assert _chain(A, jitter=1.0).after(DOWN, 0.0) == 0.5
+
+
+def test_a_delay_the_provider_asks_for_is_kept_when_it_fits() -> None:
+    """Retry-After is a least; with too little time left after it nothing is tried."""
+    busy = ProviderOverloaded("busy", retry_after_seconds=7)
+    assert _chain(A).after(busy, 0.0) == 7
+    assert _chain(A, deadline=13).after(busy, 0.0) == 7
+    assert _chain(A, deadline=11).after(busy, 0.0) is None
+
+
+def test_nobody_waits_long_while_another_route_is_free() -> None:
+    """A long delay or a provider that says nothing sends the turn on at once."""
+    for error in (ProviderOverloaded("busy", retry_after_seconds=7), ProviderTimeout("silent")):
+        chain = _chain(A, B)
+        assert chain.after(error, 0.0) == 0.0
+        assert chain.route is B
+
+
+def test_with_less_than_five_seconds_left_nothing_is_called() -> None:
+    """What could not finish is not begun."""
+    assert _chain(A, B, deadline=10).after(DOWN, 5.0) is not None
+    assert _chain(A, B, deadline=10).after(DOWN, 5.1) is None
+    assert _chain(A, B, deadline=10).after(ProviderUnavailable("open"), 5.1) is None
+
+
+def test_without_a_wait_that_fits_the_next_route_is_still_tried() -> None:
+    """The jitter of a repeat may not fit any more where a call of another route does."""
+    chain = _chain(A, B, deadline=10, jitter=1.0)
+    assert chain.after(BUSY, 4.9) == 0.0
+    assert chain.route is B

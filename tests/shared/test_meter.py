@@ -1,0 +1,89 @@
+"""What a call has used, by its events."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.events import Call, Message, ModelEvent, Node, Reasoning, Text, Tool, ToolCall, Usage
+from shared.meter import Meter, total
+from shared.tokens import estimate_tokens
+
+PROMPT = (Message("system", "Be kind."), Message("user", "Hello there"))
+CALL = Call("m", PROMPT, 100)
+NODE_CALL = replace(CALL, node=Node(7, "https://node.example/v1"))
+ESTIMATED_INPUT = sum(estimate_tokens(message.content) + 4 for message in PROMPT)
+
+
+def _metered(*events: ModelEvent, call: Call = CALL, is_complete: bool = True) -> Usage:
+    meter = Meter(call)
+    for event in events:
+        meter.see(event)
+    return meter.usage(is_complete=is_complete)
+
+
+def test_of_counts_the_latest_wins() -> None:
+    """Counts are cumulative: nothing is added up."""
+    assert _metered(Text("a"), Usage(10, 1), Text("b"), Usage(10, 2)) == Usage(10, 2)
+
+
+def test_an_explicit_zero_stays_zero() -> None:
+    """A provider that says nothing was used is believed; one that says nothing is not."""
+    assert _metered(Text("a"), Usage(0, 0)) == Usage(0, 0)
+    assert _metered(Text("Hello there")) == Usage(ESTIMATED_INPUT, estimate_tokens("Hello there"), source="estimate")
+
+
+def test_a_silent_call_that_was_given_up_costs_its_input() -> None:
+    """A caller who hangs up before the first word has still had the prompt read."""
+    assert _metered(is_complete=False) == Usage(ESTIMATED_INPUT, 0, source="estimate")
+
+
+def test_of_a_cut_answer_what_came_after_the_last_count_is_added() -> None:
+    """Neither the placeholder of the beginning nor the maximum is charged."""
+    cut = _metered(Usage(40, 0, 20), Text("Hello there"), Reasoning("hm"), is_complete=False)
+    assert cut == Usage(40, estimate_tokens("Hello therehm"), 20, source="partial")
+    counted = _metered(Text("Hello"), Usage(40, 7), Text(" there"), is_complete=False)
+    assert counted == Usage(40, 7 + estimate_tokens(" there"), source="partial")
+    assert _metered(Text("Hello"), Usage(40, 7), is_complete=False) == Usage(40, 7, source="partial")
+
+
+def test_a_count_that_has_not_begun_to_count_is_filled_up() -> None:
+    """A first chunk may bring words and no count of them yet."""
+    cut = _metered(Text("Hello there"), Usage(40, 0), is_complete=False)
+    assert cut.output_tokens == estimate_tokens("Hello there")
+
+
+def test_tool_calls_are_output_too() -> None:
+    """Their names and arguments were written by the model."""
+    assert _metered(ToolCall("1", "find", {"query": "a long question"})).output_tokens > 4
+
+
+def test_a_node_is_believed_up_to_what_was_reserved() -> None:
+    """A token a byte in with sixteen around each message, what was asked for out; others' counts are not bounded."""
+    greedy = Usage(10**6, 10**6, 10**6, 10**6)
+    most = sum(len(message.content) + 16 for message in PROMPT)
+    assert _metered(Text("a"), greedy, call=NODE_CALL) == Usage(most, 100, most, 100)
+    assert _metered(Text("a"), greedy) == greedy
+
+
+def test_an_offered_tool_is_part_of_what_a_node_may_count() -> None:
+    """Its description and schema are read as well."""
+    tool = Tool("find", "x" * 500, {"type": "object"})
+    assert _metered(Usage(400, 1), call=replace(NODE_CALL, tools=(tool,))).input_tokens == 400
+
+
+@given(st.text(max_size=400), st.integers(1, 50))
+def test_an_estimate_is_never_more_than_was_reserved(said: str, most: int) -> None:
+    """Whatever a model says, what is booked for it stays within what was held."""
+    usage = _metered(Text(said), call=replace(CALL, max_output_tokens=most))
+    assert usage.output_tokens <= most
+    assert usage.input_tokens <= sum(len(message.content.encode()) + 16 for message in PROMPT)
+
+
+def test_calls_are_added_up_and_as_uncertain_as_the_least_certain() -> None:
+    """A turn of several calls has used them all."""
+    assert total([Usage(1, 2, 3, 4), Usage(1, 2, 3, 4, "partial")]) == Usage(2, 4, 6, 8, "partial")
+    assert total([Usage(1, 2), Usage(1, 2, source="estimate")]).source == "estimate"
+    assert total([]) == Usage(0, 0, source="estimate")

@@ -1,0 +1,93 @@
+"""A script played on a connection: sent, held, silent, torn; and who goes away meanwhile is noticed at once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable
+
+from aiohttp import web
+
+from tests.upstream.wire import Answer, Dialect, Refusal, Script, as_json
+
+_BROKEN = b'{"broken": [1, 2'
+_FOUR_BYTES = re.compile(rb"[\xf0-\xf7]")
+
+
+class Stage:
+    """One connection; `started` is told when an answer begins to wait or goes on without end."""
+
+    def __init__(self, request: web.Request, gate: asyncio.Event, started: Callable[[], None]) -> None:
+        self._request, self._gate, self._started = request, gate, started
+        self.is_over = False
+
+    async def stream(self, script: Script, answer: Answer) -> web.StreamResponse:
+        """The answer as server-sent events."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+        await response.prepare(self._request)
+        await _send(response, answer.opening())
+        await self._hold(script)
+        if script.reasoning:
+            await _send(response, answer.thought(script.reasoning))
+        for piece in script.pieces:
+            await _send(response, answer.said(piece))
+        if script.ending == "torn":
+            return self._torn(response)
+        await self._wait_forever(script, response, answer)
+        self.is_over = True  # who leaves from here on has read the end, or what nobody can go on from
+        if script.ending == "overloaded":
+            await _send(response, answer.overloaded())
+        elif script.ending != "early":
+            await _send(response, answer.broken() if script.ending == "broken" else ())
+            await _send(response, answer.called(script.calls) if script.calls else ())
+            await _send(response, answer.closing())
+        await response.write_eof()
+        return response
+
+    async def whole(self, script: Script, answer: Answer, dialect: Dialect) -> web.StreamResponse:
+        """The answer as one JSON document; silence, cuts and nonsense have their likeness there."""
+        await self._hold(script)
+        if script.ending in {"silent", "endless"}:
+            self._started()
+            await asyncio.Event().wait()
+        self.is_over = True
+        if script.ending == "overloaded":
+            return dialect.refuse(Refusal(dialect.overload_status)).response()
+        body = _BROKEN if script.ending == "broken" else as_json(answer.whole())
+        if script.ending != "torn":
+            return web.Response(body=body, content_type="application/json")
+        response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": str(len(body))})
+        await response.prepare(self._request)
+        if script.pieces:
+            await response.write(body[: len(body) // 2])
+        return self._torn(response)
+
+    async def _hold(self, script: Script) -> None:
+        if script.is_held:
+            self._started()
+            await self._gate.wait()
+
+    async def _wait_forever(self, script: Script, response: web.StreamResponse, answer: Answer) -> None:
+        if script.ending == "silent":
+            self._started()
+            await asyncio.Event().wait()
+        while script.ending == "endless":
+            await _send(response, answer.said("on "))
+            self._started()
+            await asyncio.sleep(0.02)
+
+    def _torn(self, response: web.StreamResponse) -> web.StreamResponse:
+        self.is_over = True
+        assert self._request.transport is not None
+        self._request.transport.abort()
+        return response
+
+
+async def _send(response: web.StreamResponse, frames: Iterable[bytes]) -> None:
+    """Writes each frame by itself, and one with a four-byte character in two pieces, cut within that character."""
+    for frame in frames:
+        if found := _FOUR_BYTES.search(frame):
+            await response.write(frame[: found.start() + 2])
+            await asyncio.sleep(0.01)  # lets the reader see the halves apart
+        await response.write(frame[found.start() + 2 :] if found else frame)
+        await asyncio.sleep(0)
