@@ -12,9 +12,17 @@ from shared.config import settings
 from shared.http import close_sessions
 from tests.openai_host import OpenAiHost, serving_models
 from tests.project import Project, serving_project
+from tests.upstream import Upstream, serving_upstream
 
 _EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
 _NAMES = re.findall(r"^([A-Z][A-Z0-9_]+)=", _EXAMPLE.read_text(), re.MULTILINE)
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[Upstream]:
+    """A scripted model server that speaks every provider's dialect."""
+    with serving_upstream() as running:
+        yield running
 
 
 @pytest.fixture

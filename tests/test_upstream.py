@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anthropic
@@ -14,7 +14,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from tests.upstream import GOLDEN, HOSTILE, Upstream, matcha_id, serving_upstream
+from tests.upstream import GOLDEN, HOSTILE, Upstream, matcha_id
 from tests.upstream.kinds import KINDS
 
 pytestmark = pytest.mark.anyio
@@ -25,13 +25,6 @@ _TOOLS = ("search", "weather")
 _NOTE = 'zwei — "drei"'
 _WITHOUT_END = {"silent", "stall", "stall-first", "endless", "slow", "cut", "cut-first"}
 _SCHEMA: dict[str, Any] = {"type": "object", "properties": {"query": {"type": "string"}}}
-
-
-@pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    """The server."""
-    with serving_upstream() as running:
-        yield running
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 
 from tests.launch import data_folder, free_ports, running_stack
 from tests.stack.people import Person, Stack, connect, eventually, sign_up
-from tests.upstream import Upstream, serving_upstream
+from tests.upstream import Upstream
 
 ROOT = Path(__file__).resolve().parents[2]
 _NAMES = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY", "DATABASE_URL", "CHAT_URL", "CRON_SECRET")
@@ -48,13 +48,6 @@ def alice(stack: Stack) -> Person:
 def bob(stack: Stack) -> Person:
     """Another one."""
     return sign_up(stack)
-
-
-@pytest.fixture(scope="session")
-def upstream() -> Iterator[Upstream]:
-    """A scripted model server."""
-    with serving_upstream() as running:
-        yield running
 
 
 Models = Callable[..., str]
