@@ -1,4 +1,4 @@
-"""The rows that only a local database has: the seed, and the tiny model as client node 1 of the catalogue."""
+"""The rows that only a local database has: the seed, leave for private nodes, and the tiny model as client node 1."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ MODEL_NAME = "demo (offline)"
 # The Supabase CLI's own table, so that its commands know about the seed as well.
 _SEED_TABLE = """
     create table if not exists supabase_migrations.seed_files (path text not null primary key, hash text not null)
+"""
+
+# Before any node: the model lives on this machine, and so may people's own servers. The functions' half of it is
+# ALLOW_PRIVATE_NODES.
+_ALLOW_PRIVATE_NODES = """
+    insert into private.settings (name, value) values ('allow_private_nodes', 'on')
+    on conflict (name) do update set value = excluded.value
 """
 
 # Kept when there is no model too, so that nobody's own first node is handed the id 1.
@@ -102,6 +109,7 @@ def _run(dsn: str, model_url: str, statements: list[LiteralString], *, is_active
         "is_active": is_active,
     }
     with psycopg.connect(dsn) as connection:  # one transaction: there is a default at every instant
+        connection.execute(_ALLOW_PRIVATE_NODES)
         if not connection.execute(_KEEP_NODE, values).rowcount:
             raise Problem(
                 "client node 1 belongs to a person; the local model needs that number (`python -m local reset`)"

@@ -215,9 +215,14 @@ class NodeFailed(ProviderError):
 
     status, code = 503, "node_failed"
 
-    def __init__(self, *, is_fault: bool = True, open_seconds: float | None = None) -> None:
-        words = "The client node could not be reached or did not answer as expected."
-        super().__init__(words, open_seconds=open_seconds)
+    def __init__(
+        self,
+        message: str = "The client node could not be reached or did not answer as expected.",
+        *,
+        is_fault: bool = True,
+        open_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, open_seconds=open_seconds)
         self.is_fault = is_fault
 
 

@@ -1,4 +1,4 @@
-"""llms: the models people can choose from, for frontends and for OpenAI's SDKs."""
+"""llms: the models people can choose from, for frontends and for OpenAI's SDKs, and what their own nodes offer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from functions.llms.catalogue import as_openai_model, etag_of, read_catalogue
+from functions.llms.nodes import probe_node
 from shared.auth import authenticate
 from shared.endpoint import answer, routes
 from shared.errors import ModelNotFound
@@ -50,6 +51,7 @@ ROUTES = routes(
         "GET /ai/models": list_models,
         "GET /v1/models": list_openai_models,
         "GET /v1/models/{identifier:path}": get_openai_model,
+        "POST /nodes/{id}/probe": probe_node,
         "GET /health": healthy,
         "GET /health/ready": ready,
     }

@@ -65,8 +65,8 @@ comment on function private.note_health(jsonb) is
 create function private.open_until(p_failures integer, p_open_seconds double precision) returns timestamptz
   language sql stable security invoker set search_path = ''
 as $$
-  select now() + make_interval(secs => least(greatest(p_open_seconds,
-    case when p_failures >= 3 then 10 * 2 ^ least(p_failures - 3, 5) end), 3600))
+  select case when p_open_seconds is not null or p_failures >= 3 then now() + make_interval(secs => least(3600,
+    greatest(p_open_seconds, case when p_failures >= 3 then 10 * 2 ^ least(p_failures - 3, 5) end))) end
 $$;
 comment on function private.open_until(integer, double precision) is
   'Until when a circuit is open: for as long as asked, or from the third fault in a row for 10 s, doubling up to 320 s; null = calls go.';

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import psycopg
 import pytest
 
 from tests.launch import data_folder, free_ports, running_stack
+from tests.providers import variables
 from tests.stack.people import Person, Stack, connect, eventually, sign_up
 from tests.upstream import Upstream
 
@@ -55,61 +57,81 @@ Models = Callable[..., str]
 
 @pytest.fixture
 def model(db: psycopg.Connection[dict[str, Any]], upstream: Upstream) -> Iterator[Models]:
-    """Registers a model of the scripted upstream (or of `base_url`) for this test and gives its identifier."""
+    """Registers a model of the scripted upstream for this test and gives its identifier.
+
+    It belongs to a node of its own (at `base_url`, if given), or to another `provider`, which only `chat_url` speaks.
+    """
     nodes: list[int] = []
+    others: list[str] = []
 
     def register(
-        name: str, pricing: str | None = '{"input": 1, "output": 2, "cached_input": 0.5}', base_url: str = ""
+        name: str,
+        pricing: str | None = '{"input": 1, "output": 2, "cached_input": 0.5}',
+        base_url: str = "",
+        provider: str = "client",
     ) -> str:
-        row = db.execute(
-            """insert into public.client_nodes (owner_id, name, base_url, is_shared)
-               values (null, 'scripted', %s, true) returning id""",
-            [base_url or upstream.url("client")],
-        ).fetchone()
-        assert row is not None
-        nodes.append(row["id"])
-        identifier = f"client:{row['id']}:{name}"
+        node = _add_node(db, base_url or upstream.url("client")) if provider == "client" else None
+        identifier = f"{provider}:{name}" if node is None else f"client:{node}:{name}"
+        if node is None:
+            others.append(identifier)
+        else:
+            nodes.append(node)
         db.execute(
             """insert into public.llm_models
                  (model_key, model_name, provider, upstream_id, node_id, capabilities, pricing, display_order)
-               values (%s, %s, 'client', %s, %s, '{"context_window": 8192, "max_output_tokens": 1000}', %s, 900)""",
-            [identifier, name, name, row["id"], pricing],
+               values (%s, %s, %s, %s, %s, '{"context_window": 8192, "max_output_tokens": 1000}', %s, 900)""",
+            [identifier, name, provider, name, node, pricing],
         )
         return identifier
 
     yield register
     db.execute("delete from public.client_nodes where id = any(%s)", [nodes])
+    db.execute("delete from public.llm_models where model_key = any(%s)", [others])
+    db.execute("delete from public.provider_health")
+
+
+def _add_node(db: psycopg.Connection[dict[str, Any]], base_url: str) -> int:
+    row = db.execute(
+        """insert into public.client_nodes (owner_id, name, base_url, is_shared)
+           values (null, 'scripted', %s, true) returning id""",
+        [base_url],
+    ).fetchone()
+    assert row is not None
+    number: int = row["id"]
+    return number
 
 
 @pytest.fixture
 def function(stack: Stack, tmp_path: Path) -> Iterator[Callable[..., tuple[str, subprocess.Popen[bytes]]]]:
     """Starts a function in a process of its own with other variables than the stack's; gives its URL and process."""
-    running: list[subprocess.Popen[bytes]] = []
+    with contextlib.ExitStack() as running:
+        yield lambda name, **changes: running.enter_context(_running(stack, name, changes, tmp_path))
 
-    def start(name: str, **changes: str) -> tuple[str, subprocess.Popen[bytes]]:
-        port = free_ports()
-        environ = {**os.environ, **stack.env, **changes, "PYTHONPATH": str(ROOT)}
-        environ |= {"FUNCTION_TARGET": name, "FUNCTION_SOURCE": f"functions/{name}/main.py", "ALLOW_PRIVATE_NODES": "1"}
-        command = [
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "functions_framework.aio:app",
-            "--port",
-            str(port),
-            "--lifespan",
-            "on",
-        ]
-        with (tmp_path / f"{name}-{port}.log").open("wb") as log:
-            running.append(
-                subprocess.Popen([*command, "--log-level", "warning"], cwd=ROOT, env=environ, stdout=log, stderr=log)
-            )
+
+@pytest.fixture(scope="session")
+def chat_url(stack: Stack, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A chat to which every provider is the scripted upstream."""
+    with _running(stack, "chat", variables(upstream), tmp_path_factory.mktemp("chat")) as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def _running(
+    stack: Stack, name: str, changes: Mapping[str, str], folder: Path
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    port = free_ports()
+    environ = {**os.environ, **stack.env, **changes, "PYTHONPATH": str(ROOT)}
+    environ |= {"FUNCTION_TARGET": name, "FUNCTION_SOURCE": f"functions/{name}/main.py", "ALLOW_PRIVATE_NODES": "1"}
+    command = [sys.executable, "-m", "uvicorn", "functions_framework.aio:app", "--port", str(port)]
+    with (folder / f"{name}-{port}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--lifespan", "on", "--log-level", "warning"], cwd=ROOT, env=environ, stdout=log, stderr=log
+        )
+    try:
         url = f"http://127.0.0.1:{port}"
         eventually(lambda: _answers(url), 30)
-        return url, running[-1]
-
-    yield start
-    for process in running:
+        yield url, process
+    finally:
         process.kill()
         process.wait(10)
 

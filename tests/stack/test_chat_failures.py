@@ -70,10 +70,11 @@ def test_hanging_up_before_the_first_word_is_noticed_too(
     ],
 )
 def test_a_model_that_fails_at_once_is_an_http_status_and_a_failed_row(
-    alice: Person, model: Models, db: Database, kind: str, status: int, code: str
+    alice: Person, model: Models, db: Database, chat_url: str, kind: str, status: int, code: str
 ) -> None:
     """A failure before the first word has its status, says nothing of the upstream, costs nothing, counts nothing."""
-    response = alice.ask({"message": "hello", "model": model(kind)}, origin="http://nowhere.example")
+    body = {"message": "hello", "model": model(kind, provider="openai")}
+    response = alice.ask(body, chat_url, origin="http://nowhere.example")
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (status, code)
     assert "secret" not in response.text
@@ -89,7 +90,7 @@ def test_a_model_server_that_is_down_is_503_with_a_failed_row(alice: Person, mod
     response = alice.ask(
         {"message": "hello", "model": model("echo", base_url="http://127.0.0.1:9/v1"), "stream": False}
     )
-    assert (response.status_code, response.json()["error"]["code"]) == (503, "provider_unreachable")
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "node_failed")
     assert alice.rows("chat_logs")[0]["status"] == "failed"
 
 

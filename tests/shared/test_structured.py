@@ -1,0 +1,111 @@
+"""Answers that must fit a schema, from every provider's own way of keeping to one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+from shared.errors import OutputInvalid
+from shared.events import Message, Route
+from shared.gateway import Exchange, Options
+from shared.structured import ask_for, schema_of
+from tests.openai_host import OpenAiHost, said
+from tests.providers import PROVIDERS, STREAMING, route_to, variables
+from tests.upstream import Upstream
+
+pytestmark = pytest.mark.anyio
+QUESTION = (Message("user", "What is the answer?"),)
+
+
+class Verdict(BaseModel):
+    """What the scripted upstream answers with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    answer: str
+    score: int
+
+
+@pytest.fixture
+def configured(environ: Callable[..., None], upstream: Upstream, sessions: None) -> None:  # noqa: ARG001 - order
+    """Every provider is the scripted upstream."""
+    environ(**variables(upstream))
+
+
+def _exchange(route: Route) -> Exchange:
+    return Exchange((route,), Options(output_schema=schema_of(Verdict)), time.monotonic())
+
+
+async def _asked(exchange: Exchange) -> Verdict:
+    async with asyncio.timeout(10):
+        return await ask_for(Verdict, exchange, QUESTION)
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize("name", PROVIDERS)
+async def test_every_provider_answers_with_a_value(name: str, upstream: Upstream) -> None:
+    """Where there is a way to ask for a schema it is used; MatchAI is told in words."""
+    exchange = _exchange(route_to(name, "json", upstream))
+    assert await _asked(exchange) == Verdict(answer="forty-two", score=3)
+    assert len(exchange.attempts) == 1
+    asked = upstream.received[-1].asked
+    assert asked is not None
+    assert asked.wants_schema is (name != "matcha")
+    if name == "matcha":
+        assert '"score"' in upstream.received[-1].body["input"]
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize("name", STREAMING)
+async def test_an_answer_that_does_not_fit_is_mended_once(name: str, upstream: Upstream) -> None:
+    """The model sees its answer and what is wrong with it; both calls are paid for."""
+    exchange = _exchange(route_to(name, "json-bad-once", upstream))
+    assert await _asked(exchange) == Verdict(answer="forty-two", score=3)
+    assert len(exchange.attempts) == 2
+    assert exchange.usage.output_tokens == sum(a.usage.output_tokens for a in exchange.attempts if a.usage)
+
+
+@pytest.mark.usefixtures("configured")
+@pytest.mark.parametrize("name", STREAMING)
+async def test_an_answer_that_never_fits_is_a_clear_error(name: str, upstream: Upstream) -> None:
+    """After one repair it is over; what the model said is not in the error, what it used is in the exchange."""
+    exchange = _exchange(route_to(name, "json-bad", upstream))
+    with pytest.raises(OutputInvalid) as caught:
+        await _asked(exchange)
+    assert "rather" not in caught.value.message
+    assert len(exchange.attempts) == 2
+    assert exchange.usage.output_tokens > 0
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ['{"answer": "a", "score": 1}', '```json\n{"answer": "a", "score": 1}\n```', '\n {"answer": "a", "score": 1} \n'],
+)
+async def test_json_in_a_fence_is_still_json(host: OpenAiHost, answer: str) -> None:
+    """Models that were only told of the schema like to wrap it."""
+    host.pieces = [said(answer)]
+    assert (await _asked(_exchange(Route("openai:m", "openai", "m", 50)))).score == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        ('{"answer": "a"}', "score: Field required"),
+        ('{"answer": "a", "score": "many"}', "score: "),
+        ('{"answer": "a", "score": 1, "more": 2}', "more: "),
+        ("no json", "answer: Invalid JSON"),
+        ("", "answer: Invalid JSON"),
+    ],
+)
+async def test_the_model_is_told_what_is_wrong_and_where(host: OpenAiHost, answer: str, complaint: str) -> None:
+    """It gets the place and the reason, and its own answer before them."""
+    host.script = [(200, [said(answer)]), (200, [said('{"answer": "a", "score": 1}')])]
+    await _asked(_exchange(Route("openai:m", "openai", "m", 50)))
+    messages: list[dict[str, Any]] = host.received[1].json()["messages"]
+    assert messages[-2] == {"role": "assistant", "content": answer}
+    assert complaint in messages[-1]["content"]

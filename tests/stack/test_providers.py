@@ -1,0 +1,297 @@
+"""Chat through every provider, over real HTTP and into real rows, each at its scripted worst."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.providers import STREAMING, named
+from tests.stack.conftest import Models
+from tests.stack.people import Person, eventually, frames, log_row, receipt_of, text_of
+from tests.upstream import GOLDEN, HOSTILE, Upstream
+
+Database = psycopg.Connection[dict[str, Any]]
+GOLDEN_USD = Decimal("0.000074000")  # 40 fresh and 20 cached tokens in, 12 out, at 1, 0.5 and 2 dollars a million
+QUESTION = "one two three"
+_numbers = itertools.count(1)
+
+
+def _reserved(db: Database, person: Person) -> Decimal:
+    row = db.execute(
+        "select coalesce(sum(reserved_usd), 0) as held from public.usage_counters where scope = %s", [person.id]
+    ).fetchone()
+    assert row is not None
+    held: Decimal = row["held"]
+    return held
+
+
+def _alias(db: Database, *identifiers: str) -> str:
+    name = f"chain-{next(_numbers)}"
+    for place, identifier in enumerate(identifiers):
+        db.execute(
+            "insert into public.llm_routes (alias, model_key, fallback_order) values (%s, %s, %s)",
+            [name, identifier, place],
+        )
+    return name
+
+
+@pytest.mark.parametrize("provider", STREAMING)
+@pytest.mark.parametrize("kind", ["fixed", "think"])
+def test_streamed_and_unstreamed_turns_cost_the_golden_amount(
+    alice: Person, model: Models, db: Database, chat_url: str, provider: str, kind: str
+) -> None:
+    """The same tokens and the same money in the receipt, in the row and in the counters, whichever way it was asked."""
+    name = model(named(kind, provider), provider=provider)
+    streamed = alice.ask({"message": QUESTION, "model": name}, chat_url)
+    whole = alice.ask({"message": QUESTION, "model": name, "stream": False}, chat_url)
+    receipts = [receipt_of(frames(streamed.text)), whole.json()["receipt"]]
+    rows = [log_row(db, receipt["request_id"]) for receipt in receipts]
+    assert text_of(frames(streamed.text)) == whole.json()["message"]["content"] == "one two three"
+    for receipt, row in zip(receipts, rows, strict=True):
+        assert receipt["usage"] == {**GOLDEN, "source": "provider"}
+        assert (row["cost_usd"], row["provider"], row["model_identifier"]) == (GOLDEN_USD, provider, name)
+        assert [row[count] for count in GOLDEN] == list(GOLDEN.values())
+        assert [(a["ok"], Decimal(str(a["cost_usd"]))) for a in row["attempts"]] == [(True, GOLDEN_USD)]
+    assert streamed.headers["x-model"] == whole.headers["x-model"] == name
+    assert streamed.headers["x-fallbacks"] == "0"
+    (day,) = db.execute(
+        "select * from public.usage_counters where scope = %s and period = 'day'", [alice.id]
+    ).fetchall()
+    assert (day["spent_usd"], day["reserved_usd"], day["requests"]) == (2 * GOLDEN_USD, 0, 2)
+
+
+_BEFORE = {
+    "status-429": (503, "provider_overloaded", 2),
+    "status-429-after-600": (503, "provider_overloaded", 1),
+    "status-401": (502, "provider_auth_failed", 1),
+    "status-402": (502, "provider_auth_failed", 1),
+    "status-500": (502, "provider_error", 2),
+    "status-529": (503, "provider_overloaded", 2),
+    "cut-first": (503, "provider_unreachable", 2),
+    "early-first": (502, "provider_error", 2),
+    "malformed-first": (502, "provider_error", 2),
+    "overload-first": (503, "provider_overloaded", 2),
+}
+
+
+@pytest.mark.parametrize("provider", STREAMING)
+@pytest.mark.parametrize("kind", _BEFORE)
+def test_a_fault_before_the_first_word_is_a_status_and_a_failed_row(
+    alice: Person, model: Models, db: Database, chat_url: str, provider: str, kind: str
+) -> None:
+    """Status, code and attempts are the documented ones; nothing is said, charged, counted or held."""
+    status, code, attempts = _BEFORE[kind] if provider != "client" else (503, "node_failed", 1)
+    body = {"message": QUESTION, "model": model(named(kind, provider), provider=provider)}
+    response = alice.ask(body, chat_url)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (status, code)
+    assert "secret" not in response.text
+    assert response.headers["x-fallbacks"] == "0"
+    if kind == "status-429-after-600" and provider != "client":
+        assert response.headers["retry-after"] == "600"
+    (row,) = alice.rows("chat_logs")
+    assert (row["status"], row["error_code"], row["cost_usd"]) == ("failed", code, 0)
+    assert [a["error_code"] for a in row["attempts"]] == [code] * attempts
+    assert _reserved(db, alice) == 0
+    assert alice.rows("usage_counters?period=eq.day")[0]["requests"] == 0
+
+
+_AFTER = {
+    "cut": (502, "answer_cut"),
+    "early": (502, "answer_cut"),
+    "malformed": (502, "provider_error"),
+    "overload": (503, "provider_overloaded"),
+}
+
+
+@pytest.mark.parametrize("provider", STREAMING)
+@pytest.mark.parametrize("kind", _AFTER)
+@pytest.mark.parametrize("is_streaming", [True, False])
+def test_a_fault_after_the_first_word_is_a_partial_row_without_a_second_answer(
+    alice: Person, model: Models, db: Database, chat_url: str, provider: str, kind: str, is_streaming: bool
+) -> None:
+    """What was said stays, is charged, and is said once; streaming it ends with an error event, whole with a status."""
+    status, code = _AFTER[kind] if provider != "client" else (503, "node_failed")
+    body = {"message": QUESTION, "model": model(named(kind, provider), provider=provider), "stream": is_streaming}
+    response = alice.ask(body, chat_url)
+    if is_streaming:
+        events = frames(response.text)
+        assert (response.status_code, text_of(events)) == (200, "one two ")
+        assert [e["type"] for e in events[-4:]] == ["error", "finish-step", "data-receipt", "finish"]
+    else:
+        assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+    (row,) = alice.rows("chat_logs")
+    assert (row["status"], row["response"], row["error_code"]) == ("partial", "one two ", code)
+    assert 0 < row["cost_usd"] < 0.001
+    assert row["output_tokens"] >= 2
+    assert row["usage_source"] in {"partial", "estimate"}
+    assert len(row["attempts"]) == 1
+    assert _reserved(db, alice) == 0
+
+
+def test_a_turn_survives_a_providers_bad_day(alice: Person, model: Models, db: Database, chat_url: str) -> None:
+    """The next model of the alias answers; headers, receipt and row say who did and what was tried."""
+    down = model(named("status-500", "openai"), provider="openai", pricing='{"input": 900, "output": 900}')
+    up = model(named("fixed", "anthropic"), provider="anthropic")
+    alias = _alias(db, down, up)
+    for is_streaming in (True, False):
+        db.execute("delete from public.provider_health")
+        response = alice.ask({"message": QUESTION, "model": alias, "stream": is_streaming}, chat_url)
+        assert response.status_code == 200
+        assert (response.headers["x-model"], response.headers["x-fallbacks"]) == (up, "1")
+        receipt = receipt_of(frames(response.text)) if is_streaming else response.json()["receipt"]
+        assert (receipt["route"]["identifier"], receipt["route"]["reason"]) == (up, "requested")
+        assert receipt["route"]["fallbacks"] == [down]
+        row = log_row(db, receipt["request_id"])
+        assert (row["provider"], row["requested_model"], row["cost_usd"]) == ("anthropic", alias, GOLDEN_USD)
+        tried = [(a["identifier"], a["ok"]) for a in row["attempts"]]
+        assert tried == [(down, False), (down, False), (up, True)]
+    assert _reserved(db, alice) == 0
+
+
+def test_the_alias_default_is_the_fallback_of_turns_that_name_no_model(
+    alice: Person, model: Models, db: Database, chat_url: str
+) -> None:
+    """Whoever leaves the choice to us is served as long as anything serves."""
+    down, up = (
+        model(named("status-500", "openai"), provider="openai"),
+        model(named("fixed", "google"), provider="google"),
+    )
+    before = db.execute("select model_key, default_by from public.llm_models where is_default").fetchone()
+    assert before is not None
+    db.execute("update public.llm_models set is_default = true where model_key = %s", [down])
+    db.execute("insert into public.llm_routes (alias, model_key) values ('default', %s)", [up])
+    try:
+        response = alice.ask({"message": QUESTION, "stream": False}, chat_url)
+    finally:
+        db.execute(
+            "update public.llm_models set is_default = true, default_by = %s where model_key = %s",
+            [before["default_by"], before["model_key"]],
+        )
+    assert response.headers["x-model"] == up
+    assert response.json()["receipt"]["route"]["reason"] == "default"
+
+
+def test_a_circuit_opens_after_three_faults_and_closes_with_the_next_answer(
+    alice: Person, model: Models, db: Database, chat_url: str, upstream: Upstream
+) -> None:
+    """Every instance learns it from the database; nobody is sent where it just failed, and an answer forgets it all."""
+    failing, fine = named("status-500", "openai"), model(named("echo", "openai"), provider="openai")
+    body = {"message": QUESTION, "model": model(failing, provider="openai"), "stream": False}
+    for _ in range(3):
+        assert alice.ask(body, chat_url).json()["error"]["code"] == "provider_error"
+    called = len(upstream.calls_of(failing))
+    refused = alice.ask(body | {"model": fine}, chat_url)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "provider_unavailable")
+    assert 0 < int(refused.headers["retry-after"]) <= 10
+    assert len(upstream.calls_of(failing)) == called == 6
+    health = db.execute("select failures, reason from public.provider_health where provider_key = 'openai'").fetchone()
+    assert health == {"failures": 3, "reason": "provider_error"}
+    db.execute("update public.provider_health set open_until = now() where provider_key = 'openai'")
+    assert alice.ask(body | {"model": fine}, chat_url).status_code == 200
+    health = db.execute("select failures, open_until from public.provider_health").fetchone()
+    assert health == {"failures": 0, "open_until": None}
+
+
+def test_a_refused_key_opens_the_circuit_for_minutes_at_once(
+    alice: Person, model: Models, db: Database, chat_url: str
+) -> None:
+    """The turn that found out fails; the next ones go to the fallback without asking again."""
+    down, up = model(named("badkey", "google"), provider="google"), model(named("fixed", "openai"), provider="openai")
+    alias = _alias(db, down, up)
+    body = {"message": QUESTION, "model": alias, "stream": False}
+    assert alice.ask(body, chat_url).json()["error"]["code"] == "provider_auth_failed"
+    answer = alice.ask(body, chat_url)
+    assert (answer.headers["x-model"], answer.headers["x-fallbacks"]) == (up, "1")
+    attempts = log_row(db, answer.json()["id"])["attempts"]
+    assert [a["error_code"] for a in attempts] == ["provider_unavailable", None]
+    left = db.execute("select extract(epoch from open_until - now()) as left from public.provider_health").fetchone()
+    assert left is not None
+    assert 200 < left["left"] <= 300
+
+
+def test_a_refused_request_says_nothing_against_its_provider(
+    alice: Person, model: Models, db: Database, chat_url: str
+) -> None:
+    """Nobody can close a provider to others by asking nonsense of it."""
+    body = {"message": QUESTION, "model": model(named("status-400", "openai"), provider="openai"), "stream": False}
+    for _ in range(4):
+        assert alice.ask(body, chat_url).json()["error"]["code"] == "provider_refused"
+    assert db.execute("select from public.provider_health").fetchall() == []
+
+
+@pytest.mark.parametrize("provider", STREAMING)
+@pytest.mark.parametrize("is_streaming", [True, False])
+def test_a_caller_who_hangs_up_closes_the_socket_of_every_provider(
+    alice: Person, model: Models, db: Database, chat_url: str, upstream: Upstream, provider: str, is_streaming: bool
+) -> None:
+    """The model is stopped within a second, and the row has its input and what was said."""
+    name = named("endless", provider)
+    body = {"message": QUESTION, "model": model(name, provider=provider), "stream": is_streaming}
+    with httpx.Client() as client:
+        request = client.build_request("POST", chat_url, json=body, headers=alice.headers, timeout=30)
+        if is_streaming:
+            response = client.send(request, stream=True)
+            lines = response.iter_lines()
+            next(line for line in lines if "text-delta" in line)
+            response.close()
+        else:
+            request.extensions["timeout"]["read"] = 0.5
+            with pytest.raises(httpx.ReadTimeout):
+                client.send(request)
+    assert upstream.until_hung_up(name, 1.0)
+    row = eventually(lambda: db.execute("select * from public.chat_logs where user_id = %s", [alice.id]).fetchone())
+    assert row["status"] == "cancelled"
+    assert row["input_tokens"] > 0
+    assert row["cost_usd"] > 0
+    assert row["error_code"] is None
+    assert _reserved(db, alice) == 0
+
+
+def test_no_provider_ever_sees_what_is_not_its_business(
+    alice: Person, model: Models, chat_url: str, upstream: Upstream
+) -> None:
+    """Neither the person's token nor their cookies, our Supabase keys or our request id travel on."""
+    names = [named("echo", provider) for provider in STREAMING]
+    for provider, name in zip(STREAMING, names, strict=True):
+        body = {"message": QUESTION, "model": model(name, provider=provider), "stream": False}
+        alice.ask(body, chat_url, cookie="session=mine", **{"X-Request-Id": "the-request-of-mine"})
+    private = [alice.token, "session=mine", "the-request-of-mine", alice.id, alice.email]
+    private += [alice.stack["SUPABASE_SERVICE_KEY"], alice.stack["SUPABASE_ANON_KEY"], alice.stack["CRON_SECRET"]]
+    for name in names:
+        (received,) = upstream.calls_of(name)
+        sent = json.dumps([received.headers, received.body])
+        assert [secret for secret in private if secret in sent] == []
+
+
+@pytest.mark.parametrize("provider", STREAMING)
+def test_hostile_text_of_every_provider_stays_text(alice: Person, model: Models, chat_url: str, provider: str) -> None:
+    """It neither ends the stream nor makes a frame; what cannot be stored is replaced in the row."""
+    response = alice.ask({"message": "go", "model": model(named("hostile", provider), provider=provider)}, chat_url)
+    events = frames(response.text)
+    said = "".join(HOSTILE)
+    assert text_of(events).replace("?", "\ufffd") == said.replace("\ud800", "\ufffd").replace("?", "\ufffd")
+    assert events[-1]["type"] == "finish"
+    (message,) = alice.rows("messages?role=eq.assistant")
+    assert "\x00" not in message["content"]
+    assert message["content"].startswith(HOSTILE[0])
+
+
+def test_matcha_serves_a_model_of_the_catalogue_by_its_number(
+    alice: Person, model: Models, db: Database, chat_url: str
+) -> None:
+    """matcha:<number> is the model that has this number there; its price is unknown and its usage an estimate."""
+    number = int(named("echo", "matcha"))
+    known = model(named("echo", "openai"), provider="openai")
+    db.execute("update public.llm_models set matcha_llm_id = %s where model_key = %s", [number, known])
+    answer = alice.ask({"message": QUESTION, "model": f"matcha:{number}", "stream": False}, chat_url)
+    assert answer.headers["x-model"] == f"matcha:{number}"
+    row = log_row(db, answer.json()["id"])
+    assert (row["provider"], row["model"], row["cost_usd"]) == ("matcha", str(number), None)
+    assert (row["usage_source"], row["input_tokens"] > 0) == ("estimate", True)
