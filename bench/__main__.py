@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bench import cold_start, latency
+from bench import chunks, cold_start, latency
 from tests.launch import data_folder, free_ports, running_stack
 
 
 def main() -> None:
     """Prints one block per measurement."""
+    chunks.measure()
     with data_folder() as data, running_stack(data, free_ports(), "--no-reload") as stack:
         latency.measure(stack.values)
         cold_start.measure(stack.values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,9 +32,7 @@ class Gemini:
         turn = _AnswerReader()
         try:
             with _failures():
-                answer = await _client().aio.models.generate_content_stream(
-                    model=call.model, contents=contents_of(call), config=_config(call)
-                )
+                answer = await open_stream(call)
                 chunk = await first_of(answer, opened)  # the request goes out only now
                 while chunk is not None:
                     for event in turn.read(chunk):
@@ -54,6 +52,13 @@ class Gemini:
     async def check(self, node: Node | None = None) -> None:  # noqa: ARG002 - the contract's
         with _failures():
             await _client().aio.models.list(config=types.ListModelsConfig(page_size=1))
+
+
+async def open_stream(call: Call) -> AsyncIterator[types.GenerateContentResponse]:
+    """The SDK's own stream of an answer; nothing is sent before its first chunk is asked for."""
+    return await _client().aio.models.generate_content_stream(
+        model=call.model, contents=contents_of(call), config=_config(call)
+    )
 
 
 class _AnswerReader:

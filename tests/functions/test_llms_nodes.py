@@ -62,7 +62,7 @@ async def test_what_the_node_lists_is_stored_as_the_service(project: Project, ho
 async def test_a_node_learns_its_own_key_and_nothing_else(project: Project, host: OpenAiHost, key: str | None) -> None:
     """Neither the caller's token, cookie and apikey nor anything of ours travels to it."""
     _shows(project, host, has_key=key is not None)
-    project.answers[KEY] = (200, key)
+    project.answers[KEY] = (200, f'"{key}"')
     host.pieces = [b'{"data": []}']
     assert (await _probe(project)).status == 200
     (received,) = host.received

@@ -34,7 +34,10 @@ SELECTS = {
 # A forged row for each table, refused to everyone in the order nobody, the owner, somebody else, an admin, the service;
 # 0 = allowed.
 INSERTS = {
-    "client_nodes": ({"name": "x", "base_url": "https://x.example/v1", "owner_id": "{owner}"}, (401, 0, 403, 403, 403)),
+    "client_nodes": (
+        {"name": "x", "base_url": "https://x.example/v1", "owner_id": "{owner}", "may_use_tools": True},
+        (401, 0, 403, 403, 403),
+    ),
     "llm_models": (
         {"model_key": "{fresh}", "model_name": "x", "provider": "x", "upstream_id": "{fresh}"},
         (401, 403, 403, 0, 0),
@@ -55,11 +58,15 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "chat_finish": ({"entry": {"request_id": "{fresh}"}}, (401, 403, 403, 200)),
     "open_turns": ({}, (401, 403, 403, 200)),
     "take_lease": ({"job": "tenancy", "holder_id": "{fresh}", "ttl_seconds": 1}, (401, 403, 403, 200)),
+    "set_node_key": ({"node_id": "{node}", "api_key": "sk-forged"}, (401, 404, 404, 403)),
+    "node_key": ({"node_id": "{node}"}, (401, 403, 403, 200)),
+    "store_node_models": ({"node_id": "{node}", "models": []}, (401, 403, 403, 200)),
     "release_lease": ({"job": "tenancy", "holder_id": "{fresh}", "fence": 0}, (401, 403, 403, 200)),
 }
 UPDATES = {
     "llm_conversations?id=eq.{conversation}": {"title": "mine now"},
     "client_nodes?id=eq.{node}": {"base_url": "https://evil.example/v1"},
+    "client_nodes?id=eq.{node}&may_use_tools=is.false": {"may_use_tools": True},
     "conversation_members?conversation_id=eq.{conversation}": {"role": "owner"},
     "messages?conversation_id=eq.{conversation}": {"content": "never said"},
     "chat_logs?request_id=eq.{turn}": {"cost_usd": 0},
@@ -78,7 +85,7 @@ class Cast:
 
     def __init__(self, stack: Stack, db: Database, identifier: str) -> None:
         self.stack = stack
-        self.owner, self.stranger, self.admin = sign_up(stack), sign_up(stack), _admin(stack)
+        self.owner, self.stranger, self.admin = sign_up(stack), sign_up(stack), new_admin(stack)
         answer = self.owner.whole("hello", model=identifier)
         node = self.owner.rest(
             "POST",
@@ -138,7 +145,8 @@ def cast(stack: Stack, db: Database) -> Iterator[Cast]:
     db.execute("delete from public.refresh_runs where trigger = 'tenancy'")
 
 
-def _admin(stack: Stack) -> Person:
+def new_admin(stack: Stack) -> Person:
+    """Somebody new whom the service made an admin."""
     person = sign_up(stack)
     headers = {"apikey": stack["SUPABASE_SERVICE_KEY"]}
     made = httpx.put(
@@ -200,6 +208,19 @@ def test_functions_are_called_by_those_they_are_for(cast: Cast, name: str) -> No
     for who, status in zip(cast.outsiders, wanted, strict=True):
         answer = cast.ask(who, "POST", f"rpc/{name}", json=cast.filled(arguments))
         assert answer.status_code == status, (who, answer.text)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("has_key", True), ("models", [{"id": "x"}]), ("last_seen_at", "now"), ("owner_id", None)]
+)
+def test_not_even_its_owner_writes_what_a_node_is_known_for(cast: Cast, column: str, value: Any) -> None:
+    """What set_node_key and a probe write, nobody else does; nor does a node change hands."""
+    row = {"name": "x", "base_url": "https://x.example/v1", column: value}
+    path = cast.filled("client_nodes?id=eq.{node}")
+    for who in (cast.owner, cast.stranger, cast.admin):
+        assert cast.ask(who, "PATCH", path, json={column: value}).status_code == 403
+        assert column == "owner_id" or cast.ask(who, "POST", "client_nodes", json=row).status_code == 403
+    assert column in {"models", "last_seen_at"} or service(cast.stack, "PATCH", path, json={column: value}).is_error
 
 
 def test_nobody_joins_by_inserting_themselves(cast: Cast) -> None:
