@@ -148,6 +148,7 @@ def clean_environ() -> dict[str, str]:
         "LLMS_URL",
         "REFRESH_URL",
         "ASSIST_URL",
+        "LLM_PROVIDER",
         *PROVIDER_KEYS,
     )
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}

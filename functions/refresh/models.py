@@ -60,7 +60,7 @@ async def _adopt_default(*, is_dry_run: bool) -> None:
         return
     with database_errors():
         client = await service_client()
-        await client.rpc("adopt_default", {"provider_name": wanted[0], "model_name": wanted[1]}).execute()
+        await client.rpc("adopt_default", {"provider_name": wanted[0], "model_id": wanted[1]}).execute()
 
 
 async def _refresh_node(node: dict[str, Any], *, is_dry_run: bool) -> Changes:

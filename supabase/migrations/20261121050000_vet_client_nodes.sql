@@ -42,6 +42,9 @@ begin
     exception when invalid_text_representation then
       return false;
     end;
+    if family(v_address) <> 6 then
+      return false;
+    end if;
   elsif p_host ~ '^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\.(?!$)|$)){4}$' then
     v_address := p_host::inet;
   elsif p_host ~ '(^|\.)([0-9]+|0x[0-9a-f]*)$' then

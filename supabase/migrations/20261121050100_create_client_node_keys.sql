@@ -5,7 +5,7 @@
 create table private.client_node_keys (
   node_id bigint constraint client_node_keys_pkey primary key
     constraint client_node_keys_node_id_fkey references public.client_nodes (id) on delete cascade,
-  api_key text not null constraint client_node_keys_api_key_check check (api_key ~ '^[!-~]{1,500}$'),
+  api_key text not null constraint client_node_keys_api_key_check check (char_length(api_key) between 1 and 500 and api_key !~ '[^!-~]'),
   updated_at timestamptz not null default now()
 );
 comment on table private.client_node_keys is 'The API key of a client node that wants one; written by set_node_key, read by node_key.';
@@ -30,7 +30,7 @@ begin
   if not found then
     perform private.refuse('PT404', 'not_found', 'There is no such client node.');
   end if;
-  if v_is_kept and set_node_key.api_key !~ '^[!-~]{1,500}$' then
+  if v_is_kept and (char_length(set_node_key.api_key) > 500 or set_node_key.api_key ~ '[^!-~]') then
     perform private.refuse('PT422', 'validation_failed',
       'A key has at most 500 characters, all of them printable ASCII and none a space.');
   end if;

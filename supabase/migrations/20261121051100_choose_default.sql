@@ -26,27 +26,27 @@ revoke execute on function private.note_default() from public, anon, authenticat
 create trigger llm_models_note_default before insert or update of is_default, default_by on public.llm_models
   for each row execute function private.note_default();
 
-create function public.adopt_default(provider_name text, model_name text) returns text
+create function public.adopt_default(provider_name text, model_id text) returns text
   language plpgsql volatile security definer set search_path = ''
 as $$
 declare
-  v_key text := trim(both '-' from regexp_replace(lower(model_name), '[^a-z0-9]+', '-', 'g'));
+  v_key text := trim(both '-' from regexp_replace(lower(model_id), '[^a-z0-9]+', '-', 'g'));
   v_is_free boolean := not exists (select 1 from public.llm_models as m where m.is_default and m.default_by = 'person');
 begin
   if v_is_free and not exists (
     select 1 from public.llm_models as m
-    where m.provider = provider_name and model_name in (m.upstream_id, m.model_key))
+    where m.provider = provider_name and model_id in (m.upstream_id, m.model_key))
   then
     -- Not listed yet: its price and what it can do stay unknown until a refresh or a person tells.
     insert into public.llm_models (model_key, model_name, provider, upstream_id, display_order, source)
       values (case when exists (select 1 from public.llm_models as m where m.model_key = v_key)
-              then provider_name || ':' || model_name else v_key end, model_name, provider_name, model_name, 20, 'sync');
+              then provider_name || ':' || model_id else v_key end, model_id, provider_name, model_id, 20, 'sync');
   end if;
   update public.llm_models as m set is_default = true, default_by = 'settings'
     where v_is_free and m.is_active and not m.is_default and m.id = (
       select f.id from public.llm_models as f
-      where f.provider = provider_name and model_name in (f.upstream_id, f.model_key)
-      order by f.upstream_id = model_name desc limit 1);
+      where f.provider = provider_name and model_id in (f.upstream_id, f.model_key)
+      order by f.upstream_id = model_id desc limit 1);
   return (select m.identifier from public.llm_models as m where m.is_default);
 end
 $$;

@@ -158,7 +158,7 @@ def test_a_retried_failure_is_a_failure_again_or_a_new_try(
     assert answers[1].headers["idempotent-replayed"] == "true"
     failing = {"message": "hello", "model": model("status-500"), "stream": False}
     calls = len(upstream.calls_of("status-500"))
-    assert [alice.ask(failing, **{"Idempotency-Key": "failing"}).status_code for _ in range(2)] == [502, 502]
+    assert [alice.ask(failing, **{"Idempotency-Key": "failing"}).status_code for _ in range(2)] == [503, 503]
     assert len(upstream.calls_of("status-500")) == calls + 2
     assert len(alice.rows("chat_logs?status=eq.failed")) == 1
     assert _reserved(db, alice) == 0

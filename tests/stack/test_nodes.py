@@ -106,8 +106,8 @@ NEVER = [
     "https://-x.example.com/v1",
     "https://%6eode.example.com/v1",
     "https://bücher.example/v1",
-    "https://１２７.0.0.1/v1",
-    "https://127。0。0。1/v1",
+    "https://\uff11\uff12\uff17.0.0.1/v1",
+    "https://127\u30020\u30020\u30021/v1",
     "https://" + "a" * 64 + ".example.com/v1",
     "https://2130706433/v1",
     "https://0x7f000001/v1",
@@ -134,6 +134,7 @@ NEVER = [
     "https://[fd00:ec2::254]/v1",
     "https://[1::2::3]/v1",
     "https://[127.0.0.1]/v1",
+    "https://[8.8.8.8]/v1",
     "https://[::1/v1",
     "https://[]/v1",
 ]
@@ -155,7 +156,7 @@ def _refusal(connection: Database, statement: str, url: str) -> tuple[str | None
     """SQLSTATE and message with which a statement was refused; None when it was not. It is undone in any case."""
     try:
         with connection.transaction(force_rollback=True):
-            connection.execute(statement, [url])  # type: ignore[arg-type]
+            connection.execute(statement, [url])
     except psycopg.Error as error:
         return error.sqlstate, error.diag.message_primary
     return None

@@ -1,0 +1,193 @@
+"""From what a caller names to the routes that serve it, and what each call of a turn costs."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.providers import named
+from tests.stack.conftest import Models
+from tests.stack.people import Person, Stack, log_row, service
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+def _resolved(person: Person, model: str | None, **fields: Any) -> dict[str, Any]:
+    answer = person.ask({"message": "hi", "model": model, "dry_run": True} | fields).json()
+    found: dict[str, Any] = answer.get("route", answer)
+    return found
+
+
+def _default(db: Database) -> str:
+    row = db.execute("select identifier from public.llm_models where is_default").fetchone()
+    assert row is not None
+    return str(row["identifier"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "identifier"),
+    [
+        ("gpt-4o", "openai:gpt-4o"),
+        ("openai:gpt-4o", "openai:gpt-4o"),
+        ("claude-haiku-4-5", "anthropic:claude-haiku-4-5-20251001"),
+        ("google:gemini-3.8-flash", "google:gemini-3.8-flash"),
+        ("huggingface:meta-llama/Llama-3.1-8B-Instruct", "huggingface:meta-llama/Llama-3.1-8B-Instruct"),
+        ("matcha:40", "matcha:40"),
+    ],
+)
+def test_a_model_is_named_by_its_key_or_identifier(alice: Person, asked: str, identifier: str) -> None:
+    """Every provider's models can be named on a fresh database; what follows the first colon is verbatim."""
+    route = _resolved(alice, asked)
+    assert (route["identifier"], route["reason"]) == (identifier, "requested")
+
+
+@pytest.mark.parametrize(
+    "asked", ["nothing", "openai:", ":", "client:", "client:x:y", "matcha:28", "matcha:x", "x" * 300]
+)
+def test_an_unknown_model_is_the_default_or_when_strict_not_found(alice: Person, db: Database, asked: str) -> None:
+    """It is said which, and why; an inactive model of the MatchAI table is unknown too."""
+    route = _resolved(alice, asked)
+    assert (route["identifier"], route["reason"]) == (_default(db), "model_not_found")
+    error = _resolved(alice, asked, strict_model=True)["error"]
+    assert error["code"] == "model_not_found"
+
+
+def test_a_replaced_model_is_its_successors_successor_unless_strict(alice: Person, db: Database, model: Models) -> None:
+    """What was retired twice still finds what lives; whoever is strict wants that model or none."""
+    alive = model(named("echo", "openai"), provider="openai")
+    first, second = (model(named("echo", "openai"), provider="openai") for _ in range(2))
+    db.execute("update public.llm_models set is_active = false, replaced_by = %s where model_key = %s", [second, first])
+    db.execute("update public.llm_models set is_active = false, replaced_by = %s where model_key = %s", [alive, second])
+    assert _resolved(alice, first) | {"identifier": alive, "reason": "model_replaced"} == _resolved(alice, first)
+    assert _resolved(alice, "claude-3-7-sonnet")["identifier"] == "anthropic:claude-sonnet-4-6"
+    assert _resolved(alice, first, strict_model=True)["error"]["code"] == "model_not_found"
+    db.execute("update public.llm_models set is_active = false, replaced_by = %s where model_key = %s", [first, alive])
+    assert _resolved(alice, first)["reason"] == "model_not_found"  # a circle ends
+
+
+def test_an_alias_is_its_arms_in_order_without_those_that_cannot_read_the_question(
+    alice: Person, db: Database, model: Models
+) -> None:
+    """A fallback with too small a window would only refuse what the first choice takes."""
+    wide, small, last = (model(named("echo", "openai"), provider="openai") for _ in range(3))
+    for place, key in enumerate((wide, small, last)):
+        db.execute(
+            "insert into public.llm_routes (alias, model_key, fallback_order) values ('three-arms', %s, %s)",
+            [key, place],
+        )
+    narrow = json.dumps({"context_window": 300})
+    db.execute("update public.llm_models set capabilities = %s where model_key = %s", [narrow, small])
+    assert _resolved(alice, "three-arms")["fallbacks"] == [small, last]
+    assert _resolved(alice, "three-arms", message="word " * 500)["fallbacks"] == [last]
+
+
+def test_each_call_of_a_turn_is_priced_by_its_own_route(alice: Person, db: Database, model: Models) -> None:
+    """What a failed call used is paid at its price, what the answer used at its own; each stands in the row."""
+    dear = model(named("echo", "openai"), pricing='{"input": 100, "output": 200}', provider="openai")
+    cheap = model(named("echo", "openai"), provider="openai")
+    free = model(named("echo", "openai"), pricing=None, provider="openai")
+    for place, key in enumerate((dear, cheap, free)):
+        db.execute(
+            "insert into public.llm_routes (alias, model_key, fallback_order) values ('priced', %s, %s)", [key, place]
+        )
+    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    begun = alice.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": "priced"}}).json()
+    assert [route["identifier"] for route in begun["routes"]] == [dear, cheap, free]
+    used = {"input_tokens": 1000, "output_tokens": 10, "cached_tokens": 400, "source": "provider"}
+    attempts: list[dict[str, Any]] = [
+        {"identifier": dear, "ok": False, "usage": {"input_tokens": 1000, "output_tokens": 0}, "error_code": "x"},
+        {"identifier": dear, "ok": False, "usage": None, "error_code": "x"},
+        {"identifier": cheap, "ok": True, "usage": used},
+        {"identifier": free, "ok": True, "usage": used},
+    ]
+    entry = {"request_id": begun["request_id"], "worker_id": turn["worker_id"], "status": "completed", "content": "x"}
+    entry |= {"identifier": cheap, "usage": used, "attempts": attempts}
+    booked = service(alice.stack, "POST", "rpc/chat_finish", json={"entry": entry}).json()
+    row = log_row(db, begun["request_id"])
+    # 1000 at 100; then 600 at 1, 400 at 0.5 and 10 at 2 dollars a million; the last has no known price
+    assert row["cost_usd"] == Decimal("0.100820000") == Decimal(str(booked["cost_usd"]))
+    assert [attempt.get("cost_usd") for attempt in row["attempts"]] == [0.1, None, 0.00082, None]
+    (day,) = alice.rows("usage_counters?period=eq.day")
+    assert (day["spent_usd"], day["reserved_usd"]) == (0.10082, 0)
+
+
+def test_a_price_with_tiers_is_the_tiers(alice: Person, db: Database, model: Models) -> None:
+    """A long prompt is dearer as a whole, from the first token past the mark."""
+    tiers = '{"input": 1, "output": 2, "tiers": [{"above_input_tokens": 59, "input": 10, "output": 20}]}'
+    plain = alice.whole("one", model=model("fixed~plain", pricing='{"input": 1, "output": 2}'), max_tokens=100)
+    dear = alice.whole("one", model=model("fixed~tiers", pricing=tiers), max_tokens=100)
+    counted = log_row(db, dear["id"])
+    assert counted["input_tokens"] == 60
+    assert counted["cost_usd"] == 10 * log_row(db, plain["id"])["cost_usd"]
+
+
+def _adopt(stack: Stack, provider: str, model: str) -> str:
+    answer = service(stack, "POST", "rpc/adopt_default", json={"provider_name": provider, "model_id": model})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json())
+
+
+@pytest.fixture
+def kept_default(db: Database) -> Any:
+    """The default as it was, afterwards."""
+    before = db.execute("select model_key, default_by from public.llm_models where is_default").fetchone()
+    assert before is not None
+    yield before
+    db.execute(
+        "update public.llm_models set is_default = true, default_by = %s where model_key = %s",
+        [before["default_by"], before["model_key"]],
+    )
+    db.execute("delete from public.llm_models where upstream_id like 'adopted%%'")
+
+
+@pytest.mark.usefixtures("kept_default")
+def test_the_configured_provider_decides_the_default_of_a_fresh_database(
+    stack: Stack, alice: Person, db: Database
+) -> None:
+    """By its upstream id or key; a model that nothing lists yet is added, unpriced; it may change its mind."""
+    assert _adopt(stack, "anthropic", "claude-haiku-4-5-20251001") == "anthropic:claude-haiku-4-5-20251001"
+    assert _resolved(alice, None)["identifier"] == "anthropic:claude-haiku-4-5-20251001"
+    assert _adopt(stack, "anthropic", "claude-sonnet-4-6") == "anthropic:claude-sonnet-4-6"
+    assert _adopt(stack, "huggingface", "adopted/Model-1.5") == "huggingface:adopted/Model-1.5"
+    row = db.execute("select * from public.llm_models where upstream_id = 'adopted/Model-1.5'").fetchone()
+    assert row is not None
+    assert (row["model_key"], row["pricing"], row["default_by"]) == ("adopted-model-1-5", None, "settings")
+    assert _adopt(stack, "google", "adopted/Model-1.5") == "google:adopted/Model-1.5"
+    assert _adopt(stack, "anthropic", "claude-3-7-sonnet") == "google:adopted/Model-1.5"  # retired: not taken
+
+
+@pytest.mark.usefixtures("kept_default")
+def test_a_default_that_a_person_chose_stays(stack: Stack, db: Database) -> None:
+    """Settings are for the beginning; afterwards people decide."""
+    db.execute("update public.llm_models set is_default = true where model_key = 'gpt-4o'")
+    assert _adopt(stack, "anthropic", "adopted-never") == "openai:gpt-4o"
+    assert db.execute("select from public.llm_models where upstream_id = 'adopted-never'").fetchall() == []
+    row = db.execute("select default_by from public.llm_models where is_default").fetchone()
+    assert row == {"default_by": "person"}
+
+
+@pytest.mark.usefixtures("kept_default")
+def test_a_refresh_adopts_what_the_settings_say(stack: Stack, function: Any, db: Database) -> None:
+    """The cron is all it takes after a deployment; a dry run changes nothing, a slip is told."""
+    headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}
+    before = _default(db)
+    url, _ = function("refresh", LLM_PROVIDER="claude")
+    assert httpx.post(url, json={"dry_run": True}, headers=headers, timeout=60).status_code == 200
+    assert _default(db) == before
+    assert httpx.post(url, headers=headers, timeout=60).status_code == 200
+    assert _default(db) == "anthropic:claude-haiku-4-5-20251001"
+    url, _ = function("refresh", LLM_PROVIDER="gemni")
+    step = httpx.post(url, headers=headers, timeout=60).json()["steps"]["models"]
+    assert (step["ok"], step["error"]) == (False, "not_configured")
+
+
+def test_nobody_but_the_service_adopts_a_default(alice: Person) -> None:
+    """A person cannot choose what everybody uses."""
+    answer = alice.rest("POST", "rpc/adopt_default", json={"provider_name": "openai", "model_id": "gpt-4o"})
+    assert answer.status_code in {403, 404}
