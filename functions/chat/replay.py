@@ -7,7 +7,7 @@ from typing import Any
 
 from functions.chat.turn import Failure, TurnEvent
 from shared.errors import BY_CODE, ProviderError
-from shared.events import Text, Usage
+from shared.events import Serving, Text, Usage
 from shared.ledger import Entry, Receipt, Turn
 
 
@@ -17,12 +17,14 @@ async def replayed(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
     row: dict[str, Any] = stored.get("log") or {}
     message: dict[str, Any] = stored.get("message") or {}
     content = message.get("content") or row.get("response") or ""
+    route = next((r for r in turn.routes if r.identifier == row.get("model_identifier")), turn.routes[0])
+    yield Serving(route, turn.routes.index(route))
     if content:
         yield Text(content)
     entry = Entry(
         turn=turn,
         status=row.get("status", "completed"),
-        route=next((r for r in turn.routes if r.identifier == row.get("model_identifier")), turn.routes[0]),
+        route=route,
         content=content,
         usage=Usage(
             input_tokens=row.get("input_tokens") or 0,

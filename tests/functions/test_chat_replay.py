@@ -10,7 +10,7 @@ import pytest
 from functions.chat.replay import replayed
 from functions.chat.turn import Failure, TurnEvent
 from shared.errors import ProviderError, ProviderTimeout
-from shared.events import Text, Usage
+from shared.events import Serving, Text, Usage
 from shared.ledger import Receipt
 from tests.functions.turns import ROUTE, turn
 
@@ -34,7 +34,17 @@ NODE = replace(ROUTE, identifier="client:7:llama")
 
 
 async def _replayed(stored: dict[str, Any]) -> list[TurnEvent]:
-    return [event async for event in replayed(turn(routes=(ROUTE, NODE), replay=stored))]
+    """What follows the word about who served."""
+    serving, *events = [event async for event in replayed(turn(routes=(ROUTE, NODE), replay=stored))]
+    assert isinstance(serving, Serving)
+    return events
+
+
+async def test_the_model_that_served_is_named_again() -> None:
+    """A turn that fell back shows so in its replay too."""
+    events = replayed(turn(routes=(ROUTE, NODE), replay={"log": LOG}))
+    assert await anext(events) == Serving(NODE, 1)
+    await events.aclose()
 
 
 async def test_the_answer_comes_again_with_its_first_receipt() -> None:

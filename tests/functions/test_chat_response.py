@@ -15,10 +15,10 @@ from functions.chat.streams.ui import UiStream
 from functions.chat.streams.whole import whole_answer
 from functions.chat.turn import Failure, TurnEvent
 from shared.errors import ProviderOverloaded
-from shared.events import Text
+from shared.events import Serving, Text
 from shared.sse import PING
 from tests.asgi import Caller
-from tests.functions.turns import ENTRY, RECEIPT, TURN, frames
+from tests.functions.turns import ENTRY, RECEIPT, ROUTE, TURN, frames
 
 pytestmark = pytest.mark.anyio
 OVERLOADED = Failure(ProviderOverloaded("The provider openai is overloaded.", retry_after_seconds=7))
@@ -188,3 +188,23 @@ async def test_a_whole_answer_that_breaks_off_is_an_error() -> None:
     """Half an answer is not sent as if it were one."""
     got = await _whole(Script(Text("Hel"), OVERLOADED, RECEIPT))
     assert (got.status, got.json()["error"]["code"]) == (503, "provider_overloaded")
+
+
+OTHER = replace(ROUTE, identifier="anthropic:claude")
+ELSEWHERE = replace(RECEIPT, entry=replace(ENTRY, route=OTHER, turn=replace(TURN, routes=(ROUTE, OTHER))))
+
+
+@pytest.mark.parametrize("send", [_streamed, _whole])
+async def test_who_served_stands_in_the_headers(send: Callable[[Script], Awaitable[Caller]]) -> None:
+    """A fallback is told with the first byte, an answer that failed everywhere names where it failed last."""
+    got = await send(Script(Serving(OTHER, 1), Text("Hello"), ELSEWHERE))
+    assert (got.headers["x-model"], got.headers["x-fallbacks"]) == ("anthropic:claude", "1")
+    failed = await send(Script(OVERLOADED, ELSEWHERE))
+    assert failed.status == 503
+    assert (failed.headers["x-model"], failed.headers["x-fallbacks"]) == ("anthropic:claude", "1")
+
+
+async def test_a_fallback_after_the_first_byte_is_left_to_the_receipt() -> None:
+    """Headers that were sent are not changed."""
+    script = Script(Text("Hel"), Serving(OTHER, 1), ELSEWHERE)
+    assert (await _streamed(script)).headers["x-model"] == "openai:gpt-4o"

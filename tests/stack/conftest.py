@@ -105,20 +105,21 @@ def _add_node(db: psycopg.Connection[dict[str, Any]], base_url: str) -> int:
 def function(stack: Stack, tmp_path: Path) -> Iterator[Callable[..., tuple[str, subprocess.Popen[bytes]]]]:
     """Starts a function in a process of its own with other variables than the stack's; gives its URL and process."""
     with contextlib.ExitStack() as running:
-        yield lambda name, **changes: running.enter_context(_running(stack, name, changes, tmp_path))
+        yield lambda name, **changes: running.enter_context(running_function(stack, name, changes, tmp_path))
 
 
 @pytest.fixture(scope="session")
 def chat_url(stack: Stack, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A chat to which every provider is the scripted upstream."""
-    with _running(stack, "chat", variables(upstream), tmp_path_factory.mktemp("chat")) as (url, _):
+    with running_function(stack, "chat", variables(upstream), tmp_path_factory.mktemp("chat")) as (url, _):
         yield url
 
 
 @contextlib.contextmanager
-def _running(
+def running_function(
     stack: Stack, name: str, changes: Mapping[str, str], folder: Path
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A function in a process of its own, with some variables changed; its URL and process."""
     port = free_ports()
     environ = {**os.environ, **stack.env, **changes, "PYTHONPATH": str(ROOT)}
     environ |= {"FUNCTION_TARGET": name, "FUNCTION_SOURCE": f"functions/{name}/main.py", "ALLOW_PRIVATE_NODES": "1"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -11,9 +13,14 @@ import httpx
 import psycopg
 import pytest
 
-from tests.providers import STREAMING, named
-from tests.stack.conftest import Models
-from tests.stack.people import Person, eventually, frames, log_row, receipt_of, text_of
+from shared import ledger
+from shared.auth import Person as AuthPerson
+from shared.events import Finish, Message, Text, Tool, ToolCall
+from shared.gateway import Exchange, Options
+from shared.ledger import Ask, Entry
+from tests.providers import STREAMING, named, variables
+from tests.stack.conftest import Models, running_function
+from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, text_of
 from tests.upstream import GOLDEN, HOSTILE, Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
@@ -295,3 +302,89 @@ def test_matcha_serves_a_model_of_the_catalogue_by_its_number(
     row = log_row(db, answer.json()["id"])
     assert (row["provider"], row["model"], row["cost_usd"]) == ("matcha", str(number), None)
     assert (row["usage_source"], row["input_tokens"] > 0) == ("estimate", True)
+
+
+@pytest.fixture(scope="module")
+def impatient_url(stack: Stack, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A chat whose turns have one second."""
+    changes = variables(upstream) | {"TURN_SECONDS": "1"}
+    with running_function(stack, "chat", changes, tmp_path_factory.mktemp("impatient")) as (url, _):
+        yield url
+
+
+@pytest.mark.parametrize("provider", STREAMING)
+@pytest.mark.parametrize(
+    ("kind", "status", "said"),
+    [("stall-first", "failed", None), ("slow", "failed", None), ("stall", "partial", "one two ")],
+)
+def test_a_silence_ends_with_the_turns_time(
+    alice: Person,
+    model: Models,
+    db: Database,
+    impatient_url: str,
+    provider: str,
+    kind: str,
+    status: str,
+    said: str | None,
+) -> None:
+    """Within its deadline the turn is 504 before the first word and partial after it; nothing stays reserved."""
+    body = {"message": QUESTION, "model": model(named(kind, provider), provider=provider), "stream": False}
+    response = alice.ask(body, impatient_url)
+    expected = (503, "node_failed") if provider == "client" else (504, "provider_timeout")
+    assert (response.status_code, response.json()["error"]["code"]) == expected
+    (row,) = alice.rows("chat_logs")
+    assert (row["status"], row["response"], row["error_code"]) == (status, said, expected[1])
+    assert len(row["attempts"]) == 1  # less than five seconds were left
+    assert 900 < row["duration_ms"] < 10_000
+    assert _reserved(db, alice) == 0
+
+
+TOOLS = (Tool("find", "Finds", {"type": "object", "properties": {"query": {"type": "string"}}}),)
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("sessions")
+@pytest.mark.parametrize("provider", STREAMING)
+async def test_a_conversation_with_a_tool_costs_the_same_at_every_provider(
+    alice: Person, model: Models, db: Database, upstream: Upstream, environ: Any, provider: str
+) -> None:
+    """Two calls of one turn, the second with the tool's result: admitted, spoken, priced and booked as one."""
+    environ(**variables(upstream), **{name: alice.stack[name] for name in _SUPABASE})
+    name = model(named("tools", provider), provider=provider)
+    _allow_tools(db, name)
+    person = AuthPerson(alice.id, alice.token, is_anonymous=False, is_admin=False)
+    ask = Ask("chat", "r", "one two three, and all that goes with it", model=name)
+    turn = await ledger.begin(person, ask)
+    exchange = Exchange(turn.routes, Options(tools=TOOLS), time.monotonic())
+    messages: tuple[Message, ...] = (Message("user", ask.message),)
+    first = [event async for event in exchange.events(messages)]
+    calls = tuple(event for event in first if isinstance(event, ToolCall))
+    finish = first[-1]
+    assert isinstance(finish, Finish)
+    assert [call.name for call in calls] == ["find"]
+    messages += (Message("assistant", "Let me check.", calls, finish.native),)
+    messages += (Message("tool", "forty-two", tool_call_id=calls[0].id),)
+    answer = "".join([event.text async for event in exchange.events(messages) if isinstance(event, Text)])
+    assert answer == "The tool said: forty-two "
+    entry = Entry(turn, "completed", exchange.route, answer, exchange.usage, 5, attempts=tuple(exchange.attempts))
+    receipt = await ledger.finish(entry)
+    row = log_row(db, turn.request_id)
+    assert receipt.logged
+    assert [row[count] for count in GOLDEN] == [2 * count for count in GOLDEN.values()]
+    assert (row["cost_usd"], receipt.cost_usd) == (2 * GOLDEN_USD, float(2 * GOLDEN_USD))
+    assert _reserved(db, alice) == 0
+
+
+_SUPABASE = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
+
+
+def _allow_tools(db: Database, name: str) -> None:
+    db.execute(
+        "update public.llm_models set capabilities = capabilities || '{\"supports_tools\": true}' where model_key = %s",
+        [name],
+    )
+    db.execute(
+        "update public.client_nodes set may_use_tools = true from public.llm_models as m "
+        "where m.node_id = client_nodes.id and m.model_key = %s",
+        [name],
+    )
