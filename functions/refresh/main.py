@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import functions_framework.aio
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.refresh import models
+from functions.refresh import models, sweep
 from functions.refresh.caller import authorize
 from functions.refresh.runs import begin_run, end_run
 from shared.body import parse_body, read_body
@@ -23,7 +23,10 @@ from shared.log import log
 
 Step = Callable[..., Awaitable[dict[str, Any]]]
 
-STEPS: dict[str, Step] = {"models": models.run}
+STEPS: dict[str, Step] = {
+    "models": models.run,
+    "sweep": sweep.run,
+}
 _STATUS = {"succeeded": 200, "partial": 207, "failed": 500}
 
 
@@ -32,8 +35,15 @@ class RefreshRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    steps: list[Literal["models"]] = Field(default_factory=lambda: list(STEPS), min_length=1)  # type: ignore[arg-type]
+    steps: list[str] = Field(default_factory=lambda: list(STEPS), min_length=1)
     dry_run: bool = False
+
+    @field_validator("steps")
+    @classmethod
+    def _is_offered(cls, steps: list[str]) -> list[str]:
+        if unknown := set(steps) - set(STEPS):
+            raise ValueError(f"there is no step {min(unknown)[:40]!r}; there are {', '.join(STEPS)}")
+        return steps
 
 
 async def refresh_now(request: Request) -> Response:

@@ -1,6 +1,19 @@
 -- Purpose: each model call of a turn is priced by its own route, and a provider's circuit opens by a rule.
--- Affects: functions private.price_attempts(), is_metered(), note_health(), public.chat_finish()
+-- Affects: column private.chat_requests.is_forgotten; functions private.forget_turns(), price_attempts(), is_metered(), note_health(), public.chat_finish()
 -- Access: the service only; definer because logs and counters are granted to nobody.
+
+alter table private.chat_requests add column is_forgotten boolean not null default false;
+comment on column private.chat_requests.is_forgotten is 'The person was deleted, or asked for their words to be: none are written any more.';
+
+create function private.forget_turns(p_ids uuid[]) returns void
+  language sql volatile security invoker set search_path = ''
+as $$
+  update private.chat_requests as r
+    set question = null, metadata = '{}', requested_model = null, client_request_id = null, idempotency_key = null,
+        is_forgotten = true
+    where r.id = any (p_ids)
+$$;
+comment on function private.forget_turns(uuid[]) is 'Takes everything a person wrote out of write-ahead rows; money and state stay.';
 
 create function private.price_attempts(p_routes jsonb, p_attempts jsonb) returns jsonb
   language sql immutable security invoker set search_path = ''
@@ -113,10 +126,18 @@ begin
   v_release := case when v_row.state = 'started' then v_row.reserved_usd else 0 end;
   select sum(s.cost_usd) into v_stale from private.stale_costs as s where s.request_id = v_row.id;
 
-  -- Whoever was deleted meanwhile: the money is booked, the words are not. A deletion that is just under way makes the
+  -- Whoever was deleted or forgotten meanwhile: the money is booked, the words are not. A deletion that is just under way makes the
   -- log row's foreign key fail after it; the next try finds them gone.
-  v_person := (select u.id from auth.users as u where u.id = v_row.user_id);
+  v_person := (select u.id from auth.users as u where u.id = v_row.user_id and not v_row.is_forgotten);
   v_row.conversation_id := (select c.id from public.llm_conversations as c where c.id = v_row.conversation_id);
+  if v_person is null then
+    entry := entry - 'user_id_hash' - 'metadata';
+    v_row.conversation_id := null;
+    v_row.requested_model := null;
+    v_row.client_request_id := null;
+    v_row.metadata := '{}';
+    perform private.forget_turns(array[v_row.id]);
+  end if;
   v_log_id := private.write_log(v_row, v_person, entry, v_route,
     case when v_cost is null and v_stale is null then null else coalesce(v_cost, 0) + coalesce(v_stale, 0) end);
   v_message_id := private.remember_answer(v_row, entry || jsonb_build_object('identifier', v_route ->> 'identifier'), v_cost);
@@ -137,6 +158,6 @@ begin
 end
 $$;
 
-revoke execute on function private.price_attempts(jsonb, jsonb), private.is_metered(jsonb),
+revoke execute on function private.forget_turns(uuid[]), private.price_attempts(jsonb, jsonb), private.is_metered(jsonb),
   private.open_until(integer, double precision)
   from public, anon, authenticated, service_role;

@@ -1,0 +1,156 @@
+"""Hundreds of turns at once, over several people, with everything that can go wrong: killed backends, finishes doubled,
+workers that die or come back too late, sweeps at the same time. What was really spent is kept beside, to the digit.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from tests.stack.people import Person, Stack
+
+_TRIES = 200
+_LOST = (psycopg.OperationalError, psycopg.errors.LockNotAvailable)
+INPUT_USD, OUTPUT_USD = Decimal("0.000001"), Decimal("0.000002")  # a token, as `model` of the fixtures prices them
+
+
+@dataclass
+class Truth:
+    """What happened, as the workers themselves know it."""
+
+    admitted: set[str] = field(default_factory=set)
+    refused: int = 0
+    killed: int = 0
+    spent: Decimal = Decimal(0)
+    by_person: dict[str, Decimal] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def spend(self, person: str, usd: Decimal) -> None:
+        """One attempt's cost; each is booked once, however often it is told."""
+        with self.lock:
+            self.spent += usd
+            self.by_person[person] = self.by_person.get(person, Decimal(0)) + usd
+
+
+class Chaos:
+    """One run: `turns` turns by `people` of `model`, by `workers` threads; the seed makes its dice repeatable."""
+
+    def __init__(self, stack: Stack, people: list[Person], model: str, *, seed: int = 1) -> None:
+        self.truth = Truth()
+        self._stack, self._people, self._model, self._seed = stack, people, model, seed
+        self._over = threading.Event()
+
+    def run(self, turns: int, workers: int) -> Truth:
+        """Everything at once, then the sweeps that close what died."""
+        with ThreadPoolExecutor(workers + 3) as pool:
+            trouble = [pool.submit(self._kill), pool.submit(self._sweep_on), pool.submit(self._sweep_on)]
+            list(pool.map(self._turn, range(turns)))
+            self._over.set()
+            for each in trouble:
+                each.result()
+        with self._connection() as db:
+            db.execute("update private.chat_requests set lease_until = now() - interval '1 s' where state = 'started'")
+        while self.call("sweep_turns", 500):
+            pass
+        return self.truth
+
+    def call(self, function: str, argument: Any, person: Person | None = None) -> Any:
+        """One ledger function, as the service or a person; again when its backend was killed under it."""
+        claims = {"sub": person.id, "role": "authenticated"} if person else {"role": "service_role"}
+        for _ in range(_TRIES):
+            try:
+                with self._connection() as db, db.transaction():
+                    db.execute("select set_config('request.jwt.claims', %s, true)", [json.dumps(claims)])
+                    db.execute(f"set local role {claims['role']}")
+                    row = db.execute(f"select public.{function}(%s) as answer", [argument]).fetchone()
+                    assert row is not None
+                    return row["answer"]
+            except _LOST:
+                with self.truth.lock:
+                    self.truth.killed += 1
+        raise AssertionError("the database never answered")
+
+    def _connection(self) -> psycopg.Connection[dict[str, Any]]:
+        return psycopg.connect(
+            self._stack["DATABASE_URL"], autocommit=True, row_factory=dict_row, application_name="chaos"
+        )
+
+    def _turn(self, number: int) -> None:
+        dice = random.Random(self._seed * 1_000_003 + number)  # noqa: S311 - dice
+        person = self._people[number % len(self._people)]
+        key = {"idempotency_key": f"key-{number}", "body_hash": "h"}
+        turn = self._begin(person, key)
+        if turn is None:
+            return
+        fate = dice.random()
+        if fate < 0.15:  # dies: the sweeper finds it
+            self._expire(turn)
+        elif fate < 0.3:  # dies, is taken over, and comes back too late
+            self._expire(turn)
+            second = self._begin(person, key)
+            if second is not None:
+                self._finish(person, second, dice)
+            self._finish(person, turn, dice)
+        else:
+            self._finish(person, turn, dice)
+
+    def _begin(self, person: Person, key: dict[str, str]) -> dict[str, Any] | None:
+        turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "max_tokens": 50}
+        turn |= {"message": "hi", "model": self._model} | key
+        try:
+            begun = self.call("chat_begin", Jsonb(turn), person)
+        except psycopg.Error as error:
+            if error.sqlstate not in {"PT429", "PT402"}:
+                raise
+            with self.truth.lock:
+                self.truth.refused += 1
+            return None
+        # A begin whose answer was lost holds its key: the second one finds it running, as a person's retry would.
+        if begun["outcome"] != "new":
+            return None
+        with self.truth.lock:
+            self.truth.admitted.add(begun["request_id"])
+        return turn | {"request_id": begun["request_id"]}
+
+    def _finish(self, person: Person, turn: dict[str, Any], dice: random.Random) -> None:
+        tokens, written = dice.randrange(1, 40), dice.randrange(1, 50)
+        usage = {"input_tokens": tokens, "output_tokens": written, "cached_tokens": 0, "source": "provider"}
+        attempt = {"identifier": self._model, "provider_key": "chaos", "ok": True, "usage": usage}
+        entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed"}
+        entry |= {"content": "hello", "response": "hello", "usage": usage, "attempts": [attempt]}
+        for _ in range(dice.choice((1, 1, 2))):
+            assert self.call("chat_finish", Jsonb(entry))["outcome"] in {"settled", "duplicate", "stale"}
+        self.truth.spend(person.id, tokens * INPUT_USD + written * OUTPUT_USD)
+
+    def _expire(self, turn: dict[str, Any]) -> None:
+        with self._connection() as db:
+            db.execute(
+                "update private.chat_requests set lease_until = now() - interval '1 s' where id = %s",
+                [turn["request_id"]],
+            )
+
+    def _sweep_on(self) -> None:
+        while not self._over.wait(0.02):
+            self.call("sweep_turns", 50)
+
+    def _kill(self) -> None:
+        """Ends one working backend after the other, as a failing database does."""
+        dice = random.Random(self._seed)  # noqa: S311 - dice
+        with psycopg.connect(self._stack["DATABASE_URL"], autocommit=True) as db:
+            while not self._over.wait(0.05):
+                pids = db.execute(
+                    "select pid from pg_stat_activity "
+                    "where application_name = 'chaos' and query like 'select public.chat%'"
+                ).fetchall()
+                if pids:
+                    db.execute("select pg_terminate_backend(%s)", [dice.choice(pids)[0]])

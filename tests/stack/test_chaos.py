@@ -1,0 +1,59 @@
+"""The ledger's invariants after everything went wrong at once."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+
+from tests.stack.chaos import Chaos
+from tests.stack.conftest import Models
+from tests.stack.people import Stack, sign_up
+
+Database = psycopg.Connection[dict[str, Any]]
+_PEOPLE, _TURNS, _WORKERS, _CAP = 4, 240, 16, 50
+
+
+def _one(db: Database, query: str, *values: Any) -> Any:
+    row = db.execute(query, list(values)).fetchone()
+    assert row is not None
+    return next(iter(row.values()))
+
+
+def test_after_chaos_logs_counters_and_truth_agree_to_the_last_digit(stack: Stack, db: Database, model: Models) -> None:
+    """Nobody got more than their cap, every turn has one row, every cent is booked once, and nothing stays reserved."""
+    people = [sign_up(stack) for _ in range(_PEOPLE)]
+    ids = [person.id for person in people]
+    for person in people:
+        db.execute("insert into public.usage_limits (scope, daily_requests) values (%s, %s)", [person.id, _CAP])
+    deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
+    before = _one(db, deadlocks)
+    spent_by_all = (
+        "select coalesce(sum(spent_usd), 0) from public.usage_counters where scope = 'global' and period = 'day'"
+    )
+    global_before = _one(db, spent_by_all)
+
+    truth = Chaos(stack, people, model("echo")).run(_TURNS, _WORKERS)
+
+    assert truth.killed > 0
+    assert truth.refused > 0
+    rows = db.execute("select * from public.chat_logs where user_id = any(%s::uuid[])", [ids]).fetchall()
+    assert truth.admitted <= {str(row["request_id"]) for row in rows}
+    assert len(rows) == len({row["request_id"] for row in rows})
+    logged = sum((row["cost_usd"] or Decimal(0) for row in rows), Decimal(0))
+    counters = db.execute("select * from public.usage_counters where scope = any(%s)", [ids]).fetchall()
+    for period in ("day", "month"):
+        assert sum(c["spent_usd"] for c in counters if c["period"] == period) == truth.spent == logged
+    for counter in counters:
+        assert counter["spent_usd"] == truth.by_person[counter["scope"]]
+        assert counter["reserved_usd"] == 0
+        assert counter["requests"] <= _CAP
+    assert _one(db, spent_by_all) - global_before == truth.spent
+    assert (
+        _one(
+            db, "select count(*) from private.chat_requests where user_id = any(%s::uuid[]) and state = 'started'", ids
+        )
+        == 0
+    )
+    assert _one(db, deadlocks) == before
