@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import time
+from contextlib import aclosing
 from typing import Any
 
-from shared.events import Route
+from shared.errors import ParleyError
+from shared.events import Message, ModelEvent, Route, Serving, Text
+from shared.gateway import Exchange, Options
 from tests.upstream import Upstream, matcha_id
 
 STREAMING = ("google", "anthropic", "openai", "huggingface", "client")
@@ -55,3 +60,29 @@ def route_to(provider: str, kind: str, upstream: Upstream, **changes: Any) -> Ro
         "capabilities": {"supports_tools": True, "supports_json": provider != "matcha"},
     }
     return Route(**(fields | changes))
+
+
+QUESTION = (Message("system", "Be kind and brief in all you say."), Message("user", "one two three"))
+Events = list[ModelEvent | Serving]
+
+
+def exchange_over(*routes: Route, **options: Any) -> Exchange:
+    """An exchange that begins now."""
+    return Exchange(routes, Options(**options), time.monotonic())
+
+
+async def spoken(exchange: Exchange, messages: tuple[Message, ...] = QUESTION) -> tuple[Events, ParleyError | None]:
+    """All events of an answer, and the error it ended with."""
+    events: Events = []
+    try:
+        async with asyncio.timeout(10), aclosing(exchange.events(messages)) as stream:
+            async for event in stream:
+                events.append(event)
+    except ParleyError as error:
+        return events, error
+    return events, None
+
+
+def text_of(events: Events) -> str:
+    """What was said."""
+    return "".join(event.text for event in events if isinstance(event, Text))

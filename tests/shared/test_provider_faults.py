@@ -1,0 +1,164 @@
+"""Every provider on a bad day, through the gateway: what is tried again, what is told, and who hangs up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from shared import gateway
+from shared.errors import (
+    AnswerCut,
+    NodeFailed,
+    ProviderAuthFailed,
+    ProviderError,
+    ProviderOverloaded,
+    ProviderRefused,
+    ProviderTimeout,
+    ProviderUnreachable,
+)
+from shared.events import (
+    Serving,
+    Usage,
+)
+from tests.providers import (
+    PROVIDERS,
+    QUESTION,
+    STREAMING,
+    exchange_over,
+    route_to,
+    spoken,
+    text_of,
+    variables,
+)
+from tests.upstream import Upstream
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("configured")]
+
+
+@pytest.mark.parametrize("name", STREAMING)
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("status-400", ProviderRefused),
+        ("status-401", ProviderAuthFailed),
+        ("badkey", ProviderAuthFailed),
+        ("status-402", ProviderAuthFailed),
+        ("status-403", ProviderAuthFailed),
+        ("status-404", ProviderRefused),
+    ],
+)
+async def test_what_will_not_pass_is_asked_once(
+    name: str, kind: str, expected: type[ProviderError], upstream: Upstream
+) -> None:
+    """A refused request and a refused key are told as what they are, without the provider's words."""
+    exchange = exchange_over(route_to(name, kind, upstream))
+    events, error = await spoken(exchange)
+    assert (events, type(error)) == ([], NodeFailed if name == "client" else expected)
+    assert "secret" not in str(error)
+    assert len(exchange.attempts) == 1
+    assert exchange.usage == Usage(0, 0, source="estimate")
+
+
+_FIRST = ["status-429", "status-500", "status-503", "status-529", "html-502", "html", "cut-first", "early-first"]
+
+
+@pytest.mark.parametrize("name", STREAMING)
+@pytest.mark.parametrize("kind", [*_FIRST, "malformed-first", "overload-first", "stall-first"])
+async def test_what_passes_is_tried_again_before_the_first_content(
+    name: str, kind: str, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the first try is heard or charged, the second is the answer; a node gets one try only."""
+    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.2 if kind == "stall-first" else 20)
+    exchange = exchange_over(route_to(name, f"once-{kind}", upstream))
+    events, error = await spoken(exchange)
+    if name == "client":
+        assert (events, type(error), len(exchange.attempts)) == ([], NodeFailed, 1)
+        return
+    assert error is None
+    assert text_of(events) == "one two three "
+    assert [attempt.ok for attempt in exchange.attempts] == [False, True]
+    assert exchange.attempts[0].is_fault
+    assert exchange.usage.source in {"provider", "partial"}
+    assert exchange.attempts[1].usage == Usage(60, 3, 20)
+
+
+@pytest.mark.parametrize("name", STREAMING)
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("cut", AnswerCut),
+        ("early", AnswerCut),
+        ("malformed", ProviderError),
+        ("overload", ProviderOverloaded),
+        ("stall", ProviderTimeout),
+    ],
+)
+async def test_after_the_first_content_a_fault_ends_the_answer(
+    name: str, kind: str, expected: type[ProviderError], upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was said is heard once and charged: its input and what was written, not a placeholder, not the maximum."""
+    monkeypatch.setattr(gateway, "IDLE_SECONDS", 0.2 if kind == "stall" else 20)
+    exchange = exchange_over(route_to(name, kind, upstream), route_to("openai", "echo", upstream))
+    events, error = await spoken(exchange)
+    assert type(error) is (NodeFailed if name == "client" else expected)
+    assert text_of(events) == "one two "
+    (attempt,) = exchange.attempts
+    assert attempt.usage is not None
+    assert 0 < attempt.usage.input_tokens <= 60
+    assert 2 <= attempt.usage.output_tokens <= 12
+    assert attempt.usage.source in {"partial", "estimate"}
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+async def test_a_delay_that_does_not_fit_sends_the_turn_to_the_next_route(name: str, upstream: Upstream) -> None:
+    """Each dialect says it in its own way; Google in the answer's details."""
+    exchange = exchange_over(route_to(name, "status-429-after-600", upstream), route_to("openai", "fixed", upstream))
+    events, error = await spoken(exchange)
+    assert error is None
+    assert isinstance(events[0], Serving)
+    assert (events[0].fallbacks, text_of(events)) == (1, "one two three")
+    alone = exchange_over(route_to(name, "status-429-after-600", upstream))
+    error = (await spoken(alone))[1]
+    assert error is not None
+    assert error.retry_after_seconds == (None if name == "client" else 600)
+
+
+@pytest.mark.parametrize("name", STREAMING)
+@pytest.mark.parametrize("kind", ["endless", "stall", "stall-first"])
+async def test_a_reader_who_leaves_hangs_up_on_every_provider(name: str, kind: str, upstream: Upstream) -> None:
+    """The socket is closed at once, not when somebody collects garbage."""
+    route = route_to(name, kind, upstream)
+    events = exchange_over(route).events(QUESTION)
+    reading = asyncio.ensure_future(_read(events))
+    assert await asyncio.to_thread(upstream.until_called, route.upstream_id)
+    if kind != "stall-first":
+        await asyncio.to_thread(upstream.started.acquire, True, 10)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert await asyncio.to_thread(upstream.until_hung_up, route.upstream_id, 1.0)
+
+
+async def _read(events: Any) -> None:
+    async with aclosing(events):
+        async for _ in events:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [("google", "GEMINI_BASE_URL"), ("anthropic", "ANTHROPIC_BASE_URL"), ("matcha", "MATCHA_BASE_URL")],
+)
+async def test_a_provider_that_is_not_there_is_unreachable(
+    name: str, variable: str, environ: Callable[..., None], upstream: Upstream
+) -> None:
+    """Nobody listening is told as such and keeps its circuit open for a moment."""
+    environ(**(variables(upstream) | {variable: "http://127.0.0.1:9"}))
+    exchange = exchange_over(route_to(name, "echo", upstream))
+    _, error = await spoken(exchange)
+    assert type(error) is ProviderUnreachable
+    assert exchange.attempts[0].open_seconds == 10
