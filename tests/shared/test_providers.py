@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -257,3 +259,15 @@ async def test_a_node_without_an_address_or_on_a_forbidden_one_is_refused(enviro
     for node in (None, Node(7, "http://node.example/v1"), Node(7, "https://127.0.0.1:8443/v1")):
         with pytest.raises(NodeFailed):
             [event async for event in client.stream(Call("m", QUESTION, 10, node=node))]
+
+
+def test_sdks_can_be_loaded_before_the_first_turn() -> None:
+    """Whoever gives a function time to start names them; a name that is none of theirs loads nothing."""
+    script = (
+        "import sys; from shared.providers import load_sdks; load_sdks({names!r}); print('google.genai' in sys.modules)"
+    )
+    for names, is_loaded in ((["google"], "True"), (["openai", "nobody"], "False")):
+        done = subprocess.run(
+            [sys.executable, "-c", script.format(names=names)], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == is_loaded
