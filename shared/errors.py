@@ -152,7 +152,7 @@ class ProviderError(ParleyError):
     """
 
     status, code = 502, "provider_error"
-    is_transient: ClassVar[bool] = True
+    is_transient: bool = True
 
     def __init__(
         self,
@@ -219,11 +219,11 @@ class NodeFailed(ProviderError):
         self,
         message: str = "The client node could not be reached or did not answer as expected.",
         *,
-        is_fault: bool = True,
+        is_transient: bool = True,
         open_seconds: float | None = None,
     ) -> None:
         super().__init__(message, open_seconds=open_seconds)
-        self.is_fault = is_fault
+        self.is_transient = self.is_fault = is_transient
 
 
 class ProviderTimeout(ProviderError):

@@ -215,7 +215,7 @@ def _told_as(failure: ParleyError, route: Route, *, has_begun: bool) -> ParleyEr
     if not isinstance(failure, ProviderError):
         return failure
     if route.node_id is not None and not isinstance(failure, NodeFailed | ProviderUnavailable):
-        return NodeFailed(is_fault=failure.is_fault)
+        return NodeFailed(is_transient=failure.is_transient)
     if has_begun and isinstance(failure, ProviderUnreachable):
         return _cut()
     return failure

@@ -20,6 +20,7 @@ _STOP_REASONS: dict[str, StopReason] = {
     "content_filter": "filtered",
 }
 _MOST_CONTEXT_TOKENS = 100_000_000
+_MOST_CALLS, _MOST_ARGUMENTS = 128, 1024 * 1024
 _MAX_NAME = 150  # leaves room for client:<node>: in the catalogue's 200
 
 
@@ -131,6 +132,8 @@ class ChunkParser:
         latest["name"] = latest["name"] or function.get("name") or ""
         arguments = function.get("arguments")
         latest["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
+        if len(self._calls) > _MOST_CALLS or len(latest["arguments"]) > _MOST_ARGUMENTS:
+            raise ValueError("too many tool calls, or too much in one")
 
 
 def read_usage(usage: Any) -> Usage | None:

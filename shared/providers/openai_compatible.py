@@ -90,7 +90,7 @@ class OpenAiCompatible:
                 raise nonsense(self._host.name, what) from error
         except ProviderError as error:
             if self._host.is_node:
-                raise NodeFailed(is_fault=error.is_transient, open_seconds=error.open_seconds) from error
+                raise NodeFailed(is_transient=error.is_transient, open_seconds=error.open_seconds) from error
             raise
 
     async def _bytes(

@@ -61,6 +61,7 @@ def test_a_node_fails_fast() -> None:
     node = _route("client:7:llama", 7)
     assert _tried(_chain(node), NodeFailed()) == ["client:7:llama"]
     assert _tried(_chain(node, B), NodeFailed()) == ["client:7:llama", "b:1", "b:1"]
+    assert _tried(_chain(node, B), NodeFailed(is_transient=False)) == ["client:7:llama"]
 
 
 @pytest.mark.parametrize("error", [ProviderRefused("no"), ProviderAuthFailed("key"), ParleyError("bug")])
