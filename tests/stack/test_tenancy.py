@@ -28,6 +28,8 @@ SELECTS = {
     "usage_limits?scope=eq.default": (401, 0, 200, 200),
     "usage_counters?scope=eq.{owner}": (401, 0, 200, 200),
     "usage_counters?scope=eq.global": (401, 0, 200, 200),
+    "usage_daily?user_id=eq.{owner}": (401, 0, 200, 200),
+    "cost_alerts?scope=eq.{owner}": (401, 0, 200, 200),
     "provider_health?provider_key=eq.tenancy": (401, 0, 200, 200),
     "refresh_runs?trigger=eq.tenancy": (401, 0, 200, 200),
 }
@@ -49,6 +51,11 @@ INSERTS = {
     "chat_logs": ({"request_id": "{fresh}", "endpoint": "x", "status": "completed"}, (401, 403, 403, 403, 403)),
     "usage_limits": ({"scope": "{fresh}", "daily_requests": 1}, (401, 403, 403, 0, 403)),
     "usage_counters": ({"scope": "x", "period": "day", "period_start": "2026-01-01"}, (401, 403, 403, 403, 403)),
+    "usage_daily": ({"day": "2026-01-01", "cost_usd": 1}, (401, 403, 403, 403, 403)),
+    "cost_alerts": (
+        {"scope": "x", "period": "day", "period_start": "2026-01-01", "threshold": "x", "amount": 1, "cap": 1},
+        (401, 403, 403, 403, 403),
+    ),
     "provider_health": ({"provider_key": "x"}, (401, 403, 403, 403, 403)),
     "refresh_runs": ({"trigger": "tenancy"}, (401, 403, 403, 403, 0)),
 }
@@ -57,6 +64,10 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "my_limits": ({}, (401, 200, 200, 403)),
     "chat_finish": ({"entry": {"request_id": "{fresh}"}}, (401, 403, 403, 200)),
     "open_turns": ({}, (401, 403, 403, 200)),
+    "raise_cost_alerts": ({}, (401, 403, 403, 200)),
+    "claim_cost_alerts": ({"max_rows": 0}, (401, 403, 403, 200)),
+    "settle_cost_alerts": ({}, (401, 403, 403, 200)),
+    "purge_logs": ({"retention_days": 36500}, (401, 403, 403, 200)),
     "take_lease": ({"job": "tenancy", "holder_id": "{fresh}", "ttl_seconds": 1}, (401, 403, 403, 200)),
     "set_node_key": ({"node_id": "{node}", "api_key": "sk-forged"}, (401, 404, 404, 403)),
     "node_key": ({"node_id": "{node}"}, (401, 403, 403, 200)),
@@ -72,12 +83,23 @@ UPDATES = {
     "chat_logs?request_id=eq.{turn}": {"cost_usd": 0},
     "usage_limits?scope=eq.default": {"daily_requests": 1000000},
     "usage_counters?scope=eq.{owner}": {"spent_usd": 0},
+    "usage_daily?user_id=eq.{owner}": {"cost_usd": 0},
+    "cost_alerts?scope=eq.{owner}": {"notified_at": None},
     "llm_models?model_key=eq.gpt-4o": {"pricing": None},
     "llm_routes?alias=eq.{alias}": {"weight": 0},
     "provider_health?provider_key=eq.tenancy": {"open_until": None},
     "refresh_runs?trigger=eq.tenancy": {"status": "failed"},
 }
-_UNTOUCHABLE = ("chat_logs", "usage_counters", "messages", "provider_health", "refresh_runs", "conversation_members")
+_UNTOUCHABLE = (
+    "chat_logs",
+    "usage_counters",
+    "usage_daily",
+    "cost_alerts",
+    "messages",
+    "provider_health",
+    "refresh_runs",
+    "conversation_members",
+)
 
 
 class Cast:
@@ -96,6 +118,11 @@ class Cast:
         alias = f"a{uuid.uuid4().hex[:12]}"
         db.execute("insert into public.llm_routes (alias, model_key) values (%s, 'gpt-4o')", [alias])
         db.execute("insert into public.provider_health (provider_key) values ('tenancy') on conflict do nothing")
+        db.execute(
+            """insert into public.cost_alerts (scope, period, period_start, threshold, amount, cap)
+               values (%s, 'day', '2026-01-01', 'cost 50%%', 1, 2)""",
+            [self.owner.id],
+        )
         self.names = {
             "owner": self.owner.id,
             "stranger": self.stranger.id,
@@ -143,6 +170,7 @@ def cast(stack: Stack, db: Database) -> Iterator[Cast]:
     db.execute("delete from public.provider_health where provider_key = 'tenancy'")
     db.execute("delete from public.llm_models where provider = 'x'")
     db.execute("delete from public.refresh_runs where trigger = 'tenancy'")
+    db.execute("delete from public.cost_alerts where scope = %s", [made.names["owner"]])
 
 
 def new_admin(stack: Stack) -> Person:

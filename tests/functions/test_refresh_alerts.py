@@ -1,0 +1,177 @@
+"""How crossed thresholds are told, and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from functions.refresh import alerts
+from shared.errors import NotConfigured
+from tests.project import PERSON_ID, Project
+
+pytestmark = pytest.mark.anyio
+
+_ROW = {
+    "id": 1,
+    "scope": "global",
+    "period": "day",
+    "period_start": "2026-11-21",
+    "threshold": "cost 80%",
+    "amount": 40.12,
+    "cap": 50.0,
+}
+
+
+@dataclass
+class Webhook:
+    """Answers with `statuses` in turn and then 200; `got` is what was posted to it."""
+
+    url: str = ""
+    statuses: list[int] = field(default_factory=list)
+    got: list[Any] = field(default_factory=list)
+
+    async def take(self, request: web.Request) -> web.Response:
+        """One delivery."""
+        self.got.append(await request.json())
+        status = self.statuses.pop(0) if self.statuses else 200
+        return web.Response(status=status, headers={"Location": "/elsewhere"})
+
+
+@asynccontextmanager
+async def _serving(webhook: Webhook) -> AsyncIterator[Webhook]:
+    app = web.Application()
+    app.router.add_post("/{path:.*}", webhook.take)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    webhook.url = f"http://127.0.0.1:{runner.addresses[0][1]}/secret"
+    try:
+        yield webhook
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def webhook() -> AsyncIterator[Webhook]:
+    """A webhook on loopback."""
+    async with _serving(Webhook()) as running:
+        yield running
+
+
+def _answers(project: Project, rows: list[dict[str, Any]], pending: int = 0, raised: int = 0) -> None:
+    names = {"raise_cost_alerts": raised, "claim_cost_alerts": rows, "settle_cost_alerts": pending}
+    project.answers |= {f"/rest/v1/rpc/{name}": (200, answer) for name, answer in names.items()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {},
+            "Parley: everyone together used 40.12 USD in the day 2026-11-21 (UTC), 80% of the cap 50.",
+        ),
+        (
+            {"scope": PERSON_ID, "threshold": "requests 100%", "amount": 500, "cap": 500.0},
+            f"Parley: person {PERSON_ID} used 500 requests in the day 2026-11-21 (UTC), 100% of the cap 500.",
+        ),
+        (
+            {"period": "month", "period_start": "2026-11-01", "threshold": "cost 25 USD", "amount": 0.0000004},
+            "Parley: everyone together used 0.0000004 USD in the month 2026-11 (UTC), the threshold of 25 USD.",
+        ),
+    ],
+    ids=["budget", "requests", "amount"],
+)
+def test_a_message_says_what_of_what_and_when(changes: dict[str, Any], text: str) -> None:
+    """Amounts are plain numbers, days are UTC, and a person is an id."""
+    assert alerts.text_of(_ROW | changes) == text
+
+
+async def test_exactly_what_the_webhook_took_is_marked(
+    project: Project, webhook: Webhook, environ: Callable[..., None]
+) -> None:
+    """A refusal and a redirect are no taking; they make the step fail, and the others are delivered all the same."""
+    environ(**_project_of(project), ALERT_WEBHOOK_URL=webhook.url)
+    webhook.statuses = [500, 200, 302, 204]
+    _answers(project, [_ROW | {"id": number} for number in (1, 2, 3, 4)], pending=2, raised=3)
+    outcome = await alerts.run(is_dry_run=False)
+    assert outcome == {"ok": False, "raised": 3, "delivered": 2, "pending": 2}
+    assert project.asked_of("settle_cost_alerts") == [{"taken": [2, 4], "untaken": [1, 3]}]
+    assert webhook.got == [{"text": alerts.text_of(_ROW)}] * 4
+
+
+async def test_what_others_are_delivering_does_not_make_the_step_fail(
+    project: Project, webhook: Webhook, environ: Callable[..., None]
+) -> None:
+    """Only what was in this run's hands and stayed there counts against it."""
+    environ(**_project_of(project), ALERT_WEBHOOK_URL=webhook.url)
+    _answers(project, [], pending=7)
+    assert await alerts.run(is_dry_run=False) == {"ok": True, "raised": 0, "delivered": 0, "pending": 7}
+
+
+async def test_a_webhook_that_is_not_there_leaves_them_pending(project: Project, environ: Callable[..., None]) -> None:
+    """Nothing is lost to a refused connection."""
+    environ(**_project_of(project), ALERT_WEBHOOK_URL="http://127.0.0.1:9/hook")
+    _answers(project, [_ROW], pending=1)
+    assert await alerts.run(is_dry_run=False) == {"ok": False, "raised": 0, "delivered": 0, "pending": 1}
+
+
+async def test_without_a_webhook_rows_are_kept(project: Project) -> None:
+    """They are raised and counted; nobody claims them."""
+    _answers(project, [_ROW], pending=1, raised=1)
+    assert await alerts.run(is_dry_run=False) == {"ok": True, "raised": 1, "delivered": 0, "pending": 1}
+    assert project.asked_of("claim_cost_alerts") == []
+
+
+async def test_a_dry_run_raises_and_delivers_nothing(
+    project: Project, webhook: Webhook, environ: Callable[..., None]
+) -> None:
+    """It only counts what is pending."""
+    environ(**_project_of(project), ALERT_WEBHOOK_URL=webhook.url)
+    _answers(project, [_ROW], pending=1)
+    assert await alerts.run(is_dry_run=True) == {"ok": True, "raised": 0, "delivered": 0, "pending": 1}
+    assert (project.asked_of("raise_cost_alerts"), webhook.got) == ([], [])
+
+
+async def test_thresholds_in_dollars_travel_to_the_last_digit(project: Project, environ: Callable[..., None]) -> None:
+    """The database reads the number as it was written; zero and nothing are no threshold."""
+    environ(**_project_of(project), DAILY_COST_THRESHOLD="25.10", MONTHLY_COST_THRESHOLD="0")
+    _answers(project, [])
+    await alerts.run(is_dry_run=False)
+    assert project.asked_of("raise_cost_alerts") == [{"daily_usd": "25.10", "monthly_usd": None}]
+
+
+@pytest.mark.parametrize("name", ["DAILY_COST_THRESHOLD", "MONTHLY_COST_THRESHOLD"])
+@pytest.mark.parametrize("value", ["much", "-1", "nan", "inf", "1e99", "$5"])
+async def test_a_threshold_that_is_no_amount_is_named(
+    project: Project, environ: Callable[..., None], name: str, value: str
+) -> None:
+    """Nothing is raised with half of the settings."""
+    environ(**_project_of(project), **{name: value})
+    with pytest.raises(NotConfigured, match=name):
+        await alerts.run(is_dry_run=False)
+    assert project.asked == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://hooks.example/secret", "http://10.0.0.1/secret", "ftp://127.0.0.1/secret", "secret", "https://[secret"],
+)
+async def test_a_webhook_must_be_https_unless_it_is_here(
+    project: Project, environ: Callable[..., None], url: str
+) -> None:
+    """Rows are kept; the error names the variable, never its value."""
+    environ(**_project_of(project), ALERT_WEBHOOK_URL=url)
+    _answers(project, [_ROW], raised=1)
+    with pytest.raises(NotConfigured, match="ALERT_WEBHOOK_URL") as caught:
+        await alerts.run(is_dry_run=False)
+    assert "secret" not in str(caught.value)
+    assert len(project.asked_of("raise_cost_alerts")) == 1
+
+
+def _project_of(project: Project) -> dict[str, str]:
+    return {"SUPABASE_URL": project.url, "SUPABASE_ANON_KEY": "sb_publishable_x", "SUPABASE_SERVICE_KEY": "sb_secret_x"}

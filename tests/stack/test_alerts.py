@@ -1,0 +1,230 @@
+"""Crossed thresholds: one row each, however many runs there are, and told until somebody has taken them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.stack.people import Person, Stack, service
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+class Webhook(ThreadingHTTPServer):
+    """Refuses everything until `is_up`; `texts` is what it took."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Taking)
+        self.is_up = False
+        self.refused = 0
+        self.texts: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/services/secret"
+
+
+class _Taking(BaseHTTPRequestHandler):
+    server: Webhook
+
+    def do_POST(self) -> None:
+        text = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"]
+        if self.server.is_up:
+            self.server.texts.append(text)
+        self.server.refused += not self.server.is_up
+        self.send_response(200 if self.server.is_up else 503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing on the console."""
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    """A webhook on loopback that is down at first."""
+    with Webhook() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def _clean(db: Database) -> Iterator[None]:
+    """What earlier tests have used is told before, so that what is new is this test's; its counters go again."""
+    db.execute("select public.raise_cost_alerts()")
+    db.execute("update public.cost_alerts set notified_at = now() where notified_at is null")
+    before = db.execute("select * from public.usage_counters").fetchall()
+    yield
+    db.execute("update public.cost_alerts set notified_at = now() where notified_at is null")
+    db.execute("delete from public.usage_counters where scope <> all(%s)", [[row["scope"] for row in before]])
+    for row in before:
+        if row["scope"] == "global":
+            db.execute(
+                "update public.usage_counters set spent_usd = %(spent_usd)s where (scope, period, period_start)"
+                " = (%(scope)s, %(period)s, %(period_start)s)",
+                row,
+            )
+
+
+def _spend(db: Database, scope: str, usd: float, requests: int = 1, period: str = "day", ago: str = "0 days") -> None:
+    db.execute(
+        """insert into public.usage_counters (scope, period, period_start, spent_usd, requests)
+           values (%s, %s, (date_trunc(%s, now() at time zone 'utc') - %s::interval)::date, %s, %s)
+           on conflict (scope, period, period_start) do update
+             set spent_usd = excluded.spent_usd, requests = excluded.requests""",
+        [scope, period, period, ago, usd, requests],
+    )
+
+
+def _cap(db: Database, scope: str, **caps: Any) -> None:
+    row = {"daily_requests": None, "daily_cost_usd": None, "monthly_cost_usd": None} | caps
+    db.execute(
+        """insert into public.usage_limits (scope, daily_requests, daily_cost_usd, monthly_cost_usd)
+           values (%s, %s, %s, %s)""",
+        [scope, *row.values()],
+    )
+
+
+def _raise(stack: Stack, **thresholds: Any) -> int:
+    answer = service(stack, "POST", "rpc/raise_cost_alerts", json=thresholds)
+    assert answer.status_code == 200, answer.text
+    raised: int = answer.json()
+    return raised
+
+
+def _thresholds(person: Person) -> list[tuple[str, str]]:
+    return [(row["period"], row["threshold"]) for row in person.rows("cost_alerts?order=period,threshold")]
+
+
+def test_every_threshold_is_raised_once_also_by_ten_runs_at_once(alice: Person, db: Database, stack: Stack) -> None:
+    """Half is one alert, more is one more each, and the same run again is none."""
+    _cap(db, alice.id, daily_cost_usd=1, daily_requests=10)
+    _spend(db, alice.id, 0.5, requests=4)
+    with ThreadPoolExecutor(10) as pool:
+        assert sum(pool.map(lambda _: _raise(stack), range(10))) == 1
+    assert _thresholds(alice) == [("day", "cost 50%")]
+    _spend(db, alice.id, 1.01, requests=8)
+    with ThreadPoolExecutor(10) as pool:
+        assert sum(pool.map(lambda _: _raise(stack), range(10))) == 4
+    wanted = ["cost 100%", "cost 50%", "cost 80%", "requests 50%", "requests 80%"]
+    assert _thresholds(alice) == [("day", threshold) for threshold in wanted]
+    row = alice.rows("cost_alerts?threshold=eq.cost 80%25")[0]
+    assert (row["scope"], row["amount"], row["cap"], row["notified_at"]) == (alice.id, 1.01, 1, None)
+
+
+def test_caps_are_those_that_bind_the_person(alice: Person, bob: Person, db: Database, stack: Stack) -> None:
+    """Without a row of their own it is the default's, or that of people without an account; no cap has no threshold."""
+    _cap(db, bob.id)
+    anonymous = str(uuid.uuid4())
+    db.execute("insert into auth.users (id, is_anonymous) values (%s, true)", [anonymous])
+    for scope in (alice.id, bob.id, anonymous):
+        _spend(db, scope, 0.15)
+    _spend(db, alice.id, 26, period="month")
+    assert _raise(stack) == 2
+    assert _thresholds(alice) == [("month", "cost 50%")]
+    assert _thresholds(bob) == []
+    rows = db.execute("select threshold, cap from public.cost_alerts where scope = %s", [anonymous]).fetchall()
+    assert [(row["threshold"], float(row["cap"])) for row in rows] == [("cost 50%", 0.2)]
+
+
+def test_the_period_before_counts_and_older_ones_do_not(alice: Person, db: Database, stack: Stack) -> None:
+    """A turn booked after midnight still raises its own day's alert."""
+    _cap(db, alice.id, daily_cost_usd=1, monthly_cost_usd=1)
+    for ago, period in (("1 day", "day"), ("2 days", "day"), ("1 month", "month"), ("2 months", "month")):
+        _spend(db, alice.id, 0.6, period=period, ago=ago)
+    assert _raise(stack) == 2
+    assert _thresholds(alice) == [("day", "cost 50%"), ("month", "cost 50%")]
+
+
+def test_the_amounts_of_all_together_are_alerts_of_their_own(alice: Person, db: Database, stack: Stack) -> None:
+    """Another amount is another alert, each once; people do not see them."""
+    db.execute("delete from public.cost_alerts where threshold like '%USD'")
+    used = db.execute(
+        "select spent_usd from public.usage_counters where scope = 'global' and period = 'day'"
+    ).fetchone()
+    if used is None:
+        _spend(db, "global", 1)
+    else:
+        db.execute("update public.usage_counters set spent_usd = spent_usd + 0.003 where scope = 'global'")
+    amounts = {"daily_usd": "0.0020", "monthly_usd": "1000000"}
+    with ThreadPoolExecutor(10) as pool:
+        assert sum(pool.map(lambda _: _raise(stack, **amounts), range(10))) == 1
+    assert _raise(stack, daily_usd=0.001, monthly_usd=0) == 1
+    rows = db.execute("select threshold from public.cost_alerts where threshold like '%USD' order by id").fetchall()
+    assert [row["threshold"] for row in rows] == ["cost 0.002 USD", "cost 0.001 USD"]
+    assert alice.rows("cost_alerts?scope=eq.global") == []
+
+
+def test_people_see_their_own_alerts_only(alice: Person, bob: Person, db: Database, stack: Stack) -> None:
+    """A stranger's row is no row."""
+    _cap(db, alice.id, daily_cost_usd=1)
+    _spend(db, alice.id, 0.6)
+    _raise(stack)
+    assert (len(alice.rows("cost_alerts")), bob.rows("cost_alerts")) == (1, [])
+
+
+def test_one_delivers_what_many_claim(alice: Person, db: Database, stack: Stack) -> None:
+    """Of ten who claim at once each row goes to one; what it could not deliver is free at once, what it did is done."""
+    _cap(db, alice.id, daily_cost_usd=1, daily_requests=1, monthly_cost_usd=1)
+    _spend(db, alice.id, 2, requests=1)
+    _spend(db, alice.id, 2, period="month")
+    assert _raise(stack) == 9
+
+    def claim(_: int) -> list[dict[str, Any]]:
+        claimed: list[dict[str, Any]] = service(stack, "POST", "rpc/claim_cost_alerts", json={"max_rows": 2}).json()
+        return claimed
+
+    with ThreadPoolExecutor(10) as pool:
+        ids = [row["id"] for rows in pool.map(claim, range(10)) for row in rows]
+    ids += [row["id"] for _ in range(5) for row in claim(0)]
+    assert len(ids) == len(set(ids)) == 9
+    settled = {"taken": ids[:6], "untaken": ids[6:8]}
+    assert service(stack, "POST", "rpc/settle_cost_alerts", json=settled).json() == 3
+    assert sorted(row["id"] for row in claim(0)) == sorted(ids[6:8])
+
+
+def test_a_webhook_that_is_down_is_told_later_and_once(
+    alice: Person, db: Database, stack: Stack, function: Any, webhook: Webhook
+) -> None:
+    """The step fails while nobody takes them, the next run delivers, and the one after has nothing to say."""
+    _cap(db, alice.id, daily_cost_usd=1)
+    _spend(db, alice.id, 0.9)
+    url, _ = function("refresh", ALERT_WEBHOOK_URL=webhook.url)
+
+    def run() -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}
+        answer = httpx.post(url, json={"steps": ["alerts"]}, headers=headers, timeout=30)
+        assert "secret" not in answer.text
+        step: dict[str, Any] = answer.json()["steps"]["alerts"]
+        return {name: step[name] for name in ("ok", "raised", "delivered", "pending")}
+
+    assert run() == {"ok": False, "raised": 2, "delivered": 0, "pending": 2}
+    assert (webhook.refused, webhook.texts) == (2, [])
+    webhook.is_up = True
+    assert run() == {"ok": True, "raised": 0, "delivered": 2, "pending": 0}
+    assert run() == {"ok": True, "raised": 0, "delivered": 0, "pending": 0}
+    assert [f"person {alice.id} used 0.9 USD" in text for text in webhook.texts] == [True, True]
+    assert ["50% of the cap 1" in webhook.texts[0], "80% of the cap 1" in webhook.texts[1]] == [True, True]
+    assert {row["notified_at"] is None for row in alice.rows("cost_alerts")} == {False}
+
+
+def test_without_a_webhook_the_rows_wait(alice: Person, db: Database, stack: Stack) -> None:
+    """They are raised by the cron all the same."""
+    _cap(db, alice.id, daily_cost_usd=1)
+    _spend(db, alice.id, 0.9)
+    headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}
+    answer = httpx.post(stack["REFRESH_URL"], json={"steps": ["alerts"]}, headers=headers, timeout=30).json()
+    step = answer["steps"]["alerts"]
+    assert (step["ok"], step["raised"], step["delivered"], step["pending"]) == (True, 2, 0, 2)

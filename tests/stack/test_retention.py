@@ -1,0 +1,155 @@
+"""Old log rows go in batches; what is open, new or not rolled up stays, and so do the sums."""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.stack.conftest import Models
+from tests.stack.people import Person, Stack, connect, log_row, service
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+def _turn(person: Person, model: str, **fields: Any) -> str:
+    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    turn |= {"model": model, "question": "hi"}
+    assert person.rest("POST", "rpc/chat_begin", json={"turn": turn}).status_code == 200
+    usage = {"input_tokens": 1000, "output_tokens": 500, "source": "provider"}
+    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed", "usage": usage}
+    done = service(person.stack, "POST", "rpc/chat_finish", json={"entry": entry | {"content": "hello"} | fields})
+    assert done.json()["outcome"] == "settled", done.text
+    return str(turn["request_id"])
+
+
+def _age(db: Database, *turns: str, days: int = 400) -> None:
+    shift = "set created_at = created_at - make_interval(days => %s) where request_id = any(%s::uuid[])"
+    db.execute(f"update public.chat_logs {shift}", [days, list(turns)])
+
+
+def _purge(stack: Stack, days: int = 365, **options: Any) -> int:
+    answer = service(stack, "POST", "rpc/purge_logs", json={"retention_days": days} | options, timeout=30)
+    assert answer.status_code == 200, answer.text
+    purged: int = answer.json()
+    return purged
+
+
+def _left(db: Database, turns: list[str]) -> list[str]:
+    found = db.execute("select request_id from public.chat_logs where request_id = any(%s::uuid[])", [turns]).fetchall()
+    return [turn for turn in turns if {"request_id": uuid.UUID(turn)} in found]
+
+
+def _counted(db: Database, model: str) -> list[dict[str, Any]]:
+    return db.execute("select * from public.usage_daily where model_identifier = %s order by id", [model]).fetchall()
+
+
+def test_what_is_older_goes_with_its_words_and_stays_counted(
+    alice: Person, model: Models, db: Database, stack: Stack
+) -> None:
+    """Log row, write-ahead row and stale costs go; newer ones, messages and the roll-up stay."""
+    name = model("echo")
+    old, new = [_turn(alice, name) for _ in range(3)], _turn(alice, name)
+    db.execute("insert into private.stale_costs values (%s, gen_random_uuid(), 1)", [old[0]])
+    _age(db, *old, days=366)
+    _age(db, new, days=364)
+    before = _counted(db, name)
+    assert _purge(stack) >= 3
+    assert _left(db, [*old, new]) == [new]
+    for table, column in (("chat_requests", "id"), ("stale_costs", "request_id")):
+        assert db.execute(f"select from private.{table} where {column} = any(%s::uuid[])", [old]).fetchall() == []
+    assert db.execute("select from private.chat_requests where id = %s", [new]).fetchone() == {}
+    assert _counted(db, name) == before
+    assert len(alice.rows("messages")) == 8
+
+
+def test_the_oldest_go_first_and_no_more_than_asked(alice: Person, model: Models, db: Database, stack: Stack) -> None:
+    """A batch is a batch."""
+    name = model("echo")
+    turns = [_turn(alice, name) for _ in range(4)]
+    for number, turn in enumerate(turns):
+        _age(db, turn, days=20_000 - number)
+    assert [_purge(stack, days=15_000, batch_size=3), _left(db, turns)] == [3, turns[3:]]
+    assert [_purge(stack, days=15_000, batch_size=3), _left(db, turns)] == [1, []]
+
+
+def test_what_is_open_stays(alice: Person, model: Models, db: Database, stack: Stack) -> None:
+    """A turn that failed long ago and is being asked again now keeps its row."""
+    open_turn, closed = (_turn(alice, model("echo")) for _ in range(2))
+    _age(db, open_turn, closed)
+    db.execute("update private.chat_requests set state = 'started' where id = %s", [open_turn])
+    _purge(stack)
+    assert _left(db, [open_turn, closed]) == [open_turn]
+    db.execute("update private.chat_requests set state = 'settled' where id = %s", [open_turn])
+
+
+def test_what_is_not_rolled_up_stays(alice: Person, model: Models, db: Database, stack: Stack) -> None:
+    """What nothing else remembers is not deleted."""
+    name = model("echo")
+    turn = _turn(alice, name)
+    _age(db, turn)
+    db.execute("delete from public.usage_daily where model_identifier = %s", [name])
+    _purge(stack)
+    assert _left(db, [turn]) == [turn]
+
+
+def test_rows_of_people_who_are_gone_go_as_well(alice: Person, model: Models, db: Database, stack: Stack) -> None:
+    """Anonymous rows are counted in anonymous ones."""
+    turn = _turn(alice, model("echo"))
+    db.execute("delete from auth.users where id = %s", [alice.id])
+    _age(db, turn)
+    _purge(stack)
+    assert _left(db, [turn]) == []
+
+
+@pytest.mark.parametrize("held", ["private.chat_requests where id", "public.chat_logs where request_id"])
+def test_it_waits_for_nobody(alice: Person, model: Models, db: Database, stack: Stack, held: str) -> None:
+    """A row that somebody works on is left for the next run, whole."""
+    turn, other_turn = (_turn(alice, model("echo")) for _ in range(2))
+    _age(db, turn, other_turn)
+    with connect(stack) as other, other.transaction():
+        other.execute(f"select 1 from {held} = %s for update", [turn])
+        _purge(stack)
+        assert _left(db, [turn, other_turn]) == [turn]
+        assert db.execute("select from private.chat_requests where id = %s", [turn]).fetchone() == {}
+    _purge(stack)
+    assert _left(db, [turn]) == []
+
+
+def test_several_at_once_delete_each_row_once(alice: Person, model: Models, db: Database, stack: Stack) -> None:
+    """They share the work, and the sum of what they say is right."""
+    name = model("echo")
+    turns = [_turn(alice, name) for _ in range(20)]
+    _age(db, *turns, days=20_000)
+    with ThreadPoolExecutor(8) as pool:
+        purged = sum(pool.map(lambda _: _purge(stack, days=15_000, batch_size=7), range(8)))
+    assert purged + len(_left(db, turns)) == 20
+    assert purged >= 7
+
+
+@pytest.mark.parametrize("days", [0, -5, None])
+def test_less_than_a_day_is_refused(alice: Person, model: Models, db: Database, stack: Stack, days: int | None) -> None:
+    """A wrong number never means everything."""
+    turn = _turn(alice, model("echo"))
+    answer = service(stack, "POST", "rpc/purge_logs", json={"retention_days": days})
+    assert answer.status_code == 422, answer.text
+    assert log_row(db, turn)["status"] == "completed"
+
+
+def test_refresh_purges_what_the_setting_says(
+    alice: Person, model: Models, db: Database, stack: Stack, function: Any
+) -> None:
+    """By LOG_RETENTION_DAYS, reported in the step's outcome; a dry run deletes nothing."""
+    turn = _turn(alice, model("echo"))
+    _age(db, turn, days=366)
+    url, _ = function("refresh", LOG_RETENTION_DAYS="365")
+    headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}
+    body: dict[str, Any] = {"steps": ["retention"], "dry_run": True}
+    assert httpx.post(url, json=body, headers=headers).json()["steps"]["retention"]["purged"] == 0
+    step = httpx.post(url, json={"steps": ["retention"]}, headers=headers, timeout=30).json()["steps"]["retention"]
+    assert (step["ok"], step["batches"], step["purged"] >= 1) == (True, 1, True)
+    assert _left(db, [turn]) == []

@@ -1,0 +1,209 @@
+"""The roll-up by day: at every instant what the logs add up to, and what they added up to once they are purged."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.stack.conftest import Models
+from tests.stack.people import Person, Stack, service
+
+Database = psycopg.Connection[dict[str, Any]]
+
+_LOGGED = """
+    select count(*) as requests, sum(coalesce(input_tokens, 0)) as input_tokens,
+      sum(coalesce(output_tokens, 0)) as output_tokens, sum(coalesce(cached_tokens, 0)) as cached_tokens,
+      sum(coalesce(reasoning_tokens, 0)) as reasoning_tokens, sum(coalesce(cost_usd, 0)) as cost_usd,
+      count(*) filter (where cost_usd is null) as unpriced_requests, sum(coalesce(duration_ms, 0)) as duration_ms_sum,
+      sum(coalesce(ttft_ms, 0)) as ttft_ms_sum, count(ttft_ms) as ttft_count,
+      count(*) filter (where status in ('failed', 'partial', 'abandoned')) as errors,
+      user_id, (created_at at time zone 'utc')::date as day, agent_type, endpoint
+    from public.chat_logs where model_identifier = %s"""
+_COUNTED = """
+    select sum(requests) as requests, sum(input_tokens) as input_tokens, sum(output_tokens) as output_tokens,
+      sum(cached_tokens) as cached_tokens, sum(reasoning_tokens) as reasoning_tokens, sum(cost_usd) as cost_usd,
+      sum(unpriced_requests) as unpriced_requests, sum(duration_ms_sum) as duration_ms_sum,
+      sum(ttft_ms_sum) as ttft_ms_sum, sum(ttft_count) as ttft_count, sum(errors) as errors,
+      user_id, day, nullif(agent_type, '') as agent_type, endpoint
+    from public.usage_daily where model_identifier = %s"""
+_GROUPED = " group by user_id, {day}, agent_type, endpoint order by user_id, {day}, agent_type, endpoint"
+
+
+def _agree(db: Database, model: str) -> list[dict[str, Any]]:
+    """The roll-up's rows of a model, which must be the logs' sums to the last digit."""
+    logged = db.execute(_LOGGED + _GROUPED.format(day="(created_at at time zone 'utc')::date"), [model]).fetchall()
+    counted = db.execute(_COUNTED + _GROUPED.format(day="day"), [model]).fetchall()
+    assert counted == logged
+    return counted
+
+
+def _begin(person: Person, model: str, **fields: Any) -> dict[str, Any]:
+    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    answer = person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model} | fields})
+    assert answer.status_code == 200, answer.text
+    begun: dict[str, Any] = answer.json()
+    return turn | begun
+
+
+def _finish(stack: Stack, turn: dict[str, Any], **fields: Any) -> str:
+    usage = {"input_tokens": 1001, "output_tokens": 503, "cached_tokens": 7, "reasoning_tokens": 3}
+    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed"}
+    entry |= {"content": "hello", "response": "hello", "usage": usage | {"source": "provider"}}
+    entry |= {"duration_ms": 311, "ttft_ms": 17}
+    answer = service(stack, "POST", "rpc/chat_finish", json={"entry": entry | fields})
+    assert answer.status_code == 200, answer.text
+    outcome: str = answer.json()["outcome"]
+    return outcome
+
+
+def _die(db: Database, turn: dict[str, Any]) -> None:
+    db.execute("update private.chat_requests set lease_until = '-infinity' where id = %s", [turn["request_id"]])
+
+
+_NOTHING: dict[str, Any] = {"content": "", "response": "", "usage": {}, "ttft_ms": None, "status": "failed"}
+
+
+@pytest.mark.parametrize("status", ["completed", "cancelled", "partial", "failed"])
+def test_every_kind_of_turn_counts(alice: Person, model: Models, db: Database, stack: Stack, status: str) -> None:
+    """Tokens, money and times of all of them, errors of those that went wrong."""
+    name = model("echo", pricing='{"input": 0.1, "output": 0.4, "cached_input": 0.01}')
+    for _ in range(3):
+        _finish(stack, _begin(alice, name), status=status)
+    (row,) = _agree(db, name)
+    assert (row["requests"], row["input_tokens"], row["ttft_ms_sum"]) == (3, 3003, 51)
+    assert row["errors"] == (3 if status in {"partial", "failed"} else 0)
+    assert row["user_id"] == uuid.UUID(alice.id)
+
+
+def test_a_turn_without_a_price_is_counted_as_such(alice: Person, model: Models, db: Database, stack: Stack) -> None:
+    """Its cost is not known, and that is not zero."""
+    name = model("echo", pricing=None)
+    _finish(stack, _begin(alice, name))
+    (row,) = _agree(db, name)
+    assert (row["cost_usd"], row["unpriced_requests"]) == (0, 1)
+
+
+def test_a_turn_that_is_asked_again_is_counted_as_it_ended(
+    alice: Person, model: Models, db: Database, stack: Stack
+) -> None:
+    """What failed and was retried is one request without an error, and another agent's row is gone."""
+    name, key = model("echo"), {"idempotency_key": "k", "body_hash": "h"}
+    _finish(stack, _begin(alice, name, **key), agent_type="first", **_NOTHING)
+    assert [(row["agent_type"], row["errors"]) for row in _agree(db, name)] == [("first", 1)]
+    assert _finish(stack, _begin(alice, name, **key), agent_type="second") == "settled"
+    assert [(row["agent_type"], row["errors"], row["requests"]) for row in _agree(db, name)] == [("second", 0, 1)]
+    assert len(alice.rows(f"usage_daily?model_identifier=eq.{name}")) == 1
+
+
+def test_a_takeover_and_the_cost_of_the_stale_attempt_count(
+    alice: Person, model: Models, db: Database, stack: Stack
+) -> None:
+    """One request, the money of both attempts."""
+    name, key = model("echo"), {"idempotency_key": "k", "body_hash": "h"}
+    first = _begin(alice, name, **key)
+    _die(db, first)
+    second = _begin(alice, name, **key)
+    assert [_finish(stack, turn) for turn in (second, first, first)] == ["settled", "stale", "duplicate"]
+    (row,) = _agree(db, name)
+    assert (row["requests"], row["cost_usd"]) == (1, Decimal("0.0020035") * 2)
+
+
+def test_an_abandoned_turn_that_finishes_late_counts_as_finished(
+    alice: Person, model: Models, db: Database, stack: Stack
+) -> None:
+    """The sweeper's row is an error until the worker is heard after all."""
+    name = model("echo")
+    turns = [_begin(alice, name) for _ in range(3)]
+    for turn in turns:
+        _die(db, turn)
+    assert service(stack, "POST", "rpc/sweep_turns", json={}).status_code == 200
+    assert [(row["requests"], row["errors"], row["unpriced_requests"]) for row in _agree(db, name)] == [(3, 3, 3)]
+    for turn in turns[:2]:
+        _finish(stack, turn)
+    assert [(row["requests"], row["errors"], row["unpriced_requests"]) for row in _agree(db, name)] == [(3, 1, 1)]
+
+
+def test_a_crowd_is_counted_to_the_last_digit(
+    alice: Person, bob: Person, model: Models, db: Database, stack: Stack
+) -> None:
+    """Two people, finishes doubled, several agents, all at once."""
+    name = model("echo", pricing='{"input": 0.1, "output": 0.4, "cached_input": 0.01}')
+
+    def turn(number: int) -> None:
+        begun = _begin((alice, bob)[number % 2], name)
+        usage = {"input_tokens": 7 * number, "output_tokens": number, "source": "provider"}
+        for _ in range(1 + number % 3):
+            _finish(
+                stack, begun, status=("completed", "partial")[number % 5 == 0], usage=usage, agent_type=str(number % 4)
+            )
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(turn, range(64)))
+    assert sum(row["requests"] for row in _agree(db, name)) == 64
+
+
+def _by_deleting(db: Database, person: Person) -> None:
+    db.execute("delete from auth.users where id = %s", [person.id])
+
+
+def _by_taking_the_name_out(db: Database, person: Person) -> None:
+    db.execute("update public.chat_logs set user_id = null where user_id = %s", [person.id])
+
+
+@pytest.mark.parametrize("forget", [_by_deleting, _by_taking_the_name_out])
+def test_the_totals_of_a_person_become_anonymous(
+    alice: Person, bob: Person, model: Models, db: Database, stack: Stack, forget: Callable[[Database, Person], None]
+) -> None:
+    """Nothing is lost or doubled, no row names them, and other people's rows stay theirs."""
+    name = model("echo")
+    for person in (alice, alice, bob):
+        _finish(stack, _begin(person, name), agent_type="a")
+    late = _begin(alice, name)
+    forget(db, alice)
+    assert [(row["user_id"], row["requests"]) for row in _agree(db, name)] == [(uuid.UUID(bob.id), 1), (None, 2)]
+    assert db.execute("select from public.usage_daily where user_id = %s", [alice.id]).fetchall() == []
+    _finish(stack, late)
+    forget(db, bob)
+    rows = _agree(db, name)
+    assert sum(row["requests"] for row in rows) == 4
+    assert db.execute("select from public.usage_daily where requests <= 0").fetchall() == []
+
+
+def test_people_are_deleted_at_once_without_a_circle(
+    alice: Person, bob: Person, model: Models, db: Database, stack: Stack
+) -> None:
+    """Their rows of many kinds become the same anonymous ones, in one order."""
+    name = model("echo")
+    for number in range(12):
+        _finish(stack, _begin((alice, bob)[number % 2], name), agent_type=str(number // 2))
+
+    def forget(person: Person) -> None:
+        with psycopg.connect(stack["DATABASE_URL"], autocommit=True) as other:
+            other.execute("delete from auth.users where id = %s", [person.id])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(forget, (alice, bob)))
+    assert [row["requests"] for row in _agree(db, name)] == [2] * 6
+
+
+def test_purging_leaves_what_was_counted(alice: Person, model: Models, db: Database, stack: Stack) -> None:
+    """The logs go, the sums stay, also when the person goes after them."""
+    name = model("echo")
+    for _ in range(4):
+        _finish(stack, _begin(alice, name))
+    (before,) = _agree(db, name)
+    db.execute(
+        "delete from public.chat_logs where id in (select id from public.chat_logs where user_id = %s limit 3)",
+        [alice.id],
+    )
+    assert db.execute(_COUNTED + _GROUPED.format(day="day"), [name]).fetchall() == [before]
+    _by_deleting(db, alice)
+    after = db.execute(_COUNTED + _GROUPED.format(day="day"), [name]).fetchall()
+    assert [row | {"user_id": before["user_id"]} for row in after] == [before]
+    assert after[0]["user_id"] is None
