@@ -30,6 +30,11 @@ declare
   v_rows private.chat_requests[];
   v record;
 begin
+  -- One sweep at a time: a row that is written anew and one that is changed reach the roll-up in two passes, and two
+  -- sweeps could meet there in a circle. Whoever comes second has nothing to do.
+  if not pg_try_advisory_xact_lock(hashtextextended('private.sweep_turns', 0)) then
+    return 0;
+  end if;
   select array_agg(picked.r) into v_rows from (
     select r from private.chat_requests as r
     where r.state = 'started' and r.lease_until < now()
@@ -56,7 +61,7 @@ begin
 end
 $$;
 comment on function public.sweep_turns(integer) is
-  'Closes up to max_rows turns whose lease has ended as abandoned and releases what they held; returns how many. '
+  'Closes up to max_rows turns whose lease has ended as abandoned and releases what they held; returns how many, 0 while another sweep works. '
   'A finish that comes later still books its usage and answer.';
 
 revoke execute on function private.log_abandoned(private.chat_requests[]), public.sweep_turns(integer)
