@@ -96,9 +96,9 @@ async def _raw_sdk(name: str) -> None:
     """The SDK's own stream, read to its end."""
     call = Call(_MODEL[name], (_question(),), 4 * _WORDS)
     if name == "google":
-        from shared.providers import gemini  # noqa: PLC0415 - an SDK is loaded where it is measured
+        from shared.providers import gemini, gemini_messages  # noqa: PLC0415 - an SDK is loaded where it is measured
 
-        answer = await gemini.open_stream(call)
+        answer = await gemini.open_stream(call, gemini_messages.contents_of(call))
         async for _ in answer:
             pass
     else:

@@ -37,6 +37,13 @@ class Settings:
             raise NotConfigured(f"The environment variable {name} is not set.")
         return value
 
+    def key(self, name: str) -> str:
+        """The variable as a key that can travel in a header. Raises NotConfigured as `require`, or for other text."""
+        value = self.require(name)
+        if not (value.isascii() and value.isprintable()) or " " in value:
+            raise NotConfigured(f"The environment variable {name} holds characters that no key has.")
+        return value
+
     def is_on(self, name: str) -> bool:
         """True for 1, true, yes and on, in any case."""
         return self.get(name).lower() in {"1", "true", "yes", "on"}

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.attempts import Outcome, recorded
 from shared.config import settings
 from shared.errors import (
     AnswerCut,
+    InternalError,
     NodeFailed,
     ParleyError,
-    ProviderAuthFailed,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
@@ -37,10 +38,9 @@ from shared.events import (
     ToolCall,
     Usage,
 )
-from shared.fallback import Chain
-from shared.identifiers import provider_key
-from shared.log import log
+from shared.fallback import LEAST_SECONDS, Chain
 from shared.meter import Meter, total
+from shared.privacy import storable
 from shared.providers import provider_named
 
 FIRST_TOKEN_SECONDS = 20.0
@@ -83,6 +83,8 @@ class Exchange:
         with. A second call goes on with the route that served the first.
         """
         self._deadline = self._arrived + settings().turn_seconds
+        if self.attempts and time.monotonic() + LEAST_SECONDS > self._deadline:
+            raise ProviderTimeout("The turn has no time left for another call.")
         chain = Chain(self._routes[self._routes.index(self.route) :], self._deadline)
         has_begun = False
         wait: float | None = 0.0
@@ -108,12 +110,13 @@ class Exchange:
         started = time.monotonic()
         call = _call(self.route, self._options, messages)
         meter, bounds = Meter(call), _Bounds(call)
-        is_complete = False
+        is_asked = is_complete = False
         error: ParleyError | None = None
         held: list[ModelEvent] = []
         try:
             _refuse_open_circuit(self.route)
             provider = await provider_named(self.route.provider)
+            is_asked = True
             async with aclosing(self._timed(provider.stream(call))) as stream:
                 async for event in stream:
                     if (kept := bounds.keep(event)) is None:
@@ -126,12 +129,16 @@ class Exchange:
                             yield each
                         held.clear()
             if not is_complete:
-                raise _cut() if meter.has_content else ProviderError("The model's answer ended before it began.")
+                _refuse_half(meter)
         except ParleyError as failure:
             error = _told_as(failure, self.route, has_begun=meter.has_content)
             raise error from failure.__cause__
+        except Exception:
+            error = InternalError("Something went wrong on our side.")  # a bug of ours is no answer and not charged
+            raise
         finally:
-            self.attempts.append(_recorded(self.route, started, meter, error, is_complete=is_complete))
+            outcome = Outcome(error, is_asked=is_asked, is_complete=is_complete)
+            self.attempts.append(recorded(self.route, started, meter, outcome))
 
     async def _timed(self, stream: AsyncGenerator[ModelEvent, None]) -> AsyncGenerator[ModelEvent, None]:
         """Passes events on while they come in time: limits for the first content, for silence, for the whole turn."""
@@ -166,7 +173,7 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Call
         messages, schema = (Message("system", words), *messages), None
     return Call(
         model=route.upstream_id,
-        messages=messages,
+        messages=tuple(replace(message, content=storable(message.content)) for message in messages),
         max_output_tokens=route.max_output_tokens,
         temperature=options.temperature if can.get("supports_temperature", True) else None,
         tools=options.tools if can.get("supports_tools") else (),
@@ -206,6 +213,10 @@ def _refuse_open_circuit(route: Route) -> None:
         )
 
 
+def _refuse_half(meter: Meter) -> None:
+    raise _cut() if meter.has_content else ProviderError("The model's answer ended before it began.")
+
+
 def _cut() -> AnswerCut:
     return AnswerCut("The model's answer broke off before its end.")
 
@@ -219,23 +230,3 @@ def _told_as(failure: ParleyError, route: Route, *, has_begun: bool) -> ParleyEr
     if has_begun and isinstance(failure, ProviderUnreachable):
         return _cut()
     return failure
-
-
-def _recorded(route: Route, started: float, meter: Meter, error: ParleyError | None, *, is_complete: bool) -> Attempt:
-    is_good = is_complete or meter.has_content
-    # A failure before the first word is not charged, except what was counted until we gave up ourselves.
-    is_charged = error is None or meter.has_content or (meter.is_counted and isinstance(error, ProviderTimeout))
-    upstream = error if isinstance(error, ProviderError) else None
-    if isinstance(error, ProviderAuthFailed):  # somebody must look at our key or account
-        log("alert", provider=route.provider, error=error.code, upstream_status=error.upstream_status)
-    return Attempt(
-        identifier=route.identifier,
-        provider_key=provider_key(route.provider, route.node_id),
-        ok=error is None and is_good,
-        ms=round((time.monotonic() - started) * 1000),
-        usage=meter.usage(is_complete=is_complete and error is None) if is_charged else None,
-        error_code=error.code if error else None if is_good else "cancelled",
-        upstream_status=upstream.upstream_status if upstream else None,
-        is_fault=upstream.is_fault if upstream else False,
-        open_seconds=upstream.open_seconds if upstream else None,
-    )

@@ -26,6 +26,13 @@ _NEVER = [
         "fd00:ec2::/32",  # AWS metadata over IPv6
         "fd20:ce::254/128",  # Google Cloud metadata over IPv6
         "fe80::/10",
+        "100.100.100.200/32",  # Alibaba Cloud's metadata
+        "192.0.0.192/32",  # Oracle Cloud's
+        "0.0.0.0/32",
+        "::/128",
+        "255.255.255.255/32",
+        "224.0.0.0/4",
+        "ff00::/8",
     )
 ]
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
@@ -37,7 +44,9 @@ _NOT_PUBLIC = [  # which is_global of Python 3.11.7 takes for public; IANA's spe
         "3fff::/20",
     )
 ]
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_STANDS_FOR_IPV4 = [  # in their last 32 bits: NAT64, its local form, IPv4-translated and IPv4-compatible
+    ipaddress.ip_network(network) for network in ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96")
+]
 
 
 class ForbiddenAddressError(OSError):
@@ -51,7 +60,8 @@ def embedded_address(address: Address) -> Address:
             return address.ipv4_mapped or address.sixtofour or address
         if address.teredo:
             return address.teredo[1]
-        if address in _NAT64:
+        is_own = address.is_loopback or address.is_unspecified
+        if not is_own and any(address in network for network in _STANDS_FOR_IPV4):
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address
 
@@ -74,19 +84,20 @@ def vet_node_url(url: str, *, allow_private: bool) -> None:
     """Raises ForbiddenAddressError for a node URL with a wrong scheme, port, userinfo or literal address."""
     try:
         parts = URL(url)  # as the client reads it: another parser may see a name where it sees 127.0.0.1
+        host = parts.host
     except ValueError as error:
         raise ForbiddenAddressError("malformed URL") from error
-    if not parts.host or "@" in url.partition("://")[2].partition("/")[0]:
+    if not host or "@" in url.partition("://")[2].partition("/")[0]:
         raise ForbiddenAddressError("no host, or credentials in the URL")
     if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
         raise ForbiddenAddressError("scheme not allowed")
     if parts.port not in _NODE_PORTS and not allow_private:
         raise ForbiddenAddressError("port not allowed")
     try:
-        ipaddress.ip_address(parts.host)
+        ipaddress.ip_address(host)
     except ValueError:
         return  # a name; its addresses are vetted when it is resolved
-    if not is_allowed_address(parts.host, allow_private=allow_private):
+    if not is_allowed_address(host, allow_private=allow_private):
         raise ForbiddenAddressError("address not allowed")
 
 

@@ -20,19 +20,21 @@ class SseDecoder:
     def __init__(self, max_event_bytes: int = 4 * 1024 * 1024) -> None:
         self._buffer = b""
         self._data: list[bytes] = []
+        self._size = 0  # of the lines in _data, each with its line end
         self._max = max_event_bytes
 
     def feed(self, chunk: bytes) -> Iterator[str]:
         """Data of the events that `chunk` completes. Raises ValueError on an event over the size limit or not UTF-8."""
         *lines, self._buffer = (self._buffer + chunk).split(b"\n")
-        if len(self._buffer) + sum(map(len, self._data)) + len(self._data) > self._max:
+        if len(self._buffer) + self._size > self._max:
             raise ValueError("event too large")
         for line in lines:
             bare = line[:-1] if line.endswith(b"\r") else line
             if bare.startswith(b"data:"):
                 self._data.append(bare[6:] if bare.startswith(b"data: ") else bare[5:])
+                self._size += len(bare)
             elif not bare and self._data:
-                data, self._data = b"\n".join(self._data), []
+                data, self._data, self._size = b"\n".join(self._data), [], 0
                 yield data.decode()
 
 

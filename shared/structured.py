@@ -8,12 +8,16 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import OutputInvalid
-from shared.events import Message, Text
+from shared.events import Finish, Message, Text
 from shared.gateway import Exchange
 
 Output = TypeVar("Output", bound=BaseModel)
 
 _MOST_ERRORS = 10
+_HOPELESS = {
+    "filtered": "The provider blocked the answer.",
+    "length": "The answer does not fit into the tokens it may have.",
+}
 
 
 async def ask_for(output: type[Output], exchange: Exchange, messages: tuple[Message, ...]) -> Output:
@@ -40,16 +44,21 @@ def schema_of(output: type[BaseModel]) -> dict[str, object]:
 
 
 async def _said(exchange: Exchange, messages: tuple[Message, ...]) -> str:
+    """The answer's text. Raises OutputInvalid for one that was blocked or is too long: that cannot be mended."""
+    words: list[str] = []
     async with aclosing(exchange.events(messages)) as events:
-        return "".join([event.text async for event in events if isinstance(event, Text)])
+        async for event in events:
+            if isinstance(event, Text):
+                words.append(event.text)
+            elif isinstance(event, Finish) and event.reason in _HOPELESS:
+                raise OutputInvalid(_HOPELESS[event.reason])
+    return "".join(words)
 
 
 def _read(output: type[Output], answer: str) -> Output:
-    """Models that were only told of the schema like to fence their JSON."""
-    text = answer.strip()
-    if text.startswith("```"):
-        text = text.partition("\n")[2].rpartition("```")[0]
-    return output.model_validate_json(text)
+    """Models that were only told of the schema like to fence their JSON, or to talk around it."""
+    start, end = answer.find("{"), answer.rfind("}") + 1
+    return output.model_validate_json(answer[start:end] if 0 <= start < end else answer.strip())
 
 
 def _told(error: ValidationError) -> str:

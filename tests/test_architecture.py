@@ -19,8 +19,8 @@ FUNCTIONS = sorted((ROOT / "functions").rglob("*.py"))
 FLOORS = (
     ("errors", "events"),
     ("config", "identifiers", "log", "privacy", "sse", "tokens"),
-    ("body", "fallback", "http", "meter", "service", "supabase"),
-    ("providers",),
+    ("body", "fallback", "http", "meter", "service", "spool", "supabase"),
+    ("attempts", "providers"),
     ("auth", "gateway", "ledger", "structured"),
     ("endpoint", "health"),
 )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,15 +10,17 @@ import anthropic
 from anthropic import types
 
 from shared.config import settings
-from shared.errors import ProviderError
+from shared.errors import ProviderError, ProviderRefused
 from shared.events import Call, Finish, ModelEvent, Native, Node, Reasoning, Text, ToolCall
 from shared.providers.anthropic_messages import NAME, asked_of, stop_reason_of, usage_of
+from shared.providers.chat_completions import arguments_in
 from shared.providers.contract import ListedModel
-from shared.providers.readings import delay_of, failure, nonsense
+from shared.providers.readings import NONSENSE, delay_of, failure, nonsense
 from shared.providers.sdk_http import shared_client, transport_failures
 
 _BASE_URL = "https://api.anthropic.com"
 # An error announced inside a stream is an APIStatusError with status 200: only its type tells what it is.
+_OVERLOADED = 529  # also what a word we do not know means inside a 200
 _STATUS_OF_TYPE = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -30,7 +31,7 @@ _STATUS_OF_TYPE = {
     "rate_limit_error": 429,
     "api_error": 500,
     "timeout_error": 504,
-    "overloaded_error": 529,
+    "overloaded_error": _OVERLOADED,
 }
 
 
@@ -38,8 +39,10 @@ class Anthropic:
     """The provider contract over Claude's streaming."""
 
     async def stream(self, call: Call) -> AsyncGenerator[ModelEvent, None]:
+        if not any(message.role == "user" for message in call.messages):
+            raise ProviderRefused("There is nothing to answer.")
         with _failures():
-            turn = _AnswerReader()
+            turn = _AnswerReader({tool.name for tool in call.tools})
             async with await open_stream(call) as stream:
                 async for event in stream:
                     for each in turn.read(event):
@@ -65,7 +68,8 @@ async def open_stream(call: Call) -> anthropic.AsyncStream[types.RawMessageStrea
 class _AnswerReader:
     """One answer's raw events to ours; keeps the blocks as Claude wants them back."""
 
-    def __init__(self) -> None:
+    def __init__(self, offered: Collection[str]) -> None:
+        self._offered = offered
         self._blocks: dict[int, dict[str, Any]] = {}
         self._written: dict[int, str] = {}
         self._start: types.Usage | None = None
@@ -76,7 +80,9 @@ class _AnswerReader:
             case "content_block_delta":
                 yield from self._delta(event)
             case "content_block_start":
-                self._blocks[event.index] = event.content_block.to_dict(mode="json")
+                block = self._blocks[event.index] = event.content_block.to_dict(mode="json")
+                if text := block.get("text"):
+                    yield Text(str(text))
             case "content_block_stop":
                 yield from self._stopped(event.index)
             case "message_start":
@@ -116,15 +122,15 @@ class _AnswerReader:
 
     def _stopped(self, index: int) -> Iterator[ModelEvent]:
         block = self._blocks[index]
-        if block["type"] == "tool_use":
+        if block["type"] == "tool_use" and block["name"] in self._offered:
             if written := self._written.get(index):
-                block["input"] = json.loads(written)
+                block["input"] = arguments_in(written)
             yield ToolCall(block["id"], block["name"], block["input"])
 
 
 def _client() -> anthropic.AsyncAnthropic:
     return anthropic.AsyncAnthropic(
-        api_key=settings().require("ANTHROPIC_API_KEY"),
+        api_key=settings().key("ANTHROPIC_API_KEY"),
         base_url=settings().get("ANTHROPIC_BASE_URL", _BASE_URL),
         http_client=shared_client(),
         max_retries=0,
@@ -149,10 +155,12 @@ def _failures() -> Iterator[None]:
     except ProviderError:
         raise
     except anthropic.APIStatusError as error:
-        status = _STATUS_OF_TYPE.get(error.type or "", error.status_code)
-        raise failure(NAME, status, code=error.type, retry_after=delay_of(error.response.headers)) from error
+        code = error.type if isinstance(error.type, str) else None
+        told = error.status_code if error.status_code >= 400 else _OVERLOADED
+        status = _STATUS_OF_TYPE.get(code or "", told)
+        raise failure(NAME, status, code=code, retry_after=delay_of(error.response.headers)) from error
     except anthropic.APIConnectionError as error:
         with transport_failures(NAME):
             raise error.__cause__ or ConnectionError from error
-    except (anthropic.AnthropicError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (anthropic.AnthropicError, *NONSENSE) as error:
         raise nonsense(NAME) from error

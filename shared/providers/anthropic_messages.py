@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import dropwhile
 from typing import Any, Final
 
 from anthropic import transform_schema, types
 
 from shared.events import Call, Message, StopReason, Usage
-from shared.providers.readings import counted
+from shared.providers.readings import NONSENSE, counted
 
 NAME: Final = "anthropic"
 
@@ -37,9 +38,16 @@ def asked_of(call: Call) -> dict[str, Any]:
             {"name": t.name, "description": t.description, "input_schema": dict(t.parameters)} for t in call.tools
         ]
     if call.output_schema is not None:
-        schema = transform_schema(dict(call.output_schema))
-        asked["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+        asked["output_config"] = {"format": {"type": "json_schema", "schema": _schema(call.output_schema)}}
     return asked
+
+
+def _schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """As Claude's API wants schemas; one that the SDK cannot rewrite goes as it is, for the API to judge."""
+    try:
+        return transform_schema(dict(schema))
+    except NONSENSE:
+        return dict(schema)
 
 
 def _messages(call: Call) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from shared.errors import ProviderError, ProviderOverloaded
@@ -75,9 +75,9 @@ def _message(message: Message) -> dict[str, Any]:
 class ChunkParser:
     """Chat completion chunks, one JSON text each, to events; knows nothing of bytes or time."""
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, offered: Collection[str] = ()) -> None:
         self.is_done = False
-        self._provider = provider
+        self._provider, self._offered = provider, offered
         self._stop: str | None = None
         self._calls: list[dict[str, str]] = []
 
@@ -92,13 +92,15 @@ class ChunkParser:
         events: list[ModelEvent] = []
         for choice in (chunk.get("choices") or [])[:1]:
             delta = choice.get("delta") or {}
-            if thought := delta.get("reasoning_content") or delta.get("reasoning"):
-                events.append(Reasoning(str(thought)))
+            thought = delta.get("reasoning_content") or delta.get("reasoning")
+            if thought and isinstance(thought, str):
+                events.append(Reasoning(thought))
             if refusal := delta.get("refusal"):
                 self._stop = "content_filter"
-            if text := delta.get("content") or refusal:
-                events.append(Text(str(text)))
-            for piece in delta.get("tool_calls") or []:
+            text = delta.get("content") or refusal
+            if text and isinstance(text, str):
+                events.append(Text(text))
+            for piece in (delta.get("tool_calls") or []) if self._offered else ():
                 self._collect(piece)
             self._stop = self._stop or choice.get("finish_reason")
         if usage := read_usage(chunk.get("usage")):  # its own chunk has empty choices
@@ -110,7 +112,9 @@ class ChunkParser:
         if self._stop is None:
             return [Finish("truncated")]
         calls: list[ModelEvent] = [
-            ToolCall(c["id"], c["name"], json.loads(c["arguments"] or "{}")) for c in self._calls
+            ToolCall(c["id"], c["name"], arguments_in(c["arguments"]))
+            for c in self._calls
+            if c["name"] in self._offered
         ]
         return [*calls, Finish("tool_calls" if calls else _STOP_REASONS.get(self._stop, "stop"))]
 
@@ -136,6 +140,14 @@ class ChunkParser:
             raise ValueError("too many tool calls, or too much in one")
 
 
+def arguments_in(text: str) -> dict[str, Any]:
+    """A tool call's arguments. Raises ValueError for what is no JSON object."""
+    arguments = json.loads(text or "{}")
+    if not isinstance(arguments, dict):
+        raise ValueError("arguments are an object")  # noqa: TRY004 - it is what the text says that is wrong
+    return arguments
+
+
 def read_usage(usage: Any) -> Usage | None:
     """OpenAI's counts are inclusive: cached in prompt, reasoning in completion. None for none, or for nonsense."""
     if not isinstance(usage, dict):
@@ -143,9 +155,13 @@ def read_usage(usage: Any) -> Usage | None:
     return counted(
         usage.get("prompt_tokens"),
         usage.get("completion_tokens"),
-        (usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
-        (usage.get("completion_tokens_details") or {}).get("reasoning_tokens"),
+        _detail(usage.get("prompt_tokens_details"), "cached_tokens"),
+        _detail(usage.get("completion_tokens_details"), "reasoning_tokens"),
     )
+
+
+def _detail(details: Any, name: str) -> Any:
+    return details.get(name) if isinstance(details, dict) else None
 
 
 def read_error_code(body: bytes) -> str | None:

@@ -11,11 +11,11 @@ from google import genai
 from google.genai import errors, types
 
 from shared.config import settings
-from shared.errors import ProviderError
+from shared.errors import ProviderError, ProviderRefused
 from shared.events import Call, Finish, ModelEvent, Node, Reasoning, Text, ToolCall
 from shared.providers.contract import ListedModel
 from shared.providers.gemini_messages import NAME, contents_of, native_of, stop_reason_of, system_of, usage_of
-from shared.providers.readings import delay_of, failure, nonsense, seconds_in
+from shared.providers.readings import NONSENSE, delay_of, failure, nonsense, seconds_in
 from shared.providers.sdk_http import first_of, shared_client, transport_failures
 
 _BASE_URL = "https://generativelanguage.googleapis.com"
@@ -30,9 +30,12 @@ class Gemini:
     async def stream(self, call: Call) -> AsyncGenerator[ModelEvent, None]:
         opened: list[httpx2.Response] = []
         turn = _AnswerReader()
+        contents = contents_of(call)
+        if not contents:
+            raise ProviderRefused("There is nothing to answer.")
         try:
             with _failures():
-                answer = await open_stream(call)
+                answer = await open_stream(call, contents)
                 chunk = await first_of(answer, opened)  # the request goes out only now
                 while chunk is not None:
                     for event in turn.read(chunk):
@@ -54,11 +57,11 @@ class Gemini:
             await _client().aio.models.list(config=types.ListModelsConfig(page_size=1))
 
 
-async def open_stream(call: Call) -> AsyncIterator[types.GenerateContentResponse]:
+async def open_stream(
+    call: Call, contents: list[types.ContentUnionDict]
+) -> AsyncIterator[types.GenerateContentResponse]:
     """The SDK's own stream of an answer; nothing is sent before its first chunk is asked for."""
-    return await _client().aio.models.generate_content_stream(
-        model=call.model, contents=contents_of(call), config=_config(call)
-    )
+    return await _client().aio.models.generate_content_stream(model=call.model, contents=contents, config=_config(call))
 
 
 class _AnswerReader:
@@ -105,7 +108,7 @@ def _client() -> genai.Client:
         headers={"X-Server-Timeout": _SERVER_SECONDS},  # else the SDK sends its own timeout as Google's deadline
         retry_options=types.HttpRetryOptions(attempts=1),
     )
-    return genai.Client(api_key=settings().require("GOOGLE_API_KEY"), vertexai=False, http_options=options)
+    return genai.Client(api_key=settings().key("GOOGLE_API_KEY"), vertexai=False, http_options=options)
 
 
 def _config(call: Call) -> types.GenerateContentConfig:
@@ -143,19 +146,25 @@ def _failures() -> Iterator[None]:
         raise
     except errors.APIError as error:
         raise _refusal(error) from error
-    except (errors.UnknownApiResponseError, ValueError, TypeError, AttributeError) as error:
+    except (errors.UnknownApiResponseError, *NONSENSE) as error:
         raise nonsense(NAME) from error
 
 
 def _refusal(error: errors.APIError) -> ProviderError:
-    """A wrong key is a 400 with its own reason, a delay stands in the details."""
-    details = error.details if isinstance(error.details, dict) else {}
-    told = (details.get("error") or details).get("details") or []
-    kinds = {str(each.get("@type", "")).rpartition(".")[2]: each for each in told if isinstance(each, dict)}
-    delay = seconds_in(str(kinds.get("RetryInfo", {}).get("retryDelay", "")).removesuffix("s"))
-    headers = getattr(error.response, "headers", None)
-    if delay is None and headers is not None:
-        delay = delay_of(headers)
-    is_bad_key = kinds.get("ErrorInfo", {}).get("reason") == "API_KEY_INVALID"
+    """A wrong key is a 400 with its own reason, a delay stands in the details; a proxy's error may hold anything."""
     status = error.code if isinstance(error.code, int) else 502
-    return failure(NAME, 401 if is_bad_key else status, retry_after=delay)
+    headers = getattr(error.response, "headers", None)
+    delay = None if headers is None else delay_of(headers)
+    for detail in _details(error.details):
+        kind = str(detail.get("@type", "")).rpartition(".")[2]
+        if kind == "RetryInfo":
+            delay = seconds_in(str(detail.get("retryDelay")).removesuffix("s"))
+        elif kind == "ErrorInfo" and detail.get("reason") == "API_KEY_INVALID":
+            status = 401
+    return failure(NAME, status, retry_after=delay)
+
+
+def _details(body: Any) -> list[dict[str, Any]]:
+    told = body.get("error", body) if isinstance(body, dict) else None
+    details = told.get("details") if isinstance(told, dict) else None
+    return [each for each in details if isinstance(each, dict)] if isinstance(details, list) else []

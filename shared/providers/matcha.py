@@ -13,7 +13,7 @@ from shared.config import settings
 from shared.errors import NotConfigured, ProviderError, ProviderRefused, ProviderUnavailable, ProviderUnreachable
 from shared.events import Call, Finish, Message, ModelEvent, Node, Text
 from shared.providers.contract import ListedModel
-from shared.providers.readings import delay_of, failure, nonsense
+from shared.providers.readings import NONSENSE, delay_of, failure, nonsense
 
 NAME = "matcha"
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -39,7 +39,7 @@ class Matcha:
         """The platform has nothing to ask that costs nothing; what can be told is whether all is configured."""
         _mission_id()
         settings().require("MATCHA_BASE_URL")
-        settings().require("MATCHA_API_KEY")
+        settings().key("MATCHA_API_KEY")
 
 
 def prompt_of(messages: tuple[Message, ...]) -> str:
@@ -54,7 +54,7 @@ def read_answer(body: bytes) -> str:
     """The texts of `output[*].content[*].text`, joined. Raises ProviderError for anything else, such as HTML."""
     try:
         texts = [content["text"] for each in json.loads(body)["output"] for content in each.get("content") or ()]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except NONSENSE as error:
         raise nonsense(NAME, "a completion") from error
     return "\n\n".join(text for text in texts if isinstance(text, str) and text)
 
@@ -68,7 +68,7 @@ def _mission_id() -> int:
 
 async def _post(path: str, body: dict[str, Any]) -> bytes:
     url = settings().require("MATCHA_BASE_URL").rstrip("/") + path
-    headers = {"MATCHA-API-KEY": settings().require("MATCHA_API_KEY")}
+    headers = {"MATCHA-API-KEY": settings().key("MATCHA_API_KEY")}
     try:
         async with http.session().post(url, json=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:

@@ -16,14 +16,14 @@ from shared.errors import NodeFailed, ProviderError, ProviderUnreachable
 from shared.events import Call, ModelEvent, Node
 from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, request_body
 from shared.providers.contract import ListedModel
-from shared.providers.readings import delay_of, failure, nonsense
+from shared.providers.readings import NONSENSE, delay_of, failure, nonsense
 from shared.sse import SseDecoder
 
 _MAX_LIST_BYTES = 16 * 1024 * 1024
+_MAX_NODE_LIST_BYTES = 256 * 1024  # a stranger's; some hundred models, parsed in a few milliseconds
 _MAX_ANSWER_BYTES = 256 * 1024 * 1024  # a chunk of one token takes a few hundred bytes
 _MAX_ERROR_BYTES = 64 * 1024
 _UNREACHABLE_OPEN_SECONDS = 10.0
-_NONSENSE = (ValueError, AttributeError, TypeError, KeyError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class OpenAiCompatible:
         body = request_body(call, self._host.limit_field)
         with self._failures("a chat stream"):
             async with aclosing(self._bytes("POST", "/chat/completions", call.node, body)) as chunks:
-                decoder, parser = SseDecoder(), ChunkParser(self._host.name)
+                decoder, parser = SseDecoder(), ChunkParser(self._host.name, {tool.name for tool in call.tools})
                 async for chunk in chunks:
                     for data in decoder.feed(chunk):
                         for event in parser.feed(data):
@@ -70,7 +70,7 @@ class OpenAiCompatible:
             async with aclosing(self._bytes("GET", "/models", node)) as chunks:
                 async for chunk in chunks:
                     body += chunk
-                    if len(body) > _MAX_LIST_BYTES:
+                    if len(body) > (_MAX_NODE_LIST_BYTES if self._host.is_node else _MAX_LIST_BYTES):
                         raise nonsense(self._host.name, "a model list")
             return read_model_list(json.loads(body))
 
@@ -86,7 +86,7 @@ class OpenAiCompatible:
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 words = f"The provider {self._host.name} could not be reached."
                 raise ProviderUnreachable(words, open_seconds=_UNREACHABLE_OPEN_SECONDS) from error
-            except _NONSENSE as error:
+            except NONSENSE as error:
                 raise nonsense(self._host.name, what) from error
         except ProviderError as error:
             if self._host.is_node:
@@ -117,9 +117,10 @@ class OpenAiCompatible:
 
     async def _headers(self, node: Node | None) -> dict[str, str]:
         """The host's own key and nothing else of ours. A node's key is read when it is needed and kept nowhere."""
-        key = settings().require(self._host.key_variable) if self._host.key_variable else ""
+        key = settings().key(self._host.key_variable) if self._host.key_variable else ""
         if node is not None and node.has_key:
-            key = await supabase.rpc("node_key", {"node_id": node.id}, supabase.as_service()) or ""
+            asked = {"node_id": node.id, "base_url": node.base_url}
+            key = await supabase.rpc("node_key", asked, supabase.as_service()) or ""
         return {"Authorization": f"Bearer {key}"} if key else {}
 
 

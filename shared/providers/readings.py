@@ -14,6 +14,9 @@ from shared.events import Usage
 _MOST_TOKENS = 100_000_000  # more than any model takes; what is claimed beyond it would not fit the ledger
 _OUT_OF_CREDIT = {"insufficient_quota", "billing_error", "billing_hard_limit_reached"}
 _AUTH_OPEN_SECONDS = 300.0  # a wrong key or an empty account stays so for minutes
+_LONGEST_DELAY_SECONDS = 86_400.0
+NONSENSE = (ValueError, AttributeError, TypeError, KeyError, IndexError, OverflowError, RecursionError, AssertionError)
+"""What reading an answer of the wrong shape may raise, whoever reads it."""
 _LONGEST_PAUSE_SECONDS = 60.0  # of a whole provider because one of its models is busy
 
 
@@ -41,17 +44,20 @@ def delay_of(headers: Mapping[str, str]) -> float | None:
     text = headers.get("retry-after")
     if (seconds := seconds_in(text)) is not None:
         return seconds
-    date = parsedate_tz(text) if text else None
-    return max(0.0, mktime_tz(date) - time.time()) if date else None
+    try:
+        date = parsedate_tz(text) if text else None
+        return min(max(0.0, mktime_tz(date) - time.time()), _LONGEST_DELAY_SECONDS) if date else None
+    except NONSENSE:
+        return None
 
 
 def seconds_in(text: str | None) -> float | None:
-    """A number of seconds; None for what is none."""
+    """A number of seconds, at most a day; None for what is none."""
     try:
         seconds = float(text or "")
     except ValueError:
         return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return min(max(0.0, seconds), _LONGEST_DELAY_SECONDS) if math.isfinite(seconds) else None
 
 
 def failure(provider: str, status: int, *, code: str | None = None, retry_after: float | None = None) -> ProviderError:

@@ -68,6 +68,6 @@ def transport_failures(provider: str) -> Iterator[None]:
         yield
     except ProviderError:
         raise
-    except (httpx2.HTTPError, OSError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ExceptionGroup) as error:
         words = f"The provider {provider} could not be reached."
         raise ProviderUnreachable(words, open_seconds=_UNREACHABLE_OPEN_SECONDS) from error

@@ -47,13 +47,14 @@ comment on function public.set_node_key(bigint, text) is
   'Leaves a node''s key with us; null or an empty one removes it. Somebody else''s node is not found, as is one that does '
   'not exist. Definer, because keys are granted to nobody.';
 
-create function public.node_key(node_id bigint) returns text
+create function public.node_key(node_id bigint, base_url text) returns text
   language sql stable security definer set search_path = ''
 as $$
-  select k.api_key from private.client_node_keys as k where k.node_id = node_key.node_id
+  select k.api_key from private.client_node_keys as k join public.client_nodes as n on n.id = k.node_id
+  where n.id = node_key.node_id and n.base_url = node_key.base_url
 $$;
-comment on function public.node_key(bigint) is
-  'The key to send to this node, null when it has none. Definer, because keys are granted to nobody.';
+comment on function public.node_key(bigint, text) is
+  'The key to send to this node at this address; null when it has none, or has moved since the caller read where it lives. Definer, because keys are granted to nobody.';
 
 create function private.forget_node_key() returns trigger
   language plpgsql security definer set search_path = ''
@@ -67,10 +68,10 @@ $$;
 comment on function private.forget_node_key() is
   'Trigger: a key was given for one URL and is not sent to another. Definer, because keys are granted to nobody.';
 
-revoke execute on function public.set_node_key(bigint, text), public.node_key(bigint), private.forget_node_key()
+revoke execute on function public.set_node_key(bigint, text), public.node_key(bigint, text), private.forget_node_key()
   from public, anon, authenticated, service_role;
 grant execute on function public.set_node_key(bigint, text) to authenticated;
-grant execute on function public.node_key(bigint) to service_role;
+grant execute on function public.node_key(bigint, text) to service_role;
 
 create trigger client_nodes_forget_key before update of base_url on public.client_nodes
   for each row when (old.base_url is distinct from new.base_url) execute function private.forget_node_key();

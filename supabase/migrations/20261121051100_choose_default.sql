@@ -14,6 +14,8 @@ as $$
 begin
   if not new.is_default then
     new.default_by := null;
+  elsif current_user = 'authenticated' then
+    new.default_by := 'person';  -- also when they confirm what is the default already
   elsif new.default_by is null then
     new.default_by := case when current_user = 'service_role' then 'sync' else 'person' end;
   end if;
@@ -33,6 +35,10 @@ declare
   v_key text := trim(both '-' from regexp_replace(lower(model_id), '[^a-z0-9]+', '-', 'g'));
   v_is_free boolean := not exists (select 1 from public.llm_models as m where m.is_default and m.default_by = 'person');
 begin
+  if coalesce(provider_name !~ '^[a-z][a-z0-9_-]{0,39}$' or provider_name = 'client' or v_key = ''
+      or char_length(model_id) > 150, true) then
+    perform private.refuse('PT422', 'validation_failed', 'A default is a provider''s name and a model''s.');
+  end if;
   if v_is_free and not exists (
     select 1 from public.llm_models as m
     where m.provider = provider_name and model_id in (m.upstream_id, m.model_key))

@@ -36,8 +36,10 @@ as $$
     'open_until', (select h.open_until from public.provider_health as h
                    where h.open_until > now() and h.provider_key = 'client:' || n.id))
   from public.client_nodes as n cross join lateral jsonb_array_elements(n.models) as e (model)
-  where p_model ~ '^client:[0-9]{1,18}:.'
-    and n.id = case when p_model ~ '^client:[0-9]{1,18}:.' then split_part(p_model, ':', 2)::bigint end
+  where p_model ~ '^client:[1-9][0-9]{0,17}:.'
+    and n.id = case when p_model ~ '^client:[1-9][0-9]{0,17}:.' then split_part(p_model, ':', 2)::bigint end
+    -- What the catalogue knows is the catalogue's to price and to switch off.
+    and not exists (select 1 from public.llm_models as m where m.node_id = n.id and m.upstream_id = e.model ->> 'id')
     and n.is_active and (n.is_shared or n.owner_id = p_user_id)
     and e.model ->> 'id' = substr(p_model, length('client:' || split_part(p_model, ':', 2) || ':') + 1)
   limit 1
@@ -52,8 +54,8 @@ as $$
     'open_until', (select h.open_until from public.provider_health as h
                    where h.open_until > now() and h.provider_key = 'matcha'))
   from public.llm_models as m
-  where p_model ~ '^matcha:[0-9]{1,9}$' and m.is_active and m.node_id is null
-    and m.matcha_llm_id = case when p_model ~ '^matcha:[0-9]{1,9}$' then split_part(p_model, ':', 2)::integer end
+  where p_model ~ '^matcha:[1-9][0-9]{0,8}$' and m.is_active and m.node_id is null
+    and m.matcha_llm_id = case when p_model ~ '^matcha:[1-9][0-9]{0,8}$' then split_part(p_model, ':', 2)::integer end
 $$;
 comment on function private.matcha_route(text) is
   'matcha:<number>: the active model that has this number on the MatchAI platform, served there at a price nobody told; or null.';
@@ -79,30 +81,36 @@ as $$
     select m.model_key, m.replaced_by, m.is_active, n.depth + 1
       from named as n join public.llm_models as m on m.model_key = n.replaced_by
       where not n.is_active and n.depth < 5)
-  select private.find_chain(p_user_id, n.model_key) from named as n where n.is_active order by n.depth limit 1
+  select coalesce(
+    (select private.find_chain(p_user_id, n.model_key) from named as n where n.is_active order by n.depth limit 1),
+    (select private.find_chain(p_user_id, n.replaced_by) from named as n
+     where exists (select 1 from public.llm_routes as r where r.alias = n.replaced_by) order by n.depth limit 1))
 $$;
 comment on function private.find_successor(uuid, text) is
-  'The chain of what replaced an inactive model, over up to five replacements; null when nothing active did.';
+  'The chain of what replaced an inactive model, a model or an alias, over up to five replacements; null when nothing active did.';
 
 create function private.find_default(p_user_id uuid) returns jsonb
   language sql stable security invoker set search_path = ''
 as $$
-  select jsonb_build_array(d.route) || coalesce((
-      select jsonb_agg(f.route order by f.place)
-      from jsonb_array_elements(private.find_chain(p_user_id, 'default')) with ordinality as f (route, place)
-      where f.route ->> 'identifier' <> d.route ->> 'identifier'), '[]')
-  from (select private.catalogue_route(m) as route from public.llm_models as m where m.is_default) as d
-  where d.route is not null
+  with model as (
+    select private.catalogue_route(m) as route from public.llm_models as m where m.is_default
+  ), arms as (
+    select a.route, a.place
+    from jsonb_array_elements(coalesce(private.find_chain(p_user_id, 'default'), '[]')) with ordinality as a (route, place)
+    where not exists (select 1 from model where model.route ->> 'identifier' = a.route ->> 'identifier')
+  )
+  select jsonb_agg(c.route order by c.place)
+  from (select model.route, 0 as place from model where model.route is not null union all select arms.route, arms.place from arms) as c
 $$;
 comment on function private.find_default(uuid) is
-  'The catalogue''s default with the arms of the alias "default", if there is one, as its fallbacks; null without a default.';
+  'The catalogue''s default, unless its node is switched off, and behind it the arms of the alias "default"; null without any.';
 
 create or replace function private.resolve_routes(p_user_id uuid, p_requested text, p_conversation_default text, p_is_strict boolean)
   returns jsonb
   language plpgsql stable security invoker set search_path = ''
 as $$
 declare
-  v_wanted text := coalesce(p_requested, p_conversation_default);
+  v_wanted text := nullif(coalesce(p_requested, p_conversation_default), 'default');
   v_chain jsonb;
 begin
   if v_wanted is not null then

@@ -1,5 +1,5 @@
 -- Purpose: each model call of a turn is priced by its own route, and a provider's circuit opens by a rule.
--- Affects: column private.chat_requests.is_forgotten; functions private.forget_turns(), price_attempts(), is_metered(), note_health(), public.chat_finish()
+-- Affects: column private.chat_requests.is_forgotten; functions private.forget_turns(), price_attempts(), is_metered(), note_health(), open_until(), book_stale(), public.chat_finish()
 -- Access: the service only; definer because logs and counters are granted to nobody.
 
 alter table private.chat_requests add column is_forgotten boolean not null default false;
@@ -19,12 +19,12 @@ create function private.price_attempts(p_routes jsonb, p_attempts jsonb) returns
   language sql immutable security invoker set search_path = ''
 as $$
   select coalesce(jsonb_agg(
-    case when jsonb_typeof(a.attempt -> 'usage') = 'object' then a.attempt || jsonb_build_object('cost_usd',
+    case when jsonb_typeof(a.attempt -> 'usage') = 'object' then (a.attempt - 'cost_usd') || jsonb_build_object('cost_usd',
       private.turn_cost(
         (select r.route -> 'pricing' from jsonb_array_elements(p_routes) as r (route)
          where r.route ->> 'identifier' = a.attempt ->> 'identifier' limit 1),
         u.input_tokens, u.output_tokens, least(u.cached_tokens, u.input_tokens)))
-    else a.attempt end order by a.place), '[]')
+    else a.attempt - 'cost_usd' end order by a.place), '[]')
   from jsonb_array_elements(case jsonb_typeof(p_attempts) when 'array' then p_attempts else '[]' end)
     with ordinality as a (attempt, place)
   cross join lateral (select
@@ -43,13 +43,15 @@ as $$
 $$;
 comment on function private.is_metered(jsonb) is 'Whether the attempts tell what they used; otherwise the entry''s own usage counts.';
 
-create or replace function private.note_health(p_attempts jsonb) returns void
+drop function private.note_health(jsonb);
+create function private.note_health(p_attempts jsonb, p_begun_at timestamptz) returns void
   language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
   v record;
 begin
-  -- Sorted, so that two turns lock providers in the same order; a healthy provider's row is not touched at all.
+  -- Sorted, so that two turns lock providers in the same order; a healthy provider's row is not touched at all. What a turn
+  -- that began before the circuit opened has seen is the incident that opened it: it neither closes it nor counts again.
   for v in
     select distinct on (a.attempt ->> 'provider_key') a.attempt ->> 'provider_key' as provider_key,
       coalesce((a.attempt ->> 'ok')::boolean, false) as ok, a.attempt ->> 'error_code' as reason,
@@ -61,28 +63,51 @@ begin
   loop
     if v.ok then
       update public.provider_health as h set failures = 0, open_until = null, reason = null, updated_at = now()
-        where h.provider_key = v.provider_key and h.failures > 0;
+        where h.provider_key = v.provider_key and h.failures > 0 and (h.open_until is null or h.open_until <= p_begun_at);
     elsif v.is_fault or v.open_seconds is not null then
       insert into public.provider_health as h (provider_key, failures, open_until, reason)
         values (v.provider_key, 1, private.open_until(1, v.open_seconds), v.reason)
         on conflict on constraint provider_health_pkey do update
           set failures = h.failures + 1, reason = excluded.reason, updated_at = now(),
-              open_until = greatest(h.open_until, private.open_until(h.failures + 1, v.open_seconds));
+              open_until = private.open_until(h.failures + 1, v.open_seconds)
+          where h.open_until is null or h.open_until <= p_begun_at
+            or private.open_until(1, v.open_seconds) > h.open_until;
     end if;
   end loop;
 end
 $$;
-comment on function private.note_health(jsonb) is
+comment on function private.note_health(jsonb, timestamptz) is
   'The last attempt at each provider decides: ok closes its circuit, a fault counts, and open_until() says when it opens.';
 
 create function private.open_until(p_failures integer, p_open_seconds double precision) returns timestamptz
   language sql stable security invoker set search_path = ''
 as $$
   select case when p_open_seconds is not null or p_failures >= 3 then now() + make_interval(secs => least(3600,
-    greatest(p_open_seconds, case when p_failures >= 3 then 10 * 2 ^ least(p_failures - 3, 5) end))) end
+    greatest(p_open_seconds, case when p_failures >= 3 then least(10 * 2 ^ least(p_failures - 3, 9), 300) end))) end
 $$;
 comment on function private.open_until(integer, double precision) is
-  'Until when a circuit is open: for as long as asked, or from the third fault in a row for 10 s, doubling up to 320 s; null = calls go.';
+  'Until when a circuit is open: for as long as asked, or from the third fault in a row for 10 s, doubling up to five minutes; null = calls go.';
+
+alter table private.stale_costs alter column cost_usd drop not null;
+comment on column private.stale_costs.cost_usd is 'Null when the route had no known price.';
+
+create or replace function private.book_stale(p_row private.chat_requests, p_worker_id uuid, p_cost numeric, p_input bigint, p_output bigint)
+  returns text
+  language plpgsql volatile security invoker set search_path = ''
+as $$
+begin
+  insert into private.stale_costs (request_id, worker_id, cost_usd) values (p_row.id, p_worker_id, p_cost)
+    on conflict on constraint stale_costs_pkey do nothing;
+  if not found then
+    return 'duplicate';
+  end if;
+  update public.chat_logs as l set cost_usd = coalesce(l.cost_usd, 0) + p_cost
+    where l.request_id = p_row.id and p_cost is not null;
+  perform private.settle_in(p_row.user_id::text, p_row.day, 0, coalesce(p_cost, 0), p_input, p_output, 0);
+  perform private.settle_in('global', p_row.day, 0, coalesce(p_cost, 0), p_input, p_output, 0);
+  return 'stale';
+end
+$$;
 
 create or replace function public.chat_finish(entry jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s'
@@ -149,7 +174,7 @@ begin
   update private.chat_requests as r
     set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
     where r.id = v_row.id;
-  perform private.note_health(entry -> 'attempts');
+  perform private.note_health(entry -> 'attempts', v_row.started_at);
   -- One lock order everywhere: the turn's row, the person's counters, the global counters last.
   perform private.settle_in(v_row.user_id::text, v_row.day, v_release, coalesce(v_cost, 0), v_input, v_output,
     -v_is_refunded::integer);
@@ -159,5 +184,5 @@ end
 $$;
 
 revoke execute on function private.forget_turns(uuid[]), private.price_attempts(jsonb, jsonb), private.is_metered(jsonb),
-  private.open_until(integer, double precision)
+  private.open_until(integer, double precision), private.note_health(jsonb, timestamptz)
   from public, anon, authenticated, service_role;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from shared.errors import (
     ProviderRefused,
     ProviderUnreachable,
 )
-from shared.events import Call, Finish, Message, ModelEvent, Node, Text, Usage
+from shared.events import Call, Finish, Message, ModelEvent, Node, Text, Tool, Usage
 from shared.http import close_sessions
 from shared.providers import ListedModel, provider_named
 from shared.providers.chat_completions import request_body
@@ -150,8 +151,9 @@ async def test_nothing_is_read_after_the_end_mark(host: OpenAiHost) -> None:
 async def test_nonsense_is_an_error_of_the_provider(host: OpenAiHost, raw: bytes) -> None:
     """What is no chat stream is the provider's failure, never a crash of ours."""
     host.pieces = [raw]
+    call = replace(CALL, tools=(Tool("f", "does f", {"type": "object"}),))
     with pytest.raises(ProviderError) as caught:
-        await _events()
+        await _events(call)
     assert type(caught.value) is ProviderError
 
 

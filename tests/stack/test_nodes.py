@@ -178,7 +178,9 @@ def _set_key(person: Person, node: int, key: str | None) -> httpx.Response:
 
 
 def _key(stack: Stack, node: int) -> Any:
-    return service(stack, "POST", "rpc/node_key", json={"node_id": node}).json()
+    rows = service(stack, "GET", f"client_nodes?id=eq.{node}&select=base_url").json()
+    asked = {"node_id": node, "base_url": rows[0]["base_url"] if rows else ""}
+    return service(stack, "POST", "rpc/node_key", json=asked).json()
 
 
 def _has_key(person: Person, node: int) -> bool:
@@ -233,7 +235,7 @@ def test_only_the_service_reads_a_key(stack: Stack, alice: Person, bob: Person, 
         assert (answer.status_code, answer.text) == (204, "")
         assert (_has_key(alice, node), _key(stack, node)) == (True, key)
     for person in (alice, bob, admin):
-        assert person.rest("POST", "rpc/node_key", json={"node_id": node}).status_code == 403
+        assert person.rest("POST", "rpc/node_key", json={"node_id": node, "base_url": "x"}).status_code == 403
         assert "sk-secret" not in person.rest("GET", f"client_nodes?id=eq.{node}").text
         for headers in ({}, {"Accept-Profile": "private"}):
             assert person.rest("GET", "client_node_keys", headers=headers).is_error
@@ -419,3 +421,12 @@ def test_of_what_a_node_says_only_what_counts_is_stored(stack: Stack, alice: Per
     assert answer.json()["models"] == [{"id": "a", "name": "A", "capabilities": kept}, {"id": "b"}, {"id": "c"}]
     gone = service(stack, "POST", "rpc/store_node_models", json={"node_id": 999_999_999, "models": []})
     assert gone.status_code == 404
+
+
+def test_a_key_is_sent_only_to_the_address_it_was_given_for(alice: Person, stack: Stack) -> None:
+    """Whoever read an address before the node moved gets no key for it."""
+    node = _registered(alice)
+    assert _set_key(alice, node, "sk-mine").status_code == 204
+    asked = {"node_id": node, "base_url": "https://elsewhere.example/v1"}
+    assert service(stack, "POST", "rpc/node_key", json=asked).json() is None
+    assert _key(stack, node) == "sk-mine"

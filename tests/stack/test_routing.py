@@ -191,3 +191,95 @@ def test_nobody_but_the_service_adopts_a_default(alice: Person) -> None:
     """A person cannot choose what everybody uses."""
     answer = alice.rest("POST", "rpc/adopt_default", json={"provider_name": "openai", "model_id": "gpt-4o"})
     assert answer.status_code in {403, 404}
+
+
+def test_a_model_of_the_catalogue_has_one_name_and_one_switch(alice: Person, db: Database, model: Models) -> None:
+    """A project node's model is neither free under another spelling nor alive after it was switched off."""
+    name = model("echo", pricing='{"input": 1000, "output": 1000}')
+    node = name.split(":")[1]
+    db.execute('update public.client_nodes set models = \'[{"id": "echo"}, {"id": "other"}]\' where id = %s', [node])
+    assert _resolved(alice, f"client:0{node}:echo")["reason"] == "model_not_found"
+    assert _resolved(alice, f"client:{node}:other")["reason"] == "requested"
+    db.execute("update public.llm_models set is_active = false where model_key = %s", [name])
+    assert _resolved(alice, name, strict_model=True)["error"]["code"] == "model_not_found"
+
+
+@pytest.mark.usefixtures("kept_default")
+def test_the_arms_of_default_stand_in_when_the_default_is_switched_off(
+    alice: Person, db: Database, model: Models
+) -> None:
+    """A default whose node is off is passed over; asking for default by name is asking for nothing in particular."""
+    down, up = model("echo"), model(named("echo", "openai"), provider="openai")
+    db.execute("update public.llm_models set is_default = true where model_key = %s", [down])
+    db.execute("insert into public.llm_routes (alias, model_key) values ('default', %s)", [up])
+    assert _resolved(alice, None)["fallbacks"] == [up]
+    assert _resolved(alice, "default") == _resolved(alice, None)
+    db.execute("update public.client_nodes set is_active = false where id = %s", [down.split(":")[1]])
+    assert _resolved(alice, None)["identifier"] == up
+
+
+@pytest.mark.usefixtures("kept_default")
+def test_an_admin_who_confirms_the_default_has_chosen_it(stack: Stack, db: Database) -> None:
+    """Saying yes to what the seed chose is a choice, which no setting takes back."""
+    db.execute("update public.llm_models set is_default = true, default_by = 'seed' where model_key = 'gpt-4o'")
+    with db.transaction():
+        db.execute("set local role authenticated")
+        claims = json.dumps({"role": "authenticated", "sub": str(uuid.uuid4()), "app_metadata": {"role": "admin"}})
+        db.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+        db.execute("update public.llm_models set is_default = true where model_key = 'gpt-4o'")
+    assert _adopt(stack, "google", "gemini-3.8-flash") == "openai:gpt-4o"
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("pricing", '{"input": "abc", "output": 1}'),
+        ("pricing", '{"input": null, "output": 1}'),
+        ("pricing", '{"input": -1, "output": 1}'),
+        ("pricing", '{"output": 1}'),
+        ("pricing", '{"input": 1, "output": 1, "tiers": "x"}'),
+        ("pricing", '{"input": 1, "output": 1, "tiers": [{"above_input_tokens": 5, "output": 1}]}'),
+        ("pricing", '{"input": 1, "output": 1, "tiers": [{"input": 5, "output": 1}]}'),
+        ("capabilities", '{"context_window": "128k"}'),
+        ("capabilities", '{"context_window": 1.5}'),
+        ("capabilities", '{"max_output_tokens": 0}'),
+        ("capabilities", '{"supports_tools": "yes"}'),
+    ],
+)
+def test_what_nobody_could_compute_with_is_refused_when_it_is_written(db: Database, column: str, value: str) -> None:
+    """One odd row would otherwise be everybody's broken turn."""
+    with pytest.raises(psycopg.errors.CheckViolation):
+        db.execute(f"update public.llm_models set {column} = %s where model_key = 'gpt-4o'", [value])
+
+
+@pytest.mark.parametrize(("provider", "model"), [("client", "x"), ("openai", "///"), ("openai", ""), ("Open AI", "x")])
+def test_a_default_that_cannot_be_is_refused_in_our_words(stack: Stack, provider: str, model: str) -> None:
+    """A slip in the settings is told, not a constraint's name."""
+    answer = service(stack, "POST", "rpc/adopt_default", json={"provider_name": provider, "model_id": model})
+    assert (answer.status_code, json.loads(answer.json()["details"])["code"]) == (422, "validation_failed")
+
+
+def _health(db: Database, attempts: list[dict[str, Any]], begun: str = "now()") -> dict[str, Any] | None:
+    db.execute(f"select private.note_health(%s, {begun})", [json.dumps(attempts)])
+    return db.execute(
+        "select failures, round(extract(epoch from open_until - now())) as seconds from public.provider_health "
+        "where provider_key = 'circuits'"
+    ).fetchone()
+
+
+def test_one_incident_opens_a_circuit_once(db: Database) -> None:
+    """Calls that were under way when it opened neither prolong it nor close it; those that begin afterwards do."""
+    fault = [{"provider_key": "circuits", "ok": False, "is_fault": True, "error_code": "provider_error"}]
+    fine = [{"provider_key": "circuits", "ok": True}]
+    refused_key = [{"provider_key": "circuits", "ok": False, "open_seconds": 300}]
+    try:
+        for _ in range(8):
+            health = _health(db, fault)
+        assert health == {"failures": 3, "seconds": 10}
+        assert _health(db, fine) == {"failures": 3, "seconds": 10}
+        assert _health(db, refused_key) == {"failures": 4, "seconds": 300}
+        assert _health(db, fine) == {"failures": 4, "seconds": 300}
+        assert _health(db, fault, "now() + interval '301 s'") == {"failures": 5, "seconds": 40}
+        assert _health(db, fine, "now() + interval '41 s'") == {"failures": 0, "seconds": None}
+    finally:
+        db.execute("delete from public.provider_health")

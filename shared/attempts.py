@@ -1,0 +1,49 @@
+"""What a model call came to, as it is recorded and charged."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from shared.errors import ParleyError, ProviderAuthFailed, ProviderError, ProviderTimeout
+from shared.events import Attempt, Route, Usage
+from shared.identifiers import provider_key
+from shared.log import log
+from shared.meter import Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended; without an error and not complete, its reader left."""
+
+    error: ParleyError | None
+    is_asked: bool
+    is_complete: bool
+
+
+def recorded(route: Route, started: float, meter: Meter, outcome: Outcome) -> Attempt:
+    """One call as it stands in the row; `started` by time.monotonic()."""
+    error = outcome.error
+    is_good = error is None and (outcome.is_complete or meter.has_content)
+    upstream = error if isinstance(error, ProviderError) else None
+    if isinstance(error, ProviderAuthFailed):  # somebody must look at our key or account
+        log("alert", provider=route.provider, error=error.code, upstream_status=error.upstream_status)
+    return Attempt(
+        identifier=route.identifier,
+        provider_key=provider_key(route.provider, route.node_id),
+        ok=is_good,
+        ms=round((time.monotonic() - started) * 1000),
+        usage=_charged(meter, outcome),
+        error_code=error.code if error else None if is_good else "cancelled",
+        upstream_status=upstream.upstream_status if upstream else None,
+        is_fault=upstream.is_fault if upstream else False,
+        open_seconds=upstream.open_seconds if upstream else None,
+    )
+
+
+def _charged(meter: Meter, outcome: Outcome) -> Usage | None:
+    """A failure before the first word is not charged, except what was counted until we gave up ourselves."""
+    if outcome.error is None:
+        return meter.usage(is_complete=outcome.is_complete) if outcome.is_asked else None
+    is_given_up = meter.is_counted and isinstance(outcome.error, ProviderTimeout)
+    return meter.usage(is_complete=False) if meter.has_content or is_given_up else None

@@ -1,0 +1,235 @@
+"""Answers no provider should give, byte by byte: each ends as an error of that provider, never as a crash of ours."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared import fallback
+from shared.errors import (
+    NotConfigured,
+    OutputInvalid,
+    ProviderAuthFailed,
+    ProviderError,
+    ProviderOverloaded,
+    ProviderRefused,
+    ProviderTimeout,
+    ProviderUnreachable,
+)
+from shared.events import Call, Message, Route, Tool, ToolCall
+from shared.gateway import Exchange, Options
+from shared.providers import provider_named
+from shared.structured import ask_for
+from tests.openai_host import OpenAiHost, chunk, said, sse
+from tests.providers import QUESTION, exchange_over, spoken, text_of
+from tests.shared.test_structured import Verdict
+
+pytestmark = pytest.mark.anyio
+TOOL = Tool("find", "Finds", {"type": "object", "properties": {"query": {"type": "string"}}})
+DEEP = "[" * 100_000
+CAN = {"supports_tools": True, "supports_json": True}
+FAR = "Mon, 01 Jan 99999999999 00:00:00 GMT"
+
+
+@pytest.fixture
+def every(host: OpenAiHost, environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> OpenAiHost:
+    """Whichever provider is asked, the scripted bytes answer."""
+    monkeypatch.setattr(fallback, "BACKOFF_SECONDS", 0.0)
+    addresses = {f"{name}_BASE_URL": host.url for name in ("GEMINI", "ANTHROPIC", "MATCHA")}
+    keys = {f"{name}_API_KEY": "k" for name in ("GOOGLE", "ANTHROPIC", "MATCHA")}
+    environ(**addresses, **keys, MATCHA_MISSION_ID="3")
+    return host
+
+
+def _route(name: str) -> Route:
+    return Route(f"{name}:7", name, "7", 100, capabilities=CAN)
+
+
+def _event(kind: str, data: Any) -> bytes:
+    return f"event: {kind}\ndata: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode()
+
+
+_MESSAGE = {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": []}
+_STARTED = _event(
+    "message_start",
+    {"type": "message_start", "message": _MESSAGE | {"usage": {"input_tokens": 5, "output_tokens": 1}}},
+)
+
+
+def _block(kind: dict[str, Any], *deltas: dict[str, Any]) -> bytes:
+    pieces = [_event("content_block_start", {"type": "content_block_start", "index": 0, "content_block": kind})]
+    pieces += [_event("content_block_delta", {"type": "content_block_delta", "index": 0, "delta": d}) for d in deltas]
+    return b"".join([*pieces, _event("content_block_stop", {"type": "content_block_stop", "index": 0})])
+
+
+def _claude_calls(written: str) -> bytes:
+    call = {"type": "tool_use", "id": "t", "name": "find", "input": {}}
+    return _STARTED + _block(call, {"type": "input_json_delta", "partial_json": written})
+
+
+_WORD = _block({"type": "text", "text": "Hello "}, {"type": "text_delta", "text": "there"})
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "headers", "body", "kind"),
+    [
+        ("google", 500, {}, b'{"error": "boom"}', ProviderError),
+        ("google", 401, {}, b'{"error": "boom"}', ProviderAuthFailed),
+        ("google", 429, {}, b'{"error": {"details": 5}}', ProviderOverloaded),
+        ("google", 500, {}, DEEP.encode(), ProviderError),
+        ("google", 200, {}, f"data: {DEEP}\n\n".encode(), ProviderError),
+        ("anthropic", 200, {}, _event("error", {"type": "error", "error": {"type": "brand_new"}}), ProviderOverloaded),
+        ("anthropic", 200, {}, _event("error", {"type": "error", "error": {"type": {"a": 1}}}), ProviderOverloaded),
+        ("anthropic", 200, {}, _event("error", "oops"), ProviderOverloaded),
+        ("anthropic", 200, {}, _event("message_start", DEEP), ProviderError),
+        ("anthropic", 200, {}, _claude_calls("[1, 2]"), ProviderError),
+        ("anthropic", 200, {}, _claude_calls(DEEP), ProviderError),
+        *[
+            (name, 429, {"Retry-After": FAR}, b"{}", ProviderOverloaded)
+            for name in ("google", "anthropic", "matcha", "openai")
+        ],
+        ("matcha", 200, {}, DEEP.encode(), ProviderError),
+    ],
+)
+async def test_an_odd_answer_is_its_providers_failure(
+    every: OpenAiHost, name: str, status: int, headers: dict[str, str], body: bytes, kind: type[ProviderError]
+) -> None:
+    """The class says what it was as far as anybody can tell; nothing is said or charged, and it may be tried again."""
+    every.status, every.headers, every.pieces = status, headers | {"Content-Type": "text/event-stream"}, [body]
+    exchange = exchange_over(_route(name), tools=(TOOL,))
+    events, error = await spoken(exchange)
+    assert (events, type(error)) == ([], kind)
+    assert [attempt.usage for attempt in exchange.attempts] == [None] * (1 if kind is ProviderAuthFailed else 2)
+
+
+async def test_an_error_of_a_new_kind_after_the_first_word_is_an_error_too(every: OpenAiHost) -> None:
+    """And what the first event of a block already says is not lost."""
+    every.headers = {"Content-Type": "text/event-stream"}
+    every.pieces = [_STARTED + _WORD + _event("error", {"type": "error", "error": "x"})]
+    events, error = await spoken(exchange_over(_route("anthropic")))
+    assert (text_of(events), type(error)) == ("Hello there", ProviderOverloaded)
+
+
+@pytest.mark.parametrize("arguments", ["[1, 2]", "5", "null", '[["a", 1]]', '{"a"'])
+async def test_arguments_that_are_no_object_are_nonsense(every: OpenAiHost, arguments: str) -> None:
+    """A tool is called with names and values or not at all."""
+    every.pieces = [
+        sse(chunk({"tool_calls": [{"id": "a", "function": {"name": "find", "arguments": arguments}}]}, "stop"))
+    ]
+    events, error = await spoken(exchange_over(_route("openai"), tools=(TOOL,)))
+    assert (events, type(error)) == ([], ProviderError)
+
+
+async def test_a_call_that_was_not_offered_spoils_nothing(every: OpenAiHost) -> None:
+    """However its arguments look, it is dropped and the answer stays."""
+    call = {"id": "a", "function": {"name": "rm", "arguments": "{{{"}}
+    every.pieces = [sse(chunk({"content": "Hi"}), chunk({"tool_calls": [call]}, "tool_calls"))]
+    for tools in ((), (TOOL,)):
+        events, error = await spoken(exchange_over(_route("openai"), tools=tools))
+        assert (text_of(events), error) == ("Hi", None)
+        assert not [event for event in events if isinstance(event, ToolCall)]
+
+
+@pytest.mark.parametrize("details", ["x", [1], 5])
+async def test_an_odd_detail_of_the_usage_costs_nothing_but_itself(every: OpenAiHost, details: Any) -> None:
+    """An answer that was given stays an answer."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": details}
+    every.pieces = [sse(chunk({"content": "Hi"}), chunk({}, "stop"), {"choices": [], "usage": usage}, "[DONE]")]
+    exchange = exchange_over(_route("openai"))
+    assert (await spoken(exchange))[1] is None
+    assert exchange.usage.input_tokens == 9
+
+
+@pytest.mark.parametrize("name", ["google", "anthropic"])
+async def test_a_request_that_cannot_be_made_is_not_the_providers_fault(every: OpenAiHost, name: str) -> None:
+    """Nothing to answer is refused before anything is sent, and closes nobody's circuit."""
+    exchange = exchange_over(_route(name))
+    _, error = await spoken(exchange, (Message("system", "Be kind."), Message("assistant", "Hello?")))
+    assert type(error) is ProviderRefused
+    assert every.received == []
+    assert not exchange.attempts[0].is_fault
+
+
+@pytest.mark.parametrize("schema", [{"type": "object", "properties": {"a": {}}}, {"type": ["object", "null"]}])
+async def test_a_schema_the_sdk_cannot_rewrite_goes_as_it_is(every: OpenAiHost, schema: dict[str, Any]) -> None:
+    """Whether it is good enough is the provider's to say."""
+    claude = await provider_named("anthropic")
+    assert [event async for event in claude.stream(Call("m", QUESTION, 10, output_schema=schema))]
+    assert every.received[0].json()["output_config"]["format"]["schema"] == schema
+
+
+@pytest.mark.usefixtures("every")
+@pytest.mark.parametrize(
+    ("name", "variable", "url"),
+    [
+        ("google", "GEMINI_BASE_URL", "http://127.0.0.1:99999"),
+        ("anthropic", "ANTHROPIC_BASE_URL", "http://127.0.0.1:99999"),
+        ("anthropic", "ANTHROPIC_BASE_URL", "http://[::1"),
+        ("matcha", "MATCHA_BASE_URL", "http://127.0.0.1:99999"),
+    ],
+)
+async def test_an_address_that_is_none_is_unreachable(
+    environ: Callable[..., None], name: str, variable: str, url: str
+) -> None:
+    """An operator's slip in an address is told as what it looks like from here."""
+    environ(**{variable: url})
+    _, error = await spoken(exchange_over(_route(name)))
+    assert type(error) in {ProviderUnreachable, ProviderError}
+
+
+@pytest.mark.parametrize("name", ["google", "anthropic", "openai", "matcha"])
+async def test_a_key_that_cannot_travel_is_named(every: OpenAiHost, environ: Callable[..., None], name: str) -> None:
+    """Text that no key consists of is an operator's slip, not a provider's fault."""
+    variable = {"google": "GOOGLE_API_KEY"}.get(name, f"{name.upper()}_API_KEY")
+    for key in ("a\nb", "schl\u00fcssel", "two words"):
+        environ(**{variable: key})
+        _, error = await spoken(exchange_over(_route(name)))
+        assert isinstance(error, NotConfigured)
+        assert variable in error.message
+    assert every.received == []
+
+
+async def test_text_that_cannot_be_sent_is_mended_before_it_is(every: OpenAiHost) -> None:
+    """Half a surrogate pair in an earlier answer neither breaks the next call nor its metering."""
+    every.pieces = [said("Hi")]
+    for name in ("openai", "anthropic", "google"):
+        exchange = exchange_over(_route(name))
+        await spoken(exchange, (Message("user", "a \ud800 b"), Message("assistant", "c \ud800"), Message("user", "d")))
+        assert exchange.attempts
+    assert len(every.received) >= 3
+
+
+async def test_a_second_call_with_no_time_left_is_not_made(every: OpenAiHost, environ: Callable[..., None]) -> None:
+    """What could not finish is not begun, in a second round neither."""
+    environ(TURN_SECONDS="10")
+    every.pieces = [said("Hi")]
+    exchange = Exchange((_route("openai"),), Options(), time.monotonic() - 8)
+    assert (await spoken(exchange))[1] is None
+    assert type((await spoken(exchange))[1]) is ProviderTimeout
+    assert len(every.received) == 1
+
+
+async def test_a_bug_of_ours_is_recorded_as_one_and_not_charged(every: OpenAiHost) -> None:
+    """It is neither an answer nor somebody who left."""
+    every.pieces = [said("Hi")]
+    exchange = exchange_over(_route("openai"))
+    with pytest.raises(AttributeError):
+        async for _ in exchange.events(("no message",)):  # type: ignore[arg-type]
+            pass
+    assert exchange.usage.input_tokens == 0
+
+
+async def test_a_blocked_or_endless_answer_is_not_asked_for_again(every: OpenAiHost) -> None:
+    """Another try would be blocked, or too long, again."""
+    for reason in ("content_filter", "length"):
+        every.pieces = [sse(chunk({"content": '{"answer": "a'}), chunk({}, reason), "[DONE]")]
+        exchange = exchange_over(_route("openai"))
+        with pytest.raises(OutputInvalid):
+            await ask_for(Verdict, exchange, QUESTION)
+        assert len(exchange.attempts) == 1
+    every.pieces = [said('Here you are:\n```json\n{"answer": "a", "score": 1}\n```\nAnything else?')]
+    assert (await ask_for(Verdict, exchange_over(_route("openai")), QUESTION)).score == 1
