@@ -9,18 +9,19 @@ from typing import Any, Literal
 
 import anyio
 
-from shared import supabase
+from shared import spool, supabase
 from shared.auth import Person
 from shared.config import settings
-from shared.errors import IdempotencyMismatch, ParleyError, RequestInProgress
+from shared.errors import BudgetExceeded, IdempotencyMismatch, ParleyError, RequestInProgress
 from shared.events import Attempt, Message, Route, Usage
 from shared.log import log
-from shared.privacy import loggable, loggable_json
+from shared.privacy import loggable, loggable_json, person_hash
 
 Status = Literal["completed", "cancelled", "partial", "failed"]
+Logged = bool | Literal["spooled"]
 
-_FINISH_SECONDS = 9.0  # within the ten that the gateway's deadline leaves before the platform's own
 _FINISH_TRIES = 2
+_TRY_SECONDS = 3.0  # with the spool's KEEP_SECONDS below the ten that the gateway leaves before the platform's deadline
 _LEASE_MARGIN_SECONDS = 60
 
 
@@ -70,6 +71,7 @@ class Turn:
     limits: Limits | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
     replay: Mapping[str, Any] | None = None
+    user_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the caller is told after the turn was booked: `logged` is True, or False when only a log line has it."""
+    """What the caller is told at the end: `logged` is True when the turn is booked, "spooled" when it soon will be.
+
+    It is False when only a line of our log has it, or another worker's answer stands.
+    """
 
     entry: Entry
     cost_usd: float | None
-    logged: bool
+    logged: Logged
     message_id: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -142,10 +147,10 @@ async def begin(person: Person, ask: Ask) -> Turn:
         )
     if answer["outcome"] == "mismatch":
         raise IdempotencyMismatch("This idempotency key was used with another body.")
-    return _admitted(answer, ask, worker_id)
+    return _admitted(answer, ask, worker_id, person.id)
 
 
-def _admitted(answer: dict[str, Any], ask: Ask, worker_id: str) -> Turn:
+def _admitted(answer: dict[str, Any], ask: Ask, worker_id: str, user_id: str) -> Turn:
     return Turn(
         request_id=answer["request_id"] or ask.client_request_id,
         client_request_id=ask.client_request_id,
@@ -158,6 +163,7 @@ def _admitted(answer: dict[str, Any], ask: Ask, worker_id: str) -> Turn:
         limits=Limits(**answer["limits"]) if answer.get("limits") else None,
         plan={name: answer[name] for name in ("input_tokens_estimate", "reserve_usd", "least_usd") if name in answer},
         replay=answer if answer["outcome"] == "replay" else None,
+        user_id=user_id,
     )
 
 
@@ -165,28 +171,58 @@ def _route(fields: dict[str, Any]) -> Route:
     return Route(**{name: fields[name] for name in Route.__dataclass_fields__ if name in fields})
 
 
+async def extend(turn: Turn, input_tokens: int) -> None:
+    """Holds money for a further model call of the turn, of at most so many tokens in.
+
+    Raises BudgetExceeded when there is none, RequestInProgress when another worker has taken the turn over,
+    DatabaseUnavailable. What was held before stays held either way.
+    """
+    extension = {
+        "request_id": turn.request_id,
+        "worker_id": turn.worker_id,
+        "input_tokens": input_tokens,
+        "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
+    }
+    answer = await supabase.rpc("chat_extend", {"extension": extension}, supabase.as_service())
+    if answer["outcome"] == "refused":
+        raise BudgetExceeded("The budget does not cover another model call.", metadata=answer["metadata"])
+    if answer["outcome"] != "extended":
+        raise RequestInProgress("This turn is not this worker's any more.")
+
+
 async def finish(entry: Entry) -> Receipt:
     """Books the turn and never raises. Shielded: a caller who hangs up does not lose the row.
 
-    Two quick tries within a bounded time; `chat_finish` is idempotent, so a second try after a lost answer is safe.
+    Two quick tries, then the spool, each within a bounded time; `chat_finish` is idempotent, so that another try after
+    a lost answer is safe.
     """
-    record = as_record(entry)
-    with anyio.move_on_after(_FINISH_SECONDS, shield=True):
-        for _ in range(_FINISH_TRIES):
-            try:
-                booked = await supabase.rpc(
-                    "chat_finish", {"entry": record}, supabase.as_service(), timeout_seconds=_FINISH_SECONDS / 2
-                )
-            except ParleyError as error:
-                log("finish_failed", request_id=entry.turn.request_id, error=error.code)
-                continue
-            if booked["outcome"] == "unknown":
-                break  # this database never admitted the turn
+    told = as_record(entry)
+    with anyio.CancelScope(shield=True):
+        booked = await _book(told)
+        if booked is not None and booked["outcome"] != "unknown":
             is_logged = booked["outcome"] in {"settled", "duplicate"}
             return Receipt(entry, booked.get("cost_usd"), is_logged, booked.get("message_id"))
-    # The last resort: the whole redacted record as one line, from which the row can be rebuilt.
-    log("unbooked_turn", record=record | {"content": None})
+        record = spool.record_of(told, entry.turn.user_id)
+        if booked is None and await spool.keep(record):
+            return Receipt(entry, None, logged="spooled")
+    # The last resort: the redacted record as one line, from which the row can be rebuilt. A turn that this database
+    # never admitted has no row to complete, and is only told here.
+    log("unbooked_turn", record=record)
     return Receipt(entry, None, logged=False)
+
+
+async def _book(told: dict[str, Any]) -> dict[str, Any] | None:
+    """The answer of `chat_finish`, None when there is none."""
+    for _ in range(_FINISH_TRIES):
+        try:
+            booked: dict[str, Any] = await supabase.rpc(
+                "chat_finish", {"entry": told}, supabase.as_service(), timeout_seconds=_TRY_SECONDS
+            )
+        except ParleyError as error:
+            log("finish_failed", request_id=told["request_id"], error=error.code)
+        else:
+            return booked
+    return None
 
 
 def as_record(entry: Entry) -> dict[str, Any]:
@@ -206,4 +242,5 @@ def as_record(entry: Entry) -> dict[str, Any]:
         "agent_type": entry.agent_type,
         "duration_ms": entry.duration_ms,
         "ttft_ms": entry.ttft_ms,
+        "user_id_hash": person_hash(entry.turn.user_id, settings().get("HASH_PEPPER")),
     }

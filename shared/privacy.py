@@ -7,6 +7,8 @@ they belong to the people in it.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -148,3 +150,10 @@ def storable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [storable(item) for item in value]
     return value
+
+
+def person_hash(user_id: str, pepper: str) -> str | None:
+    """What stands for a person where their id must not: an HMAC by a secret pepper; None without either."""
+    if not pepper or not user_id:
+        return None
+    return "v1:" + hmac.new(pepper.encode(), user_id.encode(), hashlib.sha256).hexdigest()

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import hmac
+import itertools
 import json
+import socket
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from shared import ledger
+from shared import ledger, spool
 from shared.auth import Person
 from shared.errors import (
+    BudgetExceeded,
     ConversationNotFound,
     DatabaseUnavailable,
     IdempotencyMismatch,
+    ParleyError,
     QuotaExceeded,
     RequestInProgress,
 )
@@ -40,6 +50,15 @@ ENTRY = Entry(
 )
 PERSON = Person("11111111-2222-4333-8444-555555555555", "t0ken", is_anonymous=False, is_admin=False)
 ASK = Ask("chat", "request-1", "I am ada@example.com", metadata={"from": "ada@example.com", "n": 1})
+PLANTED = (
+    "ada@example.com",
+    "4111 1111 1111 1111",
+    "DE89 3704 0044 0532 0130 00",
+    "+49 170 1234567",
+    "sk-proj-" + "a1" * 20,
+    "hf_" + "A1b2" * 9,
+)
+HARMLESS = ("$4,111.50", "ESZ6", "2026-11-21", "14:30", "gpt-4o", "claude-3-7-sonnet-20250219")
 BEGIN, FINISH = "/rest/v1/rpc/chat_begin", "/rest/v1/rpc/chat_finish"
 ADMITTED: dict[str, Any] = {
     "outcome": "admitted",
@@ -117,7 +136,7 @@ async def test_a_turn_is_admitted_as_the_person(project: Project) -> None:
     assert (sent["message"], sent["question"]) == ("I am ada@example.com", "I am [email]")
     assert sent["metadata"] == {"from": "[email]", "n": 1}
     assert uuid.UUID(sent["request_id"]) != uuid.UUID(sent["worker_id"])
-    assert turn.worker_id == sent["worker_id"]
+    assert (turn.worker_id, turn.user_id) == (sent["worker_id"], PERSON.id)
     assert (turn.request_id, turn.client_request_id, turn.conversation_id) == ("turn-1", "request-1", "conversation-1")
     assert (turn.routes[0].base_url, turn.routes[0].node_id) == ("https://node.example/v1", 7)
     assert turn.history == (Message("user", "Hi"), Message("assistant", "Hello"))
@@ -219,15 +238,171 @@ async def test_a_turn_this_database_never_admitted_is_only_logged(
 async def test_a_database_that_fails_at_the_end_costs_the_row_but_not_the_answer(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two tries, then one redacted line from which the row can be rebuilt; the receipt says so, nothing is raised."""
+    """Two tries, and without a spool one redacted line from which the row can be rebuilt; nothing is raised."""
     project.answers[FINISH] = (503, "down")
     receipt = await ledger.finish(ENTRY)
     assert (receipt.cost_usd, receipt.logged) == (None, False)
     assert len(project.asked) == 2
     written = capsys.readouterr().out
     (line,) = [each for each in map(json.loads, written.splitlines()) if each["event"] == "unbooked_turn"]
-    assert line["record"] == as_record(ENTRY) | {"content": None}
+    assert line["record"]["entry"] == as_record(ENTRY) | {"content": "Write to [email]"}
+    assert line["record"]["version"] == 1
     assert "ada@example.com" not in written
+
+
+@pytest.mark.anyio
+async def test_a_turn_that_the_database_cannot_take_waits_in_the_spool(
+    project: Project, environ: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After two tries the record is there, redacted and complete; the receipt says so and no line has to."""
+    environ(SPOOL_URL=tmp_path.as_uri(), HASH_PEPPER="pepper")
+    project.answers[FINISH] = (503, "down")
+    entry = replace(ENTRY, turn=replace(TURN, user_id=PERSON.id))
+    receipt = await ledger.finish(entry)
+    assert (receipt.logged, receipt.cost_usd, receipt.as_json()["logged"]) == ("spooled", None, "spooled")
+    assert len(project.asked) == 2
+    record = json.loads((tmp_path / "turn-1.worker-1.json").read_text())
+    assert record["entry"] == as_record(entry) | {"content": "Write to [email]"}
+    assert (record["user_id"], record["user_id_hash"]) == (PERSON.id, as_record(entry)["user_id_hash"])
+    assert "unbooked_turn" not in capsys.readouterr().out
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("answer", [{"outcome": "settled"}, {"outcome": "stale"}, {"outcome": "unknown"}], ids=str)
+async def test_what_the_database_answered_is_not_spooled(
+    project: Project, environ: Callable[..., None], tmp_path: Path, answer: dict[str, str]
+) -> None:
+    """A booked turn, one that another worker answered, and one this database never admitted wait for nothing."""
+    environ(SPOOL_URL=tmp_path.as_uri())
+    project.answers[FINISH] = (200, answer)
+    await ledger.finish(ENTRY)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.anyio
+async def test_a_spool_that_fails_too_leaves_the_line(
+    project: Project, environ: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only then is the record in our log, and the receipt does not claim more."""
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    environ(SPOOL_URL=(tmp_path / "taken").as_uri())
+    project.answers[FINISH] = (503, "down")
+    assert (await ledger.finish(ENTRY)).logged is False
+    events = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
+    assert events == ["finish_failed", "finish_failed", "spool_failed", "unbooked_turn"]
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("sessions")
+async def test_a_database_that_hangs_costs_a_bounded_time_and_not_the_record(
+    environ: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both tries are given up in time for the spool; at full length all of it fits below the platform's deadline."""
+    assert ledger._FINISH_TRIES * ledger._TRY_SECONDS + spool.KEEP_SECONDS <= 9  # noqa: SLF001 - of the gateway's ten
+    monkeypatch.setattr(ledger, "_TRY_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environ(SUPABASE_URL=f"http://127.0.0.1:{silent.getsockname()[1]}", SUPABASE_SERVICE_KEY="sb_secret_x")
+        environ(SPOOL_URL=tmp_path.as_uri())
+        started = time.monotonic()
+        assert (await ledger.finish(ENTRY)).logged == "spooled"
+        assert time.monotonic() - started < 2
+
+
+@pytest.mark.anyio
+async def test_whoever_hangs_up_is_spooled_too(project: Project, environ: Callable[..., None], tmp_path: Path) -> None:
+    """A cancelled turn whose database is down still reaches the spool before the cancellation goes on."""
+    environ(SPOOL_URL=tmp_path.as_uri())
+    project.answers[FINISH] = (503, "down")
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        receipt = await ledger.finish(ENTRY)
+    assert receipt.logged == "spooled"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@given(
+    words=st.lists(st.sampled_from([*PLANTED, *HARMLESS]), min_size=1, max_size=6),
+    cuts=st.lists(st.integers(0, 200), max_size=5),
+    is_stored=st.booleans(),
+    log_content=st.sampled_from(["redacted", "none"]),
+)
+@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture], deadline=None)
+def test_nothing_planted_is_in_a_record_and_what_is_harmless_stays(
+    environ: Callable[..., None], words: list[str], cuts: list[int], is_stored: bool, log_content: str
+) -> None:
+    """However an answer came in pieces: no datum in what is spooled or printed, and no word lost without need."""
+    environ(LOG_CONTENT=log_content)
+    text = f"Well, {' and '.join(words)} it is."
+    edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    pieces = [text[start:end] for start, end in itertools.pairwise(edges)]
+    entry = replace(ENTRY, content="".join(pieces), turn=replace(TURN, is_stored=is_stored))
+    record = json.dumps(spool.record_of(as_record(entry), PERSON.id))
+    assert not any(planted in record for planted in PLANTED)
+    if is_stored and log_content == "redacted":
+        assert all(word in record for word in words if word in HARMLESS)
+    else:
+        assert "Well" not in record
+
+
+def test_a_persons_hash_needs_the_pepper(environ: Callable[..., None]) -> None:
+    """The same person has the same hash under one pepper, another under another, and none without."""
+    environ(HASH_PEPPER="pepper")
+    entry = replace(ENTRY, turn=replace(TURN, user_id=PERSON.id))
+    known = as_record(entry)["user_id_hash"]
+    assert known == "v1:" + hmac.digest(b"pepper", PERSON.id.encode(), "sha256").hex()
+    assert as_record(ENTRY)["user_id_hash"] is None
+    environ(HASH_PEPPER="salt")
+    assert as_record(entry)["user_id_hash"] not in {None, known}
+    environ(HASH_PEPPER="")
+    assert as_record(entry)["user_id_hash"] is None
+
+
+@pytest.mark.anyio
+async def test_whoever_hangs_up_is_spooled_too(project: Project, environ: Callable[..., None], tmp_path: Path) -> None:
+    """A cancelled turn whose database is down still reaches the spool before the cancellation goes on."""
+    environ(SPOOL_URL=tmp_path.as_uri())
+    project.answers[FINISH] = (503, "down")
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        receipt = await ledger.finish(ENTRY)
+    assert receipt.logged == "spooled"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@given(
+    words=st.lists(st.sampled_from([*PLANTED, *HARMLESS]), min_size=1, max_size=6),
+    cuts=st.lists(st.integers(0, 200), max_size=5),
+    is_stored=st.booleans(),
+    log_content=st.sampled_from(["redacted", "none"]),
+)
+@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture], deadline=None)
+def test_nothing_planted_is_in_a_record_and_what_is_harmless_stays(
+    environ: Callable[..., None], words: list[str], cuts: list[int], is_stored: bool, log_content: str
+) -> None:
+    """However an answer came in pieces: no datum in what is spooled or printed, and no word lost without need."""
+    environ(LOG_CONTENT=log_content)
+    text = f"Well, {' and '.join(words)} it is."
+    edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    pieces = [text[start:end] for start, end in itertools.pairwise(edges)]
+    entry = replace(ENTRY, content="".join(pieces), turn=replace(TURN, is_stored=is_stored))
+    record = json.dumps(spool.record_of(as_record(entry), PERSON.id))
+    assert not any(planted in record for planted in PLANTED)
+    if is_stored and log_content == "redacted":
+        assert all(word in record for word in words if word in HARMLESS)
+    else:
+        assert "Well" not in record
+
+
+def test_a_persons_hash_needs_the_pepper(environ: Callable[..., None]) -> None:
+    """The same person has the same hash under one pepper, another under another, and none without."""
+    environ(HASH_PEPPER="pepper")
+    known = ledger.user_id_hash(PERSON.id)
+    assert known == "v1:" + hmac.digest(b"pepper", PERSON.id.encode(), "sha256").hex()
+    assert ledger.user_id_hash("") is None
+    environ(HASH_PEPPER="salt")
+    assert ledger.user_id_hash(PERSON.id) not in {None, known}
+    environ(HASH_PEPPER="")
+    assert ledger.user_id_hash(PERSON.id) is None
 
 
 @pytest.mark.anyio
@@ -268,3 +443,28 @@ def test_a_receipt_reads_as_the_contract_says() -> None:
         "ttft_ms": 100,
         "logged": True,
     }
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ({"outcome": "extended", "reserved_usd": 1}, None),
+        ({"outcome": "refused", "code": "budget_exceeded", "metadata": {"period": "day"}}, BudgetExceeded),
+        ({"outcome": "closed"}, RequestInProgress),
+    ],
+)
+async def test_a_further_call_is_asked_of_the_database(
+    project: Project, answer: dict[str, Any], kind: type | None
+) -> None:
+    """It says yes, that there is no money, or that the turn is another worker's."""
+    project.answers["/rest/v1/rpc/chat_extend"] = (200, answer)
+    told: BaseException | None = None
+    try:
+        await ledger.extend(TURN, 500)
+    except ParleyError as error:
+        told = error
+    assert (type(told) if told else None) is kind
+    (asked,) = project.asked_of("chat_extend")
+    assert asked["extension"]["input_tokens"] == 500
+    assert asked["extension"]["worker_id"] == TURN.worker_id

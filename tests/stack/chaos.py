@@ -8,6 +8,7 @@ import json
 import random
 import threading
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -43,21 +44,32 @@ class Truth:
 
 
 class Chaos:
-    """One run: `turns` turns by `people` of `model`, by `workers` threads; the seed makes its dice repeatable."""
+    """Turns by `people` of `model`; `spool` keeps an entry of a person, the seed makes the dice repeatable."""
 
-    def __init__(self, stack: Stack, people: list[Person], model: str, *, seed: int = 1) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        people: list[Person],
+        model: str,
+        spool: Callable[[dict[str, Any], str], None],
+        *,
+        seed: int = 1,
+    ) -> None:
         self.truth = Truth()
+        self._spool = spool
         self._stack, self._people, self._model, self._seed = stack, people, model, seed
         self._over = threading.Event()
 
-    def run(self, turns: int, workers: int) -> Truth:
-        """Everything at once, then the sweeps that close what died."""
-        with ThreadPoolExecutor(workers + 3) as pool:
+    def run(self, turns: int, workers: int, drain: Callable[[], None]) -> Truth:
+        """Everything at once, then the drain and the sweeps that close what is left."""
+        with ThreadPoolExecutor(workers + 4) as pool:
             trouble = [pool.submit(self._kill), pool.submit(self._sweep_on), pool.submit(self._sweep_on)]
+            trouble.append(pool.submit(self._drain_on, drain))
             list(pool.map(self._turn, range(turns)))
             self._over.set()
             for each in trouble:
                 each.result()
+        drain()
         with self._connection() as db:
             db.execute("update private.chat_requests set lease_until = now() - interval '1 s' where state = 'started'")
         while self.call("sweep_turns", 500):
@@ -128,8 +140,11 @@ class Chaos:
         attempt = {"identifier": self._model, "provider_key": "chaos", "ok": True, "usage": usage}
         entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed"}
         entry |= {"content": "hello", "response": "hello", "usage": usage, "attempts": [attempt]}
-        for _ in range(dice.choice((1, 1, 2))):
-            assert self.call("chat_finish", Jsonb(entry))["outcome"] in {"settled", "duplicate", "stale"}
+        for way in dice.choice(("b", "b", "bb", "s", "sb", "ss")):  # booked at once, by way of the spool, or both
+            if way == "s":
+                self._spool(entry, person.id)
+            else:
+                assert self.call("chat_finish", Jsonb(entry))["outcome"] in {"settled", "duplicate", "stale"}
         self.truth.spend(person.id, tokens * INPUT_USD + written * OUTPUT_USD)
 
     def _expire(self, turn: dict[str, Any]) -> None:
@@ -142,6 +157,10 @@ class Chaos:
     def _sweep_on(self) -> None:
         while not self._over.wait(0.02):
             self.call("sweep_turns", 50)
+
+    def _drain_on(self, drain: Callable[[], None]) -> None:
+        while not self._over.wait(0.1):
+            drain()
 
     def _kill(self) -> None:
         """Ends one working backend after the other, as a failing database does."""

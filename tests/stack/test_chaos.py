@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from functions.refresh import spool as drained
+from shared import spool
+from shared.http import close_sessions
 from tests.stack.chaos import Chaos
 from tests.stack.conftest import Models
 from tests.stack.people import Stack, sign_up
 
 Database = psycopg.Connection[dict[str, Any]]
+_NAMES = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
 _PEOPLE, _TURNS, _WORKERS, _CAP = 4, 240, 16, 50
+
+
+def keep(entry: dict[str, Any], user_id: str) -> None:
+    """Puts an entry into the spool, as a turn does that ends without a database."""
+    assert asyncio.run(spool.keep(spool.record_of(entry, user_id)))
+
+
+def drain() -> None:
+    """Three drains at once."""
+
+    async def thrice() -> None:
+        try:
+            for outcome in await asyncio.gather(*(drained.run(is_dry_run=False) for _ in range(3))):
+                assert outcome["left"] == 0
+        finally:
+            await close_sessions()
+
+    asyncio.run(thrice())
 
 
 def _one(db: Database, query: str, *values: Any) -> Any:
@@ -21,8 +46,12 @@ def _one(db: Database, query: str, *values: Any) -> Any:
     return next(iter(row.values()))
 
 
-def test_after_chaos_logs_counters_and_truth_agree_to_the_last_digit(stack: Stack, db: Database, model: Models) -> None:
+def test_after_chaos_logs_counters_and_truth_agree_to_the_last_digit(
+    stack: Stack, db: Database, model: Models, environ: Callable[..., None], tmp_path: Path
+) -> None:
     """Nobody got more than their cap, every turn has one row, every cent is booked once, and nothing stays reserved."""
+    environ(**{name: stack[name] for name in _NAMES}, SPOOL_URL=tmp_path.as_uri())
+    (tmp_path / "poison.json").write_text('{"version": 1, "entry": "none"}')
     people = [sign_up(stack) for _ in range(_PEOPLE)]
     ids = [person.id for person in people]
     for person in people:
@@ -34,8 +63,13 @@ def test_after_chaos_logs_counters_and_truth_agree_to_the_last_digit(stack: Stac
     )
     global_before = _one(db, spent_by_all)
 
-    truth = Chaos(stack, people, model("echo")).run(_TURNS, _WORKERS)
+    truth = Chaos(stack, people, model("echo"), keep).run(_TURNS, _WORKERS, drain)
 
+    assert list(tmp_path.iterdir()) == []
+    assert (
+        _one(db, "delete from private.spool_quarantine where object_key = 'poison.json' returning reason")
+        == "wrong_entry"
+    )
     assert truth.killed > 0
     assert truth.refused > 0
     rows = db.execute("select * from public.chat_logs where user_id = any(%s::uuid[])", [ids]).fetchall()

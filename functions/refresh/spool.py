@@ -1,0 +1,143 @@
+"""Step `spool`: books the turns that the database could not take when they ended, and sets aside what has no place.
+
+An object goes only after the database took it, and the database takes each attempt once: a drain that dies halfway
+is repeated, and several at once do no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from time import monotonic as clock
+from typing import Any
+
+from shared import spool, supabase
+from shared.config import settings
+from shared.errors import (
+    DatabaseUnavailable,
+    DependencyDown,
+    Forbidden,
+    InternalError,
+    NotConfigured,
+    ParleyError,
+    Unauthenticated,
+)
+from shared.identifiers import is_canonical_uuid
+from shared.log import log
+from shared.privacy import loggable, storable
+from shared.spool import Waiting
+
+_MOST_OBJECTS = 1000
+_AT_ONCE = 8
+_SECONDS = 60.0  # the rest is the next run's
+_BOOKED = {"settled": "drained", "stale": "drained", "duplicate": "duplicates"}
+_OURS_TO_MEND = (DatabaseUnavailable, Forbidden, Unauthenticated, NotConfigured)  # no object is at fault
+
+
+class NotARecordError(Exception):
+    """An object that is not what `shared.spool` writes; its text is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record as it was read; `user_id` is whose turn it says it is, None when it does not say."""
+
+    entry: dict[str, Any]
+    user_id: str | None
+
+
+async def run(*, is_dry_run: bool) -> dict[str, Any]:
+    """The step's outcome: records drained, duplicates, quarantined and left; ok when none failed.
+
+    Raises NotConfigured, DependencyDown when the spool, DatabaseUnavailable when the database cannot be reached.
+    """
+    found = await spool.waiting(_MOST_OBJECTS)
+    counts: Counter[str] = Counter()
+    deadline = clock() + _SECONDS
+    rest = found
+    while rest and not is_dry_run and clock() < deadline:
+        some, rest = rest[:_AT_ONCE], rest[_AT_ONCE:]
+        # All of them end before one's failure counts: nothing goes on behind a step that has failed.
+        outcomes = await asyncio.gather(*(_drain_safely(each) for each in some), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            counts[outcome] += 1
+    told = {name: counts[name] for name in ("drained", "duplicates", "quarantined")}
+    return {"ok": not counts["failed"], **told, "left": counts["failed"] + len(rest)}
+
+
+async def _drain_safely(each: Waiting) -> str:
+    """What became of the object; whatever is wrong with one must not stop the others."""
+    try:
+        return await _drain(each)
+    except _OURS_TO_MEND:
+        raise
+    except Exception as error:  # noqa: BLE001 - it stays where it is, and is tried again by the next run
+        log("spool_object_failed", object=each.key, error=type(error).__name__)
+        return "failed"
+
+
+async def _drain(each: Waiting) -> str:
+    if each.size > spool.MOST_BYTES:
+        return await _quarantine(each, "too_large", None, None)
+    raw = await spool.read(each)
+    if raw is None:
+        return "gone"  # another drain was faster
+    text = raw.decode(errors="replace")
+    try:
+        record = parse(raw)
+    except NotARecordError as error:
+        return await _quarantine(each, str(error), loggable(text, settings().log_content), None)
+    outcome = await _book(record.entry)
+    if outcome not in _BOOKED:
+        return await _quarantine(each, outcome, text, record.user_id)
+    await spool.discard(each)
+    return _BOOKED[outcome]
+
+
+def parse(raw: bytes) -> Record:
+    """The record in an object's bytes. Raises NotARecordError."""
+    try:
+        record = json.loads(raw)
+        json.dumps(storable(record), allow_nan=False)  # what PostgreSQL would not take, such as NaN
+    except (ValueError, RecursionError) as error:
+        raise NotARecordError("not_json") from error
+    if not isinstance(record, dict) or record.get("version") is True or record.get("version") != spool.VERSION:
+        raise NotARecordError("wrong_version")
+    entry, user_id = record.get("entry"), record.get("user_id")
+    if not isinstance(entry, dict) or not all(is_canonical_uuid(entry.get(n)) for n in ("request_id", "worker_id")):
+        raise NotARecordError("wrong_entry")
+    return Record(entry, user_id if is_canonical_uuid(user_id) else None)
+
+
+async def _book(entry: dict[str, Any]) -> str:
+    """The outcome of `chat_finish`, `unknown_turn`, or `refused` when it takes other entries but not this one."""
+    try:
+        return await _finish(entry)
+    except ParleyError:
+        # A turn that never was: when this fails too, it is not the record's fault, and everything stays.
+        await _finish({"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())})
+    try:
+        return await _finish(entry)  # its person may have been in the middle of being deleted
+    except InternalError:
+        return "refused"
+    except DatabaseUnavailable as error:
+        raise DependencyDown("The database takes other records, and not this one now.") from error
+
+
+async def _finish(entry: dict[str, Any]) -> str:
+    booked = await supabase.rpc("chat_finish", {"entry": entry}, supabase.as_service(), timeout_seconds=10.0)
+    outcome: str = booked["outcome"]
+    return "unknown_turn" if outcome == "unknown" else outcome
+
+
+async def _quarantine(each: Waiting, reason: str, record: str | None, user_id: str | None) -> str:
+    arguments = {"object_key": each.key, "reason": reason, "record": record, "user_id": user_id}
+    await supabase.rpc("quarantine_spooled", arguments, supabase.as_service(), timeout_seconds=10.0)
+    await spool.discard(each)
+    log("spool_quarantined", object=each.key, reason=reason)
+    return "quarantined"

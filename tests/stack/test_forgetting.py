@@ -1,0 +1,138 @@
+"""People who want their words gone, or are gone themselves."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import psycopg
+
+from tests.stack.conftest import Models
+from tests.stack.people import Person, Stack, eventually, service
+from tests.upstream import Upstream
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+def _words_left(db: Database, planted: str) -> list[str]:
+    """Tables in which the planted word still stands, in any column."""
+    tables = db.execute(
+        "select schemaname || '.' || tablename as name from pg_tables where schemaname in ('public', 'private')"
+    ).fetchall()
+    return [
+        row["name"]
+        for row in tables
+        if db.execute(f"select 1 from {row['name']} as t where t::text like %s limit 1", [f"%{planted}%"]).fetchone()
+    ]
+
+
+def _delete_person(stack: Stack, person: Person) -> None:
+    answer = httpx.delete(
+        f"{stack['SUPABASE_URL']}/auth/v1/admin/users/{person.id}",
+        headers={"apikey": stack["SUPABASE_SERVICE_KEY"], "Authorization": f"Bearer {stack['SUPABASE_SERVICE_KEY']}"},
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def _live(alice: Person, model: Models, planted: str) -> None:
+    """A life with words everywhere: turns, a node, a title, metadata, an idempotency key."""
+    name = model("echo")
+    answer = alice.whole(f"my {planted}", model=name, metadata={"note": planted}, id=planted)
+    alice.rest("PATCH", f"llm_conversations?id=eq.{answer['conversation_id']}", json={"title": planted})
+    alice.ask({"message": f"{planted} again", "model": name}, **{"Idempotency-Key": planted, "X-Request-Id": planted})
+    alice.ask({"message": "x", "model": f"{planted}-model", "dry_run": False})
+    node = {"name": planted, "base_url": f"https://{planted}.example/v1"}
+    assert alice.rest("POST", "client_nodes", json=node).status_code == 201
+
+
+def test_whoever_asks_is_forgotten_and_totals_stay(alice: Person, model: Models, db: Database) -> None:
+    """No table holds a word of theirs; what was used and spent is still counted, without them; they can go on."""
+    planted = f"w{secrets.token_hex(8)}"
+    _live(alice, model, planted)
+    spent = db.execute("select sum(cost_usd) as usd, count(*) as n from public.chat_logs").fetchone()
+    assert "public.messages" in _words_left(db, planted)
+    assert alice.rest("POST", "rpc/delete_my_data").status_code == 204
+    assert _words_left(db, planted) == []
+    assert alice.rows("chat_logs") == alice.rows("messages") == []
+    assert db.execute("select sum(cost_usd) as usd, count(*) as n from public.chat_logs").fetchone() == spent
+    assert alice.whole("hello again", model=model("echo"))["message"]["content"] == "hello again "
+
+
+def test_nobody_forgets_for_another(alice: Person, bob: Person, model: Models, stack: Stack) -> None:
+    """Only the caller's own words go, and somebody must be signed in."""
+    theirs = bob.whole("keep me", model=model("echo"))
+    alice.rest("POST", "rpc/delete_my_data")
+    assert bob.rows(f"chat_logs?request_id=eq.{theirs['id']}")[0]["response"] == "keep me "
+    anon = {"apikey": stack["SUPABASE_ANON_KEY"]}
+    assert httpx.post(f"{stack['SUPABASE_URL']}/rest/v1/rpc/delete_my_data", headers=anon).status_code in {
+        401,
+        403,
+        404,
+    }
+
+
+def test_a_deleted_person_leaves_no_words_and_no_name(alice: Person, model: Models, db: Database, stack: Stack) -> None:
+    """Deleting the account is enough, wherever their words were; no foreign key stands in the way."""
+    planted = f"w{secrets.token_hex(8)}"
+    _live(alice, model, planted)
+    _delete_person(stack, alice)
+    assert _words_left(db, planted) == []
+    assert db.execute("select from public.chat_logs where user_id = %s", [alice.id]).fetchall() == []
+
+
+def test_a_person_deleted_in_the_middle_of_their_own_stream_leaves_nothing(
+    alice: Person, model: Models, db: Database, stack: Stack, upstream: Upstream
+) -> None:
+    """The stream ends properly, the money is booked, and neither question nor answer is anywhere."""
+    planted = f"w{secrets.token_hex(8)}"
+    name = model(f"slow~{uuid.uuid4().hex}")
+    with httpx.stream(
+        "POST",
+        alice.stack["CHAT_URL"],
+        json={"message": f"my {planted}", "model": name, "metadata": {"note": planted}},
+        headers=alice.headers,
+        timeout=30,
+    ) as response:
+        assert upstream.until_called(name.split(":", 2)[2])
+        _delete_person(stack, alice)
+        upstream.release()
+        text = response.read().decode()
+    assert "[DONE]" in text
+    assert '"logged":true' in text
+    assert _words_left(db, planted) == []
+    assert db.execute("select from public.messages where content = 'one two three'").fetchall() == []
+    held = db.execute(
+        "select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id]
+    ).fetchone()
+    assert held == {"usd": 0}
+
+
+def test_a_finish_that_meets_the_deletion_of_its_person_ends_well(
+    alice: Person, model: Models, db: Database, stack: Stack
+) -> None:
+    """Twenty turns end while their person is deleted: no deadlock, every one booked, no words."""
+    planted = f"w{secrets.token_hex(8)}"
+    said = {"message": planted, "question": planted, "model": model("echo"), "endpoint": "chat"}
+    turns: list[dict[str, Any]] = []
+    for _ in range(20):
+        turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())} | said
+        turns.append(turn | alice.rest("POST", "rpc/chat_begin", json={"turn": turn}).json())
+    with ThreadPoolExecutor(21) as pool:
+        finishes = [pool.submit(_finish, stack, turn, planted) for turn in turns]
+        deletion = pool.submit(_delete_person, stack, alice)
+        deletion.result()
+        assert {finish.result() for finish in finishes} == {"settled"}
+    assert eventually(lambda: _words_left(db, planted) == [])
+
+
+def _finish(stack: Stack, turn: dict[str, Any], content: str) -> str:
+    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed"}
+    entry |= {"content": content, "response": content}
+    for _ in range(2):  # as the function does
+        answer = service(stack, "POST", "rpc/chat_finish", json={"entry": entry})
+        if answer.status_code == 200:
+            return str(answer.json()["outcome"])
+    return answer.text

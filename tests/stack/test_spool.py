@@ -1,0 +1,313 @@
+"""The database goes away between a turn's first word and its booking, and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.server
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import obstore
+import psycopg
+import pytest
+from obstore.store import from_url
+
+from functions.refresh import spool as step
+from shared import spool
+from shared.errors import DatabaseUnavailable
+from shared.http import close_sessions
+from tests.bucket import serving_bucket
+from tests.line import Line, line_to
+from tests.openai_host import chunk, sse
+from tests.stack.conftest import Models
+from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service, text_of
+
+Database = psycopg.Connection[dict[str, Any]]
+
+_SAID = ("Buy ESZ6 at $4,111.50 on 2026-11-21 and write to ada@exam", "ple.com about it.")
+_LOGGED = "Buy ESZ6 at $4,111.50 on 2026-11-21 and write to [email] about it."
+_COST = Decimal("0.00002")  # 10 tokens in and 5 out, as `model` prices them
+
+
+class _Pausing(http.server.ThreadingHTTPServer):
+    """A model that says its first piece at once and the rest when it is let."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Speaking)
+        self.url = f"http://127.0.0.1:{self.server_port}/v1"
+        self.may_go_on = threading.Event()
+
+
+class _Speaking(http.server.BaseHTTPRequestHandler):
+    server: _Pausing
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self.wfile.write(sse(chunk({"content": _SAID[0]})))
+        self.wfile.flush()
+        assert self.server.may_go_on.wait(20)
+        usage = {"prompt_tokens": 10, "completion_tokens": 5}
+        rest = (chunk({"content": _SAID[1]}), chunk({}, "stop"), {"choices": [], "usage": usage}, "[DONE]")
+        self.wfile.write(sse(*rest))
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing on stderr."""
+
+
+@pytest.fixture
+def pausing() -> Iterator[_Pausing]:
+    """That model, running."""
+    with _Pausing() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield server
+        server.may_go_on.set()
+        server.shutdown()
+        thread.join(10)
+
+
+@pytest.fixture
+def line(stack: Stack) -> Iterator[Line]:
+    """The function's line to the project."""
+    with line_to(stack["SUPABASE_URL"]) as running:
+        yield running
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The variables of a spool of each kind."""
+    if request.param == "folder":
+        yield {"SPOOL_URL": (tmp_path / "spool").as_uri()}
+    else:
+        with serving_bucket() as variables:
+            yield variables
+
+
+@pytest.fixture
+def legacy_secret(db: Database) -> str:
+    """What signs tokens of any issuer that the project accepts; the embedded stack keeps it beside its database."""
+    if secret := os.environ.get("SUPABASE_JWT_SECRET"):
+        return secret
+    found = db.execute("show data_directory").fetchone()
+    keys = Path(found["data_directory"]).parent / "keys.json" if found else Path()
+    if not keys.is_file():
+        pytest.skip("the project's legacy secret is not known here")
+    secret_there: str = json.loads(keys.read_text())["jwt_secret"]
+    return secret_there
+
+
+@pytest.mark.parametrize("drains", [1, 3])
+def test_a_turn_whose_database_is_cut_after_the_first_word_is_spooled_and_booked_once(
+    alice: Person,
+    model: Models,
+    pausing: _Pausing,
+    line: Line,
+    where: dict[str, str],
+    function: Any,
+    legacy_secret: str,
+    db: Database,
+    stack: Stack,
+    environ: Callable[..., None],
+    drains: int,
+) -> None:
+    """The caller has every word and `spooled`; after one refresh, or three drains at once, one row has all of it."""
+    url, _ = function("chat", SUPABASE_URL=line.url, SUPABASE_JWT_SECRET=legacy_secret, **where)
+    body = {"message": "what now?", "model": model("pausing", base_url=pausing.url)}
+    with _asking(url, body, _token(alice, line.url, legacy_secret)) as response:
+        lines = response.iter_lines()
+        read = [next(each for each in lines if "text-delta" in each)]
+        line.cut()
+        pausing.may_go_on.set()
+        read += list(lines)
+    receipt = receipt_of(events := frames("\n\n".join(read)))
+    assert text_of(events) == "".join(_SAID)
+    assert (receipt["logged"], receipt["cost_usd"]) == ("spooled", None)
+    assert _reserved(db, alice) > 0
+    assert alice.rows("chat_logs") == []
+
+    environ(SUPABASE_URL=line.url, SUPABASE_SERVICE_KEY=stack["SUPABASE_SERVICE_KEY"], **where)
+    with pytest.raises(DatabaseUnavailable):
+        _drain_here(1)
+    assert len(_waiting()) == 1
+    line.mend()
+    if drains == 1:
+        refresh_url, _ = function("refresh", **where)
+        assert _refresh(refresh_url, stack)["drained"] == 1
+    else:
+        outcomes = _drain_here(drains)
+        assert all(outcome["ok"] for outcome in outcomes)
+        assert sum(outcome["drained"] for outcome in outcomes) == 1
+    assert _waiting() == []
+    row = log_row(db, receipt["request_id"])
+    assert (row["status"], row["question"], row["response"]) == ("completed", "what now?", _LOGGED)
+    assert (row["cost_usd"], row["input_tokens"], row["output_tokens"]) == (_COST, 10, 5)
+    assert row["user_id_hash"].startswith("v1:")
+    assert [m["content"] for m in alice.rows("messages?order=created_at")] == ["what now?", _LOGGED]
+    (counter,) = alice.rows("usage_counters?period=eq.day")
+    assert (Decimal(str(counter["spent_usd"])), counter["reserved_usd"], counter["requests"]) == (_COST, 0, 1)
+
+
+def test_what_has_no_place_is_quarantined_and_the_rest_is_drained(
+    alice: Person, model: Models, db: Database, stack: Stack, where: dict[str, str], environ: Callable[..., None]
+) -> None:
+    """Every way to be wrong has its reason, the good ones among them are booked, and nothing is left over."""
+    environ(SUPABASE_URL=stack["SUPABASE_URL"], SUPABASE_SERVICE_KEY=stack["SUPABASE_SERVICE_KEY"], **where)
+    good = [_begun(alice, model("echo")) for _ in range(5)]
+    never = {**good[0], "entry": good[0]["entry"] | {"request_id": str(uuid.uuid4())}}
+    wrong = {**good[0], "entry": good[0]["entry"] | {"usage": {"input_tokens": "many"}}}
+    mark = uuid.uuid4().hex
+    poison = {
+        f"{mark}-0": (b"not json, ada@example.com", "not_json", "not json, [email]"),
+        f"{mark}-1": (b"", "not_json", ""),
+        f"{mark}-2": (b"[" * 100_000, "not_json", "[" * 100_000),
+        f"{mark}-3": (b'{"version": NaN}', "not_json", '{"version": NaN}'),
+        f"{mark}-4": (b"\xff\x00", "not_json", "\ufffd\ufffd"),
+        f"{mark}-5": (b"[1]", "wrong_version", "[1]"),
+        f"{mark}-6": (b'{"version": 2}', "wrong_version", '{"version": 2}'),
+        f"{mark}-7": (b'{"version": 1, "entry": {"request_id": "x"}}', "wrong_entry", None),
+        f"{mark}-8": (b" " * (spool.MOST_BYTES + 1), "too_large", None),
+        f"{mark}-9": (json.dumps(never).encode(), "unknown_turn", json.dumps(never)),
+        f"{mark}-a": (json.dumps(wrong).encode(), "refused", json.dumps(wrong)),
+        f"{mark}-b": (json.dumps(never | {"user_id": str(uuid.uuid4())}).encode(), "unknown_turn", None),
+    }
+    objects = {f"{key}.json": raw for key, (raw, _, _) in poison.items()}
+    objects |= {spool.key_of(record): json.dumps(record).encode() for record in good}
+    asyncio.run(_put(objects))
+    outcomes = _drain_here(3)
+    assert [outcome["ok"] for outcome in outcomes] == [True] * 3
+    assert [outcome["left"] for outcome in outcomes] == [0] * 3
+    assert sum(outcome["drained"] for outcome in outcomes) == len(good)
+    assert _waiting() == []
+    found = db.execute("select * from private.spool_quarantine where object_key like %s", [f"{mark}%"]).fetchall()
+    assert {row["object_key"]: row["reason"] for row in found} == {f"{k}.json": r for k, (_, r, _) in poison.items()}
+    kept = {row["object_key"]: row["record"] for row in found}
+    assert all(kept[f"{key}.json"] == text for key, (_, why, text) in poison.items() if why != "wrong_entry")
+    assert {row["response"] for row in alice.rows("chat_logs")} == {"hello"}
+    assert _reserved(db, alice) == 0
+    (counter,) = alice.rows("usage_counters?period=eq.day")
+    assert Decimal(str(counter["spent_usd"])) == 5 * Decimal("0.002")
+
+
+def test_quarantined_words_go_with_their_person(alice: Person, db: Database, stack: Stack) -> None:
+    """A record that names a person is gone when they are, however it got there; setting aside twice is once."""
+    key = f"{uuid.uuid4()}.json"
+    arguments = {"object_key": key, "reason": "unknown_turn", "record": "their words", "user_id": alice.id}
+    for _ in range(2):
+        assert service(stack, "POST", "rpc/quarantine_spooled", json=arguments).status_code in {200, 204}
+    found = db.execute("select record from private.spool_quarantine where object_key = %s", [key]).fetchall()
+    assert [row["record"] for row in found] == ["their words"]
+    db.execute("delete from auth.users where id = %s", [alice.id])
+    assert db.execute("select from private.spool_quarantine where object_key = %s", [key]).fetchall() == []
+
+
+def test_nobody_but_the_service_quarantines(alice: Person, stack: Stack) -> None:
+    """People can neither write there nor read what is there."""
+    arguments = {"object_key": "x.json", "reason": "refused"}
+    assert alice.rest("POST", "rpc/quarantine_spooled", json=arguments).status_code == 403
+    assert alice.rest("GET", "spool_quarantine").status_code == 404
+    assert service(stack, "GET", "spool_quarantine").status_code == 404
+
+
+def test_a_person_deleted_while_their_turn_is_spooled_leaves_money_but_no_words(
+    alice: Person,
+    model: Models,
+    db: Database,
+    stack: Stack,
+    tmp_path: Path,
+    environ: Callable[..., None],
+) -> None:
+    """The drain books what it cost, and takes their words from the spool without writing them anywhere."""
+    environ(SUPABASE_URL=stack["SUPABASE_URL"], SUPABASE_SERVICE_KEY=stack["SUPABASE_SERVICE_KEY"])
+    environ(SPOOL_URL=tmp_path.as_uri())
+    record = _begun(alice, model("echo"))
+    asyncio.run(_put({spool.key_of(record): json.dumps(record).encode()}))
+    db.execute("delete from auth.users where id = %s", [alice.id])
+    assert _drain_here(1) == [{"ok": True, "drained": 1, "duplicates": 0, "quarantined": 0, "left": 0}]
+    row = log_row(db, record["entry"]["request_id"])
+    assert (row["user_id"], row["question"], row["response"], row["user_id_hash"]) == (None, None, None, None)
+    assert row["cost_usd"] == Decimal("0.002")
+    assert list(tmp_path.iterdir()) == []
+    assert _reserved(db, alice) == 0
+
+
+def _begun(person: Person, model: str) -> dict[str, Any]:
+    """The record of a turn that was begun."""
+    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    answer = person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model, "question": "hi"}})
+    assert answer.status_code == 200, answer.text
+    usage = {"input_tokens": 1000, "output_tokens": 500, "cached_tokens": 0, "source": "provider"}
+    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed", "usage": usage}
+    return spool.record_of(entry | {"response": "hello", "user_id_hash": "v1:00"}, person.id)
+
+
+async def _put(objects: dict[str, bytes]) -> None:
+    url = os.environ["SPOOL_URL"]
+    store = from_url(url, mkdir=True) if url.startswith("file:") else from_url(url)
+    for key, raw in objects.items():
+        await obstore.put_async(store, key, raw)
+
+
+def _drain_here(times: int) -> list[dict[str, Any]]:
+    """That many drains at once: the lease lets refresh itself run only one at a time."""
+
+    async def drain() -> list[dict[str, Any]]:
+        try:
+            return await asyncio.gather(*(step.run(is_dry_run=False) for _ in range(times)))
+        finally:
+            await close_sessions()
+
+    return asyncio.run(drain())
+
+
+def _waiting() -> list[spool.Waiting]:
+    return asyncio.run(spool.waiting(100))
+
+
+def _refresh(url: str, stack: Stack) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}
+
+    def ran() -> Any:  # another test's run may hold the lease
+        answer = httpx.post(url, json={"steps": ["spool"]}, headers=headers, timeout=60)
+        assert answer.status_code in {200, 409}, answer.text
+        return answer.json() if answer.status_code == 200 else None
+
+    outcome: dict[str, Any] = eventually(ran)["steps"]["spool"]
+    return outcome
+
+
+@contextlib.contextmanager
+def _asking(url: str, body: dict[str, Any], token: str) -> Iterator[httpx.Response]:
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.stream("POST", url, json=body, headers=headers, timeout=30) as response:
+        assert response.status_code == 200, response.read()
+        yield response
+
+
+def _reserved(db: Database, person: Person) -> Decimal:
+    row = db.execute(
+        "select coalesce(sum(reserved_usd), 0) as held from public.usage_counters where scope = %s", [person.id]
+    ).fetchone()
+    assert row is not None
+    held: Decimal = row["held"]
+    return held
+
+
+def _token(person: Person, issuer: str, secret: str) -> str:
+    now = int(time.time())
+    claims = {"sub": person.id, "aud": "authenticated", "role": "authenticated", "iat": now, "exp": now + 60}
+    return jwt.encode(claims | {"iss": f"{issuer}/auth/v1"}, secret, "HS256")
