@@ -358,54 +358,6 @@ def test_a_persons_hash_needs_the_pepper(environ: Callable[..., None]) -> None:
 
 
 @pytest.mark.anyio
-async def test_whoever_hangs_up_is_spooled_too(project: Project, environ: Callable[..., None], tmp_path: Path) -> None:
-    """A cancelled turn whose database is down still reaches the spool before the cancellation goes on."""
-    environ(SPOOL_URL=tmp_path.as_uri())
-    project.answers[FINISH] = (503, "down")
-    with anyio.CancelScope() as scope:
-        scope.cancel()
-        receipt = await ledger.finish(ENTRY)
-    assert receipt.logged == "spooled"
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-@given(
-    words=st.lists(st.sampled_from([*PLANTED, *HARMLESS]), min_size=1, max_size=6),
-    cuts=st.lists(st.integers(0, 200), max_size=5),
-    is_stored=st.booleans(),
-    log_content=st.sampled_from(["redacted", "none"]),
-)
-@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture], deadline=None)
-def test_nothing_planted_is_in_a_record_and_what_is_harmless_stays(
-    environ: Callable[..., None], words: list[str], cuts: list[int], is_stored: bool, log_content: str
-) -> None:
-    """However an answer came in pieces: no datum in what is spooled or printed, and no word lost without need."""
-    environ(LOG_CONTENT=log_content)
-    text = f"Well, {' and '.join(words)} it is."
-    edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
-    pieces = [text[start:end] for start, end in itertools.pairwise(edges)]
-    entry = replace(ENTRY, content="".join(pieces), turn=replace(TURN, is_stored=is_stored))
-    record = json.dumps(spool.record_of(as_record(entry), PERSON.id))
-    assert not any(planted in record for planted in PLANTED)
-    if is_stored and log_content == "redacted":
-        assert all(word in record for word in words if word in HARMLESS)
-    else:
-        assert "Well" not in record
-
-
-def test_a_persons_hash_needs_the_pepper(environ: Callable[..., None]) -> None:
-    """The same person has the same hash under one pepper, another under another, and none without."""
-    environ(HASH_PEPPER="pepper")
-    known = ledger.user_id_hash(PERSON.id)
-    assert known == "v1:" + hmac.digest(b"pepper", PERSON.id.encode(), "sha256").hex()
-    assert ledger.user_id_hash("") is None
-    environ(HASH_PEPPER="salt")
-    assert ledger.user_id_hash(PERSON.id) not in {None, known}
-    environ(HASH_PEPPER="")
-    assert ledger.user_id_hash(PERSON.id) is None
-
-
-@pytest.mark.anyio
 async def test_whoever_hangs_up_does_not_take_the_row_along(project: Project) -> None:
     """A cancelled turn is booked to its end before the cancellation goes on."""
     project.answers[FINISH] = (200, {"outcome": "settled", "cost_usd": 0.002})
