@@ -346,8 +346,8 @@ def test_nothing_planted_is_in_a_record_and_what_is_harmless_stays(
 
 def test_a_persons_hash_needs_the_pepper(environ: Callable[..., None]) -> None:
     """The same person has the same hash under one pepper, another under another, and none without."""
-    environ(HASH_PEPPER="pepper")
     entry = replace(ENTRY, turn=replace(TURN, user_id=PERSON.id))
+    environ(HASH_PEPPER="pepper")
     known = as_record(entry)["user_id_hash"]
     assert known == "v1:" + hmac.digest(b"pepper", PERSON.id.encode(), "sha256").hex()
     assert as_record(ENTRY)["user_id_hash"] is None

@@ -11,7 +11,7 @@ import httpx
 import psycopg
 
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, eventually, service
+from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service
 from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
@@ -100,10 +100,11 @@ def test_a_person_deleted_in_the_middle_of_their_own_stream_leaves_nothing(
         _delete_person(stack, alice)
         upstream.release()
         text = response.read().decode()
-    assert "[DONE]" in text
-    assert '"logged":true' in text
+    receipt = receipt_of(frames(text))
+    assert receipt["logged"] is True
     assert _words_left(db, planted) == []
-    assert db.execute("select from public.messages where content = 'one two three'").fetchall() == []
+    assert db.execute("select from public.messages where request_id = %s", [receipt["request_id"]]).fetchall() == []
+    assert log_row(db, receipt["request_id"])["response"] is None
     held = db.execute(
         "select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id]
     ).fetchone()
