@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from shared.errors import BudgetExceeded, QuotaExceeded
 from shared.events import Route
 from shared.ledger import Turn
 
@@ -32,6 +33,19 @@ def limit_headers(turn: Turn) -> dict[str, str]:
     if limits.budget_remaining_usd is not None:
         headers["x-budget-remaining-usd"] = f"{limits.budget_remaining_usd:.9f}"
     return headers
+
+
+def with_limits(refusal: QuotaExceeded | BudgetExceeded) -> QuotaExceeded | BudgetExceeded:
+    """The refusal with the headers that an admitted turn would have had: nothing is left, and when there is again."""
+    told = refusal.metadata
+    if "limit" in told:
+        refusal.headers["x-ratelimit-limit-requests"] = str(told["limit"])
+        refusal.headers["x-ratelimit-remaining-requests"] = "0"
+        refusal.headers["x-ratelimit-reset-requests"] = f"{round(refusal.retry_after_seconds or 0)}s"
+    if "limit_usd" in told:
+        left = told["limit_usd"] - told["spent_usd"] - told["reserved_usd"]
+        refusal.headers["x-budget-remaining-usd"] = f"{max(0.0, left):.9f}"
+    return refusal
 
 
 def dry_run_answer(turn: Turn) -> dict[str, Any]:

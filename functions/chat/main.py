@@ -6,7 +6,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.chat.admission import dry_run_answer, limit_headers
+from functions.chat.admission import dry_run_answer, limit_headers, with_limits
 from functions.chat.replay import replayed
 from functions.chat.request import read_chat_request
 from functions.chat.streams.response import StreamResponse, WholeResponse
@@ -16,6 +16,7 @@ from shared import ledger
 from shared.auth import authenticate
 from shared.config import settings
 from shared.endpoint import answer, routes
+from shared.errors import BudgetExceeded, QuotaExceeded
 from shared.health import healthy, ready
 from shared.providers import load_sdks
 
@@ -24,7 +25,10 @@ async def take_turn(request: Request) -> Response:
     """POST / and its aliases: one turn."""
     person = await authenticate(request)
     asked, ask = await read_chat_request(request)
-    turn = await ledger.begin(person, ask)
+    try:
+        turn = await ledger.begin(person, ask)
+    except (QuotaExceeded, BudgetExceeded) as refusal:
+        raise with_limits(refusal) from None
     if asked.dry_run:
         return JSONResponse(dry_run_answer(turn))
     headers = limit_headers(turn)

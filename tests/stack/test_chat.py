@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -244,3 +245,25 @@ def test_a_node_learns_nothing_about_the_caller(alice: Person, model: Models, up
         "content-length",
         "content-type",
     }
+
+
+def test_what_is_private_stands_in_no_row_and_no_line(
+    alice: Person, model: Models, db: Database, function: Any, tmp_path: Path
+) -> None:
+    """An address, a card, an account and a key, said by the person and again by the model in many pieces."""
+    private = ["ada@example.com", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "+49 170 1234567"]
+    private.append("sk-proj-abcdefghijklmnopqrstuvwxyz0123456789")
+    harmless = ["price 4,111.50", "ticker ES", "2026-11-21"]
+    url, _ = function("chat")
+    body = {"message": " and ".join(private + harmless), "model": model("echo"), "stream": True}
+    answer = alice.ask(body | {"metadata": {"note": private[0]}}, url)
+    assert answer.status_code == 200
+    alice.ask({"message": private[1], "model": private[4]}, url)
+    rows = db.execute("select l::text as row from public.chat_logs as l where user_id = %s", [alice.id]).fetchall()
+    rows += db.execute(
+        "select r::text as row from private.chat_requests as r where user_id = %s", [alice.id]
+    ).fetchall()
+    written = "".join(row["row"] for row in rows) + "".join(path.read_text() for path in tmp_path.glob("*.log"))
+    assert len(rows) == 4
+    assert [each for each in private if each in written] == []
+    assert [each for each in harmless if each not in written] == []

@@ -32,6 +32,10 @@ def test_two_hundred_turns_with_fifty_left_are_fifty_calls_of_the_model(
     assert error["metadata"]["resets_at"]
     assert int(refused.headers["retry-after"]) > 0
     assert refused.headers["x-should-retry"] == "false"
+    assert (refused.headers["x-ratelimit-limit-requests"], refused.headers["x-ratelimit-remaining-requests"]) == (
+        "50",
+        "0",
+    )
     assert len(alice.rows("chat_logs")) == 50
 
 
@@ -59,3 +63,13 @@ def test_a_hundred_requests_with_one_key_are_one_call_of_the_model(
     assert again.status_code == 422  # another body
     replayed = alice.ask(body, None, **{"Idempotency-Key": "one"})
     assert (replayed.status_code, replayed.headers["idempotent-replayed"]) == (200, "true")
+
+
+def test_a_budget_that_is_used_up_is_told_with_what_is_left(alice: Person, model: Models, db: Database) -> None:
+    """402 says which period, how much of it is spent, held and needed; the header what is left of it."""
+    db.execute("insert into public.usage_limits (scope, daily_cost_usd) values (%s, 0.001)", [alice.id])
+    refused = alice.ask({"message": "hello", "model": model("echo"), "stream": False})
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["metadata"]["period"]) == (402, "budget_exceeded", "day")
+    assert error["metadata"]["needed_usd"] > error["metadata"]["limit_usd"] == 0.001
+    assert refused.headers["x-budget-remaining-usd"] == "0.001000000"

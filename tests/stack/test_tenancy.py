@@ -70,6 +70,7 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "purge_logs": ({"retention_days": 36500}, (401, 403, 403, 200)),
     "take_lease": ({"job": "tenancy", "holder_id": "{fresh}", "ttl_seconds": 1}, (401, 403, 403, 200)),
     "set_node_key": ({"node_id": "{node}", "api_key": "sk-forged"}, (401, 404, 404, 403)),
+    "quarantine_spooled": ({"object_key": "tenancy", "reason": "refused"}, (401, 403, 403, 204)),
     "node_key": ({"node_id": "{node}", "base_url": "x"}, (401, 403, 403, 200)),
     "store_node_models": ({"node_id": "{node}", "models": []}, (401, 403, 403, 200)),
     "release_lease": ({"job": "tenancy", "holder_id": "{fresh}", "fence": 0}, (401, 403, 403, 200)),
