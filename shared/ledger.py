@@ -36,8 +36,10 @@ class Ask:
     client_id: str | None = None
     model: str | None = None
     agent: str | None = None
+    agent_models: tuple[str, ...] = ()
     max_tokens: int | None = None
     prompt_tokens: int = 0
+    tool_tokens: int = 0
     idempotency_key: str | None = None
     body_hash: str | None = None
     store: bool = True
@@ -72,11 +74,19 @@ class Turn:
     plan: Mapping[str, Any] = field(default_factory=dict)
     replay: Mapping[str, Any] | None = None
     user_id: str = ""
+    history_left_out: int = 0
+    speaker: str | None = None
+    participants: int = 1
+    profile: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """How a turn ended. `content` is verbatim, for the conversation; the log row gets it redacted."""
+    """How a turn ended. `content` and `parts` are verbatim, for the conversation; the log row gets words redacted.
+
+    `agents` spoke in this order, the last of them is `agent_type`; `context_tokens` is the size of the last prompt as
+    its provider counted it.
+    """
 
     turn: Turn
     status: Status
@@ -89,6 +99,15 @@ class Entry:
     error_code: str | None = None
     attempts: tuple[Attempt, ...] = ()
     agent_type: str | None = None
+    agents: tuple[str, ...] = ()
+    tools_used: tuple[Mapping[str, Any], ...] = ()
+    parts: tuple[Mapping[str, Any], ...] | None = None
+    domain: str | None = None
+    domain_confidence: float | None = None
+    skill: str | None = None
+    escalation: Mapping[str, Any] | None = None
+    handoffs: int = 0
+    context_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +136,8 @@ class Receipt:
                 "reason": entry.turn.reason,
                 "fallbacks": [r.identifier for r in entry.turn.routes if r is not route],
             },
+            "agents": list(entry.agents),
+            "tools_used": list(entry.tools_used),
             "usage": asdict(entry.usage),
             "cost_usd": self.cost_usd,
             "duration_ms": entry.duration_ms,
@@ -228,6 +249,7 @@ async def _book(told: dict[str, Any]) -> dict[str, Any] | None:
 def as_record(entry: Entry) -> dict[str, Any]:
     """The entry as `chat_finish` takes it; a turn that is not to be stored goes without its words."""
     content = entry.content if entry.turn.is_stored else ""
+    has_words = entry.turn.is_stored and settings().log_content != "none"
     return {
         "request_id": entry.turn.request_id,
         "worker_id": entry.turn.worker_id,
@@ -240,6 +262,16 @@ def as_record(entry: Entry) -> dict[str, Any]:
         "error_code": entry.error_code,
         "attempts": [asdict(attempt) for attempt in entry.attempts],
         "agent_type": entry.agent_type,
+        "tools_used": loggable_json(list(entry.tools_used)),
+        "parts": list(entry.parts) if entry.parts and entry.turn.is_stored else None,
+        "domain_classification": entry.domain,
+        "domain_confidence": entry.domain_confidence,
+        "user_skill_assessment": entry.skill,
+        "escalation_suggested": entry.escalation is not None,
+        "escalation_metadata": loggable_json(entry.escalation) if has_words else None,
+        "agent_handoffs": entry.handoffs,
+        "context_size_tokens": entry.context_tokens,
+        "history_left_out": entry.turn.history_left_out,
         "duration_ms": entry.duration_ms,
         "ttft_ms": entry.ttft_ms,
         "user_id_hash": person_hash(entry.turn.user_id, settings().get("HASH_PEPPER")),

@@ -45,7 +45,7 @@ def record_of(entry: Mapping[str, Any], user_id: str) -> dict[str, Any]:
 
     A record that would be larger than what a drain reads goes without its words: the money counts.
     """
-    told = dict(entry) | {"content": entry.get("response") or ""}  # the one field of an entry with verbatim words
+    told = dict(entry) | {"content": entry.get("response") or "", "parts": None}  # the two fields with verbatim words
     record = {
         "version": VERSION,
         "spooled_at": datetime.now(UTC).isoformat(timespec="milliseconds"),

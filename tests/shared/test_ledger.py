@@ -371,7 +371,12 @@ async def test_whoever_hangs_up_does_not_take_the_row_along(project: Project) ->
 def test_a_receipt_reads_as_the_contract_says() -> None:
     """Route, usage, cost, timings and whether it was logged; the other routes are its fallbacks."""
     other = replace(ROUTE, identifier="huggingface:m")
-    entry = replace(ENTRY, turn=replace(TURN, routes=(ROUTE, other)))
+    entry = replace(
+        ENTRY,
+        turn=replace(TURN, routes=(ROUTE, other)),
+        agents=("general", "technical"),
+        tools_used=({"name": "analyze_data", "ms": 12, "ok": True},),
+    )
     assert ledger.Receipt(entry, 0.002, logged=True).as_json() == {
         "request_id": "turn-1",
         "conversation_id": "conversation-1",
@@ -383,6 +388,8 @@ def test_a_receipt_reads_as_the_contract_says() -> None:
             "reason": "asked",
             "fallbacks": ["huggingface:m"],
         },
+        "agents": ["general", "technical"],
+        "tools_used": [{"name": "analyze_data", "ms": 12, "ok": True}],
         "usage": {
             "input_tokens": 10,
             "output_tokens": 5,
