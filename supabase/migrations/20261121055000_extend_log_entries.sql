@@ -1,10 +1,13 @@
 -- Purpose: a turn's entry tells its agent, tools, domain, escalation and context; row and conversation keep them.
--- Affects: columns chat_requests.history_left_out, chat_logs.history_left_out; functions private.remember_answer(), write_log(), log_abandoned()
+-- Affects: columns history_left_out of chat_requests and chat_logs, chat_logs.domain_confidence; functions private.remember_answer(), write_log(), log_abandoned()
 -- Access: called by chat_finish and sweep_turns only.
 
 alter table private.chat_requests add column history_left_out integer;
 comment on column private.chat_requests.history_left_out is 'Messages of the conversation that did not fit, as chat_begin counted them.';
 
+alter table public.chat_logs add column domain_confidence numeric(4, 3)
+  constraint chat_logs_domain_confidence_check check (domain_confidence between 0 and 1);
+comment on column public.chat_logs.domain_confidence is 'How sure the classification is, 0 to 1; null without one.';
 alter table public.chat_logs add column history_left_out integer;
 comment on column public.chat_logs.history_left_out is
   'Messages of the conversation that the model was not shown because they did not fit; null for turns older than this count.';
@@ -54,7 +57,7 @@ as $$
   insert into public.chat_logs as l
     (request_id, client_request_id, user_id, conversation_id, endpoint, status, question, response, tools_used,
      input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_source, cost_usd, model, provider,
-     model_identifier, requested_model, agent_type, domain_classification, user_skill_assessment, escalation_suggested,
+     model_identifier, requested_model, agent_type, domain_classification, domain_confidence, user_skill_assessment, escalation_suggested,
      escalation_metadata, context_size_tokens, history_left_out, duration_ms, ttft_ms, attempts,
      finish_reason, error_code, user_id_hash, metadata, created_at)
   values
@@ -66,7 +69,7 @@ as $$
      (p_entry #>> '{usage,cached_tokens}')::integer, (p_entry #>> '{usage,reasoning_tokens}')::integer,
      p_entry #>> '{usage,source}', p_cost, p_route ->> 'upstream_id', p_route ->> 'provider',
      p_route ->> 'identifier', p_row.requested_model, coalesce(p_entry ->> 'agent_type', p_row.agent_type),
-     p_entry ->> 'domain_classification', p_entry ->> 'user_skill_assessment',
+     p_entry ->> 'domain_classification', (p_entry ->> 'domain_confidence')::numeric, p_entry ->> 'user_skill_assessment',
      coalesce((p_entry ->> 'escalation_suggested')::boolean, false),
      case when p_person is not null and p_row.is_stored then nullif(p_entry -> 'escalation_metadata', 'null') end,
      coalesce((p_entry ->> 'context_size_tokens')::integer,
@@ -84,6 +87,7 @@ as $$
         usage_source = excluded.usage_source, cost_usd = excluded.cost_usd, model = excluded.model,
         provider = excluded.provider, model_identifier = excluded.model_identifier,
         agent_type = excluded.agent_type, domain_classification = excluded.domain_classification,
+        domain_confidence = excluded.domain_confidence,
         user_skill_assessment = excluded.user_skill_assessment, escalation_suggested = excluded.escalation_suggested,
         escalation_metadata = excluded.escalation_metadata, context_size_tokens = excluded.context_size_tokens,
         history_left_out = excluded.history_left_out,
@@ -116,6 +120,6 @@ $$;
 comment on function public.chat_finish(jsonb) is
   'Settles a turn, however often it is called. entry: request_id, worker_id, status, identifier?, content, response (redacted), parts?, '
   'usage {input_tokens, output_tokens, cached_tokens, reasoning_tokens, source}, finish_reason, error_code, attempts, tools_used?, '
-  'agent_type, agent_handoffs?, domain_classification?, user_skill_assessment?, escalation_suggested?, escalation_metadata? (redacted), '
+  'agent_type, agent_handoffs?, domain_classification?, domain_confidence?, user_skill_assessment?, escalation_suggested?, escalation_metadata? (redacted), '
   'context_size_tokens?, history_left_out?, duration_ms, ttft_ms, user_id_hash?, metadata?. '
   'Returns outcome: settled | duplicate | stale | unknown, log_id, message_id, cost_usd.';

@@ -2,5 +2,6 @@
 
 from tests.upstream.kinds import GOLDEN, HOSTILE, matcha_id
 from tests.upstream.server import Received, Upstream, serving_upstream
+from tests.upstream.wire import Script
 
-__all__ = ["GOLDEN", "HOSTILE", "Received", "Upstream", "matcha_id", "serving_upstream"]
+__all__ = ["GOLDEN", "HOSTILE", "Received", "Script", "Upstream", "matcha_id", "serving_upstream"]
