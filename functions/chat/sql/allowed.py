@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-NODES: Final = frozenset(
-    """
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+NODES: Final = _names("""
     SELECT_NODE SET_OPERATION_NODE
     ORDER_MODIFIER LIMIT_MODIFIER LIMIT_PERCENT_MODIFIER DISTINCT_MODIFIER ORDER_DEFAULT ASCENDING DESCENDING
     EMPTY BASE_TABLE SUBQUERY JOIN EXPRESSION_LIST PIVOT TABLE_FUNCTION
@@ -21,13 +25,11 @@ NODES: Final = frozenset(
     ARRAY_EXTRACT ARRAY_SLICE ARRAY_CONSTRUCTOR STRUCT_EXTRACT GROUPING_FUNCTION
     WINDOW_AGGREGATE WINDOW_ROW_NUMBER WINDOW_RANK WINDOW_RANK_DENSE WINDOW_PERCENT_RANK WINDOW_CUME_DIST
     WINDOW_NTILE WINDOW_LEAD WINDOW_LAG WINDOW_FIRST_VALUE WINDOW_LAST_VALUE WINDOW_NTH_VALUE WINDOW_FILL
-    """.split()
-)
+""")
 
 TABLE_FUNCTIONS: Final = frozenset({"generate_series", "range", "unnest"})
 
-FUNCTIONS: Final = TABLE_FUNCTIONS | frozenset(
-    """
+FUNCTIONS: Final = TABLE_FUNCTIONS | _names("""
     + - * / // % ** ^ & | << >> ~ @ || ~~ !~~ ~~* !~~* ~~~ like_escape not_like_escape ilike_escape not_ilike_escape
 
     any_value approx_count_distinct approx_quantile arg_max arg_max_null arg_min arg_min_null array_agg avg bit_and
@@ -57,17 +59,15 @@ FUNCTIONS: Final = TABLE_FUNCTIONS | frozenset(
     substring suffix translate trim ucase unicode upper typeof
 
     array_contains array_extract array_has array_length array_position array_slice array_value cardinality
-    element_at flatten list_aggregate list_any_value list_avg list_concat list_contains list_count list_distinct
+    element_at flatten list_any_value list_avg list_concat list_contains list_count list_distinct
     list_element list_extract list_first list_has list_last list_max list_median list_min list_position list_reverse
     list_reverse_sort list_slice list_sort list_stddev_pop list_stddev_samp list_sum list_unique list_value list_var_pop
-    list_var_samp list_zip map map_entries map_extract map_from_entries map_keys map_values row struct_extract struct_pack
-    """.split()
-)
+    list_var_samp list_zip map map_entries map_extract map_from_entries map_keys map_values row struct_extract
+    struct_pack
+""")
 
-TYPES: Final = frozenset(
-    """
+TYPES: Final = _names("""
     bigint bool boolean char date datetime dec decimal double float float4 float8 hugeint int int2 int4 int8 integer
     interval list long map numeric real short smallint string struct text time timestamp timestamp_ms timestamp_ns
     timestamp_s timestamptz tinyint ubigint uhugeint uinteger usmallint utinyint varchar
-    """.split()
-) | {"timestamp with time zone", "timestamp without time zone", "double precision"}
+""") | {"timestamp with time zone", "timestamp without time zone", "double precision"}

@@ -6,6 +6,7 @@ input ends it, even in the middle of a query.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -70,10 +71,8 @@ def _confine() -> None:
 
 
 def _lower(kind: int, most: int) -> None:
-    try:
+    with contextlib.suppress(OSError, ValueError):  # macOS does not know a limited address space
         resource.setrlimit(kind, (most, most))
-    except (OSError, ValueError):  # macOS does not know a limited address space
-        pass
 
 
 def _allow_cpu(seconds: float) -> None:

@@ -1,8 +1,9 @@
-"""The allow-list over a parsed query. Pure: it is handed the tree that DuckDB's own parser made, and the tables there are."""
+"""The allow-list over a parsed query. Pure: it is handed the tree that DuckDB's own parser made, and the tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from functions.chat.sql.allowed import FUNCTIONS, NODES, TABLE_FUNCTIONS, TYPES
@@ -19,8 +20,8 @@ class NotAllowedError(ValueError):
     """A query outside the allow-list; the text is for whoever wrote it."""
 
 
-def check(tree: Mapping[str, Any], tables: Set[str]) -> None:
-    """Raises NotAllowedError unless `tree` is one SELECT of known parts, over `tables` (lower case) and its own CTEs."""
+def check(tree: Mapping[str, Any], tables: AbstractSet[str]) -> None:
+    """Raises NotAllowedError unless `tree` is one SELECT of known parts over `tables` (lower case) and its CTEs."""
     if tree.get("error"):
         raise NotAllowedError(_why_unparsed(tree))
     statements = tree.get("statements", [])
@@ -56,7 +57,7 @@ def _children(node: Mapping[str, Any], ctes: frozenset[str]) -> Iterator[tuple[A
             yield value, ctes
 
 
-def _check_node(node: Mapping[str, Any], tables: Set[str], ctes: frozenset[str]) -> None:
+def _check_node(node: Mapping[str, Any], tables: AbstractSet[str], ctes: frozenset[str]) -> None:
     kind = node.get("type")
     if not isinstance(kind, str):  # a container without a meaning of its own, such as a literal or a frame
         return
@@ -72,7 +73,7 @@ def _check_node(node: Mapping[str, Any], tables: Set[str], ctes: frozenset[str])
         _check_name(_path(node), TYPES, "The type")
 
 
-def _check_table(path: list[str], tables: Set[str], ctes: frozenset[str]) -> None:
+def _check_table(path: list[str], tables: AbstractSet[str], ctes: frozenset[str]) -> None:
     *schema, name = path
     if not schema and name in ctes:
         return
@@ -81,11 +82,12 @@ def _check_table(path: list[str], tables: Set[str], ctes: frozenset[str]) -> Non
         raise NotAllowedError(f"There is no table {'.'.join(path)[:80]!r}; there are {known}.")
 
 
-def _check_name(path: list[str], allowed: Set[str], what: str) -> None:
+def _check_name(path: list[str], allowed: AbstractSet[str], what: str) -> None:
     if len(path) != 1 or path[0] not in allowed:
         raise NotAllowedError(f"{what} {'.'.join(path)[:80]!r} is not available.")
 
 
 def _path(node: Mapping[str, Any]) -> list[str]:
     """The parts of a name as the binder will look it up, in lower case, as names are compared."""
-    return [str(part).lower() for part in node["qualified_name"]["path"]]
+    path = (node.get("qualified_name") or {}).get("path") or []
+    return [str(part).lower() for part in path] or [""]

@@ -79,7 +79,8 @@ class Session:
         sql = sql.rstrip("; \t\r\n")
         # What runs is the query in brackets: every cell as text, cut where DuckDB still holds it, as many rows as are
         # shown and one. Both texts must pass, so nothing can close the bracket and go on behind it.
-        framed = f"select left(columns(*)::varchar, {CELL_CHARACTERS + 1}) from (\n{sql}\n) limit {ROWS + 1}"
+        cell = f"left(columns(*)::varchar, {CELL_CHARACTERS + 1})"
+        framed = f"select {cell} from (\n{sql}\n) limit {ROWS + 1}"  # noqa: S608 - parsed and checked below
         tables = {str(name).lower() for name, _ in cursor.execute(_TABLES).fetchall()}
         for text in (sql, framed):
             check(_parsed(cursor, text), tables)
