@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from functions.chat.agents import AGENTS, Agent, prompt_for
-from functions.chat.tools import available_tools
+from functions.chat.tools import available_tools, prepare
 from functions.chat.tools.calling import Toolbox, ToolResult
 from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal, offer
 from functions.chat.tools.hand_off import NAME as HAND_OFF
@@ -30,6 +30,30 @@ class NextStep:
 
 
 RoundEvent = ModelEvent | Serving | ToolResult | NextStep
+
+
+class _Step:
+    """One model call as it goes: what it called, and how it ended."""
+
+    def __init__(self) -> None:
+        self.calls: list[ToolCall] = []
+        self.reason: str | None = None
+        self.native: Native | None = None
+
+    @property
+    def has_called(self) -> bool:
+        return self.reason == "tool_calls" and bool(self.calls)
+
+    def see(self, event: ModelEvent | Serving, words: list[str]) -> None:
+        match event:
+            case Text(text):
+                words.append(text)
+            case ToolCall():
+                self.calls.append(event)
+            case Finish():
+                self.reason, self.native = event.reason, event.native
+            case _:
+                pass
 
 
 class Rounds:
@@ -69,6 +93,8 @@ class Rounds:
 
     async def events(self) -> AsyncGenerator[RoundEvent, None]:
         """All that the models and tools say. Raises what the gateway raises, and what `ledger.extend` does."""
+        if self._turn.routes[0].capabilities.get("supports_tools"):
+            prepare(self.agent.tools)
         for number in range(MOST_ROUNDS + 1):
             options = self._options(may_call=number < MOST_ROUNDS)
             if number and not await self._is_covered(options):
@@ -76,25 +102,19 @@ class Rounds:
                 return
             if number:
                 yield NextStep()
-            calls: list[ToolCall] = []
-            finish: Finish | None = None
             self._exchange.options = options
+            step = _Step()
             async with aclosing(self._exchange.events(self._asked())) as events:
                 async for event in events:
-                    if isinstance(event, Text):
-                        self._words.append(event.text)
-                    elif isinstance(event, ToolCall):
-                        calls.append(event)
-                    elif isinstance(event, Finish):
-                        finish = event
+                    step.see(event, self._words)
                     yield event
-            if finish is None or finish.reason != "tool_calls" or not calls:
-                self.reason = finish.reason if finish else None
+            if not step.has_called:
+                self.reason = step.reason
                 return
-            async for result in self._answered(calls, finish.native):
+            for result in await self._answered(step.calls, step.native):
                 yield result
 
-    async def _answered(self, calls: list[ToolCall], native: Native | None) -> AsyncGenerator[ToolResult, None]:
+    async def _answered(self, calls: list[ToolCall], native: Native | None) -> list[ToolResult]:
         """Runs what the model called, and adds both to the conversation."""
         text, self._words = "".join(self._words), []
         self._texts.append(text)
@@ -105,7 +125,7 @@ class Rounds:
         for result in results:
             self._messages.append(result.message())
             self._parts.append(_part(result))
-            yield result
+        return results
 
     def _asked(self) -> tuple[Message, ...]:
         return (Message("system", prompt_for(self.agent, self._turn.profile, self._turn.speaker)), *self._messages)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import duckdb
 import httpx
 import psycopg
 import pytest
 
 from tests.providers import STREAMING, named
 from tests.stack.conftest import Models
-from tests.stack.people import Person, frames, log_row, receipt_of, text_of
+from tests.stack.people import Person, Stack, frames, log_row, receipt_of, text_of
 from tests.upstream import Script, Upstream
+from tests.upstream.server import Act
+from tests.upstream.wire import Asked
 
 Database = psycopg.Connection[dict[str, Any]]
 _ABLE = '{"context_window": 8192, "max_output_tokens": 1000, "supports_tools": true, "supports_json": true}'
@@ -29,7 +32,7 @@ def _able(db: Database, identifier: str) -> str:
     return identifier
 
 
-def _playing(db: Database, upstream: Upstream, model: Models, provider: str, *acts: Script) -> str:
+def _playing(db: Database, upstream: Upstream, model: Models, provider: str, *acts: Act) -> str:
     """A model of that provider which says these acts, call by call."""
     name = named("echo", provider)
     upstream.plays[name] = acts
@@ -137,6 +140,40 @@ def test_slips_of_a_model_are_told_to_it_in_every_dialect(
         asked = upstream.calls_of(identifier.rpartition(":")[2])[-1].asked
         assert asked is not None
         assert ["error" in json.loads(result) for result in asked.tool_results] in ([True, True], [])
+
+
+def _told_by_tools(asked: Asked) -> Script:
+    """The number that the query gave, said as a model would."""
+    content = json.loads(asked.tool_results[-1])
+    return Script(("There are ", str(content["rows"][0][0]), " bars."))
+
+
+@pytest.mark.parametrize("provider", STREAMING)
+def test_a_question_about_data_runs_describe_then_query_then_answer(
+    alice: Person, stack: Stack, chat_url: str, model: Models, upstream: Upstream, db: Database, provider: str
+) -> None:
+    """Over the demo market, at every provider, with the right number and its tools in the row."""
+    sql = "select count(*) as n from bars_1m"
+    identifier = _playing(
+        db,
+        upstream,
+        model,
+        provider,
+        Script(("Let me look.",), calls=(("describe_data", {}),)),
+        Script((), calls=(("analyze_data", {"sql": sql}),)),
+        _told_by_tools,
+    )
+    told = frames(_asked(alice, chat_url, "How many bars are there per day on average?", identifier).text)
+    with duckdb.connect(stack["DATABASE_PATH"], read_only=True) as data:
+        (count,) = data.execute(sql).fetchone() or (0,)
+    assert text_of(told).endswith(f"There are {count} bars.")
+    row = log_row(db, receipt_of(told)["request_id"])
+    assert (row["agent_type"], row["status"], row["error_code"]) == ("research", "completed", None)
+    assert [(used["name"], used["ok"]) for used in row["tools_used"]] == [
+        ("describe_data", True),
+        ("analyze_data", True),
+    ]
+    assert row["tools_used"][1]["rows"] == 1
 
 
 def test_nothing_private_in_a_reason_reaches_a_log_row(

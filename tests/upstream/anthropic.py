@@ -164,6 +164,8 @@ class _Answer(Answer):
         yield self._delta("text_delta", text=piece)
 
     def called(self, calls: Iterable[ToolUse]) -> Iterator[bytes]:
+        if not self._open:
+            yield from self.thought(THOUGHT)
         for block in self._tool_uses(calls):
             yield from self._begin(block | {"input": {}})
             yield self._delta("input_json_delta", partial_json="")
