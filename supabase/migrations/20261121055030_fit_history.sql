@@ -47,7 +47,7 @@ as $$
       case when m.role = 'user' and (p_speakers is not null or m.user_id is distinct from p_user_id)
         then coalesce(p_speakers ->> m.user_id::text, 'Former member') end as name
     from public.messages as m
-    where m.conversation_id = p_conversation_id and m.request_id is distinct from p_request_id
+    where m.conversation_id = p_conversation_id and coalesce(m.request_id <> p_request_id, true)  -- either may be null
     order by m.created_at desc, m.id desc limit 1000
   ), turns as (
     select n.turn_id, max(n.created_at) as ended_at,

@@ -69,7 +69,9 @@ as $$
      (p_entry #>> '{usage,cached_tokens}')::integer, (p_entry #>> '{usage,reasoning_tokens}')::integer,
      p_entry #>> '{usage,source}', p_cost, p_route ->> 'upstream_id', p_route ->> 'provider',
      p_route ->> 'identifier', p_row.requested_model, coalesce(p_entry ->> 'agent_type', p_row.agent_type),
-     p_entry ->> 'domain_classification', (p_entry ->> 'domain_confidence')::numeric, p_entry ->> 'user_skill_assessment',
+     p_entry ->> 'domain_classification', (p_entry ->> 'domain_confidence')::numeric,
+     case when not exists (select 1 from public.user_llm_profiles as p where p.user_id = p_person and not p.is_profiling_enabled)
+       then p_entry ->> 'user_skill_assessment' end,
      coalesce((p_entry ->> 'escalation_suggested')::boolean, false),
      case when p_person is not null and p_row.is_stored then nullif(p_entry -> 'escalation_metadata', 'null') end,
      coalesce((p_entry ->> 'context_size_tokens')::integer,
