@@ -1,4 +1,4 @@
-"""Our side of the sandbox: at most two child processes, a kill timer over each question, a fresh one after each fault."""
+"""Our side of the sandbox: at most two child processes, a kill timer over each question, a fresh one after a fault."""
 
 from __future__ import annotations
 
@@ -104,13 +104,16 @@ class Worker:
         return answer
 
 
+Starting = asyncio.Task[Worker | None]
+
+
 class Workers:
     """The children over one database file. A question waits for its turn; each answer comes from a sound child."""
 
     def __init__(self, path: Path, *, seconds: float = QUERY_SECONDS, most: int = _WORKERS) -> None:
         self._path, self._seconds = path, seconds
         self._places = asyncio.Semaphore(most)
-        self._ready: list[asyncio.Task[Worker | None]] = []
+        self._ready: list[Starting] = []
         self._ending: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
@@ -128,7 +131,7 @@ class Workers:
                 return {"error": "data_unavailable", "hint": "The database cannot be opened at the moment."}
             return await self._answer(starting, worker, request)
 
-    async def _started(self) -> asyncio.Task[Worker | None]:
+    async def _started(self) -> Starting:
         """A child that has loaded, taken out of those that are ready."""
         while True:
             starting = self._ready.pop() if self._ready else self._start()
@@ -140,9 +143,7 @@ class Workers:
             if worker is None or worker.is_alive:  # else it ended while it was idle, which is nobody's fault
                 return starting
 
-    async def _answer(
-        self, starting: asyncio.Task[Worker | None], worker: Worker, request: Mapping[str, Any]
-    ) -> Answer:
+    async def _answer(self, starting: Starting, worker: Worker, request: Mapping[str, Any]) -> Answer:
         is_sound = False
         try:
             answer = await worker.ask(request, self._seconds)
@@ -176,10 +177,10 @@ class Workers:
         while self._ending:
             await asyncio.gather(*self._ending)
 
-    def _start(self) -> asyncio.Task[Worker | None]:
+    def _start(self) -> Starting:
         return asyncio.create_task(Worker.start(self._path))
 
-    def _keep(self, starting: asyncio.Task[Worker | None]) -> None:
+    def _keep(self, starting: Starting) -> None:
         if self._is_closed:
             self._retire_when_started(starting)
         else:
@@ -189,7 +190,7 @@ class Workers:
         worker.kill()
         self._end(asyncio.create_task(worker.end()))
 
-    def _retire_when_started(self, starting: asyncio.Task[Worker | None]) -> None:
+    def _retire_when_started(self, starting: Starting) -> None:
         async def end() -> None:
             worker = await starting
             if worker is not None:

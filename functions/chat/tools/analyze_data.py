@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -18,9 +19,9 @@ _SQL_CHARACTERS = 8_192
 class AnalyzeData(BaseModel):
     """Answers a question about the market data with one DuckDB SQL SELECT, read-only. Call describe_data first.
 
-    Joins, CTEs, window functions, QUALIFY, GROUP BY ALL, quantiles, time_bucket and PIVOT … IN are available. The answer
-    holds at most 200 rows (`truncated` says that there were more): aggregate in SQL rather than reading bars. DECIMAL
-    values, such as prices, come as exact text.
+    Joins, CTEs, window functions, QUALIFY, GROUP BY ALL, quantiles, time_bucket and PIVOT … IN are available. The
+    answer holds at most 200 rows (`truncated` says that there were more): aggregate in SQL rather than reading bars.
+    DECIMAL values, such as prices, come as exact text.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -29,7 +30,7 @@ class AnalyzeData(BaseModel):
 
 
 class DescribeData(BaseModel):
-    """Tells which tables there are: columns with types, units and notes, row counts and the range of time they cover."""
+    """Tells which tables there are: columns with types, units and notes, row counts, and the time they cover."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,10 +44,8 @@ def is_available() -> bool:
 
 def preload() -> None:
     """Has the child process load ahead of the first question; for a turn that will offer these tools. Never raises."""
-    try:
+    with contextlib.suppress(ToolRefusal):  # told when it is asked
         _workers().start_ahead()
-    except ToolRefusal:  # told when it is asked
-        pass
 
 
 async def _analyze(asked: AnalyzeData) -> ToolAnswer:
