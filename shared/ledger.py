@@ -30,7 +30,8 @@ class Ask:
     """What a function wants admitted. Names are `chat_begin`'s; None leaves the choice to the database.
 
     `agent_models` are what the agent would like when neither caller, conversation nor person names a model: keys,
-    identifiers or aliases, the first that is alive.
+    identifiers or aliases, the first that is alive. `prompt_tokens` and `tool_tokens` are what the system prompt and
+    the tools take in at most, a token a byte; tools are reckoned with only where a model of the route can use them.
     """
 
     endpoint: str

@@ -78,10 +78,13 @@ create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user
 as $$
 declare
   v_context bigint := coalesce((p_routes #>> '{0,capabilities,context_window}')::bigint, 8192);
-  v_prompt_tokens bigint := least(greatest(coalesce((p_turn ->> 'prompt_tokens')::integer, 0), 0), 1000000);
+  -- In bytes, as the function counts them; tools only where a model of the chain can use them.
+  v_prompt bigint := least(greatest(coalesce((p_turn ->> 'prompt_tokens')::integer, 0), 0), 1000000)
+    + case when jsonb_path_exists(p_routes, '$[*].capabilities.supports_tools ? (@ == true)')
+        then least(greatest(coalesce((p_turn ->> 'tool_tokens')::integer, 0), 0), 1000000) else 0 end;
   v_speakers jsonb := private.speakers(p_conversation_id);
   v_said text := concat_ws(': ', v_speakers ->> p_user_id::text, p_turn ->> 'message');
-  v_new_tokens bigint := private.estimate_tokens(v_said) + v_prompt_tokens;
+  v_new_tokens bigint := private.estimate_tokens(v_said) + v_prompt / 3;
   v_routes jsonb;
   v_history jsonb;
   v_input bigint;
@@ -100,7 +103,7 @@ begin
   v_history := private.recent_history(p_conversation_id, p_user_id, v_speakers,
     v_context - (v_routes #>> '{0,max_output_tokens}')::bigint - v_new_tokens, (p_turn ->> 'request_id')::uuid);
   select v_new_tokens + coalesce(sum(private.estimate_tokens(h.said)), 0),
-      private.most_tokens(v_said) + v_prompt_tokens + coalesce(sum(private.most_tokens(h.said)), 0)
+      private.most_tokens(v_said) + v_prompt + coalesce(sum(private.most_tokens(h.said)), 0)
     into v_input, v_most
     from (select concat_ws(': ', m ->> 'name', m ->> 'content') as said from jsonb_array_elements(v_history -> 'messages') as m) as h;
   -- A fallback that cannot read what the first choice can would only refuse it.

@@ -120,7 +120,7 @@ end
 $$;
 comment on function public.chat_begin(jsonb) is
   'Admits a turn. turn: request_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, model?, agent?, '
-  'agent_models? (array, first choice first), requested_model? (redacted), max_tokens?, prompt_tokens?, idempotency_key?, body_hash?, '
+  'agent_models? (array, first choice first), requested_model? (redacted), max_tokens?, prompt_tokens?, tool_tokens? (both in bytes), idempotency_key?, body_hash?, '
   'client_request_id?, parts?, metadata?, store?, strict_model?, dry_run?, lease_seconds?. '
   'Returns outcome, request_id, conversation_id, routes, reason, history ({role, content, name?}), history_left_out, speaker, participants, '
   'profile, reserve_usd, limits; refuses with SQLSTATE PT4xx and a JSON detail.';
