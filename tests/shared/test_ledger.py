@@ -174,8 +174,9 @@ def test_a_record_tells_what_agents_and_tools_did(environ: Callable[..., None]) 
 def test_no_words_of_a_handover_stay_where_none_may(environ: Callable[..., None], is_stored: bool) -> None:
     """A turn that is not stored and an operator who wants no content: that it was handed on is told, why is not."""
     environ(LOG_CONTENT="redacted" if not is_stored else "none")
-    told = {"escalation": {"reason": "planted"}, "parts": ({"type": "text", "text": "planted"},)}
-    record = as_record(replace(ENTRY, turn=replace(TURN, is_stored=is_stored), **told))
+    parts = ({"type": "text", "text": "planted"},)
+    turn = replace(TURN, is_stored=is_stored)
+    record = as_record(replace(ENTRY, turn=turn, escalation={"reason": "planted"}, parts=parts))
     assert (record["escalation_suggested"], record["escalation_metadata"]) == (True, None)
     assert (record["parts"] is not None) is is_stored
     assert "planted" not in json.dumps(spool.record_of(record, PERSON.id))
