@@ -399,7 +399,7 @@ def test_a_turn_without_a_model_follows_conversation_person_agent_and_catalogue(
 
 @pytest.mark.parametrize("odd", [None, {}, "x", 5, [None, 5, {}, []], ["x"] * 10 + ["gpt-4o"]])
 def test_odd_wishes_of_an_agent_choose_the_default(alice: Person, odd: Any) -> None:
-    """A direct call may send anything; it gets the catalogue's default, not an error, nor more than ten are looked at."""
+    """A direct call may send anything; it gets the catalogue's default, no error, and ten are looked at at most."""
     assert _begun(alice, dry_run=True, agent_models=odd)["reason"] == "default"
 
 
