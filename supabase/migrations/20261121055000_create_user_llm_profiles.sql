@@ -44,7 +44,8 @@ revoke all on public.user_llm_profiles from public, anon, authenticated, service
 grant select on public.user_llm_profiles to authenticated;
 grant insert (user_id, skill_level, communication_style, preferred_agent, preferred_model, is_profiling_enabled, context_preferences)
   on public.user_llm_profiles to authenticated;
-grant update (skill_level, communication_style, preferred_agent, preferred_model, is_profiling_enabled, context_preferences)
+-- user_id, too: an upsert names it, and the policy lets it be nobody else's.
+grant update (user_id, skill_level, communication_style, preferred_agent, preferred_model, is_profiling_enabled, context_preferences)
   on public.user_llm_profiles to authenticated;
 
 create policy user_llm_profiles_select_own on public.user_llm_profiles for select to authenticated

@@ -16,7 +16,7 @@ from shared.errors import TurnInProgress
 from shared.supabase import refusal
 from tests.providers import named
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, connect, log_row, service
+from tests.stack.people import Person, Stack, connect, eventually, log_row, service
 from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
@@ -91,19 +91,21 @@ def test_three_hundred_turns_are_answered_within_the_models_context(
     assert row["history_left_out"] > 400
 
 
-@pytest.mark.parametrize(("turns", "window", "shown"), [(300, 10**6, 600), (700, 10**6, 1000), (300, 20000, None)])
+@pytest.mark.parametrize(("turns", "window", "shown"), [(300, 10**6, 601), (700, 10**6, 999), (300, 20000, None)])
 def test_what_is_left_out_is_counted_however_long_a_conversation_is(
     alice: Person, db: Database, model: Models, turns: int, window: int, shown: int | None
 ) -> None:
-    """Everything fits, or the newest thousand messages, or what the window holds: shown and left out make the whole."""
+    """Everything fits, or whole turns of the newest thousand messages, or what the window holds; all is counted."""
     name, conversation = model("echo"), _remembered(db, alice, turns)
+    post = {"conversation_id": conversation, "content": "among ourselves"}
+    assert alice.rest("POST", "messages", json=post).status_code == 201
     capabilities = json.dumps({"context_window": window, "max_output_tokens": 1000})
     db.execute("update public.llm_models set capabilities = %s where model_key = %s", [capabilities, name])
     turn = _begun(alice, name, conversation_id=conversation)
     history = turn["history"]
-    assert len(history) + turn["history_left_out"] == turns * 2
+    assert len(history) + turn["history_left_out"] == turns * 2 + 1
     assert (shown is None) or len(history) == shown
-    assert [m["role"] for m in history] == ["user", "assistant"] * (len(history) // 2)
+    assert [m["role"] for m in history] == ["user", "assistant"] * (len(history) // 2) + ["user"]
     assert _tokens(history) <= window - 1000
     assert shown is not None or _tokens(history) > window - 1000 - 200  # no more falls away than must
 
@@ -150,16 +152,27 @@ def test_a_question_whose_turn_failed_stays_in_the_history(alice: Person, model:
 
 def test_of_twenty_turns_at_once_one_is_begun(alice: Person, db: Database, model: Models, stack: Stack) -> None:
     """The others are told to come back, and when; they leave no message, no money held and no count."""
-    name, conversation = model("echo"), _remembered(db, alice, 1)
-    with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda _: _begin(alice, name, conversation_id=conversation), range(20)))
+    name = model("echo")
+    first = _begun(alice, name)
+    _finish(stack, first)
+    conversation = first["conversation_id"]
+    waiting = """select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%%chat_begin%%'
+                 having count(*) >= 4"""
+    with connect(stack) as other, ThreadPoolExecutor(20) as pool:
+        # What is locked last is held, so that all of them have looked before the first has ended.
+        other.execute("begin")
+        other.execute("select from public.usage_counters where scope = %s for update", [alice.id])
+        asking = [pool.submit(_begin, alice, name, conversation_id=conversation) for _ in range(20)]
+        eventually(lambda: db.execute(waiting).fetchone())
+        other.execute("commit")
+        answers = [each.result() for each in asking]
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 19
     told = refusal(409, next(answer for answer in answers if answer.status_code == 409).json())
     assert isinstance(told, TurnInProgress)
     assert (told.code, told.metadata["conversation_id"]) == ("turn_in_progress", conversation)
     assert 1 <= (told.retry_after_seconds or 0) <= 5
     assert len(alice.rows(f"messages?conversation_id=eq.{conversation}")) == 3
-    assert alice.rows("usage_counters?period=eq.day")[0]["requests"] == 1
+    assert alice.rows("usage_counters?period=eq.day")[0]["requests"] == 2
     open_turns = service(stack, "POST", "rpc/open_turns", json={}).json()
     assert len([turn for turn in open_turns if turn["conversation_id"] == conversation]) == 1
 
@@ -384,9 +397,9 @@ def test_a_turn_without_a_model_follows_conversation_person_agent_and_catalogue(
     assert chosen(agent_models=["nothing"]) == (default["identifier"], "model_not_found")
 
 
-@pytest.mark.parametrize("odd", [None, {}, "x", 5, [None, 5, {}, []], ["x"] * 1000])
+@pytest.mark.parametrize("odd", [None, {}, "x", 5, [None, 5, {}, []], ["x"] * 10 + ["gpt-4o"]])
 def test_odd_wishes_of_an_agent_choose_the_default(alice: Person, odd: Any) -> None:
-    """A direct call may send anything; it gets the catalogue's default, not an error."""
+    """A direct call may send anything; it gets the catalogue's default, no error, and ten are looked at at most."""
     assert _begun(alice, dry_run=True, agent_models=odd)["reason"] == "default"
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.providers import named
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, eventually, frames, receipt_of, service, sign_up, text_of
+from tests.stack.people import Person, Stack, connect, eventually, frames, receipt_of, service, sign_up, text_of
 from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
@@ -23,7 +24,7 @@ Database = psycopg.Connection[dict[str, Any]]
 def _call(db: Database, person: Person, **metadata: Any) -> None:
     db.execute(
         "update auth.users set raw_user_meta_data = %s where id = %s",
-        [psycopg.types.json.Jsonb(metadata), person.id],
+        [Jsonb(metadata), person.id],
     )
 
 
@@ -39,6 +40,10 @@ def _plan(person: Person, conversation: str, **fields: Any) -> dict[str, Any]:
     assert response.status_code == 200, response.text
     plan: dict[str, Any] = response.json()
     return plan
+
+
+def _tokens(text: str) -> int:
+    return (len(text.encode()) + 2) // 3 + 4
 
 
 def _names(plan: dict[str, Any]) -> list[str]:
@@ -95,7 +100,7 @@ def test_people_are_called_by_one_line_that_is_no_address(
     """What people write into their own metadata can be neither a second line nor anybody's e-mail address."""
     db.execute(
         "update auth.users set raw_user_meta_data = %s where id = %s",
-        [None if metadata is None else psycopg.types.json.Jsonb(metadata), alice.id],
+        [None if metadata is None else Jsonb(metadata), alice.id],
     )
     ours = alice.whole("hello", model=model("echo"))["conversation_id"]
     alone = _plan(alice, ours)
@@ -104,7 +109,9 @@ def test_people_are_called_by_one_line_that_is_no_address(
     both = _plan(alice, ours)
     assert (_names(both), both["speaker"], both["participants"]) == ([name], name, 2)
     assert _plan(bob, ours)["speaker"] == "Person 2"
-    assert both["input_tokens_estimate"] > alone["input_tokens_estimate"]
+    named_texts = _tokens(f"{name}: hi") + _tokens(f"{name}: hello")
+    grown = both["input_tokens_estimate"] - alone["input_tokens_estimate"]
+    assert grown == named_texts - _tokens("hi") - _tokens("hello")
 
 
 def test_no_two_people_have_one_name(alice: Person, bob: Person, db: Database, model: Models) -> None:
@@ -243,6 +250,24 @@ def test_nothing_of_a_forgotten_member_stays_in_anothers_conversation(
         seen = [m["content"] for m in alice.rows(f"messages?conversation_id=eq.{ours}&order=created_at")]
         assert seen == ["mine", "one two three"]
         assert alice.rows(f"llm_conversations?id=eq.{ours}")[0]["title"] == "mine"
+
+
+def test_a_turn_that_begins_holds_nothing_that_the_deletion_of_its_person_needs(
+    alice: Person, bob: Person, model: Models, stack: Stack, db: Database
+) -> None:
+    """It waits for the deletion before it takes the conversation: the two never wait for each other."""
+    name = model("echo")
+    ours = alice.whole("hello", model=name)["conversation_id"]
+    _add(alice, ours, bob)
+    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%%chat_begin%%'"
+    with connect(stack) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("begin")
+        other.execute("select from auth.users where id = %s for update", [bob.id])
+        asking = pool.submit(bob.ask, {"message": "x", "model": name, "conversation_id": ours, "stream": False})
+        eventually(lambda: db.execute(waiting).fetchone())
+        other.execute("select from public.llm_conversations where id = %s for update nowait", [ours])
+        other.execute("rollback")
+        assert asking.result().status_code == 200
 
 
 def test_a_crowd_that_asks_posts_joins_leaves_and_is_deleted_ends_without_a_deadlock(

@@ -68,12 +68,22 @@ def test_preferences_are_their_persons_to_write(alice: Person, bob: Person) -> N
     assert _profile(alice)["skill_level"] == "expert"
 
 
-@pytest.mark.parametrize("column", [*_LEARNED, "created_at", "updated_at", "user_id"])
+def test_preferences_can_be_saved_without_knowing_whether_there_are_any(alice: Person, bob: Person) -> None:
+    """A frontend's upsert makes or changes the one row of its person, and never another's."""
+    upsert = {"Prefer": "resolution=merge-duplicates"}
+    for skill in ("beginner", "expert"):
+        row = {"user_id": alice.id, "skill_level": skill}
+        assert alice.rest("POST", "user_llm_profiles", json=row, headers=upsert).status_code in {200, 201}
+        assert _profile(alice)["skill_level"] == skill
+        assert bob.rest("POST", "user_llm_profiles", json=row, headers=upsert).status_code == 403
+    assert _change(alice, user_id=bob.id) == 403
+
+
+@pytest.mark.parametrize("column", [*_LEARNED, "created_at", "updated_at"])
 def test_what_is_learned_is_nobodys_to_write(alice: Person, stack: Stack, column: str) -> None:
     """Neither the person, nor the service; not at the beginning, and not later."""
-    value: Any = alice.id if column == "user_id" else {"x": 1} if column in _LEARNED else "2026-01-01"
-    if column != "user_id":
-        assert alice.rest("POST", "user_llm_profiles", json={column: value}).status_code == 403
+    value: Any = {"x": 1} if column in _LEARNED else "2026-01-01"
+    assert alice.rest("POST", "user_llm_profiles", json={column: value}).status_code == 403
     assert alice.rest("POST", "user_llm_profiles", json={}).status_code == 201
     assert _change(alice, **{column: value}) == 403
     path = f"user_llm_profiles?user_id=eq.{alice.id}"
