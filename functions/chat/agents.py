@@ -52,8 +52,6 @@ _STYLES: Final = {
     "concise": "Keep it short.",
     "balanced": "Say as much as the question needs.",
     "detailed": "Go into detail, with examples.",
-    "formal": "Write formally.",
-    "friendly": "Write in a warm and informal way.",
 }
 _SPEAKERS: Final = "Several people take part; each of their messages begins with who says it. Now {speaker} asks."
 _LONGEST_NAME = 60

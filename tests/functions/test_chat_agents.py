@@ -10,7 +10,7 @@ from functions.chat.agents import AGENTS, longest_prompt, prompt_for
 from functions.chat.tools.hand_off import HandOff
 
 _SKILLS = (None, "beginner", "intermediate", "advanced", "expert")
-_STYLES = (None, "concise", "balanced", "detailed", "formal", "friendly")
+_STYLES = (None, "concise", "balanced", "detailed")
 
 
 def test_every_agent_can_be_handed_to() -> None:
