@@ -9,7 +9,7 @@ HONEST = (
         "having count(*) > 1 order by all"
     ),
     (
-        "select close - lag(close) over w, avg(close) over w, ntile(4) over w, first_value(close) over w, rank() over w "
+        "select close - lag(close) over w, avg(close) over w, ntile(4) over w, first_value(close) over w "
         "from bars_1d window w as (partition by symbol order by trade_date rows between 4 preceding and current row)"
     ),
     "select symbol, volume from bars_1d qualify row_number() over (partition by symbol order by volume desc) <= 2",
@@ -39,7 +39,7 @@ HONEST = (
     "select * from (select symbol, open, close from bars_1d) unpivot (price for kind in (open, close)) limit 2",
     "select symbol, grouping(symbol), sum(volume) from bars_1d group by rollup (symbol)",
     (
-        "select d::date, count(symbol) from generate_series(timestamp '2026-10-01', timestamp '2026-10-05', interval 1 day)"
+        "select d::date, count(*) from generate_series(timestamp '2026-10-01', timestamp '2026-10-05', interval 1 day)"
         " g(d) left join bars_1d b on b.trade_date = d group by 1 order by 1"
     ),
     "select try_cast('x' as int), '1.25'::numeric(6, 3), coalesce(null, 1), upper('a') || 'b', 7 // 2, round(1.25, 1)",

@@ -38,7 +38,7 @@ def test_any_other_table_is_refused(path: list[str]) -> None:
 
 
 def test_a_cte_is_seen_by_those_after_it_only() -> None:
-    """Neither the CTE itself nor one before it, nor a query around it, may use its name for a table of the catalogue."""
+    """Neither the CTE itself, nor one before it, nor a query around it may read the catalogue under its name."""
     inner, secret = _select(_table("bars")), _select(_table("secret"))
     check(_tree(_select(_table("secret"), ("secret", inner))), _TABLES)
     check(_tree(_select(_table("b"), ("secret", inner), ("b", secret))), _TABLES)

@@ -1,4 +1,4 @@
-"""The allow-list and DuckDB's own locks, asked directly: what is refused, what passes, and what an answer looks like."""
+"""The allow-list and DuckDB's own locks, asked directly: what is refused, what passes, how an answer looks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from functions.chat.sql import session as session_module
-from functions.chat.sql.session import Session
+from functions.chat.sql.session import CONFIG, Session
 from tests.functions.sql_queries import HONEST, REFUSED
 
 
@@ -64,7 +64,7 @@ def test_duckdb_holds_what_would_pass_the_allow_list(
 
 def test_settings_cannot_be_changed(trading: Path) -> None:
     """The configuration is locked from the first moment, for every connection."""
-    connection = duckdb.connect(trading, config=session_module._CONFIG)
+    connection = duckdb.connect(trading, config=CONFIG)
     for statement in ("set enable_external_access = true", "set memory_limit = '9GB'", "set threads = 9"):
         with pytest.raises(duckdb.Error, match="locked"):
             connection.cursor().execute(statement)
@@ -77,10 +77,12 @@ def test_values_come_back_exact(session: Session) -> None:
         timestamp '2026-10-01 10:00:00.5', timestamptz '2026-10-01 10:00:00+02', date '2026-10-01', time '17:00',
         interval 1 month, [1.50, 2], {'a': 1}, 'infinity'::timestamp"""
     assert _rows(session, sql) == [
-        ["1.10000", 0.3, "NaN", "-Infinity", 4.0]
-        + ["170141183460469231731687303715884105727", "9007199254740993", 7, True, None]
-        + ["2026-10-01T10:00:00.5", "2026-10-01T08:00:00+00:00", "2026-10-01", "17:00:00"]
-        + ["1 month", "[1.50, 2.00]", "{'a': 1}", "infinity"]
+        [
+            *("1.10000", 0.3, "NaN", "-Infinity", 4.0),
+            *("170141183460469231731687303715884105727", "9007199254740993", 7, True, None),
+            *("2026-10-01T10:00:00.5", "2026-10-01T08:00:00+00:00", "2026-10-01", "17:00:00"),
+            *("1 month", "[1.50, 2.00]", "{'a': 1}", "infinity"),
+        ]
     ]
 
 

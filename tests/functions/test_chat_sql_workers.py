@@ -122,9 +122,9 @@ async def test_a_child_is_given_nothing(trading: Path, monkeypatch: pytest.Monke
             await workers.ask(_query("select 1"))
             (pid,) = _children()
             names = {line.partition(b"=")[0].decode() for line in _seen(pid, "environ").split(b"\0") if line}
-            opened = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
+            opened = {str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()}
             given = _limits(pid)
-            cwd = os.readlink(f"/proc/{pid}/cwd")
+            cwd = str(Path(f"/proc/{pid}/cwd").readlink())
     assert names <= {"PYTHONPATH", "MALLOC_ARENA_MAX", "TZ", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME"}
     assert {each for each in opened if each.startswith("/")} == {"/dev/null", str(trading)}
     assert cwd == "/"
@@ -212,7 +212,8 @@ async def test_a_file_that_is_no_database_is_said_to_be_unavailable(tmp_path: Pa
         assert _children() == []
 
 
-async def test_a_database_that_was_replaced_is_read_anew(tmp_path: Path, trading: Path, sessions: None) -> None:
+@pytest.mark.usefixtures("sessions")
+async def test_a_database_that_was_replaced_is_read_anew(tmp_path: Path, trading: Path) -> None:
     """A new file under the old name is what the next question sees, and the old one's children go."""
     path = tmp_path / "trading.duckdb"
     path.write_bytes(trading.read_bytes())

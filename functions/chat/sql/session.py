@@ -15,7 +15,7 @@ from functions.chat.sql.guard import NotAllowedError, check
 
 SQL_BYTES: Final = 8_192
 _MEMORY_MB = 192
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "access_mode": "read_only",
     "allow_community_extensions": False,
     "allow_unsigned_extensions": False,
@@ -49,7 +49,7 @@ class Session:
 
     def __init__(self, path: Path) -> None:
         """Raises duckdb.Error when the file cannot be opened."""
-        self._database = duckdb.connect(path, config=_CONFIG)
+        self._database = duckdb.connect(path, config=CONFIG)
         self._operations: dict[str, Callable[[duckdb.DuckDBPyConnection, Mapping[str, Any]], Answer]] = {
             "query": self._query,
             "describe": self._describe,
