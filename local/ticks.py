@@ -26,9 +26,9 @@ def to_ticks(price: Decimal, tick_size: Decimal) -> int:
     _refuse_size(tick_size)
     try:
         ticks = _EXACT.divide(price, tick_size)
-    except (Inexact, InvalidOperation) as error:
-        raise OffTickError(f"{price} is no whole number of ticks of {tick_size}") from error
-    if ticks != ticks.to_integral_value():
+    except (Inexact, InvalidOperation):
+        ticks = Decimal("NaN")
+    if not ticks.is_finite() or ticks != ticks.to_integral_value():
         raise OffTickError(f"{price} is no whole number of ticks of {tick_size}")
     return int(ticks)
 

@@ -15,7 +15,7 @@ from functions.chat.sql.guard import NotAllowedError, check
 
 SQL_BYTES: Final = 8_192
 _MEMORY_MB = 192
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "access_mode": "read_only",
     "allow_community_extensions": False,
     "allow_unsigned_extensions": False,
@@ -49,7 +49,7 @@ class Session:
 
     def __init__(self, path: Path) -> None:
         """Raises duckdb.Error when the file cannot be opened."""
-        self._database = duckdb.connect(path, config=_CONFIG)
+        self._database = duckdb.connect(path, config=CONFIG)
         self._operations: dict[str, Callable[[duckdb.DuckDBPyConnection, Mapping[str, Any]], Answer]] = {
             "query": self._query,
             "describe": self._describe,
@@ -73,10 +73,7 @@ class Session:
             return _refusal("query_failed", _cleaned(str(error)))
 
     def _query(self, cursor: duckdb.DuckDBPyConnection, request: Mapping[str, Any]) -> Answer:
-        sql = str(request["sql"])
-        if "\0" in sql or len(sql.encode(errors="replace")) > SQL_BYTES:
-            raise NotAllowedError(f"A query has at most {SQL_BYTES} bytes and no NUL.")
-        sql = sql.rstrip("; \t\r\n")
+        sql = _text(str(request["sql"]))
         # What runs is the query in brackets: every cell as text, cut where DuckDB still holds it, as many rows as are
         # shown and one. Both texts must pass, so nothing can close the bracket and go on behind it.
         cell = f"left(columns(*)::varchar, {CELL_CHARACTERS + 1})"
@@ -101,6 +98,17 @@ class Session:
                 left -= len(json.dumps(entry))
                 tables.append(entry if left > 0 else {"name": name})
         return {"tables": tables, "truncated": left <= 0}
+
+
+def _text(sql: str) -> str:
+    """The query without what may end it. Raises NotAllowedError for too much of it, and for what is no text."""
+    try:
+        size = len(sql.encode())
+    except UnicodeEncodeError:  # half a surrogate pair
+        size = 0
+    if not 0 < size <= SQL_BYTES or "\0" in sql:
+        raise NotAllowedError(f"A query is one SELECT of at most {SQL_BYTES} bytes of text.")
+    return sql.rstrip("; \t\r\n")
 
 
 def _parsed(cursor: duckdb.DuckDBPyConnection, sql: str) -> Mapping[str, Any]:

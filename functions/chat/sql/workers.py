@@ -49,23 +49,16 @@ class Worker:
                 limit=_ANSWER_BYTES,
             )
         )
-        answer: Answer = {}
         try:
             async with asyncio.timeout(_START_SECONDS):
                 answer = await worker._heard()
         except (_WorkerDiedError, TimeoutError) as error:
             answer = {"error": type(error).__name__}
-        finally:
-            if not answer.get("ready"):
-                worker.kill()
         if answer.get("ready"):
             return worker
         log("sql_worker_failed", reason=answer.get("error"))
+        await worker.end()
         return None
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     @property
     def is_alive(self) -> bool:
