@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.refresh import alerts, models, retention, spool, sweep
+from functions.refresh import alerts, models, retention, rollup, spool, sweep
 from functions.refresh.caller import authorize
 from functions.refresh.runs import begin_run, end_run
 from shared.body import parse_body, read_body
@@ -27,6 +27,7 @@ STEPS: dict[str, Step] = {
     "models": models.run,
     "spool": spool.run,
     "sweep": sweep.run,
+    "rollup": rollup.run,
     "retention": retention.run,
     "alerts": alerts.run,
 }

@@ -1,0 +1,23 @@
+"""What is learned of people's turns, as a step of refresh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from functions.refresh import rollup
+from tests.project import Project
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(("is_dry_run", "profiles"), [(False, 3), (True, 0)])
+async def test_the_database_learns_and_a_dry_run_does_not(
+    project: Project, environ: Callable[..., None], is_dry_run: bool, profiles: int
+) -> None:
+    """The step tells how many profiles changed."""
+    environ(SUPABASE_URL=project.url, SUPABASE_SERVICE_KEY="sb_secret_x")
+    project.answers["/rest/v1/rpc/roll_up_profiles"] = (200, 3)
+    assert await rollup.run(is_dry_run=is_dry_run) == {"ok": True, "profiles": profiles}
+    assert len(project.asked_of("roll_up_profiles")) == int(not is_dry_run)
