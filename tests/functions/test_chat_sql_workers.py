@@ -51,6 +51,11 @@ def _limits(pid: int) -> dict[str, str]:
     return {line[:26].strip(): line[26:].split()[0] for line in _seen(pid, "limits").decode().splitlines()}
 
 
+def _asked(pids: list[int]) -> list[int]:
+    """Those that have begun with a query."""
+    return [pid for pid in pids if _limits(pid).get("Max cpu time", "unlimited") != "unlimited"]
+
+
 def _seen(pid: int | str, name: str) -> bytes:
     try:
         return Path(f"/proc/{pid}/{name}").read_bytes()
@@ -78,7 +83,7 @@ async def test_a_query_without_end_is_ended(trading: Path, sql: str) -> None:
 @pytest.mark.parametrize("sql", MEMORY_BOMBS, ids=lambda sql: sql[:60])
 async def test_a_query_without_measure_fails_and_the_next_is_right(trading: Path, sql: str) -> None:
     """Too much memory or too much time is an error for the model, never a wrong answer, and nothing is left of it."""
-    async with _workers(trading, seconds=3.0) as workers:
+    async with _workers(trading, seconds=2.0) as workers:
         assert (await workers.ask(_query(sql)))["error"] in {"query_failed", "query_timeout"}
         assert (await workers.ask(_query(_HONEST)))["content"]["rows"] == _RIGHT
 
@@ -101,7 +106,7 @@ from pathlib import Path
 from functions.chat.sql.workers import Workers
 from tests.functions.sql_queries import MEMORY_BOMBS
 async def main():
-    workers = Workers(Path({str(trading)!r}), seconds=3.0)
+    workers = Workers(Path({str(trading)!r}), seconds=1.0)
     for sql in MEMORY_BOMBS:
         await workers.ask({{"operation": "query", "sql": sql}})
     await workers.wait_closed()
@@ -179,9 +184,7 @@ async def test_a_child_that_dies_over_a_query_is_an_error_of_that_query(trading:
     """A child that ends in mid-query fails that query alone."""
     async with _workers(trading) as workers:
         running = asyncio.create_task(workers.ask(_query(_ENDLESS)))
-        await _until(
-            lambda: [pid for pid in _children() if _limits(pid).get("Max cpu time", "unlimited") != "unlimited"]
-        )
+        await _until(lambda: _asked(_children()))
         os.kill(_children()[0], signal.SIGKILL)
         assert (await running)["error"] == "query_failed"
         assert (await workers.ask(_query("select 2")))["content"]["rows"] == [[2]]
@@ -196,7 +199,7 @@ from functions.chat.sql.workers import Workers
 asyncio.run(Workers(Path({str(trading)!r}), seconds=600).ask({{"operation": "query", "sql": {_ENDLESS!r}}}))
 """
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT) as parent:
-        assert wait_until(lambda: bool(_children(parent.pid)), 30)
+        assert wait_until(lambda: bool(_asked(_children(parent.pid))), 30)
         children = _children(parent.pid)
         parent.kill()
     assert wait_until(lambda: not any(_seen(pid, "cmdline") for pid in children), 30)
