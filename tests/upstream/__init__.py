@@ -1,6 +1,7 @@
 """A scripted model server on loopback that speaks every provider's dialect; the model's name says what it does."""
 
 from tests.upstream.kinds import GOLDEN, HOSTILE, matcha_id
+from tests.upstream.lists import Shelf, entry
 from tests.upstream.server import Received, Upstream, serving_upstream
 
-__all__ = ["GOLDEN", "HOSTILE", "Received", "Upstream", "matcha_id", "serving_upstream"]
+__all__ = ["GOLDEN", "HOSTILE", "Received", "Shelf", "Upstream", "entry", "matcha_id", "serving_upstream"]

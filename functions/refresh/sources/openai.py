@@ -1,0 +1,26 @@
+"""OpenAI's list: `GET /v1/models` tells names and nothing else; a pure reader of its JSON."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from functions.refresh.sources.listed import Listed, read_each
+
+_CHAT = re.compile(r"(ft:)?(gpt-|chatgpt-|o\d)")
+# Other tasks, and models that only the Responses API serves: every name that genai-prices 0.2.3 knows was gone
+# through on 2026-11-21; that the -pro and codex models take no chat completions says docs.rs/openai-tools 1.0.7 (ChatModel).
+_NOT_CHAT = re.compile(
+    r"embedding|audio|realtime|transcribe|tts|image|instruct|moderation|live|search"
+    r"|codex|deep-research|computer-use|-pro(-|$)"
+)
+
+
+def read(page: Any) -> list[Listed]:
+    """The chat-capable models, by what their names say."""
+    return read_each(page["data"], _listed)
+
+
+def _listed(entry: dict[str, Any]) -> Listed | None:
+    name = str(entry.get("id"))
+    return Listed(name) if _CHAT.match(name) and not _NOT_CHAT.search(name) else None
