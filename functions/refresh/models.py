@@ -18,7 +18,7 @@ from shared.config import settings
 from shared.errors import NodeFailed, ParleyError
 from shared.events import Node
 from shared.log import log
-from shared.providers import provider_named
+from shared.providers import is_configured, provider_named
 from shared.service import database_errors, service_client
 
 _LIST_SECONDS = 15.0
@@ -43,7 +43,7 @@ async def run(*, run: Run, is_dry_run: bool) -> dict[str, Any]:
     """
     await _adopt_default(is_dry_run=is_dry_run)
     nodes = await _project_nodes()
-    configured = [source for source in SOURCES if source.is_configured]
+    configured = [source for source in SOURCES if is_configured(source.provider)]
     asked = [_ask_provider(source) for source in configured] + [_ask_node(node) for node in nodes]
     usable = [source.provider for source in configured] + ["client"]
     sync: dict[str, Any] = {"added": 0, "updated": 0, "deactivated": 0, "failed": 0, "errors": []}
@@ -65,7 +65,7 @@ async def run(*, run: Run, is_dry_run: bool) -> dict[str, Any]:
     return {
         "ok": not sources or sync["failed"] < len(sources),
         "sources": sources,
-        "not_configured": [source.provider for source in SOURCES if not source.is_configured],
+        "not_configured": [source.provider for source in SOURCES if source not in configured],
         "sync": sync,
         "changes": _kept(changes),
     }

@@ -35,15 +35,15 @@ class Shelf:
 
 def entry(dialect: str, name: str, title: str = "", **changes: Any) -> dict[str, Any]:
     """A model as this dialect lists it."""
-    usual: dict[str, Any] = {
+    makers: dict[str, Callable[[], dict[str, Any]]] = {
         "google": lambda: _gemini(name, title or name, 1_048_576, 65_536),
         "anthropic": lambda: _anthropic(name, title or name, 200_000, 64_000),
         "openai": lambda: {"id": name, "object": "model", "created": _CREATED, "owned_by": "system"},
         "client": lambda: {"id": name, "object": "model", "max_model_len": 8192},
         "huggingface": lambda: _routed(name, ["text"], [_NOVITA]),
         "matcha": lambda: {"id": int(name), "name": title},
-    }[dialect]()
-    return usual | changes
+    }
+    return makers[dialect]() | changes
 
 
 def openai(request: web.Request) -> dict[str, Any]:  # noqa: ARG001 - a Lister

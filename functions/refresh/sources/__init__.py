@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functions.refresh.sources import anthropic, gemini, huggingface, matcha, openai
-from functions.refresh.sources.fetch import Source, fetch
+from functions.refresh.sources.fetching import Source, fetch
 from functions.refresh.sources.listed import Listed, Offer, Pricing
 
 __all__ = ["SOURCES", "Listed", "Offer", "Pricing", "Source", "fetch"]

@@ -28,7 +28,7 @@ def _listed(entry: dict[str, Any]) -> Listed:
         supports_tools=True,
         supports_temperature=False,  # API version 2026-10-21 answers 400 to sampling parameters
     )
-    return Listed(str(entry.get("id")), title(entry.get("display_name")), capabilities, retires_on=_retirement(entry))
+    return Listed(entry.get("id", ""), title(entry.get("display_name")), capabilities, retires_on=_retirement(entry))
 
 
 def _supported(entry: dict[str, Any], ability: str) -> Any:

@@ -26,7 +26,7 @@ def _listed(entry: dict[str, Any]) -> Listed | None:
         supports_json=_all(live, "supports_structured_output"),
     )
     offers = tuple(Offer(str(host.get("provider")), _pricing(host.get("pricing"))) for host in live)
-    return Listed(str(entry.get("id")), None, capabilities, offers=offers)
+    return Listed(entry.get("id", ""), None, capabilities, offers=offers)
 
 
 def _modalities(entry: dict[str, Any], kind: str) -> list[Any]:

@@ -23,7 +23,7 @@ _CAPABILITIES = known(supports_tools=False, supports_json=False, supports_vision
 
 def read(page: Any) -> list[Listed]:
     """The platform's models, by number."""
-    listed = page if isinstance(page, list) else next(page[name] for name in _LISTS if name in page)
+    listed = page if isinstance(page, list) else next((page[name] for name in _LISTS if name in page), None)
     return read_each(listed, _listed)
 
 

@@ -9,7 +9,7 @@ from functions.refresh.sources.listed import Listed, read_each
 
 _CHAT = re.compile(r"(ft:)?(gpt-|chatgpt-|o\d)")
 # Other tasks, and models that only the Responses API serves: every name that genai-prices 0.2.3 knows was gone
-# through on 2026-11-21; that the -pro and codex models take no chat completions says docs.rs/openai-tools 1.0.7 (ChatModel).
+# through on 2026-11-21; that -pro and codex models take no chat completions: docs.rs/openai-tools 1.0.7, ChatModel.
 _NOT_CHAT = re.compile(
     r"embedding|audio|realtime|transcribe|tts|image|instruct|moderation|live|search"
     r"|codex|deep-research|computer-use|-pro(-|$)"

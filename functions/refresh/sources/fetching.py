@@ -43,10 +43,6 @@ class Source:
     query: Mapping[str, str] = field(default_factory=dict)
     instead: Callable[[], list[Listed]] | None = None
 
-    @property
-    def is_configured(self) -> bool:
-        return bool(settings().get(self.key_variable))
-
 
 async def fetch(source: Source) -> list[Listed]:
     """All models of the list, each once. Raises ProviderError, and NotConfigured for a key that cannot travel."""
