@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from tests.providers import variables
-from tests.stack.conftest import running_function
-from tests.stack.people import Person, Stack, eventually, service, sign_up
+from tests.stack.conftest import Models, running_function
+from tests.stack.people import Person, Stack, eventually, new_admin, service, sign_up
 from tests.upstream import Shelf, Upstream, entry
 
 Database = psycopg.Connection[dict[str, Any]]
@@ -85,7 +85,7 @@ def test_the_first_run_adds_and_the_second_changes_nothing(stack: Stack, db: Dat
     """What providers list comes in, readable; the diff is told and kept; the same again is 0 added and 0 updated."""
     first = refresh()
     assert (first.status_code, _sync(first)["errors"]) == (200, []), first.text
-    assert _sync(first)["added"] == 7  # one Claude, one Gemini and MatchAI's five are new beside the seed
+    assert _sync(first)["added"] == 6  # one Claude and MatchAI's five are new beside the seed
     added = _row(db, "anthropic:claude-opus-4-8")
     assert (added["model_key"], added["model_name"], added["source"]) == ("claude-opus-4-8", "Claude Opus 4.8", "sync")
     assert added["pricing"]["input"] > 0
@@ -242,7 +242,7 @@ def test_after_one_was_killed_the_next_completes(
     assert left["left"].total_seconds() <= 45
     db.execute("update private.job_leases set lease_until = now() - interval '1 second'")  # those seconds later
     answer = refresh()
-    assert (answer.status_code, _sync(answer)["added"]) == (200, 7)
+    assert (answer.status_code, _sync(answer)["added"]) == (200, 6)
 
 
 def test_when_the_default_vanishes_conversations_go_on(
@@ -281,17 +281,22 @@ def test_chat_serves_every_model_of_the_menu(
         kept = [entry(provider, f"gemini-{n}" if provider == "google" else f"gpt-{n}") for n in (1, 2)]
         upstream.shelves[provider] = Shelf(kept)
     db.execute(
-        "insert into public.client_nodes (owner_id, name, base_url, is_active) values (null, 'off', 'https://x.example', false)"
+        """with off as (insert into public.client_nodes (owner_id, name, base_url, is_active)
+             values (null, 'off', 'https://x.example', false) returning id)
+           insert into public.llm_models (model_key, model_name, provider, upstream_id, node_id)
+             select 'off', 'Off', 'client', 'off', off.id from off"""
     )
     for _ in range(3):
         refresh()
     person = sign_up(stack)
+    assert _row(db, f"client:{_off_node(db)}:off")["is_active"]
 
     def menu() -> list[dict[str, Any]]:
         models: list[dict[str, Any]] = httpx.get(llms_url, headers=person.headers).json()["models"]
         return models
 
     eventually(lambda: {"gemini-1", "gpt-1"} <= {model["model_key"] for model in menu()})
+    assert "off" not in {model["model_key"] for model in menu()}
     for model in menu():
         body = {
             "message": "Say yes.",
@@ -303,13 +308,86 @@ def test_chat_serves_every_model_of_the_menu(
         answer = person.ask(body, chat_url)
         assert answer.status_code == 200, (model["model_key"], answer.text)
         assert answer.json()["route"]["identifier"] == model["identifier"]
+    db.execute("delete from public.client_nodes where id = %s", [_off_node(db)])
+
+
+def _off_node(db: Database) -> int:
+    row = db.execute("select id from public.client_nodes where name = 'off'").fetchone()
+    assert row is not None
+    number: int = row["id"]
+    return number
 
 
 def test_matchas_models_are_reached_by_number_and_by_key(refresh: Refresh, alice: Person, chat_url: str) -> None:
-    """matcha:<model_key> is the number of the seeds' table there; what the table does not have falls back and says so."""
+    """matcha:<model_key> is that model's number there; what the table does not have falls back and says so."""
     refresh()
     for asked, served in (("matcha:28", "28"), ("matcha:claude-3-7-sonnet", "28"), ("matcha:gpt-4o", "40")):
         route = alice.ask({"message": "Hi", "model": asked, "stream": False}, chat_url).json()["route"]
         assert (route["provider"], route["model"], route["reason"]) == ("matcha", served, "requested")
     lost = alice.ask({"message": "Hi", "model": "matcha:no-such", "stream": False}, chat_url).json()["route"]
     assert lost["reason"] == "model_not_found"
+
+
+@pytest.fixture
+def admin(stack: Stack) -> dict[str, str]:
+    """The headers of an admin."""
+    return new_admin(stack).headers
+
+
+def test_an_admin_sees_whether_all_is_well(
+    refresh: Refresh, admin: dict[str, str], alice: Person, llms_url: str
+) -> None:
+    """After a refresh nothing is broken; another person is refused."""
+    refresh()
+    told = httpx.get(f"{llms_url}/debug", headers=admin).json()
+    checks = {check["check"]: check for check in told["checks"]}
+    assert told["ok"] is True, told
+    assert checks["row-level security"]["verdict"] == checks["clock"]["verdict"] == checks["refresh"]["verdict"] == "ok"
+    assert "claude-3-7-sonnet-matcha" in checks["prices"]["found"]["unpriced"]
+    assert "key-of" not in httpx.get(f"{llms_url}/debug", headers=admin).text
+    assert httpx.get(f"{llms_url}/debug", headers=alice.headers).status_code == 403
+
+
+def test_an_admin_tries_a_connection(
+    refresh: Refresh, admin: dict[str, str], model: Models, upstream: Upstream, llms_url: str
+) -> None:
+    """A model of each provider answers with one token; a wrong one is told with what to do."""
+    upstream.shelves["anthropic"] = Shelf([entry("anthropic", "fixed~tried"), entry("anthropic", "badkey~tried")])
+    refresh()
+
+    def tried(identifier: str) -> dict[str, Any]:
+        answer = httpx.post(f"{llms_url}/debug/test", json={"identifier": identifier}, headers=admin, timeout=40)
+        assert answer.status_code == 200, answer.text
+        told: dict[str, Any] = answer.json()
+        return told
+
+    for identifier in ("anthropic:fixed~tried", model("fixed~tried"), "openai:fixed~tried", "google", "huggingface"):
+        assert tried(identifier)["ok"] is True, identifier
+    (called,) = upstream.calls_of("fixed~tried")[:1]
+    assert called.body["max_tokens"] == 1
+    refused = tried("anthropic:badkey~tried")
+    assert (refused["ok"], refused["error"]) == (False, "provider_auth_failed")
+    assert "key" in refused["fix"]
+
+
+def test_an_admins_token_starts_a_refresh(refresh_url: str, admin: dict[str, str], refresh: Refresh) -> None:
+    """And the row says who it was."""
+    assert refresh is not None
+    answer = httpx.post(refresh_url, json={"steps": ["models"], "dry_run": True}, headers=admin, timeout=60)
+    assert answer.status_code == 200, answer.text
+
+
+def test_lambdas_schedule_starts_a_refresh_and_nobody_else_by_its_path(
+    db: Database, refresh: Refresh, function: Callable[..., Any], refresh_url: str, upstream: Upstream
+) -> None:
+    """The header that the adapter sets counts inside Lambda only."""
+    assert refresh is not None
+    event: dict[str, Any] = {"headers": {"x-amzn-request-context": "null"}, "json": {"source": "schedule"}, "timeout": 60}
+    assert httpx.post(f"{refresh_url}/_events", **event).status_code == 404
+    url, _ = function("refresh", **variables(upstream), AWS_LAMBDA_FUNCTION_NAME="refresh")
+    answer = httpx.post(f"{url}/_events", **event)
+    assert answer.status_code in {200, 207}, answer.text
+    run = db.execute("select trigger from public.refresh_runs where id = %s", [answer.json()["run_id"]]).fetchone()
+    assert run == {"trigger": "aws-event"}
+    forged = httpx.post(f"{url}/_events", headers={"x-amzn-request-context": '{"http": {}}'})
+    assert (forged.status_code, forged.json()["error"]["code"]) == (404, "not_found")

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, service, sign_up
+from tests.stack.people import Person, Stack, new_admin, service, sign_up
 
 Database = psycopg.Connection[dict[str, Any]]
 
@@ -172,24 +172,6 @@ def cast(stack: Stack, db: Database) -> Iterator[Cast]:
     db.execute("delete from public.llm_models where provider = 'x'")
     db.execute("delete from public.refresh_runs where trigger = 'tenancy'")
     db.execute("delete from public.cost_alerts where scope = %s", [made.names["owner"]])
-
-
-def new_admin(stack: Stack) -> Person:
-    """Somebody new whom the service made an admin."""
-    person = sign_up(stack)
-    headers = {"apikey": stack["SUPABASE_SERVICE_KEY"]}
-    made = httpx.put(
-        f"{stack['SUPABASE_URL']}/auth/v1/admin/users/{person.id}",
-        json={"app_metadata": {"role": "admin"}, "password": "secret-admin"},
-        headers=headers,
-    )
-    assert made.status_code == 200, made.text
-    session = httpx.post(
-        f"{stack['SUPABASE_URL']}/auth/v1/token?grant_type=password",
-        json={"email": person.email, "password": "secret-admin"},
-        headers={"apikey": stack["SUPABASE_ANON_KEY"]},
-    ).json()
-    return Person(stack, person.id, person.email, session["access_token"])
 
 
 @pytest.mark.parametrize("path", SELECTS)
