@@ -382,7 +382,7 @@ def test_lambdas_schedule_starts_a_refresh_and_nobody_else_by_its_path(
 ) -> None:
     """The header that the adapter sets counts inside Lambda only."""
     assert refresh is not None
-    event: dict[str, Any] = {"headers": {"x-amzn-request-context": "null"}, "json": {"source": "schedule"}, "timeout": 60}
+    event: dict[str, Any] = {"headers": {"x-amzn-request-context": "null"}, "json": {}, "timeout": 60}
     assert httpx.post(f"{refresh_url}/_events", **event).status_code == 404
     url, _ = function("refresh", **variables(upstream), AWS_LAMBDA_FUNCTION_NAME="refresh")
     answer = httpx.post(f"{url}/_events", **event)

@@ -73,6 +73,13 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "quarantine_spooled": ({"object_key": "tenancy", "reason": "refused"}, (401, 403, 403, 204)),
     "node_key": ({"node_id": "{node}", "base_url": "x"}, (401, 403, 403, 200)),
     "store_node_models": ({"node_id": "{node}", "models": []}, (401, 403, 403, 200)),
+    "model_menu": ({}, (401, 200, 200, 200)),
+    "diagnose_catalogue": ({}, (401, 200, 200, 403)),
+    "merge_models": ({"merge": {"provider": "x", "listed": [], "fence": 0}}, (401, 403, 403, 409)),
+    "extend_lease": (
+        {"job": "tenancy", "holder_id": "{fresh}", "fence": 0, "ttl_seconds": 1},
+        (401, 403, 403, 200),
+    ),
     "release_lease": ({"job": "tenancy", "holder_id": "{fresh}", "fence": 0}, (401, 403, 403, 200)),
 }
 UPDATES = {
