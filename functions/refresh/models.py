@@ -18,7 +18,7 @@ from shared.config import settings
 from shared.errors import NodeFailed, ParleyError
 from shared.events import Node
 from shared.log import log
-from shared.providers import is_configured, provider_named
+from shared.providers import is_configured, list_node
 from shared.service import database_errors, service_client
 
 _LIST_SECONDS = 15.0
@@ -104,10 +104,9 @@ async def _ask(owner: Owner, asking: Any) -> Answered:
 
 
 async def _list_node(node: Node) -> list[Listed]:
-    provider = await provider_named("client")
     try:
         async with asyncio.timeout(_LIST_SECONDS):
-            models = await provider.list_models(node)
+            models = await list_node(node)
     except TimeoutError as error:
         raise NodeFailed from error
     return [Listed(each.upstream_id, each.name, each.capabilities) for each in models[:_MOST_NODE_MODELS]]

@@ -9,11 +9,22 @@ from typing import Final
 
 from shared.config import settings
 from shared.errors import ProviderUnavailable
+from shared.events import Node
 from shared.providers.contract import ListedModel, Provider
 from shared.providers.matcha import Matcha
 from shared.providers.openai_compatible import Host, OpenAiCompatible
 
-__all__ = ["HOSTS", "SDKS", "VARIABLES", "ListedModel", "Provider", "is_configured", "load_sdks", "provider_named"]
+__all__ = [
+    "HOSTS",
+    "SDKS",
+    "VARIABLES",
+    "ListedModel",
+    "Provider",
+    "is_configured",
+    "list_node",
+    "load_sdks",
+    "provider_named",
+]
 
 HOSTS = (
     Host("openai", "https://api.openai.com/v1", "OPENAI_BASE_URL", "OPENAI_API_KEY", "max_completion_tokens"),
@@ -36,6 +47,7 @@ VARIABLES: Final[dict[str, tuple[str, ...]]] = {
 }
 """What must be set before a provider can be called, its key first; nothing for client nodes, whose rows say it all."""
 
+_NODES = OpenAiCompatible(next(host for host in HOSTS if host.is_node))
 _PROVIDERS: dict[str, Provider] = {host.name: OpenAiCompatible(host) for host in HOSTS} | {"matcha": Matcha()}
 
 
@@ -46,6 +58,11 @@ async def provider_named(name: str) -> Provider:
     if name not in _PROVIDERS:
         raise ProviderUnavailable(f"The provider {name} is not available in this deployment.")
     return _PROVIDERS[name]
+
+
+async def list_node(node: Node) -> list[ListedModel]:
+    """What a client node serves; what providers list, refresh reads by itself. Raises NodeFailed."""
+    return await _NODES.list_models(node)
 
 
 def is_configured(name: str) -> bool:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from functions.refresh.sources import SOURCES, Listed, Offer, fetch, fetching
 from functions.refresh.sources.matcha import TABLE
+from functions.refresh.sources.openai import read_any
 from shared.errors import ProviderAuthFailed, ProviderError, ProviderTimeout
 from shared.providers import VARIABLES
 from shared.providers.readings import NONSENSE
@@ -83,6 +84,12 @@ def test_open_ai_names_are_sorted_out() -> None:
         *("o1-pro", "gpt-5-pro-2025-10-06", "gpt-5.3-codex", "o3-deep-research", "gpt-4o-search-preview", "sora-2"),
     ]
     assert _names("openai", *(entry("openai", name) for name in chat + others)) == chat
+
+
+def test_another_hosts_list_is_taken_as_it_is() -> None:
+    """Whatever it calls its models, with the window where it is told."""
+    (one, other) = read_any({"data": [{"id": "acme-large"}, {"id": "b", "max_model_len": 4096}, {"id": None}]})
+    assert (one.upstream_id, one.capabilities, other.capabilities) == ("acme-large", {}, {"context_window": 4096})
 
 
 def test_a_router_promises_what_every_live_host_can() -> None:

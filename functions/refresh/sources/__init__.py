@@ -5,12 +5,30 @@ from __future__ import annotations
 from functions.refresh.sources import anthropic, gemini, huggingface, matcha, openai
 from functions.refresh.sources.fetching import Source, fetch
 from functions.refresh.sources.listed import Listed, Offer, Pricing
+from shared.providers import HOSTS
+from shared.providers.openai_compatible import Host
 
 __all__ = ["SOURCES", "Listed", "Offer", "Pricing", "Source", "fetch"]
 
 
 def _bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
+
+
+_READERS = {"openai": openai.read, "huggingface": huggingface.read}
+
+
+def _host(host: Host) -> Source:
+    """A row of the registry; all that such a host lists counts, unless it has a reader of its own."""
+    return Source(
+        provider=host.name,
+        base_url=host.base_url,
+        base_url_variable=host.base_url_variable,
+        key_variable=host.key_variable,
+        path="/models",
+        headers=_bearer,
+        read=_READERS.get(host.name, openai.read_any),
+    )
 
 
 SOURCES = (
@@ -36,24 +54,7 @@ SOURCES = (
         read=anthropic.read,
         after=anthropic.after,
     ),
-    Source(
-        provider="openai",
-        base_url="https://api.openai.com/v1",
-        base_url_variable="OPENAI_BASE_URL",
-        key_variable="OPENAI_API_KEY",
-        path="/models",
-        headers=_bearer,
-        read=openai.read,
-    ),
-    Source(
-        provider="huggingface",
-        base_url="https://router.huggingface.co/v1",
-        base_url_variable="HF_BASE_URL",
-        key_variable="HF_TOKEN",
-        path="/models",
-        headers=_bearer,
-        read=huggingface.read,
-    ),
+    *(_host(host) for host in HOSTS if not host.is_node),
     Source(
         provider="matcha",
         base_url="",

@@ -1,4 +1,4 @@
-"""OpenAI's list: `GET /v1/models` tells names and nothing else; a pure reader of its JSON."""
+"""OpenAI's list, `GET /v1/models`, tells names and nothing else; pure readers of it and of those made like it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from functions.refresh.sources.listed import Listed, read_each
+from shared.providers.chat_completions import read_model_list
 
 _CHAT = re.compile(r"(ft:)?(gpt-|chatgpt-|o\d)")
 # Other tasks, and models that only the Responses API serves: every name that genai-prices 0.2.3 knows was gone
@@ -19,6 +20,11 @@ _NOT_CHAT = re.compile(
 def read(page: Any) -> list[Listed]:
     """The chat-capable models, by what their names say."""
     return read_each(page["data"], _listed)
+
+
+def read_any(page: Any) -> list[Listed]:
+    """What any other OpenAI-compatible host lists; vLLM and llama.cpp tell the window."""
+    return [Listed(each.upstream_id, each.name, each.capabilities) for each in read_model_list(page)]
 
 
 def _listed(entry: dict[str, Any]) -> Listed | None:
