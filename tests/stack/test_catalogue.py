@@ -13,7 +13,7 @@ import pytest
 
 from tests.providers import variables
 from tests.stack.conftest import Models, running_function
-from tests.stack.people import Person, Stack, eventually, new_admin, service, sign_up
+from tests.stack.people import Person, Stack, connect, eventually, new_admin, service, sign_up
 from tests.upstream import Shelf, Upstream, entry
 
 Database = psycopg.Connection[dict[str, Any]]
@@ -262,15 +262,34 @@ def test_when_the_default_vanishes_conversations_go_on(
     gone = refresh()
     assert f"anthropic: the default is now {new} instead of {old}" in gone.json()["changes"]
     assert _defaults(db) == [new]
-    for body in ({"conversation_id": began["conversation_id"]}, {"model": old}):
-        went_on = alice.ask({"message": "And now?", "stream": False} | body, chat_url).json()
-        assert went_on["route"]["model"] == "fixed~new"
-        if "model" in body:
-            assert went_on["route"]["reason"] == "model_replaced"
+    pinned = began["conversation_id"]
+    path = f"llm_conversations?id=eq.{pinned}"
+    assert alice.rest("PATCH", path, json={"default_model": old}).status_code == 204
+    for body in ({"conversation_id": pinned}, {"model": old}):
+        route = alice.ask({"message": "And now?", "stream": False} | body, chat_url).json()["route"]
+        assert (route["model"], route["reason"]) == ("fixed~new", "model_replaced")
 
 
 def _defaults(db: Database) -> list[str]:
     return [row["model_key"] for row in db.execute("select model_key from public.llm_models where is_default")]
+
+
+def test_what_an_admin_is_changing_is_not_overwritten(
+    db: Database, stack: Stack, refresh: Refresh, upstream: Upstream
+) -> None:
+    """A merge waits for an edit that is under way, sees it, and keeps it; what the edit left alone moves on."""
+    upstream.shelves["anthropic"] = Shelf([entry("anthropic", name, name) for name in ("claude-e1", "claude-e2")])
+    refresh()
+    renamed = [entry("anthropic", name, "Renamed") for name in ("claude-e1", "claude-e2")]
+    upstream.shelves["anthropic"] = Shelf(renamed)
+    with connect(stack) as editor, ThreadPoolExecutor(1) as pool:
+        with editor.transaction():
+            editor.execute("update public.llm_models set model_name = 'Ours' where model_key = 'claude-e1'")
+            running = pool.submit(refresh)
+            eventually(lambda: db.execute("select 1 from pg_locks where not granted").fetchone())
+        assert running.result().status_code == 200
+    names = [_row(db, f"anthropic:{name}")["model_name"] for name in ("claude-e1", "claude-e2")]
+    assert names == ["Ours", "Renamed"]
 
 
 def test_chat_serves_every_model_of_the_menu(
