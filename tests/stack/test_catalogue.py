@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,52 +12,12 @@ import psycopg
 import pytest
 
 from tests.providers import variables
-from tests.stack.conftest import Models, running_function
-from tests.stack.people import Person, Stack, connect, eventually, new_admin, service, sign_up
+from tests.stack.conftest import Refresh
+from tests.stack.people import Person, Stack, connect, eventually, service, sign_up
 from tests.upstream import Shelf, Upstream, entry
 
 Database = psycopg.Connection[dict[str, Any]]
-Refresh = Callable[..., httpx.Response]
 LISTED = ("google", "anthropic", "openai", "huggingface")
-
-
-@pytest.fixture(scope="module")
-def refresh_url(stack: Stack, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A refresh to which every provider is the scripted upstream."""
-    with running_function(stack, "refresh", variables(upstream), tmp_path_factory.mktemp("refresh")) as (url, _):
-        yield url
-
-
-@pytest.fixture(scope="module")
-def llms_url(stack: Stack, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An llms with the same keys."""
-    with running_function(stack, "llms", variables(upstream), tmp_path_factory.mktemp("llms")) as (url, _):
-        yield url
-
-
-@pytest.fixture
-def refresh(stack: Stack, db: Database, upstream: Upstream, refresh_url: str) -> Iterator[Refresh]:
-    """Runs the step `models` with a catalogue that is put back afterwards; gives the answer."""
-    db.execute("create table private.kept_models as table public.llm_models")
-
-    def run(url: str = refresh_url, **body: Any) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}
-        return httpx.post(url, json={"steps": ["models"]} | body, headers=headers, timeout=60)
-
-    yield run
-    upstream.shelves.clear()
-    upstream.release()
-    with db.transaction():
-        db.execute("delete from public.llm_models where id not in (select id from private.kept_models)")
-        db.execute("update public.llm_models set is_default = false where is_default")
-        db.execute(
-            """update public.llm_models as m set (model_name, capabilities, pricing, is_active, is_default, default_by,
-                 display_order, replaced_by, source, missing_since, last_synced_at, told, retires_on) =
-               (k.model_name, k.capabilities, k.pricing, k.is_active, k.is_default, k.default_by, k.display_order,
-                k.replaced_by, k.source, k.missing_since, k.last_synced_at, k.told, k.retires_on)
-               from private.kept_models as k where k.id = m.id"""
-        )
-        db.execute("drop table private.kept_models")
 
 
 def _sync(answer: httpx.Response) -> dict[str, Any]:
@@ -345,68 +305,3 @@ def test_matchas_models_are_reached_by_number_and_by_key(refresh: Refresh, alice
         assert (route["provider"], route["model"], route["reason"]) == ("matcha", served, "requested")
     lost = alice.ask({"message": "Hi", "model": "matcha:no-such", "stream": False}, chat_url).json()["route"]
     assert lost["reason"] == "model_not_found"
-
-
-@pytest.fixture
-def admin(stack: Stack) -> dict[str, str]:
-    """The headers of an admin."""
-    return new_admin(stack).headers
-
-
-def test_an_admin_sees_whether_all_is_well(
-    refresh: Refresh, admin: dict[str, str], alice: Person, llms_url: str
-) -> None:
-    """After a refresh nothing is broken; another person is refused."""
-    refresh()
-    told = httpx.get(f"{llms_url}/debug", headers=admin).json()
-    checks = {check["check"]: check for check in told["checks"]}
-    assert told["ok"] is True, told
-    assert checks["row-level security"]["verdict"] == checks["clock"]["verdict"] == checks["refresh"]["verdict"] == "ok"
-    assert "claude-3-7-sonnet-matcha" in checks["prices"]["found"]["unpriced"]
-    assert "key-of" not in httpx.get(f"{llms_url}/debug", headers=admin).text
-    assert httpx.get(f"{llms_url}/debug", headers=alice.headers).status_code == 403
-
-
-def test_an_admin_tries_a_connection(
-    refresh: Refresh, admin: dict[str, str], model: Models, upstream: Upstream, llms_url: str
-) -> None:
-    """A model of each provider answers with one token; a wrong one is told with what to do."""
-    upstream.shelves["anthropic"] = Shelf([entry("anthropic", "fixed~tried"), entry("anthropic", "badkey~tried")])
-    refresh()
-
-    def tried(identifier: str) -> dict[str, Any]:
-        answer = httpx.post(f"{llms_url}/debug/test", json={"identifier": identifier}, headers=admin, timeout=40)
-        assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
-
-    for identifier in ("anthropic:fixed~tried", model("fixed~tried"), "openai:fixed~tried", "google", "huggingface"):
-        assert tried(identifier)["ok"] is True, identifier
-    (called,) = upstream.calls_of("fixed~tried")[:1]
-    assert called.body["max_tokens"] == 1
-    refused = tried("anthropic:badkey~tried")
-    assert (refused["ok"], refused["error"]) == (False, "provider_auth_failed")
-    assert "key" in refused["fix"]
-
-
-def test_an_admins_token_starts_a_refresh(refresh_url: str, admin: dict[str, str], refresh: Refresh) -> None:
-    """And the row says who it was."""
-    assert refresh is not None
-    answer = httpx.post(refresh_url, json={"steps": ["models"], "dry_run": True}, headers=admin, timeout=60)
-    assert answer.status_code == 200, answer.text
-
-
-def test_lambdas_schedule_starts_a_refresh_and_nobody_else_by_its_path(
-    db: Database, refresh: Refresh, function: Callable[..., Any], refresh_url: str, upstream: Upstream
-) -> None:
-    """The header that the adapter sets counts inside Lambda only."""
-    assert refresh is not None
-    event: dict[str, Any] = {"headers": {"x-amzn-request-context": "null"}, "json": {}, "timeout": 60}
-    assert httpx.post(f"{refresh_url}/_events", **event).status_code == 404
-    url, _ = function("refresh", **variables(upstream), AWS_LAMBDA_FUNCTION_NAME="refresh")
-    answer = httpx.post(f"{url}/_events", **event)
-    assert answer.status_code in {200, 207}, answer.text
-    run = db.execute("select trigger from public.refresh_runs where id = %s", [answer.json()["run_id"]]).fetchone()
-    assert run == {"trigger": "aws-event"}
-    forged = httpx.post(f"{url}/_events", headers={"x-amzn-request-context": '{"http": {}}'})
-    assert (forged.status_code, forged.json()["error"]["code"]) == (404, "not_found")
