@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bench import chaos, chunks, cold_start, latency, ledger, llms, refresh
+from bench import analyze, chaos, chunks, cold_start, latency, ledger, llms, refresh
 from tests.launch import data_folder, free_ports, running_stack
 
 
 def main() -> None:
     """Prints one block per measurement."""
     chunks.measure()
+    analyze.measure()
     with data_folder() as data, running_stack(data, free_ports(), "--no-reload") as stack:
         latency.measure(stack.values)
         cold_start.measure(stack.values)

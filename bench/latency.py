@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import httpx
 
-from functions.chat.agents import PROMPTS
+from functions.chat.agents import AGENTS
 from local.people import access_token
 
 _ROUNDS = 60
@@ -35,7 +35,7 @@ def measure(stack: Mapping[str, str]) -> None:
 
 
 def _direct(client: httpx.Client, stack: Mapping[str, str]) -> float:
-    messages = [{"role": "system", "content": PROMPTS["general"]}, {"role": "user", "content": _QUESTION}]
+    messages = [{"role": "system", "content": AGENTS["general"].prompt}, {"role": "user", "content": _QUESTION}]
     body = {
         "model": "smollm2-135m-instruct",
         "messages": messages,

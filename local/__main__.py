@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from local import environment, postgres, stack
+from local import demo_data, environment, postgres, stack
 from local.folder import Folder, command, shown
 from local.people import access_token
 from local.plan import Options
@@ -44,6 +44,11 @@ def _reset(_: argparse.Namespace, folder: Folder) -> None:
 def _token(asked: argparse.Namespace, folder: Folder) -> None:
     values = _known(folder, "SUPABASE_URL", "SUPABASE_SERVICE_KEY")
     print(access_token(values["SUPABASE_URL"], values["SUPABASE_SERVICE_KEY"], asked.email))
+
+
+def _demo_data(asked: argparse.Namespace, _: Folder) -> None:
+    demo_data.build(asked.path.absolute())
+    print(f"{shown(asked.path.absolute())} holds {', '.join(each.symbol for each in demo_data.INSTRUMENTS)}.")
 
 
 def _psql(asked: argparse.Namespace, folder: Folder) -> None:
@@ -85,6 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     token = commands.add_parser("token", parents=[everywhere], help="print an access token")
     token.add_argument("email", metavar="EMAIL", help="whose; the person is created when missing")
     token.set_defaults(run=_token)
+
+    data = commands.add_parser("demo-data", parents=[everywhere], help="build the demo market, the same every time")
+    data.add_argument("path", nargs="?", type=Path, default=Path("data/trading.duckdb"), metavar="PATH")
+    data.set_defaults(run=_demo_data)
 
     psql = commands.add_parser("psql", parents=[everywhere], help="open psql on the database")
     psql.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="psql's own, after --")

@@ -33,6 +33,7 @@ def made_up(folder: Folder, ports: Ports) -> dict[str, str]:
         "CRON_SECRET": folder.secret("CRON_SECRET"),
         "HASH_PEPPER": folder.secret("HASH_PEPPER"),
         "SPOOL_URL": folder.spool.as_uri(),
+        "DATABASE_PATH": str(folder.trading),
         "CORS_ORIGINS": f"{ports.url('page')},http://localhost:{ports.page}",
     }
 

@@ -44,6 +44,10 @@ class Folder:
         return self.path / "spool"
 
     @property
+    def trading(self) -> Path:
+        return self.path / "trading.duckdb"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 

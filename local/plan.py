@@ -72,6 +72,12 @@ class Plan:
         """The variables whose values nobody gave."""
         return [name for name in self.own if name not in self.given]
 
+    @property
+    def demo_data(self) -> Path | None:
+        """Where chat will look for data to ask about; None when it does not run here or has data of its own."""
+        is_ours = "chat" in self.functions and "DATABASE_PATH" not in self.given
+        return self.options.folder.trading if is_ours else None
+
     def function_environ(self, name: str) -> dict[str, str]:
         """The whole environment of one function's process."""
         return {

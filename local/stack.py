@@ -12,6 +12,7 @@ import psycopg
 
 from local import demo, environment, migrations, postgres
 from local.announce import announcement
+from local.demo_data import built_meanwhile
 from local.environment import ROOT
 from local.folder import Folder, command, shown
 from local.guard import Guard
@@ -42,7 +43,8 @@ def up(options: Options) -> None:
         guard.watch_file(folder.env_file)
         children = Children(guard, stop)
         try:
-            _start(plan, children)
+            with built_meanwhile(plan.demo_data):
+                _start(plan, children)
             environment.write_file(folder.env_file, plan.variables, own=plan.own_names)
             print(announcement(plan, time.monotonic() - started), flush=True)
             children.watch()

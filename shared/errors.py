@@ -11,6 +11,7 @@ ParleyError
 ├── MethodNotAllowed 405 method_not_allowed
 ├── Conflict 409 conflict
 │   ├── RequestInProgress 409 request_in_progress
+│   ├── TurnInProgress 409 turn_in_progress
 │   └── AlreadyRunning 409 already_running
 ├── BodyTooLarge 413 body_too_large
 ├── UnsupportedMediaType 415 unsupported_media_type
@@ -105,6 +106,12 @@ class Conflict(ParleyError):
 
 class RequestInProgress(Conflict):
     code = "request_in_progress"
+
+
+class TurnInProgress(Conflict):
+    """Another turn of the conversation is still being answered."""
+
+    code = "turn_in_progress"
 
 
 class AlreadyRunning(Conflict):

@@ -27,11 +27,15 @@ class Reasoning:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool the model wants called; `arguments` is the JSON object it wrote."""
+    """A tool the model wants called; `arguments` is the JSON object it wrote.
+
+    What it wrote stands in `broken` when that is no JSON object; `arguments` is empty then.
+    """
 
     id: str
     name: str
     arguments: Mapping[str, Any]
+    broken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,8 @@ class Node:
 class Call:
     """One model call in no dialect; `model` is the provider's own name, `node` set only for a client node.
 
-    `output_schema` is the JSON Schema that the answer's text must fit, an object; None for free text.
+    `output_schema` is the JSON Schema that the answer's text must fit, an object; None for free text. Tools that may
+    not be called are still told of: a conversation in which they were called makes no sense without them.
     """
 
     model: str
@@ -112,6 +117,7 @@ class Call:
     max_output_tokens: int
     temperature: float | None = None
     tools: tuple[Tool, ...] = ()
+    may_call_tools: bool = True
     output_schema: Mapping[str, Any] | None = None
     node: Node | None = None
 

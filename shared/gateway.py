@@ -54,19 +54,22 @@ class Options:
 
     temperature: float | None = None
     tools: tuple[Tool, ...] = ()
+    may_call_tools: bool = True
     output_schema: Mapping[str, Any] | None = None
 
 
 class Exchange:
     """One turn with models: the events as they come, and afterwards who served, what was tried and what it used.
 
-    `arrived` is when the request came, by time.monotonic(): the turn's time runs from then.
+    `arrived` is when the request came, by time.monotonic(): the turn's time runs from then. `options` may be changed
+    between calls.
     """
 
     def __init__(self, routes: tuple[Route, ...], options: Options, arrived: float) -> None:
         self.route = routes[0]
+        self.options = options
         self.attempts: list[Attempt] = []
-        self._routes, self._options, self._arrived = routes, options, arrived
+        self._routes, self._arrived = routes, arrived
         self._deadline = float("inf")
         self._told: Route | None = None
 
@@ -108,7 +111,7 @@ class Exchange:
     async def _attempt(self, messages: tuple[Message, ...]) -> AsyncGenerator[ModelEvent, None]:
         """One call, recorded however it ends; says nothing before its first content, so that it can be made again."""
         started = time.monotonic()
-        call = _call(self.route, self._options, messages)
+        call = _call(self.route, self.options, messages)
         meter, bounds = Meter(call), _Bounds(call)
         is_asked = is_complete = False
         error: ParleyError | None = None
@@ -177,16 +180,20 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Call
         max_output_tokens=route.max_output_tokens,
         temperature=options.temperature if can.get("supports_temperature", True) else None,
         tools=options.tools if can.get("supports_tools") else (),
+        may_call_tools=options.may_call_tools,
         output_schema=schema,
         node=node,
     )
 
 
 class _Bounds:
-    """Holds a host to what it was asked for: no tools that were not offered, and an end of text."""
+    """Holds a host to what it was asked for: no calls where there are no tools, and an end of text.
+
+    A call of a tool that does not exist is passed on: a model that slips learns from the answer what there is.
+    """
 
     def __init__(self, call: Call) -> None:
-        self._offered = {tool.name for tool in call.tools}
+        self._may_call = bool(call.tools) and call.may_call_tools
         self._characters_left = _MOST_CHARACTERS_PER_TOKEN * (call.max_output_tokens + 100)
 
     def keep(self, event: ModelEvent) -> ModelEvent | None:
@@ -196,10 +203,10 @@ class _Bounds:
                 self._characters_left -= len(text)
                 if self._characters_left < 0:
                     raise ProviderError("The model sent more than it was asked for.")
-            case ToolCall(name=name) if name not in self._offered:
+            case ToolCall() if not self._may_call:
                 return None
-            case Finish(reason="tool_calls") if not self._offered:
-                return replace(event, reason="stop")
+            case Finish(reason="tool_calls") if not self._may_call:
+                return Finish("stop")
             case _:
                 pass
         return event

@@ -15,7 +15,7 @@ from shared.config import settings
 from shared.errors import BudgetExceeded, IdempotencyMismatch, ParleyError, RequestInProgress
 from shared.events import Attempt, Message, Route, Usage
 from shared.log import log
-from shared.privacy import loggable, loggable_json, person_hash
+from shared.privacy import loggable, loggable_json, loggable_value, person_hash
 
 Status = Literal["completed", "cancelled", "partial", "failed"]
 Logged = bool | Literal["spooled"]
@@ -27,7 +27,12 @@ _LEASE_MARGIN_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a function wants admitted. Names are `chat_begin`'s; None leaves the choice to the database."""
+    """What a function wants admitted. Names are `chat_begin`'s; None leaves the choice to the database.
+
+    `agent_models` are what the agent would like when neither caller, conversation nor person names a model: keys,
+    identifiers or aliases, the first that is alive. `prompt_tokens` and `tool_tokens` are what the system prompt and
+    the tools take in at most, a token a byte; tools are reckoned with only where a model of the route can use them.
+    """
 
     endpoint: str
     client_request_id: str
@@ -36,8 +41,10 @@ class Ask:
     client_id: str | None = None
     model: str | None = None
     agent: str | None = None
+    agent_models: tuple[str, ...] = ()
     max_tokens: int | None = None
     prompt_tokens: int = 0
+    tool_tokens: int = 0
     idempotency_key: str | None = None
     body_hash: str | None = None
     store: bool = True
@@ -58,7 +65,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """An admitted turn: all that is needed to run and to finish it. `replay` is set when it was answered before."""
+    """An admitted turn: all that is needed to run and to finish it. `replay` is set when it was answered before.
+
+    `history_left_out` counts messages of the conversation that did not fit. `speaker` is what to call the asker where
+    several people take part, else None. `profile` is {skill_level, communication_style, preferred_agent}, each may be
+    null; None when the person has none.
+    """
 
     request_id: str
     client_request_id: str
@@ -72,11 +84,21 @@ class Turn:
     plan: Mapping[str, Any] = field(default_factory=dict)
     replay: Mapping[str, Any] | None = None
     user_id: str = ""
+    history_left_out: int = 0
+    speaker: str | None = None
+    profile: Mapping[str, Any] | None = None
+    participants: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """How a turn ended. `content` is verbatim, for the conversation; the log row gets it redacted."""
+    """How a turn ended. `content` and `parts` are verbatim, for the conversation; the log row gets `content` redacted.
+
+    `agent_type` is the agent that spoke last, after `handoffs`; `agents` are all, in order. `tools_used` are
+    {name, ms, ok, …}: no arguments and no results, for they are logged of turns that are not stored, too. `escalation`
+    says why the turn was handed on. `context_tokens` is the provider's own count of the last call's prompt; None when
+    it did not say.
+    """
 
     turn: Turn
     status: Status
@@ -89,6 +111,15 @@ class Entry:
     error_code: str | None = None
     attempts: tuple[Attempt, ...] = ()
     agent_type: str | None = None
+    agents: tuple[str, ...] = ()
+    tools_used: tuple[Mapping[str, Any], ...] = ()
+    domain: str | None = None
+    domain_confidence: float | None = None
+    skill: str | None = None
+    escalation: Mapping[str, Any] | None = None
+    handoffs: int = 0
+    context_tokens: int | None = None
+    parts: tuple[Mapping[str, Any], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +148,8 @@ class Receipt:
                 "reason": entry.turn.reason,
                 "fallbacks": [r.identifier for r in entry.turn.routes if r is not route],
             },
+            "agents": list(entry.agents),
+            "tools_used": list(entry.tools_used),
             "usage": asdict(entry.usage),
             "cost_usd": self.cost_usd,
             "duration_ms": entry.duration_ms,
@@ -128,7 +161,8 @@ class Receipt:
 async def begin(person: Person, ask: Ask) -> Turn:
     """Admits a turn in one round trip, as the person.
 
-    Raises the refusals of `chat_begin` (QuotaExceeded, BudgetExceeded, ModelNotFound, ConversationNotFound, …),
+    Raises the refusals of `chat_begin` (QuotaExceeded, BudgetExceeded, ModelNotFound, ConversationNotFound,
+    TurnInProgress, …),
     RequestInProgress or IdempotencyMismatch for a reused key, DatabaseUnavailable.
     """
     worker_id = str(uuid.uuid4())
@@ -158,13 +192,23 @@ def _admitted(answer: dict[str, Any], ask: Ask, worker_id: str, user_id: str) ->
         conversation_id=answer.get("conversation_id"),
         routes=tuple(_route(fields) for fields in answer["routes"]),
         reason=answer["reason"],
-        history=tuple(Message(m["role"], m["content"]) for m in answer.get("history", ())),
+        history=tuple(Message(m["role"], _said(m)) for m in answer.get("history", ())),
         is_stored=ask.store,
         limits=Limits(**answer["limits"]) if answer.get("limits") else None,
         plan={name: answer[name] for name in ("input_tokens_estimate", "reserve_usd", "least_usd") if name in answer},
         replay=answer if answer["outcome"] == "replay" else None,
         user_id=user_id,
+        history_left_out=answer.get("history_left_out") or 0,
+        speaker=answer.get("speaker"),
+        profile=answer.get("profile"),
+        participants=answer.get("participants") or 1,
     )
+
+
+def _said(message: Mapping[str, Any]) -> str:
+    """A message as a model reads it: with its speaker's name where there are several."""
+    name = message.get("name")
+    return f"{name}: {message['content']}" if name else str(message["content"])
 
 
 def _route(fields: dict[str, Any]) -> Route:
@@ -227,19 +271,30 @@ async def _book(told: dict[str, Any]) -> dict[str, Any] | None:
 
 def as_record(entry: Entry) -> dict[str, Any]:
     """The entry as `chat_finish` takes it; a turn that is not to be stored goes without its words."""
-    content = entry.content if entry.turn.is_stored else ""
+    is_stored, log_content = entry.turn.is_stored, settings().log_content
+    content = entry.content if is_stored else ""
     return {
         "request_id": entry.turn.request_id,
         "worker_id": entry.turn.worker_id,
         "status": entry.status,
         "identifier": entry.route.identifier,
         "content": content,
-        "response": loggable(content, settings().log_content) if content else None,
+        "response": loggable(content, log_content) if content else None,
+        "parts": [dict(part) for part in entry.parts] if entry.parts and is_stored else None,
         "usage": asdict(entry.usage),
         "finish_reason": entry.finish_reason,
         "error_code": entry.error_code,
         "attempts": [asdict(attempt) for attempt in entry.attempts],
         "agent_type": entry.agent_type,
+        "agent_handoffs": entry.handoffs,
+        "tools_used": loggable_value(entry.tools_used, "redacted") or [],
+        "domain_classification": entry.domain,
+        "domain_confidence": entry.domain_confidence,
+        "user_skill_assessment": entry.skill,
+        "escalation_suggested": entry.escalation is not None,
+        "escalation_metadata": loggable_value(entry.escalation, log_content) if is_stored else None,
+        "context_size_tokens": entry.context_tokens,
+        "history_left_out": entry.turn.history_left_out,
         "duration_ms": entry.duration_ms,
         "ttft_ms": entry.ttft_ms,
         "user_id_hash": person_hash(entry.turn.user_id, settings().get("HASH_PEPPER")),

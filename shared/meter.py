@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 
-from shared.events import Call, Message, ModelEvent, Reasoning, Text, ToolCall, Usage, UsageSource
+from shared.events import Call, Message, ModelEvent, Reasoning, Text, Tool, ToolCall, Usage, UsageSource
 from shared.tokens import estimate_tokens
 
 _AROUND_MESSAGE = 4
@@ -33,7 +33,7 @@ class Meter:
             case Text(text) | Reasoning(text):
                 self._note(text)
             case ToolCall():
-                self._note(event.name + json.dumps(dict(event.arguments)))
+                self._note(event.name + (event.broken or json.dumps(dict(event.arguments))))
             case Usage():
                 self._counted = event
                 self._uncounted.clear()
@@ -70,9 +70,7 @@ class Meter:
         return self._bounded(Usage(input_tokens, _tokens_of(self._said), source="estimate"))
 
     def _bounded(self, usage: Usage) -> Usage:
-        offered = sum(len(tool.description) + len(json.dumps(dict(tool.parameters))) for tool in self._call.tools)
-        most = offered + sum(len(_words_of(m).encode()) + _MOST_AROUND_MESSAGE for m in self._call.messages)
-        input_tokens = min(usage.input_tokens, most)
+        input_tokens = min(usage.input_tokens, most_tokens(self._call.messages, self._call.tools))
         output_tokens = min(usage.output_tokens, self._call.max_output_tokens)
         return replace(
             usage,
@@ -81,6 +79,18 @@ class Meter:
             cached_tokens=min(usage.cached_tokens, input_tokens),
             reasoning_tokens=min(usage.reasoning_tokens, output_tokens),
         )
+
+
+def most_tokens(messages: Iterable[Message], tools: Iterable[Tool] = ()) -> int:
+    """What a call can take in at most: no tokenizer makes more than a token of a byte."""
+    offered = sum(len(tool.name) + len(tool.description) + len(json.dumps(dict(tool.parameters))) for tool in tools)
+    return offered + sum(_most_of(message) + _MOST_AROUND_MESSAGE for message in messages)
+
+
+def _most_of(message: Message) -> int:
+    """What only the provider understands of its own turn is its words once more, and its signatures."""
+    native = len(json.dumps(message.native.content, default=str)) if message.native else 0
+    return max(native, len(_words_of(message).encode()))
 
 
 def _words_of(message: Message) -> str:

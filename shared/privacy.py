@@ -141,6 +141,16 @@ def loggable_json(value: Any) -> Any:
     return value
 
 
+def loggable_value(value: Any, log_content: str) -> Any:
+    """What of JSON with words may stand in a log row or the spool: redacted, or None where `loggable` keeps nothing."""
+    if log_content == "none":
+        return None
+    try:
+        return loggable_json(value)
+    except Exception:  # noqa: BLE001 - whatever went wrong, raw text must not be written
+        return None
+
+
 def storable(value: Any) -> Any:
     """JSON as PostgreSQL takes it: NUL and lone surrogates become U+FFFD; halves that came apart are joined again."""
     if isinstance(value, str):

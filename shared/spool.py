@@ -23,7 +23,7 @@ from obstore.store import MemoryStore, ObjectStore, from_url
 from shared.config import settings
 from shared.errors import DependencyDown, NotConfigured
 from shared.log import log
-from shared.privacy import WITHHELD, storable
+from shared.privacy import WITHHELD, loggable_value, storable
 
 VERSION = 1
 MOST_BYTES = 1 << 20
@@ -45,7 +45,9 @@ def record_of(entry: Mapping[str, Any], user_id: str) -> dict[str, Any]:
 
     A record that would be larger than what a drain reads goes without its words: the money counts.
     """
-    told = dict(entry) | {"content": entry.get("response") or ""}  # the one field of an entry with verbatim words
+    told = dict(entry) | {"content": entry.get("response") or ""}  # beside parts the one field with verbatim words
+    if told.get("parts"):
+        told["parts"] = loggable_value(told["parts"], settings().log_content)
     record = {
         "version": VERSION,
         "spooled_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -54,7 +56,7 @@ def record_of(entry: Mapping[str, Any], user_id: str) -> dict[str, Any]:
         "entry": told,
     }
     if len(_encoded(record)) > MOST_BYTES:
-        record["entry"] = told | {"content": WITHHELD, "response": WITHHELD}
+        record["entry"] = told | {"content": WITHHELD, "response": WITHHELD, "parts": None}
     return record
 
 

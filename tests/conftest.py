@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from local import demo_data
 from shared.config import settings
 from shared.http import close_sessions
 from tests.openai_host import OpenAiHost, serving_models
@@ -23,6 +24,14 @@ def upstream() -> Iterator[Upstream]:
     """A scripted model server that speaks every provider's dialect."""
     with serving_upstream() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def trading(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo market, built once; nobody writes to it."""
+    path = tmp_path_factory.mktemp("trading") / "trading.duckdb"
+    demo_data.build(path)
+    return path
 
 
 @pytest.fixture

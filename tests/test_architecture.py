@@ -30,6 +30,7 @@ NEIGHBOURS = {
     ("ledger", "auth"),  # a turn is admitted as a Person
     ("structured", "gateway"),  # asks through the one loop
 }
+_SANDBOXED = {"duckdb": {"session"}, "functions.chat.sql.session": {"child"}, "functions.chat.sql.child": set()}
 
 
 def _floor(module: str) -> int:
@@ -94,6 +95,12 @@ def test_a_cold_start_loads_no_sdk(name: str) -> None:
     script = f"import sys, functions.{name}.main; print(' '.join({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_duckdb_is_the_childs() -> None:
+    """Only the session imports DuckDB, and only the child imports the session."""
+    importers = {name: {path.stem for path in (*SHARED, *FUNCTIONS) if name in _imports(path)} for name in _SANDBOXED}
+    assert importers == _SANDBOXED
 
 
 def test_files_are_named_after_what_they_hold() -> None:

@@ -1,16 +1,75 @@
-"""The agents a turn can be given to, as data."""
+"""The agents a turn can be given to, as data, and what a model is told when it speaks as one of them."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
-PROMPTS: Final = {
-    "general": "You are a helpful assistant. Answer clearly and briefly.",
-    "technical": "You are a careful engineer. Answer with exact steps and working code.",
-    "research": "You are a careful researcher. Separate what is known from what is guessed, and say how sure you are.",
+from functions.chat.tools.hand_off import NAME as HAND_OFF
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A role a model takes: how it is told to answer, what it may use, and by which models it is best served.
+
+    `models` are keys, identifiers or aliases; the first that the catalogue knows counts, and only where nobody chose.
+    """
+
+    name: str
+    prompt: str
+    tools: tuple[str, ...] = (HAND_OFF,)
+    models: tuple[str, ...] = ()
+
+
+_DATA = ("describe_data", "analyze_data", HAND_OFF)
+
+AGENTS: Final = {
+    agent.name: agent
+    for agent in (
+        Agent("general", "You are a helpful assistant. Answer clearly and briefly.", _DATA),
+        Agent(
+            "technical",
+            "You are a careful engineer. Answer with exact steps and working code.",
+            models=("best",),
+        ),
+        Agent(
+            "research",
+            "You are a careful researcher. Separate what is known from what is guessed, and say how sure you are.",
+            _DATA,
+            ("best",),
+        ),
+    )
 }
 
+_SKILLS: Final = {
+    "beginner": "The person is new to this: explain every term, and leave out what can wait.",
+    "intermediate": "The person knows the basics: explain only what is unusual.",
+    "advanced": "The person knows the field well: skip the basics.",
+    "expert": "The person is an expert: be exact, and go straight to the point.",
+}
+_STYLES: Final = {
+    "concise": "Keep it short.",
+    "balanced": "Say as much as the question needs.",
+    "detailed": "Go into detail, with examples.",
+}
+_SPEAKERS: Final = "Several people take part; each of their messages begins with who says it. Now {speaker} asks."
+_LONGEST_NAME = 60
 
-def agent_named(asked: str | None) -> str:
-    """The agent that takes the turn; `auto` and none mean the general one."""
-    return asked if asked in PROMPTS else "general"
+
+def prompt_for(agent: Agent, profile: Mapping[str, Any] | None, speaker: str | None) -> str:
+    """The system prompt: the agent's own, fitted to the person by what they told of themselves, and who is speaking."""
+    told = profile or {}
+    lines = (
+        agent.prompt,
+        _SKILLS.get(told.get("skill_level") or "", ""),
+        _STYLES.get(told.get("communication_style") or "", ""),
+        _SPEAKERS.format(speaker=speaker) if speaker else "",
+    )
+    return " ".join(line for line in lines if line)
+
+
+def longest_prompt() -> int:
+    """Bytes of the longest prompt there can be, to hold money for before it is known who asks."""
+    longest = sum(max(len(line.encode()) for line in lines.values()) + 1 for lines in (_SKILLS, _STYLES))
+    return max(len(a.prompt.encode()) for a in AGENTS.values()) + longest + len(_SPEAKERS) + 4 * _LONGEST_NAME

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from starlette.requests import Request
 
-from functions.chat.agents import PROMPTS, agent_named
+from functions.chat.agents import AGENTS, longest_prompt
+from functions.chat.domains import Domain, classified
+from functions.chat.rounds import most_tool_tokens
 from shared.body import parse_body, read_body
 from shared.errors import InvalidRequest, Unprocessable
 from shared.identifiers import is_idempotency_key
@@ -82,10 +85,15 @@ class ChatRequest(BaseModel):
             return self.message
         return next((m.text for m in reversed(self.messages or []) if m.role == "user"), "")
 
+    @cached_property
+    def domain(self) -> Domain:
+        """What the question is about, by the rules."""
+        return classified(self.question)
+
     @property
-    def agent_type(self) -> str:
-        """The agent that takes the turn."""
-        return agent_named(self.agent)
+    def likely_agent(self) -> str:
+        """The agent that takes the turn, as far as it is known before the database has told who asks."""
+        return self.agent if self.agent in AGENTS else self.domain.name
 
 
 async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
@@ -106,9 +114,11 @@ async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
         conversation_id=asked.conversation_id,
         client_id=asked.id,
         model=asked.model,
-        agent=asked.agent_type,
+        agent=asked.likely_agent,
+        agent_models=AGENTS[asked.likely_agent].models,
         max_tokens=asked.max_tokens,
-        prompt_tokens=len(PROMPTS[asked.agent_type].encode()),  # at most a token a byte
+        prompt_tokens=longest_prompt(),
+        tool_tokens=most_tool_tokens(),
         idempotency_key=key,
         body_hash=hashlib.sha256(raw).hexdigest() if key else None,
         store=asked.store,

@@ -1,4 +1,4 @@
-"""One turn: history → model → events, and at the end, however it ended, the booking."""
+"""One turn: history → model → tools → events, and at the end, however it ended, the booking."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from functions.chat.agents import PROMPTS
+from functions.chat.agents import AGENTS
+from functions.chat.domains import Classification, Domain, asked_of_model, most_tokens_to_ask
 from functions.chat.request import ChatRequest
+from functions.chat.rounds import NextStep, RoundEvent, Rounds
+from functions.chat.tools.calling import ToolResult
 from shared import ledger
+from shared.config import settings
 from shared.errors import InternalError, ParleyError
-from shared.events import Finish, Message, ModelEvent, Reasoning, Serving, Text, ToolCall
+from shared.events import Attempt, Reasoning, Text, ToolCall
 from shared.gateway import Exchange, Options
 from shared.ledger import Entry, Receipt, Status, Turn
 from shared.log import log
+from shared.meter import total
+from shared.structured import schema_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,60 +30,86 @@ class Failure:
     error: ParleyError
 
 
-TurnEvent = ModelEvent | Serving | Failure | Receipt
+TurnEvent = RoundEvent | Failure | Receipt
+
+__all__ = ["Failure", "NextStep", "ToolResult", "TurnEvent", "speak"]
 
 
 class Tally:
     """What has come of a turn so far: enough to book it at any moment."""
 
     def __init__(self, turn: Turn, asked: ChatRequest, arrived: float) -> None:
-        self.prompt = (
-            Message("system", PROMPTS[asked.agent_type]),
-            *turn.history,
-            Message("user", asked.question),
-        )
-        self.exchange = Exchange(turn.routes, Options(temperature=asked.temperature), arrived)
+        self.exchange = Exchange(turn.routes, Options(), arrived)
+        self.rounds = Rounds(turn, self.exchange, asked.question, asked.temperature)
         self.error: ParleyError | None = None
         self._turn, self._asked, self._arrived = turn, asked, arrived
-        self._words: list[str] = []
-        self._finish: Finish | None = None
+        self._domain: Domain = asked.domain
+        self._classifying: list[Attempt] = []
         self._ttft_ms: int | None = None
 
-    def see(self, event: ModelEvent | Serving) -> None:
+    async def choose_agent(self) -> None:
+        """The agent that begins: the one asked for, else the person's preferred one, else the one for the question."""
+        wanted = self._asked.agent or (self._turn.profile or {}).get("preferred_agent") or "auto"
+        if wanted == "auto" and not self._domain.is_sure and settings().is_on("CLASSIFY_WITH_MODEL"):
+            await self._ask_model()
+        self.rounds.agent = AGENTS.get(wanted) or AGENTS[self._domain.name]
+
+    async def _ask_model(self) -> None:
+        """A guess of the rules stands when there is no money for another call or no model answers."""
+        exchange = Exchange(self._turn.routes[:1], Options(output_schema=schema_of(Classification)), self._arrived)
+        try:
+            await ledger.extend(self._turn, most_tokens_to_ask(self._asked.question))
+            self._domain = await asked_of_model(exchange, self._asked.question)
+        except ParleyError as error:
+            log("unclassified", request_id=self._turn.request_id, error=error.code)
+        finally:
+            self._classifying = exchange.attempts
+
+    def see(self, event: RoundEvent) -> None:
         """Takes note of one event."""
         if self._ttft_ms is None and isinstance(event, Text | Reasoning | ToolCall):
             self._ttft_ms = self._elapsed_ms()
-        match event:
-            case Text(text):
-                self._words.append(text)
-            case Finish():
-                self._finish = event
-            case _:
-                pass
 
     def entry(self) -> Entry:
-        """How the turn stands now; without an end of the stream and without an error the caller hung up."""
+        """How the turn stands now; without an end of the rounds and without an error the caller hung up."""
+        rounds = self.rounds
+        attempts = (*self._classifying, *self.exchange.attempts)
         return Entry(
             turn=self._turn,
             status=self._status(),
             route=self.exchange.route,
-            content="".join(self._words),
-            usage=self.exchange.usage,
+            content=rounds.content,
+            usage=total(attempt.usage for attempt in attempts if attempt.usage),
             duration_ms=self._elapsed_ms(),
             ttft_ms=self._ttft_ms,
-            finish_reason=self._finish.reason if self._finish else None,
+            finish_reason=rounds.reason,
             error_code=self.error.code if self.error else None,
-            attempts=tuple(self.exchange.attempts),
-            agent_type=self._asked.agent_type,
+            attempts=attempts,
+            agent_type=rounds.agent.name,
+            agents=tuple(rounds.agents),
+            tools_used=tuple(rounds.toolbox.used),
+            parts=rounds.parts,
+            domain=self._domain.name,
+            domain_confidence=self._domain.confidence,
+            skill=(self._turn.profile or {}).get("skill_level"),
+            escalation={"hand_offs": rounds.hand_offs} if rounds.hand_offs else None,
+            handoffs=len(rounds.hand_offs),
+            context_tokens=_context_tokens(self.exchange.attempts),
         )
 
     def _status(self) -> Status:
         if self.error is not None:
             return "partial" if self._ttft_ms is not None else "failed"
-        return "cancelled" if self._finish is None else "completed"
+        return "cancelled" if self.rounds.reason is None else "completed"
 
     def _elapsed_ms(self) -> int:
         return round((time.monotonic() - self._arrived) * 1000)
+
+
+def _context_tokens(attempts: list[Attempt]) -> int | None:
+    """The last prompt as its provider counted it; None when it did not."""
+    usage = attempts[-1].usage if attempts else None
+    return usage.input_tokens if usage and usage.source != "estimate" else None
 
 
 async def speak(turn: Turn, asked: ChatRequest, arrived: float) -> AsyncGenerator[TurnEvent, None]:
@@ -88,7 +120,8 @@ async def speak(turn: Turn, asked: ChatRequest, arrived: float) -> AsyncGenerato
     tally = Tally(turn, asked, arrived)
     receipt: Receipt | None = None
     try:
-        async with aclosing(tally.exchange.events(tally.prompt)) as events:
+        await tally.choose_agent()
+        async with aclosing(tally.rounds.events()) as events:
             async for event in events:
                 tally.see(event)
                 yield event

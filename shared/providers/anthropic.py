@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Iterator
+import json
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,9 +12,9 @@ from anthropic import types
 
 from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
-from shared.events import Call, Finish, ModelEvent, Native, Node, Reasoning, Text, ToolCall
+from shared.events import Call, Finish, ModelEvent, Native, Node, Reasoning, Text
 from shared.providers.anthropic_messages import NAME, asked_of, stop_reason_of, usage_of
-from shared.providers.chat_completions import arguments_in
+from shared.providers.chat_completions import tool_call
 from shared.providers.readings import NONSENSE, delay_of, failure, nonsense
 from shared.providers.sdk_http import shared_client, transport_failures
 
@@ -41,7 +42,7 @@ class Anthropic:
         if not any(message.role == "user" for message in call.messages):
             raise ProviderRefused("There is nothing to answer.")
         with _failures():
-            turn = _AnswerReader({tool.name for tool in call.tools})
+            turn = _AnswerReader()
             async with await open_stream(call) as stream:
                 async for event in stream:
                     for each in turn.read(event):
@@ -63,8 +64,7 @@ async def open_stream(call: Call) -> anthropic.AsyncStream[types.RawMessageStrea
 class _AnswerReader:
     """One answer's raw events to ours; keeps the blocks as Claude wants them back."""
 
-    def __init__(self, offered: Collection[str]) -> None:
-        self._offered = offered
+    def __init__(self) -> None:
         self._blocks: dict[int, dict[str, Any]] = {}
         self._written: dict[int, str] = {}
         self._start: types.Usage | None = None
@@ -117,10 +117,11 @@ class _AnswerReader:
 
     def _stopped(self, index: int) -> Iterator[ModelEvent]:
         block = self._blocks[index]
-        if block["type"] == "tool_use" and block["name"] in self._offered:
-            if written := self._written.get(index):
-                block["input"] = arguments_in(written)
-            yield ToolCall(block["id"], block["name"], block["input"])
+        if block["type"] == "tool_use":
+            written = self._written.get(index) or json.dumps(block["input"])
+            call = tool_call(block["id"], block["name"], written)
+            block["input"] = dict(call.arguments)
+            yield call
 
 
 def _client() -> anthropic.AsyncAnthropic:

@@ -37,6 +37,8 @@ def asked_of(call: Call) -> dict[str, Any]:
         asked["tools"] = [
             {"name": t.name, "description": t.description, "input_schema": dict(t.parameters)} for t in call.tools
         ]
+        if not call.may_call_tools:
+            asked["tool_choice"] = {"type": "none"}
     if call.output_schema is not None:
         asked["output_config"] = {"format": {"type": "json_schema", "schema": _schema(call.output_schema)}}
     return asked

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import ProviderError, ProviderOverloaded
@@ -21,6 +22,7 @@ _STOP_REASONS: dict[str, StopReason] = {
 }
 _MOST_CONTEXT_TOKENS = 100_000_000
 _MOST_CALLS, _MOST_ARGUMENTS = 128, 1024 * 1024
+_NO_NAME, _MAX_TOOL_NAME = re.compile(r"[^A-Za-z0-9_-]"), 64
 _MAX_NAME = 150  # leaves room for client:<node>: in the catalogue's 200
 
 
@@ -40,6 +42,8 @@ def request_body(call: Call, limit_field: str = "max_tokens") -> dict[str, Any]:
             {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.parameters}}
             for t in call.tools
         ]
+        if not call.may_call_tools:
+            body["tool_choice"] = "none"
     if call.output_schema is not None:
         schema = {"name": "answer", "schema": call.output_schema, "strict": _is_strict(call.output_schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -75,9 +79,9 @@ def _message(message: Message) -> dict[str, Any]:
 class ChunkParser:
     """Chat completion chunks, one JSON text each, to events; knows nothing of bytes or time."""
 
-    def __init__(self, provider: str, offered: Collection[str] = ()) -> None:
+    def __init__(self, provider: str, *, has_tools: bool = False) -> None:
         self.is_done = False
-        self._provider, self._offered = provider, offered
+        self._provider, self._has_tools = provider, has_tools
         self._stop: str | None = None
         self._calls: list[dict[str, str]] = []
 
@@ -100,7 +104,7 @@ class ChunkParser:
             text = delta.get("content") or refusal
             if text and isinstance(text, str):
                 events.append(Text(text))
-            for piece in (delta.get("tool_calls") or []) if self._offered else ():
+            for piece in (delta.get("tool_calls") or []) if self._has_tools else ():
                 self._collect(piece)
             self._stop = self._stop or choice.get("finish_reason")
         if usage := read_usage(chunk.get("usage")):  # its own chunk has empty choices
@@ -111,12 +115,11 @@ class ChunkParser:
         """What the end of the stream completes; without a stop reason the answer was cut."""
         if self._stop is None:
             return [Finish("truncated")]
-        calls: list[ModelEvent] = [
-            ToolCall(c["id"], c["name"], arguments_in(c["arguments"]))
-            for c in self._calls
-            if c["name"] in self._offered
-        ]
-        return [*calls, Finish("tool_calls" if calls else _STOP_REASONS.get(self._stop, "stop"))]
+        calls = [tool_call(c["id"], c["name"], c["arguments"]) for c in self._calls]
+        reason = _STOP_REASONS.get(self._stop, "stop")
+        if reason == "length" and any(call.broken is not None for call in calls):
+            return [Finish(reason)]
+        return [*calls, Finish("tool_calls" if calls else reason)]
 
     def _announced(self, error: Any) -> ProviderError:
         """An error inside a 200: some hosts put a status into `code`, some a word, some send nothing but a sentence."""
@@ -140,12 +143,19 @@ class ChunkParser:
             raise ValueError("too many tool calls, or too much in one")
 
 
-def arguments_in(text: str) -> dict[str, Any]:
-    """A tool call's arguments. Raises ValueError for what is no JSON object."""
-    arguments = json.loads(text or "{}")
+def tool_call(call_id: str, name: str, written: str) -> ToolCall:
+    """A call with the arguments a model wrote; what is no JSON object is a broken one, for the model to mend.
+
+    A name of other characters than APIs allow would make them refuse the conversation it stands in.
+    """
+    name = _NO_NAME.sub("_", name)[:_MAX_TOOL_NAME] or "unknown"
+    try:
+        arguments = json.loads(written or "{}")
+    except (ValueError, RecursionError):
+        arguments = None
     if not isinstance(arguments, dict):
-        raise ValueError("arguments are an object")  # noqa: TRY004 - it is what the text says that is wrong
-    return arguments
+        return ToolCall(call_id, name, {}, broken=written)
+    return ToolCall(call_id, name, arguments)
 
 
 def read_usage(usage: Any) -> Usage | None:

@@ -23,6 +23,11 @@ _SERVER_SECONDS = "600"  # how long Google may work on an answer; when to give u
 _UNUSED = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(500)))
 
 
+_NO_CALLS = types.ToolConfig(
+    function_calling_config=types.FunctionCallingConfig(mode=types.FunctionCallingConfigMode.NONE)
+)
+
+
 class Gemini:
     """The provider contract over google-genai's streaming."""
 
@@ -115,6 +120,7 @@ def _config(call: Call) -> types.GenerateContentConfig:
         temperature=call.temperature,
         max_output_tokens=call.max_output_tokens,
         tools=[types.Tool(function_declarations=declared)] if declared else None,
+        tool_config=_NO_CALLS if declared and not call.may_call_tools else None,
         response_mime_type="application/json" if call.output_schema is not None else None,
         response_json_schema=call.output_schema,
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),

@@ -54,7 +54,7 @@ class OpenAiCompatible:
         body = request_body(call, self._host.limit_field)
         with self._failures("a chat stream"):
             async with aclosing(self._bytes("POST", "/chat/completions", call.node, body)) as chunks:
-                decoder, parser = SseDecoder(), ChunkParser(self._host.name, {tool.name for tool in call.tools})
+                decoder, parser = SseDecoder(), ChunkParser(self._host.name, has_tools=bool(call.tools))
                 async for chunk in chunks:
                     for data in decoder.feed(chunk):
                         for event in parser.feed(data):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.chat.agents import PROMPTS, agent_named
+from functions.chat.agents import AGENTS, longest_prompt
 from functions.chat.request import ChatRequest, read_chat_request
 from shared.body import parse_body
 from shared.errors import InvalidRequest, ParleyError, Unprocessable
@@ -149,11 +149,12 @@ def test_a_uuid_is_read_in_any_case() -> None:
     assert _read({"message": "Hi", "conversation_id": UUID.upper()}).conversation_id == UUID
 
 
-@pytest.mark.parametrize(("asked", "agent"), [(None, "general"), ("auto", "general"), ("research", "research")])
+@pytest.mark.parametrize(
+    ("asked", "agent"), [(None, "technical"), ("auto", "technical"), ("research", "research"), ("general", "general")]
+)
 def test_somebody_takes_every_turn(asked: str | None, agent: str) -> None:
-    """Without a wish the general agent does; every agent has its prompt."""
-    assert agent_named(asked) == agent
-    assert PROMPTS[agent]
+    """Whoever is wished for, else the one for the question."""
+    assert _read({"message": "My Python script crashes with a TypeError", "agent": asked}).likely_agent == agent
 
 
 async def _asked(body: dict[str, Any], path: str = "/", **headers: str) -> tuple[ChatRequest, Ask]:
@@ -185,7 +186,9 @@ async def test_the_ledger_is_asked_in_its_own_words() -> None:
         True,
         True,
     )
-    assert ask.prompt_tokens >= estimate_tokens(PROMPTS["technical"])
+    assert ask.prompt_tokens == longest_prompt() > estimate_tokens(AGENTS["technical"].prompt)
+    assert ask.agent_models == AGENTS["technical"].models
+    assert ask.tool_tokens > 0
     assert ask.metadata == {"a": 1}
     assert (ask.idempotency_key, ask.body_hash) == ("key 1", hashlib.sha256(json.dumps(body).encode()).hexdigest())
 

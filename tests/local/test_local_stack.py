@@ -32,6 +32,12 @@ def test_everything_answers_once_the_file_is_there(stack: RunningStack) -> None:
     assert stack.query("select 1") == "1"
 
 
+def test_chat_finds_data_to_ask_about(stack: RunningStack) -> None:
+    """DATABASE_PATH names a place in the stack's own folder; without chat nothing is built there."""
+    assert stack.values["DATABASE_PATH"] == str(stack.data / "trading.duckdb")
+    assert not (stack.data / "trading.duckdb").exists()
+
+
 def test_the_variables_are_private_and_sh_can_source_them(stack: RunningStack) -> None:
     """The file is for its owner only and survives `set -a; . env`."""
     path = stack.data / "env"

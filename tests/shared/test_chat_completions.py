@@ -16,7 +16,7 @@ CALL = Call("m", (Message("user", "hi"),), 10)
 
 
 def _parsed(*chunks: dict[str, Any] | str) -> list[ModelEvent]:
-    parser, events = ChunkParser("openai", {"f", "g"}), []
+    parser, events = ChunkParser("openai", has_tools=True), []
     for each in chunks:
         events += parser.feed(each if isinstance(each, str) else json.dumps(each))
     return events + parser.finish()

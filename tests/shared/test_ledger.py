@@ -29,6 +29,7 @@ from shared.errors import (
     ParleyError,
     QuotaExceeded,
     RequestInProgress,
+    TurnInProgress,
 )
 from shared.events import Attempt, Message, Route, Usage
 from shared.ledger import Ask, Entry, Limits, Turn, as_record
@@ -125,6 +126,83 @@ def test_without_log_content_the_log_gets_no_words(environ: Callable[..., None])
     assert (record["content"], record["response"]) == ("Write to ada@example.com", None)
 
 
+def test_a_record_tells_what_agents_and_tools_did(environ: Callable[..., None]) -> None:
+    """By the names that chat_finish knows; what is worded is redacted, except what the conversation gets."""
+    environ()
+    mail = "ada@example.com"
+    entry = replace(
+        ENTRY,
+        turn=replace(TURN, history_left_out=7),
+        tools_used=({"name": "analyze_data", "ms": 12, "ok": False, "error": mail},),
+        domain="trading",
+        skill="expert",
+        escalation={"to": "technical", "reason": f"ask {mail}"},
+        handoffs=1,
+        context_tokens=321,
+        parts=({"type": "text", "text": mail},),
+    )
+    wanted = {
+        "tools_used": [{"name": "analyze_data", "ms": 12, "ok": False, "error": "[email]"}],
+        "domain_classification": "trading",
+        "user_skill_assessment": "expert",
+        "escalation_suggested": True,
+        "escalation_metadata": {"to": "technical", "reason": "ask [email]"},
+        "agent_handoffs": 1,
+        "context_size_tokens": 321,
+        "history_left_out": 7,
+        "parts": [{"type": "text", "text": mail}],
+    }
+    record = as_record(entry)
+    assert {name: record[name] for name in wanted} == wanted
+    assert mail not in json.dumps(spool.record_of(record, PERSON.id))
+    assert spool.record_of(record, PERSON.id)["entry"]["parts"] == [{"type": "text", "text": "[email]"}]
+    bare = as_record(ENTRY)
+    assert {name: bare[name] for name in wanted if not bare[name]} == {
+        "tools_used": [],
+        "domain_classification": None,
+        "user_skill_assessment": None,
+        "escalation_suggested": False,
+        "escalation_metadata": None,
+        "agent_handoffs": 0,
+        "context_size_tokens": None,
+        "history_left_out": 0,
+        "parts": None,
+    }
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+def test_no_words_of_a_handover_stay_where_none_may(environ: Callable[..., None], is_stored: bool) -> None:
+    """A turn that is not stored and an operator who wants no content: that it was handed on is told, why is not."""
+    environ(LOG_CONTENT="redacted" if not is_stored else "none")
+    parts = ({"type": "text", "text": "planted"},)
+    turn = replace(TURN, is_stored=is_stored)
+    record = as_record(replace(ENTRY, turn=turn, escalation={"reason": "planted"}, parts=parts))
+    assert (record["escalation_suggested"], record["escalation_metadata"]) == (True, None)
+    assert (record["parts"] is not None) is is_stored
+    assert "planted" not in json.dumps(spool.record_of(record, PERSON.id))
+
+
+@pytest.mark.anyio
+async def test_a_turn_knows_who_spoke_and_how_to_help(project: Project) -> None:
+    """Where several people take part each of their messages has its name before it, an answer has none."""
+    history = [
+        {"role": "user", "content": "Hi", "name": "Ada"},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "user", "content": "Hm", "name": "Person 2"},
+    ]
+    profile = {"skill_level": "expert", "communication_style": None, "preferred_agent": "auto"}
+    told = {"history": history, "history_left_out": 4, "speaker": "Ada", "participants": 2, "profile": profile}
+    project.answers[BEGIN] = (200, ADMITTED | told)
+    turn = await ledger.begin(PERSON, replace(ASK, agent_models=("fast", "gpt-4o")))
+    assert project.asked_of("chat_begin")[0]["turn"]["agent_models"] == ["fast", "gpt-4o"]
+    said = [message.content for message in turn.history]
+    assert said == ["Ada: Hi", "Hello", "Person 2: Hm"]
+    assert (turn.history_left_out, turn.speaker, turn.participants, turn.profile) == (4, "Ada", 2, profile)
+    project.answers[BEGIN] = (200, ADMITTED)
+    turn = await ledger.begin(PERSON, ASK)
+    assert (turn.history_left_out, turn.speaker, turn.participants, turn.profile) == (0, None, 1, None)
+
+
 @pytest.mark.anyio
 async def test_a_turn_is_admitted_as_the_person(project: Project) -> None:
     """The question goes along verbatim for the conversation and redacted for the log; the answer is a Turn."""
@@ -198,6 +276,7 @@ async def test_a_dry_run_has_the_callers_id(project: Project) -> None:
             {"code": "PT404", "message": "no", "details": '{"code": "conversation_not_found"}'},
             ConversationNotFound,
         ),
+        (409, {"code": "PT409", "message": "no", "details": '{"code": "turn_in_progress"}'}, TurnInProgress),
         (503, "down", DatabaseUnavailable),
     ],
 )
@@ -371,7 +450,12 @@ async def test_whoever_hangs_up_does_not_take_the_row_along(project: Project) ->
 def test_a_receipt_reads_as_the_contract_says() -> None:
     """Route, usage, cost, timings and whether it was logged; the other routes are its fallbacks."""
     other = replace(ROUTE, identifier="huggingface:m")
-    entry = replace(ENTRY, turn=replace(TURN, routes=(ROUTE, other)))
+    entry = replace(
+        ENTRY,
+        turn=replace(TURN, routes=(ROUTE, other)),
+        agents=("general", "technical"),
+        tools_used=({"name": "analyze_data", "ms": 12, "ok": True},),
+    )
     assert ledger.Receipt(entry, 0.002, logged=True).as_json() == {
         "request_id": "turn-1",
         "conversation_id": "conversation-1",
@@ -383,6 +467,8 @@ def test_a_receipt_reads_as_the_contract_says() -> None:
             "reason": "asked",
             "fallbacks": ["huggingface:m"],
         },
+        "agents": ["general", "technical"],
+        "tools_used": [{"name": "analyze_data", "ms": 12, "ok": True}],
         "usage": {
             "input_tokens": 10,
             "output_tokens": 5,

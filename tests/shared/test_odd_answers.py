@@ -20,7 +20,7 @@ from shared.errors import (
     ProviderTimeout,
     ProviderUnreachable,
 )
-from shared.events import Call, Message, Route, Tool, ToolCall
+from shared.events import Call, Finish, Message, Route, Text, Tool, ToolCall
 from shared.gateway import Exchange, Options
 from shared.providers import provider_named
 from shared.structured import ask_for
@@ -86,8 +86,6 @@ _WORD = _block({"type": "text", "text": "Hello "}, {"type": "text_delta", "text"
         ("anthropic", 200, {}, _event("error", {"type": "error", "error": {"type": {"a": 1}}}), ProviderOverloaded),
         ("anthropic", 200, {}, _event("error", "oops"), ProviderOverloaded),
         ("anthropic", 200, {}, _event("message_start", DEEP), ProviderError),
-        ("anthropic", 200, {}, _claude_calls("[1, 2]"), ProviderError),
-        ("anthropic", 200, {}, _claude_calls(DEEP), ProviderError),
         *[
             (name, 429, {"Retry-After": FAR}, b"{}", ProviderOverloaded)
             for name in ("google", "anthropic", "matcha", "openai")
@@ -115,23 +113,46 @@ async def test_an_error_of_a_new_kind_after_the_first_word_is_an_error_too(every
 
 
 @pytest.mark.parametrize("arguments", ["[1, 2]", "5", "null", '[["a", 1]]', '{"a"'])
-async def test_arguments_that_are_no_object_are_nonsense(every: OpenAiHost, arguments: str) -> None:
-    """A tool is called with names and values or not at all."""
+async def test_arguments_that_are_no_object_are_a_broken_call(every: OpenAiHost, arguments: str) -> None:
+    """Whoever runs the tools tells the model what it wrote; it is no failure of the provider."""
     every.pieces = [
         sse(chunk({"tool_calls": [{"id": "a", "function": {"name": "find", "arguments": arguments}}]}, "stop"))
     ]
     events, error = await spoken(exchange_over(_route("openai"), tools=(TOOL,)))
-    assert (events, type(error)) == ([], ProviderError)
+    assert (events[1:], error) == ([ToolCall("a", "find", {}, broken=arguments), Finish("tool_calls")], None)
 
 
-async def test_a_call_that_was_not_offered_spoils_nothing(every: OpenAiHost) -> None:
-    """However its arguments look, it is dropped and the answer stays."""
-    call = {"id": "a", "function": {"name": "rm", "arguments": "{{{"}}
+@pytest.mark.parametrize("written", ["[1, 2]", '{"a"', DEEP], ids=["list", "half", "deep"])
+async def test_claudes_broken_arguments_are_a_broken_call_too(every: OpenAiHost, written: str) -> None:
+    """Its own copy of the call goes back with empty arguments, which its API takes."""
+    every.headers = {"Content-Type": "text/event-stream"}
+    stop = {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 3}}
+    every.pieces = [_claude_calls(written) + _event("message_delta", stop)]
+    events, error = await spoken(exchange_over(_route("anthropic"), tools=(TOOL,)))
+    assert (events[2], error) == (ToolCall("t", "find", {}, broken=written), None)
+    assert isinstance(events[-1], Finish)
+    assert events[-1].native is not None
+    assert events[-1].native.content[0]["input"] == {}
+
+
+async def test_arguments_that_did_not_fit_are_an_answer_that_is_too_long(every: OpenAiHost) -> None:
+    """Half a call is none."""
+    call = {"id": "a", "function": {"name": "find", "arguments": '{"query": "ab'}}
+    every.pieces = [sse(chunk({"content": "Hi", "tool_calls": [call]}, "length"))]
+    events, error = await spoken(exchange_over(_route("openai"), tools=(TOOL,)))
+    assert (events[1:], error) == ([Text("Hi"), Finish("length")], None)
+
+
+async def test_a_call_of_a_tool_that_does_not_exist_is_passed_on_where_there_are_tools(every: OpenAiHost) -> None:
+    """The model learns from the answer what there is; where there are no tools it is dropped."""
+    call = {"id": "a", "function": {"name": "rm -rf", "arguments": "{{{"}}
     every.pieces = [sse(chunk({"content": "Hi"}), chunk({"tool_calls": [call]}, "tool_calls"))]
-    for tools in ((), (TOOL,)):
+    for tools, rest in (
+        ((), [Finish("stop")]),
+        ((TOOL,), [ToolCall("a", "rm_-rf", {}, broken="{{{"), Finish("tool_calls")]),
+    ):
         events, error = await spoken(exchange_over(_route("openai"), tools=tools))
-        assert (text_of(events), error) == ("Hi", None)
-        assert not [event for event in events if isinstance(event, ToolCall)]
+        assert (text_of(events), events[2:], error) == ("Hi", rest, None)
 
 
 @pytest.mark.parametrize("details", ["x", [1], 5])

@@ -32,6 +32,7 @@ SELECTS = {
     "cost_alerts?scope=eq.{owner}": (401, 0, 200, 200),
     "provider_health?provider_key=eq.tenancy": (401, 0, 200, 200),
     "refresh_runs?trigger=eq.tenancy": (401, 0, 200, 200),
+    "user_llm_profiles?user_id=eq.{friend}": (401, 0, 0, 403),
 }
 # A forged row for each table, refused to everyone in the order nobody, the owner, somebody else, an admin, the service;
 # 0 = allowed.
@@ -46,7 +47,7 @@ INSERTS = {
     ),
     "llm_routes": ({"alias": "forged", "model_key": "gpt-4o"}, (401, 403, 403, 0, 403)),
     "llm_conversations": ({"user_id": "{owner}"}, (401, 403, 403, 403, 403)),
-    "conversation_members": ({"conversation_id": "{conversation}", "user_id": "{stranger}"}, (401, 0, 403, 403, 403)),
+    "conversation_members": ({"conversation_id": "{conversation}", "user_id": "{friend}"}, (401, 0, 403, 403, 403)),
     "messages": ({"conversation_id": "{conversation}", "content": "x", "user_id": "{owner}"}, (401, 0, 403, 403, 403)),
     "chat_logs": ({"request_id": "{fresh}", "endpoint": "x", "status": "completed"}, (401, 403, 403, 403, 403)),
     "usage_limits": ({"scope": "{fresh}", "daily_requests": 1}, (401, 403, 403, 0, 403)),
@@ -58,6 +59,7 @@ INSERTS = {
     ),
     "provider_health": ({"provider_key": "x"}, (401, 403, 403, 403, 403)),
     "refresh_runs": ({"trigger": "tenancy"}, (401, 403, 403, 403, 0)),
+    "user_llm_profiles": ({"user_id": "{owner}", "skill_level": "expert"}, (401, 0, 403, 403, 403)),
 }
 CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "chat_begin": ({"turn": {"dry_run": True, "message": "x"}}, (401, 200, 200, 403)),
@@ -80,6 +82,7 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
         {"job": "tenancy", "holder_id": "{fresh}", "fence": 0, "ttl_seconds": 1},
         (401, 403, 403, 200),
     ),
+    "roll_up_profiles": ({}, (401, 403, 403, 200)),
     "release_lease": ({"job": "tenancy", "holder_id": "{fresh}", "fence": 0}, (401, 403, 403, 200)),
 }
 UPDATES = {
@@ -97,6 +100,7 @@ UPDATES = {
     "llm_routes?alias=eq.{alias}": {"weight": 0},
     "provider_health?provider_key=eq.tenancy": {"open_until": None},
     "refresh_runs?trigger=eq.tenancy": {"status": "failed"},
+    "user_llm_profiles?user_id=eq.{friend}": {"skill_level": "beginner"},
 }
 _UNTOUCHABLE = (
     "chat_logs",
@@ -116,6 +120,8 @@ class Cast:
     def __init__(self, stack: Stack, db: Database, identifier: str) -> None:
         self.stack = stack
         self.owner, self.stranger, self.admin = sign_up(stack), sign_up(stack), new_admin(stack)
+        friend = sign_up(stack)  # whom the owner adds: the stranger must stay one
+        assert friend.rest("POST", "user_llm_profiles", json={"skill_level": "expert"}).status_code == 201
         answer = self.owner.whole("hello", model=identifier)
         node = self.owner.rest(
             "POST",
@@ -134,6 +140,7 @@ class Cast:
         self.names = {
             "owner": self.owner.id,
             "stranger": self.stranger.id,
+            "friend": friend.id,
             "conversation": answer["conversation_id"],
             "turn": answer["id"],
             "node": str(node["id"]),
@@ -262,7 +269,7 @@ def test_a_member_takes_part_until_removed(cast: Cast, model: Models) -> None:
     assert friend.whole("and me", model=identifier, conversation_id=mine)["conversation_id"] == mine
     assert cast.owner.rows(f"chat_logs?conversation_id=eq.{mine}&user_id=eq.{friend.id}") == []
     assert friend.rest("PATCH", f"llm_conversations?id=eq.{mine}", json={"title": "x"}).status_code == 204
-    assert cast.owner.rows(f"llm_conversations?id=eq.{mine}")[0]["title"] is None
+    assert cast.owner.rows(f"llm_conversations?id=eq.{mine}")[0]["title"] == "welcome"
     removal = f"conversation_members?conversation_id=eq.{mine}&user_id=eq.{friend.id}"
     assert cast.owner.rest("DELETE", removal).status_code == 204
     assert friend.rows(f"messages?conversation_id=eq.{mine}") == []

@@ -3,5 +3,6 @@
 from tests.upstream.kinds import GOLDEN, HOSTILE, matcha_id
 from tests.upstream.lists import Shelf, entry
 from tests.upstream.server import Received, Upstream, serving_upstream
+from tests.upstream.wire import Script
 
-__all__ = ["GOLDEN", "HOSTILE", "Received", "Shelf", "Upstream", "entry", "matcha_id", "serving_upstream"]
+__all__ = ["GOLDEN", "HOSTILE", "Received", "Script", "Shelf", "Upstream", "entry", "matcha_id", "serving_upstream"]

@@ -11,7 +11,19 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.upstream.wire import OVERLOADED, THOUGHT, Answer, Asked, Json, Refusal, Reply, Script, event, text_in
+from tests.upstream.wire import (
+    OVERLOADED,
+    THOUGHT,
+    Answer,
+    Asked,
+    Json,
+    Refusal,
+    Reply,
+    Script,
+    ToolUse,
+    event,
+    text_in,
+)
 
 _STOP = {"length": "max_tokens", "filtered": "refusal", "blocked": "refusal", "early": None}
 _TYPES = {
@@ -151,7 +163,9 @@ class _Answer(Answer):
             yield from self._begin({"type": "text", "text": ""})
         yield self._delta("text_delta", text=piece)
 
-    def called(self, calls: Iterable[tuple[str, Json]]) -> Iterator[bytes]:
+    def called(self, calls: Iterable[ToolUse]) -> Iterator[bytes]:
+        if not self._open:
+            yield from self.thought(THOUGHT)
         for block in self._tool_uses(calls):
             yield from self._begin(block | {"input": {}})
             yield self._delta("input_json_delta", partial_json="")
@@ -180,7 +194,7 @@ class _Answer(Answer):
         usage = self._usage_at_start().get("usage", {}) | self._usage_at_end().get("usage", {})
         return self._message | self._stopped() | {"content": content} | ({"usage": usage} if usage else {})
 
-    def _tool_uses(self, calls: Iterable[tuple[str, Json]]) -> list[Json]:
+    def _tool_uses(self, calls: Iterable[ToolUse]) -> list[Json]:
         return [
             {"type": "tool_use", "id": f"toolu_01{self._nonce}{place:02d}", "name": name, "input": arguments}
             for place, (name, arguments) in enumerate(calls)

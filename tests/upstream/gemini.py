@@ -8,7 +8,19 @@ from collections.abc import Iterable, Iterator
 
 from aiohttp import web
 
-from tests.upstream.wire import OVERLOADED, Answer, Asked, Json, Refusal, Reply, Script, as_json, event, text_in
+from tests.upstream.wire import (
+    OVERLOADED,
+    Answer,
+    Asked,
+    Json,
+    Refusal,
+    Reply,
+    Script,
+    ToolUse,
+    as_json,
+    event,
+    text_in,
+)
 
 # Its base64 has a plus and a slash, so that who writes them the URL-safe way shows.
 SIGNATURE = base64.b64encode(b"\xfb\xff\xfe thought").decode()
@@ -124,7 +136,7 @@ class _Answer(Answer):
         self._said += 1
         yield self._event([{"text": piece}])
 
-    def called(self, calls: Iterable[tuple[str, Json]]) -> Iterator[bytes]:
+    def called(self, calls: Iterable[ToolUse]) -> Iterator[bytes]:
         yield self._event(_calls(calls))
 
     def broken(self) -> Iterator[bytes]:
@@ -185,7 +197,7 @@ class _Answer(Answer):
         return {"usageMetadata": counts}
 
 
-def _calls(calls: Iterable[tuple[str, Json]]) -> list[Json]:
+def _calls(calls: Iterable[ToolUse]) -> list[Json]:
     return [
         {"functionCall": {"id": secrets.token_hex(4), "name": name, "args": arguments}}
         | ({"thoughtSignature": SIGNATURE} if place == 0 else {})

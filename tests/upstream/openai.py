@@ -9,7 +9,7 @@ from typing import Literal
 
 from aiohttp import web
 
-from tests.upstream.wire import OVERLOADED, Answer, Asked, Json, Refusal, Reply, Script, Tokens, event, text_in
+from tests.upstream.wire import OVERLOADED, Answer, Asked, Json, Refusal, Reply, Script, Tokens, ToolUse, event, text_in
 
 Flavour = Literal["openai", "hf", "node"]
 
@@ -110,7 +110,7 @@ class _Answer(Answer):
         self._said += 1
         yield self._chunk({"content": piece})
 
-    def called(self, calls: Iterable[tuple[str, Json]]) -> Iterator[bytes]:
+    def called(self, calls: Iterable[ToolUse]) -> Iterator[bytes]:
         for index, call in enumerate(_calls(calls)):
             if self._flavour == "node":  # Ollama sends each call whole, and all of them with index 0
                 yield self._chunk({"role": "assistant", "content": "", "tool_calls": [{"index": 0, **call}]})
@@ -165,12 +165,16 @@ class _Answer(Answer):
         return event(chunk)
 
 
-def _calls(calls: Iterable[tuple[str, Json]]) -> list[Json]:
+def _written(arguments: Json | str) -> str:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+
+
+def _calls(calls: Iterable[ToolUse]) -> list[Json]:
     return [
         {
             "id": f"call_{secrets.token_hex(6)}",
             "type": "function",
-            "function": {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)},
+            "function": {"name": name, "arguments": _written(arguments)},
         }
         for name, arguments in calls
     ]

@@ -19,7 +19,7 @@ from tests.upstream.kinds import scripted
 from tests.upstream.matcha import Matcha
 from tests.upstream.openai import OpenAi
 from tests.upstream.performing import Stage
-from tests.upstream.wire import Asked, Dialect, Page, Refusal
+from tests.upstream.wire import Asked, Dialect, Page, Refusal, Script
 
 _PATHS: Final = {
     "openai": "/openai/v1",
@@ -53,6 +53,7 @@ _LISTING: Final[dict[str, tuple[str, lists.Lister | None]]] = {
     "anthropic": ("/v1/models", lists.anthropic),
     "matcha": ("/llms", None),  # the platform has no list of its own unless a test puts one up
 }
+Act = Script | Callable[[Asked], Script]
 _PAGE = "<html><body><h1>502 Bad Gateway</h1>secret upstream words</body></html>"
 
 
@@ -73,11 +74,13 @@ class Upstream:
     """The running server, to be used from any thread.
 
     `hung_up` counts answers whose reader went away before their end, `started` those that began to wait (each word of
-    an endless one). The methods that wait block: an event loop calls them through `asyncio.to_thread`.
+    an endless one). What `plays` holds for a model's full name is said by it call by call, the last for ever, whatever
+    its kind. The methods that wait block: an event loop calls them through `asyncio.to_thread`.
     `shelves` are lists by dialect that stand in for the usual ones.
     """
 
     received: list[Received] = field(default_factory=list)
+    plays: dict[str, tuple[Act, ...]] = field(default_factory=dict)
     hung_up: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     started: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     shelves: dict[str, lists.Shelf] = field(default_factory=dict)
@@ -149,7 +152,7 @@ class Upstream:
             nth_call, gate = self._record(_received(name, request, body, asked)), self._gate
             if refusal := _refusal(dialect, request, body):
                 return dialect.refuse(refusal).response()
-            script = scripted(asked, nth_call)
+            script = self._act(asked, nth_call)
             if isinstance(script, Refusal):
                 return dialect.refuse(script).response()
             if isinstance(script, Page):
@@ -168,6 +171,13 @@ class Upstream:
                 return web.Response()  # which nobody is there to read
 
         return answer
+
+    def _act(self, asked: Asked, nth_call: int) -> Script | Refusal | Page:
+        play = self.plays.get(asked.model)
+        if play is None:
+            return scripted(asked, nth_call)
+        act = play[min(nth_call, len(play)) - 1]
+        return act if isinstance(act, Script) else act(asked)
 
     def _listing(self, name: str, lister: lists.Lister | None) -> Callable[[web.Request], Any]:
         dialect = _DIALECTS[name]

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, Protocol
 from aiohttp import web
 
 Json = dict[str, Any]
+ToolUse = tuple[str, Json | str]
 Ending = Literal["stop", "length", "filtered", "blocked", "torn", "early", "silent", "broken", "overloaded", "endless"]
 THOUGHT: Final = "Let me think."
 OVERLOADED: Final = "The model is overloaded: secret upstream words."
@@ -47,7 +48,7 @@ class Script:
     pieces: tuple[str, ...] = ()
     ending: Ending = "stop"
     reasoning: str = ""
-    calls: tuple[tuple[str, Json], ...] = ()
+    calls: tuple[ToolUse, ...] = ()  # arguments as text are written as they are, where JSON is text
     tokens: Tokens | None = field(default_factory=Tokens)
     is_held: bool = False
     is_counting_along: bool = False
@@ -112,7 +113,7 @@ class Answer(ABC):
         """A piece of text."""
         return ()
 
-    def called(self, calls: Iterable[tuple[str, Json]]) -> Iterable[bytes]:  # noqa: ARG002 - not every dialect streams
+    def called(self, calls: Iterable[ToolUse]) -> Iterable[bytes]:  # noqa: ARG002 - not every dialect streams
         """Tool calls, names with arguments."""
         return ()
 

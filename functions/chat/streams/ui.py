@@ -5,7 +5,9 @@ Wire format: https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol, read 2026-11-21.
 
 from __future__ import annotations
 
-from functions.chat.turn import Failure, TurnEvent
+from typing import Any
+
+from functions.chat.turn import Failure, NextStep, ToolResult, TurnEvent
 from shared.events import Reasoning, Text, ToolCall
 from shared.ledger import Receipt, Turn
 from shared.sse import DONE, frame
@@ -37,8 +39,11 @@ class UiStream:
             case Reasoning(text):
                 return self._open("reasoning") + self._delta(text)
             case ToolCall():
-                call = {"toolCallId": event.id, "toolName": event.name, "input": dict(event.arguments)}
-                return self._close() + frame({"type": "tool-input-available"} | call)
+                return self._close() + frame(_call(event))
+            case ToolResult():
+                return self._close() + frame(_result(event))
+            case NextStep():
+                return self._close() + frame({"type": "finish-step"}) + frame({"type": "start-step"})
             case Failure(error):
                 return self._close() + frame({"type": "error", "errorText": error.message})
             case Receipt():
@@ -70,3 +75,18 @@ class UiStream:
                 DONE,
             )
         )
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    named = {"toolCallId": call.id, "toolName": call.name}
+    if call.broken is not None:
+        told = {"type": "tool-input-error", "input": call.broken, "errorText": "The arguments are no JSON object."}
+        return told | named
+    return {"type": "tool-input-available", "input": dict(call.arguments)} | named
+
+
+def _result(result: ToolResult) -> dict[str, Any]:
+    named = {"toolCallId": result.call.id}
+    if result.is_error:
+        return {"type": "tool-output-error", "errorText": str(result.content["hint"])} | named
+    return {"type": "tool-output-available", "output": dict(result.content)} | named

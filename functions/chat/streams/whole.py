@@ -20,6 +20,6 @@ def whole_answer(receipt: Receipt) -> dict[str, Any]:
         "usage": asdict(entry.usage),
         "cost_usd": receipt.cost_usd,
         "finish_reason": entry.finish_reason,
-        "tools_used": [],
+        "tools_used": list(entry.tools_used),
         "receipt": told,
     }

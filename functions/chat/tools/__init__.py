@@ -1,1 +1,21 @@
-"""The tools a model may be given."""
+"""The tools a model may be given: one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from functions.chat.tools import analyze_data
+from functions.chat.tools.analyze_data import ANALYZE_DATA, DESCRIBE_DATA
+from functions.chat.tools.contract import Tool
+
+
+def available_tools() -> tuple[Tool[Any], ...]:
+    """Those that can work here, without loading what they work with."""
+    return (DESCRIBE_DATA, ANALYZE_DATA) if analyze_data.is_available() else ()
+
+
+def prepare(names: Collection[str]) -> None:
+    """Has what these tools work with load while the model is still thinking."""
+    if ANALYZE_DATA.name in names and analyze_data.is_available():
+        analyze_data.preload()

@@ -39,8 +39,13 @@ class Tool(Generic[Arguments]):
     run: Callable[[Arguments], Awaitable[ToolAnswer]]
 
     def offered(self) -> OfferedTool:
-        """As every provider is told of it: one JSON Schema, from the one model."""
-        schema = self.arguments.model_json_schema()
-        schema.pop("title", None)
-        schema.pop("description", None)
-        return OfferedTool(self.name, cleandoc(self.arguments.__doc__ or ""), schema)
+        """As every provider is told of it."""
+        return offer(self.name, self.arguments)
+
+
+def offer(name: str, arguments: type[BaseModel]) -> OfferedTool:
+    """A tool of that name as every provider is told of it: one JSON Schema, from the one model."""
+    schema = arguments.model_json_schema()
+    schema.pop("title", None)
+    schema.pop("description", None)
+    return OfferedTool(name, cleandoc(arguments.__doc__ or ""), schema)

@@ -1,0 +1,114 @@
+"""Calling tools: side by side, each held to its time, and every way to fail told to the model so that it can go on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import anyio
+from pydantic import ValidationError
+
+from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal
+from shared.events import Message, ToolCall
+from shared.events import Tool as OfferedTool
+from shared.log import log
+
+MOST_CALLS: Final = 8  # in one round; who wants more asks again with what these told
+TOOL_SECONDS: Final = 30.0
+_MOST_BYTES = 64 * 1024  # of one answer: it is read, and paid for, with every later call of the turn
+_MOST_ERRORS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a call came to, for the model and for whoever watches the stream; an error is `{"error", "hint"}`."""
+
+    call: ToolCall
+    content: Mapping[str, Any]
+    is_error: bool = False
+
+    def message(self) -> Message:
+        """As the model reads it."""
+        text = json.dumps(self.content, ensure_ascii=False, default=str)
+        return Message("tool", text, tool_call_id=self.call.id, is_error=self.is_error)
+
+
+class Toolbox:
+    """The tools of one turn, and what was used of them."""
+
+    def __init__(self, tools: Iterable[Tool[Any]]) -> None:
+        self.used: list[dict[str, Any]] = []
+        self._tools = {tool.name: tool for tool in tools}
+        self._asked: set[tuple[str, str]] = set()
+
+    def offered(self, names: Iterable[str]) -> tuple[OfferedTool, ...]:
+        """Those of `names` that there are, as a model is told of them."""
+        return tuple(self._tools[name].offered() for name in names if name in self._tools)
+
+    async def results_of(self, calls: Sequence[ToolCall], names: Iterable[str]) -> list[ToolResult]:
+        """Every call's result, in the order of the calls; only `names` may be called."""
+        allowed = [name for name in names if name in self._tools]
+        results: dict[int, ToolResult] = {}
+
+        async def take(place: int, call: ToolCall) -> None:
+            started = time.monotonic()
+            try:
+                answer = await self._answer_of(call, place, allowed)
+            except ToolRefusal as refusal:
+                results[place] = ToolResult(call, {"error": refusal.code, "hint": refusal.hint}, is_error=True)
+                self._note(call, started, ok=False, error=refusal.code)
+            else:
+                results[place] = ToolResult(call, answer.content)
+                self._note(call, started, ok=True, **({} if answer.rows is None else {"rows": answer.rows}))
+
+        async with anyio.create_task_group() as tasks:
+            for place, call in enumerate(calls):
+                tasks.start_soon(take, place, call)
+        return [result for _, result in sorted(results.items())]
+
+    async def _answer_of(self, call: ToolCall, place: int, allowed: list[str]) -> ToolAnswer:
+        """Raises ToolRefusal for every reason there is."""
+        if place >= MOST_CALLS:
+            raise ToolRefusal("too_many_calls", f"At most {MOST_CALLS} calls at once; this one was not made.")
+        if call.name not in allowed:
+            raise ToolRefusal("unknown_tool", f"There is no tool of this name. There are: {', '.join(allowed)}.")
+        if call.broken is not None:
+            raise ToolRefusal("invalid_arguments", "The arguments were no JSON object.")
+        asked = (call.name, json.dumps(dict(call.arguments), sort_keys=True))
+        if asked in self._asked:
+            raise ToolRefusal("repeated_call", "You have made this very call before: use its answer, or ask otherwise.")
+        self._asked.add(asked)
+        tool = self._tools[call.name]
+        try:
+            arguments = tool.arguments.model_validate(dict(call.arguments))
+        except ValidationError as error:
+            raise ToolRefusal("invalid_arguments", _told(error)) from error
+        try:
+            async with asyncio.timeout(TOOL_SECONDS):
+                answer = await tool.run(arguments)
+        except TimeoutError as error:
+            raise ToolRefusal("tool_timeout", "It took too long: ask for less at once.") from error
+        except ToolRefusal:
+            raise
+        except Exception as error:
+            log("crash", tool=tool.name, error=type(error).__name__)
+            raise ToolRefusal("tool_failed", "The tool is broken. Go on without it.") from error
+        if len(json.dumps(answer.content, default=str)) > _MOST_BYTES:
+            raise ToolRefusal("result_too_large", "The result is too large: ask for less at once.")
+        return answer
+
+    def _note(self, call: ToolCall, started: float, *, ok: bool, **more: Any) -> None:
+        name = call.name if call.name in self._tools else "unknown"  # what a model makes up may hold anything
+        self.used.append({"name": name, "ms": round((time.monotonic() - started) * 1000), "ok": ok, **more})
+
+
+def _told(error: ValidationError) -> str:
+    """What is wrong with which argument, without the values."""
+    return "; ".join(
+        f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}"
+        for each in error.errors(include_url=False, include_input=False, include_context=False)[:_MOST_ERRORS]
+    )

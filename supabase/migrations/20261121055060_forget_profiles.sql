@@ -1,0 +1,53 @@
+-- Purpose: a forgotten person's profile goes, and in other people's conversations the answers to what they asked.
+-- Affects: functions private.forget_answers(), private.forget_deleted_person(), public.delete_my_data()
+-- Access: as before; definer because logs, messages and write-ahead rows are granted to nobody.
+
+create function private.forget_answers(p_user_id uuid) returns void
+  language sql volatile security invoker set search_path = ''
+as $$
+  delete from public.messages as a using public.messages as q
+    where q.user_id = p_user_id and q.role = 'user' and a.request_id = q.request_id and a.role = 'assistant'
+$$;
+comment on function private.forget_answers(uuid) is
+  'Deletes the answers to what a person asked, for they repeat it; the questions go with their person.';
+
+create or replace function private.forget_deleted_person() returns trigger
+  language plpgsql security definer set search_path = ''
+as $$
+begin
+  -- A finish that runs right now holds its row and waits for this deletion: skipped here, it finds the person gone and
+  -- writes no words. Waiting for it would be a circle.
+  perform private.forget_turns(array(
+    select r.id from private.chat_requests as r where r.user_id = old.id for update skip locked));
+  perform private.forget_words(old.id);
+  perform private.forget_answers(old.id);
+  return old;
+end
+$$;
+
+create or replace function public.delete_my_data() returns void
+  language plpgsql volatile security definer set search_path = '' set lock_timeout = '10s'
+as $$
+declare
+  v_user_id uuid := (select auth.uid());
+begin
+  if v_user_id is null then
+    perform private.refuse('PT401', 'invalid_token', 'Nobody is signed in.');
+  end if;
+  -- The same order as a finish: write-ahead rows first. One that runs ends before or finds its turn forgotten.
+  perform private.forget_turns(array(
+    select r.id from private.chat_requests as r where r.user_id = v_user_id order by r.id for update));
+  delete from public.llm_conversations as c where c.user_id = v_user_id;
+  perform private.forget_answers(v_user_id);
+  delete from public.messages as m where m.user_id = v_user_id;
+  delete from public.conversation_members as m where m.user_id = v_user_id;
+  delete from public.client_nodes as n where n.owner_id = v_user_id;
+  delete from public.user_llm_profiles as p where p.user_id = v_user_id;
+  perform private.forget_words(v_user_id);
+end
+$$;
+comment on function public.delete_my_data() is
+  'Removes the caller''s conversations, messages with the answers to them, memberships, nodes and profile and takes name and words out of '
+  'their log rows; what they used and spent stays counted, without them. They stay signed up.';
+
+revoke execute on function private.forget_answers(uuid) from public, anon, authenticated, service_role;

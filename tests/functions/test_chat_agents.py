@@ -1,0 +1,48 @@
+"""The agents: who they are, what they may use, and how they are told to speak."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from functions.chat.agents import AGENTS, longest_prompt, prompt_for
+from functions.chat.tools.hand_off import HandOff
+
+_SKILLS = (None, "beginner", "intermediate", "advanced", "expert")
+_STYLES = (None, "concise", "balanced", "detailed")
+
+
+def test_every_agent_can_be_handed_to() -> None:
+    """The tool's choices are the agents, and every agent may hand over."""
+    assert set(AGENTS) == set(HandOff.model_json_schema()["properties"]["agent"]["enum"])
+    assert all("hand_off" in agent.tools for agent in AGENTS.values())
+
+
+def test_a_prompt_is_fitted_to_the_person() -> None:
+    """Skill and style each add a sentence; who told nothing gets the agent's own words."""
+    agent = AGENTS["technical"]
+    plain = prompt_for(agent, None, None)
+    assert plain == agent.prompt == prompt_for(agent, {"skill_level": None, "communication_style": None}, None)
+    told = prompt_for(agent, {"skill_level": "beginner", "communication_style": "concise"}, None)
+    assert told.startswith(plain)
+    assert "explain every term" in told
+    assert "short" in told
+
+
+def test_in_company_the_model_knows_who_asks() -> None:
+    """The speaker is named, and that others' messages begin with their names."""
+    assert "Ada asks" in prompt_for(AGENTS["general"], None, "Ada")
+
+
+@pytest.mark.parametrize("profile", [{"skill_level": "wizard"}, {"communication_style": 5}, {"other": "x"}])
+def test_a_profile_of_another_version_is_no_failure(profile: dict[str, object]) -> None:
+    """What this code does not know adds nothing."""
+    assert prompt_for(AGENTS["general"], profile, None) == AGENTS["general"].prompt
+
+
+def test_money_is_held_for_the_longest_prompt() -> None:
+    """No agent, profile and name together are longer than what a turn is admitted with."""
+    for agent, skill, style in product(AGENTS.values(), _SKILLS, _STYLES):
+        profile = {"skill_level": skill, "communication_style": style}
+        assert len(prompt_for(agent, profile, "\U0001f600" * 60).encode()) <= longest_prompt()

@@ -1,0 +1,153 @@
+"""Calling tools: every way to fail is an answer to the model."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anyio
+import pytest
+from pydantic import BaseModel, ConfigDict, Field
+
+from functions.chat.tools import calling
+from functions.chat.tools.calling import Toolbox, ToolResult
+from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal
+from shared.events import ToolCall
+
+pytestmark = pytest.mark.anyio
+
+
+class Adding(BaseModel):
+    """Adds numbers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    numbers: list[int] = Field(max_length=3)
+
+
+async def _add(asked: Adding) -> ToolAnswer:
+    if 0 in asked.numbers:
+        raise ToolRefusal("zero", "Leave out zero.")
+    if -1 in asked.numbers:
+        raise RuntimeError("secret words")
+    return ToolAnswer({"sum": sum(asked.numbers)}, rows=1 if len(asked.numbers) > 1 else None)
+
+
+def _box() -> Toolbox:
+    return Toolbox([Tool("add", Adding, _add)])
+
+
+async def _one(box: Toolbox, name: str = "add", broken: str | None = None, **arguments: Any) -> ToolResult:
+    (result,) = await box.results_of([ToolCall("c", name, arguments, broken)], ["add"])
+    return result
+
+
+async def test_a_tool_answers_and_its_use_is_noted() -> None:
+    """Name, time, outcome and rows, and nothing of what was said."""
+    box = _box()
+    result = await _one(box, numbers=[1, 2])
+    assert (result.content, result.is_error) == ({"sum": 3}, False)
+    message = result.message()
+    assert (message.role, message.tool_call_id, json.loads(message.content)) == ("tool", "c", {"sum": 3})
+    (used,) = box.used
+    assert used.pop("ms") >= 0
+    assert used == {"name": "add", "ok": True, "rows": 1}
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "hint"),
+    [
+        ({"numbers": [0]}, "zero", "Leave out"),
+        ({"numbers": ["x"]}, "invalid_arguments", "numbers.0"),
+        ({"numbers": [1, 2, 3, 4]}, "invalid_arguments", "numbers"),
+        ({"numbers": [1], "more": "private"}, "invalid_arguments", "more"),
+        ({}, "invalid_arguments", "numbers"),
+        ({"broken": '{"numbers"'}, "invalid_arguments", "JSON"),
+        ({"name": "rm", "x": 1}, "unknown_tool", "add"),
+        ({"numbers": [-1]}, "tool_failed", "without it"),
+    ],
+)
+async def test_what_cannot_be_done_is_told_with_a_hint(
+    call: dict[str, Any], code: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A code, and what to do about it; never the values, never what broke inside."""
+    box = _box()
+    result = await _one(box, **call)
+    assert (result.content["error"], result.is_error, result.message().is_error) == (code, True, True)
+    assert hint in result.content["hint"]
+    assert "private" not in result.content["hint"]
+    assert "secret" not in capsys.readouterr().out + str(result.content)
+    assert [(used["ok"], used["error"]) for used in box.used] == [(False, code)]
+    assert box.used[0]["name"] in {"add", "unknown"}
+
+
+async def test_the_same_call_is_answered_once() -> None:
+    """In whatever order its arguments stand, in this round or a later one; other arguments are another call."""
+    box = Toolbox([Tool("add", Adding, _add)])
+    calls = [ToolCall(str(n), "add", {"numbers": [1, 2]}) for n in range(2)]
+    first, second = await box.results_of(calls, ["add"])
+    assert (first.is_error, second.content["error"]) == (False, "repeated_call")
+    assert (await _one(box, numbers=[1, 2])).content["error"] == "repeated_call"
+    assert not (await _one(box, numbers=[2, 1])).is_error
+
+
+async def test_parallel_calls_run_side_by_side() -> None:
+    """Two that wait for each other both end, and their results stand in the order of the calls."""
+    met = [anyio.Event(), anyio.Event()]
+
+    class Which(BaseModel):
+        """Waits."""
+
+        place: int
+
+    async def meet(asked: Which) -> ToolAnswer:
+        met[asked.place].set()
+        await met[1 - asked.place].wait()
+        return ToolAnswer({"place": asked.place})
+
+    calls = [ToolCall(str(place), "meet", {"place": place}) for place in (1, 0)]
+    with anyio.fail_after(5):
+        results = await Toolbox([Tool("meet", Which, meet)]).results_of(calls, ["meet"])
+    assert [result.content["place"] for result in results] == [1, 0]
+
+
+async def test_too_many_calls_at_once_are_not_all_made() -> None:
+    """Those beyond the limit are told so."""
+    calls = [ToolCall(str(n), "add", {"numbers": [n + 1]}) for n in range(calling.MOST_CALLS + 2)]
+    results = await _box().results_of(calls, ["add"])
+    assert [result.content.get("error") for result in results][-3:] == [None, "too_many_calls", "too_many_calls"]
+
+
+async def test_a_tool_has_a_time_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hangs is told as such, and the others' results stay."""
+    monkeypatch.setattr(calling, "TOOL_SECONDS", 0.02)
+
+    async def hang(asked: Adding) -> ToolAnswer:
+        await anyio.sleep_forever()
+        raise AssertionError(asked)
+
+    box = Toolbox([Tool("add", Adding, _add), Tool("hang", Adding, hang)])
+    calls = [ToolCall("a", "add", {"numbers": [1]}), ToolCall("b", "hang", {"numbers": [1]})]
+    results = await box.results_of(calls, ["add", "hang"])
+    assert results[0].content == {"sum": 1}
+    assert results[1].content["error"] == "tool_timeout"
+
+
+async def test_a_result_has_a_size() -> None:
+    """What would fill the context is asked for anew."""
+
+    async def flood(asked: Adding) -> ToolAnswer:
+        return ToolAnswer({"text": "x" * 70_000, "asked": asked.numbers})
+
+    (result,) = await Toolbox([Tool("flood", Adding, flood)]).results_of(
+        [ToolCall("a", "flood", {"numbers": []})], ["flood"]
+    )
+    assert result.content["error"] == "result_too_large"
+
+
+async def test_a_tool_is_offered_by_its_model_of_arguments() -> None:
+    """The docstring is the description, the schema closed; what there is not is not offered."""
+    (offered,) = _box().offered(["add", "other"])
+    assert (offered.name, offered.description) == ("add", "Adds numbers.")
+    assert offered.parameters["additionalProperties"] is False
+    assert offered.parameters["required"] == ["numbers"]

@@ -1,0 +1,331 @@
+"""Models and tools in one turn, over a model server that says what it is told."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from functions.chat import rounds as rounds_module
+from functions.chat.request import ChatRequest
+from functions.chat.tools.calling import ToolResult
+from functions.chat.tools.contract import Tool, ToolAnswer
+from functions.chat.turn import Failure, NextStep, TurnEvent, speak
+from shared.events import Text
+from shared.ledger import Receipt
+from tests.functions.test_chat_calling import Adding
+from tests.functions.turns import ROUTE, turn
+from tests.openai_host import OpenAiHost, chunk, said, serving_models, sse
+from tests.project import Project
+
+pytestmark = pytest.mark.anyio
+EXTEND = "/rest/v1/rpc/chat_extend"
+ABLE = replace(ROUTE, capabilities={"supports_tools": True, "supports_json": True})
+ASKED = ChatRequest(message="Hi", agent="general")
+
+
+async def _add(asked: Adding) -> ToolAnswer:
+    return ToolAnswer({"sum": sum(asked.numbers)})
+
+
+@pytest.fixture
+async def model(
+    project: Project, environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[OpenAiHost]:
+    """A model server beside a project with money; there is a tool that adds, for whoever may analyze data."""
+    project.answers["/rest/v1/rpc/chat_finish"] = (200, {"outcome": "settled", "cost_usd": 0.002, "message_id": "m"})
+    project.answers[EXTEND] = (200, {"outcome": "extended", "reserved_usd": 1})
+    monkeypatch.setattr(rounds_module, "available_tools", lambda: (Tool("analyze_data", Adding, _add),))
+    async with serving_models() as running:
+        environ(OPENAI_BASE_URL=running.url, OPENAI_API_KEY="sk-ours")
+        yield running
+
+
+def _calls(*calls: tuple[str, Any], text: str = "", tokens: tuple[int, int] = (10, 5)) -> tuple[int, list[bytes]]:
+    """An answer that calls tools, each by name and arguments, written or as a value."""
+    pieces = [
+        {"id": f"call-{name}-{place}", "index": place, "function": {"name": name, "arguments": _written(arguments)}}
+        for place, (name, arguments) in enumerate(calls)
+    ]
+    usage = {"choices": [], "usage": {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}}
+    return 200, [sse(chunk({"content": text, "tool_calls": pieces}), chunk({}, "tool_calls"), usage, "[DONE]")]
+
+
+def _written(arguments: Any) -> str:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments)
+
+
+def _add_call(*numbers: int) -> tuple[str, Any]:
+    return "analyze_data", {"numbers": list(numbers)}
+
+
+async def _spoken(asked: ChatRequest = ASKED, **changes: Any) -> list[TurnEvent]:
+    return [event async for event in speak(turn(**{"routes": (ABLE,)} | changes), asked, time.monotonic())]
+
+
+def _results(events: list[TurnEvent]) -> list[Any]:
+    return [dict(event.content) for event in events if isinstance(event, ToolResult)]
+
+
+def _booked(project: Project) -> dict[str, Any]:
+    (arguments,) = project.asked_of("chat_finish")
+    entry: dict[str, Any] = arguments["entry"]
+    return entry
+
+
+async def test_a_tools_result_goes_back_to_the_model(model: OpenAiHost, project: Project) -> None:
+    """One answer of two steps; the row knows what was used, the message keeps all parts, both calls are counted."""
+    model.script = [_calls(_add_call(40, 2), text="Let me add."), (200, [said("It is 42", 30, 4)])]
+    events = await _spoken()
+    assert _results(events) == [{"sum": 42}]
+    assert [type(event) for event in events if isinstance(event, NextStep | ToolResult)] == [ToolResult, NextStep]
+    second = model.received[1].json()["messages"]
+    assert [message["role"] for message in second] == ["system", "user", "assistant", "tool"]
+    assert json.loads(second[-1]["content"]) == {"sum": 42}
+    booked = _booked(project)
+    assert (booked["status"], booked["finish_reason"]) == ("completed", "stop")
+    assert booked["content"] == "Let me add.\n\nIt is 42"
+    assert [(used["name"], used["ok"]) for used in booked["tools_used"]] == [("analyze_data", True)]
+    assert [part["type"] for part in booked["parts"]] == [
+        "step-start",
+        "text",
+        "tool-analyze_data",
+        "step-start",
+        "text",
+    ]
+    assert booked["parts"][2]["output"] == {"sum": 42}
+    assert (booked["usage"]["input_tokens"], booked["usage"]["output_tokens"]) == (40, 9)
+    assert (booked["context_size_tokens"], len(booked["attempts"])) == (30, 2)
+    receipt = events[-1]
+    assert isinstance(receipt, Receipt)
+    assert receipt.as_json()["tools_used"] == booked["tools_used"]
+
+
+async def test_every_further_call_holds_money_first(model: OpenAiHost, project: Project) -> None:
+    """At least a token for each byte the model will read, tools included."""
+    model.script = [_calls(_add_call(1)), _calls(_add_call(2)), (200, [said("Done")])]
+    await _spoken()
+    extended = [asked["extension"]["input_tokens"] for asked in project.asked_of("chat_extend")]
+    for tokens, received in zip(extended, model.received[1:], strict=True):
+        body = received.json()
+        words = "".join(str(message.get("content") or "") for message in body["messages"])
+        assert tokens >= len(words.encode()) + sum(len(tool["function"]["description"]) for tool in body["tools"])
+    assert len(model.received) == 3
+
+
+async def test_without_money_the_best_answer_so_far_stands(model: OpenAiHost, project: Project) -> None:
+    """The turn is complete, with `budget` as the reason, and the model is not called again."""
+    project.answers[EXTEND] = (200, {"outcome": "refused", "code": "budget_exceeded", "metadata": {}})
+    model.script = [_calls(_add_call(1), text="So far so good.")]
+    events = await _spoken()
+    assert not [event for event in events if isinstance(event, Failure | NextStep)]
+    booked = _booked(project)
+    assert (booked["status"], booked["finish_reason"]) == ("completed", "budget")
+    assert booked["content"] == "So far so good."
+    assert len(model.received) == 1
+
+
+async def test_a_turn_that_another_worker_took_over_ends(model: OpenAiHost, project: Project) -> None:
+    """It holds no money any more, so it may not go on."""
+    project.answers[EXTEND] = (200, {"outcome": "closed"})
+    model.script = [_calls(_add_call(1), text="So")]
+    assert [event.error.code for event in await _spoken() if isinstance(event, Failure)] == ["request_in_progress"]
+    assert _booked(project)["status"] == "partial"
+    assert len(model.received) == 1
+
+
+async def test_a_model_that_loops_on_tools_comes_to_an_end(model: OpenAiHost, project: Project) -> None:
+    """The same call is refused, and after eight rounds it may not call any more."""
+    model.script = [_calls(_add_call(1))] * 8 + [(200, [said("I give up")])]
+    events = await _spoken()
+    results = _results(events)
+    assert results[0] == {"sum": 1}
+    assert {result.get("error") for result in results[1:]} == {"repeated_call"}
+    bodies = [received.json() for received in model.received]
+    assert [body.get("tool_choice") for body in bodies] == [None] * 8 + ["none"]
+    assert all(body["tools"] for body in bodies)
+    assert _booked(project)["content"] == "I give up"
+
+
+async def test_a_model_that_calls_even_then_has_said_all(model: OpenAiHost, project: Project) -> None:
+    """The ninth call's tools are not run."""
+    model.script = [_calls(_add_call(n)) for n in range(8)] + [_calls(_add_call(99), text="One more")]
+    events = await _spoken()
+    assert len(_results(events)) == 8
+    assert len(model.received) == 9
+    assert (_booked(project)["status"], _booked(project)["finish_reason"]) == ("completed", "stop")
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (("rm", {}), "unknown_tool"),
+        (("analyze_data", "{nonsense"), "invalid_arguments"),
+        (("analyze_data", {"numbers": "x"}), "invalid_arguments"),
+    ],
+)
+async def test_a_slip_is_told_and_the_turn_ends_well(
+    model: OpenAiHost, project: Project, call: tuple[str, Any], code: str
+) -> None:
+    """The model reads what is wrong and answers."""
+    model.script = [_calls(call), (200, [said("Sorry")])]
+    events = await _spoken()
+    assert [result["error"] for result in _results(events)] == [code]
+    assert json.loads(model.received[1].json()["messages"][-1]["content"])["hint"]
+    assert (_booked(project)["status"], _booked(project)["content"]) == ("completed", "Sorry")
+
+
+async def test_an_agent_hands_over_in_the_middle_of_a_turn(model: OpenAiHost, project: Project) -> None:
+    """The next one goes on under its own prompt; receipt and row name both, and why."""
+    hand_over = ("hand_off", {"agent": "technical", "reason": "It is about code."})
+    model.script = [_calls(hand_over, text="Let me fetch somebody."), (200, [said("Use a lock.")])]
+    events = await _spoken()
+    first, second = (received.json()["messages"][0]["content"] for received in model.received)
+    assert ("helpful" in first, "engineer" in second) == (True, True)
+    receipt = events[-1]
+    assert isinstance(receipt, Receipt)
+    assert receipt.as_json()["agents"] == ["general", "technical"]
+    booked = _booked(project)
+    assert (booked["agent_type"], booked["agent_handoffs"], booked["escalation_suggested"]) == ("technical", 1, True)
+    assert booked["escalation_metadata"] == {
+        "hand_offs": [{"from": "general", "to": "technical", "reason": "It is about code."}]
+    }
+    assert booked["content"] == "Let me fetch somebody.\n\nUse a lock."
+
+
+async def test_a_turn_changes_hands_at_most_twice(model: OpenAiHost, project: Project) -> None:
+    """Then whoever has it answers; nobody hands over to themselves, or to two at once."""
+
+    def to(agent: str, reason: str) -> tuple[str, Any]:
+        return "hand_off", {"agent": agent, "reason": reason}
+
+    model.script = [
+        _calls(to("general", "Me.")),
+        _calls(to("technical", "Code."), to("research", "Data.")),
+        _calls(to("general", "Small talk.")),
+        _calls(to("research", "Sources.")),
+        (200, [said("Enough")]),
+    ]
+    events = await _spoken()
+    assert [result.get("error", "ok") for result in _results(events)] == [
+        "hand_off_to_yourself",
+        "ok",
+        "hand_off_twice",
+        "ok",
+        "hand_off_limit",
+    ]
+    assert (_booked(project)["agent_handoffs"], _booked(project)["agent_type"]) == (2, "general")
+
+
+async def test_an_agent_uses_its_own_tools_only(model: OpenAiHost) -> None:
+    """What another may use does not exist for it."""
+    model.script = [_calls(_add_call(1)), (200, [said("Hm")])]
+    events = await _spoken(ChatRequest(message="Hi", agent="technical"))
+    assert [tool["function"]["name"] for tool in model.received[0].json()["tools"]] == ["hand_off"]
+    assert [result["error"] for result in _results(events)] == ["unknown_tool"]
+
+
+async def test_a_model_without_tools_is_offered_none(model: OpenAiHost) -> None:
+    """And answers as ever, in one step."""
+    model.pieces = [said("Hello")]
+    events = await _spoken(routes=(ROUTE,))
+    assert Text("Hello") in events
+    assert "tools" not in model.received[0].json()
+
+
+async def test_a_break_in_the_second_step_leaves_what_was_said(model: OpenAiHost, project: Project) -> None:
+    """The row is partial, with the first step's words, both calls' usage and the tools' use."""
+    model.script = [_calls(_add_call(1), text="First."), (400, [])]
+    events = await _spoken()
+    assert [event.error.code for event in events if isinstance(event, Failure)] == ["provider_refused"]
+    booked = _booked(project)
+    assert (booked["status"], booked["content"], len(booked["tools_used"])) == ("partial", "First.", 1)
+    assert (booked["usage"]["input_tokens"], [attempt["ok"] for attempt in booked["attempts"]]) == (10, [True, False])
+
+
+async def test_who_leaves_between_two_steps_is_booked_as_cancelled(model: OpenAiHost, project: Project) -> None:
+    """The first step's end is not the turn's."""
+    model.script = [_calls(_add_call(1), text="First.")]
+    model.ending = "hold"
+    events = speak(turn(routes=(ABLE,)), ASKED, time.monotonic())
+    async for event in events:
+        if isinstance(event, NextStep):
+            break
+    await events.aclose()
+    booked = _booked(project)
+    assert (booked["status"], booked["content"], booked["finish_reason"]) == ("cancelled", "First.", None)
+
+
+@pytest.mark.parametrize(
+    ("agent", "preferred", "question", "first"),
+    [
+        (None, None, "My Python script crashes with a TypeError", "technical"),
+        ("auto", "research", "My Python script crashes with a TypeError", "technical"),
+        (None, "research", "My Python script crashes with a TypeError", "research"),
+        ("general", "research", "My Python script crashes with a TypeError", "general"),
+        (None, "auto", "What should I cook for dinner?", "general"),
+    ],
+)
+async def test_the_agent_is_the_one_asked_for_or_preferred_or_fitting(
+    model: OpenAiHost, project: Project, agent: Any, preferred: str | None, question: str, first: str
+) -> None:
+    """In this order; what the question is about is recorded either way, with how sure that is."""
+    model.pieces = [said("Hello")]
+    await _spoken(ChatRequest(message=question, agent=agent), profile={"preferred_agent": preferred})
+    booked = _booked(project)
+    assert booked["agent_type"] == first
+    assert booked["domain_classification"] in {"technical", "general"}
+    assert booked["domain_confidence"] >= 0.6
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+async def test_a_model_is_asked_what_it_is_about_only_when_configured(
+    model: OpenAiHost, project: Project, environ: Callable[..., None], is_on: bool
+) -> None:
+    """And only where the rules are not sure; that call's money is held and its usage is the turn's."""
+    environ(CLASSIFY_WITH_MODEL=str(int(is_on)))
+    if is_on:
+        model.script = [(200, [said('{"domain": "research", "confidence": 0.8}', 20, 6)])]
+    model.pieces = [said("Hello")]
+    await _spoken(ChatRequest(message="Tell me more"))
+    booked = _booked(project)
+    wanted = ("research", 0.8, "research", 2, 30) if is_on else ("general", 0.5, "general", 1, 10)
+    assert wanted == (
+        booked["domain_classification"],
+        booked["domain_confidence"],
+        booked["agent_type"],
+        len(booked["attempts"]),
+        booked["usage"]["input_tokens"],
+    )
+    assert len(project.asked_of("chat_extend")) == int(is_on)
+
+
+@pytest.mark.parametrize("answer", ["no money", "no answer", "nonsense"])
+async def test_a_question_nobody_classifies_is_answered_all_the_same(
+    model: OpenAiHost, project: Project, environ: Callable[..., None], answer: str
+) -> None:
+    """The rules' guess stands."""
+    environ(CLASSIFY_WITH_MODEL="1")
+    if answer == "no money":
+        project.answers[EXTEND] = (200, {"outcome": "refused", "code": "budget_exceeded", "metadata": {}})
+    if answer == "no answer":
+        model.script = [(400, [])]
+    if answer == "nonsense":
+        model.script = [(200, [said("What?")])] * 2
+    model.pieces = [said("Hello")]
+    events = await _spoken(ChatRequest(message="Tell me more"))
+    assert Text("Hello") in events
+    assert (_booked(project)["agent_type"], _booked(project)["status"]) == ("general", "completed")
+
+
+async def test_in_company_the_question_says_whose_it_is(model: OpenAiHost) -> None:
+    """As the history does for all the others."""
+    model.pieces = [said("Hello")]
+    await _spoken(speaker="Ada", participants=2)
+    system, question = model.received[0].json()["messages"]
+    assert "Ada asks" in system["content"]
+    assert question["content"] == "Ada: Hi"

@@ -1,0 +1,413 @@
+"""A conversation: what a model is shown of it, one turn at a time, its title and model, and what a turn tells."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from shared.errors import TurnInProgress
+from shared.supabase import refusal
+from tests.providers import named
+from tests.stack.conftest import Models
+from tests.stack.people import Person, Stack, connect, eventually, log_row, service
+from tests.upstream import Upstream
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+def _begin(person: Person, model: str | None = None, **fields: Any) -> httpx.Response:
+    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    return person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model} | fields}, timeout=30)
+
+
+def _begun(person: Person, model: str | None = None, **fields: Any) -> dict[str, Any]:
+    worker = {"worker_id": str(uuid.uuid4())}
+    response = _begin(person, model, **worker | fields)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return worker | answer
+
+
+def _finish(stack: Stack, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed"}
+    entry |= {"content": "hello", "response": "hello", "agent_type": "general"} | fields
+    answer = service(stack, "POST", "rpc/chat_finish", json={"entry": entry})
+    assert answer.status_code == 200, answer.text
+    booked: dict[str, Any] = answer.json()
+    return booked
+
+
+def _wait_out(db: Database, turn: dict[str, Any]) -> None:
+    db.execute("update private.chat_requests set lease_until = now() where id = %s", [turn["request_id"]])
+
+
+def _remembered(db: Database, person: Person, turns: int, words: int = 20) -> str:
+    """A conversation of so many turns, each a question and an answer of about so many words."""
+    row = db.execute("insert into public.llm_conversations (user_id) values (%s) returning id", [person.id]).fetchone()
+    assert row is not None
+    conversation = str(row["id"])
+    db.execute(
+        "insert into public.conversation_members (conversation_id, user_id, role) values (%s, %s, 'owner')",
+        [conversation, person.id],
+    )
+    db.execute(
+        """insert into public.messages (conversation_id, user_id, role, content, request_id, created_at)
+           select %(conversation)s::uuid, case r.role when 'user' then %(person)s::uuid end, r.role,
+             r.role || ' ' || t.n || repeat(' word', %(words)s), md5(%(conversation)s::text || t.n)::uuid,
+             now() - interval '1 day' + make_interval(secs => t.n * 10 + r.place)
+           from generate_series(1, %(turns)s) as t (n), (values ('user', 1), ('assistant', 2)) as r (role, place)""",
+        {"conversation": conversation, "person": person.id, "turns": turns, "words": words},
+    )
+    return conversation
+
+
+def _tokens(messages: list[dict[str, Any]]) -> int:
+    return sum((len(m["content"].encode()) + 2) // 3 + 4 for m in messages)
+
+
+def test_three_hundred_turns_are_answered_within_the_models_context(
+    alice: Person, db: Database, model: Models, upstream: Upstream
+) -> None:
+    """The model reads the newest whole turns and the question; the row counts every message that it was not shown."""
+    name = named("echo", "client")
+    conversation = _remembered(db, alice, 300, words=60)
+    answer = alice.whole("and now?", model=model(name), conversation_id=conversation)
+    (call,) = upstream.calls_of(name)
+    said = [m["content"] for m in call.body["messages"] if m["role"] != "system"]
+    assert said[-1].endswith("and now?")
+    history = said[:-1]
+    numbers = [int(each.split()[1]) for each in history]
+    assert numbers == [n for n in range(numbers[0], 301) for _ in range(2)]
+    assert sum((len(each.encode()) + 2) // 3 + 4 for each in said) <= 8192 - 1000
+    row = log_row(db, answer["id"])
+    assert row["history_left_out"] == 600 - len(history)
+    assert row["history_left_out"] > 400
+
+
+@pytest.mark.parametrize(("turns", "window", "shown"), [(300, 10**6, 601), (700, 10**6, 999), (300, 20000, None)])
+def test_what_is_left_out_is_counted_however_long_a_conversation_is(
+    alice: Person, db: Database, model: Models, turns: int, window: int, shown: int | None
+) -> None:
+    """Everything fits, or whole turns of the newest thousand messages, or what the window holds; all is counted."""
+    name, conversation = model("echo"), _remembered(db, alice, turns)
+    post = {"conversation_id": conversation, "content": "among ourselves"}
+    assert alice.rest("POST", "messages", json=post).status_code == 201
+    capabilities = json.dumps({"context_window": window, "max_output_tokens": 1000})
+    db.execute("update public.llm_models set capabilities = %s where model_key = %s", [capabilities, name])
+    turn = _begun(alice, name, conversation_id=conversation)
+    history = turn["history"]
+    assert len(history) + turn["history_left_out"] == turns * 2 + 1
+    assert (shown is None) or len(history) == shown
+    assert [m["role"] for m in history] == ["user", "assistant"] * (len(history) // 2) + ["user"]
+    assert _tokens(history) <= window - 1000
+    assert shown is not None or _tokens(history) > window - 1000 - 200  # no more falls away than must
+
+
+def test_a_long_conversation_begins_fast(alice: Person, db: Database, model: Models) -> None:
+    """Ten thousand messages cost a begin milliseconds, not seconds."""
+    name, conversation = model("echo"), _remembered(db, alice, 5000)
+    db.execute("analyze public.messages")
+    took = []
+    for _ in range(5):
+        started = time.monotonic()
+        turn = _begun(alice, name, conversation_id=conversation)
+        took.append(time.monotonic() - started)
+        _finish(alice.stack, turn)
+    assert turn["history_left_out"] + len(turn["history"]) == 10_000 + 2 * 4
+    assert min(took) < 0.25
+
+
+def test_a_question_and_its_answer_stay_or_go_together(alice: Person, db: Database, model: Models) -> None:
+    """An answer that would fit alone does not come without its question; what was said to people stands alone."""
+    name, conversation = model("echo"), _remembered(db, alice, 1, words=1)
+    long = _begun(alice, name, conversation_id=conversation, message="x" * 30_000)
+    _finish(alice.stack, long, content="short")
+    post = {"conversation_id": conversation, "content": "just saying"}
+    assert alice.rest("POST", "messages", json=post).status_code == 201
+    turn = _begun(alice, name, conversation_id=conversation)
+    assert [m["content"] for m in turn["history"]] == ["just saying"]
+    assert turn["history_left_out"] == 4
+
+
+def test_a_question_whose_turn_failed_stays_in_the_history(alice: Person, model: Models, stack: Stack) -> None:
+    """Two questions in a row are what happened; a retry of the first does not find itself in its own history."""
+    name, key = model("echo"), {"idempotency_key": "k", "body_hash": "h"}
+    first = _begun(alice, name, message="first", **key)
+    _finish(stack, first, status="failed", content="", response=None)
+    again = _begun(alice, name, message="first", **key)
+    assert (again["request_id"], again["history"]) == (first["request_id"], [])
+    _finish(stack, again, status="failed", content="", response=None)
+    second = _begun(alice, name, message="second", conversation_id=first["conversation_id"])
+    assert [(m["role"], m["content"]) for m in second["history"]] == [("user", "first")]
+    assert (second["history_left_out"], second["speaker"], second["participants"]) == (0, None, 1)
+    assert "name" not in second["history"][0]
+
+
+def test_of_twenty_turns_at_once_one_is_begun(alice: Person, db: Database, model: Models, stack: Stack) -> None:
+    """The others are told to come back, and when; they leave no message, no money held and no count."""
+    name = model("echo")
+    first = _begun(alice, name)
+    _finish(stack, first)
+    conversation = first["conversation_id"]
+    waiting = """select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%%chat_begin%%'
+                 having count(*) >= 4"""
+    with connect(stack) as other, ThreadPoolExecutor(20) as pool:
+        # What is locked last is held, so that all of them have looked before the first has ended.
+        other.execute("begin")
+        other.execute("select from public.usage_counters where scope = %s for update", [alice.id])
+        asking = [pool.submit(_begin, alice, name, conversation_id=conversation) for _ in range(20)]
+        eventually(lambda: db.execute(waiting).fetchone())
+        other.execute("commit")
+        answers = [each.result() for each in asking]
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 19
+    told = refusal(409, next(answer for answer in answers if answer.status_code == 409).json())
+    assert isinstance(told, TurnInProgress)
+    assert (told.code, told.metadata["conversation_id"]) == ("turn_in_progress", conversation)
+    assert 1 <= (told.retry_after_seconds or 0) <= 5
+    assert len(alice.rows(f"messages?conversation_id=eq.{conversation}")) == 3
+    assert alice.rows("usage_counters?period=eq.day")[0]["requests"] == 2
+    open_turns = service(stack, "POST", "rpc/open_turns", json={}).json()
+    assert len([turn for turn in open_turns if turn["conversation_id"] == conversation]) == 1
+
+
+def test_twins_of_one_chat_are_one_turn(alice: Person, model: Models) -> None:
+    """A frontend that sends the first message of a new chat twice begins one conversation and one turn."""
+    name = model("echo")
+    with ThreadPoolExecutor(8) as pool:
+        statuses = [a.status_code for a in pool.map(lambda _: _begin(alice, name, client_id="new chat"), range(8))]
+    assert sorted(statuses) == [200] + [409] * 7
+    assert len(alice.rows("llm_conversations")) == 1
+
+
+def test_a_second_turn_is_409_with_when_to_come_back(alice: Person, model: Models, upstream: Upstream) -> None:
+    """Over HTTP: while the model speaks, another turn is refused, what people say is not; afterwards it is welcome."""
+    name = named("slow", "client")
+    slow, echo = model(name), model("echo")
+    body = {"message": "first", "model": slow, "stream": False, "id": "one chat"}
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(alice.ask, body)
+        assert upstream.until_called(name)
+        (conversation,) = alice.rows("llm_conversations")
+        second = alice.ask({"message": "second", "model": echo, "conversation_id": conversation["id"]})
+        assert (second.status_code, second.json()["error"]["code"]) == (409, "turn_in_progress")
+        assert 1 <= int(second.headers["retry-after"]) <= 5
+        started = time.monotonic()
+        post = {"conversation_id": conversation["id"], "content": "meanwhile"}
+        assert alice.rest("POST", "messages", json=post).status_code == 201
+        assert time.monotonic() - started < 1
+        dry = {"message": "x", "model": echo, "conversation_id": conversation["id"]}
+        assert alice.ask(dry | {"dry_run": True}).status_code == 200
+        assert alice.ask(dry | {"store": False, "stream": False}).status_code == 200
+        upstream.release()
+        assert asking.result().status_code == 200
+    assert alice.whole("second", model=echo, conversation_id=conversation["id"])["message"]["content"] == "second "
+
+
+def test_what_people_say_does_not_wait_for_a_turn_that_begins(alice: Person, db: Database, stack: Stack) -> None:
+    """A message is stored while the conversation's row is held, and afterwards it counts as activity."""
+    conversation = _remembered(db, alice, 1)
+    post = {"conversation_id": conversation, "content": "quick"}
+    with connect(stack) as other:
+        other.execute("begin")
+        other.execute("update public.llm_conversations set title = 'held' where id = %s", [conversation])
+        assert alice.rest("POST", "messages", json=post, timeout=2).status_code == 201
+        other.execute("rollback")
+    db.execute("update public.llm_conversations set last_activity = '2026-01-01' where id = %s", [conversation])
+    assert alice.rest("POST", "messages", json=post).status_code == 201
+    assert alice.rows(f"llm_conversations?id=eq.{conversation}")[0]["last_activity"] > "2026-01-02"
+
+
+def test_a_turn_that_died_does_not_hold_its_conversation(alice: Person, db: Database, model: Models) -> None:
+    """After its lease another turn begins, before any sweep; once that has ended, the dead one's key is taken over."""
+    name, key = model("echo"), {"idempotency_key": "k", "body_hash": "h"}
+    dead = _begun(alice, name, **key)
+    conversation = dead["conversation_id"]
+    assert _begin(alice, name, conversation_id=conversation).status_code == 409
+    _wait_out(db, dead)
+    second = _begun(alice, name, conversation_id=conversation)
+    assert _begin(alice, name, **key).status_code == 409
+    _finish(alice.stack, second)
+    taken = _begun(alice, name, **key)
+    assert (taken["outcome"], taken["request_id"], taken["conversation_id"]) == (
+        "new",
+        dead["request_id"],
+        conversation,
+    )
+    assert _finish(alice.stack, taken)["outcome"] == "settled"
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_a_turn_that_is_not_stored_takes_no_conversation(alice: Person, model: Models, store: bool) -> None:
+    """It neither waits for a stored one nor makes one wait."""
+    name = model("echo")
+    conversation = _begun(alice, name, client_id="c", store=True)
+    _finish(alice.stack, conversation)
+    named_so = {"conversation_id": conversation["conversation_id"]}
+    _begun(alice, name, store=store, **named_so)
+    assert _begin(alice, name, store=not store, **named_so).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("message", "title"),
+    [
+        ("What is a tick?\nAnd a point?", "What is a tick?"),
+        ("\n\n  \t What   is\ta tick? \r\nx", "What is a tick?"),
+        ("word " * 30, ("word " * 16).strip()),
+        ("x" * 80 + " more", "x" * 80),
+        ("x" * 79 + " more", "x" * 79),
+        ("x" * 200, "x" * 80),
+        ("日本語" * 40, ("日本語" * 27)[:80]),
+        ("one\u2028two", "one"),
+        ("a\u0007b", "a b"),
+    ],
+)
+def test_a_conversation_is_titled_by_its_first_question(alice: Person, model: Models, message: str, title: str) -> None:
+    """The first line with words, at most eighty characters, cut between words where there are any."""
+    turn = _begun(alice, model("echo"), message=message)
+    assert alice.rows(f"llm_conversations?id=eq.{turn['conversation_id']}")[0]["title"] == title
+
+
+def test_a_title_that_stands_is_not_overwritten(alice: Person, model: Models, stack: Stack) -> None:
+    """Neither by the next question nor what its owner chose by the first; without a word there is no title."""
+    name = model("echo")
+    first = _begun(alice, name, message="   \n ")
+    path = f"llm_conversations?id=eq.{first['conversation_id']}"
+    assert alice.rows(path)[0]["title"] is None
+    _finish(stack, first)
+    for message, title in (("one", "one"), ("two", "one"), ("three", "mine")):
+        if title == "mine":
+            assert alice.rest("PATCH", path, json={"title": "mine"}).status_code == 204
+        _finish(stack, _begun(alice, name, conversation_id=first["conversation_id"], message=message))
+        assert alice.rows(path)[0]["title"] == title
+
+
+def test_an_answer_says_which_model_and_agent_gave_it(alice: Person, model: Models, stack: Stack) -> None:
+    """Every assistant message has its model; row and conversation have what the turn told of itself."""
+    name = model("echo")
+    turn = _begun(alice, name)
+    told: dict[str, Any] = {
+        "identifier": name,
+        "agent_type": "technical",
+        "agent_handoffs": 2,
+        "tools_used": [{"name": "analyze_data", "ms": 12, "ok": True, "rows": 3}],
+        "domain_classification": "trading",
+        "user_skill_assessment": "advanced",
+        "escalation_suggested": True,
+        "escalation_metadata": {"from": "general", "to": "technical"},
+        "context_size_tokens": 321,
+        "parts": [{"type": "text", "text": "hello"}],
+        "usage": {"input_tokens": 900, "output_tokens": 50, "source": "provider"},
+    }
+    assert _finish(stack, turn, **told)["outcome"] == "settled"
+    (row,) = alice.rows("chat_logs")
+    kept = ("agent_type", "tools_used", "domain_classification", "user_skill_assessment", "escalation_suggested")
+    assert {key: row[key] for key in kept} == {key: told[key] for key in kept}
+    assert row["escalation_metadata"] == told["escalation_metadata"]
+    assert (row["context_size_tokens"], row["input_tokens"], row["history_left_out"]) == (321, 900, 0)
+    (message,) = alice.rows("messages?role=eq.assistant")
+    assert (message["model_used"], message["agent_type"], message["parts"]) == (name, "technical", told["parts"])
+    (conversation,) = alice.rows("llm_conversations")
+    assert (conversation["primary_agent"], conversation["agent_handoffs"]) == ("technical", 2)
+    again = _begun(alice, name, conversation_id=turn["conversation_id"])
+    _finish(stack, again, agent_type="research", agent_handoffs=1)
+    (conversation,) = alice.rows("llm_conversations")
+    assert (conversation["primary_agent"], conversation["agent_handoffs"]) == ("research", 3)
+
+
+def test_a_late_finish_tells_all_of_it_too(alice: Person, db: Database, model: Models, stack: Stack) -> None:
+    """What a sweep closed as abandoned becomes what it was; what was left out is known to both."""
+    conversation = _remembered(db, alice, 300, words=60)
+    turn = _begun(alice, model("echo"), conversation_id=conversation)
+    _wait_out(db, turn)
+    service(stack, "POST", "rpc/sweep_turns", json={})
+    row = log_row(db, turn["request_id"])
+    assert (row["status"], row["history_left_out"]) == ("abandoned", turn["history_left_out"])
+    told = {"domain_classification": "data", "escalation_suggested": True, "tools_used": [{"name": "x"}]}
+    _finish(stack, turn, context_size_tokens=7, **told)
+    row = log_row(db, turn["request_id"])
+    assert {key: row[key] for key in told} == told
+    assert (row["status"], row["context_size_tokens"], row["history_left_out"]) == (
+        "completed",
+        7,
+        turn["history_left_out"],
+    )
+
+
+@pytest.mark.parametrize("odd", [None, {}, "x", {"name": "not an array"}])
+def test_odd_tools_do_not_cost_the_row(alice: Person, model: Models, stack: Stack, odd: Any) -> None:
+    """Whatever stands where the tools should: the turn is booked, and its tools are none."""
+    turn = _begun(alice, model("echo"))
+    assert _finish(stack, turn, tools_used=odd)["outcome"] == "settled"
+    assert alice.rows("chat_logs")[0]["tools_used"] == []
+
+
+def test_a_forgotten_turn_leaves_no_words_of_tools_or_escalation(
+    alice: Person, db: Database, model: Models, stack: Stack
+) -> None:
+    """Whoever asked to be forgotten while it ran: figures stay, everything worded goes."""
+    turn = _begun(alice, model("echo"))
+    alice.rest("POST", "rpc/delete_my_data")
+    _finish(stack, turn, tools_used=[{"name": "planted"}], escalation_metadata={"reason": "planted"})
+    row = log_row(db, turn["request_id"])
+    assert (row["tools_used"], row["escalation_metadata"], row["status"]) == ([], None, "completed")
+
+
+def test_a_turn_without_a_model_follows_conversation_person_agent_and_catalogue(
+    alice: Person, db: Database, model: Models
+) -> None:
+    """In this order; each says why it was chosen, and one that is gone lets the next one choose."""
+    of = {
+        who: model(named("echo", "openai"), provider="openai") for who in ("conversation", "person", "agent", "asked")
+    }
+    turn = _begun(alice, of["asked"], message="hello")
+    assert turn["reason"] == "requested"
+    _finish(alice.stack, turn)
+    conversation, wishes = turn["conversation_id"], ["nothing-like-it", of["agent"], of["asked"]]
+
+    def chosen(**fields: Any) -> tuple[str, str]:
+        asked = {"dry_run": True, "conversation_id": conversation, "agent_models": wishes} | fields
+        plan = _begun(alice, **asked)
+        return plan["routes"][0]["identifier"], plan["reason"]
+
+    default = db.execute("select identifier from public.llm_models where is_default").fetchone()
+    assert default is not None
+    assert chosen(agent_models=[]) == (default["identifier"], "default")
+    assert chosen() == (of["agent"], "agent")
+    alice.rest("POST", "user_llm_profiles", json={"preferred_model": of["person"]})
+    assert chosen() == (of["person"], "profile")
+    alice.rest("PATCH", f"llm_conversations?id=eq.{conversation}", json={"default_model": of["conversation"]})
+    assert chosen() == (of["conversation"], "conversation_default")
+    assert chosen(model=of["asked"]) == (of["asked"], "requested")
+    assert chosen(model="default") == (default["identifier"], "default")
+    assert chosen(model="nothing") == (default["identifier"], "model_not_found")
+    for gone, kept, reason in (("conversation", "person", "profile"), ("person", "agent", "agent")):
+        db.execute("update public.llm_models set is_active = false where model_key = %s", [of[gone]])
+        assert chosen() == (of[kept], reason)
+        assert chosen(strict_model=True) == (of[kept], reason)
+    db.execute("update public.llm_models set replaced_by = %s where model_key = %s", [of["asked"], of["person"]])
+    assert chosen() == (of["asked"], "model_replaced")
+    db.execute("update public.llm_models set replaced_by = null where model_key = %s", [of["person"]])
+    assert chosen(agent_models=["nothing"]) == (default["identifier"], "model_not_found")
+
+
+@pytest.mark.parametrize("odd", [None, {}, "x", 5, [None, 5, {}, []], ["x"] * 10 + ["gpt-4o"]])
+def test_odd_wishes_of_an_agent_choose_the_default(alice: Person, odd: Any) -> None:
+    """A direct call may send anything; it gets the catalogue's default, no error, and ten are looked at at most."""
+    assert _begun(alice, dry_run=True, agent_models=odd)["reason"] == "default"
+
+
+def test_behind_an_agents_wish_stands_the_default(alice: Person, db: Database, model: Models) -> None:
+    """A provider that is not there does not fail a turn that nobody asked it for."""
+    wish = model(named("echo", "openai"), provider="openai")
+    default = db.execute("select identifier from public.llm_models where is_default").fetchone()
+    assert default is not None
+    plan = _begun(alice, dry_run=True, agent_models=[wish])
+    assert [route["identifier"] for route in plan["routes"]][:2] == [wish, default["identifier"]]
+    assert len(_begun(alice, wish, dry_run=True)["routes"]) == 1

@@ -1,0 +1,200 @@
+"""How a person likes to be helped: theirs to say, the roll-up's to learn, and theirs to switch off."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.stack.conftest import Models
+from tests.stack.people import Person, Stack, service
+
+Database = psycopg.Connection[dict[str, Any]]
+_PREFERENCES: dict[str, Any] = {
+    "skill_level": "expert",
+    "communication_style": "concise",
+    "preferred_agent": "technical",
+    "preferred_model": "gpt-4o",
+    "is_profiling_enabled": True,
+    "context_preferences": {"currency": "EUR"},
+}
+_LEARNED = ("agent_satisfaction_scores", "conversation_patterns", "expertise_areas", "learning_progress")
+
+
+def _profile(person: Person) -> dict[str, Any]:
+    (row,) = person.rows("user_llm_profiles")
+    return row
+
+
+def _change(person: Person, **fields: Any) -> int:
+    return person.rest("PATCH", f"user_llm_profiles?user_id=eq.{person.id}", json=fields).status_code
+
+
+def _roll_up(stack: Stack) -> int:
+    answer = service(stack, "POST", "rpc/roll_up_profiles", json={})
+    assert answer.status_code == 200, answer.text
+    changed: int = answer.json()
+    return changed
+
+
+def _plan(person: Person) -> dict[str, Any]:
+    answer = person.rest("POST", "rpc/chat_begin", json={"turn": {"message": "hi", "dry_run": True}})
+    assert answer.status_code == 200, answer.text
+    plan: dict[str, Any] = answer.json()
+    return plan
+
+
+def _log(db: Database, person: Person, count: int = 1, **fields: Any) -> None:
+    row = {"endpoint": "chat", "status": "completed", "user_id": person.id} | fields
+    for _ in range(count):
+        names = ", ".join(("request_id", *row))
+        marks = ", ".join(["%s"] * (len(row) + 1))
+        db.execute(f"insert into public.chat_logs ({names}) values ({marks})", [str(uuid.uuid4()), *row.values()])
+
+
+def test_preferences_are_their_persons_to_write(alice: Person, bob: Person) -> None:
+    """Each column can be written once and changed again by its person, and by nobody else."""
+    assert alice.rest("POST", "user_llm_profiles", json=_PREFERENCES).status_code == 201
+    for column, value in _PREFERENCES.items():
+        assert _profile(alice)[column] == value
+        assert _change(alice, **{column: value}) == 204
+    assert bob.rows("user_llm_profiles") == []
+    assert bob.rest("POST", "user_llm_profiles", json={"user_id": alice.id}).status_code in {403, 409}
+    path = f"user_llm_profiles?user_id=eq.{alice.id}"
+    back = {"Prefer": "return=representation"}
+    assert bob.rest("PATCH", path, json={"skill_level": "beginner"}, headers=back).json() == []
+    assert _profile(alice)["skill_level"] == "expert"
+
+
+def test_preferences_can_be_saved_without_knowing_whether_there_are_any(alice: Person, bob: Person) -> None:
+    """A frontend's upsert makes or changes the one row of its person, and never another's."""
+    upsert = {"Prefer": "resolution=merge-duplicates"}
+    for skill in ("beginner", "expert"):
+        row = {"user_id": alice.id, "skill_level": skill}
+        assert alice.rest("POST", "user_llm_profiles", json=row, headers=upsert).status_code in {200, 201}
+        assert _profile(alice)["skill_level"] == skill
+        assert bob.rest("POST", "user_llm_profiles", json=row, headers=upsert).status_code == 403
+    assert _change(alice, user_id=bob.id) == 403
+
+
+@pytest.mark.parametrize("column", [*_LEARNED, "created_at", "updated_at"])
+def test_what_is_learned_is_nobodys_to_write(alice: Person, stack: Stack, column: str) -> None:
+    """Neither the person, nor the service; not at the beginning, and not later."""
+    value: Any = {"x": 1} if column in _LEARNED else "2026-01-01"
+    assert alice.rest("POST", "user_llm_profiles", json={column: value}).status_code == 403
+    assert alice.rest("POST", "user_llm_profiles", json={}).status_code == 201
+    assert _change(alice, **{column: value}) == 403
+    path = f"user_llm_profiles?user_id=eq.{alice.id}"
+    assert service(stack, "PATCH", path, json={column: value}).status_code == 403
+    assert alice.rest("DELETE", path).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("skill_level", "god"),
+        ("communication_style", "rude"),
+        ("preferred_agent", "secret"),
+        ("preferred_model", ""),
+        ("preferred_model", "x" * 301),
+        ("context_preferences", [1]),
+        ("context_preferences", {"x": "y" * 20_000}),
+    ],
+)
+def test_preferences_that_mean_nothing_are_refused(alice: Person, column: str, value: Any) -> None:
+    """Skill, style and agent are words of a list, a model has a name, and the free object is small."""
+    assert alice.rest("POST", "user_llm_profiles", json={column: value}).status_code == 400
+
+
+def test_a_turn_knows_how_its_person_likes_to_be_helped(alice: Person, bob: Person) -> None:
+    """Without a profile it knows nothing; with profiling switched off it still knows what the person said."""
+    assert _plan(alice)["profile"] is None
+    alice.rest("POST", "user_llm_profiles", json={"skill_level": "beginner", "preferred_agent": "research"})
+    wanted = {"skill_level": "beginner", "communication_style": None, "preferred_agent": "research"}
+    assert _plan(alice)["profile"] == wanted
+    _change(alice, is_profiling_enabled=False)
+    assert _plan(alice)["profile"] == wanted
+    assert _plan(bob)["profile"] is None
+
+
+def test_the_roll_up_learns_from_the_turns_of_ninety_days(alice: Person, db: Database, stack: Stack) -> None:
+    """Turns by agent and hour, mean tokens, shares of domains; neither what is older nor what failed counts."""
+    alice.rest("POST", "user_llm_profiles", json={"skill_level": "expert"})
+    noon = "2026-11-20 12:30+00"
+    row = db.execute("select (now() at time zone 'utc')::date - 1 + time '12:30' as noon").fetchone()
+    noon = f"{row['noon']}+00" if row else noon
+    shared = {"created_at": noon, "input_tokens": 100, "output_tokens": 10}
+    _log(db, alice, 3, agent_type="technical", domain_classification="technical", **shared)
+    _log(db, alice, 1, agent_type="general", domain_classification="trading", **shared | {"input_tokens": 500})
+    _log(db, alice, 1, agent_type="general", created_at=noon)
+    _log(db, alice, 1, agent_type="general", status="failed", **shared)
+    _log(db, alice, 1, agent_type="research", domain_classification="old", **shared | {"created_at": "2026-01-01"})
+    assert _roll_up(stack) >= 1
+    learned = _profile(alice)
+    assert learned["conversation_patterns"] == {
+        "turns": 5,
+        "mean_input_tokens": 200,
+        "mean_output_tokens": 10,
+        "turns_by_agent": {"technical": 3, "general": 2},
+        "turns_by_hour": {"12": 5},
+    }
+    assert learned["expertise_areas"] == {"technical": {"share": 0.75, "n": 3}, "trading": {"share": 0.25, "n": 1}}
+    assert (learned["agent_satisfaction_scores"], learned["learning_progress"]) == (None, None)
+    assert learned["skill_level"] == "expert"
+
+
+def test_a_second_roll_up_changes_nothing(alice: Person, db: Database, stack: Stack) -> None:
+    """However often it runs: the same row, not even its time of change is another."""
+    alice.rest("POST", "user_llm_profiles", json={})
+    _log(db, alice, 2, domain_classification="data")
+    _roll_up(stack)
+    before = _profile(alice)
+    assert before["conversation_patterns"]["turns"] == 2
+    assert _roll_up(stack) == 0
+    assert _profile(alice) == before
+
+
+def test_whoever_switches_profiling_off_is_unlearned_at_once_and_stays_so(
+    alice: Person, db: Database, model: Models, stack: Stack
+) -> None:
+    """The switch empties what was learned, no roll-up fills it, no turn assesses their skill; on again, it learns."""
+    alice.rest("POST", "user_llm_profiles", json={"communication_style": "detailed"})
+    _log(db, alice, 2, domain_classification="data")
+    _roll_up(stack)
+    assert _profile(alice)["expertise_areas"] == {"data": {"share": 1, "n": 2}}
+    assert _change(alice, is_profiling_enabled=False) == 204
+    for _ in range(2):
+        row = _profile(alice)
+        assert [row[column] for column in _LEARNED] == [None] * 4
+        assert row["communication_style"] == "detailed"
+        _roll_up(stack)
+    ids = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())}
+    turn = ids | {"endpoint": "chat", "message": "hi", "model": model("echo")}
+    assert alice.rest("POST", "rpc/chat_begin", json={"turn": turn}).status_code == 200
+    entry = ids | {"status": "completed", "content": "x", "user_skill_assessment": "beginner"}
+    service(stack, "POST", "rpc/chat_finish", json={"entry": entry})
+    (row,) = alice.rows(f"chat_logs?request_id=eq.{ids['request_id']}")
+    assert row["user_skill_assessment"] is None
+    _change(alice, is_profiling_enabled=True)
+    assert _roll_up(stack) >= 1
+    assert _profile(alice)["conversation_patterns"]["turns"] == 3
+
+
+def test_nobody_is_profiled_who_has_no_profile(alice: Person, db: Database, stack: Stack) -> None:
+    """The roll-up begins none."""
+    _log(db, alice)
+    _roll_up(stack)
+    assert alice.rows("user_llm_profiles") == []
+
+
+def test_a_profile_goes_with_the_persons_data(alice: Person, bob: Person, db: Database) -> None:
+    """On request and with the account; another's stays."""
+    for person in (alice, bob):
+        person.rest("POST", "user_llm_profiles", json=_PREFERENCES)
+    assert alice.rest("POST", "rpc/delete_my_data").status_code == 204
+    assert alice.rows("user_llm_profiles") == []
+    assert _profile(bob)["skill_level"] == "expert"
+    db.execute("delete from auth.users where id = %s", [bob.id])
+    assert db.execute("select from public.user_llm_profiles where user_id = %s", [bob.id]).fetchall() == []
