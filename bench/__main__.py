@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import analyze, chaos, chunks, cold_start, latency, ledger
+from bench import analyze, chaos, chunks, cold_start, latency, ledger, llms, refresh
 from tests.launch import data_folder, free_ports, running_stack
 
 
@@ -13,8 +13,10 @@ def main() -> None:
     with data_folder() as data, running_stack(data, free_ports(), "--no-reload") as stack:
         latency.measure(stack.values)
         cold_start.measure(stack.values)
+        llms.measure(stack.values)
         chaos.measure(stack.values)
         ledger.measure(stack.values)
+        refresh.measure(stack.values)  # last: it leaves two thousand models behind
 
 
 if __name__ == "__main__":

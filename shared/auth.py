@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,14 +37,22 @@ class Person:
         return f"Person(id={self.id!r})"
 
 
+def _project_keys() -> str:
+    return settings().supabase_url + "/auth/v1/.well-known/jwks.json"
+
+
 class SigningKeys:
-    """The project's public keys. Fresh for ten minutes; stale ones serve up to a day while their address is down."""
+    """The public keys at an address, the project's unless another is given.
+
+    Fresh for ten minutes; stale ones serve up to a day while their address is down.
+    """
 
     ttl_seconds = 600.0
     refetch_seconds = 30.0
     stale_seconds = 86400.0
 
-    def __init__(self) -> None:
+    def __init__(self, address: Callable[[], str] = _project_keys) -> None:
+        self._address = address
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
@@ -72,7 +81,7 @@ class SigningKeys:
 
     async def _fetch(self) -> None:
         self._tried_at = time.monotonic()
-        url = settings().supabase_url + "/auth/v1/.well-known/jwks.json"
+        url = self._address()
         try:
             async with asyncio.timeout(3), http.session().get(url, allow_redirects=False) as response:
                 response.raise_for_status()

@@ -467,7 +467,7 @@ def test_matcha_answers_whole(upstream: Upstream) -> None:
     assert _matcha(upstream, "html-502").status_code == 502
     with pytest.raises(httpx.RemoteProtocolError):
         _matcha(upstream, "cut")
-    assert httpx.get(f"{upstream.url('matcha')}/llms").status_code == 404
+    assert httpx.get(f"{upstream.url('matcha')}/llms", headers={"MATCHA-API-KEY": "k"}).status_code == 404
 
 
 @pytest.mark.parametrize("kind", sorted({*KINDS} - _WITHOUT_END))
@@ -496,7 +496,7 @@ async def test_lists_are_paged_as_the_sdks_expect(claude: anthropic.AsyncAnthrop
     """Both SDKs read all pages; one of Google's models answers nothing."""
     names = [model.id async for model in claude.models.list()]
     listed = [model async for model in await gemini.models.list()]
-    assert names == ["claude-opus-4-8", "claude-sonnet-4-6", "claude-haiku-4-5"]
+    assert names == ["claude-opus-4-8", "claude-sonnet-4-6", "claude-haiku-4-5-20251001"]
     assert ["generateContent" in model.supported_actions for model in listed] == [True, True, True, False]
 
 

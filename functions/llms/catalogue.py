@@ -1,9 +1,11 @@
-"""The list of models people can choose from, read as the caller, with the last good list for bad days."""
+"""The list of models people can choose from, kept for a moment, with the last good one for bad days."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,57 +14,79 @@ from typing import Any
 
 from shared import supabase
 from shared.errors import DatabaseUnavailable
+from shared.providers import is_configured
 
-_COLUMNS = (
-    "id,matcha_llm_id,model_name,model_key,provider,capabilities,pricing,identifier,"
-    "is_active,is_default,display_order,created_at,last_synced_at"
-)
-_QUERY = f"llm_models?select={_COLUMNS}&is_active=is.true&order=display_order,id"
+_FRESH_SECONDS = 3.0  # a change reaches people this late; then one of those who ask reads anew
 _BUNDLED = Path(__file__).with_name("bundled.json")
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Active models by display order, as rows; `is_stale` when the database could not be asked."""
+    """What can be chosen, by display order, and the answer of `GET /` to it: its bytes and a strong validator."""
 
     models: list[dict[str, Any]]
-    is_stale: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """The answer of `GET /`."""
-        synced = [m["last_synced_at"] for m in self.models if m.get("last_synced_at")]
-        listed = [{k: v for k, v in m.items() if k not in {"created_at", "last_synced_at"}} for m in self.models]
-        default = next((m["model_key"] for m in self.models if m["is_default"]), None)
-        answer = {
-            "models": listed,
-            "defaultModel": default,
-            "count": len(listed),
-            "lastSynced": max(synced, default=None),
-        }
-        return answer | ({"stale": True} if self.is_stale else {})
+    body: bytes
+    etag: str
 
 
-class _LastGood:
-    """The newest list this instance saw; until it saw one, the list it was shipped with."""
+def catalogue_of(rows: list[dict[str, Any]], *, is_stale: bool = False) -> Catalogue:
+    """The catalogue of these rows; `is_stale` when the database could not be asked.
 
-    models: list[dict[str, Any]] | None = None
-
-
-async def read_catalogue(token: str) -> Catalogue:
-    """The catalogue as the person behind `token` may see it; never asks a provider.
-
-    Raises Unauthenticated when the database does not accept the token; a database that is down makes it stale instead.
+    A model whose provider has no key here is left out, for chat would refuse it, unless none would remain.
     """
-    try:
-        _LastGood.models = await supabase.select(_QUERY, supabase.as_caller(token), timeout_seconds=3.0)
-    except DatabaseUnavailable:
-        return Catalogue(_LastGood.models or json.loads(_BUNDLED.read_text()), is_stale=True)
-    return Catalogue(_LastGood.models or [])
+    models = [row for row in rows if is_configured(row["provider"])] or rows
+    listed = [{k: v for k, v in m.items() if k not in {"created_at", "last_synced_at"}} for m in models]
+    answer: dict[str, Any] = {
+        "models": listed,
+        "defaultModel": next((m["model_key"] for m in models if m["is_default"]), None),
+        "count": len(listed),
+        "lastSynced": max((m["last_synced_at"] for m in models if m.get("last_synced_at")), default=None),
+    }
+    if is_stale:
+        answer["stale"] = True
+    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+    digest = hashlib.sha256(json.dumps(answer, sort_keys=True).encode()).hexdigest()[:32]
+    return Catalogue(models, body, f'"{digest}"')
 
 
-def etag_of(answer: dict[str, Any]) -> str:
-    """A strong validator of the answer's content."""
-    return '"' + hashlib.sha256(json.dumps(answer, sort_keys=True).encode()).hexdigest()[:32] + '"'
+class Kept:
+    """The newest list this instance saw; until it saw one, the list it was shipped with.
+
+    The list is the same for everybody signed in, so whoever asks first after a moment reads it for the others.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, Any]] | None = None
+        self._catalogue: Catalogue | None = None
+        self._read_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def get(self, token: str) -> Catalogue:
+        """The catalogue as the person behind `token` may see it; never asks a provider.
+
+        Raises Unauthenticated when the database, asked, does not accept the token; one that is down makes it stale.
+        """
+        kept = self._catalogue
+        if kept is not None and (self._is_fresh() or self._lock.locked()):
+            return kept
+        async with self._lock:  # who had nothing waits for whoever is reading
+            if self._catalogue is None or not self._is_fresh():
+                self._catalogue = await self._read(token)
+                self._read_at = time.monotonic()
+            return self._catalogue
+
+    def _is_fresh(self) -> bool:
+        return time.monotonic() - self._read_at < _FRESH_SECONDS
+
+    async def _read(self, token: str) -> Catalogue:
+        try:
+            self._rows = await supabase.rpc("model_menu", {}, supabase.as_caller(token), timeout_seconds=3.0)
+        except DatabaseUnavailable:
+            return catalogue_of(self._rows or json.loads(_BUNDLED.read_text()), is_stale=True)
+        return catalogue_of(self._rows or [])
+
+
+kept = Kept()
 
 
 def as_openai_model(row: dict[str, Any]) -> dict[str, Any]:

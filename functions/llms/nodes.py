@@ -13,7 +13,7 @@ from shared import supabase
 from shared.auth import Person, authenticate
 from shared.errors import NodeFailed, NotFound
 from shared.events import Node
-from shared.providers import ListedModel, provider_named
+from shared.providers import ListedModel, list_node
 
 _LIST_SECONDS = 15.0
 _MOST_MODELS = 300  # as many as the database stores of one node
@@ -45,10 +45,9 @@ async def _own_node(person: Person, node_id: str) -> Node:
 
 
 async def _list(node: Node) -> list[ListedModel]:
-    provider = await provider_named("client")
     try:
         async with asyncio.timeout(_LIST_SECONDS):
-            return await provider.list_models(node)
+            return await list_node(node)
     except TimeoutError as error:
         raise NodeFailed from error
 

@@ -1,22 +1,52 @@
-"""Who may start a run: whoever holds the cron secret."""
+"""Who may start a run: the cron secret, Google's scheduler, an admin, and AWS's own schedule; nobody else."""
 
 from __future__ import annotations
 
 import hmac
 
+import jwt
 from starlette.requests import Request
 
-from shared.auth import bearer_token
+from functions.refresh import google_oidc
+from shared.auth import authenticate, bearer_token
 from shared.config import settings
-from shared.errors import Unauthenticated
+from shared.errors import NotFound, Unauthenticated
 
 _MIN_SECRET_LENGTH = 32
 
 
-def authorize(request: Request) -> str:
-    """What started the run, for its row. Raises Unauthenticated; a secret that is unset or short admits nobody."""
+async def authorize(request: Request) -> str:
+    """What started the run, for its row. Raises Unauthenticated, and KeysUnavailable when a token cannot be checked.
+
+    A secret that is unset or short admits nobody.
+    """
     secret = settings().get("CRON_SECRET")
-    given = bearer_token(request)
-    if len(secret) >= _MIN_SECRET_LENGTH and hmac.compare_digest(given.encode(), secret.encode()):
+    token = bearer_token(request)
+    if len(secret) >= _MIN_SECRET_LENGTH and hmac.compare_digest(token.encode(), secret.encode()):
         return "cron-secret"
+    if _issuer(token) in google_oidc.ISSUERS:
+        await google_oidc.verify(token)
+        return "google-oidc"
+    if (await authenticate(request)).is_admin:
+        return "admin"
     raise Unauthenticated("This token may not start a refresh.")
+
+
+def authorize_event(request: Request) -> str:
+    """`aws-event` for an event that Lambda itself delivered. Raises NotFound for everybody else.
+
+    The Lambda Web Adapter sets this header on every request, in place of what the caller sent: null for an event, an
+    object for a function URL's request. Elsewhere it is anybody's, so it counts only where Lambda says we are in it.
+    """
+    is_lambda = bool(settings().get("AWS_LAMBDA_FUNCTION_NAME"))
+    if is_lambda and request.headers.getlist("x-amzn-request-context") == ["null"]:
+        return "aws-event"
+    raise NotFound("There is nothing at this path.")
+
+
+def _issuer(token: str) -> str:
+    """Who a token claims to be from, to know who can check it; nothing is believed of it here."""
+    try:
+        return str(jwt.decode(token, options={"verify_signature": False}).get("iss"))
+    except jwt.PyJWTError:
+        return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -13,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from functions.refresh import alerts, models, retention, rollup, spool, sweep
-from functions.refresh.caller import authorize
-from functions.refresh.runs import begin_run, end_run
+from functions.refresh.caller import authorize, authorize_event
+from functions.refresh.runs import Run, begin_run, end_run, kept_alive
 from shared.body import parse_body, read_body
 from shared.endpoint import answer, routes
 from shared.errors import ParleyError
@@ -52,21 +53,33 @@ class RefreshRequest(BaseModel):
 
 async def refresh_now(request: Request) -> Response:
     """POST / and GET /: one run of the steps."""
-    trigger = authorize(request)
-    asked = await _read(request)
+    trigger = await authorize(request)
+    return await _run(request, trigger, await _read(request))
+
+
+async def refresh_on_event(request: Request) -> Response:
+    """POST /_events: AWS's schedule, handed on by the adapter; one run of all steps, whatever the event says."""
+    return await _run(request, authorize_event(request), RefreshRequest())
+
+
+async def _run(request: Request, trigger: str, asked: RefreshRequest) -> Response:
     run = await begin_run(trigger, is_dry_run=asked.dry_run)
-    wanted: list[str] = [name for name in STEPS if name in asked.steps]
-    outcomes: dict[str, dict[str, Any]] = {name: await _take(name, asked.dry_run) for name in wanted}
+    async with kept_alive(run):
+        outcomes = {name: await _take(name, run, asked.dry_run) for name in STEPS if name in asked.steps}
     status = _status_of(outcomes)
-    sync: dict[str, Any] = next((outcome.pop("sync") for outcome in outcomes.values() if "sync" in outcome), {})
-    await end_run(run, status, outcomes, sync)
+    catalogue = outcomes.get("models", {})
+    sync, changes = catalogue.pop("sync", {}), catalogue.pop("changes", [])
+    await end_run(run, status, outcomes, sync, changes)
     log("refresh", request_id=request.state.request_id, run_id=run.id, status=status)
+    menu = await models.menu()
     body = {
         "success": status == "succeeded",
         "partial": status == "partial",
         "syncResults": sync,
+        "changes": changes,
+        "unpriced": models.unpriced(menu),
         "steps": outcomes,
-        "models": await models.active_models(),
+        "models": menu,
         "timestamp": datetime.now(UTC).isoformat(),
         "run_id": run.id,
     }
@@ -80,11 +93,12 @@ async def _read(request: Request) -> RefreshRequest:
     return parse_body(await read_body(request), RefreshRequest)
 
 
-async def _take(name: str, is_dry_run: bool) -> dict[str, Any]:
+async def _take(name: str, run: Run, is_dry_run: bool) -> dict[str, Any]:
     """One step's outcome; a step that fails leaves the others to run."""
+    step = functools.partial(models.run, run=run) if name == "models" else STEPS[name]
     started = time.monotonic()
     try:
-        outcome = await STEPS[name](is_dry_run=is_dry_run)
+        outcome = await step(is_dry_run=is_dry_run)
     except ParleyError as error:
         outcome = {"ok": False, "error": error.code, "message": error.message}
     except Exception as error:  # noqa: BLE001 - whatever it is, the run's row and the other steps must not be lost
@@ -103,7 +117,7 @@ def _status_of(outcomes: dict[str, dict[str, Any]]) -> str:
 
 ROUTES = routes(
     {f"{method} {path}": refresh_now for path in ("/", "/refresh", "/api/llms/refresh") for method in ("POST", "GET")}
-    | {"GET /health": healthy, "GET /health/ready": ready}
+    | {"POST /_events": refresh_on_event, "GET /health": healthy, "GET /health/ready": ready}
 )
 
 

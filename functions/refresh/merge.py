@@ -1,122 +1,101 @@
-"""What a provider's list changes in the catalogue: pure, from rows and a list to rows."""
+"""A list becomes the rows that the database merges: which are worth adding, how they are called, what they cost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.providers import ListedModel
+from functions.refresh.capabilities import capabilities_of
+from functions.refresh.naming import key_of, name_of, without_date
+from functions.refresh.prices import price_of
+from functions.refresh.retirements import retirements_of
+from functions.refresh.runs import Run
+from functions.refresh.sources import Listed
+from shared import supabase
 
-Row = dict[str, Any]
-
-
-class ImplausibleListError(Exception):
-    """A list that would take away more than half of what the provider offered; it changes nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Rows to write, by what happened to them; `seen` only get a new last_synced_at."""
-
-    added: list[Row] = field(default_factory=list)
-    updated: list[Row] = field(default_factory=list)
-    deactivated: list[Row] = field(default_factory=list)
-    missing: list[Row] = field(default_factory=list)
-    seen: list[Row] = field(default_factory=list)
-
-    def rows(self) -> list[Row]:
-        """All of them."""
-        return [*self.added, *self.updated, *self.deactivated, *self.missing, *self.seen]
+MOST_ADDED = 500  # of one provider, in the order of its list: more is no menu; what the catalogue has already is kept
+_MERGE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Merged:
+    """What a merge did, or in a dry run would do; `changes` in words."""
+
+    listed: int = 0
+    added: int = 0
+    updated: int = 0
+    missing: int = 0
+    deactivated: int = 0
+    changes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
     """Whose models: a provider, or one of the project's client nodes."""
 
     provider: str
     node_id: int | None = None
 
-    def key_of(self, upstream_id: str) -> str:
-        """The model_key of a new model."""
-        return upstream_id if self.node_id is None else f"client:{self.node_id}:{upstream_id}"
+    @property
+    def name(self) -> str:
+        return self.provider if self.node_id is None else f"client:{self.node_id}"
 
 
-def merge(source: Source, rows: Iterable[Mapping[str, Any]], listed: Iterable[ListedModel], now: str) -> Changes:
-    """Changes that bring `rows` (the source's rows) up to `listed` at time `now` (ISO 8601).
+async def merge(owner: Owner, listed: Sequence[Listed], run: Run, usable: Iterable[str], *, is_dry_run: bool) -> Merged:
+    """Brings the owner's rows up to the list, in one call and one transaction.
 
-    A person's choices stay: manual rows keep all they say. A model must be missing in two good runs before it is
-    deactivated, and the default never is here. Raises ImplausibleListError for a list under half of the active rows.
+    Raises Unprocessable for a list that is not believed, Conflict when the run's lease has ended, DatabaseUnavailable.
     """
-    found = {model.upstream_id: model for model in listed}
-    known = {row["upstream_id"]: row for row in rows}
-    active = [row for row in known.values() if row["is_active"]]
-    if not found or 2 * sum(row["upstream_id"] in found for row in active) < len(active):
-        raise ImplausibleListError(f"listed {len(found)} models where {len(active)} are active")
-    changes = Changes()
-    for upstream_id, model in found.items():
-        _note_listed(changes, source, known.get(upstream_id), model, now)
-    for upstream_id, row in known.items():
-        if upstream_id not in found and row["is_active"]:
-            _note_missing(changes, row, now)
-    return changes
-
-
-def _note_listed(changes: Changes, source: Source, row: Mapping[str, Any] | None, model: ListedModel, now: str) -> None:
-    if row is None:
-        changes.added.append(_new_row(source, model, now))
-        return
-    seen = _writable(row) | {"last_synced_at": now, "missing_since": None}
-    if row["source"] == "manual":
-        changes.seen.append(seen)
-        return
-    told = {
-        "model_name": model.name or row["model_name"],
-        "capabilities": {**row["capabilities"], **model.capabilities},
-        "pricing": model.pricing or row["pricing"],
-        "is_active": True,
+    asked = {
+        "provider": owner.provider,
+        "node_id": owner.node_id,
+        "listed": [as_row(owner, model) for model in offered(listed)],
+        "retirements": retirements_of(owner.provider),
+        "usable": sorted(usable),
+        "fence": run.fence,
+        "dry_run": is_dry_run,
     }
-    is_same = all(row[name] == value for name, value in told.items())
-    (changes.seen if is_same else changes.updated).append(seen | told)
+    who = supabase.as_service()
+    told = await supabase.rpc("merge_models", {"merge": asked}, who, timeout_seconds=_MERGE_SECONDS)
+    changes = [f"{owner.name}: {words}" for words in told.pop("changes")]
+    return Merged(listed=len(listed), changes=changes, **told)
 
 
-def _note_missing(changes: Changes, row: Mapping[str, Any], now: str) -> None:
-    if row["source"] == "manual":
-        return
-    if row["missing_since"] and not row["is_default"]:
-        changes.deactivated.append(_writable(row) | {"is_active": False})
-    elif not row["missing_since"]:
-        changes.missing.append(_writable(row) | {"missing_since": now})
+def offered(listed: Sequence[Listed]) -> list[Listed]:
+    """The list with what is not worth adding marked: snapshots beside their model, and what is beyond MOST_ADDED."""
+    names = {model.upstream_id for model in listed}
+    room, marked = MOST_ADDED, []
+    for model in listed:
+        plain = without_date(model.upstream_id)
+        is_addable = model.is_addable and room > 0 and (plain == model.upstream_id or plain not in names)
+        room -= is_addable
+        marked.append(_marked(model, is_addable=is_addable))
+    return marked
 
 
-def _new_row(source: Source, model: ListedModel, now: str) -> Row:
-    return {
-        "model_key": source.key_of(model.upstream_id),
-        "model_name": model.name or model.upstream_id,
-        "provider": source.provider,
-        "upstream_id": model.upstream_id,
-        "node_id": source.node_id,
-        "capabilities": model.capabilities,
-        "pricing": model.pricing,
-        "is_active": True,
-        "source": "sync",
-        "missing_since": None,
-        "last_synced_at": now,
-    }
-
-
-def _writable(row: Mapping[str, Any]) -> Row:
-    columns = (
-        "model_key",
-        "model_name",
-        "provider",
-        "upstream_id",
-        "node_id",
-        "capabilities",
-        "pricing",
-        "is_active",
-        "source",
-        "missing_since",
-        "last_synced_at",
+def _marked(model: Listed, *, is_addable: bool) -> Listed:
+    if model.is_addable == is_addable:
+        return model
+    return Listed(
+        model.upstream_id, model.name, model.capabilities, model.pricing, model.offers, model.retires_on, is_addable
     )
-    return {column: row[column] for column in columns}
+
+
+def as_row(owner: Owner, model: Listed) -> dict[str, Any]:
+    """One model as merge_models takes it. A node's models are named by it, and a price is not a node's to tell."""
+    is_node = owner.node_id is not None
+    return {
+        "upstream_id": model.upstream_id,
+        "model_key": f"{owner.name}:{model.upstream_id}" if is_node else key_of(_readable(owner, model)),
+        "model_name": model.name or (model.upstream_id if is_node else name_of(model.upstream_id)),
+        "capabilities": dict(model.capabilities if is_node else capabilities_of(owner.provider, model)),
+        "pricing": None if is_node else price_of(owner.provider, model),
+        "retires_on": model.retires_on.isoformat() if model.retires_on else None,
+        "is_addable": model.is_addable,
+    }
+
+
+def _readable(owner: Owner, model: Listed) -> str:
+    """MatchAI's models are numbers; their keys come from their names."""
+    return model.name if owner.provider == "matcha" and model.name else model.upstream_id

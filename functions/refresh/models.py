@@ -1,109 +1,152 @@
-"""Step `models`: asks the project's own OpenAI-compatible nodes what they serve and merges it into the catalogue."""
+"""Step `models`: asks every configured provider and the project's own nodes for their models; merges what they list."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from postgrest import ReturnMethod
 
-from functions.refresh.merge import Changes, ImplausibleListError, Source, merge
+from functions.refresh.merge import Merged, Owner, merge
+from functions.refresh.runs import Run
+from functions.refresh.sources import SOURCES, Listed, Source, fetch
+from shared import supabase
 from shared.config import settings
 from shared.errors import NodeFailed, ParleyError
 from shared.events import Node
 from shared.log import log
-from shared.providers import ListedModel, provider_named
+from shared.providers import is_configured, list_node
 from shared.service import database_errors, service_client
 
 _LIST_SECONDS = 15.0
-_MOST_MODELS = 300  # of one node; with those it once had still below the thousand rows that the data API gives at once
+_MOST_NODE_MODELS = 300  # as many as the database stores of one node
+_MOST_WORDS = 500  # lines of a run's changes that are kept; the counts are always whole
 
 
-async def run(*, is_dry_run: bool) -> dict[str, Any]:
-    """The step's outcome, with `sync` as the counts of the whole catalogue.
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What asking an owner for its list gave: the models, or why there are none."""
+
+    owner: Owner
+    ms: int
+    listed: list[Listed] = field(default_factory=list)
+    failure: str | None = None
+
+
+async def run(*, run: Run, is_dry_run: bool) -> dict[str, Any]:
+    """The step's outcome, with `sync` as the counts of the whole catalogue and `changes` in words.
 
     One source that fails is reported under `errors` and changes nothing; the step fails when every source did.
     """
-    sync: dict[str, Any] = {"added": 0, "updated": 0, "deactivated": 0, "failed": 0, "errors": []}
     await _adopt_default(is_dry_run=is_dry_run)
+    nodes = await _project_nodes()
+    configured = [source for source in SOURCES if is_configured(source.provider)]
+    asked = [_ask_provider(source) for source in configured] + [_ask_node(node) for node in nodes]
+    usable = [source.provider for source in configured] + ["client"]
+    sync: dict[str, Any] = {"added": 0, "updated": 0, "deactivated": 0, "failed": 0, "errors": []}
+    sources: dict[str, dict[str, Any]] = {}
+    changes: list[str] = []
+    for answered in await asyncio.gather(*asked):
+        try:
+            merged = await _take(answered, run, usable, is_dry_run=is_dry_run)
+        except ParleyError as error:
+            sync["failed"] += 1
+            sync["errors"].append({"provider": answered.owner.name, "message": error.message})
+            sources[answered.owner.name] = {"ok": False, "ms": answered.ms}
+            continue
+        for name in ("added", "updated", "deactivated"):
+            sync[name] += getattr(merged, name)
+        counts = {name: getattr(merged, name) for name in ("listed", "added", "updated", "missing", "deactivated")}
+        sources[answered.owner.name] = {"ok": True, "ms": answered.ms} | counts
+        changes += merged.changes
+    return {
+        "ok": not sources or sync["failed"] < len(sources),
+        "sources": sources,
+        "not_configured": [source.provider for source in SOURCES if source not in configured],
+        "sync": sync,
+        "changes": _kept(changes),
+    }
+
+
+async def _take(answered: Answered, run: Run, usable: list[str], *, is_dry_run: bool) -> Merged:
+    if answered.failure is not None:
+        raise ParleyError(answered.failure)
+    merged = await merge(answered.owner, answered.listed, run, usable, is_dry_run=is_dry_run)
+    if answered.owner.node_id is not None and not is_dry_run:
+        await _store_node(answered.owner.node_id, answered.listed)
+    return merged
+
+
+async def _ask_provider(source: Source) -> Answered:
+    return await _ask(Owner(source.provider), fetch(source))
+
+
+async def _ask_node(node: Node) -> Answered:
+    return await _ask(Owner("client", node.id), _list_node(node))
+
+
+async def _ask(owner: Owner, asking: Any) -> Answered:
+    """Whatever goes wrong with one source must not cost the others their turn."""
+    started = time.monotonic()
+    listed: list[Listed] = []
+    failure = None
+    try:
+        listed = await asking
+    except ParleyError as error:
+        failure = error.message
+    except Exception as error:  # noqa: BLE001 - a stranger's list may hold anything
+        log("crash", step="models", source=owner.name, error=type(error).__name__)
+        failure = "Something went wrong on our side."
+    return Answered(owner, round((time.monotonic() - started) * 1000), listed, failure)
+
+
+async def _list_node(node: Node) -> list[Listed]:
+    try:
+        async with asyncio.timeout(_LIST_SECONDS):
+            models = await list_node(node)
+    except TimeoutError as error:
+        raise NodeFailed from error
+    return [Listed(each.upstream_id, each.name, each.capabilities) for each in models[:_MOST_NODE_MODELS]]
+
+
+async def _project_nodes() -> list[Node]:
     with database_errors():
         client = await service_client()
-        nodes: Any = (
-            await client.table("client_nodes")
-            .select("id,base_url,has_key")
-            .is_("owner_id", "null")
-            .is_("is_active", "true")
-            .execute()
-        ).data
-    for node in nodes:
-        try:
-            changes = await _refresh_node(node, is_dry_run=is_dry_run)
-        except (ParleyError, ImplausibleListError) as error:
-            sync["failed"] += 1
-            sync["errors"].append({"provider": f"client:{node['id']}", "message": str(error)})
-        except Exception as error:  # noqa: BLE001 - one node's oddity must not cost the others their turn
-            log("crash", step="models", node=node["id"], error=type(error).__name__)
-            sync["failed"] += 1
-            sync["errors"].append({"provider": f"client:{node['id']}", "message": "Something went wrong on our side."})
-        else:
-            sync["added"] += len(changes.added)
-            sync["updated"] += len(changes.updated)
-            sync["deactivated"] += len(changes.deactivated)
-    return {"ok": not nodes or sync["failed"] < len(nodes), "sources": len(nodes), "sync": sync}
+        found = client.table("client_nodes").select("id,base_url,has_key").is_("owner_id", "null")
+        rows: Any = (await found.is_("is_active", "true").order("id").execute()).data
+    return [Node(**row) for row in rows]
+
+
+async def _store_node(node_id: int, listed: list[Listed]) -> None:
+    served = [{"id": m.upstream_id, "name": m.name, "capabilities": dict(m.capabilities)} for m in listed]
+    seen = {"models": served, "last_seen_at": datetime.now(UTC).isoformat()}
+    with database_errors():
+        client = await service_client()
+        await client.table("client_nodes").update(seen, returning=ReturnMethod.minimal).eq("id", node_id).execute()
 
 
 async def _adopt_default(*, is_dry_run: bool) -> None:
     """Makes the model that LLM_PROVIDER asks for the default, unless a person chose one."""
     wanted = settings().default_model
-    if wanted is None or is_dry_run:
-        return
-    with database_errors():
-        client = await service_client()
-        await client.rpc("adopt_default", {"provider_name": wanted[0], "model_id": wanted[1]}).execute()
+    if wanted is not None and not is_dry_run:
+        arguments = {"provider_name": wanted[0], "model_id": wanted[1]}
+        await supabase.rpc("adopt_default", arguments, supabase.as_service())
 
 
-async def _refresh_node(node: dict[str, Any], *, is_dry_run: bool) -> Changes:
-    listed = (await _list(Node(**node)))[:_MOST_MODELS]
-    now = datetime.now(UTC).isoformat()
-    with database_errors():
-        client = await service_client()
-        rows: Any = (await client.table("llm_models").select("*").eq("node_id", node["id"]).execute()).data
-        changes = merge(Source("client", node["id"]), rows, listed, now)
-        if not is_dry_run:
-            if changes.rows():
-                await (
-                    client.table("llm_models")
-                    .upsert(changes.rows(), on_conflict="model_key", returning=ReturnMethod.minimal)
-                    .execute()
-                )
-            served = [{"id": m.upstream_id, "name": m.name, "capabilities": m.capabilities} for m in listed]
-            await (
-                client.table("client_nodes")
-                .update({"models": served, "last_seen_at": now}, returning=ReturnMethod.minimal)
-                .eq("id", node["id"])
-                .execute()
-            )
-    return changes
+def _kept(changes: list[str]) -> list[str]:
+    more = len(changes) - _MOST_WORDS
+    return changes if more <= 0 else [*changes[:_MOST_WORDS], f"and {more} more"]
 
 
-async def _list(node: Node) -> list[ListedModel]:
-    provider = await provider_named("client")
-    try:
-        async with asyncio.timeout(_LIST_SECONDS):
-            return await provider.list_models(node)
-    except TimeoutError as error:
-        raise NodeFailed from error
-
-
-async def active_models() -> list[dict[str, Any]]:
+async def menu() -> list[dict[str, Any]]:
     """What people can choose from now, by display order."""
-    columns = (
-        "id,matcha_llm_id,model_name,model_key,provider,capabilities,pricing,identifier,"
-        "is_active,is_default,display_order"
-    )
-    with database_errors():
-        client = await service_client()
-        found = client.table("llm_models").select(columns).is_("is_active", "true").order("display_order").order("id")
-        rows: Any = (await found.execute()).data
-    return list(rows)
+    found: list[dict[str, Any]] = await supabase.rpc("model_menu", {}, supabase.as_service())
+    return found
+
+
+def unpriced(models: list[dict[str, Any]]) -> list[str]:
+    """The keys of models whose price nobody knows: turns with them cost null, and no cap holds them."""
+    return [model["model_key"] for model in models if model["pricing"] is None]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from postgrest import ReturnMethod
 
-from shared.errors import AlreadyRunning
+from shared import supabase
+from shared.errors import AlreadyRunning, ParleyError
 from shared.service import database_errors, service_client
 from supabase import AsyncClient
 
 _JOB = "refresh"
-_LEASE_SECONDS = 300
+_LEASE_SECONDS = 45  # after which a killed run stands in nobody's way
+_EXTEND_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +49,37 @@ async def begin_run(trigger: str, *, is_dry_run: bool) -> Run:
     return run
 
 
-async def end_run(run: Run, status: str, steps: dict[str, Any], sync_results: dict[str, Any]) -> None:
+@asynccontextmanager
+async def kept_alive(run: Run) -> AsyncIterator[None]:
+    """Extends the lease again and again while the block runs; what must not happen without it asks by the fence."""
+    keeper = asyncio.create_task(_extend_often(run))
+    try:
+        yield
+    finally:
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+
+
+async def _extend_often(run: Run) -> None:
+    lease = {"job": _JOB, "holder_id": run.id, "fence": run.fence, "ttl_seconds": _LEASE_SECONDS}
+    is_held: Any = True
+    while is_held:
+        await asyncio.sleep(_EXTEND_SECONDS)
+        try:
+            is_held = await supabase.rpc("extend_lease", lease, supabase.as_service())
+        except ParleyError:
+            continue  # the lease is good for two more tries
+
+
+async def end_run(
+    run: Run, status: str, steps: dict[str, Any], sync_results: dict[str, Any], changes: list[str]
+) -> None:
     """Completes the run's row and frees the lease. Raises DatabaseUnavailable; the lease then ends by itself."""
     ended = {
         "status": status,
         "steps": steps,
         "sync_results": sync_results,
+        "changes": changes,
         "finished_at": datetime.now(UTC).isoformat(),
     }
     with database_errors():

@@ -15,7 +15,6 @@ from shared.errors import ProviderError, ProviderRefused
 from shared.events import Call, Finish, ModelEvent, Native, Node, Reasoning, Text
 from shared.providers.anthropic_messages import NAME, asked_of, stop_reason_of, usage_of
 from shared.providers.chat_completions import tool_call
-from shared.providers.contract import ListedModel
 from shared.providers.readings import NONSENSE, delay_of, failure, nonsense
 from shared.providers.sdk_http import shared_client, transport_failures
 
@@ -49,10 +48,6 @@ class Anthropic:
                     for each in turn.read(event):
                         yield each
             yield turn.finish()
-
-    async def list_models(self, node: Node | None = None) -> list[ListedModel]:  # noqa: ARG002 - the contract's
-        with _failures():
-            return [_listed(model) async for model in _client().models.list(limit=1000)]
 
     async def check(self, node: Node | None = None) -> None:  # noqa: ARG002 - the contract's
         with _failures():
@@ -138,14 +133,6 @@ def _client() -> anthropic.AsyncAnthropic:
         timeout=None,
         open_telemetry=False,
     )
-
-
-def _listed(model: types.ModelInfo) -> ListedModel:
-    told: dict[str, Any] = {"context_window": model.max_input_tokens, "max_output_tokens": model.max_tokens}
-    if (can := model.capabilities) is not None:
-        told |= {"supports_vision": can.image_input.supported, "supports_json": can.structured_outputs.supported}
-    known = {key: value for key, value in told.items() if value is not None}
-    return ListedModel(model.id, model.display_name, known | {"supports_tools": True, "supports_temperature": False})
 
 
 @contextmanager

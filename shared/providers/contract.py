@@ -11,7 +11,7 @@ from shared.events import Call, ModelEvent, Node
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """A model as its provider lists it; None where the provider does not tell."""
+    """A model as a client node lists it; None where it does not tell."""
 
     upstream_id: str
     name: str | None = None
@@ -28,10 +28,6 @@ class Provider(Protocol):
         Usage follows the text it counts. Closing the generator closes the connection, so that a caller who hangs up
         stops the model. Times are the gateway's business.
         """
-        ...
-
-    async def list_models(self, node: Node | None = None) -> list[ListedModel]:
-        """The chat-capable models this provider offers now; `node` says which client node is meant."""
         ...
 
     async def check(self, node: Node | None = None) -> None:

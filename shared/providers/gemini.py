@@ -13,7 +13,6 @@ from google.genai import errors, types
 from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
 from shared.events import Call, Finish, ModelEvent, Node, Reasoning, Text, ToolCall
-from shared.providers.contract import ListedModel
 from shared.providers.gemini_messages import NAME, contents_of, native_of, stop_reason_of, system_of, usage_of
 from shared.providers.readings import NONSENSE, delay_of, failure, nonsense, seconds_in
 from shared.providers.sdk_http import first_of, shared_client, transport_failures
@@ -51,11 +50,6 @@ class Gemini:
             # The SDK leaves the socket to the garbage collector; a caller who hangs up must stop the model now.
             for response in opened:
                 await response.aclose()
-
-    async def list_models(self, node: Node | None = None) -> list[ListedModel]:  # noqa: ARG002 - the contract's
-        with _failures():
-            pages = await _client().aio.models.list(config=types.ListModelsConfig(page_size=1000))
-            return [_listed(model) async for model in pages if "generateContent" in (model.supported_actions or ())]
 
     async def check(self, node: Node | None = None) -> None:  # noqa: ARG002 - the contract's
         with _failures():
@@ -132,15 +126,6 @@ def _config(call: Call) -> types.GenerateContentConfig:
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         automatic_continuation=False,
     )
-
-
-def _listed(model: types.Model) -> ListedModel:
-    told: dict[str, Any] = {
-        "context_window": model.input_token_limit,
-        "max_output_tokens": model.output_token_limit,
-    }
-    name = (model.name or "").removeprefix("models/")
-    return ListedModel(name, model.display_name, {key: value for key, value in told.items() if value})
 
 
 @contextmanager

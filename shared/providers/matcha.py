@@ -10,9 +10,8 @@ import aiohttp
 
 from shared import http
 from shared.config import settings
-from shared.errors import NotConfigured, ProviderError, ProviderRefused, ProviderUnavailable, ProviderUnreachable
+from shared.errors import NotConfigured, ProviderError, ProviderRefused, ProviderUnreachable
 from shared.events import Call, Finish, Message, ModelEvent, Node, Text
-from shared.providers.contract import ListedModel
 from shared.providers.readings import NONSENSE, delay_of, failure, nonsense
 
 NAME = "matcha"
@@ -31,9 +30,6 @@ class Matcha:
         if text:
             yield Text(text)
         yield Finish("stop")
-
-    async def list_models(self, node: Node | None = None) -> list[ListedModel]:  # noqa: ARG002 - the contract's
-        raise ProviderUnavailable("MatchAI does not list its models.")
 
     async def check(self, node: Node | None = None) -> None:  # noqa: ARG002 - the contract's
         """The platform has nothing to ask that costs nothing; what can be told is whether all is configured."""

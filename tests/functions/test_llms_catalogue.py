@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from functions.llms.catalogue import Catalogue, as_openai_model, etag_of
+from functions.llms.catalogue import as_openai_model, catalogue_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED: list[dict[str, Any]] = json.loads((ROOT / "functions" / "llms" / "bundled.json").read_text())
@@ -42,13 +43,31 @@ def test_prices_in_openais_shape_are_exact_strings_per_token() -> None:
     assert as_openai_model(BUNDLED[0] | {"pricing": None})["pricing"] is None
 
 
+@pytest.fixture(autouse=True)
+def _configured(environ: Callable[..., None]) -> None:
+    """A deployment with the keys of both shipped providers."""
+    environ(GOOGLE_API_KEY="k", OPENAI_API_KEY="k")
+
+
 def test_the_tag_follows_the_content() -> None:
-    """The same list has the same tag, another has another."""
-    one, other = Catalogue(BUNDLED).as_json(), Catalogue(BUNDLED[:1]).as_json()
-    assert etag_of(one) == etag_of(Catalogue(list(BUNDLED)).as_json())
-    assert etag_of(one) != etag_of(other)
-    assert one["defaultModel"] == "gemini-2-5-flash-lite"
-    assert Catalogue(BUNDLED, is_stale=True).as_json()["stale"] is True
+    """The same list has the same tag, another has another, and being stale is part of it."""
+    one, other = catalogue_of(BUNDLED), catalogue_of(BUNDLED[:1])
+    assert one.etag == catalogue_of([dict(reversed(row.items())) for row in BUNDLED]).etag
+    assert re.fullmatch(r'"[0-9a-f]{32}"', one.etag)
+    assert len({one.etag, other.etag, catalogue_of(BUNDLED, is_stale=True).etag}) == 3
+    assert json.loads(one.body)["defaultModel"] == "gemini-2-5-flash-lite"
+    assert json.loads(catalogue_of(BUNDLED, is_stale=True).body)["stale"] is True
+
+
+def test_what_chat_would_refuse_for_want_of_a_key_is_not_shown(environ: Callable[..., None]) -> None:
+    """Models of providers without a key, or that nobody speaks, are left out, unless none would remain."""
+    rows = [*BUNDLED, BUNDLED[0] | {"provider": "nobody"}, BUNDLED[1] | {"provider": "client"}]
+    assert [m["provider"] for m in catalogue_of(rows).models] == ["google", "openai", "client"]
+    environ(GOOGLE_API_KEY="")
+    assert [m["provider"] for m in catalogue_of(rows).models] == ["openai", "client"]
+    assert json.loads(catalogue_of(rows).body)["defaultModel"] is None
+    environ(OPENAI_API_KEY="")
+    assert catalogue_of(BUNDLED).models == BUNDLED
 
 
 @pytest.mark.parametrize(
@@ -88,15 +107,10 @@ def test_a_model_in_openais_shape() -> None:
 
 
 def test_the_list_says_when_it_was_last_synced_and_which_model_is_the_default() -> None:
-    """The newest sync counts; rows do not carry their own times, which would change the tag at every run."""
+    """The newest sync counts; rows do not carry their own times."""
     rows = [BUNDLED[0] | {"last_synced_at": f"2026-11-2{day}", "created_at": "2026"} for day in (0, 2, 1)]
-    told = Catalogue(rows).as_json()
+    told = json.loads(catalogue_of(rows).body)
     assert (told["lastSynced"], told["count"], "stale" in told) == ("2026-11-22", 3, False)
     assert not {"last_synced_at", "created_at"} & set(told["models"][0])
-    assert Catalogue([]).as_json() == {"models": [], "defaultModel": None, "count": 0, "lastSynced": None}
-
-
-def test_the_tag_does_not_depend_on_the_order_of_fields() -> None:
-    """The same content has the same tag, in the form that HTTP wants."""
-    assert etag_of({"a": 1, "b": 2}) == etag_of({"b": 2, "a": 1})
-    assert re.fullmatch(r'"[0-9a-f]{32}"', etag_of({}))
+    empty: dict[str, Any] = {"models": [], "defaultModel": None, "count": 0, "lastSynced": None}
+    assert json.loads(catalogue_of([]).body) == empty

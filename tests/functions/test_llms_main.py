@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from functions.llms import catalogue
 from functions.llms.main import ROUTES
-from shared import auth
+from shared import auth, supabase
 from shared.endpoint import answer
 from tests.asgi import Caller, call
 from tests.project import Project
@@ -18,13 +19,14 @@ from tests.project import Project
 pytestmark = pytest.mark.anyio
 BUNDLED: list[dict[str, Any]] = json.loads(Path(catalogue.__file__).with_name("bundled.json").read_text())
 NEWER = [BUNDLED[1] | {"created_at": "2026-11-21T00:00:00+00:00", "last_synced_at": "2026-11-21T05:00:00+00:00"}]
-MODELS = "/rest/v1/llm_models"
+MODELS = "/rest/v1/rpc/model_menu"
 
 
 @pytest.fixture(autouse=True)
 def _new_instance(monkeypatch: pytest.MonkeyPatch) -> None:
     """An instance that has seen no list and no token yet."""
-    monkeypatch.setattr(catalogue._LastGood, "models", None)  # noqa: SLF001 - what a new process starts with
+    monkeypatch.setattr(catalogue, "kept", catalogue.Kept())
+    monkeypatch.setattr(catalogue, "_FRESH_SECONDS", 0.0)
     monkeypatch.setattr(auth, "verifier", auth.Verifier())
 
 
@@ -96,3 +98,35 @@ async def test_a_model_that_is_not_there_is_a_404(project: Project, name: str) -
     project.answers[MODELS] = (200, NEWER)
     got = await _ask(project, f"/v1/models/{name}")
     assert (got.status, got.json()["error"]["code"], got.json()["error"]["param"]) == (404, "model_not_found", "model")
+
+
+async def test_a_moment_after_it_was_read_the_list_comes_from_memory(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many who ask at once cost the database one question, and everybody gets the same."""
+    monkeypatch.setattr(catalogue, "_FRESH_SECONDS", 60.0)
+    project.answers[MODELS] = (200, NEWER)
+    first, *others = await asyncio.gather(*(_ask(project) for _ in range(20)))
+    assert all(other.body == first.body for other in others)
+    assert len(project.asked_of("model_menu")) == 1
+
+
+async def test_while_one_reads_the_others_have_the_list_they_had(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that takes its time slows down one person, not all."""
+    project.answers[MODELS] = (200, NEWER)
+    await _ask(project)
+    reading, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(*_: Any, **__: Any) -> Any:
+        reading.set()
+        await release.wait()
+        return BUNDLED
+
+    monkeypatch.setattr(supabase, "rpc", slow)
+    reader = asyncio.create_task(_ask(project))
+    await reading.wait()
+    assert (await _ask(project)).json()["models"] == [BUNDLED[1]]
+    release.set()
+    assert (await reader).json()["models"] == BUNDLED

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import Any
 
+import jwt
 import pytest
 
-from functions.refresh.caller import authorize
+from functions.refresh import google_oidc
+from functions.refresh.caller import authorize, authorize_event
 from functions.refresh.main import ROUTES
+from shared import auth
 from shared.endpoint import answer
-from shared.errors import Unauthenticated
+from shared.errors import KeysUnavailable, NotFound, Unauthenticated
 from tests.asgi import Caller, call, request_of
+from tests.project import Project, signing_key
 
+pytestmark = pytest.mark.anyio
 SECRET = "c" * 32
+AUDIENCE, EMAIL = "https://refresh.example", "cron@project.iam.gserviceaccount.com"
 
 
-def _request(authorization: str) -> str:
-    return authorize(request_of(Caller(), "POST", "/", {"Authorization": authorization}))
+async def _request(authorization: str) -> str:
+    return await authorize(request_of(Caller(), "POST", "/", {"Authorization": authorization}))
 
 
-def test_whoever_holds_the_secret_may(environ: Callable[..., None]) -> None:
+async def test_whoever_holds_the_secret_may(environ: Callable[..., None]) -> None:
     """And the run's row says what started it."""
     environ(CRON_SECRET=SECRET)
-    assert _request(f"Bearer {SECRET}") == "cron-secret"
+    assert await _request(f"Bearer {SECRET}") == "cron-secret"
 
 
 @pytest.mark.parametrize(
@@ -40,14 +48,13 @@ def test_whoever_holds_the_secret_may(environ: Callable[..., None]) -> None:
         ("", "Bearer x"),
     ],
 )
-def test_nobody_else_may(environ: Callable[..., None], secret: str, given: str) -> None:
+async def test_nobody_else_may(environ: Callable[..., None], secret: str, given: str) -> None:
     """A secret that is unset or short admits nobody, not even whoever knows it."""
     environ(CRON_SECRET=secret)
     with pytest.raises(Unauthenticated):
-        _request(given)
+        await _request(given)
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("path", ["/", "/refresh", "/api/llms/refresh"])
 async def test_every_way_in_is_guarded(environ: Callable[..., None], method: str, path: str) -> None:
@@ -55,3 +62,116 @@ async def test_every_way_in_is_guarded(environ: Callable[..., None], method: str
     environ(CRON_SECRET=SECRET)
     got = await call(lambda request: answer(request, ROUTES), method, path, chunks=[b"{nonsense"])
     assert (got.status, got.taken) == (401, 0)
+
+
+async def test_an_admin_may_and_another_person_may_not(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their access token, with the role that only the project can give."""
+    monkeypatch.setattr(auth, "verifier", auth.Verifier())
+    assert await _request(f"Bearer {project.token(app_metadata={'role': 'admin'})}") == "admin"
+    others: list[dict[str, Any]] = [{}, {"app_metadata": {"role": "user"}}, {"user_metadata": {"role": "admin"}}]
+    for claims in others:
+        with pytest.raises(Unauthenticated):
+            await _request(f"Bearer {project.token(**claims)}")
+
+
+@pytest.fixture
+def google(project: Project, environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Google with one signing key; makes tokens of its service accounts."""
+    key = signing_key("RS256", "google-1")
+    project.keys = [key.listed]
+    monkeypatch.setattr(google_oidc, "keys", auth.SigningKeys(google_oidc.keys._address))  # noqa: SLF001 - with nothing fetched
+    keys_url = f"{project.url}/auth/v1/.well-known/jwks.json"
+    environ(CRON_OIDC_AUDIENCE=AUDIENCE, CRON_OIDC_EMAILS=f"other@x, {EMAIL}", CRON_OIDC_KEYS_URL=keys_url)
+
+    def token(**changes: Any) -> str:
+        now = int(time.time())
+        usual = {"iss": "https://accounts.google.com", "aud": AUDIENCE, "email": EMAIL, "email_verified": True}
+        claims = usual | {"iat": now, "exp": now + 600} | changes
+        named = {name: value for name, value in claims.items() if value is not None}
+        return jwt.encode(named, key.private, "RS256", {"kid": key.kid})
+
+    return token
+
+
+async def test_googles_scheduler_may(google: Callable[..., str]) -> None:
+    """With a token of a service account that is named, made for this address."""
+    assert await _request(f"Bearer {google()}") == "google-oidc"
+    assert await _request(f"Bearer {google(iss='accounts.google.com')}") == "google-oidc"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"aud": "https://another.example"},
+        {"aud": [AUDIENCE, "https://another.example"]},
+        {"email": "stranger@project.iam.gserviceaccount.com"},
+        {"email": None},
+        {"email_verified": False},
+        {"email_verified": "true"},
+        {"exp": 1_700_000_000},
+        {"exp": None},
+        {"iss": "https://accounts.google.com.evil.example"},
+    ],
+    ids=str,
+)
+async def test_other_tokens_of_googles_may_not(google: Callable[..., str], changes: dict[str, Any]) -> None:
+    """Anybody can get one of Google's tokens; only ours counts."""
+    with pytest.raises(Unauthenticated):
+        await _request(f"Bearer {google(**changes)}")
+
+
+async def test_a_forged_google_token_is_refused(google: Callable[..., str], project: Project) -> None:
+    """Signed with another key, with none, or with the public key as a secret."""
+    claims = jwt.decode(google(), options={"verify_signature": False})
+    stranger = signing_key("RS256", "stranger")
+    listed = project.keys[0]
+    for forged in (
+        jwt.encode(claims, stranger.private, "RS256", {"kid": "google-1"}),
+        jwt.encode(claims, "", "none", {"kid": "google-1"}),
+        jwt.encode(claims, listed["n"], "HS256", {"kid": "google-1"}),
+        jwt.encode(claims, stranger.private, "RS256"),
+    ):
+        with pytest.raises(Unauthenticated):
+            await _request(f"Bearer {forged}")
+
+
+@pytest.mark.parametrize("variable", ["CRON_OIDC_AUDIENCE", "CRON_OIDC_EMAILS"])
+async def test_without_its_settings_google_is_nobody(
+    google: Callable[..., str], environ: Callable[..., None], variable: str
+) -> None:
+    """Neither is guessed."""
+    environ(**{variable: ""})
+    with pytest.raises(Unauthenticated):
+        await _request(f"Bearer {google()}")
+
+
+async def test_while_googles_keys_cannot_be_had_nobody_can_say(google: Callable[..., str], project: Project) -> None:
+    """Which is not the caller's fault: 503, so that the scheduler tries again."""
+    project.keys_status = 500
+    with pytest.raises(KeysUnavailable):
+        await _request(f"Bearer {google()}")
+
+
+@pytest.mark.parametrize(
+    ("is_lambda", "headers", "is_admitted"),
+    [
+        (True, {"x-amzn-request-context": "null"}, True),
+        (False, {"x-amzn-request-context": "null"}, False),
+        (True, {"x-amzn-request-context": '{"http": {"method": "POST"}}'}, False),
+        (True, {}, False),
+        (True, {"x-amzn-request-context": ""}, False),
+    ],
+)
+async def test_only_lambdas_own_event_is_one(
+    environ: Callable[..., None], *, is_lambda: bool, headers: dict[str, str], is_admitted: bool
+) -> None:
+    """The header counts only inside Lambda, whose adapter replaces what a caller sent; else there is nothing here."""
+    environ(AWS_LAMBDA_FUNCTION_NAME="refresh" if is_lambda else "", CRON_SECRET=SECRET)
+    request = request_of(Caller(), "POST", "/_events", headers)
+    if is_admitted:
+        assert authorize_event(request) == "aws-event"
+        return
+    with pytest.raises(NotFound):
+        authorize_event(request)
+    got = await call(lambda request: answer(request, ROUTES), "POST", "/_events", headers)
+    assert got.status == 404

@@ -1,225 +1,72 @@
-"""What a model list changes in the catalogue."""
+"""A list on its way to the database: which models are worth adding, how they are called, what is said of them."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from functions.refresh.merge import Changes, ImplausibleListError, Source, merge
-from shared.providers import ListedModel
-
-NODE = Source("client", 7)
-NOW, LATER = "2026-11-21T00:00:00+00:00", "2026-11-22T00:00:00+00:00"
+from functions.refresh.merge import MOST_ADDED, Owner, as_row, offered
+from functions.refresh.naming import key_of, name_of
+from functions.refresh.retirements import RETIREMENTS, retirements_of
+from functions.refresh.sources import SOURCES, Listed
 
 
-def _stored(row: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return {"is_default": False, "display_order": 100} | row | changes
-
-
-def _applied(rows: list[dict[str, Any]], changes: Changes) -> list[dict[str, Any]]:
-    by_key = {row["model_key"]: row for row in rows}
-    for row in changes.rows():
-        by_key[row["model_key"]] = _stored(by_key.get(row["model_key"], {}) | row)
-    return list(by_key.values())
-
-
-def _listed(*names: str) -> list[ListedModel]:
-    return [ListedModel(name, capabilities={"context_window": 10}) for name in names]
-
-
-def test_new_models_are_added_under_a_readable_key() -> None:
-    """A node's model is named by the node and the model."""
-    changes = merge(NODE, [], _listed("llama3.2:3b"), NOW)
-    (row,) = changes.added
-    assert (row["model_key"], row["node_id"], row["source"]) == ("client:7:llama3.2:3b", 7, "sync")
-    assert row["pricing"] is None
-
-
-def test_a_change_is_an_update_and_no_change_is_none() -> None:
-    """Only what a provider tells anew counts as updated."""
-    rows = _applied([], merge(NODE, [], _listed("a", "b"), NOW))
-    changes = merge(NODE, rows, [ListedModel("a", "A", {"context_window": 20}), *_listed("b")], LATER)
-    assert [row["model_name"] for row in changes.updated] == ["A"]
-    assert [row["upstream_id"] for row in changes.seen] == ["b"]
-
-
-def test_two_good_runs_without_it_deactivate_a_model() -> None:
-    """The first time it is marked, the second time it is switched off, and coming back it is active again."""
-    rows = _applied([], merge(NODE, [], _listed("a", "b"), NOW))
-    first = merge(NODE, rows, _listed("a"), NOW)
-    assert [row["missing_since"] for row in first.missing] == [NOW]
-    rows = _applied(rows, first)
-    second = merge(NODE, rows, _listed("a"), LATER)
-    assert [row["is_active"] for row in second.deactivated] == [False]
-    rows = _applied(rows, second)
-    assert [row["is_active"] for row in merge(NODE, rows, _listed("a", "b"), LATER).updated] == [True]
-
-
-def test_the_default_and_manual_rows_are_left_alone() -> None:
-    """What a person chose is not undone by a list."""
-    rows = _applied([], merge(NODE, [], _listed("a", "b", "c", "d"), NOW))
-    rows = [
-        _stored(
-            row,
-            is_default=row["upstream_id"] == "a",
-            missing_since=NOW,
-            source="manual" if row["upstream_id"] == "b" else "sync",
-        )
-        for row in rows
-    ]
-    changes = merge(NODE, rows, _listed("c", "d"), LATER)
-    assert (changes.deactivated, changes.missing) == ([], [])
-    renamed = merge(NODE, rows, [*_listed("a", "c", "d"), ListedModel("b", "B")], LATER)
-    assert "b" not in [row["upstream_id"] for row in renamed.updated]
-
-
-@pytest.mark.parametrize("names", [[], ["a"], ["x", "y", "z"]])
-def test_an_implausible_list_changes_nothing(names: list[str]) -> None:
-    """An empty list, or one without half of what was there, is not believed."""
-    rows = _applied([], merge(NODE, [], _listed("a", "b", "c"), NOW))
-    with pytest.raises(ImplausibleListError):
-        merge(NODE, rows, _listed(*names), LATER)
-
-
-@given(st.lists(st.text(min_size=1, max_size=5), min_size=1, unique=True))
-def test_the_same_list_twice_changes_nothing_the_second_time(names: list[str]) -> None:
-    """A merge is idempotent but for the time it was seen."""
-    rows = _applied([], merge(NODE, [], _listed(*names), NOW))
-    again = merge(NODE, rows, _listed(*names), LATER)
-    assert [*again.added, *again.updated, *again.deactivated, *again.missing] == []
-
-
-catalogues = st.dictionaries(
-    st.text(st.characters(categories=["Ll", "Nd"]), min_size=1, max_size=4),
-    st.fixed_dictionaries(
-        {
-            "is_active": st.booleans(),
-            "is_default": st.just(False),
-            "source": st.sampled_from(["sync", "seed", "manual"]),
-            "missing_since": st.sampled_from([None, NOW]),
-            "pricing": st.sampled_from([None, {"input": 1}]),
-            "capabilities": st.sampled_from([{}, {"context_window": 10}, {"supports_tools": True}]),
-            "model_name": st.sampled_from(["One", "Two"]),
-        }
-    ),
-    max_size=8,
+@pytest.mark.parametrize(
+    ("upstream_id", "key", "name"),
+    [
+        ("claude-sonnet-4-6", "claude-sonnet-4-6", "Claude Sonnet 4.6"),
+        ("claude-haiku-4-5-20251001", "claude-haiku-4-5", "Claude Haiku 4.5"),
+        ("gemini-2.5-flash-lite", "gemini-2-5-flash-lite", "Gemini 2.5 Flash Lite"),
+        ("gpt-4o-mini", "gpt-4o-mini", "GPT-4o mini"),
+        ("gpt-4o-2024-08-06", "gpt-4o", "GPT-4o"),
+        ("gpt-5.1", "gpt-5-1", "GPT-5.1"),
+        ("o4-mini", "o4-mini", "o4 Mini"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "llama-3-1-8b-instruct", "Llama 3.1 8B Instruct"),
+        ("openai/gpt-oss-120b", "gpt-oss-120b", "GPT-OSS 120b"),
+        ("Qwen/Qwen2.5-VL-7B-Instruct", "qwen2-5-vl-7b-instruct", "Qwen2.5 VL 7B Instruct"),
+        ("deepseek-ai/DeepSeek-V3", "deepseek-v3", "DeepSeek V3"),
+        ("ü", "model", "Ü"),
+    ],
 )
-lists = st.lists(
-    st.builds(
-        ListedModel,
-        st.text(st.characters(categories=["Ll", "Nd"]), min_size=1, max_size=4),
-        st.sampled_from([None, "One", "Two"]),
-        st.sampled_from([{}, {"context_window": 20}]),
-        st.sampled_from([None, {"input": 2}]),
-    ),
-    min_size=1,
-    max_size=8,
-)
+def test_keys_and_names_can_be_read(upstream_id: str, key: str, name: str) -> None:
+    """A key has no owner, no date and no capitals; a name looks as its maker would write it."""
+    assert (key_of(upstream_id), name_of(upstream_id)) == (key, name)
 
 
-def _rows(catalogue: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    names = list(catalogue)
-    return [
-        fields
-        | {
-            "model_key": NODE.key_of(name),
-            "provider": "client",
-            "upstream_id": name,
-            "node_id": 7,
-            "last_synced_at": None,
-            "display_order": 100,
-            "is_default": fields["is_active"] and name == names[0],
-        }
-        for name, fields in catalogue.items()
-    ]
+def test_a_snapshot_is_not_added_beside_its_model() -> None:
+    """But alone it is, and what the catalogue has of it is kept either way."""
+    listed = [Listed("gpt-4o"), Listed("gpt-4o-2024-08-06"), Listed("claude-haiku-4-5-20251001")]
+    assert [model.is_addable for model in offered(listed)] == [True, False, True]
 
 
-def _merged(rows: list[dict[str, Any]], listed: list[ListedModel], now: str) -> Changes | None:
-    try:
-        return merge(NODE, rows, listed, now)
-    except ImplausibleListError:
-        return None
+def test_a_very_long_list_adds_only_so_many() -> None:
+    """The first ones come in, none is forgotten."""
+    marked = offered([Listed(f"m{number}") for number in range(10_000)])
+    assert len(marked) == 10_000
+    assert [model.is_addable for model in marked] == [True] * MOST_ADDED + [False] * (10_000 - MOST_ADDED)
 
 
-@given(catalogues, lists)
-def test_a_list_that_stays_the_same_settles(catalogue: dict[str, dict[str, Any]], listed: list[ListedModel]) -> None:
-    """A second run adds and updates nothing, a third nothing at all but for models that came into question later."""
-    rows = _rows(catalogue)
-    first = _merged(rows, listed, NOW)
-    if first is None:
-        return
-    rows = _applied(rows, first)
-    second = merge(NODE, rows, listed, LATER)
-    assert [*second.added, *second.updated, *second.missing] == []
-    rows = _applied(rows, second)
-    third = merge(NODE, rows, listed, LATER)
-    assert [*third.added, *third.updated, *third.missing, *third.deactivated] == []
+def test_a_nodes_model_is_named_by_its_node_and_has_no_price() -> None:
+    """Whoever runs a node does not say what it costs."""
+    row = as_row(Owner("client", 7), Listed("gpt-4o", pricing={"input": 0, "output": 0}))
+    assert (row["model_key"], row["model_name"], row["pricing"]) == ("client:7:gpt-4o", "gpt-4o", None)
+    assert row["capabilities"] == {}
 
 
-@given(catalogues, lists)
-def test_what_a_person_said_stays(catalogue: dict[str, dict[str, Any]], listed: list[ListedModel]) -> None:
-    """Whatever a provider lists, manual rows keep name, price, capabilities and whether they are active."""
-    rows = _rows(catalogue)
-    changes = _merged(rows, listed, NOW)
-    said = ("model_name", "pricing", "capabilities", "is_active", "source")
-    before = {row["model_key"]: [row[name] for name in said] for row in rows if row["source"] == "manual"}
-    for row in changes.rows() if changes else []:
-        assert before.get(row["model_key"], [row[name] for name in said]) == [row[name] for name in said]
+def test_what_a_list_does_not_tell_is_filled_in() -> None:
+    """Names, prices, windows and abilities that are known elsewhere; what the list says comes first."""
+    row = as_row(Owner("openai"), Listed("gpt-4o", capabilities={"supports_vision": False}))
+    assert (row["model_name"], row["pricing"]) == ("GPT-4o", {"input": 2.5, "output": 10, "cached_input": 1.25})
+    assert row["capabilities"]["context_window"] == 128_000
+    assert (row["capabilities"]["supports_tools"], row["capabilities"]["supports_vision"]) == (True, False)
+    assert as_row(Owner("openai"), Listed("o4-mini"))["capabilities"]["supports_temperature"] is False
+    assert as_row(Owner("matcha"), Listed("28", "Claude 3.7 Sonnet"))["model_key"] == "claude-3-7-sonnet"
+    assert as_row(Owner("acme"), Listed("x"))["capabilities"] == {}
 
 
-@given(catalogues, lists)
-def test_no_run_takes_the_default_or_what_was_there_until_now(
-    catalogue: dict[str, dict[str, Any]], listed: list[ListedModel]
-) -> None:
-    """Only a model that was missing before is deactivated, and never the default; every row has the same columns."""
-    rows = _rows(catalogue)
-    changes = _merged(rows, listed, LATER)
-    if changes is None:
-        return
-    by_key = {row["model_key"]: row for row in rows}
-    for row in changes.deactivated:
-        assert by_key[row["model_key"]]["missing_since"] == NOW
-        assert not by_key[row["model_key"]]["is_default"]
-    assert len({frozenset(row) for row in changes.rows()}) <= 1
-    assert len({row["model_key"] for row in changes.rows()}) == len(changes.rows())
-
-
-@pytest.mark.parametrize(("kept", "is_believed"), [(1, False), (2, True), (4, True)])
-def test_half_of_the_models_is_the_least_that_is_believed(kept: int, *, is_believed: bool) -> None:
-    """Exactly half still is; inactive rows do not count."""
-    names = ["a", "b", "c", "d"]
-    rows = _applied([], merge(NODE, [], _listed(*names), NOW))
-    rows += [
-        _stored(row, model_key=f"old-{row['model_key']}", upstream_id=f"old-{row['upstream_id']}", is_active=False)
-        for row in rows
-    ]
-    assert (_merged(rows, _listed(*names[:kept]), LATER) is not None) is is_believed
-
-
-def test_a_model_that_comes_back_is_no_longer_missing() -> None:
-    """One bad run leaves no trace after a good one."""
-    rows = _applied([], merge(NODE, [], _listed("a", "b"), NOW))
-    rows = _applied(rows, merge(NODE, rows, _listed("a"), NOW))
-    rows = _applied(rows, merge(NODE, rows, _listed("a", "b"), LATER))
-    assert [row["missing_since"] for row in rows] == [None, None]
-    assert [row["last_synced_at"] for row in rows] == [LATER, LATER]
-
-
-def test_a_provider_that_tells_less_takes_nothing_away() -> None:
-    """A price or a capability that somebody found out stays when the list does not mention it."""
-    (row,) = merge(NODE, [], [ListedModel("a", "A", {"context_window": 10}, {"input": 1})], NOW).added
-    changes = merge(
-        NODE, [_stored(row, capabilities={"supports_tools": True, "context_window": 5})], _listed("a"), LATER
+def test_retirements_name_providers_that_are_listed() -> None:
+    """Each belongs to a source, and none replaces itself."""
+    assert {each.provider for each in RETIREMENTS} <= {source.provider for source in SOURCES}
+    assert all(key_of(each.upstream_id) != each.replaced_by for each in RETIREMENTS)
+    assert {"upstream_id": "gemini-2.5-flash", "retires_on": "2026-12-01", "replaced_by": "gemini-3-8-flash"} in (
+        retirements_of("google")
     )
-    (updated,) = changes.updated
-    assert updated["capabilities"] == {"supports_tools": True, "context_window": 10}
-    assert (updated["pricing"], updated["model_name"]) == ({"input": 1}, "A")
-
-
-def test_a_providers_own_models_keep_their_names() -> None:
-    """Only a node's models carry the node in their key."""
-    assert Source("openai").key_of("gpt-4o") == "gpt-4o"
-    assert Source("client", 7).key_of("a:b") == "client:7:a:b"

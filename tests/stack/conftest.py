@@ -115,6 +115,50 @@ def chat_url(stack: Stack, upstream: Upstream, tmp_path_factory: pytest.TempPath
         yield url
 
 
+Refresh = Callable[..., httpx.Response]
+
+
+@pytest.fixture(scope="session")
+def refresh_url(stack: Stack, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A refresh to which every provider is the scripted upstream."""
+    with running_function(stack, "refresh", variables(upstream), tmp_path_factory.mktemp("refresh")) as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="session")
+def llms_url(stack: Stack, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An llms with the same keys."""
+    with running_function(stack, "llms", variables(upstream), tmp_path_factory.mktemp("llms")) as (url, _):
+        yield url
+
+
+@pytest.fixture
+def refresh(
+    stack: Stack, db: psycopg.Connection[dict[str, Any]], upstream: Upstream, refresh_url: str
+) -> Iterator[Refresh]:
+    """Runs the step `models` with a catalogue that is put back afterwards; gives the answer."""
+    db.execute("create table private.kept_models as table public.llm_models")
+
+    def run(url: str = refresh_url, **body: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}
+        return httpx.post(url, json={"steps": ["models"]} | body, headers=headers, timeout=60)
+
+    yield run
+    upstream.shelves.clear()
+    upstream.release()
+    with db.transaction():
+        db.execute("delete from public.llm_models where id not in (select id from private.kept_models)")
+        db.execute("update public.llm_models set is_default = false where is_default")
+        db.execute(
+            """update public.llm_models as m set (model_name, capabilities, pricing, is_active, is_default, default_by,
+                 display_order, replaced_by, source, missing_since, last_synced_at, told, retires_on) =
+               (k.model_name, k.capabilities, k.pricing, k.is_active, k.is_default, k.default_by, k.display_order,
+                k.replaced_by, k.source, k.missing_since, k.last_synced_at, k.told, k.retires_on)
+               from private.kept_models as k where k.id = m.id"""
+        )
+        db.execute("drop table private.kept_models")
+
+
 @contextlib.contextmanager
 def running_function(
     stack: Stack, name: str, changes: Mapping[str, str], folder: Path

@@ -74,6 +74,24 @@ def sign_up(stack: Stack) -> Person:
     return Person(stack, session["user"]["id"], email, session["access_token"])
 
 
+def new_admin(stack: Stack) -> Person:
+    """Somebody new whom the service made an admin."""
+    person = sign_up(stack)
+    headers = {"apikey": stack["SUPABASE_SERVICE_KEY"]}
+    made = httpx.put(
+        f"{stack['SUPABASE_URL']}/auth/v1/admin/users/{person.id}",
+        json={"app_metadata": {"role": "admin"}, "password": "secret-admin"},
+        headers=headers,
+    )
+    assert made.status_code == 200, made.text
+    session = httpx.post(
+        f"{stack['SUPABASE_URL']}/auth/v1/token?grant_type=password",
+        json={"email": person.email, "password": "secret-admin"},
+        headers={"apikey": stack["SUPABASE_ANON_KEY"]},
+    ).json()
+    return Person(stack, person.id, person.email, session["access_token"])
+
+
 def service(stack: Stack, method: str, path: str, **options: Any) -> httpx.Response:
     """A request to the data API as the service."""
     headers = {"apikey": stack["SUPABASE_SERVICE_KEY"]} | options.pop("headers", {})

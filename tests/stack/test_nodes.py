@@ -12,8 +12,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from tests.stack.people import Person, Stack, connect, service
-from tests.stack.test_tenancy import new_admin
+from tests.stack.people import Person, Stack, connect, new_admin, service
 from tests.upstream import Received, Upstream
 
 Database = psycopg.Connection[dict[str, Any]]

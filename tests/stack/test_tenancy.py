@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, service, sign_up
+from tests.stack.people import Person, Stack, new_admin, service, sign_up
 
 Database = psycopg.Connection[dict[str, Any]]
 
@@ -75,6 +75,13 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "quarantine_spooled": ({"object_key": "tenancy", "reason": "refused"}, (401, 403, 403, 204)),
     "node_key": ({"node_id": "{node}", "base_url": "x"}, (401, 403, 403, 200)),
     "store_node_models": ({"node_id": "{node}", "models": []}, (401, 403, 403, 200)),
+    "model_menu": ({}, (401, 200, 200, 200)),
+    "diagnose_catalogue": ({}, (401, 200, 200, 403)),
+    "merge_models": ({"merge": {"provider": "x", "listed": [], "fence": 0}}, (401, 403, 403, 409)),
+    "extend_lease": (
+        {"job": "tenancy", "holder_id": "{fresh}", "fence": 0, "ttl_seconds": 1},
+        (401, 403, 403, 200),
+    ),
     "roll_up_profiles": ({}, (401, 403, 403, 200)),
     "release_lease": ({"job": "tenancy", "holder_id": "{fresh}", "fence": 0}, (401, 403, 403, 200)),
 }
@@ -179,24 +186,6 @@ def cast(stack: Stack, db: Database) -> Iterator[Cast]:
     db.execute("delete from public.llm_models where provider = 'x'")
     db.execute("delete from public.refresh_runs where trigger = 'tenancy'")
     db.execute("delete from public.cost_alerts where scope = %s", [made.names["owner"]])
-
-
-def new_admin(stack: Stack) -> Person:
-    """Somebody new whom the service made an admin."""
-    person = sign_up(stack)
-    headers = {"apikey": stack["SUPABASE_SERVICE_KEY"]}
-    made = httpx.put(
-        f"{stack['SUPABASE_URL']}/auth/v1/admin/users/{person.id}",
-        json={"app_metadata": {"role": "admin"}, "password": "secret-admin"},
-        headers=headers,
-    )
-    assert made.status_code == 200, made.text
-    session = httpx.post(
-        f"{stack['SUPABASE_URL']}/auth/v1/token?grant_type=password",
-        json={"email": person.email, "password": "secret-admin"},
-        headers={"apikey": stack["SUPABASE_ANON_KEY"]},
-    ).json()
-    return Person(stack, person.id, person.email, session["access_token"])
 
 
 @pytest.mark.parametrize("path", SELECTS)

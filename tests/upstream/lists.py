@@ -1,8 +1,9 @@
-"""Model lists as each provider gives them; the paged ones have two models a page."""
+"""Model lists as each provider gives them: the usual ones, with two models a page, and those that a test puts up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -11,6 +12,38 @@ Lister = Callable[[web.Request], dict[str, Any]]
 
 _PER_PAGE = 2
 _CREATED = 1_721_172_741
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What a test puts up instead of a dialect's usual list: entries, or a text with a status.
+
+    `is_held` waits for `Upstream.release` before it answers.
+    """
+
+    entries: Sequence[Any] = ()
+    text: str | None = None
+    status: int = 200
+    is_held: bool = False
+
+    def response(self, dialect: str, request: web.Request) -> web.Response:
+        """The answer to one request for the list or a page of it."""
+        if self.text is not None:
+            return web.Response(text=self.text, status=self.status, content_type="text/html")
+        return web.json_response(_PAGES[dialect](request, self.entries, 1000), status=self.status)
+
+
+def entry(dialect: str, name: str, title: str = "", **changes: Any) -> dict[str, Any]:
+    """A model as this dialect lists it."""
+    makers: dict[str, Callable[[], dict[str, Any]]] = {
+        "google": lambda: _gemini(name, title or name, 1_048_576, 65_536),
+        "anthropic": lambda: _anthropic(name, title or name, 200_000, 64_000),
+        "openai": lambda: {"id": name, "object": "model", "created": _CREATED, "owned_by": "system"},
+        "client": lambda: {"id": name, "object": "model", "max_model_len": 8192},
+        "huggingface": lambda: _routed(name, ["text"], [_NOVITA]),
+        "matcha": lambda: {"id": int(name), "name": title},
+    }
+    return makers[dialect]() | changes
 
 
 def openai(request: web.Request) -> dict[str, Any]:  # noqa: ARG001 - a Lister
@@ -28,18 +61,7 @@ def node(request: web.Request) -> dict[str, Any]:
 
 def huggingface(request: web.Request) -> dict[str, Any]:  # noqa: ARG001 - a Lister
     """Every model with the providers that serve it, or are about to."""
-    novita = {
-        "provider": "novita",
-        "status": "live",
-        "context_length": 16_384,
-        "pricing": {"input": 0.02, "output": 0.05},
-        "supports_tools": False,
-        "supports_structured_output": False,
-        "first_token_latency_ms": 411.0,
-        "throughput": 71.2,
-        "is_model_author": False,
-    }
-    cerebras = novita | {
+    cerebras = _NOVITA | {
         "provider": "cerebras",
         "context_length": 32_768,
         "pricing": {"input": 0.1, "output": 0.1},
@@ -48,10 +70,23 @@ def huggingface(request: web.Request) -> dict[str, Any]:  # noqa: ARG001 - a Lis
     }
     staging = {"provider": "hyperbolic", "status": "staging", "is_model_author": False}
     models = [
-        _routed("meta-llama/Llama-3.1-8B-Instruct", ["text"], [novita, cerebras]),
+        _routed("meta-llama/Llama-3.1-8B-Instruct", ["text"], [_NOVITA, cerebras]),
         _routed("Qwen/Qwen2.5-VL-7B-Instruct", ["text", "image"], [staging]),
     ]
     return {"object": "list", "data": models}
+
+
+_NOVITA = {
+    "provider": "novita",
+    "status": "live",
+    "context_length": 16_384,
+    "pricing": {"input": 0.02, "output": 0.05},
+    "supports_tools": False,
+    "supports_structured_output": False,
+    "first_token_latency_ms": 411.0,
+    "throughput": 71.2,
+    "is_model_author": False,
+}
 
 
 def _routed(name: str, inputs: list[str], providers: list[dict[str, Any]]) -> dict[str, Any]:
@@ -69,10 +104,14 @@ def gemini(request: web.Request) -> dict[str, Any]:
         _gemini("gemini-3.8-flash", "Gemini 3.8 Flash", 1_048_576, 65_536),
         _gemini("gemini-embedding-001", "Gemini Embedding", 2048, 1, "embedContent"),
     ]
-    size = min(int(request.query.get("pageSize", "50")), _PER_PAGE)
+    return _google_page(request, models, _PER_PAGE)
+
+
+def _google_page(request: web.Request, models: Sequence[Any], most: int) -> dict[str, Any]:
+    size = min(int(request.query.get("pageSize", "50")), most)
     start = int(request.query.get("pageToken") or 0)
     more = {"nextPageToken": str(start + size)} if start + size < len(models) else {}
-    return {"models": models[start : start + size], **more}
+    return {"models": list(models[start : start + size]), **more}
 
 
 def _gemini(name: str, title: str, window: int, longest: int, method: str = "generateContent") -> dict[str, Any]:
@@ -95,14 +134,18 @@ def anthropic(request: web.Request) -> dict[str, Any]:
     models = [
         _anthropic("claude-opus-4-8", "Claude Opus 4.8", 1_000_000, 128_000),
         _anthropic("claude-sonnet-4-6", "Claude Sonnet 4.6", 1_000_000, 64_000),
-        _anthropic("claude-haiku-4-5", "Claude Haiku 4.5", 200_000, 64_000),
+        _anthropic("claude-haiku-4-5-20251001", "Claude Haiku 4.5", 200_000, 64_000),
     ]
-    size = min(int(request.query.get("limit", "20")), _PER_PAGE)
-    ids = [model["id"] for model in models]
+    return _anthropic_page(request, models, _PER_PAGE)
+
+
+def _anthropic_page(request: web.Request, models: Sequence[Any], most: int) -> dict[str, Any]:
+    size = min(int(request.query.get("limit", "20")), most)
+    ids = [model["id"] if isinstance(model, dict) else None for model in models]
     after = request.query.get("after_id")
     start = ids.index(after) + 1 if after in ids else 0
-    page = models[start : start + size]
-    ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
+    page = list(models[start : start + size])
+    ends = {"first_id": ids[start] if page else None, "last_id": ids[start + len(page) - 1] if page else None}
     return {"data": page, "has_more": start + size < len(models), **ends}
 
 
@@ -128,3 +171,21 @@ def _anthropic(name: str, title: str, window: int, longest: int) -> dict[str, An
         "deprecated_at": None,
         "retires_at": None,
     }
+
+
+def _openai_page(_request: web.Request, models: Sequence[Any], _most: int) -> dict[str, Any]:
+    return {"object": "list", "data": list(models)}
+
+
+def _matcha_page(_request: web.Request, models: Sequence[Any], _most: int) -> dict[str, Any]:
+    return {"llms": list(models)}
+
+
+_PAGES: dict[str, Callable[[web.Request, Sequence[Any], int], dict[str, Any]]] = {
+    "google": _google_page,
+    "anthropic": _anthropic_page,
+    "openai": _openai_page,
+    "client": _openai_page,
+    "huggingface": _openai_page,
+    "matcha": _matcha_page,
+}

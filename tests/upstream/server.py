@@ -45,12 +45,13 @@ _ANSWERING: Final = {
     "anthropic": "/v1/messages",
     "matcha": "/completions",
 }
-_LISTING: Final[dict[str, tuple[str, lists.Lister]]] = {
+_LISTING: Final[dict[str, tuple[str, lists.Lister | None]]] = {
     "openai": ("/models", lists.openai),
     "huggingface": ("/models", lists.huggingface),
     "client": ("/models", lists.node),
     "google": ("/{version}/models", lists.gemini),
     "anthropic": ("/v1/models", lists.anthropic),
+    "matcha": ("/llms", None),  # the platform has no list of its own unless a test puts one up
 }
 Act = Script | Callable[[Asked], Script]
 _PAGE = "<html><body><h1>502 Bad Gateway</h1>secret upstream words</body></html>"
@@ -75,12 +76,14 @@ class Upstream:
     `hung_up` counts answers whose reader went away before their end, `started` those that began to wait (each word of
     an endless one). What `plays` holds for a model's full name is said by it call by call, the last for ever, whatever
     its kind. The methods that wait block: an event loop calls them through `asyncio.to_thread`.
+    `shelves` are lists by dialect that stand in for the usual ones.
     """
 
     received: list[Received] = field(default_factory=list)
     plays: dict[str, tuple[Act, ...]] = field(default_factory=dict)
     hung_up: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     started: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    shelves: dict[str, lists.Shelf] = field(default_factory=dict)
     _origin: str = ""
     _lost: Counter[str] = field(default_factory=Counter)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -100,6 +103,14 @@ class Upstream:
     def until_called(self, model: str, n: int = 1, timeout: float = 10) -> bool:
         """Waits for the nth request for a model; False when it does not come in time."""
         return self._until(lambda: sum(each.model == model for each in self.received) >= n, timeout)
+
+    def until_listed(self, dialect: str, n: int = 1, timeout: float = 10) -> bool:
+        """Waits for the nth request for a dialect's list; False when it does not come in time."""
+        return self._until(lambda: len(self.lists_of(dialect)) >= n, timeout)
+
+    def lists_of(self, dialect: str) -> list[Received]:
+        """The requests for a dialect's list, oldest first."""
+        return [each for each in self.received if each.dialect == dialect and each.asked is None]
 
     def until_hung_up(self, model: str, timeout: float = 10) -> bool:
         """Waits until an answer of this model has lost its reader; False when none does in time."""
@@ -168,13 +179,20 @@ class Upstream:
         act = play[min(nth_call, len(play)) - 1]
         return act if isinstance(act, Script) else act(asked)
 
-    def _listing(self, name: str, lister: lists.Lister) -> Callable[[web.Request], Any]:
+    def _listing(self, name: str, lister: lists.Lister | None) -> Callable[[web.Request], Any]:
         dialect = _DIALECTS[name]
 
         async def answer(request: web.Request) -> web.Response:
+            gate = self._gate
             self._record(_received(name, request))
-            refusal = _refusal(dialect, request)
-            return dialect.refuse(refusal).response() if refusal else web.json_response(lister(request))
+            if refusal := _refusal(dialect, request):
+                return dialect.refuse(refusal).response()
+            shelf = self.shelves.get(name)
+            if shelf is None:
+                return web.json_response(lister(request)) if lister else web.Response(status=404)
+            if shelf.is_held:
+                await gate.wait()
+            return shelf.response(name, request)
 
         return answer
 

@@ -1,0 +1,61 @@
+"""A function in a process of its own, ready to be measured; and a bare hello to compare it with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from local.environment import ROOT
+from tests.launch import free_ports
+
+_HELLO = """
+import functions_framework.aio
+@functions_framework.aio.http
+async def hello(request):
+    return "hello"
+"""
+
+
+@contextmanager
+def running(name: str, stack: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+    """The URL and process id of a function, or of a bare functions-framework one when it is called hello."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = f"functions/{name}/main.py"
+        if name == "hello":
+            source = str(Path(folder) / "main.py")
+            Path(source).write_text(_HELLO)
+        port = free_ports()
+        environ = {**os.environ, **stack, "FUNCTION_TARGET": name, "FUNCTION_SOURCE": source, "PYTHONPATH": str(ROOT)}
+        options = ["--port", str(port), "--lifespan", "on", "--log-level", "error", "--no-access-log"]
+        command = [sys.executable, "-m", "uvicorn", "functions_framework.aio:app", *options]
+        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.DEVNULL)
+        try:
+            yield _ready(f"http://127.0.0.1:{port}"), process.pid
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _ready(url: str) -> str:
+    deadline = time.perf_counter() + 30
+    while time.perf_counter() < deadline:
+        try:
+            if httpx.get(f"{url}/health").status_code == 200:
+                return url
+        except httpx.TransportError:
+            time.sleep(0.01)
+    raise SystemExit(f"{url} did not answer")
+
+
+def cpu_seconds(pid: int) -> float:
+    """What the process has used of a core so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,78 @@
+"""The model list, warm: requests a second of one core, and what it adds to a bare functions-framework hello."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Mapping
+
+import aiohttp
+
+from bench.function import cpu_seconds, running
+from local.people import access_token
+from tests.providers import KEYS
+
+_CALLERS = 32
+_SECONDS = 4.0
+_ROUNDS = 400
+_WARM_UP = 50
+
+
+def measure(stack: Mapping[str, str]) -> None:
+    """Prints both, for the list and for a 304."""
+    asyncio.run(_measure(stack))
+
+
+async def _measure(stack: Mapping[str, str]) -> None:
+    token = access_token(stack["SUPABASE_URL"], stack["SUPABASE_SERVICE_KEY"], "bench@parley.local")
+    signed_in = {"Authorization": f"Bearer {token}"}
+    with running("hello", stack) as (hello, hello_pid), running("llms", {**stack, **KEYS}) as (llms, llms_pid):
+        async with aiohttp.ClientSession() as session, session.get(llms, headers=signed_in) as first:
+            known = signed_in | {"If-None-Match": first.headers["ETag"]}
+            size = len(await first.read())
+            asked = {"bare hello": (hello, {}), "llms, list": (llms, signed_in), "llms, 304": (llms, known)}
+            times = await _alternating(session, asked)
+            print(f"llms GET /, warm, a list of {size} bytes; alternating, {_ROUNDS} rounds, then {_CALLERS} callers")
+            for name, (url, headers) in asked.items():
+                rate, per_core = await _crowd(session, url, headers, hello_pid if url == hello else llms_pid)
+                added = times[name] - times["bare hello"]
+                print(
+                    f"  {name:11s} p50 {times[name]:6.2f} ms   added {added:5.2f} ms   "
+                    f"{rate:6.0f} requests/s   {per_core:6.0f} for a second of one core"
+                )
+            print("  (aim: 1000 a core, under 3 ms added)")
+
+
+async def _alternating(
+    session: aiohttp.ClientSession, asked: Mapping[str, tuple[str, Mapping[str, str]]]
+) -> dict[str, float]:
+    taken: dict[str, list[float]] = {name: [] for name in asked}
+    for _ in range(_ROUNDS + _WARM_UP):
+        for name, (url, headers) in asked.items():
+            started = time.perf_counter()
+            await _get(session, url, headers)
+            taken[name].append((time.perf_counter() - started) * 1000)
+    return {name: statistics.median(times[_WARM_UP:]) for name, times in taken.items()}
+
+
+async def _crowd(session: aiohttp.ClientSession, url: str, headers: Mapping[str, str], pid: int) -> tuple[float, float]:
+    served = 0
+    deadline = time.perf_counter() + _SECONDS
+
+    async def ask() -> None:
+        nonlocal served
+        while time.perf_counter() < deadline:
+            await _get(session, url, headers)
+            served += 1
+
+    used = cpu_seconds(pid)
+    await asyncio.gather(*(ask() for _ in range(_CALLERS)))
+    return served / _SECONDS, served / max(cpu_seconds(pid) - used, 0.01)
+
+
+async def _get(session: aiohttp.ClientSession, url: str, headers: Mapping[str, str]) -> None:
+    async with session.get(url, headers=headers) as response:
+        if response.status not in {200, 304}:
+            raise SystemExit(f"{url} answered {response.status}")
+        await response.read()

@@ -1,0 +1,46 @@
+"""Tokens of Google's service accounts, as Cloud Scheduler sends them to a function that is public."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import jwt
+
+from shared.auth import SigningKeys
+from shared.config import settings
+from shared.errors import Unauthenticated
+
+ISSUERS: Final = ("https://accounts.google.com", "accounts.google.com")
+_KEYS_URL = "https://www.googleapis.com/oauth2/v3/certs"
+_LEEWAY_SECONDS = 30
+_MAX_TOKEN_BYTES = 8192
+
+keys = SigningKeys(lambda: settings().get("CRON_OIDC_KEYS_URL", _KEYS_URL))
+
+
+async def verify(token: str) -> None:
+    """Returns when it is a service account of CRON_OIDC_EMAILS, and meant for CRON_OIDC_AUDIENCE.
+
+    Raises Unauthenticated, also while either is unset, and KeysUnavailable when Google's keys cannot be fetched.
+    """
+    audience, emails = settings().get("CRON_OIDC_AUDIENCE"), settings().names("CRON_OIDC_EMAILS")
+    refused = Unauthenticated("This token may not start a refresh.")
+    if not audience or not emails or len(token) > _MAX_TOKEN_BYTES:
+        raise refused
+    try:
+        kid = jwt.get_unverified_header(token).get("kid")
+        if not isinstance(kid, str):
+            raise refused
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            await keys.get(kid),
+            algorithms=["RS256"],
+            audience=audience,
+            issuer=ISSUERS,
+            leeway=_LEEWAY_SECONDS,
+            options={"require": ["exp", "iat", "aud", "iss", "email"], "strict_aud": True},
+        )
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        raise refused from error
+    if claims.get("email_verified") is not True or claims["email"] not in emails:
+        raise refused

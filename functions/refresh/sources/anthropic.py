@@ -1,0 +1,43 @@
+"""Anthropic's list: `GET /v1/models`, paged by `last_id`; pure readers of its JSON."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import date
+from typing import Any
+
+from functions.refresh.sources.listed import Listed, known, read_each, title
+
+
+def read(page: Any) -> list[Listed]:
+    """The models of one page; all of them chat."""
+    return read_each(page["data"], _listed)
+
+
+def after(page: Any) -> dict[str, str] | None:
+    """What to ask for the next page; None after the last."""
+    return {"after_id": str(page["last_id"])} if page.get("has_more") is True else None
+
+
+def _listed(entry: dict[str, Any]) -> Listed:
+    capabilities = known(
+        context_window=entry.get("max_input_tokens"),
+        max_output_tokens=entry.get("max_tokens"),
+        supports_vision=_supported(entry, "image_input"),
+        supports_json=_supported(entry, "structured_outputs"),
+        supports_tools=True,
+        supports_temperature=False,  # API version 2026-10-21 answers 400 to sampling parameters
+    )
+    return Listed(entry.get("id", ""), title(entry.get("display_name")), capabilities, retires_on=_retirement(entry))
+
+
+def _supported(entry: dict[str, Any], ability: str) -> Any:
+    told = entry.get("capabilities")
+    one = told.get(ability) if isinstance(told, dict) else None
+    return one.get("supported") if isinstance(one, dict) else None
+
+
+def _retirement(entry: dict[str, Any]) -> date | None:
+    with suppress(ValueError):
+        return date.fromisoformat(str(entry.get("retires_at"))[:10])
+    return None

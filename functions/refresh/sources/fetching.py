@@ -1,0 +1,92 @@
+"""The one place where refresh asks providers for their lists: page by page, within bounds, no redirects."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from functions.refresh.sources.listed import Listed, without_doubles
+from shared import http
+from shared.config import settings
+from shared.errors import ProviderError, ProviderTimeout, ProviderUnreachable
+from shared.providers.readings import NONSENSE, failure, nonsense
+
+LIST_SECONDS = 20.0  # for all pages of one provider
+_MOST_PAGES = 50
+_MOST_BYTES = 32 * 1024 * 1024  # of all pages; ten thousand entries of the most talkative list are 15
+
+
+def _is_last(_page: Any) -> None:
+    """For lists of one page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a provider's list is, how its key travels, and which pure functions read it.
+
+    `instead` is what a provider without such a list offers: its answer is then 404, 405 or 501.
+    """
+
+    provider: str
+    base_url: str
+    base_url_variable: str
+    key_variable: str
+    path: str
+    headers: Callable[[str], dict[str, str]]
+    read: Callable[[Any], list[Listed]]
+    after: Callable[[Any], dict[str, str] | None] = _is_last
+    query: Mapping[str, str] = field(default_factory=dict)
+    instead: Callable[[], list[Listed]] | None = None
+
+
+async def fetch(source: Source) -> list[Listed]:
+    """All models of the list, each once. Raises ProviderError, and NotConfigured for a key that cannot travel."""
+    found: list[Listed] = []
+    try:
+        async with asyncio.timeout(LIST_SECONDS):
+            async for page in _pages(source):
+                found += source.read(page)
+    except TimeoutError as error:
+        raise ProviderTimeout(f"The provider {source.provider} did not list its models in time.") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise ProviderUnreachable(f"The provider {source.provider} could not be reached.") from error
+    except NONSENSE as error:
+        raise nonsense(source.provider, "a model list") from error
+    except ProviderError as error:
+        if source.instead is None or error.upstream_status not in {404, 405, 501}:
+            raise
+        found = source.instead()
+    return without_doubles(found)
+
+
+async def _pages(source: Source) -> AsyncIterator[Any]:
+    query, size = dict(source.query), 0
+    for _ in range(_MOST_PAGES):
+        body = await _get(source, query, _MOST_BYTES - size)
+        size += len(body)
+        page = await asyncio.to_thread(json.loads, body) if len(body) > 1024 * 1024 else json.loads(body)
+        yield page
+        more = source.after(page)
+        if more is None:
+            return
+        query |= more
+    raise ValueError("more pages than any provider has")
+
+
+async def _get(source: Source, query: Mapping[str, str], most_bytes: int) -> bytes:
+    url = settings().get(source.base_url_variable, source.base_url).rstrip("/") + source.path
+    headers = source.headers(settings().key(source.key_variable))
+    async with http.session().get(url, params=query, headers=headers, allow_redirects=False) as response:
+        if response.status != 200:
+            raise failure(source.provider, response.status)
+        body = b""
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > most_bytes:
+                raise ValueError("list too large")
+        return body

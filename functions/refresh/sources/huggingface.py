@@ -1,0 +1,47 @@
+"""Hugging Face's router: `GET /v1/models` with the hosts that serve each model; a pure reader of its JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from functions.refresh.sources.listed import Listed, Offer, Pricing, entries, known, price, read_each
+
+
+def read(page: Any) -> list[Listed]:
+    """Models that at least one live host serves, text in and text out, in the router's own order."""
+    return read_each(page["data"], _listed)
+
+
+def _listed(entry: dict[str, Any]) -> Listed | None:
+    live = [host for host in entries(entry.get("providers") or []) if host.get("status") == "live"]
+    inputs, outputs = _modalities(entry, "input_modalities"), _modalities(entry, "output_modalities")
+    if not live or "text" not in inputs or "text" not in outputs:
+        return None
+    # The router picks the host: what is promised is what every one of them can do.
+    windows = [host["context_length"] for host in live if known(context_window=host.get("context_length"))]
+    capabilities = known(
+        context_window=min(windows, default=None),
+        supports_vision="image" in inputs,
+        supports_tools=_all(live, "supports_tools"),
+        supports_json=_all(live, "supports_structured_output"),
+    )
+    offers = tuple(Offer(str(host.get("provider")), _pricing(host.get("pricing"))) for host in live)
+    return Listed(entry.get("id", ""), None, capabilities, offers=offers)
+
+
+def _modalities(entry: dict[str, Any], kind: str) -> list[Any]:
+    architecture = entry.get("architecture")
+    told = architecture.get(kind) if isinstance(architecture, dict) else None
+    return told if isinstance(told, list) else ["text"]
+
+
+def _all(hosts: list[dict[str, Any]], ability: str) -> bool | None:
+    told = [host.get(ability) for host in hosts]
+    return all(told) if all(isinstance(each, bool) for each in told) else None
+
+
+def _pricing(told: Any) -> Pricing | None:
+    if not isinstance(told, dict):
+        return None
+    rates = {"input": price(told.get("input")), "output": price(told.get("output"))}
+    return rates if None not in rates.values() else None

@@ -1,0 +1,91 @@
+"""A model as its provider lists it, and the checks that every reader makes of what a stranger's JSON claims."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Final
+
+from shared.privacy import storable
+
+Pricing = dict[str, Any]
+"""US dollars per million tokens: {input, output, cached_input?, tiers?: [{above_input_tokens, input, output, …}]}."""
+
+_MOST_CHARACTERS: Final = 200
+_MOST_TOKENS: Final = 100_000_000
+_MOST_USD: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One host that serves a model behind a router; `pricing` None where it does not tell."""
+
+    host: str
+    pricing: Pricing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A chat-capable model in a provider's list; None and absent capabilities are what the list does not tell.
+
+    `is_addable` False: kept where the catalogue has it, but not added, such as a snapshot beside the model itself.
+    """
+
+    upstream_id: str
+    name: str | None = None
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
+    pricing: Pricing | None = None
+    offers: tuple[Offer, ...] = ()
+    retires_on: date | None = None
+    is_addable: bool = True
+
+
+def entries(listed: Any) -> Iterator[dict[str, Any]]:
+    """The objects in a list, whatever else stands between them. Raises TypeError for what is no list."""
+    if not isinstance(listed, list):
+        raise TypeError("no list of models")
+    return (entry for entry in listed if isinstance(entry, dict))
+
+
+def read_each(listed: Any, read: Callable[[dict[str, Any]], Listed | None]) -> list[Listed]:
+    """What `read` makes of each entry that has a usable name; one odd entry does not cost the others theirs."""
+    return [model for entry in entries(listed) if (model := read(entry)) is not None and is_name(model.upstream_id)]
+
+
+def is_name(text: Any) -> bool:
+    """Whether this can be a model's name; it becomes part of an identifier and of URLs."""
+    return isinstance(text, str) and text.isprintable() and 0 < len(text) <= _MOST_CHARACTERS and text == text.strip()
+
+
+def title(text: Any) -> str | None:
+    """A name for people, as the database takes it; None for what is none."""
+    if not isinstance(text, str):
+        return None
+    return storable(" ".join(text.split()))[:_MOST_CHARACTERS] or None
+
+
+def known(**told: Any) -> dict[str, Any]:
+    """Capabilities without those that are not told or of the wrong kind."""
+    return {name: value for name, value in told.items() if _is_capability(name, value)}
+
+
+def _is_capability(name: str, value: Any) -> bool:
+    if name.startswith("supports_"):
+        return isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_TOKENS
+
+
+def price(usd: Any) -> float | int | None:
+    """US dollars per million tokens; None for what is no price."""
+    is_number = isinstance(usd, int | float) and not isinstance(usd, bool)
+    return usd if is_number and math.isfinite(usd) and 0 <= usd <= _MOST_USD else None
+
+
+def without_doubles(models: Iterable[Listed]) -> list[Listed]:
+    """The models in their order, each name once: the first that was listed counts."""
+    by_id: dict[str, Listed] = {}
+    for model in models:
+        by_id.setdefault(model.upstream_id, model)
+    return list(by_id.values())

@@ -1,0 +1,27 @@
+-- Purpose: what an operator asks of the catalogue and its refresh when something is odd.
+-- Affects: function public.diagnose_catalogue()
+-- Access: signed-in people may call it; only an admin sees runs and circuits, for it reads as the caller.
+
+create function public.diagnose_catalogue() returns jsonb
+  language sql volatile security invoker set search_path = ''
+as $$
+  select jsonb_build_object(
+    'now', clock_timestamp(),
+    'default', (select jsonb_build_object('model_key', m.model_key, 'identifier', m.identifier, 'provider', m.provider,
+        'is_active', m.is_active, 'missing_since', m.missing_since, 'retires_on', m.retires_on)
+      from public.llm_models as m where m.is_default),
+    'unpriced', (select coalesce(jsonb_agg(m.model_key order by m.display_order, m.id), '[]')
+      from public.llm_models as m where m.is_active and m.pricing is null),
+    'last_run', (select jsonb_build_object('status', r.status, 'trigger', r.trigger, 'started_at', r.started_at, 'finished_at', r.finished_at)
+      from public.refresh_runs as r where not r.is_dry_run order by r.started_at desc limit 1),
+    'last_good_run', (select max(r.finished_at) from public.refresh_runs as r
+      where r.status = 'succeeded' and r.steps ? 'models' and not r.is_dry_run),
+    'open_circuits', (select coalesce(jsonb_agg(jsonb_build_object('provider_key', h.provider_key, 'reason', h.reason,
+        'open_until', h.open_until) order by h.provider_key), '[]')
+      from public.provider_health as h where h.open_until > now()))
+$$;
+comment on function public.diagnose_catalogue() is
+  '{now, default, unpriced, last_run, last_good_run, open_circuits} as the caller may see them; volatile so that now is the clock.';
+
+revoke execute on function public.diagnose_catalogue() from public, anon, authenticated, service_role;
+grant execute on function public.diagnose_catalogue() to authenticated;

@@ -1,0 +1,175 @@
+"""Each check's verdict, and that no key is ever told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from functions.llms.diagnostics import clock_check, cron_check, default_check, prices_check, provider_check
+from functions.llms.main import ROUTES
+from shared import auth
+from shared.endpoint import answer
+from tests.asgi import Caller, call
+from tests.project import Project
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+DEFAULT: dict[str, Any] = {
+    "model_key": "gpt-4o",
+    "identifier": "openai:gpt-4o",
+    "provider": "openai",
+    "is_active": True,
+    "missing_since": None,
+    "retires_on": None,
+}
+FOUND = {
+    "default": DEFAULT,
+    "unpriced": ["x"],
+    "last_run": None,
+    "last_good_run": None,
+    "open_circuits": [{"provider_key": "google", "reason": "provider_error", "open_until": "2026-11-21T12:00:00Z"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "verdict", "words"),
+    [
+        ("", "off", ""),
+        ("sk-secret", "ok", ""),
+        ("secret", "warning", "sk-"),
+        ("sk-secret\n", "warning", "spaces"),
+        ("hf_secret ", "warning", "sk-"),
+    ],
+)
+def test_a_key_is_looked_at_and_not_told(environ: Callable[..., None], key: str, verdict: str, words: str) -> None:
+    """Present, trimmed, the usual beginning; with what to do about it, and without itself."""
+    environ(OPENAI_API_KEY=key)
+    check = provider_check("openai")
+    assert check.verdict == verdict
+    assert words in (check.fix or "")
+    assert "secret" not in repr(check)
+    assert check.found["has_key"] is bool(key)
+    assert check.found["is_trimmed"] is (key == key.strip())
+
+
+def test_half_a_configuration_is_broken(environ: Callable[..., None]) -> None:
+    """MatchAI takes three variables; the missing ones are named."""
+    environ(MATCHA_API_KEY="k", MATCHA_BASE_URL="https://x")
+    check = provider_check("matcha")
+    assert (check.verdict, check.fix) == ("broken", "Set MATCHA_MISSION_ID.")
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({}, "ok"),
+        ({"missing_since": "2026-11-20T00:00:00Z"}, "warning"),
+        ({"retires_on": "2026-12-01"}, "warning"),
+        ({"retires_on": "2027-12-01"}, "ok"),
+        ({"provider": "google"}, "broken"),
+    ],
+    ids=str,
+)
+def test_the_default_is_alive_or_not(environ: Callable[..., None], change: dict[str, Any], verdict: str) -> None:
+    """It must be of a configured provider, and stay."""
+    environ(OPENAI_API_KEY="k")
+    assert default_check(DEFAULT | change, NOW.date()).verdict == verdict
+    assert default_check(None, date(2026, 11, 21)).verdict == "broken"
+
+
+@pytest.mark.parametrize(("hours", "verdict"), [(1, "ok"), (25, "ok"), (27, "warning")])
+def test_a_cron_that_stopped_is_seen(hours: int, verdict: str) -> None:
+    """After a day and a bit, or when it never ran."""
+    assert cron_check((NOW - timedelta(hours=hours)).isoformat(), {}, NOW).verdict == verdict
+    assert cron_check(None, None, NOW).verdict == "warning"
+
+
+@pytest.mark.parametrize(
+    ("skew", "round_trip", "verdict"), [(0.1, 0.2, "ok"), (-6, 0.2, "warning"), (7, 0.1, "warning"), (6, 6, "ok")]
+)
+def test_a_clock_that_is_off_is_seen(skew: float, round_trip: float, verdict: str) -> None:
+    """As far as the round trip lets us see."""
+    assert clock_check(NOW + timedelta(seconds=skew), NOW, round_trip).verdict == verdict
+    assert prices_check([]).verdict == "ok"
+
+
+@pytest.fixture
+def admin(project: Project, environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Asks as an admin, or with other claims."""
+    monkeypatch.setattr(auth, "verifier", auth.Verifier())
+    environ(OPENAI_API_KEY="sk-secret", OPENAI_BASE_URL="http://127.0.0.1:9")
+    project.answers["/rest/v1/rpc/diagnose_catalogue"] = (200, FOUND | {"now": datetime.now(UTC).isoformat()})
+
+    async def ask(method: str, path: str, body: Any = None, **claims: Any) -> Caller:
+        token = project.token(**({"app_metadata": {"role": "admin"}} | claims))
+        headers = {"Authorization": f"Bearer {token}"} | ({"Content-Type": "application/json"} if body else {})
+        chunks = [json.dumps(body).encode()] if body else []
+        return await call(lambda request: answer(request, ROUTES), method, path, headers, chunks=chunks)
+
+    return ask
+
+
+GUARDED = ("chat_logs", "messages", "llm_conversations", "llm_models", "client_nodes", "usage_counters", "refresh_runs")
+
+
+@pytest.mark.anyio
+async def test_an_admin_sees_every_check(admin: Callable[..., Any], project: Project) -> None:
+    """With verdicts and fixes; the canary is asked as nobody."""
+    project.answers |= {f"/rest/v1/{table}": (401, {"message": "no"}) for table in GUARDED}
+    got = await admin("GET", "/debug")
+    verdicts = {check["check"]: check["verdict"] for check in got.json()["checks"]}
+    assert (got.status, got.headers["cache-control"], got.json()["ok"]) == (200, "no-store", True)
+    assert verdicts == {
+        **{f"provider {name}": "off" for name in ("google", "anthropic", "huggingface", "matcha")},
+        "provider openai": "ok",
+        "row-level security": "ok",
+        "database": "ok",
+        "clock": "ok",
+        "default model": "ok",
+        "refresh": "warning",
+        "prices": "warning",
+        "circuits": "warning",
+    }
+    assert b"secret" not in got.body
+    canary = [each for each in project.asked if each.path.removeprefix("/rest/v1/") in GUARDED]
+    assert len(canary) == len(GUARDED)
+    assert all("authorization" not in each.headers for each in canary)
+
+
+@pytest.mark.anyio
+async def test_a_leak_and_a_silent_database_are_broken(admin: Callable[..., Any], project: Project) -> None:
+    """A row that nobody may see is named by its table, not shown."""
+    project.answers |= {f"/rest/v1/{table}": (200, []) for table in GUARDED}
+    project.answers["/rest/v1/messages"] = (200, [{"content": "private words"}])
+    project.answers["/rest/v1/rpc/diagnose_catalogue"] = (503, "down")
+    got = await admin("GET", "/debug")
+    broken = {check["check"]: check["found"] for check in got.json()["checks"] if check["verdict"] == "broken"}
+    assert broken == {
+        "row-level security": {"visible_to_anybody": ["messages"]},
+        "database": {"error": "database_unavailable"},
+    }
+    assert (got.json()["ok"], b"private words" in got.body) == (False, False)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("method", "path"), [("GET", "/debug"), ("POST", "/debug/test")])
+async def test_it_is_for_admins_only(admin: Callable[..., Any], project: Project, method: str, path: str) -> None:
+    """Others learn that it exists and no more; nothing is asked for them."""
+    got = await admin(method, path, app_metadata={})
+    assert (got.status, got.json()["error"]["code"]) == (403, "forbidden")
+    assert project.asked == []
+
+
+@pytest.mark.anyio
+async def test_a_provider_that_does_not_answer_is_told_with_a_fix(admin: Callable[..., Any], project: Project) -> None:
+    """By its own name it is asked for its list, which costs nothing; what nobody knows is 404."""
+    got = (await admin("POST", "/debug/test", {"identifier": "openai"})).json()
+    assert (got["ok"], got["error"]) == (False, "provider_unreachable")
+    assert "base URL" in got["fix"]
+    project.answers["/rest/v1/llm_models"] = (200, [])
+    for unknown in ("nobody:x", "nobody", "client:x:y", "client:1"):
+        assert (await admin("POST", "/debug/test", {"identifier": unknown})).status == 404
+    assert (await admin("POST", "/debug/test", {"identifier": ""})).status == 422

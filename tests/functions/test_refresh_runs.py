@@ -1,0 +1,60 @@
+"""A run's lease, kept alive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from functions.refresh import runs
+from functions.refresh.runs import Run, kept_alive
+from tests.project import Project
+
+pytestmark = pytest.mark.anyio
+RUN = Run("11111111-2222-4333-8444-555555555555", 7)
+EXTEND = "/rest/v1/rpc/extend_lease"
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "_EXTEND_SECONDS", 0.0)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the project on loopback has no event of its own
+            await asyncio.sleep(0)
+
+
+def _is_extending() -> bool:
+    return any("_extend_often" in str(task) for task in asyncio.all_tasks())
+
+
+@pytest.mark.parametrize("answer", [(200, True), (503, "down")])
+async def test_it_is_extended_while_the_run_goes_on(project: Project, answer: tuple[int, object]) -> None:
+    """Again and again, also when the database misses a call; and no more after the run."""
+    project.answers[EXTEND] = answer
+    async with kept_alive(RUN):
+        await _until(lambda: len(project.asked_of("extend_lease")) >= 3)
+    asked = project.asked_of("extend_lease")
+    assert asked[0] == {"job": "refresh", "holder_id": RUN.id, "fence": 7, "ttl_seconds": 45}
+    assert not _is_extending()
+
+
+async def test_a_lease_that_has_gone_is_left_alone(project: Project) -> None:
+    """Whoever took it over has it."""
+    project.answers[EXTEND] = (200, None)
+    async with kept_alive(RUN):
+        await _until(lambda: bool(project.asked_of("extend_lease")))
+        await _until(lambda: not _is_extending())
+    assert len(project.asked_of("extend_lease")) == 1
+
+
+async def test_a_run_that_fails_ends_it_too(project: Project) -> None:
+    """The failure is what is told."""
+    project.answers[EXTEND] = (200, True)
+    with pytest.raises(ZeroDivisionError):
+        async with kept_alive(RUN):
+            raise ZeroDivisionError
+    assert not _is_extending()
