@@ -30,8 +30,10 @@ class Ask:
     """What a function wants admitted. Names are `chat_begin`'s; None leaves the choice to the database.
 
     `agent_models` are what the agent would like when neither caller, conversation nor person names a model: keys,
-    identifiers or aliases, the first that is alive. `prompt_tokens` and `tool_tokens` are what the system prompt and
-    the tools take in at most, a token a byte; tools are reckoned with only where a model of the route can use them.
+    identifiers or aliases, the first that is alive. Policies such as `auto` choose among models that have the abilities
+    in `needs` (`supports_vision`, …), at `providers` (None: at any). `prompt_tokens` and `tool_tokens` are what the
+    system prompt and the tools take in at most, a token a byte; tools are reckoned with only where a model of the route
+    can use them.
     """
 
     endpoint: str
@@ -42,6 +44,8 @@ class Ask:
     model: str | None = None
     agent: str | None = None
     agent_models: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    providers: tuple[str, ...] | None = None
     max_tokens: int | None = None
     prompt_tokens: int = 0
     tool_tokens: int = 0

@@ -88,7 +88,8 @@ begin
   end if;
   select * into v_profile from public.user_llm_profiles as p where p.user_id = v_user_id;
   v_resolved := private.resolve_routes(v_user_id, left(turn ->> 'model', 300), v_conversation.default_model,
-    v_profile.preferred_model, turn -> 'agent_models', coalesce((turn ->> 'strict_model')::boolean, false));
+    v_profile.preferred_model, turn -> 'agent_models', coalesce((turn ->> 'strict_model')::boolean, false),
+    private.how_of(turn, v_conversation.id));
   v_plan := private.plan_turn(v_resolved -> 'routes', v_conversation.id, v_user_id, turn);
 
   if v_is_dry then
@@ -120,7 +121,7 @@ end
 $$;
 comment on function public.chat_begin(jsonb) is
   'Admits a turn. turn: request_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, model?, agent?, '
-  'agent_models? (array, first choice first), requested_model? (redacted), max_tokens?, prompt_tokens?, tool_tokens? (both in bytes), idempotency_key?, body_hash?, '
+  'agent_models? (array, first choice first), needs? (abilities), providers? (those that can be reached), requested_model? (redacted), max_tokens?, prompt_tokens?, tool_tokens? (both in bytes), idempotency_key?, body_hash?, '
   'client_request_id?, parts?, metadata?, store?, strict_model?, dry_run?, lease_seconds?. '
   'Returns outcome, request_id, conversation_id, routes, reason, history ({role, content, name?}), history_left_out, speaker, participants, '
   'profile, reserve_usd, limits; refuses with SQLSTATE PT4xx and a JSON detail.';
