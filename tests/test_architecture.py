@@ -21,8 +21,8 @@ FLOORS = (
     ("config", "identifiers", "log", "privacy", "sse", "tokens"),
     ("body", "fallback", "http", "meter", "service", "spool", "supabase"),
     ("attempts", "providers"),
-    ("auth", "gateway", "ledger", "structured"),
-    ("endpoint", "health"),
+    ("auth", "catalogue", "gateway", "ledger", "structured"),
+    ("endpoint", "health", "openai_models"),
 )
 # Neighbours on one floor that need each other, each with its reason.
 NEIGHBOURS = {

@@ -124,5 +124,6 @@ async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
         store=asked.store,
         strict_model=asked.strict_model,
         dry_run=asked.dry_run,
+        regenerate=asked.trigger == "regenerate-message" and asked.store,
         metadata=asked.metadata,
     )
