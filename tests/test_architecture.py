@@ -22,7 +22,9 @@ FLOORS = (
     ("body", "fallback", "http", "meter", "service", "spool", "supabase"),
     ("attempts", "providers"),
     ("auth", "catalogue", "gateway", "ledger", "structured"),
-    ("endpoint", "health", "openai_models"),
+    ("endpoint", "health"),
+    ("openapi",),
+    ("openai_models",),
 )
 # Neighbours on one floor that need each other, each with its reason.
 NEIGHBOURS = {

@@ -24,7 +24,8 @@ StopText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    # Built with the first request: a cold start for chat itself need not wait for it.
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
 class Function(_Strict):

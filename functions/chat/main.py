@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from functions.chat.admission import dry_run_answer, limit_headers, with_limits
 from functions.chat.completion import Completion
 from functions.chat.completion_request import read_completion_request
+from functions.chat.contract import COMPLETION, DESCRIPTION, TURN
 from functions.chat.replay import replayed
 from functions.chat.request import read_chat_request
 from functions.chat.streams.openai import CompletionStream, CompletionTeller
@@ -25,7 +26,8 @@ from shared.config import settings
 from shared.endpoint import answer, routes
 from shared.errors import BudgetExceeded, QuotaExceeded
 from shared.health import healthy, ready
-from shared.openai_models import get_openai_model, list_openai_models
+from shared.openai_models import MODEL_OPERATIONS, get_openai_model, list_openai_models
+from shared.openapi import HEALTH_OPERATIONS, serving
 from shared.providers import load_sdks
 
 
@@ -64,19 +66,21 @@ async def _admitted(person: Person, ask: ledger.Ask) -> ledger.Turn:
 
 load_sdks(settings().names("PRELOAD_PROVIDERS"))
 
-ROUTES = routes(
-    {
-        "POST /": take_turn,
-        "POST /chat": take_turn,
-        "POST /chat/stream": take_turn,
-        "POST /ai/chat": take_turn,
-        "POST /v1/chat/completions": complete,
-        "GET /v1/models": list_openai_models,
-        "GET /v1/models/{identifier:path}": get_openai_model,
-        "GET /health": healthy,
-        "GET /health/ready": ready,
-    }
+TABLE = {
+    "POST /": take_turn,
+    "POST /chat": take_turn,
+    "POST /chat/stream": take_turn,
+    "POST /ai/chat": take_turn,
+    "POST /v1/chat/completions": complete,
+    "GET /v1/models": list_openai_models,
+    "GET /v1/models/{identifier:path}": get_openai_model,
+    "GET /health": healthy,
+    "GET /health/ready": ready,
+}
+show_document, document = serving(
+    "Parley chat", DESCRIPTION, TABLE, {take_turn: TURN, complete: COMPLETION, **MODEL_OPERATIONS, **HEALTH_OPERATIONS}
 )
+ROUTES = routes(TABLE | {"GET /openapi.json": show_document})
 
 
 @functions_framework.aio.http

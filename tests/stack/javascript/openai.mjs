@@ -1,4 +1,4 @@
-// OpenAI's own SDK for JavaScript: takes {base, token, calls: [{model, stream, parse, list, ...}]} on stdin, prints what
+// OpenAI's own SDK for JavaScript: takes {base, token, calls: [{model, stream, list, ...}]} on stdin, prints what
 // each came to, or the class, status and code of the exception it raised.
 import OpenAI from 'openai';
 import { readFileSync } from 'node:fs';
