@@ -21,6 +21,7 @@ VERSION: Final = "1"
 _Model = type[BaseModel]
 _Shown = tuple[_Model, JsonSchemaMode]
 _References = Mapping[Any, dict[str, Any]]
+_EVENT: Final = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
 _REF = "#/components/schemas/{model}"
 
 
@@ -49,7 +50,7 @@ class Health(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A good answer: its model, or None when there is no JSON; `also` is another media type it may come in."""
+    """A good answer: its model, or None when there is no JSON; `also` is the type of the events it may come in."""
 
     description: str
     model: _Model | None = None
@@ -174,7 +175,7 @@ def _responses(operation: Operation, references: _References) -> dict[str, Any]:
         if status != 304:
             told["content"] = {"application/json": {"schema": schema}}
         if answer.also:
-            told["content"][answer.also] = {"schema": {"type": "string"}}
+            told["content"][answer.also] = {"schema": _EVENT}
         if operation.headers:
             told["headers"] = {
                 name: {"description": what, "schema": {"type": "string"}} for name, what in operation.headers.items()
