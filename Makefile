@@ -8,7 +8,7 @@ LOCKS := requirements functions/chat/requirements functions/llms/requirements fu
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup run test lint format lock bench clean
+.PHONY: help setup run test lint format docs lock bench clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
@@ -41,6 +41,9 @@ lint: $(STAMP)  ## style and types
 format: $(STAMP)  ## put the code in shape
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
+
+docs: $(STAMP)  ## write docs/openapi-*.json anew, after a change of routes or models
+	$(PY) -m tests.documents
 
 lock: $(STAMP)  ## pin what requirements.in files ask for, with hashes; UPGRADE=--upgrade takes the newest
 	for name in $(LOCKS); do $(COMPILE) $(UPGRADE) $$name.in -o $$name.txt || exit 1; done

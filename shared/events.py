@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
 StopReason = Literal["stop", "length", "tool_calls", "filtered", "truncated"]
 UsageSource = Literal["provider", "partial", "estimate"]
+ANY_OBJECT: Final = {"type": "object"}
+"""The output schema of whoever wants a JSON object and does not say which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,20 @@ ModelEvent = Text | Reasoning | ToolCall | Usage | Finish
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A picture to look at: `data` is base64, `detail` how closely, where a provider lets one choose."""
+
+    media_type: str
+    data: str
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One message a model is given: calls and native are an assistant's, `tool_call_id` and `is_error` a tool's."""
+    """One message a model is given: calls and native are an assistant's, `tool_call_id` and `is_error` a tool's.
+
+    `parts` are texts and images in their order, where a message has images; `content` is its text either way.
+    """
 
     role: Role
     content: str
@@ -84,6 +98,12 @@ class Message:
     native: Native | None = None
     tool_call_id: str | None = None
     is_error: bool = False
+    parts: tuple[str | Image, ...] = ()
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The images among its parts."""
+        return tuple(part for part in self.parts if isinstance(part, Image))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +128,9 @@ class Node:
 class Call:
     """One model call in no dialect; `model` is the provider's own name, `node` set only for a client node.
 
-    `output_schema` is the JSON Schema that the answer's text must fit, an object; None for free text. Tools that may
-    not be called are still told of: a conversation in which they were called makes no sense without them.
+    `output_schema` is the JSON Schema that the answer's text must fit, an object, or ANY_OBJECT; None for free text.
+    Tools that may not be called are still told of: a conversation in which they were called makes no sense without
+    them. `must_call` is the name of the tool to call, or True for whichever. The answer ends before any text of `stop`.
     """
 
     model: str
@@ -120,6 +141,9 @@ class Call:
     may_call_tools: bool = True
     output_schema: Mapping[str, Any] | None = None
     node: Node | None = None
+    must_call: str | bool = False
+    may_call_in_parallel: bool = True
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

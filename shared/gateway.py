@@ -56,6 +56,9 @@ class Options:
     tools: tuple[Tool, ...] = ()
     may_call_tools: bool = True
     output_schema: Mapping[str, Any] | None = None
+    must_call: str | bool = False
+    may_call_in_parallel: bool = True
+    stop: tuple[str, ...] = ()
 
 
 class Exchange:
@@ -183,6 +186,9 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Call
         may_call_tools=options.may_call_tools,
         output_schema=schema,
         node=node,
+        must_call=options.must_call,
+        may_call_in_parallel=options.may_call_in_parallel,
+        stop=options.stop,
     )
 
 

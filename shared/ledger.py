@@ -34,6 +34,8 @@ class Ask:
     in `needs` (`supports_vision`, …), at `providers` (None: at any). `prompt_tokens` and `tool_tokens` are what the
     system prompt and the tools take in at most, a token a byte; tools are reckoned with only where a model of the route
     can use them.
+    `log_words` keeps the words, redacted, in the log row of a turn that is not stored. `regenerate` answers the
+    conversation's stored question `message` anew: the answer replaces that turn and what the asker asked after it.
     """
 
     endpoint: str
@@ -55,6 +57,8 @@ class Ask:
     strict_model: bool = False
     dry_run: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    log_words: bool = False
+    regenerate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,7 @@ async def begin(person: Person, ask: Ask) -> Turn:
     turn = asdict(ask) | {
         "request_id": str(uuid.uuid4()),
         "worker_id": worker_id,
-        "question": loggable(ask.message, settings().log_content) if ask.store else None,
+        "question": loggable(ask.message, settings().log_content) if ask.store or ask.log_words else None,
         "requested_model": loggable(ask.model, "redacted") if ask.model else None,
         "metadata": loggable_json(ask.metadata) if settings().log_content != "none" else {},
         "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
@@ -197,7 +201,7 @@ def _admitted(answer: dict[str, Any], ask: Ask, worker_id: str, user_id: str) ->
         routes=tuple(_route(fields) for fields in answer["routes"]),
         reason=answer["reason"],
         history=tuple(Message(m["role"], _said(m)) for m in answer.get("history", ())),
-        is_stored=ask.store,
+        is_stored=ask.store or ask.log_words,
         limits=Limits(**answer["limits"]) if answer.get("limits") else None,
         plan={name: answer[name] for name in ("input_tokens_estimate", "reserve_usd", "least_usd") if name in answer},
         replay=answer if answer["outcome"] == "replay" else None,

@@ -11,6 +11,7 @@ from shared.tokens import estimate_tokens
 
 _AROUND_MESSAGE = 4
 _MOST_AROUND_MESSAGE = 16  # as chat_begin reserves for a chat template's marks
+_MOST_OF_IMAGE = 48_200  # the dearest reading there is: gpt-4o-mini's of eight tiles (OpenAI's guide, 2026-11)
 _SOURCES: tuple[UsageSource, ...] = ("estimate", "partial", "provider")  # the weakest first
 
 
@@ -90,7 +91,7 @@ def most_tokens(messages: Iterable[Message], tools: Iterable[Tool] = ()) -> int:
 def _most_of(message: Message) -> int:
     """What only the provider understands of its own turn is its words once more, and its signatures."""
     native = len(json.dumps(message.native.content, default=str)) if message.native else 0
-    return max(native, len(_words_of(message).encode()))
+    return max(native, len(_words_of(message).encode())) + _MOST_OF_IMAGE * len(message.images)
 
 
 def _words_of(message: Message) -> str:

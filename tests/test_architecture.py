@@ -21,8 +21,10 @@ FLOORS = (
     ("config", "identifiers", "log", "privacy", "redaction", "sse", "tokens"),
     ("body", "fallback", "http", "meter", "service", "spool", "supabase"),
     ("attempts", "providers"),
-    ("auth", "gateway", "ledger", "structured"),
+    ("auth", "catalogue", "gateway", "ledger", "structured"),
     ("endpoint", "health"),
+    ("openapi",),
+    ("openai_models",),
 )
 # Neighbours on one floor that need each other, each with its reason.
 NEIGHBOURS = {

@@ -1,4 +1,7 @@
-"""chat: one turn with a model, streamed or whole. Who → what → admit → speak, tell and remember."""
+"""chat: one turn with a model, streamed or whole. Who → what → admit → speak, tell and remember.
+
+Two ways in and out over the same turn: the AI SDK's with agents and a stored conversation, and OpenAI's without.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,24 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from functions.chat.admission import dry_run_answer, limit_headers, with_limits
+from functions.chat.completion import Completion
+from functions.chat.completion_request import read_completion_request
+from functions.chat.contract import COMPLETION, DESCRIPTION, TURN
 from functions.chat.replay import replayed
 from functions.chat.request import read_chat_request
+from functions.chat.streams.openai import CompletionStream, CompletionTeller
 from functions.chat.streams.response import StreamResponse, WholeResponse
 from functions.chat.streams.ui import UiStream
-from functions.chat.turn import speak
+from functions.chat.streams.whole import WholeTeller
+from functions.chat.turn import speak, spoken
 from shared import ledger
-from shared.auth import authenticate
+from shared.auth import Person, authenticate
 from shared.config import settings
 from shared.endpoint import answer, routes
 from shared.errors import BudgetExceeded, QuotaExceeded
 from shared.health import healthy, ready
+from shared.openai_models import MODEL_OPERATIONS, get_openai_model, list_openai_models
+from shared.openapi import HEALTH_OPERATIONS, serving
 from shared.providers import load_sdks
 
 
@@ -25,31 +35,52 @@ async def take_turn(request: Request) -> Response:
     """POST / and its aliases: one turn."""
     person = await authenticate(request)
     asked, ask = await read_chat_request(request)
-    try:
-        turn = await ledger.begin(person, ask)
-    except (QuotaExceeded, BudgetExceeded) as refusal:
-        raise with_limits(refusal) from None
+    turn = await _admitted(person, ask)
     if asked.dry_run:
         return JSONResponse(dry_run_answer(turn))
     headers = limit_headers(turn)
     events = replayed(turn) if turn.replay else speak(turn, asked, request.state.arrived)
     if asked.stream:
         return StreamResponse(events, UiStream(turn), request.state.request_id, headers)
-    return WholeResponse(events, request.state.request_id, headers)
+    return WholeResponse(events, WholeTeller(), request.state.request_id, headers)
+
+
+async def complete(request: Request) -> Response:
+    """POST /v1/chat/completions: one answer to a conversation that the caller keeps."""
+    person = await authenticate(request)
+    asked, ask = await read_completion_request(request)
+    turn = await _admitted(person, ask)
+    events = spoken(turn, Completion(turn, asked, request.state.arrived))
+    headers, request_id = limit_headers(turn), request.state.request_id
+    if asked.stream:
+        return StreamResponse(events, CompletionStream(turn, wants_usage=asked.wants_usage), request_id, headers)
+    return WholeResponse(events, CompletionTeller(turn), request_id, headers)
+
+
+async def _admitted(person: Person, ask: ledger.Ask) -> ledger.Turn:
+    try:
+        return await ledger.begin(person, ask)
+    except (QuotaExceeded, BudgetExceeded) as refusal:
+        raise with_limits(refusal) from None
 
 
 load_sdks(settings().names("PRELOAD_PROVIDERS"))
 
-ROUTES = routes(
-    {
-        "POST /": take_turn,
-        "POST /chat": take_turn,
-        "POST /chat/stream": take_turn,
-        "POST /ai/chat": take_turn,
-        "GET /health": healthy,
-        "GET /health/ready": ready,
-    }
+TABLE = {
+    "POST /": take_turn,
+    "POST /chat": take_turn,
+    "POST /chat/stream": take_turn,
+    "POST /ai/chat": take_turn,
+    "POST /v1/chat/completions": complete,
+    "GET /v1/models": list_openai_models,
+    "GET /v1/models/{identifier:path}": get_openai_model,
+    "GET /health": healthy,
+    "GET /health/ready": ready,
+}
+show_document, document = serving(
+    "Parley chat", DESCRIPTION, TABLE, {take_turn: TURN, complete: COMPLETION, **MODEL_OPERATIONS, **HEALTH_OPERATIONS}
 )
+ROUTES = routes(TABLE | {"GET /openapi.json": show_document})
 
 
 @functions_framework.aio.http

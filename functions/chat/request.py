@@ -51,7 +51,11 @@ class UiMessage(BaseModel):
 class ChatRequest(BaseModel):
     """One turn: either `message`, or the AI SDK's `messages`, of which the last user message counts."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"oneOf": [{"required": ["message"]}, {"required": ["messages"]}]},
+    )
 
     message: str | None = None
     messages: list[UiMessage] | None = Field(default=None, max_length=2000)
@@ -126,5 +130,6 @@ async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
         store=asked.store,
         strict_model=asked.strict_model,
         dry_run=asked.dry_run,
+        regenerate=asked.trigger == "regenerate-message" and asked.store,
         metadata=asked.metadata,
     )

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Protocol
 
 from functions.chat.agents import AGENTS
 from functions.chat.domains import Classification, Domain, asked_of_model, most_tokens_to_ask
@@ -32,7 +33,25 @@ class Failure:
 
 TurnEvent = RoundEvent | Failure | Receipt
 
-__all__ = ["Failure", "NextStep", "ToolResult", "TurnEvent", "speak"]
+__all__ = ["Failure", "NextStep", "ToolResult", "TurnEvent", "speak", "spoken"]
+
+
+class Account(Protocol):
+    """A turn as it goes: its events, and at any moment enough to book it. `error` is what it broke off with."""
+
+    error: ParleyError | None
+
+    def events(self) -> AsyncGenerator[RoundEvent, None]:
+        """All that is said. Raises what the gateway raises."""
+        ...
+
+    def see(self, event: RoundEvent) -> None:
+        """Takes note of one event."""
+        ...
+
+    def entry(self) -> Entry:
+        """How the turn stands now."""
+        ...
 
 
 class Tally:
@@ -47,7 +66,14 @@ class Tally:
         self._classifying: list[Attempt] = []
         self._ttft_ms: int | None = None
 
-    async def choose_agent(self) -> None:
+    async def events(self) -> AsyncGenerator[RoundEvent, None]:
+        """The chosen agent's rounds."""
+        await self._choose_agent()
+        async with aclosing(self.rounds.events()) as events:
+            async for event in events:
+                yield event
+
+    async def _choose_agent(self) -> None:
         """The agent that begins: the one asked for, else the person's preferred one, else the one for the question."""
         wanted = self._asked.agent or (self._turn.profile or {}).get("preferred_agent") or "auto"
         if wanted == "auto" and not self._domain.is_sure and settings().is_on("CLASSIFY_WITH_MODEL"):
@@ -112,16 +138,19 @@ def _context_tokens(attempts: list[Attempt]) -> int | None:
     return usage.input_tokens if usage and usage.source != "estimate" else None
 
 
-async def speak(turn: Turn, asked: ChatRequest, arrived: float) -> AsyncGenerator[TurnEvent, None]:
+def speak(turn: Turn, asked: ChatRequest, arrived: float) -> AsyncGenerator[TurnEvent, None]:
+    """The turn of an agent, as `spoken` tells it."""
+    return spoken(turn, Tally(turn, asked, arrived))
+
+
+async def spoken(turn: Turn, tally: Account) -> AsyncGenerator[TurnEvent, None]:
     """The turn's events, a Failure if it broke off, and last its Receipt.
 
     Closing or cancelling it at any point books the turn as cancelled, with what was said and used so far.
     """
-    tally = Tally(turn, asked, arrived)
     receipt: Receipt | None = None
     try:
-        await tally.choose_agent()
-        async with aclosing(tally.rounds.events()) as events:
+        async with aclosing(tally.events()) as events:
             async for event in events:
                 tally.see(event)
                 yield event

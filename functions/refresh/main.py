@@ -15,12 +15,14 @@ from starlette.responses import JSONResponse, Response
 
 from functions.refresh import alerts, models, retention, rollup, spool, sweep
 from functions.refresh.caller import authorize, authorize_event
+from functions.refresh.contract import DESCRIPTION, run_with
 from functions.refresh.runs import Run, begin_run, end_run, kept_alive
 from shared.body import parse_body, read_body
-from shared.endpoint import answer, routes
+from shared.endpoint import Handler, answer, routes
 from shared.errors import ParleyError
 from shared.health import healthy, ready
 from shared.log import log
+from shared.openapi import HEALTH_OPERATIONS, serving
 
 Step = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -115,10 +117,16 @@ def _status_of(outcomes: dict[str, dict[str, Any]]) -> str:
     return "partial" if good else "failed"
 
 
-ROUTES = routes(
-    {f"{method} {path}": refresh_now for path in ("/", "/refresh", "/api/llms/refresh") for method in ("POST", "GET")}
-    | {"POST /_events": refresh_on_event, "GET /health": healthy, "GET /health/ready": ready}
+TABLE: dict[str, Handler] = {
+    f"{method} {path}": refresh_now for path in ("/", "/refresh", "/api/llms/refresh") for method in ("POST", "GET")
+} | {"POST /_events": refresh_on_event, "GET /health": healthy, "GET /health/ready": ready}
+show_document, document = serving(
+    "Parley refresh",
+    DESCRIPTION,
+    TABLE,
+    {refresh_now: run_with(RefreshRequest), refresh_on_event: run_with(None), **HEALTH_OPERATIONS},
 )
+ROUTES = routes(TABLE | {"GET /openapi.json": show_document})
 
 
 @functions_framework.aio.http

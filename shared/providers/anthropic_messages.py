@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import dropwhile
+from itertools import dropwhile, takewhile
 from typing import Any, Final
 
 from anthropic import transform_schema, types
 
-from shared.events import Call, Message, StopReason, Usage
+from shared.events import ANY_OBJECT, Call, Image, Message, StopReason, Usage
 from shared.providers.readings import NONSENSE, counted
 
 NAME: Final = "anthropic"
@@ -22,6 +22,7 @@ _STOP_REASONS: dict[str, StopReason] = {
     "tool_use": "tool_calls",
     "refusal": "filtered",
 }
+_ANY_OBJECT_WORDS = "Answer with one JSON object only, without any other text."
 
 
 def asked_of(call: Call) -> dict[str, Any]:
@@ -31,17 +32,40 @@ def asked_of(call: Call) -> dict[str, Any]:
         "messages": _messages(call),
         "max_tokens": call.max_output_tokens,
     }
-    if system := "\n\n".join(m.content for m in call.messages if m.role == "system"):
+    told = [m.content for m in call.messages if m.role == "system"]
+    if call.output_schema == ANY_OBJECT:  # there is no mode for an object of no schema
+        told.append(_ANY_OBJECT_WORDS)
+    if system := "\n\n".join(told):
         asked["system"] = system
     if call.tools:
         asked["tools"] = [
             {"name": t.name, "description": t.description, "input_schema": dict(t.parameters)} for t in call.tools
         ]
-        if not call.may_call_tools:
-            asked["tool_choice"] = {"type": "none"}
-    if call.output_schema is not None:
+        if choice := _tool_choice(call):
+            asked["tool_choice"] = choice
+    if _lacks_thinking(call):
+        asked["thinking"] = {"type": "disabled"}
+    if call.stop:
+        asked["stop_sequences"] = list(call.stop)
+    if call.output_schema is not None and call.output_schema != ANY_OBJECT:
         asked["output_config"] = {"format": {"type": "json_schema", "schema": _schema(call.output_schema)}}
     return asked
+
+
+def _lacks_thinking(call: Call) -> bool:
+    """Whether calls of the current turn came back without Claude's own thinking, which it would insist on."""
+    current = takewhile(lambda message: message.role != "user", reversed(call.messages))
+    return any(m.tool_calls and not (m.native and m.native.provider == NAME) for m in current)
+
+
+def _tool_choice(call: Call) -> dict[str, Any]:
+    if not call.may_call_tools:
+        return {"type": "none"}
+    named = {"type": "tool", "name": call.must_call} if isinstance(call.must_call, str) else {"type": "any"}
+    choice: dict[str, Any] = named if call.must_call else {"type": "auto"}
+    if call.may_call_in_parallel:
+        return choice if call.must_call else {}
+    return choice | {"disable_parallel_tool_use": True}
 
 
 def _schema(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,11 +91,17 @@ def _messages(call: Call) -> list[dict[str, Any]]:
 def _blocks(message: Message) -> list[dict[str, Any]]:
     if message.native and message.native.provider == NAME:
         return list(message.native.content)
-    said = [{"type": "text", "text": message.content}] if message.content.strip() else []
+    said = [_block(part) for part in message.parts or (message.content,) if isinstance(part, Image) or part.strip()]
     return said + [
         {"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)}
         for call in message.tool_calls
     ]
+
+
+def _block(part: str | Image) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    return {"type": "image", "source": {"type": "base64", "media_type": part.media_type, "data": part.data}}
 
 
 def _add_result(messages: list[dict[str, Any]], message: Message) -> None:

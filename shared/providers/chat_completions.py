@@ -8,7 +8,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import ProviderError, ProviderOverloaded
-from shared.events import Call, Finish, Message, ModelEvent, Reasoning, StopReason, Text, ToolCall, Usage
+from shared.events import (
+    ANY_OBJECT,
+    Call,
+    Finish,
+    Image,
+    Message,
+    ModelEvent,
+    Reasoning,
+    StopReason,
+    Text,
+    ToolCall,
+    Usage,
+)
 from shared.privacy import storable
 from shared.providers.contract import ListedModel
 from shared.providers.readings import counted, failure
@@ -42,12 +54,25 @@ def request_body(call: Call, limit_field: str = "max_tokens") -> dict[str, Any]:
             {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.parameters}}
             for t in call.tools
         ]
-        if not call.may_call_tools:
-            body["tool_choice"] = "none"
-    if call.output_schema is not None:
+        body |= _tool_choice(call)
+    if call.stop:
+        body["stop"] = list(call.stop)
+    if call.output_schema == ANY_OBJECT:
+        body["response_format"] = {"type": "json_object"}
+    elif call.output_schema is not None:
         schema = {"name": "answer", "schema": call.output_schema, "strict": _is_strict(call.output_schema)}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     return body
+
+
+def _tool_choice(call: Call) -> dict[str, Any]:
+    """Nothing where the model is free to choose: some hosts know the field by its other values only."""
+    if not call.may_call_tools:
+        return {"tool_choice": "none"}
+    told: dict[str, Any] = {} if call.may_call_in_parallel else {"parallel_tool_calls": False}
+    if isinstance(call.must_call, str):
+        return told | {"tool_choice": {"type": "function", "function": {"name": call.must_call}}}
+    return told | {"tool_choice": "required"} if call.must_call else told
 
 
 def _is_strict(schema: Any) -> bool:
@@ -68,12 +93,20 @@ def _message(message: Message) -> dict[str, Any]:
     if message.role == "tool":
         return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content}
     if not message.tool_calls:
-        return {"role": message.role, "content": message.content}
+        content = [_part(part) for part in message.parts] if message.parts else message.content
+        return {"role": message.role, "content": content}
     calls = [
         {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": json.dumps(c.arguments)}}
         for c in message.tool_calls
     ]
     return {"role": message.role, "content": message.content or None, "tool_calls": calls}
+
+
+def _part(part: str | Image) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    url = f"data:{part.media_type};base64,{part.data}"
+    return {"type": "image_url", "image_url": {"url": url, "detail": part.detail}}
 
 
 class ChunkParser:

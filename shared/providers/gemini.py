@@ -12,7 +12,7 @@ from google.genai import errors, types
 
 from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
-from shared.events import Call, Finish, ModelEvent, Node, Reasoning, Text, ToolCall
+from shared.events import ANY_OBJECT, Call, Finish, ModelEvent, Node, Reasoning, Text, ToolCall
 from shared.providers.gemini_messages import NAME, contents_of, native_of, stop_reason_of, system_of, usage_of
 from shared.providers.readings import NONSENSE, delay_of, failure, nonsense, seconds_in
 from shared.providers.sdk_http import first_of, shared_client, transport_failures
@@ -21,11 +21,6 @@ _BASE_URL = "https://generativelanguage.googleapis.com"
 _SERVER_SECONDS = "600"  # how long Google may work on an answer; when to give up on it is the gateway's business
 # genai.Client wants a synchronous client too; this one builds no TLS context and is never used.
 _UNUSED = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(500)))
-
-
-_NO_CALLS = types.ToolConfig(
-    function_calling_config=types.FunctionCallingConfig(mode=types.FunctionCallingConfigMode.NONE)
-)
 
 
 class Gemini:
@@ -120,12 +115,25 @@ def _config(call: Call) -> types.GenerateContentConfig:
         temperature=call.temperature,
         max_output_tokens=call.max_output_tokens,
         tools=[types.Tool(function_declarations=declared)] if declared else None,
-        tool_config=_NO_CALLS if declared and not call.may_call_tools else None,
+        tool_config=_tool_config(call) if declared else None,
+        stop_sequences=list(call.stop) or None,
         response_mime_type="application/json" if call.output_schema is not None else None,
-        response_json_schema=call.output_schema,
+        response_json_schema=call.output_schema if call.output_schema != ANY_OBJECT else None,
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         automatic_continuation=False,
     )
+
+
+def _tool_config(call: Call) -> types.ToolConfig | None:
+    modes = types.FunctionCallingConfigMode
+    if not call.may_call_tools:
+        config = types.FunctionCallingConfig(mode=modes.NONE)
+    elif call.must_call:
+        named = [call.must_call] if isinstance(call.must_call, str) else None
+        config = types.FunctionCallingConfig(mode=modes.ANY, allowed_function_names=named)
+    else:
+        return None
+    return types.ToolConfig(function_calling_config=config)
 
 
 @contextmanager

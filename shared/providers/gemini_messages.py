@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from itertools import dropwhile
 from typing import Final
 
 from google.genai import types
 
-from shared.events import Call, Message, Native, StopReason, Usage
+from shared.events import Call, Image, Message, Native, StopReason, Usage
 from shared.providers.readings import counted
 
 NAME: Final = "google"
@@ -42,10 +43,16 @@ def contents_of(call: Call) -> list[types.ContentUnionDict]:
         if message.role == "assistant":
             contents.append(_model_content(message))
         elif message.role == "user":
-            contents.append(types.Content(role="user", parts=[types.Part(text=message.content)]))
+            contents.append(types.Content(role="user", parts=[_part(p) for p in message.parts or (message.content,)]))
         else:
             _add_result(contents, _result(message, names))
     return [content for content in contents if content.parts]
+
+
+def _part(part: str | Image) -> types.Part:
+    if isinstance(part, str):
+        return types.Part(text=part)
+    return types.Part(inline_data=types.Blob(mime_type=part.media_type, data=b64decode(part.data)))
 
 
 def _model_content(message: Message) -> types.Content:

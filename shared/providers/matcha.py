@@ -27,7 +27,7 @@ class Matcha:
             raise ProviderRefused("A MatchAI model is named by its number.")
         body = {"mission_id": _mission_id(), "llm_id": int(call.model), "input": prompt_of(call.messages)}
         text = read_answer(await _post("/completions", body))
-        if text:
+        if text := _until(text, call.stop):
             yield Text(text)
         yield Finish("stop")
 
@@ -36,6 +36,11 @@ class Matcha:
         _mission_id()
         settings().require("MATCHA_BASE_URL")
         settings().key("MATCHA_API_KEY")
+
+
+def _until(text: str, stop: tuple[str, ...]) -> str:
+    """The platform knows no stop sequences: what comes after the first is cut here."""
+    return text[: min((place for each in stop if (place := text.find(each)) >= 0), default=len(text))]
 
 
 def prompt_of(messages: tuple[Message, ...]) -> str:

@@ -12,7 +12,7 @@ from starlette.types import Message
 from functions.chat.streams import response as module
 from functions.chat.streams.response import StreamResponse, WholeResponse
 from functions.chat.streams.ui import UiStream
-from functions.chat.streams.whole import whole_answer
+from functions.chat.streams.whole import WholeTeller, whole_answer
 from functions.chat.turn import Failure, TurnEvent
 from shared.errors import ProviderOverloaded
 from shared.events import Serving, Text
@@ -61,7 +61,7 @@ async def _streamed(script: Script, caller: Caller | None = None) -> Caller:
 
 async def _whole(script: Script, caller: Caller | None = None) -> Caller:
     caller = caller or Caller()
-    await WholeResponse(script.events(), "request-1", HEADERS)(SCOPE, caller.receive, caller.send)
+    await WholeResponse(script.events(), WholeTeller(), "request-1", HEADERS)(SCOPE, caller.receive, caller.send)
     return caller
 
 
@@ -109,7 +109,7 @@ async def test_a_turn_that_fails_later_is_an_error_event() -> None:
     """The stream goes on to its proper end."""
     got = await _streamed(Script(Text("Hel"), OVERLOADED, RECEIPT))
     assert got.status == 200
-    assert _types(got)[-5:] == ["error", "finish-step", "data-receipt", "finish", "[DONE]"]
+    assert _types(got)[-5:] == ["finish-step", "data-receipt", "error", "finish", "[DONE]"]
     assert got.is_complete
 
 
@@ -125,7 +125,7 @@ async def test_a_slow_model_gets_its_stream_started(monkeypatch: pytest.MonkeyPa
     caller.on_send = go_on_after_the_first_frames
     await _streamed(script, caller)
     assert (caller.status, caller.is_complete) == (200, True)
-    assert _types(caller) == ["start", "start-step", "error", "finish-step", "data-receipt", "finish", "[DONE]"]
+    assert _types(caller) == ["start", "start-step", "finish-step", "data-receipt", "error", "finish", "[DONE]"]
 
 
 async def test_first_word_and_slow_start_do_not_get_in_each_others_way(monkeypatch: pytest.MonkeyPatch) -> None:

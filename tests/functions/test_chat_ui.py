@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from functions.chat.streams.ui import UiStream
 from functions.chat.turn import Failure, TurnEvent
 from shared.errors import ProviderTimeout
-from shared.events import Finish, Reasoning, Text, ToolCall, Usage
-from tests.functions.turns import RECEIPT, TURN, frames
+from shared.events import Finish, Reasoning, Serving, Text, ToolCall, Usage
+from tests.functions.turns import ENTRY, RECEIPT, ROUTE, TURN, frames
 
 BEGIN = [
     {
@@ -25,7 +26,11 @@ BEGIN = [
 END = [
     {"type": "finish-step"},
     {"type": "data-receipt", "data": RECEIPT.as_json()},
-    {"type": "finish", "messageMetadata": {"model": "openai:gpt-4o", "cost_usd": 0.002}},
+    {
+        "type": "finish",
+        "finishReason": "stop",
+        "messageMetadata": {"model": "openai:gpt-4o", "agent": "general", "agents": ["general"], "cost_usd": 0.002},
+    },
     "[DONE]",
 ]
 
@@ -56,10 +61,39 @@ def test_an_empty_answer_is_a_proper_stream() -> None:
 
 
 def test_a_turn_that_breaks_off_says_so_and_ends_properly() -> None:
-    """The open part is closed before the error, and the receipt and the end still come."""
+    """The open part is closed, and the receipt comes before the error, after which `useChat` reads no more."""
     failure = Failure(ProviderTimeout("The model did not answer in time."))
     error = {"type": "error", "errorText": "The model did not answer in time."}
-    assert frames(_streamed(Text("Hel"), failure, RECEIPT)) == [*BEGIN, *_part("text", 1, "Hel"), error, *END]
+    told = frames(_streamed(Text("Hel"), failure, RECEIPT))
+    finish = END[2] | {"finishReason": "error"}  # type: ignore[operator]
+    assert told == [*BEGIN, *_part("text", 1, "Hel"), *END[:2], error, finish, "[DONE]"]
+
+
+def test_broken_arguments_are_a_part_of_their_own() -> None:
+    """What the model wrote is shown as it is, with what is wrong with it."""
+    told = frames(_streamed(ToolCall("call-1", "look", {}, broken='{"at":'), RECEIPT))
+    assert told[2] == {
+        "type": "tool-input-error",
+        "toolCallId": "call-1",
+        "toolName": "look",
+        "input": '{"at":',
+        "errorText": "The arguments are no JSON object.",
+    }
+
+
+def test_an_answer_that_was_stopped_replays_as_stopped() -> None:
+    """The SDK marks the message as aborted."""
+    receipt = replace(RECEIPT, entry=replace(ENTRY, status="cancelled", finish_reason=None))
+    told = frames(_streamed(Text("Hel"), receipt))
+    assert [each["type"] for each in told[-3:-1]] == ["abort", "finish"]
+    assert told[-2]["finishReason"] == "other"
+
+
+def test_the_model_is_named_at_the_beginning_when_it_is_known() -> None:
+    """A frontend can show who answers while it answers."""
+    stream = UiStream(TURN)
+    assert stream.encode(Serving(ROUTE, 0)) == b""
+    assert frames(stream.begin())[0]["messageMetadata"]["model"] == "openai:gpt-4o"
 
 
 @pytest.mark.parametrize(

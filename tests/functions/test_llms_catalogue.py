@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from functions.llms.catalogue import as_openai_model, catalogue_of
+from shared.catalogue import as_openai_model, catalogue_of
 
 ROOT = Path(__file__).resolve().parents[2]
-BUNDLED: list[dict[str, Any]] = json.loads((ROOT / "functions" / "llms" / "bundled.json").read_text())
+BUNDLED: list[dict[str, Any]] = json.loads((ROOT / "shared" / "bundled.json").read_text())
 
 
 def test_the_shipped_list_is_the_active_seed() -> None:

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from functions.llms import catalogue
 from functions.llms.main import ROUTES
-from shared import auth, supabase
+from shared import auth, catalogue, supabase
 from shared.endpoint import answer
 from tests.asgi import Caller, call
 from tests.project import Project

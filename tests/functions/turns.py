@@ -14,7 +14,9 @@ from shared.sse import SseDecoder
 ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 1000, pricing={"input": 1, "output": 2})
 LIMITS = Limits(50, 49, "2026-11-22T00:00:00+00:00", 0.5)
 TURN = Turn("turn-1", "request-1", "worker-1", "conversation-1", (ROUTE,), "asked", limits=LIMITS)
-ENTRY = Entry(TURN, "completed", ROUTE, "Hello", Usage(10, 5), 900, 100, "stop", agent_type="general")
+ENTRY = Entry(
+    TURN, "completed", ROUTE, "Hello", Usage(10, 5), 900, 100, "stop", agent_type="general", agents=("general",)
+)
 RECEIPT = Receipt(ENTRY, 0.002, logged=True, message_id="message-1")
 ASKED = ChatRequest(message="Hi")
 

@@ -103,7 +103,7 @@ def test_an_answer_that_breaks_off_ends_with_an_error_event_and_a_partial_row(
     events = frames(response.text)
     assert response.status_code == 200
     assert text_of(events) == "one two "
-    assert [e["type"] for e in events[-4:]] == ["error", "finish-step", "data-receipt", "finish"]
+    assert [e["type"] for e in events[-4:]] == ["finish-step", "data-receipt", "error", "finish"]
     (row,) = alice.rows("chat_logs")
     assert (row["status"], row["response"]) == ("partial", "one two ")
     assert row["error_code"]

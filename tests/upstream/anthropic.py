@@ -71,7 +71,8 @@ class Anthropic:
         messages = body.get("messages")
         if not messages:
             return "messages: at least one message is required"
-        found = (_fault_of_message(messages, place) for place in range(len(messages)))
+        is_thinking = (body.get("thinking") or {}).get("type") != "disabled"
+        found = (_fault_of_message(messages, place, is_thinking=is_thinking) for place in range(len(messages)))
         return next((fault for fault in found if fault), None)
 
     def refuse(self, refusal: Refusal) -> Reply:
@@ -93,7 +94,7 @@ def _blocks(message: Json) -> list[Json]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def _fault_of_message(messages: list[Json], place: int) -> str | None:
+def _fault_of_message(messages: list[Json], place: int, *, is_thinking: bool) -> str | None:
     message, blocks = messages[place], _blocks(messages[place])
     if message.get("role") not in {"user", "assistant"}:
         return f"messages.{place}.role: Input should be 'user' or 'assistant'"
@@ -106,7 +107,7 @@ def _fault_of_message(messages: list[Json], place: int) -> str | None:
     following = _blocks(messages[place + 1]) if place + 1 < len(messages) else []
     if _ids(blocks, "tool_use", "id") - _ids(following, "tool_result", "tool_use_id"):
         return f"messages.{place}: `tool_use` ids were found without `tool_result` blocks immediately after"
-    return _fault_of_thinking(blocks, place)
+    return _fault_of_thinking(blocks, place) if is_thinking else None
 
 
 def _fault_of_thinking(blocks: list[Json], place: int) -> str | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
+from typing import Any, Protocol
 
 import anyio
 import anyio.abc
@@ -12,8 +13,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from functions.chat.admission import route_headers
-from functions.chat.streams.ui import UiStream
-from functions.chat.streams.whole import whole_answer
 from functions.chat.turn import Failure, TurnEvent
 from shared.endpoint import LateOutcome, error_response
 from shared.errors import ParleyError
@@ -30,6 +29,35 @@ _STREAM_HEADERS = {
 }
 
 Events = AsyncGenerator[TurnEvent, None]
+
+
+class Encoder(Protocol):
+    """Events to the frames of one protocol; `headers` are its own."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the response says of the protocol."""
+        ...
+
+    def begin(self) -> bytes:
+        """The first frames."""
+        ...
+
+    def encode(self, event: TurnEvent) -> bytes:
+        """Frames of one event; none for those that only the ledger needs."""
+        ...
+
+
+class Teller(Protocol):
+    """Events to one JSON object."""
+
+    def see(self, event: TurnEvent) -> None:
+        """Takes note of one event."""
+        ...
+
+    def answer(self, receipt: Receipt) -> dict[str, Any]:
+        """The whole answer."""
+        ...
 
 
 @asynccontextmanager
@@ -50,9 +78,9 @@ async def _until_hang_up(receive: Receive) -> AsyncIterator[anyio.abc.TaskGroup]
 class WholeResponse(LateOutcome, Response):
     """Waits for the end of the turn and sends it as one JSON object, or as the error it ended with."""
 
-    def __init__(self, events: Events, request_id: str, headers: dict[str, str]) -> None:
+    def __init__(self, events: Events, teller: Teller, request_id: str, headers: dict[str, str]) -> None:
         super().__init__(headers=headers)
-        self._events, self._request_id = events, request_id
+        self._events, self._teller, self._request_id = events, teller, request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: ParleyError | None = None
@@ -60,13 +88,14 @@ class WholeResponse(LateOutcome, Response):
         async with _until_hang_up(receive), aclosing(self._events) as events:
             async for event in events:
                 self.headers.update(_served_by(event))
+                self._teller.see(event)
                 if isinstance(event, Failure):
                     failure = event.error
                 elif isinstance(event, Receipt):
                     receipt = event
         if receipt is None:
             return  # hung up: nobody is there
-        response = error_response(failure, self._request_id) if failure else JSONResponse(whole_answer(receipt))
+        response = error_response(failure, self._request_id) if failure else JSONResponse(self._teller.answer(receipt))
         await _with_headers_of(self, response)(scope, receive, send)
 
 
@@ -77,8 +106,8 @@ class StreamResponse(LateOutcome, Response):
     a model that fails at once is an HTTP status; it keeps the line open with a ping after fifteen seconds of silence.
     """
 
-    def __init__(self, events: Events, encoder: UiStream, request_id: str, headers: dict[str, str]) -> None:
-        super().__init__(headers=headers | _STREAM_HEADERS | encoder.headers)
+    def __init__(self, events: Events, encoder: Encoder, request_id: str, headers: dict[str, str]) -> None:
+        super().__init__(headers=headers | _STREAM_HEADERS | dict(encoder.headers))
         self._events, self._encoder, self._request_id = events, encoder, request_id
         self._is_started = self._is_refused = False
         self._starting = anyio.Lock()

@@ -5,14 +5,21 @@ Wire format: https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol, read 2026-11-21.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from functions.chat.turn import Failure, NextStep, ToolResult, TurnEvent
-from shared.events import Reasoning, Text, ToolCall
-from shared.ledger import Receipt, Turn
+from shared.errors import ParleyError
+from shared.events import Reasoning, Serving, Text, ToolCall
+from shared.ledger import Entry, Receipt, Turn
 from shared.sse import DONE, frame
 
 HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
+_FINISH_REASONS: Final = {
+    "stop": "stop",
+    "length": "length",
+    "filtered": "content-filter",
+    "tool_calls": "tool-calls",
+}
 
 
 class UiStream:
@@ -24,10 +31,14 @@ class UiStream:
         self._turn = turn
         self._part: str | None = None
         self._parts = 0
+        self._model: str | None = None
+        self._error: ParleyError | None = None
 
     def begin(self) -> bytes:
-        """The first frames."""
+        """The first frames; the model is named when one has begun to answer."""
         metadata = {"request_id": self._turn.request_id, "conversation_id": self._turn.conversation_id}
+        if self._model:
+            metadata["model"] = self._model
         start = {"type": "start", "messageId": self._turn.request_id, "messageMetadata": metadata}
         return frame(start) + frame({"type": "start-step"})
 
@@ -44,12 +55,16 @@ class UiStream:
                 return self._close() + frame(_result(event))
             case NextStep():
                 return self._close() + frame({"type": "finish-step"}) + frame({"type": "start-step"})
+            case Serving(route):
+                self._model = route.identifier
             case Failure(error):
-                return self._close() + frame({"type": "error", "errorText": error.message})
+                self._error = error
+                return self._close()
             case Receipt():
                 return self._close() + self._end(event)
             case _:
-                return b""
+                pass
+        return b""
 
     def _open(self, kind: str) -> bytes:
         if self._part == kind:
@@ -66,15 +81,24 @@ class UiStream:
         return frame({"type": f"{kind}-end", "id": str(self._parts)}) if kind else b""
 
     def _end(self, receipt: Receipt) -> bytes:
-        metadata = {"model": receipt.entry.route.identifier, "cost_usd": receipt.cost_usd}
-        return b"".join(
-            (
-                frame({"type": "finish-step"}),
-                frame({"type": "data-receipt", "data": receipt.as_json()}),
-                frame({"type": "finish", "messageMetadata": metadata}),
-                DONE,
-            )
-        )
+        """The receipt goes before an error: `useChat` reads nothing after one."""
+        entry = receipt.entry
+        frames = [frame({"type": "finish-step"}), frame({"type": "data-receipt", "data": receipt.as_json()})]
+        if self._error is not None:
+            frames.append(frame({"type": "error", "errorText": self._error.message}))
+        elif entry.status == "cancelled":  # only a replay gets here: whoever hung up reads nothing
+            frames.append(frame({"type": "abort", "reason": "The answer was stopped when it was asked first."}))
+        metadata = {
+            "model": entry.route.identifier,
+            "agent": entry.agent_type,
+            "agents": list(entry.agents),
+            "cost_usd": receipt.cost_usd,
+        }
+        frames.append(frame({"type": "finish", "finishReason": self._reason(entry), "messageMetadata": metadata}))
+        return b"".join((*frames, DONE))
+
+    def _reason(self, entry: Entry) -> str:
+        return "error" if self._error is not None else _FINISH_REASONS.get(entry.finish_reason or "", "other")
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

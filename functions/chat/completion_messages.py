@@ -1,0 +1,178 @@
+"""The messages of OpenAI's chat completions: what may stand in them, and how they become our own values."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
+
+from shared.events import Image, Message, Role
+from shared.providers.chat_completions import tool_call
+
+MOST_IMAGES = 16
+_DATA_URL = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,([A-Za-z0-9+/]+={0,2})")
+
+ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+CallId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class _Strict(BaseModel):
+    # Built with the first request: a cold start for chat itself need not wait for it.
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
+
+
+class TextPart(_Strict):
+    """A piece of text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class RefusalPart(_Strict):
+    """What a model refused to say, as its caller brings it back."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+
+class ImageUrl(_Strict):
+    """An image as a data: URL; addresses are not fetched."""
+
+    url: str
+    detail: Literal["auto", "low", "high"] = "auto"
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_image_itself(cls, url: str) -> str:
+        found = _DATA_URL.fullmatch(url)
+        if not found:
+            raise ValueError("send the image itself, as data:image/png;base64,… (or jpeg, gif, webp)")
+        b64decode(found[2], validate=True)  # its ValueError is the answer
+        return url
+
+
+class ImagePart(_Strict):
+    """An image to look at."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+    def image(self) -> Image:
+        """The image without its wrapping."""
+        head, _, data = self.image_url.url.partition(";base64,")
+        return Image(head.removeprefix("data:"), data, self.image_url.detail)
+
+
+class _Named(_Strict):
+    name: Annotated[str, StringConstraints(max_length=64)] | None = None
+
+
+def _kind(content: object) -> str:
+    return "text" if isinstance(content, str) else "parts"
+
+
+# By its kind, so that what is wrong with a part is said instead of that it is no text.
+_Kind = Discriminator(_kind)
+Words = Annotated[Annotated[str, Tag("text")] | Annotated[list[TextPart], Tag("parts")], _Kind]
+_Shown = list[Annotated[TextPart | ImagePart, Field(discriminator="type")]]
+_Said = list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]]
+
+
+class SystemMessage(_Named):
+    """Instructions; `developer` is the newer word for them."""
+
+    role: Literal["system", "developer"]
+    content: Words
+
+
+class UserMessage(_Named):
+    """What a person says and shows."""
+
+    role: Literal["user"]
+    content: Annotated[Annotated[str, Tag("text")] | Annotated[_Shown, Tag("parts")], _Kind]
+
+
+class Called(_Strict):
+    """A function and the arguments that a model wrote for it."""
+
+    name: ToolName
+    arguments: str
+
+
+class Call(_Strict):
+    """A call that a model made earlier."""
+
+    id: CallId
+    type: Literal["function"]
+    function: Called
+
+
+class AssistantMessage(_Named):
+    """What a model said and called earlier."""
+
+    role: Literal["assistant"]
+    content: Annotated[Annotated[str, Tag("text")] | Annotated[_Said, Tag("parts")], _Kind] | None = None
+    refusal: str | None = None
+    tool_calls: list[Call] | None = Field(default=None, max_length=128)
+    audio: None = None
+    function_call: None = None
+    annotations: list[object] | None = None
+    reasoning_content: str | None = None
+
+
+class ToolMessage(_Strict):
+    """What a tool came to."""
+
+    role: Literal["tool"]
+    content: Words
+    tool_call_id: CallId
+
+
+AnyMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
+
+
+def spoken(message: AnyMessage) -> Message:
+    """The message as a provider is given it."""
+    role: Role = "system" if message.role == "developer" else message.role
+    content = _text(message)
+    if isinstance(message, AssistantMessage):
+        calls = (tool_call(c.id, c.function.name, c.function.arguments) for c in message.tool_calls or ())
+        return Message(role, content, tuple(calls))
+    if isinstance(message, ToolMessage):
+        return Message(role, content, tool_call_id=message.tool_call_id)
+    parts = tuple(part.image() if isinstance(part, ImagePart) else _words(part) for part in _parts(message))
+    return Message(role, content, parts=parts if any(isinstance(part, Image) for part in parts) else ())
+
+
+def fault_of(messages: Iterable[AnyMessage]) -> str | None:
+    """What no provider would take: a result without its call, or calls without their results."""
+    pending: set[str] = set()
+    for message in messages:
+        if isinstance(message, ToolMessage):
+            if message.tool_call_id not in pending:
+                return "a tool message answers a call of the assistant's message before it"
+            pending.discard(message.tool_call_id)
+        elif pending:
+            return "every call of an assistant's message is answered by a tool message"
+        elif isinstance(message, AssistantMessage):
+            pending = {call.id for call in message.tool_calls or ()}
+    return "every call of an assistant's message is answered by a tool message" if pending else None
+
+
+def _parts(message: AnyMessage) -> list[TextPart | ImagePart | RefusalPart]:
+    content = message.content
+    if isinstance(content, str):
+        return [TextPart(type="text", text=content)]
+    return [*content] if content else []
+
+
+def _words(part: TextPart | ImagePart | RefusalPart) -> str:
+    return part.text if isinstance(part, TextPart) else part.refusal if isinstance(part, RefusalPart) else ""
+
+
+def _text(message: AnyMessage) -> str:
+    said = "".join(_words(part) for part in _parts(message))
+    return said or (message.refusal or "" if isinstance(message, AssistantMessage) else "")

@@ -1,0 +1,214 @@
+"""What may be asked of OpenAI's chat completions, and the ledger's words for it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from starlette.requests import Request
+
+from functions.chat.completion_messages import MOST_IMAGES, AnyMessage, ToolName, fault_of, spoken
+from functions.chat.request import Name
+from shared.body import parse_body, read_body
+from shared.errors import Unprocessable
+from shared.events import ANY_OBJECT, Message, Tool
+from shared.gateway import Options
+from shared.ledger import Ask
+from shared.meter import most_tokens
+
+MAX_BYTES = 4 * 1024 * 1024  # images are sent as text; both clouds take six megabytes
+_MOST_RESERVED = 1_000_000  # what chat_begin holds money for beside the question, in tokens
+
+StopText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class _Strict(BaseModel):
+    # Built with the first request: a cold start for chat itself need not wait for it.
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
+
+
+class Function(_Strict):
+    """A function of the caller's; `strict` is the provider's business where it knows it."""
+
+    name: ToolName
+    description: str = ""
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class FunctionTool(_Strict):
+    """A tool the model may ask its caller to use."""
+
+    type: Literal["function"]
+    function: Function
+
+    def offered(self) -> Tool:
+        """As a model is told of it."""
+        parameters = self.function.parameters or {"type": "object", "properties": {}}
+        return Tool(self.function.name, self.function.description, parameters)
+
+
+class NamedFunction(_Strict):
+    """The name of one of the tools."""
+
+    name: ToolName
+
+
+class NamedChoice(_Strict):
+    """The tool that must be called."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class TextFormat(_Strict):
+    """Free text."""
+
+    type: Literal["text"]
+
+
+class ObjectFormat(_Strict):
+    """Any JSON object."""
+
+    type: Literal["json_object"]
+
+
+class Schema(_Strict):
+    """A JSON Schema that the answer must fit."""
+
+    name: ToolName
+    description: str | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class SchemaFormat(_Strict):
+    """JSON of a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: Schema
+
+
+class StreamOptions(_Strict):
+    """What a stream tells besides the answer."""
+
+    include_usage: bool = False
+    include_obfuscation: bool | None = None
+
+
+class CompletionRequest(_Strict):
+    """One stateless answer to the whole conversation, which the caller keeps.
+
+    Fields that would change the answer and that not every provider knows are taken at their neutral value only;
+    names for the caller's own use (`user`, `metadata`, …) and hints (`seed`, `service_tier`, …) are taken and unused.
+    """
+
+    model: Name
+    messages: list[AnyMessage] = Field(min_length=1, max_length=2000)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    stop: StopText | Annotated[list[StopText], Field(max_length=4)] | None = None
+    tools: list[FunctionTool] | None = Field(default=None, max_length=128)
+    tool_choice: Literal["auto", "none", "required"] | NamedChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None
+    n: Annotated[int, Field(ge=1, le=1)] | None = None
+    top_p: Annotated[float, Field(ge=1, le=1)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
+    presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
+    logprobs: Literal[False] | None = None
+    modalities: list[Literal["text"]] | None = None
+    seed: int | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    service_tier: Literal["auto", "default"] | None = None
+    store: bool | None = None
+    metadata: dict[str, str] | None = Field(default=None, max_length=16)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        if fault := fault_of(self.messages):
+            raise ValueError(f"messages: {fault}")
+        if all(message.role in {"system", "developer"} for message in self.messages):
+            raise ValueError("messages: there is nothing to answer")
+        if sum(len(message.images) for message in self.conversation) > MOST_IMAGES:
+            raise ValueError(f"messages: at most {MOST_IMAGES} images")
+        names = [tool.function.name for tool in self.tools or ()]
+        if len(set(names)) != len(names):
+            raise ValueError("tools: every tool has a name of its own")
+        if isinstance(self.tool_choice, NamedChoice) and self.tool_choice.function.name not in names:
+            raise ValueError("tool_choice: there is no such tool")
+        if self.tool_choice == "required" and not names:
+            raise ValueError("tool_choice: there are no tools")
+        return self
+
+    @cached_property
+    def conversation(self) -> tuple[Message, ...]:
+        """All messages, as a provider is given them."""
+        return tuple(spoken(message) for message in self.messages)
+
+    @property
+    def question(self) -> str:
+        """What the person said last."""
+        return next((m.content for m in reversed(self.conversation) if m.role == "user"), "")
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream ends with its usage."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def options(self) -> Options:
+        """How the model is to answer."""
+        choice = self.tool_choice
+        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        return Options(
+            temperature=self.temperature,
+            tools=tuple(tool.offered() for tool in self.tools or ()),
+            may_call_tools=choice != "none",
+            must_call=choice.function.name if isinstance(choice, NamedChoice) else choice == "required",
+            may_call_in_parallel=self.parallel_tool_calls is not False,
+            output_schema=self._schema(),
+            stop=stop,
+        )
+
+    def _schema(self) -> dict[str, Any] | None:
+        if isinstance(self.response_format, SchemaFormat):
+            return self.response_format.json_schema.schema_
+        return ANY_OBJECT if isinstance(self.response_format, ObjectFormat) else None
+
+
+async def read_completion_request(request: Request) -> tuple[CompletionRequest, Ask]:
+    """The body, and what to ask of the ledger; nothing of it is kept but the log row.
+
+    An Idempotency-Key, which OpenAI's SDKs send with every call, has no stored answer to give back and is left alone.
+    Raises InvalidRequest, BodyTooLarge, Unprocessable, …
+    """
+    asked = parse_body(await read_body(request, MAX_BYTES), CompletionRequest)
+    options = asked.options()
+    prompt = most_tokens(asked.conversation) + most_tokens((), (_told_of_schema(options.output_schema),))
+    tools = most_tokens((), options.tools)
+    if max(prompt, tools) > _MOST_RESERVED:
+        raise Unprocessable("The conversation is longer than any money is held for.", param="messages")
+    return asked, Ask(
+        endpoint="chat.completions",
+        client_request_id=request.state.request_id,
+        message=asked.question,
+        model=asked.model,
+        max_tokens=asked.max_completion_tokens or asked.max_tokens,
+        prompt_tokens=max(0, prompt - len(asked.question.encode())),
+        tool_tokens=tools,
+        store=False,
+        log_words=True,
+        strict_model=True,
+        metadata=asked.metadata or {},
+    )
+
+
+def _told_of_schema(schema: Any) -> Tool:
+    """A schema takes as much room as a tool with these parameters, its instruction included."""
+    return Tool("schema", "Answer with JSON only, without any other text. It must fit this JSON Schema:", schema or {})

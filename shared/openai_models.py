@@ -1,0 +1,62 @@
+"""`GET /v1/models`, as OpenAI's SDKs ask it: wherever they are pointed at, they find the models there."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from shared import catalogue
+from shared.auth import authenticate
+from shared.catalogue import as_openai_model
+from shared.endpoint import Handler
+from shared.errors import ModelNotFound
+from shared.openapi import Answer, Operation
+
+
+class ListedModel(BaseModel):
+    """A model in OpenAI's shape, with the fields that OpenRouter made customary; prices in USD per token, as text."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    name: str
+    context_length: int | None
+    pricing: dict[str, str] | None
+    supported_parameters: list[str]
+
+
+class ModelList(BaseModel):
+    """All of them, by display order."""
+
+    object: Literal["list"]
+    data: list[ListedModel]
+
+
+async def list_openai_models(request: Request) -> Response:
+    """GET /v1/models: what people can choose from, in OpenAI's shape."""
+    person = await authenticate(request)
+    listed = await catalogue.kept.get(person.token)
+    return JSONResponse({"object": "list", "data": [as_openai_model(row) for row in listed.models]})
+
+
+async def get_openai_model(request: Request) -> Response:
+    """GET /v1/models/{id}: one of them, by identifier or key."""
+    person = await authenticate(request)
+    wanted = request.path_params["identifier"]
+    listed = await catalogue.kept.get(person.token)
+    row = next((m for m in listed.models if wanted in {m["identifier"], m["model_key"]}), None)
+    if row is None:
+        raise ModelNotFound(f'There is no active model "{wanted[:100]}".', param="model")
+    return JSONResponse(as_openai_model(row))
+
+
+MODEL_OPERATIONS: Final[dict[Handler, Operation]] = {
+    list_openai_models: Operation("The models people can choose from.", {200: Answer("All of them.", ModelList)}),
+    get_openai_model: Operation(
+        "One model, by identifier or key.", {200: Answer("The model.", ListedModel)}, refusals=(ModelNotFound,)
+    ),
+}

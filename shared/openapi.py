@@ -1,0 +1,191 @@
+"""A function's OpenAPI 3.1 document, from its own route table and the models it reads and answers with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from shared import errors
+from shared.endpoint import Handler
+from shared.errors import ParleyError
+from shared.health import healthy, ready
+
+VERSION: Final = "1"
+_Model = type[BaseModel]
+_Shown = tuple[_Model, JsonSchemaMode]
+_References = Mapping[Any, dict[str, Any]]
+_EVENT: Final = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
+_REF = "#/components/schemas/{model}"
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong; `metadata` depends on the code."""
+
+    message: str
+    type: str
+    code: str
+    param: str | None
+    request_id: str
+    metadata: dict[str, Any]
+
+
+class Error(BaseModel):
+    """Every refusal of every function."""
+
+    error: ErrorDetail
+
+
+class Health(BaseModel):
+    """That the function runs, and with `ready` that its database answers."""
+
+    status: Literal["ok", "ready"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A good answer: its model, or None when there is no JSON; `also` is the type of the events it may come in."""
+
+    description: str
+    model: _Model | None = None
+    also: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a handler takes and gives. `needs` is whose token; tokens and bodies fail in ways known to all."""
+
+    summary: str
+    answers: Mapping[int, Answer]
+    body: _Model | None = None
+    is_body_optional: bool = False
+    needs: Literal["nobody", "person", "admin", "operator"] = "person"
+    refusals: tuple[type[ParleyError], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def models(self) -> Iterable[_Shown]:
+        """Everything it needs a schema of."""
+        if self.body is not None:
+            yield self.body, "validation"
+        for answer in self.answers.values():
+            if answer.model is not None:
+                yield answer.model, "serialization"
+
+    @property
+    def all_refusals(self) -> set[type[ParleyError]]:
+        """Its own, and those of its kind."""
+        found: set[type[ParleyError]] = set(self.refusals)
+        if self.needs != "nobody":
+            found |= {errors.InternalError, errors.Unauthenticated, errors.KeysUnavailable, errors.DatabaseUnavailable}
+        if self.needs == "admin":
+            found.add(errors.Forbidden)
+        if self.body is not None:
+            found |= {
+                errors.InvalidRequest,
+                errors.BodyTooLarge,
+                errors.UnsupportedMediaType,
+                errors.Unprocessable,
+            }
+        return found
+
+
+_HEALTHY: Final = Operation("Whether the function runs.", {200: Answer("It does.", Health)}, needs="nobody")
+_READY: Final = Operation(
+    "Whether its database answers.",
+    {200: Answer("It does.", Health)},
+    needs="nobody",
+    refusals=(errors.DatabaseUnavailable,),
+)
+HEALTH_OPERATIONS: Final[Mapping[Handler, Operation]] = {healthy: _HEALTHY, ready: _READY}
+_DOCUMENT: Final = Operation("This document.", {200: Answer("OpenAPI 3.1.")}, needs="nobody")
+
+
+def serving(
+    title: str, description: str, table: Mapping[str, Handler], operations: Mapping[Handler, Operation]
+) -> tuple[Handler, Callable[[], dict[str, Any]]]:
+    """The handler of `GET /openapi.json`, and the document it serves, made when somebody asks for it first."""
+    made: list[dict[str, Any]] = []
+
+    def document() -> dict[str, Any]:
+        if not made:
+            made.append(_document(title, description, table, operations))
+        return made[0]
+
+    async def show_document(_request: Request) -> Response:
+        return JSONResponse(document())
+
+    return show_document, document
+
+
+def _document(
+    title: str, description: str, table: Mapping[str, Handler], operations: Mapping[Handler, Operation]
+) -> dict[str, Any]:
+    routed = {route: operations[handler] for route, handler in table.items()} | {"GET /openapi.json": _DOCUMENT}
+    wanted: set[_Shown] = {pair for operation in routed.values() for pair in operation.models}
+    wanted.add((Error, "serialization"))
+    in_order: Sequence[Any] = sorted(wanted, key=lambda pair: (pair[0].__name__, pair[1]))
+    references, schemas = models_json_schema(in_order, ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for route, operation in routed.items():
+        method, path = route.split(" ", 1)
+        path = path.replace(":path}", "}")
+        paths.setdefault(path, {})[method.lower()] = _operation(method, path, operation, references)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": VERSION, "description": description},
+        "paths": paths,
+        "components": {
+            "schemas": schemas["$defs"],
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(method: str, path: str, operation: Operation, references: _References) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "operationId": "_".join([method.lower(), *re.findall(r"\w+", path)]),
+        "summary": operation.summary,
+        "security": [] if operation.needs == "nobody" else [{"bearer": []}],
+        "responses": _responses(operation, references),
+    }
+    if names := re.findall(r"\{(\w+)\}", path):
+        told["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            for name in names
+        ]
+    if operation.body is not None and method != "GET":
+        schema = references[operation.body, "validation"]
+        content = {"application/json": {"schema": schema}}
+        told["requestBody"] = {"required": not operation.is_body_optional, "content": content}
+    return told
+
+
+def _responses(operation: Operation, references: _References) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status, answer in operation.answers.items():
+        schema = {} if answer.model is None else references[answer.model, "serialization"]
+        told: dict[str, Any] = {"description": answer.description}
+        if status != 304:
+            told["content"] = {"application/json": {"schema": schema}}
+        if answer.also:
+            told["content"][answer.also] = {"schema": _EVENT}
+        if operation.headers:
+            told["headers"] = {
+                name: {"description": what, "schema": {"type": "string"}} for name, what in operation.headers.items()
+            }
+        responses[str(status)] = told
+    refused: dict[str, list[str]] = {}
+    for refusal in sorted(operation.all_refusals, key=lambda each: (each.status, each.code)):
+        refused.setdefault(str(refusal.status), []).append(refusal.code)
+    error = {"application/json": {"schema": references[Error, "serialization"]}}
+    for code, codes in refused.items():
+        if code not in responses:
+            responses[code] = {"description": " · ".join(f"`{each}`" for each in codes), "content": error}
+    return responses

@@ -1,0 +1,18 @@
+"""The clients people already have, in JavaScript: each script takes JSON on stdin and prints JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+
+def run(script: str, **told: Any) -> Any:
+    """What the script prints when it is told this."""
+    path = Path(__file__).with_name(f"{script}.mjs")
+    done = subprocess.run(
+        ["node", str(path)], input=json.dumps(told), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)

@@ -1,0 +1,301 @@
+"""OpenAI's own Python SDK against the running stack: whatever it is used for elsewhere, it does here."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import openai
+import psycopg
+import pytest
+from pydantic import BaseModel
+
+from tests.providers import STREAMING, named
+from tests.stack.conftest import Models
+from tests.stack.people import Person, log_row
+from tests.upstream import HOSTILE, Script, Upstream
+from tests.upstream.wire import Tokens
+
+Database = psycopg.Connection[dict[str, Any]]
+_ABLE = {
+    "context_window": 100_000,
+    "max_output_tokens": 1000,
+    "supports_tools": True,
+    "supports_json": True,
+    "supports_vision": True,
+}
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather in a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+TWO_CALLS = Script(("Looking.",), calls=(("get_weather", {"city": "Wien"}), ("get_weather", {"city": "Graz"})))
+
+
+class Verdict(BaseModel):
+    """What the scripted model answers when it is asked for JSON."""
+
+    answer: str
+    score: int
+
+
+Client = Callable[[Person], openai.OpenAI]
+
+
+@pytest.fixture
+def client(chat_url: str) -> Iterator[Client]:
+    """The SDK as somebody uses it, pointed at chat; it makes no second tries."""
+    opened: list[openai.OpenAI] = []
+
+    def of(person: Person) -> openai.OpenAI:
+        opened.append(openai.OpenAI(base_url=f"{chat_url}/v1", api_key=person.token, max_retries=0))
+        return opened[-1]
+
+    yield of
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def able(db: Database, model: Models) -> Callable[..., str]:
+    """Registers a model that can do everything."""
+
+    def register(kind: str, provider: str = "openai", **lacking: bool) -> str:
+        identifier = model(named(kind, provider), provider=provider)
+        db.execute(
+            "update public.llm_models set capabilities = %s where identifier = %s",
+            [json.dumps(_ABLE | lacking), identifier],
+        )
+        db.execute("update public.client_nodes set may_use_tools = true where id = (select node_id from "
+                   "public.llm_models where identifier = %s)", [identifier])  # fmt: skip
+        return identifier
+
+    return register
+
+
+def _png() -> str:
+    """One red pixel."""
+
+    def block(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    body = block(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)) + block(b"IDAT", zlib.compress(b"\0\xff\0\0"))
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + body + block(b"IEND", b"")).decode()
+
+
+def _said(upstream: Upstream, identifier: str) -> dict[str, Any]:
+    body: dict[str, Any] = upstream.calls_of(identifier.rpartition(":")[2])[-1].body
+    return body
+
+
+def test_a_completion_is_answered_logged_and_stored_nowhere_else(
+    alice: Person, client: Client, able: Callable[..., str], upstream: Upstream, db: Database
+) -> None:
+    """The whole conversation goes to the model as it is; the row has redacted words and the exact cost, no message."""
+    identifier = able("echo")
+    answer = client(alice).chat.completions.create(
+        model=identifier,
+        messages=[
+            {"role": "developer", "content": "Be brief."},
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": "Yes?"},
+            {"role": "user", "content": [{"type": "text", "text": "mail ada@example.com"}]},
+        ],
+        max_completion_tokens=50,
+        temperature=0.5,
+        stop=["END"],
+        user="somebody",
+    )
+    assert answer.choices[0].message.content == "mail ada@example.com "
+    assert (answer.choices[0].finish_reason, answer.model, answer.object) == ("stop", identifier, "chat.completion")
+    sent = _said(upstream, identifier)
+    assert [m["role"] for m in sent["messages"]] == ["system", "user", "assistant", "user"]
+    assert (sent["max_completion_tokens"], sent["temperature"], sent["stop"]) == (50, 0.5, ["END"])
+    assert "tools" not in sent
+    row = log_row(db, answer.id.removeprefix("chatcmpl-"))
+    assert (row["endpoint"], row["status"], row["conversation_id"]) == ("chat.completions", "completed", None)
+    assert (row["question"], row["response"]) == ("mail [email]", "mail [email] ")
+    assert answer.usage is not None
+    assert float(row["cost_usd"]) == pytest.approx(answer.usage.model_extra["cost"])  # type: ignore[index]
+    assert alice.rows("messages") == alice.rows("llm_conversations") == []
+    held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
+    assert [float(each["usd"]) for each in held.fetchall()] == [0]
+
+
+def test_a_stream_comes_in_chunks_and_tells_usage_when_asked(
+    alice: Person, client: Client, able: Callable[..., str]
+) -> None:
+    """Words one by one, one stop reason, and a last chunk without choices that counts."""
+    identifier = able("think")
+    asked: Any = {"model": identifier, "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    chunks = list(client(alice).chat.completions.create(**asked, stream_options={"include_usage": True}))
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "one two three"
+    assert [c.choices[0].finish_reason for c in chunks if c.choices and c.choices[0].finish_reason] == ["stop"]
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert (chunks[-1].choices, chunks[-1].usage.completion_tokens) == ([], 12)
+    assert {chunk.model for chunk in chunks} == {identifier}
+    plain = list(client(alice).chat.completions.create(**asked))
+    assert all(chunk.choices and chunk.usage is None for chunk in plain)
+
+
+@pytest.mark.parametrize("provider", STREAMING)
+def test_parallel_calls_come_to_the_caller_and_their_results_go_back(
+    alice: Person, client: Client, able: Callable[..., str], upstream: Upstream, provider: str
+) -> None:
+    """At every provider; no tool of ours and no agent's prompt is among what the model is told."""
+    identifier = able("echo", provider)
+    upstream.plays[identifier.rpartition(":")[2]] = (TWO_CALLS, TWO_CALLS, Script(("Sunny.",)))
+    completions = client(alice).chat.completions
+    question: Any = {"role": "user", "content": "Weather in Wien and Graz?"}
+    chosen: Any = {"type": "function", "function": {"name": "get_weather"}}
+    asked = completions.create(model=identifier, messages=[question], tools=[WEATHER], tool_choice=chosen)
+    choice = asked.choices[0]
+    assert choice.finish_reason == "tool_calls"
+    calls: Any = choice.message.tool_calls
+    assert [json.loads(call.function.arguments) for call in calls] == [{"city": "Wien"}, {"city": "Graz"}]
+    with completions.stream(model=identifier, messages=[question], tools=[WEATHER]) as stream:
+        streamed: Any = stream.get_final_completion().choices[0].message.tool_calls
+    assert [call.function.arguments for call in streamed] == [call.function.arguments for call in calls]
+    results: list[Any] = [{"role": "tool", "tool_call_id": call.id, "content": "20 °C"} for call in calls]
+    history = [question, choice.message.to_dict(), *results]
+    final = completions.create(model=identifier, messages=history, tools=[WEATHER])
+    assert final.choices[0].message.content == "Sunny."
+    told = upstream.calls_of(identifier.rpartition(":")[2])[-1]
+    assert told.asked is not None
+    assert (told.asked.tools, told.asked.tool_results) == (("get_weather",), ("20 °C", "20 °C"))
+
+
+def test_structured_output_is_parsed_by_the_sdk(alice: Person, client: Client, able: Callable[..., str]) -> None:
+    """`parse` with a pydantic model, and `json_object`."""
+    identifier = able("json")
+    question: Any = [{"role": "user", "content": "The answer?"}]
+    parsed = client(alice).chat.completions.parse(model=identifier, messages=question, response_format=Verdict)
+    assert parsed.choices[0].message.parsed == Verdict(answer="forty-two", score=3)
+    plain = client(alice).chat.completions.create(
+        model=identifier, messages=question, response_format={"type": "json_object"}
+    )
+    assert json.loads(plain.choices[0].message.content or "")["score"] == 3
+
+
+@pytest.mark.parametrize("provider", ["google", "anthropic", "openai"])
+def test_an_image_reaches_a_model_that_can_see(
+    alice: Person, client: Client, able: Callable[..., str], upstream: Upstream, provider: str
+) -> None:
+    """As each provider takes images; a model that cannot see is 422, and so is an address to fetch it from."""
+    png = _png()
+
+    def ask(identifier: str, url: str) -> Any:
+        content: Any = [{"type": "text", "text": "Which colour?"}, {"type": "image_url", "image_url": {"url": url}}]
+        return client(alice).chat.completions.create(model=identifier, messages=[{"role": "user", "content": content}])
+
+    identifier = able("echo", provider)
+    assert ask(identifier, f"data:image/png;base64,{png}").choices[0].message.content == "Which colour? "
+    assert png in json.dumps(_said(upstream, identifier)).replace("-", "+").replace("_", "/")
+    with pytest.raises(openai.UnprocessableEntityError, match="look at images"):
+        ask(able("echo", provider, supports_vision=False), f"data:image/png;base64,{png}")
+    with pytest.raises(openai.UnprocessableEntityError, match="send the image itself"):
+        ask(identifier, "https://example.com/cat.png")
+
+
+def test_every_refusal_is_the_sdks_own_exception(
+    alice: Person, client: Client, able: Callable[..., str], chat_url: str, db: Database
+) -> None:
+    """Wrong key, unknown model, nonsense, a model that fails, no requests left, no money left."""
+    question: Any = [{"role": "user", "content": "Hi"}]
+
+    def ask(who: openai.OpenAI, **fields: Any) -> Any:
+        return who.chat.completions.create(**({"model": "gpt-4o", "messages": question} | fields))
+
+    with (
+        openai.OpenAI(base_url=f"{chat_url}/v1", api_key="sk-wrong", max_retries=0) as stranger,
+        pytest.raises(openai.AuthenticationError),
+    ):
+        ask(stranger)
+    with pytest.raises(openai.NotFoundError) as unknown:
+        ask(client(alice), model="no-such-model")
+    assert (unknown.value.code, unknown.value.param) == ("model_not_found", None)
+    with pytest.raises(openai.UnprocessableEntityError):
+        ask(client(alice), n=2)
+    with pytest.raises(openai.BadRequestError):
+        ask(client(alice), messages=[{"role": "user", "content": "\0"}])
+    with pytest.raises(openai.InternalServerError):
+        ask(client(alice), model=able("status-500"))
+    db.execute("insert into public.usage_limits (scope, daily_cost_usd) values (%s, 0)", [alice.id])
+    with pytest.raises(openai.APIStatusError) as broke:
+        ask(client(alice), model=able("echo"))
+    assert (broke.value.status_code, broke.value.code) == (402, "budget_exceeded")
+    db.execute("update public.usage_limits set daily_requests = 0 where scope = %s", [alice.id])
+    with pytest.raises(openai.RateLimitError) as limited:
+        ask(client(alice), model=able("echo"))
+    assert limited.value.response.headers["x-should-retry"] == "false"
+
+
+def test_an_answer_that_breaks_off_is_an_exception_in_the_middle(
+    alice: Person, client: Client, able: Callable[..., str], db: Database
+) -> None:
+    """What came before it has arrived; the row is a partial one."""
+    stream = client(alice).chat.completions.create(
+        model=able("cut"), messages=[{"role": "user", "content": "Hi"}], stream=True
+    )
+    words: list[str] = []
+
+    def read() -> None:
+        for chunk in stream:
+            words.append(chunk.choices[0].delta.content or "")
+            turn_ids.add(chunk.id)
+
+    turn_ids: set[str] = set()
+    with pytest.raises(openai.APIError) as broken:
+        read()
+    assert "".join(words) == "one two "
+    assert broken.value.code == "answer_cut"
+    assert log_row(db, turn_ids.pop().removeprefix("chatcmpl-"))["status"] == "partial"
+
+
+def test_stop_reasons_are_openais(alice: Person, client: Client, able: Callable[..., str]) -> None:
+    """An answer that was too long and one that was filtered say so."""
+    question: Any = [{"role": "user", "content": "Hi"}]
+    for kind, reason in (("length", "length"), ("filtered", "content_filter")):
+        answer = client(alice).chat.completions.create(model=able(kind), messages=question)
+        assert answer.choices[0].finish_reason == reason
+
+
+def test_words_that_look_like_frames_arrive_intact(alice: Person, client: Client, able: Callable[..., str]) -> None:
+    """Line ends of every kind, half emoji and whole frames are only ever text."""
+    stream = client(alice).chat.completions.create(
+        model=able("hostile"), messages=[{"role": "user", "content": "Hi"}], stream=True
+    )
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+    assert said == "".join(HOSTILE).replace("\ud800", "?")  # which no encoding can carry
+
+
+def test_the_reservation_covers_the_whole_conversation(
+    alice: Person, client: Client, able: Callable[..., str], upstream: Upstream, db: Database
+) -> None:
+    """A long conversation with a short question is refused when its own length is beyond the budget."""
+    identifier = able("echo")
+    upstream.plays[identifier.rpartition(":")[2]] = (Script(("ok",), tokens=Tokens()),)
+    db.execute("insert into public.usage_limits (scope, daily_cost_usd) values (%s, 0.01)", [alice.id])
+    long: list[Any] = [{"role": "user", "content": "x " * 5000}, {"role": "assistant", "content": "Yes"}]
+    question: Any = {"role": "user", "content": "Hi"}
+    completions = client(alice).chat.completions
+    with pytest.raises(openai.APIStatusError) as refused:
+        completions.create(model=identifier, messages=[*long, question], max_tokens=10)
+    assert refused.value.status_code == 402
+    assert completions.create(model=identifier, messages=[question], max_tokens=10).choices[0].message.content == "ok"
+
+
+def test_the_models_are_listed_where_the_sdk_looks(alice: Person, client: Client) -> None:
+    """`models.list` and `models.retrieve`, and an unknown one is not found."""
+    listed = [model.id for model in client(alice).models.list()]
+    assert listed
+    assert client(alice).models.retrieve(listed[0]).id == listed[0]
+    with pytest.raises(openai.NotFoundError):
+        client(alice).models.retrieve("no-such-model")

@@ -1,0 +1,103 @@
+"""schemathesis reads the documents that the functions serve, and asks them everything it can think of."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from tests.stack.conftest import Models
+from tests.stack.people import Person, Stack, new_admin
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # whatever its own dependencies have to say
+    import schemathesis
+    from schemathesis import Case, GenerationMode
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi.checks import (
+        content_type_conformance,
+        response_headers_conformance,
+        response_schema_conformance,
+        status_code_conformance,
+    )
+
+Database = psycopg.Connection[dict[str, Any]]
+_CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+_EXAMPLES = 20
+
+
+@pytest.fixture
+def scripted_default(db: Database, model: Models) -> Iterator[None]:
+    """Turns that name no model that exists are answered by the scripted one."""
+    before = db.execute("select id from public.llm_models where is_default").fetchone()
+    identifier = model("echo")
+    db.execute("update public.llm_models set is_default = false where is_default")
+    db.execute("update public.llm_models set is_default = true where identifier = %s", [identifier])
+    yield
+    db.execute("update public.llm_models set is_default = false where is_default")
+    if before:
+        db.execute("update public.llm_models set is_default = true where id = %s", [before["id"]])
+
+
+def _ask_everything(url: str, token: str, skip: frozenset[str] = frozenset()) -> int:
+    """How many requests were made; every answer was one that the document tells of, and none was our fault."""
+    schema = schemathesis.openapi.from_dict(httpx.get(f"{url}/openapi.json").json())
+    asked = 0
+    for found in schema.get_all_operations():
+        operation: Any = found.ok()  # type: ignore[union-attr]  # an error in the document fails here
+        if f"{operation.method.upper()} {operation.path}" in skip:
+            continue
+        modes = [GenerationMode.POSITIVE, *([GenerationMode.NEGATIVE] if operation.body else [])]
+        for mode in modes:
+            asked += _ask(operation, mode, url, token)
+    return asked
+
+
+def _ask(operation: Any, mode: GenerationMode, url: str, token: str) -> int:
+    asked = 0
+
+    @seed(20261121)
+    @settings(
+        max_examples=_EXAMPLES,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def ask(case: Case[Any]) -> None:
+        nonlocal asked
+        asked += 1
+        case.call_and_validate(url, headers={"Authorization": f"Bearer {token}"}, checks=_CHECKS, timeout=30)
+
+    ask()
+    return asked
+
+
+@pytest.mark.usefixtures("scripted_default")
+def test_chat_answers_only_as_its_document_says(stack: Stack, alice: Person, db: Database) -> None:
+    """No answer of another status, type or shape, whatever is asked."""
+    db.execute("insert into public.usage_limits (scope, daily_requests) values (%s, 1000)", [alice.id])
+    assert _ask_everything(stack["CHAT_URL"], alice.token) > 20
+
+
+def test_llms_answers_only_as_its_document_says(stack: Stack) -> None:
+    """Also what only admins may ask."""
+    assert _ask_everything(stack["LLMS_URL"], new_admin(stack).token) > 10
+
+
+def test_refresh_answers_only_as_its_document_says(stack: Stack) -> None:
+    """Its steps run, and nonsense is refused."""
+    aliases = frozenset(f"{method} {path}" for path in ("/refresh", "/api/llms/refresh") for method in ("GET", "POST"))
+    assert _ask_everything(stack["REFRESH_URL"], stack["CRON_SECRET"], aliases) > 10
