@@ -287,6 +287,7 @@ def as_record(entry: Entry) -> dict[str, Any]:
         "status": entry.status,
         "identifier": entry.route.identifier,
         "content": content,
+        "said": bool(entry.content),
         "response": loggable(content, log_content) if content else None,
         "parts": [dict(part) for part in entry.parts] if entry.parts and is_stored else None,
         "usage": asdict(entry.usage),
