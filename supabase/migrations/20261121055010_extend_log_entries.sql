@@ -124,10 +124,10 @@ as $$
   from unnest(p_rows) as r
   left join auth.users as u on u.id = r.user_id and not r.is_forgotten
   left join public.llm_conversations as c on c.id = r.conversation_id and u.id is not null
-  cross join lateral (
+  left join lateral (
     select sum(s.cost_usd) as cost_usd, least(sum(s.input_tokens), 2147483647)::integer as input_tokens,
       least(sum(s.output_tokens), 2147483647)::integer as output_tokens
-    from private.stale_costs as s where s.request_id = r.id) as e
+    from private.stale_costs as s where s.request_id = r.id having count(*) > 0) as e on true
   order by r.user_id, r.day, r.id
   on conflict on constraint chat_logs_request_id_key do update
     set status = excluded.status, question = excluded.question, cost_usd = excluded.cost_usd,

@@ -1,0 +1,305 @@
+"""Turns asked again with their key: one row, and all that any attempt used stands in it and in the counters."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.stack.conftest import Models
+from tests.stack.people import Person, Stack, connect, eventually, log_row
+from tests.stack.turns import KEY, asked, begin, die, fail, finish, sweep, used
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+def _began_yesterday(db: Database, person: Person, turn: dict[str, Any]) -> None:
+    """Midnight passes: whatever the turn holds or has used belongs to the day before, and so does its log row."""
+    ids = [turn["request_id"]]
+    db.execute(
+        "update private.chat_requests set day = day - 1, started_at = started_at - interval '1 day' where id = %s", ids
+    )
+    db.execute("update public.chat_logs set created_at = created_at - interval '1 day' where request_id = %s", ids)
+    db.execute(
+        """insert into public.usage_counters as c
+             (scope, period, period_start, requests, input_tokens, output_tokens, spent_usd, reserved_usd)
+           select 'global', m.period, (date_trunc(m.period, now() at time zone 'utc' - interval '1 day'))::date,
+             m.requests, m.input_tokens, m.output_tokens, m.spent_usd, m.reserved_usd
+           from public.usage_counters as m where m.scope = %s
+           on conflict on constraint usage_counters_pkey do update
+             set spent_usd = c.spent_usd + excluded.spent_usd, reserved_usd = c.reserved_usd + excluded.reserved_usd,
+               requests = c.requests + excluded.requests, input_tokens = c.input_tokens + excluded.input_tokens,
+               output_tokens = c.output_tokens + excluded.output_tokens""",
+        [person.id],
+    )
+    db.execute(
+        """update public.usage_counters set period_start =
+             (date_trunc(period, now() at time zone 'utc' - interval '1 day'))::date where scope = %s""",
+        [person.id],
+    )
+
+
+def _booked(db: Database, person: Person) -> list[tuple[Any, ...]]:
+    """Day by day what the counters have and what the log rows add up to; the two must be the same."""
+    counters = db.execute(
+        """select period_start as day, spent_usd, input_tokens, output_tokens from public.usage_counters
+           where scope = %s and period = 'day' and (spent_usd, input_tokens, output_tokens) <> (0, 0, 0) order by 1""",
+        [person.id],
+    ).fetchall()
+    logs = db.execute(
+        """select (created_at at time zone 'utc')::date as day, sum(coalesce(cost_usd, 0)) as spent_usd,
+             sum(coalesce(input_tokens, 0)) as input_tokens, sum(coalesce(output_tokens, 0)) as output_tokens
+           from public.chat_logs where user_id = %s group by 1
+           having (sum(coalesce(cost_usd, 0)), sum(coalesce(input_tokens, 0))) <> (0, 0) order by 1""",
+        [person.id],
+    ).fetchall()
+    daily = db.execute(
+        """select day, sum(cost_usd) as spent_usd, sum(input_tokens) as input_tokens,
+             sum(output_tokens) as output_tokens from public.usage_daily where user_id = %s group by 1
+           having (sum(cost_usd), sum(input_tokens)) <> (0, 0) order by 1""",
+        [person.id],
+    ).fetchall()
+    assert counters == logs == daily
+    held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [person.id])
+    assert (held.fetchone() or {})["usd"] >= 0
+    return [tuple(row.values())[1:] for row in counters]
+
+
+@pytest.mark.parametrize("end", ["failed", "dead", "dead and told late"])
+def test_a_turn_that_is_tried_again_after_midnight_is_charged_to_one_day(
+    alice: Person, model: Models, db: Database, stack: Stack, end: str
+) -> None:
+    """What the first attempt used moves along with the row, in the same instant: rows are counters, day by day."""
+    name = model("echo")
+    first = begin(alice, name, **KEY)
+    if end == "failed":
+        fail(alice, first)
+    _began_yesterday(db, alice, first)
+    if end != "failed":
+        die(db, first)
+        sweep(stack)
+    if end == "dead and told late":
+        fail(alice, first)
+    spent = Decimal(0) if end == "dead" else Decimal("0.001")
+    assert _booked(db, alice) == ([] if end == "dead" else [(spent, 1000, 0)])
+    second = begin(alice, name, **KEY)
+    assert second["request_id"] == first["request_id"]
+    assert _booked(db, alice) == ([] if end == "dead" else [(spent, 1000, 0)])
+    assert finish(alice, second)["outcome"] == "settled"
+    tokens = 1000 if end == "dead" else 2000
+    assert _booked(db, alice) == [(spent + Decimal("0.002"), tokens, 500)]
+    assert log_row(db, first["request_id"])["cost_usd"] == spent + Decimal("0.002")
+    held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
+    assert held.fetchone() == {"usd": 0}
+
+
+def test_what_moves_to_another_day_keeps_that_days_cap(alice: Person, model: Models, db: Database) -> None:
+    """A retry whose earlier cost leaves no room is refused, and nothing has moved."""
+    name = model("echo")
+    first = begin(alice, name, **KEY)
+    fail(alice, first)
+    _began_yesterday(db, alice, first)
+    need = asked(alice, name, dry_run=True).json()["reserve_usd"]
+    db.execute("insert into public.usage_limits (scope, daily_cost_usd) values (%s, %s)", [alice.id, need + 0.0005])
+    assert asked(alice, name, **KEY).status_code == 402
+    assert _booked(db, alice) == [(Decimal("0.001"), 1000, 0)]
+
+
+@pytest.mark.parametrize("pricing", [None, '{"input": 0, "output": 0}', '{"input": 1, "output": 2}'])
+def test_an_attempt_is_counted_once_also_when_it_cost_nothing(
+    alice: Person, model: Models, db: Database, pricing: str | None
+) -> None:
+    """A finish that is repeated after the retry began is a duplicate, whatever the model's price."""
+    name = model("echo", pricing=pricing)
+    first = begin(alice, name, **KEY)
+    fail(alice, first)
+    second = begin(alice, name, **KEY)
+    assert [fail(alice, first)["outcome"] for _ in range(2)] == ["duplicate", "duplicate"]
+    finish(alice, second)
+    ((_, *tokens),) = _booked(db, alice)
+    assert tokens == [2000, 500]
+    cost = log_row(db, first["request_id"])["cost_usd"]
+    assert cost == (None if pricing is None else Decimal("0.003") if "1" in pricing else 0)
+
+
+def test_a_retry_that_dies_leaves_nothing_of_the_attempt_before_but_what_it_used(
+    alice: Person, model: Models, db: Database, stack: Stack
+) -> None:
+    """An abandoned row tells no other attempt's error and times; tokens and cost are those of the counters."""
+    name = model("echo")
+    fail(alice, begin(alice, name, **KEY))
+    second = begin(alice, name, **KEY)
+    die(db, second)
+    sweep(stack)
+    row = log_row(db, second["request_id"])
+    gone = ("error_code", "finish_reason", "duration_ms", "ttft_ms")
+    assert [row["status"], *(row[name] for name in gone)] == ["abandoned", None, None, None, None]
+    assert _booked(db, alice) == [(Decimal("0.001"), 1000, 0)]
+
+
+def test_a_worker_that_comes_back_too_late_adds_its_tokens_to_the_row(
+    alice: Person, model: Models, db: Database
+) -> None:
+    """As its cost: the row has what the counters have."""
+    name = model("echo")
+    first = begin(alice, name, **KEY)
+    die(db, first)
+    finish(alice, begin(alice, name, **KEY))
+    assert finish(alice, first)["outcome"] == "stale"
+    assert _booked(db, alice) == [(Decimal("0.004"), 2000, 1000)]
+
+
+def test_a_late_finish_tells_whose_row_it_is(alice: Person, model: Models, db: Database, stack: Stack) -> None:
+    """The keyed hash comes into a row that the sweeper wrote."""
+    turn = begin(alice, model("echo"))
+    die(db, turn)
+    sweep(stack)
+    finish(alice, turn, user_id_hash="v1:abc")
+    assert log_row(db, turn["request_id"])["user_id_hash"] == "v1:abc"
+
+
+def test_days_that_meet_at_midnight_do_not_wait_for_each_other(
+    alice: Person, model: Models, db: Database, stack: Stack
+) -> None:
+    """A sweep of two days locks both before the month, as everybody locks their one day before it."""
+    name = model("echo")
+    old, new = begin(alice, name), begin(alice, name)
+    db.execute("update private.chat_requests set day = day - 1 where id = %s", [old["request_id"]])
+    for scope in (alice.id, "global"):
+        db.execute(
+            """insert into public.usage_counters (scope, period, period_start, reserved_usd)
+               values (%s, 'day', (now() at time zone 'utc')::date - 1, 1)
+               on conflict on constraint usage_counters_pkey do update
+                 set reserved_usd = public.usage_counters.reserved_usd + 1""",
+            [scope],
+        )
+    die(db, old, new)
+    with connect(stack) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("begin")
+        counter = "select from public.usage_counters where scope = %s and period = %s and period_start = %s for update"
+        days = db.execute("select now()::date as day, date_trunc('month', now())::date as month").fetchone() or {}
+        other.execute(counter, [alice.id, "day", days["day"]])
+        sweeping = pool.submit(sweep, stack)
+        waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%%sweep_turns%%'"
+        eventually(lambda: db.execute(waiting).fetchone())
+        other.execute(counter + " nowait", [alice.id, "month", days["month"]])
+        other.execute("rollback")
+        assert sweeping.result() >= 2
+
+
+def test_a_replay_tells_what_is_left(alice: Person, model: Models, db: Database) -> None:
+    """With the headers of any answer; it takes nothing away."""
+    db.execute("insert into public.usage_limits (scope, daily_requests, daily_cost_usd) values (%s, 5, 1)", [alice.id])
+    body = {"message": "hi", "model": model("echo"), "stream": False}
+    first, again = (alice.ask(body, **{"Idempotency-Key": "k"}) for _ in range(2))
+    assert again.headers["idempotent-replayed"] == "true"
+    for name in ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"):
+        assert again.headers[name] == first.headers[name]
+    assert float(again.headers["x-budget-remaining-usd"]) > float(first.headers["x-budget-remaining-usd"])
+
+
+def test_words_that_may_not_be_kept_close_the_turn(alice: Person, model: Models) -> None:
+    """What was said and is not told is no reason to answer twice; without any word the key is free."""
+    name = model("echo")
+    first = begin(alice, name, **KEY)
+    finish(alice, first, status="partial", content="", response=None, said=True)
+    assert begin(alice, name, **KEY)["outcome"] == "replay"
+    other = KEY | {"idempotency_key": "other"}
+    finish(alice, begin(alice, name, **other), status="partial", content="", response=None, said=False)
+    assert begin(alice, name, **other)["outcome"] == "new"
+
+
+@pytest.mark.parametrize("value", [-(10**9), 3 * 10**9, 10**30])
+def test_no_number_is_too_odd_to_be_booked(alice: Person, model: Models, db: Database, value: int) -> None:
+    """Counts are cut to what the ledger holds; none of them makes money out of nothing."""
+    turn = begin(alice, model("echo"))
+    counts = {"usage": used(10, 5, cached_tokens=value, reasoning_tokens=value), "duration_ms": value, "ttft_ms": value}
+    assert finish(alice, turn, **counts)["outcome"] == "settled"
+    row = log_row(db, turn["request_id"])
+    most = 2**31 - 1 if value > 0 else 0
+    assert (row["cached_tokens"], row["duration_ms"], row["ttft_ms"]) == (min(10, most), most, most)
+    assert Decimal("0.000015") <= row["cost_usd"] <= Decimal("0.00002")
+    turn = begin(alice, model("echo"))
+    attempt = {"identifier": turn["model"], "provider_key": "x", "ok": True, "usage": used(value, value)}
+    finish(alice, turn, usage=used(value, value), attempts=[attempt])
+    row = log_row(db, turn["request_id"])
+    assert (row["input_tokens"], row["output_tokens"]) == (most, most)
+    assert row["cost_usd"] == Decimal(most) * 3 / 10**6
+    db.execute("delete from public.chat_logs where request_id = %s", [turn["request_id"]])
+    db.execute(
+        "update public.usage_counters set spent_usd = greatest(spent_usd - %s, 0) where scope = 'global'",
+        [row["cost_usd"]],
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"metadata": [1]}, 422),
+        ({"metadata": "x"}, 422),
+        ({"metadata": {"a": "x" * 17000}}, 422),
+        ({"metadata": None}, 200),
+        ({"agent": "I am Bob, of Berlin", "endpoint": "my words"}, 200),
+        ({"agent": "technical", "endpoint": "chat.completions"}, 200),
+    ],
+)
+def test_what_a_direct_call_names_is_a_name(
+    alice: Person, model: Models, db: Database, fields: dict[str, Any], status: int
+) -> None:
+    """No sentence becomes a dimension of the roll-up, which outlives every deletion; metadata is a small object."""
+    answer = asked(alice, model("echo"), **fields)
+    assert answer.status_code == status, answer.text
+    if status == 200:
+        row = db.execute(
+            "select agent_type, endpoint, metadata from private.chat_requests where id = %s",
+            [answer.json()["request_id"]],
+        ).fetchone()
+        is_named = fields.get("agent") == "technical"
+        told = {"agent_type": "technical" if is_named else None, "metadata": {}}
+        assert row == told | {"endpoint": "chat.completions" if is_named else "chat"}
+
+
+def test_nobody_holds_money_in_more_turns_than_they_may(
+    alice: Person, bob: Person, model: Models, db: Database
+) -> None:
+    """Exactly as many run, also of forty begun at once; one that ends makes room, and others have their own."""
+    name = model("echo")
+    db.execute("insert into private.settings values ('open_turns_per_person', '5')")
+    try:
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(lambda _: asked(alice, name, worker_id=alice.id), range(40)))
+        assert sorted(answer.status_code for answer in answers) == [200] * 5 + [429] * 35
+        refused = alice.ask({"message": "hi", "model": name, "stream": False})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_turns")
+        assert 1 <= int(refused.headers["retry-after"]) <= 5
+        assert asked(bob, name).status_code == 200
+        admitted = next(answer.json() for answer in answers if answer.status_code == 200)
+        finish(alice, admitted | {"worker_id": alice.id, "model": name})
+        assert asked(alice, name).status_code == 200
+        assert asked(alice, name).status_code == 429
+    finally:
+        db.execute("delete from private.settings where name = 'open_turns_per_person'")
+
+
+def test_a_caller_holds_money_no_longer_than_a_turn_may_last(alice: Person, model: Models, db: Database) -> None:
+    """A longer lease is an operator's to allow."""
+    seconds = (
+        "select extract(epoch from lease_until - started_at)::integer as n from private.chat_requests where id = %s"
+    )
+
+    def lease() -> int:
+        turn = begin(alice, model("echo"), lease_seconds=900)
+        row = db.execute(seconds, [turn["request_id"]]).fetchone()
+        assert row is not None
+        n: int = row["n"]
+        return n
+
+    assert lease() == 360
+    db.execute("insert into private.settings values ('lease_seconds', '600')")
+    try:
+        assert lease() == 600
+    finally:
+        db.execute("delete from private.settings where name = 'lease_seconds'")

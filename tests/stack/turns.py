@@ -1,0 +1,70 @@
+"""Turns without a function: the ledger's two round trips, called as the function calls them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import httpx
+import psycopg
+
+from tests.stack.people import Person, Stack, service
+
+Database = psycopg.Connection[dict[str, Any]]
+KEY = {"idempotency_key": "k", "body_hash": "h"}
+
+
+def used(input_tokens: int, output_tokens: int, **fields: Any) -> dict[str, Any]:
+    """A usage as a provider counts it."""
+    usage = {"input_tokens": input_tokens, "output_tokens": output_tokens, "cached_tokens": 0}
+    return usage | {"reasoning_tokens": 0, "source": "provider"} | fields
+
+
+def asked(person: Person, model: str, **fields: Any) -> httpx.Response:
+    """The answer of `chat_begin`, whatever it is."""
+    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat"}
+    turn |= {"message": "hi", "question": "hi", "model": model}
+    return person.rest("POST", "rpc/chat_begin", json={"turn": turn | fields}, timeout=30)
+
+
+def begin(person: Person, model: str, **fields: Any) -> dict[str, Any]:
+    """A turn that was admitted, with the ids to finish it."""
+    worker = fields.pop("worker_id", str(uuid.uuid4()))
+    answer = asked(person, model, worker_id=worker, **fields)
+    assert answer.status_code == 200, answer.text
+    begun: dict[str, Any] = answer.json()
+    return begun | {"worker_id": worker, "model": model}
+
+
+def finish(person: Person, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """What `chat_finish` says to a turn that used 1000 tokens in and 500 out."""
+    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed"}
+    entry |= {"identifier": turn["model"], "content": "hello", "response": "hello", "usage": used(1000, 500)}
+    answer = service(person.stack, "POST", "rpc/chat_finish", json={"entry": entry | fields}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    booked: dict[str, Any] = answer.json()
+    return booked
+
+
+def fail(person: Person, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """The same for a turn that was given up before its first word, after 1000 tokens in."""
+    failed = {"status": "failed", "content": "", "response": None, "error_code": "provider_timeout"}
+    return finish(
+        person, turn, **failed | {"usage": used(1000, 0), "duration_ms": 77, "finish_reason": "error"} | fields
+    )
+
+
+def die(db: Database, *turns: dict[str, Any]) -> None:
+    """Ends the turns' leases: their functions are dead."""
+    db.execute(
+        "update private.chat_requests set lease_until = now() - interval '1 second' where id = any(%s::uuid[])",
+        [[turn["request_id"] for turn in turns]],
+    )
+
+
+def sweep(stack: Stack) -> int:
+    """How many turns a sweep closed."""
+    answer = service(stack, "POST", "rpc/sweep_turns", json={}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    swept: int = answer.json()
+    return swept
