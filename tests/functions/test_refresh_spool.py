@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from functions.refresh import spool as step
 from functions.refresh.main import STEPS
-from functions.refresh.spool import NotARecordError, Record, parse
+from functions.refresh.spool import NotARecordError, Origin, Record, origin_of, parse
 from shared import spool
 from shared.errors import DatabaseUnavailable, DependencyDown, NotConfigured
 from shared.spool import Waiting, key_of, record_of
@@ -238,4 +239,35 @@ def test_a_record_that_is_almost_right_is_told_why_not(changes: dict[str, Any], 
 def test_a_person_is_known_by_a_canonical_id(user_id: Any, read: str | None) -> None:
     """Anything else is nobody, and no reason to refuse the money."""
     record = _record() | {"user_id": user_id}
-    assert parse(json.dumps(record).encode()) == Record(record["entry"], read)
+    assert parse(json.dumps(record).encode()) == Record(record["entry"], Origin(read, _moment(record)))
+
+
+def _moment(record: dict[str, Any]) -> str:
+    return datetime.fromisoformat(record["spooled_at"]).isoformat()
+
+
+@pytest.mark.parametrize("change", [lambda text: text[:-20], lambda text: text.replace('"version": 1', '"version": 2')])
+def test_what_is_no_record_still_says_whose_it_is(change: Callable[[str], str]) -> None:
+    """Cut off or of another version: its person and time are found, so that their deletion finds it, too."""
+    record = _record()
+    assert origin_of(change(json.dumps(record))) == Origin(_PERSON, _moment(record))
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"user_id": "x", "spooled_at": "2026-W01"}', f'"user_id": "{_IDS["worker_id"]}"']
+)
+def test_what_names_nobody_or_several_is_nobodys(text: str) -> None:
+    """A guess would leave words behind when the other is deleted."""
+    assert origin_of(text) == Origin()
+
+
+async def test_what_is_too_large_to_be_read_is_put_aside_whole(project: Project, folder: Path) -> None:
+    """It goes on lying in the store, out of the way of the next drain, and the row says where."""
+    huge = "x" * (spool.MOST_BYTES + 1)
+    (folder / "huge.json").write_text(huge)
+    assert (await step.run(is_dry_run=False))["quarantined"] == 1
+    (told,) = project.asked_of("quarantine_spooled")
+    assert (told["reason"], told["record"], told["kept_key"]) == ("too_large", None, "quarantine/huge.json")
+    assert (folder / "quarantine" / "huge.json").read_text() == huge
+    assert not (folder / "huge.json").exists()
+    assert await step.run(is_dry_run=False) == {"ok": True, **_NOTHING}

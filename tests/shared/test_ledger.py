@@ -33,6 +33,7 @@ from shared.errors import (
 )
 from shared.events import Attempt, Message, Route, Usage
 from shared.ledger import Ask, Entry, Limits, Turn, as_record
+from shared.privacy import WITHHELD
 from tests.project import Project
 
 ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 1000, pricing={"input": 1})
@@ -116,14 +117,19 @@ def test_a_turn_that_is_not_stored_leaves_no_words(environ: Callable[..., None])
     """Neither the conversation nor the log gets its text."""
     environ()
     record = as_record(replace(ENTRY, turn=replace(TURN, is_stored=False)))
-    assert (record["content"], record["response"]) == ("", None)
+    assert (record["content"], record["response"], record["said"]) == ("", None, True)
+    assert spool.record_of(record, PERSON.id)["entry"]["content"] == ""
 
 
 def test_without_log_content_the_log_gets_no_words(environ: Callable[..., None]) -> None:
     """The conversation keeps its message all the same."""
     environ(LOG_CONTENT="none")
     record = as_record(ENTRY)
-    assert (record["content"], record["response"]) == ("Write to ada@example.com", None)
+    assert (record["content"], record["response"], record["said"]) == ("Write to ada@example.com", None, True)
+    spooled = spool.record_of(record, PERSON.id)["entry"]
+    assert (spooled["content"], spooled["response"], spooled["said"]) == (WITHHELD, None, True)
+    silent = spool.record_of(as_record(replace(ENTRY, content="")), PERSON.id)["entry"]
+    assert (silent["content"], silent["said"]) == ("", False)
 
 
 def test_a_record_tells_what_agents_and_tools_did(environ: Callable[..., None]) -> None:

@@ -98,6 +98,19 @@ async def test_what_another_drain_took_is_gone_without_a_failure() -> None:
     assert len(await spool.waiting(3)) == 3
 
 
+@pytest.mark.usefixtures("store")
+async def test_an_object_is_put_aside_in_the_same_store() -> None:
+    """It can be read there and is no record that waits; one that has gone is no failure."""
+    assert await spool.keep(record_of(_ENTRY, _PERSON))
+    (found,) = await spool.waiting(10)
+    kept = await spool.set_aside(found)
+    assert kept == f"quarantine/{_KEY}"
+    assert await spool.read(Waiting(kept, found.size)) == await spool.read(found)
+    await spool.discard(found)
+    assert await spool.waiting(10) == []
+    assert await spool.set_aside(found) is None
+
+
 async def test_only_records_right_under_the_url_are_ours(environ: Callable[..., None], tmp_path: Path) -> None:
     """Folders below, other kinds of files and other prefixes of a bucket are somebody else's; an empty file is seen."""
     environ(SPOOL_URL=tmp_path.as_uri())
@@ -171,8 +184,9 @@ def test_a_record_is_complete_in_itself_and_holds_no_verbatim_words() -> None:
 
 @pytest.mark.parametrize("response", [None, ""])
 def test_a_record_without_words_for_the_log_has_none_at_all(response: Any) -> None:
-    """LOG_CONTENT=none and store: false hold for the spool, too."""
-    assert record_of(_ENTRY | {"response": response}, _PERSON)["entry"]["content"] == ""
+    """LOG_CONTENT=none and store: false hold for the spool, too; that something was said is told."""
+    assert record_of(_ENTRY | {"response": response}, _PERSON)["entry"]["content"] == WITHHELD
+    assert record_of(_ENTRY | {"response": response, "content": ""}, _PERSON)["entry"]["content"] == ""
 
 
 async def test_a_record_that_is_too_large_to_be_drained_keeps_its_money(

@@ -148,6 +148,18 @@ def test_the_period_before_counts_and_older_ones_do_not(alice: Person, db: Datab
     assert _thresholds(alice) == [("day", "cost 50%"), ("month", "cost 50%")]
 
 
+def test_a_cap_whose_rest_pays_no_turn_is_reached(alice: Person, bob: Person, db: Database, stack: Stack) -> None:
+    """Turns are refused before the last cent is spent, and that is told; what two turns cost says little."""
+    for person, requests in ((alice, 5), (bob, 2)):
+        _cap(db, person.id, daily_cost_usd=1)
+        _spend(db, person.id, 0.9, requests=requests)
+    assert _raise(stack) == 5
+    assert _thresholds(alice) == [("day", f"cost {percent}%") for percent in (100, 50, 80)]
+    assert _thresholds(bob) == [("day", f"cost {percent}%") for percent in (50, 80)]
+    _spend(db, alice.id, 0.6, requests=5, ago="1 day")
+    assert _raise(stack) == 1
+
+
 def test_the_amounts_of_all_together_are_alerts_of_their_own(alice: Person, db: Database, stack: Stack) -> None:
     """Another amount is another alert, each once; people do not see them."""
     db.execute("delete from public.cost_alerts where threshold like '%USD'")

@@ -153,3 +153,20 @@ def test_refresh_purges_what_the_setting_says(
     step = httpx.post(url, json={"steps": ["retention"]}, headers=headers, timeout=30).json()["steps"]["retention"]
     assert (step["ok"], step["batches"], step["purged"] >= 1) == (True, 1, True)
     assert _left(db, [turn]) == []
+
+
+def test_nothing_is_purged_while_the_spool_is_not_drained(
+    alice: Person, model: Models, db: Database, stack: Stack, function: Any
+) -> None:
+    """A turn that waits there needs its write-ahead row; retention alone, or after a good drain, goes on."""
+    turn = _turn(alice, model("echo"))
+    _age(db, turn)
+    url, _ = function("refresh", LOG_RETENTION_DAYS="30", SPOOL_URL="nonsense")
+    headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}
+    answer = httpx.post(url, json={"steps": ["spool", "retention"]}, headers=headers, timeout=30).json()
+    assert [answer["steps"][name]["ok"] for name in ("spool", "retention")] == [False, False]
+    assert answer["steps"]["retention"]["skipped"]
+    assert _left(db, [turn]) == [turn]
+    answer = httpx.post(url, json={"steps": ["retention"]}, headers=headers, timeout=30).json()
+    assert answer["steps"]["retention"]["ok"] is True
+    assert _left(db, [turn]) == []

@@ -258,7 +258,7 @@ def test_what_a_direct_call_names_is_a_name(
             [answer.json()["request_id"]],
         ).fetchone()
         is_named = fields.get("agent") == "technical"
-        told = {"agent_type": "technical" if is_named else None, "metadata": {}}
+        told: dict[str, Any] = {"agent_type": "technical" if is_named else None, "metadata": {}}
         assert row == told | {"endpoint": "chat.completions" if is_named else "chat"}
 
 

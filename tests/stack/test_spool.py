@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -165,20 +166,27 @@ def test_a_turn_whose_database_is_cut_after_the_first_word_is_spooled_and_booked
 def test_what_has_no_place_is_quarantined_and_the_rest_is_drained(
     alice: Person, model: Models, db: Database, stack: Stack, where: dict[str, str], environ: Callable[..., None]
 ) -> None:
-    """Every way to be wrong has its reason, the good ones among them are booked, and nothing is left over."""
+    """Every way to be wrong has its reason, the good ones among them are booked, and nothing is left over.
+
+    The text of an object is kept only where it says whose it is.
+    """
     environ(SUPABASE_URL=stack["SUPABASE_URL"], SUPABASE_SERVICE_KEY=stack["SUPABASE_SERVICE_KEY"], **where)
     good = [_begun(alice, model("echo")) for _ in range(5)]
     never = {**good[0], "entry": good[0]["entry"] | {"request_id": str(uuid.uuid4())}}
     wrong = {**good[0], "entry": good[0]["entry"] | {"usage": {"input_tokens": "many"}}}
     mark = uuid.uuid4().hex
+
+    def whose(text: str) -> bytes:
+        return f'{text} "user_id": "{alice.id}"'.encode()
+
     poison = {
-        f"{mark}-0": (b"not json, ada@example.com", "not_json", "not json, [email]"),
-        f"{mark}-1": (b"", "not_json", ""),
-        f"{mark}-2": (b"[" * 100_000, "not_json", "[" * 100_000),
-        f"{mark}-3": (b'{"version": NaN}', "not_json", '{"version": NaN}'),
-        f"{mark}-4": (b"\xff\x00", "not_json", "\ufffd\ufffd"),
-        f"{mark}-5": (b"[1]", "wrong_version", "[1]"),
-        f"{mark}-6": (b'{"version": 2}', "wrong_version", '{"version": 2}'),
+        f"{mark}-0": (whose("not json, ada@example.com"), "not_json", whose("not json, [email]").decode()),
+        f"{mark}-1": (b"", "not_json", None),
+        f"{mark}-2": (b"[" * 100_000, "not_json", None),
+        f"{mark}-3": (b'{"version": NaN}', "not_json", None),
+        f"{mark}-4": (b"\xff\x00" + whose(""), "not_json", "\ufffd\ufffd" + whose("").decode()),
+        f"{mark}-5": (b"[1]", "wrong_version", None),
+        f"{mark}-6": (b"[" + whose("") + b"]", "not_json", "[" + whose("").decode() + "]"),
         f"{mark}-7": (b'{"version": 1, "entry": {"request_id": "x"}}', "wrong_entry", None),
         f"{mark}-8": (b" " * (spool.MOST_BYTES + 1), "too_large", None),
         f"{mark}-9": (json.dumps(never).encode(), "unknown_turn", json.dumps(never)),
@@ -213,6 +221,21 @@ def test_quarantined_words_go_with_their_person(alice: Person, db: Database, sta
     assert [row["record"] for row in found] == ["their words"]
     db.execute("delete from auth.users where id = %s", [alice.id])
     assert db.execute("select from private.spool_quarantine where object_key = %s", [key]).fetchall() == []
+
+
+@pytest.mark.parametrize(("minutes", "kept"), [(-60, None), (-1, None), (14, None), (16, "their words"), (None, None)])
+def test_what_was_spooled_before_its_person_was_forgotten_comes_back_nowhere(
+    alice: Person, db: Database, stack: Stack, minutes: int | None, kept: str | None
+) -> None:
+    """A turn may have begun a lease's length before it was spooled; what does not say when may be of before."""
+    assert alice.rest("POST", "rpc/delete_my_data").status_code == 204
+    spooled_at = datetime.now(UTC) + timedelta(minutes=minutes) if minutes is not None else None
+    key = f"{uuid.uuid4()}.json"
+    arguments = {"object_key": key, "reason": "unknown_turn", "record": "their words", "user_id": alice.id}
+    arguments |= {"spooled_at": spooled_at.isoformat()} if spooled_at else {}
+    assert service(stack, "POST", "rpc/quarantine_spooled", json=arguments).status_code in {200, 204}
+    found = db.execute("select record, reason from private.spool_quarantine where object_key = %s", [key]).fetchall()
+    assert found == [{"record": kept, "reason": "unknown_turn"}]
 
 
 def test_nobody_but_the_service_quarantines(alice: Person, stack: Stack) -> None:
