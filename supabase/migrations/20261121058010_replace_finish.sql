@@ -2,12 +2,12 @@
 -- Affects: functions private.whole(), whole_entry(), price_attempts(), book_stale(), public.chat_finish()
 -- Access: the service only; definer because logs and counters are granted to nobody.
 
-create function private.whole(p_value jsonb) returns integer
+create function private.whole(p_value jsonb, p_most integer default 2147483647) returns integer
   language sql immutable security invoker set search_path = ''
 as $$
-  select case when jsonb_typeof(p_value) <> 'null' then least(greatest(trunc((p_value #>> '{}')::numeric), 0), 2147483647)::integer end
+  select case when jsonb_typeof(p_value) <> 'null' then least(greatest(trunc((p_value #>> '{}')::numeric), 0), p_most)::integer end
 $$;
-comment on function private.whole(jsonb) is 'A count as the ledger keeps it, from 0 to what an integer holds; null without one.';
+comment on function private.whole(jsonb, integer) is 'A count as the ledger keeps it, from 0 to p_most; null without one.';
 
 create function private.whole_usage(p_usage jsonb) returns jsonb
   language sql immutable security invoker set search_path = ''
@@ -81,8 +81,8 @@ begin
   if not found then
     return jsonb_build_object('outcome', 'unknown');
   end if;
-  entry := entry || jsonb_build_object('usage', v_usage, 'duration_ms', private.whole(entry -> 'duration_ms'),
-    'ttft_ms', private.whole(entry -> 'ttft_ms'), 'context_size_tokens', private.whole(entry -> 'context_size_tokens'),
+  entry := entry || jsonb_build_object('usage', v_usage, 'duration_ms', private.whole(entry -> 'duration_ms', 86400000),
+    'ttft_ms', private.whole(entry -> 'ttft_ms', 86400000), 'context_size_tokens', private.whole(entry -> 'context_size_tokens'),
     'history_left_out', private.whole(entry -> 'history_left_out'));
   if v_row.is_forgotten and v_row.state <> 'started' then
     entry := private.unnamed_entry(entry, v_row.user_id);
@@ -163,4 +163,4 @@ comment on function public.chat_finish(jsonb) is
   'context_size_tokens?, history_left_out?, duration_ms, ttft_ms, user_id_hash?, metadata?. '
   'Returns outcome: settled | duplicate | stale | unknown, log_id, message_id, cost_usd.';
 
-revoke execute on function private.whole(jsonb), private.whole_usage(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.whole(jsonb, integer), private.whole_usage(jsonb) from public, anon, authenticated, service_role;

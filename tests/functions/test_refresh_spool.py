@@ -254,7 +254,8 @@ def test_what_is_no_record_still_says_whose_it_is(change: Callable[[str], str]) 
 
 
 @pytest.mark.parametrize(
-    "text", ["", '{"user_id": "x", "spooled_at": "2026-W01"}', f'"user_id": "{_IDS["worker_id"]}"']
+    "text",
+    ["", '{"user_id": "x", "spooled_at": "2026-W01"}', f'"user_id":"{_PERSON}" "user_id": "{_IDS["worker_id"]}"'],
 )
 def test_what_names_nobody_or_several_is_nobodys(text: str) -> None:
     """A guess would leave words behind when the other is deleted."""
