@@ -26,7 +26,13 @@ from shared.log import log
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-_ALLOWED_HEADERS = "authorization, apikey, content-type, idempotency-key, x-client-info, x-request-id"
+_ALLOWED_HEADERS = (
+    "authorization, apikey, content-type, idempotency-key, x-client-info, x-request-id, "
+    # What OpenAI's SDK sends from a browser, too.
+    "user-agent, x-stainless-arch, x-stainless-helper-method, x-stainless-lang, x-stainless-os, "
+    "x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, "
+    "x-stainless-timeout"
+)
 _EXPOSED_HEADERS = (
     "x-request-id, retry-after, x-should-retry, www-authenticate, etag, age, x-cache, idempotent-replayed, x-model, "
     "x-fallbacks, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
