@@ -18,6 +18,7 @@ from shared.errors import (
     MethodNotAllowed,
     NotFound,
     ParleyError,
+    ProviderRefused,
     QuotaExceeded,
     Unauthenticated,
 )
@@ -140,8 +141,8 @@ def error_response(error: ParleyError, request_id: str) -> JSONResponse:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
-    if isinstance(error, QuotaExceeded | BudgetExceeded):
-        headers["x-should-retry"] = "false"  # only the next day or month helps
+    if isinstance(error, QuotaExceeded | BudgetExceeded | ProviderRefused):
+        headers["x-should-retry"] = "false"  # only the next day or month helps, or another question
     return JSONResponse(error_body(error, request_id), error.status, headers)
 
 

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from functions.chat.completion_request import CompletionRequest
-from shared.events import ANY_OBJECT, Image
+from shared.events import ANY_OBJECT, Call, Image
+from shared.meter import Meter
 
 _HI: dict[str, Any] = {"role": "user", "content": "Hi"}
 _TOOL: dict[str, Any] = {"type": "function", "function": {"name": "look"}}
@@ -42,6 +43,13 @@ def test_an_image_stands_among_the_words_where_it_stood() -> None:
     (message,) = _asked(messages=[{"role": "user", "content": parts}]).conversation
     assert message.parts == ("a", Image("image/png", "AAAA", "low"))
     assert message.content == "a"
+
+
+def test_an_image_that_nobody_counted_is_estimated() -> None:
+    """Not as nothing."""
+    (message,) = _asked(messages=[_image("data:image/png;base64,AAAA")]).conversation
+    usage = Meter(Call("model", (message,), 10)).usage(is_complete=True)
+    assert (usage.source, usage.input_tokens >= 1000) == ("estimate", True)
 
 
 def test_options_say_how_to_answer() -> None:
