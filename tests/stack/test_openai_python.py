@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from tests.providers import STREAMING, named
 from tests.stack.conftest import Models
-from tests.stack.people import Person, log_row
+from tests.stack.people import Person, eventually, log_row
 from tests.upstream import HOSTILE, Script, Upstream
 from tests.upstream.wire import Tokens
 
@@ -257,6 +257,21 @@ def test_an_answer_that_breaks_off_is_an_exception_in_the_middle(
     assert "".join(words) == "one two "
     assert broken.value.code == "answer_cut"
     assert log_row(db, turn_ids.pop().removeprefix("chatcmpl-"))["status"] == "partial"
+
+
+def test_who_closes_the_stream_stops_the_model(
+    alice: Person, client: Client, able: Callable[..., str], db: Database
+) -> None:
+    """The turn is booked as cancelled, with what was said, and holds no money any more."""
+    question: Any = [{"role": "user", "content": "Hi"}]
+    with client(alice).chat.completions.create(model=able("endless"), messages=question, stream=True) as stream:
+        first = next(chunk for chunk in stream if chunk.choices[0].delta.content)
+    request_id = first.id.removeprefix("chatcmpl-")
+    eventually(lambda: db.execute("select 1 from public.chat_logs where request_id = %s", [request_id]).fetchone())
+    row = log_row(db, request_id)
+    assert (row["status"], row["response"].split()[0]) == ("cancelled", "on")
+    held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
+    assert [float(each["usd"]) for each in held.fetchall()] == [0]
 
 
 def test_stop_reasons_are_openais(alice: Person, client: Client, able: Callable[..., str]) -> None:
