@@ -129,6 +129,18 @@ def test_a_completion_is_answered_logged_and_stored_nowhere_else(
     assert [float(each["usd"]) for each in held.fetchall()] == [0]
 
 
+def test_words_that_are_not_to_be_stored_are_not_even_logged(
+    alice: Person, client: Client, able: Callable[..., str], db: Database
+) -> None:
+    """`store=False`: the row counts and costs, and says nothing."""
+    answer = client(alice).chat.completions.create(
+        model=able("echo"), messages=[{"role": "user", "content": "Hi"}], store=False
+    )
+    assert answer.choices[0].message.content == "Hi "
+    row = log_row(db, answer.id.removeprefix("chatcmpl-"))
+    assert (row["question"], row["response"], row["status"]) == (None, None, "completed")
+
+
 def test_a_stream_comes_in_chunks_and_tells_usage_when_asked(
     alice: Person, client: Client, able: Callable[..., str]
 ) -> None:
