@@ -18,7 +18,7 @@ SHARED = sorted((ROOT / "shared").rglob("*.py"))
 FUNCTIONS = sorted((ROOT / "functions").rglob("*.py"))
 FLOORS = (
     ("errors", "events"),
-    ("config", "identifiers", "log", "privacy", "sse", "tokens"),
+    ("config", "identifiers", "log", "privacy", "redaction", "sse", "tokens"),
     ("body", "fallback", "http", "meter", "service", "spool", "supabase"),
     ("attempts", "providers"),
     ("auth", "catalogue", "gateway", "ledger", "structured"),
@@ -28,6 +28,7 @@ FLOORS = (
 )
 # Neighbours on one floor that need each other, each with its reason.
 NEIGHBOURS = {
+    ("privacy", "redaction"),  # withholds what it cannot redact
     ("supabase", "http"),  # the data API travels over the one session
     ("ledger", "auth"),  # a turn is admitted as a Person
     ("structured", "gateway"),  # asks through the one loop

@@ -14,6 +14,7 @@ class Agent:
     """A role a model takes: how it is told to answer, what it may use, and by which models it is best served.
 
     `models` are keys, identifiers or aliases; the first that the catalogue knows counts, and only where nobody chose.
+    Each agent has an alias of its own name, which an operator may give arms: nobody's answers become dearer by default.
     """
 
     name: str
@@ -31,13 +32,13 @@ AGENTS: Final = {
         Agent(
             "technical",
             "You are a careful engineer. Answer with exact steps and working code.",
-            models=("best",),
+            models=("technical",),
         ),
         Agent(
             "research",
             "You are a careful researcher. Separate what is known from what is guessed, and say how sure you are.",
             _DATA,
-            ("best",),
+            ("research",),
         ),
     )
 }

@@ -17,6 +17,7 @@ from shared.body import parse_body, read_body
 from shared.errors import InvalidRequest, Unprocessable
 from shared.identifiers import is_idempotency_key
 from shared.ledger import Ask
+from shared.providers import configured
 
 _MAX_METADATA_BYTES = 16 * 1024
 
@@ -119,7 +120,9 @@ async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
         client_id=asked.id,
         model=asked.model,
         agent=asked.likely_agent,
-        agent_models=AGENTS[asked.likely_agent].models,
+        asked_agent=asked.agent,
+        agent_models={name: agent.models for name, agent in AGENTS.items() if agent.models},
+        providers=configured(),
         max_tokens=asked.max_tokens,
         prompt_tokens=longest_prompt(),
         tool_tokens=most_tool_tokens(),

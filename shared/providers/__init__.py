@@ -20,6 +20,7 @@ __all__ = [
     "VARIABLES",
     "ListedModel",
     "Provider",
+    "configured",
     "is_configured",
     "list_node",
     "load_sdks",
@@ -68,6 +69,11 @@ async def list_node(node: Node) -> list[ListedModel]:
 def is_configured(name: str) -> bool:
     """Whether this deployment speaks the provider and has all that it takes to call it."""
     return name in VARIABLES and all(settings().get(variable) for variable in VARIABLES[name])
+
+
+def configured() -> tuple[str, ...]:
+    """All providers that can be called here."""
+    return tuple(name for name in VARIABLES if is_configured(name))
 
 
 def load_sdks(names: Iterable[str]) -> None:

@@ -76,7 +76,7 @@ create trigger user_llm_profiles_keep_unlearned before insert or update on publi
 create trigger user_llm_profiles_touch_updated_at before update on public.user_llm_profiles
   for each row execute function private.touch_updated_at();
 
-create function private.learned_of(p_user_id uuid) returns table (patterns jsonb, areas jsonb)
+create function private.learned_of(p_user_id uuid) returns table (patterns jsonb, areas jsonb, scores jsonb)
   language sql stable security invoker set search_path = ''
 as $$
   with turns as (
@@ -94,10 +94,15 @@ as $$
      from turns as t having count(*) > 0),
     (select jsonb_object_agg(d.domain, jsonb_build_object('share', round(d.n / sum_n, 3), 'n', d.n))
      from (select t.domain, count(*) as n, sum(count(*)) over () as sum_n from turns as t
-           where t.domain is not null group by t.domain) as d)
+           where t.domain is not null group by t.domain) as d),
+    (select jsonb_object_agg(r.agent, jsonb_build_object('mean', round(r.mean, 3), 'n', r.n))
+     from (select coalesce(l.agent_type, 'general') as agent, avg(f.rating) as mean, count(*) as n
+           from public.feedback as f join public.chat_logs as l on l.request_id = f.request_id
+           where f.user_id = p_user_id and f.rating is not null group by 1) as r)
 $$;
 comment on function private.learned_of(uuid) is
-  'conversation_patterns and expertise_areas of a person, from their turns of the last 90 UTC days in which anything was said; null without any.';
+  'conversation_patterns and expertise_areas of a person, from their turns of the last 90 UTC days in which anything was said, and '
+  'agent_satisfaction_scores from their ratings; null without any.';
 
 create function public.roll_up_profiles() returns integer
   language plpgsql volatile security definer set search_path = ''
@@ -107,12 +112,12 @@ declare
 begin
   -- Only for profiles that their people began, and one that says nothing new is not touched.
   update public.user_llm_profiles as p
-    set conversation_patterns = n.patterns, expertise_areas = n.areas
-    from (select q.user_id, l.patterns, l.areas
+    set conversation_patterns = n.patterns, expertise_areas = n.areas, agent_satisfaction_scores = n.scores
+    from (select q.user_id, l.patterns, l.areas, l.scores
           from public.user_llm_profiles as q cross join lateral private.learned_of(q.user_id) as l
           where q.is_profiling_enabled) as n
     where p.user_id = n.user_id and p.is_profiling_enabled
-      and (p.conversation_patterns, p.expertise_areas) is distinct from (n.patterns, n.areas);
+      and (p.conversation_patterns, p.expertise_areas, p.agent_satisfaction_scores) is distinct from (n.patterns, n.areas, n.scores);
   get diagnostics v_changed = row_count;
   return v_changed;
 end

@@ -8,6 +8,10 @@ comment on column private.chat_requests.history_left_out is 'Messages of the con
 alter table public.chat_logs add column domain_confidence numeric(4, 3)
   constraint chat_logs_domain_confidence_check check (domain_confidence between 0 and 1);
 comment on column public.chat_logs.domain_confidence is 'How sure the classification is, 0 to 1; null without one.';
+alter table public.chat_logs add column route_alias text;
+alter table public.chat_logs add column route_arm text;
+comment on column public.chat_logs.route_alias is 'The alias or policy that chose the model; null when a model was named, or nothing.';
+comment on column public.chat_logs.route_arm is 'Identifier of the arm the turn was given to, whoever served it in the end; null without an alias.';
 alter table public.chat_logs add column history_left_out integer;
 comment on column public.chat_logs.history_left_out is
   'Messages of the conversation that the model was not shown because they did not fit; null for turns older than this count.';
@@ -31,7 +35,9 @@ begin
   if p_row.conversation_id is null then
     return null;
   end if;
-  if p_row.is_stored and (coalesce(p_entry ->> 'content', '') <> '' or p_entry -> 'parts' <> 'null') then
+  -- Steps without a word are an answer only when that is all there was to come: else the key is open for another try.
+  if p_row.is_stored and (coalesce(p_entry ->> 'content', '') <> ''
+      or (p_entry ->> 'status' = 'completed' and p_entry -> 'parts' <> 'null')) then
     insert into public.messages (id, conversation_id, user_id, role, content, parts, model_used, agent_type, request_id, status)
       values (p_row.id, p_row.conversation_id, null, 'assistant', coalesce(p_entry ->> 'content', ''), nullif(p_entry -> 'parts', 'null'),
               p_entry ->> 'identifier', p_entry ->> 'agent_type', p_row.id,
@@ -59,7 +65,7 @@ as $$
      input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_source, cost_usd, model, provider,
      model_identifier, requested_model, agent_type, domain_classification, domain_confidence, user_skill_assessment, escalation_suggested,
      escalation_metadata, context_size_tokens, history_left_out, duration_ms, ttft_ms, attempts,
-     finish_reason, error_code, user_id_hash, metadata, created_at)
+     finish_reason, error_code, user_id_hash, metadata, created_at, route_alias, route_arm)
   values
     (p_row.id, p_row.client_request_id, p_person, p_row.conversation_id, p_row.endpoint, p_entry ->> 'status',
      case when p_person is not null then p_row.question end,
@@ -80,7 +86,8 @@ as $$
      (p_entry ->> 'duration_ms')::integer, (p_entry ->> 'ttft_ms')::integer,
      coalesce(nullif(p_entry -> 'attempts', 'null'), '[]'),
      p_entry ->> 'finish_reason', p_entry ->> 'error_code', p_entry ->> 'user_id_hash',
-     p_row.metadata || coalesce(nullif(p_entry -> 'metadata', 'null'), '{}'), p_row.started_at)
+     p_row.metadata || coalesce(nullif(p_entry -> 'metadata', 'null'), '{}'), p_row.started_at,
+     p_row.routes #>> '{0,alias}', case when p_row.routes #> '{0,alias}' is not null then p_row.routes #>> '{0,identifier}' end)
   -- A late or repeated attempt knows better than the sweeper, a failure or a hang-up before the first word.
   on conflict on constraint chat_logs_request_id_key do update
     set status = excluded.status, question = excluded.question, response = excluded.response, tools_used = excluded.tools_used,
@@ -92,7 +99,7 @@ as $$
         domain_confidence = excluded.domain_confidence,
         user_skill_assessment = excluded.user_skill_assessment, escalation_suggested = excluded.escalation_suggested,
         escalation_metadata = excluded.escalation_metadata, context_size_tokens = excluded.context_size_tokens,
-        history_left_out = excluded.history_left_out,
+        history_left_out = excluded.history_left_out, route_alias = excluded.route_alias, route_arm = excluded.route_arm,
         duration_ms = excluded.duration_ms, ttft_ms = excluded.ttft_ms, attempts = excluded.attempts,
         finish_reason = excluded.finish_reason, error_code = excluded.error_code, metadata = excluded.metadata,
         client_request_id = excluded.client_request_id, created_at = excluded.created_at

@@ -43,11 +43,12 @@ begin
   delete from public.conversation_members as m where m.user_id = v_user_id;
   delete from public.client_nodes as n where n.owner_id = v_user_id;
   delete from public.user_llm_profiles as p where p.user_id = v_user_id;
+  delete from public.feedback as f where f.user_id = v_user_id;
   perform private.forget_words(v_user_id);
 end
 $$;
 comment on function public.delete_my_data() is
-  'Removes the caller''s conversations, messages with the answers to them, memberships, nodes and profile and takes name and words out of '
+  'Removes the caller''s conversations, messages with the answers to them, memberships, nodes, profile and feedback and takes name and words out of '
   'their log rows; what they used and spent stays counted, without them. They stay signed up.';
 
 revoke execute on function private.forget_answers(uuid) from public, anon, authenticated, service_role;

@@ -91,7 +91,7 @@ create function private.free_key(p_provider text, p_upstream_id text, p_key text
 as $$
   select k.key from (values (p_key, 1), (left(p_key, 150) || '-' || p_provider, 2),
       (left(p_key, 150) || '-' || substr(md5(p_provider || ':' || p_upstream_id), 1, 8), 3)) as k (key, place)
-  where k.place = 3 or (p_rank = 1 and k.key not in ('auto', 'default')
+  where k.place = 3 or (p_rank = 1 and k.key not in ('auto', 'cheap', 'fast', 'best', 'default')
     and not exists (select from public.llm_models as m where m.model_key = k.key)
     and not exists (select from public.llm_routes as r where r.alias = k.key))
   order by k.place limit 1

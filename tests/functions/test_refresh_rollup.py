@@ -12,12 +12,13 @@ from tests.project import Project
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize(("is_dry_run", "profiles"), [(False, 3), (True, 0)])
+@pytest.mark.parametrize(("is_dry_run", "measured", "profiles"), [(False, 2, 3), (True, 0, 0)])
 async def test_the_database_learns_and_a_dry_run_does_not(
-    project: Project, environ: Callable[..., None], is_dry_run: bool, profiles: int
+    project: Project, environ: Callable[..., None], is_dry_run: bool, measured: int, profiles: int
 ) -> None:
-    """The step tells how many profiles changed."""
+    """The step tells how many models were measured and how many profiles changed."""
     environ(SUPABASE_URL=project.url, SUPABASE_SERVICE_KEY="sb_secret_x")
+    project.answers["/rest/v1/rpc/measure_models"] = (200, 2)
     project.answers["/rest/v1/rpc/roll_up_profiles"] = (200, 3)
-    assert await rollup.run(is_dry_run=is_dry_run) == {"ok": True, "profiles": profiles}
+    assert await rollup.run(is_dry_run=is_dry_run) == {"ok": True, "measured": measured, "profiles": profiles}
     assert len(project.asked_of("roll_up_profiles")) == int(not is_dry_run)

@@ -33,6 +33,8 @@ SELECTS = {
     "provider_health?provider_key=eq.tenancy": (401, 0, 200, 200),
     "refresh_runs?trigger=eq.tenancy": (401, 0, 200, 200),
     "user_llm_profiles?user_id=eq.{friend}": (401, 0, 0, 403),
+    "feedback?request_id=eq.{turn}": (401, 0, 200, 200),
+    "model_quality?model_identifier=eq.tenancy": (401, 200, 200, 200),
 }
 # A forged row for each table, refused to everyone in the order nobody, the owner, somebody else, an admin, the service;
 # 0 = allowed.
@@ -60,6 +62,8 @@ INSERTS = {
     "provider_health": ({"provider_key": "x"}, (401, 403, 403, 403, 403)),
     "refresh_runs": ({"trigger": "tenancy"}, (401, 403, 403, 403, 0)),
     "user_llm_profiles": ({"user_id": "{owner}", "skill_level": "expert"}, (401, 0, 403, 403, 403)),
+    "feedback": ({"request_id": "{fresh}", "user_id": "{owner}", "rating": 5}, (401, 403, 403, 403, 403)),
+    "model_quality": ({"model_identifier": "x", "turns": 1, "errors": 0, "ratings": 0}, (401, 403, 403, 403, 403)),
 }
 CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "chat_begin": ({"turn": {"dry_run": True, "message": "x"}}, (401, 200, 200, 403)),
@@ -83,6 +87,9 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
         (401, 403, 403, 200),
     ),
     "roll_up_profiles": ({}, (401, 403, 403, 200)),
+    "measure_models": ({}, (401, 403, 403, 200)),
+    "ab_results": ({"alias": "tenancy"}, (401, 200, 200, 200)),
+    "wilson_interval": ({"hits": 1, "n": 2}, (401, 200, 200, 200)),
     "release_lease": ({"job": "tenancy", "holder_id": "{fresh}", "fence": 0}, (401, 403, 403, 200)),
 }
 UPDATES = {
@@ -101,6 +108,8 @@ UPDATES = {
     "provider_health?provider_key=eq.tenancy": {"open_until": None},
     "refresh_runs?trigger=eq.tenancy": {"status": "failed"},
     "user_llm_profiles?user_id=eq.{friend}": {"skill_level": "beginner"},
+    "feedback?request_id=eq.{turn}": {"rating": 1},
+    "model_quality?model_identifier=eq.tenancy": {"errors": 1},
 }
 _UNTOUCHABLE = (
     "chat_logs",
@@ -137,6 +146,12 @@ class Cast:
                values (%s, 'day', '2026-01-01', 'cost 50%%', 1, 2)""",
             [self.owner.id],
         )
+        db.execute(
+            "insert into public.model_quality (model_identifier, turns, errors, ratings) values ('tenancy', 1, 0, 0) "
+            "on conflict do nothing"
+        )
+        verdict = {"request_id": answer["id"], "rating": 5}
+        assert self.owner.rest("POST", "feedback", json=verdict).status_code == 201
         self.names = {
             "owner": self.owner.id,
             "stranger": self.stranger.id,

@@ -1,0 +1,199 @@
+"""Choosing a model is a policy: weighted arms that stick, the cheapest, fastest or best that fits; what came of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.providers import named
+from tests.stack.conftest import Models
+from tests.stack.people import Person, Stack, log_row, new_admin, service
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+@pytest.fixture
+def quality(db: Database) -> Iterator[None]:
+    """What is measured of models is this test's own."""
+    db.execute("delete from public.model_quality")
+    yield
+    db.execute("delete from public.model_quality")
+
+
+def _arms(db: Database, alias: str, *arms: tuple[str, float, int]) -> str:
+    for key, weight, order in arms:
+        db.execute(
+            "insert into public.llm_routes (alias, model_key, weight, fallback_order) values (%s, %s, %s, %s)",
+            [alias, key, weight, order],
+        )
+    return alias
+
+
+def _begin(person: Person, model: str, **fields: Any) -> dict[str, Any]:
+    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    answer = person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model, "dry_run": True} | fields})
+    assert answer.status_code == 200, answer.text
+    begun: dict[str, Any] = answer.json()
+    return begun
+
+
+def _chosen(person: Person, model: str, **fields: Any) -> list[str]:
+    return [route["identifier"] for route in _begin(person, model, **fields)["routes"]]
+
+
+def _measured(db: Database, identifier: str, **values: Any) -> None:
+    told = {"turns": 100, "errors": 0, "mean_ttft_ms": None, "ratings": 0, "mean_rating": None} | values
+    db.execute(
+        "insert into public.model_quality (model_identifier, turns, errors, mean_ttft_ms, ratings, mean_rating) "
+        "values (%s, %s, %s, %s, %s, %s)",
+        [identifier, *told.values()],
+    )
+
+
+def _priced(model: Models, price: float | None) -> str:
+    pricing = None if price is None else json.dumps({"input": price, "output": price})
+    return model(named("echo", "openai"), pricing=pricing, provider="openai")
+
+
+def test_arms_share_conversations_by_weight_and_stick_to_them(alice: Person, db: Database, model: Models) -> None:
+    """A conversation meets the same arm again; over many, each arm has its share; the others are fallbacks."""
+    heavy, light, reserve = (_priced(model, 1) for _ in range(3))
+    alias = _arms(db, f"w{uuid.uuid4().hex[:8]}", (heavy, 3, 0), (light, 1, 0), (reserve, 0, 0))
+    rows = db.execute(
+        "select private.alias_chain(%s::uuid, %s, jsonb_build_object('seed', n)) as chain "
+        "from generate_series(1, 2000) as n",
+        [alice.id, alias],
+    ).fetchall()
+    chains = [[route["identifier"] for route in row["chain"]] for row in rows]
+    shares = Counter(chain[0] for chain in chains)
+    assert set(shares) == {heavy, light}  # one that weighs nothing is a fallback only
+    assert abs(shares[heavy] / 2000 - 0.75) < 4 * math.sqrt(0.75 * 0.25 / 2000)
+    assert all(sorted(chain) == sorted([heavy, light, reserve]) and chain[2] == reserve for chain in chains)
+    first = alice.whole("hi", model=alias, dry_run=True)["route"]["identifier"]
+    assert first in shares
+
+
+def test_a_conversation_stays_with_its_arm(alice: Person, db: Database, model: Models) -> None:
+    """Turn by turn, in the rows, even when an arm is added; the row tells alias and arm."""
+    one, two = (model(f"echo~{uuid.uuid4().hex[:6]}") for _ in range(2))
+    alias = _arms(db, f"s{uuid.uuid4().hex[:8]}", (one, 1, 0), (two, 1, 0))
+    first = alice.whole("hi", model=alias)
+    served = {first["route"]["identifier"]}
+    for _ in range(4):
+        answer = alice.whole("again", model=alias, conversation_id=first["conversation_id"])
+        served.add(answer["route"]["identifier"])
+        row = log_row(db, answer["id"])
+        assert (row["route_alias"], row["route_arm"]) == (alias, answer["route"]["identifier"])
+    assert len(served) == 1
+    assert log_row(db, alice.whole("hi", model=one)["id"])["route_alias"] is None
+
+
+def test_a_new_arm_moves_only_what_it_takes(alice: Person, db: Database, model: Models) -> None:
+    """Conversations that do not go to the new arm stay where they were."""
+    arms = [_priced(model, 1) for _ in range(3)]
+    alias = _arms(db, f"n{uuid.uuid4().hex[:8]}", (arms[0], 1, 0), (arms[1], 1, 0))
+    ask = (
+        "select private.alias_chain(%s::uuid, %s, jsonb_build_object('seed', n)) -> 0 ->> 'identifier' as arm "
+        "from generate_series(1, 300) as n order by n"
+    )
+    before = [row["arm"] for row in db.execute(ask, [alice.id, alias]).fetchall()]
+    _arms(db, alias, (arms[2], 1, 0))
+    after = [row["arm"] for row in db.execute(ask, [alice.id, alias]).fetchall()]
+    moved = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert moved
+    assert {new for _, new in moved} == {arms[2]}
+
+
+@pytest.mark.usefixtures("quality")
+def test_auto_is_the_cheapest_that_can_and_does(alice: Person, db: Database, model: Models) -> None:
+    """Failing, badly rated, unpriced, unable, unreachable and too small models come last or not at all."""
+    failing, hated, unpriced, blind, small, good, dearer = (
+        _priced(model, price) for price in (0.001, 0.002, None, 0.003, 0.004, 0.005, 0.006)
+    )
+    able = '{"context_window": 8192, "max_output_tokens": 1000, "supports_vision": true}'
+    db.execute(
+        "update public.llm_models set capabilities = %s where identifier = any(%s)",
+        [able, [failing, hated, unpriced, good, dearer]],
+    )
+    db.execute(
+        'update public.llm_models set capabilities = \'{"context_window": 600, "supports_vision": true}\' '
+        "where identifier = %s",
+        [small],
+    )
+    _measured(db, failing, errors=60)
+    _measured(db, hated, ratings=9, mean_rating=1.5)
+    asked = {"needs": ["supports_vision"], "providers": ["openai"]}
+    assert _chosen(alice, "auto", **asked)[:2] == [good, dearer]
+    assert _chosen(alice, "cheap", **asked)[:2] == [good, dearer]
+    assert blind in _chosen(alice, "auto", providers=["openai"])
+    assert unpriced not in _chosen(alice, "auto", **asked)
+    assert not {good, dearer} & set(_chosen(alice, "auto", needs=["supports_vision"], providers=["nobody"]))
+    assert {route["alias"] for route in _begin(alice, "auto", **asked)["routes"]} == {"auto"}
+
+
+@pytest.mark.usefixtures("quality")
+def test_fast_speaks_soonest_and_best_is_loved_most(alice: Person, db: Database, model: Models) -> None:
+    """Few ratings weigh little; who is not known yet comes after who is fast, and is judged by price for best."""
+    slow, quick, loved, once = (_priced(model, price) for price in (1, 2, 3, 4))
+    unknown = _priced(model, 900)
+    asked = {"providers": ["openai"]}
+    _measured(db, slow, mean_ttft_ms=900)
+    _measured(db, quick, mean_ttft_ms=1)
+    _measured(db, loved, mean_ttft_ms=500, ratings=50, mean_rating=4.9)
+    _measured(db, once, mean_ttft_ms=700, ratings=1, mean_rating=5)
+    assert _chosen(alice, "fast", **asked) == [quick, loved, once]
+    assert _chosen(alice, "best", **asked) == [loved, once, unknown]
+
+
+@pytest.mark.usefixtures("quality")
+def test_an_alias_with_arms_is_what_its_arms_say(alice: Person, db: Database, model: Models) -> None:
+    """An operator's arms stand in for the policy of the same name."""
+    mine = _priced(model, 50)
+    _arms(db, "fast", (mine, 1, 0))
+    try:
+        assert _chosen(alice, "fast") == [mine]
+    finally:
+        db.execute("delete from public.llm_routes where alias = 'fast'")
+
+
+def test_arms_are_compared_with_counts_and_intervals(stack: Stack, db: Database, model: Models) -> None:
+    """By the arm a turn was given to: turns, errors, cost and ratings, each with how sure it is; an admin sees all."""
+    person, admin = new_admin(stack), new_admin(stack)
+    good, bad = model(f"echo~{uuid.uuid4().hex[:6]}"), model(f"status-400~{uuid.uuid4().hex[:6]}")
+    alias = _arms(db, f"c{uuid.uuid4().hex[:8]}", (good, 1, 0), (bad, 1, 0))
+    answers = [person.ask({"message": "hi", "model": alias, "stream": False}) for _ in range(24)]
+    rated = [answer.json()["id"] for answer in answers if answer.status_code == 200]
+    for place, request_id in enumerate(rated[:2]):
+        verdict = {"request_id": request_id, "rating": 4 + place}
+        assert person.rest("POST", "feedback", json=verdict).status_code == 201
+    told = {row["arm"]: row for row in admin.rest("POST", "rpc/ab_results", json={"alias": alias}).json()}
+    assert (told[good]["turns"], told[bad]["turns"]) == (len(rated), 24 - len(rated))
+    for arm, rate in ((good, 0), (bad, 1)):
+        row = told[arm]
+        assert (row["errors"], float(row["error_rate"])) == (rate * row["turns"], rate)
+        low, high = (float(bound) for bound in row["error_rate_interval"].strip("[]()").split(","))
+        assert 0 <= low <= rate <= high <= 1
+        assert high - low < 1
+    assert (told[good]["ratings"], float(told[good]["mean_rating"])) == (2, 4.5)
+    assert float(told[good]["mean_cost_usd"]) > 0
+    assert admin.rest("POST", "rpc/ab_results", json={"alias": "no-such"}).json() == []
+
+
+def test_models_are_measured_by_what_was_logged(stack: Stack, alice: Person, model: Models) -> None:
+    """Turns, errors, time to the first word and ratings; measured again it says the same."""
+    good = model(f"echo~{uuid.uuid4().hex[:6]}")
+    answer = alice.whole("hi", model=good)
+    assert alice.ask({"message": "hi", "model": good}).status_code == 200
+    assert alice.rest("POST", "feedback", json={"request_id": answer["id"], "rating": 4}).status_code == 201
+    for _ in range(2):
+        assert service(stack, "POST", "rpc/measure_models", json={}).status_code == 200
+        (row,) = alice.rows(f"model_quality?model_identifier=eq.{good}")
+        assert (row["turns"], row["errors"], row["ratings"], float(row["mean_rating"])) == (2, 0, 1, 4)
+        assert row["mean_ttft_ms"] > 0
