@@ -19,6 +19,7 @@ ParleyError
 │   ├── ContextExceeded 422 context_exceeded
 │   └── IdempotencyMismatch 422 idempotency_mismatch
 ├── QuotaExceeded 429 quota_exceeded
+├── TooManyTurns 429 too_many_turns
 ├── InternalError 500 internal_error
 │   └── NotConfigured 500 not_configured
 ├── ProviderError 502 provider_error
@@ -140,6 +141,12 @@ class IdempotencyMismatch(Unprocessable):
 
 class QuotaExceeded(ParleyError):
     status, code = 429, "quota_exceeded"
+
+
+class TooManyTurns(ParleyError):
+    """As many turns of this person as may run at once are running."""
+
+    status, code = 429, "too_many_turns"
 
 
 class InternalError(ParleyError):

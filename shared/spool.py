@@ -43,9 +43,11 @@ class Waiting:
 def record_of(entry: Mapping[str, Any], user_id: str) -> dict[str, Any]:
     """The self-contained record of an entry for `chat_finish`, redacted: `content` is the log's text here, too.
 
-    A record that would be larger than what a drain reads goes without its words: the money counts.
+    Where something was said that may not be kept, it says so instead. A record that would be larger than what a drain
+    reads goes without its words: the money counts.
     """
-    told = dict(entry) | {"content": entry.get("response") or ""}  # beside parts the one field with verbatim words
+    content = entry.get("response") or (WITHHELD if entry.get("content") else "")
+    told = dict(entry) | {"content": content}  # beside parts the one field with verbatim words
     if told.get("parts"):
         told["parts"] = loggable_value(told["parts"], settings().log_content)
     record = {
@@ -102,6 +104,17 @@ async def read(each: Waiting) -> bytes | None:
             return bytes(await obstore.get_range_async(_store(), each.key, start=0, length=each.size))
         except FileNotFoundError:
             return None
+
+
+async def set_aside(each: Waiting) -> str | None:
+    """Copies the object out of the drain's way; where to, None when it has gone meanwhile. Raises DependencyDown."""
+    key = f"quarantine/{each.key}"
+    async with _reached():
+        try:
+            await obstore.copy_async(_store(), each.key, key)
+        except FileNotFoundError:
+            return None
+    return key
 
 
 async def discard(each: Waiting) -> None:

@@ -67,7 +67,15 @@ async def refresh_on_event(request: Request) -> Response:
 async def _run(request: Request, trigger: str, asked: RefreshRequest) -> Response:
     run = await begin_run(trigger, is_dry_run=asked.dry_run)
     async with kept_alive(run):
-        outcomes = {name: await _take(name, run, asked.dry_run) for name in STEPS if name in asked.steps}
+        outcomes: dict[str, dict[str, Any]] = {}
+        for name in STEPS:
+            if name not in asked.steps:
+                continue
+            if name == "retention" and not outcomes.get("spool", {"ok": True})["ok"]:
+                # Turns that still wait in the spool need the rows that retention would delete.
+                outcomes[name] = {"ok": False, "ms": 0, "skipped": "The spool was not drained."}
+            else:
+                outcomes[name] = await _take(name, run, asked.dry_run)
     status = _status_of(outcomes)
     catalogue = outcomes.get("models", {})
     sync, changes = catalogue.pop("sync", {}), catalogue.pop("changes", [])

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import uuid
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from time import monotonic as clock
 from typing import Any
 
@@ -37,16 +39,29 @@ _BOOKED = {"settled": "drained", "stale": "drained", "duplicate": "duplicates"}
 _OURS_TO_MEND = (DatabaseUnavailable, Forbidden, Unauthenticated, NotConfigured)  # no object is at fault
 
 
+# What an object says of itself that is not a record of this version, or not to its end.
+_USER_ID = re.compile(r'"user_id"\s*:\s*"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"')
+_SPOOLED_AT = re.compile(r'"spooled_at"\s*:\s*"([^"]{1,40})"')
+
+
 class NotARecordError(Exception):
     """An object that is not what `shared.spool` writes; its text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose turn an object says it is, and when it was spooled, ISO 8601; None when it does not say."""
+
+    user_id: str | None = None
+    spooled_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """A record as it was read; `user_id` is whose turn it says it is, None when it does not say."""
+    """A record as it was read."""
 
     entry: dict[str, Any]
-    user_id: str | None
+    origin: Origin
 
 
 async def run(*, is_dry_run: bool) -> dict[str, Any]:
@@ -83,7 +98,7 @@ async def _drain_safely(each: Waiting) -> str:
 
 async def _drain(each: Waiting) -> str:
     if each.size > spool.MOST_BYTES:
-        return await _quarantine(each, "too_large", None, None)
+        return await _set_aside(each)
     raw = await spool.read(each)
     if raw is None:
         return "gone"  # another drain was faster
@@ -91,10 +106,10 @@ async def _drain(each: Waiting) -> str:
     try:
         record = parse(raw)
     except NotARecordError as error:
-        return await _quarantine(each, str(error), loggable(text, settings().log_content), None)
+        return await _quarantine(each, str(error), loggable(text, settings().log_content), origin_of(text))
     outcome = await _book(record.entry)
     if outcome not in _BOOKED:
-        return await _quarantine(each, outcome, text, record.user_id)
+        return await _quarantine(each, outcome, text, record.origin)
     await spool.discard(each)
     return _BOOKED[outcome]
 
@@ -108,10 +123,25 @@ def parse(raw: bytes) -> Record:
         raise NotARecordError("not_json") from error
     if not isinstance(record, dict) or record.get("version") is True or record.get("version") != spool.VERSION:
         raise NotARecordError("wrong_version")
-    entry, user_id = record.get("entry"), record.get("user_id")
+    entry = record.get("entry")
     if not isinstance(entry, dict) or not all(is_canonical_uuid(entry.get(n)) for n in ("request_id", "worker_id")):
         raise NotARecordError("wrong_entry")
-    return Record(entry, user_id if is_canonical_uuid(user_id) else None)
+    return Record(entry, _origin(record.get("user_id"), record.get("spooled_at")))
+
+
+def origin_of(text: str) -> Origin:
+    """Whose an object is that is no record; nobody's when it names several people."""
+    people, times = set(_USER_ID.findall(text)), _SPOOLED_AT.findall(text)
+    return _origin(people.pop() if len(people) == 1 else None, min(times, default=None))
+
+
+def _origin(user_id: Any, spooled_at: Any) -> Origin:
+    try:
+        moment = datetime.fromisoformat(spooled_at)
+    except (TypeError, ValueError):
+        moment = None
+    told_at = moment.isoformat() if moment and moment.tzinfo else None
+    return Origin(user_id if is_canonical_uuid(user_id) else None, told_at)
 
 
 async def _book(entry: dict[str, Any]) -> str:
@@ -135,8 +165,19 @@ async def _finish(entry: dict[str, Any]) -> str:
     return "unknown_turn" if outcome == "unknown" else outcome
 
 
-async def _quarantine(each: Waiting, reason: str, record: str | None, user_id: str | None) -> str:
-    arguments = {"object_key": each.key, "reason": reason, "record": record, "user_id": user_id}
+async def _set_aside(each: Waiting) -> str:
+    """An object too large to be read goes on lying in the store, where a person can look at it."""
+    kept_key = await spool.set_aside(each)
+    if kept_key is None:
+        return "gone"
+    return await _quarantine(each, "too_large", None, Origin(), kept_key)
+
+
+async def _quarantine(
+    each: Waiting, reason: str, record: str | None, origin: Origin, kept_key: str | None = None
+) -> str:
+    arguments = {"object_key": each.key, "reason": reason, "record": record, "kept_key": kept_key}
+    arguments |= {"user_id": origin.user_id, "spooled_at": origin.spooled_at}
     await supabase.rpc("quarantine_spooled", arguments, supabase.as_service(), timeout_seconds=10.0)
     await spool.discard(each)
     log("spool_quarantined", object=each.key, reason=reason)

@@ -1,5 +1,5 @@
 -- Purpose: a turn's entry tells its agent, tools, domain, escalation and context; row and conversation keep them.
--- Affects: columns history_left_out of chat_requests and chat_logs, chat_logs.domain_confidence; functions private.remember_answer(), write_log(), log_abandoned()
+-- Affects: columns history_left_out of chat_requests and chat_logs, chat_logs.domain_confidence, tokens of stale_costs; functions private.remember_answer(), write_log(), log_abandoned()
 -- Access: called by chat_finish and sweep_turns only.
 
 alter table private.chat_requests add column history_left_out integer;
@@ -102,27 +102,40 @@ as $$
         history_left_out = excluded.history_left_out, route_alias = excluded.route_alias, route_arm = excluded.route_arm,
         duration_ms = excluded.duration_ms, ttft_ms = excluded.ttft_ms, attempts = excluded.attempts,
         finish_reason = excluded.finish_reason, error_code = excluded.error_code, metadata = excluded.metadata,
+        user_id_hash = excluded.user_id_hash,
         client_request_id = excluded.client_request_id, created_at = excluded.created_at
   returning l.id
 $$;
+
+alter table private.stale_costs add column input_tokens bigint not null default 0;
+alter table private.stale_costs add column output_tokens bigint not null default 0;
+comment on table private.stale_costs is
+  'What attempts really used and cost that lost their lease, or ended before anything was said: each booked once, and added up in the log row.';
 
 create or replace function private.log_abandoned(p_rows private.chat_requests[]) returns void
   language sql volatile security invoker set search_path = ''
 as $$
   -- Sorted as the roll-up's rows are, so that two sweeps wait for each other instead of in a circle.
   insert into public.chat_logs as l
-    (request_id, client_request_id, user_id, conversation_id, endpoint, status, question, cost_usd, model, provider,
-     model_identifier, requested_model, agent_type, history_left_out, metadata, created_at)
-  select r.id, r.client_request_id, u.id, c.id, r.endpoint, 'abandoned', case when u.id is not null then r.question end,
-    (select sum(s.cost_usd) from private.stale_costs as s where s.request_id = r.id),
-    r.routes #>> '{0,upstream_id}', r.routes #>> '{0,provider}', r.routes #>> '{0,identifier}', r.requested_model,
-    r.agent_type, r.history_left_out, case when u.id is not null then r.metadata else '{}' end, r.started_at
+    (request_id, client_request_id, user_id, conversation_id, endpoint, status, question, cost_usd, input_tokens, output_tokens,
+     model, provider, model_identifier, requested_model, agent_type, history_left_out, metadata, created_at)
+  select r.id, case when u.id is not null then r.client_request_id end, u.id, c.id, r.endpoint, 'abandoned',
+    case when u.id is not null then r.question end, e.cost_usd, e.input_tokens, e.output_tokens,
+    r.routes #>> '{0,upstream_id}', r.routes #>> '{0,provider}', r.routes #>> '{0,identifier}',
+    case when u.id is not null then r.requested_model end, r.agent_type, r.history_left_out, case when u.id is not null then r.metadata else '{}' end, r.started_at
   from unnest(p_rows) as r
   left join auth.users as u on u.id = r.user_id and not r.is_forgotten
   left join public.llm_conversations as c on c.id = r.conversation_id and u.id is not null
+  cross join lateral (
+    select sum(s.cost_usd) as cost_usd, least(sum(s.input_tokens), 2147483647)::integer as input_tokens,
+      least(sum(s.output_tokens), 2147483647)::integer as output_tokens
+    from private.stale_costs as s where s.request_id = r.id) as e
   order by r.user_id, r.day, r.id
   on conflict on constraint chat_logs_request_id_key do update
     set status = excluded.status, question = excluded.question, cost_usd = excluded.cost_usd,
+        input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, usage_source = null,
+        cached_tokens = null, reasoning_tokens = null, duration_ms = null, ttft_ms = null, finish_reason = null, error_code = null,
+        client_request_id = excluded.client_request_id,
         history_left_out = excluded.history_left_out, created_at = excluded.created_at
 $$;
 

@@ -78,6 +78,8 @@ begin
     perform private.refuse('PT422', 'validation_failed', 'A turn is an object with a message.');
   end if;
   if not v_is_dry then
+    -- Whoever deletes their words waits for this turn, or it for them: its row is not overlooked.
+    perform pg_advisory_xact_lock_shared(hashtextextended('private.forget:' || v_user_id, 0));
     v_claim := private.claim_turn(v_user_id, turn);
     if v_claim ->> 'outcome' <> 'new' then
       return v_claim;

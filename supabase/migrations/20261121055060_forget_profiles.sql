@@ -19,8 +19,11 @@ begin
   -- writes no words. Waiting for it would be a circle.
   perform private.forget_turns(array(
     select r.id from private.chat_requests as r where r.user_id = old.id for update skip locked));
+  perform private.note_forgotten(old.id, p_is_complete => false);
   perform private.forget_words(old.id);
   perform private.forget_answers(old.id);
+  delete from public.usage_limits as l where l.scope = old.id::text;
+  delete from public.cost_alerts as a where a.scope = old.id::text and a.notified_at is null;
   return old;
 end
 $$;
@@ -34,6 +37,11 @@ begin
   if v_user_id is null then
     perform private.refuse('PT401', 'invalid_token', 'Nobody is signed in.');
   end if;
+  -- One at a time, and never beside a sweep: two people in each other's conversations would wait in a circle.
+  perform pg_advisory_xact_lock(hashtextextended('private.sweep_turns', 0));
+  -- A turn of theirs that is just being admitted holds this lock, shared: it is seen below, or begins afterwards.
+  perform pg_advisory_xact_lock(hashtextextended('private.forget:' || v_user_id, 0));
+  perform private.note_forgotten(v_user_id, p_is_complete => true);
   -- The same order as a finish: write-ahead rows first. One that runs ends before or finds its turn forgotten.
   perform private.forget_turns(array(
     select r.id from private.chat_requests as r where r.user_id = v_user_id order by r.id for update));
@@ -41,10 +49,10 @@ begin
   perform private.forget_answers(v_user_id);
   delete from public.messages as m where m.user_id = v_user_id;
   delete from public.conversation_members as m where m.user_id = v_user_id;
-  delete from public.client_nodes as n where n.owner_id = v_user_id;
   delete from public.user_llm_profiles as p where p.user_id = v_user_id;
   delete from public.feedback as f where f.user_id = v_user_id;
   perform private.forget_words(v_user_id);
+  delete from public.client_nodes as n where n.owner_id = v_user_id;
 end
 $$;
 comment on function public.delete_my_data() is

@@ -1,0 +1,166 @@
+-- Purpose: a finish waits for deletions in their own order, marks every attempt in which nothing was said, and takes any number.
+-- Affects: functions private.whole(), whole_entry(), price_attempts(), book_stale(), public.chat_finish()
+-- Access: the service only; definer because logs and counters are granted to nobody.
+
+create function private.whole(p_value jsonb) returns integer
+  language sql immutable security invoker set search_path = ''
+as $$
+  select case when jsonb_typeof(p_value) <> 'null' then least(greatest(trunc((p_value #>> '{}')::numeric), 0), 2147483647)::integer end
+$$;
+comment on function private.whole(jsonb) is 'A count as the ledger keeps it, from 0 to what an integer holds; null without one.';
+
+create function private.whole_usage(p_usage jsonb) returns jsonb
+  language sql immutable security invoker set search_path = ''
+as $$
+  select case when jsonb_typeof(p_usage) = 'object' then p_usage || jsonb_build_object(
+    'input_tokens', private.whole(p_usage -> 'input_tokens'), 'output_tokens', private.whole(p_usage -> 'output_tokens'),
+    'cached_tokens', case when jsonb_typeof(p_usage -> 'cached_tokens') <> 'null'
+      then least(private.whole(p_usage -> 'cached_tokens'), coalesce(private.whole(p_usage -> 'input_tokens'), 0)) end,
+    'reasoning_tokens', private.whole(p_usage -> 'reasoning_tokens')) end
+$$;
+comment on function private.whole_usage(jsonb) is 'A usage in whole(), no more of it cached than there is; null when it is none.';
+
+create or replace function private.price_attempts(p_routes jsonb, p_attempts jsonb) returns jsonb
+  language sql immutable security invoker set search_path = ''
+as $$
+  select coalesce(jsonb_agg(
+    case when u.usage is not null then (a.attempt - 'cost_usd') || jsonb_build_object('cost_usd',
+      private.turn_cost(
+        (select r.route -> 'pricing' from jsonb_array_elements(p_routes) as r (route)
+         where r.route ->> 'identifier' = a.attempt ->> 'identifier' limit 1),
+        coalesce((u.usage ->> 'input_tokens')::bigint, 0), coalesce((u.usage ->> 'output_tokens')::bigint, 0),
+        coalesce((u.usage ->> 'cached_tokens')::bigint, 0)))
+    else a.attempt - 'cost_usd' end order by a.place), '[]')
+  from jsonb_array_elements(case jsonb_typeof(p_attempts) when 'array' then p_attempts else '[]' end)
+    with ordinality as a (attempt, place)
+  cross join lateral (select private.whole_usage(a.attempt -> 'usage') as usage) as u
+$$;
+
+create or replace function private.book_stale(p_row private.chat_requests, p_worker_id uuid, p_cost numeric, p_input bigint, p_output bigint)
+  returns text
+  language plpgsql volatile security invoker set search_path = ''
+as $$
+begin
+  insert into private.stale_costs (request_id, worker_id, cost_usd, input_tokens, output_tokens)
+    values (p_row.id, p_worker_id, p_cost, p_input, p_output)
+    on conflict on constraint stale_costs_pkey do nothing;
+  if not found then
+    return 'duplicate';
+  end if;
+  update public.chat_logs as l
+    set cost_usd = case when p_cost is null then l.cost_usd else coalesce(l.cost_usd, 0) + p_cost end,
+        input_tokens = least(coalesce(l.input_tokens, 0) + p_input, 2147483647),
+        output_tokens = least(coalesce(l.output_tokens, 0) + p_output, 2147483647)
+    where l.request_id = p_row.id;
+  perform private.settle_in(p_row.user_id::text, p_row.day, 0, coalesce(p_cost, 0), p_input, p_output, 0);
+  perform private.settle_in('global', p_row.day, 0, coalesce(p_cost, 0), p_input, p_output, 0);
+  return 'stale';
+end
+$$;
+
+create or replace function public.chat_finish(entry jsonb) returns jsonb
+  language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s'
+as $$
+declare
+  v_row private.chat_requests;
+  v_route jsonb;
+  v_usage jsonb := coalesce(private.whole_usage(entry -> 'usage'), '{}');
+  v_input bigint := coalesce((v_usage ->> 'input_tokens')::bigint, 0);
+  v_output bigint := coalesce((v_usage ->> 'output_tokens')::bigint, 0);
+  v_person uuid;
+  v_cost numeric;
+  v_earlier record;
+  v_release numeric;
+  v_is_refunded boolean;
+  v_is_said boolean;
+  v_is_open boolean;
+  v_message_id uuid;
+  v_log_id bigint;
+begin
+  select * into v_row from private.chat_requests as r where r.id = (entry ->> 'request_id')::uuid for update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  entry := entry || jsonb_build_object('usage', v_usage, 'duration_ms', private.whole(entry -> 'duration_ms'),
+    'ttft_ms', private.whole(entry -> 'ttft_ms'), 'context_size_tokens', private.whole(entry -> 'context_size_tokens'),
+    'history_left_out', private.whole(entry -> 'history_left_out'));
+  if v_row.is_forgotten and v_row.state <> 'started' then
+    entry := private.unnamed_entry(entry, v_row.user_id);
+  end if;
+  select r.route into v_route from jsonb_array_elements(v_row.routes) as r (route)
+    where r.route ->> 'identifier' = coalesce(entry ->> 'identifier', v_row.routes #>> '{0,identifier}') limit 1;
+  entry := entry || jsonb_build_object('attempts', private.price_attempts(v_row.routes, entry -> 'attempts'));
+  v_cost := case when private.is_metered(entry -> 'attempts')
+    then (select sum((a.attempt ->> 'cost_usd')::numeric) from jsonb_array_elements(entry -> 'attempts') as a (attempt))
+    else private.turn_cost(v_route -> 'pricing', v_input, v_output, coalesce((v_usage ->> 'cached_tokens')::bigint, 0)) end;
+  if (entry ->> 'worker_id')::uuid is distinct from v_row.worker_id then
+    return jsonb_build_object('cost_usd', v_cost,
+      'outcome', private.book_stale(v_row, (entry ->> 'worker_id')::uuid, v_cost, v_input, v_output));
+  end if;
+  if v_row.state in ('settled', 'failed') then
+    return (select jsonb_build_object('outcome', 'duplicate', 'log_id', l.id, 'cost_usd', l.cost_usd)
+            from public.chat_logs as l where l.request_id = v_row.id);
+  end if;
+
+  -- A turn that failed before it used anything is given back to the person's day.
+  v_is_refunded := entry ->> 'status' = 'failed' and v_output = 0 and coalesce(v_cost, 0) = 0 and v_row.state = 'started';
+  v_release := case when v_row.state = 'started' then v_row.reserved_usd else 0 end;
+  select sum(s.cost_usd) as cost_usd, sum(s.input_tokens) as input_tokens, sum(s.output_tokens) as output_tokens
+    into v_earlier from private.stale_costs as s where s.request_id = v_row.id;
+
+  -- Whoever was deleted or forgotten meanwhile: the money is booked, the words are not. The order is a deletion's own: the
+  -- person, the conversation, the log row. The write-ahead row before them is skipped by a deletion of the person.
+  select u.id into v_person from auth.users as u where u.id = v_row.user_id and not v_row.is_forgotten for key share;
+  if v_person is null then
+    entry := private.unnamed_entry(entry - 'user_id_hash' - 'metadata', v_row.user_id);
+    update private.chat_requests as r set state = 'expired' where r.id = v_row.id;
+    perform private.forget_turns(array[v_row.id]);
+    select * into v_row from private.chat_requests as r where r.id = v_row.id;
+    v_route := (select r.route from jsonb_array_elements(v_row.routes) as r (route)
+      where r.route ->> 'identifier' = private.unnamed_model(v_route ->> 'identifier', v_row.user_id) limit 1);
+    v_row.conversation_id := null;
+  else
+    select c.id into v_row.conversation_id from public.llm_conversations as c
+      where c.id = v_row.conversation_id for no key update;
+  end if;
+  -- What earlier attempts used and cost is in the counters, so it stands in the row as well.
+  v_log_id := private.write_log(v_row, v_person, entry || jsonb_build_object(
+      'context_size_tokens', coalesce(nullif(entry -> 'context_size_tokens', 'null'),
+        case when v_usage ->> 'source' <> 'estimate' then v_usage -> 'input_tokens' end),
+      'usage', v_usage || case when v_earlier.input_tokens is null then '{}' else jsonb_build_object(
+        'input_tokens', least(v_input + v_earlier.input_tokens, 2147483647),
+        'output_tokens', least(v_output + v_earlier.output_tokens, 2147483647)) end),
+    v_route, case when v_cost is null and v_earlier.cost_usd is null then null
+      else coalesce(v_cost, 0) + coalesce(v_earlier.cost_usd, 0) end);
+  v_message_id := private.remember_answer(v_row, entry || jsonb_build_object('identifier', v_route ->> 'identifier'), v_cost);
+  -- A turn in which nothing was said may be asked again with its key; what it used and cost stays with it. Words that may not be
+  -- kept were said all the same.
+  v_is_said := coalesce((entry ->> 'said')::boolean, coalesce(entry ->> 'content', '') <> '');
+  v_is_open := not v_is_said and entry ->> 'status' <> 'completed';
+  if v_is_open then
+    insert into private.stale_costs as s (request_id, worker_id, cost_usd, input_tokens, output_tokens)
+      values (v_row.id, v_row.worker_id, v_cost, v_input, v_output)
+      on conflict on constraint stale_costs_pkey do update
+        set cost_usd = coalesce(s.cost_usd + excluded.cost_usd, s.cost_usd, excluded.cost_usd),
+            input_tokens = s.input_tokens + excluded.input_tokens, output_tokens = s.output_tokens + excluded.output_tokens;
+  end if;
+  update private.chat_requests as r
+    set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
+    where r.id = v_row.id;
+  perform private.note_health(entry -> 'attempts', v_row.started_at);
+  -- One lock order everywhere: the turn's row, the person's counters, the global counters last.
+  perform private.settle_in(v_row.user_id::text, v_row.day, v_release, coalesce(v_cost, 0), v_input, v_output,
+    -v_is_refunded::integer);
+  perform private.settle_in('global', v_row.day, v_release, coalesce(v_cost, 0), v_input, v_output, -v_is_refunded::integer);
+  return jsonb_build_object('outcome', 'settled', 'log_id', v_log_id, 'message_id', v_message_id, 'cost_usd', v_cost);
+end
+$$;
+comment on function public.chat_finish(jsonb) is
+  'Settles a turn, however often it is called. entry: request_id, worker_id, status, identifier?, content, said? (whether the caller heard '
+  'anything, else whether content is not empty), response (redacted), parts?, '
+  'usage {input_tokens, output_tokens, cached_tokens, reasoning_tokens, source}, finish_reason, error_code, attempts, tools_used?, '
+  'agent_type, agent_handoffs?, domain_classification?, domain_confidence?, user_skill_assessment?, escalation_suggested?, escalation_metadata? (redacted), '
+  'context_size_tokens?, history_left_out?, duration_ms, ttft_ms, user_id_hash?, metadata?. '
+  'Returns outcome: settled | duplicate | stale | unknown, log_id, message_id, cost_usd.';
+
+revoke execute on function private.whole(jsonb), private.whole_usage(jsonb) from public, anon, authenticated, service_role;
