@@ -18,6 +18,7 @@ from shared.errors import (
     MethodNotAllowed,
     NotFound,
     ParleyError,
+    ProviderRefused,
     QuotaExceeded,
     Unauthenticated,
 )
@@ -26,7 +27,13 @@ from shared.log import log
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-_ALLOWED_HEADERS = "authorization, apikey, content-type, idempotency-key, x-client-info, x-request-id"
+_ALLOWED_HEADERS = (
+    "authorization, apikey, content-type, idempotency-key, x-client-info, x-request-id, "
+    # What OpenAI's SDK sends from a browser, too.
+    "user-agent, x-stainless-arch, x-stainless-helper-method, x-stainless-lang, x-stainless-os, "
+    "x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, "
+    "x-stainless-timeout"
+)
 _EXPOSED_HEADERS = (
     "x-request-id, retry-after, x-should-retry, www-authenticate, etag, age, x-cache, idempotent-replayed, x-model, "
     "x-fallbacks, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
@@ -134,8 +141,8 @@ def error_response(error: ParleyError, request_id: str) -> JSONResponse:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
-    if isinstance(error, QuotaExceeded | BudgetExceeded):
-        headers["x-should-retry"] = "false"  # only the next day or month helps
+    if isinstance(error, QuotaExceeded | BudgetExceeded | ProviderRefused):
+        headers["x-should-retry"] = "false"  # only the next day or month helps, or another question
     return JSONResponse(error_body(error, request_id), error.status, headers)
 
 

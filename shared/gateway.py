@@ -77,6 +77,16 @@ class Exchange:
         self._told: Route | None = None
 
     @property
+    def deadline(self) -> float:
+        """When the turn's time is over, by time.monotonic(). Raises NotConfigured."""
+        return self._arrived + settings().turn_seconds
+
+    @property
+    def has_time(self) -> bool:
+        """Whether there is time for another call."""
+        return time.monotonic() + LEAST_SECONDS <= self.deadline
+
+    @property
     def usage(self) -> Usage:
         """What all calls of the turn used together."""
         return total(attempt.usage for attempt in self.attempts if attempt.usage)
@@ -88,8 +98,8 @@ class Exchange:
         after it there is no second answer. Raises the ProviderError (or NotConfigured, DatabaseUnavailable) it ends
         with. A second call goes on with the route that served the first.
         """
-        self._deadline = self._arrived + settings().turn_seconds
-        if self.attempts and time.monotonic() + LEAST_SECONDS > self._deadline:
+        self._deadline = self.deadline
+        if self.attempts and not self.has_time:
             raise ProviderTimeout("The turn has no time left for another call.")
         chain = Chain(self._routes[self._routes.index(self.route) :], self._deadline)
         has_begun = False
@@ -168,6 +178,8 @@ class Exchange:
 def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Call:
     """What the route's model is asked: nothing it cannot do."""
     can = route.capabilities
+    if not can.get("supports_tools"):
+        messages = told_plainly(messages)
     node = None
     if route.node_id is not None:
         node = Node(route.node_id, route.base_url or "", route.has_key)
@@ -190,6 +202,18 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Call
         may_call_in_parallel=options.may_call_in_parallel,
         stop=options.stop,
     )
+
+
+def told_plainly(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The conversation for a model that knows nothing of tools: what was called and told becomes plain words."""
+    return tuple(_plain(message) if message.role == "tool" or message.tool_calls else message for message in messages)
+
+
+def _plain(message: Message) -> Message:
+    if message.role == "tool":
+        return Message("user", f"[A tool answered: {message.content}]")
+    calls = (f"[You called {call.name} with {json.dumps(dict(call.arguments))}.]" for call in message.tool_calls)
+    return Message("assistant", "\n".join(filter(None, (message.content, *calls))))
 
 
 class _Bounds:

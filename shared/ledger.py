@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,7 +13,7 @@ import anyio
 from shared import spool, supabase
 from shared.auth import Person
 from shared.config import settings
-from shared.errors import BudgetExceeded, IdempotencyMismatch, ParleyError, RequestInProgress
+from shared.errors import BudgetExceeded, DatabaseUnavailable, IdempotencyMismatch, ParleyError, RequestInProgress
 from shared.events import Attempt, Message, Route, Usage
 from shared.log import log
 from shared.privacy import loggable, loggable_json, loggable_value, person_hash
@@ -21,6 +22,8 @@ Status = Literal["completed", "cancelled", "partial", "failed"]
 Logged = bool | Literal["spooled"]
 
 _FINISH_TRIES = 2
+_EXTEND_TRIES = 2
+_MOST_PARTS_CHARACTERS = 4_000_000
 _TRY_SECONDS = 3.0  # with the spool's KEEP_SECONDS below the ten that the gateway leaves before the platform's deadline
 _LEASE_MARGIN_SECONDS = 60
 
@@ -29,8 +32,9 @@ _LEASE_MARGIN_SECONDS = 60
 class Ask:
     """What a function wants admitted. Names are `chat_begin`'s; None leaves the choice to the database.
 
-    `agent_models` are what the agent would like when neither caller, conversation nor person names a model: keys,
-    identifiers or aliases, the first that is alive. Policies such as `auto` choose among models that have the abilities
+    `agent` is the likely one, `asked_agent` what the caller said (None: nothing). `agent_models` are what each agent
+    would like when neither caller, conversation nor person names a model: keys, identifiers or aliases, the first that
+    is alive. Policies such as `auto` choose among models that have the abilities
     in `needs` (`supports_vision`, …), at `providers` (None: at any). `prompt_tokens` and `tool_tokens` are what the
     system prompt and the tools take in at most, a token a byte; tools are reckoned with only where a model of the route
     can use them.
@@ -45,7 +49,8 @@ class Ask:
     client_id: str | None = None
     model: str | None = None
     agent: str | None = None
-    agent_models: tuple[str, ...] = ()
+    asked_agent: str | None = None
+    agent_models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     providers: tuple[str, ...] | None = None
     max_tokens: int | None = None
@@ -235,11 +240,24 @@ async def extend(turn: Turn, input_tokens: int) -> None:
         "input_tokens": input_tokens,
         "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
     }
-    answer = await supabase.rpc("chat_extend", {"extension": extension}, supabase.as_service())
+    answer = await _extended(extension)
     if answer["outcome"] == "refused":
         raise BudgetExceeded("The budget does not cover another model call.", metadata=answer["metadata"])
     if answer["outcome"] != "extended":
         raise RequestInProgress("This turn is not this worker's any more.")
+
+
+async def _extended(extension: dict[str, Any]) -> dict[str, Any]:
+    """Twice, should the first answer be lost: what is held twice is released with the rest at the end."""
+    for number in range(_EXTEND_TRIES):
+        try:
+            held: dict[str, Any] = await supabase.rpc("chat_extend", {"extension": extension}, supabase.as_service())
+        except DatabaseUnavailable:
+            if number + 1 == _EXTEND_TRIES:
+                raise
+        else:
+            return held
+    raise AssertionError("the last try returns or raises")
 
 
 async def finish(entry: Entry) -> Receipt:
@@ -277,6 +295,17 @@ async def _book(told: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+def _storable_parts(entry: Entry) -> list[dict[str, Any]] | None:
+    """The parts, unless they are more than anybody reads or no JSON at all: the answer's words stand beside them."""
+    if not entry.parts:
+        return None
+    try:
+        is_stored = len(json.dumps(entry.parts, allow_nan=False)) <= _MOST_PARTS_CHARACTERS
+    except (TypeError, ValueError, RecursionError):
+        is_stored = False
+    return [dict(part) for part in entry.parts] if is_stored else None
+
+
 def as_record(entry: Entry) -> dict[str, Any]:
     """The entry as `chat_finish` takes it; a turn that is not to be stored goes without its words."""
     is_stored, log_content = entry.turn.is_stored, settings().log_content
@@ -289,7 +318,7 @@ def as_record(entry: Entry) -> dict[str, Any]:
         "content": content,
         "said": bool(entry.content),
         "response": loggable(content, log_content) if content else None,
-        "parts": [dict(part) for part in entry.parts] if entry.parts and is_stored else None,
+        "parts": _storable_parts(entry) if is_stored else None,
         "usage": asdict(entry.usage),
         "finish_reason": entry.finish_reason,
         "error_code": entry.error_code,

@@ -22,6 +22,7 @@ _Model = type[BaseModel]
 _Shown = tuple[_Model, JsonSchemaMode]
 _References = Mapping[Any, dict[str, Any]]
 _EVENT: Final = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
+_EMPTY: Final = {204, 304}
 _REF = "#/components/schemas/{model}"
 
 
@@ -172,7 +173,7 @@ def _responses(operation: Operation, references: _References) -> dict[str, Any]:
     for status, answer in operation.answers.items():
         schema = {} if answer.model is None else references[answer.model, "serialization"]
         told: dict[str, Any] = {"description": answer.description}
-        if status != 304:
+        if status not in _EMPTY:
             told["content"] = {"application/json": {"schema": schema}}
         if answer.also:
             told["content"][answer.also] = {"schema": _EVENT}

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
 
 from shared.events import Image, Message, Role
-from shared.providers.chat_completions import tool_call
+from shared.providers.tool_calls import tool_call
 
 MOST_IMAGES = 16
 _DATA_URL = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,([A-Za-z0-9+/]+={0,2})")

@@ -101,7 +101,8 @@ class CompletionRequest(_Strict):
     """One stateless answer to the whole conversation, which the caller keeps.
 
     Fields that would change the answer and that not every provider knows are taken at their neutral value only;
-    names for the caller's own use (`user`, `metadata`, …) and hints (`seed`, `service_tier`, …) are taken and unused.
+    names for the caller's own use (`user`, …) and hints (`seed`, `service_tier`, …) are taken and unused. `metadata`
+    stands in the log row, and `store: false` keeps the words out of it.
     """
 
     model: Name
@@ -203,7 +204,7 @@ async def read_completion_request(request: Request) -> tuple[CompletionRequest, 
         prompt_tokens=max(0, prompt - len(asked.question.encode())),
         tool_tokens=tools,
         store=False,
-        log_words=True,
+        log_words=asked.store is not False,
         strict_model=True,
         metadata=asked.metadata or {},
     )

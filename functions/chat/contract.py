@@ -55,6 +55,10 @@ TURN = Operation(
     ),
     headers=_HEADERS | {"Idempotent-Replayed": "`true` when the stored answer of the same key came back."},
 )
+RESUME = Operation(
+    "What `useChat` asks with `resume`.",
+    {204: Answer("No stream outlives its request; `rpc/ui_messages` has what was said.")},
+)
 COMPLETION = Operation(
     "One answer to a conversation that the caller keeps.",
     {200: Answer("The answer; events when `stream` is true.", CompletionAnswer, also=_EVENTS)},

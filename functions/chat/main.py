@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from functions.chat.admission import dry_run_answer, limit_headers, with_limits
 from functions.chat.completion import Completion
 from functions.chat.completion_request import read_completion_request
-from functions.chat.contract import COMPLETION, DESCRIPTION, TURN
+from functions.chat.contract import COMPLETION, DESCRIPTION, RESUME, TURN
 from functions.chat.replay import replayed
 from functions.chat.request import read_chat_request
 from functions.chat.streams.openai import CompletionStream, CompletionTeller
@@ -45,6 +45,12 @@ async def take_turn(request: Request) -> Response:
     return WholeResponse(events, WholeTeller(), request.state.request_id, headers)
 
 
+async def resume(request: Request) -> Response:
+    """GET /{id}/stream, which `useChat` asks with `resume`: 204, for no stream outlives its request."""
+    await authenticate(request)
+    return Response(status_code=204)
+
+
 async def complete(request: Request) -> Response:
     """POST /v1/chat/completions: one answer to a conversation that the caller keeps."""
     person = await authenticate(request)
@@ -72,13 +78,17 @@ TABLE = {
     "POST /chat/stream": take_turn,
     "POST /ai/chat": take_turn,
     "POST /v1/chat/completions": complete,
+    "GET /{id}/stream": resume,
     "GET /v1/models": list_openai_models,
     "GET /v1/models/{identifier:path}": get_openai_model,
     "GET /health": healthy,
     "GET /health/ready": ready,
 }
 show_document, document = serving(
-    "Parley chat", DESCRIPTION, TABLE, {take_turn: TURN, complete: COMPLETION, **MODEL_OPERATIONS, **HEALTH_OPERATIONS}
+    "Parley chat",
+    DESCRIPTION,
+    TABLE,
+    {take_turn: TURN, resume: RESUME, complete: COMPLETION, **MODEL_OPERATIONS, **HEALTH_OPERATIONS},
 )
 ROUTES = routes(TABLE | {"GET /openapi.json": show_document})
 

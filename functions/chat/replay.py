@@ -38,7 +38,16 @@ async def replayed(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         finish_reason=row.get("finish_reason"),
         error_code=row.get("error_code"),
         agent_type=row.get("agent_type"),
+        agents=_agents_of(row),
+        tools_used=tuple(row.get("tools_used") or ()),
     )
     if code := row.get("error_code"):
         yield Failure(BY_CODE.get(code, ProviderError)("This turn broke off when it was asked first."))
     yield Receipt(entry, row.get("cost_usd"), logged=True, message_id=message.get("id"))
+
+
+def _agents_of(row: dict[str, Any]) -> tuple[str, ...]:
+    """Who spoke, in order, as far as the row tells."""
+    hand_offs = (row.get("escalation_metadata") or {}).get("hand_offs") or ()
+    last = row.get("agent_type")
+    return (*(each["from"] for each in hand_offs), last) if last else ()

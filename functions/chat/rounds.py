@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from functions.chat.agents import AGENTS, Agent, prompt_for
+from functions.chat.context import estimated, fit
 from functions.chat.tools import available_tools, prepare
-from functions.chat.tools.calling import Toolbox, ToolResult
+from functions.chat.tools.calling import MOST_ANSWER_BYTES, Toolbox, ToolResult
 from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal, offer
 from functions.chat.tools.hand_off import NAME as HAND_OFF
 from functions.chat.tools.hand_off import HandOff
 from shared import ledger
 from shared.errors import BudgetExceeded
-from shared.events import Finish, Message, ModelEvent, Native, Serving, Text, ToolCall
+from shared.events import Finish, Message, ModelEvent, Native, Route, Serving, Text, ToolCall
+from shared.fallback import LEAST_SECONDS
 from shared.gateway import Exchange, Options
 from shared.ledger import Turn
 from shared.meter import most_tokens
+from shared.providers.tool_calls import fresh_id
 
 MOST_ROUNDS: Final = 8
 MOST_HAND_OFFS: Final = 2
+_UNKNOWN_WINDOW = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +64,21 @@ class Rounds:
     """One turn's calls, and at any moment what was said, used and handed over.
 
     After eight rounds of tools the model is asked once more and may not call any. `reason` is why it ended, None until
-    then: a model's stop reason, or `budget` when no money was left for another call.
+    then: a model's stop reason, or `budget` or `time` when there was none left for another call. `dropped` messages of
+    the history made room for what tools told.
     """
 
     def __init__(self, turn: Turn, exchange: Exchange, question: str, temperature: float | None) -> None:
         self.agent: Agent = AGENTS["general"]
         self.hand_offs: list[dict[str, str]] = []
         self.reason: str | None = None
-        self.toolbox = Toolbox([*available_tools(), Tool(HAND_OFF, HandOff, self._hand_off)])
+        self.dropped = 0
+        self.toolbox = Toolbox((), 0.0)
         self._turn, self._exchange, self._temperature = turn, exchange, temperature
         asked = f"{turn.speaker}: {question}" if turn.speaker else question
-        self._messages = [*turn.history, Message("user", asked)]
+        self._history = list(turn.history)
+        self._said = [Message("user", asked)]
+        self._ids: set[str] = set()
         self._words: list[str] = []
         self._texts: list[str] = []
         self._parts: list[dict[str, Any]] = []
@@ -84,7 +92,8 @@ class Rounds:
     @property
     def parts(self) -> tuple[dict[str, Any], ...] | None:
         """The answer as the parts of a UIMessage; None when its text is all there is."""
-        return (*self._parts, *_step("".join(self._words))) if self._parts else None
+        text = "".join(self._words)
+        return (*self._parts, *(_step(text) if text else ())) if self._parts else None
 
     @property
     def agents(self) -> list[str]:
@@ -93,19 +102,19 @@ class Rounds:
 
     async def events(self) -> AsyncGenerator[RoundEvent, None]:
         """All that the models and tools say. Raises what the gateway raises, and what `ledger.extend` does."""
-        if self._turn.routes[0].capabilities.get("supports_tools"):
-            prepare(self.agent.tools)
+        self.toolbox = self._filled_toolbox()
         for number in range(MOST_ROUNDS + 1):
             options = self._options(may_call=number < MOST_ROUNDS)
-            if number and not await self._is_covered(options):
-                self.reason = "budget"
-                return
             if number:
+                if (reason := await self._why_not(options)) is not None:
+                    self.reason = reason
+                    return
                 yield NextStep()
             self._exchange.options = options
             step = _Step()
             async with aclosing(self._exchange.events(self._asked())) as events:
-                async for event in events:
+                async for each in events:
+                    event = self._named(each) if isinstance(each, ToolCall) else each
                     step.see(event, self._words)
                     yield event
             if not step.has_called:
@@ -118,28 +127,50 @@ class Rounds:
         """Runs what the model called, and adds both to the conversation."""
         text, self._words = "".join(self._words), []
         self._texts.append(text)
-        self._parts.extend(_step(text))
+        self._parts.extend([*_step(text), *map(_called, calls)])  # as far as it has come, should the caller go now
         self._has_handed_off = False
         results = await self.toolbox.results_of(calls, self.agent.tools)
-        self._messages.append(Message("assistant", text, tuple(calls), native))
-        for result in results:
-            self._messages.append(result.message())
-            self._parts.append(_part(result))
+        self._parts[-len(calls) :] = map(_part, results)
+        self._said.extend([Message("assistant", text, tuple(calls), native), *(each.message() for each in results)])
         return results
 
+    def _filled_toolbox(self) -> Toolbox:
+        """A result may take a quarter of what the model can read."""
+        route = self._turn.routes[0]
+        if route.capabilities.get("supports_tools"):
+            prepare(self.agent.tools)
+        most_bytes = min(MOST_ANSWER_BYTES, _window_of(route) * 3 // 4)
+        tools = [*available_tools(), Tool(HAND_OFF, HandOff, self._hand_off)]
+        return Toolbox(tools, self._exchange.deadline - LEAST_SECONDS, most_bytes)
+
+    def _named(self, call: ToolCall) -> ToolCall:
+        """Some hosts give the same ids to every answer's calls."""
+        if call.id in self._ids:
+            call = replace(call, id=fresh_id())
+        self._ids.add(call.id)
+        return call
+
     def _asked(self) -> tuple[Message, ...]:
-        return (Message("system", prompt_for(self.agent, self._turn.profile, self._turn.speaker)), *self._messages)
+        return (*self._prompt(), *self._history, *self._said)
+
+    def _prompt(self) -> tuple[Message]:
+        return (Message("system", prompt_for(self.agent, self._turn.profile, self._turn.speaker)),)
 
     def _options(self, *, may_call: bool) -> Options:
         return Options(self._temperature, self.toolbox.offered(self.agent.tools), may_call)
 
-    async def _is_covered(self, options: Options) -> bool:
-        """Whether another call's money is held now."""
+    async def _why_not(self, options: Options) -> str | None:
+        """Why there is no further call: no time or no money. None when there is one, its money held, and room made."""
+        if not self._exchange.has_time:
+            return "time"
+        route = self._exchange.route
+        fixed = estimated(self._prompt(), options.tools)
+        self.dropped += fit(self._history, self._said, _window_of(route) - route.max_output_tokens - fixed)
         try:
             await ledger.extend(self._turn, most_tokens(self._asked(), options.tools))
         except BudgetExceeded:
-            return False
-        return True
+            return "budget"
+        return None
 
     async def _hand_off(self, asked: HandOff) -> ToolAnswer:
         if self._has_handed_off:
@@ -160,10 +191,24 @@ def _step(text: str) -> list[dict[str, Any]]:
 
 def _part(result: ToolResult) -> dict[str, Any]:
     """A tool's part of a UIMessage, as the AI SDK keeps it."""
-    call = {"type": f"tool-{result.call.name}", "toolCallId": result.call.id, "input": dict(result.call.arguments)}
+    called = _called(result.call)
     if result.is_error:
-        return call | {"state": "output-error", "errorText": str(result.content["hint"])}
-    return call | {"state": "output-available", "output": dict(result.content)}
+        return called | {"state": "output-error", "errorText": str(result.content["hint"])}
+    return called | {"state": "output-available", "output": dict(result.content)}
+
+
+def _called(call: ToolCall) -> dict[str, Any]:
+    return {
+        "type": f"tool-{call.name}",
+        "toolCallId": call.id,
+        "state": "input-available",
+        "input": dict(call.arguments),
+    }
+
+
+def _window_of(route: Route) -> int:
+    """Tokens; one that nobody knows is reckoned as chat_begin does."""
+    return int(route.capabilities.get("context_window") or _UNKNOWN_WINDOW)
 
 
 def most_tool_tokens() -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from functions.chat.agents import AGENTS
@@ -31,6 +32,8 @@ class Failure:
     error: ParleyError
 
 
+CLASSIFYING_SECONDS = 3.0  # nobody waits longer for who answers than for the answer
+CLASSIFYING_TOKENS = 200
 TurnEvent = RoundEvent | Failure | Receipt
 
 __all__ = ["Failure", "NextStep", "ToolResult", "TurnEvent", "speak", "spoken"]
@@ -82,12 +85,14 @@ class Tally:
 
     async def _ask_model(self) -> None:
         """A guess of the rules stands when there is no money for another call or no model answers."""
-        exchange = Exchange(self._turn.routes[:1], Options(output_schema=schema_of(Classification)), self._arrived)
+        route = replace(self._turn.routes[0], max_output_tokens=CLASSIFYING_TOKENS)
+        exchange = Exchange((route,), Options(output_schema=schema_of(Classification)), self._arrived)
         try:
             await ledger.extend(self._turn, most_tokens_to_ask(self._asked.question))
-            self._domain = await asked_of_model(exchange, self._asked.question)
-        except ParleyError as error:
-            log("unclassified", request_id=self._turn.request_id, error=error.code)
+            async with asyncio.timeout(CLASSIFYING_SECONDS):
+                self._domain = await asked_of_model(exchange, self._asked.question)
+        except (ParleyError, TimeoutError) as error:
+            log("unclassified", request_id=self._turn.request_id, error=type(error).__name__)
         finally:
             self._classifying = exchange.attempts
 
@@ -101,7 +106,7 @@ class Tally:
         rounds = self.rounds
         attempts = (*self._classifying, *self.exchange.attempts)
         return Entry(
-            turn=self._turn,
+            turn=replace(self._turn, history_left_out=self._turn.history_left_out + rounds.dropped),
             status=self._status(),
             route=self.exchange.route,
             content=rounds.content,

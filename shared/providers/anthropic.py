@@ -14,9 +14,9 @@ from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
 from shared.events import Call, Finish, ModelEvent, Native, Node, Reasoning, Text
 from shared.providers.anthropic_messages import NAME, asked_of, stop_reason_of, usage_of
-from shared.providers.chat_completions import tool_call
 from shared.providers.readings import NONSENSE, delay_of, failure, nonsense
 from shared.providers.sdk_http import shared_client, transport_failures
+from shared.providers.tool_calls import tool_call
 
 _BASE_URL = "https://api.anthropic.com"
 # An error announced inside a stream is an APIStatusError with status 200: only its type tells what it is.
@@ -120,7 +120,7 @@ class _AnswerReader:
         if block["type"] == "tool_use":
             written = self._written.get(index) or json.dumps(block["input"])
             call = tool_call(block["id"], block["name"], written)
-            block["input"] = dict(call.arguments)
+            block |= {"id": call.id, "name": call.name, "input": dict(call.arguments)}
             yield call
 
 

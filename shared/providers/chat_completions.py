@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,12 +17,12 @@ from shared.events import (
     Reasoning,
     StopReason,
     Text,
-    ToolCall,
     Usage,
 )
 from shared.privacy import storable
 from shared.providers.contract import ListedModel
 from shared.providers.readings import counted, failure
+from shared.providers.tool_calls import tool_call
 
 _STOP_REASONS: dict[str, StopReason] = {
     "stop": "stop",
@@ -34,7 +33,6 @@ _STOP_REASONS: dict[str, StopReason] = {
 }
 _MOST_CONTEXT_TOKENS = 100_000_000
 _MOST_CALLS, _MOST_ARGUMENTS = 128, 1024 * 1024
-_NO_NAME, _MAX_TOOL_NAME = re.compile(r"[^A-Za-z0-9_-]"), 64
 _MAX_NAME = 150  # leaves room for client:<node>: in the catalogue's 200
 
 
@@ -117,6 +115,7 @@ class ChunkParser:
         self._provider, self._has_tools = provider, has_tools
         self._stop: str | None = None
         self._calls: list[dict[str, str]] = []
+        self._is_full = False
 
     def feed(self, data: str) -> list[ModelEvent]:
         """Events of one chunk. Raises ProviderError for an error announced in the stream, ValueError for nonsense."""
@@ -165,30 +164,18 @@ class ChunkParser:
         """A new id, or a new name without one, starts a new call: some hosts send every call with index 0."""
         function = piece.get("function") or {}
         latest = self._calls[-1] if self._calls else None
-        is_new = latest is None or (piece["id"] != latest["id"] if piece.get("id") else function.get("name"))
+        is_new = latest is None or bool(piece["id"] != latest["id"] if piece.get("id") else function.get("name"))
+        self._is_full = self._is_full or (is_new and len(self._calls) >= _MOST_CALLS)
+        if self._is_full:
+            return  # more than anybody runs: whoever runs the tools tells the model so
         if latest is None or is_new:
-            latest = {"id": piece.get("id") or f"call_{len(self._calls)}", "name": "", "arguments": ""}
+            latest = {"id": piece.get("id") or "", "name": "", "arguments": ""}
             self._calls.append(latest)
         latest["name"] = latest["name"] or function.get("name") or ""
         arguments = function.get("arguments")
         latest["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
-        if len(self._calls) > _MOST_CALLS or len(latest["arguments"]) > _MOST_ARGUMENTS:
-            raise ValueError("too many tool calls, or too much in one")
-
-
-def tool_call(call_id: str, name: str, written: str) -> ToolCall:
-    """A call with the arguments a model wrote; what is no JSON object is a broken one, for the model to mend.
-
-    A name of other characters than APIs allow would make them refuse the conversation it stands in.
-    """
-    name = _NO_NAME.sub("_", name)[:_MAX_TOOL_NAME] or "unknown"
-    try:
-        arguments = json.loads(written or "{}")
-    except (ValueError, RecursionError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        return ToolCall(call_id, name, {}, broken=written)
-    return ToolCall(call_id, name, arguments)
+        if len(latest["arguments"]) > _MOST_ARGUMENTS:
+            raise ValueError("too much in a tool call")
 
 
 def read_usage(usage: Any) -> Usage | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from shared.events import ANY_OBJECT, Call, Finish, ModelEvent, Node, Reasoning,
 from shared.providers.gemini_messages import NAME, contents_of, native_of, stop_reason_of, system_of, usage_of
 from shared.providers.readings import NONSENSE, delay_of, failure, nonsense, seconds_in
 from shared.providers.sdk_http import first_of, shared_client, transport_failures
+from shared.providers.tool_calls import tool_call
 
 _BASE_URL = "https://generativelanguage.googleapis.com"
 _SERVER_SECONDS = "600"  # how long Google may work on an answer; when to give up on it is the gateway's business
@@ -88,8 +90,9 @@ class _AnswerReader:
 
     def _called(self, call: types.FunctionCall) -> ToolCall:
         self._calls += 1
-        call.id = call.id or f"call_{self._calls}"
-        return ToolCall(call.id, call.name or "", dict(call.args or {}))
+        made = tool_call(call.id or "", call.name or "", json.dumps(dict(call.args or {})))
+        call.id, call.name, call.args = made.id, made.name, dict(made.arguments)
+        return made
 
 
 def _client() -> genai.Client:

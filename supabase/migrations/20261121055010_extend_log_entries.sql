@@ -35,7 +35,9 @@ begin
   if p_row.conversation_id is null then
     return null;
   end if;
-  if p_row.is_stored and (coalesce(p_entry ->> 'content', '') <> '' or p_entry -> 'parts' <> 'null') then
+  -- Steps without a word are an answer only when that is all there was to come: else the key is open for another try.
+  if p_row.is_stored and (coalesce(p_entry ->> 'content', '') <> ''
+      or (p_entry ->> 'status' = 'completed' and p_entry -> 'parts' <> 'null')) then
     insert into public.messages (id, conversation_id, user_id, role, content, parts, model_used, agent_type, request_id, status)
       values (p_row.id, p_row.conversation_id, null, 'assistant', coalesce(p_entry ->> 'content', ''), nullif(p_entry -> 'parts', 'null'),
               p_entry ->> 'identifier', p_entry ->> 'agent_type', p_row.id,

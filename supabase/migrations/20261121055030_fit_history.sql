@@ -14,11 +14,12 @@ as $$
       '[\s:\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]+', ' ', 'g')), 60)) as name
     from (values (1, 'name'), (2, 'full_name')) as k (place, key)
     where jsonb_typeof(p_metadata -> k.key) = 'string') as n
-  where n.name <> '' and n.name !~ '@'
+  -- Nobody calls themselves what only we call somebody.
+  where n.name <> '' and n.name !~ '@' and n.name !~ '\(\d+\)$' and n.name !~* '^(person \d+|former member)$'
   order by n.place limit 1
 $$;
 comment on function private.display_name(jsonb) is
-  'What somebody calls themselves, as one line of at most 60 characters; null when they do not, or by an e-mail address.';
+  'What somebody calls themselves, as one line of at most 60 characters; null when they do not, or by an e-mail address or like one of our own.';
 
 create function private.speakers(p_conversation_id uuid) returns jsonb
   language sql stable security invoker set search_path = ''
@@ -100,8 +101,12 @@ begin
     perform private.refuse('PT422', 'context_exceeded', 'The message is longer than this model can read.',
       jsonb_build_object('context_window', v_context));
   end if;
+  -- What tools will tell needs room, too.
   v_history := private.recent_history(p_conversation_id, p_user_id, v_speakers,
-    v_context - (v_routes #>> '{0,max_output_tokens}')::bigint - v_new_tokens, (p_turn ->> 'request_id')::uuid);
+    least(v_context - (v_routes #>> '{0,max_output_tokens}')::bigint - v_new_tokens,
+      case when jsonb_path_exists(p_routes, '$[0].capabilities.supports_tools ? (@ == true)') and p_turn -> 'tool_tokens' is not null
+        then v_context / 2 end),
+    (p_turn ->> 'request_id')::uuid);
   select v_new_tokens + coalesce(sum(private.estimate_tokens(h.said)), 0),
       private.most_tokens(v_said) + v_prompt + coalesce(sum(private.most_tokens(h.said)), 0)
     into v_input, v_most

@@ -35,7 +35,10 @@ begin
   end if;
   select r.* into v_other from private.chat_requests as r
     where r.conversation_id = p_conversation_id and r.state = 'started' and r.is_stored and r.lease_until > now()
-      and r.id <> p_request_id
+      and r.id <> p_request_id and not r.is_forgotten
+      -- Whoever is not in the conversation any more holds nobody up.
+      and exists (select 1 from public.conversation_members as m
+                  where m.conversation_id = p_conversation_id and m.user_id = r.user_id)
     order by r.lease_until desc limit 1;
   if found then
     perform private.refuse('PT409', 'turn_in_progress', 'Another turn of this conversation is still being answered.',
@@ -63,6 +66,7 @@ declare
   v_plan jsonb;
   v_message_id uuid;
   v_limits jsonb;
+  v_agent text;
 begin
   -- Locked as the messages' foreign key would lock it later: a deletion of this person then waits here, before either side
   -- holds the conversation.
@@ -89,8 +93,10 @@ begin
     v_conversation := private.take_conversation(v_user_id, v_conversation.id, (v_claim ->> 'request_id')::uuid, turn ->> 'message');
   end if;
   select * into v_profile from public.user_llm_profiles as p where p.user_id = v_user_id;
+  v_agent := coalesce(nullif(turn ->> 'asked_agent', 'auto'),
+    case when turn ->> 'asked_agent' is null then nullif(v_profile.preferred_agent, 'auto') end, turn ->> 'agent');
   v_resolved := private.resolve_routes(v_user_id, left(turn ->> 'model', 300), v_conversation.default_model,
-    v_profile.preferred_model, turn -> 'agent_models', coalesce((turn ->> 'strict_model')::boolean, false),
+    v_profile.preferred_model, turn -> 'agent_models' -> v_agent, coalesce((turn ->> 'strict_model')::boolean, false),
     private.how_of(turn, v_conversation.id));
   v_plan := private.plan_turn(v_resolved -> 'routes', v_conversation.id, v_user_id, turn);
 
@@ -122,8 +128,8 @@ begin
 end
 $$;
 comment on function public.chat_begin(jsonb) is
-  'Admits a turn. turn: request_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, model?, agent?, '
-  'agent_models? (array, first choice first), needs? (abilities), providers? (those that can be reached), requested_model? (redacted), max_tokens?, prompt_tokens?, tool_tokens? (both in bytes), idempotency_key?, body_hash?, '
+  'Admits a turn. turn: request_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, model?, agent? (the likely one), asked_agent?, '
+  'agent_models? (object of agent to array, first choice first), needs? (abilities), providers? (those that can be reached), requested_model? (redacted), max_tokens?, prompt_tokens?, tool_tokens? (both in bytes), idempotency_key?, body_hash?, '
   'client_request_id?, parts?, metadata?, store?, strict_model?, dry_run?, lease_seconds?. '
   'Returns outcome, request_id, conversation_id, routes, reason, history ({role, content, name?}), history_left_out, speaker, participants, '
   'profile, reserve_usd, limits; refuses with SQLSTATE PT4xx and a JSON detail.';

@@ -93,6 +93,7 @@ as $$
     from public.messages as m
     where m.conversation_id = p_conversation_id and coalesce(m.request_id <> p_request_id, true)  -- either may be null
       and (m.request_id is null or m.request_id not in (select private.replaced_turns(p_conversation_id, p_request_id)))
+      and m.content ~ '\S'  -- a message without a word is none to a model
     order by m.created_at desc, m.id desc limit 1000
   ), turns as (
     select n.turn_id, max(n.created_at) as ended_at,
@@ -132,8 +133,8 @@ create trigger messages_replace_answers after insert on public.messages
   for each row when (new.role = 'assistant' and new.request_id is not null) execute function private.replace_answers();
 
 comment on function public.chat_begin(jsonb) is
-  'Admits a turn. turn: request_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, model?, agent?, '
-  'agent_models? (array, first choice first), requested_model? (redacted), max_tokens?, prompt_tokens?, tool_tokens? (both in bytes), idempotency_key?, body_hash?, '
+  'Admits a turn. turn: request_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, model?, agent? (the likely one), asked_agent?, '
+  'agent_models? (object of agent to array, first choice first), requested_model? (redacted), max_tokens?, prompt_tokens?, tool_tokens? (both in bytes), idempotency_key?, body_hash?, '
   'client_request_id?, parts?, metadata?, store?, log_words?, regenerate?, strict_model?, dry_run?, lease_seconds?. '
   'Returns outcome, request_id, conversation_id, routes, reason, history ({role, content, name?}), history_left_out, speaker, participants, '
   'profile, reserve_usd, limits; refuses with SQLSTATE PT4xx and a JSON detail.';

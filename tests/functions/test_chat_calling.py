@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import anyio
@@ -131,6 +132,66 @@ async def test_a_tool_has_a_time_to_answer(monkeypatch: pytest.MonkeyPatch) -> N
     results = await box.results_of(calls, ["add", "hang"])
     assert results[0].content == {"sum": 1}
     assert results[1].content["error"] == "tool_timeout"
+
+
+async def test_what_failed_for_a_reason_of_the_moment_may_be_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that never came to its turn has no answer to go back to."""
+    monkeypatch.setattr(calling, "TOOL_SECONDS", 0.02)
+    tries = 0
+
+    async def slow_at_first(asked: Adding) -> ToolAnswer:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            await anyio.sleep_forever()
+        return ToolAnswer({"sum": sum(asked.numbers)})
+
+    box = Toolbox([Tool("add", Adding, slow_at_first)])
+    assert (await _one(box, numbers=[1])).content["error"] == "tool_timeout"
+    assert (await _one(box, numbers=[1])).content == {"sum": 1}
+
+
+async def test_calls_that_take_turns_do_and_their_clocks_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has its whole time, however long the others of the turn took."""
+    monkeypatch.setattr(calling, "TOOL_SECONDS", 0.6)
+    running = most = 0
+
+    async def take(asked: Adding) -> ToolAnswer:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await anyio.sleep(0.2)
+        running -= 1
+        return ToolAnswer({"sum": sum(asked.numbers)})
+
+    calls = [ToolCall(str(n), "take", {"numbers": [n]}) for n in range(4)]
+    results = await Toolbox([Tool("take", Adding, take, takes_turns=True)]).results_of(calls, ["take"])
+    assert [result.content.get("sum") for result in results] == [0, 1, 2, 3]
+    assert most == 1
+
+
+async def test_nothing_runs_beyond_the_end_of_the_turn() -> None:
+    """What is left of the turn bounds a tool as well."""
+
+    async def hang(asked: Adding) -> ToolAnswer:
+        await anyio.sleep_forever()
+        raise AssertionError(asked)
+
+    box = Toolbox([Tool("add", Adding, hang)], deadline=time.monotonic() + 0.02)
+    assert (await _one(box, numbers=[1])).content["error"] == "tool_timeout"
+
+
+async def test_a_caller_who_goes_leaves_the_use_behind() -> None:
+    """What was running is noted as cancelled."""
+
+    async def hang(asked: Adding) -> ToolAnswer:
+        await anyio.sleep_forever()
+        raise AssertionError(asked)
+
+    box = Toolbox([Tool("add", Adding, hang)])
+    with anyio.move_on_after(0.02):
+        await _one(box, numbers=[1])
+    assert [(used["name"], used["ok"], used["error"]) for used in box.used] == [("add", False, "cancelled")]
 
 
 async def test_a_result_has_a_size() -> None:

@@ -187,7 +187,8 @@ async def test_the_ledger_is_asked_in_its_own_words() -> None:
         True,
     )
     assert ask.prompt_tokens == longest_prompt() > estimate_tokens(AGENTS["technical"].prompt)
-    assert ask.agent_models == AGENTS["technical"].models
+    assert ask.agent_models == {"technical": ("technical",), "research": ("research",)}
+    assert ask.asked_agent == "technical"
     assert ask.tool_tokens > 0
     assert ask.metadata == {"a": 1}
     assert (ask.idempotency_key, ask.body_hash) == ("key 1", hashlib.sha256(json.dumps(body).encode()).hexdigest())

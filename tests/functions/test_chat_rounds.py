@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
+import anyio
 import pytest
 
 from functions.chat import rounds as rounds_module
@@ -15,7 +16,7 @@ from functions.chat.request import ChatRequest
 from functions.chat.tools.calling import ToolResult
 from functions.chat.tools.contract import Tool, ToolAnswer
 from functions.chat.turn import Failure, NextStep, TurnEvent, speak
-from shared.events import Text
+from shared.events import Message, Text
 from shared.ledger import Receipt
 from tests.functions.test_chat_calling import Adding
 from tests.functions.turns import ROUTE, turn
@@ -258,6 +259,82 @@ async def test_who_leaves_between_two_steps_is_booked_as_cancelled(model: OpenAi
     await events.aclose()
     booked = _booked(project)
     assert (booked["status"], booked["content"], booked["finish_reason"]) == ("cancelled", "First.", None)
+
+
+async def test_a_turn_stays_within_what_its_model_can_read(model: OpenAiHost, project: Project) -> None:
+    """History makes room for results, whole turns at a time, and the row counts what went."""
+    small = replace(ROUTE, max_output_tokens=500, capabilities={"supports_tools": True, "context_window": 3000})
+    history = (Message("user", "q" * 1500), Message("assistant", "a" * 1500)) * 2
+    model.script = [_calls(_add_call(1)), _calls(_add_call(2), text="w" * 3000), (200, [said("Done")])]
+    await _spoken(routes=(small,), history=history, history_left_out=7)
+    sizes = [len(received.body) for received in model.received]
+    assert sizes[2] - sizes[1] < 3000
+    assert [message["role"] for message in model.received[2].json()["messages"][:2]] == ["system", "user"]
+    assert _booked(project)["history_left_out"] > 7
+
+
+async def test_a_turn_without_time_for_another_call_ends_well(
+    model: OpenAiHost, project: Project, environ: Callable[..., None]
+) -> None:
+    """With what was said, and `time` as the reason."""
+    environ(TURN_SECONDS="4")
+    model.script = [_calls(_add_call(1), text="So far.")]
+    events = await _spoken()
+    assert not [event for event in events if isinstance(event, Failure)]
+    booked = _booked(project)
+    assert (booked["status"], booked["finish_reason"], booked["content"]) == ("completed", "time", "So far.")
+
+
+async def test_ids_that_a_host_gives_twice_are_told_apart(model: OpenAiHost, project: Project) -> None:
+    """Each call has an id of its own in the turn, and its result bears it."""
+    again = [_calls(_add_call(n)) for n in range(2)]
+    model.script = [*again, (200, [said("Done")])]
+    events = await _spoken()
+    ids = [event.call.id for event in events if isinstance(event, ToolResult)]
+    assert len(set(ids)) == 2
+    messages = model.received[2].json()["messages"]
+    assert [message["tool_call_id"] for message in messages if message["role"] == "tool"] == ids
+    assert len({part["toolCallId"] for part in _booked(project)["parts"] if "toolCallId" in part}) == 2
+
+
+@pytest.mark.parametrize("arguments", ['{"agent": NaN}', '{"a":' * 600 + "1" + "}" * 600, '{"x": 1e999}'])
+async def test_arguments_that_no_database_takes_cost_neither_row_nor_end(
+    model: OpenAiHost, project: Project, arguments: str
+) -> None:
+    """They are a broken call like any other."""
+    model.script = [_calls(("hand_off", arguments)), (200, [said("Sorry")])]
+    events = await _spoken()
+    assert isinstance(events[-1], Receipt)
+    assert (_booked(project)["status"], _booked(project)["content"]) == ("completed", "Sorry")
+
+
+async def test_a_caller_who_leaves_during_a_tool_leaves_its_use_behind(
+    model: OpenAiHost, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row names the tool as cancelled, the parts the call that has no answer; nothing empty stands there."""
+    has_begun = anyio.Event()
+
+    async def hang(asked: Adding) -> ToolAnswer:
+        has_begun.set()
+        await anyio.sleep_forever()
+        raise AssertionError(asked)
+
+    monkeypatch.setattr(rounds_module, "available_tools", lambda: (Tool("analyze_data", Adding, hang),))
+    model.script = [_calls(_add_call(1))]
+
+    async def listen() -> None:
+        await _spoken()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(listen)
+        await has_begun.wait()
+        tasks.cancel_scope.cancel()
+    booked = _booked(project)
+    assert (booked["status"], [used["error"] for used in booked["tools_used"]]) == ("cancelled", ["cancelled"])
+    assert [(part["type"], part.get("state")) for part in booked["parts"]] == [
+        ("step-start", None),
+        ("tool-analyze_data", "input-available"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,18 @@ def test_tool_calls_are_put_together_from_pieces() -> None:
     rest = {"index": 0, "function": {"arguments": ": 1}"}}
     whole = {"index": 0, "function": {"name": "g", "arguments": {"y": 2}}}
     events = _parsed(_delta(tool_calls=[first]), _delta(tool_calls=[rest]), _delta("tool_calls", tool_calls=[whole]))
-    assert events == [ToolCall("a", "f", {"x": 1}), ToolCall("call_1", "g", {"y": 2}), Finish("tool_calls")]
+    assert isinstance(events[1], ToolCall)
+    own = events[1].id
+    assert events == [ToolCall("a", "f", {"x": 1}), ToolCall(own, "g", {"y": 2}), Finish("tool_calls")]
+    assert own.startswith("call_")
+
+
+def test_calls_beyond_all_measure_are_left_out() -> None:
+    """What nobody would run costs neither the answer nor the provider's good name."""
+    many = [_delta(tool_calls=[{"index": n, "id": f"c{n}", "function": {"name": "f"}}]) for n in range(200)]
+    events = _parsed(*many, _delta("tool_calls"))
+    assert [event.id for event in events if isinstance(event, ToolCall)] == [f"c{n}" for n in range(128)]
+    assert events[-1] == Finish("tool_calls")
 
 
 @pytest.mark.parametrize(

@@ -199,8 +199,8 @@ async def test_a_turn_knows_who_spoke_and_how_to_help(project: Project) -> None:
     profile = {"skill_level": "expert", "communication_style": None, "preferred_agent": "auto"}
     told = {"history": history, "history_left_out": 4, "speaker": "Ada", "participants": 2, "profile": profile}
     project.answers[BEGIN] = (200, ADMITTED | told)
-    turn = await ledger.begin(PERSON, replace(ASK, agent_models=("fast", "gpt-4o")))
-    assert project.asked_of("chat_begin")[0]["turn"]["agent_models"] == ["fast", "gpt-4o"]
+    turn = await ledger.begin(PERSON, replace(ASK, agent_models={"general": ("fast", "gpt-4o")}))
+    assert project.asked_of("chat_begin")[0]["turn"]["agent_models"] == {"general": ["fast", "gpt-4o"]}
     said = [message.content for message in turn.history]
     assert said == ["Ada: Hi", "Hello", "Person 2: Hm"]
     assert (turn.history_left_out, turn.speaker, turn.participants, turn.profile) == (4, "Ada", 2, profile)

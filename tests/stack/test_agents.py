@@ -15,7 +15,7 @@ from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, frames, log_row, receipt_of, text_of
 from tests.upstream import Script, Upstream
 from tests.upstream.server import Act
-from tests.upstream.wire import Asked
+from tests.upstream.wire import Asked, Refusal
 
 Database = psycopg.Connection[dict[str, Any]]
 _ABLE = '{"context_window": 8192, "max_output_tokens": 1000, "supports_tools": true, "supports_json": true}'
@@ -174,6 +174,43 @@ def test_a_question_about_data_runs_describe_then_query_then_answer(
         ("analyze_data", True),
     ]
     assert row["tools_used"][1]["rows"] == 1
+
+
+def test_a_turn_with_a_hand_off_is_replayed_with_all_it_told(
+    alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database
+) -> None:
+    """Agents and tools stand in the second receipt as in the first, at no cost and without a call."""
+    identifier = _playing(db, upstream, model, "openai", _hand_over("technical"), Script(("Done",)))
+    body, key = (
+        {"message": "Hi", "model": identifier, "stream": False, "agent": "general"},
+        {"Idempotency-Key": "again"},
+    )
+    first = alice.ask(body, chat_url, **key).json()
+    second = alice.ask(body, chat_url, **key).json()
+    assert second["receipt"]["agents"] == first["receipt"]["agents"] == ["general", "technical"]
+    assert second["tools_used"] == first["tools_used"]
+    assert len(upstream.calls_of(identifier.rpartition(":")[2])) == 2
+
+
+def test_a_fallback_that_knows_no_tools_is_told_in_words(
+    alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database
+) -> None:
+    """In the middle of a turn: what was called and answered stands there as text."""
+    able, name = named("echo", "openai"), named("echo", "anthropic")
+    upstream.plays[able] = (_hand_over("technical"), lambda _: Refusal(529))
+    first = _able(db, model(able, provider="openai"))
+    second = model(name, provider="anthropic")
+    for place, key in enumerate((first, second)):
+        db.execute(
+            "insert into public.llm_routes (alias, model_key, fallback_order) values (%s, %s, %s)",
+            [f"plain-{able[-3:].strip('~')}", key, place],
+        )
+    told = frames(_asked(alice, chat_url, "Hi", f"plain-{able[-3:].strip('~')}").text)
+    row = log_row(db, receipt_of(told)["request_id"])
+    assert (row["status"], row["model_identifier"]) == ("completed", second)
+    body = upstream.calls_of(name)[-1].body
+    assert "tools" not in body
+    assert "A tool answered" in json.dumps(body["messages"])
 
 
 def test_nothing_private_in_a_reason_reaches_a_log_row(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 
@@ -181,6 +182,13 @@ def test_broken_arguments_and_refused_tools_are_parts_the_sdk_understands(chats:
         ("reasoning", "Let me think."),
         ("text", "Sorry."),
     ]
+
+
+def test_there_is_never_a_stream_to_resume(chats: Chats) -> None:
+    """`resume` of `useChat` finds nothing to go on with, which is no error; strangers are told nothing."""
+    address = f"{chats.url}/{uuid.uuid4().hex}/stream"
+    assert httpx.get(address, headers=chats.person.headers).status_code == 204
+    assert httpx.get(address).status_code == 401
 
 
 def test_words_that_look_like_frames_arrive_intact(chats: Chats) -> None:

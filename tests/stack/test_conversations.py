@@ -372,8 +372,9 @@ def test_a_turn_without_a_model_follows_conversation_person_agent_and_catalogue(
     conversation, wishes = turn["conversation_id"], ["nothing-like-it", of["agent"], of["asked"]]
 
     def chosen(**fields: Any) -> tuple[str, str]:
-        asked = {"dry_run": True, "conversation_id": conversation, "agent_models": wishes} | fields
-        plan = _begun(alice, **asked)
+        models = {"research": fields.pop("agent_models", wishes), "general": ["gpt-4o"]}
+        asked = {"dry_run": True, "conversation_id": conversation, "agent": "research", "agent_models": models}
+        plan = _begun(alice, **(asked | fields))
         return plan["routes"][0]["identifier"], plan["reason"]
 
     default = db.execute("select identifier from public.llm_models where is_default").fetchone()
@@ -400,7 +401,8 @@ def test_a_turn_without_a_model_follows_conversation_person_agent_and_catalogue(
 @pytest.mark.parametrize("odd", [None, {}, "x", 5, [None, 5, {}, []], ["x"] * 10 + ["gpt-4o"]])
 def test_odd_wishes_of_an_agent_choose_the_default(alice: Person, odd: Any) -> None:
     """A direct call may send anything; it gets the catalogue's default, no error, and ten are looked at at most."""
-    assert _begun(alice, dry_run=True, agent_models=odd)["reason"] == "default"
+    assert _begun(alice, dry_run=True, agent="general", agent_models={"general": odd})["reason"] == "default"
+    assert _begun(alice, dry_run=True, agent="general", agent_models=odd)["reason"] == "default"
 
 
 def test_behind_an_agents_wish_stands_the_default(alice: Person, db: Database, model: Models) -> None:
@@ -408,6 +410,77 @@ def test_behind_an_agents_wish_stands_the_default(alice: Person, db: Database, m
     wish = model(named("echo", "openai"), provider="openai")
     default = db.execute("select identifier from public.llm_models where is_default").fetchone()
     assert default is not None
-    plan = _begun(alice, dry_run=True, agent_models=[wish])
+    plan = _begun(alice, dry_run=True, agent="general", agent_models={"general": [wish]})
     assert [route["identifier"] for route in plan["routes"]][:2] == [wish, default["identifier"]]
     assert len(_begun(alice, wish, dry_run=True)["routes"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "preferred", "likely", "speaks"),
+    [
+        (None, None, "technical", "technical"),
+        (None, "research", "technical", "research"),
+        (None, "auto", "technical", "technical"),
+        ("auto", "research", "technical", "technical"),
+        ("general", "research", "technical", "general"),
+    ],
+)
+def test_the_wish_that_counts_is_that_of_the_agent_who_speaks(
+    alice: Person, model: Models, asked: str | None, preferred: str | None, likely: str, speaks: str
+) -> None:
+    """Whom the caller asked for, else whom the person prefers, else the likely one."""
+    of = {name: model(named("echo", "openai"), provider="openai") for name in ("general", "technical", "research")}
+    assert alice.rest("POST", "user_llm_profiles", json={"preferred_agent": preferred}).status_code == 201
+    models = {name: [identifier] for name, identifier in of.items()}
+    plan = _begun(alice, dry_run=True, agent=likely, asked_agent=asked, agent_models=models)
+    assert (plan["routes"][0]["identifier"], plan["reason"]) == (of[speaks], "agent")
+
+
+def test_steps_without_a_word_are_no_answer_until_the_turn_is_complete(
+    alice: Person, db: Database, model: Models, stack: Stack
+) -> None:
+    """What was tried again with its key is what the conversation keeps; a complete turn of steps alone is kept, too."""
+    steps = [{"type": "step-start"}, {"type": "tool-hand_off", "toolCallId": "c", "state": "input-available"}]
+    identifier, key = model("echo"), {"idempotency_key": "k1", "body_hash": "x"}
+    first = _begun(alice, identifier, **key)
+    _finish(stack, first, status="partial", content="", parts=steps, error_code="provider_refused")
+    again = _begun(alice, identifier, **key)
+    assert again["request_id"] == first["request_id"]
+    _finish(stack, again, content="The answer")
+    query = "select content from public.messages where request_id = %s and role = 'assistant'"
+    assert db.execute(query, [first["request_id"]]).fetchall() == [{"content": "The answer"}]
+    whole = _begun(alice, identifier)
+    _finish(stack, whole, content="", parts=steps)
+    assert db.execute(query, [whole["request_id"]]).fetchall() == [{"content": ""}]
+    asked = _begun(alice, identifier, conversation_id=whole["conversation_id"])
+    assert "" not in [message["content"] for message in asked["history"]]
+
+
+def test_whoever_is_gone_holds_nobody_up(alice: Person, bob: Person, model: Models) -> None:
+    """A member who was removed in the middle of a turn of theirs does not keep the conversation."""
+    identifier = model("echo")
+    conversation = alice.whole("hi", model=identifier)["conversation_id"]
+    member = {"conversation_id": conversation, "user_id": bob.id}
+    assert alice.rest("POST", "conversation_members", json=member).status_code == 201
+    assert _begin(bob, identifier, conversation_id=conversation, lease_seconds=900).status_code == 200
+    assert _begin(alice, identifier, conversation_id=conversation).status_code == 409
+    assert alice.rest("DELETE", f"conversation_members?user_id=eq.{bob.id}").status_code == 204
+    assert _begin(alice, identifier, conversation_id=conversation).status_code == 200
+
+
+def test_nothing_more_is_said_to_somebody_who_was_forgotten(alice: Person, model: Models, stack: Stack) -> None:
+    """Their turn may not make another call."""
+    turn = _begun(alice, model("echo"))
+    extension = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "input_tokens": 5}
+    told = service(stack, "POST", "rpc/chat_extend", json={"extension": extension}).json()
+    assert told["outcome"] == "extended"
+    alice.rest("POST", "rpc/delete_my_data")
+    told = service(stack, "POST", "rpc/chat_extend", json={"extension": extension}).json()
+    assert told["outcome"] == "closed"
+
+
+def test_posted_parts_have_a_size(alice: Person, model: Models) -> None:
+    """As words do."""
+    conversation = alice.whole("hi", model=model("echo"))["conversation_id"]
+    big = {"conversation_id": conversation, "content": "x", "parts": [{"type": "text", "text": "x" * 1_100_000}]}
+    assert alice.rest("POST", "messages", json=big).status_code == 400

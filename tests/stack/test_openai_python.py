@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from tests.providers import STREAMING, named
 from tests.stack.conftest import Models
-from tests.stack.people import Person, log_row
+from tests.stack.people import Person, eventually, log_row
 from tests.upstream import HOSTILE, Script, Upstream
 from tests.upstream.wire import Tokens
 
@@ -127,6 +127,18 @@ def test_a_completion_is_answered_logged_and_stored_nowhere_else(
     assert alice.rows("messages") == alice.rows("llm_conversations") == []
     held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
     assert [float(each["usd"]) for each in held.fetchall()] == [0]
+
+
+def test_words_that_are_not_to_be_stored_are_not_even_logged(
+    alice: Person, client: Client, able: Callable[..., str], db: Database
+) -> None:
+    """`store=False`: the row counts and costs, and says nothing."""
+    answer = client(alice).chat.completions.create(
+        model=able("echo"), messages=[{"role": "user", "content": "Hi"}], store=False
+    )
+    assert answer.choices[0].message.content == "Hi "
+    row = log_row(db, answer.id.removeprefix("chatcmpl-"))
+    assert (row["question"], row["response"], row["status"]) == (None, None, "completed")
 
 
 def test_a_stream_comes_in_chunks_and_tells_usage_when_asked(
@@ -257,6 +269,21 @@ def test_an_answer_that_breaks_off_is_an_exception_in_the_middle(
     assert "".join(words) == "one two "
     assert broken.value.code == "answer_cut"
     assert log_row(db, turn_ids.pop().removeprefix("chatcmpl-"))["status"] == "partial"
+
+
+def test_who_closes_the_stream_stops_the_model(
+    alice: Person, client: Client, able: Callable[..., str], db: Database
+) -> None:
+    """The turn is booked as cancelled, with what was said, and holds no money any more."""
+    question: Any = [{"role": "user", "content": "Hi"}]
+    with client(alice).chat.completions.create(model=able("endless"), messages=question, stream=True) as stream:
+        first = next(chunk for chunk in stream if chunk.choices[0].delta.content)
+    request_id = first.id.removeprefix("chatcmpl-")
+    eventually(lambda: db.execute("select 1 from public.chat_logs where request_id = %s", [request_id]).fetchone())
+    row = log_row(db, request_id)
+    assert (row["status"], row["response"].split()[0]) == ("cancelled", "on")
+    held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
+    assert [float(each["usd"]) for each in held.fetchall()] == [0]
 
 
 def test_stop_reasons_are_openais(alice: Person, client: Client, able: Callable[..., str]) -> None:

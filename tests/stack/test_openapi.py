@@ -40,14 +40,17 @@ _EXAMPLES = 20
 @pytest.fixture
 def scripted_default(db: Database, model: Models) -> Iterator[None]:
     """Turns that name no model that exists are answered by the scripted one."""
-    before = db.execute("select id from public.llm_models where is_default").fetchone()
+    before = db.execute("select id, default_by from public.llm_models where is_default").fetchone()
     identifier = model("echo")
     db.execute("update public.llm_models set is_default = false where is_default")
     db.execute("update public.llm_models set is_default = true where identifier = %s", [identifier])
     yield
     db.execute("update public.llm_models set is_default = false where is_default")
     if before:
-        db.execute("update public.llm_models set is_default = true where id = %s", [before["id"]])
+        db.execute(
+            "update public.llm_models set is_default = true, default_by = %s where id = %s",
+            [before["default_by"], before["id"]],
+        )
 
 
 def _ask_everything(url: str, token: str, skip: frozenset[str] = frozenset()) -> int:

@@ -53,7 +53,7 @@ _LISTING: Final[dict[str, tuple[str, lists.Lister | None]]] = {
     "anthropic": ("/v1/models", lists.anthropic),
     "matcha": ("/llms", None),  # the platform has no list of its own unless a test puts one up
 }
-Act = Script | Callable[[Asked], Script]
+Act = Script | Callable[[Asked], Script | Refusal]
 _PAGE = "<html><body><h1>502 Bad Gateway</h1>secret upstream words</body></html>"
 
 

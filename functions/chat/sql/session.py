@@ -39,6 +39,8 @@ _COLUMNS = """
     select column_name, data_type, comment from duckdb_columns()
     where not internal and schema_name = 'main' and table_name = ? order by column_index
 """
+# A model likes to end with a semicolon and a remark.
+_END = re.compile(r"(?:;(?:\s|;|--[^\n]*(?:\n|\Z))*|\s+)\Z")
 _PATH = re.compile(r"(?:/[^\s/'\"]+){2,}/?")
 
 Answer = dict[str, Any]
@@ -108,7 +110,7 @@ def _text(sql: str) -> str:
         size = 0
     if not 0 < size <= SQL_BYTES or "\0" in sql:
         raise NotAllowedError(f"A query is one SELECT of at most {SQL_BYTES} bytes of text.")
-    return sql.rstrip("; \t\r\n")
+    return _END.sub("", sql)
 
 
 def _parsed(cursor: duckdb.DuckDBPyConnection, sql: str) -> Mapping[str, Any]:

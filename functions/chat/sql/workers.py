@@ -105,24 +105,29 @@ class Workers:
 
     def __init__(self, path: Path, *, seconds: float = QUERY_SECONDS, most: int = _WORKERS) -> None:
         self._path, self._seconds = path, seconds
-        self._places = asyncio.Semaphore(most)
+        self._places, self._most = asyncio.Semaphore(most), most
+        self._busy = 0
         self._ready: list[Starting] = []
         self._ending: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
     def start_ahead(self) -> None:
         """Has a child load while something else is going on."""
-        if not (self._ready or self._is_closed):
+        if not (self._ready or self._is_closed or self._busy >= self._most):
             self._ready.append(self._start())
 
     async def ask(self, request: Mapping[str, Any]) -> Answer:
         """`{"content": …}` or `{"error": code, "hint": …}`."""
         async with self._places:
-            starting = await self._started()
-            worker = starting.result()
-            if worker is None:
-                return {"error": "data_unavailable", "hint": "The database cannot be opened at the moment."}
-            return await self._answer(starting, worker, request)
+            self._busy += 1
+            try:
+                starting = await self._started()
+                worker = starting.result()
+                if worker is None:
+                    return {"error": "data_unavailable", "hint": "The database cannot be opened at the moment."}
+                return await self._answer(starting, worker, request)
+            finally:
+                self._busy -= 1
 
     async def _started(self) -> Starting:
         """A child that has loaded, taken out of those that are ready."""

@@ -58,8 +58,8 @@ async def _describe(asked: DescribeData) -> ToolAnswer:
     return ToolAnswer(content, rows=len(content["tables"]))
 
 
-ANALYZE_DATA: Final = Tool("analyze_data", AnalyzeData, _analyze)
-DESCRIBE_DATA: Final = Tool("describe_data", DescribeData, _describe)
+ANALYZE_DATA: Final = Tool("analyze_data", AnalyzeData, _analyze, takes_turns=True)
+DESCRIBE_DATA: Final = Tool("describe_data", DescribeData, _describe, takes_turns=True)
 
 
 async def _ask(request: Mapping[str, Any]) -> Mapping[str, Any]:

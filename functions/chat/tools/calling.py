@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,10 @@ from shared.log import log
 
 MOST_CALLS: Final = 8  # in one round; who wants more asks again with what these told
 TOOL_SECONDS: Final = 30.0
-_MOST_BYTES = 64 * 1024  # of one answer: it is read, and paid for, with every later call of the turn
+MOST_ANSWER_BYTES: Final = 64 * 1024  # it is read, and paid for, with every later call of the turn
 _MOST_ERRORS = 5
+# What failed for a reason of the moment may be asked again.
+_PASSING = {"tool_timeout", "tool_failed", "data_unavailable"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,17 @@ class ToolResult:
 
 
 class Toolbox:
-    """The tools of one turn, and what was used of them."""
+    """The tools of one turn, and what was used of them.
 
-    def __init__(self, tools: Iterable[Tool[Any]]) -> None:
+    Nothing runs beyond `deadline` (by time.monotonic()), and no answer is longer than `most_bytes`.
+    """
+
+    def __init__(
+        self, tools: Iterable[Tool[Any]], deadline: float = math.inf, most_bytes: int = MOST_ANSWER_BYTES
+    ) -> None:
         self.used: list[dict[str, Any]] = []
+        self._deadline, self._most_bytes = deadline, most_bytes
+        self._turns = asyncio.Semaphore(1)
         self._tools = {tool.name: tool for tool in tools}
         self._asked: set[tuple[str, str]] = set()
 
@@ -61,6 +71,9 @@ class Toolbox:
             except ToolRefusal as refusal:
                 results[place] = ToolResult(call, {"error": refusal.code, "hint": refusal.hint}, is_error=True)
                 self._note(call, started, ok=False, error=refusal.code)
+            except BaseException:  # the caller has gone
+                self._note(call, started, ok=False, error="cancelled")
+                raise
             else:
                 results[place] = ToolResult(call, answer.content)
                 self._note(call, started, ok=True, **({} if answer.rows is None else {"rows": answer.rows}))
@@ -82,24 +95,39 @@ class Toolbox:
         if asked in self._asked:
             raise ToolRefusal("repeated_call", "You have made this very call before: use its answer, or ask otherwise.")
         self._asked.add(asked)
-        tool = self._tools[call.name]
         try:
-            arguments = tool.arguments.model_validate(dict(call.arguments))
+            answer = await self._run(self._tools[call.name], dict(call.arguments))
+        except ToolRefusal as refusal:
+            if refusal.code in _PASSING:
+                self._asked.discard(asked)
+            raise
+        if len(json.dumps(answer.content, default=str)) > self._most_bytes:
+            raise ToolRefusal("result_too_large", "The result is too large: ask for less at once.")
+        return answer
+
+    async def _run(self, tool: Tool[Any], written: dict[str, Any]) -> ToolAnswer:
+        try:
+            arguments = tool.arguments.model_validate(written)
         except ValidationError as error:
             raise ToolRefusal("invalid_arguments", _told(error)) from error
         try:
-            async with asyncio.timeout(TOOL_SECONDS):
-                answer = await tool.run(arguments)
+            async with asyncio.timeout(self._deadline - time.monotonic()):
+                if not tool.takes_turns:
+                    return await self._in_time(tool, arguments)
+                async with self._turns:  # the clock of one call does not run while another of the turn is at it
+                    return await self._in_time(tool, arguments)
         except TimeoutError as error:
-            raise ToolRefusal("tool_timeout", "It took too long: ask for less at once.") from error
+            hint = "It took too long, or others kept it busy: ask for less at once, or once more."
+            raise ToolRefusal("tool_timeout", hint) from error
         except ToolRefusal:
             raise
         except Exception as error:
             log("crash", tool=tool.name, error=type(error).__name__)
             raise ToolRefusal("tool_failed", "The tool is broken. Go on without it.") from error
-        if len(json.dumps(answer.content, default=str)) > _MOST_BYTES:
-            raise ToolRefusal("result_too_large", "The result is too large: ask for less at once.")
-        return answer
+
+    async def _in_time(self, tool: Tool[Any], arguments: Any) -> ToolAnswer:
+        async with asyncio.timeout(TOOL_SECONDS):
+            return await tool.run(arguments)
 
     def _note(self, call: ToolCall, started: float, *, ok: bool, **more: Any) -> None:
         name = call.name if call.name in self._tools else "unknown"  # what a model makes up may hold anything

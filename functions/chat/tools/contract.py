@@ -32,11 +32,15 @@ class ToolRefusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tool(Generic[Arguments]):
-    """A tool of ours. The docstring of `arguments` tells the model what the tool is for, its fields what they take."""
+    """A tool of ours. The docstring of `arguments` tells the model what the tool is for, its fields what they take.
+
+    A turn makes calls of tools with `takes_turns` one after another: what they work with is there for everybody.
+    """
 
     name: str
     arguments: type[Arguments]
     run: Callable[[Arguments], Awaitable[ToolAnswer]]
+    takes_turns: bool = False
 
     def offered(self) -> OfferedTool:
         """As every provider is told of it."""

@@ -1,0 +1,65 @@
+"""A tool call as a model wrote it, made fit to be run, stored and told again."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import secrets
+from typing import Any
+
+from shared.events import ToolCall
+from shared.privacy import storable
+
+_ODD = re.compile(r"[^A-Za-z0-9_-]")
+_MAX_NAME, _MAX_ID, _MAX_DEPTH = 64, 64, 64
+
+
+def tool_call(call_id: str, name: str, written: str) -> ToolCall:
+    """A call with the arguments a model wrote; what is no JSON object, or none that can be stored, is a broken one.
+
+    A name of other characters than APIs allow would make them refuse the conversation it stands in; an id that is
+    missing or odd gets one of ours, so that no two calls of a turn share one.
+    """
+    name = _ODD.sub("_", name)[:_MAX_NAME] or "unknown"
+    if not call_id or len(call_id) > _MAX_ID or _ODD.search(call_id):
+        call_id = fresh_id()
+    try:
+        return ToolCall(call_id, name, _object_in(written))
+    except (ValueError, RecursionError):
+        return ToolCall(call_id, name, {}, broken=storable(written))
+
+
+def fresh_id() -> str:
+    """An id for a call that came without one."""
+    return f"call_{secrets.token_hex(8)}"
+
+
+def _object_in(written: str) -> dict[str, Any]:
+    """Raises ValueError for what JSON itself does not know, for depth that no schema has, and for other values."""
+    value = json.loads(written or "{}", parse_constant=_refused, parse_float=_finite)
+    if not isinstance(value, dict):
+        raise ValueError("arguments are an object")  # noqa: TRY004 - it is what the text says that is wrong
+    level: list[Any] = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            item
+            for each in level
+            for item in (each.values() if isinstance(each, dict) else each)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            cleaned: dict[str, Any] = storable(value)
+            return cleaned
+    raise ValueError("arguments are nested too deeply")
+
+
+def _refused(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("no such number")
+    return number

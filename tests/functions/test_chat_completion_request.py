@@ -1,0 +1,109 @@
+"""What may be asked of chat completions, and what becomes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from functions.chat.completion_request import CompletionRequest
+from shared.events import ANY_OBJECT, Call, Image
+from shared.meter import Meter
+
+_HI: dict[str, Any] = {"role": "user", "content": "Hi"}
+_TOOL: dict[str, Any] = {"type": "function", "function": {"name": "look"}}
+_CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": "it"}'}}
+_CALLED: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [_CALL]}
+_RESULT: dict[str, Any] = {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "it"}]}
+
+
+def _asked(**fields: Any) -> CompletionRequest:
+    return CompletionRequest.model_validate({"model": "gpt-4o", "messages": [_HI]} | fields)
+
+
+def _image(url: str) -> dict[str, Any]:
+    return {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url, "detail": "low"}}]}
+
+
+def test_a_conversation_with_tools_goes_through_as_it_is() -> None:
+    """Roles, calls with their arguments, and results by the id of their call."""
+    developer = {"role": "developer", "content": "Be brief."}
+    asked = _asked(messages=[developer, _HI, _CALLED, _RESULT], tools=[_TOOL])
+    system, user, called, result = asked.conversation
+    assert (system.role, system.content, user.content) == ("system", "Be brief.", "Hi")
+    assert (called.content, called.tool_calls[0].arguments) == ("", {"at": "it"})
+    assert (result.role, result.content, result.tool_call_id) == ("tool", "it", "c1")
+    assert asked.question == "Hi"
+
+
+def test_an_image_stands_among_the_words_where_it_stood() -> None:
+    """Parts keep their order; the text is what is counted and logged."""
+    parts = [{"type": "text", "text": "a"}, *_image("data:image/png;base64,AAAA")["content"]]
+    (message,) = _asked(messages=[{"role": "user", "content": parts}]).conversation
+    assert message.parts == ("a", Image("image/png", "AAAA", "low"))
+    assert message.content == "a"
+
+
+def test_an_image_that_nobody_counted_is_estimated() -> None:
+    """Not as nothing."""
+    (message,) = _asked(messages=[_image("data:image/png;base64,AAAA")]).conversation
+    usage = Meter(Call("model", (message,), 10)).usage(is_complete=True)
+    assert (usage.source, usage.input_tokens >= 1000) == ("estimate", True)
+
+
+def test_options_say_how_to_answer() -> None:
+    """Choice of tools, parallel calls, stop and schema, each as a provider is asked for it."""
+    chosen = {"type": "function", "function": {"name": "look"}}
+    named = _asked(tools=[_TOOL], tool_choice=chosen, parallel_tool_calls=False, stop="END").options()
+    assert (named.must_call, named.may_call_in_parallel, named.stop) == ("look", False, ("END",))
+    assert named.tools[0].parameters == {"type": "object", "properties": {}}
+    assert _asked(tools=[_TOOL], tool_choice="required").options().must_call is True
+    assert _asked(tools=[_TOOL], tool_choice="none").options().may_call_tools is False
+    assert _asked(response_format={"type": "json_object"}).options().output_schema == ANY_OBJECT
+    schema = {"name": "x", "schema": {"type": "object"}, "strict": True}
+    told = _asked(response_format={"type": "json_schema", "json_schema": schema}).options()
+    assert told.output_schema == {"type": "object"}
+
+
+@pytest.mark.parametrize(
+    "neutral",
+    [
+        {"n": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0.0, "logprobs": False},
+        {"user": "x", "seed": 7, "store": True, "metadata": {"a": "b"}, "service_tier": "auto", "modalities": ["text"]},
+        {"stream": None, "tools": [], "stop": None, "stream_options": {"include_usage": True}},
+    ],
+)
+def test_what_changes_nothing_is_taken(neutral: dict[str, Any]) -> None:
+    """SDKs and frameworks send such fields by themselves."""
+    assert _asked(**neutral).question == "Hi"
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"n": 2},
+        {"top_p": 0.5},
+        {"logprobs": True},
+        {"messages": []},
+        {"messages": [{"role": "system", "content": "alone"}]},
+        {"messages": [_HI, _RESULT]},
+        {"messages": [_HI, _CALLED]},
+        {"messages": [_HI, _CALLED, _HI, _RESULT]},
+        {"messages": [_image("https://example.com/cat.png")]},
+        {"messages": [_image("data:image/svg+xml;base64,AAAA")]},
+        {"messages": [_image("data:image/png;base64,AAA")]},
+        {"messages": [_image("data:image/png;base64,AAAA")] * 17},
+        {"tools": [_TOOL, _TOOL]},
+        {"tool_choice": "required"},
+        {"tool_choice": {"type": "function", "function": {"name": "other"}}, "tools": [_TOOL]},
+        {"stop": ["a", "b", "c", "d", "e"]},
+        {"max_tokens": 0},
+        {"unknown": 1},
+    ],
+    ids=lambda fields: str(fields)[:60],
+)
+def test_what_cannot_be_done_is_refused(refused: dict[str, Any]) -> None:
+    """Rather than done otherwise than asked."""
+    with pytest.raises(ValidationError):
+        _asked(**refused)

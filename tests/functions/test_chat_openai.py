@@ -1,0 +1,76 @@
+"""OpenAI's chunks and completions, from a turn's events."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from functions.chat.answers import CompletionAnswer
+from functions.chat.streams.openai import CompletionStream, CompletionTeller
+from functions.chat.turn import Failure, TurnEvent
+from shared.errors import AnswerCut
+from shared.events import Finish, Reasoning, Serving, StopReason, Text, ToolCall
+from tests.functions.turns import ENTRY, RECEIPT, ROUTE, TURN, frames
+
+_LOOK = ToolCall("c1", "look", {"at": "ütz"})
+_BROKEN = ToolCall("c2", "look", {}, broken='{"at":')
+
+
+def _streamed(*events: TurnEvent, wants_usage: bool = False) -> list[object]:
+    stream = CompletionStream(TURN, wants_usage=wants_usage)
+    body = b"".join(stream.encode(event) for event in events[:1])
+    return frames(stream.begin() + body + b"".join(stream.encode(event) for event in events[1:]))
+
+
+def _deltas(told: list[object]) -> list[object]:
+    return [each["choices"][0]["delta"] for each in told if isinstance(each, dict) and each.get("choices")]
+
+
+def test_a_stream_says_who_speaks_then_words_then_why_it_ended() -> None:
+    """Usage only when it was asked for, last and without choices."""
+    events = (Serving(ROUTE, 0), Reasoning("hm"), Text("Hel"), Text("lo"), Finish("stop"), RECEIPT)
+    told = _streamed(*events)
+    assert _deltas(told) == [
+        {"role": "assistant", "content": ""},
+        {"reasoning_content": "hm"},
+        {"content": "Hel"},
+        {"content": "lo"},
+        {},
+    ]
+    assert told[-1] == "[DONE]"
+    counted = _streamed(*events, wants_usage=True)
+    last = counted[-2]
+    assert isinstance(last, dict)
+    assert (last["choices"], last["usage"]["total_tokens"], last["usage"]["cost"]) == ([], 15, 0.002)
+
+
+def test_calls_are_numbered_and_broken_arguments_are_the_callers_to_see() -> None:
+    """Each call whole, with its own index; what the model wrote is not mended."""
+    first, second = (each["tool_calls"][0] for each in _deltas(_streamed(_LOOK, _BROKEN, RECEIPT))[1:3])  # type: ignore[index]
+    assert (first["index"], first["id"], first["function"]) == (0, "c1", {"name": "look", "arguments": '{"at": "ütz"}'})
+    assert (second["index"], second["function"]["arguments"]) == (1, '{"at":')
+
+
+def test_a_stream_that_breaks_off_ends_with_an_error_and_no_stop_reason() -> None:
+    """Which is what makes the SDKs raise."""
+    told = _streamed(Text("Hel"), Failure(AnswerCut("It broke off.")), RECEIPT)
+    error, done = told[-2:]
+    assert isinstance(error, dict)
+    assert (error["error"]["code"], error["error"]["request_id"], done) == ("answer_cut", "request-1", "[DONE]")
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [("stop", "stop"), ("length", "length"), ("tool_calls", "tool_calls"), ("filtered", "content_filter")],
+)
+def test_a_completion_gathers_calls_thoughts_and_reason(reason: StopReason, told: str) -> None:
+    """One object, which fits the model that the document shows."""
+    teller = CompletionTeller(TURN)
+    for event in (Reasoning("hm"), _LOOK, Finish(reason)):
+        teller.see(event)
+    answer = CompletionAnswer.model_validate(teller.answer(replace(RECEIPT, entry=replace(ENTRY, content=""))))
+    (choice,) = answer.choices
+    assert (choice.finish_reason, choice.message.content) == (told, None)
+    assert (choice.message.reasoning_content, choice.message.tool_calls[0].id) == ("hm", "c1")
+    assert answer.usage.cost == 0.002
