@@ -29,6 +29,7 @@ _PLATFORMS = {"arm64": "aarch64-manylinux_2_34", "x86_64": "x86_64-manylinux_2_3
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
 # functions-framework's server for where it is the host; behind the adapter there is uvicorn alone.
 _UNUSED = ("bin", "gunicorn", "uvicorn_worker", "watchdog")
+_DUCKDB = ("duckdb", "_duckdb.abi3.so")
 _UNUSED_FOLDERS = {"tests", "__pycache__"}
 _UNUSED_SUFFIXES = {".pyi", ".pyx", ".pxd", ".c", ".h", ".cc", ".hpp", ".typed"}
 _UNUSED_RECORDS = {"RECORD", "INSTALLER", "REQUESTED", ".lock"}  # of an installation that nobody will change
@@ -41,14 +42,22 @@ def functions() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in (ROOT / "functions").glob("*/main.py")))
 
 
-def build_lambda(name: str, arch: str, out: Path, *, python: str = RUNTIME, data: Path | None = None) -> Path:
-    """The zip of a function. Raises SystemExit when it is larger than Lambda takes, or a tool is missing."""
+def build_lambda(
+    name: str, arch: str, out: Path, *, python: str = RUNTIME, data: Path | None = None, has_duckdb: bool = True
+) -> Path:
+    """The zip of a function. Raises SystemExit when it is larger than Lambda takes, or a tool is missing.
+
+    `data` is a DuckDB file for chat; without `has_duckdb` chat is half as large and cannot open one.
+    """
     interpreter = find_python(python)
     if interpreter is None:
         raise SystemExit(f"Bytecode for Lambda needs Python {python}: uv python install {python}")
     work = _emptied(out / name)
     _install(name, arch, python, work)
-    _strip(work)
+    _strip(work, _UNUSED if has_duckdb else (*_UNUSED, *_DUCKDB))
+    _compile(work, interpreter, "-b")
+    for path in work.rglob("*.py"):  # a third of the unit; a traceback still names the line
+        path.unlink()
     _copy_sources(name, work)
     shutil.copy(ROOT / "deploy" / "run.sh", work)
     if data is not None and name == "chat":
@@ -137,10 +146,10 @@ def _install(name: str, arch: str, python: str, work: Path) -> None:
     subprocess.run([*command, "--require-hashes", "-r", str(_requirements(name))], check=True)
 
 
-def _strip(work: Path) -> None:
-    for name in _UNUSED:
+def _strip(work: Path, unused: tuple[str, ...]) -> None:
+    for name in unused:
         for path in (work / name, *work.glob(f"{name}-*.dist-info")):
-            shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     for path in sorted(work.rglob("*"), reverse=True):
         if path.is_dir() and path.name in _UNUSED_FOLDERS:
             shutil.rmtree(path)
@@ -159,9 +168,9 @@ def _copy_sources(name: str, work: Path) -> None:
     (work / "main.py").write_text(f"from functions.{name}.main import {name} as {name}\n")
 
 
-def _compile(work: Path, interpreter: str) -> None:
+def _compile(work: Path, interpreter: str, *options: str) -> None:
     """Unchecked: the task's root is read-only and its files have one date, so nothing is worth looking at twice."""
-    command = [interpreter, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    command = [interpreter, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash", *options]
     environ = {**os.environ, "PYTHONHASHSEED": "0"}  # the order of a set's constants
     subprocess.run([*command, "-s", str(work), "-p", "/var/task", str(work)], check=True, env=environ)
 
@@ -190,6 +199,7 @@ def main() -> None:
     parser.add_argument("target", choices=("lambda", "cloud-run"))
     parser.add_argument("functions", nargs="*", metavar="function", help="all when none is named")
     parser.add_argument("--arch", choices=_PLATFORMS, default=os.environ.get("LAMBDA_ARCH", "arm64"))
+    parser.add_argument("--no-duckdb", action="store_true", help="chat without its data tools, at half the size")
     parser.add_argument("--data", type=Path, help="a DuckDB file that chat takes along as data/trading.duckdb")
     asked = parser.parse_args()
     if unknown := set(asked.functions) - set(functions()):
@@ -198,7 +208,8 @@ def main() -> None:
         if asked.target == "cloud-run":
             print(build_cloud_run(name, ROOT / "build" / "cloud-run").relative_to(ROOT))
             continue
-        path = build_lambda(name, asked.arch, ROOT / "build" / "lambda" / asked.arch, data=asked.data)
+        out = ROOT / "build" / "lambda" / asked.arch
+        path = build_lambda(name, asked.arch, out, data=asked.data, has_duckdb=not asked.no_duckdb)
         megabytes = unzipped_bytes(path.with_suffix("")) / 1e6, path.stat().st_size / 1e6
         print("{}   {:.1f} MB unzipped, {:.1f} MB zipped".format(path.relative_to(ROOT), *megabytes))
 
