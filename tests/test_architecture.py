@@ -18,8 +18,8 @@ SHARED = sorted((ROOT / "shared").rglob("*.py"))
 FUNCTIONS = sorted((ROOT / "functions").rglob("*.py"))
 FLOORS = (
     ("errors", "events"),
-    ("config", "identifiers", "log", "privacy", "sse", "tokens"),
-    ("body", "fallback", "http", "meter", "service", "spool", "supabase"),
+    ("config", "identifiers", "log", "privacy", "sigv4", "sse", "tokens"),
+    ("body", "fallback", "http", "meter", "secrets", "service", "spool", "supabase"),
     ("attempts", "providers"),
     ("auth", "gateway", "ledger", "structured"),
     ("endpoint", "health"),
@@ -27,6 +27,7 @@ FLOORS = (
 # Neighbours on one floor that need each other, each with its reason.
 NEIGHBOURS = {
     ("supabase", "http"),  # the data API travels over the one session
+    ("secrets", "http"),  # and so does the store's
     ("ledger", "auth"),  # a turn is admitted as a Person
     ("structured", "gateway"),  # asks through the one loop
 }
