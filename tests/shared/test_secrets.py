@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as PathRoute
 
 from shared import endpoint, gateway
 from shared.config import lay_under, settings
@@ -197,7 +198,7 @@ async def test_a_request_is_told_to_come_back_when_there_were_never_any(secrets:
     assert await _status(table, "/") == 200
 
 
-async def _status(table: list[endpoint.Route], path: str) -> int:
+async def _status(table: list[PathRoute], path: str) -> int:
     return (await answer(request_of(Caller(), "GET", path), table)).status_code
 
 
