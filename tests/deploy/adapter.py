@@ -131,7 +131,8 @@ class Instance:
 
     def end(self) -> None:
         """Takes it away; frozen processes are not asked."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(10)
 
     def _is_ready(self) -> bool:
