@@ -25,12 +25,12 @@ def _teach(kind: str, create: Create) -> type[CloudFormationModel]:
         self.physical_resource_id, self.attributes = resource_id, attributes
 
     def create_from(
-        cls: Any, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **_: Any
+        cls: Any, /, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **_: Any
     ) -> Any:
         return cls(*create(resource_name, cloudformation_json["Properties"], account_id, region_name))
 
     def update_from(
-        cls: Any, _resource: Any, new_resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
+        cls: Any, /, _resource: Any, new_resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
     ) -> Any:
         return create_from(cls, new_resource_name, cloudformation_json, account_id, region_name)
 
@@ -81,7 +81,7 @@ def _alarm(name: str, properties: Properties, account: str, region: str) -> tupl
 
 
 def _metric(name: str, properties: Properties, account: str, region: str) -> tuple[str, dict[str, str]]:
-    changes = [
+    changes: Any = [
         {"metricNamespace": each["MetricNamespace"], "metricName": each["MetricName"], "metricValue": "1"}
         for each in properties["MetricTransformations"]
     ]

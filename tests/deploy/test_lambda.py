@@ -116,7 +116,7 @@ def test_every_providers_client_is_in_the_unit(llms: Instance, admin: Person, pr
 @pytest.mark.parametrize("provider", ["google", "anthropic"])
 def test_chat_speaks_through_the_sdks(chat: Instance, alice: Person, model: Models, provider: str) -> None:
     """They came as bytecode alone, and that is enough for them."""
-    body = {"message": "one two three", "model": model("echo", provider=provider), "stream": False}
+    body: dict[str, Any] = {"message": "one two three", "model": model("echo", provider=provider), "stream": False}
     answer = chat.invoke(_asked(alice.token, **body))
     assert answer.status == 200, answer.text
     assert "one two three" in answer.text
@@ -134,7 +134,7 @@ def test_the_sql_tools_child_starts_from_the_unit(
     db.execute("update public.client_nodes set may_use_tools = true")
     sql = "select count(*) as n from bars_1m"
     upstream.plays["sql"] = (Script((), calls=(("analyze_data", {"sql": sql}),)), Script(("done",)))
-    body = {"message": "how many daily bars?", "model": identifier, "agent": "research", "stream": False}
+    body: dict[str, Any] = {"message": "how many bars?", "model": identifier, "agent": "research", "stream": False}
     answer = chat.invoke(_asked(alice.token, **body))
     assert answer.status == 200, answer.text
     (used,) = answer.json()["receipt"]["tools_used"]
@@ -142,7 +142,7 @@ def test_the_sql_tools_child_starts_from_the_unit(
 
 
 def test_the_models_are_listed(llms: Instance, alice: Person) -> None:
-    """llms answers somebody who is signed in, and nobody else."""
+    """Llms answers somebody who is signed in, and nobody else."""
     listed = llms.invoke(url_event("GET", "/", alice.headers))
     assert (listed.status, listed.json()["count"] > 0) == (200, True)
     assert llms.invoke(url_event("GET", "/", {})).status == 401

@@ -54,7 +54,7 @@ def test_every_function_runs_behind_the_adapter(template: Template) -> None:
 
 
 def test_no_secret_stands_in_the_template(packaged: Path, template: Template) -> None:
-    """Secrets are named by their path; nothing that looks like one has a value, and none is resolved by CloudFormation."""
+    """Secrets are named by their path; nothing that looks like one has a value, and CloudFormation resolves none."""
     for function in _functions(template).values():
         environ = function["Environment"]["Variables"]
         assert environ["SECRETS_SOURCE"] == "ssm:/parley/test/"
