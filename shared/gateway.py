@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ from shared.events import (
     Usage,
 )
 from shared.fallback import LEAST_SECONDS, Chain
-from shared.meter import Meter, total
+from shared.meter import Meter, most_tokens, total
 from shared.privacy import storable
 from shared.providers import provider_named
 from shared.secrets import secrets
@@ -48,6 +48,8 @@ from shared.secrets import secrets
 FIRST_TOKEN_SECONDS = 20.0
 IDLE_SECONDS = 20.0
 _MOST_CHARACTERS_PER_TOKEN = 64  # beyond any tokenizer's longest pieces: a host that sends more than it was asked for
+
+BeforeRetry = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +69,17 @@ class Exchange:
     """One turn with models: the events as they come, and afterwards who served, what was tried and what it used.
 
     `arrived` is when the request came, by time.monotonic(): the turn's time runs from then. `options` may be changed
-    between calls.
+    between calls. `before_retry` is told, after a failed call that is charged all the same, how many tokens the next
+    may take in; when it raises there is no next.
     """
 
-    def __init__(self, routes: tuple[Route, ...], options: Options, arrived: float) -> None:
+    def __init__(
+        self, routes: tuple[Route, ...], options: Options, arrived: float, before_retry: BeforeRetry | None = None
+    ) -> None:
         self.route = routes[0]
         self.options = options
         self.attempts: list[Attempt] = []
-        self._routes, self._arrived = routes, arrived
+        self._routes, self._arrived, self._before_retry = routes, arrived, before_retry
         self._deadline = float("inf")
         self._told: Route | None = None
 
@@ -122,8 +127,18 @@ class Exchange:
                 wait = None if has_begun else chain.after(error, time.monotonic())
                 if isinstance(error, ProviderAuthFailed) and not has_begun and await secrets.changed_since(asked_at):
                     wait = 0.0  # the key was replaced meanwhile: with the new one the same call may succeed
-                if wait is None:
+                if wait is None or not await self._is_covered(messages):
                     raise
+
+    async def _is_covered(self, messages: tuple[Message, ...]) -> bool:
+        """Whether the money held is enough for another call: one that was charged has used up its own."""
+        if self._before_retry is None or self.attempts[-1].usage is None:
+            return True
+        try:
+            await self._before_retry(most_tokens(messages, self.options.tools))
+        except ParleyError:
+            return False
+        return True
 
     async def _attempt(self, messages: tuple[Message, ...]) -> AsyncGenerator[ModelEvent, None]:
         """One call, recorded however it ends; says nothing before its first content, so that it can be made again."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from functions.chat.completion_request import CompletionRequest
 from functions.chat.rounds import RoundEvent
+from shared import ledger
 from shared.errors import ParleyError, Unprocessable
 from shared.events import Finish, Reasoning, Route, Text, ToolCall
 from shared.gateway import Exchange
@@ -21,7 +23,7 @@ class Completion:
         self.error: ParleyError | None = None
         able = tuple(route for route in turn.routes if _missing(route, asked) is None)
         self._turn, self._asked, self._arrived = turn, asked, arrived
-        self._exchange = Exchange(able or turn.routes, asked.options(), arrived)
+        self._exchange = Exchange(able or turn.routes, asked.options(), arrived, functools.partial(ledger.extend, turn))
         self._words: list[str] = []
         self._tools: list[str] = []
         self._reason: str | None = None

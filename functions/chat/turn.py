@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -61,7 +62,7 @@ class Tally:
     """What has come of a turn so far: enough to book it at any moment."""
 
     def __init__(self, turn: Turn, asked: ChatRequest, arrived: float) -> None:
-        self.exchange = Exchange(turn.routes, Options(), arrived)
+        self.exchange = Exchange(turn.routes, Options(), arrived, functools.partial(ledger.extend, turn))
         self.rounds = Rounds(turn, self.exchange, asked.question, asked.temperature)
         self.error: ParleyError | None = None
         self._turn, self._asked, self._arrived = turn, asked, arrived

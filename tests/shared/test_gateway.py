@@ -16,6 +16,7 @@ import pytest
 from shared import fallback, gateway
 from shared.errors import (
     AnswerCut,
+    BudgetExceeded,
     NodeFailed,
     NotConfigured,
     ParleyError,
@@ -27,6 +28,7 @@ from shared.errors import (
 )
 from shared.events import Attempt, Finish, Message, ModelEvent, Reasoning, Route, Serving, Text, Tool, ToolCall, Usage
 from shared.gateway import Exchange, Options
+from shared.meter import most_tokens
 from tests.openai_host import OpenAiHost, chunk, said, serving_models, sse
 
 pytestmark = pytest.mark.anyio
@@ -140,6 +142,28 @@ async def test_a_model_that_never_begins_ends_as_a_timeout(host: OpenAiHost, mon
     events, error = await _spoken(conversation)
     assert (events, type(error)) == ([], ProviderTimeout)
     assert [attempt.ok for attempt in conversation.attempts] == [False, False]
+
+
+@pytest.mark.parametrize(("is_counted", "has_money"), [(True, True), (True, False), (False, False)])
+async def test_another_call_is_held_for_when_the_failed_one_is_charged(
+    host: OpenAiHost, monkeypatch: pytest.MonkeyPatch, is_counted: bool, has_money: bool
+) -> None:
+    """Without the money the turn ends as its call did; a call that costs nothing needs none."""
+    usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 0}}
+    host.pieces, host.ending = [sse(usage)] if is_counted else [], "hold"
+    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.2)
+    held: list[int] = []
+
+    async def hold(tokens: int) -> None:
+        held.append(tokens)
+        if not has_money:
+            raise BudgetExceeded("There is none.")
+
+    conversation = Exchange((ROUTE,), Options(), time.monotonic(), hold)
+    _, error = await _spoken(conversation)
+    assert type(error) is ProviderTimeout
+    assert held == ([most_tokens(MESSAGES, ())] if is_counted else [])
+    assert len(conversation.attempts) == (1 if is_counted and not has_money else 2)
 
 
 async def test_a_turn_ends_with_its_time(
