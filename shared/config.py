@@ -1,4 +1,4 @@
-"""One frozen Settings value, read from the environment once; `.env.example` names every variable."""
+"""One frozen Settings value, the environment and fetched secrets under it; `.env.example` names every variable."""
 
 from __future__ import annotations
 
@@ -89,7 +89,17 @@ class Settings:
         return self.get("LOG_CONTENT", "redacted")
 
 
+_laid_under: dict[str, str] = {}
+
+
 @functools.cache
 def settings() -> Settings:
-    """The process's settings; the environment is copied at the first call."""
-    return Settings(dict(os.environ))
+    """The process's settings; the environment is copied at the first call, and again when secrets were fetched."""
+    return Settings(_laid_under | {name: value for name, value in os.environ.items() if value.strip()})
+
+
+def lay_under(values: Mapping[str, str]) -> None:
+    """Has these values, in place of those laid before, answer for variables that the environment leaves unset."""
+    _laid_under.clear()
+    _laid_under.update(values)
+    settings.cache_clear()

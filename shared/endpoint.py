@@ -24,6 +24,7 @@ from shared.errors import (
 )
 from shared.identifiers import request_id_of
 from shared.log import log
+from shared.secrets import secrets
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -83,6 +84,8 @@ async def _dispatch(request: Request, table: Iterable[Route]) -> Response:
             request.scope["path_params"] = found["path_params"]
             request.state.route = route.path
             handler: Handler = route.endpoint
+            if route.path != "/health":  # which touches nothing
+                await secrets.ready()
             return await handler(request)
         if match is Match.PARTIAL:
             allowed |= route.methods or set()

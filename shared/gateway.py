@@ -18,6 +18,7 @@ from shared.errors import (
     InternalError,
     NodeFailed,
     ParleyError,
+    ProviderAuthFailed,
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
@@ -42,6 +43,7 @@ from shared.fallback import LEAST_SECONDS, Chain
 from shared.meter import Meter, most_tokens, total
 from shared.privacy import storable
 from shared.providers import provider_named
+from shared.secrets import secrets
 
 FIRST_TOKEN_SECONDS = 20.0
 IDLE_SECONDS = 20.0
@@ -111,7 +113,7 @@ class Exchange:
         wait: float | None = 0.0
         while wait is not None:
             await asyncio.sleep(wait)
-            self.route = chain.route
+            self.route, asked_at = chain.route, time.monotonic()
             try:
                 async with aclosing(self._attempt(messages)) as events:
                     async for event in events:
@@ -123,6 +125,8 @@ class Exchange:
                 wait = None
             except ParleyError as error:
                 wait = None if has_begun else chain.after(error, time.monotonic())
+                if isinstance(error, ProviderAuthFailed) and not has_begun and await secrets.changed_since(asked_at):
+                    wait = 0.0  # the key was replaced meanwhile: with the new one the same call may succeed
                 if wait is None or not await self._is_covered(messages):
                     raise
 

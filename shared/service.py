@@ -14,24 +14,23 @@ from shared.errors import DatabaseUnavailable
 from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 _TIMEOUT_SECONDS = 10.0
-_clients: dict[asyncio.AbstractEventLoop, AsyncClient] = {}
+_clients: dict[tuple[asyncio.AbstractEventLoop, str], AsyncClient] = {}
 
 
 async def service_client() -> AsyncClient:
     """The client with the service's key. Never sign anyone in on it: that would replace its authorization."""
-    loop = asyncio.get_running_loop()
-    if loop not in _clients:
-        _clients.clear()  # a loop that is gone cannot close what it left open
+    key = settings().require("SUPABASE_SERVICE_KEY")
+    mine = (asyncio.get_running_loop(), key)
+    if mine not in _clients:
+        _clients.clear()  # a loop that is gone cannot close what it left open; a key that was replaced is of no use
         options = AsyncClientOptions(
             auto_refresh_token=False,
             persist_session=False,
             postgrest_client_retry=False,
             httpx_client=httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False),
         )
-        _clients[loop] = await acreate_client(
-            settings().supabase_url, settings().require("SUPABASE_SERVICE_KEY"), options
-        )
-    return _clients[loop]
+        _clients[mine] = await acreate_client(settings().supabase_url, key, options)
+    return _clients[mine]
 
 
 @contextmanager

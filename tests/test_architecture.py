@@ -18,8 +18,8 @@ SHARED = sorted((ROOT / "shared").rglob("*.py"))
 FUNCTIONS = sorted((ROOT / "functions").rglob("*.py"))
 FLOORS = (
     ("errors", "events"),
-    ("config", "identifiers", "log", "privacy", "redaction", "sse", "tokens"),
-    ("body", "fallback", "http", "meter", "service", "spool", "supabase"),
+    ("config", "identifiers", "log", "privacy", "redaction", "sigv4", "sse", "tokens"),
+    ("body", "fallback", "http", "meter", "secrets", "service", "spool", "supabase"),
     ("attempts", "providers"),
     ("auth", "catalogue", "gateway", "ledger", "structured"),
     ("endpoint", "health"),
@@ -30,6 +30,7 @@ FLOORS = (
 NEIGHBOURS = {
     ("privacy", "redaction"),  # withholds what it cannot redact
     ("supabase", "http"),  # the data API travels over the one session
+    ("secrets", "http"),  # and so does the store's
     ("ledger", "auth"),  # a turn is admitted as a Person
     ("structured", "gateway"),  # asks through the one loop
 }

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import http.server
 import json
 import os
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -29,7 +27,7 @@ from shared.errors import DatabaseUnavailable
 from shared.http import close_sessions
 from tests.bucket import serving_bucket
 from tests.line import Line, line_to
-from tests.openai_host import chunk, sse
+from tests.pausing import Pausing, serving_pausing
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service, text_of
 
@@ -40,46 +38,11 @@ _LOGGED = "Buy ESZ6 at $4,111.50 on 2026-11-21 and write to [email] about it."
 _COST = Decimal("0.00002")  # 10 tokens in and 5 out, as `model` prices them
 
 
-class _Pausing(http.server.ThreadingHTTPServer):
-    """A model that says its first piece at once and the rest when it is let."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Speaking)
-        self.url = f"http://127.0.0.1:{self.server_port}/v1"
-        self.may_go_on = threading.Event()
-
-
-class _Speaking(http.server.BaseHTTPRequestHandler):
-    server: _Pausing
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.end_headers()
-        self.wfile.write(sse(chunk({"content": _SAID[0]})))
-        self.wfile.flush()
-        assert self.server.may_go_on.wait(20)
-        usage = {"prompt_tokens": 10, "completion_tokens": 5}
-        rest = (chunk({"content": _SAID[1]}), chunk({}, "stop"), {"choices": [], "usage": usage}, "[DONE]")
-        self.wfile.write(sse(*rest))
-
-    def log_message(self, *_: Any) -> None:
-        """Says nothing on stderr."""
-
-
 @pytest.fixture
-def pausing() -> Iterator[_Pausing]:
-    """That model, running."""
-    with _Pausing() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        yield server
-        server.may_go_on.set()
-        server.shutdown()
-        thread.join(10)
+def pausing() -> Iterator[Pausing]:
+    """A model that says its first piece at once and the rest when it is let."""
+    with serving_pausing(*_SAID) as running:
+        yield running
 
 
 @pytest.fixture
@@ -116,7 +79,7 @@ def legacy_secret(db: Database) -> str:
 def test_a_turn_whose_database_is_cut_after_the_first_word_is_spooled_and_booked_once(
     alice: Person,
     model: Models,
-    pausing: _Pausing,
+    pausing: Pausing,
     line: Line,
     where: dict[str, str],
     function: Any,

@@ -1,0 +1,218 @@
+"""Builds what is deployed, one unit per function, from its locked requirements and nothing else.
+
+    python -m deploy.build lambda      build/lambda/<arch>/<function>.zip: stripped, compiled, the same bytes every time
+    python -m deploy.build cloud-run   build/cloud-run/<function>/: a folder for `gcloud run deploy --function`
+
+Both begin with a root main.py that imports the function, so that its package is loaded once and by its own name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import stat
+import struct
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNTIME: Final = "3.13"
+"""Python's minor version on Lambda, as serverless.yml names it; bytecode is of use to no other."""
+LIMIT_BYTES: Final = 250 * 2**20
+"""What Lambda takes unzipped, layers included; read on 2026-11-21."""
+_PLATFORMS = {"arm64": "aarch64-manylinux_2_34", "x86_64": "x86_64-manylinux_2_34"}  # Amazon Linux 2023 has glibc 2.34
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
+# functions-framework's server for where it is the host; behind the adapter there is uvicorn alone.
+_UNUSED = ("bin", "gunicorn", "uvicorn_worker", "watchdog")
+_DUCKDB = ("duckdb", "_duckdb.abi3.so")
+_UNUSED_FOLDERS = {"tests", "__pycache__"}
+_UNUSED_SUFFIXES = {".pyi", ".pyx", ".pxd", ".c", ".h", ".cc", ".hpp", ".typed"}
+_UNUSED_RECORDS = {"RECORD", "INSTALLER", "REQUESTED", ".lock"}  # of an installation that nobody will change
+_ELF64 = b"\x7fELF\x02\x01"  # little-endian, as both architectures are
+_LOADED = 1  # PT_LOAD
+
+
+def functions() -> tuple[str, ...]:
+    """Every function there is."""
+    return tuple(sorted(path.parent.name for path in (ROOT / "functions").glob("*/main.py")))
+
+
+def build_lambda(
+    name: str, arch: str, out: Path, *, python: str = RUNTIME, data: Path | None = None, has_duckdb: bool = True
+) -> Path:
+    """The zip of a function. Raises SystemExit when it is larger than Lambda takes, or a tool is missing.
+
+    `data` is a DuckDB file for chat; without `has_duckdb` chat is half as large and cannot open one.
+    """
+    interpreter = find_python(python)
+    if interpreter is None:
+        raise SystemExit(f"Bytecode for Lambda needs Python {python}: uv python install {python}")
+    work = _emptied(out / name)
+    _install(name, arch, python, work)
+    _strip(work, _UNUSED if has_duckdb else (*_UNUSED, *_DUCKDB))
+    _compile(work, interpreter, "-b")
+    for path in work.rglob("*.py"):  # a third of the unit; a traceback still names the line
+        path.unlink()
+    _copy_sources(name, work)
+    shutil.copy(ROOT / "deploy" / "run.sh", work)
+    if data is not None and name == "chat":
+        (work / "data").mkdir()
+        shutil.copy(data, work / "data" / "trading.duckdb")
+    _compile(work, interpreter)
+    size = unzipped_bytes(work)
+    if size > LIMIT_BYTES:
+        raise SystemExit(f"{name} is {size / 1e6:.0f} MB unzipped, and Lambda takes {LIMIT_BYTES / 1e6:.0f}.")
+    return _zipped(work, out / f"{name}.zip")
+
+
+def build_cloud_run(name: str, out: Path) -> Path:
+    """The folder of a function, its locked requirements.txt within, for Google's buildpack to install."""
+    work = _emptied(out / name)
+    _copy_sources(name, work)
+    shutil.copy(_requirements(name), work)
+    return work
+
+
+def find_python(version: str) -> str | None:
+    """An interpreter of this minor version, None when the machine has none: BUILD_PYTHON, uv's, or pyenv's.
+
+    pyenv's are looked for by hand: its shim of a version that is not switched on fails, and uv with it.
+    """
+    if sys.version_info[:2] == tuple(int(part) for part in version.split(".")):
+        return sys.executable
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    command = [_uv(), "python", "find", "--no-python-downloads", "--no-project", version]
+    by_uv = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    candidates = [os.environ.get("BUILD_PYTHON"), by_uv, *map(str, pyenv.glob(f"{version}.*/bin/python{version}"))]
+    return next((path for path in candidates if path and _is_python(path, version)), None)
+
+
+def _is_python(path: str, version: str) -> bool:
+    words = [path, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() == version
+    except OSError:
+        return False
+
+
+def unzipped_bytes(unit: Path) -> int:
+    """The size by which Lambda measures a unit."""
+    return sum(path.stat().st_size for path in _files(unit))
+
+
+def strip_elf(path: Path) -> None:
+    """Cuts off what the loader never looks at: symbols, debug information and the table of sections, at a file's end.
+
+    By hand, because binutils' strip knows only its own machine's architecture and differs between versions.
+    """
+    content = bytearray(path.read_bytes())
+    if not content.startswith(_ELF64):
+        return
+    offset, size, count = (*struct.unpack_from("<Q", content, 32), *struct.unpack_from("<HH", content, 54))
+    end = offset + size * count
+    for place in range(offset, end, size):
+        kind, _, start, _, _, length = struct.unpack_from("<IIQQQQ", content, place)
+        if kind == _LOADED:
+            end = max(end, start + length)
+    struct.pack_into("<Q", content, 40, 0)  # where the sections would be described
+    struct.pack_into("<HH", content, 60, 0, 0)
+    path.write_bytes(content[:end])
+
+
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _requirements(name: str) -> Path:
+    return ROOT / "functions" / name / "requirements.txt"
+
+
+def _uv() -> str:
+    beside = Path(sys.executable).with_name("uv")
+    return str(beside) if beside.exists() else "uv"
+
+
+def _install(name: str, arch: str, python: str, work: Path) -> None:
+    """Wheels of the target's platform, by their hashes. Copied: uv's links would have us strip its cache."""
+    command = [_uv(), "pip", "install", "--quiet", "--target", str(work), "--link-mode", "copy", "--no-deps"]
+    command += ["--python-version", python, "--python-platform", _PLATFORMS[arch], "--only-binary", ":all:"]
+    subprocess.run([*command, "--require-hashes", "-r", str(_requirements(name))], check=True)
+
+
+def _strip(work: Path, unused: tuple[str, ...]) -> None:
+    for name in unused:
+        for path in (work / name, *work.glob(f"{name}-*.dist-info")):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for path in sorted(work.rglob("*"), reverse=True):
+        if path.is_dir() and path.name in _UNUSED_FOLDERS:
+            shutil.rmtree(path)
+        elif path.is_file() and (path.suffix in _UNUSED_SUFFIXES or path.name in _UNUSED_RECORDS):
+            path.unlink()
+        elif path.is_file() and ".so" in path.suffixes:
+            strip_elf(path)
+
+
+def _copy_sources(name: str, work: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__", "requirements.*")
+    (work / "functions").mkdir()
+    shutil.copy(ROOT / "functions" / "__init__.py", work / "functions")
+    shutil.copytree(ROOT / "functions" / name, work / "functions" / name, ignore=ignored)
+    shutil.copytree(ROOT / "shared", work / "shared", ignore=ignored)
+    (work / "main.py").write_text(f"from functions.{name}.main import {name} as {name}\n")
+
+
+def _compile(work: Path, interpreter: str, *options: str) -> None:
+    """Unchecked: the task's root is read-only and its files have one date, so nothing is worth looking at twice."""
+    command = [interpreter, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash", *options]
+    environ = {**os.environ, "PYTHONHASHSEED": "0"}  # the order of a set's constants
+    subprocess.run([*command, "-s", str(work), "-p", "/var/task", str(work)], check=True, env=environ)
+
+
+def _zipped(work: Path, path: Path) -> Path:
+    """Whole or not at all; names in order, one date, and modes that do not depend on this machine's umask."""
+    half = path.with_suffix(".half")
+    with zipfile.ZipFile(half, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in _files(work):
+            info = zipfile.ZipInfo(file.relative_to(work).as_posix(), _EPOCH)
+            mode = 0o755 if file.suffix == ".sh" else 0o644
+            info.external_attr = (stat.S_IFREG | mode) << 16
+            info.create_system = 3  # Unix, whose modes these are
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, file.read_bytes())
+    return half.replace(path)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def main() -> None:
+    """Builds and prints one line per unit."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", choices=("lambda", "cloud-run"))
+    parser.add_argument("functions", nargs="*", metavar="function", help="all when none is named")
+    parser.add_argument("--arch", choices=_PLATFORMS, default=os.environ.get("LAMBDA_ARCH", "arm64"))
+    parser.add_argument("--no-duckdb", action="store_true", help="chat without its data tools, at half the size")
+    parser.add_argument("--data", type=Path, help="a DuckDB file that chat takes along as data/trading.duckdb")
+    asked = parser.parse_args()
+    if unknown := set(asked.functions) - set(functions()):
+        parser.error(f"there is no function {min(unknown)}")
+    for name in asked.functions or functions():
+        if asked.target == "cloud-run":
+            print(build_cloud_run(name, ROOT / "build" / "cloud-run").relative_to(ROOT))
+            continue
+        out = ROOT / "build" / "lambda" / asked.arch
+        path = build_lambda(name, asked.arch, out, data=asked.data, has_duckdb=not asked.no_duckdb)
+        megabytes = unzipped_bytes(path.with_suffix("")) / 1e6, path.stat().st_size / 1e6
+        print("{}   {:.1f} MB unzipped, {:.1f} MB zipped".format(path.relative_to(ROOT), *megabytes))
+
+
+if __name__ == "__main__":
+    main()

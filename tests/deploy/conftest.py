@@ -1,0 +1,126 @@
+"""What tests of the deployment may ask for: the units, an account they are deployed into, and a stack behind them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from deploy.build import ROOT, RUNTIME, build_lambda, find_python, functions
+from tests.account import Account, serving_account
+from tests.deploy import resources
+from tests.deploy.deployment import Deployment
+from tests.launch import data_folder, free_ports, running_stack
+from tests.stack.conftest import model
+from tests.stack.people import Person, Stack, connect, new_admin, sign_up
+
+__all__ = ["model"]
+ARCH = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
+STAGE = "test"
+# Lambda's own version where this machine has it; what a unit is made of is the same for the one that runs the tests.
+PYTHON = RUNTIME if find_python(RUNTIME) else "{}.{}".format(*sys.version_info[:2])
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with serverless.yml and, where it says, the unit of every function for this machine."""
+    folder = tmp_path_factory.mktemp("service")
+    (folder / "deploy").mkdir()
+    for name in ("serverless.yml", "deploy/resources.yml", "package.json"):
+        shutil.copy(ROOT / name, folder / name)
+    for name in functions():
+        build_lambda(name, ARCH, folder / "build" / "lambda" / ARCH, python=PYTHON)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def units(service: Path) -> Path:
+    """The folder with the zips; beside each the folder that it was made of."""
+    return service / "build" / "lambda" / ARCH
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter as Lambda's is to a unit: it has the standard library and nothing else."""
+    folder = tmp_path_factory.mktemp("python")
+    subprocess.run([str(find_python(PYTHON)), "-m", "venv", "--without-pip", str(folder)], check=True)
+    return folder / "bin" / "python3"
+
+
+def osls(service: Path, *words: str, environ: dict[str, str] | None = None) -> str:
+    """What osls says when it succeeds; without `environ` it knows of no account."""
+    named = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    done = subprocess.run(
+        [str(ROOT / "node_modules" / ".bin" / "osls"), *words, "--stage", STAGE],
+        cwd=service,
+        env=named | {"CI": "1", "LAMBDA_ARCH": ARCH, "AWS_EC2_METADATA_DISABLED": "true"} | (environ or {}),
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def packaged(service: Path) -> Path:
+    """The folder of what osls makes of it all, without an account."""
+    osls(service, "package", "--package", "packaged", "--param", "alarmEmail=ops@example.com")
+    return service / "packaged"
+
+
+@pytest.fixture(scope="session")
+def account() -> Iterator[Account]:
+    """An account on loopback."""
+    assert resources.KINDS
+    with serving_account() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The project that everything deployed works for: database, API and functions."""
+    with data_folder() as data, running_stack(data, free_ports(), "--no-reload", "--no-model") as running:
+        yield Stack(running.values | {"DATA": str(data)})
+
+
+@pytest.fixture(scope="session")
+def db(stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """The database as its owner."""
+    with connect(stack) as connection:
+        yield connection
+
+
+@pytest.fixture
+def alice(stack: Stack) -> Person:
+    """A person of this test's own."""
+    return sign_up(stack)
+
+
+@pytest.fixture
+def admin(stack: Stack) -> Person:
+    """Somebody whom the service made an admin."""
+    return new_admin(stack)
+
+
+@pytest.fixture(scope="session")
+def deployed(
+    service: Path, account: Account, stack: Stack, bare_python: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """Everything, deployed by `osls deploy`, with its secrets in the account's store."""
+    environ = account.environ | {"SLS_AWS_MONITORING_FREQUENCY": "200"}
+    osls(service, "deploy", "--param", "corsOrigins=https://app.example", environ=environ)
+    names = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY", "CRON_SECRET", "HASH_PEPPER")
+    account.put_secrets(f"/parley/{STAGE}/", **{name: stack[name] for name in names})
+    deployment = Deployment(account, f"parley-{STAGE}", bare_python, tmp_path_factory.mktemp("deployed"))
+    yield deployment
+    deployment.end()

@@ -1,0 +1,67 @@
+"""What an account holds after a deployment, and instances made of that alone."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from tests.account import Account
+from tests.deploy.adapter import Instance, unpack
+
+
+class Deployment:
+    """The stack named `name` of CloudFormation in `account`."""
+
+    def __init__(self, account: Account, name: str, python: Path, folder: Path) -> None:
+        self.account, self.name = account, name
+        self._python, self._folder = python, folder
+        self._instances: list[Instance] = []
+
+    def resource(self, logical_id: str) -> str:
+        """The name that a resource of the template got."""
+        listed = self.account.client("cloudformation").describe_stack_resources(StackName=self.name)
+        (found,) = [each for each in listed["StackResources"] if each.get("LogicalResourceId") == logical_id]
+        return str(found["PhysicalResourceId"])
+
+    def configuration(self, function: str) -> dict[str, Any]:
+        """As the account has it."""
+        found: dict[str, Any] = self.account.client("lambda").get_function(FunctionName=f"{self.name}-{function}")
+        return dict(found["Configuration"])
+
+    def code(self, function: str) -> bytes:
+        """The zip that was uploaded for a function."""
+        store, bucket = self.account.client("s3"), self.resource("ServerlessDeploymentBucket")
+        keys = [each["Key"] for each in store.list_objects_v2(Bucket=bucket)["Contents"]]
+        (key,) = [each for each in keys if each.endswith(f"/{function}.zip")]
+        return bytes(store.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+    def names(self, function: str) -> set[str]:
+        """What that zip holds."""
+        with zipfile.ZipFile(io.BytesIO(self.code(function))) as archive:
+            return set(archive.namelist())
+
+    def spooled(self) -> list[str]:
+        """The keys in the bucket of the spool."""
+        listed = self.account.client("s3").list_objects_v2(Bucket=self.resource("SpoolBucket"))
+        return [each["Key"] for each in listed.get("Contents", [])]
+
+    def start(self, function: str, **changes: str) -> Instance:
+        """A new instance, frozen; `changes` are variables that nobody deployed."""
+        root = self._folder / function
+        if not root.exists():
+            unpack(io.BytesIO(self.code(function)), root)
+        configured = self.configuration(function)["Environment"]["Variables"]
+        environ = configured | self.account.environ | {"AWS_LAMBDA_FUNCTION_NAME": f"{self.name}-{function}"} | changes
+        console = self._folder / f"{function}-{len(self._instances)}.log"
+        with console.open("wb") as output:
+            instance = Instance(root, environ, self._python, output)
+        self._instances.append(instance)
+        instance.until_ready()
+        return instance
+
+    def end(self) -> None:
+        """Ends every instance."""
+        for instance in self._instances:
+            instance.end()

@@ -1,0 +1,51 @@
+"""A staged folder, started by functions-framework alone, as Google's buildpack starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deploy.build import build_cloud_run, functions
+from tests.launch import free_ports, wait_until
+from tests.stack.people import Person, Stack
+
+_PATHS = {"chat": ("POST", "/"), "llms": ("GET", "/"), "refresh": ("POST", "/")}
+
+
+@pytest.mark.parametrize("name", functions())
+def test_a_staged_function_starts_and_answers(name: str, stack: Stack, alice: Person, tmp_path: Path) -> None:
+    """From its own folder, with nothing of the repository on its path: healthy, connected, and asking who is there."""
+    folder = build_cloud_run(name, tmp_path / "staged")
+    port = free_ports()
+    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    with (tmp_path / "console").open("wb") as console:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "functions_framework", "--target", name, "--host", "127.0.0.1", "--port", str(port)],
+            cwd=folder,
+            env=environ | stack.env,
+            stdout=console,
+            stderr=console,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        assert wait_until(lambda: _answers(url), 30), (tmp_path / "console").read_text()
+        assert httpx.get(f"{url}/health/ready").status_code == 200
+        method, path = _PATHS[name]
+        assert httpx.request(method, url + path).status_code == 401
+        if name == "llms":
+            assert httpx.get(url, headers=alice.headers).json()["count"] > 0
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health").status_code == 200
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,57 @@
+"""`osls deploy` into an account, and what is read back from it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from deploy.build import functions
+from tests.deploy.deployment import Deployment
+
+
+@pytest.mark.parametrize("name", functions())
+def test_the_code_that_was_built_is_the_code_that_is_there(deployed: Deployment, units: Path, name: str) -> None:
+    """To the byte, with its variables resolved and its log group by name."""
+    built = (units / f"{name}.zip").read_bytes()
+    assert deployed.code(name) == built
+    there = deployed.configuration(name)
+    assert there["CodeSha256"] == base64.b64encode(hashlib.sha256(built).digest()).decode()
+    environ = there["Environment"]["Variables"]
+    assert (environ["FUNCTION_TARGET"], environ["CORS_ORIGINS"]) == (name, "https://app.example")
+    spool = f"s3://{deployed.resource('SpoolBucket')}/spool"
+    assert environ.get("SPOOL_URL") == (None if name == "llms" else spool)
+
+
+@pytest.mark.parametrize("name", functions())
+def test_every_function_has_a_public_url(deployed: Deployment, name: str) -> None:
+    """Who asks is the function's own business; only chat's streams."""
+    url = deployed.account.client("lambda").get_function_url_config(FunctionName=f"{deployed.name}-{name}")
+    assert url["AuthType"] == "NONE"
+    assert (url["InvokeMode"] == "RESPONSE_STREAM") == (name == "chat")
+
+
+def test_the_schedule_is_refreshs(deployed: Deployment) -> None:
+    """One rule, switched on, that hands refresh its input."""
+    events = deployed.account.client("events")
+    (rule,) = [each for each in events.list_rules()["Rules"] if each["Name"].startswith(deployed.name)]
+    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(6 hours)", "ENABLED")
+    (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+    assert target["Arn"].endswith(f":{deployed.name}-refresh")
+    assert json.loads(target["Input"]) == {"source": "schedule", "job": "refresh"}
+
+
+def test_what_trouble_leaves_behind_is_there(deployed: Deployment) -> None:
+    """The queue, three alarms, and the filter that counts turns which could be booked nowhere."""
+    account = deployed.account
+    assert account.client("sqs").get_queue_attributes(
+        QueueUrl=deployed.resource("RefreshFailures"), AttributeNames=["MessageRetentionPeriod"]
+    )["Attributes"] == {"MessageRetentionPeriod": "1209600"}
+    assert len(account.client("cloudwatch").describe_alarms()["MetricAlarms"]) == 3
+    filters = account.client("logs").describe_metric_filters(logGroupName=f"/aws/lambda/{deployed.name}-chat")
+    assert filters["metricFilters"][0]["filterPattern"] == '{ $.event = "unbooked_turn" }'
+    retries = account.client("lambda").get_function_event_invoke_config(FunctionName=f"{deployed.name}-refresh")
+    assert retries["MaximumRetryAttempts"] == 2

@@ -1,0 +1,141 @@
+"""What osls makes of serverless.yml without an account: sound, without a secret, and no wider open than it must be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.api import ManualArgs, lint
+
+from deploy.build import functions
+from tests.deploy.conftest import ARCH
+
+Template = dict[str, dict[str, Any]]
+_LAYERS = {"arm64": "LambdaAdapterLayerArm64", "x86_64": "LambdaAdapterLayerX86"}
+
+
+@pytest.fixture(scope="module")
+def template(packaged: Path) -> Template:
+    """The resources by their logical ids."""
+    text = (packaged / "cloudformation-template-update-stack.json").read_text()
+    resources: Template = json.loads(text)["Resources"]
+    return resources
+
+
+def _of(template: Template, kind: str) -> dict[str, dict[str, Any]]:
+    return {name: each["Properties"] for name, each in template.items() if each["Type"] == f"AWS::{kind}"}
+
+
+def _functions(template: Template) -> dict[str, dict[str, Any]]:
+    return {each["FunctionName"].rsplit("-", 1)[1]: each for each in _of(template, "Lambda::Function").values()}
+
+
+@pytest.mark.parametrize("step", ["create", "update"])
+def test_the_template_is_clean(packaged: Path, step: str) -> None:
+    """cfn-lint finds nothing to say, also against the schemas of the region."""
+    text = (packaged / f"cloudformation-template-{step}-stack.json").read_text()
+    assert [str(match) for match in lint(text, config=ManualArgs(regions=["us-east-1"]))] == []
+
+
+def test_every_function_runs_behind_the_adapter(template: Template) -> None:
+    """Its own target, the adapter's layer for its architecture, and a readiness path that touches nothing."""
+    found = _functions(template)
+    assert set(found) == set(functions())
+    for name, function in found.items():
+        environ = function["Environment"]["Variables"]
+        assert (environ["FUNCTION_TARGET"], function["Handler"]) == (name, "run.sh")
+        assert environ["AWS_LAMBDA_EXEC_WRAPPER"] == "/opt/bootstrap"
+        assert environ["AWS_LWA_READINESS_CHECK_PATH"] == "/health"
+        assert function["Architectures"] == [ARCH]
+        (layer,) = function["Layers"]
+        assert layer.split(":")[-2:] == [_LAYERS[ARCH], "30"]
+
+
+def test_no_secret_stands_in_the_template(packaged: Path, template: Template) -> None:
+    """Secrets are named by their path; nothing that looks like one has a value, and CloudFormation resolves none."""
+    for function in _functions(template).values():
+        environ = function["Environment"]["Variables"]
+        assert environ["SECRETS_SOURCE"] == "ssm:/parley/test/"
+        assert [name for name in environ if name.endswith(("_KEY", "_TOKEN", "_SECRET", "_PEPPER"))] == []
+    for path in packaged.glob("*.json"):
+        assert "{{resolve:" not in path.read_text()
+
+
+def test_only_chat_streams(template: Template) -> None:
+    """The URL's mode and the adapter's agree; the others are buffered in both."""
+    modes = {
+        name: function["Environment"]["Variables"].get("AWS_LWA_INVOKE_MODE")
+        for name, function in _functions(template).items()
+    }
+    assert modes == {"chat": "response_stream", "llms": None, "refresh": None}
+    urls = {name: url.get("InvokeMode") for name, url in _of(template, "Lambda::Url").items()}
+    assert urls.pop("ChatLambdaFunctionUrl") == "RESPONSE_STREAM"
+    assert set(urls.values()) <= {None, "BUFFERED"}
+
+
+def test_cors_is_the_functions_own(template: Template) -> None:
+    """The platform's would come on top of it, and a browser takes a header that stands there twice for none."""
+    urls = _of(template, "Lambda::Url").values()
+    assert len(urls) == len(functions())
+    assert [url for url in urls if url.get("Cors")] == []
+
+
+def test_only_refresh_takes_events_and_fails_with_them(template: Template) -> None:
+    """A failed run is a failed invocation: tried twice more, then kept in the queue, and somebody is told."""
+    targets = [target for rule in _of(template, "Events::Rule").values() for target in rule["Targets"]]
+    assert [target["Arn"]["Fn::GetAtt"][0] for target in targets] == ["RefreshLambdaFunction"]
+    for name, function in _functions(template).items():
+        environ = function["Environment"]["Variables"]
+        handed_on = (environ.get("AWS_LWA_PASS_THROUGH_PATH"), environ.get("AWS_LWA_ERROR_STATUS_CODES"))
+        assert handed_on == (("/_events", "500-599") if name == "refresh" else (None, None))
+        assert ("DeadLetterConfig" in function) == (name == "refresh")
+    (retries,) = _of(template, "Lambda::EventInvokeConfig").values()
+    assert (retries["MaximumRetryAttempts"], retries["MaximumEventAgeInSeconds"]) == (2, 3600)
+    alarm = template["RefreshFailedAlarm"]["Properties"]
+    assert alarm["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["RefreshFailures", "QueueName"]}
+
+
+def test_each_function_may_do_what_it_does_and_no_more(template: Template) -> None:
+    """No action and no resource by wildcard; who writes to the spool does not read it, and llms does neither."""
+    allowed = {}
+    for name, role in _of(template, "IAM::Role").items():
+        statements = [each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]]
+        actions = [action for each in statements for action in _listed(each["Action"])]
+        assert not any("*" in action for action in actions)
+        assert "*" not in [resource for each in statements for resource in _listed(each["Resource"])]
+        allowed[name] = set(actions)
+    everybody = {"ssm:GetParametersByPath", "logs:CreateLogStream", "logs:PutLogEvents"}
+    assert allowed == {
+        "ChatRole": everybody | {"s3:PutObject"},
+        "LlmsRole": everybody,
+        "RefreshRole": everybody | {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject", "sqs:SendMessage"},
+    }
+    used = {name: function["Role"] for name, function in _functions(template).items()}
+    assert used == {name: {"Fn::Sub": f"${{{name.title()}Role.Arn}}"} for name in functions()}
+
+
+def test_the_spool_is_private_encrypted_and_does_not_outlive_its_use(template: Template) -> None:
+    """Nobody from outside, nothing in the clear on the wire or on disk; what nobody drained for a month goes."""
+    bucket = template["SpoolBucket"]
+    assert bucket["DeletionPolicy"] == "Retain"
+    assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["Properties"]["BucketEncryption"]
+    rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+    assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in rules if "Prefix" in rule] == [("spool/", 30)]
+    (statement,) = template["SpoolBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+def test_logs_end_and_alarms_reach_somebody(template: Template) -> None:
+    """Every function's log group has an end of its own; every alarm goes to the topic."""
+    groups = _of(template, "Logs::LogGroup")
+    assert {group["RetentionInDays"] for group in groups.values()} == {14}
+    assert len(groups) == len(functions())
+    assert [a["AlarmActions"] for a in _of(template, "CloudWatch::Alarm").values()] == [[{"Ref": "Alarms"}]] * 3
+    assert template["AlarmsByMail"]["Properties"]["Protocol"] == "email"
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
