@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import analyze, chaos, chunks, cold_start, latency, ledger, llms, refresh
+from bench import analyze, chaos, chunks, cold_start, latency, ledger, llms, refresh, units
 from tests.launch import data_folder, free_ports, running_stack
 
 
@@ -13,6 +13,7 @@ def main() -> None:
     with data_folder() as data, running_stack(data, free_ports(), "--no-reload") as stack:
         latency.measure(stack.values)
         cold_start.measure(stack.values)
+        units.measure(stack.values)
         llms.measure(stack.values)
         chaos.measure(stack.values)
         ledger.measure(stack.values)

@@ -16,7 +16,7 @@ import httpx
 from local.environment import ROOT
 from tests.launch import free_ports
 
-_HELLO = """
+HELLO = """
 import functions_framework.aio
 @functions_framework.aio.http
 async def hello(request):
@@ -31,7 +31,7 @@ def running(name: str, stack: Mapping[str, str]) -> Iterator[tuple[str, int]]:
         source = f"functions/{name}/main.py"
         if name == "hello":
             source = str(Path(folder) / "main.py")
-            Path(source).write_text(_HELLO)
+            Path(source).write_text(HELLO)
         port = free_ports()
         environ = {**os.environ, **stack, "FUNCTION_TARGET": name, "FUNCTION_SOURCE": source, "PYTHONPATH": str(ROOT)}
         options = ["--port", str(port), "--lifespan", "on", "--log-level", "error", "--no-access-log"]

@@ -30,7 +30,13 @@ def _teach(kind: str, create: Create) -> type[CloudFormationModel]:
         return cls(*create(resource_name, cloudformation_json["Properties"], account_id, region_name))
 
     def update_from(
-        cls: Any, /, _resource: Any, new_resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
+        cls: Any,
+        /,
+        original_resource: Any,  # noqa: ARG001 - moto names it
+        new_resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,
     ) -> Any:
         return create_from(cls, new_resource_name, cloudformation_json, account_id, region_name)
 

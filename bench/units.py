@@ -1,0 +1,122 @@
+"""The built units: their size, and from the start of run.sh to the first answer, beside a hello that starts alike."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from bench.function import HELLO
+from deploy.build import RUNTIME, build_lambda, find_python, unzipped_bytes
+from local.people import access_token
+from tests.launch import free_ports
+from tests.providers import variables
+from tests.upstream import serving_upstream
+
+_ROUNDS = 7
+_ARCH = "x86_64" if platform.machine() == "x86_64" else "arm64"
+_MODEL = "bench-echo"
+_AIMS = {"chat": 100, "llms": 65}
+Ask = Callable[[str], bool]
+
+
+def measure(stack: Mapping[str, str]) -> None:
+    """Prints sizes, then the median of a few starts each, in turns."""
+    version = RUNTIME if find_python(RUNTIME) else "{}.{}".format(*sys.version_info[:2])
+    with tempfile.TemporaryDirectory() as name, serving_upstream() as upstream:
+        folder = Path(name)
+        python = _bare_python(version, folder / "python")
+        for unit in ("chat", "llms", "refresh"):
+            _print_size(unit, build_lambda(unit, _ARCH, folder, python=version))
+        (folder / "hello").mkdir()
+        (folder / "hello" / "main.py").write_text(HELLO)
+        _add_model(stack)
+        token = access_token(stack["SUPABASE_URL"], stack["SUPABASE_SERVICE_KEY"], "bench@parley.local")
+        environ = {**stack, **variables(upstream), "PATH": f"{python.parent}:/usr/bin:/bin"}
+        asked: dict[str, tuple[str, Ask]] = {
+            "hello": ("hello", _is_healthy),
+            "llms /health": ("llms", _is_healthy),
+            "refresh /health": ("refresh", _is_healthy),
+            "chat /health": ("chat", _is_healthy),
+            "chat, first streamed byte": ("chat", lambda url: _is_healthy(url) and _streams(url, token)),
+        }
+        times: dict[str, list[float]] = {each: [] for each in asked}
+        for _ in range(_ROUNDS + 1):
+            for each, (unit, ask) in asked.items():
+                times[each].append(_start(folder, unit, environ, ask))
+    _print_times({each: taken[1:] for each, taken in times.items()}, version)
+
+
+def _print_times(times: Mapping[str, list[float]], version: str) -> None:
+    """Medians, and the quickest: what a start takes on a machine that has nothing else to do."""
+    print(f"cold start of the built units, Python {version}, {_ROUNDS} rounds in turns: median, quickest")
+    for each, taken in times.items():
+        middle, least = statistics.median(taken), min(taken)
+        ratios = middle / statistics.median(times["hello"]), least / min(times["hello"])
+        aim = {"llms /health": "   (aim: 1.5)", "chat, first streamed byte": "   (aim: 3)"}.get(each, "")
+        print(f"  {each:26s} {middle:6.0f} {least:6.0f} ms   {ratios[0]:.2f} {ratios[1]:.2f} x hello{aim}")
+
+
+def _print_size(unit: str, path: Path) -> None:
+    unzipped, zipped = unzipped_bytes(path.with_suffix("")) / 1e6, path.stat().st_size / 1e6
+    library = path.with_suffix("") / "_duckdb.abi3.so"
+    told = f", of which DuckDB's library {library.stat().st_size / 1e6:.1f}" if library.exists() else ""
+    aim = f"   (aim: under {_AIMS[unit]})" if unit in _AIMS else ""
+    print(f"unit {unit:8s} {_ARCH} {unzipped:6.1f} MB unzipped{told}, {zipped:.1f} zipped{aim}")
+
+
+def _bare_python(version: str, folder: Path) -> Path:
+    subprocess.run([str(find_python(version)), "-m", "venv", "--without-pip", str(folder)], check=True)
+    return folder / "bin" / "python3"
+
+
+def _add_model(stack: Mapping[str, str]) -> None:
+    with psycopg.connect(stack["DATABASE_URL"], autocommit=True) as db:
+        db.execute(
+            """insert into public.llm_models (model_key, model_name, provider, upstream_id)
+               values (%s, %s, 'openai', 'echo')""",
+            [_MODEL, _MODEL],
+        )
+
+
+def _start(folder: Path, unit: str, environ: Mapping[str, str], ask: Ask) -> float:
+    """Milliseconds until `ask` is answered; hello runs with llms' packages, from bytecode like everything here."""
+    port, root = str(free_ports()), folder / ("llms" if unit == "hello" else unit)
+    told = {"LAMBDA_TASK_ROOT": str(root), "AWS_LWA_PORT": port, "FUNCTION_TARGET": unit}
+    if unit == "hello":
+        told["FUNCTION_SOURCE"] = str(folder / "hello" / "main.py")
+    started = time.perf_counter()
+    process = subprocess.Popen([root / "run.sh"], env={**environ, **told}, stdout=subprocess.DEVNULL)
+    try:
+        while not ask(f"http://127.0.0.1:{port}"):
+            if process.poll() is not None or time.perf_counter() - started > 30:
+                raise SystemExit(f"{unit} did not start")
+            time.sleep(0.002)
+        return (time.perf_counter() - started) * 1000
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _is_healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _streams(url: str, token: str) -> bool:
+    body = {"message": "one two three", "model": _MODEL}
+    asking: AbstractContextManager[httpx.Response]
+    asking = httpx.stream("POST", url, json=body, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+    with asking as response:
+        return any("text-delta" in piece for piece in response.iter_text())
