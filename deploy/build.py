@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNTIME: Final = "3.13"
 """Python's minor version on Lambda, as serverless.yml names it; bytecode is of use to no other."""
 LIMIT_BYTES: Final = 250 * 2**20
-"""What Lambda takes unzipped, layers included; read on 2026-11-21."""
+"""What Lambda takes unzipped, layers included."""
 _PLATFORMS = {"arm64": "aarch64-manylinux_2_34", "x86_64": "x86_64-manylinux_2_34"}  # Amazon Linux 2023 has glibc 2.34
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
 # functions-framework's server for where it is the host; behind the adapter there is uvicorn alone.

@@ -1,8 +1,9 @@
 """Lambda with its Web Adapter, as far as a unit can tell: a bare Python, one request at a time, frozen in between.
 
-After the adapter's source (1.1.0, read on 2026-11-21): it executes $LAMBDA_TASK_ROOT/$_HANDLER, asks the readiness path
-until it is healthy, hands function URL requests on as they are and every other event as a POST to the pass-through
-path, and puts `x-amzn-request-context` in place of the caller's: the URL's own for a request, null for an event.
+As adapter 1.x is known to behave, never compared with a real one here: it executes $LAMBDA_TASK_ROOT/$_HANDLER, asks
+the readiness path until it is healthy, hands function URL requests on as they are and every other event as a POST to
+the pass-through path, and puts `x-amzn-request-context` in place of the caller's: the URL's own for a request, null for
+an event.
 """
 
 from __future__ import annotations
