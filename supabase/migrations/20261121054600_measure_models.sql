@@ -31,14 +31,17 @@ as $$
 declare
   v_measured integer;
 begin
-  delete from public.model_quality;
+  perform pg_advisory_xact_lock(hashtextextended('private.measure_models', 0));
+  delete from public.model_quality where true;  -- hosted projects refuse a delete without a condition
   insert into public.model_quality (model_identifier, turns, errors, mean_ttft_ms, ratings, mean_rating)
   select u.model_identifier, u.turns, u.errors, u.mean_ttft_ms, coalesce(r.ratings, 0), r.mean_rating
   from (
     select d.model_identifier, sum(d.requests) as turns, sum(d.errors) as errors,
       sum(d.ttft_ms_sum) / nullif(sum(d.ttft_count), 0) as mean_ttft_ms
     from public.usage_daily as d
-    where d.day >= (now() at time zone 'utc')::date - 7 and d.model_identifier <> ''
+    -- Only what everybody may choose: what people do with servers of their own is theirs.
+    where d.day >= (now() at time zone 'utc')::date - 7
+      and exists (select 1 from public.llm_models as m where m.identifier = d.model_identifier)
     group by d.model_identifier) as u
   left join (
     select l.model_identifier, count(*) as ratings, avg(f.rating) as mean_rating

@@ -118,11 +118,12 @@ as $$
   -- Sorted as the roll-up's rows are, so that two sweeps wait for each other instead of in a circle.
   insert into public.chat_logs as l
     (request_id, client_request_id, user_id, conversation_id, endpoint, status, question, cost_usd, input_tokens, output_tokens,
-     model, provider, model_identifier, requested_model, agent_type, history_left_out, metadata, created_at)
+     model, provider, model_identifier, requested_model, agent_type, history_left_out, metadata, created_at, route_alias, route_arm)
   select r.id, case when u.id is not null then r.client_request_id end, u.id, c.id, r.endpoint, 'abandoned',
     case when u.id is not null then r.question end, e.cost_usd, e.input_tokens, e.output_tokens,
     r.routes #>> '{0,upstream_id}', r.routes #>> '{0,provider}', r.routes #>> '{0,identifier}',
-    case when u.id is not null then r.requested_model end, r.agent_type, r.history_left_out, case when u.id is not null then r.metadata else '{}' end, r.started_at
+    case when u.id is not null then r.requested_model end, r.agent_type, r.history_left_out, case when u.id is not null then r.metadata else '{}' end, r.started_at,
+    r.routes #>> '{0,alias}', case when r.routes #> '{0,alias}' is not null then r.routes #>> '{0,identifier}' end
   from unnest(p_rows) as r
   left join auth.users as u on u.id = r.user_id and not r.is_forgotten
   left join public.llm_conversations as c on c.id = r.conversation_id and u.id is not null
@@ -136,7 +137,8 @@ as $$
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, usage_source = null,
         cached_tokens = null, reasoning_tokens = null, duration_ms = null, ttft_ms = null, finish_reason = null, error_code = null,
         client_request_id = excluded.client_request_id,
-        history_left_out = excluded.history_left_out, created_at = excluded.created_at
+        history_left_out = excluded.history_left_out, created_at = excluded.created_at,
+        route_alias = excluded.route_alias, route_arm = excluded.route_arm
 $$;
 
 comment on function public.chat_finish(jsonb) is

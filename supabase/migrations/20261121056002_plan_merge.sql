@@ -91,7 +91,7 @@ create function private.free_key(p_provider text, p_upstream_id text, p_key text
 as $$
   select k.key from (values (p_key, 1), (left(p_key, 150) || '-' || p_provider, 2),
       (left(p_key, 150) || '-' || substr(md5(p_provider || ':' || p_upstream_id), 1, 8), 3)) as k (key, place)
-  where k.place = 3 or (p_rank = 1 and k.key not in ('auto', 'cheap', 'fast', 'best', 'default')
+  where k.place = 3 or (p_rank = 1 and k.key not in ('auto', 'cheap', 'fast', 'best', 'default', 'general', 'technical', 'research')
     and not exists (select from public.llm_models as m where m.model_key = k.key)
     and not exists (select from public.llm_routes as r where r.alias = k.key))
   order by k.place limit 1
@@ -103,18 +103,25 @@ create function private.plan_new(p_provider text, p_node_id bigint, p_listed jso
   returns table (model_key text, model_name text, upstream_id text, capabilities jsonb, pricing jsonb, retires_on date, replaced_by text)
   language sql stable security invoker set search_path = ''
 as $$
+  -- Two names may become one key only here: then both bear a digest.
+  select case when count(*) over (partition by n.key) > 1
+      then left(n.key, 150) || '-' || substr(md5(p_provider || ':' || n.upstream_id), 1, 8) else n.key end,
+    n.model_name, n.upstream_id, n.capabilities, n.pricing, n.retires_on, n.replaced_by
+  from (
   select case when p_node_id is not null then l.model_key else private.free_key(p_provider, l.upstream_id, l.model_key,
-      row_number() over (partition by l.model_key order by l.upstream_id)) end,
-    coalesce(l.model_name, l.upstream_id), l.upstream_id, coalesce(l.capabilities, '{}'), l.pricing,
-    coalesce(l.retires_on, r.retires_on), r.replaced_by
+      row_number() over (partition by l.model_key order by l.upstream_id)) end as key,
+    coalesce(l.model_name, l.upstream_id) as model_name, l.upstream_id, coalesce(l.capabilities, '{}') as capabilities, l.pricing,
+    coalesce(l.retires_on, r.retires_on) as retires_on, r.replaced_by
   from jsonb_to_recordset(p_listed) as l
     (upstream_id text, model_key text, model_name text, capabilities jsonb, pricing jsonb, retires_on date, is_addable boolean)
   left join jsonb_to_recordset(p_retirements) as r (upstream_id text, retires_on date, replaced_by text)
     on r.upstream_id = l.upstream_id
-  where l.is_addable and coalesce(coalesce(l.retires_on, r.retires_on) > (now() at time zone 'utc')::date, true)
+  -- A retirement without a day has been.
+  where l.is_addable and coalesce(coalesce(l.retires_on, r.retires_on) > (now() at time zone 'utc')::date, r.upstream_id is null)
     and not exists (select from public.llm_models as m where m.provider = p_provider
       and m.node_id is not distinct from p_node_id and m.upstream_id = l.upstream_id)
-  order by l.upstream_id
+  ) as n
+  order by n.upstream_id
 $$;
 comment on function private.plan_new(text, bigint, jsonb, jsonb) is 'Rows that a list adds; models that have retired are not added.';
 

@@ -98,6 +98,18 @@ begin
         where p.action = 'deactivated'), array(select jsonb_array_elements_text(coalesce(merge -> 'usable', '[]'))));
       update public.llm_models as m set is_default = true, default_by = 'sync' where m.id = v_heir;
     end if;
+    -- Nobody may have left the catalogue without a default that serves, by whatever way.
+    if v_default.id is null and not exists (
+        select from public.llm_models as m left join public.client_nodes as n on n.id = m.node_id
+        where m.is_default and m.is_active and (m.node_id is null or n.is_active)) then
+      select m.* into v_default from public.llm_models as m where m.is_default;
+      v_heir := private.choose_heir(coalesce(v_default.id, 0), array(select p.id from jsonb_to_recordset(v_plan) as p (action text, id integer)
+        where p.action = 'deactivated'), array(select jsonb_array_elements_text(coalesce(merge -> 'usable', '[]'))));
+      update public.llm_models as m set is_default = true, default_by = 'sync' where m.id = v_heir;
+      if v_heir is null then
+        v_default := null;
+      end if;
+    end if;
     update public.llm_models as m set is_active = false, replaced_by = coalesce(m.replaced_by,
           case when m.id = v_default.id then (select h.model_key from public.llm_models as h where h.id = v_heir) end)
       from jsonb_to_recordset(v_plan) as p (action text, id integer)
@@ -109,7 +121,7 @@ begin
       select p.words, 2 from jsonb_to_recordset(v_plan) as p (action text, id integer, words text)
         where p.action in ('updated', 'missing', 'deactivated') and (v_heir is not null or p.id is distinct from v_default.id)
       union all
-      select format('the default is now %s instead of %s', h.model_key, v_default.model_key), 3
+      select format('the default is now %s instead of %s', h.model_key, coalesce(v_default.model_key, 'none')), 3
         from public.llm_models as h where h.id = v_heir
       union all
       select format('%s is gone, but stays: it is the default and no other model is active', v_default.model_key), 3

@@ -5,13 +5,13 @@
 create function public.wilson_interval(hits bigint, n bigint) returns numrange
   language sql immutable security invoker set search_path = ''
 as $$
-  select case when n > 0 then numrange(
+  select case when n > 0 and hits between 0 and n then numrange(
     round(((p + z2 / (2 * n) - z * sqrt(p * (1 - p) / n + z2 / (4.0 * n * n))) / (1 + z2 / n))::numeric, 4),
     round(((p + z2 / (2 * n) + z * sqrt(p * (1 - p) / n + z2 / (4.0 * n * n))) / (1 + z2 / n))::numeric, 4), '[]') end
   from (select hits::double precision / nullif(n, 0) as p, 1.959964::double precision as z, 3.841459::double precision as z2) as share
 $$;
 comment on function public.wilson_interval(bigint, bigint) is
-  '95 % interval of a share, Wilson''s score; honest for few and for extreme counts. Null of nothing.';
+  '95 % interval of a share, Wilson''s score; honest for few and for extreme counts. Null of nothing, and of more hits than there were.';
 
 create function public.ab_results(alias text, from_day date default null, to_day date default null) returns table (
   arm text, conversations bigint, turns bigint, served_by_arm bigint, errors bigint, error_rate numeric, error_rate_interval numrange,

@@ -7,6 +7,7 @@ import math
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -197,3 +198,36 @@ def test_models_are_measured_by_what_was_logged(stack: Stack, alice: Person, mod
         (row,) = alice.rows(f"model_quality?model_identifier=eq.{good}")
         assert (row["turns"], row["errors"], row["ratings"], float(row["mean_rating"])) == (2, 0, 1, 4)
         assert row["mean_ttft_ms"] > 0
+
+
+def test_measuring_twice_at_once_is_measuring_once(stack: Stack, alice: Person, model: Models) -> None:
+    """Runs that meet wait for each other."""
+    assert alice.ask({"message": "hi", "model": model(f"echo~{uuid.uuid4().hex[:6]}")}).status_code == 200
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(lambda _: service(stack, "POST", "rpc/measure_models", json={}).status_code, range(16))
+    assert set(answers) == {200}
+
+
+def test_a_catalogue_that_was_left_without_a_default_gets_one(stack: Stack, db: Database) -> None:
+    """Whoever took it away, the next good list heals it, and says so."""
+    before = db.execute("select id, default_by from public.llm_models where is_default").fetchone()
+    assert before is not None
+    db.execute("update public.llm_models set is_default = false where is_default")
+    lease = {"job": "refresh", "holder_id": str(uuid.uuid4()), "ttl_seconds": 30}
+    fence = service(stack, "POST", "rpc/take_lease", json=lease).json()
+    name = f"healing-{uuid.uuid4().hex[:6]}"
+    listed = [{"upstream_id": name, "model_key": name, "model_name": name, "is_addable": True}]
+    merge = {"provider": name, "listed": listed, "fence": fence, "usable": [name]}
+    try:
+        told = service(stack, "POST", "rpc/merge_models", json={"merge": merge}).json()
+        assert any("the default is now" in words for words in told["changes"]), told
+        assert db.execute("select count(*) as n from public.llm_models where is_default").fetchall() == [{"n": 1}]
+    finally:
+        service(
+            stack, "POST", "rpc/release_lease", json={"job": "refresh", "holder_id": lease["holder_id"], "fence": fence}
+        )
+        db.execute(
+            "update public.llm_models set is_default = true, default_by = %s where id = %s",
+            [before["default_by"], before["id"]],
+        )
+        db.execute("delete from public.llm_models where provider = %s", [name])

@@ -44,4 +44,5 @@ def _pricing(told: Any) -> Pricing | None:
     if not isinstance(told, dict):
         return None
     rates = {"input": price(told.get("input")), "output": price(told.get("output"))}
-    return rates if None not in rates.values() else None
+    # What is said to be free wins every policy and counts against no cap: nobody knows its price.
+    return rates if None not in rates.values() and any(rates.values()) else None
