@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -151,23 +152,38 @@ async def test_what_failed_for_a_reason_of_the_moment_may_be_asked_again(monkeyp
     assert (await _one(box, numbers=[1])).content == {"sum": 1}
 
 
-async def test_calls_that_take_turns_do_and_their_clocks_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each has its whole time, however long the others of the turn took."""
-    monkeypatch.setattr(calling, "TOOL_SECONDS", 0.6)
+async def test_calls_that_take_turns_run_one_after_another() -> None:
+    """None begins before the one before it has ended."""
     running = most = 0
 
     async def take(asked: Adding) -> ToolAnswer:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        await anyio.sleep(0.2)
+        for _ in range(5):
+            await anyio.lowlevel.checkpoint()
         running -= 1
         return ToolAnswer({"sum": sum(asked.numbers)})
 
-    calls = [ToolCall(str(n), "take", {"numbers": [n]}) for n in range(4)]
+    calls = [ToolCall(str(n), "take", {"numbers": [n]}) for n in range(5)]
     results = await Toolbox([Tool("take", Adding, take, takes_turns=True)]).results_of(calls, ["take"])
-    assert [result.content.get("sum") for result in results] == [0, 1, 2, 3]
+    assert [result.content.get("sum") for result in results] == [0, 1, 2, 3, 4]
     assert most == 1
+
+
+async def test_waiting_for_ones_turn_costs_none_of_ones_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the first has used up all of its own, the next still has all of its."""
+    monkeypatch.setattr(calling, "TOOL_SECONDS", 0.05)
+
+    async def take(asked: Adding) -> ToolAnswer:
+        if asked.numbers == [1]:
+            await anyio.sleep_forever()
+        await anyio.lowlevel.checkpoint()
+        return ToolAnswer({"sum": sum(asked.numbers)})
+
+    calls = [ToolCall(str(n), "take", {"numbers": [n]}) for n in (1, 2)]
+    first, second = await Toolbox([Tool("take", Adding, take, takes_turns=True)]).results_of(calls, ["take"])
+    assert (first.content["error"], second.content) == ("tool_timeout", {"sum": 2})
 
 
 async def test_nothing_runs_beyond_the_end_of_the_turn() -> None:
