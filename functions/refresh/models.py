@@ -41,14 +41,14 @@ async def run(*, run: Run, is_dry_run: bool) -> dict[str, Any]:
 
     One source that fails is reported under `errors` and changes nothing; the step fails when every source did.
     """
-    await _adopt_default(is_dry_run=is_dry_run)
+    adopted = await _adopt_default(is_dry_run=is_dry_run)
     nodes = await _project_nodes()
     configured = [source for source in SOURCES if is_configured(source.provider)]
     asked = [_ask_provider(source) for source in configured] + [_ask_node(node) for node in nodes]
     usable = [source.provider for source in configured] + ["client"]
-    sync: dict[str, Any] = {"added": 0, "updated": 0, "deactivated": 0, "failed": 0, "errors": []}
+    sync: dict[str, Any] = {"added": adopted["added"], "updated": 0, "deactivated": 0, "failed": 0, "errors": []}
     sources: dict[str, dict[str, Any]] = {}
-    changes: list[str] = []
+    changes: list[str] = [f"LLM_PROVIDER: {words}" for words in adopted["changes"]]
     for answered in await asyncio.gather(*asked):
         try:
             merged = await _take(answered, run, usable, is_dry_run=is_dry_run)
@@ -128,12 +128,14 @@ async def _store_node(node_id: int, listed: list[Listed]) -> None:
         await client.table("client_nodes").update(seen, returning=ReturnMethod.minimal).eq("id", node_id).execute()
 
 
-async def _adopt_default(*, is_dry_run: bool) -> None:
-    """Makes the model that LLM_PROVIDER asks for the default, unless a person chose one."""
+async def _adopt_default(*, is_dry_run: bool) -> dict[str, Any]:
+    """Makes the model that LLM_PROVIDER asks for the default, unless a person chose one; {added, changes}."""
     wanted = settings().default_model
-    if wanted is not None and not is_dry_run:
-        arguments = {"provider_name": wanted[0], "model_id": wanted[1]}
-        await supabase.rpc("adopt_default", arguments, supabase.as_service())
+    if wanted is None:
+        return {"added": 0, "changes": []}
+    arguments = {"provider_name": wanted[0], "model_id": wanted[1], "dry_run": is_dry_run}
+    adopted: dict[str, Any] = await supabase.rpc("adopt_default", arguments, supabase.as_service())
+    return adopted
 
 
 def _kept(changes: list[str]) -> list[str]:

@@ -199,6 +199,57 @@ def test_the_last_active_model_stays_the_default(catalogue: Database) -> None:
     assert (_defaults(catalogue), told["deactivated"]) == (["a"], 0)
 
 
+def test_an_heir_that_a_run_appointed_gives_way(catalogue: Database) -> None:
+    """To one that is named later; and when the model is back nothing replaces it."""
+    _merge(catalogue, _listed("a", "b", "c"))
+    _set(catalogue, "a", is_default=True)
+    for _ in range(2):
+        _merge(catalogue, _listed("b", "c"))
+    appointed = _row(catalogue, "a")["replaced_by"]
+    assert appointed == _defaults(catalogue)[0]
+    back = _merge(catalogue, _listed("a", "b", "c"))
+    assert back["changes"] == ["updated a: active again; replaced by none"]
+    for _ in range(2):
+        _set(catalogue, "a", is_default=True)
+        _merge(catalogue, _listed("b", "c"))
+        named = [{"upstream_id": "a", "retires_on": None, "replaced_by": "c"}]
+    assert _row(catalogue, "a")["replaced_by"] == appointed
+    _merge(catalogue, _listed("b", "c"), retirements=named)
+    assert _row(catalogue, "a")["replaced_by"] == "c"
+
+
+def test_the_retired_are_the_last_to_succeed(catalogue: Database) -> None:
+    """A model that its provider still lists after its last day is nobody's heir while there is another."""
+    catalogue.execute("update public.llm_models set is_active = is_default")
+    _merge(catalogue, _listed("a", "b", "c"))
+    _set(catalogue, "b", display_order=1, retires_on="2020-01-01")
+    _set(catalogue, "c", display_order=2)
+    _set(catalogue, "a", is_default=True)
+    for _ in range(2):
+        _merge(catalogue, _listed("b", "c"))
+    assert _defaults(catalogue) == ["c"]
+
+
+def test_a_price_that_nobody_tells_any_more_is_unknown(catalogue: Database) -> None:
+    """In the second run without it, and then until it is told again; a person's and the seed's stay."""
+    price = {"input": 1, "output": 2}
+    _merge(catalogue, _listed("a", "b", pricing=price))
+    assert _merge(catalogue, _listed("a", "b"))["changes"] == []
+    _merge(catalogue, _listed("a", "b", pricing=price))
+    _merge(catalogue, _listed("a", "b"))
+    _set(catalogue, "b", pricing={"input": 7, "output": 7})
+    told = _merge(catalogue, _listed("a", "b"))
+    assert told["changes"] == ["updated a: price 1/2 USD is now unknown"]
+    assert (_row(catalogue, "a")["pricing"], _row(catalogue, "b")["pricing"]) == (None, {"input": 7, "output": 7})
+    assert _merge(catalogue, _listed("a", "b"))["changes"] == []
+    again = _merge(catalogue, _listed("a", "b", pricing=price))
+    assert again["changes"] == ["updated a: price unknown is now 1/2 USD"]
+    seeded = [row | {"capabilities": {}} for row in _listed("gpt-4o", "gpt-4o-mini")]
+    kept = [_merge(catalogue, seeded, provider="openai") for _ in range(4)]
+    assert [merged["changes"] for merged in kept[1:]] == [[], [], []]
+    assert _row(catalogue, "gpt-4o", "openai")["pricing"] is not None
+
+
 def test_a_dry_run_tells_the_same_and_changes_nothing(catalogue: Database) -> None:
     """Its counts and words are those of the run that follows."""
     _merge(catalogue, _listed("a", "b"))

@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -50,10 +51,11 @@ def _chosen(person: Person, model: str, **fields: Any) -> list[str]:
 
 
 def _measured(db: Database, identifier: str, **values: Any) -> None:
-    told = {"turns": 100, "errors": 0, "mean_ttft_ms": None, "ratings": 0, "mean_rating": None} | values
+    usual = {"turns": 100, "errors": 0, "mean_ttft_ms": None, "error_rate": 0, "mean_rating": None}
+    told = usual | {"ratings": values.get("raters", 0), "raters": 0} | values
     db.execute(
-        "insert into public.model_quality (model_identifier, turns, errors, mean_ttft_ms, ratings, mean_rating) "
-        "values (%s, %s, %s, %s, %s, %s)",
+        f"insert into public.model_quality (model_identifier, {', '.join(told)}) "
+        f"values (%s, {', '.join(['%s'] * len(told))})",
         [identifier, *told.values()],
     )
 
@@ -128,8 +130,8 @@ def test_auto_is_the_cheapest_that_can_and_does(alice: Person, db: Database, mod
         "where identifier = %s",
         [small],
     )
-    _measured(db, failing, errors=60)
-    _measured(db, hated, ratings=9, mean_rating=1.5)
+    _measured(db, failing, error_rate=0.6)
+    _measured(db, hated, raters=9, mean_rating=1.5)
     asked = {"needs": ["supports_vision"], "providers": ["openai"]}
     assert _chosen(alice, "auto", **asked)[:2] == [good, dearer]
     assert _chosen(alice, "cheap", **asked)[:2] == [good, dearer]
@@ -147,10 +149,22 @@ def test_fast_speaks_soonest_and_best_is_loved_most(alice: Person, db: Database,
     asked = {"providers": ["openai"]}
     _measured(db, slow, mean_ttft_ms=900)
     _measured(db, quick, mean_ttft_ms=1)
-    _measured(db, loved, mean_ttft_ms=500, ratings=50, mean_rating=4.9)
-    _measured(db, once, mean_ttft_ms=700, ratings=1, mean_rating=5)
+    _measured(db, loved, mean_ttft_ms=500, raters=50, mean_rating=4.9)
+    _measured(db, once, mean_ttft_ms=700, raters=1, mean_rating=5)
     assert _chosen(alice, "fast", **asked) == [quick, loved, once]
     assert _chosen(alice, "best", **asked) == [loved, once, unknown]
+
+
+def test_an_arm_that_was_replaced_goes_on_with_its_successor(alice: Person, db: Database, model: Models) -> None:
+    """Its conversations follow it; where two arms have come to the same model it stands once; no circle is walked."""
+    gone, heir, other = (_priced(model, 1) for _ in range(3))
+    alias = _arms(db, f"r{uuid.uuid4().hex[:8]}", (gone, 1, 0), (other, 0, 0))
+    db.execute("update public.llm_models set is_active = false, replaced_by = %s where model_key = %s", [heir, gone])
+    assert _chosen(alice, alias) == [heir, other]
+    _arms(db, alias, (heir, 1, 1))
+    assert _chosen(alice, alias) == [heir, other]
+    db.execute("update public.llm_models set is_active = false, replaced_by = %s where model_key = %s", [alias, heir])
+    assert _chosen(alice, alias) == [other]
 
 
 @pytest.mark.usefixtures("quality")
@@ -196,8 +210,68 @@ def test_models_are_measured_by_what_was_logged(stack: Stack, alice: Person, mod
     for _ in range(2):
         assert service(stack, "POST", "rpc/measure_models", json={}).status_code == 200
         (row,) = alice.rows(f"model_quality?model_identifier=eq.{good}")
-        assert (row["turns"], row["errors"], row["ratings"], float(row["mean_rating"])) == (2, 0, 1, 4)
+        assert (row["turns"], row["errors"], row["ratings"], row["raters"]) == (2, 0, 1, 1)
         assert row["mean_ttft_ms"] > 0
+
+
+def _used(db: Database, identifier: str, person: Person, turns: int, errors: int) -> None:
+    db.execute(
+        "insert into public.usage_daily (day, user_id, model_identifier, requests, errors) "
+        "values ((now() at time zone 'utc')::date, %s, %s, %s, %s)",
+        [person.id, identifier, turns, errors],
+    )
+
+
+@pytest.fixture
+def undone(db: Database) -> Iterator[None]:
+    """What the test does in SQL is undone."""
+    with db.transaction(force_rollback=True):
+        yield
+
+
+@pytest.mark.usefixtures("undone")
+def test_nobody_alone_makes_a_model_fail(stack: Stack, db: Database, model: Models) -> None:
+    """Without the person who met most errors it must have failed others; anonymous people do not count."""
+    *people, nobody = (new_admin(stack) for _ in range(5))
+    framed, failing, rare = (_priced(model, 1) for _ in range(3))
+    for person in people[1:]:
+        _used(db, framed, person, 10, 1)
+        _used(db, failing, person, 10, 6)
+        _used(db, rare, person, 5, 5)
+    _used(db, framed, people[0], 1000, 1000)
+    _used(db, failing, people[0], 10, 7)
+    db.execute("update auth.users set is_anonymous = true where id = %s", [nobody.id])
+    _used(db, rare, nobody, 1000, 0)
+    db.execute("select public.measure_models()")
+    rows = db.execute("select * from public.model_quality where model_identifier = any(%s)", [[framed, failing, rare]])
+    rates = {row["model_identifier"]: (row["turns"], row["error_rate"]) for row in rows}
+    assert rates[framed] == (1030, Decimal("0.100"))
+    assert rates[failing] == (40, Decimal("0.600"))
+    assert rates[rare] == (1015, None)  # too few turns of people who can be told apart
+
+
+@pytest.mark.usefixtures("undone")
+def test_ratings_are_of_people(stack: Stack, db: Database, model: Models) -> None:
+    """However often one person rates it is one opinion, and three make a mean."""
+    people = [new_admin(stack) for _ in range(3)]
+    alone, shared = _priced(model, 1), _priced(model, 1)
+    verdicts = [(alone, people[0], 1)] * 9 + [(shared, people[0], 1)] * 9
+    verdicts += [(shared, people[1], 5), (shared, people[2], 3)]
+    for identifier, person, rating in verdicts:
+        log = db.execute(
+            "insert into public.chat_logs (request_id, user_id, endpoint, status, model_identifier, question) "
+            "values (gen_random_uuid(), %s, 'chat', 'completed', %s, 'q') returning request_id",
+            [person.id, identifier],
+        ).fetchone()
+        assert log is not None
+        db.execute(
+            "insert into public.feedback (request_id, user_id, rating) values (%s, %s, %s)",
+            [log["request_id"], person.id, rating],
+        )
+    db.execute("select public.measure_models()")
+    rows = db.execute("select * from public.model_quality where model_identifier = any(%s)", [[alone, shared]])
+    told = {row["model_identifier"]: (row["ratings"], row["raters"], row["mean_rating"]) for row in rows}
+    assert told == {alone: (9, 1, None), shared: (11, 3, Decimal("3.000"))}
 
 
 def test_measuring_twice_at_once_is_measuring_once(stack: Stack, alice: Person, model: Models) -> None:

@@ -104,6 +104,7 @@ def test_unknown_steps_and_fields_are_422(stack: Stack) -> None:
     """What is not offered is refused before anything runs."""
     assert _refresh(stack, json={"steps": ["everything"]}).status_code == 422
     assert _refresh(stack, json={"x": 1}).status_code == 422
+    assert _refresh(stack, "GET", json={"x": 1}).status_code == 422
 
 
 def _node(db: Database, url: str) -> int:

@@ -130,7 +130,7 @@ def test_a_price_with_tiers_is_the_tiers(alice: Person, db: Database, model: Mod
 def _adopt(stack: Stack, provider: str, model: str) -> str:
     answer = service(stack, "POST", "rpc/adopt_default", json={"provider_name": provider, "model_id": model})
     assert answer.status_code == 200, answer.text
-    return str(answer.json())
+    return str(answer.json()["identifier"])
 
 
 @pytest.fixture
@@ -163,6 +163,20 @@ def test_the_configured_provider_decides_the_default_of_a_fresh_database(
 
 
 @pytest.mark.usefixtures("kept_default")
+def test_an_adopted_model_takes_no_name_that_means_something_else(stack: Stack, db: Database) -> None:
+    """A model called like a policy or an agent gets another key; that it was added is told."""
+    told = service(
+        stack, "POST", "rpc/adopt_default", json={"provider_name": "adopted", "model_id": "technical"}
+    ).json()
+    try:
+        assert (told["identifier"], told["added"]) == ("adopted:technical", 1)
+        assert told["changes"][0] == 'added technical-adopted "technical" (unknown)'
+    finally:
+        db.execute("update public.llm_models set is_default = true where model_key = 'gpt-4o'")
+        db.execute("delete from public.llm_models where provider = 'adopted'")
+
+
+@pytest.mark.usefixtures("kept_default")
 def test_a_default_that_a_person_chose_stays(stack: Stack, db: Database) -> None:
     """Settings are for the beginning; afterwards people decide."""
     db.execute("update public.llm_models set is_default = true where model_key = 'gpt-4o'")
@@ -172,15 +186,19 @@ def test_a_default_that_a_person_chose_stays(stack: Stack, db: Database) -> None
     assert row == {"default_by": "person"}
 
 
-@pytest.mark.usefixtures("kept_default")
-def test_a_refresh_adopts_what_the_settings_say(stack: Stack, function: Any, db: Database) -> None:
-    """The cron is all it takes after a deployment; a dry run changes nothing, a slip is told."""
+def test_a_refresh_adopts_what_the_settings_say(
+    stack: Stack, function: Any, db: Database, kept_default: dict[str, Any]
+) -> None:
+    """The cron is all it takes after a deployment; a dry run tells it and changes nothing, a slip is told."""
     headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}
     before = _default(db)
     url, _ = function("refresh", LLM_PROVIDER="claude")
-    assert httpx.post(url, json={"dry_run": True}, headers=headers, timeout=60).status_code == 200
+    dry = httpx.post(url, json={"dry_run": True}, headers=headers, timeout=60).json()
     assert _default(db) == before
-    assert httpx.post(url, headers=headers, timeout=60).status_code == 200
+    told = f"LLM_PROVIDER: the default is now claude-haiku-4-5 instead of {kept_default['model_key']}"
+    assert told in dry["changes"]
+    assert told in httpx.post(url, headers=headers, timeout=60).json()["changes"]
+    assert told not in httpx.post(url, headers=headers, timeout=60).json()["changes"]
     assert _default(db) == "anthropic:claude-haiku-4-5-20251001"
     url, _ = function("refresh", LLM_PROVIDER="gemni")
     step = httpx.post(url, headers=headers, timeout=60).json()["steps"]["models"]
