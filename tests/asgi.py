@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message
 
+Headers = Mapping[str, str] | Iterable[tuple[str, str]]
+
 
 @dataclass
 class Caller:
@@ -67,9 +69,10 @@ class Caller:
 
 
 def request_of(
-    caller: Caller, method: str = "GET", path: str = "/", headers: Mapping[str, str] | None = None, query: str = ""
+    caller: Caller, method: str = "GET", path: str = "/", headers: Headers | None = None, query: str = ""
 ) -> Request:
     """The request as a handler gets it."""
+    sent = headers.items() if isinstance(headers, Mapping) else headers or ()
     scope = {
         "type": "http",
         "method": method,
@@ -79,7 +82,7 @@ def request_of(
         "root_path": "",
         "scheme": "http",
         "server": ("127.0.0.1", 80),
-        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()],
+        "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent],
     }
     return Request(scope, caller.receive, caller.send)
 
@@ -88,7 +91,7 @@ async def call(
     handler: Callable[[Request], Awaitable[Response]],
     method: str = "GET",
     path: str = "/",
-    headers: Mapping[str, str] | None = None,
+    headers: Headers | None = None,
     chunks: Iterable[bytes] = (b"",),
 ) -> Caller:
     """The caller, after the whole answer was sent."""

@@ -15,7 +15,7 @@ from functions.llms.connection import tested
 from shared import supabase
 from shared.auth import Person, authenticate
 from shared.config import settings
-from shared.errors import Forbidden, ParleyError
+from shared.errors import Forbidden, ParleyError, Unauthenticated
 from shared.providers import VARIABLES, is_configured
 
 _PREFIXES: Final = {
@@ -101,20 +101,30 @@ def provider_check(name: str) -> Check:
 
 async def _canary() -> Check:
     """Somebody without a token must not see a row of what people own."""
-    nobody = {"apikey": settings().require("SUPABASE_ANON_KEY")}
-    seen = await asyncio.gather(*(_is_visible(table, nobody) for table in _GUARDED))
-    leaks = [table for table, is_visible in zip(_GUARDED, seen, strict=True) if is_visible]
+    key = settings().get("SUPABASE_ANON_KEY")
+    if not key:
+        return Check("row-level security", "broken", {}, "Set SUPABASE_ANON_KEY: without it nobody's turn can begin.")
+    seen = await asyncio.gather(*(_is_visible(table, {"apikey": key}) for table in _GUARDED))
+    found = dict(zip(_GUARDED, seen, strict=True))
+    leaks = [table for table, is_visible in found.items() if is_visible]
+    unseen = [table for table, is_visible in found.items() if is_visible is None]
     if leaks:
         fix = f"Anybody can read {', '.join(leaks)}: apply the migrations again and look for grants to anon."
         return Check("row-level security", "broken", {"visible_to_anybody": leaks}, fix)
+    if unseen:
+        fix = "These could not be checked: look at the database and try again."
+        return Check("row-level security", "warning", {"not_checked": unseen}, fix)
     return Check("row-level security", "ok", {"tables": len(_GUARDED)})
 
 
-async def _is_visible(table: str, who: dict[str, str]) -> bool:
+async def _is_visible(table: str, who: dict[str, str]) -> bool | None:
+    """Whether a row comes; None when the database says neither yes nor no."""
     try:
         return bool(await supabase.select(f"{table}?select=*&limit=1", who, timeout_seconds=3.0))
-    except ParleyError:
+    except (Unauthenticated, Forbidden):
         return False
+    except ParleyError:
+        return None
 
 
 async def _database_checks(person: Person) -> list[Check]:
@@ -151,6 +161,9 @@ def default_check(default: dict[str, Any] | None, today: date) -> Check:
         return Check("default model", "broken", {}, "Set is_default on an active row of llm_models.")
     if not is_configured(default["provider"]):
         fix = f"Set the key of {default['provider']}, or make a model of a configured provider the default."
+        return Check("default model", "broken", default, fix)
+    if default.get("is_node_active") is False:
+        fix = "Its client node is switched off: switch it on, or make another model the default."
         return Check("default model", "broken", default, fix)
     ends = default["retires_on"]
     if default["missing_since"] or (ends and date.fromisoformat(ends) < today + _SOON):

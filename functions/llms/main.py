@@ -25,7 +25,8 @@ async def list_models(request: Request) -> Response:
     person = await authenticate(request)
     listed = await catalogue.kept.get(person.token)
     headers = {"ETag": listed.etag, "Cache-Control": "private, no-cache"}
-    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+    told = ",".join(request.headers.getlist("if-none-match"))
+    known = {tag.strip().removeprefix("W/") for tag in told.split(",")}
     if headers["ETag"] in known or "*" in known:
         return Response(status_code=304, headers=headers)
     return Response(listed.body, headers=headers, media_type="application/json")

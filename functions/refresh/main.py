@@ -98,9 +98,7 @@ async def _run(request: Request, trigger: str, asked: RefreshRequest) -> Respons
 
 async def _read(request: Request) -> RefreshRequest:
     is_empty = request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
-    if request.method == "GET" or is_empty:
-        return RefreshRequest()
-    return parse_body(await read_body(request), RefreshRequest)
+    return RefreshRequest() if is_empty else parse_body(await read_body(request), RefreshRequest)
 
 
 async def _take(name: str, run: Run, is_dry_run: bool) -> dict[str, Any]:

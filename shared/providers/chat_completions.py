@@ -207,15 +207,18 @@ def read_error_code(body: bytes) -> str | None:
 def read_model_list(answer: Any) -> list[ListedModel]:
     """`GET /models`; llama.cpp and vLLM tell the context window, OpenAI tells nothing but names.
 
-    Names are untrusted text: what cannot be an identifier is left out.
+    Names are untrusted text: what cannot be an identifier is left out. Raises ValueError when all of it is.
     """
     listed = []
     for entry in answer["data"]:
-        upstream_id, name = entry["id"], entry.get("name")
+        upstream_id = entry.get("id") if isinstance(entry, dict) else None
         if not (isinstance(upstream_id, str) and upstream_id.isprintable() and 0 < len(upstream_id) <= _MAX_NAME):
             continue
-        window = entry.get("max_model_len") or (entry.get("meta") or {}).get("n_ctx_train")
-        is_told = isinstance(window, int) and 0 < window <= _MOST_CONTEXT_TOKENS
+        name, meta = entry.get("name"), entry.get("meta")
+        window = entry.get("max_model_len") or (meta.get("n_ctx_train") if isinstance(meta, dict) else None)
+        is_told = isinstance(window, int) and not isinstance(window, bool) and 0 < window <= _MOST_CONTEXT_TOKENS
         capabilities = {"context_window": window} if is_told else {}
         listed.append(ListedModel(upstream_id, storable(str(name))[:_MAX_NAME] if name else None, capabilities))
+    if answer["data"] and not listed:
+        raise ValueError("no entry is a model")
     return listed

@@ -70,6 +70,7 @@ def test_half_a_configuration_is_broken(environ: Callable[..., None]) -> None:
         ({"retires_on": "2026-12-01"}, "warning"),
         ({"retires_on": "2027-12-01"}, "ok"),
         ({"provider": "google"}, "broken"),
+        ({"is_node_active": False}, "broken"),
     ],
     ids=str,
 )
@@ -152,6 +153,26 @@ async def test_a_leak_and_a_silent_database_are_broken(admin: Callable[..., Any]
         "database": {"error": "database_unavailable"},
     }
     assert (got.json()["ok"], b"private words" in got.body) == (False, False)
+
+
+@pytest.mark.anyio
+async def test_what_could_not_be_checked_is_not_called_good(admin: Callable[..., Any], project: Project) -> None:
+    """A canary that got neither rows nor a refusal says so."""
+    project.answers |= {f"/rest/v1/{table}": (401, {"message": "no"}) for table in GUARDED}
+    project.answers["/rest/v1/messages"] = (503, "down")
+    canary = next(c for c in (await admin("GET", "/debug")).json()["checks"] if c["check"] == "row-level security")
+    assert (canary["verdict"], canary["found"]) == ("warning", {"not_checked": ["messages"]})
+
+
+@pytest.mark.anyio
+async def test_without_the_public_key_the_other_checks_are_told(
+    admin: Callable[..., Any], environ: Callable[..., None]
+) -> None:
+    """A missing setting is a finding, not the end of the report."""
+    environ(SUPABASE_ANON_KEY="")
+    checks = {check["check"]: check for check in (await admin("GET", "/debug")).json()["checks"]}
+    assert checks["row-level security"]["fix"].startswith("Set SUPABASE_ANON_KEY")
+    assert checks["database"]["verdict"] == "broken"
 
 
 @pytest.mark.anyio

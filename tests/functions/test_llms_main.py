@@ -57,6 +57,15 @@ async def test_a_list_that_is_known_already_is_not_sent_again(project: Project, 
         assert (await _ask(project, if_none_match=form.format(tag))).status == 200
 
 
+async def test_tags_may_come_in_several_headers(project: Project) -> None:
+    """As HTTP has it, a list in two lines is one list."""
+    project.answers[MODELS] = (200, NEWER)
+    tag = (await _ask(project)).headers["etag"]
+    sent = [("Authorization", f"Bearer {project.token()}"), ("If-None-Match", '"other"'), ("If-None-Match", tag)]
+    again = await call(lambda request: answer(request, ROUTES), "GET", "/", sent)
+    assert again.status == 304
+
+
 async def test_a_database_that_is_down_makes_the_list_stale(project: Project) -> None:
     """A new instance has the shipped list, an older one the last that it saw."""
     project.answers[MODELS] = (503, "down")

