@@ -68,7 +68,7 @@ def _print_times(times: Mapping[str, list[float]], version: str) -> None:
 
 def _print_size(unit: str, path: Path) -> None:
     unzipped, zipped = unzipped_bytes(path.with_suffix("")) / 1e6, path.stat().st_size / 1e6
-    library = path.with_suffix("") / "_duckdb.abi3.so"
+    library = path.with_suffix("") / "_duckdb.so.gz"
     told = f", of which DuckDB's library {library.stat().st_size / 1e6:.1f}" if library.exists() else ""
     aim = f"   (aim: under {_AIMS[unit]})" if unit in _AIMS else ""
     print(f"unit {unit:8s} {_ARCH} {unzipped:6.1f} MB unzipped{told}, {zipped:.1f} zipped{aim}")

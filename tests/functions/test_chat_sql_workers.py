@@ -130,7 +130,7 @@ async def test_a_child_is_given_nothing(trading: Path, monkeypatch: pytest.Monke
             opened = {str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()}
             given = _limits(pid)
             cwd = str(Path(f"/proc/{pid}/cwd").readlink())
-    assert names <= {"PYTHONPATH", "MALLOC_ARENA_MAX", "TZ", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME"}
+    assert names <= {"PYTHONPATH", "MALLOC_ARENA_MAX", "TZ", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME", "TMPDIR"}
     assert {each for each in opened if each.startswith("/")} == {"/dev/null", str(trading)}
     assert cwd == "/"
     assert int(given["Max address space"]) <= 512 * 2**20

@@ -20,7 +20,7 @@ QUERY_SECONDS: Final = 10.0
 _START_SECONDS = 30.0
 _ANSWER_BYTES = 1_000_000
 _WORKERS = 2
-_PASSED_ON = ("LD_LIBRARY_PATH", "PYTHONHOME")  # without which some hosts' Python does not start
+_PASSED_ON = ("LD_LIBRARY_PATH", "PYTHONHOME", "TMPDIR")  # without which some hosts' Python does not start, or unpack
 
 
 class _WorkerDiedError(Exception):
