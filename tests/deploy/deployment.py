@@ -30,6 +30,10 @@ class Deployment:
         found: dict[str, Any] = self.account.client("lambda").get_function(FunctionName=f"{self.name}-{function}")
         return dict(found["Configuration"])
 
+    def role(self, function: str) -> dict[str, str]:
+        """The variables by which the function is what its role lets it be."""
+        return self.account.as_role(self.configuration(function)["Role"])
+
     def code(self, function: str) -> bytes:
         """The zip that was uploaded for a function."""
         store, bucket = self.account.client("s3"), self.resource("ServerlessDeploymentBucket")
@@ -53,7 +57,8 @@ class Deployment:
         if not root.exists():
             unpack(io.BytesIO(self.code(function)), root)
         configured = self.configuration(function)["Environment"]["Variables"]
-        environ = configured | self.account.environ | {"AWS_LAMBDA_FUNCTION_NAME": f"{self.name}-{function}"} | changes
+        environ = configured | self.account.environ | self.role(function) | changes
+        environ["AWS_LAMBDA_FUNCTION_NAME"] = f"{self.name}-{function}"
         console = self._folder / f"{function}-{len(self._instances)}.log"
         with console.open("wb") as output:
             instance = Instance(root, environ, self._python, output)

@@ -98,7 +98,7 @@ def test_only_refresh_takes_events_and_fails_with_them(template: Template) -> No
 
 
 def test_each_function_may_do_what_it_does_and_no_more(template: Template) -> None:
-    """No action and no resource by wildcard; who writes to the spool does not read it, and llms does neither."""
+    """No action and no resource by wildcard; who writes to the spool does not read it, llms does neither."""
     allowed = {}
     for name, role in _of(template, "IAM::Role").items():
         statements = [each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]]
@@ -110,8 +110,15 @@ def test_each_function_may_do_what_it_does_and_no_more(template: Template) -> No
     assert allowed == {
         "ChatRole": everybody | {"s3:PutObject"},
         "LlmsRole": everybody,
-        "RefreshRole": everybody | {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject", "sqs:SendMessage"},
+        "RefreshRole": everybody
+        | {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject", "s3:PutObject", "sqs:SendMessage"},
     }
+    (put,) = (
+        each["Resource"]
+        for each in _of(template, "IAM::Role")["RefreshRole"]["Policies"][0]["PolicyDocument"]["Statement"]
+        if each["Action"] == "s3:PutObject"
+    )
+    assert put == {"Fn::Sub": "${SpoolBucket.Arn}/spool/quarantine/*"}  # what it sets aside
     used = {name: function["Role"] for name, function in _functions(template).items()}
     assert used == {name: {"Fn::Sub": f"${{{name.title()}Role.Arn}}"} for name in functions()}
 
@@ -123,7 +130,10 @@ def test_the_spool_is_private_encrypted_and_does_not_outlive_its_use(template: T
     assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
     assert bucket["Properties"]["BucketEncryption"]
     rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
-    assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in rules if "Prefix" in rule] == [("spool/", 30)]
+    assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in rules if "Prefix" in rule] == [
+        ("spool/", 30),
+        ("exports/", 365),
+    ]
     (statement,) = template["SpoolBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 
