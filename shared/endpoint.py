@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -43,12 +44,36 @@ _EXPOSED_HEADERS = (
 _TYPES = {401: "authentication_error", 402: "insufficient_quota", 403: "permission_error", 429: "rate_limit_error"}
 
 
-def routes(table: dict[str, Handler]) -> list[Route]:
+def routes(table: Mapping[str, Handler]) -> list[Route]:
     """Routes from `{"POST /path": handler}`; a path may end in `{name:path}`."""
     return [
         Route(path, handler, methods=[method])
         for (method, path), handler in ((k.split(" ", 1), h) for k, h in table.items())
     ]
+
+
+def on_demand(module: str, name: str) -> Handler:
+    """The handler of that name, whose module is loaded when it is first asked: no start waits for what few ever use."""
+
+    async def handler(request: Request) -> Response:
+        answered: Response = await getattr(importlib.import_module(module), name)(request)
+        return answered
+
+    handler.__name__ = name
+    return handler
+
+
+def with_document(table: Mapping[str, Handler], contract: str) -> dict[str, Handler]:
+    """The table with `GET /openapi.json`: what `document(operations)` of the module `contract` makes of its routes.
+
+    That module is loaded when somebody asks: a start has no use for models of answers.
+    """
+
+    async def show_document(_request: Request) -> Response:
+        handlers = {route: handler.__name__ for route, handler in table.items()}
+        return JSONResponse(importlib.import_module(contract).document(handlers))
+
+    return {**table, "GET /openapi.json": show_document}
 
 
 class LateOutcome:

@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
-
-from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from shared import catalogue
 from shared.auth import authenticate
 from shared.catalogue import as_openai_model
-from shared.endpoint import Handler
 from shared.errors import ModelNotFound
-from shared.openapi import Answer, Operation
-
-
-class ListedModel(BaseModel):
-    """A model in OpenAI's shape, with the fields that OpenRouter made customary; prices in USD per token, as text."""
-
-    id: str
-    object: Literal["model"]
-    created: int
-    owned_by: str
-    name: str
-    context_length: int | None
-    pricing: dict[str, str] | None
-    supported_parameters: list[str]
-
-
-class ModelList(BaseModel):
-    """All of them, by display order."""
-
-    object: Literal["list"]
-    data: list[ListedModel]
 
 
 async def list_openai_models(request: Request) -> Response:
@@ -52,11 +27,3 @@ async def get_openai_model(request: Request) -> Response:
     if row is None:
         raise ModelNotFound(f'There is no active model "{wanted[:100]}".', param="model")
     return JSONResponse(as_openai_model(row))
-
-
-MODEL_OPERATIONS: Final[dict[Handler, Operation]] = {
-    list_openai_models: Operation("The models people can choose from.", {200: Answer("All of them.", ModelList)}),
-    get_openai_model: Operation(
-        "One model, by identifier or key.", {200: Answer("The model.", ListedModel)}, refusals=(ModelNotFound,)
-    ),
-}

@@ -1,21 +1,17 @@
-"""A function's OpenAPI 3.1 document, from its own route table and the models it reads and answers with."""
+"""A function's OpenAPI 3.1 document, from its own routes and the models it reads and answers with."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 from shared import errors
-from shared.endpoint import Handler
 from shared.errors import ParleyError
-from shared.health import healthy, ready
 
 VERSION: Final = "1"
 _Model = type[BaseModel]
@@ -41,12 +37,6 @@ class Error(BaseModel):
     """Every refusal of every function."""
 
     error: ErrorDetail
-
-
-class Health(BaseModel):
-    """That the function runs, and with `ready` that its database answers."""
-
-    status: Literal["ok", "ready"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,38 +87,14 @@ class Operation:
         return found
 
 
-_HEALTHY: Final = Operation("Whether the function runs.", {200: Answer("It does.", Health)}, needs="nobody")
-_READY: Final = Operation(
-    "Whether its database answers.",
-    {200: Answer("It does.", Health)},
-    needs="nobody",
-    refusals=(errors.DatabaseUnavailable,),
-)
-HEALTH_OPERATIONS: Final[Mapping[Handler, Operation]] = {healthy: _HEALTHY, ready: _READY}
 _DOCUMENT: Final = Operation("This document.", {200: Answer("OpenAPI 3.1.")}, needs="nobody")
 
 
-def serving(
-    title: str, description: str, table: Mapping[str, Handler], operations: Mapping[Handler, Operation]
-) -> tuple[Handler, Callable[[], dict[str, Any]]]:
-    """The handler of `GET /openapi.json`, and the document it serves, made when somebody asks for it first."""
-    made: list[dict[str, Any]] = []
-
-    def document() -> dict[str, Any]:
-        if not made:
-            made.append(_document(title, description, table, operations))
-        return made[0]
-
-    async def show_document(_request: Request) -> Response:
-        return JSONResponse(document())
-
-    return show_document, document
-
-
-def _document(
-    title: str, description: str, table: Mapping[str, Handler], operations: Mapping[Handler, Operation]
+def document(
+    title: str, description: str, handlers: Mapping[str, str], operations: Mapping[str, Operation]
 ) -> dict[str, Any]:
-    routed = {route: operations[handler] for route, handler in table.items()} | {"GET /openapi.json": _DOCUMENT}
+    """The document of `{"METHOD /path": name of its handler}`, each with its operation, and of its own route."""
+    routed = {route: operations[name] for route, name in handlers.items()} | {"GET /openapi.json": _DOCUMENT}
     wanted: set[_Shown] = {pair for operation in routed.values() for pair in operation.models}
     wanted.add((Error, "serialization"))
     in_order: Sequence[Any] = sorted(wanted, key=lambda pair: (pair[0].__name__, pair[1]))

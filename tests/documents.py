@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from functions.chat.main import document as chat
-from functions.llms.main import document as llms
-from functions.refresh.main import document as refresh
+from functions.chat import contract as chat
+from functions.chat.main import TABLE as CHAT
+from functions.llms import contract as llms
+from functions.llms.main import TABLE as LLMS
+from functions.refresh import contract as refresh
+from functions.refresh.main import TABLE as REFRESH
+from shared.endpoint import Handler
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def documents() -> dict[str, dict[str, Any]]:
     """Each function's document, by its name."""
-    return {"chat": chat(), "llms": llms(), "refresh": refresh()}
+    return {
+        "chat": chat.document(_names(CHAT)),
+        "llms": llms.document(_names(LLMS)),
+        "refresh": refresh.document(_names(REFRESH)),
+    }
+
+
+def _names(table: Mapping[str, Handler]) -> dict[str, str]:
+    return {route: handler.__name__ for route, handler in table.items()}
 
 
 def path_of(name: str) -> Path:

@@ -23,8 +23,9 @@ FLOORS = (
     ("attempts", "providers"),
     ("auth", "catalogue", "gateway", "ledger", "structured"),
     ("endpoint", "health"),
-    ("openapi",),
     ("openai_models",),
+    ("openapi",),
+    ("operations",),
 )
 # Neighbours on one floor that need each other, each with its reason.
 NEIGHBOURS = {

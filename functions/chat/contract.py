@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from functions.chat.answers import CompletionAnswer, TurnAnswer
 from functions.chat.completion_request import CompletionRequest
 from functions.chat.request import ChatRequest
-from shared import errors
+from shared import errors, openapi
 from shared.openapi import Answer, Operation
+from shared.operations import SHARED_OPERATIONS
 
 DESCRIPTION = (
     "One turn with a model, as the AI SDK's UI message stream (https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol) or "
@@ -66,3 +70,15 @@ COMPLETION = Operation(
     refusals=(*_ADMISSION, *_MODEL_FAILS),
     headers=_HEADERS,
 )
+
+OPERATIONS = {
+    **SHARED_OPERATIONS,
+    "take_turn": TURN,
+    "resume": RESUME,
+    "complete": COMPLETION,
+}
+
+
+def document(handlers: Mapping[str, str]) -> dict[str, Any]:
+    """The document of `{"METHOD /path": name of its handler}`."""
+    return openapi.document("Parley chat", DESCRIPTION, handlers, OPERATIONS)

@@ -12,7 +12,6 @@ from starlette.responses import JSONResponse, Response
 from functions.chat.admission import dry_run_answer, limit_headers, with_limits
 from functions.chat.completion import Completion
 from functions.chat.completion_request import read_completion_request
-from functions.chat.contract import COMPLETION, DESCRIPTION, RESUME, TURN
 from functions.chat.replay import replayed
 from functions.chat.request import read_chat_request
 from functions.chat.streams.openai import CompletionStream, CompletionTeller
@@ -23,11 +22,10 @@ from functions.chat.turn import speak, spoken
 from shared import ledger
 from shared.auth import Person, authenticate
 from shared.config import settings
-from shared.endpoint import answer, routes
+from shared.endpoint import answer, routes, with_document
 from shared.errors import BudgetExceeded, QuotaExceeded
 from shared.health import healthy, ready
-from shared.openai_models import MODEL_OPERATIONS, get_openai_model, list_openai_models
-from shared.openapi import HEALTH_OPERATIONS, serving
+from shared.openai_models import get_openai_model, list_openai_models
 from shared.providers import load_sdks
 
 
@@ -84,13 +82,7 @@ TABLE = {
     "GET /health": healthy,
     "GET /health/ready": ready,
 }
-show_document, document = serving(
-    "Parley chat",
-    DESCRIPTION,
-    TABLE,
-    {take_turn: TURN, resume: RESUME, complete: COMPLETION, **MODEL_OPERATIONS, **HEALTH_OPERATIONS},
-)
-ROUTES = routes(TABLE | {"GET /openapi.json": show_document})
+ROUTES = routes(with_document(TABLE, "functions.chat.contract"))
 
 
 @functions_framework.aio.http

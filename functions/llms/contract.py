@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
 from functions.llms.connection import ConnectionRequest
 from functions.llms.diagnostics import Check
-from shared import errors
+from shared import errors, openapi
 from shared.openapi import Answer, Operation
+from shared.operations import SHARED_OPERATIONS
 
 DESCRIPTION = "The models people can choose from, and whether all that a turn leans on is there."
 
@@ -84,3 +86,16 @@ TEST = Operation(
     needs="admin",
     refusals=(errors.ModelNotFound,),
 )
+
+OPERATIONS = {
+    **SHARED_OPERATIONS,
+    "list_models": LIST,
+    "probe_node": PROBE,
+    "show_diagnostics": DIAGNOSE,
+    "test_connection": TEST,
+}
+
+
+def document(handlers: Mapping[str, str]) -> dict[str, Any]:
+    """The document of `{"METHOD /path": name of its handler}`."""
+    return openapi.document("Parley llms", DESCRIPTION, handlers, OPERATIONS)

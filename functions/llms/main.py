@@ -9,15 +9,11 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.llms.contract import DESCRIPTION, DIAGNOSE, LIST, PROBE, TEST
-from functions.llms.diagnostics import show_diagnostics, test_connection
-from functions.llms.nodes import probe_node
 from shared import catalogue
 from shared.auth import authenticate
-from shared.endpoint import answer, routes
+from shared.endpoint import answer, on_demand, routes, with_document
 from shared.health import healthy, ready
-from shared.openai_models import MODEL_OPERATIONS, get_openai_model, list_openai_models
-from shared.openapi import HEALTH_OPERATIONS, serving
+from shared.openai_models import get_openai_model, list_openai_models
 
 
 async def list_models(request: Request) -> Response:
@@ -39,26 +35,13 @@ TABLE = {
     "GET /ai/models": list_models,
     "GET /v1/models": list_openai_models,
     "GET /v1/models/{identifier:path}": get_openai_model,
-    "POST /nodes/{id}/probe": probe_node,
-    "GET /debug": show_diagnostics,
-    "POST /debug/test": test_connection,
+    "POST /nodes/{id}/probe": on_demand("functions.llms.nodes", "probe_node"),
+    "GET /debug": on_demand("functions.llms.diagnostics", "show_diagnostics"),
+    "POST /debug/test": on_demand("functions.llms.diagnostics", "test_connection"),
     "GET /health": healthy,
     "GET /health/ready": ready,
 }
-show_document, document = serving(
-    "Parley llms",
-    DESCRIPTION,
-    TABLE,
-    {
-        list_models: LIST,
-        probe_node: PROBE,
-        show_diagnostics: DIAGNOSE,
-        test_connection: TEST,
-        **MODEL_OPERATIONS,
-        **HEALTH_OPERATIONS,
-    },
-)
-ROUTES = routes(TABLE | {"GET /openapi.json": show_document})
+ROUTES = routes(with_document(TABLE, "functions.llms.contract"))
 
 
 @functions_framework.aio.http

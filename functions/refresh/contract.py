@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
-from shared import errors
+from functions.refresh.request import RefreshRequest
+from shared import errors, openapi
 from shared.openapi import Answer, Operation
+from shared.operations import SHARED_OPERATIONS
 
 DESCRIPTION = "The scheduled run that keeps the catalogue true; CRON_SECRET, an admin or Google's scheduler starts it."
 
@@ -40,3 +43,15 @@ def run_with(request: type[BaseModel] | None) -> Operation:
         needs="operator",
         refusals=(errors.AlreadyRunning, errors.NotFound),
     )
+
+
+OPERATIONS = {
+    **SHARED_OPERATIONS,
+    "refresh_now": run_with(RefreshRequest),
+    "refresh_on_event": run_with(None),
+}
+
+
+def document(handlers: Mapping[str, str]) -> dict[str, Any]:
+    """The document of `{"METHOD /path": name of its handler}`."""
+    return openapi.document("Parley refresh", DESCRIPTION, handlers, OPERATIONS)

@@ -4,53 +4,25 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import functions_framework.aio
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.refresh import alerts, models, retention, rollup, spool, sweep
+from functions.refresh import models
 from functions.refresh.caller import authorize, authorize_event
-from functions.refresh.contract import DESCRIPTION, run_with
+from functions.refresh.request import RefreshRequest
 from functions.refresh.runs import Run, begin_run, end_run, kept_alive
+from functions.refresh.steps import STEPS
 from shared.body import parse_body, read_body
-from shared.endpoint import Handler, answer, routes
+from shared.endpoint import Handler, answer, routes, with_document
 from shared.errors import ParleyError
 from shared.health import healthy, ready
 from shared.log import log
-from shared.openapi import HEALTH_OPERATIONS, serving
 
-Step = Callable[..., Awaitable[dict[str, Any]]]
-
-STEPS: dict[str, Step] = {
-    "models": models.run,
-    "spool": spool.run,
-    "sweep": sweep.run,
-    "rollup": rollup.run,
-    "retention": retention.run,
-    "alerts": alerts.run,
-}
 _STATUS = {"succeeded": 200, "partial": 207, "failed": 500}
-
-
-class RefreshRequest(BaseModel):
-    """Which steps, in the order of STEPS whatever the order asked; all of them when none is named."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    steps: list[str] = Field(default_factory=lambda: list(STEPS), min_length=1)
-    dry_run: bool = False
-
-    @field_validator("steps")
-    @classmethod
-    def _is_offered(cls, steps: list[str]) -> list[str]:
-        if unknown := set(steps) - set(STEPS):
-            raise ValueError(f"there is no step {min(unknown)[:40]!r}; there are {', '.join(STEPS)}")
-        return steps
 
 
 async def refresh_now(request: Request) -> Response:
@@ -126,13 +98,7 @@ def _status_of(outcomes: dict[str, dict[str, Any]]) -> str:
 TABLE: dict[str, Handler] = {
     f"{method} {path}": refresh_now for path in ("/", "/refresh", "/api/llms/refresh") for method in ("POST", "GET")
 } | {"POST /_events": refresh_on_event, "GET /health": healthy, "GET /health/ready": ready}
-show_document, document = serving(
-    "Parley refresh",
-    DESCRIPTION,
-    TABLE,
-    {refresh_now: run_with(RefreshRequest), refresh_on_event: run_with(None), **HEALTH_OPERATIONS},
-)
-ROUTES = routes(TABLE | {"GET /openapi.json": show_document})
+ROUTES = routes(with_document(TABLE, "functions.refresh.contract"))
 
 
 @functions_framework.aio.http

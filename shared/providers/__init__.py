@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 from collections.abc import Iterable
 from typing import Final
@@ -85,4 +86,8 @@ def load_sdks(names: Iterable[str]) -> None:
 
 def _load(name: str) -> None:
     module, provider = SDKS[name]
-    _PROVIDERS[name] = getattr(importlib.import_module(module), provider)()
+    gc.disable()  # nothing of an SDK is garbage, and looking for some is a quarter of the time
+    try:
+        _PROVIDERS[name] = getattr(importlib.import_module(module), provider)()
+    finally:
+        gc.enable()

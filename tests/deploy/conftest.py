@@ -122,5 +122,6 @@ def deployed(
     names = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY", "CRON_SECRET", "HASH_PEPPER")
     account.put_secrets(f"/parley/{STAGE}/", **{name: stack[name] for name in names})
     deployment = Deployment(account, f"parley-{STAGE}", bare_python, tmp_path_factory.mktemp("deployed"))
+    deployment.let_roles_be_judged()
     yield deployment
     deployment.end()

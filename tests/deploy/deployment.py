@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import io
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
 
+from deploy.build import functions
 from tests.account import Account
 from tests.deploy.adapter import Instance, unpack
 
@@ -33,6 +36,24 @@ class Deployment:
     def role(self, function: str) -> dict[str, str]:
         """The variables by which the function is what its role lets it be."""
         return self.account.as_role(self.configuration(function)["Role"])
+
+    def let_roles_be_judged(self) -> None:
+        """Brings the policies into a form by which moto's S3 can judge.
+
+        What comes by CloudFormation it keeps as Python writes it; a condition (TLS, the prefix that may be listed) it
+        denies unseen; and several objects are deleted by who may delete in the bucket, where AWS asks for each object.
+        """
+        iam, bucket = self.account.client("iam"), self.resource("SpoolBucket")
+        self.account.client("s3").delete_bucket_policy(Bucket=bucket)
+        for function in functions():
+            named = {"RoleName": self.resource(f"{function.title()}Role"), "PolicyName": function}
+            policy = iam.get_role_policy(**named)["PolicyDocument"]
+            policy = ast.literal_eval(policy) if isinstance(policy, str) else policy
+            for statement in policy["Statement"]:
+                statement.pop("Condition", None)
+                if "s3:DeleteObject" in statement["Action"]:
+                    statement["Resource"] = [statement["Resource"], f"arn:aws:s3:::{bucket}"]
+            iam.put_role_policy(**named, PolicyDocument=json.dumps(policy))
 
     def code(self, function: str) -> bytes:
         """The zip that was uploaded for a function."""

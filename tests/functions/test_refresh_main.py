@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from functions.refresh.main import STEPS, RefreshRequest, _status_of
+from functions.refresh.main import _status_of
+from functions.refresh.request import RefreshRequest
+from functions.refresh.steps import STEPS
 from shared.body import parse_body
 from shared.errors import Unprocessable
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.refresh import spool as step
-from functions.refresh.main import STEPS
 from functions.refresh.spool import NotARecordError, Origin, Record, origin_of, parse
+from functions.refresh.steps import STEPS
 from shared import spool
 from shared.errors import DatabaseUnavailable, DependencyDown, NotConfigured
 from shared.spool import Waiting, key_of, record_of
