@@ -93,10 +93,10 @@ def test_imports_stand_at_the_top(path: Path) -> None:
     assert hidden == []
 
 
-@pytest.mark.parametrize("name", ["chat", "llms"])
-def test_a_cold_start_loads_no_sdk(name: str) -> None:
-    """Both chat and llms start without any provider's SDK, supabase-py, or a second HTTP client."""
-    heavy = {"openai", "anthropic", "google.genai", "supabase", "postgrest", "httpx", "httpx2", "duckdb"}
+@pytest.mark.parametrize(("name", "also"), [("chat", "shared.openapi"), ("llms", "pydantic")])
+def test_a_cold_start_loads_no_sdk(name: str, also: str) -> None:
+    """Both start without any provider's SDK, supabase-py, a second HTTP client, and models of their document."""
+    heavy = {"openai", "anthropic", "google.genai", "supabase", "postgrest", "httpx", "httpx2", "duckdb", also}
     script = f"import sys, functions.{name}.main; print(' '.join({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
