@@ -13,36 +13,38 @@ from shared.events import Image, Message, Role
 from shared.providers.tool_calls import tool_call
 
 MOST_IMAGES = 16
+_Some = Field(max_length=1000, fail_fast=True)  # of the parts of one message
 _DATA_URL = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,([A-Za-z0-9+/]+={0,2})")
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
-class _Strict(BaseModel):
-    # Built with the first request: a cold start for chat itself need not wait for it.
-    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
+class _Lenient(BaseModel):
+    # SDKs send back what they were given together with what they made of it (`parsed`, `index`, …): fields that are
+    # not known here are left alone. Built with the first request: a cold start for chat itself need not wait for it.
+    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
 
-class TextPart(_Strict):
+class TextPart(_Lenient):
     """A piece of text."""
 
     type: Literal["text"]
     text: str
 
 
-class RefusalPart(_Strict):
+class RefusalPart(_Lenient):
     """What a model refused to say, as its caller brings it back."""
 
     type: Literal["refusal"]
     refusal: str
 
 
-class ImageUrl(_Strict):
+class ImageUrl(_Lenient):
     """An image as a data: URL; addresses are not fetched."""
 
     url: str
-    detail: Literal["auto", "low", "high"] = "auto"
+    detail: Literal["auto", "low", "high"] | None = None
 
     @field_validator("url")
     @classmethod
@@ -54,7 +56,7 @@ class ImageUrl(_Strict):
         return url
 
 
-class ImagePart(_Strict):
+class ImagePart(_Lenient):
     """An image to look at."""
 
     type: Literal["image_url"]
@@ -63,11 +65,7 @@ class ImagePart(_Strict):
     def image(self) -> Image:
         """The image without its wrapping."""
         head, _, data = self.image_url.url.partition(";base64,")
-        return Image(head.removeprefix("data:"), data, self.image_url.detail)
-
-
-class _Named(_Strict):
-    name: Annotated[str, StringConstraints(max_length=64)] | None = None
+        return Image(head.removeprefix("data:"), data, self.image_url.detail or "auto")
 
 
 def _kind(content: object) -> str:
@@ -76,33 +74,34 @@ def _kind(content: object) -> str:
 
 # By its kind, so that what is wrong with a part is said instead of that it is no text.
 _Kind = Discriminator(_kind)
-Words = Annotated[Annotated[str, Tag("text")] | Annotated[list[TextPart], Tag("parts")], _Kind]
-_Shown = list[Annotated[TextPart | ImagePart, Field(discriminator="type")]]
-_Said = list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]]
+_Text = Annotated[list[TextPart], _Some]
+_Shown = Annotated[list[Annotated[TextPart | ImagePart, Field(discriminator="type")]], _Some]
+_Said = Annotated[list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]], _Some]
+Words = Annotated[Annotated[str, Tag("text")] | Annotated[_Text, Tag("parts")], _Kind]
 
 
-class SystemMessage(_Named):
+class SystemMessage(_Lenient):
     """Instructions; `developer` is the newer word for them."""
 
     role: Literal["system", "developer"]
     content: Words
 
 
-class UserMessage(_Named):
+class UserMessage(_Lenient):
     """What a person says and shows."""
 
     role: Literal["user"]
     content: Annotated[Annotated[str, Tag("text")] | Annotated[_Shown, Tag("parts")], _Kind]
 
 
-class Called(_Strict):
+class Called(_Lenient):
     """A function and the arguments that a model wrote for it."""
 
     name: ToolName
     arguments: str
 
 
-class Call(_Strict):
+class Call(_Lenient):
     """A call that a model made earlier."""
 
     id: CallId
@@ -110,20 +109,19 @@ class Call(_Strict):
     function: Called
 
 
-class AssistantMessage(_Named):
+class AssistantMessage(_Lenient):
     """What a model said and called earlier."""
 
     role: Literal["assistant"]
     content: Annotated[Annotated[str, Tag("text")] | Annotated[_Said, Tag("parts")], _Kind] | None = None
     refusal: str | None = None
-    tool_calls: list[Call] | None = Field(default=None, max_length=128)
+    tool_calls: Annotated[list[Call], Field(max_length=128, fail_fast=True)] | None = None
     audio: None = None
     function_call: None = None
-    annotations: list[object] | None = None
     reasoning_content: str | None = None
 
 
-class ToolMessage(_Strict):
+class ToolMessage(_Lenient):
     """What a tool came to."""
 
     role: Literal["tool"]

@@ -32,7 +32,7 @@ class Function(_Strict):
     """A function of the caller's; `strict` is the provider's business where it knows it."""
 
     name: ToolName
-    description: str = ""
+    description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
 
@@ -46,7 +46,7 @@ class FunctionTool(_Strict):
     def offered(self) -> Tool:
         """As a model is told of it."""
         parameters = self.function.parameters or {"type": "object", "properties": {}}
-        return Tool(self.function.name, self.function.description, parameters)
+        return Tool(self.function.name, self.function.description or "", parameters)
 
 
 class NamedFunction(_Strict):
@@ -106,14 +106,14 @@ class CompletionRequest(_Strict):
     """
 
     model: Name
-    messages: list[AnyMessage] = Field(min_length=1, max_length=2000)
+    messages: Annotated[list[AnyMessage], Field(min_length=1, max_length=2000, fail_fast=True)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     max_completion_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     temperature: float | None = Field(default=None, ge=0, le=2)
-    stop: StopText | Annotated[list[StopText], Field(max_length=4)] | None = None
-    tools: list[FunctionTool] | None = Field(default=None, max_length=128)
+    stop: StopText | Annotated[list[StopText], Field(max_length=4, fail_fast=True)] | None = None
+    tools: Annotated[list[FunctionTool], Field(max_length=128, fail_fast=True)] | None = None
     tool_choice: Literal["auto", "none", "required"] | NamedChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None
@@ -122,7 +122,16 @@ class CompletionRequest(_Strict):
     frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     logprobs: Literal[False] | None = None
-    modalities: list[Literal["text"]] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
+    logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
+    audio: None = None
+    function_call: None = None
+    functions: None = None
+    prediction: None = None
+    reasoning_effort: None = None
+    verbosity: None = None
+    web_search_options: None = None
+    modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
     seed: int | None = None
     user: str | None = None
     safety_identifier: str | None = None

@@ -33,7 +33,7 @@ class UiMessage(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     role: Literal["system", "user", "assistant"]
-    parts: list[dict[str, Any]] = Field(default_factory=list, max_length=1000)
+    parts: list[dict[str, Any]] = Field(default_factory=list, max_length=1000, fail_fast=True)
 
     @field_validator("parts")
     @classmethod
@@ -58,7 +58,7 @@ class ChatRequest(BaseModel):
     )
 
     message: str | None = None
-    messages: list[UiMessage] | None = Field(default=None, max_length=2000)
+    messages: list[UiMessage] | None = Field(default=None, max_length=2000, fail_fast=True)
     conversation_id: CanonicalUuid | None = None
     id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     trigger: Literal["submit-message", "regenerate-message"] | None = None

@@ -13,7 +13,7 @@ from shared.meter import Meter
 
 _HI: dict[str, Any] = {"role": "user", "content": "Hi"}
 _TOOL: dict[str, Any] = {"type": "function", "function": {"name": "look"}}
-_CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": "it"}'}}
+_CALL: dict[str, Any] = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": "it"}'}}
 _CALLED: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [_CALL]}
 _RESULT: dict[str, Any] = {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "it"}]}
 
@@ -52,6 +52,19 @@ def test_an_image_that_nobody_counted_is_estimated() -> None:
     assert (usage.source, usage.input_tokens >= 1000) == ("estimate", True)
 
 
+def test_an_answer_comes_back_as_the_sdk_keeps_it() -> None:
+    """With what was made of it, hints for caches and nulls: unknown fields of a message change nothing."""
+    call = {**_CALL, "index": 0, "function": {**_CALL["function"], "parsed_arguments": {"at": "it"}}}
+    said = {**_CALLED, "tool_calls": [call], "parsed": None, "annotations": [], "refusal": None}
+    result = {**_RESULT, "name": "look"}
+    shown = _image("data:image/png;base64,AAAA")
+    shown["content"][0] |= {"cache_control": {"type": "ephemeral"}}
+    shown["content"][0]["image_url"]["detail"] = None
+    _, called, told, seen = _asked(messages=[_HI, said, result, shown], tools=[_TOOL]).conversation
+    assert (called.tool_calls[0].arguments, told.content) == ({"at": "it"}, "it")
+    assert seen.images == (Image("image/png", "AAAA", "auto"),)
+
+
 def test_options_say_how_to_answer() -> None:
     """Choice of tools, parallel calls, stop and schema, each as a provider is asked for it."""
     chosen = {"type": "function", "function": {"name": "look"}}
@@ -66,12 +79,40 @@ def test_options_say_how_to_answer() -> None:
     assert told.output_schema == {"type": "object"}
 
 
+_MANY = 5000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [1] * _MANY},
+        {"messages": [{"role": "user", "content": [1] * _MANY}]},
+        {"messages": [{"role": "user", "content": [{}] * _MANY}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": ""}] * _MANY}]},
+        {"messages": [{"role": "system", "content": [1] * _MANY}]},
+        {"messages": [{"role": "assistant", "content": [1] * _MANY}]},
+        {"messages": [{"role": "assistant", "tool_calls": [1] * _MANY}]},
+        {"tools": [1] * _MANY},
+        {"stop": [1] * _MANY},
+        {"modalities": [1] * _MANY},
+    ],
+    ids=lambda fields: str(fields)[:60],
+)
+def test_what_is_wrong_a_thousand_times_is_told_once(fields: dict[str, Any]) -> None:
+    """No list builds an error for each of its items."""
+    with pytest.raises(ValidationError) as caught:
+        _asked(**fields)
+    assert caught.value.error_count() <= 3
+
+
 @pytest.mark.parametrize(
     "neutral",
     [
         {"n": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0.0, "logprobs": False},
         {"user": "x", "seed": 7, "store": True, "metadata": {"a": "b"}, "service_tier": "auto", "modalities": ["text"]},
         {"stream": None, "tools": [], "stop": None, "stream_options": {"include_usage": True}},
+        {"top_logprobs": 0, "logit_bias": {}, "audio": None, "prediction": None, "web_search_options": None},
+        {"tools": [{"type": "function", "function": {"name": "look", "description": None, "parameters": None}}]},
     ],
 )
 def test_what_changes_nothing_is_taken(neutral: dict[str, Any]) -> None:
@@ -85,6 +126,8 @@ def test_what_changes_nothing_is_taken(neutral: dict[str, Any]) -> None:
         {"n": 2},
         {"top_p": 0.5},
         {"logprobs": True},
+        {"logit_bias": {"1": 5}},
+        {"reasoning_effort": "high"},
         {"messages": []},
         {"messages": [{"role": "system", "content": "alone"}]},
         {"messages": [_HI, _RESULT]},

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from functions.chat.agents import AGENTS, longest_prompt
 from functions.chat.request import ChatRequest, read_chat_request
@@ -43,6 +44,14 @@ USE_CHAT = {
 
 def _read(body: Any) -> ChatRequest:
     return parse_body(json.dumps(body).encode(), ChatRequest)
+
+
+@pytest.mark.parametrize("messages", [[1] * 2000, [{"role": "user", "parts": [1] * 900}] * 50])
+def test_what_is_wrong_a_thousand_times_is_told_once(messages: list[Any]) -> None:
+    """No list builds an error for each of its items."""
+    with pytest.raises(ValidationError) as caught:
+        ChatRequest.model_validate({"messages": messages})
+    assert caught.value.error_count() == 1
 
 
 @pytest.mark.parametrize(
