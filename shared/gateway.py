@@ -40,6 +40,7 @@ from shared.events import (
     Usage,
 )
 from shared.fallback import LEAST_SECONDS, Chain
+from shared.joiner import Joiner
 from shared.meter import Meter, most_tokens, total
 from shared.privacy import storable
 from shared.providers import provider_named
@@ -152,7 +153,7 @@ class Exchange:
             _refuse_open_circuit(self.route)
             provider = await provider_named(self.route.provider)
             is_asked = True
-            async with aclosing(self._timed(provider.stream(call))) as stream:
+            async with aclosing(_sound(self._timed(provider.stream(call)))) as stream:
                 async for event in stream:
                     if (kept := bounds.keep(event)) is None:
                         continue
@@ -192,6 +193,14 @@ class Exchange:
                     return
                 has_content = has_content or isinstance(event, Text | Reasoning | ToolCall)
                 yield event
+
+
+async def _sound(stream: AsyncGenerator[ModelEvent, None]) -> AsyncGenerator[ModelEvent, None]:
+    joiner = Joiner()
+    async with aclosing(stream):
+        async for event in stream:
+            for each in joiner.joined(event):
+                yield each
 
 
 def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Call:
