@@ -16,6 +16,7 @@ from shared.events import ANY_OBJECT, Message, Tool
 from shared.gateway import Options
 from shared.ledger import Ask
 from shared.meter import most_tokens
+from shared.providers import configured
 
 MAX_BYTES = 4 * 1024 * 1024  # images are sent as text; both clouds take six megabytes
 _MOST_RESERVED = 1_000_000  # what chat_begin holds money for beside the question, in tokens
@@ -168,6 +169,16 @@ class CompletionRequest(_Strict):
         return next((m.content for m in reversed(self.conversation) if m.role == "user"), "")
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """The abilities it takes, by the catalogue's names for them."""
+        wanted = {
+            "supports_tools": bool(self.tools),
+            "supports_vision": any(message.images for message in self.conversation),
+            "supports_json": self._schema() is not None,
+        }
+        return tuple(ability for ability, is_needed in wanted.items() if is_needed)
+
+    @property
     def wants_usage(self) -> bool:
         """Whether a stream ends with its usage."""
         return self.stream_options is not None and self.stream_options.include_usage
@@ -209,6 +220,8 @@ async def read_completion_request(request: Request) -> tuple[CompletionRequest, 
         client_request_id=request.state.request_id,
         message=asked.question,
         model=asked.model,
+        needs=asked.needs,
+        providers=configured(),
         max_tokens=asked.max_completion_tokens or asked.max_tokens,
         prompt_tokens=max(0, prompt - len(asked.question.encode())),
         tool_tokens=tools,

@@ -79,6 +79,17 @@ def test_options_say_how_to_answer() -> None:
     assert told.output_schema == {"type": "object"}
 
 
+def test_what_is_asked_says_what_it_takes() -> None:
+    """By the catalogue's names: policies choose among models that can."""
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}
+    assert _asked().needs == ()
+    assert _asked(tools=[]).needs == ()
+    assert _asked(response_format={"type": "text"}).needs == ()
+    assert _asked(tools=[_TOOL]).needs == ("supports_tools",)
+    assert _asked(messages=[_image("data:image/png;base64,AAAA")]).needs == ("supports_vision",)
+    assert _asked(response_format=schema).needs == ("supports_json",)
+
+
 _MANY = 5000
 
 

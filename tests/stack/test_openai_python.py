@@ -216,6 +216,42 @@ def test_an_image_reaches_a_model_that_can_see(
         ask(identifier, "https://example.com/cat.png")
 
 
+def test_policies_choose_among_models_that_can_be_asked(
+    alice: Person, client: Client, able: Callable[..., str], db: Database
+) -> None:
+    """`auto` passes over models without a key here or without an ability; an alias over its arms without it."""
+    blind, seeing = able("echo", supports_tools=False), able("echo")
+    db.execute('update public.llm_models set pricing = \'{"input": 0, "output": 0}\' where identifier = %s', [blind])
+    rank = (
+        'update public.llm_models set pricing = \'{"input": 0, "output": 0}\', display_order = 0 where identifier = %s'
+    )
+    db.execute(rank, [seeing])
+    question: Any = [{"role": "user", "content": "Hi"}]
+    told = client(alice).chat.completions.create(model="auto", messages=question, tools=[WEATHER])
+    assert told.model == seeing
+    alias = f"arms-{seeing.rpartition('~')[2]}"
+    db.execute(
+        "insert into public.llm_routes (alias, model_key, fallback_order) values (%(a)s, %(b)s, 0), (%(a)s, %(s)s, 1)",
+        {"a": alias, "b": blind, "s": seeing},
+    )
+    for streams in (False, True):
+        raw = client(alice).chat.completions.with_raw_response.create(
+            model=alias, messages=question, tools=[WEATHER], stream=streams
+        )
+        assert (raw.headers["x-model"], raw.headers["x-fallbacks"]) == (seeing, "1")
+    assert client(alice).chat.completions.create(model=alias, messages=question).model == blind
+    with pytest.raises(openai.UnprocessableEntityError, match="use tools"):
+        client(alice).chat.completions.create(model=blind, messages=question, tools=[WEATHER])
+    keyless = openai.OpenAI(base_url=f"{alice.stack['CHAT_URL']}/v1", api_key=alice.token, max_retries=0)
+    with keyless:
+        asked = keyless.chat.completions.with_raw_response.create(model="auto", messages=question, max_tokens=5)
+        assert asked.headers["x-model"].startswith("client:")
+        with pytest.raises(openai.InternalServerError) as lacking:
+            keyless.chat.completions.create(model=seeing, messages=question)
+    assert lacking.value.code == "not_configured"
+    assert "OPENAI_API_KEY" not in str(lacking.value)
+
+
 def test_every_refusal_is_the_sdks_own_exception(
     alice: Person, client: Client, able: Callable[..., str], chat_url: str, db: Database
 ) -> None:
