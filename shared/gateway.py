@@ -25,9 +25,11 @@ from shared.errors import (
     ProviderUnreachable,
 )
 from shared.events import (
+    PLAIN_FORMAT,
     Attempt,
     Call,
     Finish,
+    Format,
     Message,
     ModelEvent,
     Node,
@@ -64,6 +66,7 @@ class Options:
     must_call: str | bool = False
     may_call_in_parallel: bool = True
     stop: tuple[str, ...] = ()
+    output_format: Format = PLAIN_FORMAT
 
 
 class Exchange:
@@ -229,6 +232,7 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Call
         must_call=options.must_call,
         may_call_in_parallel=options.may_call_in_parallel,
         stop=options.stop,
+        output_format=options.output_format,
     )
 
 
@@ -240,7 +244,7 @@ def told_plainly(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 def _plain(message: Message) -> Message:
     if message.role == "tool":
         return Message("user", f"[A tool answered: {message.content}]")
-    calls = (f"[You called {call.name} with {json.dumps(dict(call.arguments))}.]" for call in message.tool_calls)
+    calls = (f"[You called {call.name} with {call.text}.]" for call in message.tool_calls)
     return Message("assistant", "\n".join(filter(None, (message.content, *calls))))
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Iterable
+from dataclasses import replace
+from hashlib import sha256
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
 
-from shared.events import Image, Message, Role
-from shared.providers.tool_calls import tool_call
+from shared.events import Image, Message, Role, ToolCall
+from shared.providers.tool_calls import is_usual_id, tool_call
 
 MOST_IMAGES = 16
 _Some = Field(max_length=1000, fail_fast=True)  # of the parts of one message
@@ -132,17 +134,34 @@ class ToolMessage(_Lenient):
 AnyMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
 
 
-def spoken(message: AnyMessage) -> Message:
-    """The message as a provider is given it."""
-    role: Role = "system" if message.role == "developer" else message.role
-    content = _text(message)
-    if isinstance(message, AssistantMessage):
-        calls = (tool_call(c.id, c.function.name, c.function.arguments) for c in message.tool_calls or ())
-        return Message(role, content, tuple(calls))
-    if isinstance(message, ToolMessage):
-        return Message(role, content, tool_call_id=message.tool_call_id)
-    parts = tuple(part.image() if isinstance(part, ImagePart) else _words(part) for part in _parts(message))
-    return Message(role, content, parts=parts if any(isinstance(part, Image) for part in parts) else ())
+def conversation_of(messages: Iterable[AnyMessage]) -> tuple[Message, ...]:
+    """The messages as a provider is given them.
+
+    Ids of calls that some provider would refuse, odd or used before, are replaced in the call and in its result; by
+    the same ones each time the conversation comes, so that what providers keep of it fits.
+    """
+    ids: dict[str, str] = {}  # by the caller's, of the latest call that has it
+    given: set[str] = set()
+
+    def called(call: Call) -> ToolCall:
+        is_usual = is_usual_id(call.id) and call.id not in given
+        ids[call.id] = call.id if is_usual else f"call_{sha256(f'{len(given)} {call.id}'.encode()).hexdigest()[:16]}"
+        given.add(ids[call.id])
+        made = tool_call(ids[call.id], call.function.name, call.function.arguments)
+        # What is no JSON object came from a model, and is told as it was to providers that take text.
+        return made if made.broken is None else replace(made, broken=None, written=made.broken)
+
+    def spoken(message: AnyMessage) -> Message:
+        role: Role = "system" if message.role == "developer" else message.role
+        content = _text(message)
+        if isinstance(message, AssistantMessage):
+            return Message(role, content, tuple(map(called, message.tool_calls or ())))
+        if isinstance(message, ToolMessage):
+            return Message(role, content, tool_call_id=ids.get(message.tool_call_id, message.tool_call_id))
+        parts = tuple(part.image() if isinstance(part, ImagePart) else _words(part) for part in _parts(message))
+        return Message(role, content, parts=parts if any(isinstance(part, Image) for part in parts) else ())
+
+    return tuple(map(spoken, messages))
 
 
 def fault_of(messages: Iterable[AnyMessage]) -> str | None:
@@ -154,9 +173,11 @@ def fault_of(messages: Iterable[AnyMessage]) -> str | None:
                 return "a tool message answers a call of the assistant's message before it"
             pending.discard(message.tool_call_id)
         elif pending:
-            return "every call of an assistant's message is answered by a tool message"
+            break
         elif isinstance(message, AssistantMessage):
             pending = {call.id for call in message.tool_calls or ()}
+            if len(pending) != len(message.tool_calls or ()):
+                return "every call of an assistant's message has an id of its own"
     return "every call of an assistant's message is answered by a tool message" if pending else None
 
 

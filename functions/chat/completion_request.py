@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from starlette.requests import Request
 
-from functions.chat.completion_messages import MOST_IMAGES, AnyMessage, ToolName, fault_of, spoken
+from functions.chat.completion_messages import MOST_IMAGES, AnyMessage, ToolName, conversation_of, fault_of
 from functions.chat.request import Name
 from shared.body import parse_body, read_body
 from shared.errors import Unprocessable
-from shared.events import ANY_OBJECT, Message, Tool
+from shared.events import ANY_OBJECT, PLAIN_FORMAT, Format, Message, Tool
 from shared.gateway import Options
 from shared.ledger import Ask
 from shared.meter import most_tokens
@@ -30,7 +30,7 @@ class _Strict(BaseModel):
 
 
 class Function(_Strict):
-    """A function of the caller's; `strict` is the provider's business where it knows it."""
+    """A function of the caller's; `strict` goes to hosts of OpenAI's kind, others hold to the schema as they do."""
 
     name: ToolName
     description: str | None = None
@@ -47,7 +47,7 @@ class FunctionTool(_Strict):
     def offered(self) -> Tool:
         """As a model is told of it."""
         parameters = self.function.parameters or {"type": "object", "properties": {}}
-        return Tool(self.function.name, self.function.description or "", parameters)
+        return Tool(self.function.name, self.function.description or "", parameters, self.function.strict)
 
 
 class NamedFunction(_Strict):
@@ -76,7 +76,7 @@ class ObjectFormat(_Strict):
 
 
 class Schema(_Strict):
-    """A JSON Schema that the answer must fit."""
+    """A JSON Schema that the answer must fit; the rest of it goes to hosts of OpenAI's kind."""
 
     name: ToolName
     description: str | None = None
@@ -161,7 +161,7 @@ class CompletionRequest(_Strict):
     @cached_property
     def conversation(self) -> tuple[Message, ...]:
         """All messages, as a provider is given them."""
-        return tuple(spoken(message) for message in self.messages)
+        return conversation_of(self.messages)
 
     @property
     def question(self) -> str:
@@ -195,7 +195,14 @@ class CompletionRequest(_Strict):
             may_call_in_parallel=self.parallel_tool_calls is not False,
             output_schema=self._schema(),
             stop=stop,
+            output_format=self._format(),
         )
+
+    def _format(self) -> Format:
+        if not isinstance(self.response_format, SchemaFormat):
+            return PLAIN_FORMAT
+        told = self.response_format.json_schema
+        return Format(told.name, told.description, told.strict)
 
     def _schema(self) -> dict[str, Any] | None:
         if isinstance(self.response_format, SchemaFormat):
@@ -211,7 +218,7 @@ async def read_completion_request(request: Request) -> tuple[CompletionRequest, 
     """
     asked = parse_body(await read_body(request, MAX_BYTES), CompletionRequest)
     options = asked.options()
-    prompt = most_tokens(asked.conversation) + most_tokens((), (_told_of_schema(options.output_schema),))
+    prompt = most_tokens(asked.conversation) + most_tokens((), (_told_of_schema(options),))
     tools = most_tokens((), options.tools)
     if max(prompt, tools) > _MOST_RESERVED:
         raise Unprocessable("The conversation is longer than any money is held for.", param="messages")
@@ -232,6 +239,8 @@ async def read_completion_request(request: Request) -> tuple[CompletionRequest, 
     )
 
 
-def _told_of_schema(schema: Any) -> Tool:
+def _told_of_schema(options: Options) -> Tool:
     """A schema takes as much room as a tool with these parameters, its instruction included."""
-    return Tool("schema", "Answer with JSON only, without any other text. It must fit this JSON Schema:", schema or {})
+    words = "Answer with JSON only, without any other text. It must fit this JSON Schema:"
+    told = f"{options.output_format.name} {options.output_format.description or ''} {words}"
+    return Tool("schema", told, options.output_schema or {})

@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from functions.chat.completion_request import CompletionRequest
-from shared.events import ANY_OBJECT, Call, Image
+from shared.events import ANY_OBJECT, Call, Format, Image
 from shared.meter import Meter
+from shared.providers.tool_calls import is_usual_id
 
 _HI: dict[str, Any] = {"role": "user", "content": "Hi"}
 _TOOL: dict[str, Any] = {"type": "function", "function": {"name": "look"}}
@@ -35,6 +36,53 @@ def test_a_conversation_with_tools_goes_through_as_it_is() -> None:
     assert (called.content, called.tool_calls[0].arguments) == ("", {"at": "it"})
     assert (result.role, result.content, result.tool_call_id) == ("tool", "it", "c1")
     assert asked.question == "Hi"
+
+
+def _call(call_id: str, arguments: str = "{}") -> dict[str, Any]:
+    return {"id": call_id, "type": "function", "function": {"name": "look", "arguments": arguments}}
+
+
+def _round(*ids: str) -> list[dict[str, Any]]:
+    return [
+        {"role": "assistant", "tool_calls": [*map(_call, ids)]},
+        *(_RESULT | {"tool_call_id": each} for each in ids),
+    ]
+
+
+def test_ids_that_a_provider_would_refuse_are_replaced_in_calls_and_results() -> None:
+    """Odd, long and used again: each call keeps its result, no two share an id, and the same ones come every time."""
+    messages = [_HI, *_round("functions.f:0", "x" * 100, "c1"), *_round("functions.f:0", "c1")]
+    told = _asked(messages=messages).conversation
+    calls = [call.id for message in told for call in message.tool_calls]
+    assert calls == [message.tool_call_id for message in told if message.role == "tool"]
+    assert len(set(calls)) == 5
+    assert calls[2] == "c1"
+    assert all(is_usual_id(each) for each in calls)
+    assert told == _asked(messages=messages).conversation
+
+
+@pytest.mark.parametrize("arguments", ['{"at": 1e2, "by": 0.10000000000000000555}', '{"at":', "[1]", ""])
+def test_arguments_come_back_as_the_model_wrote_them(arguments: str) -> None:
+    """Broken ones too, for providers that take text."""
+    (_, called, _) = _asked(
+        messages=[_HI, {"role": "assistant", "tool_calls": [_call("c1", arguments)]}, _RESULT]
+    ).conversation
+    (call,) = called.tool_calls
+    assert (call.text, call.broken) == (arguments or "{}", None)
+
+
+def test_what_is_said_of_a_schema_is_kept() -> None:
+    """Name, description and strictness, of the answer and of tools."""
+    schema = {"name": "x", "description": "An x.", "schema": {"type": "object"}, "strict": True}
+    asked = _asked(
+        response_format={"type": "json_schema", "json_schema": schema},
+        tools=[
+            {"type": "function", "function": {"name": "look", "strict": True}},
+            {"type": "function", "function": {"name": "see"}},
+        ],
+    ).options()
+    assert asked.output_format == Format("x", "An x.", is_strict=True)
+    assert [tool.is_strict for tool in asked.tools] == [True, None]
 
 
 def test_an_image_stands_among_the_words_where_it_stood() -> None:
@@ -144,6 +192,7 @@ def test_what_changes_nothing_is_taken(neutral: dict[str, Any]) -> None:
         {"messages": [_HI, _RESULT]},
         {"messages": [_HI, _CALLED]},
         {"messages": [_HI, _CALLED, _HI, _RESULT]},
+        {"messages": [_HI, {"role": "assistant", "tool_calls": [_CALL, _CALL]}, _RESULT]},
         {"messages": [_image("https://example.com/cat.png")]},
         {"messages": [_image("data:image/svg+xml;base64,AAAA")]},
         {"messages": [_image("data:image/png;base64,AAA")]},
