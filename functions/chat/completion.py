@@ -11,12 +11,13 @@ from dataclasses import replace
 from functions.chat.completion_request import CompletionRequest
 from functions.chat.rounds import RoundEvent
 from shared import ledger
-from shared.errors import ParleyError, Unprocessable
+from shared.errors import ParleyError, ProviderRefused, Unprocessable
 from shared.events import Finish, Reasoning, Route, Serving, Text, ToolCall
 from shared.gateway import Exchange
 from shared.ledger import Entry, Status, Turn
 
 _LACKING = {"supports_tools": ("use tools", "tools"), "supports_vision": ("look at images", "messages")}
+_WRONG_REQUEST = {None, 400, 413, 422}  # None: our own side of a provider found it wrong
 
 
 class Completion:
@@ -37,12 +38,17 @@ class Completion:
         missing = None if self._able else _missing(self._turn.routes[0], self._asked)
         if missing is not None:
             raise Unprocessable(f"This model cannot {missing[0]}.", param=missing[1])
-        async with aclosing(self._exchange.events(self._asked.conversation)) as events:
-            async for event in events:
-                if isinstance(event, Serving):  # models that were passed over count as fallbacks, too
-                    yield replace(event, fallbacks=self._turn.routes.index(event.route))
-                else:
-                    yield event
+        try:
+            async with aclosing(self._exchange.events(self._asked.conversation)) as events:
+                async for event in events:
+                    if isinstance(event, Serving):  # models that were passed over count as fallbacks, too
+                        yield replace(event, fallbacks=self._turn.routes.index(event.route))
+                    else:
+                        yield event
+        except ProviderRefused as refusal:
+            if refusal.upstream_status in _WRONG_REQUEST:
+                refusal.status = 422  # the conversation is the caller's own, and so is what is wrong with it
+            raise
 
     def see(self, event: RoundEvent) -> None:
         """Takes note of one event."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import Annotated, Literal
@@ -164,8 +164,19 @@ def conversation_of(messages: Iterable[AnyMessage]) -> tuple[Message, ...]:
     return tuple(map(spoken, messages))
 
 
-def fault_of(messages: Iterable[AnyMessage]) -> str | None:
-    """What no provider would take: a result without its call, or calls without their results."""
+def fault_of(messages: Sequence[AnyMessage]) -> str | None:
+    """What no provider would take: no question, too many images, a result without its call or a call without one."""
+    question = next((message for message in reversed(messages) if isinstance(message, UserMessage)), None)
+    if question is None:
+        return "there is nothing to answer"
+    if not _text(question).strip() and not _images(question):
+        return "the last message of the user is empty"
+    if sum(map(_images, messages)) > MOST_IMAGES:
+        return f"at most {MOST_IMAGES} images"
+    return _fault_of_calls(messages)
+
+
+def _fault_of_calls(messages: Iterable[AnyMessage]) -> str | None:
     pending: set[str] = set()
     for message in messages:
         if isinstance(message, ToolMessage):
@@ -179,6 +190,10 @@ def fault_of(messages: Iterable[AnyMessage]) -> str | None:
             if len(pending) != len(message.tool_calls or ()):
                 return "every call of an assistant's message has an id of its own"
     return "every call of an assistant's message is answered by a tool message" if pending else None
+
+
+def _images(message: AnyMessage) -> int:
+    return sum(isinstance(part, ImagePart) for part in _parts(message))
 
 
 def _parts(message: AnyMessage) -> list[TextPart | ImagePart | RefusalPart]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from starlette.requests import Request
 
-from functions.chat.completion_messages import MOST_IMAGES, AnyMessage, ToolName, conversation_of, fault_of
+from functions.chat.completion_messages import AnyMessage, ToolName, conversation_of, fault_of
 from functions.chat.request import Name
 from shared.body import parse_body, read_body
 from shared.errors import Unprocessable
@@ -63,6 +63,9 @@ class NamedChoice(_Strict):
     function: NamedFunction
 
 
+Choice = Literal["auto", "none", "required"] | NamedChoice | None
+
+
 class TextFormat(_Strict):
     """Free text."""
 
@@ -115,7 +118,7 @@ class CompletionRequest(_Strict):
     temperature: float | None = Field(default=None, ge=0, le=2)
     stop: StopText | Annotated[list[StopText], Field(max_length=4, fail_fast=True)] | None = None
     tools: Annotated[list[FunctionTool], Field(max_length=128, fail_fast=True)] | None = None
-    tool_choice: Literal["auto", "none", "required"] | NamedChoice | None = None
+    tool_choice: Choice = None
     parallel_tool_calls: bool | None = None
     response_format: Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None
     n: Annotated[int, Field(ge=1, le=1)] | None = None
@@ -141,22 +144,32 @@ class CompletionRequest(_Strict):
     store: bool | None = None
     metadata: dict[str, str] | None = Field(default=None, max_length=16)
 
-    @model_validator(mode="after")
-    def _holds_together(self) -> Self:
-        if fault := fault_of(self.messages):
-            raise ValueError(f"messages: {fault}")
-        if all(message.role in {"system", "developer"} for message in self.messages):
-            raise ValueError("messages: there is nothing to answer")
-        if sum(len(message.images) for message in self.conversation) > MOST_IMAGES:
-            raise ValueError(f"messages: at most {MOST_IMAGES} images")
-        names = [tool.function.name for tool in self.tools or ()]
+    @field_validator("messages")
+    @classmethod
+    def _can_be_answered(cls, messages: list[AnyMessage]) -> list[AnyMessage]:
+        if fault := fault_of(messages):
+            raise ValueError(fault)
+        return messages
+
+    @field_validator("tools")
+    @classmethod
+    def _have_names_of_their_own(cls, tools: list[FunctionTool] | None) -> list[FunctionTool] | None:
+        names = _names(tools)
         if len(set(names)) != len(names):
-            raise ValueError("tools: every tool has a name of its own")
-        if isinstance(self.tool_choice, NamedChoice) and self.tool_choice.function.name not in names:
-            raise ValueError("tool_choice: there is no such tool")
-        if self.tool_choice == "required" and not names:
-            raise ValueError("tool_choice: there are no tools")
-        return self
+            raise ValueError("every tool has a name of its own")
+        return tools
+
+    @field_validator("tool_choice")
+    @classmethod
+    def _is_among_the_tools(cls, choice: Choice, info: ValidationInfo) -> Choice:
+        if "tools" not in info.data:  # they are told of themselves
+            return choice
+        names = _names(info.data["tools"])
+        if isinstance(choice, NamedChoice) and choice.function.name not in names:
+            raise ValueError("there is no such tool")
+        if choice == "required" and not names:
+            raise ValueError("there are no tools")
+        return choice
 
     @cached_property
     def conversation(self) -> tuple[Message, ...]:
@@ -208,6 +221,10 @@ class CompletionRequest(_Strict):
         if isinstance(self.response_format, SchemaFormat):
             return self.response_format.json_schema.schema_
         return ANY_OBJECT if isinstance(self.response_format, ObjectFormat) else None
+
+
+def _names(tools: list[FunctionTool] | None) -> list[str]:
+    return [tool.function.name for tool in tools or ()]
 
 
 async def read_completion_request(request: Request) -> tuple[CompletionRequest, Ask]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from functions.chat.completion_request import CompletionRequest
+from shared.body import parse_body
+from shared.errors import Unprocessable
 from shared.events import ANY_OBJECT, Call, Format, Image
 from shared.meter import Meter
 from shared.providers.tool_calls import is_usual_id
@@ -127,6 +130,28 @@ def test_options_say_how_to_answer() -> None:
     assert told.output_schema == {"type": "object"}
 
 
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": [_HI, _RESULT | {"content": 5}]}, "messages.1.content"),
+        ({"messages": [_HI, {"role": "tool", "content": "it"}]}, "messages.1.tool_call_id"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages.0.content.0.text"),
+        ({"messages": [_image("https://example.com/cat.png")]}, "messages.0.content.0.image_url.url"),
+        ({"messages": [_HI, _CALLED]}, "messages"),
+        ({"tools": [_TOOL, _TOOL]}, "tools"),
+        ({"tool_choice": "sometimes"}, "tool_choice"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"stop": 5}, "stop"),
+    ],
+)
+def test_what_is_wrong_is_named_as_the_caller_knows_it(fields: dict[str, Any], param: str) -> None:
+    """A path through the body, with nothing of our own models in it."""
+    with pytest.raises(Unprocessable) as caught:
+        parse_body(json.dumps({"model": "gpt-4o", "messages": [_HI]} | fields).encode(), CompletionRequest)
+    assert caught.value.param == param
+    assert caught.value.message.startswith(f"{param}: ")
+
+
 def test_what_is_asked_says_what_it_takes() -> None:
     """By the catalogue's names: policies choose among models that can."""
     schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}
@@ -189,6 +214,10 @@ def test_what_changes_nothing_is_taken(neutral: dict[str, Any]) -> None:
         {"reasoning_effort": "high"},
         {"messages": []},
         {"messages": [{"role": "system", "content": "alone"}]},
+        {"messages": [{"role": "assistant", "content": "alone"}]},
+        {"messages": [_CALLED, _RESULT]},
+        {"messages": [{"role": "user", "content": " \n"}]},
+        {"messages": [_HI, {"role": "user", "content": []}]},
         {"messages": [_HI, _RESULT]},
         {"messages": [_HI, _CALLED]},
         {"messages": [_HI, _CALLED, _HI, _RESULT]},
