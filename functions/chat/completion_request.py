@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from starlette.requests import Request
 
 from functions.chat.completion_messages import AnyMessage, ToolName, conversation_of, fault_of
-from functions.chat.request import Name
+from functions.chat.request import MAX_TOKENS, Name
 from shared.body import parse_body, read_body
 from shared.errors import Unprocessable
 from shared.events import ANY_OBJECT, PLAIN_FORMAT, Format, Message, Tool
@@ -113,8 +113,10 @@ class CompletionRequest(_Strict):
     messages: Annotated[list[AnyMessage], Field(min_length=1, max_length=2000, fail_fast=True)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
-    max_completion_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000, description=MAX_TOKENS)
+    max_completion_tokens: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="The newer word for `max_tokens`, which it goes before."
+    )
     temperature: float | None = Field(default=None, ge=0, le=2)
     stop: StopText | Annotated[list[StopText], Field(max_length=4, fail_fast=True)] | None = None
     tools: Annotated[list[FunctionTool], Field(max_length=128, fail_fast=True)] | None = None

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from functions.chat.admission import dry_run_answer, limit_headers, with_limits
 from functions.chat.completion import Completion
 from functions.chat.completion_request import read_completion_request
-from functions.chat.contract import COMPLETION, DESCRIPTION, RESUME, TURN
+from functions.chat.contract import COMPLETION, DESCRIPTION, RESUME, STREAMED_TURN, TURN
 from functions.chat.replay import replayed
 from functions.chat.request import read_chat_request
 from functions.chat.streams.openai import CompletionStream, CompletionTeller
@@ -45,8 +45,16 @@ async def take_turn(request: Request) -> Response:
     return WholeResponse(events, WholeTeller(), request.state.request_id, headers)
 
 
+async def stream_turn(request: Request) -> Response:
+    """POST /chat/stream: one turn, streamed whatever `stream` says."""
+    return await take_turn(request)
+
+
 async def resume(request: Request) -> Response:
-    """GET /{id}/stream, which `useChat` asks with `resume`: 204, for no stream outlives its request."""
+    """GET /{id}/stream below every address of a turn: 204, for no stream outlives its request.
+
+    `useChat` asks it with `resume`.
+    """
     await authenticate(request)
     return Response(status_code=204)
 
@@ -75,10 +83,13 @@ load_sdks(settings().names("PRELOAD_PROVIDERS"))
 TABLE = {
     "POST /": take_turn,
     "POST /chat": take_turn,
-    "POST /chat/stream": take_turn,
+    "POST /chat/stream": stream_turn,
     "POST /ai/chat": take_turn,
     "POST /v1/chat/completions": complete,
     "GET /{id}/stream": resume,
+    "GET /chat/{id}/stream": resume,
+    "GET /chat/stream/{id}/stream": resume,
+    "GET /ai/chat/{id}/stream": resume,
     "GET /v1/models": list_openai_models,
     "GET /v1/models/{identifier:path}": get_openai_model,
     "GET /health": healthy,
@@ -88,7 +99,14 @@ show_document, document = serving(
     "Parley chat",
     DESCRIPTION,
     TABLE,
-    {take_turn: TURN, resume: RESUME, complete: COMPLETION, **MODEL_OPERATIONS, **HEALTH_OPERATIONS},
+    {
+        take_turn: TURN,
+        stream_turn: STREAMED_TURN,
+        resume: RESUME,
+        complete: COMPLETION,
+        **MODEL_OPERATIONS,
+        **HEALTH_OPERATIONS,
+    },
 )
 ROUTES = routes(TABLE | {"GET /openapi.json": show_document})
 

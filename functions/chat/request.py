@@ -20,6 +20,10 @@ from shared.ledger import Ask
 from shared.providers import configured
 
 _MAX_METADATA_BYTES = 16 * 1024
+MAX_TOKENS = (
+    "The most an answer may have, as far as the model can; 4,096 where nothing is said, which also bounds what is "
+    "reserved. An answer that is cut there says so in its finish reason."
+)
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 CanonicalUuid = Annotated[
@@ -66,7 +70,7 @@ class ChatRequest(BaseModel):
     model: Name | None = None
     agent: Literal["auto", "general", "technical", "research"] | None = None
     stream: bool = True
-    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000, description=MAX_TOKENS)
     temperature: float | None = Field(default=None, ge=0, le=2)
     store: bool = True
     metadata: dict[str, Any] = Field(default_factory=dict)
