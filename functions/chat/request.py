@@ -77,6 +77,16 @@ class ChatRequest(BaseModel):
     strict_model: bool = False
     dry_run: bool = False
 
+    @field_validator("messages")
+    @classmethod
+    def _asks_without_files(cls, messages: list[UiMessage] | None) -> list[UiMessage] | None:
+        """A picture that nobody looks at is no question; conversations keep words only."""
+        last = next((place for place, m in reversed([*enumerate(messages or ())]) if m.role == "user"), None)
+        parts = messages[last].parts if messages and last is not None else []
+        if (number := next((n for n, part in enumerate(parts) if part.get("type") == "file"), None)) is not None:
+            raise ValueError(f"{last}.parts.{number} is a file: only /v1/chat/completions takes images")
+        return messages
+
     @model_validator(mode="after")
     def _is_one_question(self) -> Self:
         if (self.message is None) == (self.messages is None):

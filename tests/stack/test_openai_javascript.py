@@ -73,9 +73,11 @@ def test_tools_and_structured_output(sdk: Sdk) -> None:
         calls = choice["message"]["tool_calls"]
         assert [json.loads(call["function"]["arguments"])["city"] for call in calls] == ["Wien", "Graz"]
         assert choice["finish_reason"] == "tool_calls"
-    calls = [{name: call[name] for name in ("id", "type", "function")} for call in whole["message"]["tool_calls"]]
-    results = [{"role": "tool", "tool_call_id": call["id"], "content": "20 °C"} for call in calls]
-    history = [*_HI, {"role": "assistant", "content": "Looking.", "tool_calls": calls}, *results]
+    history = _HI
+    for choice in (whole, gathered):  # each message as the SDK keeps it, with what it made of it
+        calls = choice["message"]["tool_calls"]
+        results = [{"role": "tool", "tool_call_id": call["id"], "content": "20 °C"} for call in calls]
+        history = [*history, choice["message"], *results]
     schema = {"name": "verdict", "schema": _SCHEMA}
     final, structured = sdk.call(
         {"model": model, "tools": [WEATHER], "messages": history},
