@@ -33,6 +33,14 @@ def tool_call(call_id: str, name: str, written: str) -> ToolCall:
         return ToolCall(call_id, name, {}, broken=storable(written))
 
 
+def values_in(written: str) -> int:
+    """How many values stand in arguments; none in broken ones, which are only text."""
+    try:
+        return _size(json.loads(written))
+    except (ValueError, RecursionError):
+        return 0
+
+
 def is_usual_id(call_id: str) -> bool:
     """Whether every provider takes it."""
     return 0 < len(call_id) <= _MAX_ID and not _ODD.search(call_id)
@@ -48,20 +56,20 @@ def _object_in(written: str) -> dict[str, Any]:
     value = json.loads(written or "{}", parse_constant=_refused, parse_float=_finite)
     if not isinstance(value, dict):
         raise ValueError("arguments are an object")  # noqa: TRY004 - it is what the text says that is wrong
-    level: list[Any] = [value]
-    count = 0
+    if _size(value) > _MAX_VALUES:
+        raise ValueError("arguments hold too many values")
+    return value
+
+
+def _size(value: Any) -> int:
+    """How many values stand in this one. Raises ValueError where they are nested too deeply."""
+    level, size = [value], 0
     for _ in range(_MAX_DEPTH):
-        count += sum(map(len, level))
-        if count > _MAX_VALUES:
-            raise ValueError("arguments hold too many values")
-        level = [
-            item
-            for each in level
-            for item in (each.values() if isinstance(each, dict) else each)
-            if isinstance(item, dict | list)
-        ]
+        level = [each for each in level if isinstance(each, dict | list)]
         if not level:
-            return value
+            return size
+        size += sum(map(len, level))
+        level = [item for each in level for item in (each.values() if isinstance(each, dict) else each)]
     raise ValueError("arguments are nested too deeply")
 
 

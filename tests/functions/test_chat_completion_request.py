@@ -45,6 +45,10 @@ def _call(call_id: str, arguments: str = "{}") -> dict[str, Any]:
     return {"id": call_id, "type": "function", "function": {"name": "look", "arguments": arguments}}
 
 
+def _rounds_of(arguments: str, count: int) -> list[dict[str, Any]]:
+    return [{"role": "assistant", "tool_calls": [_call("c1", arguments)]}, _RESULT] * count
+
+
 def _round(*ids: str) -> list[dict[str, Any]]:
     return [
         {"role": "assistant", "tool_calls": [*map(_call, ids)]},
@@ -222,6 +226,7 @@ def test_what_changes_nothing_is_taken(neutral: dict[str, Any]) -> None:
         {"messages": [_HI, _CALLED]},
         {"messages": [_HI, _CALLED, _HI, _RESULT]},
         {"messages": [_HI, {"role": "assistant", "tool_calls": [_CALL, _CALL]}, _RESULT]},
+        {"messages": [_HI, *_rounds_of('{"at": [' + "[]," * 51_000 + "1]}", 2)]},
         {"messages": [_image("https://example.com/cat.png")]},
         {"messages": [_image("data:image/svg+xml;base64,AAAA")]},
         {"messages": [_image("data:image/png;base64,AAA")]},
