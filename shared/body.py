@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
 from shared.errors import BodyTooLarge, InvalidRequest, Unprocessable, UnsupportedMediaType
@@ -16,6 +18,10 @@ Body = TypeVar("Body", bound=BaseModel)
 
 MAX_BODY_BYTES = 1024 * 1024
 _MAX_DEPTH = 64
+# Each that does not fit may cost an error of a kilobyte; a megabyte of data that tools told has some ten thousands.
+_MAX_VALUES = 100_000
+_MOST_PROBLEMS, _MAX_PARAM = 20, 200
+_OUR_CLASS = re.compile(r"a valid dictionary( or instance of \w+)?")
 _SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -40,28 +46,48 @@ async def read_body(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
 
 
 def parse_body(raw: bytes, model: type[Body]) -> Body:
-    """Strict JSON as `model`. Raises InvalidRequest for what is not JSON, Unprocessable for what does not fit."""
+    """Strict JSON as `model`. Raises InvalidRequest for what is not JSON, Unprocessable for what does not fit.
+
+    Of a body with more values than anybody needs none is looked at.
+    """
     try:
         value = json.loads(raw.decode("utf-8"), parse_constant=_refuse_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("The body is not valid JSON.") from error
-    _check_strings_and_depth(value)
+    _check(value)
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        problems = [
-            {
-                "param": ".".join(str(part) for part in problem["loc"]),
-                "message": problem["msg"].removeprefix("Value error, "),
-            }
-            for problem in error.errors(include_url=False, include_context=False, include_input=False)[:20]
-        ]
+        problems = [_problem(each, value) for each in _told(error)]
         first = problems[0]
         raise Unprocessable(
             f"{first['param'] or 'body'}: {first['message']}",
             param=first["param"] or None,
             metadata={"errors": problems},
         ) from error
+
+
+def _told(error: ValidationError) -> list[ErrorDetails]:
+    return error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_PROBLEMS]
+
+
+def _problem(told: ErrorDetails, value: Any) -> dict[str, str]:
+    """Where and what, as the caller knows it: nothing of how our models are built."""
+    message = _OUR_CLASS.sub("an object", told["msg"].removeprefix("Value error, "))
+    return {"param": ".".join(map(str, _path(told, value)))[:_MAX_PARAM], "message": message}
+
+
+def _path(told: ErrorDetails, value: Any) -> Iterator[str | int]:
+    """The steps that lead through the body; pydantic names the kinds of message and union it tried among them."""
+    missing = len(told["loc"]) if told["type"] == "missing" else None  # is the last step, and not there
+    for place, step in enumerate(told["loc"], 1):
+        if isinstance(value, dict) and step in value:
+            value = value[str(step)]
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        elif place != missing:
+            continue
+        yield step
 
 
 def _refuse_number(text: str) -> NoReturn:
@@ -75,8 +101,10 @@ def _finite(text: str) -> float:
     return number
 
 
-def _check_strings_and_depth(value: Any) -> None:
+def _check(value: Any) -> None:
+    """Strings, depth and number of values. Values are counted before they are looked at."""
     pending: list[tuple[Any, int]] = [(value, 1)]
+    count = 0
     while pending:
         item, depth = pending.pop()
         if isinstance(item, str):
@@ -85,5 +113,8 @@ def _check_strings_and_depth(value: Any) -> None:
         elif isinstance(item, dict | list):
             if depth > _MAX_DEPTH:
                 raise InvalidRequest("The body is nested too deeply.")
+            count += len(item)
+            if count > _MAX_VALUES:
+                raise Unprocessable(f"The body may hold at most {_MAX_VALUES:,} values.")
             children = [*item.keys(), *item.values()] if isinstance(item, dict) else item
             pending.extend((child, depth + 1) for child in children)

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from shared.config import settings
 from shared.errors import (
@@ -64,7 +65,7 @@ def on_demand(module: str, name: str) -> Handler:
 
 
 def with_document(table: Mapping[str, Handler], contract: str) -> dict[str, Handler]:
-    """The table with `GET /openapi.json`: what `document(operations)` of the module `contract` makes of its routes.
+    """The table with `GET /openapi.json`: what `document(handlers)` of the module `contract` makes of its routes.
 
     That module is loaded when somebody asks: a start has no use for models of answers.
     """
@@ -103,8 +104,7 @@ async def answer(request: Request, table: Iterable[Route]) -> Response:
 async def _dispatch(request: Request, table: Iterable[Route]) -> Response:
     scope = dict(request.scope) | {"path": _plain_path(request.scope["path"])}
     allowed: set[str] = set()
-    for route in table:
-        match, found = route.matches(scope)
+    for route, match, found in _matching(table, scope):
         if match is Match.FULL:
             request.scope["path_params"] = found["path_params"]
             request.state.route = route.path
@@ -112,8 +112,7 @@ async def _dispatch(request: Request, table: Iterable[Route]) -> Response:
             if route.path != "/health":  # which touches nothing
                 await secrets.ready()
             return await handler(request)
-        if match is Match.PARTIAL:
-            allowed |= route.methods or set()
+        allowed |= route.methods or set()
     if not allowed:
         raise NotFound("There is nothing at this path.")
     if request.method == "OPTIONS":
@@ -121,6 +120,13 @@ async def _dispatch(request: Request, table: Iterable[Route]) -> Response:
     raise MethodNotAllowed(
         "This path does not take that method.", headers={"Allow": ", ".join(sorted(allowed | {"OPTIONS"}))}
     )
+
+
+def _matching(table: Iterable[Route], scope: Scope) -> list[tuple[Route, Match, Scope]]:
+    """Routes of this path; where one names it in full, those that only describe it (`/{id}/stream`) are not meant."""
+    matching = [(route, *route.matches(scope)) for route in table]
+    found = [each for each in matching if each[1] is not Match.NONE]
+    return [each for each in found if not each[0].param_convertors] or found
 
 
 def _plain_path(path: str) -> str:

@@ -46,10 +46,12 @@ from typing import Any, ClassVar
 class ParleyError(Exception):
     """A failure a caller is told about: `message` is safe to show, `metadata` is JSON.
 
+    `status` is its class's, unless whoever raises or passes it on knows better.
+
     `retry_after_seconds` becomes the Retry-After header; None when waiting does not help or nobody knows how long.
     """
 
-    status: ClassVar[int] = 500
+    status: int = 500
     code: ClassVar[str] = "internal_error"
 
     def __init__(

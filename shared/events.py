@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -29,7 +30,7 @@ class Reasoning:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool the model wants called; `arguments` is the JSON object it wrote.
+    """A tool the model wants called; `arguments` is the JSON object it wrote, `written` its text where that is known.
 
     What it wrote stands in `broken` when that is no JSON object; `arguments` is empty then.
     """
@@ -38,6 +39,12 @@ class ToolCall:
     name: str
     arguments: Mapping[str, Any]
     broken: str | None = None
+    written: str | None = field(default=None, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The arguments as JSON text: numbers as they were written, where they were."""
+        return json.dumps(dict(self.arguments), ensure_ascii=False) if self.written is None else self.written
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +115,27 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool a model may call; `parameters` is the JSON Schema of its arguments, an object."""
+    """A tool a model may call; `parameters` is the JSON Schema of its arguments, an object.
+
+    `is_strict` is whether the arguments must fit it to the letter; None where nobody said.
+    """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
+    is_strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What a provider may be told of an output schema besides it; `is_strict` None: strict where the schema can be."""
+
+    name: str = "answer"
+    description: str | None = None
+    is_strict: bool | None = None
+
+
+PLAIN_FORMAT: Final = Format()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +167,7 @@ class Call:
     must_call: str | bool = False
     may_call_in_parallel: bool = True
     stop: tuple[str, ...] = ()
+    output_format: Format = PLAIN_FORMAT
 
 
 @dataclass(frozen=True, slots=True)

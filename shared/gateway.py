@@ -25,9 +25,11 @@ from shared.errors import (
     ProviderUnreachable,
 )
 from shared.events import (
+    PLAIN_FORMAT,
     Attempt,
     Call,
     Finish,
+    Format,
     Message,
     ModelEvent,
     Node,
@@ -40,6 +42,7 @@ from shared.events import (
     Usage,
 )
 from shared.fallback import LEAST_SECONDS, Chain
+from shared.joiner import Joiner
 from shared.meter import Meter, most_tokens, total
 from shared.privacy import storable
 from shared.providers import provider_named
@@ -63,6 +66,7 @@ class Options:
     must_call: str | bool = False
     may_call_in_parallel: bool = True
     stop: tuple[str, ...] = ()
+    output_format: Format = PLAIN_FORMAT
 
 
 class Exchange:
@@ -152,7 +156,7 @@ class Exchange:
             _refuse_open_circuit(self.route)
             provider = await provider_named(self.route.provider)
             is_asked = True
-            async with aclosing(self._timed(provider.stream(call))) as stream:
+            async with aclosing(_sound(self._timed(provider.stream(call)))) as stream:
                 async for event in stream:
                     if (kept := bounds.keep(event)) is None:
                         continue
@@ -194,6 +198,14 @@ class Exchange:
                 yield event
 
 
+async def _sound(stream: AsyncGenerator[ModelEvent, None]) -> AsyncGenerator[ModelEvent, None]:
+    joiner = Joiner()
+    async with aclosing(stream):
+        async for event in stream:
+            for each in joiner.joined(event):
+                yield each
+
+
 def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Call:
     """What the route's model is asked: nothing it cannot do."""
     can = route.capabilities
@@ -220,6 +232,7 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Call
         must_call=options.must_call,
         may_call_in_parallel=options.may_call_in_parallel,
         stop=options.stop,
+        output_format=options.output_format,
     )
 
 
@@ -231,7 +244,7 @@ def told_plainly(messages: tuple[Message, ...]) -> tuple[Message, ...]:
 def _plain(message: Message) -> Message:
     if message.role == "tool":
         return Message("user", f"[A tool answered: {message.content}]")
-    calls = (f"[You called {call.name} with {json.dumps(dict(call.arguments))}.]" for call in message.tool_calls)
+    calls = (f"[You called {call.name} with {call.text}.]" for call in message.tool_calls)
     return Message("assistant", "\n".join(filter(None, (message.content, *calls))))
 
 

@@ -11,6 +11,7 @@ from shared.tokens import estimate_tokens
 
 _AROUND_MESSAGE = 4
 _MOST_AROUND_MESSAGE = 16  # as chat_begin reserves for a chat template's marks
+_MOST_AROUND_CALL = 32  # its marks, or the words that tell a model of it that knows no tools
 _USUAL_IMAGE = 1_000  # where nobody counted: between Gemini's 258 a tile and Claude's 1,600
 _MOST_OF_IMAGE = 48_200  # the dearest reading there is: gpt-4o-mini's of eight tiles (OpenAI's guide, 2026-11)
 _SOURCES: tuple[UsageSource, ...] = ("estimate", "partial", "provider")  # the weakest first
@@ -35,7 +36,7 @@ class Meter:
             case Text(text) | Reasoning(text):
                 self._note(text)
             case ToolCall():
-                self._note(event.name + (event.broken or json.dumps(dict(event.arguments))))
+                self._note(event.name + (event.broken or event.text))
             case Usage():
                 self._counted = event
                 self._uncounted.clear()
@@ -87,18 +88,22 @@ class Meter:
 
 def most_tokens(messages: Iterable[Message], tools: Iterable[Tool] = ()) -> int:
     """What a call can take in at most: no tokenizer makes more than a token of a byte."""
-    offered = sum(len(tool.name) + len(tool.description) + len(json.dumps(dict(tool.parameters))) for tool in tools)
+    offered = sum(
+        len((tool.name + tool.description).encode()) + len(json.dumps(dict(tool.parameters))) for tool in tools
+    )
     return offered + sum(_most_of(message) + _MOST_AROUND_MESSAGE for message in messages)
 
 
 def _most_of(message: Message) -> int:
     """What only the provider understands of its own turn is its words once more, and its signatures."""
     native = len(json.dumps(message.native.content, default=str)) if message.native else 0
-    return max(native, len(_words_of(message).encode())) + _MOST_OF_IMAGE * len(message.images)
+    ids = [call.id for call in message.tool_calls] + [message.tool_call_id or ""] * (message.role == "tool")
+    told = len("".join((_words_of(message), *ids)).encode()) + _MOST_AROUND_CALL * len(ids)
+    return max(native, told) + _MOST_OF_IMAGE * len(message.images)
 
 
 def _words_of(message: Message) -> str:
-    calls = "".join(call.name + json.dumps(dict(call.arguments)) for call in message.tool_calls)
+    calls = "".join(call.name + call.text for call in message.tool_calls)
     return message.content + calls
 
 

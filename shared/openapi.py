@@ -19,6 +19,10 @@ _Shown = tuple[_Model, JsonSchemaMode]
 _References = Mapping[Any, dict[str, Any]]
 _EVENT: Final = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
 _EMPTY: Final = {204, 304}
+_ON_REFUSALS: Final[Mapping[str, tuple[set[str], str]]] = {
+    "Retry-After": ({"409", "429", "503"}, "Seconds to wait, where it is known when it helps to ask again."),
+    "x-should-retry": ({"402", "422", "429", "502"}, "`false` where asking the same again cannot help."),
+}
 _REF = "#/components/schemas/{model}"
 
 
@@ -50,7 +54,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a handler takes and gives. `needs` is whose token; tokens and bodies fail in ways known to all."""
+    """What a handler takes and gives. `needs` is whose token; tokens and bodies fail in ways known to all.
+
+    `takes` are headers of the request, `told_as` refusals that come under another status, too.
+    """
 
     summary: str
     answers: Mapping[int, Answer]
@@ -59,6 +66,8 @@ class Operation:
     needs: Literal["nobody", "person", "admin", "operator"] = "person"
     refusals: tuple[type[ParleyError], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    takes: Mapping[str, str] = field(default_factory=dict)
+    told_as: Mapping[int, tuple[type[ParleyError], ...]] = field(default_factory=dict)
 
     @property
     def models(self) -> Iterable[_Shown]:
@@ -122,11 +131,16 @@ def _operation(method: str, path: str, operation: Operation, references: _Refere
         "security": [] if operation.needs == "nobody" else [{"bearer": []}],
         "responses": _responses(operation, references),
     }
-    if names := re.findall(r"\{(\w+)\}", path):
-        told["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-            for name in names
-        ]
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in re.findall(r"\{(\w+)\}", path)
+    ]
+    parameters += [
+        {"name": name, "in": "header", "description": what, "schema": {"type": "string"}}
+        for name, what in operation.takes.items()
+    ]
+    if parameters:
+        told["parameters"] = parameters
     if operation.body is not None and method != "GET":
         schema = references[operation.body, "validation"]
         content = {"application/json": {"schema": schema}}
@@ -144,15 +158,21 @@ def _responses(operation: Operation, references: _References) -> dict[str, Any]:
         if answer.also:
             told["content"][answer.also] = {"schema": _EVENT}
         if operation.headers:
-            told["headers"] = {
-                name: {"description": what, "schema": {"type": "string"}} for name, what in operation.headers.items()
-            }
+            told["headers"] = _headers(operation.headers)
         responses[str(status)] = told
     refused: dict[str, list[str]] = {}
     for refusal in sorted(operation.all_refusals, key=lambda each: (each.status, each.code)):
         refused.setdefault(str(refusal.status), []).append(refusal.code)
+    for status, refusals in operation.told_as.items():
+        refused.setdefault(str(status), []).extend(refusal.code for refusal in refusals)
     error = {"application/json": {"schema": references[Error, "serialization"]}}
     for code, codes in refused.items():
         if code not in responses:
             responses[code] = {"description": " · ".join(f"`{each}`" for each in codes), "content": error}
+            if told := {name: what for name, what in _ON_REFUSALS.items() if code in what[0]}:
+                responses[code]["headers"] = _headers({name: what for name, (_, what) in told.items()})
     return responses
+
+
+def _headers(told: Mapping[str, str]) -> dict[str, Any]:
+    return {name: {"description": what, "schema": {"type": "string"}} for name, what in told.items()}

@@ -41,3 +41,17 @@ def test_operations_have_names_of_their_own_and_refusals_their_codes() -> None:
     assert {"401", "402", "404", "409", "413", "415", "422", "429", "502", "503", "504"} <= set(refused)
     codes = {code for answer in refused.values() for code in answer["description"].split("`")[1::2]}
     assert codes - {"stream", "false"} <= set(BY_CODE)
+
+
+def test_what_stands_in_headers_is_told() -> None:
+    """Of requests, answers and refusals; and under which status a completion's provider refuses."""
+    paths = documents()["chat"]["paths"]
+    turn, completion = paths["/"]["post"], paths["/v1/chat/completions"]["post"]
+    assert [(each["name"], each["in"]) for each in turn["parameters"]] == [("Idempotency-Key", "header")]
+    assert "x-vercel-ai-ui-message-stream" in turn["responses"]["200"]["headers"]
+    for operation in (turn, completion):
+        assert "too_many_turns" in operation["responses"]["429"]["description"]
+        assert set(operation["responses"]["429"]["headers"]) == {"Retry-After", "x-should-retry"}
+    assert "provider_refused" not in turn["responses"]["422"]["description"]
+    assert "provider_refused" in completion["responses"]["422"]["description"]
+    assert "stream" in paths["/chat/stream"]["post"]["responses"]["200"]["description"]

@@ -6,45 +6,55 @@ import functools
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from functions.chat.completion_request import CompletionRequest
 from functions.chat.rounds import RoundEvent
 from shared import ledger
-from shared.errors import ParleyError, Unprocessable
-from shared.events import Finish, Reasoning, Route, Text, ToolCall
+from shared.errors import ParleyError, ProviderRefused, Unprocessable
+from shared.events import Finish, Reasoning, Route, Serving, Text, ToolCall
 from shared.gateway import Exchange
 from shared.ledger import Entry, Status, Turn
 
+_LACKING = {"supports_tools": ("use tools", "tools"), "supports_vision": ("look at images", "messages")}
+_WRONG_REQUEST = {None, 400, 413, 422}  # None: our own side of a provider found it wrong
+
 
 class Completion:
-    """The account of one completion. Models of the route that cannot see or use tools are not asked for it."""
+    """The account of one completion. Models of the route that cannot see or use tools are passed over."""
 
     def __init__(self, turn: Turn, asked: CompletionRequest, arrived: float) -> None:
         self.error: ParleyError | None = None
-        able = tuple(route for route in turn.routes if _missing(route, asked) is None)
+        self._able = tuple(route for route in turn.routes if _missing(route, asked) is None)
         self._turn, self._asked, self._arrived = turn, asked, arrived
-        self._exchange = Exchange(able or turn.routes, asked.options(), arrived, functools.partial(ledger.extend, turn))
+        before_retry = functools.partial(ledger.extend, turn)
+        self._exchange = Exchange(self._able or turn.routes, asked.options(), arrived, before_retry)
         self._words: list[str] = []
-        self._tools: list[str] = []
         self._reason: str | None = None
         self._ttft_ms: int | None = None
 
     async def events(self) -> AsyncGenerator[RoundEvent, None]:
-        """The model's answer. Raises Unprocessable for what the model cannot do, and what the gateway raises."""
-        missing = _missing(self._turn.routes[0], self._asked)
+        """The model's answer. Raises Unprocessable for what no model can do, and what the gateway raises."""
+        missing = None if self._able else _missing(self._turn.routes[0], self._asked)
         if missing is not None:
             raise Unprocessable(f"This model cannot {missing[0]}.", param=missing[1])
-        async with aclosing(self._exchange.events(self._asked.conversation)) as events:
-            async for event in events:
-                yield event
+        try:
+            async with aclosing(self._exchange.events(self._asked.conversation)) as events:
+                async for event in events:
+                    if isinstance(event, Serving):  # models that were passed over count as fallbacks, too
+                        yield replace(event, fallbacks=self._turn.routes.index(event.route))
+                    else:
+                        yield event
+        except ProviderRefused as refusal:
+            if refusal.upstream_status in _WRONG_REQUEST:
+                refusal.status = 422  # the conversation is the caller's own, and so is what is wrong with it
+            raise
 
     def see(self, event: RoundEvent) -> None:
         """Takes note of one event."""
         match event:
             case Text(text):
                 self._words.append(text)
-            case ToolCall():
-                self._tools.append(event.name)
             case Finish():
                 self._reason = event.reason
             case _:
@@ -78,9 +88,9 @@ class Completion:
 
 
 def _missing(route: Route, asked: CompletionRequest) -> tuple[str, str] | None:
-    """What the route's model cannot do of what is asked, and where that stands; None when it can do all."""
-    if asked.tools and not route.capabilities.get("supports_tools"):
-        return "use tools", "tools"
-    if not route.capabilities.get("supports_vision") and any(message.images for message in asked.conversation):
-        return "look at images", "messages"
-    return None
+    """What the route's model cannot do of what is asked, and where that stands; None when it can do all.
+
+    A model that knows no schema is told of it in words instead.
+    """
+    lacking = (_LACKING[need] for need in asked.needs if need in _LACKING and not route.capabilities.get(need))
+    return next(lacking, None)

@@ -4,45 +4,50 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
 
-from shared.events import Image, Message, Role
-from shared.providers.tool_calls import tool_call
+from shared.events import Image, Message, Role, ToolCall
+from shared.providers.tool_calls import is_usual_id, tool_call, values_in
 
 MOST_IMAGES = 16
+_Some = Field(max_length=1000, fail_fast=True)  # of the parts of one message
+_MOST_VALUES = 100_000  # as in the body itself, where arguments are but text
 _DATA_URL = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,([A-Za-z0-9+/]+={0,2})")
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
-class _Strict(BaseModel):
-    # Built with the first request: a cold start for chat itself need not wait for it.
-    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
+class _Lenient(BaseModel):
+    # SDKs send back what they were given together with what they made of it (`parsed`, `index`, …): fields that are
+    # not known here are left alone. Built with the first request: a cold start for chat itself need not wait for it.
+    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
 
-class TextPart(_Strict):
+class TextPart(_Lenient):
     """A piece of text."""
 
     type: Literal["text"]
     text: str
 
 
-class RefusalPart(_Strict):
+class RefusalPart(_Lenient):
     """What a model refused to say, as its caller brings it back."""
 
     type: Literal["refusal"]
     refusal: str
 
 
-class ImageUrl(_Strict):
+class ImageUrl(_Lenient):
     """An image as a data: URL; addresses are not fetched."""
 
     url: str
-    detail: Literal["auto", "low", "high"] = "auto"
+    detail: Literal["auto", "low", "high"] | None = None
 
     @field_validator("url")
     @classmethod
@@ -54,7 +59,7 @@ class ImageUrl(_Strict):
         return url
 
 
-class ImagePart(_Strict):
+class ImagePart(_Lenient):
     """An image to look at."""
 
     type: Literal["image_url"]
@@ -63,11 +68,7 @@ class ImagePart(_Strict):
     def image(self) -> Image:
         """The image without its wrapping."""
         head, _, data = self.image_url.url.partition(";base64,")
-        return Image(head.removeprefix("data:"), data, self.image_url.detail)
-
-
-class _Named(_Strict):
-    name: Annotated[str, StringConstraints(max_length=64)] | None = None
+        return Image(head.removeprefix("data:"), data, self.image_url.detail or "auto")
 
 
 def _kind(content: object) -> str:
@@ -76,33 +77,34 @@ def _kind(content: object) -> str:
 
 # By its kind, so that what is wrong with a part is said instead of that it is no text.
 _Kind = Discriminator(_kind)
-Words = Annotated[Annotated[str, Tag("text")] | Annotated[list[TextPart], Tag("parts")], _Kind]
-_Shown = list[Annotated[TextPart | ImagePart, Field(discriminator="type")]]
-_Said = list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]]
+_Text = Annotated[list[TextPart], _Some]
+_Shown = Annotated[list[Annotated[TextPart | ImagePart, Field(discriminator="type")]], _Some]
+_Said = Annotated[list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]], _Some]
+Words = Annotated[Annotated[str, Tag("text")] | Annotated[_Text, Tag("parts")], _Kind]
 
 
-class SystemMessage(_Named):
+class SystemMessage(_Lenient):
     """Instructions; `developer` is the newer word for them."""
 
     role: Literal["system", "developer"]
     content: Words
 
 
-class UserMessage(_Named):
+class UserMessage(_Lenient):
     """What a person says and shows."""
 
     role: Literal["user"]
     content: Annotated[Annotated[str, Tag("text")] | Annotated[_Shown, Tag("parts")], _Kind]
 
 
-class Called(_Strict):
+class Called(_Lenient):
     """A function and the arguments that a model wrote for it."""
 
     name: ToolName
     arguments: str
 
 
-class Call(_Strict):
+class Call(_Lenient):
     """A call that a model made earlier."""
 
     id: CallId
@@ -110,20 +112,19 @@ class Call(_Strict):
     function: Called
 
 
-class AssistantMessage(_Named):
+class AssistantMessage(_Lenient):
     """What a model said and called earlier."""
 
     role: Literal["assistant"]
     content: Annotated[Annotated[str, Tag("text")] | Annotated[_Said, Tag("parts")], _Kind] | None = None
     refusal: str | None = None
-    tool_calls: list[Call] | None = Field(default=None, max_length=128)
+    tool_calls: Annotated[list[Call], Field(max_length=128, fail_fast=True)] | None = None
     audio: None = None
     function_call: None = None
-    annotations: list[object] | None = None
     reasoning_content: str | None = None
 
 
-class ToolMessage(_Strict):
+class ToolMessage(_Lenient):
     """What a tool came to."""
 
     role: Literal["tool"]
@@ -134,21 +135,52 @@ class ToolMessage(_Strict):
 AnyMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
 
 
-def spoken(message: AnyMessage) -> Message:
-    """The message as a provider is given it."""
-    role: Role = "system" if message.role == "developer" else message.role
-    content = _text(message)
-    if isinstance(message, AssistantMessage):
-        calls = (tool_call(c.id, c.function.name, c.function.arguments) for c in message.tool_calls or ())
-        return Message(role, content, tuple(calls))
-    if isinstance(message, ToolMessage):
-        return Message(role, content, tool_call_id=message.tool_call_id)
-    parts = tuple(part.image() if isinstance(part, ImagePart) else _words(part) for part in _parts(message))
-    return Message(role, content, parts=parts if any(isinstance(part, Image) for part in parts) else ())
+def conversation_of(messages: Iterable[AnyMessage]) -> tuple[Message, ...]:
+    """The messages as a provider is given them.
+
+    Ids of calls that some provider would refuse, odd or used before, are replaced in the call and in its result; by
+    the same ones each time the conversation comes, so that what providers keep of it fits.
+    """
+    ids: dict[str, str] = {}  # by the caller's, of the latest call that has it
+    given: set[str] = set()
+
+    def called(call: Call) -> ToolCall:
+        is_usual = is_usual_id(call.id) and call.id not in given
+        ids[call.id] = call.id if is_usual else f"call_{sha256(f'{len(given)} {call.id}'.encode()).hexdigest()[:16]}"
+        given.add(ids[call.id])
+        made = tool_call(ids[call.id], call.function.name, call.function.arguments)
+        # What is no JSON object came from a model, and is told as it was to providers that take text.
+        return made if made.broken is None else replace(made, broken=None, written=made.broken)
+
+    def spoken(message: AnyMessage) -> Message:
+        role: Role = "system" if message.role == "developer" else message.role
+        content = _text(message)
+        if isinstance(message, AssistantMessage):
+            return Message(role, content, tuple(map(called, message.tool_calls or ())))
+        if isinstance(message, ToolMessage):
+            return Message(role, content, tool_call_id=ids.get(message.tool_call_id, message.tool_call_id))
+        parts = tuple(part.image() if isinstance(part, ImagePart) else _words(part) for part in _parts(message))
+        return Message(role, content, parts=parts if any(isinstance(part, Image) for part in parts) else ())
+
+    return tuple(map(spoken, messages))
 
 
-def fault_of(messages: Iterable[AnyMessage]) -> str | None:
-    """What no provider would take: a result without its call, or calls without their results."""
+def fault_of(messages: Sequence[AnyMessage]) -> str | None:
+    """What no provider would take: no question, too many images, a result without its call or a call without one."""
+    question = next((message for message in reversed(messages) if isinstance(message, UserMessage)), None)
+    if question is None:
+        return "there is nothing to answer"
+    if not _text(question).strip() and not _images(question):
+        return "the last message of the user is empty"
+    if sum(map(_images, messages)) > MOST_IMAGES:
+        return f"at most {MOST_IMAGES} images"
+    calls = (call for m in messages if isinstance(m, AssistantMessage) for call in m.tool_calls or ())
+    if sum(values_in(call.function.arguments) for call in calls) > _MOST_VALUES:
+        return f"the arguments of all calls may hold at most {_MOST_VALUES:,} values"
+    return _fault_of_calls(messages)
+
+
+def _fault_of_calls(messages: Iterable[AnyMessage]) -> str | None:
     pending: set[str] = set()
     for message in messages:
         if isinstance(message, ToolMessage):
@@ -156,10 +188,16 @@ def fault_of(messages: Iterable[AnyMessage]) -> str | None:
                 return "a tool message answers a call of the assistant's message before it"
             pending.discard(message.tool_call_id)
         elif pending:
-            return "every call of an assistant's message is answered by a tool message"
+            break
         elif isinstance(message, AssistantMessage):
             pending = {call.id for call in message.tool_calls or ()}
+            if len(pending) != len(message.tool_calls or ()):
+                return "every call of an assistant's message has an id of its own"
     return "every call of an assistant's message is answered by a tool message" if pending else None
+
+
+def _images(message: AnyMessage) -> int:
+    return sum(isinstance(part, ImagePart) for part in _parts(message))
 
 
 def _parts(message: AnyMessage) -> list[TextPart | ImagePart | RefusalPart]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from starlette.requests import Request
 
-from functions.chat.completion_messages import MOST_IMAGES, AnyMessage, ToolName, fault_of, spoken
-from functions.chat.request import Name
+from functions.chat.completion_messages import AnyMessage, ToolName, conversation_of, fault_of
+from functions.chat.request import MAX_TOKENS, Name
 from shared.body import parse_body, read_body
 from shared.errors import Unprocessable
-from shared.events import ANY_OBJECT, Message, Tool
+from shared.events import ANY_OBJECT, PLAIN_FORMAT, Format, Message, Tool
 from shared.gateway import Options
 from shared.ledger import Ask
 from shared.meter import most_tokens
+from shared.providers import configured
 
 MAX_BYTES = 4 * 1024 * 1024  # images are sent as text; both clouds take six megabytes
 _MOST_RESERVED = 1_000_000  # what chat_begin holds money for beside the question, in tokens
@@ -29,10 +30,10 @@ class _Strict(BaseModel):
 
 
 class Function(_Strict):
-    """A function of the caller's; `strict` is the provider's business where it knows it."""
+    """A function of the caller's; `strict` goes to hosts of OpenAI's kind, others hold to the schema as they do."""
 
     name: ToolName
-    description: str = ""
+    description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
 
@@ -46,7 +47,7 @@ class FunctionTool(_Strict):
     def offered(self) -> Tool:
         """As a model is told of it."""
         parameters = self.function.parameters or {"type": "object", "properties": {}}
-        return Tool(self.function.name, self.function.description, parameters)
+        return Tool(self.function.name, self.function.description or "", parameters, self.function.strict)
 
 
 class NamedFunction(_Strict):
@@ -62,6 +63,9 @@ class NamedChoice(_Strict):
     function: NamedFunction
 
 
+Choice = Literal["auto", "none", "required"] | NamedChoice | None
+
+
 class TextFormat(_Strict):
     """Free text."""
 
@@ -75,7 +79,7 @@ class ObjectFormat(_Strict):
 
 
 class Schema(_Strict):
-    """A JSON Schema that the answer must fit."""
+    """A JSON Schema that the answer must fit; the rest of it goes to hosts of OpenAI's kind."""
 
     name: ToolName
     description: str | None = None
@@ -106,15 +110,17 @@ class CompletionRequest(_Strict):
     """
 
     model: Name
-    messages: list[AnyMessage] = Field(min_length=1, max_length=2000)
+    messages: Annotated[list[AnyMessage], Field(min_length=1, max_length=2000, fail_fast=True)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
-    max_completion_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000, description=MAX_TOKENS)
+    max_completion_tokens: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="The newer word for `max_tokens`, which it goes before."
+    )
     temperature: float | None = Field(default=None, ge=0, le=2)
-    stop: StopText | Annotated[list[StopText], Field(max_length=4)] | None = None
-    tools: list[FunctionTool] | None = Field(default=None, max_length=128)
-    tool_choice: Literal["auto", "none", "required"] | NamedChoice | None = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=4, fail_fast=True)] | None = None
+    tools: Annotated[list[FunctionTool], Field(max_length=128, fail_fast=True)] | None = None
+    tool_choice: Choice = None
     parallel_tool_calls: bool | None = None
     response_format: Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None
     n: Annotated[int, Field(ge=1, le=1)] | None = None
@@ -122,7 +128,16 @@ class CompletionRequest(_Strict):
     frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     logprobs: Literal[False] | None = None
-    modalities: list[Literal["text"]] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
+    logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
+    audio: None = None
+    function_call: None = None
+    functions: None = None
+    prediction: None = None
+    reasoning_effort: None = None
+    verbosity: None = None
+    web_search_options: None = None
+    modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
     seed: int | None = None
     user: str | None = None
     safety_identifier: str | None = None
@@ -131,32 +146,52 @@ class CompletionRequest(_Strict):
     store: bool | None = None
     metadata: dict[str, str] | None = Field(default=None, max_length=16)
 
-    @model_validator(mode="after")
-    def _holds_together(self) -> Self:
-        if fault := fault_of(self.messages):
-            raise ValueError(f"messages: {fault}")
-        if all(message.role in {"system", "developer"} for message in self.messages):
-            raise ValueError("messages: there is nothing to answer")
-        if sum(len(message.images) for message in self.conversation) > MOST_IMAGES:
-            raise ValueError(f"messages: at most {MOST_IMAGES} images")
-        names = [tool.function.name for tool in self.tools or ()]
+    @field_validator("messages")
+    @classmethod
+    def _can_be_answered(cls, messages: list[AnyMessage]) -> list[AnyMessage]:
+        if fault := fault_of(messages):
+            raise ValueError(fault)
+        return messages
+
+    @field_validator("tools")
+    @classmethod
+    def _have_names_of_their_own(cls, tools: list[FunctionTool] | None) -> list[FunctionTool] | None:
+        names = _names(tools)
         if len(set(names)) != len(names):
-            raise ValueError("tools: every tool has a name of its own")
-        if isinstance(self.tool_choice, NamedChoice) and self.tool_choice.function.name not in names:
-            raise ValueError("tool_choice: there is no such tool")
-        if self.tool_choice == "required" and not names:
-            raise ValueError("tool_choice: there are no tools")
-        return self
+            raise ValueError("every tool has a name of its own")
+        return tools
+
+    @field_validator("tool_choice")
+    @classmethod
+    def _is_among_the_tools(cls, choice: Choice, info: ValidationInfo) -> Choice:
+        if "tools" not in info.data:  # they are told of themselves
+            return choice
+        names = _names(info.data["tools"])
+        if isinstance(choice, NamedChoice) and choice.function.name not in names:
+            raise ValueError("there is no such tool")
+        if choice == "required" and not names:
+            raise ValueError("there are no tools")
+        return choice
 
     @cached_property
     def conversation(self) -> tuple[Message, ...]:
         """All messages, as a provider is given them."""
-        return tuple(spoken(message) for message in self.messages)
+        return conversation_of(self.messages)
 
     @property
     def question(self) -> str:
         """What the person said last."""
         return next((m.content for m in reversed(self.conversation) if m.role == "user"), "")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The abilities it takes, by the catalogue's names for them."""
+        wanted = {
+            "supports_tools": bool(self.tools),
+            "supports_vision": any(message.images for message in self.conversation),
+            "supports_json": self._schema() is not None,
+        }
+        return tuple(ability for ability, is_needed in wanted.items() if is_needed)
 
     @property
     def wants_usage(self) -> bool:
@@ -175,12 +210,23 @@ class CompletionRequest(_Strict):
             may_call_in_parallel=self.parallel_tool_calls is not False,
             output_schema=self._schema(),
             stop=stop,
+            output_format=self._format(),
         )
+
+    def _format(self) -> Format:
+        if not isinstance(self.response_format, SchemaFormat):
+            return PLAIN_FORMAT
+        told = self.response_format.json_schema
+        return Format(told.name, told.description, told.strict)
 
     def _schema(self) -> dict[str, Any] | None:
         if isinstance(self.response_format, SchemaFormat):
             return self.response_format.json_schema.schema_
         return ANY_OBJECT if isinstance(self.response_format, ObjectFormat) else None
+
+
+def _names(tools: list[FunctionTool] | None) -> list[str]:
+    return [tool.function.name for tool in tools or ()]
 
 
 async def read_completion_request(request: Request) -> tuple[CompletionRequest, Ask]:
@@ -191,7 +237,7 @@ async def read_completion_request(request: Request) -> tuple[CompletionRequest, 
     """
     asked = parse_body(await read_body(request, MAX_BYTES), CompletionRequest)
     options = asked.options()
-    prompt = most_tokens(asked.conversation) + most_tokens((), (_told_of_schema(options.output_schema),))
+    prompt = most_tokens(asked.conversation) + most_tokens((), (_told_of_schema(options),))
     tools = most_tokens((), options.tools)
     if max(prompt, tools) > _MOST_RESERVED:
         raise Unprocessable("The conversation is longer than any money is held for.", param="messages")
@@ -200,6 +246,8 @@ async def read_completion_request(request: Request) -> tuple[CompletionRequest, 
         client_request_id=request.state.request_id,
         message=asked.question,
         model=asked.model,
+        needs=asked.needs,
+        providers=configured(),
         max_tokens=asked.max_completion_tokens or asked.max_tokens,
         prompt_tokens=max(0, prompt - len(asked.question.encode())),
         tool_tokens=tools,
@@ -210,6 +258,8 @@ async def read_completion_request(request: Request) -> tuple[CompletionRequest, 
     )
 
 
-def _told_of_schema(schema: Any) -> Tool:
+def _told_of_schema(options: Options) -> Tool:
     """A schema takes as much room as a tool with these parameters, its instruction included."""
-    return Tool("schema", "Answer with JSON only, without any other text. It must fit this JSON Schema:", schema or {})
+    words = "Answer with JSON only, without any other text. It must fit this JSON Schema:"
+    told = f"{options.output_format.name} {options.output_format.description or ''} {words}"
+    return Tool("schema", told, options.output_schema or {})

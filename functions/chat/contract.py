@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from functions.chat.answers import CompletionAnswer, TurnAnswer
+from functions.chat.answers import CompletionAnswer, DryRunAnswer, TurnAnswer
 from functions.chat.completion_request import CompletionRequest
 from functions.chat.request import ChatRequest
 from shared import errors, openapi
@@ -40,6 +41,7 @@ _MODEL_FAILS = (
 _ADMISSION = (
     errors.BudgetExceeded,
     errors.QuotaExceeded,
+    errors.TooManyTurns,
     errors.ModelNotFound,
     errors.ContextExceeded,
     errors.NoDefaultModel,
@@ -57,7 +59,21 @@ TURN = Operation(
         errors.RequestInProgress,
         errors.IdempotencyMismatch,
     ),
-    headers=_HEADERS | {"Idempotent-Replayed": "`true` when the stored answer of the same key came back."},
+    takes={
+        "Idempotency-Key": "Makes a retry safe: the stored answer comes back. 1 to 255 printable ASCII characters.",
+    },
+    headers=_HEADERS
+    | {
+        "Idempotent-Replayed": "`true` when the stored answer of the same key came back.",
+        "x-vercel-ai-ui-message-stream": "`v1`, of events.",
+    },
+)
+STREAMED_TURN = replace(
+    TURN,
+    summary="One turn of a conversation, always streamed.",
+    answers={
+        200: Answer("The answer as events, whatever `stream` says; with `dry_run` JSON.", DryRunAnswer, also=_EVENTS)
+    },
 )
 RESUME = Operation(
     "What `useChat` asks with `resume`.",
@@ -68,12 +84,14 @@ COMPLETION = Operation(
     {200: Answer("The answer; events when `stream` is true.", CompletionAnswer, also=_EVENTS)},
     body=CompletionRequest,
     refusals=(*_ADMISSION, *_MODEL_FAILS),
+    told_as={422: (errors.ProviderRefused,)},  # the conversation is the caller's own
     headers=_HEADERS,
 )
 
 OPERATIONS = {
     **SHARED_OPERATIONS,
     "take_turn": TURN,
+    "stream_turn": STREAMED_TURN,
     "resume": RESUME,
     "complete": COMPLETION,
 }

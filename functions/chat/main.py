@@ -43,8 +43,16 @@ async def take_turn(request: Request) -> Response:
     return WholeResponse(events, WholeTeller(), request.state.request_id, headers)
 
 
+async def stream_turn(request: Request) -> Response:
+    """POST /chat/stream: one turn, streamed whatever `stream` says."""
+    return await take_turn(request)
+
+
 async def resume(request: Request) -> Response:
-    """GET /{id}/stream, which `useChat` asks with `resume`: 204, for no stream outlives its request."""
+    """GET /{id}/stream below every address of a turn: 204, for no stream outlives its request.
+
+    `useChat` asks it with `resume`.
+    """
     await authenticate(request)
     return Response(status_code=204)
 
@@ -73,10 +81,13 @@ load_sdks(settings().names("PRELOAD_PROVIDERS"))
 TABLE = {
     "POST /": take_turn,
     "POST /chat": take_turn,
-    "POST /chat/stream": take_turn,
+    "POST /chat/stream": stream_turn,
     "POST /ai/chat": take_turn,
     "POST /v1/chat/completions": complete,
     "GET /{id}/stream": resume,
+    "GET /chat/{id}/stream": resume,
+    "GET /chat/stream/{id}/stream": resume,
+    "GET /ai/chat/{id}/stream": resume,
     "GET /v1/models": list_openai_models,
     "GET /v1/models/{identifier:path}": get_openai_model,
     "GET /health": healthy,

@@ -20,6 +20,10 @@ from shared.ledger import Ask
 from shared.providers import configured
 
 _MAX_METADATA_BYTES = 16 * 1024
+MAX_TOKENS = (
+    "The most an answer may have, as far as the model can; 4,096 where nothing is said, which also bounds what is "
+    "reserved. An answer that is cut there says so in its finish reason."
+)
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 CanonicalUuid = Annotated[
@@ -33,7 +37,7 @@ class UiMessage(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     role: Literal["system", "user", "assistant"]
-    parts: list[dict[str, Any]] = Field(default_factory=list, max_length=1000)
+    parts: list[dict[str, Any]] = Field(default_factory=list, max_length=1000, fail_fast=True)
 
     @field_validator("parts")
     @classmethod
@@ -58,7 +62,7 @@ class ChatRequest(BaseModel):
     )
 
     message: str | None = None
-    messages: list[UiMessage] | None = Field(default=None, max_length=2000)
+    messages: list[UiMessage] | None = Field(default=None, max_length=2000, fail_fast=True)
     conversation_id: CanonicalUuid | None = None
     id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     trigger: Literal["submit-message", "regenerate-message"] | None = None
@@ -66,12 +70,22 @@ class ChatRequest(BaseModel):
     model: Name | None = None
     agent: Literal["auto", "general", "technical", "research"] | None = None
     stream: bool = True
-    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000, description=MAX_TOKENS)
     temperature: float | None = Field(default=None, ge=0, le=2)
     store: bool = True
     metadata: dict[str, Any] = Field(default_factory=dict)
     strict_model: bool = False
     dry_run: bool = False
+
+    @field_validator("messages")
+    @classmethod
+    def _asks_without_files(cls, messages: list[UiMessage] | None) -> list[UiMessage] | None:
+        """A picture that nobody looks at is no question; conversations keep words only."""
+        last = next((place for place, m in reversed([*enumerate(messages or ())]) if m.role == "user"), None)
+        parts = messages[last].parts if messages and last is not None else []
+        if (number := next((n for n, part in enumerate(parts) if part.get("type") == "file"), None)) is not None:
+            raise ValueError(f"{last}.parts.{number} is a file: only /v1/chat/completions takes images")
+        return messages
 
     @model_validator(mode="after")
     def _is_one_question(self) -> Self:

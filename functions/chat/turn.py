@@ -17,7 +17,7 @@ from functions.chat.rounds import NextStep, RoundEvent, Rounds
 from functions.chat.tools.calling import ToolResult
 from shared import ledger
 from shared.config import settings
-from shared.errors import InternalError, ParleyError
+from shared.errors import InternalError, NotConfigured, ParleyError
 from shared.events import Attempt, Reasoning, Text, ToolCall
 from shared.gateway import Exchange, Options
 from shared.ledger import Entry, Receipt, Status, Turn
@@ -160,6 +160,9 @@ async def spoken(turn: Turn, tally: Account) -> AsyncGenerator[TurnEvent, None]:
             async for event in events:
                 tally.see(event)
                 yield event
+    except NotConfigured as error:  # which variable is missing is for the operator
+        log("not_configured", request_id=turn.client_request_id, error=error.message)
+        tally.error = NotConfigured("This deployment lacks a setting that this turn needs.")
     except ParleyError as error:
         tally.error = error
     except Exception as error:  # noqa: BLE001 - a bug must cost neither the row nor the stream's proper end

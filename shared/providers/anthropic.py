@@ -39,7 +39,7 @@ class Anthropic:
     """The provider contract over Claude's streaming."""
 
     async def stream(self, call: Call) -> AsyncGenerator[ModelEvent, None]:
-        if not any(message.role == "user" for message in call.messages):
+        if not any(message.role == "user" and (message.content.strip() or message.images) for message in call.messages):
             raise ProviderRefused("There is nothing to answer.")
         with _failures():
             turn = _AnswerReader()

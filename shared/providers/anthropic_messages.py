@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import dropwhile, takewhile
+from itertools import takewhile
 from typing import Any, Final
 
 from anthropic import transform_schema, types
@@ -77,10 +77,11 @@ def _schema(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _messages(call: Call) -> list[dict[str, Any]]:
-    """The conversation; it begins with a person, and all results of one turn stand in one message."""
-    spoken = dropwhile(lambda m: m.role == "assistant", (m for m in call.messages if m.role != "system"))
+    """The conversation; it begins with a person's words, and all results of one turn stand in one message."""
     messages: list[dict[str, Any]] = []
-    for message in spoken:
+    for message in call.messages:
+        if message.role == "system" or (not messages and message.role != "user"):
+            continue
         if message.role == "tool":
             _add_result(messages, message)
         elif blocks := _blocks(message):

@@ -11,12 +11,14 @@ from shared.events import (
     ANY_OBJECT,
     Call,
     Finish,
+    Format,
     Image,
     Message,
     ModelEvent,
     Reasoning,
     StopReason,
     Text,
+    Tool,
     Usage,
 )
 from shared.privacy import storable
@@ -48,19 +50,29 @@ def request_body(call: Call, limit_field: str = "max_tokens") -> dict[str, Any]:
     if call.temperature is not None:
         body["temperature"] = call.temperature
     if call.tools:
-        body["tools"] = [
-            {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.parameters}}
-            for t in call.tools
-        ]
+        body["tools"] = [{"type": "function", "function": _offered(tool)} for tool in call.tools]
         body |= _tool_choice(call)
     if call.stop:
         body["stop"] = list(call.stop)
     if call.output_schema == ANY_OBJECT:
         body["response_format"] = {"type": "json_object"}
     elif call.output_schema is not None:
-        schema = {"name": "answer", "schema": call.output_schema, "strict": _is_strict(call.output_schema)}
-        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": _wanted(call.output_schema, call.output_format),
+        }
     return body
+
+
+def _offered(tool: Tool) -> dict[str, Any]:
+    told = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return told if tool.is_strict is None else told | {"strict": tool.is_strict}
+
+
+def _wanted(schema: Mapping[str, Any], told: Format) -> dict[str, Any]:
+    is_strict = _is_strict(schema) if told.is_strict is None else told.is_strict
+    wanted = {"name": told.name, "schema": schema, "strict": is_strict}
+    return wanted if told.description is None else wanted | {"description": told.description}
 
 
 def _tool_choice(call: Call) -> dict[str, Any]:
@@ -94,8 +106,7 @@ def _message(message: Message) -> dict[str, Any]:
         content = [_part(part) for part in message.parts] if message.parts else message.content
         return {"role": message.role, "content": content}
     calls = [
-        {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": json.dumps(c.arguments)}}
-        for c in message.tool_calls
+        {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.text}} for c in message.tool_calls
     ]
     return {"role": message.role, "content": message.content or None, "tool_calls": calls}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from itertools import dropwhile
 from typing import Final
 
 from google.genai import types
@@ -35,18 +34,24 @@ def system_of(call: Call) -> str | None:
 
 
 def contents_of(call: Call) -> list[types.ContentUnionDict]:
-    """The conversation; it begins with a person, and all results of one turn stand in one content."""
+    """The conversation; it begins with a person's words, and all results of one turn stand in one content."""
     names = {c.id: c.name for message in call.messages for c in message.tool_calls}
-    spoken = dropwhile(lambda m: m.role == "assistant", (m for m in call.messages if m.role != "system"))
     contents: list[types.Content] = []
-    for message in spoken:
-        if message.role == "assistant":
-            contents.append(_model_content(message))
-        elif message.role == "user":
-            contents.append(types.Content(role="user", parts=[_part(p) for p in message.parts or (message.content,)]))
-        else:
+    for message in call.messages:
+        if message.role == "system" or (not contents and message.role != "user"):
+            continue
+        if message.role == "tool":
             _add_result(contents, _result(message, names))
-    return [content for content in contents if content.parts]
+        elif (content := _content(message)).parts:
+            contents.append(content)
+    return [*contents]
+
+
+def _content(message: Message) -> types.Content:
+    if message.role == "assistant":
+        return _model_content(message)
+    said = [_part(part) for part in message.parts or (message.content,) if isinstance(part, Image) or part.strip()]
+    return types.Content(role="user", parts=said)
 
 
 def _part(part: str | Image) -> types.Part:

@@ -12,7 +12,7 @@ from shared.events import ToolCall
 from shared.privacy import storable
 
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
-_MAX_NAME, _MAX_ID, _MAX_DEPTH = 64, 64, 64
+_MAX_NAME, _MAX_ID, _MAX_DEPTH, _MAX_VALUES = 64, 64, 64, 100_000
 
 
 def tool_call(call_id: str, name: str, written: str) -> ToolCall:
@@ -22,12 +22,28 @@ def tool_call(call_id: str, name: str, written: str) -> ToolCall:
     missing or odd gets one of ours, so that no two calls of a turn share one.
     """
     name = _ODD.sub("_", name)[:_MAX_NAME] or "unknown"
-    if not call_id or len(call_id) > _MAX_ID or _ODD.search(call_id):
+    if not is_usual_id(call_id):
         call_id = fresh_id()
     try:
-        return ToolCall(call_id, name, _object_in(written))
+        value = _object_in(written)
+        arguments = storable(value)
+        # The text itself, which keeps numbers as they were written, where nothing had to be mended.
+        return ToolCall(call_id, name, arguments, written=written if written and arguments == value else None)
     except (ValueError, RecursionError):
         return ToolCall(call_id, name, {}, broken=storable(written))
+
+
+def values_in(written: str) -> int:
+    """How many values stand in arguments; none in broken ones, which are only text."""
+    try:
+        return _size(json.loads(written))
+    except (ValueError, RecursionError):
+        return 0
+
+
+def is_usual_id(call_id: str) -> bool:
+    """Whether every provider takes it."""
+    return 0 < len(call_id) <= _MAX_ID and not _ODD.search(call_id)
 
 
 def fresh_id() -> str:
@@ -36,21 +52,24 @@ def fresh_id() -> str:
 
 
 def _object_in(written: str) -> dict[str, Any]:
-    """Raises ValueError for what JSON itself does not know, for depth that no schema has, and for other values."""
+    """Raises ValueError for what JSON itself does not know, for depth and size that no tool needs, and other values."""
     value = json.loads(written or "{}", parse_constant=_refused, parse_float=_finite)
     if not isinstance(value, dict):
         raise ValueError("arguments are an object")  # noqa: TRY004 - it is what the text says that is wrong
-    level: list[Any] = [value]
+    if _size(value) > _MAX_VALUES:
+        raise ValueError("arguments hold too many values")
+    return value
+
+
+def _size(value: Any) -> int:
+    """How many values stand in this one. Raises ValueError where they are nested too deeply."""
+    level, size = [value], 0
     for _ in range(_MAX_DEPTH):
-        level = [
-            item
-            for each in level
-            for item in (each.values() if isinstance(each, dict) else each)
-            if isinstance(item, dict | list)
-        ]
+        level = [each for each in level if isinstance(each, dict | list)]
         if not level:
-            cleaned: dict[str, Any] = storable(value)
-            return cleaned
+            return size
+        size += sum(map(len, level))
+        level = [item for each in level for item in (each.values() if isinstance(each, dict) else each)]
     raise ValueError("arguments are nested too deeply")
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from functions.chat.completion_request import CompletionRequest
-from shared.events import ANY_OBJECT, Call, Image
+from shared.body import parse_body
+from shared.errors import Unprocessable
+from shared.events import ANY_OBJECT, Call, Format, Image
 from shared.meter import Meter
+from shared.providers.tool_calls import is_usual_id
 
 _HI: dict[str, Any] = {"role": "user", "content": "Hi"}
 _TOOL: dict[str, Any] = {"type": "function", "function": {"name": "look"}}
-_CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": "it"}'}}
+_CALL: dict[str, Any] = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at": "it"}'}}
 _CALLED: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [_CALL]}
 _RESULT: dict[str, Any] = {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "it"}]}
 
@@ -37,6 +41,57 @@ def test_a_conversation_with_tools_goes_through_as_it_is() -> None:
     assert asked.question == "Hi"
 
 
+def _call(call_id: str, arguments: str = "{}") -> dict[str, Any]:
+    return {"id": call_id, "type": "function", "function": {"name": "look", "arguments": arguments}}
+
+
+def _rounds_of(arguments: str, count: int) -> list[dict[str, Any]]:
+    return [{"role": "assistant", "tool_calls": [_call("c1", arguments)]}, _RESULT] * count
+
+
+def _round(*ids: str) -> list[dict[str, Any]]:
+    return [
+        {"role": "assistant", "tool_calls": [*map(_call, ids)]},
+        *(_RESULT | {"tool_call_id": each} for each in ids),
+    ]
+
+
+def test_ids_that_a_provider_would_refuse_are_replaced_in_calls_and_results() -> None:
+    """Odd, long and used again: each call keeps its result, no two share an id, and the same ones come every time."""
+    messages = [_HI, *_round("functions.f:0", "x" * 100, "c1"), *_round("functions.f:0", "c1")]
+    told = _asked(messages=messages).conversation
+    calls = [call.id for message in told for call in message.tool_calls]
+    assert calls == [message.tool_call_id for message in told if message.role == "tool"]
+    assert len(set(calls)) == 5
+    assert calls[2] == "c1"
+    assert all(is_usual_id(each) for each in calls)
+    assert told == _asked(messages=messages).conversation
+
+
+@pytest.mark.parametrize("arguments", ['{"at": 1e2, "by": 0.10000000000000000555}', '{"at":', "[1]", ""])
+def test_arguments_come_back_as_the_model_wrote_them(arguments: str) -> None:
+    """Broken ones too, for providers that take text."""
+    (_, called, _) = _asked(
+        messages=[_HI, {"role": "assistant", "tool_calls": [_call("c1", arguments)]}, _RESULT]
+    ).conversation
+    (call,) = called.tool_calls
+    assert (call.text, call.broken) == (arguments or "{}", None)
+
+
+def test_what_is_said_of_a_schema_is_kept() -> None:
+    """Name, description and strictness, of the answer and of tools."""
+    schema = {"name": "x", "description": "An x.", "schema": {"type": "object"}, "strict": True}
+    asked = _asked(
+        response_format={"type": "json_schema", "json_schema": schema},
+        tools=[
+            {"type": "function", "function": {"name": "look", "strict": True}},
+            {"type": "function", "function": {"name": "see"}},
+        ],
+    ).options()
+    assert asked.output_format == Format("x", "An x.", is_strict=True)
+    assert [tool.is_strict for tool in asked.tools] == [True, None]
+
+
 def test_an_image_stands_among_the_words_where_it_stood() -> None:
     """Parts keep their order; the text is what is counted and logged."""
     parts = [{"type": "text", "text": "a"}, *_image("data:image/png;base64,AAAA")["content"]]
@@ -50,6 +105,19 @@ def test_an_image_that_nobody_counted_is_estimated() -> None:
     (message,) = _asked(messages=[_image("data:image/png;base64,AAAA")]).conversation
     usage = Meter(Call("model", (message,), 10)).usage(is_complete=True)
     assert (usage.source, usage.input_tokens >= 1000) == ("estimate", True)
+
+
+def test_an_answer_comes_back_as_the_sdk_keeps_it() -> None:
+    """With what was made of it, hints for caches and nulls: unknown fields of a message change nothing."""
+    call = {**_CALL, "index": 0, "function": {**_CALL["function"], "parsed_arguments": {"at": "it"}}}
+    said = {**_CALLED, "tool_calls": [call], "parsed": None, "annotations": [], "refusal": None}
+    result = {**_RESULT, "name": "look"}
+    shown = _image("data:image/png;base64,AAAA")
+    shown["content"][0] |= {"cache_control": {"type": "ephemeral"}}
+    shown["content"][0]["image_url"]["detail"] = None
+    _, called, told, seen = _asked(messages=[_HI, said, result, shown], tools=[_TOOL]).conversation
+    assert (called.tool_calls[0].arguments, told.content) == ({"at": "it"}, "it")
+    assert seen.images == (Image("image/png", "AAAA", "auto"),)
 
 
 def test_options_say_how_to_answer() -> None:
@@ -67,11 +135,72 @@ def test_options_say_how_to_answer() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": [_HI, _RESULT | {"content": 5}]}, "messages.1.content"),
+        ({"messages": [_HI, {"role": "tool", "content": "it"}]}, "messages.1.tool_call_id"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages.0.content.0.text"),
+        ({"messages": [_image("https://example.com/cat.png")]}, "messages.0.content.0.image_url.url"),
+        ({"messages": [_HI, _CALLED]}, "messages"),
+        ({"tools": [_TOOL, _TOOL]}, "tools"),
+        ({"tool_choice": "sometimes"}, "tool_choice"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"stop": 5}, "stop"),
+    ],
+)
+def test_what_is_wrong_is_named_as_the_caller_knows_it(fields: dict[str, Any], param: str) -> None:
+    """A path through the body, with nothing of our own models in it."""
+    with pytest.raises(Unprocessable) as caught:
+        parse_body(json.dumps({"model": "gpt-4o", "messages": [_HI]} | fields).encode(), CompletionRequest)
+    assert caught.value.param == param
+    assert caught.value.message.startswith(f"{param}: ")
+
+
+def test_what_is_asked_says_what_it_takes() -> None:
+    """By the catalogue's names: policies choose among models that can."""
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}
+    assert _asked().needs == ()
+    assert _asked(tools=[]).needs == ()
+    assert _asked(response_format={"type": "text"}).needs == ()
+    assert _asked(tools=[_TOOL]).needs == ("supports_tools",)
+    assert _asked(messages=[_image("data:image/png;base64,AAAA")]).needs == ("supports_vision",)
+    assert _asked(response_format=schema).needs == ("supports_json",)
+
+
+_MANY = 5000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [1] * _MANY},
+        {"messages": [{"role": "user", "content": [1] * _MANY}]},
+        {"messages": [{"role": "user", "content": [{}] * _MANY}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": ""}] * _MANY}]},
+        {"messages": [{"role": "system", "content": [1] * _MANY}]},
+        {"messages": [{"role": "assistant", "content": [1] * _MANY}]},
+        {"messages": [{"role": "assistant", "tool_calls": [1] * _MANY}]},
+        {"tools": [1] * _MANY},
+        {"stop": [1] * _MANY},
+        {"modalities": [1] * _MANY},
+    ],
+    ids=lambda fields: str(fields)[:60],
+)
+def test_what_is_wrong_a_thousand_times_is_told_once(fields: dict[str, Any]) -> None:
+    """No list builds an error for each of its items."""
+    with pytest.raises(ValidationError) as caught:
+        _asked(**fields)
+    assert caught.value.error_count() <= 3
+
+
+@pytest.mark.parametrize(
     "neutral",
     [
         {"n": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0.0, "logprobs": False},
         {"user": "x", "seed": 7, "store": True, "metadata": {"a": "b"}, "service_tier": "auto", "modalities": ["text"]},
         {"stream": None, "tools": [], "stop": None, "stream_options": {"include_usage": True}},
+        {"top_logprobs": 0, "logit_bias": {}, "audio": None, "prediction": None, "web_search_options": None},
+        {"tools": [{"type": "function", "function": {"name": "look", "description": None, "parameters": None}}]},
     ],
 )
 def test_what_changes_nothing_is_taken(neutral: dict[str, Any]) -> None:
@@ -85,11 +214,19 @@ def test_what_changes_nothing_is_taken(neutral: dict[str, Any]) -> None:
         {"n": 2},
         {"top_p": 0.5},
         {"logprobs": True},
+        {"logit_bias": {"1": 5}},
+        {"reasoning_effort": "high"},
         {"messages": []},
         {"messages": [{"role": "system", "content": "alone"}]},
+        {"messages": [{"role": "assistant", "content": "alone"}]},
+        {"messages": [_CALLED, _RESULT]},
+        {"messages": [{"role": "user", "content": " \n"}]},
+        {"messages": [_HI, {"role": "user", "content": []}]},
         {"messages": [_HI, _RESULT]},
         {"messages": [_HI, _CALLED]},
         {"messages": [_HI, _CALLED, _HI, _RESULT]},
+        {"messages": [_HI, {"role": "assistant", "tool_calls": [_CALL, _CALL]}, _RESULT]},
+        {"messages": [_HI, *_rounds_of('{"at": [' + "[]," * 51_000 + "1]}", 2)]},
         {"messages": [_image("https://example.com/cat.png")]},
         {"messages": [_image("data:image/svg+xml;base64,AAAA")]},
         {"messages": [_image("data:image/png;base64,AAA")]},

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from functions.chat.agents import AGENTS, longest_prompt
 from functions.chat.request import ChatRequest, read_chat_request
@@ -25,6 +26,7 @@ def _user(text: str) -> dict[str, Any]:
     return {"id": "m", "role": "user", "parts": [{"type": "text", "text": text}]}
 
 
+_FILE = {"type": "file", "mediaType": "image/png", "url": "data:image/png;base64,AAAA"}
 USE_CHAT = {
     "id": "chat-1",
     "messages": [
@@ -45,6 +47,23 @@ def _read(body: Any) -> ChatRequest:
     return parse_body(json.dumps(body).encode(), ChatRequest)
 
 
+@pytest.mark.parametrize("beside", [[], _user("What is this?")["parts"]])
+def test_a_picture_does_not_vanish(beside: list[Any]) -> None:
+    """A file in the question is refused and named, whether words stand beside it or not."""
+    shown = {"role": "user", "parts": [*beside, _FILE]}
+    with pytest.raises(Unprocessable, match=rf"messages: 1\.parts\.{len(beside)} is a file") as caught:
+        _read({"messages": [_user("Hi"), shown]})
+    assert caught.value.param == "messages"
+
+
+@pytest.mark.parametrize("messages", [[1] * 2000, [{"role": "user", "parts": [1] * 900}] * 50])
+def test_what_is_wrong_a_thousand_times_is_told_once(messages: list[Any]) -> None:
+    """No list builds an error for each of its items."""
+    with pytest.raises(ValidationError) as caught:
+        ChatRequest.model_validate({"messages": messages})
+    assert caught.value.error_count() == 1
+
+
 @pytest.mark.parametrize(
     ("body", "question"),
     [
@@ -55,7 +74,8 @@ def _read(body: Any) -> ChatRequest:
         ({"messages": [_user("Hi")]}, "Hi"),
         ({"messages": [_user("Hi"), {"role": "assistant", "parts": []}]}, "Hi"),
         ({"messages": [{"role": "user", "parts": [{"type": "text", "text": t} for t in "ab"]}]}, "a\nb"),
-        ({"messages": [{"role": "user", "parts": [{"type": "file", "url": "data:"}, *_user("Hi")["parts"]]}]}, "Hi"),
+        ({"messages": [{"role": "user", "parts": [{"type": "data-x", "data": 1}, *_user("Hi")["parts"]]}]}, "Hi"),
+        ({"messages": [{"role": "user", "parts": [_FILE]}, _user("Hi")]}, "Hi"),
         ({"message": "Hi", "conversation_id": UUID}, "Hi"),
         ({"message": "Hi", "conversation_id": None, "model": None, "agent": None, "max_tokens": None}, "Hi"),
         ({"message": "Hi", "model": "huggingface:meta-llama/Llama-3.1-8B-Instruct"}, "Hi"),

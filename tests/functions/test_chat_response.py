@@ -91,6 +91,14 @@ async def test_a_stream_is_sent_as_it_comes() -> None:
 
 
 @pytest.mark.parametrize("send", [_streamed, _whole])
+async def test_text_that_cannot_be_encoded_is_told_all_the_same(send: Callable[[Script], Awaitable[Caller]]) -> None:
+    """Half a character, from wherever it came, costs itself and not the answer that was paid for."""
+    got = await send(Script(Text("Hel\ud83d"), replace(RECEIPT, entry=replace(ENTRY, content="Hel\ud83d"))))
+    assert (got.status, got.is_complete) == (200, True)
+    assert b"Hel" in got.body
+
+
+@pytest.mark.parametrize("send", [_streamed, _whole])
 async def test_a_turn_that_fails_at_once_is_an_http_status(send: Callable[[Script], Awaitable[Caller]]) -> None:
     """Nothing has been sent yet, so SDKs see the status; what door and turn put on the response stays on it."""
     got = await send(Script(OVERLOADED, FAILED))

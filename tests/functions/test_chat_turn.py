@@ -214,13 +214,15 @@ async def test_a_silent_model_is_booked_as_a_timeout(
 
 
 async def test_a_missing_key_is_told_and_booked(
-    model: OpenAiHost, project: Project, environ: Callable[..., None]
+    model: OpenAiHost, project: Project, environ: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An operator's mistake does not cost the row."""
+    """An operator's mistake does not cost the row; which variable it is stands in the log, not in the answer."""
     environ(OPENAI_API_KEY="")
     failure = (await _spoken())[-2]
     assert isinstance(failure, Failure)
     assert type(failure.error) is NotConfigured
+    assert "OPENAI_API_KEY" not in failure.error.message
+    assert "OPENAI_API_KEY" in capsys.readouterr().out
     assert _booked(project)["error_code"] == "not_configured"
     assert model.received == []
 
@@ -243,14 +245,18 @@ async def test_a_bug_costs_neither_the_row_nor_a_proper_end(
 
 @pytest.mark.parametrize("seconds", ["soon", "nan", "-"])
 async def test_a_deadline_that_is_no_number_is_told_and_booked(
-    model: OpenAiHost, project: Project, environ: Callable[..., None], seconds: str
+    model: OpenAiHost,
+    project: Project,
+    environ: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    seconds: str,
 ) -> None:
-    """An operator's slip in TURN_SECONDS is named to them and leaves no turn open."""
+    """An operator's slip in TURN_SECONDS is named in their log and leaves no turn open."""
     environ(TURN_SECONDS=seconds)
     failure = (await _spoken())[-2]
     assert isinstance(failure, Failure)
     assert type(failure.error) is NotConfigured
-    assert "TURN_SECONDS" in failure.error.message
+    assert "TURN_SECONDS" in capsys.readouterr().out
     assert _booked(project)["error_code"] == "not_configured"
     assert model.received == []
 

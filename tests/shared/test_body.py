@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
@@ -89,12 +89,83 @@ def test_json_that_does_not_fit_is_unprocessable(raw: bytes, param: str | None) 
     assert [problem["param"] or None for problem in caught.value.metadata["errors"]] == [param]
 
 
+class Square(BaseModel):
+    """One of two shapes."""
+
+    kind: Literal["square"]
+    side: int
+
+
+class Circle(BaseModel):
+    """The other one."""
+
+    kind: Literal["circle"]
+    radius: int
+    centre: Square | Literal["here"] = "here"
+
+
+class Drawing(BaseModel):
+    """Shapes, told apart by their kind."""
+
+    shapes: list[Annotated[Square | Circle, Field(discriminator="kind")]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "param"),
+    [
+        ({"kind": "square", "side": "x"}, "shapes.0.side"),
+        ({"kind": "square"}, "shapes.0.side"),
+        ({"kind": "none"}, "shapes.0"),
+        (5, "shapes.0"),
+        ({"kind": "circle", "radius": 1, "centre": "there"}, "shapes.0.centre"),
+        ({"kind": "circle", "radius": 1, "centre": {"kind": "square"}}, "shapes.0.centre.side"),
+    ],
+)
+def test_a_problem_is_told_where_it_stands_in_the_body(shape: object, param: str) -> None:
+    """By the caller's own fields, without the names of our models and of what was tried."""
+    with pytest.raises(Unprocessable) as caught:
+        parse_body(json.dumps({"shapes": [shape]}).encode(), Drawing)
+    told = caught.value.metadata["errors"]
+    assert param in [each["param"] for each in told]
+    assert {each["param"] for each in told} <= {param, param.rpartition(".")[0]}
+    assert "instance of" not in json.dumps(told)
+
+
 def test_every_problem_is_told_but_not_thousands() -> None:
     """A caller sees all that is wrong at once, up to twenty."""
     raw = json.dumps({f"unknown{number}": 1 for number in range(1000)}).encode()
     with pytest.raises(Unprocessable) as caught:
         parse_body(raw, Order)
     assert len(caught.value.metadata["errors"]) == 20
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"inner": {"a": [' + b"1," * 100_000 + b"1]}}",
+        b'{"inner": {"a": [' + b"{}," * 100_000 + b"1]}}",
+        b"[" + b"[1]," * 50_001 + b"1]",
+        json.dumps({f"unknown{number}": 1 for number in range(100_001)}).encode(),
+    ],
+    ids=["numbers", "objects", "lists", "fields"],
+)
+def test_a_body_of_too_many_values_is_not_even_checked(raw: bytes) -> None:
+    """Wherever they stand; each that does not fit would cost an error, and everybody else of the instance waits."""
+    with pytest.raises(Unprocessable, match="at most 100,000 values") as caught:
+        parse_body(raw, Order)
+    assert caught.value.metadata == {}
+
+
+def test_a_body_of_many_values_is_read() -> None:
+    """A hundred thousand are a long conversation with many tools."""
+    assert len(parse_body(b'{"inner": {"a": [' + b"1," * 99_000 + b"1]}}", Order).inner["a"]) == 99_001
+
+
+def test_a_name_as_long_as_the_body_does_not_come_back() -> None:
+    """The field is named as far as anybody reads."""
+    with pytest.raises(Unprocessable) as caught:
+        parse_body(json.dumps({"u" * 10_000: 1}).encode(), Order)
+    assert caught.value.param == "u" * 200
 
 
 def test_what_was_sent_is_not_repeated() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.errors import ProviderAuthFailed, ProviderOverloaded
-from shared.events import Call, Finish, Message, ModelEvent, Reasoning, Text, Tool, ToolCall, Usage
+from shared.events import Call, Finish, Format, Message, ModelEvent, Reasoning, Text, Tool, ToolCall, Usage
 from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, read_usage, request_body
 
 CALL = Call("m", (Message("user", "hi"),), 10)
@@ -158,3 +158,26 @@ def test_model_lists_tell_the_window_where_they_do() -> None:
 def test_a_name_that_cannot_be_an_identifier_is_left_out(name: str) -> None:
     """One odd entry does not spoil a node's list."""
     assert [model.upstream_id for model in read_model_list({"data": [{"id": name}, {"id": "\u043c"}]})] == ["\u043c"]
+
+
+def test_what_the_caller_said_of_a_schema_is_passed_on() -> None:
+    """Name, description and strictness, of tools too; a host decides what it makes of them."""
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
+    said = Format("verdict", "What was decided.", is_strict=True)
+    told = request_body(replace(CALL, output_schema=schema, output_format=said))["response_format"]["json_schema"]
+    assert told == {"name": "verdict", "description": "What was decided.", "schema": schema, "strict": True}
+    strict, plain = (Tool("f", "", schema, True), Tool("g", "", schema))
+    functions = [each["function"] for each in request_body(replace(CALL, tools=(strict, plain)))["tools"]]
+    assert [each.get("strict") for each in functions] == [True, None]
+
+
+def test_arguments_go_back_as_they_were_written() -> None:
+    """A model finds its own words."""
+    (called,) = _parsed(_delta("tool_calls", tool_calls=[_piece('{"x": 1e2}')]))[:1]
+    assert isinstance(called, ToolCall)
+    (told,) = request_body(replace(CALL, messages=(Message("assistant", "", (called,)),)))["messages"]
+    assert told["tool_calls"][0]["function"]["arguments"] == '{"x": 1e2}'
+
+
+def _piece(arguments: str) -> dict[str, Any]:
+    return {"index": 0, "id": "a", "function": {"name": "f", "arguments": arguments}}

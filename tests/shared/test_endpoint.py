@@ -46,6 +46,9 @@ TABLE = routes(
         "GET /crash": _crash,
         "POST /body": _body,
         "GET /health": _greet,
+        "GET /{id}/stream": _greet,
+        "POST /chat/stream": _greet,
+        "GET /chat/{id}/stream": _greet,
     }
 )
 
@@ -83,6 +86,15 @@ async def _refused(error: ParleyError, **headers: str) -> Caller:
 async def test_a_request_finds_its_route_or_is_told_why_not(method: str, path: str, status: int) -> None:
     """An unknown path is 404, a known one with another method 405."""
     assert (await _ask(method, path)).status == status
+
+
+async def test_a_path_that_is_named_is_not_taken_for_one_that_is_described() -> None:
+    """What stands in a pattern's place may have a path of its own."""
+    assert (await _ask("GET", "/a/stream")).json()["params"] == {"id": "a"}
+    assert (await _ask("GET", "/chat/a/stream")).json()["params"] == {"id": "a"}
+    named = await _ask("GET", "/chat/stream")
+    assert (named.status, named.headers["allow"]) == (405, "OPTIONS, POST")
+    assert (await _ask("POST", "/chat/stream")).status == 200
 
 
 async def test_a_405_says_which_methods_there_are() -> None:

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.events import Call, Message, ModelEvent, Node, Reasoning, Text, Tool, ToolCall, Usage
-from shared.meter import Meter, total
+from shared.gateway import told_plainly
+from shared.meter import Meter, most_tokens, total
+from shared.providers.chat_completions import request_body
 from shared.tokens import estimate_tokens
 
 PROMPT = (Message("system", "Be kind."), Message("user", "Hello there"))
@@ -87,3 +89,35 @@ def test_calls_are_added_up_and_as_uncertain_as_the_least_certain() -> None:
     assert total([Usage(1, 2, 3, 4), Usage(1, 2, 3, 4, "partial")]) == Usage(2, 4, 6, 8, "partial")
     assert total([Usage(1, 2), Usage(1, 2, source="estimate")]).source == "estimate"
     assert total([]) == Usage(0, 0, source="estimate")
+
+
+_texts = st.text(max_size=30)
+_calls = st.builds(
+    ToolCall, st.text(min_size=1, max_size=64), st.just("look"), st.dictionaries(_texts, _texts, max_size=3)
+)
+_messages = st.one_of(
+    st.builds(Message, st.sampled_from(["system", "user"]), _texts),
+    st.builds(Message, st.just("assistant"), _texts, st.lists(_calls, max_size=3).map(tuple)),
+    st.builds(Message, st.just("tool"), _texts, tool_call_id=st.text(min_size=1, max_size=64)),
+)
+_tools = st.builds(Tool, st.just("look"), _texts, st.dictionaries(_texts, _texts, max_size=3))
+
+
+@given(st.lists(_messages, max_size=4).map(tuple), st.lists(_tools, max_size=2).map(tuple))
+def test_no_call_takes_in_more_than_was_reserved(messages: tuple[Message, ...], tools: tuple[Tool, ...]) -> None:
+    """Not a byte of what a model reads is left out, ids and every script included; told in words neither."""
+    body = request_body(Call("m", messages, 10, tools=tools))
+    read = [*_strings(body["messages"]), *_strings(body.get("tools", []))]
+    assert sum(len(each.encode()) for each in read if each not in _MARKS) <= most_tokens(messages, tools)
+    plain = "".join(message.content for message in told_plainly(messages))
+    assert len(plain.encode()) <= most_tokens(messages)
+
+
+_MARKS = {"system", "user", "assistant", "tool", "function"}  # single tokens, where a template writes them
+
+
+def _strings(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [each for child in children for each in _strings(child)]

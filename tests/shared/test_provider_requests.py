@@ -99,3 +99,15 @@ def test_calls_without_claudes_thinking_switch_it_off() -> None:
     now = replace(_ABLE, messages=(Message("user", "Hi"), called, result))
     assert asked_of(now)["thinking"] == {"type": "disabled"}
     assert "thinking" not in asked_of(replace(now, messages=(*now.messages, Message("user", "And?"))))
+
+
+@pytest.mark.parametrize("first", [(), (Message("user", " "),)])
+def test_a_conversation_begins_with_a_persons_words(first: tuple[Message, ...]) -> None:
+    """Claude and Gemini insist; what was said, called and answered before them is left out together."""
+    called = (Message("assistant", "", (ToolCall("a", "look", {}),)), Message("tool", "it", tool_call_id="a"))
+    call = replace(_ABLE, messages=(Message("system", "Be kind."), *first, *called, Message("user", "And?"), *called))
+    claude = [(message["role"], message["content"][0]["type"]) for message in asked_of(call)["messages"]]
+    assert claude == [("user", "text"), ("assistant", "tool_use"), ("user", "tool_result")]
+    contents: Any = contents_of(call)
+    assert [content.role for content in contents] == ["user", "model", "user"]
+    assert contents[0].parts[0].text == "And?"

@@ -43,7 +43,7 @@ from tests.providers import (
     text_of,
     variables,
 )
-from tests.upstream import GOLDEN, HOSTILE, Upstream
+from tests.upstream import GOLDEN, HOSTILE_TOLD, Upstream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("configured")]
 TOOLS = (
@@ -133,10 +133,10 @@ def _llm_id(body: Any) -> Any:
 
 @pytest.mark.parametrize("name", STREAMING)
 async def test_hostile_text_is_onlytext_of(name: str, upstream: Upstream) -> None:
-    """Line ends of every kind, frames in words and halved emoji arrive as they were said."""
+    """Line ends of every kind, frames in words and halved emoji arrive as text that can be encoded."""
     events, error = await spoken(exchange_over(route_to(name, "hostile", upstream)))
     assert error is None
-    assert text_of(events) == "".join(HOSTILE)
+    assert text_of(events) == HOSTILE_TOLD
 
 
 @pytest.mark.parametrize("name", STREAMING)

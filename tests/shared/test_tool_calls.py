@@ -28,6 +28,7 @@ def test_what_a_model_wrote_becomes_values() -> None:
         '{"x":' * 65 + "1" + "}" * 65,
         "[" * 100_000,
         '{"x":' * 100_000,
+        '{"x": [' + "{}," * 100_000 + "1]}",
     ],
     ids=lambda written: str(written)[:12],
 )
@@ -40,8 +41,20 @@ def test_arguments_can_be_told_again() -> None:
     """Half characters and NUL become what every API and the database take, in arguments and in broken ones."""
     call = tool_call("a", "f", '{"x": "\\ud800y\\u0000"}')
     assert call.arguments == {"x": "\ufffdy\ufffd"}
-    assert json.dumps(dict(call.arguments), ensure_ascii=False).encode()
+    assert json.loads(call.text) == call.arguments
     assert tool_call("a", "f", "\ud800{").broken == "\ufffd{"
+
+
+@pytest.mark.parametrize("written", ['{"x": 0.10000000000000000555}', '{"x":1e2}', '{ "x" : 12345678901234567890.0 }'])
+def test_arguments_stay_as_they_were_written(written: str) -> None:
+    """No digit is lost on the way to whoever runs the tool."""
+    assert tool_call("a", "f", written).text == written
+
+
+def test_arguments_that_nobody_wrote_are_an_object() -> None:
+    """Nothing at all, and values that came as such."""
+    assert tool_call("a", "f", "").text == "{}"
+    assert ToolCall("a", "f", {"x": "ü"}).text == '{"x": "ü"}'
 
 
 @pytest.mark.parametrize("name", ["rm -rf", "", "x" * 100, "\ud800"])

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from tests.providers import STREAMING, named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, eventually, log_row
-from tests.upstream import HOSTILE, Script, Upstream
+from tests.upstream import HALVES_TOLD, HOSTILE_TOLD, Script, Upstream
 from tests.upstream.wire import Tokens
 
 Database = psycopg.Connection[dict[str, Any]]
@@ -44,6 +44,12 @@ class Verdict(BaseModel):
 
     answer: str
     score: int
+
+
+class City(BaseModel):
+    """What `get_weather` takes."""
+
+    city: str
 
 
 Client = Callable[[Person], openai.OpenAI]
@@ -216,6 +222,42 @@ def test_an_image_reaches_a_model_that_can_see(
         ask(identifier, "https://example.com/cat.png")
 
 
+def test_policies_choose_among_models_that_can_be_asked(
+    alice: Person, client: Client, able: Callable[..., str], db: Database
+) -> None:
+    """`auto` passes over models without a key here or without an ability; an alias over its arms without it."""
+    blind, seeing = able("echo", supports_tools=False), able("echo")
+    db.execute('update public.llm_models set pricing = \'{"input": 0, "output": 0}\' where identifier = %s', [blind])
+    rank = (
+        'update public.llm_models set pricing = \'{"input": 0, "output": 0}\', display_order = 0 where identifier = %s'
+    )
+    db.execute(rank, [seeing])
+    question: Any = [{"role": "user", "content": "Hi"}]
+    told = client(alice).chat.completions.create(model="auto", messages=question, tools=[WEATHER])
+    assert told.model == seeing
+    alias = f"arms-{seeing.rpartition('~')[2]}"
+    db.execute(
+        "insert into public.llm_routes (alias, model_key, fallback_order) values (%(a)s, %(b)s, 0), (%(a)s, %(s)s, 1)",
+        {"a": alias, "b": blind, "s": seeing},
+    )
+    for streams in (False, True):
+        raw = client(alice).chat.completions.with_raw_response.create(
+            model=alias, messages=question, tools=[WEATHER], stream=streams
+        )
+        assert (raw.headers["x-model"], raw.headers["x-fallbacks"]) == (seeing, "1")
+    assert client(alice).chat.completions.create(model=alias, messages=question).model == blind
+    with pytest.raises(openai.UnprocessableEntityError, match="use tools"):
+        client(alice).chat.completions.create(model=blind, messages=question, tools=[WEATHER])
+    keyless = openai.OpenAI(base_url=f"{alice.stack['CHAT_URL']}/v1", api_key=alice.token, max_retries=0)
+    with keyless:
+        asked = keyless.chat.completions.with_raw_response.create(model="auto", messages=question, max_tokens=5)
+        assert asked.headers["x-model"].startswith("client:")
+        with pytest.raises(openai.InternalServerError) as lacking:
+            keyless.chat.completions.create(model=seeing, messages=question)
+    assert lacking.value.code == "not_configured"
+    assert "OPENAI_API_KEY" not in str(lacking.value)
+
+
 def test_every_refusal_is_the_sdks_own_exception(
     alice: Person, client: Client, able: Callable[..., str], chat_url: str, db: Database
 ) -> None:
@@ -247,6 +289,75 @@ def test_every_refusal_is_the_sdks_own_exception(
     with pytest.raises(openai.RateLimitError) as limited:
         ask(client(alice), model=able("echo"))
     assert limited.value.response.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("provider", STREAMING)
+def test_what_a_provider_takes_for_wrong_is_the_callers_to_mend(
+    alice: Person, client: Client, able: Callable[..., str], provider: str
+) -> None:
+    """Not tried again, and no server's error; except at nodes, which have one error for everything."""
+    question: Any = [{"role": "user", "content": "Hi"}]
+    if provider == "client":
+        with pytest.raises(openai.InternalServerError):
+            client(alice).chat.completions.create(model=able("status-400", provider), messages=question)
+        return
+    for streams in (False, True):
+        with pytest.raises(openai.UnprocessableEntityError) as refused:
+            client(alice).chat.completions.create(model=able("status-400", provider), messages=question, stream=streams)
+        assert refused.value.code == "provider_refused"
+        assert refused.value.response.headers["x-should-retry"] == "false"
+    with pytest.raises(openai.InternalServerError) as gone:
+        client(alice).chat.completions.create(model=able("status-404", provider), messages=question)
+    assert gone.value.status_code == 502
+
+
+@pytest.mark.parametrize("provider", STREAMING)
+def test_a_conversation_may_begin_in_the_middle(
+    alice: Person, client: Client, able: Callable[..., str], provider: str
+) -> None:
+    """With calls of the assistant, with odd ids, and a message without words: every provider takes it."""
+    call = {"id": "functions.get_weather:0", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
+    called: list[Any] = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": call["id"], "content": "20 °C"},
+    ]
+    messages: list[Any] = [{"role": "user", "content": " "}, *called, {"role": "user", "content": "And now?"}, *called]
+    answer = client(alice).chat.completions.create(model=able("echo", provider), messages=messages, tools=[WEATHER])
+    assert answer.choices[0].message.content == "The tool said: 20 °C "
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # the SDK's own, about what it parsed
+def test_what_the_sdk_made_of_an_answer_goes_back_with_it(
+    alice: Person, client: Client, able: Callable[..., str], upstream: Upstream
+) -> None:
+    """Parsed arguments and parsed answers, as `parse` and `stream` leave them in the message."""
+    identifier = able("echo")
+    upstream.plays[identifier.rpartition(":")[2]] = (TWO_CALLS, TWO_CALLS, Script(("Sunny.",)), Script(("Sunny.",)))
+    completions = client(alice).chat.completions
+    question: Any = {"role": "user", "content": "Weather in Wien and Graz?"}
+    tool = openai.pydantic_function_tool(City, name="get_weather")
+    parsed = completions.parse(model=identifier, messages=[question], tools=[tool]).choices[0].message
+    with completions.stream(model=identifier, messages=[question], tools=[tool]) as stream:
+        streamed = stream.get_final_completion().choices[0].message
+    for message in (parsed, streamed):
+        assert [call.function.parsed_arguments for call in message.tool_calls or ()] == [
+            City(city="Wien"),
+            City(city="Graz"),
+        ]
+        results: list[Any] = [
+            {"role": "tool", "name": "get_weather", "tool_call_id": call.id, "content": "20 °C"}
+            for call in message.tool_calls or ()
+        ]
+        history: Any = [question, message, *results]
+        final = completions.create(model=identifier, messages=history, tools=[tool], logit_bias={}, top_logprobs=0)
+        assert final.choices[0].message.content == "Sunny."
+    assert _said(upstream, identifier)["tools"][0]["function"]["strict"] is True
+    identifier = able("json")
+    verdict = completions.parse(model=identifier, messages=[question], response_format=Verdict).choices[0].message
+    again: Any = [question, verdict, {"role": "user", "content": "Sure?"}]
+    assert completions.parse(model=identifier, messages=again, response_format=Verdict).choices[0].message.parsed
+    wanted = _said(upstream, identifier)["response_format"]["json_schema"]
+    assert (wanted["name"], wanted["strict"]) == ("Verdict", True)
 
 
 def test_an_answer_that_breaks_off_is_an_exception_in_the_middle(
@@ -300,7 +411,10 @@ def test_words_that_look_like_frames_arrive_intact(alice: Person, client: Client
         model=able("hostile"), messages=[{"role": "user", "content": "Hi"}], stream=True
     )
     said = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
-    assert said == "".join(HOSTILE).replace("\ud800", "?")  # which no encoding can carry
+    assert said == HOSTILE_TOLD
+    for kind, told in (("hostile", HOSTILE_TOLD), ("halves", HALVES_TOLD)):
+        whole = client(alice).chat.completions.create(model=able(kind), messages=[{"role": "user", "content": "Hi"}])
+        assert whole.choices[0].message.content == told
 
 
 def test_the_reservation_covers_the_whole_conversation(

@@ -21,7 +21,7 @@ from shared.ledger import Ask, Entry
 from tests.providers import STREAMING, named, variables
 from tests.stack.conftest import Models, running_function
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, text_of
-from tests.upstream import GOLDEN, HOSTILE, Upstream
+from tests.upstream import GOLDEN, HALVES_TOLD, HOSTILE_TOLD, Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 GOLDEN_USD = Decimal("0.000074000")  # 40 fresh and 20 cached tokens in, 12 out, at 1, 0.5 and 2 dollars a million
@@ -280,14 +280,22 @@ def test_no_provider_ever_sees_what_is_not_its_business(
 @pytest.mark.parametrize("provider", STREAMING)
 def test_hostile_text_of_every_provider_stays_text(alice: Person, model: Models, chat_url: str, provider: str) -> None:
     """It neither ends the stream nor makes a frame; what cannot be stored is replaced in the row."""
-    response = alice.ask({"message": "go", "model": model(named("hostile", provider), provider=provider)}, chat_url)
-    events = frames(response.text)
-    said = "".join(HOSTILE)
-    assert text_of(events).replace("?", "\ufffd") == said.replace("\ud800", "\ufffd").replace("?", "\ufffd")
+    asked = {"message": "go", "model": model(named("hostile", provider), provider=provider)}
+    events = frames(alice.ask(asked, chat_url).text)
+    assert text_of(events) == HOSTILE_TOLD
     assert events[-1]["type"] == "finish"
     (message,) = alice.rows("messages?role=eq.assistant")
-    assert "\x00" not in message["content"]
-    assert message["content"].startswith(HOSTILE[0])
+    assert message["content"] == HOSTILE_TOLD
+    whole = alice.ask(asked | {"stream": False}, chat_url)
+    assert (whole.status_code, whole.json()["message"]["content"]) == (200, HOSTILE_TOLD)
+
+
+def test_a_character_that_a_host_cut_in_two_is_whole(alice: Person, model: Models, chat_url: str) -> None:
+    """Streamed, in one piece and in the row; half of one is a character that stands for it."""
+    asked = {"message": "go", "model": model(named("halves", "openai"), provider="openai")}
+    assert text_of(frames(alice.ask(asked, chat_url).text)) == HALVES_TOLD
+    assert alice.ask(asked | {"stream": False}, chat_url).json()["message"]["content"] == HALVES_TOLD
+    assert {row["content"] for row in alice.rows("messages?role=eq.assistant")} == {HALVES_TOLD}
 
 
 def test_matcha_serves_a_model_of_the_catalogue_by_its_number(

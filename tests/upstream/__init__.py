@@ -1,8 +1,20 @@
 """A scripted model server on loopback that speaks every provider's dialect; the model's name says what it does."""
 
-from tests.upstream.kinds import GOLDEN, HOSTILE, matcha_id
+from tests.upstream.kinds import GOLDEN, HALVES_TOLD, HOSTILE, HOSTILE_TOLD, matcha_id
 from tests.upstream.lists import Shelf, entry
 from tests.upstream.server import Received, Upstream, serving_upstream
 from tests.upstream.wire import Script
 
-__all__ = ["GOLDEN", "HOSTILE", "Received", "Script", "Shelf", "Upstream", "entry", "matcha_id", "serving_upstream"]
+__all__ = [
+    "GOLDEN",
+    "HALVES_TOLD",
+    "HOSTILE",
+    "HOSTILE_TOLD",
+    "Received",
+    "Script",
+    "Shelf",
+    "Upstream",
+    "entry",
+    "matcha_id",
+    "serving_upstream",
+]

@@ -1,6 +1,7 @@
 """What each model name means: `kind`, `kind~anything` to tell tests apart, `once-kind~anything` at the first call only.
 
-Says and stops: echo (the question, word by word) · fixed · think · tools · slow (until released) · hostile · json ·
+Says and stops: echo (the question, word by word) · fixed · think · tools · slow (until released) · hostile ·
+halves · json ·
 json-bad · json-bad-once · empty · length · filtered · promptblock · greedy (claims a billion tokens).
 Counts: usage-none · usage-wrong · usage-running.
 Breaks, after two words or, with -first, before any content: cut · early · stall · malformed · overload; and endless.
@@ -25,7 +26,12 @@ HOSTILE: Final = (
     " nul \x00 ",
     "lone \ud800 end",
 )
+HOSTILE_TOLD: Final = "".join(HOSTILE).replace("\x00", "\ufffd").replace("\ud800", "\ufffd")
+"""What callers are told of it: NUL and half a character can be neither stored nor encoded."""
 _TWO = ("one ", "two ")
+HALVES: Final = ("go \ud83d", "\ude80", " up \ud83d")
+"""A rocket that was cut in two, and half of another."""
+HALVES_TOLD: Final = "go \U0001f680 up \ufffd"
 _THREE = ("one ", "two ", "three")
 _JSON = ('{"answer": ', '"forty-two", ', '"score": 3}')
 _NO_JSON = ("I would ", "rather not.")
@@ -51,6 +57,7 @@ _SCRIPTS = {
     "usage-running": Script(_THREE, is_counting_along=True),
     "greedy": Script(_THREE, tokens=Tokens(10**9, 20, 10**9, 0)),
     "hostile": Script(HOSTILE),
+    "halves": Script(HALVES, reasoning=HALVES[0] + HALVES[1]),
     "json": Script(_JSON),
     "json-bad": Script(_NO_JSON),
     **{kind: Script(_TWO, ending) for kind, ending in _BREAKS.items()},

@@ -5,7 +5,6 @@ Wire format: https://platform.openai.com/docs/api-reference/chat, read 2026-11-2
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any, Final
 
@@ -123,8 +122,8 @@ def _head(turn: Turn, kind: str) -> dict[str, Any]:
 
 
 def _called(call: ToolCall) -> dict[str, Any]:
-    """A call as OpenAI writes it; broken arguments go to the caller as the model wrote them."""
-    arguments = json.dumps(dict(call.arguments), ensure_ascii=False) if call.broken is None else call.broken
+    """A call as OpenAI writes it; arguments, broken ones too, go to the caller as the model wrote them."""
+    arguments = call.text if call.broken is None else call.broken
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 

@@ -18,6 +18,7 @@ from shared.endpoint import LateOutcome, error_response
 from shared.errors import ParleyError
 from shared.events import Serving
 from shared.ledger import Receipt
+from shared.privacy import storable
 from shared.sse import PING
 
 START_AFTER_SECONDS = 3.0
@@ -95,7 +96,10 @@ class WholeResponse(LateOutcome, Response):
                     receipt = event
         if receipt is None:
             return  # hung up: nobody is there
-        response = error_response(failure, self._request_id) if failure else JSONResponse(self._teller.answer(receipt))
+        if failure is not None:
+            response = error_response(failure, self._request_id)
+        else:  # booked already: nothing in it may keep it from being told
+            response = JSONResponse(storable(self._teller.answer(receipt)))
         await _with_headers_of(self, response)(scope, receive, send)
 
 

@@ -1,0 +1,42 @@
+"""Sound text from whatever a model's host sends: halves of a character are joined, what has no UTF-8 is replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
+from shared.privacy import storable
+
+_HIGH = range(0xD800, 0xDC00)
+
+
+class Joiner:
+    r"""Holds back the first half of a character until the piece with its second comes, or something else does.
+
+    A host may cut JSON's `\ud83d\ude80` between two chunks. Whoever reads what comes out may encode and store it.
+    """
+
+    def __init__(self) -> None:
+        self._kind: type[Text | Reasoning] = Text
+        self._half = ""
+
+    def joined(self, event: ModelEvent) -> Iterator[ModelEvent]:
+        """The events to pass on; none for a piece of which nothing is whole yet."""
+        if isinstance(event, Usage):
+            yield event  # some count along, between two halves too
+            return
+        if self._half and not isinstance(event, self._kind):
+            half, self._half = self._half, ""
+            yield self._kind(storable(half))
+        match event:
+            case Text(text) | Reasoning(text):
+                text, self._half, self._kind = self._half + text, "", type(event)
+                if text and ord(text[-1]) in _HIGH:
+                    text, self._half = text[:-1], text[-1]
+                if text:
+                    yield type(event)(storable(text))
+            case Finish(native=native) if native is not None:
+                yield replace(event, native=replace(native, content=storable(native.content)))
+            case _:
+                yield event

@@ -1,0 +1,58 @@
+"""Text that a host cut anywhere, made sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.events import Finish, ModelEvent, Native, Reasoning, Text, ToolCall, Usage
+from shared.joiner import Joiner
+from shared.privacy import storable
+
+_CALL = ToolCall("c1", "look", {})
+
+
+def _joined(events: Iterable[ModelEvent]) -> list[ModelEvent]:
+    joiner = Joiner()
+    return [each for event in events for each in joiner.joined(event)]
+
+
+def _units(text: str) -> list[str]:
+    """The text's UTF-16 units, half characters where it has such."""
+    raw = text.encode("utf-16-le", "surrogatepass")
+    return [raw[place : place + 2].decode("utf-16-le", "surrogatepass") for place in range(0, len(raw), 2)]
+
+
+@given(st.text() | st.text(st.characters(categories=["Cs", "Cc", "So"])), st.lists(st.integers(0, 20), max_size=5))
+@pytest.mark.parametrize("kind", [Text, Reasoning])
+def test_text_is_sound_however_it_is_cut(kind: type[Text | Reasoning], text: str, cuts: list[int]) -> None:
+    """Every piece can be encoded, and together they are what they would have been in one piece."""
+    units = _units(text)
+    ends = sorted({0, len(units), *(cut for cut in cuts if cut < len(units))})
+    pieces = [kind("".join(units[a:b])) for a, b in pairwise(ends)]
+    *told, last = _joined([*pieces, Finish("stop")])
+    assert last == Finish("stop")
+    assert all(isinstance(each, kind) and each.text.encode() for each in told)
+    assert "".join(each.text for each in told if isinstance(each, kind)) == storable(text)
+
+
+@pytest.mark.parametrize("other", [Reasoning("hm"), _CALL, Finish("stop")])
+def test_a_half_that_stays_alone_is_told_before_what_comes_next(other: ModelEvent) -> None:
+    """As the character that stands for one that is lost."""
+    assert _joined([Text("a\ud83d"), other]) == [Text("a"), Text("\ufffd"), other]
+
+
+def test_counts_between_two_halves_do_not_part_them() -> None:
+    """Some hosts count with every chunk."""
+    counts = Usage(1, 1)
+    assert _joined([Text("\ud83d"), counts, Text("\ude80")]) == [counts, Text("\U0001f680")]
+
+
+def test_what_a_provider_wants_back_is_sound_too() -> None:
+    """It is sent with the next call of the turn."""
+    (told,) = _joined([Finish("tool_calls", Native("anthropic", [{"text": "\ud83d\ude80 \ud83d"}]))])
+    assert told == Finish("tool_calls", Native("anthropic", [{"text": "\U0001f680 \ufffd"}]))
