@@ -30,7 +30,7 @@ CanonicalUuid = Annotated[
 class UiMessage(BaseModel):
     """A message as the AI SDK sends it; parts other than text are left alone. `id` is the frontend's own or ours."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
 
     id: str | None = None
     role: Literal["system", "user", "assistant"]

@@ -49,8 +49,7 @@ create or replace function private.replaced_turns(p_conversation_id uuid, p_requ
 as $$
   select m.request_id
   from private.chat_requests as r
-  join public.messages as f
-    on f.request_id = r.replaces and f.role = 'user' and f.conversation_id = p_conversation_id and f.user_id = r.user_id
+  join public.messages as f on f.request_id = r.replaces and f.role = 'user' and f.conversation_id = p_conversation_id
   left join public.messages as own on own.request_id = r.id and own.role = 'user'
   join public.messages as m
     on m.conversation_id = p_conversation_id and m.role = 'user' and m.user_id = r.user_id

@@ -208,6 +208,16 @@ def test_somebody_elses_question_is_asked_again_not_replaced(
     assert len(_kept(alice, conversation_id)) == 6
 
 
+def test_two_people_may_have_the_same_ids(alice: Person, bob: Person, model: Models) -> None:
+    """A frontend's own id means its person's question, though somebody else's with that id is newer."""
+    chat_id, name = uuid.uuid4().hex, model("echo")
+    conversation_id = _ask(alice, chat_id, name, "one", id="q1")["conversation_id"]
+    _join(alice, bob, conversation_id)
+    _ask(bob, "of bob", name, "his", id="q1", conversation_id=conversation_id)
+    _ask(alice, chat_id, name, "won", id="q1", messageId="q1")
+    assert _kept(alice, conversation_id)[::2] == ["his", "won"]
+
+
 def test_a_question_that_is_not_there_is_an_ordinary_turn(alice: Person, model: Models) -> None:
     """Nothing is taken when there is nothing to replace."""
     chat_id, name = uuid.uuid4().hex, model("echo")
