@@ -38,8 +38,10 @@ class Ask:
     in `needs` (`supports_vision`, …), at `providers` (None: at any). `prompt_tokens` and `tool_tokens` are what the
     system prompt and the tools take in at most, a token a byte; tools are reckoned with only where a model of the route
     can use them.
-    `log_words` keeps the words, redacted, in the log row of a turn that is not stored. `regenerate` answers the
-    conversation's stored question `message` anew: the answer replaces that turn and what the asker asked after it.
+    `log_words` keeps the words, redacted, in the log row of a turn that is not stored. `question_id` is the frontend's
+    own id of the question. `regenerate` answers a stored question anew: that of the answer or question `message_id`,
+    else `question_id`, else the latest with these words; without it `message_id` is the question that this one edits.
+    The answer takes the place of that turn and of what the asker asked after it.
     """
 
     endpoint: str
@@ -63,6 +65,8 @@ class Ask:
     dry_run: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
     log_words: bool = False
+    question_id: str | None = None
+    message_id: str | None = None
     regenerate: bool = False
 
 

@@ -32,10 +32,11 @@ CanonicalUuid = Annotated[
 
 
 class UiMessage(BaseModel):
-    """A message as the AI SDK sends it; parts other than text are left alone."""
+    """A message as the AI SDK sends it; parts other than text are left alone. `id` is the frontend's own or ours."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
 
+    id: str | None = None
     role: Literal["system", "user", "assistant"]
     parts: list[dict[str, Any]] = Field(default_factory=list, max_length=1000, fail_fast=True)
 
@@ -53,7 +54,11 @@ class UiMessage(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """One turn: either `message`, or the AI SDK's `messages`, of which the last user message counts."""
+    """One turn: either `message`, or the AI SDK's `messages`, of which the last user message counts.
+
+    `messageId` names, with `trigger: regenerate-message`, the answer or question that is answered anew; without it, the
+    question that this one edits. What is not there makes it an ordinary turn.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -102,7 +107,16 @@ class ChatRequest(BaseModel):
         """What the person says in this turn."""
         if self.message is not None:
             return self.message
-        return next((m.text for m in reversed(self.messages or []) if m.role == "user"), "")
+        return self._asked.text if self._asked else ""
+
+    @property
+    def question_id(self) -> str | None:
+        """The frontend's id of the question."""
+        return self._asked.id if self._asked else None
+
+    @property
+    def _asked(self) -> UiMessage | None:
+        return next((m for m in reversed(self.messages or []) if m.role == "user"), None)
 
     @cached_property
     def domain(self) -> Domain:
@@ -145,6 +159,8 @@ async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
         store=asked.store,
         strict_model=asked.strict_model,
         dry_run=asked.dry_run,
-        regenerate=asked.trigger == "regenerate-message" and asked.store,
+        question_id=asked.question_id,
+        message_id=asked.messageId,
+        regenerate=asked.trigger == "regenerate-message",
         metadata=asked.metadata,
     )

@@ -215,6 +215,28 @@ async def test_the_ledger_is_asked_in_its_own_words() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, ("m3", None, False)),
+        ({"messageId": "m1"}, ("m3", "m1", False)),
+        ({"trigger": "regenerate-message"}, ("m3", None, True)),
+        ({"trigger": "regenerate-message", "messageId": "m2", "store": False}, ("m3", "m2", True)),
+        ({"messages": [_user("Hi") | {"id": 7}]}, ("7", None, False)),
+        ({"messages": [{"role": "user", "parts": _user("Hi")["parts"]}]}, (None, None, False)),
+        ({"messages": None, "message": "Hi", "messageId": "m1"}, (None, "m1", False)),
+    ],
+    ids=str,
+)
+async def test_which_question_is_meant_is_told_by_its_ids(
+    fields: dict[str, Any], told: tuple[str | None, str | None, bool]
+) -> None:
+    """The frontend's id of the question, the message it names, and whether it is to be answered anew."""
+    _, ask = await _asked(USE_CHAT | fields)
+    assert (ask.question_id, ask.message_id, ask.regenerate) == told
+
+
+@pytest.mark.anyio
 async def test_a_key_needs_an_answer_that_is_stored() -> None:
     """What is not stored cannot be given again, so both together are refused; each alone is fine."""
     with pytest.raises(Unprocessable) as caught:

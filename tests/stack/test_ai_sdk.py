@@ -131,9 +131,50 @@ def test_the_old_answer_stands_until_there_is_a_new_one(chats: Chats) -> None:
     loaded = chats.stored(chat_id)
     failed = chats.go(bad, {"regenerate": True}, id=chat_id, messages=loaded)
     assert failed[0]["status"] == "error"
-    assert _texts(chats.stored(chat_id))[:2] == [("user", "Which?"), ("assistant", "First")]
+    assert _texts(chats.stored(chat_id)) == [("user", "Which?"), ("assistant", "First")]
     chats.go(good, {"regenerate": True}, id=chat_id, messages=loaded)
     assert _texts(chats.stored(chat_id)) == [("user", "Which?"), ("assistant", "Second")]
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+@pytest.mark.parametrize("place", [0, 1])
+def test_any_of_equal_questions_is_answered_anew_in_its_place(
+    chats: Chats, upstream: Upstream, is_loaded: bool, place: int
+) -> None:
+    """`regenerate({messageId})`, of a question or its answer, before and after the page was loaded anew."""
+    chat_id, identifier = uuid.uuid4().hex, chats.model("echo")
+    asking = [{"send": "go on"}, {"send": "other"}, {"send": "go on"}]
+    if is_loaded:
+        chats.go(identifier, *asking, id=chat_id)
+        shown = chats.go(identifier, {"regenerate": place}, id=chat_id, messages=chats.stored(chat_id))
+    else:
+        shown = chats.go(identifier, *asking, {"regenerate": place}, id=chat_id)
+    told = [("user", "go on"), ("assistant", "go on ")]
+    assert _texts(shown[-1]["messages"]) == _texts(chats.stored(chat_id)) == told
+    sent = upstream.calls_of(identifier.removeprefix("openai:"))[-1].body["messages"][1:]
+    assert [m["content"] for m in sent] == ["go on"]
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_an_edited_question_is_kept_as_it_is_shown(chats: Chats, upstream: Upstream, is_loaded: bool) -> None:
+    """`sendMessage({messageId})`, twice and with a failure between: what followed the old question goes."""
+    chat_id, identifier, bad = uuid.uuid4().hex, chats.model("echo"), chats.model("status-400")
+    asking = [{"send": "one"}, {"send": "tow"}, {"send": "three"}]
+    editing = [
+        {"send": "too", "edit": 2},
+        {"send": "twoo", "edit": 2, "body": {"model": bad}},
+        {"send": "two", "edit": 2},
+    ]
+    if is_loaded:
+        chats.go(identifier, *asking, id=chat_id)
+        shown = chats.go(identifier, *editing, id=chat_id, messages=chats.stored(chat_id))
+    else:
+        shown = chats.go(identifier, *asking, *editing, id=chat_id)
+    assert [each["status"] for each in shown[-3:]] == ["ready", "error", "ready"]
+    told = [("user", "one"), ("assistant", "one "), ("user", "two"), ("assistant", "two ")]
+    assert _texts(shown[-1]["messages"]) == _texts(chats.stored(chat_id)) == told
+    sent = upstream.calls_of(identifier.removeprefix("openai:"))[-1].body["messages"][1:]
+    assert [m["content"] for m in sent] == ["one", "one ", "two"]
 
 
 def test_an_error_in_the_middle_keeps_what_was_said(chats: Chats, db: Database) -> None:

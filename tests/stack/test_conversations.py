@@ -479,8 +479,31 @@ def test_nothing_more_is_said_to_somebody_who_was_forgotten(alice: Person, model
     assert told["outcome"] == "closed"
 
 
-def test_posted_parts_have_a_size(alice: Person, model: Models) -> None:
-    """As words do."""
-    conversation = alice.whole("hi", model=model("echo"))["conversation_id"]
-    big = {"conversation_id": conversation, "content": "x", "parts": [{"type": "text", "text": "x" * 1_100_000}]}
-    assert alice.rest("POST", "messages", json=big).status_code == 400
+def test_nobody_puts_parts_on_others_screens(alice: Person, db: Database, model: Models) -> None:
+    """Posted ones are refused, asked ones left out, older ones not shown: a question is what the model heard."""
+    name = model("echo")
+    parts = [1, None, {"type": "text"}, {"type": "file", "url": "javascript:alert(1)"}, {"type": "data-receipt"}]
+    turn = _begun(alice, name, parts=parts)
+    _finish(alice.stack, turn, parts=[{"type": "step-start"}, {"type": "text", "text": "hello"}])
+    conversation = turn["conversation_id"]
+    post = {"conversation_id": conversation, "content": "said"}
+    assert alice.rest("POST", "messages", json=post | {"parts": parts}).status_code == 403
+    assert alice.rest("POST", "messages", json=post).status_code == 201
+    assert [row["parts"] for row in alice.rows("messages?role=eq.user")] == [None, None]
+    db.execute("update public.messages set parts = %s where user_id = %s", [json.dumps(parts), alice.id])
+    shown = alice.rest("POST", "rpc/ui_messages", json={"chat_id": conversation}).json()
+    assert [message["parts"] for message in shown] == [
+        [{"type": "text", "text": "hi"}],
+        [{"type": "step-start"}, {"type": "text", "text": "hello"}],
+        [{"type": "text", "text": "said"}],
+    ]
+
+
+def test_an_id_is_the_same_in_either_case(alice: Person, model: Models) -> None:
+    """A conversation is found by its id, to load and to go on; a frontend's own id stays its own."""
+    name, own = model("echo"), str(uuid.uuid4()).upper()
+    conversation = alice.whole("hi", model=name, id=own)["conversation_id"]
+    for chat_id in (own, conversation, conversation.upper()):
+        assert alice.rest("POST", "rpc/ui_messages", json={"chat_id": chat_id}).json()[0]["metadata"] is not None
+        assert alice.whole("again", model=name, id=chat_id)["conversation_id"] == conversation
+    assert alice.rest("POST", "rpc/ui_messages", json={"chat_id": own.lower()}).json() == []

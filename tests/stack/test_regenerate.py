@@ -1,19 +1,34 @@
-"""Questions that are answered anew: what the model hears, and what the conversation keeps."""
+"""Questions that are answered anew or edited: what the model hears, and what the conversation keeps."""
 
 from __future__ import annotations
 
 import uuid
 from typing import Any
 
+import httpx
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.providers import named
 from tests.stack.conftest import Models
-from tests.stack.people import Person
+from tests.stack.people import Person, Stack, eventually, service
+from tests.stack.turns import KEY, asked, begin, die, fail, finish, sweep
 from tests.upstream import Upstream
 
+Database = psycopg.Connection[dict[str, Any]]
+_ANEW = {"trigger": "regenerate-message"}
 
-def _ask(person: Person, chat_id: str, model: str, text: str, trigger: str = "submit-message") -> dict[str, Any]:
-    message = {"id": "m1", "role": "user", "parts": [{"type": "text", "text": text}]}
-    body = {"messages": [message], "trigger": trigger, "messageId": "whatever", "model": model, "stream": False}
-    response = person.ask(body | {"id": chat_id})
+
+def _body(chat_id: str, model: str, text: str, **fields: Any) -> dict[str, Any]:
+    message = {"id": fields.pop("id", uuid.uuid4().hex), "role": "user", "parts": [{"type": "text", "text": text}]}
+    body = {"id": chat_id, "messages": [message], "trigger": "submit-message", "model": model, "stream": False}
+    return body | fields
+
+
+def _ask(person: Person, chat_id: str, model: str, text: str, **fields: Any) -> dict[str, Any]:
+    response = person.ask(_body(chat_id, model, text, **fields))
     assert response.status_code == 200, response.text
     answer: dict[str, Any] = response.json()
     return answer
@@ -24,6 +39,27 @@ def _kept(person: Person, conversation_id: str) -> list[str]:
     return [row["content"].strip() for row in rows]
 
 
+def _shown(person: Person, chat_id: str) -> list[dict[str, Any]]:
+    response = person.rest("POST", "rpc/ui_messages", json={"chat_id": chat_id})
+    assert response.status_code == 200, response.text
+    messages: list[dict[str, Any]] = response.json()
+    return messages
+
+
+def _texts(messages: list[dict[str, Any]]) -> list[str]:
+    return ["".join(part["text"] for part in m["parts"] if part["type"] == "text").strip() for m in messages]
+
+
+def _heard(upstream: Upstream, name: str = "echo") -> list[str]:
+    """What the model was told last, after its prompt."""
+    return [message["content"].strip() for message in upstream.calls_of(name)[-1].body["messages"][1:]]
+
+
+def _join(owner: Person, member: Person, conversation_id: str) -> None:
+    row = {"conversation_id": conversation_id, "user_id": member.id}
+    assert owner.rest("POST", "conversation_members", json=row).status_code == 201
+
+
 def test_an_earlier_question_takes_what_its_asker_asked_after_it(
     alice: Person, model: Models, upstream: Upstream
 ) -> None:
@@ -31,41 +67,299 @@ def test_an_earlier_question_takes_what_its_asker_asked_after_it(
     chat_id, name = uuid.uuid4().hex, model("echo")
     for text in ("one", "two", "three"):
         answer = _ask(alice, chat_id, name, text)
-    again = _ask(alice, chat_id, name, "two", "regenerate-message")
-    assert [m["content"].strip() for m in upstream.calls_of("echo")[-1].body["messages"][1:]] == ["one", "one", "two"]
+    again = _ask(alice, chat_id, name, "two", **_ANEW)
+    assert _heard(upstream) == ["one", "one", "two"]
     assert _kept(alice, answer["conversation_id"]) == ["one", "one", "two", "two"]
     assert len(alice.rows("chat_logs?select=id")) == 4
     assert again["conversation_id"] == answer["conversation_id"]
 
 
-def test_the_same_words_asked_earlier_stay(alice: Person, model: Models) -> None:
-    """Only the latest of two equal questions is answered anew."""
+@pytest.mark.parametrize(
+    ("said", "anew", "kept"),
+    [
+        (["roll", "roll", "roll"], "roll", ["roll"] * 6),
+        (["go on", "go on", "other"], "go on", ["go on"] * 4),
+        (["go on", "other", "go on"], "go on", ["go on", "go on", "other", "other", "go on", "go on"]),
+    ],
+)
+def test_the_same_words_asked_earlier_stay(
+    alice: Person, model: Models, said: list[str], anew: str, kept: list[str]
+) -> None:
+    """Without an id the latest of equal questions is answered anew; answered ones before it are no failed tries."""
     chat_id, name = uuid.uuid4().hex, model("echo")
-    for text in ("go on", "other", "go on"):
+    for text in said:
         answer = _ask(alice, chat_id, name, text)
-    _ask(alice, chat_id, name, "go on", "regenerate-message")
-    assert _kept(alice, answer["conversation_id"]) == ["go on", "go on", "other", "other", "go on", "go on"]
+    _ask(alice, chat_id, name, anew, **_ANEW)
+    assert _kept(alice, answer["conversation_id"]) == kept
+
+
+@pytest.mark.parametrize("named_by", ["answer", "question", "own id", "own id alone", "own id, new words"])
+def test_an_id_says_which_of_equal_questions_is_meant(alice: Person, model: Models, named_by: str) -> None:
+    """The answer's id or the question's, ours or the frontend's, before the words."""
+    chat_id, name = uuid.uuid4().hex, model("echo")
+    first = _ask(alice, chat_id, name, "go on", id="q1")
+    for text in ("other", "go on"):
+        _ask(alice, chat_id, name, text)
+    ids = {"answer": first["id"], "question": _shown(alice, chat_id)[0]["id"], "own id": "q1"}
+    fields = {"messageId": ids[named_by]} if named_by in ids else {"id": "q1"}
+    words = "go on" if named_by != "own id, new words" else "go away"
+    _ask(alice, chat_id, name, words, **_ANEW, **fields)
+    assert _texts(_shown(alice, chat_id)) == [words] * 2
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_an_edited_question_takes_the_place_of_the_old_one(
+    alice: Person, model: Models, upstream: Upstream, is_ours: bool
+) -> None:
+    """`sendMessage` with a `messageId`, again and again: the model hears what was before, the rest goes."""
+    chat_id, name = uuid.uuid4().hex, model("echo")
+    _ask(alice, chat_id, name, "one")
+    _ask(alice, chat_id, name, "tow", id="mine")
+    _ask(alice, chat_id, name, "three")
+    edited = _shown(alice, chat_id)[2]["id"] if is_ours else "mine"
+    for text in ("too", "two"):
+        _ask(alice, chat_id, name, text, id=edited, messageId=edited)
+        assert _heard(upstream) == ["one", "one", text]
+        assert _texts(_shown(alice, chat_id)) == ["one", "one", text, text]
+
+
+def test_an_answers_id_edits_nothing(alice: Person, model: Models) -> None:
+    """`sendMessage()` without a message names the last one, whoever said it; ids that are not there name nothing."""
+    chat_id, name = uuid.uuid4().hex, model("echo")
+    answer = _ask(alice, chat_id, name, "one", id="q1")
+    _ask(alice, chat_id, name, "one", id="q1", messageId=answer["id"])
+    _ask(alice, chat_id, name, "two", messageId="never seen")
+    assert _texts(_shown(alice, chat_id)) == ["one"] * 4 + ["two"] * 2
+
+
+def test_a_failed_try_is_not_there(alice: Person, model: Models, upstream: Upstream) -> None:
+    """The old answer stands, in what is shown and heard, and the next try takes the place of what the first should."""
+    chat_id, good, bad = uuid.uuid4().hex, model("echo"), model("status-400")
+    for text in ("one", "two"):
+        conversation_id = _ask(alice, chat_id, good, text)["conversation_id"]
+    for _ in range(2):
+        assert alice.ask(_body(chat_id, bad, "one", **_ANEW)).status_code >= 500
+    assert _texts(_shown(alice, chat_id)) == _kept(alice, conversation_id) == ["one", "one", "two", "two"]
+    _ask(alice, chat_id, good, "three")
+    assert _heard(upstream) == ["one", "one", "two", "two", "three"]
+    assert alice.ask(_body(chat_id, bad, "one", **_ANEW)).status_code >= 500
+    _ask(alice, chat_id, good, "one", **_ANEW)
+    assert _heard(upstream) == ["one"]
+    assert _texts(_shown(alice, chat_id)) == ["one", "one"]
+
+
+def test_whoever_hangs_up_before_the_first_word_keeps_the_old_answer(
+    alice: Person, model: Models, db: Database, upstream: Upstream
+) -> None:
+    """While it runs nothing of it is shown, and another one has to wait; given up, it leaves nothing behind."""
+    chat_id, good, name = uuid.uuid4().hex, model("echo"), named("stall-first", "client")
+    _ask(alice, chat_id, good, "one")
+    body = _body(chat_id, model(name), "one", **_ANEW, stream=True)
+    with httpx.stream("POST", alice.stack["CHAT_URL"], json=body, headers=alice.headers, timeout=60):
+        assert upstream.until_called(name)
+        assert _texts(_shown(alice, chat_id)) == ["one", "one"]
+        assert alice.ask(_body(chat_id, good, "one", **_ANEW)).status_code == 409
+    query = "select 1 from public.chat_logs where user_id = %s and status = 'cancelled'"
+    eventually(lambda: db.execute(query, [alice.id]).fetchone())
+    assert _texts(_shown(alice, chat_id)) == ["one", "one"]
+    _ask(alice, chat_id, good, "one", **_ANEW)
+    assert _texts(_shown(alice, chat_id)) == ["one", "one"]
+
+
+def test_a_question_without_an_answer_is_answered_in_its_place(alice: Person, model: Models) -> None:
+    """The first try failed: one question remains, with its answer."""
+    chat_id, good, bad = uuid.uuid4().hex, model("echo"), model("status-400")
+    assert alice.ask(_body(chat_id, bad, "one")).status_code >= 500
+    assert _texts(_shown(alice, chat_id)) == ["one"]
+    assert alice.ask(_body(chat_id, bad, "one", **_ANEW)).status_code >= 500
+    _ask(alice, chat_id, good, "one", **_ANEW)
+    assert _texts(_shown(alice, chat_id)) == ["one", "one"]
 
 
 def test_nobody_elses_words_are_taken(alice: Person, bob: Person, model: Models) -> None:
     """In a group, what others asked and said stays, before and after."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     conversation_id = _ask(alice, chat_id, name, "mine")["conversation_id"]
-    added = alice.rest("POST", "conversation_members", json={"conversation_id": conversation_id, "user_id": bob.id})
-    assert added.status_code == 201, added.text
+    _join(alice, bob, conversation_id)
     bob.whole("mine", model=name, conversation_id=conversation_id)
     said = {"conversation_id": conversation_id, "content": "a word between people"}
     assert bob.rest("POST", "messages", json=said).status_code == 201
-    _ask(alice, chat_id, name, "mine", "regenerate-message")
+    _ask(alice, chat_id, name, "mine", **_ANEW)
     kept = _kept(alice, conversation_id)
     assert kept[0] == "mine"
     assert kept[2] == "a word between people"
     assert len(kept) == 5
 
 
+@pytest.mark.parametrize("named_by", ["answer", "question", "own id"])
+def test_somebody_elses_question_is_asked_again_not_replaced(
+    alice: Person, bob: Person, model: Models, named_by: str
+) -> None:
+    """Whoever has another's answer given anew, or edits another's question, asks for themselves; both stay."""
+    chat_id, name = uuid.uuid4().hex, model("echo")
+    first = _ask(alice, chat_id, name, "why", id="q1")
+    conversation_id = first["conversation_id"]
+    _join(alice, bob, conversation_id)
+    bob.whole("why", model=name, conversation_id=conversation_id)
+    ids = {"answer": first["id"], "question": _shown(alice, chat_id)[0]["id"], "own id": "q1"}
+    how = _ANEW if named_by == "answer" else {}
+    fields = {"id": ids[named_by], "messageId": ids[named_by], "conversation_id": conversation_id} | how
+    _ask(bob, chat_id, name, "why", **fields)
+    assert len(_kept(alice, conversation_id)) == 6
+
+
+def test_two_people_may_have_the_same_ids(alice: Person, bob: Person, model: Models) -> None:
+    """A frontend's own id means its person's question, though somebody else's with that id is newer."""
+    chat_id, name = uuid.uuid4().hex, model("echo")
+    conversation_id = _ask(alice, chat_id, name, "one", id="q1")["conversation_id"]
+    _join(alice, bob, conversation_id)
+    _ask(bob, "of bob", name, "his", id="q1", conversation_id=conversation_id)
+    _ask(alice, chat_id, name, "won", id="q1", messageId="q1")
+    assert _kept(alice, conversation_id)[::2] == ["his", "won"]
+
+
 def test_a_question_that_is_not_there_is_an_ordinary_turn(alice: Person, model: Models) -> None:
     """Nothing is taken when there is nothing to replace."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     _ask(alice, chat_id, name, "one")
-    answer = _ask(alice, chat_id, name, "never asked", "regenerate-message")
+    answer = _ask(alice, chat_id, name, "never asked", **_ANEW, messageId="never seen")
     assert _kept(alice, answer["conversation_id"]) == ["one", "one", "never asked", "never asked"]
+
+
+def test_without_a_trace_the_old_answer_is_not_heard_either(alice: Person, model: Models, upstream: Upstream) -> None:
+    """`store: false`: answered anew from what was before, and nothing in the conversation changes."""
+    chat_id, name = uuid.uuid4().hex, model("echo")
+    for text in ("one", "two"):
+        _ask(alice, chat_id, name, text)
+    _ask(alice, chat_id, name, "two", **_ANEW, store=False)
+    assert _heard(upstream) == ["one", "one", "two"]
+    assert _texts(_shown(alice, chat_id)) == ["one", "one", "two", "two"]
+
+
+def _turns(person: Person, conversation_id: str) -> list[tuple[str, str]]:
+    rows = person.rows(f"messages?conversation_id=eq.{conversation_id}&select=role,content&order=created_at")
+    return [(row["role"], row["content"]) for row in rows]
+
+
+def test_a_late_answer_takes_its_place_unless_somebody_else_has_it(
+    alice: Person, model: Models, db: Database, stack: Stack
+) -> None:
+    """Of a dead function's turn the old answer stands; a late end replaces it; after another try it is only booked."""
+    name = model("echo")
+    first = begin(alice, name)
+    finish(alice, first, content="first")
+    conversation_id, anew = first["conversation_id"], {"regenerate": True}
+    anew |= {"conversation_id": conversation_id, "message_id": first["request_id"]}
+    late = begin(alice, name, **anew)
+    die(db, late)
+    sweep(stack)
+    assert _turns(alice, conversation_id) == [("user", "hi"), ("assistant", "first")]
+    finish(alice, late, content="late")
+    assert _turns(alice, conversation_id) == [("user", "hi"), ("assistant", "late")]
+    anew["message_id"] = late["request_id"]
+    never = begin(alice, name, **anew)
+    die(db, never)
+    again = begin(alice, name, **anew)
+    finish(alice, again, content="again")
+    assert finish(alice, never, content="never")["outcome"] == "settled"
+    assert _turns(alice, conversation_id) == [("user", "hi"), ("assistant", "again")]
+    cost = db.execute("select cost_usd from public.chat_logs where request_id = %s", [never["request_id"]]).fetchone()
+    assert cost is not None
+    assert cost["cost_usd"] > 0
+
+
+def test_a_late_answer_to_a_question_that_was_replaced_is_only_booked(
+    alice: Person, model: Models, db: Database, stack: Stack
+) -> None:
+    """An answer never stands without its question."""
+    name = model("echo")
+    lost = begin(alice, name)
+    die(db, lost)
+    sweep(stack)
+    again = begin(alice, name, conversation_id=lost["conversation_id"], regenerate=True)
+    finish(alice, again, content="again")
+    assert finish(alice, lost, content="lost")["outcome"] == "settled"
+    assert _turns(alice, lost["conversation_id"]) == [("user", "hi"), ("assistant", "again")]
+
+
+@pytest.mark.parametrize("is_dead", [True, False])
+def test_a_retried_key_goes_on_in_the_same_place(alice: Person, model: Models, db: Database, is_dead: bool) -> None:
+    """Failed or taken over, a second try with the key replaces what the first should have; then it only replays."""
+    name = model("echo")
+    first = begin(alice, name)
+    finish(alice, first, content="first")
+    anew = {"conversation_id": first["conversation_id"], "regenerate": True} | KEY
+    tried = begin(alice, name, **anew)
+    if is_dead:
+        die(db, tried)
+    else:
+        fail(alice, tried)
+    again = begin(alice, name, **anew)
+    assert (again["request_id"], again["history"]) == (tried["request_id"], [])
+    finish(alice, again, content="again")
+    replay = asked(alice, name, **anew).json()
+    assert (replay["outcome"], replay["message"]["content"]) == ("replay", "again")
+    if is_dead:
+        assert finish(alice, tried, content="stale")["outcome"] == "stale"
+    assert _turns(alice, first["conversation_id"]) == [("user", "hi"), ("assistant", "again")]
+
+
+def test_what_nobody_sees_is_forgotten_too(alice: Person, bob: Person, model: Models, db: Database) -> None:
+    """A question that waits for its answer goes with its person's words, in somebody else's conversation as well."""
+    name = model("echo")
+    opened = begin(alice, name)
+    finish(alice, opened)
+    _join(alice, bob, opened["conversation_id"])
+    first = begin(bob, name, conversation_id=opened["conversation_id"])
+    finish(bob, first)
+    tried = begin(bob, name, conversation_id=opened["conversation_id"], regenerate=True)
+    fail(bob, tried)
+    assert len(_asked_by(bob, db)) == 2
+    assert bob.rest("POST", "rpc/delete_my_data").status_code == 204
+    assert _asked_by(bob, db) == []
+
+
+def _asked_by(person: Person, db: Database) -> list[dict[str, Any]]:
+    return db.execute("select content from public.messages where user_id = %s", [person.id]).fetchall()
+
+
+_STEP = st.tuples(
+    st.sampled_from(["ask", "answer anew", "edit"]), st.integers(0, 5), st.sampled_from("ab"), st.booleans()
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(_STEP, min_size=3, max_size=9))
+def test_the_database_keeps_what_a_frontend_shows(
+    alice: Person, model: Models, steps: list[tuple[str, int, str, bool]]
+) -> None:
+    """Asked, edited and answered anew in any order, with failures: a model of `useChat` and the database agree."""
+    name, chat_id = model("echo"), uuid.uuid4().hex
+    shown: list[tuple[str, str, str | None]] = []  # the frontend's id, the question, its answer
+    for number, (wish, number_of_it, words, is_good) in enumerate(steps):
+        what, place = (wish, number_of_it % len(shown)) if shown else ("ask", 0)
+        question_id = shown[place][0] if what != "ask" else f"q{number}"
+        said = shown[place][1] if what == "answer anew" else words
+        ids = {"question_id": question_id} | ({"message_id": question_id} if what == "edit" else {})
+        turn = begin(alice, name, client_id=chat_id, message=said, regenerate=what == "answer anew", **ids)
+        kept = shown if what == "ask" else shown[:place]
+        heard = [text for _, question, answer in kept for text in (question, answer) if text]
+        assert [message["content"] for message in turn["history"]] == heard
+        if is_good:
+            finish(alice, turn, content=f"answer {number}")
+            shown = [*kept, (question_id, said, f"answer {number}")]
+        else:
+            fail(alice, turn)
+            shown = [*kept, (question_id, said, None)] if what == "ask" else shown
+        stored = [text for _, question, answer in shown for text in (question, answer) if text]
+        assert _texts(_shown(alice, chat_id)) == stored
+
+
+def test_the_service_sees_what_is_held_back(alice: Person, model: Models, stack: Stack) -> None:
+    """Held back is not lost: the operator finds the question of a failed try."""
+    name = model("echo")
+    first = begin(alice, name)
+    finish(alice, first)
+    fail(alice, begin(alice, name, conversation_id=first["conversation_id"], regenerate=True))
+    query = f"messages?conversation_id=eq.{first['conversation_id']}&is_tentative=is.true&select=content"
+    assert service(stack, "GET", query).json() == [{"content": "hi"}]

@@ -1,5 +1,5 @@
 // The AI SDK's own chat, as its hooks drive it: takes {api, token, id, body, messages, steps} on stdin, prints what a
-// frontend would show after each step.
+// frontend would show after each step: {send, stop?}, {send, edit: place} or {regenerate: true or a place}.
 import { AbstractChat, DefaultChatTransport } from 'ai';
 import { readFileSync } from 'node:fs';
 
@@ -29,7 +29,9 @@ const chat = new Chat({ id, transport, onFinish: ({ isAbort, isError, finishReas
 const saidSoFar = () => (chat.lastMessage?.role === 'assistant' ? chat.lastMessage.parts : []).some((part) => part.text);
 const shown = [];
 for (const step of steps) {
-  const running = 'send' in step ? chat.sendMessage({ text: step.send }) : chat.regenerate();
+  const running = 'send' in step
+    ? chat.sendMessage({ text: step.send, messageId: chat.messages[step.edit]?.id }, { body: step.body })
+    : chat.regenerate({ messageId: chat.messages[step.regenerate]?.id, body: step.body });
   if (step.stop) {
     while (!saidSoFar()) await new Promise((next) => setImmediate(next));
     await chat.stop();
