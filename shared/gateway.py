@@ -44,9 +44,9 @@ from shared.events import (
 from shared.fallback import LEAST_SECONDS, Chain
 from shared.joiner import Joiner
 from shared.meter import Meter, most_tokens, total
-from shared.privacy import storable
 from shared.providers import provider_named
 from shared.secrets import secrets
+from shared.storable import storable
 
 FIRST_TOKEN_SECONDS = 20.0
 IDLE_SECONDS = 20.0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
-from shared.privacy import storable
+from shared.storable import storable
 
 _HIGH = range(0xD800, 0xDC00)
 

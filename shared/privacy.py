@@ -53,17 +53,6 @@ def loggable_value(value: Any, log_content: str) -> Any:
         return None
 
 
-def storable(value: Any) -> Any:
-    """JSON as PostgreSQL takes it: NUL and lone surrogates become U+FFFD; halves that came apart are joined again."""
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if isinstance(value, Mapping):
-        return {storable(key): storable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [storable(item) for item in value]
-    return value
-
-
 def person_hash(user_id: str, pepper: str) -> str | None:
     """What stands for a person where their id must not: an HMAC by a secret pepper; None without either."""
     if not pepper or not user_id:

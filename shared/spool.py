@@ -23,7 +23,8 @@ from obstore.store import MemoryStore, ObjectStore, from_url
 from shared.config import settings
 from shared.errors import DependencyDown, NotConfigured
 from shared.log import log
-from shared.privacy import WITHHELD, loggable_value, storable
+from shared.privacy import WITHHELD, loggable_value
+from shared.storable import storable
 
 VERSION = 1
 MOST_BYTES = 1 << 20

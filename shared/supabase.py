@@ -11,7 +11,7 @@ import aiohttp
 from shared import http
 from shared.config import settings
 from shared.errors import BY_CODE, DatabaseUnavailable, Forbidden, InternalError, ParleyError, Unauthenticated
-from shared.privacy import storable
+from shared.storable import storable
 
 
 def as_caller(token: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ SHARED = sorted((ROOT / "shared").rglob("*.py"))
 FUNCTIONS = sorted((ROOT / "functions").rglob("*.py"))
 FLOORS = (
     ("errors", "events"),
-    ("config", "identifiers", "log", "privacy", "redaction", "sigv4", "sse", "tokens"),
+    ("config", "identifiers", "log", "privacy", "redaction", "sigv4", "sse", "storable", "tokens"),
     ("body", "fallback", "http", "joiner", "meter", "secrets", "service", "spool", "supabase"),
     ("attempts", "providers"),
     ("auth", "catalogue", "gateway", "ledger", "structured"),

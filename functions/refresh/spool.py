@@ -29,8 +29,9 @@ from shared.errors import (
 )
 from shared.identifiers import is_canonical_uuid
 from shared.log import log
-from shared.privacy import loggable, storable
+from shared.privacy import loggable
 from shared.spool import Waiting
+from shared.storable import storable
 
 _MOST_OBJECTS = 1000
 _AT_ONCE = 8

@@ -21,10 +21,10 @@ from shared.events import (
     Tool,
     Usage,
 )
-from shared.privacy import storable
 from shared.providers.contract import ListedModel
 from shared.providers.readings import counted, failure
 from shared.providers.tool_calls import tool_call
+from shared.storable import storable
 
 _STOP_REASONS: dict[str, StopReason] = {
     "stop": "stop",

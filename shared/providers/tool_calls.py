@@ -9,7 +9,7 @@ import secrets
 from typing import Any
 
 from shared.events import ToolCall
-from shared.privacy import storable
+from shared.storable import storable
 
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 _MAX_NAME, _MAX_ID, _MAX_DEPTH, _MAX_VALUES = 64, 64, 64, 100_000

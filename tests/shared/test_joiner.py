@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shared.events import Finish, ModelEvent, Native, Reasoning, Text, ToolCall, Usage
 from shared.joiner import Joiner
-from shared.privacy import storable
+from shared.storable import storable
 
 _CALL = ToolCall("c1", "look", {})
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shared import privacy
-from shared.privacy import WITHHELD, loggable, loggable_json, storable
+from shared.privacy import WITHHELD, loggable, loggable_json
 
 
 def test_content_that_is_not_to_be_logged_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,21 +46,3 @@ def test_what_looks_like_a_value_may_be_one_too() -> None:
 def test_a_field_named_after_a_secret_says_nothing(name: str, text: str, left: str) -> None:
     """In JSON that was read, name and value stand apart and still belong together."""
     assert loggable_json({name: text}) == {name: left}
-
-
-def test_what_postgres_cannot_store_is_replaced() -> None:
-    """NUL and lone surrogates become replacement characters, everything else stays."""
-    assert storable({"a\x00": ["\ud800x", 1.5, None, "ä🧑‍🚀"]}) == {"a\ufffd": ["\ufffdx", 1.5, None, "ä🧑‍🚀"]}
-
-
-def test_halves_of_a_character_that_came_apart_are_joined() -> None:
-    """A host that cuts an emoji between two chunks leaves two surrogates; what is stored is the emoji."""
-    assert storable("a" + "\ud83d" + "\ude00" + "b") == "a😀b"
-
-
-@given(st.text() | st.text(st.characters(categories=["Cs", "Cc", "So"])))
-def test_whatever_is_stored_has_a_utf8_form(text: str) -> None:
-    """Nothing that passed can fail to be encoded or hold NUL, and text without either is not touched."""
-    stored = storable(text)
-    assert "\x00" not in stored.encode().decode()
-    assert stored == text or any(char == "\x00" or "\ud800" <= char <= "\udfff" for char in text)

@@ -18,8 +18,8 @@ from shared.endpoint import LateOutcome, error_response
 from shared.errors import ParleyError
 from shared.events import Serving
 from shared.ledger import Receipt
-from shared.privacy import storable
 from shared.sse import PING
+from shared.storable import storable
 
 START_AFTER_SECONDS = 3.0
 PING_AFTER_SECONDS = 15.0

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
-from shared.privacy import storable
 from shared.providers.readings import NONSENSE
+from shared.storable import storable
 
 Pricing = dict[str, Any]
 """US dollars per million tokens: {input, output, cached_input?, tiers?: [{above_input_tokens, input, output, …}]}."""

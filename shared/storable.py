@@ -1,0 +1,17 @@
+"""Text that every reader, encoder and database takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def storable(value: Any) -> Any:
+    """JSON as PostgreSQL takes it: NUL and lone surrogates become U+FFFD; halves that came apart are joined again."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, Mapping):
+        return {storable(key): storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    return value
