@@ -45,13 +45,15 @@ def test_the_schedule_is_refreshs(deployed: Deployment) -> None:
 
 
 def test_what_trouble_leaves_behind_is_there(deployed: Deployment) -> None:
-    """The queue, three alarms, and the filter that counts turns which could be booked nowhere."""
+    """The queue, five alarms, and the filters that count turns which could be booked nowhere, and refreshes."""
     account = deployed.account
     assert account.client("sqs").get_queue_attributes(
         QueueUrl=deployed.resource("RefreshFailures"), AttributeNames=["MessageRetentionPeriod"]
     )["Attributes"] == {"MessageRetentionPeriod": "1209600"}
-    assert len(account.client("cloudwatch").describe_alarms()["MetricAlarms"]) == 3
-    filters = account.client("logs").describe_metric_filters(logGroupName=f"/aws/lambda/{deployed.name}-chat")
-    assert filters["metricFilters"][0]["filterPattern"] == '{ $.event = "unbooked_turn" }'
+    assert len(account.client("cloudwatch").describe_alarms()["MetricAlarms"]) == 5
+    for function, names in (("chat", {"UnbookedTurns"}), ("refresh", {"RefreshRuns", "RefreshSuccesses"})):
+        group = f"/aws/lambda/{deployed.name}-{function}"
+        filters = account.client("logs").describe_metric_filters(logGroupName=group)["metricFilters"]
+        assert {each["metricTransformations"][0]["metricName"] for each in filters} == names
     retries = account.client("lambda").get_function_event_invoke_config(FunctionName=f"{deployed.name}-refresh")
     assert retries["MaximumRetryAttempts"] == 2

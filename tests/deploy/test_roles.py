@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import uuid
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from deploy.build import functions
 from shared import spool
 from tests.deploy.adapter import url_event
 from tests.deploy.deployment import Deployment
 from tests.stack.people import Stack
-
-
-@pytest.fixture(scope="module")
-def bucket(deployed: Deployment) -> str:
-    """The spool's, when moto can judge by the roles' policies.
-
-    What comes by CloudFormation it keeps as Python writes it; a condition (TLS, the prefix that may be listed) it
-    denies unseen; and several objects are deleted by who may delete in the bucket, where AWS asks for each object.
-    """
-    iam, name = deployed.account.client("iam"), deployed.resource("SpoolBucket")
-    deployed.account.client("s3").delete_bucket_policy(Bucket=name)
-    for function in functions():
-        named = {"RoleName": deployed.resource(f"{function.title()}Role"), "PolicyName": function}
-        policy = iam.get_role_policy(**named)["PolicyDocument"]
-        policy = ast.literal_eval(policy) if isinstance(policy, str) else policy
-        for statement in policy["Statement"]:
-            statement.pop("Condition", None)
-            if "s3:DeleteObject" in statement["Action"]:
-                statement["Resource"] = [statement["Resource"], f"arn:aws:s3:::{name}"]
-        iam.put_role_policy(**named, PolicyDocument=json.dumps(policy))
-    return name
 
 
 def test_refresh_drains_the_spool_and_sets_aside_what_is_too_large(
