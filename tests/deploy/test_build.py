@@ -22,7 +22,7 @@ def _names(units: Path, name: str) -> list[str]:
 
 
 def test_building_again_elsewhere_gives_the_same_bytes(units: Path, tmp_path: Path) -> None:
-    """A deployment without a change uploads nothing new; no path, time or order of this machine gets in."""
+    """The hash in an account says which sources run there; no path, time or order of this machine gets in."""
     again = build_lambda("llms", ARCH, tmp_path, python=PYTHON)
     assert again.read_bytes() == (units / "llms.zip").read_bytes()
 
