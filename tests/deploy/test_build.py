@@ -110,6 +110,17 @@ def test_a_version_that_the_machine_lacks_is_said_so(tmp_path: Path) -> None:
         build_lambda("llms", ARCH, tmp_path, python="3.99")
 
 
+def test_an_architecture_that_lambda_lacks_is_said_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also when it comes by the variable, with what there is instead."""
+    monkeypatch.setenv("LAMBDA_ARCH", "arm")
+    monkeypatch.setattr("sys.argv", ["build", "lambda"])
+    with pytest.raises(SystemExit, match="2"):
+        build.main()
+    assert "LAMBDA_ARCH is arm, and not one of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", _FUNCTIONS)
 def test_a_staged_folder_is_what_googles_buildpack_expects(tmp_path: Path, name: str) -> None:
     """main.py and requirements.txt at its root, locked with hashes, and our packages beside them."""
