@@ -159,6 +159,8 @@ def test_the_spool_is_private_encrypted_and_does_not_outlive_its_use(template: T
 
 def test_logs_end_and_alarms_reach_somebody(template: Template) -> None:
     """Every function's log group has an end of its own; every alarm goes to the topic."""
+    logging = {json.dumps(each["LoggingConfig"], sort_keys=True) for each in _functions(template).values()}
+    assert {json.loads(each)["SystemLogLevel"] for each in logging} == {"WARN"}
     groups = _of(template, "Logs::LogGroup")
     assert {group["RetentionInDays"] for group in groups.values()} == {14}
     assert len(groups) == len(functions())
