@@ -196,7 +196,7 @@ def test_an_answer_without_an_end_ends_for_us(platform: _Platform) -> None:
     """Pings keep every silence short; the check is over all the same."""
     platform.is_endless = True
     failed = _failed(platform, seconds=1.0)
-    assert failed == {"streaming and booking": "no end after 1 s"}
+    assert failed["streaming and booking"] == "no end after 1 s"
     assert platform.hung_up.wait(20)
 
 
