@@ -224,6 +224,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="a DuckDB file that chat takes along as data/trading.duckdb")
     parser.add_argument("--duckdb", action="store_true", help="for chat to read one that lies elsewhere")
     asked = parser.parse_args()
+    if asked.arch not in _PLATFORMS:  # argparse does not hold defaults to the choices
+        parser.error(f"LAMBDA_ARCH is {asked.arch}, and not one of {', '.join(_PLATFORMS)}")
     if unknown := set(asked.functions) - set(functions()):
         parser.error(f"there is no function {min(unknown)}")
     for name in asked.functions or functions():

@@ -1,10 +1,11 @@
-"""What to run against real URLs after a deployment; each line is a verdict, the exit code is the number of failures.
+"""What to run against real URLs once deployed; each line is a verdict, the exit code is how many failed, at most 100.
 
     python -m deploy.smoke https://….lambda-url.us-east-1.on.aws --token … --origin https://app.example
     python -m deploy.smoke URL… --cron-secret … --model gpt-4o
 
 Give the URLs of all functions, in any order: each is known by what it answers. What needs --token, --origin or
 --cron-secret is skipped without it and said so. A turn is asked for, of a few tokens; refresh is only tried dry.
+No check takes longer than --seconds, whatever the other side keeps sending.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, Final
 
 import httpx
 
-_SECONDS = 60.0
+_SECONDS = 120.0
+_SILENT_SECONDS = 60.0
+_MOST_FAILURES = 100  # an exit code of 256 would be none
+_LEAST_SPOKEN_MS = 100  # what a model says in less time arrives at once anywhere
 _QUESTION = "Count from one to twenty in words."
 _PROBES: Final = {"chat": ("POST", "/chat/stream"), "llms": ("GET", "/v1/models"), "refresh": ("POST", "/refresh")}
 
@@ -41,12 +46,17 @@ class Asked:
     origin: str = ""
     cron_secret: str = ""
     model: str = ""
+    seconds: float = _SECONDS
 
     def signed(self) -> dict[str, str]:
         """Headers of the person. Raises SkippedError without a token."""
         if not self.token:
             raise SkippedError("no --token")
-        return {"Authorization": f"Bearer {self.token}"}
+        return self.at_home() | {"Authorization": f"Bearer {self.token}"}
+
+    def at_home(self) -> dict[str, str]:
+        """Headers of a page that may read the answer."""
+        return {"Origin": self.origin} if self.origin else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +78,15 @@ Check = Callable[[httpx.Client, Asked], str]
 
 def function_at(client: httpx.Client) -> str:
     """Which function answers here: the one that asks for a sign-in at its own path. Raises FailedError for none."""
+    said = {}
     for name, (method, path) in _PROBES.items():
-        if client.request(method, path, json={}).status_code == 401:
+        answer = client.request(method, path, json={})
+        if answer.status_code == 401 and _error(answer).get("code") == "invalid_token":
             return name
-    raise FailedError("no function of Parley answers here, or it lets anybody in")
+        said[f"{method} {path}"] = _short(answer)
+    if len(set(said.values())) == 1:
+        said = {"every path": said.popitem()[1]}
+    raise FailedError("no function of Parley that can be told: " + "; ".join(f"{at} {it}" for at, it in said.items()))
 
 
 def check_health(client: httpx.Client, _asked: Asked) -> str:
@@ -93,12 +108,7 @@ def check_cors(client: httpx.Client, asked: Asked) -> str:
         raise SkippedError("no --origin")
     preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
     for method, headers in (("OPTIONS", preflight), ("GET", {})):
-        told = client.request(method, "/", headers={"Origin": asked.origin} | headers).headers
-        allowed = [each for value in told.get_list("access-control-allow-origin") for each in value.split(",")]
-        if allowed != [asked.origin]:
-            raise FailedError(
-                f"{method} names {allowed or 'no origin'}: set CORS_ORIGINS, switch off the platform's CORS"
-            )
+        _expect_origin(client.request(method, "/", headers=asked.at_home() | headers), asked)
     stranger = client.options("/", headers={"Origin": "https://stranger.example"} | preflight)
     if "access-control-allow-origin" in stranger.headers:
         raise FailedError("a stranger's page may read answers")
@@ -110,34 +120,53 @@ def check_strangers(client: httpx.Client, _asked: Asked) -> str:
     method, path = _PROBES[name]
     for headers in ({}, {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."}):
         answer = _expect(client.request(method, path, json={}, headers=headers), 401)
-        if answer.json()["error"]["code"] != "invalid_token":
-            raise FailedError("a 401 that is not the function's own")
+        if _error(answer).get("code") != "invalid_token":
+            raise FailedError(f"a 401 that is not the function's own: {_short(answer)}")
     return "refused without a token and with a forged one"
 
 
 def check_stream(client: httpx.Client, asked: Asked) -> str:
-    """Words that arrive in one piece were held back by something on their way."""
+    """A turn as a page asks for it."""
     body = {"message": _QUESTION, "max_tokens": 100} | ({"model": asked.model} if asked.model else {})
     started, moments, text = time.monotonic(), [], ""
     with client.stream("POST", "/", json=body, headers=asked.signed()) as response:
         if response.status_code != 200:
             response.read()
-            _expect(response, 200)
+        _expect(response, 200)
+        _expect_origin(response, asked)
         for piece in response.iter_text():
-            moments.append(time.monotonic())
+            moments.append(time.monotonic() - started)
             text += piece
     receipt = _receipt(text)
     if receipt["logged"] is not True:
         raise FailedError(f"the turn is not booked: {receipt['logged']}")
-    if len(moments) < 3:
-        raise FailedError(f"{len(moments)} pieces: the platform holds the answer back until its end")
+    return f"{flow(moments, receipt)}; booked, {receipt['cost_usd']} USD"
+
+
+def flow(moments: Sequence[float], receipt: dict[str, Any]) -> str:
+    """How the pieces came, at these seconds; the receipt says for how long the model spoke.
+
+    Raises FailedError when they came in much less time: something on their way held them back, in however many pieces
+    it let them go. Raises SkippedError when the model was too quick for anybody to tell.
+    """
     spread = (moments[-1] - moments[0]) * 1000
-    first = (moments[0] - started) * 1000
-    return f"{len(moments)} pieces over {spread:.0f} ms, the first after {first:.0f}; booked, {receipt['cost_usd']} USD"
+    told = f"{len(moments)} pieces over {spread:.0f} ms, the first after {moments[0] * 1000:.0f}"
+    spoken = receipt["duration_ms"] - (receipt["ttft_ms"] or 0)
+    if spoken < _LEAST_SPOKEN_MS:
+        raise SkippedError(
+            f"{told}; booked, but too quick to tell: the model spoke for {spoken} ms, name a slower --model"
+        )
+    if spread < spoken / 2:
+        raise FailedError(
+            f"{told}, and the model spoke for {spoken} ms: the platform holds the answer back until its end"
+        )
+    return told
 
 
 def check_models(client: httpx.Client, asked: Asked) -> str:
-    listed = _expect(client.get("/", headers=asked.signed()), 200).json()
+    answer = _expect(client.get("/", headers=asked.signed()), 200)
+    _expect_origin(answer, asked)
+    listed = answer.json()
     if not listed["count"]:
         raise FailedError("no model: set a provider's key, then run refresh")
     return f"{listed['count']} models, default {(listed['defaultModel'] or {}).get('identifier')}"
@@ -146,12 +175,17 @@ def check_models(client: httpx.Client, asked: Asked) -> str:
 def check_cron(client: httpx.Client, asked: Asked) -> str:
     if not asked.cron_secret:
         raise SkippedError("no --cron-secret")
-    headers = {"Authorization": f"Bearer {asked.cron_secret}"}
+    headers = asked.at_home() | {"Authorization": f"Bearer {asked.cron_secret}"}
     answer = client.post("/", json={"dry_run": True}, headers=headers)
     if answer.status_code not in {200, 207}:
         _expect(answer, 200)
-    failed = [name for name, step in answer.json()["steps"].items() if not step["ok"]]
-    return f"dry run {answer.status_code}" + (f", not well: {', '.join(failed)}" if failed else "")
+    _expect_origin(answer, asked)
+    run = answer.json()
+    failed = [f"{name} ({_why(step)})" for name, step in run["steps"].items() if not step["ok"]]
+    failed += [f"the list of {each['provider']} ({each['message']})" for each in run["syncResults"].get("errors", ())]
+    if failed:
+        raise FailedError(f"dry run {answer.status_code}, not well: {', '.join(failed)}")
+    return f"dry run {answer.status_code}"
 
 
 def check_events(client: httpx.Client, _asked: Asked) -> str:
@@ -174,9 +208,9 @@ _OWN: Final[dict[str, dict[str, Check]]] = {
 
 def verdicts(url: str, asked: Asked) -> Iterator[Verdict]:
     """Everything that is checked at one URL, one after the other."""
-    with httpx.Client(base_url=url.rstrip("/"), timeout=_SECONDS) as client:
+    with httpx.Client(base_url=url.rstrip("/"), timeout=min(_SILENT_SECONDS, asked.seconds)) as client:
         try:
-            name = function_at(client)
+            name = _within(asked.seconds, lambda: function_at(client))
         except (FailedError, httpx.HTTPError) as error:
             yield Verdict("?", url, passed=False, told=_words(error))
             return
@@ -186,11 +220,34 @@ def verdicts(url: str, asked: Asked) -> Iterator[Verdict]:
 
 def _verdict(name: str, check: str, run: Check, client: httpx.Client, asked: Asked) -> Verdict:
     try:
-        return Verdict(name, check, passed=True, told=run(client, asked))
+        return Verdict(name, check, passed=True, told=_within(asked.seconds, lambda: run(client, asked)))
     except SkippedError as reason:
         return Verdict(name, check, passed=None, told=str(reason))
     except (FailedError, httpx.HTTPError, ValueError, LookupError, TypeError) as error:
         return Verdict(name, check, passed=False, told=_words(error))
+
+
+def _within(seconds: float, run: Callable[[], str]) -> str:
+    """What `run` returns or raises. Raises FailedError after so long; whoever still hangs then ends with the process.
+
+    httpx's own timeouts are for one silence, and a server that says something now and then never keeps one.
+    """
+    told: list[str | Exception] = []
+
+    def aside() -> None:
+        try:
+            told.append(run())
+        except Exception as error:  # noqa: BLE001 - raised again below, where somebody waits for it
+            told.append(error)
+
+    thread = Thread(target=aside, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not told:
+        raise FailedError(f"no end after {seconds:g} s")
+    if isinstance(told[0], Exception):
+        raise told[0]
+    return told[0]
 
 
 def _words(error: Exception) -> str:
@@ -199,9 +256,37 @@ def _words(error: Exception) -> str:
 
 def _expect(response: httpx.Response, status: int) -> httpx.Response:
     if response.status_code != status:
-        words = f"{response.request.method} {response.request.url.path} gives {response.status_code}, not {status}"
-        raise FailedError(f"{words}: {response.text[:160]}")
+        raise FailedError(f"{response.request.method} {response.request.url.path} {_short(response)}, not {status}")
     return response
+
+
+def _expect_origin(response: httpx.Response, asked: Asked) -> None:
+    """That a page of the origin may read this answer: one header, one value."""
+    told = response.headers.get_list("access-control-allow-origin")
+    allowed = [each.strip() for value in told for each in value.split(",")]
+    if asked.origin and allowed != [asked.origin]:
+        words = f"{response.request.method} {response.request.url.path} names {allowed or 'no origin'}"
+        raise FailedError(f"{words}: set CORS_ORIGINS, switch off the platform's CORS")
+
+
+def _short(response: httpx.Response) -> str:
+    """Status and what the function says of it; a platform's own words when they are no error of ours."""
+    error = _error(response)
+    words = f"{error.get('code')}: {error.get('message')}" if error else " ".join(response.text.split())
+    return f"gives {response.status_code} {words[:160]}".rstrip()
+
+
+def _error(response: httpx.Response) -> dict[str, Any]:
+    """The error of our own shape, empty for anything else."""
+    try:
+        error = response.json()["error"]
+    except (ValueError, LookupError, TypeError):
+        return {}
+    return error if isinstance(error, dict) else {}
+
+
+def _why(step: dict[str, Any]) -> str:
+    return str(step.get("message") or step.get("error") or step.get("skipped") or "no reason given")
 
 
 def _receipt(text: str) -> dict[str, Any]:
@@ -224,15 +309,17 @@ def main() -> None:
     parser.add_argument("--origin", default="", help="of your page, as CORS_ORIGINS names it")
     parser.add_argument("--cron-secret", default=os.environ.get("CRON_SECRET", ""), help="or CRON_SECRET")
     parser.add_argument("--model", default="", help="to ask; the default model when none is named")
+    parser.add_argument("--seconds", type=float, default=_SECONDS, help="the most for one check; %(default)g")
     given = parser.parse_args()
-    asked = Asked(given.token, given.origin, given.cron_secret, given.model)
-    failed = 0
+    asked = Asked(given.token, given.origin, given.cron_secret, given.model, given.seconds)
+    failed = skipped = 0
     for url in given.urls:
         for verdict in verdicts(url, asked):
             print(verdict, flush=True)
             failed += verdict.passed is False
-    print("all well" if not failed else f"{failed} failed")
-    sys.exit(failed)
+            skipped += verdict.passed is None
+    print(f"{failed} failed" if failed else "nothing failed" if skipped else "all well")
+    sys.exit(min(failed, _MOST_FAILURES))
 
 
 if __name__ == "__main__":

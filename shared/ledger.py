@@ -280,8 +280,10 @@ async def finish(entry: Entry) -> Receipt:
         if booked is None and await spool.keep(record):
             return Receipt(entry, None, logged="spooled")
     # The last resort: the redacted record as one line, from which the row can be rebuilt. A turn that this database
-    # never admitted has no row to complete, and is only told here.
-    log("unbooked_turn", record=record)
+    # never admitted has no row to complete, and is only told here. A host may cut so long a line into pieces, which
+    # are no JSON: what an alarm looks for is a short one before it.
+    log("unbooked_turn", request_id=told["request_id"], status=told["status"])
+    log("unbooked_record", record=record)
     return Receipt(entry, None, logged=False)
 
 

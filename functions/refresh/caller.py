@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 
 import jwt
 from starlette.requests import Request
@@ -42,6 +43,24 @@ def authorize_event(request: Request) -> str:
     if is_lambda and request.headers.getlist("x-amzn-request-context") == ["null"]:
         return "aws-event"
     raise NotFound("There is nothing at this path.")
+
+
+def is_event(request: Request) -> bool:
+    """Whether Lambda delivered this by itself, be it an event that `authorize_event` knows or not.
+
+    It opens nothing: it only tells failures that Lambda must hear of from those of a function URL's caller, whose
+    request always has a context.
+    """
+    contexts = request.headers.getlist("x-amzn-request-context")
+    return bool(settings().get("AWS_LAMBDA_FUNCTION_NAME")) and not any(map(_is_context, contexts))
+
+
+def _is_context(text: str) -> bool:
+    try:
+        context = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(context, dict) and bool(context)
 
 
 def _issuer(token: str) -> str:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from functions.refresh import models
-from functions.refresh.caller import authorize, authorize_event
+from functions.refresh.caller import authorize, authorize_event, is_event
 from functions.refresh.request import RefreshRequest
 from functions.refresh.runs import Run, begin_run, end_run, kept_alive
 from functions.refresh.steps import STEPS
@@ -23,6 +23,9 @@ from shared.health import healthy, ready
 from shared.log import log
 
 _STATUS = {"succeeded": 200, "partial": 207, "failed": 500}
+_EVENTS = "/_events"
+_EVENT_DONE = {200, 207, 409}  # 409: another run is doing it
+_EVENT_FAILED = 599  # what AWS_LWA_ERROR_STATUS_CODES names, and nobody else ever gets
 
 
 async def refresh_now(request: Request) -> Response:
@@ -32,7 +35,10 @@ async def refresh_now(request: Request) -> Response:
 
 
 async def refresh_on_event(request: Request) -> Response:
-    """POST /_events: AWS's schedule, handed on by the adapter; one run of all steps, whatever the event says."""
+    """POST /_events: AWS's schedule, handed on by the adapter; one run of all steps, whatever the event says.
+
+    When it fails, whatever failed, `told_to_lambda` has the invocation fail, too.
+    """
     return await _run(request, authorize_event(request), RefreshRequest())
 
 
@@ -52,7 +58,7 @@ async def _run(request: Request, trigger: str, asked: RefreshRequest) -> Respons
     catalogue = outcomes.get("models", {})
     sync, changes = catalogue.pop("sync", {}), catalogue.pop("changes", [])
     await end_run(run, status, outcomes, sync, changes)
-    log("refresh", request_id=request.state.request_id, run_id=run.id, status=status)
+    log("refresh", request_id=request.state.request_id, run_id=run.id, status=status, is_dry_run=asked.dry_run)
     menu = await models.menu()
     body = {
         "success": status == "succeeded",
@@ -97,11 +103,23 @@ def _status_of(outcomes: dict[str, dict[str, Any]]) -> str:
 
 TABLE: dict[str, Handler] = {
     f"{method} {path}": refresh_now for path in ("/", "/refresh", "/api/llms/refresh") for method in ("POST", "GET")
-} | {"POST /_events": refresh_on_event, "GET /health": healthy, "GET /health/ready": ready}
+} | {f"POST {_EVENTS}": refresh_on_event, "GET /health": healthy, "GET /health/ready": ready}
 ROUTES = routes(with_document(TABLE, "functions.refresh.contract"))
 
 
 @functions_framework.aio.http
 async def refresh(request: Request) -> Response:
     """The function."""
-    return await answer(request, ROUTES)
+    return told_to_lambda(request, await answer(request, ROUTES))
+
+
+def told_to_lambda(request: Request, response: Response) -> Response:
+    """The response; with a status of its own when it is the failure of an event, also of one that nobody recognised.
+
+    The adapter makes an invocation's failure of the statuses it is told, for every request, and drops the body: were
+    they ordinary ones, callers of the URL would get a bare 502 in their place.
+    """
+    has_failed = response.status_code not in _EVENT_DONE
+    if has_failed and getattr(request.state, "route", None) == _EVENTS and is_event(request):
+        response.status_code = _EVENT_FAILED
+    return response

@@ -1,9 +1,10 @@
 """Lambda with its Web Adapter, as far as a unit can tell: a bare Python, one request at a time, frozen in between.
 
-As adapter 1.x is known to behave, never compared with a real one here: it executes $LAMBDA_TASK_ROOT/$_HANDLER, asks
-the readiness path until it is healthy, hands function URL requests on as they are and every other event as a POST to
-the pass-through path, and puts `x-amzn-request-context` in place of the caller's: the URL's own for a request, null for
-an event.
+As adapter 1.x's source reads (`fetch_response` in github.com/aws/aws-lambda-web-adapter, src/lib.rs, read 2026-11-21),
+never compared with a real one here: it executes $LAMBDA_TASK_ROOT/$_HANDLER, asks the readiness path until it is
+healthy, hands function URL requests on as they are and every other event as a POST to the pass-through path, and puts
+`x-amzn-request-context` in place of the caller's: the URL's own for a request, null for an event. A status that
+AWS_LWA_ERROR_STATUS_CODES names is a failed invocation whoever asked; headers and body go no further.
 """
 
 from __future__ import annotations
@@ -112,19 +113,22 @@ class Instance:
         """The whole answer. Raises InvocationFailedError for a status that AWS_LWA_ERROR_STATUS_CODES names."""
         with self.streaming(event) as (answer, pieces):
             answer.pieces.extend(pieces)
-        if _is_named(answer.status, self._environ.get("AWS_LWA_ERROR_STATUS_CODES", "")):
-            raise InvocationFailedError(answer.text)
         return answer
 
     @contextlib.contextmanager
     def streaming(self, event: dict[str, Any]) -> Iterator[tuple[Answer, Iterator[bytes]]]:
-        """The answer's head and its pieces as they come; afterwards the function is frozen."""
+        """The answer's head and its pieces as they come; afterwards the function is frozen.
+
+        Raises InvocationFailedError for a status that AWS_LWA_ERROR_STATUS_CODES names.
+        """
         self.thaw()
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         try:
             method, path, headers, body = self._request_of(event)
             connection.request(method, path, body, headers)
             response = connection.getresponse()
+            if _is_named(response.status, self._environ.get("AWS_LWA_ERROR_STATUS_CODES", "")):
+                raise InvocationFailedError(f"Request failed with configured error status code: {response.status}")
             yield Answer(response.status, dict(response.getheaders())), iter(lambda: response.read1(65536), b"")
         finally:
             self.freeze()

@@ -55,16 +55,16 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin" / "python3"
 
 
-def osls(service: Path, *words: str, environ: dict[str, str] | None = None) -> str:
+def osls(service: Path, *words: str, stage: str = STAGE, environ: dict[str, str] | None = None) -> str:
     """What osls says when it succeeds; without `environ` it knows of no account."""
     named = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     done = subprocess.run(
-        [str(ROOT / "node_modules" / ".bin" / "osls"), *words, "--stage", STAGE],
+        [str(ROOT / "node_modules" / ".bin" / "osls"), *words, "--stage", stage],
         cwd=service,
         env=named | {"CI": "1", "LAMBDA_ARCH": ARCH, "AWS_EC2_METADATA_DISABLED": "true"} | (environ or {}),
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -125,3 +125,9 @@ def deployed(
     deployment.let_roles_be_judged()
     yield deployment
     deployment.end()
+
+
+@pytest.fixture
+def bucket(deployed: Deployment) -> str:
+    """The spool's."""
+    return deployed.resource("SpoolBucket")

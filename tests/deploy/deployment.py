@@ -80,12 +80,18 @@ class Deployment:
         configured = self.configuration(function)["Environment"]["Variables"]
         environ = configured | self.account.environ | self.role(function) | changes
         environ["AWS_LAMBDA_FUNCTION_NAME"] = f"{self.name}-{function}"
-        console = self._folder / f"{function}-{len(self._instances)}.log"
+        console = self._folder / f"{function}.{len(self._instances)}.log"
         with console.open("wb") as output:
             instance = Instance(root, environ, self._python, output)
         self._instances.append(instance)
         instance.until_ready()
         return instance
+
+    def logged(self, function: str, event: str) -> list[dict[str, Any]]:
+        """The lines of that event which a function's instances have written so far."""
+        written = [path.read_text().splitlines() for path in self._folder.glob(f"{function}.*.log")]
+        lines = [json.loads(line) for each in written for line in each if line.startswith("{")]
+        return [line for line in lines if line.get("event") == event]
 
     def end(self) -> None:
         """Ends every instance."""

@@ -22,7 +22,7 @@ def _names(units: Path, name: str) -> list[str]:
 
 
 def test_building_again_elsewhere_gives_the_same_bytes(units: Path, tmp_path: Path) -> None:
-    """A deployment without a change uploads nothing new; no path, time or order of this machine gets in."""
+    """The hash in an account says which sources run there; no path, time or order of this machine gets in."""
     again = build_lambda("llms", ARCH, tmp_path, python=PYTHON)
     assert again.read_bytes() == (units / "llms.zip").read_bytes()
 
@@ -108,6 +108,17 @@ def test_a_version_that_the_machine_lacks_is_said_so(tmp_path: Path) -> None:
     """With what to do about it, before anything is installed."""
     with pytest.raises(SystemExit, match=r"uv python install 3\.99"):
         build_lambda("llms", ARCH, tmp_path, python="3.99")
+
+
+def test_an_architecture_that_lambda_lacks_is_said_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also when it comes by the variable, with what there is instead."""
+    monkeypatch.setenv("LAMBDA_ARCH", "arm")
+    monkeypatch.setattr("sys.argv", ["build", "lambda"])
+    with pytest.raises(SystemExit, match="2"):
+        build.main()
+    assert "LAMBDA_ARCH is arm, and not one of" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", _FUNCTIONS)

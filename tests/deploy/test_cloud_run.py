@@ -11,21 +11,33 @@ import httpx
 import pytest
 
 from deploy.build import build_cloud_run, functions
+from tests.deploy.conftest import PYTHON
 from tests.launch import free_ports, wait_until
 from tests.stack.people import Person, Stack
 
 _PATHS = {"chat": ("POST", "/"), "llms": ("GET", "/"), "refresh": ("POST", "/")}
 
 
+def _installed(requirements: Path, target: Path) -> Path:
+    """What a function's own lock asks for and nothing else, as the buildpack installs it."""
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python-version", PYTHON, "--no-deps"]
+    command += ["--target", str(target), "--require-hashes", "--only-binary", ":all:", "-r", str(requirements)]
+    subprocess.run(command, check=True, timeout=300)
+    return target
+
+
 @pytest.mark.parametrize("name", functions())
-def test_a_staged_function_starts_and_answers(name: str, stack: Stack, alice: Person, tmp_path: Path) -> None:
-    """From its own folder, with nothing of the repository on its path: healthy, connected, and asking who is there."""
+def test_a_staged_function_starts_and_answers(
+    name: str, stack: Stack, alice: Person, bare_python: Path, tmp_path: Path
+) -> None:
+    """From its own folder, with nothing but what its lock names: healthy, connected, and asking who is there."""
     folder = build_cloud_run(name, tmp_path / "staged")
     port = free_ports()
-    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    installed = _installed(folder / "requirements.txt", tmp_path / "installed")
+    environ = os.environ | {"PYTHONPATH": str(installed)}
     with (tmp_path / "console").open("wb") as console:
         process = subprocess.Popen(
-            [sys.executable, "-m", "functions_framework", "--target", name, "--host", "127.0.0.1", "--port", str(port)],
+            [bare_python, "-m", "functions_framework", "--target", name, "--host", "127.0.0.1", "--port", str(port)],
             cwd=folder,
             env=environ | stack.env,
             stdout=console,

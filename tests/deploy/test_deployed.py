@@ -5,11 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from deploy.build import functions
+from tests.account import Account
+from tests.deploy.conftest import ARCH, osls
 from tests.deploy.deployment import Deployment
 
 
@@ -45,13 +50,46 @@ def test_the_schedule_is_refreshs(deployed: Deployment) -> None:
 
 
 def test_what_trouble_leaves_behind_is_there(deployed: Deployment) -> None:
-    """The queue, three alarms, and the filter that counts turns which could be booked nowhere."""
+    """The queue, five alarms, and the filters that count turns which could be booked nowhere, and refreshes."""
     account = deployed.account
     assert account.client("sqs").get_queue_attributes(
         QueueUrl=deployed.resource("RefreshFailures"), AttributeNames=["MessageRetentionPeriod"]
     )["Attributes"] == {"MessageRetentionPeriod": "1209600"}
-    assert len(account.client("cloudwatch").describe_alarms()["MetricAlarms"]) == 3
-    filters = account.client("logs").describe_metric_filters(logGroupName=f"/aws/lambda/{deployed.name}-chat")
-    assert filters["metricFilters"][0]["filterPattern"] == '{ $.event = "unbooked_turn" }'
+    alarms = account.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{deployed.name}-")
+    assert len(alarms["MetricAlarms"]) == 5
+    for function, names in (("chat", {"UnbookedTurns"}), ("refresh", {"RefreshRuns", "RefreshSuccesses"})):
+        group = f"/aws/lambda/{deployed.name}-{function}"
+        filters = account.client("logs").describe_metric_filters(logGroupName=group)["metricFilters"]
+        assert {each["metricTransformations"][0]["metricName"] for each in filters} == names
     retries = account.client("lambda").get_function_event_invoke_config(FunctionName=f"{deployed.name}-refresh")
     assert retries["MaximumRetryAttempts"] == 2
+
+
+def test_a_second_deployment_changes_what_changed_and_removal_leaves_the_spool(
+    service: Path, account: Account, bare_python: Path, tmp_path: Path
+) -> None:
+    """Another llms and another origin arrive over the stack that is there; its bucket, schedule and other code stay."""
+    own, environ = tmp_path / "service", account.environ | {"SLS_AWS_MONITORING_FREQUENCY": "200"}
+    shutil.copytree(service, own, ignore=shutil.ignore_patterns(*functions(), "packaged", ".serverless"))
+    again = Deployment(account, "parley-again", bare_python, tmp_path / "instances")
+    osls(own, "deploy", "--param", "corsOrigins=https://one.example", stage="again", environ=environ)
+    before = {name: again.configuration(name) for name in functions()}
+    spool = again.resource("SpoolBucket")
+    account.client("s3").put_object(Bucket=spool, Key="spool/turn.json", Body=b"{}")
+
+    with zipfile.ZipFile(own / "build" / "lambda" / ARCH / "llms.zip", "a") as unit:
+        unit.writestr("changed", "")
+    osls(own, "deploy", "--param", "corsOrigins=https://two.example", stage="again", environ=environ)
+    (stack,) = account.client("cloudformation").describe_stacks(StackName=again.name)["Stacks"]
+    assert stack["StackStatus"] == "UPDATE_COMPLETE"
+    after = {name: again.configuration(name) for name in functions()}
+    assert {name for name in after if after[name]["CodeSha256"] != before[name]["CodeSha256"]} == {"llms"}
+    assert {each["Environment"]["Variables"]["CORS_ORIGINS"] for each in after.values()} == {"https://two.example"}
+    assert again.spooled() == ["spool/turn.json"]
+    assert len([each for each in account.client("events").list_rules()["Rules"] if again.name in each["Name"]]) == 1
+
+    osls(own, "remove", stage="again", environ=environ)
+    buckets = {each["Name"] for each in account.client("s3").list_buckets()["Buckets"] if again.name in each["Name"]}
+    assert buckets == {spool}
+    with pytest.raises(ClientError, match="not found"):
+        again.configuration("llms")

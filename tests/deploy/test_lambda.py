@@ -80,9 +80,10 @@ def test_words_come_while_the_model_speaks_and_the_turn_is_booked_before_the_las
 
 
 def test_a_turn_whose_database_went_away_lies_in_the_bucket_before_the_last_byte(
-    deployed: Deployment, stack: Stack, alice: Person, model: Models, pausing: Pausing
+    deployed: Deployment, bucket: str, stack: Stack, alice: Person, model: Models, pausing: Pausing
 ) -> None:
     """The stack's own bucket, written with what the function was deployed with, and with its role."""
+    assert bucket
     secret = json.loads((Path(stack["DATA"]) / "keys.json").read_text())["jwt_secret"]
     with line_to(stack["SUPABASE_URL"]) as line:
         claims = {"sub": alice.id, "aud": "authenticated", "role": "authenticated", "iss": f"{line.url}/auth/v1"}
@@ -159,6 +160,8 @@ def test_the_schedules_event_runs_refresh(deployed: Deployment, refresh: Instanc
     row = db.execute("select * from public.refresh_runs where id = %s", [answer.json()["run_id"]]).fetchone()
     assert row is not None
     assert (row["trigger"], row["finished_at"] is not None) == ("aws-event", True)
+    (line,) = [each for each in deployed.logged("refresh", "refresh") if each["run_id"] == str(row["id"])]
+    assert (line["status"], line["is_dry_run"]) == (row["status"], False)  # what the alarms' filters count
 
 
 @pytest.mark.parametrize("path", ["/", "/_events"])
@@ -176,10 +179,21 @@ def test_an_event_is_nothing_to_the_other_functions(chat: Instance, llms: Instan
 
 
 def test_a_refresh_that_fails_is_an_invocation_that_failed(deployed: Deployment) -> None:
-    """So Lambda tries it again and then keeps it; a URL's caller would have got the status."""
+    """So Lambda tries it again and then keeps it; also when it was the secrets that could not be had."""
+    for changes in ({"SUPABASE_URL": "http://127.0.0.1:9"}, {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}):
+        with pytest.raises(InvocationFailedError, match="599"):
+            deployed.start("refresh", **changes).invoke(_SCHEDULE)
+
+
+def test_a_urls_caller_hears_of_a_failure_from_the_function(deployed: Deployment, stack: Stack) -> None:
+    """Status, JSON, CORS and request id, of every kind of failure: the adapter leaves a request's 5xx alone."""
     refresh = deployed.start("refresh", SUPABASE_URL="http://127.0.0.1:9")
-    with pytest.raises(InvocationFailedError, match="database_unavailable"):
-        refresh.invoke(_SCHEDULE)
+    sent = {"Authorization": f"Bearer {stack['CRON_SECRET']}", "Origin": "https://app.example", "X-Request-Id": "mine"}
+    for method, path in (("POST", "/"), ("GET", "/health/ready")):
+        answer = refresh.invoke(url_event(method, path, sent))
+        assert (answer.status, answer.json()["error"]["code"]) == (503, "database_unavailable")
+        assert answer.headers["access-control-allow-origin"] == "https://app.example"
+        assert answer.headers["x-request-id"] == "mine"
 
 
 def test_a_function_that_cannot_be_imported_fails_at_its_start(deployed: Deployment) -> None:

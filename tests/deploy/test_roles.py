@@ -14,12 +14,6 @@ from tests.deploy.deployment import Deployment
 from tests.stack.people import Stack
 
 
-@pytest.fixture
-def bucket(deployed: Deployment) -> str:
-    """The spool's."""
-    return deployed.resource("SpoolBucket")
-
-
 def test_refresh_drains_the_spool_and_sets_aside_what_is_too_large(
     deployed: Deployment, stack: Stack, bucket: str
 ) -> None:

@@ -89,12 +89,31 @@ def test_only_refresh_takes_events_and_fails_with_them(template: Template) -> No
     for name, function in _functions(template).items():
         environ = function["Environment"]["Variables"]
         handed_on = (environ.get("AWS_LWA_PASS_THROUGH_PATH"), environ.get("AWS_LWA_ERROR_STATUS_CODES"))
-        assert handed_on == (("/_events", "500-599") if name == "refresh" else (None, None))
+        assert handed_on == (("/_events", "599") if name == "refresh" else (None, None))
         assert ("DeadLetterConfig" in function) == (name == "refresh")
     (retries,) = _of(template, "Lambda::EventInvokeConfig").values()
     assert (retries["MaximumRetryAttempts"], retries["MaximumEventAgeInSeconds"]) == (2, 3600)
     alarm = template["RefreshFailedAlarm"]["Properties"]
     assert alarm["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["RefreshFailures", "QueueName"]}
+
+
+def test_a_schedule_that_is_silent_or_never_does_well_is_heard_of(template: Template) -> None:
+    """A day without a run, or without a good one, is an alarm; no data is no good sign, and a dry run no run."""
+    for name, alarmed, pattern in (
+        ("RefreshRuns", "RefreshMissedAlarm", '{ ($.event = "refresh") && ($.is_dry_run IS FALSE) }'),
+        (
+            "RefreshSuccesses",
+            "RefreshUnwellAlarm",
+            '{ ($.event = "refresh") && ($.is_dry_run IS FALSE) && ($.status = "succeeded") }',
+        ),
+    ):
+        counted, alarm = template[name]["Properties"], template[alarmed]["Properties"]
+        assert (counted["LogGroupName"], counted["FilterPattern"]) == ({"Ref": "RefreshLogGroup"}, pattern)
+        (metric,) = counted["MetricTransformations"]
+        assert (metric["MetricNamespace"], metric["MetricName"]) == (alarm["Namespace"], alarm["MetricName"])
+        assert (alarm["Period"] * alarm["EvaluationPeriods"], alarm["Statistic"]) == (24 * 60 * 60, "Sum")
+        judged = (alarm["ComparisonOperator"], alarm["Threshold"], alarm["TreatMissingData"])
+        assert judged == ("LessThanThreshold", 1, "breaching")
 
 
 def test_each_function_may_do_what_it_does_and_no_more(template: Template) -> None:
@@ -140,10 +159,12 @@ def test_the_spool_is_private_encrypted_and_does_not_outlive_its_use(template: T
 
 def test_logs_end_and_alarms_reach_somebody(template: Template) -> None:
     """Every function's log group has an end of its own; every alarm goes to the topic."""
+    logging = {json.dumps(each["LoggingConfig"], sort_keys=True) for each in _functions(template).values()}
+    assert {json.loads(each)["SystemLogLevel"] for each in logging} == {"WARN"}
     groups = _of(template, "Logs::LogGroup")
     assert {group["RetentionInDays"] for group in groups.values()} == {14}
     assert len(groups) == len(functions())
-    assert [a["AlarmActions"] for a in _of(template, "CloudWatch::Alarm").values()] == [[{"Ref": "Alarms"}]] * 3
+    assert [a["AlarmActions"] for a in _of(template, "CloudWatch::Alarm").values()] == [[{"Ref": "Alarms"}]] * 5
     assert template["AlarmsByMail"]["Properties"]["Protocol"] == "email"
 
 

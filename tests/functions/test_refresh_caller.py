@@ -8,10 +8,12 @@ from typing import Any
 
 import jwt
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from functions.refresh import google_oidc
 from functions.refresh.caller import authorize, authorize_event
-from functions.refresh.main import ROUTES
+from functions.refresh.main import ROUTES, told_to_lambda
 from shared import auth
 from shared.endpoint import answer
 from shared.errors import KeysUnavailable, NotFound, Unauthenticated
@@ -175,3 +177,37 @@ async def test_only_lambdas_own_event_is_one(
         authorize_event(request)
     got = await call(lambda request: answer(request, ROUTES), "POST", "/_events", headers)
     assert got.status == 404
+
+
+_URLS = {"x-amzn-request-context": '{"http": {"method": "POST"}}'}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "is_lambda", "status"),
+    [
+        # events: whatever is wrong with them or us, the invocation must fail
+        ("POST", "/_events", {"x-amzn-request-context": "null"}, True, 599),
+        ("POST", "/_events", {}, True, 599),
+        ("POST", "/_events", {"x-amzn-request-context": ""}, True, 599),
+        ("POST", "/_events", {"x-amzn-request-context": "{}"}, True, 599),
+        ("POST", "/_events", {"x-amzn-request-context": "[" * 100_000}, True, 599),
+        ("POST", "/_events/", {"x-amzn-request-context": "None"}, True, 599),
+        # a URL's callers: what they always got
+        ("POST", "/_events", _URLS, True, 404),
+        ("POST", "/", _URLS, True, 401),
+        ("GET", "/health/ready", _URLS, True, 503),
+        ("GET", "/health/ready", {}, True, 503),
+        ("POST", "/_events", {"x-amzn-request-context": "null"}, False, 404),
+    ],
+)
+async def test_an_event_that_is_not_done_has_a_status_of_its_own(
+    environ: Callable[..., None], *, method: str, path: str, headers: dict[str, str], is_lambda: bool, status: int
+) -> None:
+    """Also one without what we know events by: nothing runs, and Lambda hears of it. Requests never get that status."""
+    environ(AWS_LAMBDA_FUNCTION_NAME="refresh" if is_lambda else "", CRON_SECRET=SECRET)
+
+    async def function(request: Request) -> Response:
+        return told_to_lambda(request, await answer(request, ROUTES))
+
+    got = await call(function, method, path, headers)
+    assert (got.status, got.json()["error"]["request_id"]) == (status, got.headers["x-request-id"])

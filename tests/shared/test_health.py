@@ -44,6 +44,8 @@ async def test_anything_else_is_not_ready(project: Project, status: int, text: o
 
 
 async def test_a_function_that_is_not_configured_is_not_ready(environ: Callable[..., None]) -> None:
-    """A missing variable takes the instance out of service instead of failing every request."""
+    """A missing variable takes the instance out of service instead of failing every request, and is named."""
     environ()
-    assert (await _ask("/health/ready")).status == 503
+    got = await _ask("/health/ready")
+    assert (got.status, got.json()["error"]["code"]) == (503, "database_unavailable")
+    assert got.json()["error"]["message"] == "The environment variable SUPABASE_SERVICE_KEY is not set."

@@ -323,13 +323,18 @@ async def test_a_turn_this_database_never_admitted_is_only_logged(
 async def test_a_database_that_fails_at_the_end_costs_the_row_but_not_the_answer(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two tries, and without a spool one redacted line from which the row can be rebuilt; nothing is raised."""
+    """Two tries, and without a spool one redacted line from which the row can be rebuilt, after a short one that no
+    host cuts; nothing is raised.
+    """
     project.answers[FINISH] = (503, "down")
     receipt = await ledger.finish(ENTRY)
     assert (receipt.cost_usd, receipt.logged) == (None, False)
     assert len(project.asked) == 2
     written = capsys.readouterr().out
-    (line,) = [each for each in map(json.loads, written.splitlines()) if each["event"] == "unbooked_turn"]
+    *_, alarm, last = written.splitlines()
+    assert (json.loads(alarm)["event"], len(alarm) < 500) == ("unbooked_turn", True)
+    line = json.loads(last)
+    assert line["event"] == "unbooked_record"
     assert line["record"]["entry"] == as_record(ENTRY) | {"content": "Write to [email]"}
     assert line["record"]["version"] == 1
     assert "ada@example.com" not in written
@@ -374,7 +379,7 @@ async def test_a_spool_that_fails_too_leaves_the_line(
     project.answers[FINISH] = (503, "down")
     assert (await ledger.finish(ENTRY)).logged is False
     events = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
-    assert events == ["finish_failed", "finish_failed", "spool_failed", "unbooked_turn"]
+    assert events == ["finish_failed", "finish_failed", "spool_failed", "unbooked_turn", "unbooked_record"]
 
 
 @pytest.mark.anyio

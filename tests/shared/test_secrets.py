@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as PathRoute
 
 from shared import endpoint, gateway
+from shared import secrets as secrets_module
 from shared.config import lay_under, settings
 from shared.endpoint import answer, routes
 from shared.errors import DependencyDown, NotConfigured, ProviderAuthFailed
@@ -36,12 +37,15 @@ class _Store:
 
     values: dict[str, str] = field(default_factory=lambda: {"OPENAI_API_KEY": _STORED})
     is_down: bool = False
+    is_hanging: bool = False
     asked: list[str] = field(default_factory=list)
 
     async def fetch(self, source: str) -> dict[str, str]:
         """As `secrets.fetch` does."""
         self.asked.append(source)
         await asyncio.sleep(0)
+        if self.is_hanging:
+            await asyncio.Event().wait()
         if self.is_down:
             raise DependencyDown("The secrets cannot be fetched right now.") from TimeoutError()
         return dict(self.values)
@@ -121,6 +125,7 @@ async def broken_store(environ: Callable[..., None]) -> AsyncIterator[list[web.R
         (200, '{"Parameters": [{"Value": "secret-key"}]}'),
         (200, '{"Parameters": "secret-key"}'),
         (200, "[]"),
+        (200, "[" * 100_000),
     ],
 )
 async def test_a_store_that_talks_nonsense_is_down_and_its_words_stay_with_us(
@@ -132,6 +137,105 @@ async def test_a_store_that_talks_nonsense_is_down_and_its_words_stay_with_us(
         await fetch("ssm:/parley/test/")
     assert "secret-key" not in f"{caught.value!r} {caught.value.metadata} {caught.value.__cause__!r}"
     assert capsys.readouterr().out == ""
+
+
+_PAGE = (200, '{"Parameters": [{"Name": "/parley/test/CRON_SECRET", "Value": "there"}]}')
+_BUSY = (400, '{"__type": "com.amazonaws.ssm#ThrottlingException", "message": "Rate exceeded"}')
+_DENIED = (400, '{"__type": "AccessDeniedException", "message": "no"}')
+
+
+@pytest.mark.parametrize(
+    ("answers", "is_had", "asked"),
+    [
+        ([_BUSY, _PAGE], True, 2),
+        ([(500, ""), (429, "{}"), _PAGE], True, 3),
+        ([_BUSY, _BUSY, _BUSY, _PAGE], False, 3),
+        ([_DENIED, _PAGE], False, 1),
+    ],
+)
+async def test_a_store_that_is_busy_is_asked_again(
+    broken_store: list[web.Response],
+    monkeypatch: pytest.MonkeyPatch,
+    answers: list[tuple[int, str]],
+    is_had: bool,
+    asked: int,
+) -> None:
+    """Twice more within the same three seconds: a crowd of new instances finds its secrets. A refusal stands."""
+    monkeypatch.setattr(secrets_module, "_PAUSE_SECONDS", 0.0)
+    broken_store.extend(web.Response(status=status, text=text) for status, text in answers)
+    if is_had:
+        assert await fetch("ssm:/parley/test/") == {"CRON_SECRET": "there"}
+    else:
+        with pytest.raises(DependencyDown):
+            await fetch("ssm:/parley/test/")
+    assert len(answers) - len(broken_store) == asked
+
+
+async def test_a_store_that_hangs_up_is_asked_again(
+    broken_store: list[web.Response], environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that an instance kept while it was frozen is dead when it thaws."""
+    monkeypatch.setattr(secrets_module, "_PAUSE_SECONDS", 0.0)
+    broken_store.append(web.Response(text=_PAGE[1]))
+    url = settings().get("AWS_ENDPOINT_URL")
+    real = secrets_module._ask  # noqa: SLF001 - the first of its calls meets a dead line
+    refused: list[object] = []
+
+    async def ask(asked: dict[str, object]) -> object:
+        environ(AWS_ENDPOINT_URL=url if refused else "http://127.0.0.1:9")
+        refused.append(asked)
+        return await real(asked)
+
+    monkeypatch.setattr(secrets_module, "_ask", ask)
+    assert await fetch("ssm:/parley/test/") == {"CRON_SECRET": "there"}
+    assert len(refused) == 2
+
+
+async def test_what_is_no_text_is_no_variable(broken_store: list[web.Response]) -> None:
+    """It is left out; the others count."""
+    listed = [{"Name": "/p/A", "Value": 1}, {"Name": "/p/B", "Value": None}, {"Name": "/p/C", "Value": "c"}]
+    broken_store.append(web.json_response({"Parameters": listed}))
+    assert await fetch("ssm:/p/") == {"C": "c"}
+
+
+@pytest.mark.parametrize("path", ["/store", "/?a=b", "//"])
+async def test_an_address_that_we_would_sign_wrongly_is_refused(environ: Callable[..., None], path: str) -> None:
+    """The signature is for `/`; the variable is named instead of a refusal nobody understands."""
+    environ(AWS_REGION="r", AWS_ENDPOINT_URL=f"http://127.0.0.1:9{path}")
+    with pytest.raises(NotConfigured, match="AWS_ENDPOINT_URL"):
+        await fetch("ssm:/parley/test/")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (_DENIED, {"error": "RefusedError", "status": 400, "code": "AccessDeniedException"}),
+        (
+            (400, '{"__type": "com.amazonaws.ssm#ValidationException", "message": "secret-key"}'),
+            {"error": "RefusedError", "status": 400, "code": "ValidationException"},
+        ),
+        ((403, '{"__type": "secret key!"}'), {"error": "RefusedError", "status": 403, "code": ""}),
+        ((302, "secret-key"), {"error": "RefusedError", "status": 302, "code": ""}),
+        ((200, "<html>secret-key"), {"error": "JSONDecodeError"}),
+        ((200, '{"Parameters": []}'), {"error": "NoParameters"}),
+    ],
+)
+async def test_the_log_says_why_there_are_no_secrets(
+    broken_store: list[web.Response],
+    environ: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    answer: tuple[int, str],
+    told: dict[str, object],
+) -> None:
+    """Status and machine code, by which a missing permission is told from a wrong path; never the store's words."""
+    environ(SECRETS_SOURCE="ssm:/parley/test/")
+    broken_store.append(web.Response(status=answer[0], text=answer[1]))
+    await asyncio.gather(Secrets(fetch).ready(), return_exceptions=True)
+    written = capsys.readouterr().out
+    line = json.loads(written)
+    assert {name: line[name] for name in line if name not in {"at", "event", "is_stale"}} == told
+    assert (line["event"], line["is_stale"]) == ("secrets_failed", False)
+    assert "secret" not in written.replace("secrets_failed", "")
 
 
 async def test_the_environment_comes_first(secrets: Secrets, store: _Store, environ: Callable[..., None]) -> None:
@@ -182,6 +286,40 @@ async def test_old_secrets_serve_while_the_store_is_away(
     store.is_down, store.values = False, {"OPENAI_API_KEY": "new"}
     await secrets.ready()
     assert settings().get("OPENAI_API_KEY") == "new"
+
+
+async def test_a_store_that_has_nothing_any_more_takes_nothing(
+    secrets: Secrets, store: _Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A path that was mistyped or emptied is no rotation: what was good goes on serving, and the log says so."""
+    await secrets.ready()
+    store.values = {}
+    await secrets.ready()
+    assert settings().get("OPENAI_API_KEY") == _STORED
+    told = json.loads(capsys.readouterr().out)
+    assert (told["event"], told["error"], told["is_stale"]) == ("secrets_failed", "NoParameters", True)
+
+
+async def test_a_store_that_never_had_any_is_asked_again_soon(secrets: Secrets, store: _Store) -> None:
+    """The environment may have them all; whoever puts them there after deploying need not wait for minutes."""
+    secrets.ttl_seconds, values = 300.0, store.values
+    store.values = {}
+    await secrets.ready()
+    store.values = values
+    await secrets.ready()
+    assert settings().get("OPENAI_API_KEY") == _STORED
+
+
+async def test_a_hanging_store_holds_nobody_up_who_has_secrets(
+    secrets: Secrets, store: _Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One turn waits for a moment, the others not even that."""
+    await secrets.ready()
+    store.is_hanging, secrets.stale_seconds = True, 0.01
+    await secrets.ready()
+    assert not await secrets.changed_since(time.monotonic())
+    assert settings().get("OPENAI_API_KEY") == _STORED
+    assert {json.loads(line)["error"] for line in capsys.readouterr().out.splitlines()} == {"TimeoutError"}
 
 
 async def test_a_request_is_told_to_come_back_when_there_were_never_any(secrets: Secrets, store: _Store) -> None:
