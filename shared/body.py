@@ -20,6 +20,7 @@ MAX_BODY_BYTES = 1024 * 1024
 _MAX_DEPTH = 64
 # Each that does not fit may cost an error of a kilobyte; a megabyte of data that tools told has some ten thousands.
 _MAX_VALUES = 100_000
+_MAX_FIELDS = 10_000  # of one object: each that is not known costs an error, too
 _MOST_PROBLEMS, _MAX_PARAM = 20, 200
 _OUR_CLASS = re.compile(r"a valid dictionary( or instance of \w+)?")
 _SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
@@ -114,6 +115,8 @@ def _check(value: Any) -> None:
             if depth > _MAX_DEPTH:
                 raise InvalidRequest("The body is nested too deeply.")
             count += len(item)
+            if isinstance(item, dict) and len(item) > _MAX_FIELDS:
+                raise Unprocessable(f"An object may have at most {_MAX_FIELDS:,} fields.")
             if count > _MAX_VALUES:
                 raise Unprocessable(f"The body may hold at most {_MAX_VALUES:,} values.")
             children = [*item.keys(), *item.values()] if isinstance(item, dict) else item

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -67,12 +68,15 @@ def on_demand(module: str, name: str) -> Handler:
 def with_document(table: Mapping[str, Handler], contract: str) -> dict[str, Handler]:
     """The table with `GET /openapi.json`: what `document(handlers)` of the module `contract` makes of its routes.
 
-    That module is loaded when somebody asks: a start has no use for models of answers.
+    That module is loaded when somebody asks first: a start has no use for models of answers.
     """
+    made: list[bytes] = []
 
     async def show_document(_request: Request) -> Response:
-        handlers = {route: handler.__name__ for route, handler in table.items()}
-        return JSONResponse(importlib.import_module(contract).document(handlers))
+        if not made:
+            handlers = {route: handler.__name__ for route, handler in table.items()}
+            made.append(json.dumps(importlib.import_module(contract).document(handlers)).encode())
+        return Response(made[0], media_type="application/json")
 
     return {**table, "GET /openapi.json": show_document}
 

@@ -71,7 +71,7 @@ class ChatRequest(BaseModel):
     conversation_id: CanonicalUuid | None = None
     id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     trigger: Literal["submit-message", "regenerate-message"] | None = None
-    messageId: str | None = None  # noqa: N815 - the AI SDK's own name
+    messageId: str | int | None = None  # noqa: N815 - the AI SDK's own name
     model: Name | None = None
     agent: Literal["auto", "general", "technical", "research"] | None = None
     stream: bool = True
@@ -160,7 +160,7 @@ async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
         strict_model=asked.strict_model,
         dry_run=asked.dry_run,
         question_id=asked.question_id,
-        message_id=asked.messageId,
+        message_id=None if asked.messageId is None else str(asked.messageId),
         regenerate=asked.trigger == "regenerate-message",
         metadata=asked.metadata,
     )

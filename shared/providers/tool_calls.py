@@ -28,7 +28,8 @@ def tool_call(call_id: str, name: str, written: str) -> ToolCall:
         value = _object_in(written)
         arguments = storable(value)
         # The text itself, which keeps numbers as they were written, where nothing had to be mended.
-        return ToolCall(call_id, name, arguments, written=written if written and arguments == value else None)
+        is_sound = arguments == value and storable(written) == written
+        return ToolCall(call_id, name, arguments, written=written if written and is_sound else None)
     except (ValueError, RecursionError):
         return ToolCall(call_id, name, {}, broken=storable(written))
 

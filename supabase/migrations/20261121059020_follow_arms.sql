@@ -1,4 +1,4 @@
--- Purpose: an arm whose model was replaced goes on with what replaced it, instead of leaving its share to the others.
+-- Purpose: an arm whose model was replaced goes on with what replaced it; one that cannot do what a turn needs comes last.
 -- Affects: functions private.successor_route() (new), alias_chain() (replaced)
 -- Access: called by chat_begin only.
 
@@ -28,7 +28,7 @@ as $$
       case when r.weight > 0 then -ln(private.fraction_of(p_how ->> 'seed', p_alias, r.model_key)) / r.weight::double precision end as draw
     from public.llm_routes as r where r.alias = p_alias
   ), placed as (
-    select a.route, row_number() over (order by a.fallback_order, a.weight = 0, a.draw nulls last, a.weight desc, a.id) as place
+    select a.route, row_number() over (order by not private.is_able(a.route -> 'capabilities', p_how -> 'needs'), a.fallback_order, a.weight = 0, a.draw nulls last, a.weight desc, a.id) as place
     from arms as a where a.route is not null
   ), firsts as (
     -- Two arms may have come to the same model: it is tried once.

@@ -54,7 +54,7 @@ as $$
          when m.is_listed then 'seen' else 'kept' end,
     m.id, m.next_active and not (m.is_gone and m.missing_since is not null), m.is_listed, m.is_gone,
     m.next_name, m.next_capabilities, m.next_pricing, m.new_replaced_by, m.new_retires_on,
-    case when m.is_listed then coalesce(m.told, '{}') || jsonb_build_object('is_active', true,
+    case when m.is_listed then coalesce(m.told, '{}') - 'heir' || jsonb_build_object('is_active', true,
         'price_seen', case when m.new_pricing is not null then true when m.told ->> 'price_seen' = 'true' then false end,
         'model_name', coalesce(m.new_name, m.told ->> 'model_name', m.model_name),
         'capabilities', coalesce(m.told -> 'capabilities', '{}') || coalesce(m.new_capabilities, '{}'),

@@ -2,15 +2,27 @@
 -- Affects: columns client_id and is_tentative of public.messages, private.chat_requests.replaces; policy on messages; functions private.first_replaced(), replaced_turns(), recent_history(), remember_answer() (replaced), replace_answers() (dropped with its trigger)
 -- Access: as before; members read the new columns and write neither.
 
+-- First, as turns take it first: run in one transaction, this waits for no turn that waits for it.
+alter table private.chat_requests add column replaces uuid;
+comment on column private.chat_requests.replaces is
+  'The earliest turn that this one shall take the place of, once it has an answer; null for an ordinary turn.';
 alter table public.messages add column client_id text
   constraint messages_client_id_check check (char_length(client_id) <= 200);
 alter table public.messages add column is_tentative boolean not null default false;
 comment on column public.messages.client_id is 'The frontend''s own id of a question, by which it edits it or has it answered anew; null when it had none.';
 comment on column public.messages.is_tentative is
   'A question that shall take the place of an earlier turn, while it has no answer: shown to nobody, not even to a model.';
-alter table private.chat_requests add column replaces uuid;
-comment on column private.chat_requests.replaces is
-  'The earliest turn that this one shall take the place of, once it has an answer; null for an ordinary turn.';
+
+-- Turns that are running now go on as they began.
+update private.chat_requests as r set replaces = (
+    select m.request_id from public.messages as m
+    where m.conversation_id = r.conversation_id and m.role = 'user' and m.user_id = r.user_id and m.request_id <> r.id
+      and sha256(convert_to(m.content, 'UTF8')) = r.regenerates
+      and m.created_at < coalesce((select o.created_at from public.messages as o where o.request_id = r.id and o.role = 'user'), 'infinity')
+    order by m.created_at desc limit 1)
+  where r.state = 'started' and r.regenerates is not null;
+update public.messages as m set is_tentative = true
+  from private.chat_requests as r where r.id = m.request_id and r.replaces is not null and m.role = 'user';
 
 drop policy messages_select_member on public.messages;
 create policy messages_select_member on public.messages for select to authenticated

@@ -129,6 +129,9 @@ begin
     v_replaces := private.first_replaced(v_user_id, v_conversation.id, turn);
     update private.chat_requests as r set replaces = v_replaces
       where r.id = (v_claim ->> 'request_id')::uuid and r.replaces is distinct from v_replaces;
+    -- Another try comes after all that was asked since the last, and stands in for that, too.
+    update public.messages as m set created_at = clock_timestamp()
+      where v_replaces is not null and m.request_id = (v_claim ->> 'request_id')::uuid and m.role = 'user';
   end if;
   select * into v_profile from public.user_llm_profiles as p where p.user_id = v_user_id;
   v_agent := coalesce(nullif(turn ->> 'asked_agent', 'auto'),

@@ -37,6 +37,12 @@ def test_what_cannot_be_stored_is_a_broken_call(written: str) -> None:
     assert tool_call("a", "f", written) == ToolCall("a", "f", {}, broken=written)
 
 
+def test_what_is_told_again_can_be_encoded() -> None:
+    """A lone surrogate that another value of the same name hides is still in the text."""
+    call = tool_call("a", "f", '{"x": "\ud800", "x": 1}')
+    assert (call.arguments, call.text.encode()) == ({"x": 1}, b'{"x": 1}')
+
+
 def test_arguments_can_be_told_again() -> None:
     """Half characters and NUL become what every API and the database take, in arguments and in broken ones."""
     call = tool_call("a", "f", '{"x": "\\ud800y\\u0000"}')

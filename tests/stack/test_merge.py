@@ -209,6 +209,9 @@ def test_an_heir_that_a_run_appointed_gives_way(catalogue: Database) -> None:
     assert appointed == _defaults(catalogue)[0]
     back = _merge(catalogue, _listed("a", "b", "c"))
     assert back["changes"] == ["updated a: active again; replaced by none"]
+    _set(catalogue, "a", replaced_by=appointed)
+    assert _merge(catalogue, _listed("a", "b", "c"))["changes"] == []  # a person's choice, whoever it falls on
+    _set(catalogue, "a", replaced_by=None)
     for _ in range(2):
         _set(catalogue, "a", is_default=True)
         _merge(catalogue, _listed("b", "c"))

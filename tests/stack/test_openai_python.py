@@ -244,10 +244,14 @@ def test_policies_choose_among_models_that_can_be_asked(
         raw = client(alice).chat.completions.with_raw_response.create(
             model=alias, messages=question, tools=[WEATHER], stream=streams
         )
-        assert (raw.headers["x-model"], raw.headers["x-fallbacks"]) == (seeing, "1")
+        assert (raw.headers["x-model"], raw.headers["x-fallbacks"]) == (seeing, "0")
     assert client(alice).chat.completions.create(model=alias, messages=question).model == blind
     with pytest.raises(openai.UnprocessableEntityError, match="use tools"):
         client(alice).chat.completions.create(model=blind, messages=question, tools=[WEATHER])
+    schema: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+    db.execute("update public.llm_models set capabilities = capabilities || '{\"supports_json\": false}'")
+    wordy = client(alice).chat.completions.create(model="auto", messages=question, response_format=schema)
+    assert wordy.choices[0].message.content  # by a model that is told of the schema in words
     keyless = openai.OpenAI(base_url=f"{alice.stack['CHAT_URL']}/v1", api_key=alice.token, max_retries=0)
     with keyless:
         asked = keyless.chat.completions.with_raw_response.create(model="auto", messages=question, max_tokens=5)

@@ -60,6 +60,11 @@ def _measured(db: Database, identifier: str, **values: Any) -> None:
     )
 
 
+def _can(db: Database, identifier: str, ability: str) -> None:
+    change = "update public.llm_models set capabilities = capabilities || %s where identifier = %s"
+    db.execute(change, [json.dumps({ability: True}), identifier])
+
+
 def _priced(model: Models, price: float | None) -> str:
     pricing = None if price is None else json.dumps({"input": price, "output": price})
     return model(named("echo", "openai"), pricing=pricing, provider="openai")
@@ -139,6 +144,33 @@ def test_auto_is_the_cheapest_that_can_and_does(alice: Person, db: Database, mod
     assert unpriced not in _chosen(alice, "auto", **asked)
     assert not {good, dearer} & set(_chosen(alice, "auto", needs=["supports_vision"], providers=["nobody"]))
     assert {route["alias"] for route in _begin(alice, "auto", **asked)["routes"]} == {"auto"}
+
+
+@pytest.mark.usefixtures("quality")
+def test_schemas_are_liked_but_not_needed(alice: Person, db: Database, model: Models) -> None:
+    """A model that knows no schemas is told in words, and comes after those that do."""
+    wordy, exact = _priced(model, 0.001), _priced(model, 0.002)
+    _can(db, exact, "supports_json")
+    assert _chosen(alice, "auto", providers=["openai"])[:2] == [wordy, exact]
+    chosen = _chosen(alice, "auto", providers=["openai"], needs=["supports_json"])
+    assert chosen.index(exact) < chosen.index(wordy) if wordy in chosen else exact in chosen
+
+
+def test_what_no_model_can_do_is_said_so(alice: Person) -> None:
+    """A policy is not unknown because nobody fits."""
+    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    asked = {"model": "auto", "strict_model": True, "needs": ["supports_flight"], "dry_run": True}
+    answer = alice.rest("POST", "rpc/chat_begin", json={"turn": turn | asked})
+    assert (answer.status_code, json.loads(answer.json()["details"])["code"]) == (422, "validation_failed")
+
+
+def test_an_arm_that_cannot_do_what_is_asked_comes_last(alice: Person, db: Database, model: Models) -> None:
+    """Whatever its weight and order; nothing is then planned or counted by it."""
+    blind, seeing = _priced(model, 1), _priced(model, 1)
+    _can(db, seeing, "supports_vision")
+    alias = _arms(db, f"v{uuid.uuid4().hex[:8]}", (blind, 9, 0), (seeing, 1, 1))
+    assert _chosen(alice, alias) == [blind, seeing]
+    assert _chosen(alice, alias, needs=["supports_vision"]) == [seeing, blind]
 
 
 @pytest.mark.usefixtures("quality")

@@ -304,6 +304,27 @@ def test_a_retried_key_goes_on_in_the_same_place(alice: Person, model: Models, d
     assert _turns(alice, first["conversation_id"]) == [("user", "hi"), ("assistant", "again")]
 
 
+@pytest.mark.parametrize("ids", [{}, {"question_id": "q1"}], ids=["by words", "by id"])
+def test_a_retried_key_comes_after_what_was_asked_since(alice: Person, model: Models, ids: dict[str, str]) -> None:
+    """What was said between a failed try and the next is replaced as well, and not heard."""
+    name = model("echo")
+    first = begin(alice, name, **ids)
+    finish(alice, first, content="first")
+    place = {"conversation_id": first["conversation_id"]}
+    anew = place | ids | KEY | {"regenerate": True}
+    fail(alice, begin(alice, name, **anew))
+    finish(alice, begin(alice, name, **place), content="between")
+    again = begin(alice, name, **anew)
+    heard = [message["content"] for message in again["history"]]
+    finish(alice, again, content="again")
+    kept = _turns(alice, first["conversation_id"])
+    if ids:
+        assert (heard, kept) == ([], [("user", "hi"), ("assistant", "again")])
+    else:  # the latest of the same words is meant
+        assert heard == ["hi", "first"]
+        assert kept == [("user", "hi"), ("assistant", "first"), ("user", "hi"), ("assistant", "again")]
+
+
 def test_what_nobody_sees_is_forgotten_too(alice: Person, bob: Person, model: Models, db: Database) -> None:
     """A question that waits for its answer goes with its person's words, in somebody else's conversation as well."""
     name = model("echo")
