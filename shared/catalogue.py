@@ -14,7 +14,7 @@ from typing import Any
 
 from shared import supabase
 from shared.errors import DatabaseUnavailable
-from shared.providers import is_configured
+from shared.hosts import is_configured
 
 _FRESH_SECONDS = 3.0  # a change reaches people this late; then one of those who ask reads anew
 _BUNDLED = Path(__file__).with_name("bundled.json")

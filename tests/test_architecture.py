@@ -19,7 +19,7 @@ FUNCTIONS = sorted((ROOT / "functions").rglob("*.py"))
 FLOORS = (
     ("errors", "events"),
     ("config", "identifiers", "log", "privacy", "redaction", "sigv4", "sse", "storable", "tokens"),
-    ("body", "fallback", "http", "joiner", "meter", "secrets", "service", "spool", "supabase"),
+    ("body", "fallback", "hosts", "http", "joiner", "meter", "secrets", "service", "spool", "supabase"),
     ("attempts", "providers"),
     ("auth", "catalogue", "gateway", "ledger", "structured"),
     ("endpoint", "health"),

@@ -14,9 +14,9 @@ from shared.body import parse_body, read_body
 from shared.errors import Unprocessable
 from shared.events import ANY_OBJECT, PLAIN_FORMAT, Format, Message, Tool
 from shared.gateway import Options
+from shared.hosts import configured
 from shared.ledger import Ask
 from shared.meter import most_tokens
-from shared.providers import configured
 
 MAX_BYTES = 4 * 1024 * 1024  # images are sent as text; both clouds take six megabytes
 _MOST_RESERVED = 1_000_000  # what chat_begin holds money for beside the question, in tokens

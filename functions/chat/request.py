@@ -15,9 +15,9 @@ from functions.chat.domains import Domain, classified
 from functions.chat.rounds import most_tool_tokens
 from shared.body import parse_body, read_body
 from shared.errors import InvalidRequest, Unprocessable
+from shared.hosts import configured
 from shared.identifiers import is_idempotency_key
 from shared.ledger import Ask
-from shared.providers import configured
 
 _MAX_METADATA_BYTES = 16 * 1024
 MAX_TOKENS = (

@@ -16,7 +16,8 @@ from shared.auth import Person
 from shared.body import parse_body, read_body
 from shared.errors import ModelNotFound, ParleyError, ProviderTimeout
 from shared.events import Call, Message, Node
-from shared.providers import VARIABLES, provider_named
+from shared.hosts import VARIABLES
+from shared.providers import provider_named
 
 _SECONDS = 20.0
 _MOST_DIGITS = 18  # what fits a bigint

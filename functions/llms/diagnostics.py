@@ -16,7 +16,7 @@ from shared import supabase
 from shared.auth import Person, authenticate
 from shared.config import settings
 from shared.errors import Forbidden, ParleyError, Unauthenticated
-from shared.providers import VARIABLES, is_configured
+from shared.hosts import VARIABLES, is_configured
 
 _PREFIXES: Final = {
     "GOOGLE_API_KEY": ("AIza", "AQ."),

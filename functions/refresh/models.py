@@ -17,8 +17,9 @@ from shared import supabase
 from shared.config import settings
 from shared.errors import NodeFailed, ParleyError
 from shared.events import Node
+from shared.hosts import is_configured
 from shared.log import log
-from shared.providers import is_configured, list_node
+from shared.providers import list_node
 from shared.service import database_errors, service_client
 
 _LIST_SECONDS = 15.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -14,6 +13,7 @@ from shared import http, supabase
 from shared.config import settings
 from shared.errors import NodeFailed, ProviderError, ProviderUnreachable
 from shared.events import Call, ModelEvent, Node
+from shared.hosts import Host
 from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, request_body
 from shared.providers.contract import ListedModel
 from shared.providers.readings import NONSENSE, delay_of, failure, nonsense
@@ -24,24 +24,6 @@ _MAX_NODE_LIST_BYTES = 256 * 1024  # a stranger's; some hundred models, parsed i
 _MAX_ANSWER_BYTES = 256 * 1024 * 1024  # a chunk of one token takes a few hundred bytes
 _MAX_ERROR_BYTES = 64 * 1024
 _UNREACHABLE_OPEN_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """One row: where a host lives, which variables configure it. A client node has neither: its calls say where.
-
-    `limit_field` is what the host calls the most tokens it may answer with.
-    """
-
-    name: str
-    base_url: str = ""
-    base_url_variable: str = ""
-    key_variable: str = ""
-    limit_field: str = "max_tokens"
-
-    @property
-    def is_node(self) -> bool:
-        return not self.base_url
 
 
 class OpenAiCompatible:

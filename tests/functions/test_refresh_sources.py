@@ -15,7 +15,7 @@ from functions.refresh.sources import SOURCES, Listed, Offer, fetch, fetching
 from functions.refresh.sources.matcha import TABLE
 from functions.refresh.sources.openai import read_any
 from shared.errors import ProviderAuthFailed, ProviderError, ProviderTimeout
-from shared.providers import VARIABLES
+from shared.hosts import VARIABLES
 from shared.providers.readings import NONSENSE
 from tests.providers import variables
 from tests.upstream import Shelf, Upstream, entry

@@ -30,8 +30,9 @@ from shared.events import (
     Tool,
     ToolCall,
 )
-from shared.providers import HOSTS, SDKS, VARIABLES, Provider, is_configured, provider_named
-from shared.providers.openai_compatible import Host, OpenAiCompatible
+from shared.hosts import HOSTS, VARIABLES, Host, is_configured
+from shared.providers import SDKS, Provider, provider_named
+from shared.providers.openai_compatible import OpenAiCompatible
 from tests.providers import (
     KEYS,
     PROVIDERS,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from functions.refresh.sources import anthropic, gemini, huggingface, matcha, openai
 from functions.refresh.sources.fetching import Source, fetch
 from functions.refresh.sources.listed import Listed, Offer, Pricing
-from shared.providers import HOSTS
-from shared.providers.openai_compatible import Host
+from shared.hosts import HOSTS, Host
 
 __all__ = ["SOURCES", "Listed", "Offer", "Pricing", "Source", "fetch"]
 
