@@ -57,8 +57,12 @@ def load_sdks(names: Iterable[str]) -> None:
 
 def _load(name: str) -> None:
     module, provider = SDKS[name]
-    gc.disable()  # nothing of an SDK is garbage, and looking for some is a quarter of the time
+    # Nothing of an SDK is garbage, and looking for some is a quarter of the time. Whoever found the collector on puts
+    # it back: of two that load at once the first, and during a start none.
+    was_on = gc.isenabled()
+    gc.disable()
     try:
         _PROVIDERS[name] = getattr(importlib.import_module(module), provider)()
     finally:
-        gc.enable()
+        if was_on:
+            gc.enable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from shared.events import (
     ToolCall,
 )
 from shared.hosts import HOSTS, VARIABLES, Host, is_configured
-from shared.providers import SDKS, Provider, provider_named
+from shared.providers import SDKS, Provider, load_sdks, provider_named
 from shared.providers.openai_compatible import OpenAiCompatible
 from tests.providers import (
     KEYS,
@@ -267,6 +268,23 @@ def test_sdks_can_be_loaded_before_the_first_turn() -> None:
             [sys.executable, "-c", script.format(names=names)], capture_output=True, text=True, check=True
         )
         assert done.stdout.strip() == is_loaded
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_loading_an_sdk_leaves_the_collector_as_it_was(monkeypatch: pytest.MonkeyPatch, *, is_on: bool) -> None:
+    """Also when it fails: a function whose collector stays off would grow until it is killed."""
+    monkeypatch.setitem(SDKS, "whole", ("json", "JSONDecoder"))
+    monkeypatch.setitem(SDKS, "broken", ("json", "nothing"))
+    monkeypatch.setattr(providers, "_PROVIDERS", {})
+    was_on = gc.isenabled()
+    try:
+        (gc.enable if is_on else gc.disable)()
+        load_sdks(["whole"])
+        with pytest.raises(AttributeError):
+            load_sdks(["broken"])
+        assert gc.isenabled() is is_on
+    finally:
+        (gc.enable if was_on else gc.disable)()
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
