@@ -59,7 +59,7 @@ _ACTIVATE_MODEL = """
 _RETIRE_MODEL = "update public.llm_models set is_active = false, is_default = false where model_key = %(key)s"
 
 # A new default takes the place of the old one: the table's own trigger sees to that.
-# It is nobody's choice yet: LLM_PROVIDER may take it over.
+# The seed's choice, not a person's: LLM_PROVIDER goes before it.
 _PREFER_MODEL = """
     update public.llm_models set is_default = true, default_by = 'seed' where model_key = %(key)s and not is_default
 """
@@ -95,12 +95,6 @@ def register_model(dsn: str, model_url: str, *, is_preferred: bool) -> None:
     """
     default = _PREFER_MODEL if is_preferred else _PREFER_FIRST
     _run(dsn, model_url, [_ACTIVATE_MODEL, default], is_active=True)
-
-
-def adopt_default(dsn: str, provider: str, model: str) -> None:
-    """Makes the model that LLM_PROVIDER asks for the default, unless a person chose one."""
-    with psycopg.connect(dsn) as connection:
-        connection.execute("select public.adopt_default(%s, %s)", [provider, model])
 
 
 def retire_model(dsn: str, model_url: str) -> None:

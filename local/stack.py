@@ -21,8 +21,6 @@ from local.plan import DATABASE_NAME, Options, Plan, make_plan
 from local.ports import is_taken, occupant
 from local.problems import Interrupted, Problem
 from local.processes import Child, Children, Daemon
-from shared.config import Settings
-from shared.errors import NotConfigured
 
 _READY_SECONDS = 30.0
 _DOWN_SECONDS = 20.0
@@ -114,12 +112,6 @@ def _fill_database(plan: Plan, dsn: str) -> None:
         demo.register_model(dsn, plan.variables["MODEL_URL"], is_preferred=not plan.has_provider_key)
     else:
         demo.retire_model(dsn, f"{plan.options.ports.url('model')}/v1")
-    try:
-        wanted = Settings(plan.variables).default_model
-    except NotConfigured as error:
-        raise Problem(error.message) from error
-    if wanted:
-        demo.adopt_default(dsn, *wanted)
 
 
 def _start_api(plan: Plan, children: Children) -> Child:

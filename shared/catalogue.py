@@ -14,7 +14,7 @@ from typing import Any
 
 from shared import supabase
 from shared.errors import DatabaseUnavailable
-from shared.hosts import is_configured
+from shared.hosts import deployment, is_configured
 
 _FRESH_SECONDS = 3.0  # a change reaches people this late; then one of those who ask reads anew
 _BUNDLED = Path(__file__).with_name("bundled.json")
@@ -29,12 +29,8 @@ class Catalogue:
     etag: str
 
 
-def catalogue_of(rows: list[dict[str, Any]], *, is_stale: bool = False) -> Catalogue:
-    """The catalogue of these rows; `is_stale` when the database could not be asked.
-
-    A model whose provider has no key here is left out, for chat would refuse it, unless none would remain.
-    """
-    models = [row for row in rows if is_configured(row["provider"])] or rows
+def catalogue_of(models: list[dict[str, Any]], *, is_stale: bool = False) -> Catalogue:
+    """The catalogue of these rows; `is_stale` when the database could not be asked."""
     listed = [{k: v for k, v in m.items() if k not in {"created_at", "last_synced_at"}} for m in models]
     answer: dict[str, Any] = {
         "models": listed,
@@ -80,10 +76,22 @@ class Kept:
 
     async def _read(self, token: str) -> Catalogue:
         try:
-            self._rows = await supabase.rpc("model_menu", {}, supabase.as_caller(token), timeout_seconds=3.0)
+            menu = {"deployment": deployment()}
+            self._rows = await supabase.rpc("model_menu", menu, supabase.as_caller(token), timeout_seconds=3.0)
         except DatabaseUnavailable:
-            return catalogue_of(self._rows or json.loads(_BUNDLED.read_text()), is_stale=True)
+            return catalogue_of(self._rows or _bundled(), is_stale=True)
         return catalogue_of(self._rows or [])
+
+
+def _bundled() -> list[dict[str, Any]]:
+    """The shipped models that can be called here, or all when none can, one of them the default."""
+    rows: list[dict[str, Any]] = json.loads(_BUNDLED.read_text())
+    models = [row for row in rows if is_configured(row["provider"])]
+    if not models and is_configured("matcha"):
+        models = [row | {"identifier": f"matcha:{row['matcha_llm_id']}", "pricing": None} for row in rows]
+    models = models or rows
+    has_default = any(row["is_default"] for row in models)
+    return [row | {"is_default": row["is_default"] if has_default else row is models[0]} for row in models]
 
 
 kept = Kept()

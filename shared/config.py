@@ -9,13 +9,6 @@ from dataclasses import dataclass
 
 from shared.errors import NotConfigured
 
-# By the names LLM_PROVIDER takes: the provider, the variable that names its model, and the model without it.
-_DEFAULT_MODELS = {
-    "gemini": ("google", "GEMINI_MODEL", "gemini-2.5-flash-lite"),
-    "claude": ("anthropic", "CLAUDE_MODEL", "claude-haiku-4-5-20251001"),
-    "huggingface": ("huggingface", "HF_MODEL", "meta-llama/Llama-3.1-8B-Instruct"),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -67,21 +60,6 @@ class Settings:
         if not text.isdecimal() or not 0 < int(text) <= 800:
             raise NotConfigured("The environment variable TURN_SECONDS is not a number of seconds from 1 to 800.")
         return int(text)
-
-    @property
-    def default_model(self) -> tuple[str, str] | None:
-        """Provider and model that LLM_PROVIDER asks for, None when it is unset; the catalogue keeps the default itself.
-
-        GEMINI_MODEL, CLAUDE_MODEL and HF_MODEL name the model. Raises NotConfigured for a provider it does not know.
-        """
-        name = self.get("LLM_PROVIDER").lower()
-        if not name:
-            return None
-        if name not in _DEFAULT_MODELS:
-            known = ", ".join(_DEFAULT_MODELS)
-            raise NotConfigured(f"The environment variable LLM_PROVIDER is none of {known}.")
-        provider, variable, model = _DEFAULT_MODELS[name]
-        return provider, self.get(variable, model)
 
     @property
     def log_content(self) -> str:

@@ -1,14 +1,15 @@
-"""Who serves models: every provider by the name in its identifiers, and whether this deployment can call it.
+"""Who serves models: every provider by the name in its identifiers, and what this deployment can call.
 
-Apart from how each is spoken to, which whoever only lists models has no use for.
+Apart from how each is spoken to, which a function that only lists models does not need.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from shared.config import settings
+from shared.config import Settings, settings
+from shared.errors import NotConfigured
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,79 @@ VARIABLES: Final[dict[str, tuple[str, ...]]] = {
 """What must be set before a provider can be called, its key first; nothing for client nodes, whose rows say it all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Default:
+    """The model of a provider that a turn without a model gets: `variable` names it, else it is `model`.
+
+    LLM_PROVIDER takes the provider's own name and the `other_name`.
+    """
+
+    variable: str
+    model: str
+    other_name: str
+
+
+DEFAULTS: Final[dict[str, Default]] = {
+    "google": Default("GEMINI_MODEL", "gemini-2.5-flash-lite", "gemini"),
+    "anthropic": Default("CLAUDE_MODEL", "claude-haiku-4-5-20251001", "claude"),
+    "openai": Default("OPENAI_MODEL", "gpt-4o-mini", "chatgpt"),
+    "huggingface": Default("HF_MODEL", "meta-llama/Llama-3.1-8B-Instruct", "hf"),
+    "matcha": Default("MATCHA_MODEL", "28", "matchai"),
+}
+"""Every provider that needs a key, in the order in which they stand in for each other."""
+
+NAMES: Final[dict[str, str]] = {
+    name: provider for provider, default in DEFAULTS.items() for name in (provider, default.other_name)
+}
+"""The provider behind each name that LLM_PROVIDER takes."""
+
+
 def is_configured(name: str) -> bool:
-    """Whether this deployment speaks the provider and has all that it takes to call it."""
+    """Whether this deployment knows the provider and has all that it takes to call it."""
     return name in VARIABLES and all(settings().get(variable) for variable in VARIABLES[name])
 
 
 def configured() -> tuple[str, ...]:
     """All providers that can be called here."""
     return tuple(name for name in VARIABLES if is_configured(name))
+
+
+def chosen_default(environ: Settings) -> tuple[str, str] | None:
+    """Provider and model that LLM_PROVIDER asks for; None when it is unset.
+
+    Raises NotConfigured for a name that no provider has.
+    """
+    name = environ.get("LLM_PROVIDER").lower()
+    if not name:
+        return None
+    if name not in NAMES:
+        raise NotConfigured(f"The environment variable LLM_PROVIDER is none of {', '.join(NAMES)}.")
+    provider = NAMES[name]
+    return provider, environ.get(DEFAULTS[provider].variable, DEFAULTS[provider].model)
+
+
+def deployment() -> dict[str, Any]:
+    """What the database must know of this deployment to choose a model that can be called.
+
+    {providers: names of those with a key, and client; defaults: [{provider, model, is_chosen}] of those with a key,
+    the one that LLM_PROVIDER names first}.
+    """
+    chosen = NAMES.get(settings().get("LLM_PROVIDER").lower())
+    defaults = [
+        {"provider": name, "model": settings().get(default.variable, default.model), "is_chosen": name == chosen}
+        for name, default in DEFAULTS.items()
+        if is_configured(name)
+    ]
+    return {"providers": configured(), "defaults": sorted(defaults, key=lambda each: not each["is_chosen"])}
+
+
+def advice() -> str | None:
+    """What to set so that models can be called; None when a provider is configured."""
+    if any(is_configured(name) for name in DEFAULTS):
+        return None
+    ways = [_together(*VARIABLES[name]) for name in DEFAULTS]
+    return f"No provider is configured: set {', '.join(ways[:-1])}, or {ways[-1]}."
+
+
+def _together(key: str, *others: str) -> str:
+    return f"{key} with {' and '.join(others)}" if others else key

@@ -13,8 +13,16 @@ import anyio
 from shared import spool, supabase
 from shared.auth import Person
 from shared.config import settings
-from shared.errors import BudgetExceeded, DatabaseUnavailable, IdempotencyMismatch, ParleyError, RequestInProgress
+from shared.errors import (
+    BudgetExceeded,
+    DatabaseUnavailable,
+    IdempotencyMismatch,
+    NoDefaultModel,
+    ParleyError,
+    RequestInProgress,
+)
 from shared.events import Attempt, Message, Route, Usage
+from shared.hosts import advice
 from shared.log import log
 from shared.privacy import loggable, loggable_json, loggable_value, person_hash
 
@@ -34,8 +42,9 @@ class Ask:
 
     `agent` is the likely one, `asked_agent` what the caller said (None: nothing). `agent_models` are what each agent
     would like when neither caller, conversation nor person names a model: keys, identifiers or aliases, the first that
-    is alive. Policies such as `auto` choose among models that have the abilities
-    in `needs` (`supports_vision`, …), at `providers` (None: at any). `prompt_tokens` and `tool_tokens` are what the
+    is alive. Policies such as `auto` choose among models that have the abilities in `needs` (`supports_vision`, …).
+    `providers` are those that can be called (None: all), `defaults` the model of each for a turn that names none; both
+    come from `shared.hosts.deployment`. `prompt_tokens` and `tool_tokens` are what the
     system prompt and the tools take in at most, a token a byte; tools are reckoned with only where a model of the route
     can use them.
     `log_words` keeps the words, redacted, in the log row of a turn that is not stored. `question_id` is the frontend's
@@ -55,6 +64,7 @@ class Ask:
     agent_models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     providers: tuple[str, ...] | None = None
+    defaults: tuple[Mapping[str, Any], ...] = ()
     max_tokens: int | None = None
     prompt_tokens: int = 0
     tool_tokens: int = 0
@@ -180,7 +190,8 @@ async def begin(person: Person, ask: Ask) -> Turn:
 
     Raises the refusals of `chat_begin` (QuotaExceeded, BudgetExceeded, ModelNotFound, ConversationNotFound,
     TurnInProgress, …),
-    RequestInProgress or IdempotencyMismatch for a reused key, DatabaseUnavailable.
+    RequestInProgress or IdempotencyMismatch for a reused key, DatabaseUnavailable, NoDefaultModel, which names the
+    variables to set when no provider is configured.
     """
     worker_id = str(uuid.uuid4())
     turn = asdict(ask) | {
@@ -191,7 +202,10 @@ async def begin(person: Person, ask: Ask) -> Turn:
         "metadata": loggable_json(ask.metadata) if settings().log_content != "none" else {},
         "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
     }
-    answer = await supabase.rpc("chat_begin", {"turn": turn}, supabase.as_caller(person.token))
+    try:
+        answer = await supabase.rpc("chat_begin", {"turn": turn}, supabase.as_caller(person.token))
+    except NoDefaultModel as error:
+        raise NoDefaultModel(advice() or error.message) from None
     if answer["outcome"] == "in_progress":
         raise RequestInProgress(
             "A request with this idempotency key is still running.", retry_after_seconds=answer["retry_after"]

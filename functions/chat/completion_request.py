@@ -14,7 +14,7 @@ from shared.body import parse_body, read_body
 from shared.errors import Unprocessable
 from shared.events import ANY_OBJECT, PLAIN_FORMAT, Format, Message, Tool
 from shared.gateway import Options
-from shared.hosts import configured
+from shared.hosts import deployment
 from shared.ledger import Ask
 from shared.meter import most_tokens
 
@@ -247,7 +247,7 @@ async def read_completion_request(request: Request) -> tuple[CompletionRequest, 
         message=asked.question,
         model=asked.model,
         needs=asked.needs,
-        providers=configured(),
+        **deployment(),
         max_tokens=asked.max_completion_tokens or asked.max_tokens,
         prompt_tokens=max(0, prompt - len(asked.question.encode())),
         tool_tokens=tools,

@@ -15,7 +15,7 @@ from functions.chat.domains import Domain, classified
 from functions.chat.rounds import most_tool_tokens
 from shared.body import parse_body, read_body
 from shared.errors import InvalidRequest, Unprocessable
-from shared.hosts import configured
+from shared.hosts import deployment
 from shared.identifiers import is_idempotency_key
 from shared.ledger import Ask
 
@@ -150,7 +150,7 @@ async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
         agent=asked.likely_agent,
         asked_agent=asked.agent,
         agent_models={name: agent.models for name, agent in AGENTS.items() if agent.models},
-        providers=configured(),
+        **deployment(),
         max_tokens=asked.max_tokens,
         prompt_tokens=longest_prompt(),
         tool_tokens=most_tool_tokens(),

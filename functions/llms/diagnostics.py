@@ -15,8 +15,8 @@ from functions.llms.connection import tested
 from shared import supabase
 from shared.auth import Person, authenticate
 from shared.config import settings
-from shared.errors import Forbidden, ParleyError, Unauthenticated
-from shared.hosts import VARIABLES, is_configured
+from shared.errors import Forbidden, NoDefaultModel, ParleyError, Unauthenticated
+from shared.hosts import DEFAULTS, NAMES, VARIABLES, advice, deployment, is_configured
 
 _PREFIXES: Final = {
     "GOOGLE_API_KEY": ("AIza", "AQ."),
@@ -132,14 +132,15 @@ async def _database_checks(person: Person) -> list[Check]:
     started = time.monotonic()
     try:
         found = await supabase.rpc("diagnose_catalogue", {}, supabase.as_caller(person.token))
+        seconds = time.monotonic() - started
+        routes = await _default_routes(person)
     except ParleyError as error:
         fix = "Look at SUPABASE_URL and its keys, the project's status, and whether every migration is applied."
         return [Check("database", "broken", {"error": error.code}, fix)]
-    seconds = time.monotonic() - started
     return [
         Check("database", "ok", {"ms": round(seconds * 1000)}),
         clock_check(datetime.fromisoformat(found["now"]), asked, seconds),
-        default_check(found["default"], asked.date()),
+        default_check(routes, found["default"], asked.date()),
         cron_check(found["last_good_run"], found["last_run"], asked),
         prices_check(found["unpriced"]),
         circuits_check(found["open_circuits"]),
@@ -155,20 +156,46 @@ def clock_check(theirs: datetime, asked: datetime, round_trip_seconds: float) ->
     return Check("clock", "ok", found)
 
 
-def default_check(default: dict[str, Any] | None, today: date) -> Check:
-    """Whether a turn that names no model has one that can answer."""
-    if default is None:
-        return Check("default model", "broken", {}, "Set is_default on an active row of llm_models.")
-    if not is_configured(default["provider"]):
-        fix = f"Set the key of {default['provider']}, or make a model of a configured provider the default."
-        return Check("default model", "broken", default, fix)
-    if default.get("is_node_active") is False:
-        fix = "Its client node is switched off: switch it on, or make another model the default."
-        return Check("default model", "broken", default, fix)
-    ends = default["retires_on"]
-    if default["missing_since"] or (ends and date.fromisoformat(ends) < today + _SOON):
-        return Check("default model", "warning", default, "Its provider drops it: choose another before refresh does.")
-    return Check("default model", "ok", default)
+async def _default_routes(person: Person) -> list[dict[str, Any]]:
+    """The routes of a turn that names no model, as `chat_begin` chooses them here; none when nothing can be called."""
+    turn = {"message": "Say yes.", "model": "default", "dry_run": True} | deployment()
+    try:
+        begun = await supabase.rpc("chat_begin", {"turn": turn}, supabase.as_caller(person.token))
+    except NoDefaultModel:
+        return []
+    routes: list[dict[str, Any]] = begun["routes"]
+    return routes
+
+
+def default_check(routes: list[dict[str, Any]], default: dict[str, Any] | None, today: date) -> Check:
+    """Whether a turn that names no model is answered, and by the model that the variables and the catalogue name.
+
+    `routes` are what such a turn gets in this deployment, `default` is the catalogue's row with is_default.
+    """
+    if not routes:
+        return Check("default model", "broken", {}, advice() or "Run refresh, or make an active model the default.")
+    first = routes[0]
+    found = {
+        "identifier": first["identifier"],
+        "fallbacks": [route["identifier"] for route in routes[1:]],
+        "is_default": default["identifier"] if default else None,
+    }
+    name = settings().get("LLM_PROVIDER").lower()
+    if name not in {"", *NAMES}:
+        return Check("default model", "warning", found, f"LLM_PROVIDER is none of {', '.join(NAMES)}.")
+    if name and not is_configured(NAMES[name]):
+        missing = [variable for variable in VARIABLES[NAMES[name]] if not settings().get(variable)]
+        return Check("default model", "warning", found, f"LLM_PROVIDER is {name}: set {', '.join(missing)} as well.")
+    own = DEFAULTS.get(first["provider"])
+    wanted = settings().get(own.variable) if own else ""
+    is_chosen = default is not None and default["identifier"] == first["identifier"]
+    if own and wanted and not is_chosen and wanted not in {first["upstream_id"], first["model_key"]}:
+        fix = f"{own.variable} is {wanted}, which is no active model of the catalogue: correct it, or run refresh."
+        return Check("default model", "warning", found, fix)
+    ends = default["retires_on"] if default and is_chosen else None
+    if is_chosen and default and (default["missing_since"] or (ends and date.fromisoformat(ends) < today + _SOON)):
+        return Check("default model", "warning", found, "Its provider drops it: choose another before refresh does.")
+    return Check("default model", "ok", found)
 
 
 def cron_check(last_good: str | None, last_run: dict[str, Any] | None, now: datetime) -> Check:

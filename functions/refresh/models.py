@@ -17,7 +17,7 @@ from shared import supabase
 from shared.config import settings
 from shared.errors import NodeFailed, ParleyError
 from shared.events import Node
-from shared.hosts import is_configured
+from shared.hosts import chosen_default, is_configured
 from shared.log import log
 from shared.providers import list_node
 from shared.service import database_errors, service_client
@@ -131,7 +131,7 @@ async def _store_node(node_id: int, listed: list[Listed]) -> None:
 
 async def _adopt_default(*, is_dry_run: bool) -> dict[str, Any]:
     """Makes the model that LLM_PROVIDER asks for the default, unless a person chose one; {added, changes}."""
-    wanted = settings().default_model
+    wanted = chosen_default(settings())
     if wanted is None:
         return {"added": 0, "changes": []}
     arguments = {"provider_name": wanted[0], "model_id": wanted[1], "dry_run": is_dry_run}
