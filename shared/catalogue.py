@@ -79,11 +79,11 @@ class Kept:
             menu = {"deployment": deployment()}
             self._rows = await supabase.rpc("model_menu", menu, supabase.as_caller(token), timeout_seconds=3.0)
         except DatabaseUnavailable:
-            return catalogue_of(self._rows or _bundled(), is_stale=True)
+            return catalogue_of(self._rows or shipped_models(), is_stale=True)
         return catalogue_of(self._rows or [])
 
 
-def _bundled() -> list[dict[str, Any]]:
+def shipped_models() -> list[dict[str, Any]]:
     """The shipped models that can be called here, or all when none can, one of them the default."""
     rows: list[dict[str, Any]] = json.loads(_BUNDLED.read_text())
     models = [row for row in rows if is_configured(row["provider"])]

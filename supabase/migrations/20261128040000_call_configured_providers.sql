@@ -182,7 +182,9 @@ create function private.find_default(p_user_id uuid, p_how jsonb) returns jsonb
 as $$
   with wished (route, rank, place) as (
     select private.model_route(m, p_how), case when m.default_by = 'person' then 0 else 2 end, 0
-      from public.llm_models as m where m.is_default
+      from public.llm_models as m
+      -- By way of MatchAI only where a person wants this very model: the platform has a default of its own.
+      where m.is_default and (m.default_by = 'person' or private.is_callable(m.provider, p_how))
     union all
     select private.provider_route(p_user_id, d.entry ->> 'provider', d.entry ->> 'model', p_how),
         case when (d.entry ->> 'is_chosen')::boolean then 1 else 4 end, d.place

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.catalogue import as_openai_model, catalogue_of
+from shared.catalogue import as_openai_model, catalogue_of, shipped_models
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLED: list[dict[str, Any]] = json.loads((ROOT / "shared" / "bundled.json").read_text())
@@ -59,15 +59,17 @@ def test_the_tag_follows_the_content() -> None:
     assert json.loads(catalogue_of(BUNDLED, is_stale=True).body)["stale"] is True
 
 
-def test_what_chat_would_refuse_for_want_of_a_key_is_not_shown(environ: Callable[..., None]) -> None:
-    """Models of providers without a key, or that nobody speaks, are left out, unless none would remain."""
-    rows = [*BUNDLED, BUNDLED[0] | {"provider": "nobody"}, BUNDLED[1] | {"provider": "client"}]
-    assert [m["provider"] for m in catalogue_of(rows).models] == ["google", "openai", "client"]
+def test_the_shipped_list_shows_what_can_be_called(environ: Callable[..., None]) -> None:
+    """It leaves out providers without a key unless none would remain, and always has a default."""
+    assert shipped_models() == BUNDLED
     environ(GOOGLE_API_KEY="")
-    assert [m["provider"] for m in catalogue_of(rows).models] == ["openai", "client"]
-    assert json.loads(catalogue_of(rows).body)["defaultModel"] is None
+    (only,) = shipped_models()
+    assert (only["provider"], only["is_default"]) == ("openai", True)
     environ(OPENAI_API_KEY="")
-    assert catalogue_of(BUNDLED).models == BUNDLED
+    assert shipped_models() == BUNDLED
+    environ(MATCHA_API_KEY="k", MATCHA_BASE_URL="https://x", MATCHA_MISSION_ID="3")
+    assert [model["identifier"] for model in shipped_models()] == ["matcha:35", "matcha:40"]
+    assert [model["is_default"] for model in shipped_models()] == [True, False]
 
 
 @pytest.mark.parametrize(

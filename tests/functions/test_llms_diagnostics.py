@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -24,6 +24,12 @@ DEFAULT: dict[str, Any] = {
     "is_active": True,
     "missing_since": None,
     "retires_on": None,
+}
+ROUTE = {
+    "identifier": "openai:gpt-4o",
+    "model_key": "gpt-4o",
+    "provider": "openai",
+    "upstream_id": "gpt-4o",
 }
 FOUND = {
     "default": DEFAULT,
@@ -63,22 +69,38 @@ def test_half_a_configuration_is_broken(environ: Callable[..., None]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "verdict"),
+    ("change", "variables", "verdict"),
     [
-        ({}, "ok"),
-        ({"missing_since": "2026-11-20T00:00:00Z"}, "warning"),
-        ({"retires_on": "2026-12-01"}, "warning"),
-        ({"retires_on": "2027-12-01"}, "ok"),
-        ({"provider": "google"}, "broken"),
-        ({"is_node_active": False}, "broken"),
+        ({}, {}, "ok"),
+        ({"missing_since": "2026-11-20T00:00:00Z"}, {}, "warning"),
+        ({"retires_on": "2026-12-01"}, {}, "warning"),
+        ({"retires_on": "2027-12-01"}, {}, "ok"),
+        # Another model serves, because the catalogue's default has no key here.
+        ({"identifier": "google:g", "missing_since": "2026-11-20T00:00:00Z"}, {}, "ok"),
+        ({}, {"LLM_PROVIDER": "openai"}, "ok"),
+        ({}, {"LLM_PROVIDER": "claude"}, "warning"),
+        ({}, {"LLM_PROVIDER": "gemni"}, "warning"),
+        ({"identifier": "google:g"}, {"OPENAI_MODEL": "gpt-4o"}, "ok"),
+        ({"identifier": "google:g"}, {"OPENAI_MODEL": "gpt-9"}, "warning"),
     ],
     ids=str,
 )
-def test_the_default_is_alive_or_not(environ: Callable[..., None], change: dict[str, Any], verdict: str) -> None:
-    """It must be of a configured provider, and stay."""
+def test_the_default_is_the_model_that_a_turn_gets(
+    environ: Callable[..., None], change: dict[str, Any], variables: dict[str, str], verdict: str
+) -> None:
+    """It stays at its provider, and it is the one that the variables ask for."""
+    environ(OPENAI_API_KEY="k", **variables)
+    check = default_check([ROUTE], DEFAULT | change, NOW.date())
+    assert (check.verdict, check.found["identifier"]) == (verdict, "openai:gpt-4o")
+    assert bool(check.fix) is (verdict == "warning")
+
+
+def test_without_a_default_the_variables_are_named(environ: Callable[..., None]) -> None:
+    """A deployment that can call nothing is broken, and the fix says what to set."""
+    check = default_check([], DEFAULT, NOW.date())
+    assert (check.verdict, "GOOGLE_API_KEY" in str(check.fix)) == ("broken", True)
     environ(OPENAI_API_KEY="k")
-    assert default_check(DEFAULT | change, NOW.date()).verdict == verdict
-    assert default_check(None, date(2026, 11, 21)).verdict == "broken"
+    assert "refresh" in str(default_check([], None, NOW.date()).fix)
 
 
 @pytest.mark.parametrize(("hours", "verdict"), [(1, "ok"), (25, "ok"), (27, "warning")])
@@ -103,6 +125,7 @@ def admin(project: Project, environ: Callable[..., None], monkeypatch: pytest.Mo
     monkeypatch.setattr(auth, "verifier", auth.Verifier())
     environ(OPENAI_API_KEY="sk-secret", OPENAI_BASE_URL="http://127.0.0.1:9")
     project.answers["/rest/v1/rpc/diagnose_catalogue"] = (200, FOUND | {"now": datetime.now(UTC).isoformat()})
+    project.answers["/rest/v1/rpc/chat_begin"] = (200, {"routes": [ROUTE]})
 
     async def ask(method: str, path: str, body: Any = None, **claims: Any) -> Caller:
         token = project.token(**({"app_metadata": {"role": "admin"}} | claims))

@@ -97,30 +97,6 @@ def test_a_turn_that_takes_no_sensible_time_is_refused(text: str) -> None:
         assert Settings({"TURN_SECONDS": text}).turn_seconds
 
 
-@pytest.mark.parametrize(
-    ("variables", "model"),
-    [
-        ({}, None),
-        ({"GEMINI_MODEL": "gemini-9"}, None),
-        ({"LLM_PROVIDER": "gemini"}, ("google", "gemini-2.5-flash-lite")),
-        ({"LLM_PROVIDER": " Claude "}, ("anthropic", "claude-haiku-4-5-20251001")),
-        ({"LLM_PROVIDER": "claude", "CLAUDE_MODEL": "claude-9"}, ("anthropic", "claude-9")),
-        ({"LLM_PROVIDER": "huggingface", "HF_MODEL": "a/b:c"}, ("huggingface", "a/b:c")),
-    ],
-)
-def test_the_default_model_is_the_configured_provider_s(
-    variables: dict[str, str], model: tuple[str, str] | None
-) -> None:
-    """LLM_PROVIDER chooses, the provider's own variable names the model."""
-    assert Settings(variables).default_model == model
-
-
-def test_an_unknown_provider_is_named_with_the_known_ones() -> None:
-    """A slip is told, not taken for no choice."""
-    with pytest.raises(NotConfigured, match="gemini, claude, huggingface"):
-        _ = Settings({"LLM_PROVIDER": "gemni"}).default_model
-
-
 def test_names_are_separated_by_commas() -> None:
     """Blanks and empty places do not count."""
     assert Settings({"PRELOAD_PROVIDERS": " google,,anthropic "}).names("PRELOAD_PROVIDERS") == ("google", "anthropic")

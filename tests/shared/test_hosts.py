@@ -1,0 +1,70 @@
+"""Which providers a deployment can call, and in which order their models stand in for each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from shared.config import Settings
+from shared.errors import NotConfigured
+from shared.hosts import DEFAULTS, VARIABLES, advice, chosen_default, configured, deployment
+
+MATCHA = {"MATCHA_API_KEY": "k", "MATCHA_BASE_URL": "https://matcha.example", "MATCHA_MISSION_ID": "3"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "model"),
+    [
+        ({}, None),
+        ({"GEMINI_MODEL": "gemini-9"}, None),
+        ({"LLM_PROVIDER": "gemini"}, ("google", "gemini-2.5-flash-lite")),
+        ({"LLM_PROVIDER": "google"}, ("google", "gemini-2.5-flash-lite")),
+        ({"LLM_PROVIDER": " Claude "}, ("anthropic", "claude-haiku-4-5-20251001")),
+        ({"LLM_PROVIDER": "anthropic", "CLAUDE_MODEL": "claude-9"}, ("anthropic", "claude-9")),
+        ({"LLM_PROVIDER": "openai"}, ("openai", "gpt-4o-mini")),
+        ({"LLM_PROVIDER": "openai", "OPENAI_MODEL": "gpt-9"}, ("openai", "gpt-9")),
+        ({"LLM_PROVIDER": "huggingface", "HF_MODEL": "a/b:c"}, ("huggingface", "a/b:c")),
+        ({"LLM_PROVIDER": "hf"}, ("huggingface", "meta-llama/Llama-3.1-8B-Instruct")),
+        ({"LLM_PROVIDER": "matcha"}, ("matcha", "28")),
+        ({"LLM_PROVIDER": "MatchAI", "MATCHA_MODEL": "40"}, ("matcha", "40")),
+    ],
+)
+def test_llm_provider_takes_every_provider_by_both_names(
+    variables: dict[str, str], model: tuple[str, str] | None
+) -> None:
+    """LLM_PROVIDER chooses the provider, and the provider's own variable names the model."""
+    assert chosen_default(Settings(variables)) == model
+
+
+def test_an_unknown_provider_is_an_error_that_lists_the_known_ones() -> None:
+    """A typing mistake in LLM_PROVIDER is reported."""
+    with pytest.raises(NotConfigured, match="google, gemini, anthropic, claude, openai"):
+        chosen_default(Settings({"LLM_PROVIDER": "gemni"}))
+
+
+def test_every_provider_that_needs_a_key_has_a_default_model() -> None:
+    """A provider without a default could not answer a turn that names no model."""
+    assert set(DEFAULTS) == {name for name, variables in VARIABLES.items() if variables}
+
+
+def test_the_deployment_names_providers_with_a_key_and_their_models(environ: Callable[..., None]) -> None:
+    """Providers stand in their usual order, the one that LLM_PROVIDER names first."""
+    environ(GOOGLE_API_KEY="k", OPENAI_API_KEY="k", OPENAI_MODEL="gpt-9", LLM_PROVIDER="openai", MATCHA_API_KEY="k")
+    assert set(deployment()["providers"]) == set(configured()) == {"google", "openai", "client"}
+    assert deployment()["defaults"] == [
+        {"provider": "openai", "model": "gpt-9", "is_chosen": True},
+        {"provider": "google", "model": "gemini-2.5-flash-lite", "is_chosen": False},
+    ]
+    environ(**MATCHA, LLM_PROVIDER="nonsense")
+    assert [each["provider"] for each in deployment()["defaults"]] == ["google", "openai", "matcha"]
+
+
+def test_without_any_provider_the_variables_are_named(environ: Callable[..., None]) -> None:
+    """An operator reads which variables to set, and nothing once one provider is configured."""
+    assert advice() == (
+        "No provider is configured: set GOOGLE_API_KEY, ANTHROPIC_API_KEY, OPENAI_API_KEY, HF_TOKEN, "
+        "or MATCHA_API_KEY with MATCHA_BASE_URL and MATCHA_MISSION_ID."
+    )
+    environ(**MATCHA)
+    assert advice() is None
