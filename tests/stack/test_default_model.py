@@ -236,6 +236,13 @@ def test_a_model_whose_provider_has_no_key_is_not_found(alice: Person, start: St
 
 
 @pytest.mark.usefixtures("fresh")
+def test_a_retired_seed_model_is_its_successor_without_matchai(alice: Person, start: Start) -> None:
+    """With its own provider's key alone the model that replaced it answers."""
+    plan = _route(alice, start("chat", "anthropic"), model="claude-3-7-sonnet", dry_run=True)
+    assert (plan["identifier"], plan["reason"]) == ("anthropic:claude-sonnet-4-6", "model_replaced")
+
+
+@pytest.mark.usefixtures("fresh")
 def test_without_any_provider_a_turn_says_what_to_set(stack: Stack, start: Start) -> None:
     """503 with the names of the variables; nothing is stored, and /debug says the same."""
     person = sign_up(stack)
