@@ -256,9 +256,9 @@ def test_policies_choose_among_models_that_can_be_asked(
     with keyless:
         asked = keyless.chat.completions.with_raw_response.create(model="auto", messages=question, max_tokens=5)
         assert asked.headers["x-model"].startswith("client:")
-        with pytest.raises(openai.InternalServerError) as lacking:
+        with pytest.raises(openai.NotFoundError, match="no key") as lacking:
             keyless.chat.completions.create(model=seeing, messages=question)
-    assert lacking.value.code == "not_configured"
+    assert lacking.value.code == "model_not_found"
     assert "OPENAI_API_KEY" not in str(lacking.value)
 
 

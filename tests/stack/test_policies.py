@@ -70,7 +70,9 @@ def _priced(model: Models, price: float | None) -> str:
     return model(named("echo", "openai"), pricing=pricing, provider="openai")
 
 
-def test_arms_share_conversations_by_weight_and_stick_to_them(alice: Person, db: Database, model: Models) -> None:
+def test_arms_share_conversations_by_weight_and_stick_to_them(
+    alice: Person, db: Database, model: Models, chat_url: str
+) -> None:
     """A conversation meets the same arm again; over many, each arm has its share; the others are fallbacks."""
     heavy, light, reserve = (_priced(model, 1) for _ in range(3))
     alias = _arms(db, f"w{uuid.uuid4().hex[:8]}", (heavy, 3, 0), (light, 1, 0), (reserve, 0, 0))
@@ -84,7 +86,7 @@ def test_arms_share_conversations_by_weight_and_stick_to_them(alice: Person, db:
     assert set(shares) == {heavy, light}  # one that weighs nothing is a fallback only
     assert abs(shares[heavy] / 2000 - 0.75) < 4 * math.sqrt(0.75 * 0.25 / 2000)
     assert all(sorted(chain) == sorted([heavy, light, reserve]) and chain[2] == reserve for chain in chains)
-    first = alice.whole("hi", model=alias, dry_run=True)["route"]["identifier"]
+    first = alice.ask({"message": "hi", "model": alias, "dry_run": True}, chat_url).json()["route"]["identifier"]
     assert first in shares
 
 
