@@ -53,7 +53,7 @@ def install(venv: Path, *, is_same_python: bool = False) -> None:
     _provide_environment(venv, is_same_python=is_same_python)
     has_uv = _installs_uv(venv)
     _say(f"Installing the {_count(LOCK)} packages of {LOCK}")
-    if not (has_uv and _succeeds(_uv(venv, "sync"), *_quiet(), "--require-hashes", "-r", LOCK)):
+    if not (has_uv and _succeeds(_uv(venv, "sync"), *_quiet(), "--require-hashes", LOCK)):
         has_uv = False
         require_space(venv, _NEEDED_BYTES // 10)
         _say("uv does not install here; pip installs the same files, in about a minute")
