@@ -8,6 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import duckdb
+
 from local import demo_data, environment, postgres, stack
 from local.disk import explained, is_explained
 from local.folder import Folder, command, shown
@@ -50,7 +52,10 @@ def _token(asked: argparse.Namespace, folder: Folder) -> None:
 
 
 def _demo_data(asked: argparse.Namespace, _: Folder) -> None:
-    demo_data.build(asked.path.absolute())
+    try:
+        demo_data.build(asked.path.absolute())
+    except duckdb.IOException as error:
+        raise Problem(str(error)) from error
     print(f"{shown(asked.path.absolute())} holds {', '.join(each.symbol for each in demo_data.INSTRUMENTS)}.")
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from local.problems import Problem
 
 _EXPLAINED = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
-_LITTLE_BYTES = 50_000_000
 
 
 def require_space(path: Path, needed_bytes: int) -> None:
@@ -28,11 +27,6 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
-def is_nearly_full(path: Path) -> bool:
-    """True when a program that failed on this disk may have failed for lack of space."""
-    return free_bytes(path) < _LITTLE_BYTES
-
-
 def is_explained(error: OSError) -> bool:
     """True for errors that the user can act on: no space, no permission, something else in the place."""
     return error.errno in _EXPLAINED
@@ -44,4 +38,4 @@ def explained(error: Problem | OSError) -> str:
         return str(error)
     advice = {errno.ENOSPC: "make room first", errno.EDQUOT: "make room first"}
     action = advice.get(error.errno, "choose a place where you may write")
-    return f"{error.filename or 'a file'}: {os.strerror(error.errno)}; {action}"
+    return f"{error.filename or 'the disk'}: {os.strerror(error.errno)}; {action}"
