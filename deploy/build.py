@@ -18,8 +18,11 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Final
+
+from deploy.closure import lambda_markers, unmet
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNTIME: Final = "3.13"
@@ -64,6 +67,7 @@ def build_lambda(
     if interpreter is None:
         raise SystemExit(f"Bytecode for Lambda needs Python {python}: uv python install {python}")
     work = _emptied(out / name)
+    print(f"{name}: building for {arch} with Python {python}", file=sys.stderr, flush=True)
     _install(name, arch, python, work)
     _strip(work, _UNUSED if has_duckdb else (*_UNUSED, *_DUCKDB))
     _compile(work, interpreter, "-b")
@@ -155,7 +159,10 @@ def _install(name: str, arch: str, python: str, work: Path) -> None:
     """Wheels of the target's platform, by their hashes. Copied: uv's links would have us strip its cache."""
     command = [_uv(), "pip", "install", "--quiet", "--target", str(work), "--link-mode", "copy", "--no-deps"]
     command += ["--python-version", python, "--python-platform", _PLATFORMS[arch], "--only-binary", ":all:"]
-    subprocess.run([*command, "--require-hashes", "-r", str(_requirements(name))], check=True)
+    if subprocess.run([*command, "--require-hashes", "-r", str(_requirements(name))], check=False).returncode != 0:
+        raise SystemExit(f"The packages of {name} could not be installed; uv says why above.")
+    if missing := unmet(distributions(path=[str(work)]), lambda_markers(python, arch)):
+        raise SystemExit("\n".join([f"functions/{name}/requirements.txt is not complete: run `make lock`.", *missing]))
 
 
 def _strip(work: Path, unused: tuple[str, ...]) -> None:

@@ -8,7 +8,10 @@ import shutil
 import sys
 from pathlib import Path
 
+import duckdb
+
 from local import demo_data, environment, postgres, stack
+from local.disk import explained, is_explained
 from local.folder import Folder, command, shown
 from local.people import access_token
 from local.plan import Options
@@ -21,8 +24,10 @@ def main(words: list[str]) -> int:
     asked = _parser().parse_args(words)
     try:
         asked.run(asked, Folder(asked.data.absolute()))
-    except Problem as problem:
-        print(problem, file=sys.stderr)
+    except (Problem, OSError) as error:
+        if isinstance(error, OSError) and not is_explained(error):
+            raise
+        print(explained(error), file=sys.stderr)
         return 1
     return 0
 
@@ -47,7 +52,10 @@ def _token(asked: argparse.Namespace, folder: Folder) -> None:
 
 
 def _demo_data(asked: argparse.Namespace, _: Folder) -> None:
-    demo_data.build(asked.path.absolute())
+    try:
+        demo_data.build(asked.path.absolute())
+    except duckdb.IOException as error:
+        raise Problem(str(error)) from error
     print(f"{shown(asked.path.absolute())} holds {', '.join(each.symbol for each in demo_data.INSTRUMENTS)}.")
 
 

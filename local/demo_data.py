@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from local.environment import ROOT
+from local.folder import shown
 from local.problems import Problem
 from local.ticks import to_price, to_ticks
 
@@ -77,6 +78,7 @@ def built_meanwhile(path: Path | None) -> Iterator[None]:
     if path is None or path.exists():
         yield
         return
+    print(f"Building the demo market in {shown(path)}", flush=True)
     command = [sys.executable, "-m", "local", "demo-data", str(path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as builder:
         try:

@@ -18,11 +18,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from local.disk import require_space
 from local.problems import Problem
 
 HOST = "127.0.0.1"
 SUPERUSER = "supabase_admin"
 _SYSTEM_USER = "parley_postgres"
+_NEW_BYTES = 150_000_000  # a new cluster with the migrations applied, the demo data, and room for some turns
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.sql")
 # fsync is off because the data is for development: a crash of PostgreSQL loses nothing, a crash of the machine may.
 _OPTIONS = (
@@ -55,7 +57,7 @@ def start(data_dir: Path, port: int) -> int:
     if is_running(data_dir):
         stop(data_dir)
     (data_dir / "postmaster.pid").unlink(missing_ok=True)  # left by one that was killed
-    if not (data_dir / "PG_VERSION").exists():
+    if is_new(data_dir):
         _create(data_dir)
     options = f"-h {HOST} -p {port} -c unix_socket_directories='' {_OPTIONS}"
     try:
@@ -65,8 +67,14 @@ def start(data_dir: Path, port: int) -> int:
     return _postmaster(data_dir)
 
 
+def is_new(data_dir: Path) -> bool:
+    """True when `start` would create the cluster first."""
+    return not (data_dir / "PG_VERSION").exists()
+
+
 def _create(data_dir: Path) -> None:
     """Beside its place, and moved there when it is whole: one that was killed half-way does not look done."""
+    require_space(data_dir, _NEW_BYTES)
     draft = data_dir.with_name(f"{data_dir.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
     _prepare(draft)

@@ -60,6 +60,7 @@ def up(options: Options) -> None:
 
 def _start(plan: Plan, children: Children) -> None:
     """The slow loaders first, so that they load while the database starts."""
+    print(f"Starting {', '.join(plan.parts)}", flush=True)
     waiting = [_start_function(plan, children, name) for name in plan.functions]
     if plan.starts_model:
         waiting.append(_start_model(plan, children))
@@ -99,6 +100,8 @@ def _start_model(plan: Plan, children: Children) -> Child:
 
 def _start_database(plan: Plan, children: Children) -> None:
     folder, port = plan.options.folder, plan.options.ports.database
+    if postgres.is_new(folder.database):
+        print(f"Creating the database in {shown(folder.database)}", flush=True)
     pid = postgres.start(folder.database, port)
     children.watch_daemon(Daemon("database", pid, folder.database / "log"))
     postgres.prepare_database(port, DATABASE_NAME)
@@ -176,7 +179,7 @@ def _refuse_taken_ports(plan: Plan) -> None:
         if is_taken(ports.of(part))
     ]
     if taken:
-        raise Problem("\n".join(taken) + "\nend it, or choose other ports with --ports")
+        raise Problem("\n".join(taken) + '\nend it, or choose other ports: make run ARGS="--ports 9000"')
 
 
 def _stop_event() -> threading.Event:

@@ -1,0 +1,41 @@
+"""Errors of the file system as one line for the person at the terminal."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+from local.problems import Problem
+
+_EXPLAINED = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
+
+
+def require_space(path: Path, needed_bytes: int) -> None:
+    """Raises Problem when the disk of `path`, which may not exist yet, has fewer free bytes."""
+    free = free_bytes(path)
+    if free < needed_bytes:
+        raise Problem(
+            f"{path} needs {needed_bytes / 1e6:.0f} MB, and its disk has {free / 1e6:.0f} MB free: make room first"
+        )
+
+
+def free_bytes(path: Path) -> int:
+    """What an ordinary user may still write on the disk of `path`."""
+    existing = next(each for each in (path, *path.absolute().parents) if each.exists())
+    return shutil.disk_usage(existing).free
+
+
+def is_explained(error: OSError) -> bool:
+    """True for errors that the user can act on: no space, no permission, something else in the place."""
+    return error.errno in _EXPLAINED
+
+
+def explained(error: Problem | OSError) -> str:
+    """One line that says what is wrong and where."""
+    if isinstance(error, Problem) or error.errno is None:
+        return str(error)
+    advice = {errno.ENOSPC: "make room first", errno.EDQUOT: "make room first"}
+    action = advice.get(error.errno, "choose a place where you may write")
+    return f"{error.filename or 'the disk'}: {os.strerror(error.errno)}; {action}"
