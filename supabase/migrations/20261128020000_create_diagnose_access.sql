@@ -128,8 +128,9 @@ as $$
     where m.rolname in ('anon', 'authenticated')
 $$;
 comment on function private.grant_findings() is
-  'Privileges beyond the rules: none for anon and public, none in private, no truncate, references, trigger or maintain '
-  'for an API role, no delete for the service, no whole table where columns are granted; roles that bypass policies.';
+  'Privileges beyond the rules: none for anon and public, none in private, no truncate, references, trigger or '
+  'maintain for an API role, no delete for the service, no whole table where columns are granted; roles that bypass '
+  'policies.';
 
 create function private.function_findings() returns table (object text, problem text, is_broken boolean, fix text)
   language sql stable security invoker set search_path = ''
@@ -173,8 +174,9 @@ begin
 end
 $$;
 comment on function public.diagnose_access() is
-  '{relations, functions, findings: [{object, problem, is_broken, fix}]} of the schemas public and private, for admins. '
-  'is_broken when rows or rights are open to others; else it deviates from the migrations and opens nothing by itself.';
+  '{relations, functions, findings: [{object, problem, is_broken, fix}]} of the schemas public and private, for '
+  'admins. is_broken when rows or rights are open to others; else it deviates from the migrations and opens nothing by '
+  'itself.';
 
 comment on function public.model_menu() is
   'All models that chat serves now, by display_order, in one value: the data API cuts rows at a thousand. '

@@ -244,6 +244,16 @@ def test_not_even_an_admin_or_the_service_rewrites_history(cast: Cast, table: st
     assert service(cast.stack, "DELETE", path).status_code == 403
 
 
+def test_the_service_changes_caps_and_deletes_none(cast: Cast) -> None:
+    """A null removes a cap; rows stay."""
+    path = cast.filled("usage_limits?scope=eq.{stranger}")
+    row = {"scope": cast.names["stranger"], "daily_requests": 5}
+    assert service(cast.stack, "POST", "usage_limits", json=row).status_code == 201
+    assert service(cast.stack, "PATCH", path, json={"daily_requests": None}).status_code == 204
+    assert service(cast.stack, "GET", path).json()[0]["daily_requests"] is None
+    assert service(cast.stack, "DELETE", path).status_code == 403
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_functions_are_called_by_those_they_are_for(cast: Cast, name: str) -> None:
     """No function of ours is open to nobody; settling is the service's, admission a person's."""
