@@ -1,11 +1,11 @@
-"""What to run against real URLs once deployed; each line is a verdict, the exit code is how many failed, at most 100.
+"""What to run against real URLs once deployed; each line is a verdict with what to do about a failure.
 
     python -m deploy.smoke https://….lambda-url.us-east-1.on.aws --token … --origin https://app.example
     python -m deploy.smoke URL… --cron-secret … --model gpt-4o
 
-Give the URLs of all functions, in any order: each is known by what it answers. What needs --token, --origin or
---cron-secret is skipped without it and said so. A turn is asked for, of a few tokens; refresh is only tried dry.
-No check takes longer than --seconds, whatever the other side keeps sending.
+Give the URLs of all functions, in any order: each is known by what it answers. A check that needs --token, --origin or
+--cron-secret is skipped without it. The chat check asks for a turn of a few tokens; refresh is only tried dry.
+No check takes longer than --seconds. The exit code is 0 when nothing failed, 1 when something did, 2 for wrong usage.
 """
 
 from __future__ import annotations
@@ -24,9 +24,25 @@ import httpx
 
 _SECONDS = 120.0
 _SILENT_SECONDS = 60.0
-_MOST_FAILURES = 100  # an exit code of 256 would be none
 _LEAST_SPOKEN_MS = 100  # what a model says in less time arrives at once anywhere
 _QUESTION = "Count from one to twenty in words."
+_HINTS: Final = {
+    "health": "check SUPABASE_URL and SUPABASE_SERVICE_KEY of this function, and the project's status",
+    "request id": "let X-Request-Id through, there and back",
+    "strangers": "switch off the platform's own sign-in for this URL: the function checks tokens itself",
+    "streaming and booking": "read this function's log for the turn; GET /debug of llms names what is wrong",
+    "models": "GET /debug of llms says more",
+    "cron secret": "read the run's row in refresh_runs and this function's log",
+    "forged event": "deploy the current version: this path is for the platform's own events",
+}
+_BY_CODE: Final = {
+    "invalid_token": "give a new --token of this project, and check SUPABASE_URL and SUPABASE_ISSUER of this function",
+    "keys_unavailable": "check SUPABASE_URL of this function: its signing keys cannot be fetched",
+    "database_unavailable": "check SUPABASE_URL and SUPABASE_SERVICE_KEY of this function, and the project's status",
+    "not_configured": "set the variables that it names, and deploy again",
+    "provider_auth_failed": "set the right key of this model's provider in chat, or name another --model",
+    "model_not_found": "name an active model with --model",
+}
 _PROBES: Final = {"chat": ("POST", "/chat/stream"), "llms": ("GET", "/v1/models"), "refresh": ("POST", "/refresh")}
 
 
@@ -86,7 +102,8 @@ def function_at(client: httpx.Client) -> str:
         said[f"{method} {path}"] = _short(answer)
     if len(set(said.values())) == 1:
         said = {"every path": said.popitem()[1]}
-    raise FailedError("no function of Parley that can be told: " + "; ".join(f"{at} {it}" for at, it in said.items()))
+    answers = "; ".join(f"{at} {it}" for at, it in said.items())
+    raise FailedError(f"no function of Parley answers here: {answers}: check the URL and whether it is deployed")
 
 
 def check_health(client: httpx.Client, _asked: Asked) -> str:
@@ -164,12 +181,17 @@ def flow(moments: Sequence[float], receipt: dict[str, Any]) -> str:
 
 
 def check_models(client: httpx.Client, asked: Asked) -> str:
+    """The list, and that a turn without a model has one."""
     answer = _expect(client.get("/", headers=asked.signed()), 200)
     _expect_origin(answer, asked)
     listed = answer.json()
-    if not listed["count"]:
-        raise FailedError("no model: set a provider's key, then run refresh")
-    return f"{listed['count']} models, default {(listed['defaultModel'] or {}).get('identifier')}"
+    if listed.get("stale"):
+        raise FailedError("GET / gives the list it was shipped with: the database could not be asked")
+    if not listed["models"]:
+        raise FailedError("GET / lists no model: set a provider's key, then run refresh")
+    if listed["defaultModel"] is None:
+        raise FailedError("GET / names no default model: set the key of the default's provider, or another default")
+    return f"{len(listed['models'])} models, default {listed['defaultModel']}"
 
 
 def check_cron(client: httpx.Client, asked: Asked) -> str:
@@ -177,6 +199,8 @@ def check_cron(client: httpx.Client, asked: Asked) -> str:
         raise SkippedError("no --cron-secret")
     headers = asked.at_home() | {"Authorization": f"Bearer {asked.cron_secret}"}
     answer = client.post("/", json={"dry_run": True}, headers=headers)
+    if answer.status_code == 401:
+        raise FailedError(f"POST / {_short(answer)}: give refresh's own CRON_SECRET, of 32 characters or more")
     if answer.status_code not in {200, 207}:
         _expect(answer, 200)
     _expect_origin(answer, asked)
@@ -218,13 +242,39 @@ def verdicts(url: str, asked: Asked) -> Iterator[Verdict]:
             yield _verdict(name, check, run, client, asked)
 
 
+def everything(urls: Sequence[str], asked: Asked) -> Iterator[Verdict]:
+    """All verdicts at all URLs; a function that answers at two of them, or at none, is named."""
+    where: dict[str, str] = {}
+    for url in urls:
+        names = set()
+        for verdict in verdicts(url, asked):
+            names.add(verdict.function)
+            yield verdict
+        for name in names & _OWN.keys():
+            if name in where:
+                told = f"{url} is {name}, as {where[name]} is: check which URL belongs to which function"
+                yield Verdict(name, "one URL each", passed=False, told=told)
+            where.setdefault(name, url)
+    for name in _OWN:
+        if name not in where:
+            yield Verdict(name, "everything", passed=None, told=f"no URL of {name} was given, or it did not answer")
+
+
 def _verdict(name: str, check: str, run: Check, client: httpx.Client, asked: Asked) -> Verdict:
     try:
         return Verdict(name, check, passed=True, told=_within(asked.seconds, lambda: run(client, asked)))
     except SkippedError as reason:
         return Verdict(name, check, passed=None, told=str(reason))
-    except (FailedError, httpx.HTTPError, ValueError, LookupError, TypeError) as error:
-        return Verdict(name, check, passed=False, told=_words(error))
+    except Exception as error:  # noqa: BLE001 - an answer of any shape is a verdict, not the end of the run
+        return Verdict(name, check, passed=False, told=f"{_words(error)}: {_hint(check, error)}")
+
+
+def _hint(check: str, error: Exception) -> str:
+    """What to do about it."""
+    if isinstance(error, httpx.HTTPError):
+        return "check the URL and the platform's time limit"
+    known = (hint for code, hint in _BY_CODE.items() if f" {code}: " in str(error))
+    return next(known, _HINTS.get(check, "see the function's log"))
 
 
 def _within(seconds: float, run: Callable[[], str]) -> str:
@@ -251,7 +301,10 @@ def _within(seconds: float, run: Callable[[], str]) -> str:
 
 
 def _words(error: Exception) -> str:
-    return str(error) if isinstance(error, FailedError) else f"{type(error).__name__}: {error}"[:200]
+    if isinstance(error, FailedError):
+        return str(error)
+    words = f"{type(error).__name__}: {error}"[:200]
+    return words if isinstance(error, httpx.HTTPError) else f"an answer of another shape ({words})"
 
 
 def _expect(response: httpx.Response, status: int) -> httpx.Response:
@@ -294,7 +347,7 @@ def _receipt(text: str) -> dict[str, Any]:
         if line.startswith('data: {"type":"data-receipt"'):
             receipt: dict[str, Any] = json.loads(line.removeprefix("data: "))["data"]
             return receipt
-    raise FailedError("the stream has no receipt: it ended early, or with an error")
+    raise FailedError("POST / gives a stream without a receipt: it ended early, or with an error")
 
 
 def _ms(started: float) -> int:
@@ -312,14 +365,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=_SECONDS, help="the most for one check; %(default)g")
     given = parser.parse_args()
     asked = Asked(given.token, given.origin, given.cron_secret, given.model, given.seconds)
-    failed = skipped = 0
-    for url in given.urls:
-        for verdict in verdicts(url, asked):
-            print(verdict, flush=True)
-            failed += verdict.passed is False
-            skipped += verdict.passed is None
-    print(f"{failed} failed" if failed else "nothing failed" if skipped else "all well")
-    sys.exit(min(failed, _MOST_FAILURES))
+    if wrong := [url for url in given.urls if not url.startswith(("http://", "https://"))]:
+        parser.error(f"not a URL: {wrong[0]}")
+    found = []
+    for verdict in everything(given.urls, asked):
+        print(verdict, flush=True)
+        found.append(verdict.passed)
+    failed = found.count(False)
+    print(f"{failed} failed" if failed else "nothing failed" if None in found else "all well")
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

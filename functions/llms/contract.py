@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from functions.llms.checks import Check
 from functions.llms.connection import ConnectionRequest
-from functions.llms.diagnostics import Check
 from shared import errors, openapi
 from shared.openapi import Answer, Operation
 from shared.operations import SHARED_OPERATIONS

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from functions.llms.access import access_checks
+from functions.llms.checks import Check
 from functions.llms.connection import tested
 from shared import supabase
 from shared.auth import Person, authenticate
 from shared.config import settings
-from shared.errors import Forbidden, NoDefaultModel, ParleyError, Unauthenticated
+from shared.errors import Forbidden, NoDefaultModel, ParleyError
 from shared.hosts import DEFAULTS, NAMES, VARIABLES, advice, deployment, is_configured
 
 _PREFIXES: Final = {
@@ -24,36 +25,17 @@ _PREFIXES: Final = {
     "OPENAI_API_KEY": ("sk-",),
     "HF_TOKEN": ("hf_",),
 }
-_GUARDED = (
-    "chat_logs",
-    "messages",
-    "llm_conversations",
-    "llm_models",
-    "client_nodes",
-    "usage_counters",
-    "refresh_runs",
-)
 _CRON_HOURS = 26  # a daily run, and room for a slow one
 _SKEW_SECONDS = 5.0
 _SOON = timedelta(days=14)
 _HEADERS = {"Cache-Control": "no-store"}
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at; `fix` says what to do unless its verdict is ok or off."""
-
-    check: str
-    verdict: Literal["ok", "off", "warning", "broken"]
-    found: dict[str, Any] = field(default_factory=dict)
-    fix: str | None = None
-
-
 async def show_diagnostics(request: Request) -> Response:
     """GET /debug: for admins; costs no token and tells no key."""
     person = await _admin(request)
     checks = [provider_check(name) for name in VARIABLES if VARIABLES[name]]
-    checks += [await _canary(), *(await _database_checks(person))]
+    checks += [*(await access_checks(person)), *(await _database_checks(person))]
     verdicts = {check.verdict for check in checks}
     return JSONResponse(
         {"ok": "broken" not in verdicts, "checks": [asdict(check) for check in checks]}, headers=_HEADERS
@@ -97,34 +79,6 @@ def provider_check(name: str) -> Check:
     if not found["is_trimmed"]:
         return Check(check, "warning", found, f"Take the spaces or line ends off {key}; they are ignored here.")
     return Check(check, "ok", found)
-
-
-async def _canary() -> Check:
-    """Somebody without a token must not see a row of what people own."""
-    key = settings().get("SUPABASE_ANON_KEY")
-    if not key:
-        return Check("row-level security", "broken", {}, "Set SUPABASE_ANON_KEY: without it nobody's turn can begin.")
-    seen = await asyncio.gather(*(_is_visible(table, {"apikey": key}) for table in _GUARDED))
-    found = dict(zip(_GUARDED, seen, strict=True))
-    leaks = [table for table, is_visible in found.items() if is_visible]
-    unseen = [table for table, is_visible in found.items() if is_visible is None]
-    if leaks:
-        fix = f"Anybody can read {', '.join(leaks)}: apply the migrations again and look for grants to anon."
-        return Check("row-level security", "broken", {"visible_to_anybody": leaks}, fix)
-    if unseen:
-        fix = "These could not be checked: look at the database and try again."
-        return Check("row-level security", "warning", {"not_checked": unseen}, fix)
-    return Check("row-level security", "ok", {"tables": len(_GUARDED)})
-
-
-async def _is_visible(table: str, who: dict[str, str]) -> bool | None:
-    """Whether a row comes; None when the database says neither yes nor no."""
-    try:
-        return bool(await supabase.select(f"{table}?select=*&limit=1", who, timeout_seconds=3.0))
-    except (Unauthenticated, Forbidden):
-        return False
-    except ParleyError:
-        return None
 
 
 async def _database_checks(person: Person) -> list[Check]:

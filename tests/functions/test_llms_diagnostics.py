@@ -119,6 +119,14 @@ def test_a_clock_that_is_off_is_seen(skew: float, round_trip: float, verdict: st
     assert prices_check([]).verdict == "ok"
 
 
+SOUND: dict[str, tuple[int, Any]] = {
+    "/rest/v1/rpc/diagnose_access": (200, {"relations": 16, "functions": 29, "findings": []}),
+    "/rest/v1/rpc/diagnose_visibility": (200, {"visible": [], "unchecked": []}),
+    "/rest/v1/llm_models": (401, {"code": "42501", "message": "permission denied for table llm_models"}),
+    "/rest/v1/settings": (406, {"code": "PGRST106", "message": "Invalid schema: private"}),
+}
+
+
 @pytest.fixture
 def admin(project: Project, environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Asks as an admin, or with other claims."""
@@ -126,6 +134,7 @@ def admin(project: Project, environ: Callable[..., None], monkeypatch: pytest.Mo
     environ(OPENAI_API_KEY="sk-secret", OPENAI_BASE_URL="http://127.0.0.1:9")
     project.answers["/rest/v1/rpc/diagnose_catalogue"] = (200, FOUND | {"now": datetime.now(UTC).isoformat()})
     project.answers["/rest/v1/rpc/chat_begin"] = (200, {"routes": [ROUTE]})
+    project.answers |= SOUND
 
     async def ask(method: str, path: str, body: Any = None, **claims: Any) -> Caller:
         token = project.token(**({"app_metadata": {"role": "admin"}} | claims))
@@ -136,13 +145,9 @@ def admin(project: Project, environ: Callable[..., None], monkeypatch: pytest.Mo
     return ask
 
 
-GUARDED = ("chat_logs", "messages", "llm_conversations", "llm_models", "client_nodes", "usage_counters", "refresh_runs")
-
-
 @pytest.mark.anyio
 async def test_an_admin_sees_every_check(admin: Callable[..., Any], project: Project) -> None:
-    """With verdicts and fixes; the canary is asked as nobody."""
-    project.answers |= {f"/rest/v1/{table}": (401, {"message": "no"}) for table in GUARDED}
+    """With verdicts and fixes; the public key is tried without a token, schema private by its name."""
     got = await admin("GET", "/debug")
     verdicts = {check["check"]: check["verdict"] for check in got.json()["checks"]}
     assert (got.status, got.headers["cache-control"], got.json()["ok"]) == (200, "no-store", True)
@@ -150,6 +155,7 @@ async def test_an_admin_sees_every_check(admin: Callable[..., Any], project: Pro
         **{f"provider {name}": "off" for name in ("google", "anthropic", "huggingface", "matcha")},
         "provider openai": "ok",
         "row-level security": "ok",
+        "data API": "ok",
         "database": "ok",
         "clock": "ok",
         "default model": "ok",
@@ -158,33 +164,96 @@ async def test_an_admin_sees_every_check(admin: Callable[..., Any], project: Pro
         "circuits": "warning",
     }
     assert b"secret" not in got.body
-    canary = [each for each in project.asked if each.path.removeprefix("/rest/v1/") in GUARDED]
-    assert len(canary) == len(GUARDED)
-    assert all("authorization" not in each.headers for each in canary)
+    asked = {each.path: each.headers for each in project.asked}
+    assert "authorization" not in asked["/rest/v1/llm_models"]
+    assert asked["/rest/v1/settings"]["accept-profile"] == "private"
+
+
+RLS_OFF = {
+    "object": "public.chat_logs",
+    "problem": "row-level security is off",
+    "is_broken": True,
+    "fix": "alter table public.chat_logs enable row level security;",
+}
+
+
+def _found(*findings: dict[str, Any]) -> tuple[int, Any]:
+    return 200, {"relations": 16, "functions": 29, "findings": list(findings)}
+
+
+def _seen(**found: Any) -> tuple[int, Any]:
+    return 200, {"visible": [], "unchecked": []} | found
+
+
+ACCESS = "/rest/v1/rpc/diagnose_access"
+VISIBILITY = "/rest/v1/rpc/diagnose_visibility"
 
 
 @pytest.mark.anyio
-async def test_a_leak_and_a_silent_database_are_broken(admin: Callable[..., Any], project: Project) -> None:
-    """A row that nobody may see is named by its table, not shown."""
-    project.answers |= {f"/rest/v1/{table}": (200, []) for table in GUARDED}
-    project.answers["/rest/v1/messages"] = (200, [{"content": "private words"}])
+@pytest.mark.parametrize(
+    ("answers", "verdict", "words"),
+    [
+        ({ACCESS: _found(RLS_OFF)}, "broken", "public.chat_logs: row-level security is off. Fix: alter table"),
+        ({ACCESS: _found(RLS_OFF | {"is_broken": False})}, "warning", "alter table public.chat_logs enable"),
+        ({ACCESS: _found(*[RLS_OFF] * 9)}, "broken", "4 more are listed under findings."),
+        (
+            {VISIBILITY: _seen(visible=[{"relation": "public.messages", "role": "authenticated"}])},
+            "broken",
+            "public.messages: a person without any data sees rows",
+        ),
+        (
+            {VISIBILITY: _seen(visible=[{"relation": "public.messages", "role": "anon"}])},
+            "broken",
+            "public.messages: a visitor without a token sees rows",
+        ),
+        (
+            {VISIBILITY: _seen(unchecked=[{"relation": "public.messages", "role": "anon", "reason": "55P03"}])},
+            "warning",
+            "Could not be read, try again: public.messages.",
+        ),
+        ({ACCESS: (404, {"code": "PGRST202"})}, "warning", "apply the migrations"),
+        ({VISIBILITY: (404, {"code": "PGRST202"})}, "warning", "apply the migrations"),
+        ({VISIBILITY: (503, "down")}, "warning", "try again"),
+    ],
+)
+async def test_each_finding_is_named_with_its_fix(
+    admin: Callable[..., Any], project: Project, answers: dict[str, tuple[int, Any]], verdict: str, words: str
+) -> None:
+    """What is open to others is broken; what was not checked is a warning, never ok."""
+    project.answers |= answers
+    told = (await admin("GET", "/debug")).json()
+    (check,) = [check for check in told["checks"] if check["check"] == "row-level security"]
+    assert (check["verdict"], told["ok"]) == (verdict, verdict != "broken")
+    assert words in check["fix"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("answers", "verdict", "words"),
+    [
+        ({"/rest/v1/llm_models": (200, [{"id": 1}])}, "broken", "SUPABASE_ANON_KEY reads llm_models"),
+        ({"/rest/v1/llm_models": (200, [])}, "broken", "SUPABASE_ANON_KEY reads llm_models"),
+        ({"/rest/v1/settings": (403, {"code": "42501"})}, "broken", "exposed schemas"),
+        ({"/rest/v1/settings": (503, "down")}, "warning", "could not be asked"),
+    ],
+)
+async def test_what_the_data_api_opens_is_found(
+    admin: Callable[..., Any], project: Project, answers: dict[str, tuple[int, Any]], verdict: str, words: str
+) -> None:
+    """A public key that reads tables, and a schema private that is exposed."""
+    project.answers |= answers
+    (check,) = [c for c in (await admin("GET", "/debug")).json()["checks"] if c["check"] == "data API"]
+    assert check["verdict"] == verdict
+    assert words in check["fix"]
+
+
+@pytest.mark.anyio
+async def test_a_silent_database_is_broken(admin: Callable[..., Any], project: Project) -> None:
+    """Its error's code is shown."""
     project.answers["/rest/v1/rpc/diagnose_catalogue"] = (503, "down")
     got = await admin("GET", "/debug")
     broken = {check["check"]: check["found"] for check in got.json()["checks"] if check["verdict"] == "broken"}
-    assert broken == {
-        "row-level security": {"visible_to_anybody": ["messages"]},
-        "database": {"error": "database_unavailable"},
-    }
-    assert (got.json()["ok"], b"private words" in got.body) == (False, False)
-
-
-@pytest.mark.anyio
-async def test_what_could_not_be_checked_is_not_called_good(admin: Callable[..., Any], project: Project) -> None:
-    """A canary that got neither rows nor a refusal says so."""
-    project.answers |= {f"/rest/v1/{table}": (401, {"message": "no"}) for table in GUARDED}
-    project.answers["/rest/v1/messages"] = (503, "down")
-    canary = next(c for c in (await admin("GET", "/debug")).json()["checks"] if c["check"] == "row-level security")
-    assert (canary["verdict"], canary["found"]) == ("warning", {"not_checked": ["messages"]})
+    assert (broken, got.json()["ok"]) == ({"database": {"error": "database_unavailable"}}, False)
 
 
 @pytest.mark.anyio
@@ -194,7 +263,7 @@ async def test_without_the_public_key_the_other_checks_are_told(
     """A missing setting is a finding, not the end of the report."""
     environ(SUPABASE_ANON_KEY="")
     checks = {check["check"]: check for check in (await admin("GET", "/debug")).json()["checks"]}
-    assert checks["row-level security"]["fix"].startswith("Set SUPABASE_ANON_KEY")
+    assert checks["data API"]["fix"].startswith("Set SUPABASE_ANON_KEY")
     assert checks["database"]["verdict"] == "broken"
 
 

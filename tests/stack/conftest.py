@@ -138,6 +138,7 @@ def refresh(
 ) -> Iterator[Refresh]:
     """Runs the step `models` with a catalogue that is put back afterwards; gives the answer."""
     db.execute("create table private.kept_models as table public.llm_models")
+    db.execute("alter table private.kept_models enable row level security")  # as /debug wants every table
 
     def run(url: str = refresh_url, **body: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}

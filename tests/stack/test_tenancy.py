@@ -52,7 +52,7 @@ INSERTS = {
     "conversation_members": ({"conversation_id": "{conversation}", "user_id": "{friend}"}, (401, 0, 403, 403, 403)),
     "messages": ({"conversation_id": "{conversation}", "content": "x", "user_id": "{owner}"}, (401, 0, 403, 403, 403)),
     "chat_logs": ({"request_id": "{fresh}", "endpoint": "x", "status": "completed"}, (401, 403, 403, 403, 403)),
-    "usage_limits": ({"scope": "{fresh}", "daily_requests": 1}, (401, 403, 403, 0, 403)),
+    "usage_limits": ({"scope": "{fresh}", "daily_requests": 1}, (401, 403, 403, 0, 0)),
     "usage_counters": ({"scope": "x", "period": "day", "period_start": "2026-01-01"}, (401, 403, 403, 403, 403)),
     "usage_daily": ({"day": "2026-01-01", "cost_usd": 1}, (401, 403, 403, 403, 403)),
     "cost_alerts": (
@@ -81,6 +81,9 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "store_node_models": ({"node_id": "{node}", "models": []}, (401, 403, 403, 200)),
     "model_menu": ({}, (401, 200, 200, 200)),
     "diagnose_catalogue": ({}, (401, 200, 200, 403)),
+    "diagnose_access": ({}, (401, 403, 200, 403)),
+    "diagnose_visibility": ({}, (401, 403, 200, 403)),
+    "delete_conversation": ({"conversation_id": "{fresh}"}, (401, 404, 404, 403)),
     "merge_models": ({"merge": {"provider": "x", "listed": [], "fence": 0}}, (401, 403, 403, 409)),
     "extend_lease": (
         {"job": "tenancy", "holder_id": "{fresh}", "fence": 0, "ttl_seconds": 1},
@@ -238,6 +241,16 @@ def test_not_even_an_admin_or_the_service_rewrites_history(cast: Cast, table: st
     path = cast.filled(next(each for each in UPDATES if each.startswith(table)))
     changed = cast.admin.rest("PATCH", path, json=UPDATES[next(each for each in UPDATES if each.startswith(table))])
     assert changed.status_code == 403, changed.text
+    assert service(cast.stack, "DELETE", path).status_code == 403
+
+
+def test_the_service_changes_caps_and_deletes_none(cast: Cast) -> None:
+    """A null removes a cap; rows stay."""
+    path = cast.filled("usage_limits?scope=eq.{stranger}")
+    row = {"scope": cast.names["stranger"], "daily_requests": 5}
+    assert service(cast.stack, "POST", "usage_limits", json=row).status_code == 201
+    assert service(cast.stack, "PATCH", path, json={"daily_requests": None}).status_code == 204
+    assert service(cast.stack, "GET", path).json()[0]["daily_requests"] is None
     assert service(cast.stack, "DELETE", path).status_code == 403
 
 

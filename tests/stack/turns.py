@@ -68,3 +68,12 @@ def sweep(stack: Stack) -> int:
     assert answer.status_code == 200, answer.text
     swept: int = answer.json()
     return swept
+
+
+def words_left(db: Database, planted: str) -> list[str]:
+    """Tables of public and private in which the planted word still stands, in any column."""
+    tables = db.execute(
+        "select schemaname || '.' || tablename as name from pg_tables where schemaname in ('public', 'private')"
+    ).fetchall()
+    query = "select 1 from {} as t where t::text like %s limit 1"
+    return [row["name"] for row in tables if db.execute(query.format(row["name"]), [f"%{planted}%"]).fetchone()]

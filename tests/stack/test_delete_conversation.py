@@ -1,0 +1,179 @@
+"""An owner deletes a conversation: its words go wherever they are, use and cost stay, running turns end well."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.stack.conftest import Models
+from tests.stack.people import Person, Stack, connect, eventually, frames, log_row, receipt_of, service
+from tests.stack.turns import begin, die, finish, sweep, words_left
+from tests.upstream import Upstream
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+def _delete(person: Person, conversation_id: str) -> httpx.Response:
+    return person.rest("POST", "rpc/delete_conversation", json={"conversation_id": conversation_id}, timeout=30)
+
+
+def _joined(owner: Person, member: Person, conversation_id: str) -> None:
+    row = {"conversation_id": conversation_id, "user_id": member.id}
+    assert owner.rest("POST", "conversation_members", json=row).status_code == 201
+
+
+def _waits(db: Database, what: str) -> None:
+    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like %s"
+    eventually(lambda: db.execute(waiting, [f"%{what}%"]).fetchone())
+
+
+def test_words_of_everyone_go_and_use_stays(alice: Person, bob: Person, model: Models, db: Database) -> None:
+    """Messages, log rows, notes, titles and quarantined records; costs, counts and ratings are as before."""
+    name, planted = model("echo"), f"w{secrets.token_hex(8)}"
+    answer = alice.whole(f"my {planted}", model=name, metadata={"note": planted})
+    ours = answer["conversation_id"]
+    _joined(alice, bob, ours)
+    theirs = bob.whole(f"and {planted}", model=name, conversation_id=ours)
+    assert bob.rest("POST", "messages", json={"conversation_id": ours, "content": planted}).status_code == 201
+    for turn, verdict in ((answer, {"rating": 5, "note": planted}), (theirs, {"note": planted})):
+        row = {"request_id": turn["id"]} | verdict
+        assert alice.rest("POST", "feedback", json=row).status_code == 201
+    key = f"{theirs['id']}.{uuid.uuid4()}.json"
+    record = {"object_key": key, "reason": "refused", "record": json.dumps({"words": planted}), "user_id": bob.id}
+    record |= {"spooled_at": "2026-11-28T00:00:00Z"}
+    assert service(alice.stack, "POST", "rpc/quarantine_spooled", json=record).status_code == 204
+    other = bob.whole("elsewhere", model=name)
+    totals = "select sum(cost_usd) as usd, sum(output_tokens) as tokens, count(*) as n from public.chat_logs"
+    daily = "select user_id, sum(requests) as n, sum(cost_usd) as usd from public.usage_daily group by 1 order by 1"
+    before = [db.execute(query).fetchall() for query in (totals, daily)]
+
+    assert _delete(alice, ours).status_code == 204
+    assert words_left(db, planted) == []
+    assert [db.execute(query).fetchall() for query in (totals, daily)] == before
+    assert alice.rows(f"llm_conversations?id=eq.{ours}") == bob.rows(f"messages?conversation_id=eq.{ours}") == []
+    assert log_row(db, theirs["id"])["user_id"] == uuid.UUID(bob.id)
+    assert [row["rating"] for row in alice.rows(f"feedback?request_id=eq.{answer['id']}")] == [5]
+    assert bob.rows(f"chat_logs?request_id=eq.{other['id']}")[0]["response"] == "elsewhere "
+    assert service(alice.stack, "POST", "rpc/quarantine_spooled", json=record).status_code == 204
+    assert words_left(db, planted) == []
+
+
+def test_only_the_owner_deletes(alice: Person, bob: Person, model: Models) -> None:
+    """A stranger gets 404 like for one that does not exist, a member 403, and nothing is gone."""
+    ours = alice.whole("hello", model=model("echo"))["conversation_id"]
+    unknown, strange = _delete(bob, str(uuid.uuid4())), _delete(bob, ours)
+    assert (unknown.status_code, unknown.json()) == (strange.status_code, strange.json())
+    assert strange.status_code == 404
+    _joined(alice, bob, ours)
+    assert _delete(bob, ours).status_code == 403
+    assert len(alice.rows(f"messages?conversation_id=eq.{ours}")) == 2
+    assert _delete(alice, ours).status_code == 204
+    assert _delete(alice, ours).status_code == 404
+
+
+def test_a_stream_of_it_ends_well_and_leaves_no_words(
+    alice: Person, model: Models, db: Database, upstream: Upstream
+) -> None:
+    """The answer goes on to its end, its cost is booked, nothing is held, and no word of it is stored."""
+    planted = f"w{secrets.token_hex(8)}"
+    name = model(f"slow~{uuid.uuid4().hex}")
+    body = {"message": f"my {planted}", "model": name, "id": planted}
+    with httpx.stream("POST", alice.stack["CHAT_URL"], json=body, headers=alice.headers, timeout=30) as response:
+        assert upstream.until_called(name.split(":", 2)[2])
+        (ours,) = alice.rows(f"llm_conversations?client_id=eq.{planted}&select=id")
+        assert _delete(alice, ours["id"]).status_code == 204
+        upstream.release()
+        receipt = receipt_of(frames(response.read().decode()))
+    assert receipt["logged"] is True
+    assert words_left(db, planted) == []
+    row = log_row(db, receipt["request_id"])
+    assert (row["response"], row["conversation_id"], row["cost_usd"] is None) == (None, None, False)
+    held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
+    assert held.fetchone() == {"usd": 0}
+
+
+@pytest.mark.parametrize("end", ["finishes", "dies", "dies and finishes"])
+def test_a_members_turn_in_flight_books_money_and_no_words(
+    alice: Person, bob: Person, model: Models, db: Database, stack: Stack, end: str
+) -> None:
+    """Whether its function finishes it, dies, or comes back after the sweep."""
+    name, planted = model("echo"), f"w{secrets.token_hex(8)}"
+    ours = begin(alice, name)
+    finish(alice, ours)
+    _joined(alice, bob, ours["conversation_id"])
+    said = {"message": planted, "question": planted, "metadata": {"note": planted}, "client_request_id": planted}
+    turn = begin(bob, name, conversation_id=ours["conversation_id"], **said)
+    assert _delete(alice, ours["conversation_id"]).status_code == 204
+    if "dies" in end:
+        die(db, turn)
+        sweep(stack)
+    if "finishes" in end:
+        assert finish(bob, turn, content=planted, response=planted)["outcome"] == "settled"
+    assert words_left(db, planted) == []
+    row = log_row(db, turn["request_id"])
+    assert (row["status"], row["conversation_id"]) == ("abandoned" if end == "dies" else "completed", None)
+    if end != "dies":
+        assert float(row["cost_usd"]) == 0.002
+
+
+def test_a_turn_that_is_being_admitted_is_not_overlooked(
+    alice: Person, model: Models, db: Database, stack: Stack
+) -> None:
+    """The deletion waits for it; its late answer is booked without words."""
+    name, planted = model("echo"), f"w{secrets.token_hex(8)}"
+    ours = begin(alice, name)
+    finish(alice, ours)
+    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "model": name}
+    said = {"message": planted, "question": planted, "conversation_id": ours["conversation_id"]}
+    with connect(stack) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("begin")
+        claims = json.dumps({"sub": alice.id, "role": "authenticated"})
+        other.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+        other.execute("set local role authenticated")
+        other.execute("select public.chat_begin(%s)", [json.dumps(turn | said)])
+        deleting = pool.submit(_delete, alice, ours["conversation_id"])
+        _waits(db, "delete_conversation")
+        other.execute("commit")
+        assert deleting.result().status_code == 204
+    finish(alice, turn, content=planted, response=planted)
+    assert words_left(db, planted) == []
+
+
+def _leave(person: Person) -> httpx.Response:
+    return person.rest("POST", "rpc/delete_my_data", timeout=30)
+
+
+def _remove(person: Person) -> httpx.Response:
+    key = person.stack["SUPABASE_SERVICE_KEY"]
+    url = f"{person.stack['SUPABASE_URL']}/auth/v1/admin/users/{person.id}"
+    return httpx.delete(url, headers={"apikey": key, "Authorization": f"Bearer {key}"}, timeout=30)
+
+
+@pytest.mark.parametrize("leaving", [_leave, _remove], ids=["words", "account"])
+def test_deletions_and_late_answers_meet_without_a_deadlock(
+    alice: Person, bob: Person, model: Models, db: Database, leaving: Callable[[Person], httpx.Response]
+) -> None:
+    """A conversation is deleted while its member leaves and turns of both finish: all go well, no word stays."""
+    name, planted = model("echo"), f"w{secrets.token_hex(8)}"
+    deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
+    before = db.execute(deadlocks).fetchone()
+    ours = begin(alice, name)
+    finish(alice, ours)
+    _joined(alice, bob, ours["conversation_id"])
+    said = {"conversation_id": ours["conversation_id"], "message": planted, "question": planted, "store": False}
+    turns = [(who, begin(who, name, log_words=True, **said)) for who in (alice, bob) for _ in range(8)]
+    with ThreadPoolExecutor(len(turns) + 2) as pool:
+        finishing = [pool.submit(finish, *each, content=planted, response=planted) for each in turns]
+        ending = [pool.submit(_delete, alice, ours["conversation_id"]), pool.submit(leaving, bob)]
+        assert {each.result()["outcome"] for each in finishing} == {"settled"}
+        assert {each.result().status_code for each in ending} <= {200, 204}
+    assert eventually(lambda: words_left(db, planted) == [])
+    assert db.execute(deadlocks).fetchone() == before

@@ -1,0 +1,97 @@
+"""The check of a deployment against the real functions: sound ones pass, each broken one fails where it is broken."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from deploy.smoke import Asked, Verdict, verdicts
+from tests.stack.conftest import ROOT, Models
+from tests.stack.people import Person, Stack, eventually
+
+Function = Callable[..., tuple[str, subprocess.Popen[bytes]]]
+NAMES = ("REFRESH_URL", "CHAT_URL", "LLMS_URL")
+NOWHERE = "http://127.0.0.1:9"
+
+
+def _smoke(*words: str) -> tuple[int, list[str]]:
+    """Its exit code and lines."""
+    command = [sys.executable, "-m", "deploy.smoke", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stderr == ""
+    return done.returncode, done.stdout.splitlines()
+
+
+def test_the_running_stack_passes(stack: Stack, alice: Person) -> None:
+    """All three functions, a turn of the default model and a dry refresh included; nothing is skipped or failed."""
+    urls = [stack[name] for name in NAMES]
+    options = ["--token", alice.token, "--origin", stack["CORS_ORIGINS"].split(",")[0]]
+    code, lines = _smoke(*urls, *options, f"--cron-secret={stack['CRON_SECRET']}")
+    assert (code, [line for line in lines if line.startswith("FAIL")]) == (0, []), lines
+    assert {line.split()[1] for line in lines[:-1]} == {"chat", "llms", "refresh"}
+    assert any(line.startswith("ok") and "cron secret" in line and "dry run" in line for line in lines)
+
+
+def test_what_was_not_given_is_skipped(stack: Stack) -> None:
+    """And named, instead of passing unseen: refresh is healthy and refuses strangers all the same."""
+    found = {verdict.check: verdict for verdict in verdicts(stack["REFRESH_URL"], Asked())}
+    assert {check for check, verdict in found.items() if verdict.passed is None} == {"CORS", "cron secret"}
+    assert found["cron secret"].told == "no --cron-secret"
+    assert found["health"].passed is found["strangers"].passed is True
+
+
+def _failures(url: str, asked: Asked) -> dict[str, str]:
+    found: list[Verdict] = list(verdicts(url, asked))
+    assert all("\n" not in str(verdict) for verdict in found)
+    return {verdict.check: verdict.told for verdict in found if verdict.passed is False}
+
+
+def test_a_chat_whose_provider_refuses_its_key_fails(alice: Person, chat_url: str, model: Models) -> None:
+    """The turn alone; the line says which key to set."""
+    asked = Asked(token=alice.token, model=model("badkey", provider="openai"))
+    failed = _failures(chat_url, asked)
+    assert set(failed) == {"streaming and booking"}
+    assert "provider_auth_failed" in failed["streaming and booking"]
+    assert "set the right key" in failed["streaming and booking"]
+
+
+def test_an_llms_without_its_database_fails(alice: Person, function: Function) -> None:
+    """Not ready, and no list of its own; the line says what to look at."""
+    url, _ = function("llms", SUPABASE_URL=NOWHERE)
+    failed = _failures(url, Asked(token=alice.token))
+    assert set(failed) == {"health", "models"}
+    assert all("SUPABASE_URL" in told for told in failed.values())
+
+
+def test_a_refresh_with_another_secret_fails(function: Function, stack: Stack) -> None:
+    """It is healthy and refuses the caller; the line says whose secret to give."""
+    url, _ = function("refresh", CRON_SECRET="another-secret-of-at-least-32-characters")
+    failed = _failures(url, Asked(cron_secret=stack["CRON_SECRET"]))
+    assert set(failed) == {"cron secret"}
+    assert "give refresh's own CRON_SECRET" in failed["cron secret"]
+
+
+def test_a_list_of_models_without_a_default_fails(alice: Person, stack: Stack, db: Any) -> None:
+    """A turn that names no model would have none."""
+    with db.transaction():
+        before = db.execute("update public.llm_models set is_default = false where is_default returning id").fetchall()
+    try:
+        # The list is kept for a moment.
+        failed = eventually(lambda: _failures(stack["LLMS_URL"], Asked(token=alice.token)))
+    finally:
+        db.execute("update public.llm_models set is_default = true where id = %s", [before[0]["id"]])
+    assert "names no default model" in failed["models"]
+
+
+@pytest.mark.parametrize("where", ["SUPABASE_URL", "MODEL_URL"])
+def test_the_url_of_another_server_fails(stack: Stack, where: str) -> None:
+    """One line with the URL, what it answers and what to check; the exit code is 1."""
+    code, lines = _smoke(stack[where])
+    failed = [line for line in lines if line.startswith("FAIL")]
+    assert (code, len(failed)) == (1, 1)
+    assert stack[where] in failed[0]
+    assert "check the URL" in failed[0]
