@@ -15,7 +15,7 @@ from shared.auth import Person
 from shared.config import settings
 from shared.errors import BudgetExceeded, DatabaseUnavailable, IdempotencyMismatch, ParleyError, RequestInProgress
 from shared.events import Attempt, Message, Route, Usage
-from shared.log import log
+from shared.log import bind_turn, log
 from shared.privacy import loggable, loggable_json, loggable_value, person_hash
 
 Status = Literal["completed", "cancelled", "partial", "failed"]
@@ -270,6 +270,7 @@ async def finish(entry: Entry) -> Receipt:
     Two quick tries, then the spool, each within a bounded time; `chat_finish` is idempotent, so that another try after
     a lost answer is safe.
     """
+    bind_turn(entry.turn.client_request_id, entry.turn.request_id)
     told = as_record(entry)
     with anyio.CancelScope(shield=True):
         booked = await _book(told)
@@ -282,7 +283,7 @@ async def finish(entry: Entry) -> Receipt:
     # The last resort: the redacted record as one line, from which the row can be rebuilt. A turn that this database
     # never admitted has no row to complete, and is only told here. A host may cut so long a line into pieces, which
     # are no JSON: what an alarm looks for is a short one before it.
-    log("unbooked_turn", request_id=told["request_id"], status=told["status"])
+    log("unbooked_turn", status=told["status"])
     log("unbooked_record", record=record)
     return Receipt(entry, None, logged=False)
 
@@ -295,7 +296,7 @@ async def _book(told: dict[str, Any]) -> dict[str, Any] | None:
                 "chat_finish", {"entry": told}, supabase.as_service(), timeout_seconds=_TRY_SECONDS
             )
         except ParleyError as error:
-            log("finish_failed", request_id=told["request_id"], error=error.code)
+            log("finish_failed", error=error.code)
         else:
             return booked
     return None

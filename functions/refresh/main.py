@@ -58,7 +58,7 @@ async def _run(request: Request, trigger: str, asked: RefreshRequest) -> Respons
     catalogue = outcomes.get("models", {})
     sync, changes = catalogue.pop("sync", {}), catalogue.pop("changes", [])
     await end_run(run, status, outcomes, sync, changes)
-    log("refresh", request_id=request.state.request_id, run_id=run.id, status=status, is_dry_run=asked.dry_run)
+    log("refresh", run_id=run.id, status=status, is_dry_run=asked.dry_run)
     menu = await models.menu()
     body = {
         "success": status == "succeeded",
