@@ -38,6 +38,7 @@ class Ask:
     in `needs` (`supports_vision`, …), at `providers` (None: at any). `prompt_tokens` and `tool_tokens` are what the
     system prompt and the tools take in at most, a token a byte; tools are reckoned with only where a model of the route
     can use them.
+    `channel_id` and `thread_ts` say where in another interface a new conversation begins.
     `log_words` keeps the words, redacted, in the log row of a turn that is not stored. `question_id` is the frontend's
     own id of the question. `regenerate` answers a stored question anew: that of the answer or question `message_id`,
     else `question_id`, else the latest with these words; without it `message_id` is the question that this one edits.
@@ -49,6 +50,8 @@ class Ask:
     message: str
     conversation_id: str | None = None
     client_id: str | None = None
+    channel_id: str | None = None
+    thread_ts: str | None = None
     model: str | None = None
     agent: str | None = None
     asked_agent: str | None = None

@@ -11,7 +11,6 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-
 _ids: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("_ids", default=())
 
 
