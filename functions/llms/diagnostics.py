@@ -189,6 +189,6 @@ def prices_check(unpriced: list[str]) -> Check:
 
 
 def circuits_check(circuits: list[dict[str, Any]]) -> Check:
-    """Providers that are not called right now because they failed."""
+    """Providers, models and nodes that are not called right now; `is_shared` false: not for one person only."""
     fix = "They close by themselves; test them with POST /debug/test." if circuits else None
     return Check("circuits", "warning" if circuits else "ok", {"open": circuits}, fix)

@@ -275,29 +275,3 @@ def test_a_default_that_cannot_be_is_refused_in_our_words(stack: Stack, provider
     """A slip in the settings is told, not a constraint's name."""
     answer = service(stack, "POST", "rpc/adopt_default", json={"provider_name": provider, "model_id": model})
     assert (answer.status_code, json.loads(answer.json()["details"])["code"]) == (422, "validation_failed")
-
-
-def _health(db: Database, attempts: list[dict[str, Any]], begun: str = "now()") -> dict[str, Any] | None:
-    db.execute(f"select private.note_health(%s, {begun})", [json.dumps(attempts)])
-    return db.execute(
-        "select failures, round(extract(epoch from open_until - now())) as seconds from public.provider_health "
-        "where provider_key = 'circuits'"
-    ).fetchone()
-
-
-def test_one_incident_opens_a_circuit_once(db: Database) -> None:
-    """Calls that were under way when it opened neither prolong it nor close it; those that begin afterwards do."""
-    fault = [{"provider_key": "circuits", "ok": False, "is_fault": True, "error_code": "provider_error"}]
-    fine = [{"provider_key": "circuits", "ok": True}]
-    refused_key = [{"provider_key": "circuits", "ok": False, "open_seconds": 300}]
-    try:
-        for _ in range(8):
-            health = _health(db, fault)
-        assert health == {"failures": 3, "seconds": 10}
-        assert _health(db, fine) == {"failures": 3, "seconds": 10}
-        assert _health(db, refused_key) == {"failures": 4, "seconds": 300}
-        assert _health(db, fine) == {"failures": 4, "seconds": 300}
-        assert _health(db, fault, "now() + interval '301 s'") == {"failures": 5, "seconds": 40}
-        assert _health(db, fine, "now() + interval '41 s'") == {"failures": 0, "seconds": None}
-    finally:
-        db.execute("delete from public.provider_health")
