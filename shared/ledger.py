@@ -13,7 +13,14 @@ import anyio
 from shared import spool, supabase
 from shared.auth import Person
 from shared.config import settings
-from shared.errors import BudgetExceeded, DatabaseUnavailable, IdempotencyMismatch, ParleyError, RequestInProgress
+from shared.errors import (
+    BudgetExceeded,
+    DatabaseUnavailable,
+    IdempotencyMismatch,
+    ModelNotFound,
+    ParleyError,
+    RequestInProgress,
+)
 from shared.events import Attempt, Message, Route, Usage
 from shared.log import bind_turn, log
 from shared.privacy import loggable, loggable_json, loggable_value, person_hash
@@ -21,6 +28,7 @@ from shared.privacy import loggable, loggable_json, loggable_value, person_hash
 Status = Literal["completed", "cancelled", "partial", "failed"]
 Logged = bool | Literal["spooled"]
 
+_FAILED_LOOKUPS = {"model_not_found", "model_replaced"}
 _FINISH_TRIES = 2
 _EXTEND_TRIES = 2
 _MOST_PARTS_CHARACTERS = 4_000_000
@@ -194,14 +202,23 @@ async def begin(person: Person, ask: Ask) -> Turn:
         "metadata": loggable_json(ask.metadata) if settings().log_content != "none" else {},
         "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
     }
-    answer = await supabase.rpc("chat_begin", {"turn": turn}, supabase.as_caller(person.token))
+    try:
+        answer = await supabase.rpc("chat_begin", {"turn": turn}, supabase.as_caller(person.token))
+    except ModelNotFound:
+        log("model_not_found", level="warning", asked_model=turn["requested_model"], served=None)
+        raise
     if answer["outcome"] == "in_progress":
         raise RequestInProgress(
             "A request with this idempotency key is still running.", retry_after_seconds=answer["retry_after"]
         )
     if answer["outcome"] == "mismatch":
         raise IdempotencyMismatch("This idempotency key was used with another body.")
-    return _admitted(answer, ask, worker_id, person.id)
+    admitted = _admitted(answer, ask, worker_id, person.id)
+    bind_turn(admitted.client_request_id, admitted.request_id)
+    if admitted.reason in _FAILED_LOOKUPS and admitted.replay is None:
+        asked_model = answer.get("unresolved_model") or turn["requested_model"]
+        log(admitted.reason, level="warning", asked_model=asked_model, served=admitted.routes[0].identifier)
+    return admitted
 
 
 def _admitted(answer: dict[str, Any], ask: Ask, worker_id: str, user_id: str) -> Turn:

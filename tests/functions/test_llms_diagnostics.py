@@ -32,6 +32,11 @@ FOUND = {
     "last_good_run": None,
     "open_circuits": [{"provider_key": "google", "reason": "provider_error", "open_until": "2026-11-21T12:00:00Z"}],
 }
+LOOKUPS = [
+    {"day": "2026-11-21", "asked_model": "gpt-5", "route_reason": "model_not_found", "turns": 3},
+    {"day": "2026-11-20", "asked_model": "gpt-5", "route_reason": "model_replaced", "turns": 2},
+    {"day": "2026-11-20", "asked_model": None, "route_reason": "model_not_found", "turns": 1},
+]
 
 
 @pytest.mark.parametrize(
@@ -103,6 +108,7 @@ def admin(project: Project, environ: Callable[..., None], monkeypatch: pytest.Mo
     monkeypatch.setattr(auth, "verifier", auth.Verifier())
     environ(OPENAI_API_KEY="sk-secret", OPENAI_BASE_URL="http://127.0.0.1:9")
     project.answers["/rest/v1/rpc/diagnose_catalogue"] = (200, FOUND | {"now": datetime.now(UTC).isoformat()})
+    project.answers["/rest/v1/rpc/lookup_failures"] = (200, LOOKUPS)
 
     async def ask(method: str, path: str, body: Any = None, **claims: Any) -> Caller:
         token = project.token(**({"app_metadata": {"role": "admin"}} | claims))
@@ -133,7 +139,9 @@ async def test_an_admin_sees_every_check(admin: Callable[..., Any], project: Pro
         "refresh": "warning",
         "prices": "warning",
         "circuits": "warning",
+        "model lookups": "warning",
     }
+    assert got.json()["checks"][-1]["found"] == {"failed_turns": 6, "most_asked": {"gpt-5": 5, "?": 1}}
     assert b"secret" not in got.body
     canary = [each for each in project.asked if each.path.removeprefix("/rest/v1/") in GUARDED]
     assert len(canary) == len(GUARDED)

@@ -275,3 +275,29 @@ def test_a_default_that_cannot_be_is_refused_in_our_words(stack: Stack, provider
     """A slip in the settings is told, not a constraint's name."""
     answer = service(stack, "POST", "rpc/adopt_default", json={"provider_name": provider, "model_id": model})
     assert (answer.status_code, json.loads(answer.json()["details"])["code"]) == (422, "validation_failed")
+
+
+def test_a_failed_lookup_stands_in_the_row_and_is_counted(
+    alice: Person, bob: Person, model: Models, db: Database
+) -> None:
+    """Asked by the request, the conversation or the profile; an admin counts all, a person their own."""
+    name, unknown = model("echo"), f"gpt-9-{uuid.uuid4().hex[:8]}"
+    for fields in ({"model": unknown}, {"model": name}):
+        alice.whole("hi", **fields)
+    conversation = alice.whole("hi", model=name)["conversation_id"]
+    path = f"llm_conversations?id=eq.{conversation}"
+    assert alice.rest("PATCH", path, json={"default_model": unknown}).status_code == 204
+    alice.whole("hi", conversation_id=conversation)
+    bob.rest("POST", "user_llm_profiles", json={"preferred_model": "me@example.com"})
+    bob.whole("hi")
+    rows = alice.rows("chat_logs?select=route_reason,unresolved_model&order=id")
+    wanted = [("model_not_found", unknown), ("requested", None), ("requested", None), ("model_not_found", unknown)]
+    assert [(row["route_reason"], row["unresolved_model"]) for row in rows] == wanted
+    assert bob.rows("chat_logs?select=route_reason,unresolved_model") == [
+        {"route_reason": "model_not_found", "unresolved_model": None}
+    ]
+    counted = alice.rest("POST", "rpc/lookup_failures", json={}).json()
+    assert [(row["asked_model"], row["turns"], row["people"]) for row in counted] == [(unknown, 2, 1)]
+    assert alice.rest("POST", "rpc/delete_my_data").status_code == 204
+    row = db.execute("select count(*) from public.chat_logs where unresolved_model = %s", [unknown]).fetchone()
+    assert row == {"count": 0}
