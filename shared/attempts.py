@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from shared.errors import ParleyError, ProviderAuthFailed, ProviderError, ProviderTimeout
+from shared.errors import ModelUnavailable, ParleyError, ProviderAuthFailed, ProviderError, ProviderTimeout
 from shared.events import Attempt, Route, Usage
 from shared.identifiers import provider_key
 from shared.log import log
@@ -26,8 +26,9 @@ def recorded(route: Route, started: float, meter: Meter, outcome: Outcome) -> At
     error = outcome.error
     is_good = error is None and (outcome.is_complete or meter.has_content)
     upstream = error if isinstance(error, ProviderError) else None
-    if isinstance(error, ProviderAuthFailed):  # somebody must look at our key or account
-        log("alert", provider=route.provider, error=error.code, upstream_status=error.upstream_status)
+    if isinstance(error, ProviderAuthFailed | ModelUnavailable):  # the operator's to fix: key, account, region, model
+        told = {"provider": route.provider, "model": route.identifier, "error": error.code}
+        log("alert", **told, upstream_status=error.upstream_status)
     return Attempt(
         identifier=route.identifier,
         provider_key=provider_key(route.provider, route.node_id),

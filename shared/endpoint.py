@@ -26,7 +26,7 @@ from shared.errors import (
     Unauthenticated,
 )
 from shared.identifiers import request_id_of
-from shared.log import log
+from shared.log import bind_request, log
 from shared.secrets import secrets
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -89,6 +89,7 @@ async def answer(request: Request, table: Iterable[Route]) -> Response:
     """The response of whichever route fits, or the error that says why none did; never raises but for cancellation."""
     request.state.request_id = request_id_of(request.headers.get("x-request-id"))
     request.state.arrived = time.monotonic()
+    bind_request(request.state.request_id)
     try:
         response = await _dispatch(request, table)
     except ParleyError as error:
@@ -96,7 +97,7 @@ async def answer(request: Request, table: Iterable[Route]) -> Response:
     except ClientDisconnect:
         response = Response(status_code=499)  # nobody is there to read it
     except Exception as error:  # noqa: BLE001 - the last guard: a caller gets JSON, the log gets the class, nobody a trace
-        log("crash", request_id=request.state.request_id, error=_origin(error))
+        log("crash", error=_origin(error))
         response = error_response(InternalError("Something went wrong on our side."), request.state.request_id)
     response.headers["X-Request-Id"] = request.state.request_id
     for name, value in cors_headers(request).items():
@@ -200,7 +201,6 @@ def _log_outcome(request: Request, response: Response) -> None:
     ms = round((time.monotonic() - request.state.arrived) * 1000)
     log(
         "request",
-        request_id=request.state.request_id,
         method=request.method,
         path=getattr(request.state, "route", "?"),  # the pattern: what stands in a path may be anybody's words
         status=response.status_code,

@@ -27,6 +27,7 @@ ParleyError
 │   ├── OutputInvalid 502 output_invalid
 │   ├── ProviderRefused 502 provider_refused
 │   ├── ProviderAuthFailed 502 provider_auth_failed
+│   ├── ModelUnavailable 502 model_unavailable
 │   ├── ProviderOverloaded 503 provider_overloaded
 │   ├── ProviderUnreachable 503 provider_unreachable
 │   ├── ProviderUnavailable 503 provider_unavailable
@@ -162,13 +163,16 @@ class NotConfigured(InternalError):
 class ProviderError(ParleyError):
     """A model's provider failed; `upstream_status` is its HTTP status when there was one.
 
-    `is_transient` when the same call may succeed a moment later or elsewhere: only then is it tried again.
-    `is_fault` when it speaks against the provider, not against this request.
-    `open_seconds` asks for no further calls to this provider for so long; None when one failure says little.
+    `is_transient` when the same call may succeed a moment later: only then is it made again.
+    `may_succeed_elsewhere` when another route may answer the same request.
+    `is_fault` when it counts against the model or node, not against this request.
+    `open_seconds` asks for no further calls there for so long; None when one failure says little.
     """
 
     status, code = 502, "provider_error"
     is_transient: bool = True
+    may_succeed_elsewhere: bool = True
+    is_fault: bool = True
 
     def __init__(
         self,
@@ -181,7 +185,6 @@ class ProviderError(ParleyError):
         super().__init__(message, retry_after_seconds=retry_after_seconds)
         self.upstream_status = upstream_status
         self.open_seconds = open_seconds
-        self.is_fault = self.is_transient
 
 
 class AnswerCut(ProviderError):
@@ -194,20 +197,27 @@ class OutputInvalid(ProviderError):
     """An answer that does not fit the schema it was asked for, also after it was asked to mend it."""
 
     code = "output_invalid"
-    is_transient = False
+    is_transient = may_succeed_elsewhere = is_fault = False
 
 
 class ProviderRefused(ProviderError):
     """The provider takes this request for wrong."""
 
     code = "provider_refused"
-    is_transient = False
+    is_transient = may_succeed_elsewhere = is_fault = False
 
 
 class ProviderAuthFailed(ProviderError):
     """Our key is wrong or our account has no credit."""
 
     code = "provider_auth_failed"
+    is_transient = is_fault = False
+
+
+class ModelUnavailable(ProviderError):
+    """The provider does not serve this model, or not to our account or region."""
+
+    code = "model_unavailable"
     is_transient = False
 
 
@@ -223,7 +233,7 @@ class ProviderUnavailable(ProviderError):
     """Nothing was called: its circuit is open, or this deployment does not speak it."""
 
     status, code = 503, "provider_unavailable"
-    is_transient = False
+    is_transient = is_fault = False
 
 
 class NodeFailed(ProviderError):
@@ -236,10 +246,24 @@ class NodeFailed(ProviderError):
         message: str = "The client node could not be reached or did not answer as expected.",
         *,
         is_transient: bool = True,
+        may_succeed_elsewhere: bool | None = None,
+        is_fault: bool | None = None,
         open_seconds: float | None = None,
     ) -> None:
         super().__init__(message, open_seconds=open_seconds)
-        self.is_transient = self.is_fault = is_transient
+        self.is_transient = is_transient
+        self.may_succeed_elsewhere = is_transient if may_succeed_elsewhere is None else may_succeed_elsewhere
+        self.is_fault = is_transient if is_fault is None else is_fault
+
+    @classmethod
+    def of(cls, error: ProviderError) -> NodeFailed:
+        """The same failure without what it says of the node."""
+        return cls(
+            is_transient=error.is_transient,
+            may_succeed_elsewhere=error.may_succeed_elsewhere,
+            is_fault=error.is_fault,
+            open_seconds=error.open_seconds,
+        )
 
 
 class ProviderTimeout(ProviderError):

@@ -6,7 +6,14 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from shared.errors import NotConfigured, ParleyError, ProviderError, ProviderTimeout, ProviderUnavailable
+from shared.errors import (
+    NotConfigured,
+    ParleyError,
+    ProviderAuthFailed,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+)
 from shared.events import Route
 from shared.identifiers import provider_key
 
@@ -30,6 +37,7 @@ class Chain:
         self._routes, self._deadline, self._jitter = routes, deadline, jitter
         self._place = 0
         self._calls: Counter[str] = Counter()
+        self._refusing: set[str] = set()  # providers that do not accept our key or account
 
     @property
     def route(self) -> Route:
@@ -49,8 +57,12 @@ class Chain:
             return self._next(now)
         key = _key(self.route)
         self._calls[key] += 1
-        if not isinstance(error, ProviderError) or not error.is_transient or self._calls.total() >= TRIES_IN_ALL:
+        if not isinstance(error, ProviderError) or self._calls.total() >= TRIES_IN_ALL:
             return None
+        if not error.is_transient:
+            if isinstance(error, ProviderAuthFailed):
+                self._refusing.add(key)
+            return self._next(now) if error.may_succeed_elsewhere else None
         backoff: float = self._jitter() * BACKOFF_SECONDS * 2 ** self._calls[key]
         wait = max(error.retry_after_seconds or 0.0, backoff)
         is_slow = wait > PATIENCE_SECONDS or isinstance(error, ProviderTimeout)
@@ -58,6 +70,11 @@ class Chain:
         if can_repeat and not (is_slow and self._following() is not None):
             return wait
         return self._next(now)
+
+    def again(self) -> float | None:
+        """Seconds to wait before `route` is called again with a new key; None after four calls."""
+        self._calls[_key(self.route)] += 1
+        return 0.0 if self._calls.total() < TRIES_IN_ALL else None
 
     def _next(self, now: float) -> float | None:
         place = self._following()
@@ -72,7 +89,7 @@ class Chain:
 
     def _may_call(self, route: Route) -> bool:
         most = TRIES_PER_PROVIDER if route.node_id is None else 1
-        return not route.open_until and self._calls[_key(route)] < most
+        return not route.open_until and _key(route) not in self._refusing and self._calls[_key(route)] < most
 
 
 def _key(route: Route) -> str:

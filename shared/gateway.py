@@ -128,9 +128,7 @@ class Exchange:
                         yield event
                 wait = None
             except ParleyError as error:
-                wait = None if has_begun else chain.after(error, time.monotonic())
-                if isinstance(error, ProviderAuthFailed) and not has_begun and await secrets.changed_since(asked_at):
-                    wait = 0.0  # the key was replaced meanwhile: with the new one the same call may succeed
+                wait = None if has_begun else await _wait_after(error, chain, asked_at)
                 if wait is None or not await self._is_covered(messages):
                     raise
 
@@ -196,6 +194,13 @@ class Exchange:
                     return
                 has_content = has_content or isinstance(event, Text | Reasoning | ToolCall)
                 yield event
+
+
+async def _wait_after(error: ParleyError, chain: Chain, asked_at: float) -> float | None:
+    """Seconds before the next call, which is the same one when its key was replaced meanwhile; None: no call."""
+    if isinstance(error, ProviderAuthFailed) and await secrets.changed_since(asked_at):
+        return chain.again()
+    return chain.after(error, time.monotonic())
 
 
 async def _sound(stream: AsyncGenerator[ModelEvent, None]) -> AsyncGenerator[ModelEvent, None]:
@@ -295,7 +300,7 @@ def _told_as(failure: ParleyError, route: Route, *, has_begun: bool) -> ParleyEr
     if not isinstance(failure, ProviderError):
         return failure
     if route.node_id is not None and not isinstance(failure, NodeFailed | ProviderUnavailable):
-        return NodeFailed(is_transient=failure.is_transient)
+        return NodeFailed.of(failure)
     if has_begun and isinstance(failure, ProviderUnreachable):
         return _cut()
     return failure

@@ -17,18 +17,20 @@ from shared.errors import (
     BudgetExceeded,
     DatabaseUnavailable,
     IdempotencyMismatch,
+    ModelNotFound,
     NoDefaultModel,
     ParleyError,
     RequestInProgress,
 )
 from shared.events import Attempt, Message, Route, Usage
 from shared.hosts import advice
-from shared.log import log
+from shared.log import bind_turn, log
 from shared.privacy import loggable, loggable_json, loggable_value, person_hash
 
 Status = Literal["completed", "cancelled", "partial", "failed"]
 Logged = bool | Literal["spooled"]
 
+_FAILED_LOOKUPS = {"model_not_found", "model_replaced"}
 _FINISH_TRIES = 2
 _EXTEND_TRIES = 2
 _MOST_PARTS_CHARACTERS = 4_000_000
@@ -47,6 +49,7 @@ class Ask:
     come from `shared.hosts.deployment`. `prompt_tokens` and `tool_tokens` are what the
     system prompt and the tools take in at most, a token a byte; tools are reckoned with only where a model of the route
     can use them.
+    `channel_id` and `thread_ts` say where in another interface a new conversation begins.
     `log_words` keeps the words, redacted, in the log row of a turn that is not stored. `question_id` is the frontend's
     own id of the question. `regenerate` answers a stored question anew: that of the answer or question `message_id`,
     else `question_id`, else the latest with these words; without it `message_id` is the question that this one edits.
@@ -58,6 +61,8 @@ class Ask:
     message: str
     conversation_id: str | None = None
     client_id: str | None = None
+    channel_id: str | None = None
+    thread_ts: str | None = None
     model: str | None = None
     agent: str | None = None
     asked_agent: str | None = None
@@ -206,13 +211,21 @@ async def begin(person: Person, ask: Ask) -> Turn:
         answer = await supabase.rpc("chat_begin", {"turn": turn}, supabase.as_caller(person.token))
     except NoDefaultModel as error:
         raise NoDefaultModel(advice() or error.message) from None
+    except ModelNotFound:
+        log("model_not_found", level="warning", asked_model=turn["requested_model"], served=None)
+        raise
     if answer["outcome"] == "in_progress":
         raise RequestInProgress(
             "A request with this idempotency key is still running.", retry_after_seconds=answer["retry_after"]
         )
     if answer["outcome"] == "mismatch":
         raise IdempotencyMismatch("This idempotency key was used with another body.")
-    return _admitted(answer, ask, worker_id, person.id)
+    admitted = _admitted(answer, ask, worker_id, person.id)
+    bind_turn(admitted.client_request_id, admitted.request_id)
+    if admitted.reason in _FAILED_LOOKUPS and admitted.replay is None:
+        asked_model = answer.get("unresolved_model") or turn["requested_model"]
+        log(admitted.reason, level="warning", asked_model=asked_model, served=admitted.routes[0].identifier)
+    return admitted
 
 
 def _admitted(answer: dict[str, Any], ask: Ask, worker_id: str, user_id: str) -> Turn:
@@ -284,6 +297,7 @@ async def finish(entry: Entry) -> Receipt:
     Two quick tries, then the spool, each within a bounded time; `chat_finish` is idempotent, so that another try after
     a lost answer is safe.
     """
+    bind_turn(entry.turn.client_request_id, entry.turn.request_id)
     told = as_record(entry)
     with anyio.CancelScope(shield=True):
         booked = await _book(told)
@@ -296,7 +310,7 @@ async def finish(entry: Entry) -> Receipt:
     # The last resort: the redacted record as one line, from which the row can be rebuilt. A turn that this database
     # never admitted has no row to complete, and is only told here. A host may cut so long a line into pieces, which
     # are no JSON: what an alarm looks for is a short one before it.
-    log("unbooked_turn", request_id=told["request_id"], status=told["status"])
+    log("unbooked_turn", status=told["status"])
     log("unbooked_record", record=record)
     return Receipt(entry, None, logged=False)
 
@@ -309,7 +323,7 @@ async def _book(told: dict[str, Any]) -> dict[str, Any] | None:
                 "chat_finish", {"entry": told}, supabase.as_service(), timeout_seconds=_TRY_SECONDS
             )
         except ParleyError as error:
-            log("finish_failed", request_id=told["request_id"], error=error.code)
+            log("finish_failed", error=error.code)
         else:
             return booked
     return None

@@ -7,12 +7,26 @@ from __future__ import annotations
 
 import json
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+_ids: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("_ids", default=())
+
+
+def bind_request(request_id: str) -> None:
+    """Puts the HTTP request's id, and no other, into every later line of this task and of the tasks it starts."""
+    _ids.set((("request_id", request_id),))
+
+
+def bind_turn(request_id: str, turn_id: str) -> None:
+    """The same with the turn's own id beside the HTTP request's."""
+    _ids.set((("request_id", request_id), ("turn_id", turn_id)))
+
 
 def log(event: str, **fields: Any) -> None:
-    """Writes one line; `fields` are ids, outcomes and timings."""
-    line = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event} | fields
+    """Writes one line with the bound ids; `fields` are outcomes, timings and further ids."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    line = {"at": now, "event": event} | dict(_ids.get()) | fields
     sys.stdout.write(json.dumps(line, default=str) + "\n")
     sys.stdout.flush()

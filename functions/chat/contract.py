@@ -31,6 +31,7 @@ _MODEL_FAILS = (
     errors.AnswerCut,
     errors.ProviderRefused,
     errors.ProviderAuthFailed,
+    errors.ModelUnavailable,
     errors.ProviderOverloaded,
     errors.ProviderUnreachable,
     errors.ProviderUnavailable,

@@ -25,7 +25,12 @@ MAX_TOKENS = (
     "reserved. An answer that is cut there says so in its finish reason."
 )
 
+PLACE = "Where a new conversation begins in another interface; a conversation that exists keeps its own."
+ENDPOINTS = {"/chat/stream": "chat_stream", "/ai/chat": "ai_chat"}
+"""What the log calls the paths of a turn; every other is `chat`."""
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+Place = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 CanonicalUuid = Annotated[
     str, StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")
 ]
@@ -70,6 +75,8 @@ class ChatRequest(BaseModel):
     messages: list[UiMessage] | None = Field(default=None, max_length=2000, fail_fast=True)
     conversation_id: CanonicalUuid | None = None
     id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    channel_id: Place | None = Field(default=None, description=PLACE)
+    thread_ts: Place | None = Field(default=None, description=PLACE)
     trigger: Literal["submit-message", "regenerate-message"] | None = None
     messageId: str | int | None = None  # noqa: N815 - the AI SDK's own name
     model: Name | None = None
@@ -136,16 +143,19 @@ async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
         raise InvalidRequest("Idempotency-Key takes 1 to 255 printable ASCII characters.", param="Idempotency-Key")
     raw = await read_body(request)
     asked = parse_body(raw, ChatRequest)
-    if request.url.path.rstrip("/") == "/chat/stream":
+    path = request.url.path.rstrip("/")
+    if path == "/chat/stream":
         asked = asked.model_copy(update={"stream": True})
     if key is not None and not asked.store:
         raise Unprocessable("An Idempotency-Key needs a stored answer: leave out store or the key.", param="store")
     return asked, Ask(
-        endpoint="chat",
+        endpoint=ENDPOINTS.get(path, "chat"),
         client_request_id=request.state.request_id,
         message=asked.question,
         conversation_id=asked.conversation_id,
         client_id=asked.id,
+        channel_id=asked.channel_id,
+        thread_ts=asked.thread_ts,
         model=asked.model,
         agent=asked.likely_agent,
         asked_agent=asked.agent,

@@ -21,7 +21,7 @@ from shared.errors import InternalError, NotConfigured, ParleyError
 from shared.events import Attempt, Reasoning, Text, ToolCall
 from shared.gateway import Exchange, Options
 from shared.ledger import Entry, Receipt, Status, Turn
-from shared.log import log
+from shared.log import bind_turn, log
 from shared.meter import total
 from shared.structured import schema_of
 
@@ -93,7 +93,7 @@ class Tally:
             async with asyncio.timeout(CLASSIFYING_SECONDS):
                 self._domain = await asked_of_model(exchange, self._asked.question)
         except (ParleyError, TimeoutError) as error:
-            log("unclassified", request_id=self._turn.request_id, error=type(error).__name__)
+            log("unclassified", error=type(error).__name__)
         finally:
             self._classifying = exchange.attempts
 
@@ -155,25 +155,24 @@ async def spoken(turn: Turn, tally: Account) -> AsyncGenerator[TurnEvent, None]:
     Closing or cancelling it at any point books the turn as cancelled, with what was said and used so far.
     """
     receipt: Receipt | None = None
+    bind_turn(turn.client_request_id, turn.request_id)
     try:
         async with aclosing(tally.events()) as events:
             async for event in events:
                 tally.see(event)
                 yield event
     except NotConfigured as error:  # which variable is missing is for the operator
-        log("not_configured", request_id=turn.client_request_id, error=error.message)
+        log("not_configured", error=error.message)
         tally.error = NotConfigured("This deployment lacks a setting that this turn needs.")
     except ParleyError as error:
         tally.error = error
     except Exception as error:  # noqa: BLE001 - a bug must cost neither the row nor the stream's proper end
-        log("crash", request_id=turn.request_id, error=type(error).__name__)
+        log("crash", error=type(error).__name__)
         tally.error = InternalError("Something went wrong on our side.")
     finally:
         receipt = await ledger.finish(tally.entry())
         log(
             "turn",
-            request_id=turn.client_request_id,
-            turn=turn.request_id,
             status=receipt.entry.status,
             model=receipt.entry.route.identifier,
             error=receipt.entry.error_code,

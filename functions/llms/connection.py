@@ -25,7 +25,8 @@ _QUESTION = (Message("user", "Say yes."),)
 _FIXES: Final = {
     "not_configured": "Set the variable that the message names.",
     "provider_auth_failed": "Look at the key and at the account's credit.",
-    "provider_refused": "The provider does not serve this model to this account, or not by this name.",
+    "model_unavailable": "The provider does not serve this model to this account or region, or not by this name.",
+    "provider_refused": "The provider takes the request for wrong: look at the model's capabilities.",
     "provider_unreachable": "Look at the provider's base URL and at this host's way out.",
     "provider_timeout": "It took too long; try again, and look at the provider's status page.",
     "provider_overloaded": "Try again in a minute; raise the account's rate limit if it stays so.",

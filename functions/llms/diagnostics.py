@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -35,7 +36,7 @@ async def show_diagnostics(request: Request) -> Response:
     """GET /debug: for admins; costs no token and tells no key."""
     person = await _admin(request)
     checks = [provider_check(name) for name in VARIABLES if VARIABLES[name]]
-    checks += [*(await access_checks(person)), *(await _database_checks(person))]
+    checks += [*(await access_checks(person)), *(await _database_checks(person)), await _lookups_check(person)]
     verdicts = {check.verdict for check in checks}
     return JSONResponse(
         {"ok": "broken" not in verdicts, "checks": [asdict(check) for check in checks]}, headers=_HEADERS
@@ -99,6 +100,22 @@ async def _database_checks(person: Person) -> list[Check]:
         prices_check(found["unpriced"]),
         circuits_check(found["open_circuits"]),
     ]
+
+
+async def _lookups_check(person: Person) -> Check:
+    """Model names of the last 7 days that no active model goes by, with their turns: the five most asked ones."""
+    try:
+        rows = await supabase.rpc("lookup_failures", {}, supabase.as_caller(person.token))
+    except ParleyError as error:
+        return Check(
+            "model lookups", "warning", {"error": error.code}, "Apply the migrations, and look at the database."
+        )
+    turns: Counter[str] = Counter()
+    for row in rows:
+        turns[row["asked_model"] or "?"] += row["turns"]
+    found = {"failed_turns": turns.total(), "most_asked": dict(turns.most_common(5))}
+    fix = "Correct these names where they are set, or add the models or aliases; rpc/lookup_failures has them by day."
+    return Check("model lookups", "warning", found, fix) if turns else Check("model lookups", "ok", found)
 
 
 def clock_check(theirs: datetime, asked: datetime, round_trip_seconds: float) -> Check:
@@ -170,6 +187,6 @@ def prices_check(unpriced: list[str]) -> Check:
 
 
 def circuits_check(circuits: list[dict[str, Any]]) -> Check:
-    """Providers that are not called right now because they failed."""
+    """Providers, models and nodes that are not called right now; `is_shared` false: not for one person only."""
     fix = "They close by themselves; test them with POST /debug/test." if circuits else None
     return Check("circuits", "warning" if circuits else "ok", {"open": circuits}, fix)

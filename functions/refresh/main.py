@@ -31,7 +31,7 @@ _EVENT_FAILED = 599  # what AWS_LWA_ERROR_STATUS_CODES names, and nobody else ev
 async def refresh_now(request: Request) -> Response:
     """POST / and GET /: one run of the steps."""
     trigger = await authorize(request)
-    return await _run(request, trigger, await _read(request))
+    return await _run(trigger, await _read(request))
 
 
 async def refresh_on_event(request: Request) -> Response:
@@ -39,10 +39,10 @@ async def refresh_on_event(request: Request) -> Response:
 
     When it fails, whatever failed, `told_to_lambda` has the invocation fail, too.
     """
-    return await _run(request, authorize_event(request), RefreshRequest())
+    return await _run(authorize_event(request), RefreshRequest())
 
 
-async def _run(request: Request, trigger: str, asked: RefreshRequest) -> Response:
+async def _run(trigger: str, asked: RefreshRequest) -> Response:
     run = await begin_run(trigger, is_dry_run=asked.dry_run)
     async with kept_alive(run):
         outcomes: dict[str, dict[str, Any]] = {}
@@ -58,7 +58,7 @@ async def _run(request: Request, trigger: str, asked: RefreshRequest) -> Respons
     catalogue = outcomes.get("models", {})
     sync, changes = catalogue.pop("sync", {}), catalogue.pop("changes", [])
     await end_run(run, status, outcomes, sync, changes)
-    log("refresh", request_id=request.state.request_id, run_id=run.id, status=status, is_dry_run=asked.dry_run)
+    log("refresh", run_id=run.id, status=status, is_dry_run=asked.dry_run)
     menu = await models.menu()
     body = {
         "success": status == "succeeded",

@@ -93,7 +93,7 @@ async def _drain_safely(each: Waiting) -> str:
     except _OURS_TO_MEND:
         raise
     except Exception as error:  # noqa: BLE001 - it stays where it is, and is tried again by the next run
-        log("spool_object_failed", object=each.key, error=type(error).__name__)
+        log("spool_object_failed", object=each.key, turn_id=_turn_id(each), error=type(error).__name__)
         return "failed"
 
 
@@ -166,6 +166,12 @@ async def _finish(entry: dict[str, Any]) -> str:
     return "unknown_turn" if outcome == "unknown" else outcome
 
 
+def _turn_id(each: Waiting) -> str | None:
+    """The turn that the object's name says; None when it says none."""
+    name = each.key.partition(".")[0]
+    return name if is_canonical_uuid(name) else None
+
+
 async def _set_aside(each: Waiting) -> str:
     """An object too large to be read goes on lying in the store, where a person can look at it."""
     kept_key = await spool.set_aside(each)
@@ -181,5 +187,5 @@ async def _quarantine(
     arguments |= {"user_id": origin.user_id, "spooled_at": origin.spooled_at}
     await supabase.rpc("quarantine_spooled", arguments, supabase.as_service(), timeout_seconds=10.0)
     await spool.discard(each)
-    log("spool_quarantined", object=each.key, reason=reason)
+    log("spool_quarantined", object=each.key, turn_id=_turn_id(each), reason=reason)
     return "quarantined"

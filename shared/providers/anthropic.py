@@ -14,7 +14,7 @@ from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
 from shared.events import Call, Finish, ModelEvent, Native, Node, Reasoning, Text
 from shared.providers.anthropic_messages import NAME, asked_of, stop_reason_of, usage_of
-from shared.providers.readings import NONSENSE, delay_of, failure, nonsense
+from shared.providers.readings import NONSENSE, delay_of, failure, is_page, nonsense
 from shared.providers.sdk_http import shared_client, transport_failures
 from shared.providers.tool_calls import tool_call
 
@@ -145,10 +145,18 @@ def _failures() -> Iterator[None]:
     except anthropic.APIStatusError as error:
         code = error.type if isinstance(error.type, str) else None
         told = error.status_code if error.status_code >= 400 else _OVERLOADED
-        status = _STATUS_OF_TYPE.get(code or "", told)
-        raise failure(NAME, status, code=code, retry_after=delay_of(error.response.headers)) from error
+        status = 402 if _is_out_of_credit(error) else _STATUS_OF_TYPE.get(code or "", told)
+        headers = error.response.headers
+        raise failure(NAME, status, code=code, retry_after=delay_of(headers), is_page=is_page(headers)) from error
     except anthropic.APIConnectionError as error:
         with transport_failures(NAME):
             raise error.__cause__ or ConnectionError from error
     except (anthropic.AnthropicError, *NONSENSE) as error:
         raise nonsense(NAME) from error
+
+
+def _is_out_of_credit(error: anthropic.APIStatusError) -> bool:
+    """An empty account is a 400 with no code of its own (anthropics/claude-quickstarts#229), or a `billing_error`."""
+    told = error.body.get("error") if isinstance(error.body, dict) else None
+    words = told.get("message") if isinstance(told, dict) else None
+    return error.status_code == 400 and isinstance(words, str) and words.startswith("Your credit balance is too low")

@@ -15,7 +15,7 @@ from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
 from shared.events import ANY_OBJECT, Call, Finish, ModelEvent, Node, Reasoning, Text, ToolCall
 from shared.providers.gemini_messages import NAME, contents_of, native_of, stop_reason_of, system_of, usage_of
-from shared.providers.readings import NONSENSE, delay_of, failure, nonsense, seconds_in
+from shared.providers.readings import NONSENSE, delay_of, failure, is_page, nonsense, seconds_in
 from shared.providers.sdk_http import first_of, shared_client, transport_failures
 from shared.providers.tool_calls import tool_call
 
@@ -163,7 +163,8 @@ def _refusal(error: errors.APIError) -> ProviderError:
             delay = seconds_in(str(detail.get("retryDelay")).removesuffix("s"))
         elif kind == "ErrorInfo" and detail.get("reason") == "API_KEY_INVALID":
             status = 401
-    return failure(NAME, status, retry_after=delay)
+    code = error.status if isinstance(error.status, str) else None
+    return failure(NAME, status, code=code, retry_after=delay, is_page=headers is not None and is_page(headers))
 
 
 def _details(body: Any) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from shared import http
 from shared.config import settings
 from shared.errors import NotConfigured, ProviderError, ProviderRefused, ProviderUnreachable
 from shared.events import Call, Finish, Message, ModelEvent, Node, Text
-from shared.providers.readings import NONSENSE, delay_of, failure, nonsense
+from shared.providers.readings import NONSENSE, delay_of, failure, is_page, nonsense
 
 NAME = "matcha"
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -73,7 +73,8 @@ async def _post(path: str, body: dict[str, Any]) -> bytes:
     try:
         async with http.session().post(url, json=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
-                raise failure(NAME, response.status, retry_after=delay_of(response.headers))
+                delay = delay_of(response.headers)
+                raise failure(NAME, response.status, retry_after=delay, is_page=is_page(response.headers))
             answer = b""
             async for chunk in response.content.iter_any():
                 answer += chunk

@@ -16,7 +16,7 @@ from shared.events import Call, ModelEvent, Node
 from shared.hosts import Host
 from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, request_body
 from shared.providers.contract import ListedModel
-from shared.providers.readings import NONSENSE, delay_of, failure, nonsense
+from shared.providers.readings import NONSENSE, delay_of, failure, is_page, nonsense
 from shared.sse import SseDecoder
 
 _MAX_LIST_BYTES = 16 * 1024 * 1024
@@ -72,7 +72,7 @@ class OpenAiCompatible:
                 raise nonsense(self._host.name, what) from error
         except ProviderError as error:
             if self._host.is_node:
-                raise NodeFailed(is_transient=error.is_transient, open_seconds=error.open_seconds) from error
+                raise NodeFailed.of(error) from error
             raise
 
     async def _bytes(
@@ -84,7 +84,8 @@ class OpenAiCompatible:
         async with session.request(method, url, json=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
                 code = read_error_code(await response.content.read(_MAX_ERROR_BYTES))
-                raise failure(self._host.name, response.status, code=code, retry_after=delay_of(response.headers))
+                delay, is_html = delay_of(response.headers), is_page(response.headers)
+                raise failure(self._host.name, response.status, code=code, retry_after=delay, is_page=is_html)
             if response.headers.get("Content-Encoding", "identity") != "identity" and self._host.is_node:
                 raise nonsense(self._host.name)
             async for chunk in _chunks(response):

@@ -8,11 +8,22 @@ from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any
 
-from shared.errors import ProviderAuthFailed, ProviderError, ProviderOverloaded, ProviderRefused
+from shared.errors import ModelUnavailable, ProviderAuthFailed, ProviderError, ProviderOverloaded, ProviderRefused
 from shared.events import Usage
 
 _MOST_TOKENS = 100_000_000  # more than any model takes; what is claimed beyond it would not fit the ledger
 _OUT_OF_CREDIT = {"insufficient_quota", "billing_error", "billing_hard_limit_reached"}
+# Codes of a 400, 403, 404 or 410 that say that the model is retired, unknown or not served to our account or region:
+# OpenAI and Groq, Groq, Mistral, Hugging Face, Together, Gemini.
+_NOT_SERVED = {
+    "model_not_found",
+    "model_decommissioned",
+    "invalid_model",
+    "model_not_supported",
+    "model_not_available",
+    "FAILED_PRECONDITION",
+}
+_POLICY = {"content_filter", "content_policy_violation", "moderation_blocked"}
 _AUTH_OPEN_SECONDS = 300.0  # a wrong key or an empty account stays so for minutes
 _LONGEST_DELAY_SECONDS = 86_400.0
 NONSENSE = (ValueError, AttributeError, TypeError, KeyError, IndexError, OverflowError, RecursionError, AssertionError)
@@ -60,18 +71,35 @@ def seconds_in(text: str | None) -> float | None:
     return min(max(0.0, seconds), _LONGEST_DELAY_SECONDS) if math.isfinite(seconds) else None
 
 
-def failure(provider: str, status: int, *, code: str | None = None, retry_after: float | None = None) -> ProviderError:
-    """What a provider's error answer means, by its HTTP status and machine code; its words stay with us."""
+def failure(
+    provider: str, status: int, *, code: str | None = None, retry_after: float | None = None, is_page: bool = False
+) -> ProviderError:
+    """What a provider's error answer means, by its HTTP status and machine code; its words stay with us.
+
+    `is_page` when the answer is an HTML page: as a 403 it comes from a filter in front of the provider, which a prompt
+    can provoke.
+    """
     said: dict[str, Any] = {"upstream_status": status, "retry_after_seconds": retry_after}
-    if status in {401, 402, 403} or code in _OUT_OF_CREDIT:
+    if status in {401, 402} or code in _OUT_OF_CREDIT:
         words = f"The provider {provider} does not accept our key or account."
         return ProviderAuthFailed(words, open_seconds=_AUTH_OPEN_SECONDS, **said)
+    if status == 403 and (is_page or code in _POLICY):
+        refused = ProviderRefused(f"The provider {provider} refused this request.", **said)
+        refused.may_succeed_elsewhere = is_page
+        return refused
+    if status in {403, 404, 410} or (status in {400, 422} and code in _NOT_SERVED):
+        return ModelUnavailable(f"The provider {provider} does not serve this model to us.", **said)
     if status in {408, 409, 425, 429, 503, 529}:
         pause = None if retry_after is None else min(retry_after, _LONGEST_PAUSE_SECONDS)
         return ProviderOverloaded(f"The provider {provider} is overloaded.", open_seconds=pause, **said)
     if status >= 500:
         return ProviderError(f"The provider {provider} failed.", **said)
     return ProviderRefused(f"The provider {provider} refused this request.", **said)
+
+
+def is_page(headers: Mapping[str, str]) -> bool:
+    """Whether an answer is an HTML page."""
+    return headers.get("content-type", "").lower().startswith("text/html")
 
 
 def nonsense(provider: str, what: str = "a chat stream") -> ProviderError:

@@ -270,3 +270,30 @@ async def test_the_streaming_alias_always_streams(path: str, *, streams: bool) -
     """A frontend that was written for it gets a stream whatever the body says."""
     asked, _ = await _asked({"message": "Hi", "stream": False}, path)
     assert asked.stream is streams
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("path", "endpoint"),
+    [
+        ("/", "chat"),
+        ("/chat", "chat"),
+        ("/chat/stream", "chat_stream"),
+        ("/chat/stream/", "chat_stream"),
+        ("/ai/chat", "ai_chat"),
+    ],
+)
+async def test_the_log_names_the_path_that_was_asked(path: str, endpoint: str) -> None:
+    """`endpoint` tells the aliases of a turn apart."""
+    _, ask = await _asked({"message": "Hi"}, path)
+    assert ask.endpoint == endpoint
+
+
+@pytest.mark.anyio
+async def test_a_channel_and_a_thread_reach_the_ledger() -> None:
+    """Other interfaces name where a conversation begins; a name has 1 to 200 characters."""
+    _, ask = await _asked({"message": "Hi", "channel_id": "C024BE91L", "thread_ts": "1355517523.000005"})
+    assert (ask.channel_id, ask.thread_ts) == ("C024BE91L", "1355517523.000005")
+    for wrong in ("", "x" * 201):
+        with pytest.raises(Unprocessable):
+            await _asked({"message": "Hi", "thread_ts": wrong})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -23,12 +24,12 @@ from shared.errors import (
 from shared.events import Finish, Message, Reasoning, Route, Serving, Text, Usage
 from shared.ledger import Receipt
 from shared.tokens import estimate_tokens
-from tests.functions.turns import ASKED, ROUTE, turn
+from tests.functions.turns import ASKED, ROUTE, TURN, turn
 from tests.openai_host import OpenAiHost, chunk, said, serving_models, sse
 from tests.project import Project
 
 pytestmark = pytest.mark.anyio
-FINISH = "/rest/v1/rpc/chat_finish"
+EXTEND, FINISH = "/rest/v1/rpc/chat_extend", "/rest/v1/rpc/chat_finish"
 HALF = sse(chunk({"content": "Hel"}))
 
 
@@ -283,3 +284,20 @@ async def test_a_turn_leaves_one_line_without_content(
     assert "private" not in written
     assert "ada" not in written
     assert project.asked_of("chat_finish")
+
+
+async def test_every_line_of_a_turn_carries_both_its_ids(
+    model: OpenAiHost, project: Project, environ: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The HTTP request's and the turn's own, also for a crash, a refused key and a turn that could not be booked."""
+    environ(CLASSIFY_WITH_MODEL="1")
+    project.answers[EXTEND] = (503, "down")
+    project.answers[FINISH] = (503, "down")
+    model.status = 401
+    await _spoken(ChatRequest(message="so and so"))
+    await _spoken(history=("no message",))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    events = {"unclassified", "alert", "crash", "finish_failed", "unbooked_turn", "unbooked_record", "turn"}
+    assert {line["event"] for line in lines} == events
+    assert {(line["request_id"], line["turn_id"]) for line in lines} == {(TURN.client_request_id, TURN.request_id)}
+    assert TURN.client_request_id != TURN.request_id

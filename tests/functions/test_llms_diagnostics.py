@@ -38,6 +38,11 @@ FOUND = {
     "last_good_run": None,
     "open_circuits": [{"provider_key": "google", "reason": "provider_error", "open_until": "2026-11-21T12:00:00Z"}],
 }
+LOOKUPS = [
+    {"day": "2026-11-21", "asked_model": "gpt-5", "route_reason": "model_not_found", "turns": 3},
+    {"day": "2026-11-20", "asked_model": "gpt-5", "route_reason": "model_replaced", "turns": 2},
+    {"day": "2026-11-20", "asked_model": None, "route_reason": "model_not_found", "turns": 1},
+]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +140,7 @@ def admin(project: Project, environ: Callable[..., None], monkeypatch: pytest.Mo
     project.answers["/rest/v1/rpc/diagnose_catalogue"] = (200, FOUND | {"now": datetime.now(UTC).isoformat()})
     project.answers["/rest/v1/rpc/chat_begin"] = (200, {"routes": [ROUTE]})
     project.answers |= SOUND
+    project.answers["/rest/v1/rpc/lookup_failures"] = (200, LOOKUPS)
 
     async def ask(method: str, path: str, body: Any = None, **claims: Any) -> Caller:
         token = project.token(**({"app_metadata": {"role": "admin"}} | claims))
@@ -162,7 +168,9 @@ async def test_an_admin_sees_every_check(admin: Callable[..., Any], project: Pro
         "refresh": "warning",
         "prices": "warning",
         "circuits": "warning",
+        "model lookups": "warning",
     }
+    assert got.json()["checks"][-1]["found"] == {"failed_turns": 6, "most_asked": {"gpt-5": 5, "?": 1}}
     assert b"secret" not in got.body
     asked = {each.path: each.headers for each in project.asked}
     assert "authorization" not in asked["/rest/v1/llm_models"]

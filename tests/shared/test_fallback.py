@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import (
+    ModelUnavailable,
     NodeFailed,
     NotConfigured,
     ParleyError,
@@ -17,6 +18,7 @@ from shared.errors import (
 )
 from shared.events import Route
 from shared.fallback import Chain
+from shared.providers.readings import failure
 
 BUSY = ProviderOverloaded("busy")
 DOWN = ProviderError("down")
@@ -64,10 +66,32 @@ def test_a_node_fails_fast() -> None:
     assert _tried(_chain(node, B), NodeFailed(is_transient=False)) == ["client:7:llama"]
 
 
-@pytest.mark.parametrize("error", [ProviderRefused("no"), ProviderAuthFailed("key"), ParleyError("bug")])
-def test_what_will_not_pass_is_not_tried_again(error: ParleyError) -> None:
-    """A refused request, a refused key and our own mistakes end the call, whatever else could be asked."""
+@pytest.mark.parametrize("error", [ProviderRefused("no"), ParleyError("bug")])
+def test_what_is_wrong_with_the_request_is_not_tried_elsewhere(error: ParleyError) -> None:
+    """A refused request and our own mistakes end the call, whatever else could be asked."""
     assert _tried(_chain(A, B), error) == ["a:1"]
+
+
+def test_a_refused_key_goes_on_at_another_provider() -> None:
+    """The key is the same for every model of the provider, so none of them is called."""
+    assert _tried(_chain(A, A2, B), ProviderAuthFailed("key")) == ["a:1", "b:1"]
+
+
+def test_a_model_that_is_not_served_goes_on_at_the_next_route() -> None:
+    """It is not called again; another model of the same provider may be there."""
+    assert _tried(_chain(A, A2, B), ModelUnavailable("gone")) == ["a:1", "a:2", "b:1"]
+
+
+def test_a_request_that_a_filter_page_refused_goes_on() -> None:
+    """Another provider may have no such filter."""
+    assert _tried(_chain(A, B), failure("a", 403, is_page=True)) == ["a:1", "b:1"]
+
+
+def test_a_call_with_a_new_key_counts_as_a_call() -> None:
+    """Keys that are replaced again and again do not keep a turn alive."""
+    chain = _chain(A, B)
+    assert [chain.again() for _ in range(4)] == [0.0, 0.0, 0.0, None]
+    assert chain.route is A
 
 
 @pytest.mark.parametrize("error", [ProviderUnavailable("open"), NotConfigured("no key")])

@@ -20,7 +20,6 @@ from shared.errors import (
     NodeFailed,
     NotConfigured,
     ParleyError,
-    ProviderAuthFailed,
     ProviderError,
     ProviderOverloaded,
     ProviderTimeout,
@@ -320,17 +319,41 @@ async def test_after_the_first_content_there_is_no_second_answer(
     assert attempt.usage.output_tokens > 0
 
 
-async def test_a_refused_key_raises_an_alert_and_goes_nowhere_else(
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (401, "provider_auth_failed"),
+        (402, "provider_auth_failed"),
+        (403, "model_unavailable"),
+        (404, "model_unavailable"),
+    ],
+)
+async def test_a_refused_key_or_model_raises_an_alert_and_the_next_route_answers(
+    host: OpenAiHost, other: OpenAiHost, capsys: pytest.CaptureFixture[str], status: int, code: str
+) -> None:
+    """The operator has to fix it, and the user has an answer all the same."""
+    host.status, other.pieces = status, [said("Hello")]
+    conversation = _exchange(ROUTE, HF)
+    events, error = await _spoken(conversation)
+    assert (Text("Hello") in events, error) == (True, None)
+    assert [(attempt.ok, attempt.error_code) for attempt in conversation.attempts] == [(False, code), (True, None)]
+    assert conversation.attempts[0].open_seconds == (300 if code == "provider_auth_failed" else None)
+    assert conversation.attempts[0].is_fault is (code == "model_unavailable")
+    alert = json.loads(capsys.readouterr().out)
+    assert (alert["event"], alert["provider"], alert["model"]) == ("alert", "openai", ROUTE.identifier)
+    assert (alert["error"], alert["upstream_status"]) == (code, status)
+
+
+async def test_a_page_that_refuses_a_prompt_is_no_fault(
     host: OpenAiHost, other: OpenAiHost, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Somebody has to look at it; the circuit it opens sends the next turns elsewhere."""
-    host.status, other.pieces = 401, [said("Hello")]
+    """A filter in front of the provider refuses one request: nothing counts against the model, and the next answers."""
+    host.status, host.headers, other.pieces = 403, {"Content-Type": "text/html; charset=utf-8"}, [said("Hello")]
     conversation = _exchange(ROUTE, HF)
-    assert type((await _spoken(conversation))[1]) is ProviderAuthFailed
-    assert other.received == []
-    assert _only(conversation).open_seconds == 300
-    alert = json.loads(capsys.readouterr().out)
-    assert (alert["event"], alert["provider"], alert["upstream_status"]) == ("alert", "openai", 401)
+    assert (await _spoken(conversation))[1] is None
+    refused = conversation.attempts[0]
+    assert (refused.error_code, refused.is_fault, refused.open_seconds) == ("provider_refused", False, None)
+    assert capsys.readouterr().out == ""
 
 
 async def test_a_route_without_a_key_or_with_an_open_circuit_is_passed_over(

@@ -26,6 +26,7 @@ from shared.errors import (
     ConversationNotFound,
     DatabaseUnavailable,
     IdempotencyMismatch,
+    ModelNotFound,
     ParleyError,
     QuotaExceeded,
     RequestInProgress,
@@ -517,3 +518,24 @@ async def test_a_further_call_is_asked_of_the_database(
     (asked,) = project.asked_of("chat_extend")
     assert asked["extension"]["input_tokens"] == 500
     assert asked["extension"]["worker_id"] == TURN.worker_id
+
+
+@pytest.mark.anyio
+async def test_a_failed_lookup_is_a_warning_in_our_log(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the asked name, redacted, and what served instead; a strict request is refused and logged as well."""
+    asked = replace(ASK, model="ada@example.com")
+    project.answers[BEGIN] = (200, ADMITTED | {"reason": "model_not_found"})
+    await ledger.begin(PERSON, asked)
+    project.answers[BEGIN] = (200, ADMITTED | {"reason": "model_replaced", "unresolved_model": "gpt-3"})
+    await ledger.begin(PERSON, ASK)
+    project.answers[BEGIN] = (404, {"code": "PT404", "details": '{"code": "model_not_found"}', "message": "no"})
+    with pytest.raises(ModelNotFound):
+        await ledger.begin(PERSON, asked)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["event"], line["asked_model"], line["served"]) for line in lines] == [
+        ("model_not_found", "[email]", "client:7:llama"),
+        ("model_replaced", "gpt-3", "client:7:llama"),
+        ("model_not_found", "[email]", None),
+    ]
+    assert {line["level"] for line in lines} == {"warning"}
+    assert [line["turn_id"] for line in lines[:2]] == ["turn-1", "turn-1"]

@@ -104,6 +104,15 @@ async def test_an_odd_answer_is_its_providers_failure(
     assert [attempt.usage for attempt in exchange.attempts] == [None] * (1 if kind is ProviderAuthFailed else 2)
 
 
+async def test_claude_without_credit_is_an_empty_account(every: OpenAiHost) -> None:
+    """It is a 400 without a code of its own, and no mistake of the caller's."""
+    words = "Your credit balance is too low to access the Anthropic API."
+    body = {"type": "error", "error": {"type": "invalid_request_error", "message": words}}
+    every.status, every.headers, every.pieces = 400, {"Content-Type": "application/json"}, [json.dumps(body).encode()]
+    _, error = await spoken(exchange_over(_route("anthropic")))
+    assert type(error) is ProviderAuthFailed
+
+
 async def test_an_error_of_a_new_kind_after_the_first_word_is_an_error_too(every: OpenAiHost) -> None:
     """And what the first event of a block already says is not lost."""
     every.headers = {"Content-Type": "text/event-stream"}

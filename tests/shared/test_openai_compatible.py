@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import (
+    ModelUnavailable,
     NodeFailed,
     NotConfigured,
     ProviderAuthFailed,
@@ -56,8 +57,8 @@ async def test_an_answer_comes_as_events_over_a_socket(host: OpenAiHost) -> None
         (400, ProviderRefused, "provider_refused"),
         (401, ProviderAuthFailed, "provider_auth_failed"),
         (402, ProviderAuthFailed, "provider_auth_failed"),
-        (403, ProviderAuthFailed, "provider_auth_failed"),
-        (404, ProviderRefused, "provider_refused"),
+        (403, ModelUnavailable, "model_unavailable"),
+        (404, ModelUnavailable, "model_unavailable"),
         (408, ProviderOverloaded, "provider_overloaded"),
         (409, ProviderOverloaded, "provider_overloaded"),
         (422, ProviderRefused, "provider_refused"),

@@ -12,6 +12,7 @@ import pytest
 from shared import gateway
 from shared.errors import (
     AnswerCut,
+    ModelUnavailable,
     NodeFailed,
     ProviderAuthFailed,
     ProviderError,
@@ -47,8 +48,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("configured")]
         ("status-401", ProviderAuthFailed),
         ("badkey", ProviderAuthFailed),
         ("status-402", ProviderAuthFailed),
-        ("status-403", ProviderAuthFailed),
-        ("status-404", ProviderRefused),
+        ("status-403", ModelUnavailable),
+        ("status-404", ModelUnavailable),
     ],
 )
 async def test_what_will_not_pass_is_asked_once(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import ProviderAuthFailed, ProviderError, ProviderOverloaded, ProviderRefused
+from shared.errors import ModelUnavailable, ProviderAuthFailed, ProviderError, ProviderOverloaded, ProviderRefused
 from shared.events import Usage
 from shared.providers.readings import counted, delay_of, failure
 
@@ -76,6 +76,27 @@ def test_an_empty_account_is_told_from_a_busy_provider(status: int, code: str | 
     error = failure("openai", status, code=code)
     assert type(error) is kind
     assert (error.open_seconds is not None) == (kind is ProviderAuthFailed)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (403, "model_not_found", ModelUnavailable),
+        (403, "unsupported_country_region_territory", ModelUnavailable),
+        (404, None, ModelUnavailable),
+        (400, "model_decommissioned", ModelUnavailable),
+        (400, "FAILED_PRECONDITION", ModelUnavailable),
+        (403, "content_policy_violation", ProviderRefused),
+        (400, "content_filter", ProviderRefused),
+        (400, "context_length_exceeded", ProviderRefused),
+        (403, "insufficient_quota", ProviderAuthFailed),
+    ],
+)
+def test_a_model_that_is_not_served_is_told_from_a_wrong_request(status: int, code: str, kind: type) -> None:
+    """Only the former counts against the model and is tried elsewhere: a prompt cannot provoke it."""
+    error = failure("openai", status, code=code)
+    assert type(error) is kind
+    assert (error.is_fault, error.may_succeed_elsewhere) == (kind is ModelUnavailable, kind is not ProviderRefused)
 
 
 def test_one_busy_model_does_not_close_its_provider_for_long() -> None:

@@ -507,3 +507,13 @@ def test_an_id_is_the_same_in_either_case(alice: Person, model: Models) -> None:
         assert alice.rest("POST", "rpc/ui_messages", json={"chat_id": chat_id}).json()[0]["metadata"] is not None
         assert alice.whole("again", model=name, id=chat_id)["conversation_id"] == conversation
     assert alice.rest("POST", "rpc/ui_messages", json={"chat_id": own.lower()}).json() == []
+
+
+def test_a_new_conversation_keeps_the_channel_and_thread_it_began_in(alice: Person, model: Models) -> None:
+    """Other interfaces find their thread again; a later turn from elsewhere does not move the conversation."""
+    name, place = model("echo"), {"channel_id": "C024BE91L", "thread_ts": "1355517523.000005"}
+    conversation = alice.whole("hi", model=name, **place)["conversation_id"]
+    alice.whole("again", model=name, conversation_id=conversation, channel_id="elsewhere")
+    (row,) = alice.rows(f"llm_conversations?id=eq.{conversation}")
+    assert {column: row[column] for column in place} == place
+    assert alice.rows("chat_logs?select=endpoint") == [{"endpoint": "chat"}] * 2

@@ -10,6 +10,7 @@ import pytest
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, service
+from tests.stack.turns import begin, finish
 
 Database = psycopg.Connection[dict[str, Any]]
 _PREFERENCES: dict[str, Any] = {
@@ -141,7 +142,7 @@ def test_the_roll_up_learns_from_the_turns_of_ninety_days(alice: Person, db: Dat
         "turns_by_hour": {"12": 5},
     }
     assert learned["expertise_areas"] == {"technical": {"share": 0.75, "n": 3}, "trading": {"share": 0.25, "n": 1}}
-    assert (learned["agent_satisfaction_scores"], learned["learning_progress"]) == (None, None)
+    assert (learned["agent_satisfaction_scores"], learned["learning_progress"]) == (None, {noon[:7]: {"turns": 5}})
     assert learned["skill_level"] == "expert"
 
 
@@ -187,6 +188,91 @@ def test_nobody_is_profiled_who_has_no_profile(alice: Person, db: Database, stac
     _log(db, alice)
     _roll_up(stack)
     assert alice.rows("user_llm_profiles") == []
+
+
+def _turn(person: Person, model: str) -> None:
+    finish(person, begin(person, model))
+
+
+def test_a_profile_begins_with_the_first_turn_and_learns_nothing(alice: Person, model: Models, stack: Stack) -> None:
+    """Unless the deployment says otherwise; a profile that its person inserts takes its place, and is learned into."""
+    name = model("echo")
+    for _ in range(2):
+        _turn(alice, name)
+    _roll_up(stack)
+    row = _profile(alice)
+    assert (row["is_profiling_enabled"], row["is_automatic"]) == (False, True)
+    assert [row[column] for column in _LEARNED] == [None] * 4
+    assert alice.rest("POST", "user_llm_profiles", json={"skill_level": "expert"}).status_code == 201
+    _turn(alice, name)
+    _roll_up(stack)
+    row = _profile(alice)
+    assert (row["skill_level"], row["is_profiling_enabled"], row["is_automatic"]) == ("expert", True, False)
+    assert row["conversation_patterns"]["turns"] == 3
+    assert alice.rest("POST", "user_llm_profiles", json={}).status_code == 409
+    assert alice.rest("DELETE", "user_llm_profiles?is_automatic=is.true").status_code == 403
+    assert alice.rest("POST", "user_llm_profiles", json={"is_automatic": True}).status_code == 403
+
+
+def test_a_profile_that_its_person_changed_is_theirs(alice: Person, bob: Person, model: Models) -> None:
+    """An automatic row can be changed or upserted like any other; nobody else's insert removes it."""
+    name, upsert = model("echo"), {"Prefer": "resolution=merge-duplicates"}
+    for person in (alice, bob):
+        _turn(person, name)
+    assert bob.rest("POST", "user_llm_profiles", json={"user_id": alice.id}).status_code in {403, 409}
+    assert _change(alice, communication_style="concise") == 204
+    assert (_profile(alice)["is_profiling_enabled"], _profile(alice)["is_automatic"]) == (False, False)
+    assert alice.rest("POST", "user_llm_profiles", json={"skill_level": "expert"}, headers=upsert).status_code in {
+        200,
+        201,
+    }
+    assert (_profile(alice)["communication_style"], _profile(alice)["is_profiling_enabled"]) == ("concise", False)
+    row = {"user_id": bob.id, "skill_level": "beginner"}
+    assert bob.rest("POST", "user_llm_profiles", json=row, headers=upsert).status_code in {200, 201}
+    assert (_profile(bob)["skill_level"], _profile(bob)["is_profiling_enabled"]) == ("beginner", True)
+
+
+def test_a_deployment_may_learn_from_the_first_turn(alice: Person, db: Database, model: Models, stack: Stack) -> None:
+    """`profiling` is `on` in private.settings; the person can still switch it off, and deleting leaves no profile."""
+    db.execute("insert into private.settings (name, value) values ('profiling', 'on')")
+    try:
+        turn = begin(alice, model("echo"))
+        finish(alice, turn)
+        _roll_up(stack)
+        assert _profile(alice)["conversation_patterns"]["turns"] == 1
+        running = begin(alice, turn["model"])
+        assert alice.rest("POST", "rpc/delete_my_data").status_code == 204
+        finish(alice, running)
+        assert alice.rows("user_llm_profiles") == []
+    finally:
+        db.execute("delete from private.settings where name = 'profiling'")
+
+
+def test_progress_is_kept_by_month(alice: Person, db: Database, stack: Stack) -> None:
+    """Turns, mean rating and skill of each month; what retention deletes from the logs stays here."""
+    alice.rest("POST", "user_llm_profiles", json={})
+    row = db.execute(
+        "select (now() at time zone 'utc')::date - 40 as earlier, (now() at time zone 'utc')::date as now"
+    ).fetchone()
+    assert row is not None
+    earlier, now = str(row["earlier"])[:7], str(row["now"])[:7]
+    _log(db, alice, 2, created_at=f"{row['earlier']} 12:00+00", user_skill_assessment="beginner")
+    _log(db, alice, 1, user_skill_assessment="advanced")
+    db.execute(
+        "insert into public.feedback (request_id, user_id, rating) select request_id, user_id, 4 from public.chat_logs "
+        "where user_id = %s and user_skill_assessment = 'advanced'",
+        [alice.id],
+    )
+    _roll_up(stack)
+    wanted = {
+        earlier: {"turns": 2, "skill": "beginner"},
+        now: {"turns": 1, "mean_rating": 4, "ratings": 1, "skill": "advanced"},
+    }
+    assert _profile(alice)["learning_progress"] == wanted
+    assert _roll_up(stack) == 0
+    db.execute("delete from public.chat_logs where user_id = %s and user_skill_assessment = 'beginner'", [alice.id])
+    _roll_up(stack)
+    assert _profile(alice)["learning_progress"] == wanted
 
 
 def test_a_profile_goes_with_the_persons_data(alice: Person, bob: Person, db: Database) -> None:

@@ -185,42 +185,56 @@ def test_the_alias_default_is_the_fallback_of_turns_that_name_no_model(
     assert response.json()["receipt"]["route"]["reason"] == "default"
 
 
-def test_a_circuit_opens_after_three_faults_and_closes_with_the_next_answer(
-    alice: Person, model: Models, db: Database, chat_url: str, upstream: Upstream
+def test_a_circuit_opens_for_the_person_who_met_three_faults(
+    alice: Person, bob: Person, model: Models, db: Database, chat_url: str, upstream: Upstream
 ) -> None:
-    """Every instance learns it from the database; nobody is sent where it just failed, and an answer forgets it all."""
+    """It is the model's alone, and for the person who met them; another person's fault opens it for everyone."""
     failing, fine = named("status-500", "openai"), model(named("echo", "openai"), provider="openai")
-    body = {"message": QUESTION, "model": model(failing, provider="openai"), "stream": False}
+    identifier = model(failing, provider="openai")
+    body = {"message": QUESTION, "model": identifier, "stream": False}
     for _ in range(3):
         assert alice.ask(body, chat_url).json()["error"]["code"] == "provider_error"
-    called = len(upstream.calls_of(failing))
-    refused = alice.ask(body | {"model": fine}, chat_url)
+    assert len(upstream.calls_of(failing)) == 6
+    refused = alice.ask(body, chat_url)
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "provider_unavailable")
     assert 0 < int(refused.headers["retry-after"]) <= 10
-    assert len(upstream.calls_of(failing)) == called == 6
-    health = db.execute("select failures, reason from public.provider_health where provider_key = 'openai'").fetchone()
-    assert health == {"failures": 3, "reason": "provider_error"}
-    db.execute("update public.provider_health set open_until = now() where provider_key = 'openai'")
+    assert len(upstream.calls_of(failing)) == 6
     assert alice.ask(body | {"model": fine}, chat_url).status_code == 200
-    health = db.execute("select failures, open_until from public.provider_health").fetchone()
-    assert health == {"failures": 0, "open_until": None}
+    assert bob.ask(body, chat_url).json()["error"]["code"] == "provider_error"
+    assert bob.ask(body, chat_url).json()["error"]["code"] == "provider_unavailable"
+    health = db.execute("select provider_key, failures, reason from public.provider_health").fetchall()
+    assert health == [{"provider_key": identifier, "failures": 4, "reason": "provider_error"}]
 
 
 def test_a_refused_key_opens_the_circuit_for_minutes_at_once(
-    alice: Person, model: Models, db: Database, chat_url: str
+    alice: Person, bob: Person, model: Models, db: Database, chat_url: str
 ) -> None:
-    """The turn that found out fails; the next ones go to the fallback without asking again."""
+    """The turn that found out is answered by the next route; the next ones go there without asking again."""
     down, up = model(named("badkey", "google"), provider="google"), model(named("fixed", "openai"), provider="openai")
     alias = _alias(db, down, up)
     body = {"message": QUESTION, "model": alias, "stream": False}
-    assert alice.ask(body, chat_url).json()["error"]["code"] == "provider_auth_failed"
-    answer = alice.ask(body, chat_url)
-    assert (answer.headers["x-model"], answer.headers["x-fallbacks"]) == (up, "1")
-    attempts = log_row(db, answer.json()["id"])["attempts"]
-    assert [a["error_code"] for a in attempts] == ["provider_unavailable", None]
+    for person, tried in ((alice, ["provider_auth_failed", None]), (bob, ["provider_unavailable", None])):
+        answer = person.ask(body, chat_url)
+        assert (answer.headers["x-model"], answer.headers["x-fallbacks"]) == (up, "1")
+        attempts = log_row(db, answer.json()["id"])["attempts"]
+        assert [a["error_code"] for a in attempts] == tried
     left = db.execute("select extract(epoch from open_until - now()) as left from public.provider_health").fetchone()
     assert left is not None
     assert 200 < left["left"] <= 300
+
+
+def test_a_model_that_is_not_served_to_us_closes_no_provider(
+    alice: Person, bob: Person, model: Models, chat_url: str
+) -> None:
+    """A 403 of one model, however often, leaves the provider's other models to everyone."""
+    forbidden = model(named("status-403", "openai"), provider="openai")
+    fine = model(named("fixed", "openai"), provider="openai")
+    body = {"message": QUESTION, "model": forbidden, "stream": False}
+    for _ in range(4):
+        alice.ask(body, chat_url)
+    assert bob.ask(body, chat_url).json()["error"]["code"] == "model_unavailable"
+    for person in (alice, bob):
+        assert person.ask(body | {"model": fine}, chat_url).status_code == 200
 
 
 def test_a_refused_request_says_nothing_against_its_provider(

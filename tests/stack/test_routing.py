@@ -288,27 +288,27 @@ def test_a_default_that_cannot_be_is_refused_in_our_words(stack: Stack, provider
     assert (answer.status_code, json.loads(answer.json()["details"])["code"]) == (422, "validation_failed")
 
 
-def _health(db: Database, attempts: list[dict[str, Any]], begun: str = "now()") -> dict[str, Any] | None:
-    db.execute(f"select private.note_health(%s, {begun})", [json.dumps(attempts)])
-    return db.execute(
-        "select failures, round(extract(epoch from open_until - now())) as seconds from public.provider_health "
-        "where provider_key = 'circuits'"
-    ).fetchone()
-
-
-def test_one_incident_opens_a_circuit_once(db: Database) -> None:
-    """Calls that were under way when it opened neither prolong it nor close it; those that begin afterwards do."""
-    fault = [{"provider_key": "circuits", "ok": False, "is_fault": True, "error_code": "provider_error"}]
-    fine = [{"provider_key": "circuits", "ok": True}]
-    refused_key = [{"provider_key": "circuits", "ok": False, "open_seconds": 300}]
-    try:
-        for _ in range(8):
-            health = _health(db, fault)
-        assert health == {"failures": 3, "seconds": 10}
-        assert _health(db, fine) == {"failures": 3, "seconds": 10}
-        assert _health(db, refused_key) == {"failures": 4, "seconds": 300}
-        assert _health(db, fine) == {"failures": 4, "seconds": 300}
-        assert _health(db, fault, "now() + interval '301 s'") == {"failures": 5, "seconds": 40}
-        assert _health(db, fine, "now() + interval '41 s'") == {"failures": 0, "seconds": None}
-    finally:
-        db.execute("delete from public.provider_health")
+def test_a_failed_lookup_stands_in_the_row_and_is_counted(
+    alice: Person, bob: Person, model: Models, db: Database
+) -> None:
+    """Asked by the request, the conversation or the profile; an admin counts all, a person their own."""
+    name, unknown = model("echo"), f"gpt-9-{uuid.uuid4().hex[:8]}"
+    for fields in ({"model": unknown}, {"model": name}):
+        alice.whole("hi", **fields)
+    conversation = alice.whole("hi", model=name)["conversation_id"]
+    path = f"llm_conversations?id=eq.{conversation}"
+    assert alice.rest("PATCH", path, json={"default_model": unknown}).status_code == 204
+    alice.whole("hi", conversation_id=conversation)
+    bob.rest("POST", "user_llm_profiles", json={"preferred_model": "me@example.com"})
+    bob.whole("hi")
+    rows = alice.rows("chat_logs?select=route_reason,unresolved_model&order=id")
+    wanted = [("model_not_found", unknown), ("requested", None), ("requested", None), ("model_not_found", unknown)]
+    assert [(row["route_reason"], row["unresolved_model"]) for row in rows] == wanted
+    assert bob.rows("chat_logs?select=route_reason,unresolved_model") == [
+        {"route_reason": "model_not_found", "unresolved_model": None}
+    ]
+    counted = alice.rest("POST", "rpc/lookup_failures", json={}).json()
+    assert [(row["asked_model"], row["turns"], row["people"]) for row in counted] == [(unknown, 2, 1)]
+    assert alice.rest("POST", "rpc/delete_my_data").status_code == 204
+    row = db.execute("select count(*) from public.chat_logs where unresolved_model = %s", [unknown]).fetchone()
+    assert row == {"count": 0}

@@ -91,6 +91,7 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     ),
     "roll_up_profiles": ({}, (401, 403, 403, 200)),
     "measure_models": ({}, (401, 403, 403, 200)),
+    "lookup_failures": ({}, (401, 200, 200, 200)),
     "ab_results": ({"alias": "tenancy"}, (401, 200, 200, 200)),
     "wilson_interval": ({"hits": 1, "n": 2}, (401, 200, 200, 200)),
     "release_lease": ({"job": "tenancy", "holder_id": "{fresh}", "fence": 0}, (401, 403, 403, 200)),
