@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = sorted((ROOT / "shared").rglob("*.py"))
 FUNCTIONS = sorted((ROOT / "functions").rglob("*.py"))
 FLOORS = (
-    ("errors", "events"),
+    ("errors", "events", "forms"),
+    ("variables",),
     ("config", "identifiers", "log", "privacy", "redaction", "sigv4", "sse", "storable", "tokens"),
     ("body", "fallback", "hosts", "http", "joiner", "meter", "secrets", "service", "spool", "supabase"),
     ("attempts", "providers"),

@@ -76,7 +76,7 @@ async def _admin(request: Request) -> Person:
 def provider_check(name: str) -> Check:
     """Whether a provider's variables are set and look right; their values are never told."""
     key = VARIABLES[name][0]
-    raw = settings().environ.get(key, "")
+    raw = settings().raw(key)
     prefixes = _PREFIXES.get(key, ("",))
     found: dict[str, Any] = {
         "is_enabled": is_configured(name),
@@ -90,6 +90,8 @@ def provider_check(name: str) -> Check:
         return Check(check, "off", found)
     if found["missing"]:
         return Check(check, "broken", found, f"Set {', '.join(found['missing'])}.")
+    if wrong := [f"{variable} {reason}." for variable in VARIABLES[name] if (reason := settings().wrong(variable))]:
+        return Check(check, "broken", found, " ".join(wrong))
     if not found["has_expected_prefix"]:
         return Check(
             check, "warning", found, f"{key} usually begins with {' or '.join(prefixes)}: is it the right key?"
