@@ -67,7 +67,7 @@ def _known(folder: Folder, *names: str) -> dict[str, str]:
     if missing := [name for name in names if name not in values]:
         raise Problem(
             f"no stack is running on {shown(folder.path)} (`{command('up', folder.path)}`), "
-            f"and {' and '.join(missing)} is not in the environment"
+            f"and {' and '.join(missing)} cannot be found in the environment or .env"
         )
     return values
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from local import environment
 from local.problems import Problem
-from shared import forms
+from shared import addresses, forms
 from shared.variables import FIRST_NAMES, VARIABLES, WrongVariable, conflicts, missing_variables, wrong_variables
 
 _SIMILAR = 0.8  # of 1 for equal names
@@ -21,8 +21,8 @@ def _database_url(value: str) -> str | None:
 
 _LOCAL_FORMS = {
     "DATABASE_URL": _database_url,
-    "MODEL_URL": forms.url("http://127.0.0.1:11434/v1"),
-    **dict.fromkeys(_FUNCTION_URLS, forms.url("https://chat.example.com")),
+    "MODEL_URL": addresses.url("http://127.0.0.1:11434/v1"),
+    **dict.fromkeys(_FUNCTION_URLS, addresses.url("https://chat.example.com")),
 }
 """Of the variables that only `python -m local` reads."""
 

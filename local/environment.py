@@ -12,7 +12,7 @@ from dotenv.parser import parse_stream
 
 from local.folder import Folder, shown, write_private
 from local.problems import Problem
-from shared.forms import LOOPBACK_ORIGINS
+from shared.addresses import LOOPBACK_ORIGINS
 from shared.variables import laid_over, with_first_names
 
 ROOT = Path(__file__).resolve().parent.parent

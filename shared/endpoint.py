@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
+from shared.addresses import admits
 from shared.config import Settings, settings
 from shared.errors import (
     BudgetExceeded,
@@ -27,7 +28,6 @@ from shared.errors import (
     QuotaExceeded,
     Unauthenticated,
 )
-from shared.forms import admits
 from shared.identifiers import request_id_of
 from shared.log import log
 from shared.secrets import secrets

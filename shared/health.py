@@ -17,7 +17,7 @@ async def healthy(_request: Request) -> Response:
 
 
 async def ready(_request: Request) -> Response:
-    """200 when all variables are right and the database answers within a second, else 503, which names the wrong ones."""
+    """200 when all variables are right and the database answers within a second, else 503, which names the wrong."""
     try:
         await secrets.ready()
         _refuse_wrong_variables()

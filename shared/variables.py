@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from shared import forms
+from shared import addresses, forms
 from shared.forms import Form
 
 PROVIDER_NAMES: Final = (
@@ -23,6 +23,7 @@ PROVIDER_NAMES: Final = (
 )
 """What LLM_PROVIDER may say: every provider by either of its names."""
 
+_WEBHOOK_URL = "https://hooks.example.com/alerts"
 _PROJECT_URL = "https://<project>.supabase.co"
 _known_provider = forms.one_of(*PROVIDER_NAMES)
 
@@ -60,7 +61,7 @@ class WrongVariable:
 
 
 _TABLE = (
-    Variable("SUPABASE_URL", forms.project_url, ("NEXT_PUBLIC_SUPABASE_URL",), (), _PROJECT_URL),
+    Variable("SUPABASE_URL", addresses.project_url, ("NEXT_PUBLIC_SUPABASE_URL",), (), _PROJECT_URL),
     Variable(
         "SUPABASE_ANON_KEY",
         forms.publishable_key,
@@ -76,28 +77,28 @@ _TABLE = (
         "the secret key (sb_secret_…)",
     ),
     Variable("SUPABASE_JWT_SECRET", forms.long_text(32)),
-    Variable("SUPABASE_ISSUER", forms.listed(forms.url(f"{_PROJECT_URL}/auth/v1"))),
+    Variable("SUPABASE_ISSUER", forms.listed(addresses.url(f"{_PROJECT_URL}/auth/v1"))),
     Variable("LLM_PROVIDER", _llm_provider, ("LEXYBRAIN_PROVIDER",)),
     Variable("GEMINI_MODEL", forms.word),
     Variable("CLAUDE_MODEL", forms.word),
     Variable("HF_MODEL", forms.word, ("LEXYBRAIN_MODEL_ID",)),
     Variable("GOOGLE_API_KEY", forms.key, ("GEMINI_API_KEY",)),
-    Variable("GEMINI_BASE_URL", forms.url("https://generativelanguage.googleapis.com")),
+    Variable("GEMINI_BASE_URL", addresses.url("https://generativelanguage.googleapis.com")),
     Variable("ANTHROPIC_API_KEY", forms.key),
-    Variable("ANTHROPIC_BASE_URL", forms.url("https://api.anthropic.com")),
+    Variable("ANTHROPIC_BASE_URL", addresses.url("https://api.anthropic.com")),
     Variable("OPENAI_API_KEY", forms.key),
-    Variable("OPENAI_BASE_URL", forms.url("https://api.openai.com/v1")),
+    Variable("OPENAI_BASE_URL", addresses.url("https://api.openai.com/v1")),
     Variable("HF_TOKEN", forms.key),
-    Variable("HF_BASE_URL", forms.url("https://router.huggingface.co/v1")),
+    Variable("HF_BASE_URL", addresses.url("https://router.huggingface.co/v1")),
     Variable("MATCHA_API_KEY", forms.key, needs=("MATCHA_BASE_URL", "MATCHA_MISSION_ID")),
     Variable(
         "MATCHA_BASE_URL",
-        forms.url("https://matcha.example.com/api"),
+        addresses.url("https://matcha.example.com/api"),
         example="the platform's URL above /completions",
     ),
     Variable("MATCHA_MISSION_ID", forms.whole(0, 10**12, "a mission's number"), example="the mission's number"),
     Variable("PRELOAD_PROVIDERS", forms.listed(forms.one_of("google", "anthropic"))),
-    Variable("CORS_ORIGINS", forms.listed(forms.origin)),
+    Variable("CORS_ORIGINS", forms.listed(addresses.origin)),
     Variable("CRON_SECRET", forms.secret(32)),
     Variable("CRON_OIDC_AUDIENCE", forms.word, needs=("CRON_OIDC_EMAILS",), example="the URL of refresh"),
     Variable(
@@ -106,7 +107,7 @@ _TABLE = (
         needs=("CRON_OIDC_AUDIENCE",),
         example="the e-mail address of the scheduler's service account",
     ),
-    Variable("CRON_OIDC_KEYS_URL", forms.url("https://www.googleapis.com/oauth2/v3/certs")),
+    Variable("CRON_OIDC_KEYS_URL", addresses.url("https://www.googleapis.com/oauth2/v3/certs")),
     Variable(
         "SECRETS_SOURCE", forms.parameter_path, needs=("AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     ),
@@ -115,14 +116,14 @@ _TABLE = (
     Variable("AWS_ACCESS_KEY_ID", forms.key, example="the access key's id"),
     Variable("AWS_SECRET_ACCESS_KEY", forms.key, example="the secret access key"),
     Variable("AWS_SESSION_TOKEN", forms.key),
-    Variable("AWS_ENDPOINT_URL", forms.url("http://127.0.0.1:4566", has_path=False)),
+    Variable("AWS_ENDPOINT_URL", addresses.url("http://127.0.0.1:4566", has_path=False)),
     Variable("LOG_CONTENT", forms.one_of("redacted", "none")),
     Variable("HASH_PEPPER"),
     Variable("SPOOL_URL", forms.store),
     Variable("LOG_RETENTION_DAYS", forms.whole(1, 10**9 - 1, "a number of days")),
     Variable("DAILY_COST_THRESHOLD", forms.usd, ("LEXYBRAIN_DAILY_COST_CAP",)),
     Variable("MONTHLY_COST_THRESHOLD", forms.usd),
-    Variable("ALERT_WEBHOOK_URL", forms.url("https://hooks.example.com/alerts", has_query=True, plain_http="loopback")),
+    Variable("ALERT_WEBHOOK_URL", addresses.url(_WEBHOOK_URL, has_query=True, plain_http="loopback")),
     Variable("DATABASE_PATH", forms.file),
     Variable("TURN_SECONDS", forms.whole(1, 800, "a number of seconds")),
     Variable("ALLOW_PRIVATE_NODES", forms.switch),
