@@ -183,7 +183,7 @@ def wrong_variables(values: Mapping[str, str]) -> Iterator[WrongVariable]:
 def missing_variables(
     values: Mapping[str, str], required: tuple[str, ...], *, is_fetched: bool = True
 ) -> Iterator[WrongVariable]:
-    """Required ones that are unset, and those that a variable that is set needs.
+    """Required ones that are unset, and those that a variable that is set rightly needs.
 
     Unless `is_fetched`, the values of SECRETS_SOURCE are still to come: only what is needed to fetch them is missing.
     """
@@ -193,7 +193,7 @@ def missing_variables(
             yield WrongVariable(name, f"is not set; write {VARIABLES[name].example}")
     for each in [VARIABLES["SECRETS_SOURCE"]] if awaits_more else _TABLE:
         set_under, value = found(values, each.name)
-        for needed in each.needs if value else ():
+        for needed in each.needs if value and not wrong_value(each.name, value) else ():
             if not found(values, needed)[1]:
                 example = VARIABLES[needed].example
                 yield WrongVariable(needed, f"is not set, but {set_under} is and needs it; write {example}")
