@@ -10,10 +10,10 @@ from pathlib import Path
 
 import duckdb
 
-from local import demo_data, environment, postgres, stack
+from local import configuration, demo_data, environment, postgres, stack
 from local.disk import explained, is_explained
 from local.folder import Folder, command, shown
-from local.people import access_token
+from local.people import DEMO_EMAIL, access_token
 from local.plan import Options
 from local.ports import Ports
 from local.problems import Problem
@@ -47,6 +47,9 @@ def _reset(_: argparse.Namespace, folder: Folder) -> None:
 
 
 def _token(asked: argparse.Namespace, folder: Folder) -> None:
+    name, _, host = asked.email.partition("@")
+    if not (name and host) or "@" in host or any(map(str.isspace, asked.email)):
+        raise Problem(f"{asked.email!r} is not an e-mail address; write one such as {DEMO_EMAIL}")
     values = _known(folder, "SUPABASE_URL", "SUPABASE_SERVICE_KEY")
     print(access_token(values["SUPABASE_URL"], values["SUPABASE_SERVICE_KEY"], asked.email))
 
@@ -66,11 +69,13 @@ def _psql(asked: argparse.Namespace, folder: Folder) -> None:
 
 def _known(folder: Folder, *names: str) -> dict[str, str]:
     """These variables, as given or from the running stack's file."""
-    values = environment.read_file(folder.env_file) | environment.given()
+    given = environment.given()
+    configuration.refuse_wrong(given, only=names)
+    values = environment.read_file(folder.env_file) | given
     if missing := [name for name in names if name not in values]:
         raise Problem(
             f"no stack is running on {shown(folder.path)} (`{command('up', folder.path)}`), "
-            f"and {' and '.join(missing)} is not in the environment"
+            f"and {' and '.join(missing)} cannot be found in the environment or .env"
         )
     return values
 
@@ -86,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--no-model", action="store_true", help="without the tiny local model")
     up.add_argument("--no-reload", action="store_true", help="do not restart a function when its code changes")
     up.add_argument(
-        "--ports", type=int, metavar="B", help="page B, functions B+1…, API B+10, PostgreSQL B+11, model B+12"
+        "--ports", type=int, metavar="B", help="chat B+1, llms B+2, refresh B+3, API B+10, PostgreSQL B+11, model B+12"
     )
     up.set_defaults(run=_up)
 

@@ -45,9 +45,17 @@ def _person(plan: Plan) -> list[tuple[str, str]]:
 
 
 def _notes(plan: Plan) -> list[str]:
+    notes = []
+    if "CORS_ORIGINS" not in plan.given:
+        notes = [
+            "Pages on any port of localhost may call the functions. To admit others, write for example:",
+            "CORS_ORIGINS=http://localhost:*,https://app.example.com",
+            "",
+        ]
     if plan.is_embedded:
-        return []
+        return notes
     return [
+        *notes,
         "SUPABASE_URL was given, so that project is used as it is and nothing was written to it:",
         "no migrations, no demo person, and no row for the local model (a client node of your own can point at it).",
         "",

@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import environment, keys, postgres
+from local import configuration, environment, keys, postgres
 from local.environment import ROOT
 from local.folder import Folder
 from local.people import DEMO_EMAIL
 from local.ports import HOST, Ports
 from local.problems import Problem
+from shared.variables import found, with_first_names
 
 DATABASE_NAME = "postgres"
 _SUPABASE = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
+_OF_PROJECT = ("SUPABASE_ISSUER", "DATABASE_URL")  # of no use without a project's address
 _SHOWN_WHEN_GIVEN = (*_SUPABASE, "DATABASE_URL", "MODEL_URL", "CHAT_URL", "LLMS_URL", "REFRESH_URL", "ASSIST_URL")
 
 
@@ -102,11 +104,13 @@ class Plan:
 
 
 def make_plan(options: Options) -> Plan:
-    """Raises Problem for a function that does not exist and for half of a Supabase project."""
-    given = environment.given()
-    _refuse_half_a_project(given)
+    """Raises Problem for a function that does not exist, half of a Supabase project and any other wrong variable."""
+    stated = environment.stated()
+    configuration.refuse_wrong(stated)
+    _refuse_half_a_project(stated)
+    given = with_first_names(stated)
     functions = tuple(name for name in _chosen(options.only) if f"{name.upper()}_URL" not in given)
-    own = environment.made_up(options.folder, options.ports)
+    own = environment.made_up(options.folder)
     own |= {f"{name.upper()}_URL": options.ports.url(name) for name in functions}
     if "SUPABASE_URL" not in given:
         own |= _embedded(options.folder, options.ports)
@@ -115,11 +119,17 @@ def make_plan(options: Options) -> Plan:
     return Plan(options, functions, given, own)
 
 
-def _refuse_half_a_project(given: Mapping[str, str]) -> None:
-    if "SUPABASE_URL" in given:
-        if missing := [name for name in _SUPABASE if name not in given]:
-            raise Problem(f"SUPABASE_URL is set, so {' and '.join(missing)} must be too; unset it for the embedded one")
-    elif stray := [name for name in (*_SUPABASE, "DATABASE_URL") if name in given]:
+def _refuse_half_a_project(stated: Mapping[str, str]) -> None:
+    """The names are those that the caller wrote; a key that SECRETS_SOURCE may hold is not missing."""
+    set_under = {name: found(stated, name)[0] for name in (*_SUPABASE, *_OF_PROJECT) if found(stated, name)[1]}
+    if "SUPABASE_URL" in set_under:
+        missing = [name for name in _SUPABASE if name not in set_under]
+        if missing and "SECRETS_SOURCE" not in stated:
+            raise Problem(
+                f"{set_under['SUPABASE_URL']} is set, so {' and '.join(missing)} must be too; "
+                "unset it for the embedded one"
+            )
+    elif stray := list(set_under.values()):
         raise Problem(f"{' and '.join(stray)} without SUPABASE_URL: unset it for the embedded stack, or set that too")
 
 

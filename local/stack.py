@@ -10,7 +10,7 @@ import time
 
 import psycopg
 
-from local import demo, environment, migrations, postgres
+from local import configuration, demo, environment, migrations, postgres
 from local.announce import announcement
 from local.demo_data import built_meanwhile
 from local.environment import ROOT
@@ -35,6 +35,8 @@ def up(options: Options) -> None:
     with folder.lock() as lock:
         folder.env_file.unlink(missing_ok=True)
         plan = make_plan(options)
+        for line in configuration.warnings():
+            print(f"warning: {line}", file=sys.stderr, flush=True)
         end_database(folder)  # a supervisor that was killed may have left it
         _refuse_taken_ports(plan)
         guard = Guard(lock)

@@ -141,7 +141,7 @@ class Verifier:
                 key,
                 algorithms=[header["alg"]],
                 audience="authenticated",
-                issuer=settings().supabase_url + "/auth/v1",
+                issuer=settings().issuers,
                 leeway=_LEEWAY_SECONDS,
                 options={"require": _REQUIRED_CLAIMS, "strict_aud": True},
             )

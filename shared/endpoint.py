@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -14,11 +15,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from shared.config import settings
+from shared.addresses import admits
+from shared.config import Settings, settings
 from shared.errors import (
     BudgetExceeded,
     InternalError,
     MethodNotAllowed,
+    NotConfigured,
     NotFound,
     ParleyError,
     ProviderRefused,
@@ -31,13 +34,7 @@ from shared.secrets import secrets
 
 Handler = Callable[[Request], Awaitable[Response]]
 
-_ALLOWED_HEADERS = (
-    "authorization, apikey, content-type, idempotency-key, x-client-info, x-request-id, "
-    # What OpenAI's SDK sends from a browser, too.
-    "user-agent, x-stainless-arch, x-stainless-helper-method, x-stainless-lang, x-stainless-os, "
-    "x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, "
-    "x-stainless-timeout"
-)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _EXPOSED_HEADERS = (
     "x-request-id, retry-after, x-should-retry, www-authenticate, etag, age, x-cache, idempotent-replayed, x-model, "
     "x-fallbacks, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
@@ -93,6 +90,8 @@ async def answer(request: Request, table: Iterable[Route]) -> Response:
     try:
         response = await _dispatch(request, table)
     except ParleyError as error:
+        if isinstance(error, NotConfigured):
+            log("not_configured", request_id=request.state.request_id, problem=error.message)
         response = error_response(error, request.state.request_id)
     except ClientDisconnect:
         response = Response(status_code=499)  # nobody is there to read it
@@ -114,8 +113,9 @@ async def _dispatch(request: Request, table: Iterable[Route]) -> Response:
             request.scope["path_params"] = found["path_params"]
             request.state.route = route.path
             handler: Handler = route.endpoint
-            if route.path != "/health":  # which touches nothing
+            if not route.path.startswith("/health"):  # /health touches nothing, /health/ready checks for itself
                 await secrets.ready()
+                _log_wrong_variables()
             return await handler(request)
         allowed |= route.methods or set()
     if not allowed:
@@ -139,9 +139,9 @@ def _plain_path(path: str) -> str:
 
 
 def cors_headers(request: Request) -> dict[str, str]:
-    """What a browser needs to read the answer; the origin is echoed only when CORS_ORIGINS names it exactly."""
+    """What a browser needs to read the answer; the origin is echoed only when CORS_ORIGINS admits it."""
     origin = request.headers.get("origin")
-    if not origin or origin not in settings().cors_origins:
+    if not origin or not admits(settings().cors_origins, origin):
         return {"Vary": "Origin"}
     return {"Vary": "Origin", "Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _EXPOSED_HEADERS}
 
@@ -150,12 +150,31 @@ def _preflight_headers(request: Request, allowed: set[str]) -> dict[str, str]:
     methods = ", ".join(sorted(allowed | {"OPTIONS"}))
     headers = {"Allow": methods}
     if "Access-Control-Allow-Origin" in cors_headers(request):
-        headers |= {
-            "Access-Control-Allow-Methods": methods,
-            "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
-            "Access-Control-Max-Age": "7200",
-        }
+        headers |= {"Access-Control-Allow-Methods": methods, "Access-Control-Max-Age": "7200"}
+        if names := _requested_headers(request):
+            headers["Access-Control-Allow-Headers"] = names
     return headers
+
+
+def _requested_headers(request: Request) -> str:
+    """What the page wants to send: an origin that is admitted may send any header, for tracing or an SDK of its own."""
+    asked = ",".join(request.headers.getlist("access-control-request-headers")).split(",")
+    return ", ".join(name for name in map(str.strip, asked) if _HEADER_NAME.fullmatch(name))
+
+
+_logged: list[Settings] = []
+
+
+def _log_wrong_variables() -> None:
+    """One line per wrong variable at the first request, and again when fetched secrets changed.
+
+    A required one that is unset has its own line with each request that needs it.
+    """
+    if _logged and _logged[0] is settings():
+        return
+    _logged[:] = [settings()]
+    for wrong in settings().wrong_variables(required=()):
+        log("wrong_variable", variable=wrong.name, problem=str(wrong))
 
 
 def error_body(error: ParleyError, request_id: str) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from shared import supabase
-from shared.errors import DatabaseUnavailable, NotConfigured
+from shared.config import settings
+from shared.errors import DatabaseUnavailable, DependencyDown, NotConfigured
+from shared.secrets import secrets
 
 
 async def healthy(_request: Request) -> Response:
@@ -15,13 +17,21 @@ async def healthy(_request: Request) -> Response:
 
 
 async def ready(_request: Request) -> Response:
-    """200 when the database answers within a second, else 503, which names a variable that is missing."""
+    """200 when all variables are right and the database answers within a second, else 503, which names the wrong."""
     try:
+        await secrets.ready()
+        _refuse_wrong_variables()
         await supabase.select("llm_models?select=id&limit=1", supabase.as_service(), timeout_seconds=1.0)
-    except DatabaseUnavailable:
+    except DependencyDown:
         raise
     except NotConfigured as error:
         raise DatabaseUnavailable(error.message) from error
     except Exception as error:
         raise DatabaseUnavailable("The database does not answer as expected.") from error
     return JSONResponse({"status": "ready"})
+
+
+def _refuse_wrong_variables() -> None:
+    if wrong := settings().wrong_variables():
+        names = list(dict.fromkeys(each.name for each in wrong))
+        raise DatabaseUnavailable(". ".join(map(str, wrong)) + ".", metadata={"variables": names})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from shared.config import Settings, settings
-from shared.errors import NotConfigured
+from shared.variables import PROVIDER_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +48,20 @@ VARIABLES: Final[dict[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """The model of a provider that a turn without a model gets: `variable` names it, else it is `model`.
-
-    LLM_PROVIDER takes the provider's own name and the `other_name`.
-    """
+    """The model of a provider that a turn without a model gets: `variable` names it, else it is `model`."""
 
     variable: str
     model: str
-    other_name: str
 
 
 DEFAULTS: Final[dict[str, Default]] = {
-    "google": Default("GEMINI_MODEL", "gemini-2.5-flash-lite", "gemini"),
-    "anthropic": Default("CLAUDE_MODEL", "claude-haiku-4-5-20251001", "claude"),
-    "openai": Default("OPENAI_MODEL", "gpt-4o-mini", "chatgpt"),
-    "huggingface": Default("HF_MODEL", "meta-llama/Llama-3.1-8B-Instruct", "hf"),
-    "matcha": Default("MATCHA_MODEL", "28", "matchai"),
+    "google": Default("GEMINI_MODEL", "gemini-2.5-flash-lite"),
+    "anthropic": Default("CLAUDE_MODEL", "claude-haiku-4-5-20251001"),
+    "openai": Default("OPENAI_MODEL", "gpt-4o-mini"),
+    "huggingface": Default("HF_MODEL", "meta-llama/Llama-3.1-8B-Instruct"),
+    "matcha": Default("MATCHA_MODEL", "28"),
 }
 """Every provider that needs a key, in the order in which they stand in for each other."""
-
-NAMES: Final[dict[str, str]] = {
-    name: provider for provider, default in DEFAULTS.items() for name in (provider, default.other_name)
-}
-"""The provider behind each name that LLM_PROVIDER takes."""
 
 
 def is_configured(name: str) -> bool:
@@ -88,12 +79,10 @@ def chosen_default(environ: Settings) -> tuple[str, str] | None:
 
     Raises NotConfigured for a name that no provider has.
     """
-    name = environ.get("LLM_PROVIDER").lower()
+    name = environ.checked("LLM_PROVIDER").lower()
     if not name:
         return None
-    if name not in NAMES:
-        raise NotConfigured(f"The environment variable LLM_PROVIDER is none of {', '.join(NAMES)}.")
-    provider = NAMES[name]
+    provider = PROVIDER_NAMES[name]
     return provider, environ.get(DEFAULTS[provider].variable, DEFAULTS[provider].model)
 
 
@@ -103,7 +92,7 @@ def deployment() -> dict[str, Any]:
     {providers: names of those with a key, and client; defaults: [{provider, model, is_chosen}] of those with a key,
     the one that LLM_PROVIDER names first}.
     """
-    chosen = NAMES.get(settings().get("LLM_PROVIDER").lower())
+    chosen = PROVIDER_NAMES.get(settings().get("LLM_PROVIDER").lower())
     defaults = [
         {"provider": name, "model": settings().get(default.variable, default.model), "is_chosen": name == chosen}
         for name, default in DEFAULTS.items()

@@ -163,9 +163,7 @@ async def _answered(asked: dict[str, Any]) -> Any:
 
 async def _ask(asked: dict[str, Any]) -> Any:
     region = settings().require("AWS_REGION")
-    url = URL(settings().get("AWS_ENDPOINT_URL", f"https://ssm.{region}.amazonaws.com"))
-    if url.path_qs != "/":  # which is what we sign
-        raise NotConfigured("The environment variable AWS_ENDPOINT_URL has more than a scheme, a host and a port.")
+    url = URL(settings().checked("AWS_ENDPOINT_URL", f"https://ssm.{region}.amazonaws.com"))
     who = Credentials(
         settings().require("AWS_ACCESS_KEY_ID"),
         settings().require("AWS_SECRET_ACCESS_KEY"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import pytest
 from local import demo_data
 from shared.config import settings
 from shared.http import close_sessions
+from shared.variables import FIRST_NAMES, VARIABLES
 from tests.openai_host import OpenAiHost, serving_models
 from tests.project import Project, serving_project
 from tests.upstream import Upstream, serving_upstream
 
-_EXAMPLE = Path(__file__).resolve().parents[1] / ".env.example"
-_NAMES = re.findall(r"^([A-Z][A-Z0-9_]+)=", _EXAMPLE.read_text(), re.MULTILINE)
+_NAMES = (*VARIABLES, *FIRST_NAMES)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ import httpx
 
 from local.environment import PROVIDER_KEYS, ROOT, read_file
 from local.ports import is_taken
+from shared.variables import FIRST_NAMES
 
 MARK = "TEST_STACK_MARK"  # whoever starts a stack with it can find all that the stack started
 _READY_SECONDS = 60.0
@@ -150,6 +151,7 @@ def clean_environ() -> dict[str, str]:
         "ASSIST_URL",
         "LLM_PROVIDER",
         *PROVIDER_KEYS,
+        *FIRST_NAMES,
     )
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 

@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 
 from shared.errors import BY_CODE, ParleyError
+from shared.variables import FIRST_NAMES, VARIABLES
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = sorted((ROOT / "shared").rglob("*.py"))
 FUNCTIONS = sorted((ROOT / "functions").rglob("*.py"))
 FLOORS = (
-    ("errors", "events"),
+    ("errors", "events", "forms"),
+    ("addresses",),
+    ("variables",),
     ("config", "identifiers", "log", "privacy", "redaction", "sigv4", "sse", "storable", "tokens"),
     ("body", "fallback", "hosts", "http", "joiner", "meter", "secrets", "service", "spool", "supabase"),
     ("attempts", "providers"),
@@ -130,10 +133,15 @@ def test_every_error_has_its_own_code_and_stands_in_the_tree_and_the_readme() ->
 
 
 def test_every_variable_that_is_read_is_in_the_example() -> None:
-    """Whatever shared/ and functions/ read from the environment is named in .env.example, and nothing else is."""
+    """What shared/ and functions/ read from the environment is in .env.example and the table, and nothing else is."""
     read = set()
     for path in (*SHARED, *FUNCTIONS):
-        read |= set(re.findall(r"(?:\.get|require|is_on|names)\(\s*\"([A-Z][A-Z0-9_]+)\"", path.read_text()))
+        if path.stem == "variables":
+            continue
+        read |= set(re.findall(r"(?:\.get|checked|require|is_on|names)\(\s*\"([A-Z][A-Z0-9_]+)\"", path.read_text()))
         read |= set(re.findall(r"\"([A-Z][A-Z0-9_]*(?:_KEY|_TOKEN|_BASE_URL|_MODEL))\"", path.read_text()))
-    named = set(re.findall(r"^([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
-    assert read == named
+    example = (ROOT / ".env.example").read_text()
+    named = re.findall(r"^([A-Z][A-Z0-9_]+)=", example, re.MULTILINE)
+    assert read == set(named)
+    assert named == list(VARIABLES)
+    assert set(FIRST_NAMES) <= set(re.findall(r"[A-Z][A-Z0-9_]+", "\n".join(re.findall("^#.*", example, re.MULTILINE))))

@@ -18,7 +18,8 @@ from shared import supabase
 from shared.auth import Person, authenticate
 from shared.config import settings
 from shared.errors import Forbidden, NoDefaultModel, ParleyError
-from shared.hosts import DEFAULTS, NAMES, VARIABLES, advice, deployment, is_configured
+from shared.hosts import DEFAULTS, VARIABLES, advice, deployment, is_configured
+from shared.variables import PROVIDER_NAMES
 
 _PREFIXES: Final = {
     "GOOGLE_API_KEY": ("AIza", "AQ."),
@@ -59,7 +60,7 @@ async def _admin(request: Request) -> Person:
 def provider_check(name: str) -> Check:
     """Whether a provider's variables are set and look right; their values are never told."""
     key = VARIABLES[name][0]
-    raw = settings().environ.get(key, "")
+    raw = settings().raw(key)
     prefixes = _PREFIXES.get(key, ("",))
     found: dict[str, Any] = {
         "is_enabled": is_configured(name),
@@ -73,6 +74,8 @@ def provider_check(name: str) -> Check:
         return Check(check, "off", found)
     if found["missing"]:
         return Check(check, "broken", found, f"Set {', '.join(found['missing'])}.")
+    if wrong := [f"{variable} {reason}." for variable in VARIABLES[name] if (reason := settings().wrong(variable))]:
+        return Check(check, "broken", found, " ".join(wrong))
     if not found["has_expected_prefix"]:
         return Check(
             check, "warning", found, f"{key} usually begins with {' or '.join(prefixes)}: is it the right key?"
@@ -151,11 +154,11 @@ def default_check(routes: list[dict[str, Any]], default: dict[str, Any] | None, 
         "fallbacks": [route["identifier"] for route in routes[1:]],
         "is_default": default["identifier"] if default else None,
     }
+    if reason := settings().wrong("LLM_PROVIDER"):
+        return Check("default model", "warning", found, f"LLM_PROVIDER {reason}.")
     name = settings().get("LLM_PROVIDER").lower()
-    if name not in {"", *NAMES}:
-        return Check("default model", "warning", found, f"LLM_PROVIDER is none of {', '.join(NAMES)}.")
-    if name and not is_configured(NAMES[name]):
-        missing = [variable for variable in VARIABLES[NAMES[name]] if not settings().get(variable)]
+    if name and not is_configured(PROVIDER_NAMES[name]):
+        missing = [variable for variable in VARIABLES[PROVIDER_NAMES[name]] if not settings().get(variable)]
         return Check("default model", "warning", found, f"LLM_PROVIDER is {name}: set {', '.join(missing)} as well.")
     own = DEFAULTS.get(first["provider"])
     wanted = settings().get(own.variable) if own else ""

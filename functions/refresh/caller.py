@@ -12,6 +12,7 @@ from functions.refresh import google_oidc
 from shared.auth import authenticate, bearer_token
 from shared.config import settings
 from shared.errors import NotFound, Unauthenticated
+from shared.log import log
 
 _MIN_SECRET_LENGTH = 32
 
@@ -22,6 +23,8 @@ async def authorize(request: Request) -> str:
     A secret that is unset or short admits nobody.
     """
     secret = settings().get("CRON_SECRET")
+    if secret and len(secret) < _MIN_SECRET_LENGTH:
+        log("cron_secret_refused", problem=f"CRON_SECRET {settings().wrong('CRON_SECRET')}")
     token = bearer_token(request)
     if len(secret) >= _MIN_SECRET_LENGTH and hmac.compare_digest(token.encode(), secret.encode()):
         return "cron-secret"

@@ -7,7 +7,6 @@ from typing import Any
 
 from shared import supabase
 from shared.config import settings
-from shared.errors import NotConfigured
 
 _BATCH = 5000
 _SECONDS = 60.0  # the rest is the next run's
@@ -33,10 +32,5 @@ async def run(*, is_dry_run: bool) -> dict[str, Any]:
 
 def _retention_days() -> int | None:
     """None when logs are kept for ever."""
-    text = settings().get("LOG_RETENTION_DAYS")
-    if not text:
-        return None
-    days = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
-    if days < 1:
-        raise NotConfigured("The environment variable LOG_RETENTION_DAYS is not a whole number of days from 1.")
-    return days
+    days = settings().checked("LOG_RETENTION_DAYS")
+    return int(days) if days else None

@@ -127,7 +127,7 @@ class _AnswerReader:
 def _client() -> anthropic.AsyncAnthropic:
     return anthropic.AsyncAnthropic(
         api_key=settings().key("ANTHROPIC_API_KEY"),
-        base_url=settings().get("ANTHROPIC_BASE_URL", _BASE_URL),
+        base_url=settings().checked("ANTHROPIC_BASE_URL", _BASE_URL),
         http_client=shared_client(),
         max_retries=0,
         timeout=None,

@@ -97,7 +97,7 @@ class _AnswerReader:
 
 def _client() -> genai.Client:
     options = types.HttpOptions(
-        base_url=settings().get("GEMINI_BASE_URL", _BASE_URL),
+        base_url=settings().checked("GEMINI_BASE_URL", _BASE_URL),
         api_version="v1",
         httpx_client=_UNUSED,
         httpx_async_client=shared_client(),

@@ -10,7 +10,7 @@ import aiohttp
 
 from shared import http
 from shared.config import settings
-from shared.errors import NotConfigured, ProviderError, ProviderRefused, ProviderUnreachable
+from shared.errors import ProviderError, ProviderRefused, ProviderUnreachable
 from shared.events import Call, Finish, Message, ModelEvent, Node, Text
 from shared.providers.readings import NONSENSE, delay_of, failure, is_page, nonsense
 
@@ -61,10 +61,7 @@ def read_answer(body: bytes) -> str:
 
 
 def _mission_id() -> int:
-    text = settings().require("MATCHA_MISSION_ID")
-    if not text.isdecimal():
-        raise NotConfigured("The environment variable MATCHA_MISSION_ID is not a number.")
-    return int(text)
+    return int(settings().require("MATCHA_MISSION_ID"))
 
 
 async def _post(path: str, body: dict[str, Any]) -> bytes:

@@ -96,7 +96,7 @@ class OpenAiCompatible:
             base_url = node.base_url if node else ""
             http.vet_node_url(base_url, allow_private=settings().is_on("ALLOW_PRIVATE_NODES"))
             return base_url.rstrip("/")
-        return settings().get(self._host.base_url_variable, self._host.base_url).rstrip("/")
+        return settings().checked(self._host.base_url_variable, self._host.base_url).rstrip("/")
 
     async def _headers(self, node: Node | None) -> dict[str, str]:
         """The host's own key and nothing else of ours. A node's key is read when it is needed and kept nowhere."""

@@ -57,6 +57,16 @@ async def test_nobody_else_may(environ: Callable[..., None], secret: str, given:
         await _request(given)
 
 
+async def test_a_short_secret_is_in_the_log(environ: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever schedules sees 401 and would look for the fault in the token."""
+    environ(CRON_SECRET="c" * 31)
+    with pytest.raises(Unauthenticated):
+        await _request("Bearer " + "c" * 31)
+    logged = capsys.readouterr().out
+    assert "CRON_SECRET has 31 characters; write at least 32" in logged
+    assert "ccc" not in logged
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("path", ["/", "/refresh", "/api/llms/refresh"])
 async def test_every_way_in_is_guarded(environ: Callable[..., None], method: str, path: str) -> None:

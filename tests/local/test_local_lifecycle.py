@@ -43,6 +43,17 @@ def test_half_a_project_is_refused(given: str, named: str) -> None:
     assert named in done.stderr
 
 
+def test_a_wrong_variable_stops_up_before_anything_starts() -> None:
+    """One line names it, and there is neither a database nor a traceback."""
+    with data_folder() as data:
+        done = command("up", "--data", str(data), environ={"CRON_SECRET": "s" * 12})
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            "CRON_SECRET has 12 characters; write at least 32, for example the output of: openssl rand -hex 32\n"
+        )
+        assert not (data / "postgres").exists()
+
+
 def test_a_shell_that_sourced_the_file_starts_the_same_stack_again() -> None:
     """Sourcing a stack's variables is no choice of a project; a secret that was really given stays given."""
     secret = secrets.token_hex(20)
@@ -149,6 +160,22 @@ def test_commands_need_a_running_stack() -> None:
             done = command(*words, "--data", str(data))
             assert done.returncode == 1
             assert "no stack is running" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("email", "environ", "words"),
+    [
+        ("bob", {}, "'bob' is not an e-mail address"),
+        ("a@b.c", {"SUPABASE_URL": "p.supabase.co"}, "SUPABASE_URL does not begin with https://"),
+        ("a@b.c", {"SUPABASE_SECRET_KEY": "sb_publishable_a"}, "SUPABASE_SERVICE_KEY holds the public key"),
+    ],
+)
+def test_a_token_that_cannot_be_had_is_one_line(email: str, environ: dict[str, str], words: str) -> None:
+    """It says what to change, without a traceback."""
+    with data_folder() as data:
+        done = command("token", email, "--data", str(data), environ=environ)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert words in done.stderr
 
 
 def test_the_readme_has_every_command() -> None:

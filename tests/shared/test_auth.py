@@ -112,6 +112,20 @@ async def test_a_token_with_a_wrong_or_missing_claim_is_refused(project: Project
         await Verifier().verify(project.token(**changes))
 
 
+async def test_other_issuers_are_accepted_where_supabase_issuer_names_them(
+    project: Project, environ: Callable[..., None]
+) -> None:
+    """Behind an internal address or a custom domain; the keys still come from SUPABASE_URL, and its own name is out."""
+    outside, domain = "https://p.supabase.co/auth/v1", "https://auth.example.com/auth/v1"
+    environ(SUPABASE_ISSUER=f"{outside}, {domain}")
+    for issuer in (outside, domain):
+        assert (await Verifier().verify(project.token(iss=issuer))).id == PERSON_ID
+    assert project.keys_asked == 2
+    for issuer in (f"{project.url}/auth/v1", f"{outside}/", "https://evil.example/auth/v1", f"{outside}, {domain}"):
+        with pytest.raises(Unauthenticated):
+            await Verifier().verify(project.token(iss=issuer))
+
+
 @pytest.mark.parametrize(
     ("claim", "seconds", "is_let_in"),
     [("exp", -10, True), ("exp", -60, False), ("iat", 10, True), ("iat", 60, False), ("nbf", 10, True)],

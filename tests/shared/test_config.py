@@ -8,6 +8,7 @@ import pytest
 
 from shared.config import Settings, settings
 from shared.errors import NotConfigured
+from shared.variables import FIRST_NAMES
 
 
 @pytest.mark.parametrize(
@@ -70,9 +71,39 @@ def test_the_projects_address_has_no_slash_at_its_end() -> None:
 
 
 def test_log_rows_hold_redacted_text_unless_told_otherwise() -> None:
-    """An operator who says nothing gets redacted rows."""
+    """An operator who says nothing gets redacted rows; a slip keeps no text."""
     assert Settings({}).log_content == "redacted"
+    assert Settings({"LOG_CONTENT": "Redacted"}).log_content == "redacted"
     assert Settings({"LOG_CONTENT": "none"}).log_content == "none"
+    assert Settings({"LOG_CONTENT": "of"}).log_content == "none"
+
+
+@pytest.mark.parametrize(("second", "first"), FIRST_NAMES.items())
+def test_a_second_name_is_read_wherever_the_first_is(second: str, first: str) -> None:
+    """By get, require and raw; the first name wins."""
+    values = {"SUPABASE_URL": "https://p.supabase.co", "LLM_PROVIDER": "claude", "DAILY_COST_THRESHOLD": "2"}
+    value = values.get(first, "some-key")
+    assert Settings({second: value}).get(first) == Settings({second: value}).require(first) == value
+    assert Settings({second: f" {value}"}).raw(first) == f" {value}"
+    assert Settings({second: "x", first: value}).get(first) == value
+
+
+def test_a_wrong_value_is_an_error_where_it_is_needed() -> None:
+    """It names the variable as it was set, and never its value."""
+    with pytest.raises(NotConfigured, match="SUPABASE_SECRET_KEY holds") as caught:
+        Settings({"SUPABASE_SECRET_KEY": "sb_publishable_hush"}).require("SUPABASE_SERVICE_KEY")
+    assert "hush" not in caught.value.message
+    assert Settings({"OPENAI_BASE_URL": ""}).checked("OPENAI_BASE_URL", "https://a.example") == "https://a.example"
+
+
+def test_the_project_issues_its_own_tokens_unless_others_are_named() -> None:
+    """SUPABASE_ISSUER is the whole list."""
+    url = {"SUPABASE_URL": "https://p.supabase.co/"}
+    assert Settings(url).issuers == ("https://p.supabase.co/auth/v1",)
+    assert Settings({**url, "SUPABASE_ISSUER": "https://a/auth/v1, https://b"}).issuers == (
+        "https://a/auth/v1",
+        "https://b",
+    )
 
 
 def test_the_environment_is_read_once(environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,39 @@ async def test_anything_else_is_not_ready(project: Project, status: int, text: o
 async def test_a_function_that_is_not_configured_is_not_ready(environ: Callable[..., None]) -> None:
     """A missing variable takes the instance out of service instead of failing every request, and is named."""
     environ()
+    error = (await _not_ready())["error"]
+    assert error["message"].startswith(
+        "SUPABASE_URL is not set; write https://<project>.supabase.co. SUPABASE_ANON_KEY is"
+    )
+    assert error["metadata"]["variables"] == ["SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY"]
+
+
+async def test_a_wrong_variable_is_named_without_its_value(project: Project, environ: Callable[..., None]) -> None:
+    """Under the name that it was set by; the database is not asked."""
+    environ(MATCHA_API_KEY="hush-hush", LEXYBRAIN_DAILY_COST_CAP="hush")
+    error = (await _not_ready())["error"]
+    assert error["metadata"]["variables"] == ["MATCHA_BASE_URL", "MATCHA_MISSION_ID", "LEXYBRAIN_DAILY_COST_CAP"]
+    assert "hush" not in error["message"]
+    assert project.asked == []
+
+
+async def test_second_names_are_as_good_for_readiness(project: Project, environ: Callable[..., None]) -> None:
+    """A project that is configured by Supabase's own names is ready."""
+    project.answers["/rest/v1/llm_models"] = (200, [])
+    environ(SUPABASE_URL="", SUPABASE_ANON_KEY="", SUPABASE_SERVICE_KEY="")
+    environ(NEXT_PUBLIC_SUPABASE_URL=project.url, SUPABASE_PUBLISHABLE_KEY="sb_publishable_y")
+    environ(SUPABASE_SERVICE_ROLE_KEY="sb_secret_y")
+    assert (await _ask("/health/ready")).status == 200
+    assert project.asked[0].headers["apikey"] == "sb_secret_y"
+
+
+async def test_a_store_of_secrets_that_is_named_wrongly_is_named(environ: Callable[..., None]) -> None:
+    """Readiness says so with 503 like everything else."""
+    environ(SECRETS_SOURCE="vault:/x/")
+    assert "SECRETS_SOURCE" in (await _not_ready())["error"]["message"]
+
+
+async def _not_ready() -> Any:
     got = await _ask("/health/ready")
     assert (got.status, got.json()["error"]["code"]) == (503, "database_unavailable")
-    assert got.json()["error"]["message"] == "The environment variable SUPABASE_SERVICE_KEY is not set."
+    return got.json()

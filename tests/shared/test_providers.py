@@ -233,6 +233,17 @@ async def test_a_provider_is_checked_and_a_wrong_key_is_told(
         await provider.check()
 
 
+async def test_geminis_sdk_is_quiet_about_two_names_of_its_key(
+    environ: Callable[..., None], upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It reads both names itself and warns of them, unless it is given a key; ours is the one that is used."""
+    environ(**(variables(upstream) | {"GEMINI_API_KEY": "bad-key"}))
+    await (await provider_named("google")).check()
+    assert "API_KEY" not in caplog.text
+    environ(**(variables(upstream) | {"GEMINI_API_KEY": variables(upstream)["GOOGLE_API_KEY"], "GOOGLE_API_KEY": ""}))
+    await (await provider_named("google")).check()
+
+
 async def test_an_openai_like_host_is_one_row(
     environ: Callable[..., None], upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

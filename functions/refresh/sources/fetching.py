@@ -79,7 +79,7 @@ async def _pages(source: Source) -> AsyncIterator[Any]:
 
 
 async def _get(source: Source, query: Mapping[str, str], most_bytes: int) -> bytes:
-    url = settings().get(source.base_url_variable, source.base_url).rstrip("/") + source.path
+    url = settings().checked(source.base_url_variable, source.base_url).rstrip("/") + source.path
     headers = source.headers(settings().key(source.key_variable))
     async with http.session().get(url, params=query, headers=headers, allow_redirects=False) as response:
         if response.status != 200:

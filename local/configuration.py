@@ -1,0 +1,60 @@
+"""What is wrong with the variables that the caller gave: found before anything starts, one line each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+
+from local import environment
+from local.problems import Problem
+from shared import addresses, forms
+from shared.variables import FIRST_NAMES, VARIABLES, WrongVariable, conflicts, missing_variables, wrong_variables
+
+_SIMILAR = 0.8  # of 1 for equal names
+_FUNCTION_URLS = ("CHAT_URL", "LLMS_URL", "REFRESH_URL", "ASSIST_URL")
+
+
+def _database_url(value: str) -> str | None:
+    is_one = value.startswith(("postgresql://", "postgres://"))
+    return None if is_one else "is not a PostgreSQL URL; write postgresql://user:password@host:5432/postgres"
+
+
+_LOCAL_FORMS = {
+    "DATABASE_URL": _database_url,
+    "MODEL_URL": addresses.url("http://127.0.0.1:11434/v1"),
+    **dict.fromkeys(_FUNCTION_URLS, addresses.url("https://chat.example.com")),
+}
+"""Of the variables that only `python -m local` reads."""
+
+
+def refuse_wrong(stated: Mapping[str, str], only: tuple[str, ...] = ()) -> None:
+    """Raises Problem with a line for each wrong variable: which, why and what to write; `only` names those that count.
+
+    What SECRETS_SOURCE names is fetched by the functions, so until then nothing of that is missing.
+    """
+    wrong = [*wrong_variables(stated), *_wrong_here(stated)]
+    if not only:
+        wrong += missing_variables(stated, (), is_fetched=False)
+    lines = [str(each) for each in wrong if not only or FIRST_NAMES.get(each.name, each.name) in only]
+    if lines:
+        raise Problem("\n".join(lines))
+
+
+def _wrong_here(stated: Mapping[str, str]) -> Iterator[WrongVariable]:
+    for name, form in _LOCAL_FORMS.items():
+        value = stated.get(name, "").strip()
+        if value and (reason := forms.common(value) or form(value)):
+            yield WrongVariable(name, reason)
+
+
+def warnings() -> list[str]:
+    """Possible slips: names in `.env` that are close to ours, and two names of one variable with different values."""
+    of_file, of_process = environment.layers()
+    known = {*VARIABLES, *FIRST_NAMES, *_LOCAL_FORMS}
+    lines = []
+    for name in of_file:
+        close = difflib.get_close_matches(name.upper(), known, 1, _SIMILAR) if name not in known else []
+        lines += [f".env sets {name}, which nothing here reads; do you mean {each}?" for each in close]
+    for used, other in conflicts(environment.stated(), {**of_file, **of_process}):
+        lines.append(f"{used} and {other} name one variable and have different values; {used} is used, remove {other}")
+    return lines

@@ -1,0 +1,123 @@
+"""Forms of addresses: URLs that requests go to, and origins that browsers send. They answer as those of `forms` do."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Final, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from shared.forms import Form, text
+
+_HOST = re.compile(r"[\w.\-]+|[0-9a-f:.]+(?:%[\w.\-]+)?", re.IGNORECASE)
+_PATH = re.compile(r"[\w.~%/:@!$&'()*+=\-]*")
+_PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".svc", ".test", ".home.arpa")
+_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.\-]*)://(?P<host>[a-z0-9._\-]+|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}|\*))?"
+)
+_LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_APIS = frozenset({"rest", "auth", "storage", "functions", "realtime", "graphql", "dashboard"})
+
+
+def url(
+    example: str,
+    *,
+    has_path: bool = True,
+    has_query: bool = False,
+    plain_http: Literal["private", "loopback"] = "private",
+) -> Form:
+    """An https URL without user name and fragment; http only to private or loopback hosts."""
+
+    def form(value: str) -> str | None:
+        if reason := text(value):
+            return f"{reason}, such as {example}"
+        try:
+            parts = urlsplit(value)
+            is_whole = bool(parts.hostname and _HOST.fullmatch(parts.hostname)) and parts.port != 0
+        except ValueError:
+            return f"is not a URL; write one such as {example}"
+        if parts.scheme not in {"http", "https"}:
+            return f"does not begin with https://; write a URL such as {example}"
+        if "@" in parts.netloc:
+            return f"holds a user name or password; write the URL alone, such as {example}"
+        if not is_whole or not _PATH.fullmatch(parts.path):
+            return f"is not a URL; write one such as {example}"
+        if "#" in value or ("?" in value and not has_query):
+            return f"has a part after ? or #; write the URL without it, such as {example}"
+        if not has_path and parts.path not in {"", "/"}:
+            return f"has a path; write only scheme and host, such as {example}"
+        return _insecure(parts, plain_http, example)
+
+    return form
+
+
+def project_url(value: str) -> str | None:
+    """A Supabase project's address, below which its APIs are; a proxy may put it below a path of its own."""
+    example = "https://<project>.supabase.co"
+    if reason := url(example)(value):
+        return reason
+    parts = urlsplit(value)
+    is_hosted = parts.hostname and parts.hostname.endswith((".supabase.co", "supabase.com"))
+    if _APIS & set(parts.path.split("/")) or (is_hosted and parts.path.strip("/")):
+        return f"has a path; write only scheme and host, such as {example}"
+    return None
+
+
+def _insecure(parts: SplitResult, plain_http: str, example: str) -> str | None:
+    host = parts.hostname or ""
+    is_near = is_loopback(host) if plain_http == "loopback" else is_private(host)
+    if parts.scheme == "https" or is_near:
+        return None
+    return f"uses http to a {'remote' if plain_http == 'loopback' else 'public'} host; write https, such as {example}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_private(host: str) -> bool:
+    """Whether the host is on this machine or a network of the operator's own, by its address or name."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith(_PRIVATE_SUFFIXES)
+
+
+def origin(value: str) -> str | None:
+    """An origin as browsers send it; a loopback host may have * as its port."""
+    example = "such as https://app.example.com"
+    if value == "*":
+        return f"is *, which would admit every page; write exact origins, {example}"
+    if reason := text(value):
+        return f"{reason}, {example}"
+    if value != value.lower():
+        return f"has capital letters, which browsers never send; write it in lower case, {example}"
+    found = _ORIGIN.fullmatch(value)
+    if not found:
+        return f"is not scheme://host or scheme://host:port; write it without a path or a slash at its end, {example}"
+    if found["port"] == "*" and not (found["host"] in _LOOPBACK_HOSTS and found["scheme"] in _DEFAULT_PORTS):
+        return f"has * as its port, which only localhost, 127.0.0.1 and [::1] may have; write the port, {example}:8443"
+    if found["port"] and found["port"] == _DEFAULT_PORTS.get(found["scheme"]):
+        return f"names the default port, which browsers leave out; write it without, {example}"
+    if found["port"] not in {None, "*"} and not 0 < int(found["port"]) <= 65_535:
+        return f"has a port that does not exist; write one from 1 to 65535, {example}:8443"
+    return None
+
+
+LOOPBACK_ORIGINS: Final = tuple(f"{scheme}://{host}:*" for scheme in _DEFAULT_PORTS for host in _LOOPBACK_HOSTS)
+"""Every origin of this machine, as entries of CORS_ORIGINS."""
+
+
+def admits(entries: frozenset[str], asking: str) -> bool:
+    """Whether an Origin header is one of these entries, or a loopback host of an entry with * as its port."""
+    if asking in entries:
+        return "*" not in asking
+    found = _ORIGIN.fullmatch(asking)
+    if not found or found["host"] not in _LOOPBACK_HOSTS or found["port"] == "*":
+        return False
+    return f"{found['scheme']}://{found['host']}:*" in entries

@@ -1,0 +1,250 @@
+"""The table of variables: which values are wrong, what is said of them, and which name counts."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from local import environment
+from shared.variables import (
+    FIRST_NAMES,
+    PROVIDER_NAMES,
+    REQUIRED,
+    VARIABLES,
+    conflicts,
+    found,
+    laid_over,
+    missing_variables,
+    with_first_names,
+    wrong_value,
+    wrong_variables,
+)
+
+EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
+KEY = "k3yOfAProvider-0123456789"
+
+
+def legacy(role: str) -> str:
+    """A key in the form of a JWT with this role."""
+    claims = base64.urlsafe_b64encode(json.dumps({"role": role}).encode()).rstrip(b"=").decode()
+    return f"eyJhbGciOiJIUzI1NiJ9.{claims}.c2ln"
+
+
+_URLS = (
+    "api.openai.com",
+    "https://",
+    "https://a:b@c.example",
+    "https://a b.example",
+    "https://a.example/x?y",
+    "ftp://a.example",
+)
+_KEYS = (
+    '"sk-1"',
+    "sk-1 # mine",
+    "# comment",
+    "sk-…",
+    "<your key>",
+    "your-api-key",
+    "sk-\u00fc",
+    "a\nb",
+    "xxxxxxxx",
+    "two words",
+)
+BAD = {
+    "SUPABASE_URL": (
+        *_URLS,
+        "http://project.supabase.co",
+        "https://p.supabase.co/rest/v1",
+        "https://supabase.com/dashboard/project/p",
+        "https://<project>.supabase.co",
+        "https://your-project.supabase.co",
+        "https://p.supabase.co,",
+        "postgresql://postgres@db.p.supabase.co/postgres",
+    ),
+    "SUPABASE_ANON_KEY": (
+        *_KEYS,
+        "sb_secret_abc",
+        legacy("service_role"),
+        legacy("authenticated"),
+        "sbp_abc",
+        "https://a.b",
+    ),
+    "SUPABASE_SERVICE_KEY": (*_KEYS, "sb_publishable_abc", legacy("anon"), legacy("authenticated"), "sbp_abc"),
+    "SUPABASE_JWT_SECRET": ("short", "'" + "s" * 40 + "'"),
+    "SUPABASE_ISSUER": ("supabase", "https://a.example/auth/v1,b", ","),
+    "LLM_PROVIDER": ("gemni", "runpod", "gemini,claude"),
+    **dict.fromkeys(("GEMINI_MODEL", "CLAUDE_MODEL", "HF_MODEL"), ("two words", "# default", "'x'")),
+    **dict.fromkeys(("GOOGLE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "MATCHA_API_KEY"), _KEYS),
+    **dict.fromkeys(
+        ("GEMINI_BASE_URL", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL", "HF_BASE_URL", "MATCHA_BASE_URL"),
+        (*_URLS, "http://api.example.com", "http://127.0.0.1:99999", "http://[::1", "http://127.0.0.1:0"),
+    ),
+    "MATCHA_MISSION_ID": ("three", "-1", "1.5", "\u00b2"),
+    "PRELOAD_PROVIDERS": ("openai", "google;anthropic"),
+    "CORS_ORIGINS": (
+        "*",
+        "https://a.example/",
+        "https://a.example/path",
+        "https://A.example",
+        "a.example",
+        "https://*.example",
+        "https://a.example:*",
+        "https://a.example:443",
+        "https://a.example:70000",
+        "app://localhost:*",
+        "https://a.example,b.example",
+        "null",
+    ),
+    "CRON_SECRET": ("x" * 12, "s" * 31, "s" * 20 + " " + "s" * 20),
+    "CRON_OIDC_AUDIENCE": ("# the URL", "a b"),
+    "CRON_OIDC_EMAILS": ("scheduler", "a@b@c", "a@b.c, d"),
+    "CRON_OIDC_KEYS_URL": _URLS,
+    "SECRETS_SOURCE": ("/parley/dev/", "ssm:parley", "vault:/x/", "ssm:/<path>/"),
+    "AWS_LAMBDA_FUNCTION_NAME": ("a b",),
+    "AWS_REGION": ("eu central",),
+    **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), _KEYS),
+    "AWS_ENDPOINT_URL": ("http://127.0.0.1:9/store", "http://127.0.0.1:9//", "http://127.0.0.1:9/?a=b"),
+    "LOG_CONTENT": ("full", "off"),
+    "HASH_PEPPER": ("# a long secret", "changeme"),
+    "SPOOL_URL": ("/var/spool", "s3://", "file://relative", "ftp://a/b", "https://bucket"),
+    "LOG_RETENTION_DAYS": ("0", "-1", "1.5", "ninety", "\u00b2"),
+    **dict.fromkeys(("DAILY_COST_THRESHOLD", "MONTHLY_COST_THRESHOLD"), ("25EUR", "$25", "-1", "nan", "inf", "1e400")),
+    "ALERT_WEBHOOK_URL": ("http://hooks.example/x", "http://10.0.0.1/x", "hook", "https://[x"),
+    "DATABASE_PATH": ("duckdb:///x", "~/trading.duckdb", "/"),
+    "TURN_SECONDS": ("0", "801", "soon", "1.5"),
+    "ALLOW_PRIVATE_NODES": ("2", "maybe"),
+    "CLASSIFY_WITH_MODEL": ("yess",),
+}
+GOOD = {
+    "SUPABASE_URL": ("https://p.supabase.co", "https://p.supabase.co/", "http://127.0.0.1:54321", "http://kong:8000"),
+    "SUPABASE_ANON_KEY": ("sb_publishable_abc", legacy("anon"), "opaque-key-of-a-gateway"),
+    "SUPABASE_SERVICE_KEY": ("sb_secret_abc", legacy("service_role")),
+    "SUPABASE_JWT_SECRET": ("your-super-secret-jwt-token-with-at-least-32-characters-long",),
+    "SUPABASE_ISSUER": ("https://a.example/auth/v1", "https://a.example/auth/v1, http://10.0.0.7:8000/auth/v1"),
+    "LLM_PROVIDER": (*PROVIDER_NAMES, "Claude"),
+    "HF_MODEL": ("meta-llama/Llama-3.1-8B-Instruct:cheapest",),
+    "OPENAI_API_KEY": (KEY, "sk-proj-A_b-9"),
+    "OPENAI_BASE_URL": (
+        "https://api.openai.com/v1",
+        "http://localhost:4000",
+        "http://litellm:4000/v1",
+        "http://[::1]:9/v1",
+    ),
+    "MATCHA_MISSION_ID": ("0", "28"),
+    "PRELOAD_PROVIDERS": ("google,anthropic", "google,"),
+    "CORS_ORIGINS": (
+        "https://a.example,http://localhost:*,http://[::1]:*",
+        "https://a.example:8443",
+        "capacitor://localhost",
+    ),
+    "CRON_SECRET": ("s" * 32,),
+    "CRON_OIDC_EMAILS": ("a@b.iam.gserviceaccount.com, c@d.example",),
+    "SECRETS_SOURCE": ("ssm:/parley/dev/", "ssm:/parley"),
+    "AWS_ENDPOINT_URL": ("http://127.0.0.1:9", "https://ssm.eu-central-1.amazonaws.com/"),
+    "LOG_CONTENT": ("redacted", "none"),
+    "SPOOL_URL": ("file:///var/spool", "s3://bucket/spool", "gs://bucket", "memory://x"),
+    "LOG_RETENTION_DAYS": ("1", "365"),
+    "DAILY_COST_THRESHOLD": ("0", "25", "2.50"),
+    "ALERT_WEBHOOK_URL": ("https://hooks.example/x?sig=1", "http://127.0.0.1:9/hook"),
+    "DATABASE_PATH": ("data/trading.duckdb", "/nowhere/x.duckdb"),
+    "TURN_SECONDS": ("1", "800"),
+    "ALLOW_PRIVATE_NODES": ("1", "Yes", "off", "0"),
+}
+
+
+def test_every_variable_has_a_value_that_is_wrong() -> None:
+    """A variable without a form would let anything pass."""
+    assert set(BAD) == set(VARIABLES)
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
+def test_a_wrong_value_is_one_line_that_names_the_variable_and_says_what_to_write(name: str, value: str) -> None:
+    """A deployer reads one line in a terminal, a log or an answer."""
+    (wrong,) = wrong_variables({name: value})
+    line = str(wrong)
+    assert line.startswith(f"{name} ")
+    assert ";" in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+@pytest.mark.parametrize("value", ["hush\nhush", "'hush'", "hush!,https://hush.example/hush?", "your-hush hush"])
+def test_a_value_is_never_repeated(name: str, value: str) -> None:
+    """It may be a secret, or one that was pasted into the wrong line."""
+    assert "hush" not in str(wrong_value(name, value))
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in GOOD.items() for value in values])
+def test_a_right_value_is_let_through(name: str, value: str) -> None:
+    """Forms refuse slips, not what people have."""
+    assert wrong_value(name, value) is None
+
+
+def test_the_length_of_a_short_secret_is_told() -> None:
+    """The pattern of every message: which variable, why, what to write."""
+    (wrong,) = wrong_variables({"CRON_SECRET": "s" * 12})
+    assert str(wrong) == (
+        "CRON_SECRET has 12 characters; write at least 32, for example the output of: openssl rand -hex 32"
+    )
+
+
+def test_swapped_keys_say_where_each_belongs() -> None:
+    """Whichever kind of key it is."""
+    for public, private in (("sb_publishable_a", "sb_secret_b"), (legacy("anon"), legacy("service_role"))):
+        wrong = list(wrong_variables({"SUPABASE_ANON_KEY": private, "SUPABASE_SERVICE_KEY": public}))
+        assert ["SUPABASE_SERVICE_KEY" in wrong[0].reason, "SUPABASE_ANON_KEY" in wrong[1].reason] == [True, True]
+
+
+@pytest.mark.parametrize(("second", "first"), FIRST_NAMES.items())
+def test_a_second_name_counts_when_the_first_is_unset(second: str, first: str) -> None:
+    """The first name wins, an empty one does not count, and errors name what was set."""
+    assert found({second: " there "}, first) == (second, "there")
+    assert found({second: "there", first: " "}, first) == (second, "there")
+    assert found({second: "there", first: "first"}, first) == (first, "first")
+    assert with_first_names({second: "there", "OTHER": "x"}) == {first: "there", "OTHER": "x"}
+    assert [wrong.name for wrong in wrong_variables({second: "'# <your>'"})] == [second]
+
+
+def test_what_lies_above_wins_whatever_its_name() -> None:
+    """The environment's SUPABASE_SECRET_KEY comes before a fetched SUPABASE_SERVICE_KEY."""
+    both = laid_over(
+        {"SUPABASE_SERVICE_KEY": "old", "HF_TOKEN": "kept"}, {"SUPABASE_SECRET_KEY": "new", "HF_TOKEN": " "}
+    )
+    assert found(both, "SUPABASE_SERVICE_KEY") == ("SUPABASE_SECRET_KEY", "new")
+    assert both["HF_TOKEN"] == "kept"
+
+
+def test_two_names_with_different_values_are_a_conflict() -> None:
+    """The one that counts comes first; the same value twice is none."""
+    values = {"GOOGLE_API_KEY": "a", "GEMINI_API_KEY": "b", "HF_MODEL": "c", "LEXYBRAIN_MODEL_ID": "c"}
+    assert list(conflicts(values, values)) == [("GOOGLE_API_KEY", "GEMINI_API_KEY")]
+
+
+def test_what_a_variable_needs_is_missing_with_it() -> None:
+    """Half a provider, half a scheduler and a store that cannot be reached are named by what is to be written."""
+    names = [wrong.name for wrong in missing_variables({"MATCHA_API_KEY": KEY, "CRON_OIDC_EMAILS": "a@b.c"}, ())]
+    assert names == ["MATCHA_BASE_URL", "MATCHA_MISSION_ID", "CRON_OIDC_AUDIENCE"]
+    assert [wrong.name for wrong in missing_variables({}, REQUIRED)] == list(REQUIRED)
+    assert list(missing_variables({"SUPABASE_SECRET_KEY": "k"}, ("SUPABASE_SERVICE_KEY",))) == []
+
+
+def test_what_may_still_be_fetched_is_not_missing_yet() -> None:
+    """Only what it takes to reach the store is."""
+    values = {"SECRETS_SOURCE": "ssm:/x/", "MATCHA_API_KEY": KEY, "AWS_REGION": "r", "AWS_ACCESS_KEY_ID": "a"}
+    before = [wrong.name for wrong in missing_variables(values, REQUIRED, is_fetched=False)]
+    assert before == ["AWS_SECRET_ACCESS_KEY"]
+    after = [wrong.name for wrong in missing_variables(values, REQUIRED)]
+    assert after == [*REQUIRED, "MATCHA_BASE_URL", "MATCHA_MISSION_ID", "AWS_SECRET_ACCESS_KEY"]
+
+
+def test_the_example_gives_nothing_but_real_defaults() -> None:
+    """A copy changes nothing, and no reader can take a comment for a value: comments have lines of their own."""
+    values = {name: value for name, value in environment.read_file(EXAMPLE).items() if value}
+    assert values == {"LOG_CONTENT": "redacted", "TURN_SECONDS": "290"}
+    assert list(wrong_variables(values)) == []
+    lines = EXAMPLE.read_text().splitlines()
+    assert [line for line in lines if not re.fullmatch(r"|#.*|[A-Z][A-Z0-9_]*=[a-z0-9]*", line)] == []
