@@ -47,8 +47,7 @@ as $$
     'identifier', 'matcha:' || a.number, 'provider', 'matcha', 'upstream_id', a.number::text,
     'pricing', case when m.provider = 'matcha' then m.pricing end,
     'capabilities', m.capabilities || '{"supports_tools": false, "supports_json": false, "supports_vision": false}',
-    'open_until', (select h.open_until from public.provider_health as h
-                   where h.open_until > now() and h.provider_key = 'matcha'))
+    'open_until', private.circuit_until('matcha', 'matcha:' || a.number))
   from asked as a join public.llm_models as m
     on (m.provider = 'matcha' and m.upstream_id = a.number::text) or (m.matcha_llm_id = a.number and m.node_id is null)
   -- Once the platform was asked what it serves, its own rows decide. Before that a model counts unless a person switched it off.
