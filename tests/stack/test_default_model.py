@@ -106,7 +106,7 @@ def test_the_first_turn_is_answered_by_the_only_provider_with_a_key(
         assert answer.json()["route"]["identifier"] == model["identifier"]
     told = httpx.get(f"{llms}/debug", headers=new_admin(stack).headers).json()
     checks = {check["check"]: check["verdict"] for check in told["checks"]}
-    assert (told["ok"], checks["default model"]) == (True, "ok")
+    assert (told["ok"], checks["default model"]) == (True, "ok"), told
 
 
 @pytest.mark.usefixtures("fresh")
