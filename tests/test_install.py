@@ -148,7 +148,7 @@ class _Locked(Distribution):
         return self._installed.locate_file(path)
 
 
-@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_lock_is_complete_with_its_extras(path: Path) -> None:
     """Each requirement of each locked package is in the lock, in an accepted version and with the extras it names."""
     locked = [Requirement(line.rstrip(" \\")) for line in path.read_text().splitlines() if not line.startswith(" ")]
