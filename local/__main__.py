@@ -61,9 +61,7 @@ def _limits(asked: argparse.Namespace, folder: Folder) -> None:
     project = _project(folder)
     caps = {name: getattr(asked, name) for name in operators.CAPS if getattr(asked, name) != _UNCHANGED}
     if caps and asked.scope is None:
-        raise Problem(
-            "name the scope of the cap: global, default, anonymous, an e-mail address or a user's id"
-        )
+        raise Problem("name the scope of the cap: global, default, anonymous, an e-mail address or a user's id")
     if caps:
         operators.change_caps(project, asked.scope, {name: _number(caps[name]) for name in caps})
     print(operators.caps_table(project, asked.scope))

@@ -87,7 +87,7 @@ def change_caps(project: Project, word: str, caps: dict[str, float | None]) -> N
     """Sets these caps of a scope; None removes one. A scope without a row gets one, with the caps of its default."""
     scope = scope_of(project, word)
     rows = project.ask("GET", f"rest/v1/usage_limits?scope=in.(default,{scope})")
-    row = next((row for row in sorted(rows, key=lambda row: row["scope"] == "default")), {})
+    row: dict[str, Any] = next((row for row in sorted(rows, key=lambda row: row["scope"] == "default")), {})
     body = {name: row.get(name) for name in CAPS} | caps | {"scope": scope}
     project.ask("POST", "rest/v1/usage_limits", body, Prefer="resolution=merge-duplicates")
 
