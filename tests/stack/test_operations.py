@@ -34,7 +34,7 @@ def _node(stack: Stack, folder: Path, name: str, **changes: str) -> str:
 
 
 @pytest.fixture
-def ada(stack: Stack, db: Database) -> Any:
+def ada(stack: Stack) -> Any:
     """The person of the page, for one test."""
     headers = {"apikey": stack["SUPABASE_SERVICE_KEY"]}
     url = f"{stack['SUPABASE_URL']}/auth/v1/admin/users"
