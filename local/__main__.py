@@ -10,13 +10,15 @@ from pathlib import Path
 
 import duckdb
 
-from local import configuration, demo_data, environment, postgres, stack
+from local import configuration, demo_data, environment, operators, postgres, stack
 from local.disk import explained, is_explained
 from local.folder import Folder, command, shown
 from local.people import DEMO_EMAIL, access_token
 from local.plan import Options
 from local.ports import Ports
 from local.problems import Problem
+
+_UNCHANGED = ""
 
 
 def main(words: list[str]) -> int:
@@ -52,6 +54,38 @@ def _token(asked: argparse.Namespace, folder: Folder) -> None:
         raise Problem(f"{asked.email!r} is not an e-mail address; write one such as {DEMO_EMAIL}")
     values = _known(folder, "SUPABASE_URL", "SUPABASE_SERVICE_KEY")
     print(access_token(values["SUPABASE_URL"], values["SUPABASE_SERVICE_KEY"], asked.email))
+
+
+def _project(folder: Folder) -> operators.Project:
+    values = _known(folder, "SUPABASE_URL", "SUPABASE_SERVICE_KEY")
+    return operators.Project(values["SUPABASE_URL"], values["SUPABASE_SERVICE_KEY"])
+
+
+def _admin(asked: argparse.Namespace, folder: Folder) -> None:
+    print(operators.set_admin(_project(folder), asked.email, is_admin=not asked.revoke))
+
+
+def _limits(asked: argparse.Namespace, folder: Folder) -> None:
+    project = _project(folder)
+    caps = {name: getattr(asked, name) for name in operators.CAPS if getattr(asked, name) != _UNCHANGED}
+    if caps and asked.scope is None:
+        raise Problem("name the scope of the cap: global, default, anonymous, an e-mail address or a user's id")
+    if caps:
+        operators.change_caps(project, asked.scope, {name: _number(caps[name]) for name in caps})
+    print(operators.caps_table(project, asked.scope))
+
+
+def _number(word: str) -> float | None:
+    """A cap; None for `none`."""
+    if word == "none":
+        return None
+    try:
+        number = float(word)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < 1e9:
+        raise Problem(f"{word} is no cap: give a number of at least 0, or none for no cap")
+    return int(number) if number.is_integer() else number
 
 
 def _demo_data(asked: argparse.Namespace, _: Folder) -> None:
@@ -103,6 +137,20 @@ def _parser() -> argparse.ArgumentParser:
     token = commands.add_parser("token", parents=[everywhere], help="print an access token")
     token.add_argument("email", metavar="EMAIL", help="whose; the person is created when missing")
     token.set_defaults(run=_token)
+
+    admin = commands.add_parser("admin", parents=[everywhere], help="make a person an admin")
+    admin.add_argument("email", metavar="EMAIL", help="whose; the person is created when missing")
+    admin.add_argument("--revoke", action="store_true", help="take the role back")
+    admin.set_defaults(run=_admin)
+
+    limits = commands.add_parser("limits", parents=[everywhere], help="show caps and use, change caps")
+    limits.add_argument(
+        "scope", nargs="?", metavar="SCOPE", help="global, default, anonymous, an e-mail or a user's id"
+    )
+    limits.add_argument("--daily-requests", metavar="N", default=_UNCHANGED, help="a number, or none")
+    limits.add_argument("--daily-usd", metavar="X", dest="daily_cost_usd", default=_UNCHANGED, help="a number, or none")
+    limits.add_argument("--monthly-usd", metavar="Y", dest="monthly_cost_usd", default=_UNCHANGED, help="the same")
+    limits.set_defaults(run=_limits)
 
     data = commands.add_parser("demo-data", parents=[everywhere], help="build the demo market, the same every time")
     data.add_argument("path", nargs="?", type=Path, default=Path("data/trading.duckdb"), metavar="PATH")

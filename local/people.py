@@ -12,9 +12,9 @@ DEMO_EMAIL = "demo@parley.local"
 _EXISTS = {"email_exists", "user_already_exists"}
 
 
-def create_person(supabase_url: str, service_key: str, email: str, password: str) -> None:
+def create_person(supabase_url: str, service_key: str, email: str, password: str | None) -> None:
     """Makes a confirmed account; one that exists is left as it is. Raises Problem when the service refuses."""
-    body = {"email": email, "password": password, "email_confirm": True}
+    body = {"email": email, "email_confirm": True} | ({} if password is None else {"password": password})
     response = _post(supabase_url, service_key, "admin/users", body)
     if response.status_code >= 300 and _json(response).get("error_code") not in _EXISTS:
         raise _refused(response)

@@ -1,0 +1,126 @@
+"""What an operator does with the service key: make a person an admin, see and change caps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+
+from local.people import create_person
+from local.problems import Problem
+
+CAPS = ("daily_requests", "daily_cost_usd", "monthly_cost_usd")
+_SHARED_SCOPES = ("global", "default", "anonymous")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PER_PAGE = 200
+_MAX_PAGES = 500
+_HEADINGS = ("scope", "requests/day", "USD/day", "USD/month", "requests today", "USD today", "USD this month")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A Supabase project, as its service key sees it."""
+
+    url: str
+    service_key: str
+
+    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """The JSON answer, None without one. Raises Problem in one line when there is none or it is an error."""
+        known = {"apikey": self.service_key}
+        if not self.service_key.startswith("sb_"):
+            known["Authorization"] = f"Bearer {self.service_key}"
+        url = f"{self.url.rstrip('/')}/{path}"
+        try:
+            response = httpx.request(method, url, json=body, headers=known | headers, timeout=10)
+        except httpx.TransportError as error:
+            raise Problem(f"no answer from {self.url}: {error}; is the stack running? (`python -m local up`)") from None
+        if response.status_code >= 300:
+            raise Problem(f"{method} {url} answered {response.status_code}: {' '.join(response.text.split())[:200]}")
+        return response.json() if response.content else None
+
+    def person(self, email: str) -> dict[str, Any] | None:
+        """The account with this e-mail address, None when there is none."""
+        for page in range(1, _MAX_PAGES + 1):
+            found = self.ask("GET", f"auth/v1/admin/users?page={page}&per_page={_PER_PAGE}")["users"]
+            for user in found:
+                if (user.get("email") or "").casefold() == email.casefold():
+                    person: dict[str, Any] = user
+                    return person
+            if len(found) < _PER_PAGE:
+                return None
+        raise Problem(f"{email} is not among the first {_PER_PAGE * _MAX_PAGES} accounts: give the user's id")
+
+
+def set_admin(project: Project, email: str, *, is_admin: bool) -> str:
+    """Makes the person an admin or takes that back; says what happened. An admin is created when missing."""
+    if is_admin and project.person(email) is None:
+        create_person(project.url, project.service_key, email, password=None)
+    person = project.person(email)
+    if person is None:
+        raise Problem(f"there is no account of {email}")
+    role = "admin" if is_admin else None
+    project.ask("PUT", f"auth/v1/admin/users/{person['id']}", {"app_metadata": {"role": role}})
+    state = "is an admin" if is_admin else "is not an admin any more"
+    return (
+        f"{email} {state}. A token carries the role: sign out and in on a page, or take a new one with\n"
+        f"  TOKEN=$(.venv/bin/python -m local token {email})\n"
+        "Tokens from before keep the old role until they expire, an hour at most."
+    )
+
+
+def scope_of(project: Project, word: str) -> str:
+    """The scope of usage_limits for global, default, anonymous, a user's id or an e-mail address."""
+    if word in _SHARED_SCOPES or _UUID.fullmatch(word):
+        return word
+    if "@" not in word:
+        raise Problem(f"{word} is no scope: give global, default, anonymous, an e-mail address or a user's id")
+    if (person := project.person(word)) is None:
+        raise Problem(f"there is no account of {word}")
+    return str(person["id"])
+
+
+def change_caps(project: Project, word: str, caps: dict[str, float | None]) -> None:
+    """Sets these caps of a scope; None removes one. A scope without a row gets one, with the caps of its default."""
+    scope = scope_of(project, word)
+    rows = project.ask("GET", f"rest/v1/usage_limits?scope=in.(default,{scope})")
+    row: dict[str, Any] = next((row for row in sorted(rows, key=lambda row: row["scope"] == "default")), {})
+    body = {name: row.get(name) for name in CAPS} | caps | {"scope": scope}
+    project.ask("POST", "rest/v1/usage_limits", body, Prefer="resolution=merge-duplicates")
+
+
+def caps_table(project: Project, word: str | None) -> str:
+    """Caps and use of this scope, else of every scope with a row, as a table; a dash is no cap."""
+    only = f"&scope=eq.{scope_of(project, word)}" if word else ""
+    limits = project.ask("GET", f"rest/v1/usage_limits?order=scope{only}")
+    today = datetime.now(UTC).date()
+    starts = f"or=(and(period.eq.day,period_start.eq.{today}),and(period.eq.month,period_start.eq.{today:%Y-%m}-01))"
+    counters = project.ask("GET", f"rest/v1/usage_counters?{starts}{only}")
+    used = {(row["scope"], row["period"]): row for row in counters}
+    names = [row["scope"] for row in limits]
+    if word and not names:
+        names = [scope_of(project, word)]
+    caps = {row["scope"]: row for row in limits}
+    lines = [_HEADINGS, *(_line(name, caps.get(name, {}), used) for name in names)]
+    return _aligned(lines) + ("" if not word or limits else "\nIt has no row of its own: default binds it.")
+
+
+def _line(scope: str, caps: dict[str, Any], used: dict[tuple[str, str], dict[str, Any]]) -> tuple[str, ...]:
+    if scope in {"default", "anonymous"}:  # each person's own cap, so there is no use of it
+        return (scope, *(_cap(caps.get(name)) for name in CAPS), "per person", "", "")
+    day, month = used.get((scope, "day"), {}), used.get((scope, "month"), {})
+    spent = [f"{row.get('spent_usd', 0) + row.get('reserved_usd', 0):.4f}" for row in (day, month)]
+    return (scope, *(_cap(caps.get(name)) for name in CAPS), str(day.get("requests", 0)), *spent)
+
+
+def _cap(value: float | None) -> str:
+    return "-" if value is None else f"{value:g}"
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(line.rstrip() for line in padded)

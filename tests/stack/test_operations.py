@@ -1,0 +1,86 @@
+"""Every SQL and JavaScript snippet of docs/operations.md, run as it stands there against the running stack."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.stack.conftest import ROOT, Models
+from tests.stack.people import Person, Stack
+
+Database = psycopg.Connection[dict[str, Any]]
+_BLOCK = re.compile(r"^```(sql|js)\n(?:--|//) (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGE = (ROOT / "docs" / "operations.md").read_text()
+SNIPPETS = {name: text for _, name, text in _BLOCK.findall(PAGE)}
+EMAIL = "ada@example.com"
+
+
+def _node(stack: Stack, folder: Path, name: str, **changes: str) -> str:
+    (folder / "node_modules").symlink_to(ROOT / "node_modules")
+    for each in {"operator.mjs", name}:
+        (folder / each).write_text(SNIPPETS[each])
+    env = {**os.environ, **stack.env, **changes, "NODE_NO_WARNINGS": "1"}
+    command = ["node", "--experimental-websocket", name]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def ada(stack: Stack) -> Any:
+    """The person of the page, for one test."""
+    headers = {"apikey": stack["SUPABASE_SERVICE_KEY"]}
+    url = f"{stack['SUPABASE_URL']}/auth/v1/admin/users"
+    made = httpx.post(url, json={"email": EMAIL, "email_confirm": True}, headers=headers)
+    assert made.status_code == 200, made.text
+    yield made.json()["id"]
+    httpx.delete(f"{url}/{made.json()['id']}", headers=headers)
+
+
+def _role(db: Database, person: str) -> Any:
+    row = db.execute("select raw_app_meta_data ->> 'role' as role from auth.users where id = %s", [person]).fetchone()
+    return row and row["role"]
+
+
+def test_sql_makes_an_admin(ada: str, db: Database) -> None:
+    """The role is set and the address is printed."""
+    assert db.execute(SNIPPETS["admin"]).fetchall() == [{"email": EMAIL}]
+    assert _role(db, ada) == "admin"
+
+
+def test_supabase_js_makes_an_admin(ada: str, stack: Stack, db: Database, tmp_path: Path) -> None:
+    """The same with the service key."""
+    assert _node(stack, tmp_path, "admin.mjs") == "admin"
+    assert _role(db, ada) == "admin"
+
+
+def test_caps_are_changed_and_set_back(stack: Stack, db: Database, tmp_path: Path) -> None:
+    """By SQL to ten dollars, by supabase-js to the seed's five."""
+    assert db.execute(SNIPPETS["caps"]).fetchall() == [{"scope": "default", "daily_cost_usd": 10}]
+    assert _node(stack, tmp_path, "caps.mjs") == '[{"scope":"default","daily_cost_usd":5}]'
+
+
+def test_an_owner_deletes_a_conversation(alice: Person, model: Models, stack: Stack, tmp_path: Path) -> None:
+    """It is gone, and null is printed."""
+    ours = alice.whole("hello", model=model("echo"))["conversation_id"]
+    assert _node(stack, tmp_path, "delete.mjs", TOKEN=alice.token, CONVERSATION_ID=ours) == "null"
+    assert alice.rows(f"llm_conversations?id=eq.{ours}") == []
+
+
+def test_attempts_are_listed(alice: Person, model: Models, db: Database) -> None:
+    """The newest turn comes first."""
+    answer = alice.whole("hello", model=model("echo"))
+    assert str(db.execute(SNIPPETS["attempts"]).fetchall()[0]["request_id"]) == answer["id"]
+
+
+def test_every_snippet_is_run() -> None:
+    """A new one needs a test."""
+    assert set(SNIPPETS) == {"operator.mjs", "admin", "admin.mjs", "caps", "caps.mjs", "delete.mjs", "attempts"}
+    assert len(SNIPPETS) == len(re.findall(r"^```(?:sql|js)$", PAGE, re.MULTILINE))

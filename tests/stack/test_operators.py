@@ -1,0 +1,101 @@
+"""An operator's first hour on the laptop: the commands, against the running stack."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.stack.conftest import ROOT, Models
+from tests.stack.people import Person, Stack
+
+Database = psycopg.Connection[dict[str, Any]]
+
+
+class Local:
+    """Runs `python -m local` with the stack's variables and no data directory."""
+
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        names = ("SUPABASE_URL", "SUPABASE_SERVICE_KEY")
+        self.env = {**os.environ, **{name: stack[name] for name in names}}
+        self.folder = folder
+
+    def run(self, *words: str, code: int = 0) -> str:
+        """What it prints; on stderr when it must fail."""
+        command = [sys.executable, "-m", "local", words[0], "--data", str(self.folder), *words[1:]]
+        done = subprocess.run(command, cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stderr if code else done.stdout
+
+
+@pytest.fixture
+def local(stack: Stack, tmp_path: Path) -> Local:
+    """The command line."""
+    return Local(stack, tmp_path)
+
+
+def test_a_person_becomes_an_admin_with_their_next_token(local: Local, stack: Stack, alice: Person) -> None:
+    """And stops being one when the role is taken back; someone without an account gets one."""
+
+    def status(email: str) -> int:
+        token = local.run("token", email).strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.get(f"{stack['LLMS_URL']}/debug", headers=headers, timeout=20).status_code
+
+    for email in (alice.email, f"{secrets.token_hex(6)}@example.com"):
+        assert "local token" in local.run("admin", email)
+        assert status(email) == 200
+        assert "is not an admin" in local.run("admin", email, "--revoke")
+        assert status(email) == 403
+    assert local.run("admin", "nobody@example.com", "--revoke", code=1).count("\n") == 1
+
+
+def test_caps_are_shown_with_their_use(local: Local, alice: Person, model: Models) -> None:
+    """The seeds' rows, and a person's own with what they used today."""
+    table = local.run("limits")
+    assert [line.split()[:4] for line in table.splitlines()[1:] if line.startswith(("default", "anonymous"))] == [
+        ["anonymous", "20", "0.2", "1"],
+        ["default", "500", "5", "50"],
+    ]
+    alice.whole("hello", model=model("echo"))
+    assert "It has no row of its own" in local.run("limits", alice.email)
+    row = local.run("limits", alice.email, "--daily-requests", "7").splitlines()[1].split()
+    assert row[:5] == [alice.id, "7", "5", "50", "1"]
+
+
+def test_a_cap_binds_until_it_is_removed(local: Local, alice: Person, model: Models) -> None:
+    """The person is refused at the cap, sees it by my_limits(), and goes on without it."""
+    name = model("echo")
+    local.run("limits", alice.email, "--daily-requests", "0", "--daily-usd", "1.5", "--monthly-usd", "none")
+    refused = alice.ask({"message": "hi", "model": name})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded")
+    day, month = alice.rows("rpc/my_limits")
+    assert (day["max_requests"], day["max_cost_usd"], month["max_cost_usd"]) == (0, 1.5, None)
+    local.run("limits", alice.id, "--daily-requests", "none")
+    assert alice.whole("hi", model=name)["id"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--daily-requests", "5"),
+        ("default", "--daily-usd", "lots"),
+        ("default", "--daily-usd", "-1"),
+        ("default", "--daily-requests", "1.5"),
+        ("everyone",),
+        ("nobody@example.com",),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_word_is_one_line(local: Local, db: Database, words: tuple[str, ...]) -> None:
+    """And changes nothing."""
+    before = db.execute("select * from public.usage_limits order by scope").fetchall()
+    assert local.run("limits", *words, code=1).count("\n") == 1
+    assert db.execute("select * from public.usage_limits order by scope").fetchall() == before
