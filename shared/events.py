@@ -175,6 +175,7 @@ class Route:
     """Where a turn may be served, as the database resolved it; `base_url` and `has_key` only for client nodes.
 
     `pricing` is USD per million tokens, None when the price is unknown; `open_until` is set while its circuit is open.
+    `label` is the model as people know it, "<node> (<model>)" for a client node.
     """
 
     identifier: str
@@ -187,6 +188,7 @@ class Route:
     pricing: Mapping[str, Any] | None = None
     capabilities: Mapping[str, Any] = field(default_factory=dict)
     open_until: str | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

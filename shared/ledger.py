@@ -177,6 +177,7 @@ class Receipt:
                 "provider": route.provider,
                 "model": route.upstream_id,
                 "node_id": route.node_id,
+                "label": route.label,
                 "reason": entry.turn.reason,
                 "fallbacks": [r.identifier for r in entry.turn.routes if r is not route],
             },

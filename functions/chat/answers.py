@@ -20,6 +20,7 @@ class PlannedRoute(_Closed):
     provider: str
     model: str
     node_id: int | None
+    label: str | None = None
     reason: str
     fallbacks: list[str]
 

@@ -476,6 +476,7 @@ def test_a_receipt_reads_as_the_contract_says() -> None:
             "provider": "openai",
             "model": "gpt-4o",
             "node_id": None,
+            "label": None,
             "reason": "asked",
             "fallbacks": ["huggingface:m"],
         },

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, new_admin, service
 from tests.upstream import Received, Upstream
 
@@ -429,3 +430,19 @@ def test_a_key_is_sent_only_to_the_address_it_was_given_for(alice: Person, stack
     asked = {"node_id": node, "base_url": "https://elsewhere.example/v1"}
     assert service(stack, "POST", "rpc/node_key", json=asked).json() is None
     assert _key(stack, node) == "sk-mine"
+
+
+def test_an_answer_says_in_words_which_model_gave_it(alice: Person, bob: Person, model: Models, db: Database) -> None:
+    """A node's name and its model, for all who read the answer; when the node is gone, so is its name."""
+    name = model("echo")
+    node = int(name.split(":")[1])
+    answer = alice.whole("hi", model=name)
+    assert answer["receipt"]["route"]["label"] == "scripted (echo)"
+    path = f"messages?conversation_id=eq.{answer['conversation_id']}&select=role,model_label&order=created_at"
+    labels = [{"role": "user", "model_label": None}, {"role": "assistant", "model_label": "scripted (echo)"}]
+    assert alice.rows(path) == labels
+    shown = alice.rest("POST", "rpc/ui_messages", json={"chat_id": answer["conversation_id"]}).json()
+    assert [message["metadata"].get("model_label") for message in shown] == [None, "scripted (echo)"]
+    assert bob.rows(path) == []
+    db.execute("delete from public.client_nodes where id = %s", [node])
+    assert [row["model_label"] for row in alice.rows(path)] == [None, None]
