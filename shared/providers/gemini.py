@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,9 @@ from shared.providers.gemini_messages import NAME, contents_of, native_of, stop_
 from shared.providers.readings import NONSENSE, delay_of, failure, is_page, nonsense, seconds_in
 from shared.providers.sdk_http import first_of, shared_client, transport_failures
 from shared.providers.tool_calls import tool_call
+
+# It warns of each client when GOOGLE_API_KEY and GEMINI_API_KEY are both set, although we pass the key ourselves.
+logging.getLogger("google_genai._api_client").addFilter(lambda record: "GEMINI_API_KEY" not in record.getMessage())
 
 _BASE_URL = "https://generativelanguage.googleapis.com"
 _SERVER_SECONDS = "600"  # how long Google may work on an answer; when to give up on it is the gateway's business

@@ -32,13 +32,16 @@ def test_somebody_elses_directory_is_neither_used_nor_reset() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
-    [("SUPABASE_URL", "SUPABASE_ANON_KEY and SUPABASE_SERVICE_KEY"), ("DATABASE_URL", "DATABASE_URL without")],
+    ("given", "scheme", "named"),
+    [
+        ("SUPABASE_URL", "http", "SUPABASE_ANON_KEY and SUPABASE_SERVICE_KEY"),
+        ("DATABASE_URL", "postgresql", "DATABASE_URL without"),
+    ],
 )
-def test_half_a_project_is_refused(given: str, named: str) -> None:
+def test_half_a_project_is_refused(given: str, scheme: str, named: str) -> None:
     """A project's address without its keys is an error that names them; so is its database without its address."""
     with data_folder() as data:
-        done = command("up", "--data", str(data), environ={given: "http://127.0.0.1:9"})
+        done = command("up", "--data", str(data), environ={given: f"{scheme}://127.0.0.1:9"})
     assert done.returncode == 1
     assert named in done.stderr
 
