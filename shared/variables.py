@@ -83,6 +83,7 @@ _TABLE = (
     Variable("CLAUDE_MODEL", forms.word),
     Variable("OPENAI_MODEL", forms.word),
     Variable("HF_MODEL", forms.word, ("LEXYBRAIN_MODEL_ID",)),
+    Variable("MATCHA_MODEL", forms.whole(1, 10**9 - 1, "the platform's number of a model")),
     Variable("GOOGLE_API_KEY", forms.key, ("GEMINI_API_KEY",)),
     Variable("GEMINI_BASE_URL", addresses.url("https://generativelanguage.googleapis.com")),
     Variable("ANTHROPIC_API_KEY", forms.key),
@@ -91,7 +92,6 @@ _TABLE = (
     Variable("OPENAI_BASE_URL", addresses.url("https://api.openai.com/v1")),
     Variable("HF_TOKEN", forms.key),
     Variable("HF_BASE_URL", addresses.url("https://router.huggingface.co/v1")),
-    Variable("MATCHA_MODEL", forms.whole(1, 10**9 - 1, "the platform's number of a model")),
     Variable("MATCHA_API_KEY", forms.key, needs=("MATCHA_BASE_URL", "MATCHA_MISSION_ID")),
     Variable(
         "MATCHA_BASE_URL",

@@ -322,7 +322,8 @@ begin
 end
 $$;
 comment on function public.model_menu(jsonb) is
-  'All models that a deployment serves, by display_order, in one value: the data API cuts rows at a thousand. deployment: '
+  'All models that a deployment serves, for everyone signed in, by display_order and in one value, because the data API cuts '
+  'rows at a thousand. deployment: '
   'providers? (those with a key; none means all), defaults? ([{provider, model, is_chosen}] in its order). is_default marks '
   'what a turn without a model gets; identifier says where it is served.';
 

@@ -77,12 +77,13 @@ BAD = {
     "SUPABASE_JWT_SECRET": ("short", "'" + "s" * 40 + "'"),
     "SUPABASE_ISSUER": ("supabase", "https://a.example/auth/v1,b", ","),
     "LLM_PROVIDER": ("gemni", "runpod", "gemini,claude"),
-    **dict.fromkeys(("GEMINI_MODEL", "CLAUDE_MODEL", "HF_MODEL"), ("two words", "# default", "'x'")),
+    **dict.fromkeys(("GEMINI_MODEL", "CLAUDE_MODEL", "OPENAI_MODEL", "HF_MODEL"), ("two words", "# default", "'x'")),
     **dict.fromkeys(("GOOGLE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "MATCHA_API_KEY"), _KEYS),
     **dict.fromkeys(
         ("GEMINI_BASE_URL", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL", "HF_BASE_URL", "MATCHA_BASE_URL"),
         (*_URLS, "http://api.example.com", "http://127.0.0.1:99999", "http://[::1", "http://127.0.0.1:0"),
     ),
+    "MATCHA_MODEL": ("claude-3-7-sonnet", "0", "1.5"),
     "MATCHA_MISSION_ID": ("three", "-1", "1.5", "\u00b2"),
     "PRELOAD_PROVIDERS": ("openai", "google;anthropic"),
     "CORS_ORIGINS": (
@@ -126,6 +127,8 @@ GOOD = {
     "SUPABASE_JWT_SECRET": ("your-super-secret-jwt-token-with-at-least-32-characters-long",),
     "SUPABASE_ISSUER": ("https://a.example/auth/v1", "https://a.example/auth/v1, http://10.0.0.7:8000/auth/v1"),
     "LLM_PROVIDER": (*PROVIDER_NAMES, "Claude"),
+    "OPENAI_MODEL": ("gpt-4o-mini",),
+    "MATCHA_MODEL": ("28",),
     "HF_MODEL": ("meta-llama/Llama-3.1-8B-Instruct:cheapest",),
     "OPENAI_API_KEY": (KEY, "sk-proj-A_b-9"),
     "OPENAI_BASE_URL": (

@@ -50,7 +50,10 @@ def test_tokens_that_are_not_a_persons_are_401(stack: Stack, alice: Person, func
 def test_a_browser_may_ask_from_a_listed_origin_only(stack: Stack) -> None:
     """Preflights need no token; a listed origin is echoed, another gets nothing; errors carry the headers too."""
     origin = f"http://127.0.0.1:{int(urlsplit(stack['CHAT_URL']).port or 0) - 1}"
-    asking = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    asking = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization, idempotency-key",
+    }
     allowed = httpx.options(stack["CHAT_URL"], headers=asking | {"Origin": origin})
     assert allowed.status_code == 204
     assert allowed.headers["access-control-allow-origin"] == origin
