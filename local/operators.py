@@ -74,8 +74,8 @@ def set_admin(project: Project, email: str, *, is_admin: bool) -> str:
 
 def scope_of(project: Project, word: str) -> str:
     """The scope of usage_limits for global, default, anonymous, a user's id or an e-mail address."""
-    if word in _SHARED_SCOPES or _UUID.fullmatch(word):
-        return word
+    if word in _SHARED_SCOPES or _UUID.fullmatch(word.lower()):
+        return word.lower()
     if "@" not in word:
         raise Problem(f"{word} is no scope: give global, default, anonymous, an e-mail address or a user's id")
     if (person := project.person(word)) is None:

@@ -7,11 +7,19 @@ import re
 from typing import Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from shared.forms import Form, text
+from shared.forms import Form, is_example, text
 
 _HOST = re.compile(r"[\w.\-]+|[0-9a-f:.]+(?:%[\w.\-]+)?", re.IGNORECASE)
 _PATH = re.compile(r"[\w.~%/:@!$&'()*+=\-]*")
-_PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".svc", ".test", ".home.arpa")
+# What is known to answer on the public internet: a key must not travel there in the clear.
+_PUBLIC_SUFFIXES = (
+    ".supabase.co",
+    ".supabase.com",
+    ".googleapis.com",
+    ".anthropic.com",
+    ".openai.com",
+    ".huggingface.co",
+)
 _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.\-]*)://(?P<host>[a-z0-9._\-]+|\[[0-9a-f:.]+\])(?::(?P<port>\d{1,5}|\*))?"
 )
@@ -59,6 +67,8 @@ def project_url(value: str) -> str | None:
         return reason
     parts = urlsplit(value)
     is_hosted = parts.hostname and parts.hostname.endswith((".supabase.co", "supabase.com"))
+    if is_hosted and is_example(parts.hostname or ""):
+        return f"holds a placeholder from an example; write your project's URL, such as {example}"
     if _APIS & set(parts.path.split("/")) or (is_hosted and parts.path.strip("/")):
         return f"has a path; write only scheme and host, such as {example}"
     return None
@@ -81,11 +91,11 @@ def is_loopback(host: str) -> bool:
 
 
 def is_private(host: str) -> bool:
-    """Whether the host is on this machine or a network of the operator's own, by its address or name."""
+    """Whether the host may be in a network of the operator's own: no public address, and no known service."""
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
-        return "." not in host or host.endswith(_PRIVATE_SUFFIXES)
+        return not host.endswith(_PUBLIC_SUFFIXES)
 
 
 def origin(value: str) -> str | None:

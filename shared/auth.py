@@ -155,7 +155,7 @@ class Verifier:
 
     async def _key(self, header: dict[str, Any]) -> jwt.PyJWK | str:
         algorithm, kid = header.get("alg"), header.get("kid")
-        if algorithm == "HS256" and (secret := settings().get("SUPABASE_JWT_SECRET")):
+        if algorithm == "HS256" and (secret := settings().checked("SUPABASE_JWT_SECRET")):
             return secret
         if algorithm not in _ASYMMETRIC or not isinstance(kid, str):
             raise Unauthenticated("The access token is signed in a way that is not accepted.")

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Final
 
 Form = Callable[[str], str | None]
 
 SWITCHED_ON: Final = frozenset({"1", "true", "yes", "on"})
 SWITCHED_OFF: Final = frozenset({"0", "false", "no", "off"})
-_PLACEHOLDER = re.compile(
-    r"<[\w -]+>|…|\.\.\.|(?:^|[/_\-])your[-_ ]|change[-_ ]?me|replace[-_ ]?me|placeholder|x{5,}", re.IGNORECASE
-)
+_PLACEHOLDER = re.compile(r"<[\w -]+>|…|\.\.\.")
+_EXAMPLE_KEY = re.compile(r"(?:^|[_\-/])your[-_ ]|change[-_ ]?me|replace[-_ ]?me|placeholder|x{5,}", re.IGNORECASE)
 _STORES = ("file://", "s3://", "gs://", "memory://")
 
 
@@ -35,9 +34,19 @@ def common(value: str) -> str | None:
     return None
 
 
+def is_example(value: str) -> bool:
+    """Whether it looks like the placeholder of an example's key or project."""
+    return bool(_EXAMPLE_KEY.search(value))
+
+
 def text(value: str) -> str | None:
     """Any value that is not an example's placeholder."""
     return "holds a placeholder from an example; write your own value" if _PLACEHOLDER.search(value) else None
+
+
+def passphrase(value: str) -> str | None:
+    """A secret of any characters."""
+    return "holds a placeholder from an example; write your own value" if is_example(value) else text(value)
 
 
 def word(value: str) -> str | None:
@@ -51,6 +60,8 @@ def key(value: str) -> str | None:
     """A key that can travel in an HTTP header."""
     if not value.isascii() or any(character in value for character in " \"'`\\") or not value.isprintable():
         return "holds characters that no key has, such as a blank or a quote; write the key alone"
+    if is_example(value):
+        return "holds a placeholder from an example; write your own value"
     return word(value)
 
 
@@ -108,7 +119,7 @@ def long_text(fewest: int) -> Form:
     def form(value: str) -> str | None:
         if len(value) >= fewest:
             return None
-        return f"has {len(value)} characters; write at least {fewest}, for example the output of: openssl rand -hex 32"
+        return f"is too short; write at least {fewest} characters, for example the output of: openssl rand -hex 32"
 
     return form
 
@@ -198,6 +209,6 @@ def file(value: str) -> str | None:
         return "is a URL; write the path of a file, such as data/trading.duckdb"
     if value.startswith("~"):
         return "begins with ~, which only a shell replaces; write the whole path"
-    if Path(value).is_dir():
+    if os.path.isdir(value):  # noqa: PTH112 - pathlib raises for a name that is too long
         return "is a directory; write the path of a file, such as data/trading.duckdb"
     return text(value)

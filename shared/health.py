@@ -9,6 +9,7 @@ from shared import supabase
 from shared.config import settings
 from shared.errors import DatabaseUnavailable, DependencyDown, NotConfigured
 from shared.secrets import secrets
+from shared.variables import REQUIRED
 
 
 async def healthy(_request: Request) -> Response:
@@ -18,9 +19,18 @@ async def healthy(_request: Request) -> Response:
 
 async def ready(_request: Request) -> Response:
     """200 when all variables are right and the database answers within a second, else 503, which names the wrong."""
+    return await _ready(REQUIRED)
+
+
+async def service_ready(_request: Request) -> Response:
+    """As `ready`, of a function that asks the database as the service alone, so that it needs no publishable key."""
+    return await _ready(("SUPABASE_URL", "SUPABASE_SERVICE_KEY"))
+
+
+async def _ready(required: tuple[str, ...]) -> Response:
     try:
         await secrets.ready()
-        _refuse_wrong_variables()
+        _refuse_wrong_variables(required)
         await supabase.select("llm_models?select=id&limit=1", supabase.as_service(), timeout_seconds=1.0)
     except DependencyDown:
         raise
@@ -31,7 +41,7 @@ async def ready(_request: Request) -> Response:
     return JSONResponse({"status": "ready"})
 
 
-def _refuse_wrong_variables() -> None:
-    if wrong := settings().wrong_variables():
+def _refuse_wrong_variables(required: tuple[str, ...]) -> None:
+    if wrong := settings().wrong_variables(required):
         names = list(dict.fromkeys(each.name for each in wrong))
         raise DatabaseUnavailable(". ".join(map(str, wrong)) + ".", metadata={"variables": names})

@@ -37,14 +37,16 @@ class ModelList(BaseModel):
     data: list[ListedModel]
 
 
+_READY = Operation(
+    "Whether its database answers.",
+    {200: Answer("It does.", Health)},
+    needs="nobody",
+    refusals=(errors.DatabaseUnavailable,),
+)
 SHARED_OPERATIONS: Final[Mapping[str, Operation]] = {
     "healthy": Operation("Whether the function runs.", {200: Answer("It does.", Health)}, needs="nobody"),
-    "ready": Operation(
-        "Whether its database answers.",
-        {200: Answer("It does.", Health)},
-        needs="nobody",
-        refusals=(errors.DatabaseUnavailable,),
-    ),
+    "ready": _READY,
+    "service_ready": _READY,
     "list_openai_models": Operation("The models people can choose from.", {200: Answer("All of them.", ModelList)}),
     "get_openai_model": Operation(
         "One model, by identifier or key.", {200: Answer("The model.", ListedModel)}, refusals=(errors.ModelNotFound,)

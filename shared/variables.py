@@ -120,7 +120,7 @@ _TABLE = (
     Variable("AWS_SESSION_TOKEN", forms.key),
     Variable("AWS_ENDPOINT_URL", addresses.url("http://127.0.0.1:4566", has_path=False)),
     Variable("LOG_CONTENT", forms.one_of("redacted", "none")),
-    Variable("HASH_PEPPER"),
+    Variable("HASH_PEPPER", forms.passphrase),
     Variable("SPOOL_URL", forms.store),
     Variable("LOG_RETENTION_DAYS", forms.whole(1, 10**9 - 1, "a number of days")),
     Variable("DAILY_COST_THRESHOLD", forms.usd, ("LEXYBRAIN_DAILY_COST_CAP",)),

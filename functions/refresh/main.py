@@ -19,7 +19,7 @@ from functions.refresh.steps import STEPS
 from shared.body import parse_body, read_body
 from shared.endpoint import Handler, answer, routes, with_document
 from shared.errors import ParleyError
-from shared.health import healthy, ready
+from shared.health import healthy, service_ready
 from shared.log import log
 
 _STATUS = {"succeeded": 200, "partial": 207, "failed": 500}
@@ -103,7 +103,7 @@ def _status_of(outcomes: dict[str, dict[str, Any]]) -> str:
 
 TABLE: dict[str, Handler] = {
     f"{method} {path}": refresh_now for path in ("/", "/refresh", "/api/llms/refresh") for method in ("POST", "GET")
-} | {f"POST {_EVENTS}": refresh_on_event, "GET /health": healthy, "GET /health/ready": ready}
+} | {f"POST {_EVENTS}": refresh_on_event, "GET /health": healthy, "GET /health/ready": service_ready}
 ROUTES = routes(with_document(TABLE, "functions.refresh.contract"))
 
 

@@ -28,17 +28,26 @@ comment on function private.begin_profile(uuid) is
 create function private.own_profile() returns trigger
   language plpgsql security definer set search_path = ''
 as $$
+declare
+  v_automatic public.user_llm_profiles;
 begin
   if tg_op = 'UPDATE' then
     new.is_automatic := false;
   elsif not new.is_automatic then
-    delete from public.user_llm_profiles as p where p.user_id = new.user_id and p.is_automatic;
+    delete from public.user_llm_profiles as p where p.user_id = new.user_id and p.is_automatic returning p.* into v_automatic;
+    if found and new.is_profiling_enabled then
+      new.agent_satisfaction_scores := v_automatic.agent_satisfaction_scores;
+      new.conversation_patterns := v_automatic.conversation_patterns;
+      new.expertise_areas := v_automatic.expertise_areas;
+      new.learning_progress := v_automatic.learning_progress;
+    end if;
   end if;
   return new;
 end
 $$;
 comment on function private.own_profile() is
-  'Trigger: a profile that its person inserts replaces the automatic one, so that inserting works and defaults hold. A row that its '
+  'Trigger: a profile that its person inserts replaces the automatic one, so that inserting works and defaults hold; what was '
+  'learned moves along, unless the person switches profiling off. A row that its '
   'person changes is theirs. Definer, because profiles cannot be deleted by anyone; a policy that refuses the insert undoes the deletion.';
 create trigger user_llm_profiles_own_inserted before insert on public.user_llm_profiles
   for each row execute function private.own_profile();

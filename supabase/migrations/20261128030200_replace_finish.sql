@@ -67,6 +67,7 @@ begin
     select c.id into v_row.conversation_id from public.llm_conversations as c
       where c.id = v_row.conversation_id for no key update;
   end if;
+  perform private.begin_profile(v_person);
   -- What earlier attempts used and cost is in the counters, so it stands in the row as well.
   v_log_id := private.write_log(v_row, v_person, entry || jsonb_build_object(
       'context_size_tokens', coalesce(nullif(entry -> 'context_size_tokens', 'null'),
@@ -91,7 +92,6 @@ begin
   update private.chat_requests as r
     set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
     where r.id = v_row.id;
-  perform private.begin_profile(v_person);
   perform private.note_health(entry -> 'attempts', v_row.started_at, v_person);
   -- One lock order everywhere: the turn's row, the person's counters, the global counters last.
   perform private.settle_in(v_row.user_id::text, v_row.day, v_release, coalesce(v_cost, 0), v_input, v_output,

@@ -188,7 +188,7 @@ as $$
     select private.provider_route(p_user_id, d.entry ->> 'provider', d.entry ->> 'model', p_how),
         case when (d.entry ->> 'is_chosen')::boolean then 1 else 4 end, d.place
       from jsonb_array_elements(coalesce(p_how -> 'defaults', '[]')) with ordinality as d (entry, place)
-      where private.is_callable(d.entry ->> 'provider', p_how)
+      where d.place <= 10 and private.is_callable(d.entry ->> 'provider', p_how)
     union all
     select a.route, 3, a.place
       from jsonb_array_elements(coalesce(private.alias_chain(p_user_id, 'default', p_how), '[]')) with ordinality as a (route, place)
@@ -209,7 +209,7 @@ as $$
     -- somebody's own server go nowhere else.
     (select o.route, o.place from others as o, first
      where o.rank in (1, 2, 4) and not coalesce((p_how ->> 'is_strict')::boolean, false)
-       and not exists (select from public.llm_routes as r where r.alias = 'default')
+       and not exists (select from wished as a where a.rank = 3 and a.route is not null)
        and first.route ->> 'provider' <> 'client' and o.route ->> 'provider' not in ('client', first.route ->> 'provider')
      order by not private.is_able(o.route -> 'capabilities', p_how -> 'needs'),
        o.route -> 'open_until' <> 'null', o.rank, o.place limit 1)
@@ -277,7 +277,8 @@ begin
     end if;
     v_chain := private.find_successor(p_user_id, v.model, p_how);
     if v_chain is not null then
-      return jsonb_build_object('routes', v_chain, 'reason', 'model_replaced');
+      -- What an agent would like no person asked for.
+      return jsonb_build_object('routes', v_chain, 'reason', case v.kind when 'agent' then 'agent' else 'model_replaced' end);
     end if;
     v_is_missed := v_is_missed or v.kind <> 'agent';
   end loop;
@@ -294,7 +295,8 @@ create function public.model_menu(deployment jsonb default '{}') returns jsonb
   language plpgsql stable security definer set search_path = ''
 as $$
 declare
-  v_how jsonb := jsonb_build_object('seed', '', 'needs', '[]'::jsonb, 'defaults', coalesce(deployment -> 'defaults', '[]'),
+  v_how jsonb := jsonb_build_object('seed', '', 'needs', '[]'::jsonb, 'defaults',
+    case jsonb_typeof(deployment -> 'defaults') when 'array' then deployment -> 'defaults' else '[]' end,
     'providers', case jsonb_typeof(deployment -> 'providers') when 'array' then deployment -> 'providers' end);
   v_default text;
   v_menu jsonb;

@@ -52,7 +52,7 @@ def test_a_wrong_variable_stops_up_before_anything_starts() -> None:
         done = command("up", "--data", str(data), environ={"CRON_SECRET": "s" * 12})
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (
-            "CRON_SECRET has 12 characters; write at least 32, for example the output of: openssl rand -hex 32\n"
+            "CRON_SECRET is too short; write at least 32 characters, for example the output of: openssl rand -hex 32\n"
         )
         assert not (data / "postgres").exists()
 

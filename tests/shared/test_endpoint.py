@@ -252,7 +252,7 @@ async def test_wrong_variables_are_logged_once(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     wrong = [line for line in lines if line["event"] == "wrong_variable"]
     assert [line["variable"] for line in wrong] == ["CRON_SECRET", "TURN_SECONDS"]
-    assert "CRON_SECRET has 4 characters; write at least 32" in wrong[0]["problem"]
+    assert "CRON_SECRET is too short; write at least 32 characters" in wrong[0]["problem"]
     assert "hush" not in json.dumps(lines)
 
 

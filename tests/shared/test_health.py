@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from shared.endpoint import answer, routes
-from shared.health import healthy, ready
+from shared.health import healthy, ready, service_ready
 from tests.asgi import Caller, call
 from tests.project import Project
 
 pytestmark = pytest.mark.anyio
-TABLE = routes({"GET /health": healthy, "GET /health/ready": ready})
+TABLE = routes({"GET /health": healthy, "GET /health/ready": ready, "GET /service": service_ready})
 
 
 async def _ask(path: str) -> Caller:
@@ -83,3 +83,13 @@ async def _not_ready() -> Any:
     got = await _ask("/health/ready")
     assert (got.status, got.json()["error"]["code"]) == (503, "database_unavailable")
     return got.json()
+
+
+async def test_a_function_of_the_service_alone_needs_no_publishable_key(
+    project: Project, environ: Callable[..., None]
+) -> None:
+    """Refresh is ready without the key that only people's requests travel with."""
+    project.answers["/rest/v1/llm_models"] = (200, [{"id": 1}])
+    environ(SUPABASE_ANON_KEY="")
+    assert (await _ask("/service")).status == 200
+    assert "SUPABASE_ANON_KEY" in (await _not_ready())["error"]["message"]

@@ -81,7 +81,14 @@ BAD = {
     **dict.fromkeys(("GOOGLE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "MATCHA_API_KEY"), _KEYS),
     **dict.fromkeys(
         ("GEMINI_BASE_URL", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL", "HF_BASE_URL", "MATCHA_BASE_URL"),
-        (*_URLS, "http://api.example.com", "http://127.0.0.1:99999", "http://[::1", "http://127.0.0.1:0"),
+        (
+            *_URLS,
+            "http://api.openai.com/v1",
+            "http://34.1.2.3:8000",
+            "http://127.0.0.1:99999",
+            "http://[::1",
+            "http://127.0.0.1:0",
+        ),
     ),
     "MATCHA_MODEL": ("claude-3-7-sonnet", "0", "1.5"),
     "MATCHA_MISSION_ID": ("three", "-1", "1.5", "\u00b2"),
@@ -121,7 +128,13 @@ BAD = {
     "CLASSIFY_WITH_MODEL": ("yess",),
 }
 GOOD = {
-    "SUPABASE_URL": ("https://p.supabase.co", "https://p.supabase.co/", "http://127.0.0.1:54321", "http://kong:8000"),
+    "SUPABASE_URL": (
+        "https://p.supabase.co",
+        "https://p.supabase.co/",
+        "http://127.0.0.1:54321",
+        "http://kong:8000",
+        "http://kong.prod.example:8000",
+    ),
     "SUPABASE_ANON_KEY": ("sb_publishable_abc", legacy("anon"), "opaque-key-of-a-gateway"),
     "SUPABASE_SERVICE_KEY": ("sb_secret_abc", legacy("service_role")),
     "SUPABASE_JWT_SECRET": ("your-super-secret-jwt-token-with-at-least-32-characters-long",),
@@ -191,7 +204,7 @@ def test_the_length_of_a_short_secret_is_told() -> None:
     """The pattern of every message: which variable, why, what to write."""
     (wrong,) = wrong_variables({"CRON_SECRET": "s" * 12})
     assert str(wrong) == (
-        "CRON_SECRET has 12 characters; write at least 32, for example the output of: openssl rand -hex 32"
+        "CRON_SECRET is too short; write at least 32 characters, for example the output of: openssl rand -hex 32"
     )
 
 

@@ -176,6 +176,9 @@ def test_strict_turns_and_an_alias_have_no_other_fallback(alice: Person, db: Dat
     db.execute("insert into public.llm_routes (alias, model_key) values ('default', 'gpt-4o')")
     try:
         assert _route(alice, chat, dry_run=True)["fallbacks"] == ["openai:gpt-4o"]
+        # An arm that cannot be called here is no choice.
+        other = start("chat", "google", "anthropic")
+        assert _route(alice, other, dry_run=True)["fallbacks"] == [_SERVED["anthropic"]]
     finally:
         db.execute("delete from public.llm_routes where alias = 'default'")
 

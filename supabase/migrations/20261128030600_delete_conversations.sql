@@ -44,7 +44,7 @@ begin
     union select l.request_id from public.chat_logs as l where l.conversation_id = v_id
     union select m.request_id from public.messages as m where m.conversation_id = v_id and m.request_id is not null);
   update public.chat_logs as l
-    set question = null, response = null, client_request_id = null, requested_model = null, conversation_id = null,
+    set question = null, response = null, client_request_id = null, requested_model = null, unresolved_model = null, conversation_id = null,
         escalation_metadata = null, tools_used = '[]', metadata = '{}'
     where l.request_id = any (v_turns);
   delete from public.feedback as f where f.request_id = any (v_turns) and num_nonnulls(f.rating, f.sentiment) = 0;
