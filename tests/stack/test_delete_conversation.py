@@ -50,6 +50,8 @@ def test_words_of_everyone_go_and_use_stays(alice: Person, bob: Person, model: M
     record = {"object_key": key, "reason": "refused", "record": json.dumps({"words": planted}), "user_id": bob.id}
     record |= {"spooled_at": "2026-11-28T00:00:00Z"}
     assert service(alice.stack, "POST", "rpc/quarantine_spooled", json=record).status_code == 204
+    lost = alice.whole("hi", model=planted, conversation_id=ours, max_tokens=1)
+    assert log_row(db, lost["id"])["unresolved_model"] == planted
     other = bob.whole("elsewhere", model=name)
     totals = "select sum(cost_usd) as usd, sum(output_tokens) as tokens, count(*) as n from public.chat_logs"
     daily = "select user_id, sum(requests) as n, sum(cost_usd) as usd from public.usage_daily group by 1 order by 1"

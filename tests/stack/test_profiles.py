@@ -239,7 +239,10 @@ def test_a_deployment_may_learn_from_the_first_turn(alice: Person, db: Database,
         turn = begin(alice, model("echo"))
         finish(alice, turn)
         _roll_up(stack)
+        learned = [_profile(alice)[column] for column in _LEARNED]
         assert _profile(alice)["conversation_patterns"]["turns"] == 1
+        assert alice.rest("POST", "user_llm_profiles", json={"skill_level": "expert"}).status_code == 201
+        assert [_profile(alice)[column] for column in _LEARNED] == learned  # an own row goes on with what was learned
         running = begin(alice, turn["model"])
         assert alice.rest("POST", "rpc/delete_my_data").status_code == 204
         finish(alice, running)
