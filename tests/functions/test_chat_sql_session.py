@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from tests.functions.sql_queries import HONEST, REFUSED
 
 
 @pytest.fixture(scope="module")
-def session(trading: Path) -> Session:
+def session(trading: Path) -> Iterator[Session]:
     """Over the demo market, in this process: nothing here is a bomb."""
-    return Session(trading)
+    with contextlib.closing(Session(trading)) as opened:
+        yield opened
 
 
 def _ask(session: Session, sql: str) -> dict[str, Any]:
@@ -64,10 +67,10 @@ def test_duckdb_holds_what_would_pass_the_allow_list(
 
 def test_settings_cannot_be_changed(trading: Path) -> None:
     """The configuration is locked from the first moment, for every connection."""
-    connection = duckdb.connect(trading, config=CONFIG)
-    for statement in ("set enable_external_access = true", "set memory_limit = '9GB'", "set threads = 9"):
-        with pytest.raises(duckdb.Error, match="locked"):
-            connection.cursor().execute(statement)
+    with duckdb.connect(trading, config=CONFIG) as connection:
+        for statement in ("set enable_external_access = true", "set memory_limit = '9GB'", "set threads = 9"):
+            with pytest.raises(duckdb.Error, match="locked"):
+                connection.cursor().execute(statement)
 
 
 def test_values_come_back_exact(session: Session) -> None:
@@ -164,7 +167,8 @@ def test_an_odd_database_is_described_too(tmp_path: Path) -> None:
         database.execute('create table "a ""quoted"" one" ("the ""time""" timestamp)')
         for number in range(300):
             database.execute(f"create table t{number} (a_rather_long_column_name int, another_long_column_name int)")
-    content = Session(path).answer({"operation": "describe"})["content"]
+    with contextlib.closing(Session(path)) as session:
+        content = session.answer({"operation": "describe"})["content"]
     tables = {table["name"]: table for table in content["tables"]}
     assert "rows" not in tables["unreachable"]
     assert tables['a "quoted" one']["rows"] == 0

@@ -63,7 +63,7 @@ async def test_a_short_secret_is_in_the_log(environ: Callable[..., None], capsys
     with pytest.raises(Unauthenticated):
         await _request("Bearer " + "c" * 31)
     logged = capsys.readouterr().out
-    assert "CRON_SECRET has 31 characters; write at least 32" in logged
+    assert "CRON_SECRET is too short; write at least 32 characters" in logged
     assert "ccc" not in logged
 
 

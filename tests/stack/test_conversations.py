@@ -291,6 +291,7 @@ def test_a_title_that_stands_is_not_overwritten(alice: Person, model: Models, st
 def test_an_answer_says_which_model_and_agent_gave_it(alice: Person, model: Models, stack: Stack) -> None:
     """Every assistant message has its model; row and conversation have what the turn told of itself."""
     name = model("echo")
+    assert alice.rest("POST", "user_llm_profiles", json={}).status_code == 201  # whose skill may be assessed
     turn = _begun(alice, name)
     told: dict[str, Any] = {
         "identifier": name,

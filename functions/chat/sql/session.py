@@ -57,6 +57,10 @@ class Session:
             "describe": self._describe,
         }
 
+    def close(self) -> None:
+        """Lets go of the file, so that this process may open it in another way."""
+        self._database.close()
+
     def answer(self, request: Mapping[str, Any]) -> Answer:
         """`{"content": …}`, or `{"error": code, "hint": …}`; `"spent": true` when this process should not go on."""
         try:
