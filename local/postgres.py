@@ -73,13 +73,23 @@ def is_new(data_dir: Path) -> bool:
 
 
 def _create(data_dir: Path) -> None:
-    """Beside its place, and moved there when it is whole: one that was killed half-way does not look done."""
+    draft = new_draft(data_dir)
+    arguments = ["-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+    _call("initdb", "-D", str(draft), *arguments, "--no-instructions")
+    place(draft, data_dir)
+
+
+def new_draft(data_dir: Path) -> Path:
+    """An empty directory beside `data_dir`: one that was killed half-way does not look done. Raises Problem."""
     require_space(data_dir, _NEW_BYTES)
     draft = data_dir.with_name(f"{data_dir.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
     make_reachable(draft)
-    arguments = ["-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
-    _call("initdb", "-D", str(draft), *arguments, "--no-instructions")
+    return draft
+
+
+def place(draft: Path, data_dir: Path) -> None:
+    """Moves a whole cluster to its place. Raises Problem when something else is there."""
     try:
         draft.rename(data_dir)
     except OSError as error:

@@ -10,7 +10,7 @@ import time
 
 import psycopg
 
-from local import configuration, demo, environment, migrations, postgres
+from local import cluster_cache, configuration, demo, environment, migrations, postgres
 from local.announce import announcement
 from local.demo_data import built_meanwhile
 from local.environment import ROOT
@@ -104,6 +104,7 @@ def _start_database(plan: Plan, children: Children) -> None:
     folder, port = plan.options.folder, plan.options.ports.database
     if postgres.is_new(folder.database):
         print(f"Creating the database in {shown(folder.database)}", flush=True)
+        cluster_cache.create(folder.database, port, DATABASE_NAME)
     pid = postgres.start(folder.database, port)
     children.watch_daemon(Daemon("database", pid, folder.database / "log"))
     postgres.prepare_database(port, DATABASE_NAME)
@@ -111,7 +112,7 @@ def _start_database(plan: Plan, children: Children) -> None:
 
 
 def _fill_database(plan: Plan, dsn: str) -> None:
-    migrations.apply(dsn, ROOT / "supabase" / "migrations")
+    migrations.apply(dsn, cluster_cache.MIGRATIONS)
     demo.seed(dsn, ROOT / "supabase" / "seed.sql")
     if plan.options.has_model:
         demo.register_model(dsn, plan.variables["MODEL_URL"], is_preferred=not plan.has_provider_key)
