@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench import analyze, chaos, chunks, cold_start, latency, ledger, llms, refresh, units
-from tests.launch import data_folder, free_ports, running_stack
+from tests.stack_process import data_folder, free_ports, running_stack
 
 
 def main() -> None:

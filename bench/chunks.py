@@ -31,7 +31,11 @@ Answer = Callable[[], Awaitable[None]]
 def measure() -> None:
     """Prints microseconds of this process's CPU a chunk; the model server runs in another process."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.upstream"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.fakes.providers"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert server.stdout is not None  # noqa: S101 - a pipe was asked for

@@ -15,7 +15,7 @@ import httpx
 
 from local.environment import ROOT
 from local.people import access_token
-from tests.launch import free_ports
+from tests.stack_process import free_ports
 
 _ROUNDS = 5
 _HELLO = """

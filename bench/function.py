@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from local.environment import ROOT
-from tests.launch import free_ports
+from tests.stack_process import free_ports
 
 HELLO = """
 import functions_framework.aio

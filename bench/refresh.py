@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import httpx
 
 from bench.function import running
+from tests.fakes.providers import Shelf, entry, serving_upstream
 from tests.providers import variables
-from tests.upstream import Shelf, entry, serving_upstream
 
 _MODELS = 500
 _STEMS = {"google": "gemini-b", "anthropic": "claude-b", "openai": "gpt-b", "huggingface": "bench/model-b"}

@@ -19,9 +19,9 @@ import psycopg
 from bench.function import HELLO
 from deploy.build import RUNTIME, build_lambda, find_python, unzipped_bytes
 from local.people import access_token
-from tests.launch import free_ports
+from tests.fakes.providers import serving_upstream
 from tests.providers import named, variables
-from tests.upstream import serving_upstream
+from tests.stack_process import free_ports
 
 _ROUNDS = 7
 _ARCH = "x86_64" if platform.machine() == "x86_64" else "arm64"

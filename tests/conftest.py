@@ -11,10 +11,10 @@ from local import demo_data
 from shared.config import settings
 from shared.http import close_sessions
 from shared.variables import FIRST_NAMES, VARIABLES
-from tests.openai_host import OpenAiHost, serving_models
+from tests.fakes.openai import OpenAiHost, serving_models
+from tests.fakes.providers import Upstream, serving_upstream
+from tests.fakes.supabase import Project, serving_project
 from tests.postgres_servers import VERSIONS, MissingServerError, PostgresServer, serving_postgres
-from tests.project import Project, serving_project
-from tests.upstream import Upstream, serving_upstream
 
 _NAMES = (*VARIABLES, *FIRST_NAMES)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from local import postgres
 from local.environment import ROOT
-from tests.launch import free_ports
+from tests.stack_process import free_ports
 
 VERSIONS = (15, 17, 18)
 _DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")

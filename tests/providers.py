@@ -11,7 +11,7 @@ from typing import Any
 from shared.errors import ParleyError
 from shared.events import Message, ModelEvent, Route, Serving, Text
 from shared.gateway import Exchange, Options
-from tests.upstream import Upstream, matcha_id
+from tests.fakes.providers import Upstream, matcha_id
 
 STREAMING = ("google", "anthropic", "openai", "huggingface", "client")
 PROVIDERS = (*STREAMING, "matcha")

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from local.environment import ROOT
-from tests.launch import clean_environ, free_ports, wait_until
+from tests.stack_process import clean_environ, free_ports, wait_until
 
 _COMMAND = Path(sys.executable).with_name("functions-framework")
 

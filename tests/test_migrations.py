@@ -15,8 +15,8 @@ import psycopg
 import pytest
 
 from local import migrations, postgres
-from tests.launch import free_ports
 from tests.postgres_servers import PostgresServer
+from tests.stack_process import free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "supabase" / "migrations").glob("*.sql"))

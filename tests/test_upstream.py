@@ -14,8 +14,8 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from tests.upstream import GOLDEN, HOSTILE, Upstream, matcha_id
-from tests.upstream.kinds import KINDS
+from tests.fakes.providers import GOLDEN, HOSTILE, Upstream, matcha_id
+from tests.fakes.providers.kinds import KINDS
 
 pytestmark = pytest.mark.anyio
 

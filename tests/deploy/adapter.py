@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from tests.launch import free_ports, wait_until
+from tests.stack_process import free_ports, wait_until
 
 _START_SECONDS = 30.0
 

@@ -15,12 +15,12 @@ import psycopg
 import pytest
 
 from deploy.build import ROOT, RUNTIME, build_lambda, find_python, functions
-from tests.account import Account, serving_account
 from tests.deploy import resources
 from tests.deploy.deployment import Deployment
-from tests.launch import data_folder, free_ports, running_stack
+from tests.fakes.aws import Account, serving_account
 from tests.stack.conftest import model
 from tests.stack.people import Person, Stack, connect, new_admin, sign_up
+from tests.stack_process import data_folder, free_ports, running_stack
 
 __all__ = ["model"]
 ARCH = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]

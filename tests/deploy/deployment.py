@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.build import functions
-from tests.account import Account
 from tests.deploy.adapter import Instance, unpack
+from tests.fakes.aws import Account
 
 
 class Deployment:

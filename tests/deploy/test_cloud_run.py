@@ -12,8 +12,8 @@ import pytest
 
 from deploy.build import build_cloud_run, functions
 from tests.deploy.conftest import PYTHON
-from tests.launch import free_ports, wait_until
 from tests.stack.people import Person, Stack
+from tests.stack_process import free_ports, wait_until
 
 _PATHS = {"chat": ("POST", "/"), "llms": ("GET", "/"), "refresh": ("POST", "/")}
 

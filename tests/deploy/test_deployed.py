@@ -13,9 +13,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from deploy.build import functions
-from tests.account import Account
 from tests.deploy.conftest import ARCH, osls
 from tests.deploy.deployment import Deployment
+from tests.fakes.aws import Account
 
 
 @pytest.mark.parametrize("name", functions())

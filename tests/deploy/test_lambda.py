@@ -14,12 +14,12 @@ import pytest
 
 from tests.deploy.adapter import Instance, InvocationFailedError, url_event
 from tests.deploy.deployment import Deployment
-from tests.line import line_to
-from tests.pausing import Pausing, serving_pausing
+from tests.fakes.providers import Script, Upstream
+from tests.fakes.slow_model import Pausing, serving_pausing
+from tests.fakes.tcp_proxy import line_to
 from tests.providers import variables
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, frames, log_row, receipt_of, text_of
-from tests.upstream import Script, Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 _SCHEDULE = {"source": "schedule", "job": "refresh"}

@@ -12,7 +12,7 @@ from shared.errors import OutputInvalid
 from shared.events import Route
 from shared.gateway import Exchange, Options
 from shared.structured import schema_of
-from tests.openai_host import OpenAiHost, said, serving_models
+from tests.fakes.openai import OpenAiHost, said, serving_models
 
 
 @pytest.mark.parametrize(

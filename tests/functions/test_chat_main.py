@@ -12,9 +12,9 @@ from functions.chat.main import ROUTES
 from shared import auth
 from shared.endpoint import answer
 from tests.asgi import Caller, call
+from tests.fakes.openai import OpenAiHost, said, serving_models
+from tests.fakes.supabase import Project
 from tests.functions.turns import frames
-from tests.openai_host import OpenAiHost, said, serving_models
-from tests.project import Project
 
 pytestmark = pytest.mark.anyio
 ADMITTED: dict[str, Any] = {

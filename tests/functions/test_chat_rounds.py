@@ -18,10 +18,10 @@ from functions.chat.tools.contract import Tool, ToolAnswer
 from functions.chat.turn import Failure, NextStep, TurnEvent, speak
 from shared.events import Message, Text
 from shared.ledger import Receipt
+from tests.fakes.openai import OpenAiHost, chunk, said, serving_models, sse
+from tests.fakes.supabase import Project
 from tests.functions.test_chat_calling import Adding
 from tests.functions.turns import ROUTE, turn
-from tests.openai_host import OpenAiHost, chunk, said, serving_models, sse
-from tests.project import Project
 
 pytestmark = pytest.mark.anyio
 EXTEND = "/rest/v1/rpc/chat_extend"

@@ -18,7 +18,7 @@ from functions.chat.sql.workers import Workers, workers_over
 from local import demo_data
 from local.environment import ROOT
 from tests.functions.sql_queries import MEMORY_BOMBS, TIME_BOMBS
-from tests.launch import wait_until
+from tests.stack_process import wait_until
 
 pytestmark = pytest.mark.anyio
 

@@ -24,9 +24,9 @@ from shared.errors import (
 from shared.events import Finish, Message, Reasoning, Route, Serving, Text, Usage
 from shared.ledger import Receipt
 from shared.tokens import estimate_tokens
+from tests.fakes.openai import OpenAiHost, chunk, said, serving_models, sse
+from tests.fakes.supabase import Project
 from tests.functions.turns import ASKED, ROUTE, TURN, turn
-from tests.openai_host import OpenAiHost, chunk, said, serving_models, sse
-from tests.project import Project
 
 pytestmark = pytest.mark.anyio
 EXTEND, FINISH = "/rest/v1/rpc/chat_extend", "/rest/v1/rpc/chat_finish"

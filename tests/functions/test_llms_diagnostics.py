@@ -14,7 +14,7 @@ from functions.llms.main import ROUTES
 from shared import auth
 from shared.endpoint import answer
 from tests.asgi import Caller, call
-from tests.project import Project
+from tests.fakes.supabase import Project
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DEFAULT: dict[str, Any] = {

@@ -13,7 +13,7 @@ from functions.llms.main import ROUTES
 from shared import auth, catalogue, supabase
 from shared.endpoint import answer
 from tests.asgi import Caller, call
-from tests.project import Project
+from tests.fakes.supabase import Project
 
 pytestmark = pytest.mark.anyio
 BUNDLED: list[dict[str, Any]] = json.loads(Path(catalogue.__file__).with_name("bundled.json").read_text())

@@ -13,8 +13,8 @@ from shared import auth
 from shared.endpoint import answer
 from shared.providers import ListedModel
 from tests.asgi import Caller, call
-from tests.openai_host import OpenAiHost
-from tests.project import PERSON_ID, Project
+from tests.fakes.openai import OpenAiHost
+from tests.fakes.supabase import PERSON_ID, Project
 
 pytestmark = pytest.mark.anyio
 NODES, STORE, KEY = "/rest/v1/client_nodes", "/rest/v1/rpc/store_node_models", "/rest/v1/rpc/node_key"

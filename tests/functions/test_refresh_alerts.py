@@ -12,7 +12,7 @@ from aiohttp import web
 
 from functions.refresh import alerts
 from shared.errors import NotConfigured
-from tests.project import PERSON_ID, Project
+from tests.fakes.supabase import PERSON_ID, Project
 
 pytestmark = pytest.mark.anyio
 

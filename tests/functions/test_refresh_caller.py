@@ -18,7 +18,7 @@ from shared import auth
 from shared.endpoint import answer
 from shared.errors import KeysUnavailable, NotFound, Unauthenticated
 from tests.asgi import Caller, call, request_of
-from tests.project import Project, signing_key
+from tests.fakes.supabase import Project, signing_key
 
 pytestmark = pytest.mark.anyio
 SECRET = "c" * 32

@@ -8,7 +8,7 @@ import pytest
 
 from functions.refresh import retention
 from shared.errors import NotConfigured
-from tests.project import Project
+from tests.fakes.supabase import Project
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from functions.refresh import rollup
-from tests.project import Project
+from tests.fakes.supabase import Project
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import pytest
 
 from functions.refresh import runs
 from functions.refresh.runs import Run, kept_alive
-from tests.project import Project
+from tests.fakes.supabase import Project
 
 pytestmark = pytest.mark.anyio
 RUN = Run("11111111-2222-4333-8444-555555555555", 7)

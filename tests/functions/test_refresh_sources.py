@@ -17,8 +17,8 @@ from functions.refresh.sources.openai import read_any
 from shared.errors import ProviderAuthFailed, ProviderError, ProviderTimeout
 from shared.hosts import VARIABLES
 from shared.providers.readings import NONSENSE
+from tests.fakes.providers import Shelf, Upstream, entry
 from tests.providers import variables
-from tests.upstream import Shelf, Upstream, entry
 
 BY_NAME = {source.provider: source for source in SOURCES}
 json_values = st.recursive(

@@ -19,7 +19,7 @@ from functions.refresh.steps import STEPS
 from shared import spool
 from shared.errors import DatabaseUnavailable, DependencyDown, NotConfigured
 from shared.spool import Waiting, key_of, record_of
-from tests.project import Project
+from tests.fakes.supabase import Project
 
 pytestmark = pytest.mark.anyio
 

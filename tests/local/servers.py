@@ -21,7 +21,7 @@ from local import postgres
 from local.environment import ROOT
 from local.keys import Keys, load_or_create
 from local.processes import answers
-from tests.launch import clean_environ, free_ports, wait_until
+from tests.stack_process import clean_environ, free_ports, wait_until
 
 _START_SECONDS = 20
 PASSWORD = "correct horse"

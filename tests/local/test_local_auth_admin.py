@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from supabase import AuthApiError
-from tests.launch import wait_until
 from tests.local.servers import PASSWORD, Api, signed_up
+from tests.stack_process import wait_until
 
 
 def _email(name: str) -> str:

@@ -12,8 +12,8 @@ import pytest
 
 from local import cluster_cache, migrations, postgres
 from local.cluster_cache import MIGRATIONS, ClusterCache, key_of
-from tests.launch import data_folder, free_ports
 from tests.local.servers import Server
+from tests.stack_process import data_folder, free_ports
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from local import demo_data
 from local.problems import Problem
 from local.ticks import to_ticks
-from tests.launch import command
+from tests.stack_process import command
 
 _BARS = ("bars_1m", "bars_5m", "bars_1d")
 

@@ -16,7 +16,7 @@ from local.ports import Ports
 from local.problems import Problem
 from shared.addresses import LOOPBACK_ORIGINS
 from shared.variables import FIRST_NAMES, VARIABLES
-from tests.launch import clean_environ
+from tests.stack_process import clean_environ
 
 EXAMPLE = environment.ROOT / ".env.example"
 # One wrong value for each variable; tests/shared/test_variables.py has more of them.

@@ -12,7 +12,7 @@ import pytest
 
 from local.environment import ROOT
 from local.processes import answers
-from tests.launch import MARK, command, data_folder, free_ports, marked, running_stack, wait_until
+from tests.stack_process import MARK, command, data_folder, free_ports, marked, running_stack, wait_until
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 
 from local import postgres
 from local.problems import Problem
-from tests.launch import free_ports, wait_until
 from tests.local.servers import Server, running_postgres
+from tests.stack_process import free_ports, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from local.guard import Guard
 from local.processes import Child, Children
 from local.sources import Sources
-from tests.launch import wait_until
+from tests.stack_process import wait_until
 
 
 class Supervised:

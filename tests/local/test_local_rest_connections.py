@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from local import postgres
-from tests.launch import wait_until
 from tests.local.servers import Api, Server, running_api, running_postgres
+from tests.stack_process import wait_until
 
 _OPEN = "select count(*) from pg_stat_activity where state like 'idle in transaction%' or query like '%wait_for%' "
 

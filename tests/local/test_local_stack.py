@@ -14,7 +14,7 @@ import pytest
 
 from local import demo
 from local.processes import answers
-from tests.launch import RunningStack, command, data_folder, free_ports, running_stack, wait_until
+from tests.stack_process import RunningStack, command, data_folder, free_ports, running_stack, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from shared import fallback
+from tests.fakes.providers import Upstream
 from tests.providers import variables
-from tests.upstream import Upstream
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from shared.auth import Verifier, bearer_token
 from shared.errors import KeysUnavailable, Unauthenticated
 from tests.asgi import Caller, request_of
-from tests.project import PERSON_ID, Project, SigningKey, signing_key
+from tests.fakes.supabase import PERSON_ID, Project, SigningKey, signing_key
 
 pytestmark = pytest.mark.anyio
 SECRET = "s" * 40

@@ -28,7 +28,7 @@ from shared.errors import (
 from shared.events import Attempt, Finish, Message, ModelEvent, Reasoning, Route, Serving, Text, Tool, ToolCall, Usage
 from shared.gateway import Exchange, Options
 from shared.meter import most_tokens
-from tests.openai_host import OpenAiHost, chunk, said, serving_models, sse
+from tests.fakes.openai import OpenAiHost, chunk, said, serving_models, sse
 
 pytestmark = pytest.mark.anyio
 ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 77)

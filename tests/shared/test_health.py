@@ -10,7 +10,7 @@ import pytest
 from shared.endpoint import answer, routes
 from shared.health import healthy, ready, service_ready
 from tests.asgi import Caller, call
-from tests.project import Project
+from tests.fakes.supabase import Project
 
 pytestmark = pytest.mark.anyio
 TABLE = routes({"GET /health": healthy, "GET /health/ready": ready, "GET /service": service_ready})

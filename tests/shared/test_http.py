@@ -23,7 +23,7 @@ from shared.http import (
     session,
     vet_node_url,
 )
-from tests.openai_host import OpenAiHost
+from tests.fakes.openai import OpenAiHost
 
 FORBIDDEN = [
     "127.0.0.1",

@@ -35,7 +35,7 @@ from shared.errors import (
 from shared.events import Attempt, Message, Route, Usage
 from shared.ledger import Ask, Entry, Limits, Turn, as_record
 from shared.privacy import WITHHELD
-from tests.project import Project
+from tests.fakes.supabase import Project
 
 ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 1000, pricing={"input": 1})
 TURN = Turn("turn-1", "request-1", "worker-1", "conversation-1", (ROUTE,), "asked")

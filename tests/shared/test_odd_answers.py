@@ -23,7 +23,7 @@ from shared.events import Call, Finish, Message, Route, Text, Tool, ToolCall
 from shared.gateway import Exchange, Options
 from shared.providers import provider_named
 from shared.structured import ask_for
-from tests.openai_host import OpenAiHost, chunk, said, sse
+from tests.fakes.openai import OpenAiHost, chunk, said, sse
 from tests.providers import QUESTION, exchange_over, spoken, text_of
 from tests.shared.test_structured import Verdict
 

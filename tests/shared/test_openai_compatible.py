@@ -22,7 +22,7 @@ from shared.events import Call, Finish, Message, ModelEvent, Node, Text, Tool, U
 from shared.http import close_sessions
 from shared.providers import ListedModel, list_node, provider_named
 from shared.providers.chat_completions import request_body
-from tests.openai_host import OpenAiHost, chunk, said, sse
+from tests.fakes.openai import OpenAiHost, chunk, said, sse
 
 CALL = Call("m", (Message("user", "hi"),), 10)
 

@@ -25,6 +25,7 @@ from shared.events import (
     Serving,
     Usage,
 )
+from tests.fakes.providers import Upstream
 from tests.providers import (
     PROVIDERS,
     QUESTION,
@@ -35,7 +36,6 @@ from tests.providers import (
     text_of,
     variables,
 )
-from tests.upstream import Upstream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("configured")]
 

@@ -34,6 +34,7 @@ from shared.events import (
 from shared.hosts import HOSTS, VARIABLES, Host, is_configured
 from shared.providers import SDKS, Provider, load_sdks, provider_named
 from shared.providers.openai_compatible import OpenAiCompatible
+from tests.fakes.providers import GOLDEN, HOSTILE_TOLD, Upstream
 from tests.providers import (
     KEYS,
     PROVIDERS,
@@ -45,7 +46,6 @@ from tests.providers import (
     text_of,
     variables,
 )
-from tests.upstream import GOLDEN, HOSTILE_TOLD, Upstream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("configured")]
 TOOLS = (

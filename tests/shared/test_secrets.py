@@ -21,9 +21,9 @@ from shared.endpoint import answer, routes
 from shared.errors import DependencyDown, NotConfigured, ProviderAuthFailed
 from shared.events import Finish, Route, Serving, Text, Usage
 from shared.secrets import Secrets, fetch
-from tests.account import Account, serving_account
 from tests.asgi import Caller, request_of
-from tests.openai_host import OpenAiHost, said, sse
+from tests.fakes.aws import Account, serving_account
+from tests.fakes.openai import OpenAiHost, said, sse
 from tests.providers import exchange_over, spoken
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("sessions")]

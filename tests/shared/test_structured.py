@@ -14,9 +14,9 @@ from shared.errors import OutputInvalid
 from shared.events import Message, Route
 from shared.gateway import Exchange, Options
 from shared.structured import ask_for, schema_of
-from tests.openai_host import OpenAiHost, said
+from tests.fakes.openai import OpenAiHost, said
+from tests.fakes.providers import Upstream
 from tests.providers import PROVIDERS, STREAMING, route_to, variables
-from tests.upstream import Upstream
 
 pytestmark = pytest.mark.anyio
 QUESTION = (Message("user", "What is the answer?"),)

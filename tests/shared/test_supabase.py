@@ -19,8 +19,8 @@ from shared.errors import (
     QuotaExceeded,
     Unauthenticated,
 )
-from tests.openai_host import OpenAiHost
-from tests.project import Project
+from tests.fakes.openai import OpenAiHost
+from tests.fakes.supabase import Project
 
 
 def _worded(code: str, **metadata: Any) -> dict[str, Any]:

@@ -14,10 +14,10 @@ import httpx
 import psycopg
 import pytest
 
-from tests.launch import data_folder, free_ports, running_stack
+from tests.fakes.providers import Upstream
 from tests.providers import variables
 from tests.stack.people import Person, Stack, connect, eventually, sign_up
-from tests.upstream import Upstream
+from tests.stack_process import data_folder, free_ports, running_stack
 
 ROOT = Path(__file__).resolve().parents[2]
 _NAMES = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY", "DATABASE_URL", "CHAT_URL", "CRON_SECRET")

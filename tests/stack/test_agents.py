@@ -10,12 +10,12 @@ import httpx
 import psycopg
 import pytest
 
+from tests.fakes.providers import Script, Upstream
+from tests.fakes.providers.server import Act
+from tests.fakes.providers.wire import Asked, Refusal
 from tests.providers import STREAMING, named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, frames, log_row, receipt_of, text_of
-from tests.upstream import Script, Upstream
-from tests.upstream.server import Act
-from tests.upstream.wire import Asked, Refusal
 
 Database = psycopg.Connection[dict[str, Any]]
 _ABLE = '{"context_window": 8192, "max_output_tokens": 1000, "supports_tools": true, "supports_json": true}'

@@ -9,11 +9,11 @@ import httpx
 import psycopg
 import pytest
 
+from tests.fakes.providers import HOSTILE_TOLD, Script, Upstream
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.javascript import run
 from tests.stack.people import Person, eventually, log_row
-from tests.upstream import HOSTILE_TOLD, Script, Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 _ABLE = '{"context_window": 8192, "max_output_tokens": 1000, "supports_tools": true, "supports_json": true}'

@@ -10,9 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.fakes.providers import Upstream
 from tests.stack.conftest import Models
 from tests.stack.people import Person, frames, log_row, receipt_of, text_of
-from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 

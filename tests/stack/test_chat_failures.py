@@ -11,9 +11,9 @@ import jwt
 import psycopg
 import pytest
 
+from tests.fakes.providers import Upstream
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, eventually, frames, service, text_of
-from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 

@@ -14,10 +14,10 @@ import pytest
 
 from shared.errors import TurnInProgress
 from shared.supabase import refusal
+from tests.fakes.providers import Upstream
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, eventually, log_row, service
-from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import psycopg
 
+from tests.fakes.providers import Upstream
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, eventually
-from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 

@@ -10,11 +10,11 @@ import httpx
 import psycopg
 import pytest
 
+from tests.fakes.providers import Upstream
+from tests.fakes.providers.wire import Refusal
 from tests.providers import variables
 from tests.stack.conftest import running_function
 from tests.stack.people import Person, Stack, log_row, new_admin, sign_up
-from tests.upstream import Upstream
-from tests.upstream.wire import Refusal
 
 Database = psycopg.Connection[dict[str, Any]]
 _OWN = {

@@ -13,10 +13,10 @@ import httpx
 import psycopg
 import pytest
 
+from tests.fakes.providers import Upstream
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, eventually, frames, log_row, receipt_of, service
 from tests.stack.turns import begin, die, finish, sweep, words_left
-from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 

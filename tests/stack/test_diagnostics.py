@@ -9,10 +9,10 @@ import httpx
 import psycopg
 import pytest
 
+from tests.fakes.providers import Shelf, Upstream, entry
 from tests.providers import variables
 from tests.stack.conftest import Models, Refresh
 from tests.stack.people import Person, Stack, new_admin
-from tests.upstream import Shelf, Upstream, entry
 
 Database = psycopg.Connection[dict[str, Any]]
 

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import psycopg
 
+from tests.fakes.providers import Upstream
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service
-from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from tests.fakes.providers import Upstream
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, eventually, frames, receipt_of, service, sign_up, text_of
-from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from tests.fakes.providers import Received, Upstream
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, new_admin, service
-from tests.upstream import Received, Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 REFUSAL = (

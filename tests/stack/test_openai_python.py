@@ -14,11 +14,11 @@ import psycopg
 import pytest
 from pydantic import BaseModel
 
+from tests.fakes.providers import HALVES_TOLD, HOSTILE_TOLD, Script, Upstream
+from tests.fakes.providers.wire import Tokens
 from tests.providers import STREAMING, named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, eventually, log_row
-from tests.upstream import HALVES_TOLD, HOSTILE_TOLD, Script, Upstream
-from tests.upstream.wire import Tokens
 
 Database = psycopg.Connection[dict[str, Any]]
 _ABLE = {

@@ -18,10 +18,10 @@ from shared.auth import Person as AuthPerson
 from shared.events import Finish, Message, Text, Tool, ToolCall
 from shared.gateway import Exchange, Options
 from shared.ledger import Ask, Entry
+from tests.fakes.providers import GOLDEN, HALVES_TOLD, HOSTILE_TOLD, Upstream
 from tests.providers import STREAMING, named, variables
 from tests.stack.conftest import Models, running_function
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, text_of
-from tests.upstream import GOLDEN, HALVES_TOLD, HOSTILE_TOLD, Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 GOLDEN_USD = Decimal("0.000074000")  # 40 fresh and 20 cached tokens in, 12 out, at 1, 0.5 and 2 dollars a million

@@ -9,9 +9,9 @@ import httpx
 import psycopg
 import pytest
 
+from tests.fakes.providers import Upstream
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, service
-from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 

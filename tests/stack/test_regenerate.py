@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.providers import Upstream
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, eventually, service
 from tests.stack.turns import KEY, asked, begin, die, fail, finish, sweep
-from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 _ANEW = {"trigger": "regenerate-message"}

@@ -26,8 +26,8 @@ from shared import spool
 from shared.errors import DatabaseUnavailable
 from shared.http import close_sessions
 from tests.bucket import serving_bucket
-from tests.line import Line, line_to
-from tests.pausing import Pausing, serving_pausing
+from tests.fakes.slow_model import Pausing, serving_pausing
+from tests.fakes.tcp_proxy import Line, line_to
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service, text_of
 

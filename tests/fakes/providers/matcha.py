@@ -6,8 +6,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from tests.upstream.kinds import matcha_name
-from tests.upstream.wire import Answer, Asked, Json, Refusal, Reply, Script
+from tests.fakes.providers.kinds import matcha_name
+from tests.fakes.providers.wire import Answer, Asked, Json, Refusal, Reply, Script
 
 
 class Matcha:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from aiohttp import web
 
-from tests.upstream.wire import (
+from tests.fakes.providers.wire import (
     OVERLOADED,
     Answer,
     Asked,

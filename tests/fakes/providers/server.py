@@ -12,14 +12,14 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from tests.upstream import lists
-from tests.upstream.anthropic import Anthropic
-from tests.upstream.gemini import Gemini
-from tests.upstream.kinds import scripted
-from tests.upstream.matcha import Matcha
-from tests.upstream.openai import OpenAi
-from tests.upstream.performing import Stage
-from tests.upstream.wire import Asked, Dialect, Page, Refusal, Script
+from tests.fakes.providers import lists
+from tests.fakes.providers.anthropic import Anthropic
+from tests.fakes.providers.gemini import Gemini
+from tests.fakes.providers.kinds import scripted
+from tests.fakes.providers.matcha import Matcha
+from tests.fakes.providers.openai import OpenAi
+from tests.fakes.providers.performing import Stage
+from tests.fakes.providers.wire import Asked, Dialect, Page, Refusal, Script
 
 _PATHS: Final = {
     "openai": "/openai/v1",

@@ -9,7 +9,19 @@ from typing import Literal
 
 from aiohttp import web
 
-from tests.upstream.wire import OVERLOADED, Answer, Asked, Json, Refusal, Reply, Script, Tokens, ToolUse, event, text_in
+from tests.fakes.providers.wire import (
+    OVERLOADED,
+    Answer,
+    Asked,
+    Json,
+    Refusal,
+    Reply,
+    Script,
+    Tokens,
+    ToolUse,
+    event,
+    text_in,
+)
 
 Flavour = Literal["openai", "hf", "node"]
 

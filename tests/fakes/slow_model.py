@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from tests.openai_host import chunk, sse
+from tests.fakes.openai import chunk, sse
 
 
 class Pausing(http.server.ThreadingHTTPServer):

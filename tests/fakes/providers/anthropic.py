@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.upstream.wire import (
+from tests.fakes.providers.wire import (
     OVERLOADED,
     THOUGHT,
     Answer,

@@ -14,7 +14,7 @@ import re
 import threading
 from typing import Final
 
-from tests.upstream.wire import THOUGHT, Asked, Ending, Page, Refusal, Script, Tokens
+from tests.fakes.providers.wire import THOUGHT, Asked, Ending, Page, Refusal, Script, Tokens
 
 GOLDEN: Final = {"input_tokens": 60, "output_tokens": 12, "cached_tokens": 20, "reasoning_tokens": 4}
 HOSTILE: Final = (

@@ -1,9 +1,9 @@
 """A scripted model server on loopback that speaks every provider's dialect; the model's name says what it does."""
 
-from tests.upstream.kinds import GOLDEN, HALVES_TOLD, HOSTILE, HOSTILE_TOLD, matcha_id
-from tests.upstream.lists import Shelf, entry
-from tests.upstream.server import Received, Upstream, serving_upstream
-from tests.upstream.wire import Script
+from tests.fakes.providers.kinds import GOLDEN, HALVES_TOLD, HOSTILE, HOSTILE_TOLD, matcha_id
+from tests.fakes.providers.lists import Shelf, entry
+from tests.fakes.providers.server import Received, Upstream, serving_upstream
+from tests.fakes.providers.wire import Script
 
 __all__ = [
     "GOLDEN",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from aiohttp import web
 
-from tests.upstream.wire import Answer, Dialect, Refusal, Script, as_json
+from tests.fakes.providers.wire import Answer, Dialect, Refusal, Script, as_json
 
 _BROKEN = b'{"broken": [1, 2'
 _FOUR_BYTES = re.compile(rb"[\xf0-\xf7]")
