@@ -57,7 +57,7 @@ class Ask:
     """
 
     endpoint: str
-    client_request_id: str
+    request_id: str
     message: str
     conversation_id: str | None = None
     client_id: str | None = None
@@ -104,8 +104,8 @@ class Turn:
     null; None when the person has none.
     """
 
+    turn_id: str
     request_id: str
-    client_request_id: str
     worker_id: str
     conversation_id: str | None
     routes: tuple[Route, ...]
@@ -170,6 +170,7 @@ class Receipt:
         """The receipt of the HTTP contract."""
         entry, route = self.entry, self.entry.route
         return {
+            "turn_id": entry.turn.turn_id,
             "request_id": entry.turn.request_id,
             "conversation_id": entry.turn.conversation_id,
             "route": {
@@ -201,7 +202,7 @@ async def begin(person: Person, ask: Ask) -> Turn:
     """
     worker_id = str(uuid.uuid4())
     turn = asdict(ask) | {
-        "request_id": str(uuid.uuid4()),
+        "turn_id": str(uuid.uuid4()),
         "worker_id": worker_id,
         "question": loggable(ask.message, settings().log_content) if ask.store or ask.log_words else None,
         "requested_model": loggable(ask.model, "redacted") if ask.model else None,
@@ -222,7 +223,7 @@ async def begin(person: Person, ask: Ask) -> Turn:
     if answer["outcome"] == "mismatch":
         raise IdempotencyMismatch("This idempotency key was used with another body.")
     admitted = _admitted(answer, ask, worker_id, person.id)
-    bind_turn(admitted.client_request_id, admitted.request_id)
+    bind_turn(admitted.request_id, admitted.turn_id)
     if admitted.reason in _FAILED_LOOKUPS and admitted.replay is None:
         asked_model = answer.get("unresolved_model") or turn["requested_model"]
         log(admitted.reason, level="warning", asked_model=asked_model, served=admitted.routes[0].identifier)
@@ -231,8 +232,8 @@ async def begin(person: Person, ask: Ask) -> Turn:
 
 def _admitted(answer: dict[str, Any], ask: Ask, worker_id: str, user_id: str) -> Turn:
     return Turn(
-        request_id=answer["request_id"] or ask.client_request_id,
-        client_request_id=ask.client_request_id,
+        turn_id=answer["turn_id"] or ask.request_id,
+        request_id=ask.request_id,
         worker_id=worker_id,
         conversation_id=answer.get("conversation_id"),
         routes=tuple(_route(fields) for fields in answer["routes"]),
@@ -267,7 +268,7 @@ async def extend(turn: Turn, input_tokens: int) -> None:
     DatabaseUnavailable. What was held before stays held either way.
     """
     extension = {
-        "request_id": turn.request_id,
+        "turn_id": turn.turn_id,
         "worker_id": turn.worker_id,
         "input_tokens": input_tokens,
         "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
@@ -298,7 +299,7 @@ async def finish(entry: Entry) -> Receipt:
     Two quick tries, then the spool, each within a bounded time; `chat_finish` is idempotent, so that another try after
     a lost answer is safe.
     """
-    bind_turn(entry.turn.client_request_id, entry.turn.request_id)
+    bind_turn(entry.turn.request_id, entry.turn.turn_id)
     told = as_record(entry)
     with anyio.CancelScope(shield=True):
         booked = await _book(told)
@@ -346,7 +347,7 @@ def as_record(entry: Entry) -> dict[str, Any]:
     is_stored, log_content = entry.turn.is_stored, settings().log_content
     content = entry.content if is_stored else ""
     return {
-        "request_id": entry.turn.request_id,
+        "turn_id": entry.turn.turn_id,
         "worker_id": entry.turn.worker_id,
         "status": entry.status,
         "identifier": entry.route.identifier,

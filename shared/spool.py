@@ -65,7 +65,7 @@ def record_of(entry: Mapping[str, Any], user_id: str) -> dict[str, Any]:
 
 def key_of(record: Mapping[str, Any]) -> str:
     """An attempt that lost its lease spent money of its own, so the key names the worker as well as the turn."""
-    return f"{record['entry']['request_id']}.{record['entry']['worker_id']}.json"
+    return f"{record['entry']['turn_id']}.{record['entry']['worker_id']}.json"
 
 
 async def keep(record: Mapping[str, Any]) -> bool:

@@ -243,7 +243,7 @@ async def read_completion_request(request: Request) -> tuple[CompletionRequest, 
         raise Unprocessable("The conversation is longer than any money is held for.", param="messages")
     return asked, Ask(
         endpoint="chat.completions",
-        client_request_id=request.state.request_id,
+        request_id=request.state.request_id,
         message=asked.question,
         model=asked.model,
         needs=asked.needs,

@@ -150,7 +150,7 @@ async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
         raise Unprocessable("An Idempotency-Key needs a stored answer: leave out store or the key.", param="store")
     return asked, Ask(
         endpoint=ENDPOINTS.get(path, "chat"),
-        client_request_id=request.state.request_id,
+        request_id=request.state.request_id,
         message=asked.question,
         conversation_id=asked.conversation_id,
         client_id=asked.id,

@@ -155,7 +155,7 @@ async def spoken(turn: Turn, tally: Account) -> AsyncGenerator[TurnEvent, None]:
     Closing or cancelling it at any point books the turn as cancelled, with what was said and used so far.
     """
     receipt: Receipt | None = None
-    bind_turn(turn.client_request_id, turn.request_id)
+    bind_turn(turn.request_id, turn.turn_id)
     try:
         async with aclosing(tally.events()) as events:
             async for event in events:

@@ -125,7 +125,7 @@ def parse(raw: bytes) -> Record:
     if not isinstance(record, dict) or record.get("version") is True or record.get("version") != spool.VERSION:
         raise NotARecordError("wrong_version")
     entry = record.get("entry")
-    if not isinstance(entry, dict) or not all(is_canonical_uuid(entry.get(n)) for n in ("request_id", "worker_id")):
+    if not isinstance(entry, dict) or not all(is_canonical_uuid(entry.get(n)) for n in ("turn_id", "worker_id")):
         raise NotARecordError("wrong_entry")
     return Record(entry, _origin(record.get("user_id"), record.get("spooled_at")))
 
@@ -151,7 +151,7 @@ async def _book(entry: dict[str, Any]) -> str:
         return await _finish(entry)
     except ParleyError:
         # A turn that never was: when this fails too, it is not the record's fault, and everything stays.
-        await _finish({"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())})
+        await _finish({"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())})
     try:
         return await _finish(entry)  # its person may have been in the middle of being deleted
     except InternalError:

@@ -198,7 +198,7 @@ async def test_the_ledger_is_asked_in_its_own_words() -> None:
         "metadata": {"a": 1},
     }
     _, ask = await _asked(body, idempotency_key="key 1")
-    assert (ask.endpoint, ask.client_request_id, ask.message, ask.client_id) == ("chat", "request-1", "Hi", "chat-1")
+    assert (ask.endpoint, ask.request_id, ask.message, ask.client_id) == ("chat", "request-1", "Hi", "chat-1")
     assert (ask.model, ask.agent, ask.max_tokens, ask.store, ask.strict_model) == (
         "openai:gpt-4o",
         "technical",

@@ -19,7 +19,7 @@ BEGIN = [
     {
         "type": "start",
         "messageId": "turn-1",
-        "messageMetadata": {"request_id": "turn-1", "conversation_id": "conversation-1"},
+        "messageMetadata": {"turn_id": "turn-1", "conversation_id": "conversation-1"},
     },
     {"type": "start-step"},
 ]

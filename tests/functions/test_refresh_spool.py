@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 FINISH, QUARANTINE = "/rest/v1/rpc/chat_finish", "/rest/v1/rpc/quarantine_spooled"
 _PERSON = "99999999-2222-4333-8444-555555555555"
-_IDS = {"request_id": "11111111-2222-4333-8444-555555555555", "worker_id": "66666666-7777-4888-9999-000000000000"}
+_IDS = {"turn_id": "11111111-2222-4333-8444-555555555555", "worker_id": "66666666-7777-4888-9999-000000000000"}
 _NOTHING = {"drained": 0, "duplicates": 0, "quarantined": 0, "left": 0}
 
 
@@ -199,7 +199,7 @@ async def test_a_spool_that_cannot_be_reached_or_opened_fails_the_step(
 _JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text() | st.sampled_from([1, *_IDS.values()]),
     lambda inner: (
-        st.lists(inner) | st.dictionaries(st.sampled_from(["version", "entry", "request_id", "worker_id", "x"]), inner)
+        st.lists(inner) | st.dictionaries(st.sampled_from(["version", "entry", "turn_id", "worker_id", "x"]), inner)
     ),
 )
 
@@ -224,7 +224,7 @@ def test_whatever_lies_there_is_a_record_or_is_told_why_not(raw: bytes) -> None:
         ({"version": "1"}, "wrong_version"),
         ({"entry": []}, "wrong_entry"),
         ({"entry": _IDS | {"worker_id": "66666666777748889999000000000000"}}, "wrong_entry"),
-        ({"entry": _IDS | {"request_id": None}}, "wrong_entry"),
+        ({"entry": _IDS | {"turn_id": None}}, "wrong_entry"),
         ({"entry": _IDS | {"duration_ms": float("inf")}}, "not_json"),
     ],
     ids=str,

@@ -65,7 +65,7 @@ HARMLESS = ("$4,111.50", "ESZ6", "2026-11-21", "14:30", "gpt-4o", "claude-3-7-so
 BEGIN, FINISH = "/rest/v1/rpc/chat_begin", "/rest/v1/rpc/chat_finish"
 ADMITTED: dict[str, Any] = {
     "outcome": "admitted",
-    "request_id": "turn-1",
+    "turn_id": "turn-1",
     "conversation_id": "conversation-1",
     "reason": "asked",
     "routes": [
@@ -220,9 +220,9 @@ async def test_a_turn_is_admitted_as_the_person(project: Project) -> None:
     sent = arguments["turn"]
     assert (sent["message"], sent["question"]) == ("I am ada@example.com", "I am [email]")
     assert sent["metadata"] == {"from": "[email]", "n": 1}
-    assert uuid.UUID(sent["request_id"]) != uuid.UUID(sent["worker_id"])
+    assert uuid.UUID(sent["turn_id"]) != uuid.UUID(sent["worker_id"])
     assert (turn.worker_id, turn.user_id) == (sent["worker_id"], PERSON.id)
-    assert (turn.request_id, turn.client_request_id, turn.conversation_id) == ("turn-1", "request-1", "conversation-1")
+    assert (turn.turn_id, turn.request_id, turn.conversation_id) == ("turn-1", "request-1", "conversation-1")
     assert (turn.routes[0].base_url, turn.routes[0].node_id) == ("https://node.example/v1", 7)
     assert turn.history == (Message("user", "Hi"), Message("assistant", "Hello"))
     assert turn.limits == Limits(50, 49, "2026-11-22T00:00:00+00:00", 0.5)
@@ -267,8 +267,8 @@ async def test_a_turn_answered_before_is_replayed(project: Project) -> None:
 @pytest.mark.anyio
 async def test_a_dry_run_has_the_callers_id(project: Project) -> None:
     """Nothing was stored, so there is no turn to name."""
-    project.answers[BEGIN] = (200, ADMITTED | {"request_id": None})
-    assert (await ledger.begin(PERSON, ASK)).request_id == "request-1"
+    project.answers[BEGIN] = (200, ADMITTED | {"turn_id": None})
+    assert (await ledger.begin(PERSON, ASK)).turn_id == "request-1"
 
 
 @pytest.mark.anyio
@@ -469,7 +469,8 @@ def test_a_receipt_reads_as_the_contract_says() -> None:
         tools_used=({"name": "analyze_data", "ms": 12, "ok": True},),
     )
     assert ledger.Receipt(entry, 0.002, logged=True).as_json() == {
-        "request_id": "turn-1",
+        "turn_id": "turn-1",
+        "request_id": "request-1",
         "conversation_id": "conversation-1",
         "route": {
             "identifier": "openai:gpt-4o",

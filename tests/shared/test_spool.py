@@ -24,7 +24,7 @@ _TURN, _WORKER = "11111111-2222-4333-8444-555555555555", "66666666-7777-4888-999
 _PERSON = "99999999-2222-4333-8444-555555555555"
 _KEY = f"{_TURN}.{_WORKER}.json"
 _ENTRY = {
-    "request_id": _TURN,
+    "turn_id": _TURN,
     "worker_id": _WORKER,
     "status": "completed",
     "content": "Write to ada@example.com — ok",

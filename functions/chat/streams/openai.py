@@ -55,7 +55,7 @@ class CompletionStream:
                 self._reason = _FINISH_REASONS[reason]
             case Failure(error):
                 self._has_failed = True
-                return frame(error_body(error, self._turn.client_request_id))
+                return frame(error_body(error, self._turn.request_id))
             case Receipt():
                 return self._end(event)
             case _:
@@ -114,7 +114,7 @@ class CompletionTeller:
 
 def _head(turn: Turn, kind: str) -> dict[str, Any]:
     return {
-        "id": f"chatcmpl-{turn.request_id}",
+        "id": f"chatcmpl-{turn.turn_id}",
         "object": kind,
         "created": int(time.time()),
         "model": turn.routes[0].identifier,

@@ -36,10 +36,10 @@ class UiStream:
 
     def begin(self) -> bytes:
         """The first frames; the model is named when one has begun to answer."""
-        metadata = {"request_id": self._turn.request_id, "conversation_id": self._turn.conversation_id}
+        metadata = {"turn_id": self._turn.turn_id, "conversation_id": self._turn.conversation_id}
         if self._model:
             metadata["model"] = self._model
-        start = {"type": "start", "messageId": self._turn.request_id, "messageMetadata": metadata}
+        start = {"type": "start", "messageId": self._turn.turn_id, "messageMetadata": metadata}
         return frame(start) + frame({"type": "start-step"})
 
     def encode(self, event: TurnEvent) -> bytes:

@@ -24,7 +24,7 @@ def whole_answer(receipt: Receipt) -> dict[str, Any]:
     """The JSON of a turn that was asked for without streaming."""
     entry, told = receipt.entry, receipt.as_json()
     return {
-        "id": entry.turn.request_id,
+        "id": entry.turn.turn_id,
         "conversation_id": entry.turn.conversation_id,
         "message": {"id": receipt.message_id, "role": "assistant", "content": entry.content},
         "route": told["route"],
