@@ -299,5 +299,5 @@ async def test_every_line_of_a_turn_carries_both_its_ids(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     events = {"unclassified", "alert", "crash", "finish_failed", "unbooked_turn", "unbooked_record", "turn"}
     assert {line["event"] for line in lines} == events
-    assert {(line["turn_id"], line["turn_id"]) for line in lines} == {(TURN.request_id, TURN.turn_id)}
+    assert {(line["request_id"], line["turn_id"]) for line in lines} == {(TURN.request_id, TURN.turn_id)}
     assert TURN.request_id != TURN.turn_id
