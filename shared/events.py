@@ -62,7 +62,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Native:
+class ProviderPayload:
     """An assistant's turn as its provider wrote it, with what only that provider understands.
 
     Thought signatures and thinking blocks must come back unchanged with a tool's result; other providers ignore it.
@@ -77,7 +77,7 @@ class Finish:
     """Why the model stopped; `truncated` when its stream ended without saying why."""
 
     reason: StopReason
-    native: Native | None = None
+    native: ProviderPayload | None = None
 
 
 ModelEvent = Text | Reasoning | ToolCall | Usage | Finish
@@ -102,7 +102,7 @@ class Message:
     role: Role
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
-    native: Native | None = None
+    native: ProviderPayload | None = None
     tool_call_id: str | None = None
     is_error: bool = False
     parts: tuple[str | Image, ...] = ()
@@ -148,7 +148,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ModelRequest:
     """One model call in no dialect; `model` is the provider's own name, `node` set only for a client node.
 
     `output_schema` is the JSON Schema that the answer's text must fit, an object, or ANY_OBJECT; None for free text.
@@ -192,7 +192,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class RouteChosen:
     """A route has begun to answer, `fallbacks` routes after the first; said once a turn, before its first event."""
 
     route: Route

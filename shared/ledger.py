@@ -23,9 +23,9 @@ from shared.errors import (
     RequestInProgress,
 )
 from shared.events import Attempt, Message, Route, Usage
-from shared.hosts import advice
 from shared.log import bind_turn, log
 from shared.privacy import loggable, loggable_json, loggable_value, person_hash
+from shared.provider_config import advice
 
 Status = Literal["completed", "cancelled", "partial", "failed"]
 Logged = bool | Literal["spooled"]
@@ -33,20 +33,20 @@ Logged = bool | Literal["spooled"]
 _FAILED_LOOKUPS = {"model_not_found", "model_replaced"}
 _FINISH_TRIES = 2
 _EXTEND_TRIES = 2
-_MOST_PARTS_CHARACTERS = 4_000_000
+_MAX_PARTS_CHARACTERS = 4_000_000
 _TRY_SECONDS = 3.0  # with the spool's KEEP_SECONDS below the ten that the gateway leaves before the platform's deadline
 _LEASE_MARGIN_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class TurnRequest:
     """What a function wants admitted. Names are `chat_begin`'s; None leaves the choice to the database.
 
     `agent` is the likely one, `asked_agent` what the caller said (None: nothing). `agent_models` are what each agent
     would like when neither caller, conversation nor person names a model: keys, identifiers or aliases, the first that
     is alive. Policies such as `auto` choose among models that have the abilities in `needs` (`supports_vision`, …).
     `providers` are those that can be called (None: all), `defaults` the model of each for a turn that names none; both
-    come from `shared.hosts.deployment`. `prompt_tokens` and `tool_tokens` are what the
+    come from `shared.provider_config.deployment`. `prompt_tokens` and `tool_tokens` are what the
     system prompt and the tools take in at most, a token a byte; tools are reckoned with only where a model of the route
     can use them.
     `channel_id` and `thread_ts` say where in another interface a new conversation begins.
@@ -123,7 +123,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TurnResult:
     """How a turn ended. `content` and `parts` are verbatim, for the conversation; the log row gets `content` redacted.
 
     `agent_type` is the agent that spoke last, after `handoffs`; `agents` are all, in order. `tools_used` are
@@ -161,7 +161,7 @@ class Receipt:
     It is False when only a line of our log has it, or another worker's answer stands.
     """
 
-    entry: Entry
+    entry: TurnResult
     cost_usd: float | None
     logged: Logged
     message_id: str | None = None
@@ -192,7 +192,7 @@ class Receipt:
         }
 
 
-async def begin(person: Person, ask: Ask) -> Turn:
+async def begin(person: Person, ask: TurnRequest) -> Turn:
     """Admits a turn in one round trip, as the person.
 
     Raises the refusals of `chat_begin` (QuotaExceeded, BudgetExceeded, ModelNotFound, ConversationNotFound,
@@ -230,7 +230,7 @@ async def begin(person: Person, ask: Ask) -> Turn:
     return admitted
 
 
-def _admitted(answer: dict[str, Any], ask: Ask, worker_id: str, user_id: str) -> Turn:
+def _admitted(answer: dict[str, Any], ask: TurnRequest, worker_id: str, user_id: str) -> Turn:
     return Turn(
         turn_id=answer["turn_id"] or ask.request_id,
         request_id=ask.request_id,
@@ -293,7 +293,7 @@ async def _extended(extension: dict[str, Any]) -> dict[str, Any]:
     raise AssertionError("the last try returns or raises")
 
 
-async def finish(entry: Entry) -> Receipt:
+async def finish(entry: TurnResult) -> Receipt:
     """Books the turn and never raises. Shielded: a caller who hangs up does not lose the row.
 
     Two quick tries, then the spool, each within a bounded time; `chat_finish` is idempotent, so that another try after
@@ -331,18 +331,18 @@ async def _book(told: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _storable_parts(entry: Entry) -> list[dict[str, Any]] | None:
+def _storable_parts(entry: TurnResult) -> list[dict[str, Any]] | None:
     """The parts, unless they are more than anybody reads or no JSON at all: the answer's words stand beside them."""
     if not entry.parts:
         return None
     try:
-        is_stored = len(json.dumps(entry.parts, allow_nan=False)) <= _MOST_PARTS_CHARACTERS
+        is_stored = len(json.dumps(entry.parts, allow_nan=False)) <= _MAX_PARTS_CHARACTERS
     except (TypeError, ValueError, RecursionError):
         is_stored = False
     return [dict(part) for part in entry.parts] if is_stored else None
 
 
-def as_record(entry: Entry) -> dict[str, Any]:
+def as_record(entry: TurnResult) -> dict[str, Any]:
     """The entry as `chat_finish` takes it; a turn that is not to be stored goes without its words."""
     is_stored, log_content = entry.turn.is_stored, settings().log_content
     content = entry.content if is_stored else ""

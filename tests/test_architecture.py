@@ -21,14 +21,25 @@ FLOORS = (
     ("errors", "events", "forms"),
     ("addresses",),
     ("variables",),
-    ("config", "identifiers", "log", "privacy", "redaction", "sigv4", "sse", "storable", "tokens"),
-    ("body", "fallback", "hosts", "http", "joiner", "meter", "secrets", "service", "spool", "supabase"),
+    ("config", "identifiers", "log", "privacy", "redaction", "sigv4", "sse", "sanitize", "tokens"),
+    (
+        "body",
+        "fallback",
+        "http",
+        "provider_config",
+        "secrets",
+        "spool",
+        "supabase",
+        "supabase_py",
+        "surrogates",
+        "usage",
+    ),
     ("attempts", "providers"),
     ("auth", "catalogue", "gateway", "ledger", "structured"),
     ("endpoint", "health"),
     ("openai_models",),
     ("openapi",),
-    ("operations",),
+    ("openapi_common",),
 )
 # Neighbours on one floor that need each other, each with its reason.
 NEIGHBOURS = {

@@ -15,7 +15,7 @@ from functions.chat.agents import AGENTS, longest_prompt
 from functions.chat.request import ChatRequest, read_chat_request
 from shared.body import parse_body
 from shared.errors import InvalidRequest, ParleyError, Unprocessable
-from shared.ledger import Ask
+from shared.ledger import TurnRequest
 from shared.tokens import estimate_tokens
 from tests.asgi import Caller, request_of
 
@@ -177,7 +177,7 @@ def test_somebody_takes_every_turn(asked: str | None, agent: str) -> None:
     assert _read({"message": "My Python script crashes with a TypeError", "agent": asked}).likely_agent == agent
 
 
-async def _asked(body: dict[str, Any], path: str = "/", **headers: str) -> tuple[ChatRequest, Ask]:
+async def _asked(body: dict[str, Any], path: str = "/", **headers: str) -> tuple[ChatRequest, TurnRequest]:
     caller = Caller(chunks=[json.dumps(body).encode()])
     named = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
     request = request_of(caller, "POST", path, named)

@@ -18,7 +18,7 @@ from functions.refresh.spool import NotARecordError, Origin, Record, origin_of, 
 from functions.refresh.steps import STEPS
 from shared import spool
 from shared.errors import DatabaseUnavailable, DependencyDown, NotConfigured
-from shared.spool import Waiting, key_of, record_of
+from shared.spool import SpooledObject, key_of, record_of
 from tests.project import Project
 
 pytestmark = pytest.mark.anyio
@@ -136,7 +136,7 @@ async def test_one_object_that_cannot_be_read_stops_no_other(
     _spooled(folder, *map(_record, range(3)))
     read = spool.read
 
-    async def reading(each: Waiting) -> bytes | None:
+    async def reading(each: SpooledObject) -> bytes | None:
         if each.key == key_of(_record(1)):
             raise DependencyDown("The spool cannot be reached.")
         return await read(each)
@@ -154,7 +154,7 @@ async def test_a_step_that_fails_leaves_nothing_running_behind_it(
     _spooled(folder, *map(_record, range(5)))
     read = spool.read
 
-    async def reading(each: Waiting) -> bytes | None:
+    async def reading(each: SpooledObject) -> bytes | None:
         if each.key == key_of(_record(1)):
             raise DatabaseUnavailable("The database cannot be reached right now.")
         return await read(each)
@@ -264,7 +264,7 @@ def test_what_names_nobody_or_several_is_nobodys(text: str) -> None:
 
 async def test_what_is_too_large_to_be_read_is_put_aside_whole(project: Project, folder: Path) -> None:
     """It goes on lying in the store, out of the way of the next drain, and the row says where."""
-    huge = "x" * (spool.MOST_BYTES + 1)
+    huge = "x" * (spool.MAX_BYTES + 1)
     (folder / "huge.json").write_text(huge)
     assert (await step.run(is_dry_run=False))["quarantined"] == 1
     (told,) = project.asked_of("quarantine_spooled")

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from shared.events import Attempt, Call, Finish, Message, Reasoning, Route, Text, Tool, ToolCall, Usage
+from shared.events import Attempt, Finish, Message, ModelRequest, Reasoning, Route, Text, Tool, ToolCall, Usage
 
 VALUES = [
     Text("hello"),
@@ -16,7 +16,7 @@ VALUES = [
     Finish("stop"),
     Message("user", "hello"),
     Tool("look", "Looks.", {"type": "object"}),
-    Call("m", (), 10),
+    ModelRequest("m", (), 10),
     Route("openai:m", "openai", "m", 10),
     Attempt("openai:m", "openai", ok=True, ms=1),
 ]

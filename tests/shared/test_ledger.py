@@ -33,13 +33,13 @@ from shared.errors import (
     TurnInProgress,
 )
 from shared.events import Attempt, Message, Route, Usage
-from shared.ledger import Ask, Entry, Limits, Turn, as_record
+from shared.ledger import Limits, Turn, TurnRequest, TurnResult, as_record
 from shared.privacy import WITHHELD
 from tests.project import Project
 
 ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 1000, pricing={"input": 1})
 TURN = Turn("turn-1", "request-1", "worker-1", "conversation-1", (ROUTE,), "asked")
-ENTRY = Entry(
+ENTRY = TurnResult(
     TURN,
     "completed",
     ROUTE,
@@ -52,7 +52,7 @@ ENTRY = Entry(
     agent_type="general",
 )
 PERSON = Person("11111111-2222-4333-8444-555555555555", "t0ken", is_anonymous=False, is_admin=False)
-ASK = Ask("chat", "request-1", "I am ada@example.com", metadata={"from": "ada@example.com", "n": 1})
+ASK = TurnRequest("chat", "request-1", "I am ada@example.com", metadata={"from": "ada@example.com", "n": 1})
 PLANTED = (
     "ada@example.com",
     "4111 1111 1111 1111",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from shared.errors import OutputInvalid
 from shared.events import Message, Route
-from shared.gateway import Exchange, Options
+from shared.gateway import ModelSession, Options
 from shared.structured import ask_for, schema_of
 from tests.openai_host import OpenAiHost, said
 from tests.providers import PROVIDERS, STREAMING, route_to, variables
@@ -37,11 +37,11 @@ def configured(environ: Callable[..., None], upstream: Upstream, sessions: None)
     environ(**variables(upstream))
 
 
-def _exchange(route: Route) -> Exchange:
-    return Exchange((route,), Options(output_schema=schema_of(Verdict)), time.monotonic())
+def _exchange(route: Route) -> ModelSession:
+    return ModelSession((route,), Options(output_schema=schema_of(Verdict)), time.monotonic())
 
 
-async def _asked(exchange: Exchange) -> Verdict:
+async def _asked(exchange: ModelSession) -> Verdict:
     async with asyncio.timeout(10):
         return await ask_for(Verdict, exchange, QUESTION)
 

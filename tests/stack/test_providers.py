@@ -16,8 +16,8 @@ import pytest
 from shared import ledger
 from shared.auth import Person as AuthPerson
 from shared.events import Finish, Message, Text, Tool, ToolCall
-from shared.gateway import Exchange, Options
-from shared.ledger import Ask, Entry
+from shared.gateway import ModelSession, Options
+from shared.ledger import TurnRequest, TurnResult
 from tests.providers import STREAMING, named, variables
 from tests.stack.conftest import Models, running_function
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, text_of
@@ -375,9 +375,9 @@ async def test_a_conversation_with_a_tool_costs_the_same_at_every_provider(
     name = model(named("tools", provider), provider=provider)
     _allow_tools(db, name)
     person = AuthPerson(alice.id, alice.token, is_anonymous=False, is_admin=False)
-    ask = Ask("chat", "r", "one two three, and all that goes with it", model=name)
+    ask = TurnRequest("chat", "r", "one two three, and all that goes with it", model=name)
     turn = await ledger.begin(person, ask)
-    exchange = Exchange(turn.routes, Options(tools=TOOLS), time.monotonic())
+    exchange = ModelSession(turn.routes, Options(tools=TOOLS), time.monotonic())
     messages: tuple[Message, ...] = (Message("user", ask.message),)
     first = [event async for event in exchange.events(messages)]
     calls = tuple(event for event in first if isinstance(event, ToolCall))
@@ -388,7 +388,7 @@ async def test_a_conversation_with_a_tool_costs_the_same_at_every_provider(
     messages += (Message("tool", "forty-two", tool_call_id=calls[0].id),)
     answer = "".join([event.text async for event in exchange.events(messages) if isinstance(event, Text)])
     assert answer == "The tool said: forty-two "
-    entry = Entry(turn, "completed", exchange.route, answer, exchange.usage, 5, attempts=tuple(exchange.attempts))
+    entry = TurnResult(turn, "completed", exchange.route, answer, exchange.usage, 5, attempts=tuple(exchange.attempts))
     receipt = await ledger.finish(entry)
     row = log_row(db, turn.turn_id)
     assert receipt.logged

@@ -151,7 +151,7 @@ def test_what_has_no_place_is_quarantined_and_the_rest_is_drained(
         f"{mark}-5": (b"[1]", "wrong_version", None),
         f"{mark}-6": (b"[" + whose("") + b"]", "not_json", "[" + whose("").decode() + "]"),
         f"{mark}-7": (b'{"version": 1, "entry": {"turn_id": "x"}}', "wrong_entry", None),
-        f"{mark}-8": (b" " * (spool.MOST_BYTES + 1), "too_large", None),
+        f"{mark}-8": (b" " * (spool.MAX_BYTES + 1), "too_large", None),
         f"{mark}-9": (json.dumps(never).encode(), "unknown_turn", json.dumps(never)),
         f"{mark}-a": (json.dumps(wrong).encode(), "refused", json.dumps(wrong)),
         f"{mark}-b": (json.dumps(never | {"user_id": str(uuid.uuid4())}).encode(), "unknown_turn", None),
@@ -260,7 +260,7 @@ def _drain_here(times: int) -> list[dict[str, Any]]:
     return asyncio.run(drain())
 
 
-def _waiting() -> list[spool.Waiting]:
+def _waiting() -> list[spool.SpooledObject]:
     return asyncio.run(spool.waiting(100))
 
 

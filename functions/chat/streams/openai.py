@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from functions.chat.turn import Failure, TurnEvent
+from functions.chat.agent_run import Failure, TurnEvent
 from shared.endpoint import error_body
-from shared.events import Finish, Reasoning, Serving, StopReason, Text, ToolCall
+from shared.events import Finish, Reasoning, RouteChosen, StopReason, Text, ToolCall
 from shared.ledger import Receipt, Turn
 from shared.sse import DONE, frame
 
@@ -42,7 +42,7 @@ class CompletionStream:
     def encode(self, event: TurnEvent) -> bytes:
         """Frames of one event."""
         match event:
-            case Serving(route):
+            case RouteChosen(route):
                 self._head["model"] = route.identifier
             case Text(text):
                 return self._chunk({"content": text})
@@ -74,7 +74,7 @@ class CompletionStream:
         return frame(self._head | {"choices": [choice]} | ({"usage": None} if self._wants_usage else {}))
 
 
-class CompletionTeller:
+class CompletionJson:
     """Gathers one completion into one object."""
 
     def __init__(self, turn: Turn) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from functions.chat.turn import Failure, NextStep, ToolResult, TurnEvent
+from functions.chat.agent_run import Failure, NextStep, ToolResult, TurnEvent
 from shared.errors import ParleyError
-from shared.events import Reasoning, Serving, Text, ToolCall
-from shared.ledger import Entry, Receipt, Turn
+from shared.events import Reasoning, RouteChosen, Text, ToolCall
+from shared.ledger import Receipt, Turn, TurnResult
 from shared.sse import DONE, frame
 
 HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
@@ -55,7 +55,7 @@ class UiStream:
                 return self._close() + frame(_result(event))
             case NextStep():
                 return self._close() + frame({"type": "finish-step"}) + frame({"type": "start-step"})
-            case Serving(route):
+            case RouteChosen(route):
                 self._model = route.identifier
             case Failure(error):
                 self._error = error
@@ -97,7 +97,7 @@ class UiStream:
         frames.append(frame({"type": "finish", "finishReason": self._reason(entry), "messageMetadata": metadata}))
         return b"".join((*frames, DONE))
 
-    def _reason(self, entry: Entry) -> str:
+    def _reason(self, entry: TurnResult) -> str:
         return "error" if self._error is not None else _FINISH_REASONS.get(entry.finish_reason or "", "other")
 
 

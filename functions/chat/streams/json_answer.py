@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from functions.chat.turn import TurnEvent
+from functions.chat.agent_run import TurnEvent
 from shared.ledger import Receipt
 
 
-class WholeTeller:
+class TurnJson:
     """The answer is in the receipt; there is nothing to keep on the way."""
 
     def see(self, event: TurnEvent) -> None:
