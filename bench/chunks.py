@@ -15,10 +15,11 @@ from contextlib import aclosing
 from functions.chat.streams.ui import UiStream
 from local.environment import ROOT
 from shared import http
-from shared.events import Call, Message, Route
-from shared.gateway import Exchange, Options
-from shared.ledger import Turn
+from shared.gateway import ModelSession, Options
+from shared.messages import Message, ModelRequest
 from shared.providers import SDKS, load_sdks
+from shared.routes import Route
+from shared.turns import Turn
 
 _WORDS = 2000
 _ROUNDS = 5
@@ -89,7 +90,7 @@ async def _through_us(name: str) -> None:
     route = _route(name)
     encoder = UiStream(Turn("t", "r", "w", None, (route,), "requested"))
     size = 0
-    async with aclosing(Exchange((route,), Options(), time.monotonic()).events((_question(),))) as events:
+    async with aclosing(ModelSession((route,), Options(), time.monotonic()).events((_question(),))) as events:
         async for event in events:
             size += len(encoder.encode(event))
     if size < _WORDS * 30:
@@ -98,7 +99,7 @@ async def _through_us(name: str) -> None:
 
 async def _raw_sdk(name: str) -> None:
     """The SDK's own stream, read to its end."""
-    call = Call(_MODEL[name], (_question(),), 4 * _WORDS)
+    call = ModelRequest(_MODEL[name], (_question(),), 4 * _WORDS)
     if name == "google":
         from shared.providers import gemini, gemini_messages  # noqa: PLC0415 - an SDK is loaded where it is measured
 

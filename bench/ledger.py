@@ -73,10 +73,10 @@ def _bare_table(db: Connection) -> None:
 
 
 def _turn(db: Connection, person: str) -> None:
-    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "bench", "message": "hi"}
+    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "bench", "message": "hi"}
     _call(db, "chat_begin", turn | {"model": _MODEL}, {"sub": person, "role": "authenticated"})
     usage = {"input_tokens": 10, "output_tokens": 5, "cached_tokens": 0, "source": "provider"}
-    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed"}
+    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed"}
     entry |= {"content": "hello", "response": "hello", "usage": usage}  # type: ignore[dict-item]
     _call(db, "chat_finish", entry, {"role": "service_role"})
 
@@ -90,7 +90,7 @@ def _call(db: Connection, function: str, argument: dict[str, Any], claims: dict[
 
 def _insert(db: Connection) -> None:
     db.execute(
-        "insert into private.bench_rows (id, request_id, endpoint, status, question, response, tools_used, "
+        "insert into private.bench_rows (id, turn_id, endpoint, status, question, response, tools_used, "
         "escalation_suggested, attempts, metadata, created_at) "
         "values (1, %s, 'bench', 'completed', 'hi', 'hello', '[]', false, '[]', '{}', now())",
         [str(uuid.uuid4())],
@@ -126,7 +126,7 @@ def _grow(db: Connection, size: int) -> None:
         return
     db.execute("alter table public.chat_logs disable trigger user")  # the roll-up of made-up rows is of no interest
     db.execute(
-        "insert into public.chat_logs (request_id, endpoint, status, question, response, cost_usd, created_at) "
+        "insert into public.chat_logs (turn_id, endpoint, status, question, response, cost_usd, created_at) "
         "select gen_random_uuid(), 'bench', 'completed', 'a question', 'an answer', 0.001, "
         "now() - (n || ' seconds')::interval from generate_series(1, %s) as n",
         [missing],

@@ -27,7 +27,7 @@ _ROUNDS = 7
 _ARCH = "x86_64" if platform.machine() == "x86_64" else "arm64"
 _MODELS = {provider: f"bench-echo-{provider}" for provider in ("openai", "google", "anthropic")}
 _AIMS = {"chat": 100, "llms": 65}
-Ask = Callable[[str], bool]
+TurnRequest = Callable[[str], bool]
 
 
 def measure(stack: Mapping[str, str]) -> None:
@@ -43,7 +43,7 @@ def measure(stack: Mapping[str, str]) -> None:
         _add_models(stack)
         token = access_token(stack["SUPABASE_URL"], stack["SUPABASE_SERVICE_KEY"], "bench@parley.local")
         environ = {**stack, **variables(upstream), "PATH": f"{python.parent}:/usr/bin:/bin"}
-        asked: dict[str, tuple[str, Ask]] = {
+        asked: dict[str, tuple[str, TurnRequest]] = {
             "hello": ("hello", _is_healthy),
             "llms /health": ("llms", _is_healthy),
             "refresh /health": ("refresh", _is_healthy),
@@ -93,7 +93,7 @@ def _add_models(stack: Mapping[str, str]) -> None:
             )
 
 
-def _start(folder: Path, unit: str, environ: Mapping[str, str], ask: Ask) -> float:
+def _start(folder: Path, unit: str, environ: Mapping[str, str], ask: TurnRequest) -> float:
     """Milliseconds until `ask` is answered; hello has llms' packages, bytecode like everything here, and no run.sh."""
     port, root = str(free_ports()), folder / ("llms" if unit == "hello" else unit)
     told = {"LAMBDA_TASK_ROOT": str(root), "AWS_LWA_PORT": port, "FUNCTION_TARGET": unit}

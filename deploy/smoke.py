@@ -24,7 +24,7 @@ import httpx
 
 _SECONDS = 120.0
 _SILENT_SECONDS = 60.0
-_LEAST_SPOKEN_MS = 100  # what a model says in less time arrives at once anywhere
+_MIN_SPOKEN_MS = 100  # what a model says in less time arrives at once anywhere
 _QUESTION = "Count from one to twenty in words."
 _HINTS: Final = {
     "health": "check SUPABASE_URL and SUPABASE_SERVICE_KEY of this function, and the project's status",
@@ -169,7 +169,7 @@ def flow(moments: Sequence[float], receipt: dict[str, Any]) -> str:
     spread = (moments[-1] - moments[0]) * 1000
     told = f"{len(moments)} pieces over {spread:.0f} ms, the first after {moments[0] * 1000:.0f}"
     spoken = receipt["duration_ms"] - (receipt["ttft_ms"] or 0)
-    if spoken < _LEAST_SPOKEN_MS:
+    if spoken < _MIN_SPOKEN_MS:
         raise SkippedError(
             f"{told}; booked, but too quick to tell: the model spoke for {spoken} ms, name a slower --model"
         )

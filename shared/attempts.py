@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass
 
 from shared.errors import ModelUnavailable, ParleyError, ProviderAuthFailed, ProviderError, ProviderTimeout
-from shared.events import Attempt, Route, Usage
+from shared.events import Usage
 from shared.identifiers import provider_key
 from shared.log import log
-from shared.meter import Meter
+from shared.routes import Attempt, Route
+from shared.usage import UsageMeter
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Outcome:
     is_complete: bool
 
 
-def recorded(route: Route, started: float, meter: Meter, outcome: Outcome) -> Attempt:
+def recorded(route: Route, started: float, meter: UsageMeter, outcome: Outcome) -> Attempt:
     """One call as it stands in the row; `started` by time.monotonic()."""
     error = outcome.error
     is_good = error is None and (outcome.is_complete or meter.has_content)
@@ -42,7 +43,7 @@ def recorded(route: Route, started: float, meter: Meter, outcome: Outcome) -> At
     )
 
 
-def _charged(meter: Meter, outcome: Outcome) -> Usage | None:
+def _charged(meter: UsageMeter, outcome: Outcome) -> Usage | None:
     """A failure before the first word is not charged, except what was counted until we gave up ourselves."""
     if outcome.error is None:
         return meter.usage(is_complete=outcome.is_complete) if outcome.is_asked else None

@@ -21,7 +21,7 @@ _MAX_DEPTH = 64
 # Each that does not fit may cost an error of a kilobyte; a megabyte of data that tools told has some ten thousands.
 _MAX_VALUES = 100_000
 _MAX_FIELDS = 10_000  # of one object: each that is not known costs an error, too
-_MOST_PROBLEMS, _MAX_PARAM = 20, 200
+_MAX_PROBLEMS, _MAX_PARAM = 20, 200
 _OUR_CLASS = re.compile(r"a valid dictionary( or instance of \w+)?")
 _SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
 
@@ -69,7 +69,7 @@ def parse_body(raw: bytes, model: type[Body]) -> Body:
 
 
 def _told(error: ValidationError) -> list[ErrorDetails]:
-    return error.errors(include_url=False, include_context=False, include_input=False)[:_MOST_PROBLEMS]
+    return error.errors(include_url=False, include_context=False, include_input=False)[:_MAX_PROBLEMS]
 
 
 def _problem(told: ErrorDetails, value: Any) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from shared import supabase
 from shared.errors import DatabaseUnavailable
-from shared.hosts import deployment, is_configured
+from shared.provider_config import deployment, is_configured
 
 _FRESH_SECONDS = 3.0  # a change reaches people this late; then one of those who ask reads anew
 _BUNDLED = Path(__file__).with_name("bundled.json")
@@ -45,7 +45,7 @@ def catalogue_of(models: list[dict[str, Any]], *, is_stale: bool = False) -> Cat
     return Catalogue(models, body, f'"{digest}"')
 
 
-class Kept:
+class CatalogueCache:
     """The newest list this instance saw; until it saw one, the list it was shipped with.
 
     The list is the same for everybody signed in, so whoever asks first after a moment reads it for the others.
@@ -94,7 +94,7 @@ def shipped_models() -> list[dict[str, Any]]:
     return [row | {"is_default": row["is_default"] if has_default else row is models[0]} for row in models]
 
 
-kept = Kept()
+catalogue_cache = CatalogueCache()
 
 
 def as_openai_model(row: dict[str, Any]) -> dict[str, Any]:

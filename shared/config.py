@@ -89,17 +89,17 @@ class Settings:
         return "redacted" if self.get("LOG_CONTENT", "redacted").lower() == "redacted" else "none"
 
 
-_laid_under: dict[str, str] = {}
+_fallback_environment: dict[str, str] = {}
 
 
 @functools.cache
 def settings() -> Settings:
     """The process's settings; the environment is copied at the first call, and again when secrets were fetched."""
-    return Settings(laid_over(_laid_under, os.environ))
+    return Settings(laid_over(_fallback_environment, os.environ))
 
 
-def lay_under(values: Mapping[str, str]) -> None:
+def set_fallback_environment(values: Mapping[str, str]) -> None:
     """Has these values, in place of those laid before, answer for variables that the environment leaves unset."""
-    _laid_under.clear()
-    _laid_under.update(values)
+    _fallback_environment.clear()
+    _fallback_environment.update(values)
     settings.cache_clear()

@@ -14,17 +14,17 @@ from shared.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from shared.events import Route
 from shared.identifiers import provider_key
+from shared.routes import Route
 
 TRIES_PER_PROVIDER = 2
 TRIES_IN_ALL = 4
-LEAST_SECONDS = 5.0  # with less time left no model is called any more
+MIN_SECONDS = 5.0  # with less time left no model is called any more
 PATIENCE_SECONDS = 2.0  # longer than this nobody waits while another route is free
 BACKOFF_SECONDS = 0.25
 
 
-class Chain:
+class FallbackPlan:
     """The routes of one model call, first choice first; `route` is the one to call now.
 
     At most two calls of a provider (one of a client node, which fails fast) and four in all, by `deadline`, a moment
@@ -66,7 +66,7 @@ class Chain:
         backoff: float = self._jitter() * BACKOFF_SECONDS * 2 ** self._calls[key]
         wait = max(error.retry_after_seconds or 0.0, backoff)
         is_slow = wait > PATIENCE_SECONDS or isinstance(error, ProviderTimeout)
-        can_repeat = self._may_call(self.route) and now + wait + LEAST_SECONDS <= self._deadline
+        can_repeat = self._may_call(self.route) and now + wait + MIN_SECONDS <= self._deadline
         if can_repeat and not (is_slow and self._following() is not None):
             return wait
         return self._next(now)
@@ -78,7 +78,7 @@ class Chain:
 
     def _next(self, now: float) -> float | None:
         place = self._following()
-        if place is None or now + LEAST_SECONDS > self._deadline:
+        if place is None or now + MIN_SECONDS > self._deadline:
             return None
         self._place = place
         return 0.0

@@ -24,33 +24,19 @@ from shared.errors import (
     ProviderUnavailable,
     ProviderUnreachable,
 )
-from shared.events import (
-    PLAIN_FORMAT,
-    Attempt,
-    Call,
-    Finish,
-    Format,
-    Message,
-    ModelEvent,
-    Node,
-    Reasoning,
-    Route,
-    Serving,
-    Text,
-    Tool,
-    ToolCall,
-    Usage,
-)
-from shared.fallback import LEAST_SECONDS, Chain
-from shared.joiner import Joiner
-from shared.meter import Meter, most_tokens, total
+from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
+from shared.fallback import MIN_SECONDS, FallbackPlan
+from shared.messages import PLAIN_FORMAT, Format, Message, ModelRequest, Node, Tool, ToolCall
 from shared.providers import provider_named
+from shared.routes import Attempt, Route, RouteChosen
+from shared.sanitize import sanitize_text
 from shared.secrets import secrets
-from shared.storable import storable
+from shared.surrogates import SurrogateRepair
+from shared.usage import UsageMeter, token_upper_bound, total
 
 FIRST_TOKEN_SECONDS = 20.0
 IDLE_SECONDS = 20.0
-_MOST_CHARACTERS_PER_TOKEN = 64  # beyond any tokenizer's longest pieces: a host that sends more than it was asked for
+_MAX_CHARACTERS_PER_TOKEN = 64  # beyond any tokenizer's longest pieces: a host that sends more than it was asked for
 
 BeforeRetry = Callable[[int], Awaitable[None]]
 
@@ -69,7 +55,7 @@ class Options:
     output_format: Format = PLAIN_FORMAT
 
 
-class Exchange:
+class ModelSession:
     """One turn with models: the events as they come, and afterwards who served, what was tried and what it used.
 
     `arrived` is when the request came, by time.monotonic(): the turn's time runs from then. `options` may be changed
@@ -95,15 +81,15 @@ class Exchange:
     @property
     def has_time(self) -> bool:
         """Whether there is time for another call."""
-        return time.monotonic() + LEAST_SECONDS <= self.deadline
+        return time.monotonic() + MIN_SECONDS <= self.deadline
 
     @property
     def usage(self) -> Usage:
         """What all calls of the turn used together."""
         return total(attempt.usage for attempt in self.attempts if attempt.usage)
 
-    async def events(self, messages: tuple[Message, ...]) -> AsyncGenerator[ModelEvent | Serving, None]:
-        """A model's answer to `messages`: Serving when a route begins to answer, then its events.
+    async def events(self, messages: tuple[Message, ...]) -> AsyncGenerator[ModelEvent | RouteChosen, None]:
+        """A model's answer to `messages`: RouteChosen when a route begins to answer, then its events.
 
         Before the first content a call that failed for a passing reason is made again, there or at the next route;
         after it there is no second answer. Raises the ProviderError (or NotConfigured, DatabaseUnavailable) it ends
@@ -112,7 +98,7 @@ class Exchange:
         self._deadline = self.deadline
         if self.attempts and not self.has_time:
             raise ProviderTimeout("The turn has no time left for another call.")
-        chain = Chain(self._routes[self._routes.index(self.route) :], self._deadline)
+        chain = FallbackPlan(self._routes[self._routes.index(self.route) :], self._deadline)
         has_begun = False
         wait: float | None = 0.0
         while wait is not None:
@@ -123,7 +109,7 @@ class Exchange:
                     async for event in events:
                         if not has_begun and self.route != self._told:
                             self._told = self.route
-                            yield Serving(self.route, self._routes.index(self.route))
+                            yield RouteChosen(self.route, self._routes.index(self.route))
                         has_begun = True
                         yield event
                 wait = None
@@ -137,7 +123,7 @@ class Exchange:
         if self._before_retry is None or self.attempts[-1].usage is None:
             return True
         try:
-            await self._before_retry(most_tokens(messages, self.options.tools))
+            await self._before_retry(token_upper_bound(messages, self.options.tools))
         except ParleyError:
             return False
         return True
@@ -146,7 +132,7 @@ class Exchange:
         """One call, recorded however it ends; says nothing before its first content, so that it can be made again."""
         started = time.monotonic()
         call = _call(self.route, self.options, messages)
-        meter, bounds = Meter(call), _Bounds(call)
+        meter, bounds = UsageMeter(call), _Bounds(call)
         is_asked = is_complete = False
         error: ParleyError | None = None
         held: list[ModelEvent] = []
@@ -196,7 +182,7 @@ class Exchange:
                 yield event
 
 
-async def _wait_after(error: ParleyError, chain: Chain, asked_at: float) -> float | None:
+async def _wait_after(error: ParleyError, chain: FallbackPlan, asked_at: float) -> float | None:
     """Seconds before the next call, which is the same one when its key was replaced meanwhile; None: no call."""
     if isinstance(error, ProviderAuthFailed) and await secrets.changed_since(asked_at):
         return chain.again()
@@ -204,14 +190,14 @@ async def _wait_after(error: ParleyError, chain: Chain, asked_at: float) -> floa
 
 
 async def _sound(stream: AsyncGenerator[ModelEvent, None]) -> AsyncGenerator[ModelEvent, None]:
-    joiner = Joiner()
+    joiner = SurrogateRepair()
     async with aclosing(stream):
         async for event in stream:
             for each in joiner.joined(event):
                 yield each
 
 
-def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Call:
+def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> ModelRequest:
     """What the route's model is asked: nothing it cannot do."""
     can = route.capabilities
     if not can.get("supports_tools"):
@@ -225,9 +211,9 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Call
             f"Answer with JSON only, without any other text. It must fit this JSON Schema:\n{json.dumps(dict(schema))}"
         )
         messages, schema = (Message("system", words), *messages), None
-    return Call(
+    return ModelRequest(
         model=route.upstream_id,
-        messages=tuple(replace(message, content=storable(message.content)) for message in messages),
+        messages=tuple(replace(message, content=sanitize_text(message.content)) for message in messages),
         max_output_tokens=route.max_output_tokens,
         temperature=options.temperature if can.get("supports_temperature", True) else None,
         tools=options.tools if can.get("supports_tools") else (),
@@ -259,9 +245,9 @@ class _Bounds:
     A call of a tool that does not exist is passed on: a model that slips learns from the answer what there is.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: ModelRequest) -> None:
         self._may_call = bool(call.tools) and call.may_call_tools
-        self._characters_left = _MOST_CHARACTERS_PER_TOKEN * (call.max_output_tokens + 100)
+        self._characters_left = _MAX_CHARACTERS_PER_TOKEN * (call.max_output_tokens + 100)
 
     def keep(self, event: ModelEvent) -> ModelEvent | None:
         """The event as it is passed on, None when it is not. Raises ProviderError when it is too much."""
@@ -287,7 +273,7 @@ def _refuse_open_circuit(route: Route) -> None:
         )
 
 
-def _refuse_half(meter: Meter) -> None:
+def _refuse_half(meter: UsageMeter) -> None:
     raise _cut() if meter.has_content else ProviderError("The model's answer ended before it began.")
 
 

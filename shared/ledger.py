@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
 import anyio
 
@@ -22,176 +22,27 @@ from shared.errors import (
     ParleyError,
     RequestInProgress,
 )
-from shared.events import Attempt, Message, Route, Usage
-from shared.hosts import advice
 from shared.log import bind_turn, log
+from shared.messages import Message
 from shared.privacy import loggable, loggable_json, loggable_value, person_hash
-
-Status = Literal["completed", "cancelled", "partial", "failed"]
-Logged = bool | Literal["spooled"]
+from shared.provider_config import advice
+from shared.routes import Route
+from shared.turns import Limits, Receipt, Turn, TurnRequest, TurnResult
 
 _FAILED_LOOKUPS = {"model_not_found", "model_replaced"}
+
 _FINISH_TRIES = 2
+
 _EXTEND_TRIES = 2
-_MOST_PARTS_CHARACTERS = 4_000_000
+
+_MAX_PARTS_CHARACTERS = 4_000_000
+
 _TRY_SECONDS = 3.0  # with the spool's KEEP_SECONDS below the ten that the gateway leaves before the platform's deadline
+
 _LEASE_MARGIN_SECONDS = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What a function wants admitted. Names are `chat_begin`'s; None leaves the choice to the database.
-
-    `agent` is the likely one, `asked_agent` what the caller said (None: nothing). `agent_models` are what each agent
-    would like when neither caller, conversation nor person names a model: keys, identifiers or aliases, the first that
-    is alive. Policies such as `auto` choose among models that have the abilities in `needs` (`supports_vision`, …).
-    `providers` are those that can be called (None: all), `defaults` the model of each for a turn that names none; both
-    come from `shared.hosts.deployment`. `prompt_tokens` and `tool_tokens` are what the
-    system prompt and the tools take in at most, a token a byte; tools are reckoned with only where a model of the route
-    can use them.
-    `channel_id` and `thread_ts` say where in another interface a new conversation begins.
-    `log_words` keeps the words, redacted, in the log row of a turn that is not stored. `question_id` is the frontend's
-    own id of the question. `regenerate` answers a stored question anew: that of the answer or question `message_id`,
-    else `question_id`, else the latest with these words; without it `message_id` is the question that this one edits.
-    The answer takes the place of that turn and of what the asker asked after it.
-    """
-
-    endpoint: str
-    client_request_id: str
-    message: str
-    conversation_id: str | None = None
-    client_id: str | None = None
-    channel_id: str | None = None
-    thread_ts: str | None = None
-    model: str | None = None
-    agent: str | None = None
-    asked_agent: str | None = None
-    agent_models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    needs: tuple[str, ...] = ()
-    providers: tuple[str, ...] | None = None
-    defaults: tuple[Mapping[str, Any], ...] = ()
-    max_tokens: int | None = None
-    prompt_tokens: int = 0
-    tool_tokens: int = 0
-    idempotency_key: str | None = None
-    body_hash: str | None = None
-    store: bool = True
-    strict_model: bool = False
-    dry_run: bool = False
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    log_words: bool = False
-    question_id: str | None = None
-    message_id: str | None = None
-    regenerate: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What is left of a person's caps after a turn's reservation; None = no cap."""
-
-    requests_limit: int | None
-    requests_remaining: int | None
-    requests_reset_at: str
-    budget_remaining_usd: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """An admitted turn: all that is needed to run and to finish it. `replay` is set when it was answered before.
-
-    `history_left_out` counts messages of the conversation that did not fit. `speaker` is what to call the asker where
-    several people take part, else None. `profile` is {skill_level, communication_style, preferred_agent}, each may be
-    null; None when the person has none.
-    """
-
-    request_id: str
-    client_request_id: str
-    worker_id: str
-    conversation_id: str | None
-    routes: tuple[Route, ...]
-    reason: str
-    history: tuple[Message, ...] = ()
-    is_stored: bool = True
-    limits: Limits | None = None
-    plan: Mapping[str, Any] = field(default_factory=dict)
-    replay: Mapping[str, Any] | None = None
-    user_id: str = ""
-    history_left_out: int = 0
-    speaker: str | None = None
-    profile: Mapping[str, Any] | None = None
-    participants: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """How a turn ended. `content` and `parts` are verbatim, for the conversation; the log row gets `content` redacted.
-
-    `agent_type` is the agent that spoke last, after `handoffs`; `agents` are all, in order. `tools_used` are
-    {name, ms, ok, …}: no arguments and no results, for they are logged of turns that are not stored, too. `escalation`
-    says why the turn was handed on. `context_tokens` is the provider's own count of the last call's prompt; None when
-    it did not say.
-    """
-
-    turn: Turn
-    status: Status
-    route: Route
-    content: str
-    usage: Usage
-    duration_ms: int
-    ttft_ms: int | None = None
-    finish_reason: str | None = None
-    error_code: str | None = None
-    attempts: tuple[Attempt, ...] = ()
-    agent_type: str | None = None
-    agents: tuple[str, ...] = ()
-    tools_used: tuple[Mapping[str, Any], ...] = ()
-    domain: str | None = None
-    domain_confidence: float | None = None
-    skill: str | None = None
-    escalation: Mapping[str, Any] | None = None
-    handoffs: int = 0
-    context_tokens: int | None = None
-    parts: tuple[Mapping[str, Any], ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What the caller is told at the end: `logged` is True when the turn is booked, "spooled" when it soon will be.
-
-    It is False when only a line of our log has it, or another worker's answer stands.
-    """
-
-    entry: Entry
-    cost_usd: float | None
-    logged: Logged
-    message_id: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The receipt of the HTTP contract."""
-        entry, route = self.entry, self.entry.route
-        return {
-            "request_id": entry.turn.request_id,
-            "conversation_id": entry.turn.conversation_id,
-            "route": {
-                "identifier": route.identifier,
-                "provider": route.provider,
-                "model": route.upstream_id,
-                "node_id": route.node_id,
-                "label": route.label,
-                "reason": entry.turn.reason,
-                "fallbacks": [r.identifier for r in entry.turn.routes if r is not route],
-            },
-            "agents": list(entry.agents),
-            "tools_used": list(entry.tools_used),
-            "usage": asdict(entry.usage),
-            "cost_usd": self.cost_usd,
-            "duration_ms": entry.duration_ms,
-            "ttft_ms": entry.ttft_ms,
-            "logged": self.logged,
-        }
-
-
-async def begin(person: Person, ask: Ask) -> Turn:
+async def begin(person: Person, ask: TurnRequest) -> Turn:
     """Admits a turn in one round trip, as the person.
 
     Raises the refusals of `chat_begin` (QuotaExceeded, BudgetExceeded, ModelNotFound, ConversationNotFound,
@@ -201,7 +52,7 @@ async def begin(person: Person, ask: Ask) -> Turn:
     """
     worker_id = str(uuid.uuid4())
     turn = asdict(ask) | {
-        "request_id": str(uuid.uuid4()),
+        "turn_id": str(uuid.uuid4()),
         "worker_id": worker_id,
         "question": loggable(ask.message, settings().log_content) if ask.store or ask.log_words else None,
         "requested_model": loggable(ask.model, "redacted") if ask.model else None,
@@ -222,17 +73,17 @@ async def begin(person: Person, ask: Ask) -> Turn:
     if answer["outcome"] == "mismatch":
         raise IdempotencyMismatch("This idempotency key was used with another body.")
     admitted = _admitted(answer, ask, worker_id, person.id)
-    bind_turn(admitted.client_request_id, admitted.request_id)
+    bind_turn(admitted.request_id, admitted.turn_id)
     if admitted.reason in _FAILED_LOOKUPS and admitted.replay is None:
         asked_model = answer.get("unresolved_model") or turn["requested_model"]
         log(admitted.reason, level="warning", asked_model=asked_model, served=admitted.routes[0].identifier)
     return admitted
 
 
-def _admitted(answer: dict[str, Any], ask: Ask, worker_id: str, user_id: str) -> Turn:
+def _admitted(answer: dict[str, Any], ask: TurnRequest, worker_id: str, user_id: str) -> Turn:
     return Turn(
-        request_id=answer["request_id"] or ask.client_request_id,
-        client_request_id=ask.client_request_id,
+        turn_id=answer["turn_id"] or ask.request_id,
+        request_id=ask.request_id,
         worker_id=worker_id,
         conversation_id=answer.get("conversation_id"),
         routes=tuple(_route(fields) for fields in answer["routes"]),
@@ -267,7 +118,7 @@ async def extend(turn: Turn, input_tokens: int) -> None:
     DatabaseUnavailable. What was held before stays held either way.
     """
     extension = {
-        "request_id": turn.request_id,
+        "turn_id": turn.turn_id,
         "worker_id": turn.worker_id,
         "input_tokens": input_tokens,
         "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
@@ -292,13 +143,13 @@ async def _extended(extension: dict[str, Any]) -> dict[str, Any]:
     raise AssertionError("the last try returns or raises")
 
 
-async def finish(entry: Entry) -> Receipt:
+async def finish(entry: TurnResult) -> Receipt:
     """Books the turn and never raises. Shielded: a caller who hangs up does not lose the row.
 
     Two quick tries, then the spool, each within a bounded time; `chat_finish` is idempotent, so that another try after
     a lost answer is safe.
     """
-    bind_turn(entry.turn.client_request_id, entry.turn.request_id)
+    bind_turn(entry.turn.request_id, entry.turn.turn_id)
     told = as_record(entry)
     with anyio.CancelScope(shield=True):
         booked = await _book(told)
@@ -330,23 +181,23 @@ async def _book(told: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _storable_parts(entry: Entry) -> list[dict[str, Any]] | None:
+def _storable_parts(entry: TurnResult) -> list[dict[str, Any]] | None:
     """The parts, unless they are more than anybody reads or no JSON at all: the answer's words stand beside them."""
     if not entry.parts:
         return None
     try:
-        is_stored = len(json.dumps(entry.parts, allow_nan=False)) <= _MOST_PARTS_CHARACTERS
+        is_stored = len(json.dumps(entry.parts, allow_nan=False)) <= _MAX_PARTS_CHARACTERS
     except (TypeError, ValueError, RecursionError):
         is_stored = False
     return [dict(part) for part in entry.parts] if is_stored else None
 
 
-def as_record(entry: Entry) -> dict[str, Any]:
+def as_record(entry: TurnResult) -> dict[str, Any]:
     """The entry as `chat_finish` takes it; a turn that is not to be stored goes without its words."""
     is_stored, log_content = entry.turn.is_stored, settings().log_content
     content = entry.content if is_stored else ""
     return {
-        "request_id": entry.turn.request_id,
+        "turn_id": entry.turn.turn_id,
         "worker_id": entry.turn.worker_id,
         "status": entry.status,
         "identifier": entry.route.identifier,

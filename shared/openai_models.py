@@ -14,7 +14,7 @@ from shared.errors import ModelNotFound
 async def list_openai_models(request: Request) -> Response:
     """GET /v1/models: what people can choose from, in OpenAI's shape."""
     person = await authenticate(request)
-    listed = await catalogue.kept.get(person.token)
+    listed = await catalogue.catalogue_cache.get(person.token)
     return JSONResponse({"object": "list", "data": [as_openai_model(row) for row in listed.models]})
 
 
@@ -22,7 +22,7 @@ async def get_openai_model(request: Request) -> Response:
     """GET /v1/models/{id}: one of them, by identifier or key."""
     person = await authenticate(request)
     wanted = request.path_params["identifier"]
-    listed = await catalogue.kept.get(person.token)
+    listed = await catalogue.catalogue_cache.get(person.token)
     row = next((m for m in listed.models if wanted in {m["identifier"], m["model_key"]}), None)
     if row is None:
         raise ModelNotFound(f'There is no active model "{wanted[:100]}".', param="model")

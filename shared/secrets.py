@@ -19,7 +19,7 @@ import aiohttp
 from yarl import URL
 
 from shared import http
-from shared.config import lay_under, settings
+from shared.config import set_fallback_environment, settings
 from shared.errors import DependencyDown, NotConfigured
 from shared.log import log
 from shared.sigv4 import Credentials, Scope, signed_headers
@@ -28,7 +28,7 @@ _FETCH_SECONDS = 3.0
 _TRIES = 3  # of one question, within the time for them all
 _PAUSE_SECONDS = 0.2
 _TOO_MANY = re.compile(r"Throttl|TooManyUpdates|RequestLimitExceeded|SlowDown")
-_MOST_PAGES = 20  # of ten parameters each
+_MAX_PAGES = 20  # of ten parameters each
 _JSON = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "AmazonSSM.GetParametersByPath"}
 
 
@@ -106,7 +106,7 @@ class Secrets:
         self._fresh_until = self._tried_at + self.ttl_seconds
         if fetched != self._values:
             self._values, self._changed_at = fetched, self._tried_at
-            lay_under(fetched)
+            set_fallback_environment(fetched)
 
     def _own_lock(self) -> asyncio.Lock:
         loop = asyncio.get_running_loop()
@@ -139,7 +139,7 @@ async def fetch(source: str) -> dict[str, str]:
 async def _parameters(path: str) -> dict[str, str]:
     found: dict[str, str] = {}
     asked: dict[str, Any] = {"Path": path, "WithDecryption": True, "Recursive": False}
-    for _ in range(_MOST_PAGES):
+    for _ in range(_MAX_PAGES):
         page = await _answered(asked)
         values = {each["Name"].rsplit("/", 1)[1]: each["Value"] for each in page["Parameters"]}
         found |= {name: value for name, value in values.items() if isinstance(value, str)}

@@ -24,17 +24,17 @@ from shared.config import settings
 from shared.errors import DependencyDown, NotConfigured
 from shared.log import log
 from shared.privacy import WITHHELD, loggable_value
-from shared.storable import storable
+from shared.sanitize import sanitize_text
 
 VERSION = 1
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 KEEP_SECONDS = 2.5  # what the booking of a turn has left after its tries at the database
 _DRAIN_SECONDS = 10.0
 _REMOTE = ("s3://", "gs://")
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class SpooledObject:
     """An object in the spool; `size` is in bytes."""
 
     key: str
@@ -58,14 +58,14 @@ def record_of(entry: Mapping[str, Any], user_id: str) -> dict[str, Any]:
         "user_id_hash": entry.get("user_id_hash"),
         "entry": told,
     }
-    if len(_encoded(record)) > MOST_BYTES:
+    if len(_encoded(record)) > MAX_BYTES:
         record["entry"] = told | {"content": WITHHELD, "response": WITHHELD, "parts": None}
     return record
 
 
 def key_of(record: Mapping[str, Any]) -> str:
     """An attempt that lost its lease spent money of its own, so the key names the worker as well as the turn."""
-    return f"{record['entry']['request_id']}.{record['entry']['worker_id']}.json"
+    return f"{record['entry']['turn_id']}.{record['entry']['worker_id']}.json"
 
 
 async def keep(record: Mapping[str, Any]) -> bool:
@@ -83,20 +83,20 @@ async def keep(record: Mapping[str, Any]) -> bool:
     return True
 
 
-async def waiting(most: int) -> list[Waiting]:
+async def waiting(most: int) -> list[SpooledObject]:
     """Up to `most` records that wait; none without a SPOOL_URL. Raises NotConfigured, DependencyDown."""
-    found: list[Waiting] = []
+    found: list[SpooledObject] = []
     if not settings().get("SPOOL_URL"):
         return found
     async with _reached():
         async for chunk in obstore.list(_store(), chunk_size=1000):
-            found += [Waiting(meta["path"], meta["size"]) for meta in chunk if _is_ours(meta["path"])]
+            found += [SpooledObject(meta["path"], meta["size"]) for meta in chunk if _is_ours(meta["path"])]
             if len(found) >= most:
                 break
     return found[:most]
 
 
-async def read(each: Waiting) -> bytes | None:
+async def read(each: SpooledObject) -> bytes | None:
     """The object, as long as it was when it was listed; None when it has gone meanwhile. Raises DependencyDown."""
     if each.size == 0:
         return b""  # a store has no range to give of it
@@ -107,7 +107,7 @@ async def read(each: Waiting) -> bytes | None:
             return None
 
 
-async def set_aside(each: Waiting) -> str | None:
+async def set_aside(each: SpooledObject) -> str | None:
     """Copies the object out of the drain's way; where to, None when it has gone meanwhile. Raises DependencyDown."""
     key = f"quarantine/{each.key}"
     async with _reached():
@@ -118,7 +118,7 @@ async def set_aside(each: Waiting) -> str | None:
     return key
 
 
-async def discard(each: Waiting) -> None:
+async def discard(each: SpooledObject) -> None:
     """Removes the object; one that has gone already is no failure. Raises DependencyDown."""
     async with _reached():
         try:
@@ -137,7 +137,7 @@ async def _reached() -> AsyncIterator[None]:
 
 
 def _encoded(record: Mapping[str, Any]) -> bytes:
-    return json.dumps(storable(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(sanitize_text(record), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _is_ours(path: str) -> bool:

@@ -8,19 +8,20 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import OutputInvalid
-from shared.events import Finish, Message, Text
-from shared.gateway import Exchange
+from shared.events import Finish, Text
+from shared.gateway import ModelSession
+from shared.messages import Message
 
 Output = TypeVar("Output", bound=BaseModel)
 
-_MOST_ERRORS = 10
+_MAX_ERRORS = 10
 _HOPELESS = {
     "filtered": "The provider blocked the answer.",
     "length": "The answer does not fit into the tokens it may have.",
 }
 
 
-async def ask_for(output: type[Output], exchange: Exchange, messages: tuple[Message, ...]) -> Output:
+async def ask_for(output: type[Output], exchange: ModelSession, messages: tuple[Message, ...]) -> Output:
     """The model's answer as a value of `output`, whose JSON Schema the exchange's options carry (`schema_of`).
 
     An answer that does not fit goes back with what is wrong with it, once. Raises OutputInvalid when the second does
@@ -43,7 +44,7 @@ def schema_of(output: type[BaseModel]) -> dict[str, object]:
     return output.model_json_schema()
 
 
-async def _said(exchange: Exchange, messages: tuple[Message, ...]) -> str:
+async def _said(exchange: ModelSession, messages: tuple[Message, ...]) -> str:
     """The answer's text. Raises OutputInvalid for one that was blocked or is too long: that cannot be mended."""
     words: list[str] = []
     async with aclosing(exchange.events(messages)) as events:
@@ -65,5 +66,5 @@ def _told(error: ValidationError) -> str:
     """What is wrong and where, without the values: they may hold anything."""
     return "\n".join(
         f"{'.'.join(map(str, each['loc'])) or 'answer'}: {each['msg']}"
-        for each in error.errors(include_url=False, include_input=False, include_context=False)[:_MOST_ERRORS]
+        for each in error.errors(include_url=False, include_input=False, include_context=False)[:_MAX_ERRORS]
     )

@@ -11,7 +11,7 @@ import aiohttp
 from shared import http
 from shared.config import settings
 from shared.errors import BY_CODE, DatabaseUnavailable, Forbidden, InternalError, ParleyError, Unauthenticated
-from shared.storable import storable
+from shared.sanitize import sanitize_text
 
 
 def as_caller(token: str) -> dict[str, str]:
@@ -31,7 +31,7 @@ async def rpc(name: str, arguments: dict[str, Any], who: dict[str, str], *, time
     Raises the refusal the function worded (a class of `shared.errors` by its code), Unauthenticated when the database
     does not accept the token, DatabaseUnavailable when it cannot be reached in time, InternalError otherwise.
     """
-    body = json.dumps(storable(arguments), separators=(",", ":"), allow_nan=False).encode()
+    body = json.dumps(sanitize_text(arguments), separators=(",", ":"), allow_nan=False).encode()
     return await _ask("POST", f"/rest/v1/rpc/{name}", who, timeout_seconds, data=body)
 
 

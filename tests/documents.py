@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from functions.chat import contract as chat
+from functions.chat import openapi as chat
 from functions.chat.main import TABLE as CHAT
-from functions.llms import contract as llms
+from functions.llms import openapi as llms
 from functions.llms.main import TABLE as LLMS
-from functions.refresh import contract as refresh
+from functions.refresh import openapi as refresh
 from functions.refresh.main import TABLE as REFRESH
 from shared.endpoint import Handler
 

@@ -9,8 +9,10 @@ from contextlib import aclosing
 from typing import Any
 
 from shared.errors import ParleyError
-from shared.events import Message, ModelEvent, Route, Serving, Text
-from shared.gateway import Exchange, Options
+from shared.events import ModelEvent, Text
+from shared.gateway import ModelSession, Options
+from shared.messages import Message
+from shared.routes import Route, RouteChosen
 from tests.fakes.providers import Upstream, matcha_id
 
 STREAMING = ("google", "anthropic", "openai", "huggingface", "client")
@@ -63,15 +65,15 @@ def route_to(provider: str, kind: str, upstream: Upstream, **changes: Any) -> Ro
 
 
 QUESTION = (Message("system", "Be kind and brief in all you say."), Message("user", "one two three"))
-Events = list[ModelEvent | Serving]
+Events = list[ModelEvent | RouteChosen]
 
 
-def exchange_over(*routes: Route, **options: Any) -> Exchange:
+def exchange_over(*routes: Route, **options: Any) -> ModelSession:
     """An exchange that begins now."""
-    return Exchange(routes, Options(**options), time.monotonic())
+    return ModelSession(routes, Options(**options), time.monotonic())
 
 
-async def spoken(exchange: Exchange, messages: tuple[Message, ...] = QUESTION) -> tuple[Events, ParleyError | None]:
+async def spoken(exchange: ModelSession, messages: tuple[Message, ...] = QUESTION) -> tuple[Events, ParleyError | None]:
     """All events of an answer, and the error it ended with."""
     events: Events = []
     try:

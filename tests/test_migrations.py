@@ -82,7 +82,7 @@ def test_a_question_that_is_answered_anew_meanwhile_is_not_doubled(server: int, 
 
 
 def _begun(db: psycopg.Connection, person: str, **fields: object) -> dict[str, str]:
-    ids = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())}
+    ids = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())}
     turn = ids | {"endpoint": "chat", "message": "hi", "question": "hi"} | fields
     with db.transaction():
         claims = json.dumps({"sub": person, "role": "authenticated"})

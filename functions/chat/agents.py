@@ -55,7 +55,7 @@ _STYLES: Final = {
     "detailed": "Go into detail, with examples.",
 }
 _SPEAKERS: Final = "Several people take part; each of their messages begins with who says it. Now {speaker} asks."
-_LONGEST_NAME = 60
+_MAX_NAME = 60
 
 
 def prompt_for(agent: Agent, profile: Mapping[str, Any] | None, speaker: str | None) -> str:
@@ -73,4 +73,4 @@ def prompt_for(agent: Agent, profile: Mapping[str, Any] | None, speaker: str | N
 def longest_prompt() -> int:
     """Bytes of the longest prompt there can be, to hold money for before it is known who asks."""
     longest = sum(max(len(line.encode()) for line in lines.values()) + 1 for lines in (_SKILLS, _STYLES))
-    return max(len(a.prompt.encode()) for a in AGENTS.values()) + longest + len(_SPEAKERS) + 4 * _LONGEST_NAME
+    return max(len(a.prompt.encode()) for a in AGENTS.values()) + longest + len(_SPEAKERS) + 4 * _MAX_NAME

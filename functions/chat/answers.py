@@ -28,6 +28,7 @@ class PlannedRoute(_Closed):
 class ReceiptAnswer(_Closed):
     """What a turn was served by, used and cost; `cost_usd` is null when the price is unknown."""
 
+    turn_id: str
     request_id: str
     conversation_id: str | None
     route: PlannedRoute

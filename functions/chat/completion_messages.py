@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
 
-from shared.events import Image, Message, Role, ToolCall
+from shared.messages import Image, Message, Role, ToolCall
 from shared.providers.tool_calls import is_usual_id, tool_call, values_in
 
-MOST_IMAGES = 16
+MAX_IMAGES = 16
 _Some = Field(max_length=1000, fail_fast=True)  # of the parts of one message
-_MOST_VALUES = 100_000  # as in the body itself, where arguments are but text
+_MAX_VALUES = 100_000  # as in the body itself, where arguments are but text
 _DATA_URL = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,([A-Za-z0-9+/]+={0,2})")
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -97,7 +97,7 @@ class UserMessage(_Lenient):
     content: Annotated[Annotated[str, Tag("text")] | Annotated[_Shown, Tag("parts")], _Kind]
 
 
-class Called(_Lenient):
+class CalledTools(_Lenient):
     """A function and the arguments that a model wrote for it."""
 
     name: ToolName
@@ -109,7 +109,7 @@ class Call(_Lenient):
 
     id: CallId
     type: Literal["function"]
-    function: Called
+    function: CalledTools
 
 
 class AssistantMessage(_Lenient):
@@ -172,11 +172,11 @@ def fault_of(messages: Sequence[AnyMessage]) -> str | None:
         return "there is nothing to answer"
     if not _text(question).strip() and not _images(question):
         return "the last message of the user is empty"
-    if sum(map(_images, messages)) > MOST_IMAGES:
-        return f"at most {MOST_IMAGES} images"
+    if sum(map(_images, messages)) > MAX_IMAGES:
+        return f"at most {MAX_IMAGES} images"
     calls = (call for m in messages if isinstance(m, AssistantMessage) for call in m.tool_calls or ())
-    if sum(values_in(call.function.arguments) for call in calls) > _MOST_VALUES:
-        return f"the arguments of all calls may hold at most {_MOST_VALUES:,} values"
+    if sum(values_in(call.function.arguments) for call in calls) > _MAX_VALUES:
+        return f"the arguments of all calls may hold at most {_MAX_VALUES:,} values"
     return _fault_of_calls(messages)
 
 

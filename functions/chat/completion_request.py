@@ -12,14 +12,14 @@ from functions.chat.completion_messages import AnyMessage, ToolName, conversatio
 from functions.chat.request import MAX_TOKENS, Name
 from shared.body import parse_body, read_body
 from shared.errors import Unprocessable
-from shared.events import ANY_OBJECT, PLAIN_FORMAT, Format, Message, Tool
 from shared.gateway import Options
-from shared.hosts import deployment
-from shared.ledger import Ask
-from shared.meter import most_tokens
+from shared.messages import ANY_OBJECT, PLAIN_FORMAT, Format, Message, Tool
+from shared.provider_config import deployment
+from shared.turns import TurnRequest
+from shared.usage import token_upper_bound
 
 MAX_BYTES = 4 * 1024 * 1024  # images are sent as text; both clouds take six megabytes
-_MOST_RESERVED = 1_000_000  # what chat_begin holds money for beside the question, in tokens
+_MAX_RESERVED_TOKENS = 1_000_000  # what chat_begin holds money for beside the question, in tokens
 
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
@@ -229,7 +229,7 @@ def _names(tools: list[FunctionTool] | None) -> list[str]:
     return [tool.function.name for tool in tools or ()]
 
 
-async def read_completion_request(request: Request) -> tuple[CompletionRequest, Ask]:
+async def read_completion_request(request: Request) -> tuple[CompletionRequest, TurnRequest]:
     """The body, and what to ask of the ledger; nothing of it is kept but the log row.
 
     An Idempotency-Key, which OpenAI's SDKs send with every call, has no stored answer to give back and is left alone.
@@ -237,13 +237,13 @@ async def read_completion_request(request: Request) -> tuple[CompletionRequest, 
     """
     asked = parse_body(await read_body(request, MAX_BYTES), CompletionRequest)
     options = asked.options()
-    prompt = most_tokens(asked.conversation) + most_tokens((), (_told_of_schema(options),))
-    tools = most_tokens((), options.tools)
-    if max(prompt, tools) > _MOST_RESERVED:
+    prompt = token_upper_bound(asked.conversation) + token_upper_bound((), (_told_of_schema(options),))
+    tools = token_upper_bound((), options.tools)
+    if max(prompt, tools) > _MAX_RESERVED_TOKENS:
         raise Unprocessable("The conversation is longer than any money is held for.", param="messages")
-    return asked, Ask(
+    return asked, TurnRequest(
         endpoint="chat.completions",
-        client_request_id=request.state.request_id,
+        request_id=request.state.request_id,
         message=asked.question,
         model=asked.model,
         needs=asked.needs,

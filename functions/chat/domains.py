@@ -11,13 +11,13 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.events import Message
-from shared.gateway import Exchange
+from shared.gateway import ModelSession
+from shared.messages import Message
 from shared.structured import ask_for
 
 SURE_FROM: Final = 0.6
 _READ_CHARACTERS = 8_000  # what a question is about stands at its beginning
-_MOST_HITS = 3
+_MAX_HITS = 3
 _PRIOR = 1.0  # what speaks for none of them: one weak word is no certainty
 
 DomainName = Literal["general", "technical", "research"]
@@ -81,7 +81,7 @@ def classified(question: str) -> Domain:
     """By rules: each kind's weighted signs, each counted a few times; sure when one kind has clearly more."""
     text = question[:_READ_CHARACTERS]
     scores = {
-        name: sum(weight * min(len(set(sign.findall(text))), _MOST_HITS) for weight, sign in signs)
+        name: sum(weight * min(len(set(sign.findall(text))), _MAX_HITS) for weight, sign in signs)
         for name, signs in _PATTERNS.items()
     }
     best, second = sorted(scores.items(), key=lambda each: -each[1])[:2]
@@ -106,13 +106,13 @@ _ASKED: Final = (
 )
 
 
-async def asked_of_model(exchange: Exchange, question: str) -> Domain:
+async def asked_of_model(exchange: ModelSession, question: str) -> Domain:
     """By a model, whose options carry the schema of Classification. Raises what structured answers raise."""
     messages = (Message("user", _ASKED + question[:_READ_CHARACTERS]),)
     told = await ask_for(Classification, exchange, messages)
     return Domain(told.domain, round(told.confidence, 3), "model")
 
 
-def most_tokens_to_ask(question: str) -> int:
+def max_classification_tokens(question: str) -> int:
     """What asking a model can take in at most, the second try included."""
     return 2 * (len(_ASKED) + len(question[:_READ_CHARACTERS].encode())) + 2_000

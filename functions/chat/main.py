@@ -10,15 +10,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from functions.chat.admission import dry_run_answer, limit_headers, with_limits
-from functions.chat.completion import Completion
+from functions.chat.agent_run import run_agent_turn, run_turn
 from functions.chat.completion_request import read_completion_request
+from functions.chat.completion_run import CompletionRun
 from functions.chat.replay import replayed
 from functions.chat.request import read_chat_request
-from functions.chat.streams.openai import CompletionStream, CompletionTeller
+from functions.chat.streams.json_answer import TurnJson
+from functions.chat.streams.openai import CompletionJson, CompletionStream
 from functions.chat.streams.response import StreamResponse, WholeResponse
 from functions.chat.streams.ui import UiStream
-from functions.chat.streams.whole import WholeTeller
-from functions.chat.turn import speak, spoken
 from shared import ledger
 from shared.auth import Person, authenticate
 from shared.config import settings
@@ -27,6 +27,7 @@ from shared.errors import BudgetExceeded, QuotaExceeded
 from shared.health import healthy, ready
 from shared.openai_models import get_openai_model, list_openai_models
 from shared.providers import load_sdks
+from shared.turns import Turn, TurnRequest
 
 
 async def take_turn(request: Request) -> Response:
@@ -37,10 +38,10 @@ async def take_turn(request: Request) -> Response:
     if asked.dry_run:
         return JSONResponse(dry_run_answer(turn))
     headers = limit_headers(turn)
-    events = replayed(turn) if turn.replay else speak(turn, asked, request.state.arrived)
+    events = replayed(turn) if turn.replay else run_agent_turn(turn, asked, request.state.arrived)
     if asked.stream:
         return StreamResponse(events, UiStream(turn), request.state.request_id, headers)
-    return WholeResponse(events, WholeTeller(), request.state.request_id, headers)
+    return WholeResponse(events, TurnJson(), request.state.request_id, headers)
 
 
 async def stream_turn(request: Request) -> Response:
@@ -62,14 +63,14 @@ async def complete(request: Request) -> Response:
     person = await authenticate(request)
     asked, ask = await read_completion_request(request)
     turn = await _admitted(person, ask)
-    events = spoken(turn, Completion(turn, asked, request.state.arrived))
+    events = run_turn(turn, CompletionRun(turn, asked, request.state.arrived))
     headers, request_id = limit_headers(turn), request.state.request_id
     if asked.stream:
         return StreamResponse(events, CompletionStream(turn, wants_usage=asked.wants_usage), request_id, headers)
-    return WholeResponse(events, CompletionTeller(turn), request_id, headers)
+    return WholeResponse(events, CompletionJson(turn), request_id, headers)
 
 
-async def _admitted(person: Person, ask: ledger.Ask) -> ledger.Turn:
+async def _admitted(person: Person, ask: TurnRequest) -> Turn:
     try:
         return await ledger.begin(person, ask)
     except (QuotaExceeded, BudgetExceeded) as refusal:
@@ -93,7 +94,7 @@ TABLE = {
     "GET /health": healthy,
     "GET /health/ready": ready,
 }
-ROUTES = routes(with_document(TABLE, "functions.chat.contract"))
+ROUTES = routes(with_document(TABLE, "functions.chat.openapi"))
 
 
 @functions_framework.aio.http

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from functions.chat.turn import Failure, TurnEvent
+from functions.chat.agent_run import Failure, TurnEvent
 from shared.errors import BY_CODE, ProviderError
-from shared.events import Serving, Text, Usage
-from shared.ledger import Entry, Receipt, Turn
+from shared.events import Text, Usage
+from shared.routes import RouteChosen
+from shared.turns import Receipt, Turn, TurnResult
 
 
 async def replayed(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
@@ -18,10 +19,10 @@ async def replayed(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
     message: dict[str, Any] = stored.get("message") or {}
     content = message.get("content") or row.get("response") or ""
     route = next((r for r in turn.routes if r.identifier == row.get("model_identifier")), turn.routes[0])
-    yield Serving(route, turn.routes.index(route))
+    yield RouteChosen(route, turn.routes.index(route))
     if content:
         yield Text(content)
-    entry = Entry(
+    entry = TurnResult(
         turn=turn,
         status=row.get("status", "completed"),
         route=route,

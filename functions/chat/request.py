@@ -12,12 +12,12 @@ from starlette.requests import Request
 
 from functions.chat.agents import AGENTS, longest_prompt
 from functions.chat.domains import Domain, classified
-from functions.chat.rounds import most_tool_tokens
+from functions.chat.tool_loop import max_tool_tokens
 from shared.body import parse_body, read_body
 from shared.errors import InvalidRequest, Unprocessable
-from shared.hosts import deployment
 from shared.identifiers import is_idempotency_key
-from shared.ledger import Ask
+from shared.provider_config import deployment
+from shared.turns import TurnRequest
 
 _MAX_METADATA_BYTES = 16 * 1024
 MAX_TOKENS = (
@@ -136,7 +136,7 @@ class ChatRequest(BaseModel):
         return self.agent if self.agent in AGENTS else self.domain.name
 
 
-async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
+async def read_chat_request(request: Request) -> tuple[ChatRequest, TurnRequest]:
     """The body, and what to ask of the ledger. Raises InvalidRequest, BodyTooLarge, Unprocessable, …"""
     key = request.headers.get("idempotency-key")
     if key is not None and not is_idempotency_key(key):
@@ -148,9 +148,9 @@ async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
         asked = asked.model_copy(update={"stream": True})
     if key is not None and not asked.store:
         raise Unprocessable("An Idempotency-Key needs a stored answer: leave out store or the key.", param="store")
-    return asked, Ask(
+    return asked, TurnRequest(
         endpoint=ENDPOINTS.get(path, "chat"),
-        client_request_id=request.state.request_id,
+        request_id=request.state.request_id,
         message=asked.question,
         conversation_id=asked.conversation_id,
         client_id=asked.id,
@@ -163,7 +163,7 @@ async def read_chat_request(request: Request) -> tuple[ChatRequest, Ask]:
         **deployment(),
         max_tokens=asked.max_tokens,
         prompt_tokens=longest_prompt(),
-        tool_tokens=most_tool_tokens(),
+        tool_tokens=max_tool_tokens(),
         idempotency_key=key,
         body_hash=hashlib.sha256(raw).hexdigest() if key else None,
         store=asked.store,

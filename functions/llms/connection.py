@@ -15,12 +15,12 @@ from shared import supabase
 from shared.auth import Person
 from shared.body import parse_body, read_body
 from shared.errors import ModelNotFound, ParleyError, ProviderTimeout
-from shared.events import Call, Message, Node
-from shared.hosts import VARIABLES
+from shared.messages import Message, ModelRequest, Node
+from shared.provider_config import VARIABLES
 from shared.providers import provider_named
 
 _SECONDS = 20.0
-_MOST_DIGITS = 18  # what fits a bigint
+_MAX_DIGITS = 18  # what fits a bigint
 _QUESTION = (Message("user", "Say yes."),)
 _FIXES: Final = {
     "not_configured": "Set the variable that the message names.",
@@ -64,20 +64,22 @@ async def tested(request: Request, person: Person) -> dict[str, Any]:
     return outcome | {"error": failed.code, "message": failed.message, "fix": _FIXES.get(failed.code)}
 
 
-async def _one_token(provider_name: str, call: Call) -> None:
+async def _one_token(provider_name: str, call: ModelRequest) -> None:
     provider = await provider_named(provider_name)
     async with aclosing(provider.stream(call)) as events:
         async for _ in events:
             pass
 
 
-async def _target(identifier: str, person: Person) -> tuple[str, Call]:
+async def _target(identifier: str, person: Person) -> tuple[str, ModelRequest]:
     """The provider and the call that an identifier or key stands for, as this person may see it."""
     who = supabase.as_caller(person.token)
     provider, upstream_id, node_id = await _row(identifier, who) or _read(identifier)
     if provider not in VARIABLES:
         raise ModelNotFound(f'There is no model or provider "{identifier[:100]}".', param="identifier")
-    return provider, Call(upstream_id, _QUESTION, 1, node=None if node_id is None else await _node(node_id, who))
+    return provider, ModelRequest(
+        upstream_id, _QUESTION, 1, node=None if node_id is None else await _node(node_id, who)
+    )
 
 
 async def _row(identifier: str, who: dict[str, str]) -> tuple[str, str, int | None] | None:
@@ -93,7 +95,7 @@ def _read(identifier: str) -> tuple[str, str, int | None]:
     provider, _, rest = identifier.partition(":")
     node, _, model = rest.partition(":")
     if provider == "client":
-        is_node = node.isascii() and node.isdecimal() and len(node) <= _MOST_DIGITS and model
+        is_node = node.isascii() and node.isdecimal() and len(node) <= _MAX_DIGITS and model
         return ("client", model, int(node)) if is_node else ("", "", None)
     return provider, rest, None
 

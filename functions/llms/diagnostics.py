@@ -18,7 +18,7 @@ from shared import supabase
 from shared.auth import Person, authenticate
 from shared.config import settings
 from shared.errors import Forbidden, NoDefaultModel, ParleyError
-from shared.hosts import DEFAULTS, VARIABLES, advice, deployment, is_configured
+from shared.provider_config import DEFAULTS, VARIABLES, advice, deployment, is_configured
 from shared.variables import PROVIDER_NAMES
 
 _PREFIXES: Final = {

@@ -19,7 +19,7 @@ from shared.openai_models import get_openai_model, list_openai_models
 async def list_models(request: Request) -> Response:
     """GET /: active models by display order; 304 when the caller has this list already."""
     person = await authenticate(request)
-    listed = await catalogue.kept.get(person.token)
+    listed = await catalogue.catalogue_cache.get(person.token)
     headers = {"ETag": listed.etag, "Cache-Control": "private, no-cache"}
     told = ",".join(request.headers.getlist("if-none-match"))
     known = {tag.strip().removeprefix("W/") for tag in told.split(",")}
@@ -41,7 +41,7 @@ TABLE = {
     "GET /health": healthy,
     "GET /health/ready": ready,
 }
-ROUTES = routes(with_document(TABLE, "functions.llms.contract"))
+ROUTES = routes(with_document(TABLE, "functions.llms.openapi"))
 
 
 @functions_framework.aio.http

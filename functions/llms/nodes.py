@@ -12,11 +12,11 @@ from starlette.responses import JSONResponse, Response
 from shared import supabase
 from shared.auth import Person, authenticate
 from shared.errors import NodeFailed, NotFound
-from shared.events import Node
+from shared.messages import Node
 from shared.providers import ListedModel, list_node
 
 _LIST_SECONDS = 15.0
-_MOST_MODELS = 300  # as many as the database stores of one node
+_MAX_MODELS = 300  # as many as the database stores of one node
 _ID = re.compile(r"[0-9]{1,18}")  # what fits a bigint
 
 
@@ -57,5 +57,5 @@ def as_stored(listed: list[ListedModel]) -> list[dict[str, Any]]:
     by_id: dict[str, ListedModel] = {}
     for model in listed:
         by_id.setdefault(model.upstream_id, model)
-    first = list(by_id.values())[:_MOST_MODELS]
+    first = list(by_id.values())[:_MAX_MODELS]
     return [{"id": each.upstream_id, "name": each.name, "capabilities": each.capabilities} for each in first]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from genai_prices import data_snapshot
 
-from functions.refresh.sources import Listed
+from functions.refresh.sources import ProviderModel
 
 _ALL = {"supports_vision": True, "supports_tools": True, "supports_json": True}
 _MULTIMODAL_CHAT = _ALL | {"max_output_tokens": 16_384}
@@ -26,13 +26,13 @@ _KEPT: Final = (
 )
 
 
-def capabilities_of(provider: str, model: Listed) -> Mapping[str, Any]:
+def capabilities_of(provider: str, model: ProviderModel) -> Mapping[str, Any]:
     """What the list tells, over what is kept here, over the window that genai-prices knows."""
     kept = next((can for name, names, can in _KEPT if name == provider and names.match(model.upstream_id)), {})
     return {**_window(provider, model), **kept, **model.capabilities}
 
 
-def _window(provider: str, model: Listed) -> Mapping[str, Any]:
+def _window(provider: str, model: ProviderModel) -> Mapping[str, Any]:
     if "context_window" in model.capabilities:
         return {}
     try:

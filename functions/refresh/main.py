@@ -11,8 +11,8 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.refresh import models
-from functions.refresh.caller import authorize, authorize_event, is_event
+from functions.refresh import sync_catalogue
+from functions.refresh.authorize import authorize, authorize_event, is_event
 from functions.refresh.request import RefreshRequest
 from functions.refresh.runs import Run, begin_run, end_run, kept_alive
 from functions.refresh.steps import STEPS
@@ -59,13 +59,13 @@ async def _run(trigger: str, asked: RefreshRequest) -> Response:
     sync, changes = catalogue.pop("sync", {}), catalogue.pop("changes", [])
     await end_run(run, status, outcomes, sync, changes)
     log("refresh", run_id=run.id, status=status, is_dry_run=asked.dry_run)
-    menu = await models.menu()
+    menu = await sync_catalogue.menu()
     body = {
         "success": status == "succeeded",
         "partial": status == "partial",
         "syncResults": sync,
         "changes": changes,
-        "unpriced": models.unpriced(menu),
+        "unpriced": sync_catalogue.unpriced(menu),
         "steps": outcomes,
         "models": menu,
         "timestamp": datetime.now(UTC).isoformat(),
@@ -81,7 +81,7 @@ async def _read(request: Request) -> RefreshRequest:
 
 async def _take(name: str, run: Run, is_dry_run: bool) -> dict[str, Any]:
     """One step's outcome; a step that fails leaves the others to run."""
-    step = functools.partial(models.run, run=run) if name == "models" else STEPS[name]
+    step = functools.partial(sync_catalogue.run, run=run) if name == "models" else STEPS[name]
     started = time.monotonic()
     try:
         outcome = await step(is_dry_run=is_dry_run)
@@ -104,7 +104,7 @@ def _status_of(outcomes: dict[str, dict[str, Any]]) -> str:
 TABLE: dict[str, Handler] = {
     f"{method} {path}": refresh_now for path in ("/", "/refresh", "/api/llms/refresh") for method in ("POST", "GET")
 } | {f"POST {_EVENTS}": refresh_on_event, "GET /health": healthy, "GET /health/ready": service_ready}
-ROUTES = routes(with_document(TABLE, "functions.refresh.contract"))
+ROUTES = routes(with_document(TABLE, "functions.refresh.openapi"))
 
 
 @functions_framework.aio.http

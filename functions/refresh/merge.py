@@ -11,15 +11,15 @@ from functions.refresh.naming import key_of, name_of, without_date
 from functions.refresh.prices import price_of
 from functions.refresh.retirements import retirements_of
 from functions.refresh.runs import Run
-from functions.refresh.sources import Listed
+from functions.refresh.sources import ProviderModel
 from shared import supabase
 
-MOST_ADDED = 500  # of one provider, in the order of its list: more is no menu; what the catalogue has already is kept
+MAX_ADDED_MODELS = 500  # of one provider, in the order of its list; models already in the catalogue stay
 _MERGE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergeResult:
     """What a merge did, or in a dry run would do; `changes` in words."""
 
     listed: int = 0
@@ -42,7 +42,9 @@ class Owner:
         return self.provider if self.node_id is None else f"client:{self.node_id}"
 
 
-async def merge(owner: Owner, listed: Sequence[Listed], run: Run, usable: Iterable[str], *, is_dry_run: bool) -> Merged:
+async def merge(
+    owner: Owner, listed: Sequence[ProviderModel], run: Run, usable: Iterable[str], *, is_dry_run: bool
+) -> MergeResult:
     """Brings the owner's rows up to the list, in one call and one transaction.
 
     Raises Unprocessable for a list that is not believed, Conflict when the run's lease has ended, DatabaseUnavailable.
@@ -59,13 +61,13 @@ async def merge(owner: Owner, listed: Sequence[Listed], run: Run, usable: Iterab
     who = supabase.as_service()
     told = await supabase.rpc("merge_models", {"merge": asked}, who, timeout_seconds=_MERGE_SECONDS)
     changes = [f"{owner.name}: {words}" for words in told.pop("changes")]
-    return Merged(listed=len(listed), changes=changes, **told)
+    return MergeResult(listed=len(listed), changes=changes, **told)
 
 
-def offered(listed: Sequence[Listed]) -> list[Listed]:
-    """The list with what is not worth adding marked: snapshots beside their model, and what is beyond MOST_ADDED."""
+def offered(listed: Sequence[ProviderModel]) -> list[ProviderModel]:
+    """The list with models not worth adding marked: snapshots beside their model, and those over MAX_ADDED_MODELS."""
     names = {model.upstream_id for model in listed}
-    room, marked = MOST_ADDED, []
+    room, marked = MAX_ADDED_MODELS, []
     for model in listed:
         plain = without_date(model.upstream_id)
         is_addable = model.is_addable and room > 0 and (plain == model.upstream_id or plain not in names)
@@ -74,15 +76,15 @@ def offered(listed: Sequence[Listed]) -> list[Listed]:
     return marked
 
 
-def _marked(model: Listed, *, is_addable: bool) -> Listed:
+def _marked(model: ProviderModel, *, is_addable: bool) -> ProviderModel:
     if model.is_addable == is_addable:
         return model
-    return Listed(
+    return ProviderModel(
         model.upstream_id, model.name, model.capabilities, model.pricing, model.offers, model.retires_on, is_addable
     )
 
 
-def as_row(owner: Owner, model: Listed) -> dict[str, Any]:
+def as_row(owner: Owner, model: ProviderModel) -> dict[str, Any]:
     """One model as merge_models takes it. A node's models are named by it, and a price is not a node's to tell."""
     is_node = owner.node_id is not None
     return {
@@ -96,6 +98,6 @@ def as_row(owner: Owner, model: Listed) -> dict[str, Any]:
     }
 
 
-def _readable(owner: Owner, model: Listed) -> str:
+def _readable(owner: Owner, model: ProviderModel) -> str:
     """MatchAI's models are numbers; their keys come from their names."""
     return model.name if owner.provider == "matcha" and model.name else model.upstream_id

@@ -10,7 +10,7 @@ from typing import Any, Final
 from genai_prices import data_snapshot
 from genai_prices.types import TieredPrices
 
-from functions.refresh.sources import Listed, Offer, Pricing
+from functions.refresh.sources import HostOffer, Pricing, ProviderModel
 
 KEPT: Final[Mapping[tuple[str, str], Pricing]] = {}
 """By provider and upstream id, what genai-prices does not know yet; each with its source and the day it was checked.
@@ -21,7 +21,7 @@ Checked on 2026-11-21: of the seeds' and today's models it knows all that have a
 _FIELDS = {"input": "input_mtok", "output": "output_mtok", "cached_input": "cache_read_mtok"}
 
 
-def price_of(provider: str, model: Listed) -> Pricing | None:
+def price_of(provider: str, model: ProviderModel) -> Pricing | None:
     """The model's pricing as the catalogue keeps it; None when nobody knows, never zero for that."""
     if model.pricing is not None:
         return model.pricing
@@ -30,7 +30,7 @@ def price_of(provider: str, model: Listed) -> Pricing | None:
     return _known(provider, model.upstream_id) or KEPT.get((provider, model.upstream_id))
 
 
-def _dearest(upstream_id: str, offers: tuple[Offer, ...]) -> Pricing | None:
+def _dearest(upstream_id: str, offers: tuple[HostOffer, ...]) -> Pricing | None:
     """What the dearest host takes, for the router picks one: known only when every host's price is."""
     rates = [offer.pricing or _known(f"huggingface_{offer.host}", upstream_id) for offer in offers]
     told = [rate for rate in rates if rate is not None]

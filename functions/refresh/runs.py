@@ -14,7 +14,7 @@ from postgrest import ReturnMethod
 
 from shared import supabase
 from shared.errors import AlreadyRunning, ParleyError
-from shared.service import database_errors, service_client
+from shared.supabase_py import database_errors, service_client
 from supabase import AsyncClient
 
 _JOB = "refresh"

@@ -30,10 +30,10 @@ from shared.errors import (
 from shared.identifiers import is_canonical_uuid
 from shared.log import log
 from shared.privacy import loggable
-from shared.spool import Waiting
-from shared.storable import storable
+from shared.sanitize import sanitize_text
+from shared.spool import SpooledObject
 
-_MOST_OBJECTS = 1000
+_MAX_OBJECTS = 1000
 _AT_ONCE = 8
 _SECONDS = 60.0  # the rest is the next run's
 _BOOKED = {"settled": "drained", "stale": "drained", "duplicate": "duplicates"}
@@ -70,7 +70,7 @@ async def run(*, is_dry_run: bool) -> dict[str, Any]:
 
     Raises NotConfigured, DependencyDown when the spool, DatabaseUnavailable when the database cannot be reached.
     """
-    found = await spool.waiting(_MOST_OBJECTS)
+    found = await spool.waiting(_MAX_OBJECTS)
     counts: Counter[str] = Counter()
     deadline = clock() + _SECONDS
     rest = found
@@ -86,7 +86,7 @@ async def run(*, is_dry_run: bool) -> dict[str, Any]:
     return {"ok": not counts["failed"], **told, "left": counts["failed"] + len(rest)}
 
 
-async def _drain_safely(each: Waiting) -> str:
+async def _drain_safely(each: SpooledObject) -> str:
     """What became of the object; whatever is wrong with one must not stop the others."""
     try:
         return await _drain(each)
@@ -97,8 +97,8 @@ async def _drain_safely(each: Waiting) -> str:
         return "failed"
 
 
-async def _drain(each: Waiting) -> str:
-    if each.size > spool.MOST_BYTES:
+async def _drain(each: SpooledObject) -> str:
+    if each.size > spool.MAX_BYTES:
         return await _set_aside(each)
     raw = await spool.read(each)
     if raw is None:
@@ -119,13 +119,13 @@ def parse(raw: bytes) -> Record:
     """The record in an object's bytes. Raises NotARecordError."""
     try:
         record = json.loads(raw)
-        json.dumps(storable(record), allow_nan=False)  # what PostgreSQL would not take, such as NaN
+        json.dumps(sanitize_text(record), allow_nan=False)  # what PostgreSQL would not take, such as NaN
     except (ValueError, RecursionError) as error:
         raise NotARecordError("not_json") from error
     if not isinstance(record, dict) or record.get("version") is True or record.get("version") != spool.VERSION:
         raise NotARecordError("wrong_version")
     entry = record.get("entry")
-    if not isinstance(entry, dict) or not all(is_canonical_uuid(entry.get(n)) for n in ("request_id", "worker_id")):
+    if not isinstance(entry, dict) or not all(is_canonical_uuid(entry.get(n)) for n in ("turn_id", "worker_id")):
         raise NotARecordError("wrong_entry")
     return Record(entry, _origin(record.get("user_id"), record.get("spooled_at")))
 
@@ -151,7 +151,7 @@ async def _book(entry: dict[str, Any]) -> str:
         return await _finish(entry)
     except ParleyError:
         # A turn that never was: when this fails too, it is not the record's fault, and everything stays.
-        await _finish({"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())})
+        await _finish({"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())})
     try:
         return await _finish(entry)  # its person may have been in the middle of being deleted
     except InternalError:
@@ -166,13 +166,13 @@ async def _finish(entry: dict[str, Any]) -> str:
     return "unknown_turn" if outcome == "unknown" else outcome
 
 
-def _turn_id(each: Waiting) -> str | None:
+def _turn_id(each: SpooledObject) -> str | None:
     """The turn that the object's name says; None when it says none."""
     name = each.key.partition(".")[0]
     return name if is_canonical_uuid(name) else None
 
 
-async def _set_aside(each: Waiting) -> str:
+async def _set_aside(each: SpooledObject) -> str:
     """An object too large to be read goes on lying in the store, where a person can look at it."""
     kept_key = await spool.set_aside(each)
     if kept_key is None:
@@ -181,7 +181,7 @@ async def _set_aside(each: Waiting) -> str:
 
 
 async def _quarantine(
-    each: Waiting, reason: str, record: str | None, origin: Origin, kept_key: str | None = None
+    each: SpooledObject, reason: str, record: str | None, origin: Origin, kept_key: str | None = None
 ) -> str:
     arguments = {"object_key": each.key, "reason": reason, "record": record, "kept_key": kept_key}
     arguments |= {"user_id": origin.user_id, "spooled_at": origin.spooled_at}

@@ -7,13 +7,13 @@ from typing import Any
 from shared import supabase
 
 _BATCH = 500
-_MOST_BATCHES = 40  # what a minute allows; the rest is the next run's
+_MAX_BATCHES = 40  # what a minute allows; the rest is the next run's
 
 
 async def run(*, is_dry_run: bool) -> dict[str, Any]:
     """The step's outcome; `abandoned` counts the turns that were closed."""
     abandoned = 0
-    for _ in range(0 if is_dry_run else _MOST_BATCHES):
+    for _ in range(0 if is_dry_run else _MAX_BATCHES):
         swept: int = await supabase.rpc(
             "sweep_turns", {"max_rows": _BATCH}, supabase.as_service(), timeout_seconds=15.0
         )

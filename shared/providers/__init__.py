@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from shared.errors import ProviderUnavailable
-from shared.events import Node
-from shared.hosts import HOSTS
+from shared.messages import Node
+from shared.provider_config import OPENAI_COMPATIBLE
 from shared.providers.contract import ListedModel, Provider
 from shared.providers.matcha import Matcha
 from shared.providers.openai_compatible import OpenAiCompatible
@@ -30,8 +30,10 @@ SDKS: Final = {
 }
 """Providers over an SDK, which takes half a second to a second to load: only when a turn needs it."""
 
-_NODES = OpenAiCompatible(next(host for host in HOSTS if host.is_node))
-_PROVIDERS: dict[str, Provider] = {host.name: OpenAiCompatible(host) for host in HOSTS} | {"matcha": Matcha()}
+_NODES = OpenAiCompatible(next(host for host in OPENAI_COMPATIBLE if host.is_node))
+_PROVIDERS: dict[str, Provider] = {host.name: OpenAiCompatible(host) for host in OPENAI_COMPATIBLE} | {
+    "matcha": Matcha()
+}
 
 
 async def provider_named(name: str) -> Provider:

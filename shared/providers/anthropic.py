@@ -12,9 +12,16 @@ from anthropic import types
 
 from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
-from shared.events import Call, Finish, ModelEvent, Native, Node, Reasoning, Text
+from shared.events import Finish, ModelEvent, Reasoning, Text
+from shared.messages import ModelRequest, Node, ProviderPayload
 from shared.providers.anthropic_messages import NAME, asked_of, stop_reason_of, usage_of
-from shared.providers.readings import NONSENSE, delay_of, failure, is_page, nonsense
+from shared.providers.provider_errors import (
+    PARSE_ERRORS,
+    error_for_status,
+    is_page,
+    malformed_response,
+    retry_after_seconds,
+)
 from shared.providers.sdk_http import shared_client, transport_failures
 from shared.providers.tool_calls import tool_call
 
@@ -38,7 +45,7 @@ _STATUS_OF_TYPE = {
 class Anthropic:
     """The provider contract over Claude's streaming."""
 
-    async def stream(self, call: Call) -> AsyncGenerator[ModelEvent, None]:
+    async def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         if not any(message.role == "user" and (message.content.strip() or message.images) for message in call.messages):
             raise ProviderRefused("There is nothing to answer.")
         with _failures():
@@ -54,7 +61,7 @@ class Anthropic:
             await _client().models.list(limit=1)
 
 
-async def open_stream(call: Call) -> anthropic.AsyncStream[types.RawMessageStreamEvent]:
+async def open_stream(call: ModelRequest) -> anthropic.AsyncStream[types.RawMessageStreamEvent]:
     """The SDK's own stream of an answer, as raw events: its accumulating helper costs several times as much."""
     stream: anthropic.AsyncStream[types.RawMessageStreamEvent]
     stream = await _client().messages.create(stream=True, **asked_of(call))
@@ -97,7 +104,7 @@ class _AnswerReader:
         if reason != "tool_calls":
             return Finish(reason)
         blocks = [block for _, block in sorted(self._blocks.items()) if block.get("text") != ""]
-        return Finish(reason, Native(NAME, blocks))
+        return Finish(reason, ProviderPayload(NAME, blocks))
 
     def _delta(self, event: types.RawContentBlockDeltaEvent) -> Iterator[ModelEvent]:
         block, delta = self._blocks[event.index], event.delta
@@ -147,12 +154,14 @@ def _failures() -> Iterator[None]:
         told = error.status_code if error.status_code >= 400 else _OVERLOADED
         status = 402 if _is_out_of_credit(error) else _STATUS_OF_TYPE.get(code or "", told)
         headers = error.response.headers
-        raise failure(NAME, status, code=code, retry_after=delay_of(headers), is_page=is_page(headers)) from error
+        raise error_for_status(
+            NAME, status, code=code, retry_after=retry_after_seconds(headers), is_page=is_page(headers)
+        ) from error
     except anthropic.APIConnectionError as error:
         with transport_failures(NAME):
             raise error.__cause__ or ConnectionError from error
-    except (anthropic.AnthropicError, *NONSENSE) as error:
-        raise nonsense(NAME) from error
+    except (anthropic.AnthropicError, *PARSE_ERRORS) as error:
+        raise malformed_response(NAME) from error
 
 
 def _is_out_of_credit(error: anthropic.APIStatusError) -> bool:

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from anthropic import transform_schema, types
 
-from shared.events import ANY_OBJECT, Call, Image, Message, StopReason, Usage
-from shared.providers.readings import NONSENSE, counted
+from shared.events import StopReason, Usage
+from shared.messages import ANY_OBJECT, Image, Message, ModelRequest
+from shared.providers.provider_errors import PARSE_ERRORS, parse_usage
 
 NAME: Final = "anthropic"
 
@@ -25,8 +26,8 @@ _STOP_REASONS: dict[str, StopReason] = {
 _ANY_OBJECT_WORDS = "Answer with one JSON object only, without any other text."
 
 
-def asked_of(call: Call) -> dict[str, Any]:
-    """A Call as the arguments of `messages.create`; no sampling parameters: API 2026-10-21 answers them with 400."""
+def asked_of(call: ModelRequest) -> dict[str, Any]:
+    """The arguments of `messages.create`, without sampling parameters: API 2026-10-21 answers those with 400."""
     asked: dict[str, Any] = {
         "model": call.model,
         "messages": _messages(call),
@@ -52,13 +53,13 @@ def asked_of(call: Call) -> dict[str, Any]:
     return asked
 
 
-def _lacks_thinking(call: Call) -> bool:
+def _lacks_thinking(call: ModelRequest) -> bool:
     """Whether calls of the current turn came back without Claude's own thinking, which it would insist on."""
     current = takewhile(lambda message: message.role != "user", reversed(call.messages))
     return any(m.tool_calls and not (m.native and m.native.provider == NAME) for m in current)
 
 
-def _tool_choice(call: Call) -> dict[str, Any]:
+def _tool_choice(call: ModelRequest) -> dict[str, Any]:
     if not call.may_call_tools:
         return {"type": "none"}
     named = {"type": "tool", "name": call.must_call} if isinstance(call.must_call, str) else {"type": "any"}
@@ -72,11 +73,11 @@ def _schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """As Claude's API wants schemas; one that the SDK cannot rewrite goes as it is, for the API to judge."""
     try:
         return transform_schema(dict(schema))
-    except NONSENSE:
+    except PARSE_ERRORS:
         return dict(schema)
 
 
-def _messages(call: Call) -> list[dict[str, Any]]:
+def _messages(call: ModelRequest) -> list[dict[str, Any]]:
     """The conversation; it begins with a person's words, and all results of one turn stand in one message."""
     messages: list[dict[str, Any]] = []
     for message in call.messages:
@@ -135,7 +136,7 @@ def usage_of(
         return None
     output_tokens = 0 if is_placeholder else getattr(told, "output_tokens", None)
     thinking = getattr(getattr(told, "output_tokens_details", None), "thinking_tokens", None)
-    return counted(fresh + read + written, output_tokens, read, thinking)
+    return parse_usage(fresh + read + written, output_tokens, read, thinking)
 
 
 def stop_reason_of(told: str | None) -> StopReason:

@@ -7,24 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import ProviderError, ProviderOverloaded
-from shared.events import (
-    ANY_OBJECT,
-    Call,
-    Finish,
-    Format,
-    Image,
-    Message,
-    ModelEvent,
-    Reasoning,
-    StopReason,
-    Text,
-    Tool,
-    Usage,
-)
+from shared.events import Finish, ModelEvent, Reasoning, StopReason, Text, Usage
+from shared.messages import ANY_OBJECT, Format, Image, Message, ModelRequest, Tool
 from shared.providers.contract import ListedModel
-from shared.providers.readings import counted, failure
+from shared.providers.provider_errors import error_for_status, parse_usage
 from shared.providers.tool_calls import tool_call
-from shared.storable import storable
+from shared.sanitize import sanitize_text
 
 _STOP_REASONS: dict[str, StopReason] = {
     "stop": "stop",
@@ -33,13 +21,13 @@ _STOP_REASONS: dict[str, StopReason] = {
     "function_call": "tool_calls",
     "content_filter": "filtered",
 }
-_MOST_CONTEXT_TOKENS = 100_000_000
-_MOST_CALLS, _MOST_ARGUMENTS = 128, 1024 * 1024
+_MAX_CONTEXT_TOKENS = 100_000_000
+_MAX_CALLS, _MAX_ARGUMENTS = 128, 1024 * 1024
 _MAX_NAME = 150  # leaves room for client:<node>: in the catalogue's 200
 
 
-def request_body(call: Call, limit_field: str = "max_tokens") -> dict[str, Any]:
-    """A Call as chat completions' JSON, streaming and with usage asked for."""
+def request_body(call: ModelRequest, limit_field: str = "max_tokens") -> dict[str, Any]:
+    """A ModelRequest as chat completions' JSON, streaming and with usage asked for."""
     body: dict[str, Any] = {
         "model": call.model,
         "messages": [_message(message) for message in call.messages],
@@ -75,7 +63,7 @@ def _wanted(schema: Mapping[str, Any], told: Format) -> dict[str, Any]:
     return wanted if told.description is None else wanted | {"description": told.description}
 
 
-def _tool_choice(call: Call) -> dict[str, Any]:
+def _tool_choice(call: ModelRequest) -> dict[str, Any]:
     """Nothing where the model is free to choose: some hosts know the field by its other values only."""
     if not call.may_call_tools:
         return {"tool_choice": "none"}
@@ -168,7 +156,7 @@ class ChunkParser:
         """An error inside a 200: some hosts put a status into `code`, some a word, some send nothing but a sentence."""
         code = error.get("code") if isinstance(error, dict) else None
         if isinstance(code, int) and 400 <= code < 600:
-            return failure(self._provider, code)
+            return error_for_status(self._provider, code)
         return ProviderOverloaded("The provider broke off with an error inside its answer.")
 
     def _collect(self, piece: dict[str, Any]) -> None:
@@ -176,7 +164,7 @@ class ChunkParser:
         function = piece.get("function") or {}
         latest = self._calls[-1] if self._calls else None
         is_new = latest is None or bool(piece["id"] != latest["id"] if piece.get("id") else function.get("name"))
-        self._is_full = self._is_full or (is_new and len(self._calls) >= _MOST_CALLS)
+        self._is_full = self._is_full or (is_new and len(self._calls) >= _MAX_CALLS)
         if self._is_full:
             return  # more than anybody runs: whoever runs the tools tells the model so
         if latest is None or is_new:
@@ -185,7 +173,7 @@ class ChunkParser:
         latest["name"] = latest["name"] or function.get("name") or ""
         arguments = function.get("arguments")
         latest["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
-        if len(latest["arguments"]) > _MOST_ARGUMENTS:
+        if len(latest["arguments"]) > _MAX_ARGUMENTS:
             raise ValueError("too much in a tool call")
 
 
@@ -193,7 +181,7 @@ def read_usage(usage: Any) -> Usage | None:
     """OpenAI's counts are inclusive: cached in prompt, reasoning in completion. None for none, or for nonsense."""
     if not isinstance(usage, dict):
         return None
-    return counted(
+    return parse_usage(
         usage.get("prompt_tokens"),
         usage.get("completion_tokens"),
         _detail(usage.get("prompt_tokens_details"), "cached_tokens"),
@@ -227,9 +215,9 @@ def read_model_list(answer: Any) -> list[ListedModel]:
             continue
         name, meta = entry.get("name"), entry.get("meta")
         window = entry.get("max_model_len") or (meta.get("n_ctx_train") if isinstance(meta, dict) else None)
-        is_told = isinstance(window, int) and not isinstance(window, bool) and 0 < window <= _MOST_CONTEXT_TOKENS
+        is_told = isinstance(window, int) and not isinstance(window, bool) and 0 < window <= _MAX_CONTEXT_TOKENS
         capabilities = {"context_window": window} if is_told else {}
-        listed.append(ListedModel(upstream_id, storable(str(name))[:_MAX_NAME] if name else None, capabilities))
+        listed.append(ListedModel(upstream_id, sanitize_text(str(name))[:_MAX_NAME] if name else None, capabilities))
     if answer["data"] and not listed:
         raise ValueError("no entry is a model")
     return listed

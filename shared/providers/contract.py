@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from shared.events import Call, ModelEvent, Node
+from shared.events import ModelEvent
+from shared.messages import ModelRequest, Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class ListedModel:
 class Provider(Protocol):
     """One way to reach models. Its methods raise only classes of `shared.errors.ProviderError`, and NotConfigured."""
 
-    def stream(self, call: Call) -> AsyncGenerator[ModelEvent, None]:
+    def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The model's answer as it comes: text, reasoning, tool calls, usage (the latest counts), then one Finish.
 
         Usage follows the text it counts. Closing the generator closes the connection, so that a caller who hangs up

@@ -14,9 +14,17 @@ from google.genai import errors, types
 
 from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
-from shared.events import ANY_OBJECT, Call, Finish, ModelEvent, Node, Reasoning, Text, ToolCall
+from shared.events import Finish, ModelEvent, Reasoning, Text
+from shared.messages import ANY_OBJECT, ModelRequest, Node, ToolCall
 from shared.providers.gemini_messages import NAME, contents_of, native_of, stop_reason_of, system_of, usage_of
-from shared.providers.readings import NONSENSE, delay_of, failure, is_page, nonsense, seconds_in
+from shared.providers.provider_errors import (
+    PARSE_ERRORS,
+    error_for_status,
+    is_page,
+    malformed_response,
+    retry_after_seconds,
+    seconds_in,
+)
 from shared.providers.sdk_http import first_of, shared_client, transport_failures
 from shared.providers.tool_calls import tool_call
 
@@ -32,7 +40,7 @@ _UNUSED = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response
 class Gemini:
     """The provider contract over google-genai's streaming."""
 
-    async def stream(self, call: Call) -> AsyncGenerator[ModelEvent, None]:
+    async def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         opened: list[httpx2.Response] = []
         turn = _AnswerReader()
         contents = contents_of(call)
@@ -58,7 +66,7 @@ class Gemini:
 
 
 async def open_stream(
-    call: Call, contents: list[types.ContentUnionDict]
+    call: ModelRequest, contents: list[types.ContentUnionDict]
 ) -> AsyncIterator[types.GenerateContentResponse]:
     """The SDK's own stream of an answer; nothing is sent before its first chunk is asked for."""
     return await _client().aio.models.generate_content_stream(model=call.model, contents=contents, config=_config(call))
@@ -112,7 +120,7 @@ def _client() -> genai.Client:
     return genai.Client(api_key=settings().key("GOOGLE_API_KEY"), vertexai=False, http_options=options)
 
 
-def _config(call: Call) -> types.GenerateContentConfig:
+def _config(call: ModelRequest) -> types.GenerateContentConfig:
     declared = [
         types.FunctionDeclaration(name=t.name, description=t.description, parameters_json_schema=t.parameters)
         for t in call.tools
@@ -131,7 +139,7 @@ def _config(call: Call) -> types.GenerateContentConfig:
     )
 
 
-def _tool_config(call: Call) -> types.ToolConfig | None:
+def _tool_config(call: ModelRequest) -> types.ToolConfig | None:
     modes = types.FunctionCallingConfigMode
     if not call.may_call_tools:
         config = types.FunctionCallingConfig(mode=modes.NONE)
@@ -152,15 +160,15 @@ def _failures() -> Iterator[None]:
         raise
     except errors.APIError as error:
         raise _refusal(error) from error
-    except (errors.UnknownApiResponseError, *NONSENSE) as error:
-        raise nonsense(NAME) from error
+    except (errors.UnknownApiResponseError, *PARSE_ERRORS) as error:
+        raise malformed_response(NAME) from error
 
 
 def _refusal(error: errors.APIError) -> ProviderError:
     """A wrong key is a 400 with its own reason, a delay stands in the details; a proxy's error may hold anything."""
     status = error.code if isinstance(error.code, int) else 502
     headers = getattr(error.response, "headers", None)
-    delay = None if headers is None else delay_of(headers)
+    delay = None if headers is None else retry_after_seconds(headers)
     for detail in _details(error.details):
         kind = str(detail.get("@type", "")).rpartition(".")[2]
         if kind == "RetryInfo":
@@ -168,7 +176,9 @@ def _refusal(error: errors.APIError) -> ProviderError:
         elif kind == "ErrorInfo" and detail.get("reason") == "API_KEY_INVALID":
             status = 401
     code = error.status if isinstance(error.status, str) else None
-    return failure(NAME, status, code=code, retry_after=delay, is_page=headers is not None and is_page(headers))
+    return error_for_status(
+        NAME, status, code=code, retry_after=delay, is_page=headers is not None and is_page(headers)
+    )
 
 
 def _details(body: Any) -> list[dict[str, Any]]:

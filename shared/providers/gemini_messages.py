@@ -7,8 +7,9 @@ from typing import Final
 
 from google.genai import types
 
-from shared.events import Call, Image, Message, Native, StopReason, Usage
-from shared.providers.readings import counted
+from shared.events import StopReason, Usage
+from shared.messages import Image, Message, ModelRequest, ProviderPayload
+from shared.providers.provider_errors import parse_usage
 
 NAME: Final = "google"
 
@@ -28,12 +29,12 @@ _STOP_REASONS: dict[str, StopReason] = {
 _SKIP_SIGNATURE = b"skip_thought_signature_validator"
 
 
-def system_of(call: Call) -> str | None:
+def system_of(call: ModelRequest) -> str | None:
     """The system messages, joined."""
     return "\n\n".join(m.content for m in call.messages if m.role == "system") or None
 
 
-def contents_of(call: Call) -> list[types.ContentUnionDict]:
+def contents_of(call: ModelRequest) -> list[types.ContentUnionDict]:
     """The conversation; it begins with a person's words, and all results of one turn stand in one content."""
     names = {c.id: c.name for message in call.messages for c in message.tool_calls}
     contents: list[types.Content] = []
@@ -87,9 +88,9 @@ def _add_result(contents: list[types.Content], part: types.Part) -> None:
         contents.append(types.Content(role="user", parts=[part]))
 
 
-def native_of(parts: list[types.Part]) -> Native:
+def native_of(parts: list[types.Part]) -> ProviderPayload:
     """The turn as Gemini made it, thought signatures included, as JSON."""
-    return Native(NAME, [part.model_dump(mode="json", exclude_none=True) for part in parts])
+    return ProviderPayload(NAME, [part.model_dump(mode="json", exclude_none=True) for part in parts])
 
 
 def usage_of(told: types.GenerateContentResponseUsageMetadata | None) -> Usage | None:
@@ -97,7 +98,7 @@ def usage_of(told: types.GenerateContentResponseUsageMetadata | None) -> Usage |
     if told is None or told.prompt_token_count is None:
         return None
     thoughts = told.thoughts_token_count or 0
-    return counted(
+    return parse_usage(
         told.prompt_token_count + (told.tool_use_prompt_token_count or 0),
         (told.candidates_token_count or 0) + thoughts,
         told.cached_content_token_count,

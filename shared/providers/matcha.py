@@ -11,8 +11,15 @@ import aiohttp
 from shared import http
 from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused, ProviderUnreachable
-from shared.events import Call, Finish, Message, ModelEvent, Node, Text
-from shared.providers.readings import NONSENSE, delay_of, failure, is_page, nonsense
+from shared.events import Finish, ModelEvent, Text
+from shared.messages import Message, ModelRequest, Node
+from shared.providers.provider_errors import (
+    PARSE_ERRORS,
+    error_for_status,
+    is_page,
+    malformed_response,
+    retry_after_seconds,
+)
 
 NAME = "matcha"
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -22,7 +29,7 @@ _SPEAKERS = {"user": "User", "assistant": "Assistant", "tool": "Result"}
 class Matcha:
     """The provider contract over `POST {MATCHA_BASE_URL}/completions`."""
 
-    async def stream(self, call: Call) -> AsyncGenerator[ModelEvent, None]:
+    async def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         if not call.model.isdecimal():
             raise ProviderRefused("A MatchAI model is named by its number.")
         body = {"mission_id": _mission_id(), "llm_id": int(call.model), "input": prompt_of(call.messages)}
@@ -55,8 +62,8 @@ def read_answer(body: bytes) -> str:
     """The texts of `output[*].content[*].text`, joined. Raises ProviderError for anything else, such as HTML."""
     try:
         texts = [content["text"] for each in json.loads(body)["output"] for content in each.get("content") or ()]
-    except NONSENSE as error:
-        raise nonsense(NAME, "a completion") from error
+    except PARSE_ERRORS as error:
+        raise malformed_response(NAME, "a completion") from error
     return "\n\n".join(text for text in texts if isinstance(text, str) and text)
 
 
@@ -70,13 +77,13 @@ async def _post(path: str, body: dict[str, Any]) -> bytes:
     try:
         async with http.session().post(url, json=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
-                delay = delay_of(response.headers)
-                raise failure(NAME, response.status, retry_after=delay, is_page=is_page(response.headers))
+                delay = retry_after_seconds(response.headers)
+                raise error_for_status(NAME, response.status, retry_after=delay, is_page=is_page(response.headers))
             answer = b""
             async for chunk in response.content.iter_any():
                 answer += chunk
                 if len(answer) > _MAX_ANSWER_BYTES:
-                    raise nonsense(NAME, "a completion")
+                    raise malformed_response(NAME, "a completion")
             return answer
     except ProviderError:
         raise

@@ -12,11 +12,18 @@ import aiohttp
 from shared import http, supabase
 from shared.config import settings
 from shared.errors import NodeFailed, ProviderError, ProviderUnreachable
-from shared.events import Call, ModelEvent, Node
-from shared.hosts import Host
+from shared.events import ModelEvent
+from shared.messages import ModelRequest, Node
+from shared.provider_config import Host
 from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, request_body
 from shared.providers.contract import ListedModel
-from shared.providers.readings import NONSENSE, delay_of, failure, is_page, nonsense
+from shared.providers.provider_errors import (
+    PARSE_ERRORS,
+    error_for_status,
+    is_page,
+    malformed_response,
+    retry_after_seconds,
+)
 from shared.sse import SseDecoder
 
 _MAX_LIST_BYTES = 16 * 1024 * 1024
@@ -32,7 +39,7 @@ class OpenAiCompatible:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    async def stream(self, call: Call) -> AsyncGenerator[ModelEvent, None]:
+    async def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         body = request_body(call, self._host.limit_field)
         with self._failures("a chat stream"):
             async with aclosing(self._bytes("POST", "/chat/completions", call.node, body)) as chunks:
@@ -53,7 +60,7 @@ class OpenAiCompatible:
                 async for chunk in chunks:
                     body += chunk
                     if len(body) > (_MAX_NODE_LIST_BYTES if self._host.is_node else _MAX_LIST_BYTES):
-                        raise nonsense(self._host.name, "a model list")
+                        raise malformed_response(self._host.name, "a model list")
             return read_model_list(json.loads(body))
 
     async def check(self, node: Node | None = None) -> None:
@@ -68,8 +75,8 @@ class OpenAiCompatible:
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 words = f"The provider {self._host.name} could not be reached."
                 raise ProviderUnreachable(words, open_seconds=_UNREACHABLE_OPEN_SECONDS) from error
-            except NONSENSE as error:
-                raise nonsense(self._host.name, what) from error
+            except PARSE_ERRORS as error:
+                raise malformed_response(self._host.name, what) from error
         except ProviderError as error:
             if self._host.is_node:
                 raise NodeFailed.of(error) from error
@@ -84,10 +91,10 @@ class OpenAiCompatible:
         async with session.request(method, url, json=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
                 code = read_error_code(await response.content.read(_MAX_ERROR_BYTES))
-                delay, is_html = delay_of(response.headers), is_page(response.headers)
-                raise failure(self._host.name, response.status, code=code, retry_after=delay, is_page=is_html)
+                delay, is_html = retry_after_seconds(response.headers), is_page(response.headers)
+                raise error_for_status(self._host.name, response.status, code=code, retry_after=delay, is_page=is_html)
             if response.headers.get("Content-Encoding", "identity") != "identity" and self._host.is_node:
-                raise nonsense(self._host.name)
+                raise malformed_response(self._host.name)
             async for chunk in _chunks(response):
                 yield chunk
 

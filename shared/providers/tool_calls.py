@@ -8,8 +8,8 @@ import re
 import secrets
 from typing import Any
 
-from shared.events import ToolCall
-from shared.storable import storable
+from shared.messages import ToolCall
+from shared.sanitize import sanitize_text
 
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
 _MAX_NAME, _MAX_ID, _MAX_DEPTH, _MAX_VALUES = 64, 64, 64, 100_000
@@ -26,12 +26,12 @@ def tool_call(call_id: str, name: str, written: str) -> ToolCall:
         call_id = fresh_id()
     try:
         value = _object_in(written)
-        arguments = storable(value)
+        arguments = sanitize_text(value)
         # The text itself, which keeps numbers as they were written, where nothing had to be mended.
-        is_sound = arguments == value and storable(written) == written
+        is_sound = arguments == value and sanitize_text(written) == written
         return ToolCall(call_id, name, arguments, written=written if written and is_sound else None)
     except (ValueError, RecursionError):
-        return ToolCall(call_id, name, {}, broken=storable(written))
+        return ToolCall(call_id, name, {}, broken=sanitize_text(written))
 
 
 def values_in(written: str) -> int:

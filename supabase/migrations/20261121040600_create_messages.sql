@@ -13,7 +13,7 @@ create table public.messages (
   parts jsonb constraint messages_parts_check check (jsonb_typeof(parts) = 'array'),
   model_used text,
   agent_type text,
-  request_id uuid,
+  turn_id uuid,
   status text not null default 'completed'
     constraint messages_status_check check (status in ('completed', 'cancelled', 'partial')),
   created_at timestamptz not null default clock_timestamp(),
@@ -23,12 +23,12 @@ comment on table public.messages is 'One message of a conversation, word for wor
 comment on column public.messages.user_id is 'Who wrote it; null for the assistant.';
 comment on column public.messages.parts is 'AI SDK message parts beyond plain text; null when content is all there is.';
 comment on column public.messages.model_used is 'Identifier of the model that answered; null for people.';
-comment on column public.messages.request_id is 'The turn it belongs to, as in chat_logs; null for messages that asked no model.';
+comment on column public.messages.turn_id is 'The turn it belongs to, as in chat_logs; null for messages that asked no model.';
 comment on column public.messages.status is 'cancelled and partial mark an answer that ended early.';
 
 create index messages_conversation_id_created_at_idx on public.messages (conversation_id, created_at desc, id);
 create index messages_user_id_idx on public.messages (user_id);
-create unique index messages_request_id_role_idx on public.messages (request_id, role) where request_id is not null;
+create unique index messages_turn_id_role_idx on public.messages (turn_id, role) where turn_id is not null;
 
 alter table public.messages enable row level security;
 revoke all on public.messages from public, anon, authenticated, service_role;

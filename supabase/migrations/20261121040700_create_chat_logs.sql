@@ -4,8 +4,8 @@
 
 create table public.chat_logs (
   id bigint generated always as identity constraint chat_logs_pkey primary key,
-  request_id uuid not null constraint chat_logs_request_id_key unique,
-  client_request_id text,
+  turn_id uuid not null constraint chat_logs_turn_id_key unique,
+  request_id text,
   user_id uuid constraint chat_logs_user_id_fkey references auth.users (id) on delete set null,
   conversation_id uuid constraint chat_logs_conversation_id_fkey
     references public.llm_conversations (id) on delete set null,
@@ -41,8 +41,8 @@ create table public.chat_logs (
   created_at timestamptz not null default now()
 );
 comment on table public.chat_logs is 'One finished model turn; append-only, written by chat_finish and the sweeper.';
-comment on column public.chat_logs.request_id is 'The turn''s own id; unique, whatever the caller sent.';
-comment on column public.chat_logs.client_request_id is 'X-Request-Id of the HTTP request, the caller''s own when it sent one.';
+comment on column public.chat_logs.turn_id is 'The turn''s own id; unique, whatever the caller sent.';
+comment on column public.chat_logs.request_id is 'X-Request-Id of the HTTP request, the caller''s own when it sent one.';
 comment on column public.chat_logs.user_id is 'Null once the person is deleted.';
 comment on column public.chat_logs.question is 'Redacted before it is written; null when content is not logged.';
 comment on column public.chat_logs.response is 'Redacted before it is written; null when content is not logged or nothing was said.';

@@ -7,23 +7,23 @@ create function private.claim_turn(p_user_id uuid, p_turn jsonb) returns jsonb
 as $$
 declare
   v_lease interval := make_interval(secs => least(greatest(coalesce((p_turn ->> 'lease_seconds')::integer, 360), 60), 900));
-  v_row private.chat_requests;
+  v_row private.turns;
 begin
   -- The unique index makes callers with the same key wait for each other.
-  insert into private.chat_requests
-    (id, user_id, client_request_id, endpoint, idempotency_key, body_hash, worker_id, lease_until, question,
+  insert into private.turns
+    (id, user_id, request_id, endpoint, idempotency_key, body_hash, worker_id, lease_until, question,
      is_stored, requested_model, agent_type, metadata)
   values
-    ((p_turn ->> 'request_id')::uuid, p_user_id, left(p_turn ->> 'client_request_id', 64), left(p_turn ->> 'endpoint', 64),
+    ((p_turn ->> 'turn_id')::uuid, p_user_id, left(p_turn ->> 'request_id', 64), left(p_turn ->> 'endpoint', 64),
      p_turn ->> 'idempotency_key', p_turn ->> 'body_hash', (p_turn ->> 'worker_id')::uuid, now() + v_lease,
      left(p_turn ->> 'question', 200000), coalesce((p_turn ->> 'store')::boolean, true), left(p_turn ->> 'requested_model', 300),
      left(p_turn ->> 'agent', 40), coalesce(p_turn -> 'metadata', '{}'))
   on conflict do nothing;
   if found then
-    return jsonb_build_object('outcome', 'new', 'request_id', p_turn ->> 'request_id');
+    return jsonb_build_object('outcome', 'new', 'turn_id', p_turn ->> 'turn_id');
   end if;
 
-  select * into v_row from private.chat_requests as r
+  select * into v_row from private.turns as r
     where r.user_id = p_user_id and r.idempotency_key = p_turn ->> 'idempotency_key' for update;
   if not found or v_row.body_hash is distinct from p_turn ->> 'body_hash' then
     return jsonb_build_object('outcome', 'mismatch');
@@ -37,31 +37,31 @@ begin
   end if;
 
   -- The earlier attempt failed before anything was said, or its worker is dead: the money it still holds goes back first.
-  update private.chat_requests as r
+  update private.turns as r
     set state = 'started', worker_id = (p_turn ->> 'worker_id')::uuid, lease_until = now() + v_lease,
         tries = r.tries + 1, started_at = now(), finished_at = null,
-        client_request_id = left(p_turn ->> 'client_request_id', 64), endpoint = left(p_turn ->> 'endpoint', 64),
+        request_id = left(p_turn ->> 'request_id', 64), endpoint = left(p_turn ->> 'endpoint', 64),
         question = left(p_turn ->> 'question', 200000), is_stored = coalesce((p_turn ->> 'store')::boolean, true),
         requested_model = left(p_turn ->> 'requested_model', 300), agent_type = left(p_turn ->> 'agent', 40),
         metadata = coalesce(p_turn -> 'metadata', '{}')
     where r.id = v_row.id;
-  return jsonb_build_object('outcome', 'new', 'request_id', v_row.id, 'conversation_id', v_row.conversation_id, 'held', case when v_row.state = 'started'
+  return jsonb_build_object('outcome', 'new', 'turn_id', v_row.id, 'conversation_id', v_row.conversation_id, 'held', case when v_row.state = 'started'
     then jsonb_build_object('day', v_row.day, 'reserved_usd', v_row.reserved_usd) end);
 end
 $$;
 comment on function private.claim_turn(uuid, jsonb) is
-  '{outcome: new | replay | in_progress | mismatch, request_id, conversation_id?, held?}; held is what a dead worker''s attempt still reserves.';
+  '{outcome: new | replay | in_progress | mismatch, turn_id, conversation_id?, held?}; held is what a dead worker''s attempt still reserves.';
 
-create function private.replayed_turn(p_row private.chat_requests) returns jsonb
+create function private.replayed_turn(p_row private.turns) returns jsonb
   language sql stable security invoker set search_path = ''
 as $$
-  select jsonb_build_object('outcome', 'replay', 'request_id', p_row.id, 'conversation_id', p_row.conversation_id,
+  select jsonb_build_object('outcome', 'replay', 'turn_id', p_row.id, 'conversation_id', p_row.conversation_id,
     'routes', p_row.routes, 'reason', p_row.route_reason,
     'message', (select jsonb_build_object('id', m.id, 'content', m.content, 'status', m.status)
-                from public.messages as m where m.request_id = p_row.id and m.role = 'assistant'),
-    'log', (select to_jsonb(l) from public.chat_logs as l where l.request_id = p_row.id))
+                from public.messages as m where m.turn_id = p_row.id and m.role = 'assistant'),
+    'log', (select to_jsonb(l) from public.chat_logs as l where l.turn_id = p_row.id))
 $$;
-comment on function private.replayed_turn(private.chat_requests) is 'The stored answer of a settled turn, for the same key and body.';
+comment on function private.replayed_turn(private.turns) is 'The stored answer of a settled turn, for the same key and body.';
 
 create function private.open_conversation(p_user_id uuid, p_turn jsonb) returns public.llm_conversations
   language plpgsql volatile security invoker set search_path = ''
@@ -103,7 +103,7 @@ $$;
 comment on function private.open_conversation(uuid, jsonb) is
   'The conversation the turn belongs to, by its id or the frontend''s own id, else a new one; null when nothing is to be stored.';
 
-create function private.recent_history(p_conversation_id uuid, p_max_tokens bigint, p_request_id uuid) returns jsonb
+create function private.recent_history(p_conversation_id uuid, p_max_tokens bigint, p_turn_id uuid) returns jsonb
   language sql stable security invoker set search_path = ''
 as $$
   select coalesce(jsonb_agg(jsonb_build_object('role', h.role, 'content', h.content) order by h.created_at, h.id), '[]')
@@ -111,7 +111,7 @@ as $$
     select m.id, m.role, m.content, m.created_at,
       sum(private.estimate_tokens(m.content)) over (order by m.created_at desc, m.id desc) as tokens_so_far
     from (select * from public.messages
-          where conversation_id = p_conversation_id and request_id is distinct from p_request_id
+          where conversation_id = p_conversation_id and turn_id is distinct from p_turn_id
           order by created_at desc, id desc limit 200) as m
   ) as h
   where h.tokens_so_far <= p_max_tokens
@@ -156,30 +156,30 @@ begin
     v_limits := private.peek_limits(v_user_id);
   else
     if v_conversation.id is not null and coalesce((turn ->> 'store')::boolean, true) then
-      insert into public.messages (conversation_id, user_id, role, content, parts, request_id)
+      insert into public.messages (conversation_id, user_id, role, content, parts, turn_id)
         values (v_conversation.id, v_user_id, 'user', turn ->> 'message', nullif(turn -> 'parts', 'null'),
-                (v_claim ->> 'request_id')::uuid)
-        on conflict (request_id, role) where request_id is not null do update
+                (v_claim ->> 'turn_id')::uuid)
+        on conflict (turn_id, role) where turn_id is not null do update
           set content = excluded.content, parts = excluded.parts
         returning id into v_message_id;
     end if;
     v_limits := private.reserve_turn(v_user_id, (v_plan ->> 'reserve_usd')::numeric, v_claim -> 'held');
-    update private.chat_requests as r
+    update private.turns as r
       set conversation_id = v_conversation.id, routes = v_plan -> 'routes', route_reason = v_resolved ->> 'reason',
           reserved_usd = (v_plan ->> 'reserve_usd')::numeric, day = (now() at time zone 'utc')::date
-      where r.id = (v_claim ->> 'request_id')::uuid;
+      where r.id = (v_claim ->> 'turn_id')::uuid;
   end if;
 
   return v_plan || jsonb_build_object(
-    'outcome', case when v_is_dry then 'dry_run' else 'new' end, 'request_id', v_claim ->> 'request_id',
+    'outcome', case when v_is_dry then 'dry_run' else 'new' end, 'turn_id', v_claim ->> 'turn_id',
     'conversation_id', v_conversation.id, 'message_id', v_message_id, 'reason', v_resolved ->> 'reason',
     'limits', v_limits);
 end
 $$;
 comment on function public.chat_begin(jsonb) is
-  'Admits a turn. turn: request_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, model?, agent?, '
-  'requested_model? (redacted), max_tokens?, prompt_tokens?, idempotency_key?, body_hash?, client_request_id?, parts?, metadata?, store?, strict_model?, dry_run?, lease_seconds?. '
-  'Returns outcome, request_id, conversation_id, routes, reason, history, reserve_usd, limits; refuses with SQLSTATE PT4xx and a JSON detail.';
+  'Admits a turn. turn: turn_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, model?, agent?, '
+  'requested_model? (redacted), max_tokens?, prompt_tokens?, idempotency_key?, body_hash?, request_id?, parts?, metadata?, store?, strict_model?, dry_run?, lease_seconds?. '
+  'Returns outcome, turn_id, conversation_id, routes, reason, history, reserve_usd, limits; refuses with SQLSTATE PT4xx and a JSON detail.';
 
 create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_turn jsonb) returns jsonb
   language plpgsql stable security invoker set search_path = ''
@@ -204,7 +204,7 @@ begin
       jsonb_build_object('context_window', v_context));
   end if;
   v_history := private.recent_history(p_conversation_id,
-    v_context - (v_routes #>> '{0,max_output_tokens}')::bigint - v_new_tokens, (p_turn ->> 'request_id')::uuid);
+    v_context - (v_routes #>> '{0,max_output_tokens}')::bigint - v_new_tokens, (p_turn ->> 'turn_id')::uuid);
   select v_new_tokens + coalesce(sum(private.estimate_tokens(m ->> 'content')), 0),
       private.most_tokens(p_turn ->> 'message') + v_prompt_tokens + coalesce(sum(private.most_tokens(m ->> 'content')), 0)
     into v_input, v_most from jsonb_array_elements(v_history) as m;
@@ -259,7 +259,7 @@ as $$
 $$;
 comment on function private.peek_limits(uuid) is 'What a person has left, without reserving anything.';
 
-revoke execute on function private.claim_turn(uuid, jsonb), private.replayed_turn(private.chat_requests),
+revoke execute on function private.claim_turn(uuid, jsonb), private.replayed_turn(private.turns),
   private.open_conversation(uuid, jsonb), private.recent_history(uuid, bigint, uuid), private.plan_turn(jsonb, uuid, jsonb),
   private.reserve_turn(uuid, numeric, jsonb), private.peek_limits(uuid), public.chat_begin(jsonb)
   from public, anon, authenticated, service_role;

@@ -2,24 +2,24 @@
 -- Affects: functions private.book_stale(), note_health(), remember_answer(), write_log(); public.chat_finish()
 -- Access: the service only; definer because logs and counters are granted to nobody.
 
-create function private.book_stale(p_row private.chat_requests, p_worker_id uuid, p_cost numeric, p_input bigint, p_output bigint)
+create function private.book_stale(p_row private.turns, p_worker_id uuid, p_cost numeric, p_input bigint, p_output bigint)
   returns text
   language plpgsql volatile security invoker set search_path = ''
 as $$
 begin
-  insert into private.stale_costs (request_id, worker_id, cost_usd) values (p_row.id, p_worker_id, coalesce(p_cost, 0))
+  insert into private.stale_costs (turn_id, worker_id, cost_usd) values (p_row.id, p_worker_id, coalesce(p_cost, 0))
     on conflict on constraint stale_costs_pkey do nothing;
   if not found then
     return 'duplicate';
   end if;
   update public.chat_logs as l set cost_usd = coalesce(l.cost_usd, 0) + p_cost
-    where l.request_id = p_row.id and p_cost is not null;
+    where l.turn_id = p_row.id and p_cost is not null;
   perform private.settle_in(p_row.user_id::text, p_row.day, 0, coalesce(p_cost, 0), p_input, p_output, 0);
   perform private.settle_in('global', p_row.day, 0, coalesce(p_cost, 0), p_input, p_output, 0);
   return 'stale';
 end
 $$;
-comment on function private.book_stale(private.chat_requests, uuid, numeric, bigint, bigint) is
+comment on function private.book_stale(private.turns, uuid, numeric, bigint, bigint) is
   'An attempt that lost its lease: its money was really spent, its result and the reservation are not its own.';
 
 create function private.note_health(p_attempts jsonb) returns void
@@ -52,7 +52,7 @@ $$;
 comment on function private.note_health(jsonb) is
   'The last attempt at each provider decides: ok closes its circuit, a failure with open_seconds opens it for that long.';
 
-create function private.remember_answer(p_row private.chat_requests, p_entry jsonb, p_cost numeric) returns uuid
+create function private.remember_answer(p_row private.turns, p_entry jsonb, p_cost numeric) returns uuid
   language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
@@ -62,11 +62,11 @@ begin
     return null;
   end if;
   if p_row.is_stored and (coalesce(p_entry ->> 'content', '') <> '' or p_entry -> 'parts' <> 'null') then
-    insert into public.messages (id, conversation_id, user_id, role, content, parts, model_used, agent_type, request_id, status)
+    insert into public.messages (id, conversation_id, user_id, role, content, parts, model_used, agent_type, turn_id, status)
       values (p_row.id, p_row.conversation_id, null, 'assistant', coalesce(p_entry ->> 'content', ''), nullif(p_entry -> 'parts', 'null'),
               p_entry ->> 'identifier', p_entry ->> 'agent_type', p_row.id,
               case when p_entry ->> 'status' = 'failed' then 'partial' else p_entry ->> 'status' end)
-      on conflict (request_id, role) where request_id is not null do nothing
+      on conflict (turn_id, role) where turn_id is not null do nothing
       returning id into v_message_id;
   end if;
   update public.llm_conversations as c
@@ -77,20 +77,20 @@ begin
   return v_message_id;
 end
 $$;
-comment on function private.remember_answer(private.chat_requests, jsonb, numeric) is
+comment on function private.remember_answer(private.turns, jsonb, numeric) is
   'Stores the assistant''s message, whose id is the turn''s, and the conversation''s totals; null when nothing was said or the conversation is gone.';
 
 create function private.write_log(
-  p_row private.chat_requests, p_person uuid, p_entry jsonb, p_route jsonb, p_cost numeric) returns bigint
+  p_row private.turns, p_person uuid, p_entry jsonb, p_route jsonb, p_cost numeric) returns bigint
   language sql volatile security invoker set search_path = ''
 as $$
   insert into public.chat_logs as l
-    (request_id, client_request_id, user_id, conversation_id, endpoint, status, question, response, tools_used,
+    (turn_id, request_id, user_id, conversation_id, endpoint, status, question, response, tools_used,
      input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_source, cost_usd, model, provider,
      model_identifier, requested_model, agent_type, context_size_tokens, duration_ms, ttft_ms, attempts,
      finish_reason, error_code, user_id_hash, metadata, created_at)
   values
-    (p_row.id, p_row.client_request_id, p_person, p_row.conversation_id, p_row.endpoint, p_entry ->> 'status',
+    (p_row.id, p_row.request_id, p_person, p_row.conversation_id, p_row.endpoint, p_entry ->> 'status',
      case when p_person is not null then p_row.question end,
      case when p_person is not null and p_row.is_stored then p_entry ->> 'response' end,
      coalesce(nullif(p_entry -> 'tools_used', 'null'), '[]'),
@@ -104,7 +104,7 @@ as $$
      p_entry ->> 'finish_reason', p_entry ->> 'error_code', p_entry ->> 'user_id_hash',
      p_row.metadata || coalesce(nullif(p_entry -> 'metadata', 'null'), '{}'), p_row.started_at)
   -- A late or repeated attempt knows better than the sweeper, a failure or a hang-up before the first word.
-  on conflict on constraint chat_logs_request_id_key do update
+  on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, response = excluded.response, tools_used = excluded.tools_used,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
         cached_tokens = excluded.cached_tokens, reasoning_tokens = excluded.reasoning_tokens,
@@ -113,17 +113,17 @@ as $$
         agent_type = excluded.agent_type, context_size_tokens = excluded.context_size_tokens,
         duration_ms = excluded.duration_ms, ttft_ms = excluded.ttft_ms, attempts = excluded.attempts,
         finish_reason = excluded.finish_reason, error_code = excluded.error_code, metadata = excluded.metadata,
-        client_request_id = excluded.client_request_id, created_at = excluded.created_at
+        request_id = excluded.request_id, created_at = excluded.created_at
   returning l.id
 $$;
-comment on function private.write_log(private.chat_requests, uuid, jsonb, jsonb, numeric) is
+comment on function private.write_log(private.turns, uuid, jsonb, jsonb, numeric) is
   'Exactly one log row per turn, dated when it began so that its day is the day charged; without words when the person is gone.';
 
 create function public.chat_finish(entry jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s'
 as $$
 declare
-  v_row private.chat_requests;
+  v_row private.turns;
   v_route jsonb;
   v_input bigint := greatest(coalesce((entry #>> '{usage,input_tokens}')::bigint, 0), 0);
   v_output bigint := greatest(coalesce((entry #>> '{usage,output_tokens}')::bigint, 0), 0);
@@ -136,7 +136,7 @@ declare
   v_message_id uuid;
   v_log_id bigint;
 begin
-  select * into v_row from private.chat_requests as r where r.id = (entry ->> 'request_id')::uuid for update;
+  select * into v_row from private.turns as r where r.id = (entry ->> 'turn_id')::uuid for update;
   if not found then
     return jsonb_build_object('outcome', 'unknown');
   end if;
@@ -150,13 +150,13 @@ begin
   end if;
   if v_row.state in ('settled', 'failed') then
     return (select jsonb_build_object('outcome', 'duplicate', 'log_id', l.id, 'cost_usd', l.cost_usd)
-            from public.chat_logs as l where l.request_id = v_row.id);
+            from public.chat_logs as l where l.turn_id = v_row.id);
   end if;
 
   -- A turn that failed before it used anything is given back to the person's day.
   v_is_refunded := entry ->> 'status' = 'failed' and v_output = 0 and coalesce(v_cost, 0) = 0 and v_row.state = 'started';
   v_release := case when v_row.state = 'started' then v_row.reserved_usd else 0 end;
-  select sum(s.cost_usd) into v_stale from private.stale_costs as s where s.request_id = v_row.id;
+  select sum(s.cost_usd) into v_stale from private.stale_costs as s where s.turn_id = v_row.id;
 
   -- Whoever was deleted meanwhile: the money is booked, the words are not. A deletion that is just under way makes the
   -- log row's foreign key fail after it; the next try finds them gone.
@@ -168,9 +168,9 @@ begin
   -- A turn in which nothing was said may be asked again with its key; what it cost stays with it.
   v_is_open := coalesce(entry ->> 'content', '') = '' and entry ->> 'status' <> 'completed';
   if v_is_open and v_cost > 0 then
-    insert into private.stale_costs (request_id, worker_id, cost_usd) values (v_row.id, v_row.worker_id, v_cost);
+    insert into private.stale_costs (turn_id, worker_id, cost_usd) values (v_row.id, v_row.worker_id, v_cost);
   end if;
-  update private.chat_requests as r
+  update private.turns as r
     set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
     where r.id = v_row.id;
   perform private.note_health(coalesce(nullif(entry -> 'attempts', 'null'), '[]'));
@@ -182,12 +182,12 @@ begin
 end
 $$;
 comment on function public.chat_finish(jsonb) is
-  'Settles a turn, however often it is called. entry: request_id, worker_id, status, identifier?, content, response (redacted), parts?, '
+  'Settles a turn, however often it is called. entry: turn_id, worker_id, status, identifier?, content, response (redacted), parts?, '
   'usage {input_tokens, output_tokens, cached_tokens, reasoning_tokens, source}, finish_reason, error_code, attempts, tools_used, '
   'agent_type, duration_ms, ttft_ms, user_id_hash?, metadata?. Returns outcome: settled | duplicate | stale | unknown, log_id, message_id, cost_usd.';
 
-revoke execute on function private.book_stale(private.chat_requests, uuid, numeric, bigint, bigint),
-  private.note_health(jsonb), private.remember_answer(private.chat_requests, jsonb, numeric),
-  private.write_log(private.chat_requests, uuid, jsonb, jsonb, numeric), public.chat_finish(jsonb)
+revoke execute on function private.book_stale(private.turns, uuid, numeric, bigint, bigint),
+  private.note_health(jsonb), private.remember_answer(private.turns, jsonb, numeric),
+  private.write_log(private.turns, uuid, jsonb, jsonb, numeric), public.chat_finish(jsonb)
   from public, anon, authenticated, service_role;
 grant execute on function public.chat_finish(jsonb) to service_role;

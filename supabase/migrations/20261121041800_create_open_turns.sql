@@ -3,13 +3,13 @@
 -- Access: the service only; definer because write-ahead rows are granted to nobody.
 
 create function public.open_turns() returns table (
-  request_id uuid, user_id uuid, conversation_id uuid, endpoint text, route text, reserved_usd numeric,
+  turn_id uuid, user_id uuid, conversation_id uuid, endpoint text, route text, reserved_usd numeric,
   started_at timestamptz, lease_until timestamptz)
   language sql stable security definer set search_path = ''
 as $$
   select r.id, r.user_id, r.conversation_id, r.endpoint, r.routes #>> '{0,identifier}', r.reserved_usd,
     r.started_at, r.lease_until
-  from private.chat_requests as r where r.state = 'started' order by r.started_at
+  from private.turns as r where r.state = 'started' order by r.started_at
 $$;
 comment on function public.open_turns() is
   'Admitted turns that nobody has finished, without their content; one whose lease_until has passed was left by a dead function.';

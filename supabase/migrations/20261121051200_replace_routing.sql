@@ -159,7 +159,7 @@ begin
       jsonb_build_object('context_window', v_context));
   end if;
   v_history := private.recent_history(p_conversation_id,
-    v_context - (v_routes #>> '{0,max_output_tokens}')::bigint - v_new_tokens, (p_turn ->> 'request_id')::uuid);
+    v_context - (v_routes #>> '{0,max_output_tokens}')::bigint - v_new_tokens, (p_turn ->> 'turn_id')::uuid);
   select v_new_tokens + coalesce(sum(private.estimate_tokens(m ->> 'content')), 0),
       private.most_tokens(p_turn ->> 'message') + v_prompt_tokens + coalesce(sum(private.most_tokens(m ->> 'content')), 0)
     into v_input, v_most from jsonb_array_elements(v_history) as m;

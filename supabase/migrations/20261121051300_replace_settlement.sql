@@ -1,15 +1,15 @@
 -- Purpose: each model call of a turn is priced by its own route, and a provider's circuit opens by a rule.
--- Affects: column private.chat_requests.is_forgotten; functions private.forget_turns(), price_attempts(), is_metered(), note_health(), open_until(), book_stale(), public.chat_finish()
+-- Affects: column private.turns.is_forgotten; functions private.forget_turns(), price_attempts(), is_metered(), note_health(), open_until(), book_stale(), public.chat_finish()
 -- Access: the service only; definer because logs and counters are granted to nobody.
 
-alter table private.chat_requests add column is_forgotten boolean not null default false;
-comment on column private.chat_requests.is_forgotten is 'The person was deleted, or asked for their words to be: none are written any more.';
+alter table private.turns add column is_forgotten boolean not null default false;
+comment on column private.turns.is_forgotten is 'The person was deleted, or asked for their words to be: none are written any more.';
 
 create function private.forget_turns(p_ids uuid[]) returns void
   language sql volatile security invoker set search_path = ''
 as $$
-  update private.chat_requests as r
-    set question = null, metadata = '{}', requested_model = null, client_request_id = null, idempotency_key = null,
+  update private.turns as r
+    set question = null, metadata = '{}', requested_model = null, request_id = null, idempotency_key = null,
         is_forgotten = true
     where r.id = any (p_ids)
 $$;
@@ -91,18 +91,18 @@ comment on function private.open_until(integer, double precision) is
 alter table private.stale_costs alter column cost_usd drop not null;
 comment on column private.stale_costs.cost_usd is 'Null when the route had no known price.';
 
-create or replace function private.book_stale(p_row private.chat_requests, p_worker_id uuid, p_cost numeric, p_input bigint, p_output bigint)
+create or replace function private.book_stale(p_row private.turns, p_worker_id uuid, p_cost numeric, p_input bigint, p_output bigint)
   returns text
   language plpgsql volatile security invoker set search_path = ''
 as $$
 begin
-  insert into private.stale_costs (request_id, worker_id, cost_usd) values (p_row.id, p_worker_id, p_cost)
+  insert into private.stale_costs (turn_id, worker_id, cost_usd) values (p_row.id, p_worker_id, p_cost)
     on conflict on constraint stale_costs_pkey do nothing;
   if not found then
     return 'duplicate';
   end if;
   update public.chat_logs as l set cost_usd = coalesce(l.cost_usd, 0) + p_cost
-    where l.request_id = p_row.id and p_cost is not null;
+    where l.turn_id = p_row.id and p_cost is not null;
   perform private.settle_in(p_row.user_id::text, p_row.day, 0, coalesce(p_cost, 0), p_input, p_output, 0);
   perform private.settle_in('global', p_row.day, 0, coalesce(p_cost, 0), p_input, p_output, 0);
   return 'stale';
@@ -113,7 +113,7 @@ create or replace function public.chat_finish(entry jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s'
 as $$
 declare
-  v_row private.chat_requests;
+  v_row private.turns;
   v_route jsonb;
   v_input bigint := greatest(coalesce((entry #>> '{usage,input_tokens}')::bigint, 0), 0);
   v_output bigint := greatest(coalesce((entry #>> '{usage,output_tokens}')::bigint, 0), 0);
@@ -126,7 +126,7 @@ declare
   v_message_id uuid;
   v_log_id bigint;
 begin
-  select * into v_row from private.chat_requests as r where r.id = (entry ->> 'request_id')::uuid for update;
+  select * into v_row from private.turns as r where r.id = (entry ->> 'turn_id')::uuid for update;
   if not found then
     return jsonb_build_object('outcome', 'unknown');
   end if;
@@ -143,13 +143,13 @@ begin
   end if;
   if v_row.state in ('settled', 'failed') then
     return (select jsonb_build_object('outcome', 'duplicate', 'log_id', l.id, 'cost_usd', l.cost_usd)
-            from public.chat_logs as l where l.request_id = v_row.id);
+            from public.chat_logs as l where l.turn_id = v_row.id);
   end if;
 
   -- A turn that failed before it used anything is given back to the person's day.
   v_is_refunded := entry ->> 'status' = 'failed' and v_output = 0 and coalesce(v_cost, 0) = 0 and v_row.state = 'started';
   v_release := case when v_row.state = 'started' then v_row.reserved_usd else 0 end;
-  select sum(s.cost_usd) into v_stale from private.stale_costs as s where s.request_id = v_row.id;
+  select sum(s.cost_usd) into v_stale from private.stale_costs as s where s.turn_id = v_row.id;
 
   -- Whoever was deleted or forgotten meanwhile: the money is booked, the words are not. A deletion that is just under way makes the
   -- log row's foreign key fail after it; the next try finds them gone.
@@ -159,7 +159,7 @@ begin
     entry := entry - 'user_id_hash' - 'metadata';
     v_row.conversation_id := null;
     v_row.requested_model := null;
-    v_row.client_request_id := null;
+    v_row.request_id := null;
     v_row.metadata := '{}';
     perform private.forget_turns(array[v_row.id]);
   end if;
@@ -169,9 +169,9 @@ begin
   -- A turn in which nothing was said may be asked again with its key; what it cost stays with it.
   v_is_open := coalesce(entry ->> 'content', '') = '' and entry ->> 'status' <> 'completed';
   if v_is_open and v_cost > 0 then
-    insert into private.stale_costs (request_id, worker_id, cost_usd) values (v_row.id, v_row.worker_id, v_cost);
+    insert into private.stale_costs (turn_id, worker_id, cost_usd) values (v_row.id, v_row.worker_id, v_cost);
   end if;
-  update private.chat_requests as r
+  update private.turns as r
     set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
     where r.id = v_row.id;
   perform private.note_health(entry -> 'attempts', v_row.started_at);

@@ -30,17 +30,17 @@ begin
   end if;
   -- Nothing here waits for anybody: a row that is in other hands is left for the next run.
   v_turns := array(
-    select l.request_id from public.chat_logs as l
+    select l.turn_id from public.chat_logs as l
     where l.created_at < v_before
-      and not exists (select 1 from private.chat_requests as r where r.id = l.request_id and r.state = 'started')
+      and not exists (select 1 from private.turns as r where r.id = l.turn_id and r.state = 'started')
       and private.is_counted(l)
     order by l.created_at, l.id limit least(greatest(batch_size, 1), 50000) for update of l skip locked);
-  delete from private.chat_requests as r
-    where r.id in (select c.id from private.chat_requests as c
+  delete from private.turns as r
+    where r.id in (select c.id from private.turns as c
                    where c.id = any (v_turns) and c.state <> 'started' for update skip locked);
   -- Whose write-ahead row stayed is being retried or finished right now.
   delete from public.chat_logs as l
-    where l.request_id = any (v_turns) and not exists (select 1 from private.chat_requests as r where r.id = l.request_id);
+    where l.turn_id = any (v_turns) and not exists (select 1 from private.turns as r where r.id = l.turn_id);
   get diagnostics v_purged = row_count;
   return v_purged;
 end

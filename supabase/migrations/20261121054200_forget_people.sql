@@ -6,7 +6,7 @@ create function private.forget_words(p_user_id uuid) returns void
   language sql volatile security invoker set search_path = ''
 as $$
   update public.chat_logs as l
-    set user_id = null, question = null, response = null, client_request_id = null, requested_model = null,
+    set user_id = null, question = null, response = null, request_id = null, requested_model = null,
         conversation_id = null, user_id_hash = null, escalation_metadata = null, tools_used = '[]', metadata = '{}'
     where l.user_id = p_user_id;
   update public.usage_daily as d set user_id = null where d.user_id = p_user_id;  -- what purged rows had counted
@@ -22,7 +22,7 @@ begin
   -- A finish that runs right now holds its row and waits for this deletion: skipped here, it finds the person gone and
   -- writes no words. Waiting for it would be a circle.
   perform private.forget_turns(array(
-    select r.id from private.chat_requests as r where r.user_id = old.id for update skip locked));
+    select r.id from private.turns as r where r.user_id = old.id for update skip locked));
   perform private.forget_words(old.id);
   return old;
 end
@@ -44,7 +44,7 @@ begin
   end if;
   -- The same order as a finish: write-ahead rows first. One that runs ends before or finds its turn forgotten.
   perform private.forget_turns(array(
-    select r.id from private.chat_requests as r where r.user_id = v_user_id order by r.id for update));
+    select r.id from private.turns as r where r.user_id = v_user_id order by r.id for update));
   delete from public.llm_conversations as c where c.user_id = v_user_id;
   delete from public.messages as m where m.user_id = v_user_id;
   delete from public.conversation_members as m where m.user_id = v_user_id;
@@ -56,7 +56,7 @@ comment on function public.delete_my_data() is
   'Removes the caller''s conversations, messages, memberships and nodes and takes name and words out of their log rows; '
   'what they used and spent stays counted, without them. They stay signed up.';
 
-create index chat_requests_user_id_idx on private.chat_requests (user_id);
+create index turns_user_id_idx on private.turns (user_id);
 
 revoke execute on function private.forget_words(uuid), private.forget_deleted_person(), public.delete_my_data()
   from public, anon, authenticated, service_role;

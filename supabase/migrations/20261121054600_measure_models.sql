@@ -45,7 +45,7 @@ begin
     group by d.model_identifier) as u
   left join (
     select l.model_identifier, count(*) as ratings, avg(f.rating) as mean_rating
-    from public.feedback as f join public.chat_logs as l on l.request_id = f.request_id
+    from public.feedback as f join public.chat_logs as l on l.turn_id = f.turn_id
     where f.rating is not null and f.created_at >= now() - interval '30 days'
     group by l.model_identifier) as r on r.model_identifier = u.model_identifier;
   get diagnostics v_measured = row_count;

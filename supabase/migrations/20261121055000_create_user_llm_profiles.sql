@@ -97,7 +97,7 @@ as $$
            where t.domain is not null group by t.domain) as d),
     (select jsonb_object_agg(r.agent, jsonb_build_object('mean', round(r.mean, 3), 'n', r.n))
      from (select coalesce(l.agent_type, 'general') as agent, avg(f.rating) as mean, count(*) as n
-           from public.feedback as f join public.chat_logs as l on l.request_id = f.request_id
+           from public.feedback as f join public.chat_logs as l on l.turn_id = f.turn_id
            where f.user_id = p_user_id and f.rating is not null group by 1) as r)
 $$;
 comment on function private.learned_of(uuid) is

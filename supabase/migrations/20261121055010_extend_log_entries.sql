@@ -1,9 +1,9 @@
 -- Purpose: a turn's entry tells its agent, tools, domain, escalation and context; row and conversation keep them.
--- Affects: columns history_left_out of chat_requests and chat_logs, chat_logs.domain_confidence, tokens of stale_costs; functions private.remember_answer(), write_log(), log_abandoned()
+-- Affects: columns history_left_out of turns and chat_logs, chat_logs.domain_confidence, tokens of stale_costs; functions private.remember_answer(), write_log(), log_abandoned()
 -- Access: called by chat_finish and sweep_turns only.
 
-alter table private.chat_requests add column history_left_out integer;
-comment on column private.chat_requests.history_left_out is 'Messages of the conversation that did not fit, as chat_begin counted them.';
+alter table private.turns add column history_left_out integer;
+comment on column private.turns.history_left_out is 'Messages of the conversation that did not fit, as chat_begin counted them.';
 
 alter table public.chat_logs add column domain_confidence numeric(4, 3)
   constraint chat_logs_domain_confidence_check check (domain_confidence between 0 and 1);
@@ -26,7 +26,7 @@ comment on column public.chat_logs.context_size_tokens is
 comment on column public.llm_conversations.primary_agent is 'The agent that spoke last; written by chat_finish only.';
 comment on column public.llm_conversations.agent_handoffs is 'How often one agent handed over to another; written by chat_finish only.';
 
-create or replace function private.remember_answer(p_row private.chat_requests, p_entry jsonb, p_cost numeric) returns uuid
+create or replace function private.remember_answer(p_row private.turns, p_entry jsonb, p_cost numeric) returns uuid
   language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
@@ -38,11 +38,11 @@ begin
   -- Steps without a word are an answer only when that is all there was to come: else the key is open for another try.
   if p_row.is_stored and (coalesce(p_entry ->> 'content', '') <> ''
       or (p_entry ->> 'status' = 'completed' and p_entry -> 'parts' <> 'null')) then
-    insert into public.messages (id, conversation_id, user_id, role, content, parts, model_used, agent_type, request_id, status)
+    insert into public.messages (id, conversation_id, user_id, role, content, parts, model_used, agent_type, turn_id, status)
       values (p_row.id, p_row.conversation_id, null, 'assistant', coalesce(p_entry ->> 'content', ''), nullif(p_entry -> 'parts', 'null'),
               p_entry ->> 'identifier', p_entry ->> 'agent_type', p_row.id,
               case when p_entry ->> 'status' = 'failed' then 'partial' else p_entry ->> 'status' end)
-      on conflict (request_id, role) where request_id is not null do nothing
+      on conflict (turn_id, role) where turn_id is not null do nothing
       returning id into v_message_id;
   end if;
   update public.llm_conversations as c
@@ -57,17 +57,17 @@ end
 $$;
 
 create or replace function private.write_log(
-  p_row private.chat_requests, p_person uuid, p_entry jsonb, p_route jsonb, p_cost numeric) returns bigint
+  p_row private.turns, p_person uuid, p_entry jsonb, p_route jsonb, p_cost numeric) returns bigint
   language sql volatile security invoker set search_path = ''
 as $$
   insert into public.chat_logs as l
-    (request_id, client_request_id, user_id, conversation_id, endpoint, status, question, response, tools_used,
+    (turn_id, request_id, user_id, conversation_id, endpoint, status, question, response, tools_used,
      input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_source, cost_usd, model, provider,
      model_identifier, requested_model, agent_type, domain_classification, domain_confidence, user_skill_assessment, escalation_suggested,
      escalation_metadata, context_size_tokens, history_left_out, duration_ms, ttft_ms, attempts,
      finish_reason, error_code, user_id_hash, metadata, created_at, route_alias, route_arm)
   values
-    (p_row.id, p_row.client_request_id, p_person, p_row.conversation_id, p_row.endpoint, p_entry ->> 'status',
+    (p_row.id, p_row.request_id, p_person, p_row.conversation_id, p_row.endpoint, p_entry ->> 'status',
      case when p_person is not null then p_row.question end,
      case when p_person is not null and p_row.is_stored then p_entry ->> 'response' end,
      case when p_person is not null and jsonb_typeof(p_entry -> 'tools_used') = 'array' then p_entry -> 'tools_used' else '[]' end,
@@ -89,7 +89,7 @@ as $$
      p_row.metadata || coalesce(nullif(p_entry -> 'metadata', 'null'), '{}'), p_row.started_at,
      p_row.routes #>> '{0,alias}', case when p_row.routes #> '{0,alias}' is not null then p_row.routes #>> '{0,identifier}' end)
   -- A late or repeated attempt knows better than the sweeper, a failure or a hang-up before the first word.
-  on conflict on constraint chat_logs_request_id_key do update
+  on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, response = excluded.response, tools_used = excluded.tools_used,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
         cached_tokens = excluded.cached_tokens, reasoning_tokens = excluded.reasoning_tokens,
@@ -103,7 +103,7 @@ as $$
         duration_ms = excluded.duration_ms, ttft_ms = excluded.ttft_ms, attempts = excluded.attempts,
         finish_reason = excluded.finish_reason, error_code = excluded.error_code, metadata = excluded.metadata,
         user_id_hash = excluded.user_id_hash,
-        client_request_id = excluded.client_request_id, created_at = excluded.created_at
+        request_id = excluded.request_id, created_at = excluded.created_at
   returning l.id
 $$;
 
@@ -112,14 +112,14 @@ alter table private.stale_costs add column output_tokens bigint not null default
 comment on table private.stale_costs is
   'What attempts really used and cost that lost their lease, or ended before anything was said: each booked once, and added up in the log row.';
 
-create or replace function private.log_abandoned(p_rows private.chat_requests[]) returns void
+create or replace function private.log_abandoned(p_rows private.turns[]) returns void
   language sql volatile security invoker set search_path = ''
 as $$
   -- Sorted as the roll-up's rows are, so that two sweeps wait for each other instead of in a circle.
   insert into public.chat_logs as l
-    (request_id, client_request_id, user_id, conversation_id, endpoint, status, question, cost_usd, input_tokens, output_tokens,
+    (turn_id, request_id, user_id, conversation_id, endpoint, status, question, cost_usd, input_tokens, output_tokens,
      model, provider, model_identifier, requested_model, agent_type, history_left_out, metadata, created_at, route_alias, route_arm)
-  select r.id, case when u.id is not null then r.client_request_id end, u.id, c.id, r.endpoint, 'abandoned',
+  select r.id, case when u.id is not null then r.request_id end, u.id, c.id, r.endpoint, 'abandoned',
     case when u.id is not null then r.question end, e.cost_usd, e.input_tokens, e.output_tokens,
     r.routes #>> '{0,upstream_id}', r.routes #>> '{0,provider}', r.routes #>> '{0,identifier}',
     case when u.id is not null then r.requested_model end, r.agent_type, r.history_left_out, case when u.id is not null then r.metadata else '{}' end, r.started_at,
@@ -130,19 +130,19 @@ as $$
   left join lateral (
     select sum(s.cost_usd) as cost_usd, least(sum(s.input_tokens), 2147483647)::integer as input_tokens,
       least(sum(s.output_tokens), 2147483647)::integer as output_tokens
-    from private.stale_costs as s where s.request_id = r.id having count(*) > 0) as e on true
+    from private.stale_costs as s where s.turn_id = r.id having count(*) > 0) as e on true
   order by r.user_id, r.day, r.id
-  on conflict on constraint chat_logs_request_id_key do update
+  on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, cost_usd = excluded.cost_usd,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, usage_source = null,
         cached_tokens = null, reasoning_tokens = null, duration_ms = null, ttft_ms = null, finish_reason = null, error_code = null,
-        client_request_id = excluded.client_request_id,
+        request_id = excluded.request_id,
         history_left_out = excluded.history_left_out, created_at = excluded.created_at,
         route_alias = excluded.route_alias, route_arm = excluded.route_arm
 $$;
 
 comment on function public.chat_finish(jsonb) is
-  'Settles a turn, however often it is called. entry: request_id, worker_id, status, identifier?, content, response (redacted), parts?, '
+  'Settles a turn, however often it is called. entry: turn_id, worker_id, status, identifier?, content, response (redacted), parts?, '
   'usage {input_tokens, output_tokens, cached_tokens, reasoning_tokens, source}, finish_reason, error_code, attempts, tools_used?, '
   'agent_type, agent_handoffs?, domain_classification?, domain_confidence?, user_skill_assessment?, escalation_suggested?, escalation_metadata? (redacted), '
   'context_size_tokens?, history_left_out?, duration_ms, ttft_ms, user_id_hash?, metadata?. '

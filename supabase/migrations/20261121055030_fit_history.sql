@@ -40,15 +40,15 @@ comment on function private.speakers(uuid) is
   'Object of user id to the name by which the model hears of them, no two alike; null in a conversation of one person.';
 
 create function private.recent_history(
-  p_conversation_id uuid, p_user_id uuid, p_speakers jsonb, p_max_tokens bigint, p_request_id uuid) returns jsonb
+  p_conversation_id uuid, p_user_id uuid, p_speakers jsonb, p_max_tokens bigint, p_turn_id uuid) returns jsonb
   language sql stable security invoker set search_path = ''
 as $$
   with newest as (
-    select m.id, m.role, m.content, m.created_at, coalesce(m.request_id, m.id) as turn_id, m.request_id is null as is_alone,
+    select m.id, m.role, m.content, m.created_at, coalesce(m.turn_id, m.id) as turn_id, m.turn_id is null as is_alone,
       case when m.role = 'user' and (p_speakers is not null or m.user_id is distinct from p_user_id)
         then coalesce(p_speakers ->> m.user_id::text, 'Former member') end as name
     from public.messages as m
-    where m.conversation_id = p_conversation_id and coalesce(m.request_id <> p_request_id, true)  -- either may be null
+    where m.conversation_id = p_conversation_id and coalesce(m.turn_id <> p_turn_id, true)  -- either may be null
     order by m.created_at desc, m.id desc limit 1000
   ), turns as (
     select n.turn_id, max(n.created_at) as ended_at,
@@ -67,7 +67,7 @@ as $$
       from shown as s),
     'left_out', case when (select count(*) from newest) < 1000 then (select count(*) from newest)
       else (select count(*) from public.messages as m where m.conversation_id = p_conversation_id)
-        - (select count(*) from public.messages as m where m.request_id = p_request_id) end
+        - (select count(*) from public.messages as m where m.turn_id = p_turn_id) end
       - (select count(*) from shown))
 $$;
 comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
@@ -106,7 +106,7 @@ begin
     least(v_context - (v_routes #>> '{0,max_output_tokens}')::bigint - v_new_tokens,
       case when jsonb_path_exists(p_routes, '$[0].capabilities.supports_tools ? (@ == true)') and p_turn -> 'tool_tokens' is not null
         then v_context / 2 end),
-    (p_turn ->> 'request_id')::uuid);
+    (p_turn ->> 'turn_id')::uuid);
   select v_new_tokens + coalesce(sum(private.estimate_tokens(h.said)), 0),
       private.most_tokens(v_said) + v_prompt + coalesce(sum(private.most_tokens(h.said)), 0)
     into v_input, v_most

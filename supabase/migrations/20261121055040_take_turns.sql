@@ -1,8 +1,8 @@
 -- Purpose: a conversation has one turn of a model at a time and a title from its first; people's own messages never wait.
--- Affects: index on private.chat_requests; functions private.title_of(), take_conversation(), touch_conversation(), public.chat_begin(); trigger on messages
+-- Affects: index on private.turns; functions private.title_of(), take_conversation(), touch_conversation(), public.chat_begin(); trigger on messages
 -- Access: chat_begin is a signed-in person's, definer as before; the trigger is definer because last_activity is granted to nobody.
 
-create index chat_requests_conversation_id_idx on private.chat_requests (conversation_id) where state = 'started';
+create index turns_conversation_id_idx on private.turns (conversation_id) where state = 'started';
 
 create function private.title_of(p_message text) returns text
   language sql immutable security invoker set search_path = ''
@@ -15,13 +15,13 @@ $$;
 comment on function private.title_of(text) is
   'The first line that says anything, of at most 80 characters, cut between words where there are any; null without one.';
 
-create function private.take_conversation(p_user_id uuid, p_conversation_id uuid, p_request_id uuid, p_message text)
+create function private.take_conversation(p_user_id uuid, p_conversation_id uuid, p_turn_id uuid, p_message text)
   returns public.llm_conversations
   language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
   v_row public.llm_conversations;
-  v_other private.chat_requests;
+  v_other private.turns;
 begin
   -- Of several at once the row lets one through at a time, and the next statement sees who came before. The lock is the
   -- weak one of an update that touches no key: messages that people insert do not wait for it.
@@ -33,9 +33,9 @@ begin
   if not found then
     perform private.refuse('PT404', 'conversation_not_found', 'There is no such conversation.');
   end if;
-  select r.* into v_other from private.chat_requests as r
+  select r.* into v_other from private.turns as r
     where r.conversation_id = p_conversation_id and r.state = 'started' and r.is_stored and r.lease_until > now()
-      and r.id <> p_request_id and not r.is_forgotten
+      and r.id <> p_turn_id and not r.is_forgotten
       -- Whoever is not in the conversation any more holds nobody up.
       and exists (select 1 from public.conversation_members as m
                   where m.conversation_id = p_conversation_id and m.user_id = r.user_id)
@@ -90,7 +90,7 @@ begin
   v_conversation := private.open_conversation(v_user_id,
     case when v_is_dry then turn || '{"store": false}' else turn end);
   if v_is_stored then
-    v_conversation := private.take_conversation(v_user_id, v_conversation.id, (v_claim ->> 'request_id')::uuid, turn ->> 'message');
+    v_conversation := private.take_conversation(v_user_id, v_conversation.id, (v_claim ->> 'turn_id')::uuid, turn ->> 'message');
   end if;
   select * into v_profile from public.user_llm_profiles as p where p.user_id = v_user_id;
   v_agent := coalesce(nullif(turn ->> 'asked_agent', 'auto'),
@@ -104,23 +104,23 @@ begin
     v_limits := private.peek_limits(v_user_id);
   else
     if v_is_stored then
-      insert into public.messages (conversation_id, user_id, role, content, parts, request_id)
+      insert into public.messages (conversation_id, user_id, role, content, parts, turn_id)
         values (v_conversation.id, v_user_id, 'user', turn ->> 'message', nullif(turn -> 'parts', 'null'),
-                (v_claim ->> 'request_id')::uuid)
-        on conflict (request_id, role) where request_id is not null do update
+                (v_claim ->> 'turn_id')::uuid)
+        on conflict (turn_id, role) where turn_id is not null do update
           set content = excluded.content, parts = excluded.parts
         returning id into v_message_id;
     end if;
     v_limits := private.reserve_turn(v_user_id, (v_plan ->> 'reserve_usd')::numeric, v_claim -> 'held');
-    update private.chat_requests as r
+    update private.turns as r
       set conversation_id = v_conversation.id, routes = v_plan -> 'routes', route_reason = v_resolved ->> 'reason',
           reserved_usd = (v_plan ->> 'reserve_usd')::numeric, day = (now() at time zone 'utc')::date,
           history_left_out = (v_plan ->> 'history_left_out')::integer
-      where r.id = (v_claim ->> 'request_id')::uuid;
+      where r.id = (v_claim ->> 'turn_id')::uuid;
   end if;
 
   return v_plan || jsonb_build_object(
-    'outcome', case when v_is_dry then 'dry_run' else 'new' end, 'request_id', v_claim ->> 'request_id',
+    'outcome', case when v_is_dry then 'dry_run' else 'new' end, 'turn_id', v_claim ->> 'turn_id',
     'conversation_id', v_conversation.id, 'message_id', v_message_id, 'reason', v_resolved ->> 'reason',
     'profile', case when v_profile.user_id is not null then jsonb_build_object('skill_level', v_profile.skill_level,
       'communication_style', v_profile.communication_style, 'preferred_agent', v_profile.preferred_agent) end,
@@ -128,10 +128,10 @@ begin
 end
 $$;
 comment on function public.chat_begin(jsonb) is
-  'Admits a turn. turn: request_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, model?, agent? (the likely one), asked_agent?, '
+  'Admits a turn. turn: turn_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, model?, agent? (the likely one), asked_agent?, '
   'agent_models? (object of agent to array, first choice first), needs? (abilities), providers? (those that can be reached), requested_model? (redacted), max_tokens?, prompt_tokens?, tool_tokens? (both in bytes), idempotency_key?, body_hash?, '
-  'client_request_id?, parts?, metadata?, store?, strict_model?, dry_run?, lease_seconds?. '
-  'Returns outcome, request_id, conversation_id, routes, reason, history ({role, content, name?}), history_left_out, speaker, participants, '
+  'request_id?, parts?, metadata?, store?, strict_model?, dry_run?, lease_seconds?. '
+  'Returns outcome, turn_id, conversation_id, routes, reason, history ({role, content, name?}), history_left_out, speaker, participants, '
   'profile, reserve_usd, limits; refuses with SQLSTATE PT4xx and a JSON detail.';
 
 create function private.touch_conversation() returns trigger
@@ -148,7 +148,7 @@ comment on function private.touch_conversation() is
   'Trigger: what people say to each other is activity, too. It waits for nobody; definer, because last_activity is granted to nobody.';
 
 create trigger messages_touch_conversation after insert on public.messages
-  for each row when (new.role = 'user' and new.request_id is null) execute function private.touch_conversation();
+  for each row when (new.role = 'user' and new.turn_id is null) execute function private.touch_conversation();
 
 revoke execute on function private.title_of(text), private.take_conversation(uuid, uuid, uuid, text), private.touch_conversation()
   from public, anon, authenticated, service_role;

@@ -6,7 +6,7 @@ create function private.forget_answers(p_user_id uuid) returns void
   language sql volatile security invoker set search_path = ''
 as $$
   delete from public.messages as a using public.messages as q
-    where q.user_id = p_user_id and q.role = 'user' and a.request_id = q.request_id and a.role = 'assistant'
+    where q.user_id = p_user_id and q.role = 'user' and a.turn_id = q.turn_id and a.role = 'assistant'
 $$;
 comment on function private.forget_answers(uuid) is
   'Deletes the answers to what a person asked, for they repeat it; the questions go with their person.';
@@ -18,7 +18,7 @@ begin
   -- A finish that runs right now holds its row and waits for this deletion: skipped here, it finds the person gone and
   -- writes no words. Waiting for it would be a circle.
   perform private.forget_turns(array(
-    select r.id from private.chat_requests as r where r.user_id = old.id for update skip locked));
+    select r.id from private.turns as r where r.user_id = old.id for update skip locked));
   perform private.note_forgotten(old.id, p_is_complete => false);
   perform private.forget_words(old.id);
   perform private.forget_answers(old.id);
@@ -44,7 +44,7 @@ begin
   perform private.note_forgotten(v_user_id, p_is_complete => true);
   -- The same order as a finish: write-ahead rows first. One that runs ends before or finds its turn forgotten.
   perform private.forget_turns(array(
-    select r.id from private.chat_requests as r where r.user_id = v_user_id order by r.id for update));
+    select r.id from private.turns as r where r.user_id = v_user_id order by r.id for update));
   delete from public.llm_conversations as c where c.user_id = v_user_id;
   perform private.forget_answers(v_user_id);
   delete from public.messages as m where m.user_id = v_user_id;

@@ -6,14 +6,14 @@ create or replace function public.chat_extend(extension jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s'
 as $$
 declare
-  v_row private.chat_requests;
+  v_row private.turns;
   v_caps public.usage_limits;
   v_global public.usage_limits;
   v_usd numeric;
   v_month date;
   v_detail text;
 begin
-  select * into v_row from private.chat_requests as r where r.id = (extension ->> 'request_id')::uuid for update;
+  select * into v_row from private.turns as r where r.id = (extension ->> 'turn_id')::uuid for update;
   if not found or v_row.state <> 'started' or v_row.worker_id is distinct from (extension ->> 'worker_id')::uuid
     -- Nothing more is said to a person who has gone.
     or v_row.is_forgotten or not exists (select 1 from auth.users as u where u.id = v_row.user_id) then
@@ -35,7 +35,7 @@ begin
     get stacked diagnostics v_detail = pg_exception_detail;
     return jsonb_build_object('outcome', 'refused') || v_detail::jsonb;
   end;
-  update private.chat_requests as r
+  update private.turns as r
     set reserved_usd = r.reserved_usd + v_usd,
         lease_until = greatest(r.lease_until,
           now() + make_interval(secs => least(greatest(coalesce((extension ->> 'lease_seconds')::integer, 0), 0), 900)))

@@ -22,7 +22,7 @@ as $$
   with turns as (
     select l.route_arm, l.conversation_id, l.model_identifier, l.cost_usd, l.ttft_ms, l.duration_ms,
       (l.status in ('failed', 'partial', 'abandoned')) as is_error,
-      (select avg(f.rating) from public.feedback as f where f.request_id = l.request_id) as rating
+      (select avg(f.rating) from public.feedback as f where f.turn_id = l.turn_id) as rating
     from public.chat_logs as l
     where l.route_alias = ab_results.alias
       and l.created_at >= coalesce(from_day, (now() at time zone 'utc')::date - 30) at time zone 'utc'

@@ -1,10 +1,10 @@
 -- Purpose: a question can be answered anew, and a turn without a conversation can keep its words in the log.
--- Affects: column private.chat_requests.regenerates; functions private.claim_turn(), recent_history() (replaced), replaced_turns(), replace_answers(); trigger on messages
+-- Affects: column private.turns.regenerates; functions private.claim_turn(), recent_history() (replaced), replaced_turns(), replace_answers(); trigger on messages
 -- Access: called by chat_begin and chat_finish only.
 
-alter table private.chat_requests add column regenerates bytea;
-comment on column private.chat_requests.regenerates is 'SHA-256 of the stored question that the turn answers anew; null for an ordinary turn.';
-comment on column private.chat_requests.is_stored is
+alter table private.turns add column regenerates bytea;
+comment on column private.turns.regenerates is 'SHA-256 of the stored question that the turn answers anew; null for an ordinary turn.';
+comment on column private.turns.is_stored is
   'Whether words are kept: in the log, redacted, and in the conversation where the turn has one.';
 
 create or replace function private.claim_turn(p_user_id uuid, p_turn jsonb) returns jsonb
@@ -14,23 +14,23 @@ declare
   v_lease interval := make_interval(secs => least(greatest(coalesce((p_turn ->> 'lease_seconds')::integer, 360), 60), 900));
   v_keeps_words boolean := coalesce((p_turn ->> 'store')::boolean, true) or coalesce((p_turn ->> 'log_words')::boolean, false);
   v_regenerates bytea := case when (p_turn ->> 'regenerate')::boolean then sha256(convert_to(p_turn ->> 'message', 'UTF8')) end;
-  v_row private.chat_requests;
+  v_row private.turns;
 begin
   -- The unique index makes callers with the same key wait for each other.
-  insert into private.chat_requests
-    (id, user_id, client_request_id, endpoint, idempotency_key, body_hash, worker_id, lease_until, question,
+  insert into private.turns
+    (id, user_id, request_id, endpoint, idempotency_key, body_hash, worker_id, lease_until, question,
      is_stored, requested_model, agent_type, metadata, regenerates)
   values
-    ((p_turn ->> 'request_id')::uuid, p_user_id, left(p_turn ->> 'client_request_id', 64), left(p_turn ->> 'endpoint', 64),
+    ((p_turn ->> 'turn_id')::uuid, p_user_id, left(p_turn ->> 'request_id', 64), left(p_turn ->> 'endpoint', 64),
      p_turn ->> 'idempotency_key', p_turn ->> 'body_hash', (p_turn ->> 'worker_id')::uuid, now() + v_lease,
      left(p_turn ->> 'question', 200000), v_keeps_words, left(p_turn ->> 'requested_model', 300),
      left(p_turn ->> 'agent', 40), coalesce(p_turn -> 'metadata', '{}'), v_regenerates)
   on conflict do nothing;
   if found then
-    return jsonb_build_object('outcome', 'new', 'request_id', p_turn ->> 'request_id');
+    return jsonb_build_object('outcome', 'new', 'turn_id', p_turn ->> 'turn_id');
   end if;
 
-  select * into v_row from private.chat_requests as r
+  select * into v_row from private.turns as r
     where r.user_id = p_user_id and r.idempotency_key = p_turn ->> 'idempotency_key' for update;
   if not found or v_row.body_hash is distinct from p_turn ->> 'body_hash' then
     return jsonb_build_object('outcome', 'mismatch');
@@ -44,37 +44,37 @@ begin
   end if;
 
   -- The earlier attempt failed before anything was said, or its worker is dead: the money it still holds goes back first.
-  update private.chat_requests as r
+  update private.turns as r
     set state = 'started', worker_id = (p_turn ->> 'worker_id')::uuid, lease_until = now() + v_lease,
         tries = r.tries + 1, started_at = now(), finished_at = null,
-        client_request_id = left(p_turn ->> 'client_request_id', 64), endpoint = left(p_turn ->> 'endpoint', 64),
+        request_id = left(p_turn ->> 'request_id', 64), endpoint = left(p_turn ->> 'endpoint', 64),
         question = left(p_turn ->> 'question', 200000), is_stored = v_keeps_words,
         requested_model = left(p_turn ->> 'requested_model', 300), agent_type = left(p_turn ->> 'agent', 40),
         metadata = coalesce(p_turn -> 'metadata', '{}'), regenerates = v_regenerates
     where r.id = v_row.id;
-  return jsonb_build_object('outcome', 'new', 'request_id', v_row.id, 'conversation_id', v_row.conversation_id, 'held', case when v_row.state = 'started'
+  return jsonb_build_object('outcome', 'new', 'turn_id', v_row.id, 'conversation_id', v_row.conversation_id, 'held', case when v_row.state = 'started'
     then jsonb_build_object('day', v_row.day, 'reserved_usd', v_row.reserved_usd) end);
 end
 $$;
 
-create function private.replaced_turns(p_conversation_id uuid, p_request_id uuid) returns setof uuid
+create function private.replaced_turns(p_conversation_id uuid, p_turn_id uuid) returns setof uuid
   language sql stable security invoker set search_path = ''
 as $$
   with anew as (
     select r.user_id, r.regenerates,
-      coalesce((select m.created_at from public.messages as m where m.request_id = r.id and m.role = 'user'), 'infinity') as asked_at
-    from private.chat_requests as r where r.id = p_request_id and r.regenerates is not null
+      coalesce((select m.created_at from public.messages as m where m.turn_id = r.id and m.role = 'user'), 'infinity') as asked_at
+    from private.turns as r where r.id = p_turn_id and r.regenerates is not null
   ), asked as (
-    select m.request_id, m.created_at, sha256(convert_to(m.content, 'UTF8')) = a.regenerates as is_same
+    select m.turn_id, m.created_at, sha256(convert_to(m.content, 'UTF8')) = a.regenerates as is_same
     from anew as a join public.messages as m
       on m.conversation_id = p_conversation_id and m.role = 'user' and m.user_id = a.user_id and m.created_at < a.asked_at
-    where m.request_id is not null and m.request_id <> p_request_id
+    where m.turn_id is not null and m.turn_id <> p_turn_id
     order by m.created_at desc limit 1000
   ), latest as (
     select max(k.created_at) as at from asked as k where k.is_same
   )
   -- Earlier failed tries of the same question go with it.
-  select k.request_id from asked as k, latest as l
+  select k.turn_id from asked as k, latest as l
   where k.created_at > coalesce((select max(o.created_at) from asked as o where not o.is_same and o.created_at < l.at), '-infinity')
     and l.at is not null
 $$;
@@ -83,16 +83,16 @@ comment on function private.replaced_turns(uuid, uuid) is
   'none for an ordinary turn. Other people''s turns stay.';
 
 create or replace function private.recent_history(
-  p_conversation_id uuid, p_user_id uuid, p_speakers jsonb, p_max_tokens bigint, p_request_id uuid) returns jsonb
+  p_conversation_id uuid, p_user_id uuid, p_speakers jsonb, p_max_tokens bigint, p_turn_id uuid) returns jsonb
   language sql stable security invoker set search_path = ''
 as $$
   with newest as (
-    select m.id, m.role, m.content, m.created_at, coalesce(m.request_id, m.id) as turn_id, m.request_id is null as is_alone,
+    select m.id, m.role, m.content, m.created_at, coalesce(m.turn_id, m.id) as turn_id, m.turn_id is null as is_alone,
       case when m.role = 'user' and (p_speakers is not null or m.user_id is distinct from p_user_id)
         then coalesce(p_speakers ->> m.user_id::text, 'Former member') end as name
     from public.messages as m
-    where m.conversation_id = p_conversation_id and coalesce(m.request_id <> p_request_id, true)  -- either may be null
-      and (m.request_id is null or m.request_id not in (select private.replaced_turns(p_conversation_id, p_request_id)))
+    where m.conversation_id = p_conversation_id and coalesce(m.turn_id <> p_turn_id, true)  -- either may be null
+      and (m.turn_id is null or m.turn_id not in (select private.replaced_turns(p_conversation_id, p_turn_id)))
       and m.content ~ '\S'  -- a message without a word is none to a model
     order by m.created_at desc, m.id desc limit 1000
   ), turns as (
@@ -112,7 +112,7 @@ as $$
       from shown as s),
     'left_out', case when (select count(*) from newest) < 1000 then (select count(*) from newest)
       else (select count(*) from public.messages as m where m.conversation_id = p_conversation_id)
-        - (select count(*) from public.messages as m where m.request_id = p_request_id) end
+        - (select count(*) from public.messages as m where m.turn_id = p_turn_id) end
       - (select count(*) from shown))
 $$;
 
@@ -123,20 +123,20 @@ begin
   -- Only now: while there is no new answer the old one stands.
   delete from public.messages as m
     where m.conversation_id = new.conversation_id
-      and m.request_id in (select private.replaced_turns(new.conversation_id, new.request_id));
+      and m.turn_id in (select private.replaced_turns(new.conversation_id, new.turn_id));
   return null;
 end
 $$;
 comment on function private.replace_answers() is 'Trigger: the answer of a regenerating turn takes the place of the turns it replaces.';
 
 create trigger messages_replace_answers after insert on public.messages
-  for each row when (new.role = 'assistant' and new.request_id is not null) execute function private.replace_answers();
+  for each row when (new.role = 'assistant' and new.turn_id is not null) execute function private.replace_answers();
 
 comment on function public.chat_begin(jsonb) is
-  'Admits a turn. turn: request_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, model?, agent? (the likely one), asked_agent?, '
+  'Admits a turn. turn: turn_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, model?, agent? (the likely one), asked_agent?, '
   'agent_models? (object of agent to array, first choice first), requested_model? (redacted), max_tokens?, prompt_tokens?, tool_tokens? (both in bytes), idempotency_key?, body_hash?, '
-  'client_request_id?, parts?, metadata?, store?, log_words?, regenerate?, strict_model?, dry_run?, lease_seconds?. '
-  'Returns outcome, request_id, conversation_id, routes, reason, history ({role, content, name?}), history_left_out, speaker, participants, '
+  'request_id?, parts?, metadata?, store?, log_words?, regenerate?, strict_model?, dry_run?, lease_seconds?. '
+  'Returns outcome, turn_id, conversation_id, routes, reason, history ({role, content, name?}), history_left_out, speaker, participants, '
   'profile, reserve_usd, limits; refuses with SQLSTATE PT4xx and a JSON detail.';
 
 revoke execute on function private.replaced_turns(uuid, uuid), private.replace_answers()

@@ -58,8 +58,8 @@ comment on function private.unnamed_entry(jsonb, uuid) is 'chat_finish''s entry 
 create or replace function private.forget_turns(p_ids uuid[]) returns void
   language sql volatile security invoker set search_path = ''
 as $$
-  update private.chat_requests as r
-    set question = null, metadata = '{}', requested_model = null, client_request_id = null, idempotency_key = null,
+  update private.turns as r
+    set question = null, metadata = '{}', requested_model = null, request_id = null, idempotency_key = null,
         body_hash = null, regenerates = null, is_forgotten = true,
         -- While a turn runs its calls are priced by their routes' names.
         routes = (select coalesce(jsonb_agg((e.route - 'base_url') || case
@@ -77,7 +77,7 @@ create or replace function private.forget_words(p_user_id uuid) returns void
   language sql volatile security invoker set search_path = ''
 as $$
   update public.chat_logs as l
-    set user_id = null, question = null, response = null, client_request_id = null, requested_model = null,
+    set user_id = null, question = null, response = null, request_id = null, requested_model = null,
         conversation_id = null, user_id_hash = null, escalation_metadata = null, tools_used = '[]', metadata = '{}',
         model = case when private.unnamed_model(l.model_identifier, p_user_id) is not distinct from l.model_identifier then l.model end,
         model_identifier = private.unnamed_model(l.model_identifier, p_user_id),

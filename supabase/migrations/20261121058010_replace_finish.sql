@@ -36,12 +36,12 @@ as $$
   cross join lateral (select private.whole_usage(a.attempt -> 'usage') as usage) as u
 $$;
 
-create or replace function private.book_stale(p_row private.chat_requests, p_worker_id uuid, p_cost numeric, p_input bigint, p_output bigint)
+create or replace function private.book_stale(p_row private.turns, p_worker_id uuid, p_cost numeric, p_input bigint, p_output bigint)
   returns text
   language plpgsql volatile security invoker set search_path = ''
 as $$
 begin
-  insert into private.stale_costs (request_id, worker_id, cost_usd, input_tokens, output_tokens)
+  insert into private.stale_costs (turn_id, worker_id, cost_usd, input_tokens, output_tokens)
     values (p_row.id, p_worker_id, p_cost, p_input, p_output)
     on conflict on constraint stale_costs_pkey do nothing;
   if not found then
@@ -51,7 +51,7 @@ begin
     set cost_usd = case when p_cost is null then l.cost_usd else coalesce(l.cost_usd, 0) + p_cost end,
         input_tokens = least(coalesce(l.input_tokens, 0) + p_input, 2147483647),
         output_tokens = least(coalesce(l.output_tokens, 0) + p_output, 2147483647)
-    where l.request_id = p_row.id;
+    where l.turn_id = p_row.id;
   perform private.settle_in(p_row.user_id::text, p_row.day, 0, coalesce(p_cost, 0), p_input, p_output, 0);
   perform private.settle_in('global', p_row.day, 0, coalesce(p_cost, 0), p_input, p_output, 0);
   return 'stale';
@@ -62,7 +62,7 @@ create or replace function public.chat_finish(entry jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s'
 as $$
 declare
-  v_row private.chat_requests;
+  v_row private.turns;
   v_route jsonb;
   v_usage jsonb := coalesce(private.whole_usage(entry -> 'usage'), '{}');
   v_input bigint := coalesce((v_usage ->> 'input_tokens')::bigint, 0);
@@ -77,7 +77,7 @@ declare
   v_message_id uuid;
   v_log_id bigint;
 begin
-  select * into v_row from private.chat_requests as r where r.id = (entry ->> 'request_id')::uuid for update;
+  select * into v_row from private.turns as r where r.id = (entry ->> 'turn_id')::uuid for update;
   if not found then
     return jsonb_build_object('outcome', 'unknown');
   end if;
@@ -99,23 +99,23 @@ begin
   end if;
   if v_row.state in ('settled', 'failed') then
     return (select jsonb_build_object('outcome', 'duplicate', 'log_id', l.id, 'cost_usd', l.cost_usd)
-            from public.chat_logs as l where l.request_id = v_row.id);
+            from public.chat_logs as l where l.turn_id = v_row.id);
   end if;
 
   -- A turn that failed before it used anything is given back to the person's day.
   v_is_refunded := entry ->> 'status' = 'failed' and v_output = 0 and coalesce(v_cost, 0) = 0 and v_row.state = 'started';
   v_release := case when v_row.state = 'started' then v_row.reserved_usd else 0 end;
   select sum(s.cost_usd) as cost_usd, sum(s.input_tokens) as input_tokens, sum(s.output_tokens) as output_tokens
-    into v_earlier from private.stale_costs as s where s.request_id = v_row.id;
+    into v_earlier from private.stale_costs as s where s.turn_id = v_row.id;
 
   -- Whoever was deleted or forgotten meanwhile: the money is booked, the words are not. The order is a deletion's own: the
   -- person, the conversation, the log row. The write-ahead row before them is skipped by a deletion of the person.
   select u.id into v_person from auth.users as u where u.id = v_row.user_id and not v_row.is_forgotten for key share;
   if v_person is null then
     entry := private.unnamed_entry(entry - 'user_id_hash' - 'metadata', v_row.user_id);
-    update private.chat_requests as r set state = 'expired' where r.id = v_row.id;
+    update private.turns as r set state = 'expired' where r.id = v_row.id;
     perform private.forget_turns(array[v_row.id]);
-    select * into v_row from private.chat_requests as r where r.id = v_row.id;
+    select * into v_row from private.turns as r where r.id = v_row.id;
     v_route := (select r.route from jsonb_array_elements(v_row.routes) as r (route)
       where r.route ->> 'identifier' = private.unnamed_model(v_route ->> 'identifier', v_row.user_id) limit 1);
     v_row.conversation_id := null;
@@ -138,13 +138,13 @@ begin
   v_is_said := coalesce((entry ->> 'said')::boolean, coalesce(entry ->> 'content', '') <> '');
   v_is_open := not v_is_said and entry ->> 'status' <> 'completed';
   if v_is_open then
-    insert into private.stale_costs as s (request_id, worker_id, cost_usd, input_tokens, output_tokens)
+    insert into private.stale_costs as s (turn_id, worker_id, cost_usd, input_tokens, output_tokens)
       values (v_row.id, v_row.worker_id, v_cost, v_input, v_output)
       on conflict on constraint stale_costs_pkey do update
         set cost_usd = coalesce(s.cost_usd + excluded.cost_usd, s.cost_usd, excluded.cost_usd),
             input_tokens = s.input_tokens + excluded.input_tokens, output_tokens = s.output_tokens + excluded.output_tokens;
   end if;
-  update private.chat_requests as r
+  update private.turns as r
     set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
     where r.id = v_row.id;
   perform private.note_health(entry -> 'attempts', v_row.started_at);
@@ -156,7 +156,7 @@ begin
 end
 $$;
 comment on function public.chat_finish(jsonb) is
-  'Settles a turn, however often it is called. entry: request_id, worker_id, status, identifier?, content, said? (whether the caller heard '
+  'Settles a turn, however often it is called. entry: turn_id, worker_id, status, identifier?, content, said? (whether the caller heard '
   'anything, else whether content is not empty), response (redacted), parts?, '
   'usage {input_tokens, output_tokens, cached_tokens, reasoning_tokens, source}, finish_reason, error_code, attempts, tools_used?, '
   'agent_type, agent_handoffs?, domain_classification?, domain_confidence?, user_skill_assessment?, escalation_suggested?, escalation_metadata? (redacted), '

@@ -1,5 +1,5 @@
 -- Purpose: a retry takes what was booked along to its own day, nobody holds money in many turns at once, and names are names.
--- Affects: index on private.chat_requests; functions private.setting(), slug(), lock_counters(), claim_turn(), reserve_turn()
+-- Affects: index on private.turns; functions private.setting(), slug(), lock_counters(), claim_turn(), reserve_turn()
 -- Access: called by chat_begin only.
 
 comment on column private.settings.name is
@@ -7,7 +7,7 @@ comment on column private.settings.name is
   'together with the functions'' ALLOW_PRIVATE_NODES. open_turns_per_person (64): turns of one person that may run at once. '
   'lease_seconds (360): the longest a turn holds money when nobody finishes it, at most 900; at least TURN_SECONDS + 60.';
 
-create index chat_requests_user_id_lease_until_idx on private.chat_requests (user_id, lease_until) where state = 'started';
+create index turns_user_id_lease_until_idx on private.turns (user_id, lease_until) where state = 'started';
 
 create function private.setting(p_name text, p_default integer) returns integer
   language sql stable security invoker set search_path = ''
@@ -53,27 +53,27 @@ declare
   v_metadata jsonb := coalesce(nullif(p_turn -> 'metadata', 'null'), '{}');
   v_endpoint text := private.slug(p_turn ->> 'endpoint', 64, 'chat');
   v_agent text := private.slug(p_turn ->> 'agent', 40);
-  v_row private.chat_requests;
+  v_row private.turns;
   v_held jsonb;
 begin
   if jsonb_typeof(v_metadata) <> 'object' or octet_length(v_metadata::text) > 16384 then
     perform private.refuse('PT422', 'validation_failed', 'metadata is an object of at most 16 KB.');
   end if;
   -- The unique index makes callers with the same key wait for each other.
-  insert into private.chat_requests
-    (id, user_id, client_request_id, endpoint, idempotency_key, body_hash, worker_id, lease_until, question,
+  insert into private.turns
+    (id, user_id, request_id, endpoint, idempotency_key, body_hash, worker_id, lease_until, question,
      is_stored, requested_model, agent_type, metadata, regenerates)
   values
-    ((p_turn ->> 'request_id')::uuid, p_user_id, left(p_turn ->> 'client_request_id', 64), v_endpoint,
+    ((p_turn ->> 'turn_id')::uuid, p_user_id, left(p_turn ->> 'request_id', 64), v_endpoint,
      p_turn ->> 'idempotency_key', p_turn ->> 'body_hash', (p_turn ->> 'worker_id')::uuid, now() + v_lease,
      left(p_turn ->> 'question', 200000), v_keeps_words, left(p_turn ->> 'requested_model', 300),
      v_agent, v_metadata, v_regenerates)
   on conflict do nothing;
   if found then
-    return jsonb_build_object('outcome', 'new', 'request_id', p_turn ->> 'request_id');
+    return jsonb_build_object('outcome', 'new', 'turn_id', p_turn ->> 'turn_id');
   end if;
 
-  select * into v_row from private.chat_requests as r
+  select * into v_row from private.turns as r
     where r.user_id = p_user_id and r.idempotency_key = p_turn ->> 'idempotency_key' for update;
   if not found or v_row.body_hash is distinct from p_turn ->> 'body_hash' then
     return jsonb_build_object('outcome', 'mismatch');
@@ -89,25 +89,25 @@ begin
   -- The earlier attempt failed before anything was said, or its worker is dead: the money it still holds goes back first, and
   -- what earlier attempts used moves along to the day on which the row will stand.
   if v_row.state = 'started' or v_row.day <> (now() at time zone 'utc')::date then
-    select jsonb_build_object('request_id', v_row.id, 'day', v_row.day,
+    select jsonb_build_object('turn_id', v_row.id, 'day', v_row.day,
         'reserved_usd', case when v_row.state = 'started' then v_row.reserved_usd else 0 end,
         'requests', (v_row.state = 'started')::integer, 'spent_usd', coalesce(sum(s.cost_usd), 0),
         'input_tokens', coalesce(sum(s.input_tokens), 0), 'output_tokens', coalesce(sum(s.output_tokens), 0))
-      into v_held from private.stale_costs as s where s.request_id = v_row.id;
+      into v_held from private.stale_costs as s where s.turn_id = v_row.id;
   end if;
-  update private.chat_requests as r
+  update private.turns as r
     set state = 'started', worker_id = (p_turn ->> 'worker_id')::uuid, lease_until = now() + v_lease,
         tries = r.tries + 1, started_at = now(), finished_at = null,
-        client_request_id = left(p_turn ->> 'client_request_id', 64), endpoint = v_endpoint,
+        request_id = left(p_turn ->> 'request_id', 64), endpoint = v_endpoint,
         question = left(p_turn ->> 'question', 200000), is_stored = v_keeps_words,
         requested_model = left(p_turn ->> 'requested_model', 300), agent_type = v_agent,
         metadata = v_metadata, regenerates = v_regenerates
     where r.id = v_row.id;
-  return jsonb_build_object('outcome', 'new', 'request_id', v_row.id, 'conversation_id', v_row.conversation_id, 'held', v_held);
+  return jsonb_build_object('outcome', 'new', 'turn_id', v_row.id, 'conversation_id', v_row.conversation_id, 'held', v_held);
 end
 $$;
 comment on function private.claim_turn(uuid, jsonb) is
-  '{outcome: new | replay | in_progress | mismatch, request_id, conversation_id?, held?}; held is {request_id, day, reserved_usd, requests, '
+  '{outcome: new | replay | in_progress | mismatch, turn_id, conversation_id?, held?}; held is {turn_id, day, reserved_usd, requests, '
   'spent_usd, input_tokens, output_tokens}: what a dead worker''s attempt still reserves, and what earlier attempts used on another day.';
 
 create or replace function private.reserve_turn(p_user_id uuid, p_usd numeric, p_held jsonb) returns jsonb
@@ -132,7 +132,7 @@ declare
 begin
   select * into v_global from public.usage_limits where scope = 'global';
   if v_is_moved then  -- the row's day is the day charged, at every instant
-    update public.chat_logs as l set created_at = now() where l.request_id = (p_held ->> 'request_id')::uuid;
+    update public.chat_logs as l set created_at = now() where l.turn_id = (p_held ->> 'turn_id')::uuid;
   end if;
   -- One lock order everywhere: the person's rows, then the global ones, which everybody waits for, last.
   if v_is_moved then
@@ -147,7 +147,7 @@ begin
     perform private.settle_in(p_user_id::text, v_day, v_spent, v_spent, v_input, v_output, 0);
   end if;
   -- Counted while the person's counter is locked, so that no two see the same last place.
-  select count(*) as n, extract(epoch from min(r.lease_until) - now()) as seconds into v_open from private.chat_requests as r
+  select count(*) as n, extract(epoch from min(r.lease_until) - now()) as seconds into v_open from private.turns as r
     where r.user_id = p_user_id and r.state = 'started' and r.lease_until > now();
   if v_open.n > v_most then
     perform private.refuse('PT429', 'too_many_turns', 'Too many turns are being answered at once.',

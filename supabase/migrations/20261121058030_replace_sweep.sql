@@ -6,7 +6,7 @@ create or replace function public.sweep_turns(max_rows integer default 500) retu
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s'
 as $$
 declare
-  v_rows private.chat_requests[];
+  v_rows private.turns[];
   v_people uuid[];
   v_conversations uuid[];
   v_ids uuid[];
@@ -20,14 +20,14 @@ begin
   end if;
   -- What a finish held while its person was deleted.
   perform private.forget_turns(array(
-    select r.id from private.forgotten_people as f join private.chat_requests as r on r.user_id = f.user_id
+    select r.id from private.forgotten_people as f join private.turns as r on r.user_id = f.user_id
     where not f.is_complete and not r.is_forgotten for update of r skip locked));
   update private.forgotten_people as f set is_complete = true
     where not f.is_complete
-      and not exists (select 1 from private.chat_requests as r where r.user_id = f.user_id and not r.is_forgotten);
+      and not exists (select 1 from private.turns as r where r.user_id = f.user_id and not r.is_forgotten);
 
   select array_agg(picked.r) into v_rows from (
-    select r from private.chat_requests as r
+    select r from private.turns as r
     where r.state = 'started' and r.lease_until < now()
     order by r.lease_until limit least(greatest(max_rows, 1), 5000) for update skip locked) as picked;
   -- The log rows will point to people and conversations; what somebody is just deleting is left for the next sweep, because that
@@ -37,7 +37,7 @@ begin
   v_conversations := array(select c.id from public.llm_conversations as c
     where c.id in (select s.conversation_id from unnest(v_rows) as s) for key share skip locked);
   v_rows := array(
-    select r from private.chat_requests as r join unnest(v_rows) as s on s.id = r.id
+    select r from private.turns as r join unnest(v_rows) as s on s.id = r.id
     where (s.user_id = any (v_people) or not exists (select 1 from auth.users as u where u.id = s.user_id))
       and (s.conversation_id is null or s.conversation_id = any (v_conversations)
         or not exists (select 1 from public.llm_conversations as c where c.id = s.conversation_id))
@@ -46,11 +46,11 @@ begin
   foreach v_is_nameless in array array[true, false] loop
     v_ids := array(select s.id from unnest(v_rows) as s where (s.is_forgotten or s.user_id <> all (v_people)) = v_is_nameless);
     continue when v_ids = '{}';
-    update private.chat_requests as r set state = 'expired', finished_at = now(), reserved_usd = 0 where r.id = any (v_ids);
+    update private.turns as r set state = 'expired', finished_at = now(), reserved_usd = 0 where r.id = any (v_ids);
     if v_is_nameless then
       perform private.forget_turns(v_ids);
     end if;
-    perform private.log_abandoned(array(select r from private.chat_requests as r where r.id = any (v_ids)));
+    perform private.log_abandoned(array(select r from private.turns as r where r.id = any (v_ids)));
   end loop;
   -- One lock order everywhere: requests, then the persons' counters sorted, then the global ones. Walking request by
   -- request (one person, global, the next person) would deadlock with a finish.

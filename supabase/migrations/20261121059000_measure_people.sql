@@ -46,7 +46,7 @@ begin
     group by m.model_identifier having sum(m.turns) >= 20
   ), verdicts as (
     select l.model_identifier, f.user_id, count(*) as ratings, avg(f.rating) as mean_rating
-    from public.feedback as f join public.chat_logs as l on l.request_id = f.request_id
+    from public.feedback as f join public.chat_logs as l on l.turn_id = f.turn_id
     join auth.users as a on a.id = f.user_id and not coalesce(a.is_anonymous, false)
     where f.rating is not null and f.created_at >= now() - interval '30 days'
     group by l.model_identifier, f.user_id

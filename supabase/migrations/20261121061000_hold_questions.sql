@@ -1,10 +1,10 @@
 -- Purpose: a question that is asked anew or edited is nobody's to see until it has an answer, and then takes the place of exactly one turn.
--- Affects: columns client_id and is_tentative of public.messages, private.chat_requests.replaces; policy on messages; functions private.first_replaced(), replaced_turns(), recent_history(), remember_answer() (replaced), replace_answers() (dropped with its trigger)
+-- Affects: columns client_id and is_tentative of public.messages, private.turns.replaces; policy on messages; functions private.first_replaced(), replaced_turns(), recent_history(), remember_answer() (replaced), replace_answers() (dropped with its trigger)
 -- Access: as before; members read the new columns and write neither.
 
 -- First, as turns take it first: run in one transaction, this waits for no turn that waits for it.
-alter table private.chat_requests add column replaces uuid;
-comment on column private.chat_requests.replaces is
+alter table private.turns add column replaces uuid;
+comment on column private.turns.replaces is
   'The earliest turn that this one shall take the place of, once it has an answer; null for an ordinary turn.';
 alter table public.messages add column client_id text
   constraint messages_client_id_check check (char_length(client_id) <= 200);
@@ -14,15 +14,15 @@ comment on column public.messages.is_tentative is
   'A question that shall take the place of an earlier turn, while it has no answer: shown to nobody, not even to a model.';
 
 -- Turns that are running now go on as they began.
-update private.chat_requests as r set replaces = (
-    select m.request_id from public.messages as m
-    where m.conversation_id = r.conversation_id and m.role = 'user' and m.user_id = r.user_id and m.request_id <> r.id
+update private.turns as r set replaces = (
+    select m.turn_id from public.messages as m
+    where m.conversation_id = r.conversation_id and m.role = 'user' and m.user_id = r.user_id and m.turn_id <> r.id
       and sha256(convert_to(m.content, 'UTF8')) = r.regenerates
-      and m.created_at < coalesce((select o.created_at from public.messages as o where o.request_id = r.id and o.role = 'user'), 'infinity')
+      and m.created_at < coalesce((select o.created_at from public.messages as o where o.turn_id = r.id and o.role = 'user'), 'infinity')
     order by m.created_at desc limit 1)
   where r.state = 'started' and r.regenerates is not null;
 update public.messages as m set is_tentative = true
-  from private.chat_requests as r where r.id = m.request_id and r.replaces is not null and m.role = 'user';
+  from private.turns as r where r.id = m.turn_id and r.replaces is not null and m.role = 'user';
 
 drop policy messages_select_member on public.messages;
 create policy messages_select_member on public.messages for select to authenticated
@@ -37,18 +37,18 @@ as $$
       left(p_turn ->> 'question_id', 200) as question_id, p_turn ->> 'message' as words
   ), meant as (
     -- Ids of ours are anybody's to name, a frontend's own only its person's.
-    select m.request_id, m.created_at, m.user_id = p_user_id as is_own, m.content = t.words as is_same,
+    select m.turn_id, m.created_at, m.user_id = p_user_id as is_own, m.content = t.words as is_same,
       case
         when t.message_id in (m.id::text, case when m.user_id = p_user_id then m.client_id end) then 1
-        when t.is_anew and t.message_id = m.request_id::text then 1  -- an answer has its turn's id
+        when t.is_anew and t.message_id = m.turn_id::text then 1  -- an answer has its turn's id
         when t.is_anew and t.question_id in (m.id::text, case when m.user_id = p_user_id then m.client_id end) then 2
         when t.is_anew and m.user_id = p_user_id and m.content = t.words then 3
       end as place
     from told as t join public.messages as m on m.conversation_id = p_conversation_id
     where (t.is_anew or t.message_id is not null)
-      and m.role = 'user' and m.request_id is not null and m.request_id <> (p_turn ->> 'request_id')::uuid and not m.is_tentative
+      and m.role = 'user' and m.turn_id is not null and m.turn_id <> (p_turn ->> 'turn_id')::uuid and not m.is_tentative
   )
-  select case when f.is_own then f.request_id end
+  select case when f.is_own then f.turn_id end
   from (select * from meant where place is not null order by place, is_same desc, created_at desc limit 1) as f
 $$;
 comment on function private.first_replaced(uuid, uuid, jsonb) is
@@ -56,34 +56,34 @@ comment on function private.first_replaced(uuid, uuid, jsonb) is
   'question_id, else the asker''s latest with the same words; without it that of the question message_id, which is edited. '
   'Null when there is none, or it is somebody else''s.';
 
-create or replace function private.replaced_turns(p_conversation_id uuid, p_request_id uuid) returns setof uuid
+create or replace function private.replaced_turns(p_conversation_id uuid, p_turn_id uuid) returns setof uuid
   language sql stable security invoker set search_path = ''
 as $$
-  select m.request_id
-  from private.chat_requests as r
-  join public.messages as f on f.request_id = r.replaces and f.role = 'user' and f.conversation_id = p_conversation_id
-  left join public.messages as own on own.request_id = r.id and own.role = 'user'
+  select m.turn_id
+  from private.turns as r
+  join public.messages as f on f.turn_id = r.replaces and f.role = 'user' and f.conversation_id = p_conversation_id
+  left join public.messages as own on own.turn_id = r.id and own.role = 'user'
   join public.messages as m
     on m.conversation_id = p_conversation_id and m.role = 'user' and m.user_id = r.user_id
       and m.created_at >= f.created_at and m.created_at < coalesce(own.created_at, 'infinity')
-  where r.id = p_request_id and m.request_id is not null and m.request_id <> p_request_id
+  where r.id = p_turn_id and m.turn_id is not null and m.turn_id <> p_turn_id
 $$;
 comment on function private.replaced_turns(uuid, uuid) is
   'The turns that a turn stands in for: the one it replaces and what the same person asked after it, failed tries to replace it '
   'included; none for an ordinary turn. Other people''s turns stay.';
 
 create or replace function private.recent_history(
-  p_conversation_id uuid, p_user_id uuid, p_speakers jsonb, p_max_tokens bigint, p_request_id uuid) returns jsonb
+  p_conversation_id uuid, p_user_id uuid, p_speakers jsonb, p_max_tokens bigint, p_turn_id uuid) returns jsonb
   language sql stable security invoker set search_path = ''
 as $$
   with newest as (
-    select m.id, m.role, m.content, m.created_at, coalesce(m.request_id, m.id) as turn_id, m.request_id is null as is_alone,
+    select m.id, m.role, m.content, m.created_at, coalesce(m.turn_id, m.id) as turn_id, m.turn_id is null as is_alone,
       case when m.role = 'user' and (p_speakers is not null or m.user_id is distinct from p_user_id)
         then coalesce(p_speakers ->> m.user_id::text, 'Former member') end as name
     from public.messages as m
     where m.conversation_id = p_conversation_id and not m.is_tentative
-      and coalesce(m.request_id <> p_request_id, true)  -- either may be null
-      and (m.request_id is null or m.request_id not in (select private.replaced_turns(p_conversation_id, p_request_id)))
+      and coalesce(m.turn_id <> p_turn_id, true)  -- either may be null
+      and (m.turn_id is null or m.turn_id not in (select private.replaced_turns(p_conversation_id, p_turn_id)))
       and m.content ~ '\S'  -- a message without a word is none to a model
     order by m.created_at desc, m.id desc limit 1000
   ), turns as (
@@ -103,12 +103,12 @@ as $$
       from shown as s),
     'left_out', case when (select count(*) from newest) < 1000 then (select count(*) from newest)
       else (select count(*) from public.messages as m where m.conversation_id = p_conversation_id and not m.is_tentative
-        and coalesce(m.request_id <> p_request_id, true)
-        and (m.request_id is null or m.request_id not in (select private.replaced_turns(p_conversation_id, p_request_id)))) end
+        and coalesce(m.turn_id <> p_turn_id, true)
+        and (m.turn_id is null or m.turn_id not in (select private.replaced_turns(p_conversation_id, p_turn_id)))) end
       - (select count(*) from shown))
 $$;
 
-create or replace function private.remember_answer(p_row private.chat_requests, p_entry jsonb, p_cost numeric) returns uuid
+create or replace function private.remember_answer(p_row private.turns, p_entry jsonb, p_cost numeric) returns uuid
   language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
@@ -121,20 +121,20 @@ begin
   -- that comes so late that its question was replaced is none any more.
   if p_row.is_stored and (coalesce(p_entry ->> 'content', '') <> ''
       or (p_entry ->> 'status' = 'completed' and p_entry -> 'parts' <> 'null'))
-    and exists (select 1 from public.messages as q where q.request_id = p_row.id and q.role = 'user') then
-    insert into public.messages (id, conversation_id, user_id, role, content, parts, model_used, agent_type, request_id, status)
+    and exists (select 1 from public.messages as q where q.turn_id = p_row.id and q.role = 'user') then
+    insert into public.messages (id, conversation_id, user_id, role, content, parts, model_used, agent_type, turn_id, status)
       values (p_row.id, p_row.conversation_id, null, 'assistant', coalesce(p_entry ->> 'content', ''), nullif(p_entry -> 'parts', 'null'),
               p_entry ->> 'identifier', p_entry ->> 'agent_type', p_row.id,
               case when p_entry ->> 'status' = 'failed' then 'partial' else p_entry ->> 'status' end)
-      on conflict (request_id, role) where request_id is not null do nothing
+      on conflict (turn_id, role) where turn_id is not null do nothing
       returning id into v_message_id;
   end if;
   if v_message_id is not null and p_row.replaces is not null then
     -- Only now: while there is no new answer the old one stands.
     delete from public.messages as m
       where m.conversation_id = p_row.conversation_id
-        and m.request_id in (select private.replaced_turns(p_row.conversation_id, p_row.id));
-    update public.messages as m set is_tentative = false where m.request_id = p_row.id and m.role = 'user';
+        and m.turn_id in (select private.replaced_turns(p_row.conversation_id, p_row.id));
+    update public.messages as m set is_tentative = false where m.turn_id = p_row.id and m.role = 'user';
   end if;
   update public.llm_conversations as c
     set last_activity = now(), total_cost = c.total_cost + coalesce(p_cost, 0),

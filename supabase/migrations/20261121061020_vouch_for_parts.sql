@@ -22,10 +22,10 @@ as $$
       'id', n.id, 'role', n.role,
       'parts', coalesce(case when n.role = 'assistant' then n.parts end,
         jsonb_build_array(jsonb_build_object('type', 'text', 'text', n.content))),
-      'metadata', jsonb_strip_nulls(jsonb_build_object('request_id', n.request_id, 'conversation_id', n.conversation_id,
+      'metadata', jsonb_strip_nulls(jsonb_build_object('turn_id', n.turn_id, 'conversation_id', n.conversation_id,
         'user_id', n.user_id, 'model', n.model_used, 'agent', n.agent_type, 'status', n.status, 'created_at', n.created_at,
         'cost_usd', case when n.role = 'assistant'
-          then (select l.cost_usd from public.chat_logs as l where l.request_id = n.request_id) end)))
+          then (select l.cost_usd from public.chat_logs as l where l.turn_id = n.turn_id) end)))
     order by n.created_at, n.id), '[]')
   from newest as n
 $$;

@@ -60,7 +60,7 @@ create function private.progress_of(p_user_id uuid, p_known jsonb) returns jsonb
 as $$
   with turns as (
     select to_char(l.created_at at time zone 'utc', 'YYYY-MM') as month, l.user_skill_assessment as skill, l.created_at, l.id,
-      (select f.rating from public.feedback as f where f.request_id = l.request_id and f.user_id = p_user_id) as rating
+      (select f.rating from public.feedback as f where f.turn_id = l.turn_id and f.user_id = p_user_id) as rating
     from public.chat_logs as l
     where l.user_id = p_user_id and l.status in ('completed', 'partial', 'cancelled')
       and l.created_at >= ((now() at time zone 'utc')::date - 90) at time zone 'utc'

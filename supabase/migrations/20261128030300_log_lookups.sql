@@ -25,7 +25,7 @@ $$;
 comment on function private.unresolved_name(text, text, text, text) is
   'The model name whose lookup failed, given why the route was chosen; null when none failed.';
 
-create function private.unresolved_model(p_row private.chat_requests) returns text
+create function private.unresolved_model(p_row private.turns) returns text
   language sql stable security invoker set search_path = ''
 as $$
   select case when p_row.route_reason in ('model_not_found', 'model_replaced') then private.unresolved_name(
@@ -33,22 +33,22 @@ as $$
     (select c.default_model from public.llm_conversations as c where c.id = p_row.conversation_id),
     (select p.preferred_model from public.user_llm_profiles as p where p.user_id = p_row.user_id)) end
 $$;
-comment on function private.unresolved_model(private.chat_requests) is
+comment on function private.unresolved_model(private.turns) is
   'The model name whose lookup failed in this turn; null when none failed.';
 
 create or replace function private.write_log(
-  p_row private.chat_requests, p_person uuid, p_entry jsonb, p_route jsonb, p_cost numeric) returns bigint
+  p_row private.turns, p_person uuid, p_entry jsonb, p_route jsonb, p_cost numeric) returns bigint
   language sql volatile security invoker set search_path = ''
 as $$
   insert into public.chat_logs as l
-    (request_id, client_request_id, user_id, conversation_id, endpoint, status, question, response, tools_used,
+    (turn_id, request_id, user_id, conversation_id, endpoint, status, question, response, tools_used,
      input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_source, cost_usd, model, provider,
      model_identifier, requested_model, agent_type, domain_classification, domain_confidence, user_skill_assessment, escalation_suggested,
      escalation_metadata, context_size_tokens, history_left_out, duration_ms, ttft_ms, attempts,
      finish_reason, error_code, user_id_hash, metadata, created_at, route_alias, route_arm,
      route_reason, unresolved_model)
   values
-    (p_row.id, p_row.client_request_id, p_person, p_row.conversation_id, p_row.endpoint, p_entry ->> 'status',
+    (p_row.id, p_row.request_id, p_person, p_row.conversation_id, p_row.endpoint, p_entry ->> 'status',
      case when p_person is not null then p_row.question end,
      case when p_person is not null and p_row.is_stored then p_entry ->> 'response' end,
      case when p_person is not null and jsonb_typeof(p_entry -> 'tools_used') = 'array' then p_entry -> 'tools_used' else '[]' end,
@@ -71,7 +71,7 @@ as $$
      p_row.routes #>> '{0,alias}', case when p_row.routes #> '{0,alias}' is not null then p_row.routes #>> '{0,identifier}' end,
      p_row.route_reason, case when p_person is not null then private.unresolved_model(p_row) end)
   -- A late or repeated attempt knows better than the sweeper, a failure or a hang-up before the first word.
-  on conflict on constraint chat_logs_request_id_key do update
+  on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, response = excluded.response, tools_used = excluded.tools_used,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
         cached_tokens = excluded.cached_tokens, reasoning_tokens = excluded.reasoning_tokens,
@@ -86,19 +86,19 @@ as $$
         duration_ms = excluded.duration_ms, ttft_ms = excluded.ttft_ms, attempts = excluded.attempts,
         finish_reason = excluded.finish_reason, error_code = excluded.error_code, metadata = excluded.metadata,
         user_id_hash = excluded.user_id_hash,
-        client_request_id = excluded.client_request_id, created_at = excluded.created_at
+        request_id = excluded.request_id, created_at = excluded.created_at
   returning l.id
 $$;
 
-create or replace function private.log_abandoned(p_rows private.chat_requests[]) returns void
+create or replace function private.log_abandoned(p_rows private.turns[]) returns void
   language sql volatile security invoker set search_path = ''
 as $$
   -- Sorted as the roll-up's rows are, so that two sweeps wait for each other instead of in a circle.
   insert into public.chat_logs as l
-    (request_id, client_request_id, user_id, conversation_id, endpoint, status, question, cost_usd, input_tokens, output_tokens,
+    (turn_id, request_id, user_id, conversation_id, endpoint, status, question, cost_usd, input_tokens, output_tokens,
      model, provider, model_identifier, requested_model, agent_type, history_left_out, metadata, created_at, route_alias, route_arm,
      route_reason, unresolved_model)
-  select r.id, case when u.id is not null then r.client_request_id end, u.id, c.id, r.endpoint, 'abandoned',
+  select r.id, case when u.id is not null then r.request_id end, u.id, c.id, r.endpoint, 'abandoned',
     case when u.id is not null then r.question end, e.cost_usd, e.input_tokens, e.output_tokens,
     r.routes #>> '{0,upstream_id}', r.routes #>> '{0,provider}', r.routes #>> '{0,identifier}',
     case when u.id is not null then r.requested_model end, r.agent_type, r.history_left_out, case when u.id is not null then r.metadata else '{}' end, r.started_at,
@@ -110,13 +110,13 @@ as $$
   left join lateral (
     select sum(s.cost_usd) as cost_usd, least(sum(s.input_tokens), 2147483647)::integer as input_tokens,
       least(sum(s.output_tokens), 2147483647)::integer as output_tokens
-    from private.stale_costs as s where s.request_id = r.id having count(*) > 0) as e on true
+    from private.stale_costs as s where s.turn_id = r.id having count(*) > 0) as e on true
   order by r.user_id, r.day, r.id
-  on conflict on constraint chat_logs_request_id_key do update
+  on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, cost_usd = excluded.cost_usd,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, usage_source = null,
         cached_tokens = null, reasoning_tokens = null, duration_ms = null, ttft_ms = null, finish_reason = null, error_code = null,
-        client_request_id = excluded.client_request_id,
+        request_id = excluded.request_id,
         history_left_out = excluded.history_left_out, created_at = excluded.created_at,
         route_alias = excluded.route_alias, route_arm = excluded.route_arm,
         route_reason = excluded.route_reason, unresolved_model = excluded.unresolved_model
@@ -126,7 +126,7 @@ create or replace function private.forget_words(p_user_id uuid) returns void
   language sql volatile security invoker set search_path = ''
 as $$
   update public.chat_logs as l
-    set user_id = null, question = null, response = null, client_request_id = null, requested_model = null,
+    set user_id = null, question = null, response = null, request_id = null, requested_model = null,
         unresolved_model = null,
         conversation_id = null, user_id_hash = null, escalation_metadata = null, tools_used = '[]', metadata = '{}',
         model = case when private.unnamed_model(l.model_identifier, p_user_id) is not distinct from l.model_identifier then l.model end,
@@ -157,6 +157,6 @@ comment on function public.lookup_failures(date, date) is
 create index chat_logs_route_reason_created_at_idx on public.chat_logs (created_at)
   where route_reason in ('model_not_found', 'model_replaced');
 
-revoke execute on function private.unresolved_name(text, text, text, text), private.unresolved_model(private.chat_requests),
+revoke execute on function private.unresolved_name(text, text, text, text), private.unresolved_model(private.turns),
   public.lookup_failures(date, date) from public, anon, authenticated, service_role;
 grant execute on function public.lookup_failures(date, date) to authenticated, service_role;

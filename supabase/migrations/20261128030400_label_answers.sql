@@ -42,7 +42,7 @@ comment on function private.unlabel_answers() is
 create trigger client_nodes_unlabel_answers after delete on public.client_nodes
   for each row execute function private.unlabel_answers();
 
-create or replace function private.remember_answer(p_row private.chat_requests, p_entry jsonb, p_cost numeric) returns uuid
+create or replace function private.remember_answer(p_row private.turns, p_entry jsonb, p_cost numeric) returns uuid
   language plpgsql volatile security invoker set search_path = ''
 as $$
 declare
@@ -55,20 +55,20 @@ begin
   -- that comes so late that its question was replaced is none any more.
   if p_row.is_stored and (coalesce(p_entry ->> 'content', '') <> ''
       or (p_entry ->> 'status' = 'completed' and p_entry -> 'parts' <> 'null'))
-    and exists (select 1 from public.messages as q where q.request_id = p_row.id and q.role = 'user') then
-    insert into public.messages (id, conversation_id, user_id, role, content, parts, model_used, model_label, agent_type, request_id, status)
+    and exists (select 1 from public.messages as q where q.turn_id = p_row.id and q.role = 'user') then
+    insert into public.messages (id, conversation_id, user_id, role, content, parts, model_used, model_label, agent_type, turn_id, status)
       values (p_row.id, p_row.conversation_id, null, 'assistant', coalesce(p_entry ->> 'content', ''), nullif(p_entry -> 'parts', 'null'),
               p_entry ->> 'identifier', private.model_label(p_row.routes, p_entry ->> 'identifier'), p_entry ->> 'agent_type', p_row.id,
               case when p_entry ->> 'status' = 'failed' then 'partial' else p_entry ->> 'status' end)
-      on conflict (request_id, role) where request_id is not null do nothing
+      on conflict (turn_id, role) where turn_id is not null do nothing
       returning id into v_message_id;
   end if;
   if v_message_id is not null and p_row.replaces is not null then
     -- Only now: while there is no new answer the old one stands.
     delete from public.messages as m
       where m.conversation_id = p_row.conversation_id
-        and m.request_id in (select private.replaced_turns(p_row.conversation_id, p_row.id));
-    update public.messages as m set is_tentative = false where m.request_id = p_row.id and m.role = 'user';
+        and m.turn_id in (select private.replaced_turns(p_row.conversation_id, p_row.id));
+    update public.messages as m set is_tentative = false where m.turn_id = p_row.id and m.role = 'user';
   end if;
   update public.llm_conversations as c
     set last_activity = now(), total_cost = c.total_cost + coalesce(p_cost, 0),
@@ -84,8 +84,8 @@ $$;
 create or replace function private.forget_turns(p_ids uuid[]) returns void
   language sql volatile security invoker set search_path = ''
 as $$
-  update private.chat_requests as r
-    set question = null, metadata = '{}', requested_model = null, client_request_id = null, idempotency_key = null,
+  update private.turns as r
+    set question = null, metadata = '{}', requested_model = null, request_id = null, idempotency_key = null,
         body_hash = null, is_forgotten = true,
         -- While a turn runs its calls are priced by their routes' names.
         routes = (select coalesce(jsonb_agg((e.route - '{base_url,label}'::text[]) || case
@@ -112,11 +112,11 @@ as $$
       'id', n.id, 'role', n.role,
       'parts', coalesce(case when n.role = 'assistant' then n.parts end,
         jsonb_build_array(jsonb_build_object('type', 'text', 'text', n.content))),
-      'metadata', jsonb_strip_nulls(jsonb_build_object('request_id', n.request_id, 'conversation_id', n.conversation_id,
+      'metadata', jsonb_strip_nulls(jsonb_build_object('turn_id', n.turn_id, 'conversation_id', n.conversation_id,
         'user_id', n.user_id, 'model', n.model_used, 'model_label', n.model_label,
         'agent', n.agent_type, 'status', n.status, 'created_at', n.created_at,
         'cost_usd', case when n.role = 'assistant'
-          then (select l.cost_usd from public.chat_logs as l where l.request_id = n.request_id) end)))
+          then (select l.cost_usd from public.chat_logs as l where l.turn_id = n.turn_id) end)))
     order by n.created_at, n.id), '[]')
   from newest as n
 $$;

@@ -35,20 +35,20 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('private.forget:' || p.id, 0))
     from (select u.id from unnest(v_people) as u (id) where u.id is not null order by u.id) as p;
   -- The order of a finish: write-ahead rows, the conversation, log rows.
-  v_turns := array(select r.id from private.chat_requests as r
+  v_turns := array(select r.id from private.turns as r
     where r.user_id = any (v_people) and r.conversation_id = v_id order by r.id for update);
   perform private.forget_turns(v_turns);
   perform 1 from public.llm_conversations as c where c.id = v_id for update;
   v_turns := array(
     select unnest(v_turns)
-    union select l.request_id from public.chat_logs as l where l.conversation_id = v_id
-    union select m.request_id from public.messages as m where m.conversation_id = v_id and m.request_id is not null);
+    union select l.turn_id from public.chat_logs as l where l.conversation_id = v_id
+    union select m.turn_id from public.messages as m where m.conversation_id = v_id and m.turn_id is not null);
   update public.chat_logs as l
-    set question = null, response = null, client_request_id = null, requested_model = null, unresolved_model = null, conversation_id = null,
+    set question = null, response = null, request_id = null, requested_model = null, unresolved_model = null, conversation_id = null,
         escalation_metadata = null, tools_used = '[]', metadata = '{}'
-    where l.request_id = any (v_turns);
-  delete from public.feedback as f where f.request_id = any (v_turns) and num_nonnulls(f.rating, f.sentiment) = 0;
-  update public.feedback as f set note = null where f.request_id = any (v_turns) and f.note is not null;
+    where l.turn_id = any (v_turns);
+  delete from public.feedback as f where f.turn_id = any (v_turns) and num_nonnulls(f.rating, f.sentiment) = 0;
+  update public.feedback as f set note = null where f.turn_id = any (v_turns) and f.note is not null;
   delete from private.spool_quarantine as q using unnest(v_turns) as t (id)
     where position(t.id::text in q.object_key) > 0 or position(t.id::text in q.record) > 0;
   delete from public.llm_conversations as c where c.id = v_id;
@@ -71,7 +71,7 @@ as $$
     case when u.id is not null and not exists (
         select 1 from private.forgotten_people as f
         where f.user_id = u.id and (quarantine_spooled.spooled_at > f.forgotten_at + interval '15 minutes') is not true)
-      and not exists (select 1 from private.chat_requests as r where r.is_forgotten
+      and not exists (select 1 from private.turns as r where r.is_forgotten
         and r.id = substring(quarantine_spooled.object_key from '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}')::uuid)
       then quarantine_spooled.record end,
     u.id, quarantine_spooled.kept_key

@@ -14,7 +14,7 @@ create or replace function private.how_of(p_turn jsonb, p_conversation_id uuid) 
   language sql stable security invoker set search_path = ''
 as $$
   select jsonb_build_object(
-    'seed', coalesce(p_conversation_id::text, p_turn ->> 'request_id'),
+    'seed', coalesce(p_conversation_id::text, p_turn ->> 'turn_id'),
     'needs', case jsonb_typeof(p_turn -> 'needs') when 'array' then p_turn -> 'needs' else '[]' end,
     'providers', case jsonb_typeof(p_turn -> 'providers') when 'array' then p_turn -> 'providers' end,
     'defaults', case jsonb_typeof(p_turn -> 'defaults') when 'array' then p_turn -> 'defaults' else '[]' end,

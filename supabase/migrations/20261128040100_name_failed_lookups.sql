@@ -41,16 +41,16 @@ begin
   v_conversation := private.open_conversation(v_user_id,
     case when v_is_dry then turn || '{"store": false}' else turn end);
   if v_is_stored then
-    v_conversation := private.take_conversation(v_user_id, v_conversation.id, (v_claim ->> 'request_id')::uuid, turn ->> 'message');
+    v_conversation := private.take_conversation(v_user_id, v_conversation.id, (v_claim ->> 'turn_id')::uuid, turn ->> 'message');
   end if;
   if not v_is_dry then
     -- Known before the history is read, which leaves out what this turn stands in for; of a turn that is not stored, too.
     v_replaces := private.first_replaced(v_user_id, v_conversation.id, turn);
-    update private.chat_requests as r set replaces = v_replaces
-      where r.id = (v_claim ->> 'request_id')::uuid and r.replaces is distinct from v_replaces;
+    update private.turns as r set replaces = v_replaces
+      where r.id = (v_claim ->> 'turn_id')::uuid and r.replaces is distinct from v_replaces;
     -- Another try comes after all that was asked since the last, and stands in for that, too.
     update public.messages as m set created_at = clock_timestamp()
-      where v_replaces is not null and m.request_id = (v_claim ->> 'request_id')::uuid and m.role = 'user';
+      where v_replaces is not null and m.turn_id = (v_claim ->> 'turn_id')::uuid and m.role = 'user';
   end if;
   select * into v_profile from public.user_llm_profiles as p where p.user_id = v_user_id;
   v_agent := coalesce(nullif(turn ->> 'asked_agent', 'auto'),
@@ -64,23 +64,23 @@ begin
     v_limits := private.peek_limits(v_user_id);
   else
     if v_is_stored then
-      insert into public.messages (conversation_id, user_id, role, content, client_id, is_tentative, request_id)
+      insert into public.messages (conversation_id, user_id, role, content, client_id, is_tentative, turn_id)
         values (v_conversation.id, v_user_id, 'user', turn ->> 'message', left(turn ->> 'question_id', 200),
-                v_replaces is not null, (v_claim ->> 'request_id')::uuid)
-        on conflict (request_id, role) where request_id is not null do update
+                v_replaces is not null, (v_claim ->> 'turn_id')::uuid)
+        on conflict (turn_id, role) where turn_id is not null do update
           set content = excluded.content, client_id = excluded.client_id, is_tentative = excluded.is_tentative
         returning id into v_message_id;
     end if;
     v_limits := private.reserve_turn(v_user_id, (v_plan ->> 'reserve_usd')::numeric, v_claim -> 'held');
-    update private.chat_requests as r
+    update private.turns as r
       set conversation_id = v_conversation.id, routes = v_plan -> 'routes', route_reason = v_resolved ->> 'reason',
           reserved_usd = (v_plan ->> 'reserve_usd')::numeric, day = (now() at time zone 'utc')::date,
           history_left_out = (v_plan ->> 'history_left_out')::integer
-      where r.id = (v_claim ->> 'request_id')::uuid;
+      where r.id = (v_claim ->> 'turn_id')::uuid;
   end if;
 
   return v_plan || jsonb_build_object(
-    'outcome', case when v_is_dry then 'dry_run' else 'new' end, 'request_id', v_claim ->> 'request_id',
+    'outcome', case when v_is_dry then 'dry_run' else 'new' end, 'turn_id', v_claim ->> 'turn_id',
     'conversation_id', v_conversation.id, 'message_id', v_message_id, 'reason', v_resolved ->> 'reason',
     'unresolved_model', private.unresolved_name(v_resolved ->> 'reason', turn ->> 'requested_model',
       v_conversation.default_model, v_profile.preferred_model),
@@ -90,9 +90,9 @@ begin
 end
 $$;
 comment on function public.chat_begin(jsonb) is
-  'Admits a turn. turn: request_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, model?, agent? (the likely one), asked_agent?, '
+  'Admits a turn. turn: turn_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, model?, agent? (the likely one), asked_agent?, '
   'agent_models? (object of agent to array, first choice first), needs? (abilities), providers? (those with a key here), defaults? ([{provider, model, is_chosen}] in the deployment''s order), requested_model? (redacted), max_tokens?, prompt_tokens?, tool_tokens? (both in bytes), idempotency_key?, body_hash?, '
-  'client_request_id?, question_id? (the frontend''s own id of the question), regenerate? (answers a question anew), message_id? (of the answer '
+  'request_id?, question_id? (the frontend''s own id of the question), regenerate? (answers a question anew), message_id? (of the answer '
   'or question meant; without regenerate the question that this one edits), metadata?, store?, log_words?, strict_model?, dry_run?, lease_seconds?. '
-  'Returns outcome, request_id, conversation_id, routes, reason, unresolved_model, history ({role, content, name?}), history_left_out, speaker, participants, '
+  'Returns outcome, turn_id, conversation_id, routes, reason, unresolved_model, history ({role, content, name?}), history_left_out, speaker, participants, '
   'profile, reserve_usd, limits; refuses with SQLSTATE PT4xx and a JSON detail.';

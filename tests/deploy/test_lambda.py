@@ -76,7 +76,7 @@ def test_words_come_while_the_model_speaks_and_the_turn_is_booked_before_the_las
     said = frames(answer.text)
     assert text_of(said) == "one two"
     assert receipt_of(said)["logged"] is True
-    assert log_row(db, receipt_of(said)["request_id"])["response"] == "one two"
+    assert log_row(db, receipt_of(said)["turn_id"])["response"] == "one two"
 
 
 def test_a_turn_whose_database_went_away_lies_in_the_bucket_before_the_last_byte(
@@ -104,7 +104,7 @@ def test_a_turn_whose_database_went_away_lies_in_the_bucket_before_the_last_byte
             answer.pieces.extend(pieces)
     receipt = receipt_of(frames(answer.text))
     assert receipt["logged"] == "spooled"
-    assert key.startswith(f"spool/{receipt['request_id']}.")
+    assert key.startswith(f"spool/{receipt['turn_id']}.")
 
 
 @pytest.mark.parametrize("provider", ["google", "anthropic", "openai", "matcha"])

@@ -23,7 +23,7 @@ def test_refresh_drains_the_spool_and_sets_aside_what_is_too_large(
     event = url_event("POST", "/", sent, b'{"steps": ["spool"]}')
     assert refresh.invoke(event).status == 200  # from here on it has its secrets
     store, names = deployed.account.client("s3"), [f"{uuid.uuid4()}.{uuid.uuid4()}.json" for _ in range(2)]
-    for name, content in zip(names, (b"nonsense", b" " * (spool.MOST_BYTES + 1)), strict=True):
+    for name, content in zip(names, (b"nonsense", b" " * (spool.MAX_BYTES + 1)), strict=True):
         store.put_object(Bucket=bucket, Key=f"spool/{name}", Body=content)
     with deployed.account.guarded():
         step = refresh.invoke(event).json()["steps"]["spool"]

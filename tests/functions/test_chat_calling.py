@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions.chat.tools import calling
 from functions.chat.tools.calling import Toolbox, ToolResult
 from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal
-from shared.events import ToolCall
+from shared.messages import ToolCall
 
 pytestmark = pytest.mark.anyio
 
@@ -115,7 +115,7 @@ async def test_parallel_calls_run_side_by_side() -> None:
 
 async def test_too_many_calls_at_once_are_not_all_made() -> None:
     """Those beyond the limit are told so."""
-    calls = [ToolCall(str(n), "add", {"numbers": [n + 1]}) for n in range(calling.MOST_CALLS + 2)]
+    calls = [ToolCall(str(n), "add", {"numbers": [n + 1]}) for n in range(calling.MAX_CALLS + 2)]
     results = await _box().results_of(calls, ["add"])
     assert [result.content.get("error") for result in results][-3:] == [None, "too_many_calls", "too_many_calls"]
 

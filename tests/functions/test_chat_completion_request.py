@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from functions.chat.completion_request import CompletionRequest
 from shared.body import parse_body
 from shared.errors import Unprocessable
-from shared.events import ANY_OBJECT, Call, Format, Image
-from shared.meter import Meter
+from shared.messages import ANY_OBJECT, Format, Image, ModelRequest
 from shared.providers.tool_calls import is_usual_id
+from shared.usage import UsageMeter
 
 _HI: dict[str, Any] = {"role": "user", "content": "Hi"}
 _TOOL: dict[str, Any] = {"type": "function", "function": {"name": "look"}}
@@ -103,7 +103,7 @@ def test_an_image_stands_among_the_words_where_it_stood() -> None:
 def test_an_image_that_nobody_counted_is_estimated() -> None:
     """Not as nothing."""
     (message,) = _asked(messages=[_image("data:image/png;base64,AAAA")]).conversation
-    usage = Meter(Call("model", (message,), 10)).usage(is_complete=True)
+    usage = UsageMeter(ModelRequest("model", (message,), 10)).usage(is_complete=True)
     assert (usage.source, usage.input_tokens >= 1000) == ("estimate", True)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from functions.chat.domains import Classification, asked_of_model, classified
 from shared.errors import OutputInvalid
-from shared.events import Route
-from shared.gateway import Exchange, Options
+from shared.gateway import ModelSession, Options
+from shared.routes import Route
 from shared.structured import schema_of
 from tests.fakes.openai import OpenAiHost, said, serving_models
 
@@ -60,6 +60,6 @@ async def _refused(host: OpenAiHost, answer: str) -> None:
         await asked_of_model(_exchange(), "Tell me more")
 
 
-def _exchange() -> Exchange:
+def _exchange() -> ModelSession:
     route = Route("openai:m", "openai", "m", 100, capabilities={"supports_json": True})
-    return Exchange((route,), Options(output_schema=schema_of(Classification)), time.monotonic())
+    return ModelSession((route,), Options(output_schema=schema_of(Classification)), time.monotonic())

@@ -19,7 +19,7 @@ from tests.functions.turns import frames
 pytestmark = pytest.mark.anyio
 ADMITTED: dict[str, Any] = {
     "outcome": "admitted",
-    "request_id": "turn-1",
+    "turn_id": "turn-1",
     "conversation_id": "conversation-1",
     "reason": "asked",
     "routes": [

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from functions.chat.agent_run import Failure, TurnEvent
 from functions.chat.answers import CompletionAnswer
-from functions.chat.streams.openai import CompletionStream, CompletionTeller
-from functions.chat.turn import Failure, TurnEvent
+from functions.chat.streams.openai import CompletionJson, CompletionStream
 from shared.errors import AnswerCut
-from shared.events import Finish, Reasoning, Serving, StopReason, Text, ToolCall
+from shared.events import Finish, Reasoning, StopReason, Text
+from shared.messages import ToolCall
+from shared.routes import RouteChosen
 from tests.functions.turns import ENTRY, RECEIPT, ROUTE, TURN, frames
 
 _LOOK = ToolCall("c1", "look", {"at": "ütz"})
@@ -29,7 +31,7 @@ def _deltas(told: list[object]) -> list[object]:
 
 def test_a_stream_says_who_speaks_then_words_then_why_it_ended() -> None:
     """Usage only when it was asked for, last and without choices."""
-    events = (Serving(ROUTE, 0), Reasoning("hm"), Text("Hel"), Text("lo"), Finish("stop"), RECEIPT)
+    events = (RouteChosen(ROUTE, 0), Reasoning("hm"), Text("Hel"), Text("lo"), Finish("stop"), RECEIPT)
     told = _streamed(*events)
     assert _deltas(told) == [
         {"role": "assistant", "content": ""},
@@ -66,7 +68,7 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_no_stop_reason() -> Non
 )
 def test_a_completion_gathers_calls_thoughts_and_reason(reason: StopReason, told: str) -> None:
     """One object, which fits the model that the document shows."""
-    teller = CompletionTeller(TURN)
+    teller = CompletionJson(TURN)
     for event in (Reasoning("hm"), _LOOK, Finish(reason)):
         teller.see(event)
     answer = CompletionAnswer.model_validate(teller.answer(replace(RECEIPT, entry=replace(ENTRY, content=""))))

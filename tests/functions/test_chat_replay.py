@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from functions.chat.agent_run import Failure, TurnEvent
 from functions.chat.replay import replayed
-from functions.chat.turn import Failure, TurnEvent
 from shared.errors import ProviderError, ProviderTimeout
-from shared.events import Serving, Text, Usage
-from shared.ledger import Receipt
+from shared.events import Text, Usage
+from shared.routes import RouteChosen
+from shared.turns import Receipt
 from tests.functions.turns import ROUTE, turn
 
 pytestmark = pytest.mark.anyio
@@ -36,14 +37,14 @@ NODE = replace(ROUTE, identifier="client:7:llama")
 async def _replayed(stored: dict[str, Any]) -> list[TurnEvent]:
     """What follows the word about who served."""
     serving, *events = [event async for event in replayed(turn(routes=(ROUTE, NODE), replay=stored))]
-    assert isinstance(serving, Serving)
+    assert isinstance(serving, RouteChosen)
     return events
 
 
 async def test_the_model_that_served_is_named_again() -> None:
     """A turn that fell back shows so in its replay too."""
     events = replayed(turn(routes=(ROUTE, NODE), replay={"log": LOG}))
-    assert await anext(events) == Serving(NODE, 1)
+    assert await anext(events) == RouteChosen(NODE, 1)
     await events.aclose()
 
 

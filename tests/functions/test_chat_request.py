@@ -15,8 +15,8 @@ from functions.chat.agents import AGENTS, longest_prompt
 from functions.chat.request import ChatRequest, read_chat_request
 from shared.body import parse_body
 from shared.errors import InvalidRequest, ParleyError, Unprocessable
-from shared.ledger import Ask
 from shared.tokens import estimate_tokens
+from shared.turns import TurnRequest
 from tests.asgi import Caller, request_of
 
 UUID = "aaaaaaaa-0000-4000-8000-000000000000"
@@ -177,7 +177,7 @@ def test_somebody_takes_every_turn(asked: str | None, agent: str) -> None:
     assert _read({"message": "My Python script crashes with a TypeError", "agent": asked}).likely_agent == agent
 
 
-async def _asked(body: dict[str, Any], path: str = "/", **headers: str) -> tuple[ChatRequest, Ask]:
+async def _asked(body: dict[str, Any], path: str = "/", **headers: str) -> tuple[ChatRequest, TurnRequest]:
     caller = Caller(chunks=[json.dumps(body).encode()])
     named = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
     request = request_of(caller, "POST", path, named)
@@ -198,7 +198,7 @@ async def test_the_ledger_is_asked_in_its_own_words() -> None:
         "metadata": {"a": 1},
     }
     _, ask = await _asked(body, idempotency_key="key 1")
-    assert (ask.endpoint, ask.client_request_id, ask.message, ask.client_id) == ("chat", "request-1", "Hi", "chat-1")
+    assert (ask.endpoint, ask.request_id, ask.message, ask.client_id) == ("chat", "request-1", "Hi", "chat-1")
     assert (ask.model, ask.agent, ask.max_tokens, ask.store, ask.strict_model) == (
         "openai:gpt-4o",
         "technical",

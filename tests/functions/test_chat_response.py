@@ -9,13 +9,14 @@ from dataclasses import replace
 import pytest
 from starlette.types import Message
 
+from functions.chat.agent_run import Failure, TurnEvent
 from functions.chat.streams import response as module
+from functions.chat.streams.json_answer import TurnJson, whole_answer
 from functions.chat.streams.response import StreamResponse, WholeResponse
 from functions.chat.streams.ui import UiStream
-from functions.chat.streams.whole import WholeTeller, whole_answer
-from functions.chat.turn import Failure, TurnEvent
 from shared.errors import ProviderOverloaded
-from shared.events import Serving, Text
+from shared.events import Text
+from shared.routes import RouteChosen
 from shared.sse import PING
 from tests.asgi import Caller
 from tests.functions.turns import ENTRY, RECEIPT, ROUTE, TURN, frames
@@ -61,7 +62,7 @@ async def _streamed(script: Script, caller: Caller | None = None) -> Caller:
 
 async def _whole(script: Script, caller: Caller | None = None) -> Caller:
     caller = caller or Caller()
-    await WholeResponse(script.events(), WholeTeller(), "request-1", HEADERS)(SCOPE, caller.receive, caller.send)
+    await WholeResponse(script.events(), TurnJson(), "request-1", HEADERS)(SCOPE, caller.receive, caller.send)
     return caller
 
 
@@ -205,7 +206,7 @@ ELSEWHERE = replace(RECEIPT, entry=replace(ENTRY, route=OTHER, turn=replace(TURN
 @pytest.mark.parametrize("send", [_streamed, _whole])
 async def test_who_served_stands_in_the_headers(send: Callable[[Script], Awaitable[Caller]]) -> None:
     """A fallback is told with the first byte, an answer that failed everywhere names where it failed last."""
-    got = await send(Script(Serving(OTHER, 1), Text("Hello"), ELSEWHERE))
+    got = await send(Script(RouteChosen(OTHER, 1), Text("Hello"), ELSEWHERE))
     assert (got.headers["x-model"], got.headers["x-fallbacks"]) == ("anthropic:claude", "1")
     failed = await send(Script(OVERLOADED, ELSEWHERE))
     assert failed.status == 503
@@ -214,5 +215,5 @@ async def test_who_served_stands_in_the_headers(send: Callable[[Script], Awaitab
 
 async def test_a_fallback_after_the_first_byte_is_left_to_the_receipt() -> None:
     """Headers that were sent are not changed."""
-    script = Script(Text("Hel"), Serving(OTHER, 1), ELSEWHERE)
+    script = Script(Text("Hel"), RouteChosen(OTHER, 1), ELSEWHERE)
     assert (await _streamed(script)).headers["x-model"] == "openai:gpt-4o"

@@ -9,17 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.chat.agent_run import Failure, TurnEvent
 from functions.chat.streams.ui import UiStream
-from functions.chat.turn import Failure, TurnEvent
 from shared.errors import ProviderTimeout
-from shared.events import Finish, Reasoning, Serving, Text, ToolCall, Usage
+from shared.events import Finish, Reasoning, Text, Usage
+from shared.messages import ToolCall
+from shared.routes import RouteChosen
 from tests.functions.turns import ENTRY, RECEIPT, ROUTE, TURN, frames
 
 BEGIN = [
     {
         "type": "start",
         "messageId": "turn-1",
-        "messageMetadata": {"request_id": "turn-1", "conversation_id": "conversation-1"},
+        "messageMetadata": {"turn_id": "turn-1", "conversation_id": "conversation-1"},
     },
     {"type": "start-step"},
 ]
@@ -92,7 +94,7 @@ def test_an_answer_that_was_stopped_replays_as_stopped() -> None:
 def test_the_model_is_named_at_the_beginning_when_it_is_known() -> None:
     """A frontend can show who answers while it answers."""
     stream = UiStream(TURN)
-    assert stream.encode(Serving(ROUTE, 0)) == b""
+    assert stream.encode(RouteChosen(ROUTE, 0)) == b""
     assert frames(stream.begin())[0]["messageMetadata"]["model"] == "openai:gpt-4o"
 
 

@@ -24,7 +24,7 @@ MODELS = "/rest/v1/rpc/model_menu"
 @pytest.fixture(autouse=True)
 def _new_instance(monkeypatch: pytest.MonkeyPatch) -> None:
     """An instance that has seen no list and no token yet."""
-    monkeypatch.setattr(catalogue, "kept", catalogue.Kept())
+    monkeypatch.setattr(catalogue, "catalogue_cache", catalogue.CatalogueCache())
     monkeypatch.setattr(catalogue, "_FRESH_SECONDS", 0.0)
     monkeypatch.setattr(auth, "verifier", auth.Verifier())
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from functions.refresh.merge import MOST_ADDED, Owner, as_row, offered
+from functions.refresh.merge import MAX_ADDED_MODELS, Owner, as_row, offered
 from functions.refresh.naming import key_of, name_of
 from functions.refresh.retirements import RETIREMENTS, retirements_of
-from functions.refresh.sources import SOURCES, Listed
+from functions.refresh.sources import SOURCES, ProviderModel
 
 
 @pytest.mark.parametrize(
@@ -34,33 +34,33 @@ def test_keys_and_names_can_be_read(upstream_id: str, key: str, name: str) -> No
 
 def test_a_snapshot_is_not_added_beside_its_model() -> None:
     """But alone it is, and what the catalogue has of it is kept either way."""
-    listed = [Listed("gpt-4o"), Listed("gpt-4o-2024-08-06"), Listed("claude-haiku-4-5-20251001")]
+    listed = [ProviderModel("gpt-4o"), ProviderModel("gpt-4o-2024-08-06"), ProviderModel("claude-haiku-4-5-20251001")]
     assert [model.is_addable for model in offered(listed)] == [True, False, True]
 
 
 def test_a_very_long_list_adds_only_so_many() -> None:
     """The first ones come in, none is forgotten."""
-    marked = offered([Listed(f"m{number}") for number in range(10_000)])
+    marked = offered([ProviderModel(f"m{number}") for number in range(10_000)])
     assert len(marked) == 10_000
-    assert [model.is_addable for model in marked] == [True] * MOST_ADDED + [False] * (10_000 - MOST_ADDED)
+    assert [model.is_addable for model in marked] == [True] * MAX_ADDED_MODELS + [False] * (10_000 - MAX_ADDED_MODELS)
 
 
 def test_a_nodes_model_is_named_by_its_node_and_has_no_price() -> None:
     """Whoever runs a node does not say what it costs."""
-    row = as_row(Owner("client", 7), Listed("gpt-4o", pricing={"input": 0, "output": 0}))
+    row = as_row(Owner("client", 7), ProviderModel("gpt-4o", pricing={"input": 0, "output": 0}))
     assert (row["model_key"], row["model_name"], row["pricing"]) == ("client:7:gpt-4o", "gpt-4o", None)
     assert row["capabilities"] == {}
 
 
 def test_what_a_list_does_not_tell_is_filled_in() -> None:
     """Names, prices, windows and abilities that are known elsewhere; what the list says comes first."""
-    row = as_row(Owner("openai"), Listed("gpt-4o", capabilities={"supports_vision": False}))
+    row = as_row(Owner("openai"), ProviderModel("gpt-4o", capabilities={"supports_vision": False}))
     assert (row["model_name"], row["pricing"]) == ("GPT-4o", {"input": 2.5, "output": 10, "cached_input": 1.25})
     assert row["capabilities"]["context_window"] == 128_000
     assert (row["capabilities"]["supports_tools"], row["capabilities"]["supports_vision"]) == (True, False)
-    assert as_row(Owner("openai"), Listed("o4-mini"))["capabilities"]["supports_temperature"] is False
-    assert as_row(Owner("matcha"), Listed("28", "Claude 3.7 Sonnet"))["model_key"] == "claude-3-7-sonnet"
-    assert as_row(Owner("acme"), Listed("x"))["capabilities"] == {}
+    assert as_row(Owner("openai"), ProviderModel("o4-mini"))["capabilities"]["supports_temperature"] is False
+    assert as_row(Owner("matcha"), ProviderModel("28", "Claude 3.7 Sonnet"))["model_key"] == "claude-3-7-sonnet"
+    assert as_row(Owner("acme"), ProviderModel("x"))["capabilities"] == {}
 
 
 def test_retirements_name_providers_that_are_listed() -> None:

@@ -6,20 +6,20 @@ import pytest
 
 from functions.refresh import prices
 from functions.refresh.prices import price_of
-from functions.refresh.sources import Listed, Offer
+from functions.refresh.sources import HostOffer, ProviderModel
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 
 
 def test_a_providers_own_price_comes_first() -> None:
     """What the list tells is not looked up."""
-    assert price_of("openai", Listed("gpt-4o", pricing={"input": 1, "output": 2})) == {"input": 1, "output": 2}
+    assert price_of("openai", ProviderModel("gpt-4o", pricing={"input": 1, "output": 2})) == {"input": 1, "output": 2}
 
 
 def test_else_it_is_looked_up_with_its_tiers() -> None:
     """In the shape that turn_cost() computes with: a tier holds for prompts above so many tokens."""
-    assert price_of("anthropic", Listed("claude-sonnet-4-6")) == {"input": 3, "output": 15, "cached_input": 0.3}
-    assert price_of("google", Listed("gemini-2.5-pro")) == {
+    assert price_of("anthropic", ProviderModel("claude-sonnet-4-6")) == {"input": 3, "output": 15, "cached_input": 0.3}
+    assert price_of("google", ProviderModel("gemini-2.5-pro")) == {
         "input": 1.25,
         "output": 10,
         "cached_input": 0.125,
@@ -29,17 +29,23 @@ def test_else_it_is_looked_up_with_its_tiers() -> None:
 
 def test_what_nobody_knows_is_null_and_never_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown model, an unknown provider; unless it is kept by hand."""
-    assert price_of("openai", Listed("gpt-9-nonsense")) is None
-    assert price_of("nobody", Listed("gpt-4o")) is None
-    assert price_of("matcha", Listed("28")) is None
+    assert price_of("openai", ProviderModel("gpt-9-nonsense")) is None
+    assert price_of("nobody", ProviderModel("gpt-4o")) is None
+    assert price_of("matcha", ProviderModel("28")) is None
     kept = {"input": 1, "output": 2}
     monkeypatch.setattr(prices, "KEPT", {("openai", "gpt-9-nonsense"): kept})
-    assert price_of("openai", Listed("gpt-9-nonsense")) == kept
+    assert price_of("openai", ProviderModel("gpt-9-nonsense")) == kept
 
 
 def test_a_router_costs_what_its_dearest_host_takes() -> None:
     """It picks the host; while one host's price is unknown, so is the model's."""
-    cheap, dear = Offer("novita", {"input": 0.02, "output": 0.1}), Offer("cerebras", {"input": 0.1, "output": 0.05})
-    assert price_of("huggingface", Listed(LLAMA, offers=(cheap, dear))) == {"input": 0.1, "output": 0.1}
-    assert price_of("huggingface", Listed(LLAMA, offers=(cheap, Offer("unheard-of")))) is None
-    assert price_of("huggingface", Listed(LLAMA, offers=(Offer("novita"),))) == {"input": 0.02, "output": 0.05}
+    cheap, dear = (
+        HostOffer("novita", {"input": 0.02, "output": 0.1}),
+        HostOffer("cerebras", {"input": 0.1, "output": 0.05}),
+    )
+    assert price_of("huggingface", ProviderModel(LLAMA, offers=(cheap, dear))) == {"input": 0.1, "output": 0.1}
+    assert price_of("huggingface", ProviderModel(LLAMA, offers=(cheap, HostOffer("unheard-of")))) is None
+    assert price_of("huggingface", ProviderModel(LLAMA, offers=(HostOffer("novita"),))) == {
+        "input": 0.02,
+        "output": 0.05,
+    }

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.refresh.sources import SOURCES, Listed, Offer, fetch, fetching
+from functions.refresh.sources import SOURCES, HostOffer, ProviderModel, fetch, fetching
 from functions.refresh.sources.matcha import TABLE
 from functions.refresh.sources.openai import read_any
 from shared.errors import ProviderAuthFailed, ProviderError, ProviderTimeout
-from shared.hosts import VARIABLES
-from shared.providers.readings import NONSENSE
+from shared.provider_config import VARIABLES
+from shared.providers.provider_errors import PARSE_ERRORS
 from tests.fakes.providers import Shelf, Upstream, entry
 from tests.providers import variables
 
@@ -109,7 +109,7 @@ def test_a_router_promises_what_every_live_host_can() -> None:
         "supports_tools": True,
         "supports_json": False,
     }
-    assert model.offers == (Offer("a", {"input": 1, "output": 2}), Offer("b"))
+    assert model.offers == (HostOffer("a", {"input": 1, "output": 2}), HostOffer("b"))
 
 
 def test_matcha_lists_are_read_in_both_forms() -> None:
@@ -140,9 +140,9 @@ def test_any_json_is_read_or_refused(provider: str, page: Any, field: str) -> No
         try:
             found = BY_NAME[provider].read(answer)
             BY_NAME[provider].after(answer)
-        except NONSENSE:
+        except PARSE_ERRORS:
             continue
-        assert all(isinstance(model, Listed) and 0 < len(model.upstream_id) <= 200 for model in found)
+        assert all(isinstance(model, ProviderModel) and 0 < len(model.upstream_id) <= 200 for model in found)
 
 
 @pytest.mark.anyio
@@ -211,7 +211,7 @@ async def test_pages_without_end_and_lists_without_bound_are_refused(
     shelves["google"] = Shelf(text='{"models": [], "nextPageToken": "again"}')
     with pytest.raises(ProviderError, match="not a model list"):
         await fetch(BY_NAME["google"])
-    monkeypatch.setattr(fetching, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(fetching, "_MAX_BYTES", 1000)
     shelves["openai"] = Shelf([entry("openai", f"gpt-{number}") for number in range(100)])
     with pytest.raises(ProviderError, match="not a model list"):
         await fetch(BY_NAME["openai"])

@@ -18,14 +18,14 @@ from functions.refresh.spool import NotARecordError, Origin, Record, origin_of, 
 from functions.refresh.steps import STEPS
 from shared import spool
 from shared.errors import DatabaseUnavailable, DependencyDown, NotConfigured
-from shared.spool import Waiting, key_of, record_of
+from shared.spool import SpooledObject, key_of, record_of
 from tests.fakes.supabase import Project
 
 pytestmark = pytest.mark.anyio
 
 FINISH, QUARANTINE = "/rest/v1/rpc/chat_finish", "/rest/v1/rpc/quarantine_spooled"
 _PERSON = "99999999-2222-4333-8444-555555555555"
-_IDS = {"request_id": "11111111-2222-4333-8444-555555555555", "worker_id": "66666666-7777-4888-9999-000000000000"}
+_IDS = {"turn_id": "11111111-2222-4333-8444-555555555555", "worker_id": "66666666-7777-4888-9999-000000000000"}
 _NOTHING = {"drained": 0, "duplicates": 0, "quarantined": 0, "left": 0}
 
 
@@ -136,7 +136,7 @@ async def test_one_object_that_cannot_be_read_stops_no_other(
     _spooled(folder, *map(_record, range(3)))
     read = spool.read
 
-    async def reading(each: Waiting) -> bytes | None:
+    async def reading(each: SpooledObject) -> bytes | None:
         if each.key == key_of(_record(1)):
             raise DependencyDown("The spool cannot be reached.")
         return await read(each)
@@ -154,7 +154,7 @@ async def test_a_step_that_fails_leaves_nothing_running_behind_it(
     _spooled(folder, *map(_record, range(5)))
     read = spool.read
 
-    async def reading(each: Waiting) -> bytes | None:
+    async def reading(each: SpooledObject) -> bytes | None:
         if each.key == key_of(_record(1)):
             raise DatabaseUnavailable("The database cannot be reached right now.")
         return await read(each)
@@ -199,7 +199,7 @@ async def test_a_spool_that_cannot_be_reached_or_opened_fails_the_step(
 _JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text() | st.sampled_from([1, *_IDS.values()]),
     lambda inner: (
-        st.lists(inner) | st.dictionaries(st.sampled_from(["version", "entry", "request_id", "worker_id", "x"]), inner)
+        st.lists(inner) | st.dictionaries(st.sampled_from(["version", "entry", "turn_id", "worker_id", "x"]), inner)
     ),
 )
 
@@ -224,7 +224,7 @@ def test_whatever_lies_there_is_a_record_or_is_told_why_not(raw: bytes) -> None:
         ({"version": "1"}, "wrong_version"),
         ({"entry": []}, "wrong_entry"),
         ({"entry": _IDS | {"worker_id": "66666666777748889999000000000000"}}, "wrong_entry"),
-        ({"entry": _IDS | {"request_id": None}}, "wrong_entry"),
+        ({"entry": _IDS | {"turn_id": None}}, "wrong_entry"),
         ({"entry": _IDS | {"duration_ms": float("inf")}}, "not_json"),
     ],
     ids=str,
@@ -264,7 +264,7 @@ def test_what_names_nobody_or_several_is_nobodys(text: str) -> None:
 
 async def test_what_is_too_large_to_be_read_is_put_aside_whole(project: Project, folder: Path) -> None:
     """It goes on lying in the store, out of the way of the next drain, and the row says where."""
-    huge = "x" * (spool.MOST_BYTES + 1)
+    huge = "x" * (spool.MAX_BYTES + 1)
     (folder / "huge.json").write_text(huge)
     assert (await step.run(is_dry_run=False))["quarantined"] == 1
     (told,) = project.asked_of("quarantine_spooled")

@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from functions.chat.request import ChatRequest
-from shared.events import Route, Usage
-from shared.ledger import Entry, Limits, Receipt, Turn
+from shared.events import Usage
+from shared.routes import Route
 from shared.sse import SseDecoder
+from shared.turns import Limits, Receipt, Turn, TurnResult
 
 ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 1000, pricing={"input": 1, "output": 2})
 LIMITS = Limits(50, 49, "2026-11-22T00:00:00+00:00", 0.5)
 TURN = Turn("turn-1", "request-1", "worker-1", "conversation-1", (ROUTE,), "asked", limits=LIMITS)
-ENTRY = Entry(
+ENTRY = TurnResult(
     TURN, "completed", ROUTE, "Hello", Usage(10, 5), 900, 100, "stop", agent_type="general", agents=("general",)
 )
 RECEIPT = Receipt(ENTRY, 0.002, logged=True, message_id="message-1")

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from shared.errors import ProviderAuthFailed, ProviderOverloaded
-from shared.events import Call, Finish, Format, Message, ModelEvent, Reasoning, Text, Tool, ToolCall, Usage
+from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
+from shared.messages import Format, Message, ModelRequest, Tool, ToolCall
 from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, read_usage, request_body
 
-CALL = Call("m", (Message("user", "hi"),), 10)
+CALL = ModelRequest("m", (Message("user", "hi"),), 10)
 
 
 def _parsed(*chunks: dict[str, Any] | str) -> list[ModelEvent]:
@@ -116,7 +117,7 @@ def test_of_an_error_answer_only_the_machine_code_is_read(body: bytes, code: str
 
 def test_the_request_says_all_that_the_call_does() -> None:
     """Messages, tools, results and limits stand in OpenAI's words; what is not asked for is not sent."""
-    call = Call(
+    call = ModelRequest(
         "m",
         (
             Message("system", "s"),

@@ -6,7 +6,9 @@ import dataclasses
 
 import pytest
 
-from shared.events import Attempt, Call, Finish, Message, Reasoning, Route, Text, Tool, ToolCall, Usage
+from shared.events import Finish, Reasoning, Text, Usage
+from shared.messages import Message, ModelRequest, Tool, ToolCall
+from shared.routes import Attempt, Route
 
 VALUES = [
     Text("hello"),
@@ -16,7 +18,7 @@ VALUES = [
     Finish("stop"),
     Message("user", "hello"),
     Tool("look", "Looks.", {"type": "object"}),
-    Call("m", (), 10),
+    ModelRequest("m", (), 10),
     Route("openai:m", "openai", "m", 10),
     Attempt("openai:m", "openai", ok=True, ms=1),
 ]

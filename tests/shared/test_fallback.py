@@ -16,9 +16,9 @@ from shared.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from shared.events import Route
-from shared.fallback import Chain
-from shared.providers.readings import failure
+from shared.fallback import FallbackPlan
+from shared.providers.provider_errors import error_for_status
+from shared.routes import Route
 
 BUSY = ProviderOverloaded("busy")
 DOWN = ProviderError("down")
@@ -33,11 +33,11 @@ def _route(name: str, node_id: int | None = None, *, is_open: bool = False) -> R
 A, A2, B, C = _route("a:1"), _route("a:2"), _route("b:1"), _route("c:1")
 
 
-def _chain(*routes: Route, deadline: float = 100.0, jitter: float = 0.0) -> Chain:
-    return Chain(routes, deadline, jitter=lambda: jitter)
+def _chain(*routes: Route, deadline: float = 100.0, jitter: float = 0.0) -> FallbackPlan:
+    return FallbackPlan(routes, deadline, jitter=lambda: jitter)
 
 
-def _tried(chain: Chain, error: ParleyError) -> list[str]:
+def _tried(chain: FallbackPlan, error: ParleyError) -> list[str]:
     """The routes called until nothing is left, when every call fails with this error."""
     names = [chain.route.identifier]
     while chain.after(error, 0.0) is not None:
@@ -84,7 +84,7 @@ def test_a_model_that_is_not_served_goes_on_at_the_next_route() -> None:
 
 def test_a_request_that_a_filter_page_refused_goes_on() -> None:
     """Another provider may have no such filter."""
-    assert _tried(_chain(A, B), failure("a", 403, is_page=True)) == ["a:1", "b:1"]
+    assert _tried(_chain(A, B), error_for_status("a", 403, is_page=True)) == ["a:1", "b:1"]
 
 
 def test_a_call_with_a_new_key_counts_as_a_call() -> None:

@@ -32,14 +32,17 @@ from shared.errors import (
     RequestInProgress,
     TurnInProgress,
 )
-from shared.events import Attempt, Message, Route, Usage
-from shared.ledger import Ask, Entry, Limits, Turn, as_record
+from shared.events import Usage
+from shared.ledger import as_record
+from shared.messages import Message
 from shared.privacy import WITHHELD
+from shared.routes import Attempt, Route
+from shared.turns import Limits, Receipt, Turn, TurnRequest, TurnResult
 from tests.fakes.supabase import Project
 
 ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 1000, pricing={"input": 1})
 TURN = Turn("turn-1", "request-1", "worker-1", "conversation-1", (ROUTE,), "asked")
-ENTRY = Entry(
+ENTRY = TurnResult(
     TURN,
     "completed",
     ROUTE,
@@ -52,7 +55,7 @@ ENTRY = Entry(
     agent_type="general",
 )
 PERSON = Person("11111111-2222-4333-8444-555555555555", "t0ken", is_anonymous=False, is_admin=False)
-ASK = Ask("chat", "request-1", "I am ada@example.com", metadata={"from": "ada@example.com", "n": 1})
+ASK = TurnRequest("chat", "request-1", "I am ada@example.com", metadata={"from": "ada@example.com", "n": 1})
 PLANTED = (
     "ada@example.com",
     "4111 1111 1111 1111",
@@ -65,7 +68,7 @@ HARMLESS = ("$4,111.50", "ESZ6", "2026-11-21", "14:30", "gpt-4o", "claude-3-7-so
 BEGIN, FINISH = "/rest/v1/rpc/chat_begin", "/rest/v1/rpc/chat_finish"
 ADMITTED: dict[str, Any] = {
     "outcome": "admitted",
-    "request_id": "turn-1",
+    "turn_id": "turn-1",
     "conversation_id": "conversation-1",
     "reason": "asked",
     "routes": [
@@ -220,9 +223,9 @@ async def test_a_turn_is_admitted_as_the_person(project: Project) -> None:
     sent = arguments["turn"]
     assert (sent["message"], sent["question"]) == ("I am ada@example.com", "I am [email]")
     assert sent["metadata"] == {"from": "[email]", "n": 1}
-    assert uuid.UUID(sent["request_id"]) != uuid.UUID(sent["worker_id"])
+    assert uuid.UUID(sent["turn_id"]) != uuid.UUID(sent["worker_id"])
     assert (turn.worker_id, turn.user_id) == (sent["worker_id"], PERSON.id)
-    assert (turn.request_id, turn.client_request_id, turn.conversation_id) == ("turn-1", "request-1", "conversation-1")
+    assert (turn.turn_id, turn.request_id, turn.conversation_id) == ("turn-1", "request-1", "conversation-1")
     assert (turn.routes[0].base_url, turn.routes[0].node_id) == ("https://node.example/v1", 7)
     assert turn.history == (Message("user", "Hi"), Message("assistant", "Hello"))
     assert turn.limits == Limits(50, 49, "2026-11-22T00:00:00+00:00", 0.5)
@@ -267,8 +270,8 @@ async def test_a_turn_answered_before_is_replayed(project: Project) -> None:
 @pytest.mark.anyio
 async def test_a_dry_run_has_the_callers_id(project: Project) -> None:
     """Nothing was stored, so there is no turn to name."""
-    project.answers[BEGIN] = (200, ADMITTED | {"request_id": None})
-    assert (await ledger.begin(PERSON, ASK)).request_id == "request-1"
+    project.answers[BEGIN] = (200, ADMITTED | {"turn_id": None})
+    assert (await ledger.begin(PERSON, ASK)).turn_id == "request-1"
 
 
 @pytest.mark.anyio
@@ -468,8 +471,9 @@ def test_a_receipt_reads_as_the_contract_says() -> None:
         agents=("general", "technical"),
         tools_used=({"name": "analyze_data", "ms": 12, "ok": True},),
     )
-    assert ledger.Receipt(entry, 0.002, logged=True).as_json() == {
-        "request_id": "turn-1",
+    assert Receipt(entry, 0.002, logged=True).as_json() == {
+        "turn_id": "turn-1",
+        "request_id": "request-1",
         "conversation_id": "conversation-1",
         "route": {
             "identifier": "openai:gpt-4o",

@@ -19,9 +19,11 @@ from shared.errors import (
     ProviderRefused,
     ProviderTimeout,
 )
-from shared.events import Call, Finish, Message, Route, Text, Tool, ToolCall
-from shared.gateway import Exchange, Options
+from shared.events import Finish, Text
+from shared.gateway import ModelSession, Options
+from shared.messages import Message, ModelRequest, Tool, ToolCall
 from shared.providers import provider_named
+from shared.routes import Route
 from shared.structured import ask_for
 from tests.fakes.openai import OpenAiHost, chunk, said, sse
 from tests.providers import QUESTION, exchange_over, spoken, text_of
@@ -187,7 +189,7 @@ async def test_a_request_that_cannot_be_made_is_not_the_providers_fault(every: O
 async def test_a_schema_the_sdk_cannot_rewrite_goes_as_it_is(every: OpenAiHost, schema: dict[str, Any]) -> None:
     """Whether it is good enough is the provider's to say."""
     claude = await provider_named("anthropic")
-    assert [event async for event in claude.stream(Call("m", QUESTION, 10, output_schema=schema))]
+    assert [event async for event in claude.stream(ModelRequest("m", QUESTION, 10, output_schema=schema))]
     assert every.received[0].json()["output_config"]["format"]["schema"] == schema
 
 
@@ -237,7 +239,7 @@ async def test_a_second_call_with_no_time_left_is_not_made(every: OpenAiHost, en
     """What could not finish is not begun, in a second round neither."""
     environ(TURN_SECONDS="10")
     every.pieces = [said("Hi")]
-    exchange = Exchange((_route("openai"),), Options(), time.monotonic() - 8)
+    exchange = ModelSession((_route("openai"),), Options(), time.monotonic() - 8)
     assert (await spoken(exchange))[1] is None
     assert type((await spoken(exchange))[1]) is ProviderTimeout
     assert len(every.received) == 1

@@ -18,20 +18,21 @@ from shared.errors import (
     ProviderRefused,
     ProviderUnreachable,
 )
-from shared.events import Call, Finish, Message, ModelEvent, Node, Text, Tool, Usage
+from shared.events import Finish, ModelEvent, Text, Usage
 from shared.http import close_sessions
+from shared.messages import Message, ModelRequest, Node, Tool
 from shared.providers import ListedModel, list_node, provider_named
 from shared.providers.chat_completions import request_body
 from tests.fakes.openai import OpenAiHost, chunk, said, sse
 
-CALL = Call("m", (Message("user", "hi"),), 10)
+CALL = ModelRequest("m", (Message("user", "hi"),), 10)
 
 
-def _node_call(host: OpenAiHost) -> Call:
-    return Call("m", CALL.messages, 10, node=Node(7, host.url))
+def _node_call(host: OpenAiHost) -> ModelRequest:
+    return ModelRequest("m", CALL.messages, 10, node=Node(7, host.url))
 
 
-async def _events(call: Call = CALL, name: str = "openai") -> list[ModelEvent]:
+async def _events(call: ModelRequest = CALL, name: str = "openai") -> list[ModelEvent]:
     provider = await provider_named(name)
     return [event async for event in provider.stream(call)]
 

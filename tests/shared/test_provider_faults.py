@@ -21,10 +21,8 @@ from shared.errors import (
     ProviderTimeout,
     ProviderUnreachable,
 )
-from shared.events import (
-    Serving,
-    Usage,
-)
+from shared.events import Usage
+from shared.routes import RouteChosen
 from tests.fakes.providers import Upstream
 from tests.providers import (
     PROVIDERS,
@@ -120,7 +118,7 @@ async def test_a_delay_that_does_not_fit_sends_the_turn_to_the_next_route(name: 
     exchange = exchange_over(route_to(name, "status-429-after-600", upstream), route_to("openai", "fixed", upstream))
     events, error = await spoken(exchange)
     assert error is None
-    assert isinstance(events[0], Serving)
+    assert isinstance(events[0], RouteChosen)
     assert (events[0].fallbacks, text_of(events)) == (1, "one two three")
     alone = exchange_over(route_to(name, "status-429-after-600", upstream))
     error = (await spoken(alone))[1]

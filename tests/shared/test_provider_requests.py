@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from shared.events import ANY_OBJECT, Call, Image, Message, Tool, ToolCall
-from shared.meter import most_tokens
+from shared.messages import ANY_OBJECT, Image, Message, ModelRequest, Tool, ToolCall
 from shared.providers.anthropic_messages import asked_of
 from shared.providers.chat_completions import request_body
 from shared.providers.gemini import _config  # what the SDK is given stands nowhere else
 from shared.providers.gemini_messages import contents_of
 from shared.providers.matcha import _until
+from shared.usage import token_upper_bound
 
 _DATA = b64encode(b"picture").decode()
 _SEEN = Message("user", "What is it?", parts=("What is ", Image("image/png", _DATA, "low"), "it?"))
-_CALL = Call("model", (_SEEN,), 100)
+_CALL = ModelRequest("model", (_SEEN,), 100)
 _ABLE = replace(_CALL, tools=(Tool("look", "Looks.", {"type": "object"}),))
 
 
@@ -37,7 +37,7 @@ def test_an_image_stands_between_the_words_in_every_dialect() -> None:
 
 def test_an_image_counts_as_much_as_any_can() -> None:
     """Nobody looks at a picture for free."""
-    assert most_tokens((_SEEN,)) - most_tokens((replace(_SEEN, parts=()),)) == 48_200
+    assert token_upper_bound((_SEEN,)) - token_upper_bound((replace(_SEEN, parts=()),)) == 48_200
 
 
 @pytest.mark.parametrize(

@@ -22,16 +22,9 @@ from shared.errors import (
     ProviderRefused,
     ProviderUnavailable,
 )
-from shared.events import (
-    Call,
-    Finish,
-    Message,
-    Node,
-    Reasoning,
-    Tool,
-    ToolCall,
-)
-from shared.hosts import HOSTS, VARIABLES, Host, is_configured
+from shared.events import Finish, Reasoning
+from shared.messages import Message, ModelRequest, Node, Tool, ToolCall
+from shared.provider_config import OPENAI_COMPATIBLE, VARIABLES, Host, is_configured
 from shared.providers import SDKS, Provider, load_sdks, provider_named
 from shared.providers.openai_compatible import OpenAiCompatible
 from tests.fakes.providers import GOLDEN, HOSTILE_TOLD, Upstream
@@ -56,7 +49,7 @@ TOOLS = (
 
 def test_every_provider_has_a_row_and_unknown_ones_are_said_to_be() -> None:
     """The registry is the list of what may stand before the colon."""
-    assert {*SDKS, "matcha", *(host.name for host in HOSTS)} == set(PROVIDERS)
+    assert {*SDKS, "matcha", *(host.name for host in OPENAI_COMPATIBLE)} == set(PROVIDERS)
     with pytest.raises(ProviderUnavailable):
         asyncio.run(_named("nobody"))
 
@@ -266,7 +259,7 @@ async def test_a_node_without_an_address_or_on_a_forbidden_one_is_refused(enviro
     client = await provider_named("client")
     for node in (None, Node(7, "http://node.example/v1"), Node(7, "https://127.0.0.1:8443/v1")):
         with pytest.raises(NodeFailed):
-            [event async for event in client.stream(Call("m", QUESTION, 10, node=node))]
+            [event async for event in client.stream(ModelRequest("m", QUESTION, 10, node=node))]
 
 
 def test_sdks_can_be_loaded_before_the_first_turn() -> None:

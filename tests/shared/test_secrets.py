@@ -16,10 +16,11 @@ from starlette.routing import Route as PathRoute
 
 from shared import endpoint, gateway
 from shared import secrets as secrets_module
-from shared.config import lay_under, settings
+from shared.config import set_fallback_environment, settings
 from shared.endpoint import answer, routes
 from shared.errors import DependencyDown, NotConfigured, ProviderAuthFailed
-from shared.events import Finish, Route, Serving, Text, Usage
+from shared.events import Finish, Text, Usage
+from shared.routes import Route, RouteChosen
 from shared.secrets import Secrets, fetch
 from tests.asgi import Caller, request_of
 from tests.fakes.aws import Account, serving_account
@@ -66,7 +67,7 @@ def secrets(environ: Callable[..., None], store: _Store, monkeypatch: pytest.Mon
     monkeypatch.setattr(endpoint, "secrets", kept)
     monkeypatch.setattr(gateway, "secrets", kept)
     yield kept
-    lay_under({})
+    set_fallback_environment({})
 
 
 @pytest.fixture(scope="module")
@@ -355,7 +356,7 @@ async def test_a_turn_with_a_key_that_was_replaced_is_answered_with_the_new_one(
     await secrets.ready()
     store.values = {"OPENAI_API_KEY": "the-new-secret"}
     exchange = exchange_over(_ROUTE)
-    assert await spoken(exchange) == ([Serving(_ROUTE, 0), Text("Hello"), Usage(10, 5), Finish("stop")], None)
+    assert await spoken(exchange) == ([RouteChosen(_ROUTE, 0), Text("Hello"), Usage(10, 5), Finish("stop")], None)
     keys = [each.headers["authorization"] for each in refused_once.received]
     assert keys == [f"Bearer {_STORED}", "Bearer the-new-secret"]
     assert [attempt.ok for attempt in exchange.attempts] == [False, True]

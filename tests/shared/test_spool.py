@@ -15,7 +15,7 @@ import pytest
 from shared import spool
 from shared.errors import DependencyDown, NotConfigured
 from shared.privacy import WITHHELD
-from shared.spool import Waiting, key_of, record_of
+from shared.spool import SpooledObject, key_of, record_of
 from tests.bucket import serving_bucket
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ _TURN, _WORKER = "11111111-2222-4333-8444-555555555555", "66666666-7777-4888-999
 _PERSON = "99999999-2222-4333-8444-555555555555"
 _KEY = f"{_TURN}.{_WORKER}.json"
 _ENTRY = {
-    "request_id": _TURN,
+    "turn_id": _TURN,
     "worker_id": _WORKER,
     "status": "completed",
     "content": "Write to ada@example.com — ok",
@@ -90,7 +90,7 @@ async def test_many_writers_of_one_attempt_leave_one_whole_record() -> None:
 @pytest.mark.usefixtures("store")
 async def test_what_another_drain_took_is_gone_without_a_failure() -> None:
     """Reading says so, removing is no failure, and nothing else is listed more than asked for."""
-    gone = Waiting(_KEY, 10)
+    gone = SpooledObject(_KEY, 10)
     assert await spool.read(gone) is None
     await spool.discard(gone)
     for number in range(5):
@@ -105,7 +105,7 @@ async def test_an_object_is_put_aside_in_the_same_store() -> None:
     (found,) = await spool.waiting(10)
     kept = await spool.set_aside(found)
     assert kept == f"quarantine/{_KEY}"
-    assert await spool.read(Waiting(kept, found.size)) == await spool.read(found)
+    assert await spool.read(SpooledObject(kept, found.size)) == await spool.read(found)
     await spool.discard(found)
     assert await spool.waiting(10) == []
     assert await spool.set_aside(found) is None
@@ -117,8 +117,8 @@ async def test_only_records_right_under_the_url_are_ours(environ: Callable[..., 
     (tmp_path / "exports").mkdir()
     for name in ("exports/a.json", "notes.txt", ".hidden", "b.json"):
         (tmp_path / name).write_bytes(b"")
-    assert await spool.waiting(10) == [Waiting("b.json", 0)]
-    assert await spool.read(Waiting("b.json", 0)) == b""
+    assert await spool.waiting(10) == [SpooledObject("b.json", 0)]
+    assert await spool.read(SpooledObject("b.json", 0)) == b""
 
 
 async def test_a_bucket_holds_the_records_under_its_prefix(
@@ -147,7 +147,7 @@ async def test_a_store_that_does_not_answer_costs_a_bounded_time(
         environ(**bucket | {"AWS_ENDPOINT_URL": address, "SPOOL_URL": "s3://silent/spool"})
         started = time.monotonic()
         assert not await spool.keep(record_of(_ENTRY, _PERSON))
-        for action in (spool.waiting(10), spool.read(Waiting(_KEY, 10)), spool.discard(Waiting(_KEY, 10))):
+        for action in (spool.waiting(10), spool.read(SpooledObject(_KEY, 10)), spool.discard(SpooledObject(_KEY, 10))):
             with pytest.raises(DependencyDown):
                 await action
         assert time.monotonic() - started < 3
@@ -194,11 +194,11 @@ async def test_a_record_that_is_too_large_to_be_drained_keeps_its_money(
 ) -> None:
     """An answer of a megabyte goes without its words, so that the drain takes it."""
     environ(SPOOL_URL=tmp_path.as_uri())
-    record = record_of(_ENTRY | {"response": "x" * spool.MOST_BYTES, "duration_ms": 5}, _PERSON)
+    record = record_of(_ENTRY | {"response": "x" * spool.MAX_BYTES, "duration_ms": 5}, _PERSON)
     assert (record["entry"]["content"], record["entry"]["response"]) == (WITHHELD, WITHHELD)
     assert record["entry"]["duration_ms"] == 5
     assert await spool.keep(record)
-    assert (await spool.waiting(10))[0].size < spool.MOST_BYTES
+    assert (await spool.waiting(10))[0].size < spool.MAX_BYTES
 
 
 async def test_odd_characters_are_stored_as_a_database_takes_them(environ: Callable[..., None], tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from shared.errors import OutputInvalid
-from shared.events import Message, Route
-from shared.gateway import Exchange, Options
+from shared.gateway import ModelSession, Options
+from shared.messages import Message
+from shared.routes import Route
 from shared.structured import ask_for, schema_of
 from tests.fakes.openai import OpenAiHost, said
 from tests.fakes.providers import Upstream
@@ -37,11 +38,11 @@ def configured(environ: Callable[..., None], upstream: Upstream, sessions: None)
     environ(**variables(upstream))
 
 
-def _exchange(route: Route) -> Exchange:
-    return Exchange((route,), Options(output_schema=schema_of(Verdict)), time.monotonic())
+def _exchange(route: Route) -> ModelSession:
+    return ModelSession((route,), Options(output_schema=schema_of(Verdict)), time.monotonic())
 
 
-async def _asked(exchange: Exchange) -> Verdict:
+async def _asked(exchange: ModelSession) -> Verdict:
     async with asyncio.timeout(10):
         return await ask_for(Verdict, exchange, QUESTION)
 

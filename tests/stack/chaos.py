@@ -71,7 +71,7 @@ class Chaos:
                 each.result()
         drain()
         with self._connection() as db:
-            db.execute("update private.chat_requests set lease_until = now() - interval '1 s' where state = 'started'")
+            db.execute("update private.turns set lease_until = now() - interval '1 s' where state = 'started'")
         while self.call("sweep_turns", 500):
             pass
         return self.truth
@@ -117,7 +117,7 @@ class Chaos:
             self._finish(person, turn, dice)
 
     def _begin(self, person: Person, key: dict[str, str]) -> dict[str, Any] | None:
-        turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "max_tokens": 50}
+        turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "max_tokens": 50}
         turn |= {"message": "hi", "model": self._model} | key
         try:
             begun = self.call("chat_begin", Jsonb(turn), person)
@@ -131,14 +131,14 @@ class Chaos:
         if begun["outcome"] != "new":
             return None
         with self.truth.lock:
-            self.truth.admitted.add(begun["request_id"])
-        return turn | {"request_id": begun["request_id"]}
+            self.truth.admitted.add(begun["turn_id"])
+        return turn | {"turn_id": begun["turn_id"]}
 
     def _finish(self, person: Person, turn: dict[str, Any], dice: random.Random) -> None:
         tokens, written = dice.randrange(1, 40), dice.randrange(1, 50)
         usage = {"input_tokens": tokens, "output_tokens": written, "cached_tokens": 0, "source": "provider"}
         attempt = {"identifier": self._model, "provider_key": "chaos", "ok": True, "usage": usage}
-        entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed"}
+        entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed"}
         entry |= {"content": "hello", "response": "hello", "usage": usage, "attempts": [attempt]}
         for way in dice.choice(("b", "b", "bb", "s", "sb", "ss")):  # booked at once, by way of the spool, or both
             if way == "s":
@@ -150,8 +150,8 @@ class Chaos:
     def _expire(self, turn: dict[str, Any]) -> None:
         with self._connection() as db:
             db.execute(
-                "update private.chat_requests set lease_until = now() - interval '1 s' where id = %s",
-                [turn["request_id"]],
+                "update private.turns set lease_until = now() - interval '1 s' where id = %s",
+                [turn["turn_id"]],
             )
 
     def _sweep_on(self) -> None:

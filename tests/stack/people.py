@@ -121,9 +121,9 @@ def connect(stack: Stack) -> psycopg.Connection[dict[str, Any]]:
     return psycopg.connect(stack["DATABASE_URL"], autocommit=True, row_factory=dict_row)
 
 
-def log_row(db: psycopg.Connection[dict[str, Any]], request_id: str) -> dict[str, Any]:
+def log_row(db: psycopg.Connection[dict[str, Any]], turn_id: str) -> dict[str, Any]:
     """The one ledger row of a turn."""
-    found = db.execute("select * from public.chat_logs where request_id = %s", [request_id]).fetchall()
+    found = db.execute("select * from public.chat_logs where turn_id = %s", [turn_id]).fetchall()
     assert len(found) == 1
     return found[0]
 

@@ -87,9 +87,9 @@ CHANGES = {
         "warning",
     ),
     "a grant in schema private": (
-        "grant select on private.chat_requests to authenticated",
-        "revoke all on private.chat_requests from authenticated",
-        "private.chat_requests",
+        "grant select on private.turns to authenticated",
+        "revoke all on private.turns from authenticated",
+        "private.turns",
         "broken",
     ),
     "truncate": (

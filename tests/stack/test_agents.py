@@ -62,13 +62,13 @@ def test_a_hand_off_in_the_middle_of_a_turn_is_one_answer_of_two_agents(
     assert kinds.index("tool-input-available") < kinds.index("tool-output-available") < kinds.index("finish-step")
     receipt = receipt_of(told)
     assert receipt["agents"] == ["general", "technical"]
-    row = log_row(db, receipt["request_id"])
+    row = log_row(db, receipt["turn_id"])
     assert (row["agent_type"], row["escalation_suggested"], row["status"]) == ("technical", True, "completed")
     assert row["escalation_metadata"]["hand_offs"][0]["reason"] == "It is about code."
     assert [used["name"] for used in row["tools_used"]] == ["hand_off"]
     (conversation,) = alice.rows(f"llm_conversations?id=eq.{receipt['conversation_id']}")
     assert (conversation["agent_handoffs"], conversation["primary_agent"]) == (1, "technical")
-    message = alice.rows(f"messages?request_id=eq.{receipt['request_id']}&role=eq.assistant")[0]
+    message = alice.rows(f"messages?turn_id=eq.{receipt['turn_id']}&role=eq.assistant")[0]
     assert message["content"] == "Let me fetch somebody.\n\nUse a lock."
     assert [part["type"] for part in message["parts"]] == [
         "step-start",
@@ -85,7 +85,7 @@ def test_a_turn_of_two_calls_costs_both(
     """The row's cost is the sum of its attempts, its tokens too, and nothing stays reserved."""
     identifier = _playing(db, upstream, model, "openai", _hand_over("technical"), Script(("Done",)))
     receipt = receipt_of(frames(_asked(alice, chat_url, "Hi", identifier).text))
-    row = log_row(db, receipt["request_id"])
+    row = log_row(db, receipt["turn_id"])
     assert [attempt["usage"]["input_tokens"] for attempt in row["attempts"]] == [60, 60]
     assert (row["input_tokens"], row["context_size_tokens"]) == (120, 60)
     assert float(row["cost_usd"]) == pytest.approx(2 * 0.000074)
@@ -119,7 +119,7 @@ def test_a_budget_that_ends_in_the_middle_ends_the_turn_well(
     db.execute("insert into public.usage_limits (scope, daily_cost_usd) values (%s, %s)", [alice.id, cap])
     told = frames(_asked(alice, chat_url, "Hi", identifier).text)
     assert text_of(told) == "Let me fetch somebody."
-    row = log_row(db, receipt_of(told)["request_id"])
+    row = log_row(db, receipt_of(told)["turn_id"])
     assert (row["status"], row["finish_reason"], len(row["attempts"])) == ("completed", "budget", 1)
 
 
@@ -131,7 +131,7 @@ def test_slips_of_a_model_are_told_to_it_in_every_dialect(
     for provider in STREAMING:
         identifier = _playing(db, upstream, model, provider, slips, Script(("Sorry",)))
         receipt = receipt_of(frames(_asked(alice, chat_url, "Hi", identifier).text))
-        row = log_row(db, receipt["request_id"])
+        row = log_row(db, receipt["turn_id"])
         assert row["status"] == "completed", (provider, row["error_code"])
         assert [(used["name"], used.get("error")) for used in row["tools_used"]] == [
             ("unknown", "unknown_tool"),
@@ -167,7 +167,7 @@ def test_a_question_about_data_runs_describe_then_query_then_answer(
     with duckdb.connect(stack["DATABASE_PATH"], read_only=True) as data:
         (count,) = data.execute(sql).fetchone() or (0,)
     assert text_of(told).endswith(f"There are {count} bars.")
-    row = log_row(db, receipt_of(told)["request_id"])
+    row = log_row(db, receipt_of(told)["turn_id"])
     assert (row["agent_type"], row["status"], row["error_code"]) == ("research", "completed", None)
     assert [(used["name"], used["ok"]) for used in row["tools_used"]] == [
         ("describe_data", True),
@@ -206,7 +206,7 @@ def test_a_fallback_that_knows_no_tools_is_told_in_words(
             [f"plain-{able[-3:].strip('~')}", key, place],
         )
     told = frames(_asked(alice, chat_url, "Hi", f"plain-{able[-3:].strip('~')}").text)
-    row = log_row(db, receipt_of(told)["request_id"])
+    row = log_row(db, receipt_of(told)["turn_id"])
     assert (row["status"], row["model_identifier"]) == ("completed", second)
     body = upstream.calls_of(name)[-1].body
     assert "tools" not in body
@@ -222,6 +222,6 @@ def test_nothing_private_in_a_reason_reaches_a_log_row(
         db, upstream, model, "openai", Script(("A moment.",), calls=(("hand_off", reason),)), Script(("Done",))
     )
     receipt = receipt_of(frames(_asked(alice, chat_url, "Hi", identifier).text))
-    row = log_row(db, receipt["request_id"])
+    row = log_row(db, receipt["turn_id"])
     assert "ada@example.com" not in json.dumps(row, default=str)
     assert "[email]" in json.dumps(row["escalation_metadata"])

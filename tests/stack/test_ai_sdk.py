@@ -186,7 +186,7 @@ def test_an_error_in_the_middle_keeps_what_was_said(chats: Chats, db: Database) 
     half = shown[0]["messages"][1]
     assert _texts([half]) == [("assistant", "one two ")]
     receipt = half["parts"][-1]["data"]
-    assert log_row(db, receipt["request_id"])["status"] == "partial"
+    assert log_row(db, receipt["turn_id"])["status"] == "partial"
     assert (shown[1]["status"], _texts(shown[1]["messages"])[-1]) == ("ready", ("assistant", "All well."))
 
 

@@ -73,8 +73,8 @@ def test_after_chaos_logs_counters_and_truth_agree_to_the_last_digit(
     assert truth.killed > 0
     assert truth.refused > 0
     rows = db.execute("select * from public.chat_logs where user_id = any(%s::uuid[])", [ids]).fetchall()
-    assert truth.admitted <= {str(row["request_id"]) for row in rows}
-    assert len(rows) == len({row["request_id"] for row in rows})
+    assert truth.admitted <= {str(row["turn_id"]) for row in rows}
+    assert len(rows) == len({row["turn_id"] for row in rows})
     logged = sum((row["cost_usd"] or Decimal(0) for row in rows), Decimal(0))
     counters = db.execute("select * from public.usage_counters where scope = any(%s)", [ids]).fetchall()
     for period in ("day", "month"):
@@ -85,9 +85,6 @@ def test_after_chaos_logs_counters_and_truth_agree_to_the_last_digit(
         assert counter["requests"] <= _CAP
     assert _one(db, spent_by_all) - global_before == truth.spent
     assert (
-        _one(
-            db, "select count(*) from private.chat_requests where user_id = any(%s::uuid[]) and state = 'started'", ids
-        )
-        == 0
+        _one(db, "select count(*) from private.turns where user_id = any(%s::uuid[]) and state = 'started'", ids) == 0
     )
     assert _one(db, deadlocks) == before

@@ -26,7 +26,7 @@ def test_a_person_hears_the_real_model_and_sees_the_turn_in_their_own_log(alice:
     assert text_of(events)
     assert receipt["logged"] is True
     row_query = (
-        f"chat_logs?request_id=eq.{receipt['request_id']}&select=status,input_tokens,output_tokens,cost_usd,duration_ms"
+        f"chat_logs?turn_id=eq.{receipt['turn_id']}&select=status,input_tokens,output_tokens,cost_usd,duration_ms"
     )
     assert alice.rows(row_query) == [
         {
@@ -107,7 +107,7 @@ def test_messages_are_stored_word_for_word_and_logs_redacted(alice: Person, mode
     said = "mail ada@example.com card 4111 1111 1111 1111 price 4,111.50 ticker ES"
     answer = alice.whole(said, model=model("echo"))
     messages = alice.rows(f"messages?conversation_id=eq.{answer['conversation_id']}&order=created_at")
-    (row,) = alice.rows(f"chat_logs?request_id=eq.{answer['id']}")
+    (row,) = alice.rows(f"chat_logs?turn_id=eq.{answer['id']}")
     assert messages[0]["content"] == said
     assert messages[1]["content"].split() == said.split()
     for logged in (row["question"], row["response"]):
@@ -231,7 +231,7 @@ def test_the_callers_request_id_stands_in_answer_row_and_errors(alice: Person, m
     for _ in range(2):
         response = alice.ask({"message": "x", "model": model("echo")}, **{"X-Request-Id": "my-id_1"})
         assert response.headers["x-request-id"] == "my-id_1"
-    assert [row["client_request_id"] for row in alice.rows("chat_logs")] == ["my-id_1", "my-id_1"]
+    assert [row["request_id"] for row in alice.rows("chat_logs")] == ["my-id_1", "my-id_1"]
 
 
 def test_a_node_learns_nothing_about_the_caller(alice: Person, model: Models, upstream: Upstream) -> None:
@@ -260,9 +260,7 @@ def test_what_is_private_stands_in_no_row_and_no_line(
     assert answer.status_code == 200
     alice.ask({"message": private[1], "model": private[4]}, url)
     rows = db.execute("select l::text as row from public.chat_logs as l where user_id = %s", [alice.id]).fetchall()
-    rows += db.execute(
-        "select r::text as row from private.chat_requests as r where user_id = %s", [alice.id]
-    ).fetchall()
+    rows += db.execute("select r::text as row from private.turns as r where user_id = %s", [alice.id]).fetchall()
     written = "".join(row["row"] for row in rows) + "".join(path.read_text() for path in tmp_path.glob("*.log"))
     assert len(rows) == 4
     assert [each for each in private if each in written] == []

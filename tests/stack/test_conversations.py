@@ -23,7 +23,7 @@ Database = psycopg.Connection[dict[str, Any]]
 
 
 def _begin(person: Person, model: str | None = None, **fields: Any) -> httpx.Response:
-    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
     return person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model} | fields}, timeout=30)
 
 
@@ -36,7 +36,7 @@ def _begun(person: Person, model: str | None = None, **fields: Any) -> dict[str,
 
 
 def _finish(stack: Stack, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed"}
+    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed"}
     entry |= {"content": "hello", "response": "hello", "agent_type": "general"} | fields
     answer = service(stack, "POST", "rpc/chat_finish", json={"entry": entry})
     assert answer.status_code == 200, answer.text
@@ -45,7 +45,7 @@ def _finish(stack: Stack, turn: dict[str, Any], **fields: Any) -> dict[str, Any]
 
 
 def _wait_out(db: Database, turn: dict[str, Any]) -> None:
-    db.execute("update private.chat_requests set lease_until = now() where id = %s", [turn["request_id"]])
+    db.execute("update private.turns set lease_until = now() where id = %s", [turn["turn_id"]])
 
 
 def _remembered(db: Database, person: Person, turns: int, words: int = 20) -> str:
@@ -58,7 +58,7 @@ def _remembered(db: Database, person: Person, turns: int, words: int = 20) -> st
         [conversation, person.id],
     )
     db.execute(
-        """insert into public.messages (conversation_id, user_id, role, content, request_id, created_at)
+        """insert into public.messages (conversation_id, user_id, role, content, turn_id, created_at)
            select %(conversation)s::uuid, case r.role when 'user' then %(person)s::uuid end, r.role,
              r.role || ' ' || t.n || repeat(' word', %(words)s), md5(%(conversation)s::text || t.n)::uuid,
              now() - interval '1 day' + make_interval(secs => t.n * 10 + r.place)
@@ -142,7 +142,7 @@ def test_a_question_whose_turn_failed_stays_in_the_history(alice: Person, model:
     first = _begun(alice, name, message="first", **key)
     _finish(stack, first, status="failed", content="", response=None)
     again = _begun(alice, name, message="first", **key)
-    assert (again["request_id"], again["history"]) == (first["request_id"], [])
+    assert (again["turn_id"], again["history"]) == (first["turn_id"], [])
     _finish(stack, again, status="failed", content="", response=None)
     second = _begun(alice, name, message="second", conversation_id=first["conversation_id"])
     assert [(m["role"], m["content"]) for m in second["history"]] == [("user", "first")]
@@ -235,9 +235,9 @@ def test_a_turn_that_died_does_not_hold_its_conversation(alice: Person, db: Data
     assert _begin(alice, name, **key).status_code == 409
     _finish(alice.stack, second)
     taken = _begun(alice, name, **key)
-    assert (taken["outcome"], taken["request_id"], taken["conversation_id"]) == (
+    assert (taken["outcome"], taken["turn_id"], taken["conversation_id"]) == (
         "new",
-        dead["request_id"],
+        dead["turn_id"],
         conversation,
     )
     assert _finish(alice.stack, taken)["outcome"] == "settled"
@@ -328,11 +328,11 @@ def test_a_late_finish_tells_all_of_it_too(alice: Person, db: Database, model: M
     turn = _begun(alice, model("echo"), conversation_id=conversation)
     _wait_out(db, turn)
     service(stack, "POST", "rpc/sweep_turns", json={})
-    row = log_row(db, turn["request_id"])
+    row = log_row(db, turn["turn_id"])
     assert (row["status"], row["history_left_out"]) == ("abandoned", turn["history_left_out"])
     told = {"domain_classification": "data", "escalation_suggested": True, "tools_used": [{"name": "x"}]}
     _finish(stack, turn, context_size_tokens=7, **told)
-    row = log_row(db, turn["request_id"])
+    row = log_row(db, turn["turn_id"])
     assert {key: row[key] for key in told} == told
     assert (row["status"], row["context_size_tokens"], row["history_left_out"]) == (
         "completed",
@@ -356,7 +356,7 @@ def test_a_forgotten_turn_leaves_no_words_of_tools_or_escalation(
     turn = _begun(alice, model("echo"))
     alice.rest("POST", "rpc/delete_my_data")
     _finish(stack, turn, tools_used=[{"name": "planted"}], escalation_metadata={"reason": "planted"})
-    row = log_row(db, turn["request_id"])
+    row = log_row(db, turn["turn_id"])
     assert (row["tools_used"], row["escalation_metadata"], row["status"]) == ([], None, "completed")
 
 
@@ -446,13 +446,13 @@ def test_steps_without_a_word_are_no_answer_until_the_turn_is_complete(
     first = _begun(alice, identifier, **key)
     _finish(stack, first, status="partial", content="", parts=steps, error_code="provider_refused")
     again = _begun(alice, identifier, **key)
-    assert again["request_id"] == first["request_id"]
+    assert again["turn_id"] == first["turn_id"]
     _finish(stack, again, content="The answer")
-    query = "select content from public.messages where request_id = %s and role = 'assistant'"
-    assert db.execute(query, [first["request_id"]]).fetchall() == [{"content": "The answer"}]
+    query = "select content from public.messages where turn_id = %s and role = 'assistant'"
+    assert db.execute(query, [first["turn_id"]]).fetchall() == [{"content": "The answer"}]
     whole = _begun(alice, identifier)
     _finish(stack, whole, content="", parts=steps)
-    assert db.execute(query, [whole["request_id"]]).fetchall() == [{"content": ""}]
+    assert db.execute(query, [whole["turn_id"]]).fetchall() == [{"content": ""}]
     asked = _begun(alice, identifier, conversation_id=whole["conversation_id"])
     assert "" not in [message["content"] for message in asked["history"]]
 
@@ -472,7 +472,7 @@ def test_whoever_is_gone_holds_nobody_up(alice: Person, bob: Person, model: Mode
 def test_nothing_more_is_said_to_somebody_who_was_forgotten(alice: Person, model: Models, stack: Stack) -> None:
     """Their turn may not make another call."""
     turn = _begun(alice, model("echo"))
-    extension = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "input_tokens": 5}
+    extension = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "input_tokens": 5}
     told = service(stack, "POST", "rpc/chat_extend", json={"extension": extension}).json()
     assert told["outcome"] == "extended"
     alice.rest("POST", "rpc/delete_my_data")

@@ -44,7 +44,7 @@ def test_words_of_everyone_go_and_use_stays(alice: Person, bob: Person, model: M
     theirs = bob.whole(f"and {planted}", model=name, conversation_id=ours)
     assert bob.rest("POST", "messages", json={"conversation_id": ours, "content": planted}).status_code == 201
     for turn, verdict in ((answer, {"rating": 5, "note": planted}), (theirs, {"note": planted})):
-        row = {"request_id": turn["id"]} | verdict
+        row = {"turn_id": turn["id"]} | verdict
         assert alice.rest("POST", "feedback", json=row).status_code == 201
     key = f"{theirs['id']}.{uuid.uuid4()}.json"
     record = {"object_key": key, "reason": "refused", "record": json.dumps({"words": planted}), "user_id": bob.id}
@@ -62,8 +62,8 @@ def test_words_of_everyone_go_and_use_stays(alice: Person, bob: Person, model: M
     assert [db.execute(query).fetchall() for query in (totals, daily)] == before
     assert alice.rows(f"llm_conversations?id=eq.{ours}") == bob.rows(f"messages?conversation_id=eq.{ours}") == []
     assert log_row(db, theirs["id"])["user_id"] == uuid.UUID(bob.id)
-    assert [row["rating"] for row in alice.rows(f"feedback?request_id=eq.{answer['id']}")] == [5]
-    assert bob.rows(f"chat_logs?request_id=eq.{other['id']}")[0]["response"] == "elsewhere "
+    assert [row["rating"] for row in alice.rows(f"feedback?turn_id=eq.{answer['id']}")] == [5]
+    assert bob.rows(f"chat_logs?turn_id=eq.{other['id']}")[0]["response"] == "elsewhere "
     assert service(alice.stack, "POST", "rpc/quarantine_spooled", json=record).status_code == 204
     assert words_left(db, planted) == []
 
@@ -96,7 +96,7 @@ def test_a_stream_of_it_ends_well_and_leaves_no_words(
         receipt = receipt_of(frames(response.read().decode()))
     assert receipt["logged"] is True
     assert words_left(db, planted) == []
-    row = log_row(db, receipt["request_id"])
+    row = log_row(db, receipt["turn_id"])
     assert (row["response"], row["conversation_id"], row["cost_usd"] is None) == (None, None, False)
     held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
     assert held.fetchone() == {"usd": 0}
@@ -111,7 +111,7 @@ def test_a_members_turn_in_flight_books_money_and_no_words(
     ours = begin(alice, name)
     finish(alice, ours)
     _joined(alice, bob, ours["conversation_id"])
-    said = {"message": planted, "question": planted, "metadata": {"note": planted}, "client_request_id": planted}
+    said = {"message": planted, "question": planted, "metadata": {"note": planted}, "request_id": planted}
     turn = begin(bob, name, conversation_id=ours["conversation_id"], **said)
     assert _delete(alice, ours["conversation_id"]).status_code == 204
     if "dies" in end:
@@ -120,7 +120,7 @@ def test_a_members_turn_in_flight_books_money_and_no_words(
     if "finishes" in end:
         assert finish(bob, turn, content=planted, response=planted)["outcome"] == "settled"
     assert words_left(db, planted) == []
-    row = log_row(db, turn["request_id"])
+    row = log_row(db, turn["turn_id"])
     assert (row["status"], row["conversation_id"]) == ("abandoned" if end == "dies" else "completed", None)
     if end != "dies":
         assert float(row["cost_usd"]) == 0.002
@@ -133,7 +133,7 @@ def test_a_turn_that_is_being_admitted_is_not_overlooked(
     name, planted = model("echo"), f"w{secrets.token_hex(8)}"
     ours = begin(alice, name)
     finish(alice, ours)
-    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "model": name}
+    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "model": name}
     said = {"message": planted, "question": planted, "conversation_id": ours["conversation_id"]}
     with connect(stack) as other, ThreadPoolExecutor(1) as pool:
         other.execute("begin")

@@ -58,7 +58,7 @@ def test_a_turn_that_is_being_admitted_while_its_person_is_forgotten_keeps_no_wo
     name, planted = model("echo"), f"w{secrets.token_hex(8)}"
     old = begin(alice, name)
     finish(alice, old)
-    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "model": name}
+    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "model": name}
     said = {"message": planted, "question": planted, "conversation_id": old["conversation_id"]}
     with connect(stack) as other, ThreadPoolExecutor(1) as pool:
         other.execute("begin")
@@ -71,7 +71,7 @@ def test_a_turn_that_is_being_admitted_while_its_person_is_forgotten_keeps_no_wo
         other.execute("commit")
         assert forgetting.result().status_code == 204
     finish(alice, turn, content=planted, response=planted)
-    assert log_row(db, turn["request_id"])["user_id"] is None
+    assert log_row(db, turn["turn_id"])["user_id"] is None
     assert _words_left(db, planted) == []
 
 
@@ -97,7 +97,7 @@ def test_an_owner_who_leaves_and_a_members_late_answer_wait_in_one_order(
         other.execute("rollback")
         assert finishing.result()["outcome"] == "settled"
         assert deleting.result().status_code in {200, 204}
-    row = log_row(db, turn["request_id"])
+    row = log_row(db, turn["turn_id"])
     assert (row["status"], row["conversation_id"]) == ("completed", None)
 
 
@@ -141,10 +141,10 @@ def test_a_sweep_leaves_out_what_somebody_is_just_deleting(
         key = dead["conversation_id"] if "llm" in held else alice.id
         other.execute(f"select from {held} = %s for update", [key])
         assert sweep(stack) >= 1
-        assert db.execute("select from public.chat_logs where request_id = %s", [dead["request_id"]]).fetchall() == []
-        assert log_row(db, other_dead["request_id"])["status"] == "abandoned"
+        assert db.execute("select from public.chat_logs where turn_id = %s", [dead["turn_id"]]).fetchall() == []
+        assert log_row(db, other_dead["turn_id"])["status"] == "abandoned"
     sweep(stack)
-    assert log_row(db, dead["request_id"])["status"] == "abandoned"
+    assert log_row(db, dead["turn_id"])["status"] == "abandoned"
 
 
 @pytest.mark.parametrize("end", ["settled", "dead"])
@@ -153,19 +153,19 @@ def test_what_a_deletion_had_to_skip_is_forgotten_by_the_next_sweep(
 ) -> None:
     """A finish, a replay or a sweep may hold the row just then; its words go all the same."""
     planted = f"w{secrets.token_hex(8)}"
-    said = {"question": planted, "message": planted, "client_request_id": planted, "requested_model": planted}
+    said = {"question": planted, "message": planted, "request_id": planted, "requested_model": planted}
     turn = begin(alice, model("echo"), metadata={"note": planted}, **said | KEY | {"idempotency_key": planted})
     if end == "settled":
         finish(alice, turn)
     with connect(stack) as other, other.transaction():
-        other.execute("select from private.chat_requests where id = %s for update", [turn["request_id"]])
+        other.execute("select from private.turns where id = %s for update", [turn["turn_id"]])
         assert _delete_person(stack, alice).status_code == 200
-    assert _words_left(db, planted) == ["private.chat_requests"]
+    assert _words_left(db, planted) == ["private.turns"]
     if end == "dead":
         die(db, turn)
     sweep(stack)
     assert _words_left(db, planted) == []
-    assert log_row(db, turn["request_id"])["status"] == ("completed" if end == "settled" else "abandoned")
+    assert log_row(db, turn["turn_id"])["status"] == ("completed" if end == "settled" else "abandoned")
 
 
 def _own_node(db: Database, person: Person, planted: str) -> tuple[int, str]:
@@ -202,7 +202,7 @@ def test_the_address_and_models_of_a_persons_own_node_go_with_them(
     if end in {"after", "late"}:
         finish(alice, turn, attempts=[attempt])
     assert _words_left(db, planted) == []
-    row = log_row(db, turn["request_id"])
+    row = log_row(db, turn["turn_id"])
     assert (row["model_identifier"], row["model"], row["provider"]) == (f"client:{node}", None, "client")
     if end != "never":
         assert float(row["cost_usd"]) == 0.002
@@ -217,8 +217,8 @@ def test_names_of_the_projects_own_models_stay_in_the_log(alice: Person, model: 
     turn = begin(alice, name)
     finish(alice, turn)
     _forget(alice)
-    assert log_row(db, turn["request_id"])["model_identifier"] == name
-    routes = db.execute("select routes from private.chat_requests where id = %s", [turn["request_id"]]).fetchone()
+    assert log_row(db, turn["turn_id"])["model_identifier"] == name
+    routes = db.execute("select routes from private.turns where id = %s", [turn["turn_id"]]).fetchone()
     assert routes is not None
     assert [(route["identifier"], "base_url" in route) for route in routes["routes"]] == [(name, False)]
 
@@ -244,6 +244,6 @@ def test_refresh_forgets_nobody_twice(alice: Person, model: Models, db: Database
     turn = begin(alice, model("echo"), question="mine again")
     finish(alice, turn)
     assert service(stack, "POST", "rpc/sweep_turns", json={}).status_code == 200
-    assert log_row(db, turn["request_id"])["question"] == "mine again"
-    kept = db.execute("select question from private.chat_requests where id = %s", [turn["request_id"]]).fetchone()
+    assert log_row(db, turn["turn_id"])["question"] == "mine again"
+    kept = db.execute("select question from private.turns where id = %s", [turn["turn_id"]]).fetchone()
     assert kept == {"question": "mine again"}

@@ -65,7 +65,7 @@ def test_nobody_forgets_for_another(alice: Person, bob: Person, model: Models, s
     """Only the caller's own words go, and somebody must be signed in."""
     theirs = bob.whole("keep me", model=model("echo"))
     alice.rest("POST", "rpc/delete_my_data")
-    assert bob.rows(f"chat_logs?request_id=eq.{theirs['id']}")[0]["response"] == "keep me "
+    assert bob.rows(f"chat_logs?turn_id=eq.{theirs['id']}")[0]["response"] == "keep me "
     anon = {"apikey": stack["SUPABASE_ANON_KEY"]}
     assert httpx.post(f"{stack['SUPABASE_URL']}/rest/v1/rpc/delete_my_data", headers=anon).status_code in {
         401,
@@ -103,8 +103,8 @@ def test_a_person_deleted_in_the_middle_of_their_own_stream_leaves_nothing(
     receipt = receipt_of(frames(text))
     assert receipt["logged"] is True
     assert _words_left(db, planted) == []
-    assert db.execute("select from public.messages where request_id = %s", [receipt["request_id"]]).fetchall() == []
-    assert log_row(db, receipt["request_id"])["response"] is None
+    assert db.execute("select from public.messages where turn_id = %s", [receipt["turn_id"]]).fetchall() == []
+    assert log_row(db, receipt["turn_id"])["response"] is None
     held = db.execute(
         "select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id]
     ).fetchone()
@@ -119,7 +119,7 @@ def test_a_finish_that_meets_the_deletion_of_its_person_ends_well(
     said = {"message": planted, "question": planted, "model": model("echo"), "endpoint": "chat"}
     turns: list[dict[str, Any]] = []
     for _ in range(20):
-        turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())} | said
+        turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())} | said
         turns.append(turn | alice.rest("POST", "rpc/chat_begin", json={"turn": turn}).json())
     with ThreadPoolExecutor(21) as pool:
         finishes = [pool.submit(_finish, stack, turn, planted) for turn in turns]
@@ -130,7 +130,7 @@ def test_a_finish_that_meets_the_deletion_of_its_person_ends_well(
 
 
 def _finish(stack: Stack, turn: dict[str, Any], content: str) -> str:
-    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed"}
+    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed"}
     entry |= {"content": content, "response": content}
     for _ in range(2):  # as the function does
         answer = service(stack, "POST", "rpc/chat_finish", json={"entry": entry})

@@ -69,7 +69,7 @@ def test_two_people_in_one_conversation_see_both_sides_and_each_pays_their_own(
     assert said[:3] == ["Alice: hello from one", "hello from one ", "Bob: a word to you"]
     (own,) = alice.rows("chat_logs")
     (other,) = bob.rows("chat_logs")
-    assert other["request_id"] == theirs["id"] != own["request_id"]
+    assert other["turn_id"] == theirs["id"] != own["turn_id"]
     for person, row in ((alice, own), (bob, other)):
         (day,) = person.rows("usage_counters?period=eq.day")
         assert (day["requests"], day["spent_usd"], day["reserved_usd"]) == (1, row["cost_usd"], 0)
@@ -207,7 +207,7 @@ def test_one_persons_turn_makes_the_others_wait(alice: Person, bob: Person, mode
 
     def begin(person: Person) -> httpx.Response:
         turn = {
-            "request_id": str(uuid.uuid4()),
+            "turn_id": str(uuid.uuid4()),
             "worker_id": "6f8e1c9e-7c1e-4f0e-9d5e-1c2b3a4d5e6f",
             "endpoint": "chat",
         }
@@ -217,7 +217,7 @@ def test_one_persons_turn_makes_the_others_wait(alice: Person, bob: Person, mode
     first = begin(alice).json()
     assert begin(bob).status_code == 409
     assert bob.rows("usage_counters") == []
-    entry = {"request_id": first["request_id"], "worker_id": "6f8e1c9e-7c1e-4f0e-9d5e-1c2b3a4d5e6f"}
+    entry = {"turn_id": first["turn_id"], "worker_id": "6f8e1c9e-7c1e-4f0e-9d5e-1c2b3a4d5e6f"}
     entry |= {"status": "completed", "content": "y"}
     assert service(stack, "POST", "rpc/chat_finish", json={"entry": entry}).json()["outcome"] == "settled"
     assert begin(bob).status_code == 200
@@ -281,7 +281,7 @@ def test_a_crowd_that_asks_posts_joins_leaves_and_is_deleted_ends_without_a_dead
     row = db.execute("select deadlocks from pg_stat_database where datname = current_database()").fetchone()
 
     def ask(person: Person) -> int:
-        ids = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())}
+        ids = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())}
         turn = ids | {"endpoint": "chat", "message": "x", "model": name, "conversation_id": ours}
         begun = person.rest("POST", "rpc/chat_begin", json={"turn": turn}, timeout=30)
         if begun.status_code == 200:

@@ -17,7 +17,7 @@ Database = psycopg.Connection[dict[str, Any]]
 
 
 def _begin(person: Person, model: str, **fields: Any) -> dict[str, Any]:
-    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
     response = person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model} | fields})
     answer: dict[str, Any] = response.json()
     return turn | fields | {"status": response.status_code} | answer
@@ -25,7 +25,7 @@ def _begin(person: Person, model: str, **fields: Any) -> dict[str, Any]:
 
 def _finish(person: Person, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
     entry = {
-        "request_id": turn["request_id"],
+        "turn_id": turn["turn_id"],
         "worker_id": turn["worker_id"],
         "status": "completed",
         "content": "hello",
@@ -75,9 +75,9 @@ def test_an_attempt_that_lost_its_lease_books_its_cost_and_touches_nothing_else(
     """A stale worker's money is real: it is added to row and counters, once, while answer and status stay."""
     key = {"idempotency_key": "k", "body_hash": "h"}
     first = _begin(alice, model("echo"), **key)
-    db.execute("update private.chat_requests set lease_until = now() where id = %s", [first["request_id"]])
+    db.execute("update private.turns set lease_until = now() where id = %s", [first["turn_id"]])
     second = _begin(alice, first["routes"][0]["identifier"], **key)
-    assert second["request_id"] == first["request_id"]
+    assert second["turn_id"] == first["turn_id"]
     assert _counter(db, alice.id)["reserved_usd"] == Decimal(str(second["reserve_usd"]))
     assert _counter(db, alice.id)["requests"] == 1
     assert _finish(alice, second)["outcome"] == "settled"
@@ -93,7 +93,7 @@ def test_a_takeover_is_logged_in_its_own_words(alice: Person, model: Models, db:
     """Whoever retries a key after a dead worker stands in the row with their own question, not with an earlier one."""
     key = {"idempotency_key": "k", "body_hash": "h"}
     first = _begin(alice, model("echo"), question="forged", endpoint="refresh", lease_seconds=1, **key)
-    db.execute("update private.chat_requests set lease_until = now() where id = %s", [first["request_id"]])
+    db.execute("update private.turns set lease_until = now() where id = %s", [first["turn_id"]])
     second = _begin(alice, first["routes"][0]["identifier"], question="honest", message="honest", **key)
     _finish(alice, second)
     (row,) = alice.rows("chat_logs")
@@ -120,7 +120,7 @@ def test_a_conversation_deleted_under_a_finish_costs_neither_the_row_nor_the_del
 
 
 def _finish_as_the_function_does(person: Person, turn: dict[str, Any]) -> dict[str, Any]:
-    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed", "content": "x"}
+    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed", "content": "x"}
     for _ in range(2):
         answer = service(person.stack, "POST", "rpc/chat_finish", json={"entry": entry}, timeout=20)
         if answer.status_code == 200:
@@ -203,7 +203,7 @@ def test_a_killed_backend_rolls_back_whole(alice: Person, model: Models, db: Dat
         )
         turn = Jsonb(
             {
-                "request_id": str(uuid.uuid4()),
+                "turn_id": str(uuid.uuid4()),
                 "worker_id": str(uuid.uuid4()),
                 "endpoint": "c",
                 "message": "x",

@@ -393,9 +393,9 @@ def test_who_closes_the_stream_stops_the_model(
     question: Any = [{"role": "user", "content": "Hi"}]
     with client(alice).chat.completions.create(model=able("endless"), messages=question, stream=True) as stream:
         first = next(chunk for chunk in stream if chunk.choices[0].delta.content)
-    request_id = first.id.removeprefix("chatcmpl-")
-    eventually(lambda: db.execute("select 1 from public.chat_logs where request_id = %s", [request_id]).fetchone())
-    row = log_row(db, request_id)
+    turn_id = first.id.removeprefix("chatcmpl-")
+    eventually(lambda: db.execute("select 1 from public.chat_logs where turn_id = %s", [turn_id]).fetchone())
+    row = log_row(db, turn_id)
     assert (row["status"], row["response"].split()[0]) == ("cancelled", "on")
     held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
     assert [float(each["usd"]) for each in held.fetchall()] == [0]

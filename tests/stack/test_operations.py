@@ -77,7 +77,7 @@ def test_an_owner_deletes_a_conversation(alice: Person, model: Models, stack: St
 def test_attempts_are_listed(alice: Person, model: Models, db: Database) -> None:
     """The newest turn comes first."""
     answer = alice.whole("hello", model=model("echo"))
-    assert str(db.execute(SNIPPETS["attempts"]).fetchall()[0]["request_id"]) == answer["id"]
+    assert str(db.execute(SNIPPETS["attempts"]).fetchall()[0]["turn_id"]) == answer["id"]
 
 
 def test_every_snippet_is_run() -> None:

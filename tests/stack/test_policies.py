@@ -39,7 +39,7 @@ def _arms(db: Database, alias: str, *arms: tuple[str, float, int]) -> str:
 
 
 def _begin(person: Person, model: str, **fields: Any) -> dict[str, Any]:
-    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
     answer = person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model, "dry_run": True} | fields})
     assert answer.status_code == 200, answer.text
     begun: dict[str, Any] = answer.json()
@@ -160,7 +160,7 @@ def test_schemas_are_liked_but_not_needed(alice: Person, db: Database, model: Mo
 
 def test_what_no_model_can_do_is_said_so(alice: Person) -> None:
     """A policy is not unknown because nobody fits."""
-    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
     asked = {"model": "auto", "strict_model": True, "needs": ["supports_flight"], "dry_run": True}
     answer = alice.rest("POST", "rpc/chat_begin", json={"turn": turn | asked})
     assert (answer.status_code, json.loads(answer.json()["details"])["code"]) == (422, "validation_failed")
@@ -219,8 +219,8 @@ def test_arms_are_compared_with_counts_and_intervals(stack: Stack, db: Database,
     alias = _arms(db, f"c{uuid.uuid4().hex[:8]}", (good, 1, 0), (bad, 1, 0))
     answers = [person.ask({"message": "hi", "model": alias, "stream": False}) for _ in range(24)]
     rated = [answer.json()["id"] for answer in answers if answer.status_code == 200]
-    for place, request_id in enumerate(rated[:2]):
-        verdict = {"request_id": request_id, "rating": 4 + place}
+    for place, turn_id in enumerate(rated[:2]):
+        verdict = {"turn_id": turn_id, "rating": 4 + place}
         assert person.rest("POST", "feedback", json=verdict).status_code == 201
     told = {row["arm"]: row for row in admin.rest("POST", "rpc/ab_results", json={"alias": alias}).json()}
     assert (told[good]["turns"], told[bad]["turns"]) == (len(rated), 24 - len(rated))
@@ -240,7 +240,7 @@ def test_models_are_measured_by_what_was_logged(stack: Stack, alice: Person, mod
     good = model(f"echo~{uuid.uuid4().hex[:6]}")
     answer = alice.whole("hi", model=good)
     assert alice.ask({"message": "hi", "model": good}).status_code == 200
-    assert alice.rest("POST", "feedback", json={"request_id": answer["id"], "rating": 4}).status_code == 201
+    assert alice.rest("POST", "feedback", json={"turn_id": answer["id"], "rating": 4}).status_code == 201
     for _ in range(2):
         assert service(stack, "POST", "rpc/measure_models", json={}).status_code == 200
         (row,) = alice.rows(f"model_quality?model_identifier=eq.{good}")
@@ -293,14 +293,14 @@ def test_ratings_are_of_people(stack: Stack, db: Database, model: Models) -> Non
     verdicts += [(shared, people[1], 5), (shared, people[2], 3)]
     for identifier, person, rating in verdicts:
         log = db.execute(
-            "insert into public.chat_logs (request_id, user_id, endpoint, status, model_identifier, question) "
-            "values (gen_random_uuid(), %s, 'chat', 'completed', %s, 'q') returning request_id",
+            "insert into public.chat_logs (turn_id, user_id, endpoint, status, model_identifier, question) "
+            "values (gen_random_uuid(), %s, 'chat', 'completed', %s, 'q') returning turn_id",
             [person.id, identifier],
         ).fetchone()
         assert log is not None
         db.execute(
-            "insert into public.feedback (request_id, user_id, rating) values (%s, %s, %s)",
-            [log["request_id"], person.id, rating],
+            "insert into public.feedback (turn_id, user_id, rating) values (%s, %s, %s)",
+            [log["turn_id"], person.id, rating],
         )
     db.execute("select public.measure_models()")
     rows = db.execute("select * from public.model_quality where model_identifier = any(%s)", [[alone, shared]])

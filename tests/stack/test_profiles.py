@@ -50,7 +50,7 @@ def _plan(person: Person) -> dict[str, Any]:
 def _log(db: Database, person: Person, count: int = 1, **fields: Any) -> None:
     row = {"endpoint": "chat", "status": "completed", "user_id": person.id} | fields
     for _ in range(count):
-        names = ", ".join(("request_id", *row))
+        names = ", ".join(("turn_id", *row))
         marks = ", ".join(["%s"] * (len(row) + 1))
         db.execute(f"insert into public.chat_logs ({names}) values ({marks})", [str(uuid.uuid4()), *row.values()])
 
@@ -171,12 +171,12 @@ def test_whoever_switches_profiling_off_is_unlearned_at_once_and_stays_so(
         assert [row[column] for column in _LEARNED] == [None] * 4
         assert row["communication_style"] == "detailed"
         _roll_up(stack)
-    ids = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())}
+    ids = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())}
     turn = ids | {"endpoint": "chat", "message": "hi", "model": model("echo")}
     assert alice.rest("POST", "rpc/chat_begin", json={"turn": turn}).status_code == 200
     entry = ids | {"status": "completed", "content": "x", "user_skill_assessment": "beginner"}
     service(stack, "POST", "rpc/chat_finish", json={"entry": entry})
-    (row,) = alice.rows(f"chat_logs?request_id=eq.{ids['request_id']}")
+    (row,) = alice.rows(f"chat_logs?turn_id=eq.{ids['turn_id']}")
     assert row["user_skill_assessment"] is None
     _change(alice, is_profiling_enabled=True)
     assert _roll_up(stack) >= 1
@@ -262,7 +262,7 @@ def test_progress_is_kept_by_month(alice: Person, db: Database, stack: Stack) ->
     _log(db, alice, 2, created_at=f"{row['earlier']} 12:00+00", user_skill_assessment="beginner")
     _log(db, alice, 1, user_skill_assessment="advanced")
     db.execute(
-        "insert into public.feedback (request_id, user_id, rating) select request_id, user_id, 4 from public.chat_logs "
+        "insert into public.feedback (turn_id, user_id, rating) select turn_id, user_id, 4 from public.chat_logs "
         "where user_id = %s and user_skill_assessment = 'advanced'",
         [alice.id],
     )

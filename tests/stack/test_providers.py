@@ -15,9 +15,10 @@ import pytest
 
 from shared import ledger
 from shared.auth import Person as AuthPerson
-from shared.events import Finish, Message, Text, Tool, ToolCall
-from shared.gateway import Exchange, Options
-from shared.ledger import Ask, Entry
+from shared.events import Finish, Text
+from shared.gateway import ModelSession, Options
+from shared.messages import Message, Tool, ToolCall
+from shared.turns import TurnRequest, TurnResult
 from tests.fakes.providers import GOLDEN, HALVES_TOLD, HOSTILE_TOLD, Upstream
 from tests.providers import STREAMING, named, variables
 from tests.stack.conftest import Models, running_function
@@ -58,7 +59,7 @@ def test_streamed_and_unstreamed_turns_cost_the_golden_amount(
     streamed = alice.ask({"message": QUESTION, "model": name}, chat_url)
     whole = alice.ask({"message": QUESTION, "model": name, "stream": False}, chat_url)
     receipts = [receipt_of(frames(streamed.text)), whole.json()["receipt"]]
-    rows = [log_row(db, receipt["request_id"]) for receipt in receipts]
+    rows = [log_row(db, receipt["turn_id"]) for receipt in receipts]
     assert text_of(frames(streamed.text)) == whole.json()["message"]["content"] == "one two three"
     for receipt, row in zip(receipts, rows, strict=True):
         assert receipt["usage"] == {**GOLDEN, "source": "provider"}
@@ -155,7 +156,7 @@ def test_a_turn_survives_a_providers_bad_day(alice: Person, model: Models, db: D
         receipt = receipt_of(frames(response.text)) if is_streaming else response.json()["receipt"]
         assert (receipt["route"]["identifier"], receipt["route"]["reason"]) == (up, "requested")
         assert receipt["route"]["fallbacks"] == [down]
-        row = log_row(db, receipt["request_id"])
+        row = log_row(db, receipt["turn_id"])
         assert (row["provider"], row["requested_model"], row["cost_usd"]) == ("anthropic", alias, GOLDEN_USD)
         tried = [(a["identifier"], a["ok"]) for a in row["attempts"]]
         assert tried == [(down, False), (down, False), (up, True)]
@@ -375,9 +376,9 @@ async def test_a_conversation_with_a_tool_costs_the_same_at_every_provider(
     name = model(named("tools", provider), provider=provider)
     _allow_tools(db, name)
     person = AuthPerson(alice.id, alice.token, is_anonymous=False, is_admin=False)
-    ask = Ask("chat", "r", "one two three, and all that goes with it", model=name)
+    ask = TurnRequest("chat", "r", "one two three, and all that goes with it", model=name)
     turn = await ledger.begin(person, ask)
-    exchange = Exchange(turn.routes, Options(tools=TOOLS), time.monotonic())
+    exchange = ModelSession(turn.routes, Options(tools=TOOLS), time.monotonic())
     messages: tuple[Message, ...] = (Message("user", ask.message),)
     first = [event async for event in exchange.events(messages)]
     calls = tuple(event for event in first if isinstance(event, ToolCall))
@@ -388,9 +389,9 @@ async def test_a_conversation_with_a_tool_costs_the_same_at_every_provider(
     messages += (Message("tool", "forty-two", tool_call_id=calls[0].id),)
     answer = "".join([event.text async for event in exchange.events(messages) if isinstance(event, Text)])
     assert answer == "The tool said: forty-two "
-    entry = Entry(turn, "completed", exchange.route, answer, exchange.usage, 5, attempts=tuple(exchange.attempts))
+    entry = TurnResult(turn, "completed", exchange.route, answer, exchange.usage, 5, attempts=tuple(exchange.attempts))
     receipt = await ledger.finish(entry)
-    row = log_row(db, turn.request_id)
+    row = log_row(db, turn.turn_id)
     assert receipt.logged
     assert [row[count] for count in GOLDEN] == [2 * count for count in GOLDEN.values()]
     assert (row["cost_usd"], receipt.cost_usd) == (2 * GOLDEN_USD, float(2 * GOLDEN_USD))

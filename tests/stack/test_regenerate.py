@@ -249,21 +249,21 @@ def test_a_late_answer_takes_its_place_unless_somebody_else_has_it(
     first = begin(alice, name)
     finish(alice, first, content="first")
     conversation_id, anew = first["conversation_id"], {"regenerate": True}
-    anew |= {"conversation_id": conversation_id, "message_id": first["request_id"]}
+    anew |= {"conversation_id": conversation_id, "message_id": first["turn_id"]}
     late = begin(alice, name, **anew)
     die(db, late)
     sweep(stack)
     assert _turns(alice, conversation_id) == [("user", "hi"), ("assistant", "first")]
     finish(alice, late, content="late")
     assert _turns(alice, conversation_id) == [("user", "hi"), ("assistant", "late")]
-    anew["message_id"] = late["request_id"]
+    anew["message_id"] = late["turn_id"]
     never = begin(alice, name, **anew)
     die(db, never)
     again = begin(alice, name, **anew)
     finish(alice, again, content="again")
     assert finish(alice, never, content="never")["outcome"] == "settled"
     assert _turns(alice, conversation_id) == [("user", "hi"), ("assistant", "again")]
-    cost = db.execute("select cost_usd from public.chat_logs where request_id = %s", [never["request_id"]]).fetchone()
+    cost = db.execute("select cost_usd from public.chat_logs where turn_id = %s", [never["turn_id"]]).fetchone()
     assert cost is not None
     assert cost["cost_usd"] > 0
 
@@ -295,7 +295,7 @@ def test_a_retried_key_goes_on_in_the_same_place(alice: Person, model: Models, d
     else:
         fail(alice, tried)
     again = begin(alice, name, **anew)
-    assert (again["request_id"], again["history"]) == (tried["request_id"], [])
+    assert (again["turn_id"], again["history"]) == (tried["turn_id"], [])
     finish(alice, again, content="again")
     replay = asked(alice, name, **anew).json()
     assert (replay["outcome"], replay["message"]["content"]) == ("replay", "again")

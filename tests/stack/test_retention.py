@@ -17,18 +17,18 @@ Database = psycopg.Connection[dict[str, Any]]
 
 
 def _turn(person: Person, model: str, **fields: Any) -> str:
-    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
     turn |= {"model": model, "question": "hi"}
     assert person.rest("POST", "rpc/chat_begin", json={"turn": turn}).status_code == 200
     usage = {"input_tokens": 1000, "output_tokens": 500, "source": "provider"}
-    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed", "usage": usage}
+    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed", "usage": usage}
     done = service(person.stack, "POST", "rpc/chat_finish", json={"entry": entry | {"content": "hello"} | fields})
     assert done.json()["outcome"] == "settled", done.text
-    return str(turn["request_id"])
+    return str(turn["turn_id"])
 
 
 def _age(db: Database, *turns: str, days: int = 400) -> None:
-    shift = "set created_at = created_at - make_interval(days => %s) where request_id = any(%s::uuid[])"
+    shift = "set created_at = created_at - make_interval(days => %s) where turn_id = any(%s::uuid[])"
     db.execute(f"update public.chat_logs {shift}", [days, list(turns)])
 
 
@@ -40,8 +40,8 @@ def _purge(stack: Stack, days: int = 365, **options: Any) -> int:
 
 
 def _left(db: Database, turns: list[str]) -> list[str]:
-    found = db.execute("select request_id from public.chat_logs where request_id = any(%s::uuid[])", [turns]).fetchall()
-    return [turn for turn in turns if {"request_id": uuid.UUID(turn)} in found]
+    found = db.execute("select turn_id from public.chat_logs where turn_id = any(%s::uuid[])", [turns]).fetchall()
+    return [turn for turn in turns if {"turn_id": uuid.UUID(turn)} in found]
 
 
 def _counted(db: Database, model: str) -> list[dict[str, Any]]:
@@ -60,9 +60,9 @@ def test_what_is_older_goes_with_its_words_and_stays_counted(
     before = _counted(db, name)
     assert _purge(stack) >= 3
     assert _left(db, [*old, new]) == [new]
-    for table, column in (("chat_requests", "id"), ("stale_costs", "request_id")):
+    for table, column in (("turns", "id"), ("stale_costs", "turn_id")):
         assert db.execute(f"select from private.{table} where {column} = any(%s::uuid[])", [old]).fetchall() == []
-    assert db.execute("select from private.chat_requests where id = %s", [new]).fetchone() == {}
+    assert db.execute("select from private.turns where id = %s", [new]).fetchone() == {}
     assert _counted(db, name) == before
     assert len(alice.rows("messages")) == 8
 
@@ -81,10 +81,10 @@ def test_what_is_open_stays(alice: Person, model: Models, db: Database, stack: S
     """A turn that failed long ago and is being asked again now keeps its row."""
     open_turn, closed = (_turn(alice, model("echo")) for _ in range(2))
     _age(db, open_turn, closed)
-    db.execute("update private.chat_requests set state = 'started' where id = %s", [open_turn])
+    db.execute("update private.turns set state = 'started' where id = %s", [open_turn])
     _purge(stack)
     assert _left(db, [open_turn, closed]) == [open_turn]
-    db.execute("update private.chat_requests set state = 'settled' where id = %s", [open_turn])
+    db.execute("update private.turns set state = 'settled' where id = %s", [open_turn])
 
 
 def test_what_is_not_rolled_up_stays(alice: Person, model: Models, db: Database, stack: Stack) -> None:
@@ -106,7 +106,7 @@ def test_rows_of_people_who_are_gone_go_as_well(alice: Person, model: Models, db
     assert _left(db, [turn]) == []
 
 
-@pytest.mark.parametrize("held", ["private.chat_requests where id", "public.chat_logs where request_id"])
+@pytest.mark.parametrize("held", ["private.turns where id", "public.chat_logs where turn_id"])
 def test_it_waits_for_nobody(alice: Person, model: Models, db: Database, stack: Stack, held: str) -> None:
     """A row that somebody works on is left for the next run, whole."""
     turn, other_turn = (_turn(alice, model("echo")) for _ in range(2))
@@ -115,7 +115,7 @@ def test_it_waits_for_nobody(alice: Person, model: Models, db: Database, stack: 
         other.execute(f"select 1 from {held} = %s for update", [turn])
         _purge(stack)
         assert _left(db, [turn, other_turn]) == [turn]
-        assert db.execute("select from private.chat_requests where id = %s", [turn]).fetchone() == {}
+        assert db.execute("select from private.turns where id = %s", [turn]).fetchone() == {}
     _purge(stack)
     assert _left(db, [turn]) == []
 

@@ -18,11 +18,9 @@ Database = psycopg.Connection[dict[str, Any]]
 
 def _began_yesterday(db: Database, person: Person, turn: dict[str, Any]) -> None:
     """Midnight passes: whatever the turn holds or has used belongs to the day before, and so does its log row."""
-    ids = [turn["request_id"]]
-    db.execute(
-        "update private.chat_requests set day = day - 1, started_at = started_at - interval '1 day' where id = %s", ids
-    )
-    db.execute("update public.chat_logs set created_at = created_at - interval '1 day' where request_id = %s", ids)
+    ids = [turn["turn_id"]]
+    db.execute("update private.turns set day = day - 1, started_at = started_at - interval '1 day' where id = %s", ids)
+    db.execute("update public.chat_logs set created_at = created_at - interval '1 day' where turn_id = %s", ids)
     db.execute(
         """insert into public.usage_counters as c
              (scope, period, period_start, requests, input_tokens, output_tokens, spent_usd, reserved_usd)
@@ -86,12 +84,12 @@ def test_a_turn_that_is_tried_again_after_midnight_is_charged_to_one_day(
     spent = Decimal(0) if end == "dead" else Decimal("0.001")
     assert _booked(db, alice) == ([] if end == "dead" else [(spent, 1000, 0)])
     second = begin(alice, name, **KEY)
-    assert second["request_id"] == first["request_id"]
+    assert second["turn_id"] == first["turn_id"]
     assert _booked(db, alice) == ([] if end == "dead" else [(spent, 1000, 0)])
     assert finish(alice, second)["outcome"] == "settled"
     tokens = 1000 if end == "dead" else 2000
     assert _booked(db, alice) == [(spent + Decimal("0.002"), tokens, 500)]
-    assert log_row(db, first["request_id"])["cost_usd"] == spent + Decimal("0.002")
+    assert log_row(db, first["turn_id"])["cost_usd"] == spent + Decimal("0.002")
     held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
     assert held.fetchone() == {"usd": 0}
 
@@ -121,7 +119,7 @@ def test_an_attempt_is_counted_once_also_when_it_cost_nothing(
     finish(alice, second)
     ((_, *tokens),) = _booked(db, alice)
     assert tokens == [2000, 500]
-    cost = log_row(db, first["request_id"])["cost_usd"]
+    cost = log_row(db, first["turn_id"])["cost_usd"]
     assert cost == (None if pricing is None else Decimal("0.003") if "1" in pricing else 0)
 
 
@@ -134,7 +132,7 @@ def test_a_retry_that_dies_leaves_nothing_of_the_attempt_before_but_what_it_used
     second = begin(alice, name, **KEY)
     die(db, second)
     sweep(stack)
-    row = log_row(db, second["request_id"])
+    row = log_row(db, second["turn_id"])
     gone = ("error_code", "finish_reason", "duration_ms", "ttft_ms")
     assert [row["status"], *(row[name] for name in gone)] == ["abandoned", None, None, None, None]
     assert _booked(db, alice) == [(Decimal("0.001"), 1000, 0)]
@@ -158,7 +156,7 @@ def test_a_late_finish_tells_whose_row_it_is(alice: Person, model: Models, db: D
     die(db, turn)
     sweep(stack)
     finish(alice, turn, user_id_hash="v1:abc")
-    assert log_row(db, turn["request_id"])["user_id_hash"] == "v1:abc"
+    assert log_row(db, turn["turn_id"])["user_id_hash"] == "v1:abc"
 
 
 def test_days_that_meet_at_midnight_do_not_wait_for_each_other(
@@ -167,7 +165,7 @@ def test_days_that_meet_at_midnight_do_not_wait_for_each_other(
     """A sweep of two days locks both before the month, as everybody locks their one day before it."""
     name = model("echo")
     old, new = begin(alice, name), begin(alice, name)
-    db.execute("update private.chat_requests set day = day - 1 where id = %s", [old["request_id"]])
+    db.execute("update private.turns set day = day - 1 where id = %s", [old["turn_id"]])
     for scope in (alice.id, "global"):
         db.execute(
             """insert into public.usage_counters (scope, period, period_start, reserved_usd)
@@ -218,17 +216,17 @@ def test_no_number_is_too_odd_to_be_booked(alice: Person, model: Models, db: Dat
     turn = begin(alice, model("echo"))
     counts = {"usage": used(10, 5, cached_tokens=value, reasoning_tokens=value), "duration_ms": value, "ttft_ms": value}
     assert finish(alice, turn, **counts)["outcome"] == "settled"
-    row = log_row(db, turn["request_id"])
+    row = log_row(db, turn["turn_id"])
     most, longest = (2**31 - 1, 86_400_000) if value > 0 else (0, 0)
     assert (row["cached_tokens"], row["duration_ms"], row["ttft_ms"]) == (min(10, most), longest, longest)
     assert Decimal("0.000015") <= row["cost_usd"] <= Decimal("0.00002")
     turn = begin(alice, model("echo"))
     attempt = {"identifier": turn["model"], "provider_key": "x", "ok": True, "usage": used(value, value)}
     finish(alice, turn, usage=used(value, value), attempts=[attempt])
-    row = log_row(db, turn["request_id"])
+    row = log_row(db, turn["turn_id"])
     assert (row["input_tokens"], row["output_tokens"]) == (most, most)
     assert row["cost_usd"] == Decimal(most) * 3 / 10**6
-    db.execute("delete from public.chat_logs where request_id = %s", [turn["request_id"]])
+    db.execute("delete from public.chat_logs where turn_id = %s", [turn["turn_id"]])
     db.execute(
         "update public.usage_counters set spent_usd = greatest(spent_usd - %s, 0) where scope = 'global'",
         [row["cost_usd"]],
@@ -254,8 +252,8 @@ def test_what_a_direct_call_names_is_a_name(
     assert answer.status_code == status, answer.text
     if status == 200:
         row = db.execute(
-            "select agent_type, endpoint, metadata from private.chat_requests where id = %s",
-            [answer.json()["request_id"]],
+            "select agent_type, endpoint, metadata from private.turns where id = %s",
+            [answer.json()["turn_id"]],
         ).fetchone()
         is_named = fields.get("agent") == "technical"
         told: dict[str, Any] = {"agent_type": "technical" if is_named else None, "metadata": {}}
@@ -286,13 +284,11 @@ def test_nobody_holds_money_in_more_turns_than_they_may(
 
 def test_a_caller_holds_money_no_longer_than_a_turn_may_last(alice: Person, model: Models, db: Database) -> None:
     """A longer lease is an operator's to allow."""
-    seconds = (
-        "select extract(epoch from lease_until - started_at)::integer as n from private.chat_requests where id = %s"
-    )
+    seconds = "select extract(epoch from lease_until - started_at)::integer as n from private.turns where id = %s"
 
     def lease() -> int:
         turn = begin(alice, model("echo"), lease_seconds=900)
-        row = db.execute(seconds, [turn["request_id"]]).fetchone()
+        row = db.execute(seconds, [turn["turn_id"]]).fetchone()
         assert row is not None
         n: int = row["n"]
         return n

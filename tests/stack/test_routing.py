@@ -107,7 +107,7 @@ def test_each_call_of_a_turn_is_priced_by_its_own_route(alice: Person, db: Datab
         db.execute(
             "insert into public.llm_routes (alias, model_key, fallback_order) values ('priced', %s, %s)", [key, place]
         )
-    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
     begun = alice.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": "priced"}}).json()
     assert [route["identifier"] for route in begun["routes"]] == [dear, cheap, free]
     used = {"input_tokens": 1000, "output_tokens": 10, "cached_tokens": 400, "source": "provider"}
@@ -117,10 +117,10 @@ def test_each_call_of_a_turn_is_priced_by_its_own_route(alice: Person, db: Datab
         {"identifier": cheap, "ok": True, "usage": used},
         {"identifier": free, "ok": True, "usage": used},
     ]
-    entry = {"request_id": begun["request_id"], "worker_id": turn["worker_id"], "status": "completed", "content": "x"}
+    entry = {"turn_id": begun["turn_id"], "worker_id": turn["worker_id"], "status": "completed", "content": "x"}
     entry |= {"identifier": cheap, "usage": used, "attempts": attempts}
     booked = service(alice.stack, "POST", "rpc/chat_finish", json={"entry": entry}).json()
-    row = log_row(db, begun["request_id"])
+    row = log_row(db, begun["turn_id"])
     # 1000 at 100; then 600 at 1, 400 at 0.5 and 10 at 2 dollars a million; the last has no known price
     assert row["cost_usd"] == Decimal("0.100820000") == Decimal(str(booked["cost_usd"]))
     assert [attempt.get("cost_usd") for attempt in row["attempts"]] == [0.1, None, 0.00082, None]

@@ -117,7 +117,7 @@ def test_a_turn_whose_database_is_cut_after_the_first_word_is_spooled_and_booked
         assert all(outcome["ok"] for outcome in outcomes)
         assert sum(outcome["drained"] for outcome in outcomes) == 1
     assert _waiting() == []
-    row = log_row(db, receipt["request_id"])
+    row = log_row(db, receipt["turn_id"])
     assert (row["status"], row["question"], row["response"]) == ("completed", "what now?", _LOGGED)
     assert (row["cost_usd"], row["input_tokens"], row["output_tokens"]) == (_COST, 10, 5)
     assert row["user_id_hash"].startswith("v1:")
@@ -135,7 +135,7 @@ def test_what_has_no_place_is_quarantined_and_the_rest_is_drained(
     """
     environ(SUPABASE_URL=stack["SUPABASE_URL"], SUPABASE_SERVICE_KEY=stack["SUPABASE_SERVICE_KEY"], **where)
     good = [_begun(alice, model("echo")) for _ in range(5)]
-    never = {**good[0], "entry": good[0]["entry"] | {"request_id": str(uuid.uuid4())}}
+    never = {**good[0], "entry": good[0]["entry"] | {"turn_id": str(uuid.uuid4())}}
     wrong = {**good[0], "entry": good[0]["entry"] | {"usage": {"input_tokens": "many"}}}
     mark = uuid.uuid4().hex
 
@@ -150,8 +150,8 @@ def test_what_has_no_place_is_quarantined_and_the_rest_is_drained(
         f"{mark}-4": (b"\xff\x00" + whose(""), "not_json", "\ufffd\ufffd" + whose("").decode()),
         f"{mark}-5": (b"[1]", "wrong_version", None),
         f"{mark}-6": (b"[" + whose("") + b"]", "not_json", "[" + whose("").decode() + "]"),
-        f"{mark}-7": (b'{"version": 1, "entry": {"request_id": "x"}}', "wrong_entry", None),
-        f"{mark}-8": (b" " * (spool.MOST_BYTES + 1), "too_large", None),
+        f"{mark}-7": (b'{"version": 1, "entry": {"turn_id": "x"}}', "wrong_entry", None),
+        f"{mark}-8": (b" " * (spool.MAX_BYTES + 1), "too_large", None),
         f"{mark}-9": (json.dumps(never).encode(), "unknown_turn", json.dumps(never)),
         f"{mark}-a": (json.dumps(wrong).encode(), "refused", json.dumps(wrong)),
         f"{mark}-b": (json.dumps(never | {"user_id": str(uuid.uuid4())}).encode(), "unknown_turn", None),
@@ -224,7 +224,7 @@ def test_a_person_deleted_while_their_turn_is_spooled_leaves_money_but_no_words(
     asyncio.run(_put({spool.key_of(record): json.dumps(record).encode()}))
     db.execute("delete from auth.users where id = %s", [alice.id])
     assert _drain_here(1) == [{"ok": True, "drained": 1, "duplicates": 0, "quarantined": 0, "left": 0}]
-    row = log_row(db, record["entry"]["request_id"])
+    row = log_row(db, record["entry"]["turn_id"])
     assert (row["user_id"], row["question"], row["response"], row["user_id_hash"]) == (None, None, None, None)
     assert row["cost_usd"] == Decimal("0.002")
     assert list(tmp_path.iterdir()) == []
@@ -233,11 +233,11 @@ def test_a_person_deleted_while_their_turn_is_spooled_leaves_money_but_no_words(
 
 def _begun(person: Person, model: str) -> dict[str, Any]:
     """The record of a turn that was begun."""
-    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
     answer = person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model, "question": "hi"}})
     assert answer.status_code == 200, answer.text
     usage = {"input_tokens": 1000, "output_tokens": 500, "cached_tokens": 0, "source": "provider"}
-    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed", "usage": usage}
+    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed", "usage": usage}
     return spool.record_of(entry | {"response": "hello", "user_id_hash": "v1:00"}, person.id)
 
 
@@ -260,7 +260,7 @@ def _drain_here(times: int) -> list[dict[str, Any]]:
     return asyncio.run(drain())
 
 
-def _waiting() -> list[spool.Waiting]:
+def _waiting() -> list[spool.SpooledObject]:
     return asyncio.run(spool.waiting(100))
 
 

@@ -17,7 +17,7 @@ Database = psycopg.Connection[dict[str, Any]]
 
 
 def _begin(person: Person, model: str, **fields: Any) -> dict[str, Any]:
-    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
     answer = person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model, "question": "hi"} | fields})
     assert answer.status_code == 200, answer.text
     begun: dict[str, Any] = answer.json()
@@ -26,7 +26,7 @@ def _begin(person: Person, model: str, **fields: Any) -> dict[str, Any]:
 
 def _finish(person: Person, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
     usage = {"input_tokens": 1000, "output_tokens": 500, "cached_tokens": 0, "source": "provider"}
-    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed"}
+    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed"}
     entry |= {"content": "hello", "response": "hello", "usage": usage}
     answer = service(person.stack, "POST", "rpc/chat_finish", json={"entry": entry | fields})
     assert answer.status_code == 200, answer.text
@@ -42,10 +42,8 @@ def _sweep(stack: Stack) -> int:
 
 
 def _die(db: Database, *turns: dict[str, Any]) -> None:
-    ids = [turn["request_id"] for turn in turns]
-    db.execute(
-        "update private.chat_requests set lease_until = now() - interval '1 second' where id = any(%s::uuid[])", [ids]
-    )
+    ids = [turn["turn_id"] for turn in turns]
+    db.execute("update private.turns set lease_until = now() - interval '1 second' where id = any(%s::uuid[])", [ids])
 
 
 def _day(db: Database, person: Person) -> dict[str, Any]:
@@ -63,11 +61,11 @@ def test_a_dead_turn_becomes_abandoned_with_its_question_and_frees_its_money(
     held = _day(db, alice)["reserved_usd"]
     _die(db, dead)
     assert _sweep(stack) >= 1
-    row = log_row(db, dead["request_id"])
+    row = log_row(db, dead["turn_id"])
     assert (row["status"], row["question"], row["response"], row["cost_usd"]) == ("abandoned", "hi", None, None)
     assert (row["model_identifier"], row["user_id"]) == (name, uuid.UUID(alice.id))
     assert _day(db, alice)["reserved_usd"] * 2 == held
-    assert db.execute("select from public.chat_logs where request_id = %s", [alive["request_id"]]).fetchall() == []
+    assert db.execute("select from public.chat_logs where turn_id = %s", [alive["turn_id"]]).fetchall() == []
     assert _finish(alice, alive)["outcome"] == "settled"
     assert _day(db, alice)["reserved_usd"] == 0
 
@@ -80,7 +78,7 @@ def test_a_finish_after_the_sweep_still_books_what_happened(
     _die(db, turn)
     _sweep(stack)
     assert [_finish(alice, turn)["outcome"] for _ in range(2)] == ["settled", "duplicate"]
-    row = log_row(db, turn["request_id"])
+    row = log_row(db, turn["turn_id"])
     assert (row["status"], row["response"], row["cost_usd"]) == ("completed", "hello", Decimal("0.002"))
     day = _day(db, alice)
     assert (day["spent_usd"], day["reserved_usd"], day["requests"]) == (Decimal("0.002"), 0, 1)
@@ -112,7 +110,7 @@ def test_a_dead_turn_of_somebody_who_is_gone_keeps_no_words(
     db.execute("delete from auth.users where id = %s", [alice.id])
     _die(db, turn)
     _sweep(stack)
-    row = log_row(db, turn["request_id"])
+    row = log_row(db, turn["turn_id"])
     assert (row["status"], row["question"], row["user_id"]) == ("abandoned", None, None)
     assert _day(db, alice)["reserved_usd"] == 0
 
@@ -127,7 +125,7 @@ def test_refresh_sweeps(alice: Person, model: Models, db: Database, stack: Stack
     answer = httpx.post(stack["REFRESH_URL"], json={"steps": ["sweep"]}, headers=headers, timeout=30).json()
     assert answer["steps"]["sweep"]["ok"] is True
     assert answer["steps"]["sweep"]["abandoned"] >= 1
-    assert log_row(db, turn["request_id"])["status"] == "abandoned"
+    assert log_row(db, turn["turn_id"])["status"] == "abandoned"
 
 
 def test_nobody_but_the_service_sweeps_or_extends(alice: Person) -> None:
@@ -137,7 +135,7 @@ def test_nobody_but_the_service_sweeps_or_extends(alice: Person) -> None:
 
 
 def _extend(stack: Stack, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    extension = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "input_tokens": 1000}
+    extension = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "input_tokens": 1000}
     answer = service(stack, "POST", "rpc/chat_extend", json={"extension": extension | fields})
     assert answer.status_code == 200, answer.text
     told: dict[str, Any] = answer.json()
@@ -157,7 +155,7 @@ def test_a_further_call_holds_more_money_until_the_turn_ends(
     _finish(alice, turn)
     assert _day(db, alice)["reserved_usd"] == 0
     assert _extend(stack, turn)["outcome"] == "closed"
-    assert _extend(stack, turn | {"request_id": str(uuid.uuid4())})["outcome"] == "closed"
+    assert _extend(stack, turn | {"turn_id": str(uuid.uuid4())})["outcome"] == "closed"
 
 
 def test_without_money_for_a_further_call_nothing_more_is_held(

@@ -24,7 +24,7 @@ SELECTS = {
     "llm_conversations?id=eq.{conversation}": (401, 0, 200, 200),
     "conversation_members?conversation_id=eq.{conversation}": (401, 0, 200, 200),
     "messages?conversation_id=eq.{conversation}": (401, 0, 200, 200),
-    "chat_logs?request_id=eq.{turn}": (401, 0, 200, 200),
+    "chat_logs?turn_id=eq.{turn}": (401, 0, 200, 200),
     "usage_limits?scope=eq.default": (401, 0, 200, 200),
     "usage_counters?scope=eq.{owner}": (401, 0, 200, 200),
     "usage_counters?scope=eq.global": (401, 0, 200, 200),
@@ -33,7 +33,7 @@ SELECTS = {
     "provider_health?provider_key=eq.tenancy": (401, 0, 200, 200),
     "refresh_runs?trigger=eq.tenancy": (401, 0, 200, 200),
     "user_llm_profiles?user_id=eq.{friend}": (401, 0, 0, 403),
-    "feedback?request_id=eq.{turn}": (401, 0, 200, 200),
+    "feedback?turn_id=eq.{turn}": (401, 0, 200, 200),
     "model_quality?model_identifier=eq.tenancy": (401, 200, 200, 200),
 }
 # A forged row for each table, refused to everyone in the order nobody, the owner, somebody else, an admin, the service;
@@ -51,7 +51,7 @@ INSERTS = {
     "llm_conversations": ({"user_id": "{owner}"}, (401, 403, 403, 403, 403)),
     "conversation_members": ({"conversation_id": "{conversation}", "user_id": "{friend}"}, (401, 0, 403, 403, 403)),
     "messages": ({"conversation_id": "{conversation}", "content": "x", "user_id": "{owner}"}, (401, 0, 403, 403, 403)),
-    "chat_logs": ({"request_id": "{fresh}", "endpoint": "x", "status": "completed"}, (401, 403, 403, 403, 403)),
+    "chat_logs": ({"turn_id": "{fresh}", "endpoint": "x", "status": "completed"}, (401, 403, 403, 403, 403)),
     "usage_limits": ({"scope": "{fresh}", "daily_requests": 1}, (401, 403, 403, 0, 0)),
     "usage_counters": ({"scope": "x", "period": "day", "period_start": "2026-01-01"}, (401, 403, 403, 403, 403)),
     "usage_daily": ({"day": "2026-01-01", "cost_usd": 1}, (401, 403, 403, 403, 403)),
@@ -62,13 +62,13 @@ INSERTS = {
     "provider_health": ({"provider_key": "x"}, (401, 403, 403, 403, 403)),
     "refresh_runs": ({"trigger": "tenancy"}, (401, 403, 403, 403, 0)),
     "user_llm_profiles": ({"user_id": "{owner}", "skill_level": "expert"}, (401, 0, 403, 403, 403)),
-    "feedback": ({"request_id": "{fresh}", "user_id": "{owner}", "rating": 5}, (401, 403, 403, 403, 403)),
+    "feedback": ({"turn_id": "{fresh}", "user_id": "{owner}", "rating": 5}, (401, 403, 403, 403, 403)),
     "model_quality": ({"model_identifier": "x", "turns": 1, "errors": 0, "ratings": 0}, (401, 403, 403, 403, 403)),
 }
 CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "chat_begin": ({"turn": {"dry_run": True, "message": "x"}}, (401, 200, 200, 403)),
     "my_limits": ({}, (401, 200, 200, 403)),
-    "chat_finish": ({"entry": {"request_id": "{fresh}"}}, (401, 403, 403, 200)),
+    "chat_finish": ({"entry": {"turn_id": "{fresh}"}}, (401, 403, 403, 200)),
     "open_turns": ({}, (401, 403, 403, 200)),
     "raise_cost_alerts": ({}, (401, 403, 403, 200)),
     "claim_cost_alerts": ({"max_rows": 0}, (401, 403, 403, 200)),
@@ -102,7 +102,7 @@ UPDATES = {
     "client_nodes?id=eq.{node}&may_use_tools=is.false": {"may_use_tools": True},
     "conversation_members?conversation_id=eq.{conversation}": {"role": "owner"},
     "messages?conversation_id=eq.{conversation}": {"content": "never said"},
-    "chat_logs?request_id=eq.{turn}": {"cost_usd": 0},
+    "chat_logs?turn_id=eq.{turn}": {"cost_usd": 0},
     "usage_limits?scope=eq.default": {"daily_requests": 1000000},
     "usage_counters?scope=eq.{owner}": {"spent_usd": 0},
     "usage_daily?user_id=eq.{owner}": {"cost_usd": 0},
@@ -112,7 +112,7 @@ UPDATES = {
     "provider_health?provider_key=eq.tenancy": {"open_until": None},
     "refresh_runs?trigger=eq.tenancy": {"status": "failed"},
     "user_llm_profiles?user_id=eq.{friend}": {"skill_level": "beginner"},
-    "feedback?request_id=eq.{turn}": {"rating": 1},
+    "feedback?turn_id=eq.{turn}": {"rating": 1},
     "model_quality?model_identifier=eq.tenancy": {"errors": 1},
 }
 _UNTOUCHABLE = (
@@ -154,7 +154,7 @@ class Cast:
             "insert into public.model_quality (model_identifier, turns, errors, ratings) values ('tenancy', 1, 0, 0) "
             "on conflict do nothing"
         )
-        verdict = {"request_id": answer["id"], "rating": 5}
+        verdict = {"turn_id": answer["id"], "rating": 5}
         assert self.owner.rest("POST", "feedback", json=verdict).status_code == 201
         self.names = {
             "owner": self.owner.id,
@@ -312,7 +312,7 @@ def test_no_one_forges_the_assistants_words_or_anothers(cast: Cast) -> None:
         {"role": "assistant"},
         {"user_id": cast.stranger.id},
         {"model_used": "x"},
-        {"request_id": str(uuid.uuid4())},
+        {"turn_id": str(uuid.uuid4())},
     ):
         row = {"conversation_id": conversation, "content": "x"} | forged
         assert cast.owner.rest("POST", "messages", json=row).status_code == 403

@@ -44,7 +44,7 @@ def _agree(db: Database, model: str) -> list[dict[str, Any]]:
 
 
 def _begin(person: Person, model: str, **fields: Any) -> dict[str, Any]:
-    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
+    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
     answer = person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model} | fields})
     assert answer.status_code == 200, answer.text
     begun: dict[str, Any] = answer.json()
@@ -53,7 +53,7 @@ def _begin(person: Person, model: str, **fields: Any) -> dict[str, Any]:
 
 def _finish(stack: Stack, turn: dict[str, Any], **fields: Any) -> str:
     usage = {"input_tokens": 1001, "output_tokens": 503, "cached_tokens": 7, "reasoning_tokens": 3}
-    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed"}
+    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed"}
     entry |= {"content": "hello", "response": "hello", "usage": usage | {"source": "provider"}}
     entry |= {"duration_ms": 311, "ttft_ms": 17}
     answer = service(stack, "POST", "rpc/chat_finish", json={"entry": entry | fields})
@@ -63,7 +63,7 @@ def _finish(stack: Stack, turn: dict[str, Any], **fields: Any) -> str:
 
 
 def _die(db: Database, turn: dict[str, Any]) -> None:
-    db.execute("update private.chat_requests set lease_until = '-infinity' where id = %s", [turn["request_id"]])
+    db.execute("update private.turns set lease_until = '-infinity' where id = %s", [turn["turn_id"]])
 
 
 _NOTHING: dict[str, Any] = {"content": "", "response": "", "usage": {}, "ttft_ms": None, "status": "failed"}

@@ -22,7 +22,7 @@ def used(input_tokens: int, output_tokens: int, **fields: Any) -> dict[str, Any]
 
 def asked(person: Person, model: str, **fields: Any) -> httpx.Response:
     """The answer of `chat_begin`, whatever it is."""
-    turn = {"request_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat"}
+    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat"}
     turn |= {"message": "hi", "question": "hi", "model": model}
     return person.rest("POST", "rpc/chat_begin", json={"turn": turn | fields}, timeout=30)
 
@@ -38,7 +38,7 @@ def begin(person: Person, model: str, **fields: Any) -> dict[str, Any]:
 
 def finish(person: Person, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """What `chat_finish` says to a turn that used 1000 tokens in and 500 out."""
-    entry = {"request_id": turn["request_id"], "worker_id": turn["worker_id"], "status": "completed"}
+    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed"}
     entry |= {"identifier": turn["model"], "content": "hello", "response": "hello", "usage": used(1000, 500)}
     answer = service(person.stack, "POST", "rpc/chat_finish", json={"entry": entry | fields}, timeout=30)
     assert answer.status_code == 200, answer.text
@@ -57,8 +57,8 @@ def fail(person: Person, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
 def die(db: Database, *turns: dict[str, Any]) -> None:
     """Ends the turns' leases: their functions are dead."""
     db.execute(
-        "update private.chat_requests set lease_until = now() - interval '1 second' where id = any(%s::uuid[])",
-        [[turn["request_id"] for turn in turns]],
+        "update private.turns set lease_until = now() - interval '1 second' where id = any(%s::uuid[])",
+        [[turn["turn_id"] for turn in turns]],
     )
 
 

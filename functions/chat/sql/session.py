@@ -11,7 +11,7 @@ from typing import Any, Final
 import duckdb
 
 from functions.chat.sql.cells import CELL_CHARACTERS, RESULT_BYTES, ROWS, TooLargeError, packed
-from functions.chat.sql.guard import NotAllowedError, check
+from functions.chat.sql.validate import NotAllowedError, check
 
 SQL_BYTES: Final = 8_192
 _MEMORY_MB = 192

@@ -8,11 +8,13 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from functions.chat.turn import Failure, TurnEvent
+from functions.chat.agent_run import Failure, TurnEvent
 from shared.endpoint import error_body
-from shared.events import Finish, Reasoning, Serving, StopReason, Text, ToolCall
-from shared.ledger import Receipt, Turn
+from shared.events import Finish, Reasoning, StopReason, Text
+from shared.messages import ToolCall
+from shared.routes import RouteChosen
 from shared.sse import DONE, frame
+from shared.turns import Receipt, Turn
 
 _FINISH_REASONS: Final[dict[StopReason, str]] = {
     "stop": "stop",
@@ -42,7 +44,7 @@ class CompletionStream:
     def encode(self, event: TurnEvent) -> bytes:
         """Frames of one event."""
         match event:
-            case Serving(route):
+            case RouteChosen(route):
                 self._head["model"] = route.identifier
             case Text(text):
                 return self._chunk({"content": text})
@@ -55,7 +57,7 @@ class CompletionStream:
                 self._reason = _FINISH_REASONS[reason]
             case Failure(error):
                 self._has_failed = True
-                return frame(error_body(error, self._turn.client_request_id))
+                return frame(error_body(error, self._turn.request_id))
             case Receipt():
                 return self._end(event)
             case _:
@@ -74,7 +76,7 @@ class CompletionStream:
         return frame(self._head | {"choices": [choice]} | ({"usage": None} if self._wants_usage else {}))
 
 
-class CompletionTeller:
+class CompletionJson:
     """Gathers one completion into one object."""
 
     def __init__(self, turn: Turn) -> None:
@@ -114,7 +116,7 @@ class CompletionTeller:
 
 def _head(turn: Turn, kind: str) -> dict[str, Any]:
     return {
-        "id": f"chatcmpl-{turn.request_id}",
+        "id": f"chatcmpl-{turn.turn_id}",
         "object": kind,
         "created": int(time.time()),
         "model": turn.routes[0].identifier,

@@ -13,13 +13,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from functions.chat.admission import route_headers
-from functions.chat.turn import Failure, TurnEvent
+from functions.chat.agent_run import Failure, TurnEvent
 from shared.endpoint import LateOutcome, error_response
 from shared.errors import ParleyError
-from shared.events import Serving
-from shared.ledger import Receipt
+from shared.routes import RouteChosen
+from shared.sanitize import sanitize_text
 from shared.sse import PING
-from shared.storable import storable
+from shared.turns import Receipt
 
 START_AFTER_SECONDS = 3.0
 PING_AFTER_SECONDS = 15.0
@@ -49,7 +49,7 @@ class Encoder(Protocol):
         ...
 
 
-class Teller(Protocol):
+class JsonEncoder(Protocol):
     """Events to one JSON object."""
 
     def see(self, event: TurnEvent) -> None:
@@ -79,7 +79,7 @@ async def _until_hang_up(receive: Receive) -> AsyncIterator[anyio.abc.TaskGroup]
 class WholeResponse(LateOutcome, Response):
     """Waits for the end of the turn and sends it as one JSON object, or as the error it ended with."""
 
-    def __init__(self, events: Events, teller: Teller, request_id: str, headers: dict[str, str]) -> None:
+    def __init__(self, events: Events, teller: JsonEncoder, request_id: str, headers: dict[str, str]) -> None:
         super().__init__(headers=headers)
         self._events, self._teller, self._request_id = events, teller, request_id
 
@@ -99,7 +99,7 @@ class WholeResponse(LateOutcome, Response):
         if failure is not None:
             response = error_response(failure, self._request_id)
         else:  # booked already: nothing in it may keep it from being told
-            response = JSONResponse(storable(self._teller.answer(receipt)))
+            response = JSONResponse(sanitize_text(self._teller.answer(receipt)))
         await _with_headers_of(self, response)(scope, receive, send)
 
 
@@ -165,7 +165,7 @@ class StreamResponse(LateOutcome, Response):
 
 def _served_by(event: TurnEvent) -> dict[str, str]:
     """What an event tells of the route, for the headers: who begins to answer, and in the end who was tried last."""
-    if isinstance(event, Serving):
+    if isinstance(event, RouteChosen):
         return route_headers(event.route, event.fallbacks)
     if isinstance(event, Receipt):
         return route_headers(event.entry.route, event.entry.turn.routes.index(event.entry.route))

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from functions.chat.turn import Failure, NextStep, ToolResult, TurnEvent
+from functions.chat.agent_run import Failure, NextStep, ToolResult, TurnEvent
 from shared.errors import ParleyError
-from shared.events import Reasoning, Serving, Text, ToolCall
-from shared.ledger import Entry, Receipt, Turn
+from shared.events import Reasoning, Text
+from shared.messages import ToolCall
+from shared.routes import RouteChosen
 from shared.sse import DONE, frame
+from shared.turns import Receipt, Turn, TurnResult
 
 HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
 _FINISH_REASONS: Final = {
@@ -36,10 +38,10 @@ class UiStream:
 
     def begin(self) -> bytes:
         """The first frames; the model is named when one has begun to answer."""
-        metadata = {"request_id": self._turn.request_id, "conversation_id": self._turn.conversation_id}
+        metadata = {"turn_id": self._turn.turn_id, "conversation_id": self._turn.conversation_id}
         if self._model:
             metadata["model"] = self._model
-        start = {"type": "start", "messageId": self._turn.request_id, "messageMetadata": metadata}
+        start = {"type": "start", "messageId": self._turn.turn_id, "messageMetadata": metadata}
         return frame(start) + frame({"type": "start-step"})
 
     def encode(self, event: TurnEvent) -> bytes:
@@ -55,7 +57,7 @@ class UiStream:
                 return self._close() + frame(_result(event))
             case NextStep():
                 return self._close() + frame({"type": "finish-step"}) + frame({"type": "start-step"})
-            case Serving(route):
+            case RouteChosen(route):
                 self._model = route.identifier
             case Failure(error):
                 self._error = error
@@ -97,7 +99,7 @@ class UiStream:
         frames.append(frame({"type": "finish", "finishReason": self._reason(entry), "messageMetadata": metadata}))
         return b"".join((*frames, DONE))
 
-    def _reason(self, entry: Entry) -> str:
+    def _reason(self, entry: TurnResult) -> str:
         return "error" if self._error is not None else _FINISH_REASONS.get(entry.finish_reason or "", "other")
 
 

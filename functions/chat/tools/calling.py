@@ -14,14 +14,14 @@ import anyio
 from pydantic import ValidationError
 
 from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal
-from shared.events import Message, ToolCall
-from shared.events import Tool as OfferedTool
 from shared.log import log
+from shared.messages import Message, ToolCall
+from shared.messages import Tool as OfferedTool
 
-MOST_CALLS: Final = 8  # in one round; who wants more asks again with what these told
+MAX_CALLS: Final = 8  # in one round; who wants more asks again with what these told
 TOOL_SECONDS: Final = 30.0
-MOST_ANSWER_BYTES: Final = 64 * 1024  # it is read, and paid for, with every later call of the turn
-_MOST_ERRORS = 5
+MAX_ANSWER_BYTES: Final = 64 * 1024  # it is read, and paid for, with every later call of the turn
+_MAX_ERRORS = 5
 # What failed for a reason of the moment may be asked again.
 _PASSING = {"tool_timeout", "tool_failed", "data_unavailable"}
 
@@ -47,7 +47,7 @@ class Toolbox:
     """
 
     def __init__(
-        self, tools: Iterable[Tool[Any]], deadline: float = math.inf, most_bytes: int = MOST_ANSWER_BYTES
+        self, tools: Iterable[Tool[Any]], deadline: float = math.inf, most_bytes: int = MAX_ANSWER_BYTES
     ) -> None:
         self.used: list[dict[str, Any]] = []
         self._deadline, self._most_bytes = deadline, most_bytes
@@ -85,8 +85,8 @@ class Toolbox:
 
     async def _answer_of(self, call: ToolCall, place: int, allowed: list[str]) -> ToolAnswer:
         """Raises ToolRefusal for every reason there is."""
-        if place >= MOST_CALLS:
-            raise ToolRefusal("too_many_calls", f"At most {MOST_CALLS} calls at once; this one was not made.")
+        if place >= MAX_CALLS:
+            raise ToolRefusal("too_many_calls", f"At most {MAX_CALLS} calls at once; this one was not made.")
         if call.name not in allowed:
             raise ToolRefusal("unknown_tool", f"There is no tool of this name. There are: {', '.join(allowed)}.")
         if call.broken is not None:
@@ -138,5 +138,5 @@ def _told(error: ValidationError) -> str:
     """What is wrong with which argument, without the values."""
     return "; ".join(
         f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}"
-        for each in error.errors(include_url=False, include_input=False, include_context=False)[:_MOST_ERRORS]
+        for each in error.errors(include_url=False, include_input=False, include_context=False)[:_MAX_ERRORS]
     )

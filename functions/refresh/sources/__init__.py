@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functions.refresh.sources import anthropic, gemini, huggingface, matcha, openai
 from functions.refresh.sources.fetching import Source, fetch
-from functions.refresh.sources.listed import Listed, Offer, Pricing
-from shared.hosts import HOSTS, Host
+from functions.refresh.sources.listed import HostOffer, Pricing, ProviderModel
+from shared.provider_config import OPENAI_COMPATIBLE, Host
 
-__all__ = ["SOURCES", "Listed", "Offer", "Pricing", "Source", "fetch"]
+__all__ = ["SOURCES", "HostOffer", "Pricing", "ProviderModel", "Source", "fetch"]
 
 
 def _bearer(key: str) -> dict[str, str]:
@@ -53,7 +53,7 @@ SOURCES = (
         read=anthropic.read,
         after=anthropic.after,
     ),
-    *(_host(host) for host in HOSTS if not host.is_node),
+    *(_host(host) for host in OPENAI_COMPATIBLE if not host.is_node),
     Source(
         provider="matcha",
         base_url="",

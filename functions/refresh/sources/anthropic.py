@@ -6,10 +6,10 @@ from contextlib import suppress
 from datetime import date
 from typing import Any
 
-from functions.refresh.sources.listed import Listed, known, read_each, title
+from functions.refresh.sources.listed import ProviderModel, known, read_each, title
 
 
-def read(page: Any) -> list[Listed]:
+def read(page: Any) -> list[ProviderModel]:
     """The models of one page; all of them chat."""
     return read_each(page["data"], _listed)
 
@@ -19,7 +19,7 @@ def after(page: Any) -> dict[str, str] | None:
     return {"after_id": str(page["last_id"])} if page.get("has_more") is True else None
 
 
-def _listed(entry: dict[str, Any]) -> Listed:
+def _listed(entry: dict[str, Any]) -> ProviderModel:
     capabilities = known(
         context_window=entry.get("max_input_tokens"),
         max_output_tokens=entry.get("max_tokens"),
@@ -28,7 +28,9 @@ def _listed(entry: dict[str, Any]) -> Listed:
         supports_tools=True,
         supports_temperature=False,  # API version 2026-10-21 answers 400 to sampling parameters
     )
-    return Listed(entry.get("id", ""), title(entry.get("display_name")), capabilities, retires_on=_retirement(entry))
+    return ProviderModel(
+        entry.get("id", ""), title(entry.get("display_name")), capabilities, retires_on=_retirement(entry)
+    )
 
 
 def _supported(entry: dict[str, Any], ability: str) -> Any:

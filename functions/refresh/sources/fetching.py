@@ -10,15 +10,15 @@ from typing import Any
 
 import aiohttp
 
-from functions.refresh.sources.listed import Listed, without_doubles
+from functions.refresh.sources.listed import ProviderModel, without_doubles
 from shared import http
 from shared.config import settings
 from shared.errors import ProviderError, ProviderTimeout, ProviderUnreachable
-from shared.providers.readings import NONSENSE, failure, nonsense
+from shared.providers.provider_errors import PARSE_ERRORS, error_for_status, malformed_response
 
 LIST_SECONDS = 20.0  # for all pages of one provider
-_MOST_PAGES = 50
-_MOST_BYTES = 32 * 1024 * 1024  # of all pages; ten thousand entries of the most talkative list are 15
+_MAX_PAGES = 50
+_MAX_BYTES = 32 * 1024 * 1024  # of all pages; ten thousand entries of the most talkative list are 15
 
 
 def _is_last(_page: Any) -> None:
@@ -38,15 +38,15 @@ class Source:
     key_variable: str
     path: str
     headers: Callable[[str], dict[str, str]]
-    read: Callable[[Any], list[Listed]]
+    read: Callable[[Any], list[ProviderModel]]
     after: Callable[[Any], dict[str, str] | None] = _is_last
     query: Mapping[str, str] = field(default_factory=dict)
-    instead: Callable[[], list[Listed]] | None = None
+    instead: Callable[[], list[ProviderModel]] | None = None
 
 
-async def fetch(source: Source) -> list[Listed]:
+async def fetch(source: Source) -> list[ProviderModel]:
     """All models of the list, each once. Raises ProviderError, and NotConfigured for a key that cannot travel."""
-    found: list[Listed] = []
+    found: list[ProviderModel] = []
     try:
         async with asyncio.timeout(LIST_SECONDS):
             async for page in _pages(source):
@@ -55,8 +55,8 @@ async def fetch(source: Source) -> list[Listed]:
         raise ProviderTimeout(f"The provider {source.provider} did not list its models in time.") from error
     except (aiohttp.ClientError, OSError) as error:
         raise ProviderUnreachable(f"The provider {source.provider} could not be reached.") from error
-    except NONSENSE as error:
-        raise nonsense(source.provider, "a model list") from error
+    except PARSE_ERRORS as error:
+        raise malformed_response(source.provider, "a model list") from error
     except ProviderError as error:
         if source.instead is None or error.upstream_status not in {404, 405, 501}:
             raise
@@ -66,8 +66,8 @@ async def fetch(source: Source) -> list[Listed]:
 
 async def _pages(source: Source) -> AsyncIterator[Any]:
     query, size = dict(source.query), 0
-    for _ in range(_MOST_PAGES):
-        body = await _get(source, query, _MOST_BYTES - size)
+    for _ in range(_MAX_PAGES):
+        body = await _get(source, query, _MAX_BYTES - size)
         size += len(body)
         page = await asyncio.to_thread(json.loads, body) if len(body) > 1024 * 1024 else json.loads(body)
         yield page
@@ -83,7 +83,7 @@ async def _get(source: Source, query: Mapping[str, str], most_bytes: int) -> byt
     headers = source.headers(settings().key(source.key_variable))
     async with http.session().get(url, params=query, headers=headers, allow_redirects=False) as response:
         if response.status != 200:
-            raise failure(source.provider, response.status)
+            raise error_for_status(source.provider, response.status)
         body = b""
         async for chunk in response.content.iter_any():
             body += chunk

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from functions.refresh.sources.listed import Listed, known, read_each, title
+from functions.refresh.sources.listed import ProviderModel, known, read_each, title
 
 # What answers generateContent and is still nobody to chat with. Gemma 3 refuses system instructions, which every turn
 # has: "Developer instruction is not enabled for models/gemma-3-27b-it" (github.com/0xPlaygrounds/rig/issues/788, and
@@ -15,7 +15,7 @@ _NOT_CHAT = re.compile(
 )
 
 
-def read(page: Any) -> list[Listed]:
+def read(page: Any) -> list[ProviderModel]:
     """The chat-capable models of one page."""
     return read_each(page["models"], _listed)
 
@@ -26,10 +26,10 @@ def after(page: Any) -> dict[str, str] | None:
     return {"pageToken": str(token)} if token else None
 
 
-def _listed(entry: dict[str, Any]) -> Listed | None:
+def _listed(entry: dict[str, Any]) -> ProviderModel | None:
     name = str(entry.get("name")).removeprefix("models/")
     methods = entry.get("supportedGenerationMethods")
     if not isinstance(methods, list) or "generateContent" not in methods or _NOT_CHAT.search(name):
         return None
     windows = known(context_window=entry.get("inputTokenLimit"), max_output_tokens=entry.get("outputTokenLimit"))
-    return Listed(name, title(entry.get("displayName")), windows)
+    return ProviderModel(name, title(entry.get("displayName")), windows)

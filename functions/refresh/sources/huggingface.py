@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from functions.refresh.sources.listed import Listed, Offer, Pricing, entries, known, price, read_each
+from functions.refresh.sources.listed import HostOffer, Pricing, ProviderModel, entries, known, price, read_each
 
 
-def read(page: Any) -> list[Listed]:
+def read(page: Any) -> list[ProviderModel]:
     """Models that at least one live host serves, text in and text out, in the router's own order."""
     return read_each(page["data"], _listed)
 
 
-def _listed(entry: dict[str, Any]) -> Listed | None:
+def _listed(entry: dict[str, Any]) -> ProviderModel | None:
     live = [host for host in entries(entry.get("providers") or []) if host.get("status") == "live"]
     inputs, outputs = _modalities(entry, "input_modalities"), _modalities(entry, "output_modalities")
     if not live or "text" not in inputs or "text" not in outputs:
@@ -25,8 +25,8 @@ def _listed(entry: dict[str, Any]) -> Listed | None:
         supports_tools=_all(live, "supports_tools"),
         supports_json=_all(live, "supports_structured_output"),
     )
-    offers = tuple(Offer(str(host.get("provider")), _pricing(host.get("pricing"))) for host in live)
-    return Listed(entry.get("id", ""), None, capabilities, offers=offers)
+    offers = tuple(HostOffer(str(host.get("provider")), _pricing(host.get("pricing"))) for host in live)
+    return ProviderModel(entry.get("id", ""), None, capabilities, offers=offers)
 
 
 def _modalities(entry: dict[str, Any], kind: str) -> list[Any]:

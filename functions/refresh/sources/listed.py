@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
-from shared.providers.readings import NONSENSE
-from shared.storable import storable
+from shared.providers.provider_errors import PARSE_ERRORS
+from shared.sanitize import sanitize_text
 
 Pricing = dict[str, Any]
 """US dollars per million tokens: {input, output, cached_input?, tiers?: [{above_input_tokens, input, output, …}]}."""
 
-_MOST_CHARACTERS: Final = 200
-_MOST_TOKENS: Final = 100_000_000
-_MOST_USD: Final = 1_000_000
+_MAX_CHARACTERS: Final = 200
+_MAX_TOKENS: Final = 100_000_000
+_MAX_USD: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class HostOffer:
     """One host that serves a model behind a router; `pricing` None where it does not tell."""
 
     host: str
@@ -29,7 +29,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ProviderModel:
     """A chat-capable model in a provider's list; None and absent capabilities are what the list does not tell.
 
     `is_addable` False: kept where the catalogue has it, but not added, such as a snapshot beside the model itself.
@@ -39,7 +39,7 @@ class Listed:
     name: str | None = None
     capabilities: Mapping[str, Any] = field(default_factory=dict)
     pricing: Pricing | None = None
-    offers: tuple[Offer, ...] = ()
+    offers: tuple[HostOffer, ...] = ()
     retires_on: date | None = None
     is_addable: bool = True
 
@@ -51,11 +51,11 @@ def entries(listed: Any) -> Iterator[dict[str, Any]]:
     return (entry for entry in listed if isinstance(entry, dict))
 
 
-def read_each(listed: Any, read: Callable[[dict[str, Any]], Listed | None]) -> list[Listed]:
+def read_each(listed: Any, read: Callable[[dict[str, Any]], ProviderModel | None]) -> list[ProviderModel]:
     """What `read` makes of each entry that has a usable name; one odd entry does not cost the others theirs."""
     found = []
     for entry in entries(listed):
-        with suppress(*NONSENSE):
+        with suppress(*PARSE_ERRORS):
             model = read(entry)
             if model is not None and is_name(model.upstream_id):
                 found.append(model)
@@ -64,14 +64,14 @@ def read_each(listed: Any, read: Callable[[dict[str, Any]], Listed | None]) -> l
 
 def is_name(text: Any) -> bool:
     """Whether this can be a model's name; it becomes part of an identifier and of URLs."""
-    return isinstance(text, str) and text.isprintable() and 0 < len(text) <= _MOST_CHARACTERS and text == text.strip()
+    return isinstance(text, str) and text.isprintable() and 0 < len(text) <= _MAX_CHARACTERS and text == text.strip()
 
 
 def title(text: Any) -> str | None:
     """A name for people, as the database takes it; None for what is none."""
     if not isinstance(text, str):
         return None
-    return storable(" ".join(text.split()))[:_MOST_CHARACTERS] or None
+    return sanitize_text(" ".join(text.split()))[:_MAX_CHARACTERS] or None
 
 
 def known(**told: Any) -> dict[str, Any]:
@@ -82,18 +82,18 @@ def known(**told: Any) -> dict[str, Any]:
 def _is_capability(name: str, value: Any) -> bool:
     if name.startswith("supports_"):
         return isinstance(value, bool)
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_TOKENS
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_TOKENS
 
 
 def price(usd: Any) -> float | int | None:
     """US dollars per million tokens; None for what is no price."""
     is_number = isinstance(usd, int | float) and not isinstance(usd, bool)
-    return usd if is_number and math.isfinite(usd) and 0 <= usd <= _MOST_USD else None
+    return usd if is_number and math.isfinite(usd) and 0 <= usd <= _MAX_USD else None
 
 
-def without_doubles(models: Iterable[Listed]) -> list[Listed]:
+def without_doubles(models: Iterable[ProviderModel]) -> list[ProviderModel]:
     """The models in their order, each name once: the first that was listed counts."""
-    by_id: dict[str, Listed] = {}
+    by_id: dict[str, ProviderModel] = {}
     for model in models:
         by_id.setdefault(model.upstream_id, model)
     return list(by_id.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from functions.refresh.sources.listed import Listed, known, read_each, title
+from functions.refresh.sources.listed import ProviderModel, known, read_each, title
 
 # The platform has shown no list yet (2026-11-21): both usual forms and field names are read.
 _LISTS = ("llms", "data", "models")
@@ -21,19 +21,19 @@ TABLE = (
 _CAPABILITIES = known(supports_tools=False, supports_json=False, supports_vision=False)
 
 
-def read(page: Any) -> list[Listed]:
+def read(page: Any) -> list[ProviderModel]:
     """The platform's models, by number."""
     listed = page if isinstance(page, list) else next((page[name] for name in _LISTS if name in page), None)
     return read_each(listed, _listed)
 
 
-def from_table() -> list[Listed]:
+def from_table() -> list[ProviderModel]:
     """What is known without a list."""
-    return [Listed(str(number), name, _CAPABILITIES) for number, name in TABLE]
+    return [ProviderModel(str(number), name, _CAPABILITIES) for number, name in TABLE]
 
 
-def _listed(entry: dict[str, Any]) -> Listed | None:
+def _listed(entry: dict[str, Any]) -> ProviderModel | None:
     number = entry.get("id", entry.get("llm_id"))
     name = title(entry.get("name", entry.get("model_name")))
     is_number = isinstance(number, int) and not isinstance(number, bool) and 0 < number < 10**9
-    return Listed(str(number), name, _CAPABILITIES) if is_number else None
+    return ProviderModel(str(number), name, _CAPABILITIES) if is_number else None

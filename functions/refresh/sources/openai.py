@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from functions.refresh.sources.listed import Listed, read_each
+from functions.refresh.sources.listed import ProviderModel, read_each
 from shared.providers.chat_completions import read_model_list
 
 _CHAT = re.compile(r"(ft:)?(gpt-|chatgpt-|o\d)")
@@ -17,16 +17,16 @@ _NOT_CHAT = re.compile(
 )
 
 
-def read(page: Any) -> list[Listed]:
+def read(page: Any) -> list[ProviderModel]:
     """The chat-capable models, by what their names say."""
     return read_each(page["data"], _listed)
 
 
-def read_any(page: Any) -> list[Listed]:
+def read_any(page: Any) -> list[ProviderModel]:
     """What any other OpenAI-compatible host lists; vLLM and llama.cpp tell the window."""
-    return [Listed(each.upstream_id, each.name, each.capabilities) for each in read_model_list(page)]
+    return [ProviderModel(each.upstream_id, each.name, each.capabilities) for each in read_model_list(page)]
 
 
-def _listed(entry: dict[str, Any]) -> Listed | None:
+def _listed(entry: dict[str, Any]) -> ProviderModel | None:
     name = str(entry.get("id"))
-    return Listed(name) if _CHAT.match(name) and not _NOT_CHAT.search(name) else None
+    return ProviderModel(name) if _CHAT.match(name) and not _NOT_CHAT.search(name) else None

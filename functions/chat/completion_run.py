@@ -9,18 +9,20 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from functions.chat.completion_request import CompletionRequest
-from functions.chat.rounds import RoundEvent
+from functions.chat.tool_loop import LoopEvent
 from shared import ledger
 from shared.errors import ParleyError, ProviderRefused, Unprocessable
-from shared.events import Finish, Reasoning, Route, Serving, Text, ToolCall
-from shared.gateway import Exchange
-from shared.ledger import Entry, Status, Turn
+from shared.events import Finish, Reasoning, Text
+from shared.gateway import ModelSession
+from shared.messages import ToolCall
+from shared.routes import Route, RouteChosen
+from shared.turns import Status, Turn, TurnResult
 
 _LACKING = {"supports_tools": ("use tools", "tools"), "supports_vision": ("look at images", "messages")}
 _WRONG_REQUEST = {None, 400, 413, 422}  # None: our own side of a provider found it wrong
 
 
-class Completion:
+class CompletionRun:
     """The account of one completion. Models of the route that cannot see or use tools are passed over."""
 
     def __init__(self, turn: Turn, asked: CompletionRequest, arrived: float) -> None:
@@ -28,12 +30,12 @@ class Completion:
         self._able = tuple(route for route in turn.routes if _missing(route, asked) is None)
         self._turn, self._asked, self._arrived = turn, asked, arrived
         before_retry = functools.partial(ledger.extend, turn)
-        self._exchange = Exchange(self._able or turn.routes, asked.options(), arrived, before_retry)
+        self._exchange = ModelSession(self._able or turn.routes, asked.options(), arrived, before_retry)
         self._words: list[str] = []
         self._reason: str | None = None
         self._ttft_ms: int | None = None
 
-    async def events(self) -> AsyncGenerator[RoundEvent, None]:
+    async def events(self) -> AsyncGenerator[LoopEvent, None]:
         """The model's answer. Raises Unprocessable for what no model can do, and what the gateway raises."""
         missing = None if self._able else _missing(self._turn.routes[0], self._asked)
         if missing is not None:
@@ -41,7 +43,7 @@ class Completion:
         try:
             async with aclosing(self._exchange.events(self._asked.conversation)) as events:
                 async for event in events:
-                    if isinstance(event, Serving):  # models that were passed over count as fallbacks, too
+                    if isinstance(event, RouteChosen):  # models that were passed over count as fallbacks, too
                         yield replace(event, fallbacks=self._turn.routes.index(event.route))
                     else:
                         yield event
@@ -50,7 +52,7 @@ class Completion:
                 refusal.status = 422  # the conversation is the caller's own, and so is what is wrong with it
             raise
 
-    def see(self, event: RoundEvent) -> None:
+    def see(self, event: LoopEvent) -> None:
         """Takes note of one event."""
         match event:
             case Text(text):
@@ -62,10 +64,10 @@ class Completion:
         if self._ttft_ms is None and isinstance(event, Text | Reasoning | ToolCall):
             self._ttft_ms = self._elapsed_ms()
 
-    def entry(self) -> Entry:
+    def entry(self) -> TurnResult:
         """How it stands now; without an end and without an error the caller hung up."""
         exchange = self._exchange
-        return Entry(
+        return TurnResult(
             turn=self._turn,
             status=self._status(),
             route=exchange.route,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from functions.chat.streams.whole import whole_answer
+from functions.chat.streams.json_answer import whole_answer
 from tests.functions.turns import ENTRY, RECEIPT
 
 

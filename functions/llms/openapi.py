@@ -11,7 +11,7 @@ from functions.llms.checks import Check
 from functions.llms.connection import ConnectionRequest
 from shared import errors, openapi
 from shared.openapi import Answer, Operation
-from shared.operations import SHARED_OPERATIONS
+from shared.openapi_common import SHARED_OPERATIONS
 
 DESCRIPTION = "The models people can choose from, and whether all that a turn leans on is there."
 

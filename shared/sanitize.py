@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def storable(value: Any) -> Any:
+def sanitize_text(value: Any) -> Any:
     """JSON as PostgreSQL takes it: NUL and lone surrogates become U+FFFD; halves that came apart are joined again."""
     if isinstance(value, str):
         return value.replace("\x00", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, Mapping):
-        return {storable(key): storable(item) for key, item in value.items()}
+        return {sanitize_text(key): sanitize_text(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [storable(item) for item in value]
+        return [sanitize_text(item) for item in value]
     return value

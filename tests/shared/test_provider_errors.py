@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import ModelUnavailable, ProviderAuthFailed, ProviderError, ProviderOverloaded, ProviderRefused
 from shared.events import Usage
-from shared.providers.readings import counted, delay_of, failure
+from shared.providers.provider_errors import error_for_status, parse_usage, retry_after_seconds
 
 
 @pytest.mark.parametrize(
@@ -30,12 +30,12 @@ from shared.providers.readings import counted, delay_of, failure
 )
 def test_a_wait_is_a_number_or_nothing(headers: dict[str, str], seconds: float | None) -> None:
     """What cannot be waited for, endless or no number, never gets into a header or a row."""
-    assert delay_of(headers) == seconds
+    assert retry_after_seconds(headers) == seconds
 
 
 def test_a_wait_may_be_a_date() -> None:
     """HTTP allows a moment instead of seconds."""
-    delay = delay_of({"retry-after": formatdate(time.time() + 100, usegmt=True)})
+    delay = retry_after_seconds({"retry-after": formatdate(time.time() + 100, usegmt=True)})
     assert delay is not None
     assert 90 < delay <= 101
 
@@ -57,7 +57,7 @@ def test_a_wait_may_be_a_date() -> None:
 )
 def test_counts_are_bounded_or_none(counts: tuple[Any, ...], usage: Usage | None) -> None:
     """Nobody earns money with negative tokens or claims more than a row can hold; nonsense is left to an estimate."""
-    assert counted(*counts) == usage
+    assert parse_usage(*counts) == usage
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_counts_are_bounded_or_none(counts: tuple[Any, ...], usage: Usage | None
 )
 def test_an_empty_account_is_told_from_a_busy_provider(status: int, code: str | None, kind: type) -> None:
     """Both may be a 429; only one of them passes by itself."""
-    error = failure("openai", status, code=code)
+    error = error_for_status("openai", status, code=code)
     assert type(error) is kind
     assert (error.open_seconds is not None) == (kind is ProviderAuthFailed)
 
@@ -94,12 +94,12 @@ def test_an_empty_account_is_told_from_a_busy_provider(status: int, code: str | 
 )
 def test_a_model_that_is_not_served_is_told_from_a_wrong_request(status: int, code: str, kind: type) -> None:
     """Only the former counts against the model and is tried elsewhere: a prompt cannot provoke it."""
-    error = failure("openai", status, code=code)
+    error = error_for_status("openai", status, code=code)
     assert type(error) is kind
     assert (error.is_fault, error.may_succeed_elsewhere) == (kind is ModelUnavailable, kind is not ProviderRefused)
 
 
 def test_one_busy_model_does_not_close_its_provider_for_long() -> None:
     """A delay of an hour is told to the caller; the circuit opens for a minute at most."""
-    error = failure("google", 429, retry_after=3600)
+    error = error_for_status("google", 429, retry_after=3600)
     assert (error.retry_after_seconds, error.open_seconds) == (3600, 60)

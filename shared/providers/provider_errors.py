@@ -11,7 +11,7 @@ from typing import Any
 from shared.errors import ModelUnavailable, ProviderAuthFailed, ProviderError, ProviderOverloaded, ProviderRefused
 from shared.events import Usage
 
-_MOST_TOKENS = 100_000_000  # more than any model takes; what is claimed beyond it would not fit the ledger
+_MAX_TOKENS = 100_000_000  # more than any model takes; what is claimed beyond it would not fit the ledger
 _OUT_OF_CREDIT = {"insufficient_quota", "billing_error", "billing_hard_limit_reached"}
 # Codes of a 400, 403, 404 or 410 that say that the model is retired, unknown or not served to our account or region:
 # OpenAI and Groq, Groq, Mistral, Hugging Face, Together, Gemini.
@@ -25,17 +25,26 @@ _NOT_SERVED = {
 }
 _POLICY = {"content_filter", "content_policy_violation", "moderation_blocked"}
 _AUTH_OPEN_SECONDS = 300.0  # a wrong key or an empty account stays so for minutes
-_LONGEST_DELAY_SECONDS = 86_400.0
-NONSENSE = (ValueError, AttributeError, TypeError, KeyError, IndexError, OverflowError, RecursionError, AssertionError)
+_MAX_DELAY_SECONDS = 86_400.0
+PARSE_ERRORS = (
+    ValueError,
+    AttributeError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+    AssertionError,
+)
 """What reading an answer of the wrong shape may raise, whoever reads it."""
-_LONGEST_PAUSE_SECONDS = 60.0  # of a whole provider because one of its models is busy
+_MAX_PAUSE_SECONDS = 60.0  # of a whole provider because one of its models is busy
 
 
-def counted(input_tokens: Any, output_tokens: Any, cached: Any = None, reasoning: Any = None) -> Usage | None:
+def parse_usage(input_tokens: Any, output_tokens: Any, cached: Any = None, reasoning: Any = None) -> Usage | None:
     """Inclusive counts as Usage; None when they are missing or no counts at all, so that they will be estimated."""
     if not _is_count(input_tokens) or not _is_count(output_tokens):
         return None
-    known_input, known_output = min(input_tokens, _MOST_TOKENS), min(output_tokens, _MOST_TOKENS)
+    known_input, known_output = min(input_tokens, _MAX_TOKENS), min(output_tokens, _MAX_TOKENS)
     return Usage(
         input_tokens=known_input,
         output_tokens=known_output,
@@ -48,7 +57,7 @@ def _is_count(claimed: Any) -> bool:
     return isinstance(claimed, int) and not isinstance(claimed, bool) and claimed >= 0
 
 
-def delay_of(headers: Mapping[str, str]) -> float | None:
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     """Seconds that Retry-After (or retry-after-ms) asks to wait; None when it says nothing."""
     if (milliseconds := seconds_in(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
@@ -57,8 +66,8 @@ def delay_of(headers: Mapping[str, str]) -> float | None:
         return seconds
     try:
         date = parsedate_tz(text) if text else None
-        return min(max(0.0, mktime_tz(date) - time.time()), _LONGEST_DELAY_SECONDS) if date else None
-    except NONSENSE:
+        return min(max(0.0, mktime_tz(date) - time.time()), _MAX_DELAY_SECONDS) if date else None
+    except PARSE_ERRORS:
         return None
 
 
@@ -68,10 +77,10 @@ def seconds_in(text: str | None) -> float | None:
         seconds = float(text or "")
     except ValueError:
         return None
-    return min(max(0.0, seconds), _LONGEST_DELAY_SECONDS) if math.isfinite(seconds) else None
+    return min(max(0.0, seconds), _MAX_DELAY_SECONDS) if math.isfinite(seconds) else None
 
 
-def failure(
+def error_for_status(
     provider: str, status: int, *, code: str | None = None, retry_after: float | None = None, is_page: bool = False
 ) -> ProviderError:
     """What a provider's error answer means, by its HTTP status and machine code; its words stay with us.
@@ -90,7 +99,7 @@ def failure(
     if status in {403, 404, 410} or (status in {400, 422} and code in _NOT_SERVED):
         return ModelUnavailable(f"The provider {provider} does not serve this model to us.", **said)
     if status in {408, 409, 425, 429, 503, 529}:
-        pause = None if retry_after is None else min(retry_after, _LONGEST_PAUSE_SECONDS)
+        pause = None if retry_after is None else min(retry_after, _MAX_PAUSE_SECONDS)
         return ProviderOverloaded(f"The provider {provider} is overloaded.", open_seconds=pause, **said)
     if status >= 500:
         return ProviderError(f"The provider {provider} failed.", **said)
@@ -102,6 +111,6 @@ def is_page(headers: Mapping[str, str]) -> bool:
     return headers.get("content-type", "").lower().startswith("text/html")
 
 
-def nonsense(provider: str, what: str = "a chat stream") -> ProviderError:
+def malformed_response(provider: str, what: str = "a chat stream") -> ProviderError:
     """The error for an answer that cannot be read."""
     return ProviderError(f"The provider {provider} answered with something that is not {what}.")

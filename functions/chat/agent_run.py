@@ -11,19 +11,21 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from functions.chat.agents import AGENTS
-from functions.chat.domains import Classification, Domain, asked_of_model, most_tokens_to_ask
+from functions.chat.domains import Classification, Domain, asked_of_model, max_classification_tokens
 from functions.chat.request import ChatRequest
-from functions.chat.rounds import NextStep, RoundEvent, Rounds
+from functions.chat.tool_loop import LoopEvent, NextStep, ToolLoop
 from functions.chat.tools.calling import ToolResult
 from shared import ledger
 from shared.config import settings
 from shared.errors import InternalError, NotConfigured, ParleyError
-from shared.events import Attempt, Reasoning, Text, ToolCall
-from shared.gateway import Exchange, Options
-from shared.ledger import Entry, Receipt, Status, Turn
+from shared.events import Reasoning, Text
+from shared.gateway import ModelSession, Options
 from shared.log import bind_turn, log
-from shared.meter import total
+from shared.messages import ToolCall
+from shared.routes import Attempt
 from shared.structured import schema_of
+from shared.turns import Receipt, Status, Turn, TurnResult
+from shared.usage import total
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,42 +37,42 @@ class Failure:
 
 CLASSIFYING_SECONDS = 3.0  # nobody waits longer for who answers than for the answer
 CLASSIFYING_TOKENS = 200
-TurnEvent = RoundEvent | Failure | Receipt
+TurnEvent = LoopEvent | Failure | Receipt
 
-__all__ = ["Failure", "NextStep", "ToolResult", "TurnEvent", "speak", "spoken"]
+__all__ = ["Failure", "NextStep", "ToolResult", "TurnEvent", "run_agent_turn", "run_turn"]
 
 
-class Account(Protocol):
+class TurnRun(Protocol):
     """A turn as it goes: its events, and at any moment enough to book it. `error` is what it broke off with."""
 
     error: ParleyError | None
 
-    def events(self) -> AsyncGenerator[RoundEvent, None]:
+    def events(self) -> AsyncGenerator[LoopEvent, None]:
         """All that is said. Raises what the gateway raises."""
         ...
 
-    def see(self, event: RoundEvent) -> None:
+    def see(self, event: LoopEvent) -> None:
         """Takes note of one event."""
         ...
 
-    def entry(self) -> Entry:
+    def entry(self) -> TurnResult:
         """How the turn stands now."""
         ...
 
 
-class Tally:
+class AgentRun:
     """What has come of a turn so far: enough to book it at any moment."""
 
     def __init__(self, turn: Turn, asked: ChatRequest, arrived: float) -> None:
-        self.exchange = Exchange(turn.routes, Options(), arrived, functools.partial(ledger.extend, turn))
-        self.rounds = Rounds(turn, self.exchange, asked.question, asked.temperature)
+        self.exchange = ModelSession(turn.routes, Options(), arrived, functools.partial(ledger.extend, turn))
+        self.rounds = ToolLoop(turn, self.exchange, asked.question, asked.temperature)
         self.error: ParleyError | None = None
         self._turn, self._asked, self._arrived = turn, asked, arrived
         self._domain: Domain = asked.domain
         self._classifying: list[Attempt] = []
         self._ttft_ms: int | None = None
 
-    async def events(self) -> AsyncGenerator[RoundEvent, None]:
+    async def events(self) -> AsyncGenerator[LoopEvent, None]:
         """The chosen agent's rounds."""
         await self._choose_agent()
         async with aclosing(self.rounds.events()) as events:
@@ -87,9 +89,9 @@ class Tally:
     async def _ask_model(self) -> None:
         """A guess of the rules stands when there is no money for another call or no model answers."""
         route = replace(self._turn.routes[0], max_output_tokens=CLASSIFYING_TOKENS)
-        exchange = Exchange((route,), Options(output_schema=schema_of(Classification)), self._arrived)
+        exchange = ModelSession((route,), Options(output_schema=schema_of(Classification)), self._arrived)
         try:
-            await ledger.extend(self._turn, most_tokens_to_ask(self._asked.question))
+            await ledger.extend(self._turn, max_classification_tokens(self._asked.question))
             async with asyncio.timeout(CLASSIFYING_SECONDS):
                 self._domain = await asked_of_model(exchange, self._asked.question)
         except (ParleyError, TimeoutError) as error:
@@ -97,16 +99,16 @@ class Tally:
         finally:
             self._classifying = exchange.attempts
 
-    def see(self, event: RoundEvent) -> None:
+    def see(self, event: LoopEvent) -> None:
         """Takes note of one event."""
         if self._ttft_ms is None and isinstance(event, Text | Reasoning | ToolCall):
             self._ttft_ms = self._elapsed_ms()
 
-    def entry(self) -> Entry:
+    def entry(self) -> TurnResult:
         """How the turn stands now; without an end of the rounds and without an error the caller hung up."""
         rounds = self.rounds
         attempts = (*self._classifying, *self.exchange.attempts)
-        return Entry(
+        return TurnResult(
             turn=replace(self._turn, history_left_out=self._turn.history_left_out + rounds.dropped),
             status=self._status(),
             route=self.exchange.route,
@@ -144,18 +146,18 @@ def _context_tokens(attempts: list[Attempt]) -> int | None:
     return usage.input_tokens if usage and usage.source != "estimate" else None
 
 
-def speak(turn: Turn, asked: ChatRequest, arrived: float) -> AsyncGenerator[TurnEvent, None]:
+def run_agent_turn(turn: Turn, asked: ChatRequest, arrived: float) -> AsyncGenerator[TurnEvent, None]:
     """The turn of an agent, as `spoken` tells it."""
-    return spoken(turn, Tally(turn, asked, arrived))
+    return run_turn(turn, AgentRun(turn, asked, arrived))
 
 
-async def spoken(turn: Turn, tally: Account) -> AsyncGenerator[TurnEvent, None]:
+async def run_turn(turn: Turn, tally: TurnRun) -> AsyncGenerator[TurnEvent, None]:
     """The turn's events, a Failure if it broke off, and last its Receipt.
 
     Closing or cancelling it at any point books the turn as cancelled, with what was said and used so far.
     """
     receipt: Receipt | None = None
-    bind_turn(turn.client_request_id, turn.request_id)
+    bind_turn(turn.request_id, turn.turn_id)
     try:
         async with aclosing(tally.events()) as events:
             async for event in events:

@@ -10,30 +10,30 @@ from typing import Any
 
 from postgrest import ReturnMethod
 
-from functions.refresh.merge import Merged, Owner, merge
+from functions.refresh.merge import MergeResult, Owner, merge
 from functions.refresh.runs import Run
-from functions.refresh.sources import SOURCES, Listed, Source, fetch
+from functions.refresh.sources import SOURCES, ProviderModel, Source, fetch
 from shared import supabase
 from shared.config import settings
 from shared.errors import NodeFailed, ParleyError
-from shared.events import Node
-from shared.hosts import chosen_default, is_configured
 from shared.log import log
+from shared.messages import Node
+from shared.provider_config import chosen_default, is_configured
 from shared.providers import list_node
-from shared.service import database_errors, service_client
+from shared.supabase_py import database_errors, service_client
 
 _LIST_SECONDS = 15.0
-_MOST_NODE_MODELS = 300  # as many as the database stores of one node
-_MOST_WORDS = 500  # lines of a run's changes that are kept; the counts are always whole
+_MAX_NODE_MODELS = 300  # as many as the database stores of one node
+_MAX_WORDS = 500  # lines of a run's changes that are kept; the counts are always whole
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class ListResult:
     """What asking an owner for its list gave: the models, or why there are none."""
 
     owner: Owner
     ms: int
-    listed: list[Listed] = field(default_factory=list)
+    listed: list[ProviderModel] = field(default_factory=list)
     failure: str | None = None
 
 
@@ -72,7 +72,7 @@ async def run(*, run: Run, is_dry_run: bool) -> dict[str, Any]:
     }
 
 
-async def _take(answered: Answered, run: Run, usable: list[str], *, is_dry_run: bool) -> Merged:
+async def _take(answered: ListResult, run: Run, usable: list[str], *, is_dry_run: bool) -> MergeResult:
     if answered.failure is not None:
         raise ParleyError(answered.failure)
     merged = await merge(answered.owner, answered.listed, run, usable, is_dry_run=is_dry_run)
@@ -81,18 +81,18 @@ async def _take(answered: Answered, run: Run, usable: list[str], *, is_dry_run: 
     return merged
 
 
-async def _ask_provider(source: Source) -> Answered:
+async def _ask_provider(source: Source) -> ListResult:
     return await _ask(Owner(source.provider), fetch(source))
 
 
-async def _ask_node(node: Node) -> Answered:
+async def _ask_node(node: Node) -> ListResult:
     return await _ask(Owner("client", node.id), _list_node(node))
 
 
-async def _ask(owner: Owner, asking: Any) -> Answered:
+async def _ask(owner: Owner, asking: Any) -> ListResult:
     """Whatever goes wrong with one source must not cost the others their turn."""
     started = time.monotonic()
-    listed: list[Listed] = []
+    listed: list[ProviderModel] = []
     failure = None
     try:
         listed = await asking
@@ -101,16 +101,16 @@ async def _ask(owner: Owner, asking: Any) -> Answered:
     except Exception as error:  # noqa: BLE001 - a stranger's list may hold anything
         log("crash", step="models", source=owner.name, error=type(error).__name__)
         failure = "Something went wrong on our side."
-    return Answered(owner, round((time.monotonic() - started) * 1000), listed, failure)
+    return ListResult(owner, round((time.monotonic() - started) * 1000), listed, failure)
 
 
-async def _list_node(node: Node) -> list[Listed]:
+async def _list_node(node: Node) -> list[ProviderModel]:
     try:
         async with asyncio.timeout(_LIST_SECONDS):
             models = await list_node(node)
     except TimeoutError as error:
         raise NodeFailed from error
-    return [Listed(each.upstream_id, each.name, each.capabilities) for each in models[:_MOST_NODE_MODELS]]
+    return [ProviderModel(each.upstream_id, each.name, each.capabilities) for each in models[:_MAX_NODE_MODELS]]
 
 
 async def _project_nodes() -> list[Node]:
@@ -121,7 +121,7 @@ async def _project_nodes() -> list[Node]:
     return [Node(**row) for row in rows]
 
 
-async def _store_node(node_id: int, listed: list[Listed]) -> None:
+async def _store_node(node_id: int, listed: list[ProviderModel]) -> None:
     served = [{"id": m.upstream_id, "name": m.name, "capabilities": dict(m.capabilities)} for m in listed]
     seen = {"models": served, "last_seen_at": datetime.now(UTC).isoformat()}
     with database_errors():
@@ -140,8 +140,8 @@ async def _adopt_default(*, is_dry_run: bool) -> dict[str, Any]:
 
 
 def _kept(changes: list[str]) -> list[str]:
-    more = len(changes) - _MOST_WORDS
-    return changes if more <= 0 else [*changes[:_MOST_WORDS], f"and {more} more"]
+    more = len(changes) - _MAX_WORDS
+    return changes if more <= 0 else [*changes[:_MAX_WORDS], f"and {more} more"]
 
 
 async def menu() -> list[dict[str, Any]]:

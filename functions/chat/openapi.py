@@ -11,7 +11,7 @@ from functions.chat.completion_request import CompletionRequest
 from functions.chat.request import ChatRequest
 from shared import errors, openapi
 from shared.openapi import Answer, Operation
-from shared.operations import SHARED_OPERATIONS
+from shared.openapi_common import SHARED_OPERATIONS
 
 DESCRIPTION = (
     "One turn with a model, as the AI SDK's UI message stream (https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol) or "

@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
+from functions.chat.agent_run import Failure, TurnEvent, run_agent_turn
 from functions.chat.request import ChatRequest
-from functions.chat.turn import Failure, TurnEvent, speak
 from shared import fallback, gateway
 from shared.errors import (
     AnswerCut,
@@ -21,9 +21,11 @@ from shared.errors import (
     ProviderOverloaded,
     ProviderTimeout,
 )
-from shared.events import Finish, Message, Reasoning, Route, Serving, Text, Usage
-from shared.ledger import Receipt
+from shared.events import Finish, Reasoning, Text, Usage
+from shared.messages import Message
+from shared.routes import Route, RouteChosen
 from shared.tokens import estimate_tokens
+from shared.turns import Receipt
 from tests.fakes.openai import OpenAiHost, chunk, said, serving_models, sse
 from tests.fakes.supabase import Project
 from tests.functions.turns import ASKED, ROUTE, TURN, turn
@@ -46,7 +48,7 @@ async def model(
 
 
 async def _spoken(asked: ChatRequest = ASKED, **changes: Any) -> list[TurnEvent]:
-    return [event async for event in speak(turn(**changes), asked, time.monotonic())]
+    return [event async for event in run_agent_turn(turn(**changes), asked, time.monotonic())]
 
 
 def _booked(project: Project) -> dict[str, Any]:
@@ -60,7 +62,7 @@ async def test_a_turn_is_spoken_booked_and_receipted(model: OpenAiHost, project:
     model.pieces = [said("Hello")]
     history = (Message("user", "Earlier"), Message("assistant", "Yes"))
     events = await _spoken(ChatRequest(message="Hi", agent="technical", temperature=0.5), history=history)
-    assert events[:-1] == [Serving(ROUTE, 0), Text("Hello"), Usage(10, 5), Finish("stop")]
+    assert events[:-1] == [RouteChosen(ROUTE, 0), Text("Hello"), Usage(10, 5), Finish("stop")]
     receipt = events[-1]
     assert isinstance(receipt, Receipt)
     assert (receipt.cost_usd, receipt.message_id, receipt.logged) == (0.002, "message-1", True)
@@ -174,8 +176,8 @@ async def test_a_caller_who_closes_the_turn_leaves_a_cancelled_entry_behind(
 ) -> None:
     """What was said so far is booked, and the model is hung up on."""
     model.pieces, model.ending = [HALF], "hold"
-    events = speak(turn(), ASKED, time.monotonic())
-    assert await anext(events) == Serving(ROUTE, 0)
+    events = run_agent_turn(turn(), ASKED, time.monotonic())
+    assert await anext(events) == RouteChosen(ROUTE, 0)
     assert await anext(events) == Text("Hel")
     await events.aclose()
     await model.until_hung_up()
@@ -190,14 +192,14 @@ async def test_a_caller_who_is_cancelled_leaves_a_cancelled_entry_behind(model: 
     seen: list[TurnEvent] = []
 
     async def listen() -> None:
-        async for event in speak(turn(), ASKED, time.monotonic()):
+        async for event in run_agent_turn(turn(), ASKED, time.monotonic()):
             seen.append(event)
             if isinstance(event, Text):
                 tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listen)
-    assert seen == [Serving(ROUTE, 0), Text("Hel")]
+    assert seen == [RouteChosen(ROUTE, 0), Text("Hel")]
     assert _booked(project)["status"] == "cancelled"
     await model.until_hung_up()
 
@@ -299,5 +301,5 @@ async def test_every_line_of_a_turn_carries_both_its_ids(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     events = {"unclassified", "alert", "crash", "finish_failed", "unbooked_turn", "unbooked_record", "turn"}
     assert {line["event"] for line in lines} == events
-    assert {(line["request_id"], line["turn_id"]) for line in lines} == {(TURN.client_request_id, TURN.request_id)}
-    assert TURN.client_request_id != TURN.request_id
+    assert {(line["request_id"], line["turn_id"]) for line in lines} == {(TURN.request_id, TURN.turn_id)}
+    assert TURN.request_id != TURN.turn_id

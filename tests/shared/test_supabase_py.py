@@ -9,7 +9,7 @@ import pytest
 from postgrest import APIError
 
 from shared.errors import DatabaseUnavailable, NotConfigured
-from shared.service import database_errors, service_client
+from shared.supabase_py import database_errors, service_client
 
 
 @pytest.mark.parametrize(

@@ -10,21 +10,23 @@ from typing import Any, Final
 from functions.chat.agents import AGENTS, Agent, prompt_for
 from functions.chat.context import estimated, fit
 from functions.chat.tools import available_tools, prepare
-from functions.chat.tools.calling import MOST_ANSWER_BYTES, Toolbox, ToolResult
+from functions.chat.tools.calling import MAX_ANSWER_BYTES, Toolbox, ToolResult
 from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal, offer
 from functions.chat.tools.hand_off import NAME as HAND_OFF
 from functions.chat.tools.hand_off import HandOff
 from shared import ledger
 from shared.errors import BudgetExceeded
-from shared.events import Finish, Message, ModelEvent, Native, Route, Serving, Text, ToolCall
-from shared.fallback import LEAST_SECONDS
-from shared.gateway import Exchange, Options
-from shared.ledger import Turn
-from shared.meter import most_tokens
+from shared.events import Finish, ModelEvent, Text
+from shared.fallback import MIN_SECONDS
+from shared.gateway import ModelSession, Options
+from shared.messages import Message, ProviderPayload, ToolCall
 from shared.providers.tool_calls import fresh_id
+from shared.routes import Route, RouteChosen
+from shared.turns import Turn
+from shared.usage import token_upper_bound
 
-MOST_ROUNDS: Final = 8
-MOST_HAND_OFFS: Final = 2
+MAX_TOOL_ROUNDS: Final = 8
+MAX_HAND_OFFS: Final = 2
 _UNKNOWN_WINDOW = 8192
 
 
@@ -33,7 +35,7 @@ class NextStep:
     """The model is asked again, with what its tools answered."""
 
 
-RoundEvent = ModelEvent | Serving | ToolResult | NextStep
+LoopEvent = ModelEvent | RouteChosen | ToolResult | NextStep
 
 
 class _Step:
@@ -42,13 +44,13 @@ class _Step:
     def __init__(self) -> None:
         self.calls: list[ToolCall] = []
         self.reason: str | None = None
-        self.native: Native | None = None
+        self.native: ProviderPayload | None = None
 
     @property
     def has_called(self) -> bool:
         return self.reason == "tool_calls" and bool(self.calls)
 
-    def see(self, event: ModelEvent | Serving, words: list[str]) -> None:
+    def see(self, event: ModelEvent | RouteChosen, words: list[str]) -> None:
         match event:
             case Text(text):
                 words.append(text)
@@ -60,7 +62,7 @@ class _Step:
                 pass
 
 
-class Rounds:
+class ToolLoop:
     """One turn's calls, and at any moment what was said, used and handed over.
 
     After eight rounds of tools the model is asked once more and may not call any. `reason` is why it ended, None until
@@ -68,7 +70,7 @@ class Rounds:
     the history made room for what tools told.
     """
 
-    def __init__(self, turn: Turn, exchange: Exchange, question: str, temperature: float | None) -> None:
+    def __init__(self, turn: Turn, exchange: ModelSession, question: str, temperature: float | None) -> None:
         self.agent: Agent = AGENTS["general"]
         self.hand_offs: list[dict[str, str]] = []
         self.reason: str | None = None
@@ -100,11 +102,11 @@ class Rounds:
         """Who has spoken, in order."""
         return [*(each["from"] for each in self.hand_offs), self.agent.name]
 
-    async def events(self) -> AsyncGenerator[RoundEvent, None]:
+    async def events(self) -> AsyncGenerator[LoopEvent, None]:
         """All that the models and tools say. Raises what the gateway raises, and what `ledger.extend` does."""
         self.toolbox = self._filled_toolbox()
-        for number in range(MOST_ROUNDS + 1):
-            options = self._options(may_call=number < MOST_ROUNDS)
+        for number in range(MAX_TOOL_ROUNDS + 1):
+            options = self._options(may_call=number < MAX_TOOL_ROUNDS)
             if number:
                 if (reason := await self._why_not(options)) is not None:
                     self.reason = reason
@@ -123,7 +125,7 @@ class Rounds:
             for result in await self._answered(step.calls, step.native):
                 yield result
 
-    async def _answered(self, calls: list[ToolCall], native: Native | None) -> list[ToolResult]:
+    async def _answered(self, calls: list[ToolCall], native: ProviderPayload | None) -> list[ToolResult]:
         """Runs what the model called, and adds both to the conversation."""
         text, self._words = "".join(self._words), []
         self._texts.append(text)
@@ -139,9 +141,9 @@ class Rounds:
         route = self._turn.routes[0]
         if route.capabilities.get("supports_tools"):
             prepare(self.agent.tools)
-        most_bytes = min(MOST_ANSWER_BYTES, _window_of(route) * 3 // 4)
+        most_bytes = min(MAX_ANSWER_BYTES, _window_of(route) * 3 // 4)
         tools = [*available_tools(), Tool(HAND_OFF, HandOff, self._hand_off)]
-        return Toolbox(tools, self._exchange.deadline - LEAST_SECONDS, most_bytes)
+        return Toolbox(tools, self._exchange.deadline - MIN_SECONDS, most_bytes)
 
     def _named(self, call: ToolCall) -> ToolCall:
         """Some hosts give the same ids to every answer's calls."""
@@ -167,7 +169,7 @@ class Rounds:
         fixed = estimated(self._prompt(), options.tools)
         self.dropped += fit(self._history, self._said, _window_of(route) - route.max_output_tokens - fixed)
         try:
-            await ledger.extend(self._turn, most_tokens(self._asked(), options.tools))
+            await ledger.extend(self._turn, token_upper_bound(self._asked(), options.tools))
         except BudgetExceeded:
             return "budget"
         return None
@@ -177,7 +179,7 @@ class Rounds:
             raise ToolRefusal("hand_off_twice", "You have just handed over.")
         if asked.agent == self.agent.name:
             raise ToolRefusal("hand_off_to_yourself", "You are this agent: answer.")
-        if len(self.hand_offs) >= MOST_HAND_OFFS:
+        if len(self.hand_offs) >= MAX_HAND_OFFS:
             raise ToolRefusal("hand_off_limit", "This turn has changed hands often enough: answer as well as you can.")
         self._has_handed_off = True
         self.hand_offs.append({"from": self.agent.name, "to": asked.agent, "reason": asked.reason})
@@ -211,6 +213,6 @@ def _window_of(route: Route) -> int:
     return int(route.capabilities.get("context_window") or _UNKNOWN_WINDOW)
 
 
-def most_tool_tokens() -> int:
+def max_tool_tokens() -> int:
     """What being told of tools can take in at most, whoever speaks."""
-    return most_tokens((), [*(tool.offered() for tool in available_tools()), offer(HAND_OFF, HandOff)])
+    return token_upper_bound((), [*(tool.offered() for tool in available_tools()), offer(HAND_OFF, HandOff)])

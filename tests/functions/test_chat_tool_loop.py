@@ -11,13 +11,14 @@ from typing import Any
 import anyio
 import pytest
 
-from functions.chat import rounds as rounds_module
+from functions.chat import tool_loop as rounds_module
+from functions.chat.agent_run import Failure, NextStep, TurnEvent, run_agent_turn
 from functions.chat.request import ChatRequest
 from functions.chat.tools.calling import ToolResult
 from functions.chat.tools.contract import Tool, ToolAnswer
-from functions.chat.turn import Failure, NextStep, TurnEvent, speak
-from shared.events import Message, Text
-from shared.ledger import Receipt
+from shared.events import Text
+from shared.messages import Message
+from shared.turns import Receipt
 from tests.fakes.openai import OpenAiHost, chunk, said, serving_models, sse
 from tests.fakes.supabase import Project
 from tests.functions.test_chat_calling import Adding
@@ -65,7 +66,7 @@ def _add_call(*numbers: int) -> tuple[str, Any]:
 
 
 async def _spoken(asked: ChatRequest = ASKED, **changes: Any) -> list[TurnEvent]:
-    return [event async for event in speak(turn(**{"routes": (ABLE,)} | changes), asked, time.monotonic())]
+    return [event async for event in run_agent_turn(turn(**{"routes": (ABLE,)} | changes), asked, time.monotonic())]
 
 
 def _results(events: list[TurnEvent]) -> list[Any]:
@@ -252,7 +253,7 @@ async def test_who_leaves_between_two_steps_is_booked_as_cancelled(model: OpenAi
     """The first step's end is not the turn's."""
     model.script = [_calls(_add_call(1), text="First.")]
     model.ending = "hold"
-    events = speak(turn(routes=(ABLE,)), ASKED, time.monotonic())
+    events = run_agent_turn(turn(routes=(ABLE,)), ASKED, time.monotonic())
     async for event in events:
         if isinstance(event, NextStep):
             break

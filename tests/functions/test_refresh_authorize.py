@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from functions.refresh import google_oidc
-from functions.refresh.caller import authorize, authorize_event
+from functions.refresh.authorize import authorize, authorize_event
 from functions.refresh.main import ROUTES, told_to_lambda
 from shared import auth
 from shared.endpoint import answer

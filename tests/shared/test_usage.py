@@ -7,20 +7,21 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.events import Call, Message, ModelEvent, Node, Reasoning, Text, Tool, ToolCall, Usage
+from shared.events import ModelEvent, Reasoning, Text, Usage
 from shared.gateway import told_plainly
-from shared.meter import Meter, most_tokens, total
+from shared.messages import Message, ModelRequest, Node, Tool, ToolCall
 from shared.providers.chat_completions import request_body
 from shared.tokens import estimate_tokens
+from shared.usage import UsageMeter, token_upper_bound, total
 
 PROMPT = (Message("system", "Be kind."), Message("user", "Hello there"))
-CALL = Call("m", PROMPT, 100)
+CALL = ModelRequest("m", PROMPT, 100)
 NODE_CALL = replace(CALL, node=Node(7, "https://node.example/v1"))
 ESTIMATED_INPUT = sum(estimate_tokens(message.content) + 4 for message in PROMPT)
 
 
-def _metered(*events: ModelEvent, call: Call = CALL, is_complete: bool = True) -> Usage:
-    meter = Meter(call)
+def _metered(*events: ModelEvent, call: ModelRequest = CALL, is_complete: bool = True) -> Usage:
+    meter = UsageMeter(call)
     for event in events:
         meter.see(event)
     return meter.usage(is_complete=is_complete)
@@ -106,11 +107,11 @@ _tools = st.builds(Tool, st.just("look"), _texts, st.dictionaries(_texts, _texts
 @given(st.lists(_messages, max_size=4).map(tuple), st.lists(_tools, max_size=2).map(tuple))
 def test_no_call_takes_in_more_than_was_reserved(messages: tuple[Message, ...], tools: tuple[Tool, ...]) -> None:
     """Not a byte of what a model reads is left out, ids and every script included; told in words neither."""
-    body = request_body(Call("m", messages, 10, tools=tools))
+    body = request_body(ModelRequest("m", messages, 10, tools=tools))
     read = [*_strings(body["messages"]), *_strings(body.get("tools", []))]
-    assert sum(len(each.encode()) for each in read if each not in _MARKS) <= most_tokens(messages, tools)
+    assert sum(len(each.encode()) for each in read if each not in _MARKS) <= token_upper_bound(messages, tools)
     plain = "".join(message.content for message in told_plainly(messages))
-    assert len(plain.encode()) <= most_tokens(messages)
+    assert len(plain.encode()) <= token_upper_bound(messages)
 
 
 _MARKS = {"system", "user", "assistant", "tool", "function"}  # single tokens, where a template writes them

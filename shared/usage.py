@@ -6,24 +6,25 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 
-from shared.events import Call, Message, ModelEvent, Reasoning, Text, Tool, ToolCall, Usage, UsageSource
+from shared.events import ModelEvent, Reasoning, Text, Usage, UsageSource
+from shared.messages import Message, ModelRequest, Tool, ToolCall
 from shared.tokens import estimate_tokens
 
 _AROUND_MESSAGE = 4
-_MOST_AROUND_MESSAGE = 16  # as chat_begin reserves for a chat template's marks
-_MOST_AROUND_CALL = 32  # its marks, or the words that tell a model of it that knows no tools
+_MAX_TOKENS_AROUND_MESSAGE = 16  # as chat_begin reserves for a chat template's marks
+_MAX_TOKENS_AROUND_CALL = 32  # its marks, or the words that tell a model of it that knows no tools
 _USUAL_IMAGE = 1_000  # where nobody counted: between Gemini's 258 a tile and Claude's 1,600
-_MOST_OF_IMAGE = 48_200  # the dearest reading there is: gpt-4o-mini's of eight tiles (OpenAI's guide, 2026-11)
+_MAX_IMAGE_TOKENS = 48_200  # the dearest reading there is: gpt-4o-mini's of eight tiles (OpenAI's guide, 2026-11)
 _SOURCES: tuple[UsageSource, ...] = ("estimate", "partial", "provider")  # the weakest first
 
 
-class Meter:
+class UsageMeter:
     """Sees one call's events and tells its usage; of a provider's counts the latest wins, they are never added up.
 
     A client node's counts are believed up to what was reserved: a token a byte in, what was asked for out.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: ModelRequest) -> None:
         self.has_content = False
         self._call = call
         self._counted: Usage | None = None
@@ -75,7 +76,7 @@ class Meter:
         return self._bounded(Usage(input_tokens, _tokens_of(self._said), source="estimate"))
 
     def _bounded(self, usage: Usage) -> Usage:
-        input_tokens = min(usage.input_tokens, most_tokens(self._call.messages, self._call.tools))
+        input_tokens = min(usage.input_tokens, token_upper_bound(self._call.messages, self._call.tools))
         output_tokens = min(usage.output_tokens, self._call.max_output_tokens)
         return replace(
             usage,
@@ -86,20 +87,20 @@ class Meter:
         )
 
 
-def most_tokens(messages: Iterable[Message], tools: Iterable[Tool] = ()) -> int:
+def token_upper_bound(messages: Iterable[Message], tools: Iterable[Tool] = ()) -> int:
     """What a call can take in at most: no tokenizer makes more than a token of a byte."""
     offered = sum(
         len((tool.name + tool.description).encode()) + len(json.dumps(dict(tool.parameters))) for tool in tools
     )
-    return offered + sum(_most_of(message) + _MOST_AROUND_MESSAGE for message in messages)
+    return offered + sum(_most_of(message) + _MAX_TOKENS_AROUND_MESSAGE for message in messages)
 
 
 def _most_of(message: Message) -> int:
     """What only the provider understands of its own turn is its words once more, and its signatures."""
     native = len(json.dumps(message.native.content, default=str)) if message.native else 0
     ids = [call.id for call in message.tool_calls] + [message.tool_call_id or ""] * (message.role == "tool")
-    told = len("".join((_words_of(message), *ids)).encode()) + _MOST_AROUND_CALL * len(ids)
-    return max(native, told) + _MOST_OF_IMAGE * len(message.images)
+    told = len("".join((_words_of(message), *ids)).encode()) + _MAX_TOKENS_AROUND_CALL * len(ids)
+    return max(native, told) + _MAX_IMAGE_TOKENS * len(message.images)
 
 
 def _words_of(message: Message) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
-from shared.storable import storable
+from shared.sanitize import sanitize_text
 
 _HIGH = range(0xD800, 0xDC00)
 
 
-class Joiner:
+class SurrogateRepair:
     r"""Holds back the first half of a character until the piece with its second comes, or something else does.
 
     A host may cut JSON's `\ud83d\ude80` between two chunks. Whoever reads what comes out may encode and store it.
@@ -28,15 +28,15 @@ class Joiner:
             return
         if self._half and not isinstance(event, self._kind):
             half, self._half = self._half, ""
-            yield self._kind(storable(half))
+            yield self._kind(sanitize_text(half))
         match event:
             case Text(text) | Reasoning(text):
                 text, self._half, self._kind = self._half + text, "", type(event)
                 if text and ord(text[-1]) in _HIGH:
                     text, self._half = text[:-1], text[-1]
                 if text:
-                    yield type(event)(storable(text))
+                    yield type(event)(sanitize_text(text))
             case Finish(native=native) if native is not None:
-                yield replace(event, native=replace(native, content=storable(native.content)))
+                yield replace(event, native=replace(native, content=sanitize_text(native.content)))
             case _:
                 yield event

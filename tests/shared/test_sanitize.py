@@ -5,22 +5,22 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.storable import storable
+from shared.sanitize import sanitize_text
 
 
 def test_what_postgres_cannot_store_is_replaced() -> None:
     """NUL and lone surrogates become replacement characters, everything else stays."""
-    assert storable({"a\x00": ["\ud800x", 1.5, None, "ä🧑‍🚀"]}) == {"a\ufffd": ["\ufffdx", 1.5, None, "ä🧑‍🚀"]}
+    assert sanitize_text({"a\x00": ["\ud800x", 1.5, None, "ä🧑‍🚀"]}) == {"a\ufffd": ["\ufffdx", 1.5, None, "ä🧑‍🚀"]}
 
 
 def test_halves_of_a_character_that_came_apart_are_joined() -> None:
     """A host that cuts an emoji between two chunks leaves two surrogates; what is stored is the emoji."""
-    assert storable("a" + "\ud83d" + "\ude00" + "b") == "a😀b"
+    assert sanitize_text("a" + "\ud83d" + "\ude00" + "b") == "a😀b"
 
 
 @given(st.text() | st.text(st.characters(categories=["Cs", "Cc", "So"])))
 def test_whatever_is_stored_has_a_utf8_form(text: str) -> None:
     """Nothing that passed can fail to be encoded or hold NUL, and text without either is not touched."""
-    stored = storable(text)
+    stored = sanitize_text(text)
     assert "\x00" not in stored.encode().decode()
     assert stored == text or any(char == "\x00" or "\ud800" <= char <= "\udfff" for char in text)

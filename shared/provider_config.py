@@ -30,7 +30,7 @@ class Host:
         return not self.base_url
 
 
-HOSTS = (
+OPENAI_COMPATIBLE = (
     Host("openai", "https://api.openai.com/v1", "OPENAI_BASE_URL", "OPENAI_API_KEY", "max_completion_tokens"),
     Host("huggingface", "https://router.huggingface.co/v1", "HF_BASE_URL", "HF_TOKEN"),
     Host("client"),
@@ -38,7 +38,7 @@ HOSTS = (
 """OpenAI-compatible hosts: adding one is adding its row here."""
 
 VARIABLES: Final[dict[str, tuple[str, ...]]] = {
-    **{host.name: (host.key_variable,) if host.key_variable else () for host in HOSTS},
+    **{host.name: (host.key_variable,) if host.key_variable else () for host in OPENAI_COMPATIBLE},
     "google": ("GOOGLE_API_KEY",),
     "anthropic": ("ANTHROPIC_API_KEY",),
     "matcha": ("MATCHA_API_KEY", "MATCHA_BASE_URL", "MATCHA_MISSION_ID"),
@@ -69,7 +69,7 @@ def is_configured(name: str) -> bool:
     return name in VARIABLES and all(settings().get(variable) for variable in VARIABLES[name])
 
 
-def configured() -> tuple[str, ...]:
+def configured_providers() -> tuple[str, ...]:
     """All providers that can be called here."""
     return tuple(name for name in VARIABLES if is_configured(name))
 
@@ -98,7 +98,7 @@ def deployment() -> dict[str, Any]:
         for name, default in DEFAULTS.items()
         if is_configured(name)
     ]
-    return {"providers": configured(), "defaults": sorted(defaults, key=lambda each: not each["is_chosen"])}
+    return {"providers": configured_providers(), "defaults": sorted(defaults, key=lambda each: not each["is_chosen"])}
 
 
 def advice() -> str | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from functions.chat.turn import TurnEvent
-from shared.ledger import Receipt
+from functions.chat.agent_run import TurnEvent
+from shared.turns import Receipt
 
 
-class WholeTeller:
+class TurnJson:
     """The answer is in the receipt; there is nothing to keep on the way."""
 
     def see(self, event: TurnEvent) -> None:
@@ -24,7 +24,7 @@ def whole_answer(receipt: Receipt) -> dict[str, Any]:
     """The JSON of a turn that was asked for without streaming."""
     entry, told = receipt.entry, receipt.as_json()
     return {
-        "id": entry.turn.request_id,
+        "id": entry.turn.turn_id,
         "conversation_id": entry.turn.conversation_id,
         "message": {"id": receipt.message_id, "role": "assistant", "content": entry.content},
         "route": told["route"],

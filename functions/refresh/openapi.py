@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from functions.refresh.request import RefreshRequest
 from shared import errors, openapi
 from shared.openapi import Answer, Operation
-from shared.operations import SHARED_OPERATIONS
+from shared.openapi_common import SHARED_OPERATIONS
 
 DESCRIPTION = "The scheduled run that keeps the catalogue true; CRON_SECRET, an admin or Google's scheduler starts it."
 

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.events import Finish, ModelEvent, Native, Reasoning, Text, ToolCall, Usage
-from shared.joiner import Joiner
-from shared.storable import storable
+from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
+from shared.messages import ProviderPayload, ToolCall
+from shared.sanitize import sanitize_text
+from shared.surrogates import SurrogateRepair
 
 _CALL = ToolCall("c1", "look", {})
 
 
 def _joined(events: Iterable[ModelEvent]) -> list[ModelEvent]:
-    joiner = Joiner()
+    joiner = SurrogateRepair()
     return [each for event in events for each in joiner.joined(event)]
 
 
@@ -37,7 +38,7 @@ def test_text_is_sound_however_it_is_cut(kind: type[Text | Reasoning], text: str
     *told, last = _joined([*pieces, Finish("stop")])
     assert last == Finish("stop")
     assert all(isinstance(each, kind) and each.text.encode() for each in told)
-    assert "".join(each.text for each in told if isinstance(each, kind)) == storable(text)
+    assert "".join(each.text for each in told if isinstance(each, kind)) == sanitize_text(text)
 
 
 @pytest.mark.parametrize("other", [Reasoning("hm"), _CALL, Finish("stop")])
@@ -54,5 +55,5 @@ def test_counts_between_two_halves_do_not_part_them() -> None:
 
 def test_what_a_provider_wants_back_is_sound_too() -> None:
     """It is sent with the next call of the turn."""
-    (told,) = _joined([Finish("tool_calls", Native("anthropic", [{"text": "\ud83d\ude80 \ud83d"}]))])
-    assert told == Finish("tool_calls", Native("anthropic", [{"text": "\U0001f680 \ufffd"}]))
+    (told,) = _joined([Finish("tool_calls", ProviderPayload("anthropic", [{"text": "\ud83d\ude80 \ud83d"}]))])
+    assert told == Finish("tool_calls", ProviderPayload("anthropic", [{"text": "\U0001f680 \ufffd"}]))

@@ -8,7 +8,7 @@ import pytest
 
 from shared.config import Settings
 from shared.errors import NotConfigured
-from shared.hosts import DEFAULTS, VARIABLES, advice, chosen_default, configured, deployment
+from shared.provider_config import DEFAULTS, VARIABLES, advice, chosen_default, configured_providers, deployment
 
 MATCHA = {"MATCHA_API_KEY": "k", "MATCHA_BASE_URL": "https://matcha.example", "MATCHA_MISSION_ID": "3"}
 
@@ -51,7 +51,7 @@ def test_every_provider_that_needs_a_key_has_a_default_model() -> None:
 def test_the_deployment_names_providers_with_a_key_and_their_models(environ: Callable[..., None]) -> None:
     """Providers stand in their usual order, the one that LLM_PROVIDER names first."""
     environ(GOOGLE_API_KEY="k", OPENAI_API_KEY="k", OPENAI_MODEL="gpt-9", LLM_PROVIDER="openai", MATCHA_API_KEY="k")
-    assert set(deployment()["providers"]) == set(configured()) == {"google", "openai", "client"}
+    assert set(deployment()["providers"]) == set(configured_providers()) == {"google", "openai", "client"}
     assert deployment()["defaults"] == [
         {"provider": "openai", "model": "gpt-9", "is_chosen": True},
         {"provider": "google", "model": "gemini-2.5-flash-lite", "is_chosen": False},
