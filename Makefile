@@ -17,7 +17,7 @@ ifneq ($(and $(FOUND),$(filter $(FOUND),$(WANTED))),$(or $(FOUND),none))
 $(shell rm -f $(STAMP))
 endif
 
-.PHONY: help setup run test lint format docs lock package bench clean
+.PHONY: help setup run check quick test lint format docs lock package bench clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
@@ -44,6 +44,13 @@ $(NPM_STAMP): package.json package-lock.json
 
 run: $(STAMP)  ## start the whole stack on this machine; ARGS="--ports 9000 --no-model" passes options on
 	$(PY) -m local up $(ARGS)
+
+check: $(STAMP)  ## lint, types and the tests that need no database and start no programs, in under a minute
+	@$(MAKE) --no-print-directory -j2 lint quick
+
+# Without the folders whose tests share a stack, and without the mark `processes` elsewhere.
+quick: $(STAMP)
+	$(PY) -m pytest --ignore=tests/stack --ignore=tests/local --ignore=tests/deploy -m "not processes" $(ARGS)
 
 test: setup lint  ## everything that must hold: lint, types, unit and stack tests; ARGS="-k name" narrows
 	$(PY) -m pytest $(ARGS)

@@ -13,6 +13,8 @@ import pytest
 from local.environment import ROOT
 from tests.stack_process import clean_environ, free_ports, wait_until
 
+pytestmark = pytest.mark.processes
+
 _COMMAND = Path(sys.executable).with_name("functions-framework")
 
 

@@ -23,6 +23,8 @@ from local import disk, install
 from local.problems import Problem
 from tests.wheels import build_index, index_environ, lock_lines
 
+pytestmark = pytest.mark.processes
+
 # Python 3.11 brings pip 23.x, which resolves extras although everything is pinned.
 OLDEST = find_python("3.11") or sys.executable
 LOCKS = sorted([ROOT / "requirements.txt", *ROOT.glob("functions/*/requirements.txt")])

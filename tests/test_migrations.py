@@ -18,6 +18,8 @@ from local import migrations, postgres
 from tests.postgres_servers import PostgresServer
 from tests.stack_process import free_ports
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "supabase" / "migrations").glob("*.sql"))
 

@@ -20,7 +20,7 @@ from local.environment import ROOT
 from tests.functions.sql_queries import MEMORY_BOMBS, TIME_BOMBS
 from tests.stack_process import wait_until
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.processes]
 
 _ENDLESS = "select count(*) from range(1000000000000)"
 _HONEST = "select symbol, sum(volume), count(*) from bars_1d where symbol = 'ZB' group by symbol"
