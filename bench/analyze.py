@@ -32,7 +32,7 @@ def measure() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trading.duckdb"
         started = time.perf_counter()
-        demo_data.build(path)
+        demo_data.provide(path)
         print(f"demo data: {time.perf_counter() - started:.1f} s, {path.stat().st_size / 1e6:.1f} MB")
         os.environ["DATABASE_PATH"] = str(path)
         settings.cache_clear()

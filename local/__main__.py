@@ -90,7 +90,7 @@ def _number(word: str) -> float | None:
 
 def _demo_data(asked: argparse.Namespace, _: Folder) -> None:
     try:
-        demo_data.build(asked.path.absolute())
+        demo_data.provide(asked.path.absolute())
     except duckdb.IOException as error:
         raise Problem(str(error)) from error
     print(f"{shown(asked.path.absolute())} holds {', '.join(each.symbol for each in demo_data.INSTRUMENTS)}.")

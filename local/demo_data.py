@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import platform
 import random
 import subprocess
 import sys
@@ -21,11 +22,13 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
+from local.build_cache import FOLDER, BuildCache, key_of
 from local.environment import ROOT
 from local.folder import shown
 from local.problems import Problem
 from local.ticks import to_price, to_ticks
 
+_MARKETS = BuildCache(FOLDER / "markets")
 _SCHEMA = Path(__file__).with_name("demo_data.sql")
 _SEED = 20261121
 _FIRST_DAY, _DAYS = date(2026, 9, 28), 30  # six weeks without a holiday of the exchange, and one change of clocks
@@ -70,6 +73,20 @@ def build(path: Path) -> None:
         for statement in statements[1:]:
             database.execute(statement.replace("$minutes", str(minutes)))
     draft.replace(path)
+
+
+def provide(path: Path, cache: BuildCache = _MARKETS) -> None:
+    """The same as `build`, copied from the cache when it was built before by this code."""
+    key = key_of(
+        [duckdb.__version__, platform.machine()], [Path(__file__), _SCHEMA, Path(__file__).with_name("ticks.py")]
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.") as folder:
+        market = Path(folder) / "market.duckdb"
+        if not cache.restore(key, Path(folder)):
+            build(market)
+            cache.store(key, Path(folder))
+        market.replace(path)
 
 
 @contextlib.contextmanager

@@ -49,7 +49,7 @@ def upstream() -> Iterator[Upstream]:
 def trading(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo market, built once; nobody writes to it."""
     path = tmp_path_factory.mktemp("trading") / "trading.duckdb"
-    demo_data.build(path)
+    demo_data.provide(path)
     return path
 
 
