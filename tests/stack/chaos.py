@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import random
 import threading
-import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from tests.stack.people import Person, Stack
+from tests.stack.turns import die, entry_of, turn_of, used
 
 _TRIES = 200
 _LOST = (psycopg.OperationalError, psycopg.errors.LockNotAvailable)
@@ -117,8 +117,7 @@ class Chaos:
             self._finish(person, turn, dice)
 
     def _begin(self, person: Person, key: dict[str, str]) -> dict[str, Any] | None:
-        turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "max_tokens": 50}
-        turn |= {"message": "hi", "model": self._model} | key
+        turn = turn_of(self._model, max_tokens=50, **key)
         try:
             begun = self.call("chat_begin", Jsonb(turn), person)
         except psycopg.Error as error:
@@ -136,10 +135,9 @@ class Chaos:
 
     def _finish(self, person: Person, turn: dict[str, Any], dice: random.Random) -> None:
         tokens, written = dice.randrange(1, 40), dice.randrange(1, 50)
-        usage = {"input_tokens": tokens, "output_tokens": written, "cached_tokens": 0, "source": "provider"}
+        usage = used(tokens, written)
         attempt = {"identifier": self._model, "provider_key": "chaos", "ok": True, "usage": usage}
-        entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed"}
-        entry |= {"content": "hello", "response": "hello", "usage": usage, "attempts": [attempt]}
+        entry = entry_of(turn, usage=usage, attempts=[attempt])
         for way in dice.choice(("b", "b", "bb", "s", "sb", "ss")):  # booked at once, by way of the spool, or both
             if way == "s":
                 self._spool(entry, person.id)
@@ -149,10 +147,7 @@ class Chaos:
 
     def _expire(self, turn: dict[str, Any]) -> None:
         with self._connection() as db:
-            db.execute(
-                "update private.turns set lease_until = now() - interval '1 s' where id = %s",
-                [turn["turn_id"]],
-            )
+            die(db, turn)
 
     def _sweep_on(self) -> None:
         while not self._over.wait(0.02):

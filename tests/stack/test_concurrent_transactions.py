@@ -22,7 +22,7 @@ _WAITING = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and qu
 def provider(db: Database) -> Iterator[str]:
     """A provider of this test's own with one model, and a refresh that holds the lease."""
     name = f"acme{uuid.uuid4().hex[:8]}"
-    lease = db.execute("select * from private.job_leases where job = 'refresh'").fetchone()
+    lease = db.execute("select job, holder_id, fence from private.job_leases where job = 'refresh'").fetchone()
     db.execute("delete from private.job_leases where job = 'refresh'")
     db.execute("insert into private.job_leases values ('refresh', gen_random_uuid(), now() + interval '1 minute', 7)")
     db.execute("select public.merge_models(%s)", [_merge(name)])

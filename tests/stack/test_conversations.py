@@ -8,8 +8,6 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
-import psycopg
 import pytest
 
 from shared.errors import TurnInProgress
@@ -18,34 +16,7 @@ from tests.fakes.providers import Upstream
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, eventually, log_row, service
-
-Database = psycopg.Connection[dict[str, Any]]
-
-
-def _begin(person: Person, model: str | None = None, **fields: Any) -> httpx.Response:
-    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
-    return person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model} | fields}, timeout=30)
-
-
-def _begun(person: Person, model: str | None = None, **fields: Any) -> dict[str, Any]:
-    worker = {"worker_id": str(uuid.uuid4())}
-    response = _begin(person, model, **worker | fields)
-    assert response.status_code == 200, response.text
-    answer: dict[str, Any] = response.json()
-    return worker | answer
-
-
-def _finish(stack: Stack, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed"}
-    entry |= {"content": "hello", "response": "hello", "agent_type": "general"} | fields
-    answer = service(stack, "POST", "rpc/chat_finish", json={"entry": entry})
-    assert answer.status_code == 200, answer.text
-    booked: dict[str, Any] = answer.json()
-    return booked
-
-
-def _wait_out(db: Database, turn: dict[str, Any]) -> None:
-    db.execute("update private.turns set lease_until = now() where id = %s", [turn["turn_id"]])
+from tests.stack.turns import Database, asked, begin, die, finish, sweep
 
 
 def _remembered(db: Database, person: Person, turns: int, words: int = 20) -> str:
@@ -101,7 +72,7 @@ def test_what_is_left_out_is_counted_however_long_a_conversation_is(
     assert alice.rest("POST", "messages", json=post).status_code == 201
     capabilities = json.dumps({"context_window": window, "max_output_tokens": 1000})
     db.execute("update public.llm_models set capabilities = %s where model_key = %s", [capabilities, name])
-    turn = _begun(alice, name, conversation_id=conversation)
+    turn = begin(alice, name, conversation_id=conversation)
     history = turn["history"]
     assert len(history) + turn["history_left_out"] == turns * 2 + 1
     assert (shown is None) or len(history) == shown
@@ -117,9 +88,9 @@ def test_a_long_conversation_begins_fast(alice: Person, db: Database, model: Mod
     took = []
     for _ in range(5):
         started = time.monotonic()
-        turn = _begun(alice, name, conversation_id=conversation)
+        turn = begin(alice, name, conversation_id=conversation)
         took.append(time.monotonic() - started)
-        _finish(alice.stack, turn)
+        finish(alice, turn)
     assert turn["history_left_out"] + len(turn["history"]) == 10_000 + 2 * 4
     assert min(took) < 0.25
 
@@ -127,24 +98,24 @@ def test_a_long_conversation_begins_fast(alice: Person, db: Database, model: Mod
 def test_a_question_and_its_answer_stay_or_go_together(alice: Person, db: Database, model: Models) -> None:
     """An answer that would fit alone does not come without its question; what was said to people stands alone."""
     name, conversation = model("echo"), _remembered(db, alice, 1, words=1)
-    long = _begun(alice, name, conversation_id=conversation, message="x" * 30_000)
-    _finish(alice.stack, long, content="short")
+    long = begin(alice, name, conversation_id=conversation, message="x" * 30_000)
+    finish(alice, long, content="short")
     post = {"conversation_id": conversation, "content": "just saying"}
     assert alice.rest("POST", "messages", json=post).status_code == 201
-    turn = _begun(alice, name, conversation_id=conversation)
+    turn = begin(alice, name, conversation_id=conversation)
     assert [m["content"] for m in turn["history"]] == ["just saying"]
     assert turn["history_left_out"] == 4
 
 
-def test_a_question_whose_turn_failed_stays_in_the_history(alice: Person, model: Models, stack: Stack) -> None:
+def test_a_question_whose_turn_failed_stays_in_the_history(alice: Person, model: Models) -> None:
     """Two questions in a row are what happened; a retry of the first does not find itself in its own history."""
     name, key = model("echo"), {"idempotency_key": "k", "body_hash": "h"}
-    first = _begun(alice, name, message="first", **key)
-    _finish(stack, first, status="failed", content="", response=None)
-    again = _begun(alice, name, message="first", **key)
+    first = begin(alice, name, message="first", **key)
+    finish(alice, first, status="failed", content="", response=None)
+    again = begin(alice, name, message="first", **key)
     assert (again["turn_id"], again["history"]) == (first["turn_id"], [])
-    _finish(stack, again, status="failed", content="", response=None)
-    second = _begun(alice, name, message="second", conversation_id=first["conversation_id"])
+    finish(alice, again, status="failed", content="", response=None)
+    second = begin(alice, name, message="second", conversation_id=first["conversation_id"])
     assert [(m["role"], m["content"]) for m in second["history"]] == [("user", "first")]
     assert (second["history_left_out"], second["speaker"], second["participants"]) == (0, None, 1)
     assert "name" not in second["history"][0]
@@ -153,8 +124,8 @@ def test_a_question_whose_turn_failed_stays_in_the_history(alice: Person, model:
 def test_of_twenty_turns_at_once_one_is_begun(alice: Person, db: Database, model: Models, stack: Stack) -> None:
     """The others are told to come back, and when; they leave no message, no money held and no count."""
     name = model("echo")
-    first = _begun(alice, name)
-    _finish(stack, first)
+    first = begin(alice, name)
+    finish(alice, first)
     conversation = first["conversation_id"]
     waiting = """select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%%chat_begin%%'
                  having count(*) >= 4"""
@@ -162,7 +133,7 @@ def test_of_twenty_turns_at_once_one_is_begun(alice: Person, db: Database, model
         # What is locked last is held, so that all of them have looked before the first has ended.
         other.execute("begin")
         other.execute("select from public.usage_counters where scope = %s for update", [alice.id])
-        asking = [pool.submit(_begin, alice, name, conversation_id=conversation) for _ in range(20)]
+        asking = [pool.submit(asked, alice, name, conversation_id=conversation) for _ in range(20)]
         eventually(lambda: db.execute(waiting).fetchone())
         other.execute("commit")
         answers = [each.result() for each in asking]
@@ -181,7 +152,7 @@ def test_twins_of_one_chat_are_one_turn(alice: Person, model: Models) -> None:
     """A frontend that sends the first message of a new chat twice begins one conversation and one turn."""
     name = model("echo")
     with ThreadPoolExecutor(8) as pool:
-        statuses = [a.status_code for a in pool.map(lambda _: _begin(alice, name, client_id="new chat"), range(8))]
+        statuses = [a.status_code for a in pool.map(lambda _: asked(alice, name, client_id="new chat"), range(8))]
     assert sorted(statuses) == [200] + [409] * 7
     assert len(alice.rows("llm_conversations")) == 1
 
@@ -227,31 +198,31 @@ def test_what_people_say_does_not_wait_for_a_turn_that_begins(alice: Person, db:
 def test_a_turn_that_died_does_not_hold_its_conversation(alice: Person, db: Database, model: Models) -> None:
     """After its lease another turn begins, before any sweep; once that has ended, the dead one's key is taken over."""
     name, key = model("echo"), {"idempotency_key": "k", "body_hash": "h"}
-    dead = _begun(alice, name, **key)
+    dead = begin(alice, name, **key)
     conversation = dead["conversation_id"]
-    assert _begin(alice, name, conversation_id=conversation).status_code == 409
-    _wait_out(db, dead)
-    second = _begun(alice, name, conversation_id=conversation)
-    assert _begin(alice, name, **key).status_code == 409
-    _finish(alice.stack, second)
-    taken = _begun(alice, name, **key)
+    assert asked(alice, name, conversation_id=conversation).status_code == 409
+    die(db, dead)
+    second = begin(alice, name, conversation_id=conversation)
+    assert asked(alice, name, **key).status_code == 409
+    finish(alice, second)
+    taken = begin(alice, name, **key)
     assert (taken["outcome"], taken["turn_id"], taken["conversation_id"]) == (
         "new",
         dead["turn_id"],
         conversation,
     )
-    assert _finish(alice.stack, taken)["outcome"] == "settled"
+    assert finish(alice, taken)["outcome"] == "settled"
 
 
 @pytest.mark.parametrize("store", [True, False])
 def test_a_turn_that_is_not_stored_takes_no_conversation(alice: Person, model: Models, store: bool) -> None:
     """It neither waits for a stored one nor makes one wait."""
     name = model("echo")
-    conversation = _begun(alice, name, client_id="c", store=True)
-    _finish(alice.stack, conversation)
+    conversation = begin(alice, name, client_id="c", store=True)
+    finish(alice, conversation)
     named_so = {"conversation_id": conversation["conversation_id"]}
-    _begun(alice, name, store=store, **named_so)
-    assert _begin(alice, name, store=not store, **named_so).status_code == 200
+    begin(alice, name, store=store, **named_so)
+    assert asked(alice, name, store=not store, **named_so).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -270,29 +241,29 @@ def test_a_turn_that_is_not_stored_takes_no_conversation(alice: Person, model: M
 )
 def test_a_conversation_is_titled_by_its_first_question(alice: Person, model: Models, message: str, title: str) -> None:
     """The first line with words, at most eighty characters, cut between words where there are any."""
-    turn = _begun(alice, model("echo"), message=message)
+    turn = begin(alice, model("echo"), message=message)
     assert alice.rows(f"llm_conversations?id=eq.{turn['conversation_id']}")[0]["title"] == title
 
 
-def test_a_title_that_stands_is_not_overwritten(alice: Person, model: Models, stack: Stack) -> None:
+def test_a_title_that_stands_is_not_overwritten(alice: Person, model: Models) -> None:
     """Neither by the next question nor what its owner chose by the first; without a word there is no title."""
     name = model("echo")
-    first = _begun(alice, name, message="   \n ")
+    first = begin(alice, name, message="   \n ")
     path = f"llm_conversations?id=eq.{first['conversation_id']}"
     assert alice.rows(path)[0]["title"] is None
-    _finish(stack, first)
+    finish(alice, first)
     for message, title in (("one", "one"), ("two", "one"), ("three", "mine")):
         if title == "mine":
             assert alice.rest("PATCH", path, json={"title": "mine"}).status_code == 204
-        _finish(stack, _begun(alice, name, conversation_id=first["conversation_id"], message=message))
+        finish(alice, begin(alice, name, conversation_id=first["conversation_id"], message=message))
         assert alice.rows(path)[0]["title"] == title
 
 
-def test_an_answer_says_which_model_and_agent_gave_it(alice: Person, model: Models, stack: Stack) -> None:
+def test_an_answer_says_which_model_and_agent_gave_it(alice: Person, model: Models) -> None:
     """Every assistant message has its model; row and conversation have what the turn told of itself."""
     name = model("echo")
     assert alice.rest("POST", "user_llm_profiles", json={}).status_code == 201  # whose skill may be assessed
-    turn = _begun(alice, name)
+    turn = begin(alice, name)
     told: dict[str, Any] = {
         "identifier": name,
         "agent_type": "technical",
@@ -306,7 +277,7 @@ def test_an_answer_says_which_model_and_agent_gave_it(alice: Person, model: Mode
         "parts": [{"type": "text", "text": "hello"}],
         "usage": {"input_tokens": 900, "output_tokens": 50, "source": "provider"},
     }
-    assert _finish(stack, turn, **told)["outcome"] == "settled"
+    assert finish(alice, turn, **told)["outcome"] == "settled"
     (row,) = alice.rows("chat_logs")
     kept = ("agent_type", "tools_used", "domain_classification", "user_skill_assessment", "escalation_suggested")
     assert {key: row[key] for key in kept} == {key: told[key] for key in kept}
@@ -316,8 +287,8 @@ def test_an_answer_says_which_model_and_agent_gave_it(alice: Person, model: Mode
     assert (message["model_used"], message["agent_type"], message["parts"]) == (name, "technical", told["parts"])
     (conversation,) = alice.rows("llm_conversations")
     assert (conversation["primary_agent"], conversation["agent_handoffs"]) == ("technical", 2)
-    again = _begun(alice, name, conversation_id=turn["conversation_id"])
-    _finish(stack, again, agent_type="research", agent_handoffs=1)
+    again = begin(alice, name, conversation_id=turn["conversation_id"])
+    finish(alice, again, agent_type="research", agent_handoffs=1)
     (conversation,) = alice.rows("llm_conversations")
     assert (conversation["primary_agent"], conversation["agent_handoffs"]) == ("research", 3)
 
@@ -325,13 +296,13 @@ def test_an_answer_says_which_model_and_agent_gave_it(alice: Person, model: Mode
 def test_a_late_finish_tells_all_of_it_too(alice: Person, db: Database, model: Models, stack: Stack) -> None:
     """What a sweep closed as abandoned becomes what it was; what was left out is known to both."""
     conversation = _remembered(db, alice, 300, words=60)
-    turn = _begun(alice, model("echo"), conversation_id=conversation)
-    _wait_out(db, turn)
-    service(stack, "POST", "rpc/sweep_turns", json={})
+    turn = begin(alice, model("echo"), conversation_id=conversation)
+    die(db, turn)
+    sweep(stack)
     row = log_row(db, turn["turn_id"])
     assert (row["status"], row["history_left_out"]) == ("abandoned", turn["history_left_out"])
     told = {"domain_classification": "data", "escalation_suggested": True, "tools_used": [{"name": "x"}]}
-    _finish(stack, turn, context_size_tokens=7, **told)
+    finish(alice, turn, context_size_tokens=7, **told)
     row = log_row(db, turn["turn_id"])
     assert {key: row[key] for key in told} == told
     assert (row["status"], row["context_size_tokens"], row["history_left_out"]) == (
@@ -342,20 +313,18 @@ def test_a_late_finish_tells_all_of_it_too(alice: Person, db: Database, model: M
 
 
 @pytest.mark.parametrize("odd", [None, {}, "x", {"name": "not an array"}])
-def test_odd_tools_do_not_cost_the_row(alice: Person, model: Models, stack: Stack, odd: Any) -> None:
+def test_odd_tools_do_not_cost_the_row(alice: Person, model: Models, odd: Any) -> None:
     """Whatever stands where the tools should: the turn is booked, and its tools are none."""
-    turn = _begun(alice, model("echo"))
-    assert _finish(stack, turn, tools_used=odd)["outcome"] == "settled"
+    turn = begin(alice, model("echo"))
+    assert finish(alice, turn, tools_used=odd)["outcome"] == "settled"
     assert alice.rows("chat_logs")[0]["tools_used"] == []
 
 
-def test_a_forgotten_turn_leaves_no_words_of_tools_or_escalation(
-    alice: Person, db: Database, model: Models, stack: Stack
-) -> None:
+def test_a_forgotten_turn_leaves_no_words_of_tools_or_escalation(alice: Person, db: Database, model: Models) -> None:
     """Whoever asked to be forgotten while it ran: figures stay, everything worded goes."""
-    turn = _begun(alice, model("echo"))
+    turn = begin(alice, model("echo"))
     alice.rest("POST", "rpc/delete_my_data")
-    _finish(stack, turn, tools_used=[{"name": "planted"}], escalation_metadata={"reason": "planted"})
+    finish(alice, turn, tools_used=[{"name": "planted"}], escalation_metadata={"reason": "planted"})
     row = log_row(db, turn["turn_id"])
     assert (row["tools_used"], row["escalation_metadata"], row["status"]) == ([], None, "completed")
 
@@ -367,15 +336,15 @@ def test_a_turn_without_a_model_follows_conversation_person_agent_and_catalogue(
     of = {
         who: model(named("echo", "openai"), provider="openai") for who in ("conversation", "person", "agent", "asked")
     }
-    turn = _begun(alice, of["asked"], message="hello")
+    turn = begin(alice, of["asked"], message="hello")
     assert turn["reason"] == "requested"
-    _finish(alice.stack, turn)
+    finish(alice, turn)
     conversation, wishes = turn["conversation_id"], ["nothing-like-it", of["agent"], of["asked"]]
 
     def chosen(**fields: Any) -> tuple[str, str]:
         models = {"research": fields.pop("agent_models", wishes), "general": ["gpt-4o"]}
         asked = {"dry_run": True, "conversation_id": conversation, "agent": "research", "agent_models": models}
-        plan = _begun(alice, **(asked | fields))
+        plan = begin(alice, **(asked | fields))
         return plan["routes"][0]["identifier"], plan["reason"]
 
     default = db.execute("select identifier from public.llm_models where is_default").fetchone()
@@ -402,8 +371,8 @@ def test_a_turn_without_a_model_follows_conversation_person_agent_and_catalogue(
 @pytest.mark.parametrize("odd", [None, {}, "x", 5, [None, 5, {}, []], ["x"] * 10 + ["gpt-4o"]])
 def test_odd_wishes_of_an_agent_choose_the_default(alice: Person, odd: Any) -> None:
     """A direct call may send anything; it gets the catalogue's default, no error, and ten are looked at at most."""
-    assert _begun(alice, dry_run=True, agent="general", agent_models={"general": odd})["reason"] == "default"
-    assert _begun(alice, dry_run=True, agent="general", agent_models=odd)["reason"] == "default"
+    assert begin(alice, dry_run=True, agent="general", agent_models={"general": odd})["reason"] == "default"
+    assert begin(alice, dry_run=True, agent="general", agent_models=odd)["reason"] == "default"
 
 
 def test_behind_an_agents_wish_stands_the_default(alice: Person, db: Database, model: Models) -> None:
@@ -411,9 +380,9 @@ def test_behind_an_agents_wish_stands_the_default(alice: Person, db: Database, m
     wish = model(named("echo", "openai"), provider="openai")
     default = db.execute("select identifier from public.llm_models where is_default").fetchone()
     assert default is not None
-    plan = _begun(alice, dry_run=True, agent="general", agent_models={"general": [wish]})
+    plan = begin(alice, dry_run=True, agent="general", agent_models={"general": [wish]})
     assert [route["identifier"] for route in plan["routes"]][:2] == [wish, default["identifier"]]
-    assert len(_begun(alice, wish, dry_run=True)["routes"]) == 1
+    assert len(begin(alice, wish, dry_run=True)["routes"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -433,27 +402,27 @@ def test_the_wish_that_counts_is_that_of_the_agent_who_speaks(
     of = {name: model(named("echo", "openai"), provider="openai") for name in ("general", "technical", "research")}
     assert alice.rest("POST", "user_llm_profiles", json={"preferred_agent": preferred}).status_code == 201
     models = {name: [identifier] for name, identifier in of.items()}
-    plan = _begun(alice, dry_run=True, agent=likely, asked_agent=asked, agent_models=models)
+    plan = begin(alice, dry_run=True, agent=likely, asked_agent=asked, agent_models=models)
     assert (plan["routes"][0]["identifier"], plan["reason"]) == (of[speaks], "agent")
 
 
 def test_steps_without_a_word_are_no_answer_until_the_turn_is_complete(
-    alice: Person, db: Database, model: Models, stack: Stack
+    alice: Person, db: Database, model: Models
 ) -> None:
     """What was tried again with its key is what the conversation keeps; a complete turn of steps alone is kept, too."""
     steps = [{"type": "step-start"}, {"type": "tool-hand_off", "toolCallId": "c", "state": "input-available"}]
     identifier, key = model("echo"), {"idempotency_key": "k1", "body_hash": "x"}
-    first = _begun(alice, identifier, **key)
-    _finish(stack, first, status="partial", content="", parts=steps, error_code="provider_refused")
-    again = _begun(alice, identifier, **key)
+    first = begin(alice, identifier, **key)
+    finish(alice, first, status="partial", content="", parts=steps, error_code="provider_refused")
+    again = begin(alice, identifier, **key)
     assert again["turn_id"] == first["turn_id"]
-    _finish(stack, again, content="The answer")
+    finish(alice, again, content="The answer")
     query = "select content from public.messages where turn_id = %s and role = 'assistant'"
     assert db.execute(query, [first["turn_id"]]).fetchall() == [{"content": "The answer"}]
-    whole = _begun(alice, identifier)
-    _finish(stack, whole, content="", parts=steps)
+    whole = begin(alice, identifier)
+    finish(alice, whole, content="", parts=steps)
     assert db.execute(query, [whole["turn_id"]]).fetchall() == [{"content": ""}]
-    asked = _begun(alice, identifier, conversation_id=whole["conversation_id"])
+    asked = begin(alice, identifier, conversation_id=whole["conversation_id"])
     assert "" not in [message["content"] for message in asked["history"]]
 
 
@@ -463,15 +432,15 @@ def test_whoever_is_gone_holds_nobody_up(alice: Person, bob: Person, model: Mode
     conversation = alice.whole("hi", model=identifier)["conversation_id"]
     member = {"conversation_id": conversation, "user_id": bob.id}
     assert alice.rest("POST", "conversation_members", json=member).status_code == 201
-    assert _begin(bob, identifier, conversation_id=conversation, lease_seconds=900).status_code == 200
-    assert _begin(alice, identifier, conversation_id=conversation).status_code == 409
+    assert asked(bob, identifier, conversation_id=conversation, lease_seconds=900).status_code == 200
+    assert asked(alice, identifier, conversation_id=conversation).status_code == 409
     assert alice.rest("DELETE", f"conversation_members?user_id=eq.{bob.id}").status_code == 204
-    assert _begin(alice, identifier, conversation_id=conversation).status_code == 200
+    assert asked(alice, identifier, conversation_id=conversation).status_code == 200
 
 
 def test_nothing_more_is_said_to_somebody_who_was_forgotten(alice: Person, model: Models, stack: Stack) -> None:
     """Their turn may not make another call."""
-    turn = _begun(alice, model("echo"))
+    turn = begin(alice, model("echo"))
     extension = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "input_tokens": 5}
     told = service(stack, "POST", "rpc/chat_extend", json={"extension": extension}).json()
     assert told["outcome"] == "extended"
@@ -484,8 +453,8 @@ def test_nobody_puts_parts_on_others_screens(alice: Person, db: Database, model:
     """Posted ones are refused, asked ones left out, older ones not shown: a question is what the model heard."""
     name = model("echo")
     parts = [1, None, {"type": "text"}, {"type": "file", "url": "javascript:alert(1)"}, {"type": "data-receipt"}]
-    turn = _begun(alice, name, parts=parts)
-    _finish(alice.stack, turn, parts=[{"type": "step-start"}, {"type": "text", "text": "hello"}])
+    turn = begin(alice, name, parts=parts)
+    finish(alice, turn, parts=[{"type": "step-start"}, {"type": "text", "text": "hello"}])
     conversation = turn["conversation_id"]
     post = {"conversation_id": conversation, "content": "said"}
     assert alice.rest("POST", "messages", json=post | {"parts": parts}).status_code == 403

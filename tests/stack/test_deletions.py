@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, connect, eventually, log_row, service, sign_up
+from tests.stack.people import Person, Stack, connect, eventually, log_row, sign_up
 from tests.stack.turns import KEY, begin, die, finish, sweep
 
 Database = psycopg.Connection[dict[str, Any]]
@@ -243,7 +243,7 @@ def test_refresh_forgets_nobody_twice(alice: Person, model: Models, db: Database
     assert _forget(alice).status_code == 204
     turn = begin(alice, model("echo"), question="mine again")
     finish(alice, turn)
-    assert service(stack, "POST", "rpc/sweep_turns", json={}).status_code == 200
+    sweep(stack)
     assert log_row(db, turn["turn_id"])["question"] == "mine again"
     kept = db.execute("select question from private.turns where id = %s", [turn["turn_id"]]).fetchone()
     assert kept == {"question": "mine again"}

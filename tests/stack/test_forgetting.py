@@ -5,16 +5,13 @@ from __future__ import annotations
 import secrets
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import httpx
-import psycopg
 
 from tests.fakes.providers import Upstream
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of
+from tests.stack.turns import Database, begin, finish_with_retry
 
 
 def _words_left(db: Database, planted: str) -> list[str]:
@@ -116,24 +113,11 @@ def test_a_finish_that_meets_the_deletion_of_its_person_ends_well(
 ) -> None:
     """Twenty turns end while their person is deleted: no deadlock, every one booked, no words."""
     planted = f"w{secrets.token_hex(8)}"
-    said = {"message": planted, "question": planted, "model": model("echo"), "endpoint": "chat"}
-    turns: list[dict[str, Any]] = []
-    for _ in range(20):
-        turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())} | said
-        turns.append(turn | alice.rest("POST", "rpc/chat_begin", json={"turn": turn}).json())
+    name = model("echo")
+    turns = [begin(alice, name, message=planted, question=planted) for _ in range(20)]
     with ThreadPoolExecutor(21) as pool:
-        finishes = [pool.submit(_finish, stack, turn, planted) for turn in turns]
+        finishes = [pool.submit(finish_with_retry, alice, turn, content=planted, response=planted) for turn in turns]
         deletion = pool.submit(_delete_person, stack, alice)
         deletion.result()
-        assert {finish.result() for finish in finishes} == {"settled"}
+        assert {each.result()["outcome"] for each in finishes} == {"settled"}
     assert eventually(lambda: _words_left(db, planted) == [])
-
-
-def _finish(stack: Stack, turn: dict[str, Any], content: str) -> str:
-    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed"}
-    entry |= {"content": content, "response": content}
-    for _ in range(2):  # as the function does
-        answer = service(stack, "POST", "rpc/chat_finish", json={"entry": entry})
-        if answer.status_code == 200:
-            return str(answer.json()["outcome"])
-    return answer.text

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-import time
+import threading
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,9 +17,8 @@ from psycopg.types.json import Jsonb
 from tests.fakes.providers import Upstream
 from tests.providers import named
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, connect, eventually, frames, receipt_of, service, sign_up, text_of
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.people import Person, Stack, connect, eventually, frames, receipt_of, sign_up, text_of
+from tests.stack.turns import Database, asked, begin, finish, finish_with_retry
 
 
 def _call(db: Database, person: Person, **metadata: Any) -> None:
@@ -35,11 +35,7 @@ def _add(owner: Person, conversation: str, *people: Person) -> None:
 
 
 def _plan(person: Person, conversation: str, **fields: Any) -> dict[str, Any]:
-    turn = {"message": "hi", "dry_run": True, "conversation_id": conversation} | fields
-    response = person.rest("POST", "rpc/chat_begin", json={"turn": turn})
-    assert response.status_code == 200, response.text
-    plan: dict[str, Any] = response.json()
-    return plan
+    return begin(person, dry_run=True, conversation_id=conversation, **fields)
 
 
 def _tokens(text: str) -> int:
@@ -199,28 +195,17 @@ def test_an_answer_under_way_when_its_asker_is_removed_still_comes(
     assert len(alice.rows("chat_logs")) == len(bob.rows("chat_logs")) == 1
 
 
-def test_one_persons_turn_makes_the_others_wait(alice: Person, bob: Person, model: Models, stack: Stack) -> None:
+def test_one_persons_turn_makes_the_others_wait(alice: Person, bob: Person, model: Models) -> None:
     """One turn of a model at a time, whoever asks; the refused one pays nothing."""
     name = model("echo")
     ours = alice.whole("hello", model=name)["conversation_id"]
     _add(alice, ours, bob)
 
-    def begin(person: Person) -> httpx.Response:
-        turn = {
-            "turn_id": str(uuid.uuid4()),
-            "worker_id": "6f8e1c9e-7c1e-4f0e-9d5e-1c2b3a4d5e6f",
-            "endpoint": "chat",
-        }
-        turn |= {"message": "x", "model": name, "conversation_id": ours}
-        return person.rest("POST", "rpc/chat_begin", json={"turn": turn}, timeout=30)
-
-    first = begin(alice).json()
-    assert begin(bob).status_code == 409
+    first = begin(alice, name, conversation_id=ours)
+    assert asked(bob, name, conversation_id=ours).status_code == 409
     assert bob.rows("usage_counters") == []
-    entry = {"turn_id": first["turn_id"], "worker_id": "6f8e1c9e-7c1e-4f0e-9d5e-1c2b3a4d5e6f"}
-    entry |= {"status": "completed", "content": "y"}
-    assert service(stack, "POST", "rpc/chat_finish", json={"entry": entry}).json()["outcome"] == "settled"
-    assert begin(bob).status_code == 200
+    assert finish(alice, first)["outcome"] == "settled"
+    assert asked(bob, name, conversation_id=ours).status_code == 200
 
 
 def test_nothing_of_a_forgotten_member_stays_in_anothers_conversation(
@@ -280,34 +265,41 @@ def test_a_crowd_that_asks_posts_joins_leaves_and_is_deleted_ends_without_a_dead
     _add(alice, ours, *people)
     row = db.execute("select deadlocks from pg_stat_database where datname = current_database()").fetchone()
 
+    answered: list[int] = []
+    is_busy = threading.Event()
+
     def ask(person: Person) -> int:
-        ids = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())}
-        turn = ids | {"endpoint": "chat", "message": "x", "model": name, "conversation_id": ours}
-        begun = person.rest("POST", "rpc/chat_begin", json={"turn": turn}, timeout=30)
-        if begun.status_code == 200:
-            entry = ids | {"status": "completed", "content": "y"}
-            for _ in range(2):
-                done = service(stack, "POST", "rpc/chat_finish", json={"entry": entry}, timeout=30)
-                if done.status_code == 200:
-                    break
-            assert done.json()["outcome"] == "settled", done.text
-        return begun.status_code
+        worker = str(uuid.uuid4())
+        response = asked(person, name, conversation_id=ours, worker_id=worker)
+        if response.status_code == 200:
+            turn = response.json() | {"worker_id": worker, "model": name}
+            assert finish_with_retry(person, turn)["outcome"] == "settled"
+        return response.status_code
 
     def post(person: Person) -> int:
         row = {"conversation_id": ours, "content": "z"}
         return person.rest("POST", "messages", json=row, timeout=30).status_code
 
     def delete(person: Person) -> int:
-        time.sleep(0.3)
+        assert is_busy.wait(30)
         db_there = psycopg.connect(stack["DATABASE_URL"], autocommit=True)
         with db_there:
             db_there.execute("delete from auth.users where id = %s", [person.id])
         return 204
 
-    with ThreadPoolExecutor(14) as pool:
-        work = [pool.submit(each, person) for _ in range(8) for person in (alice, *people) for each in (ask, post)]
-        work += [pool.submit(delete, person) for person in people[:3]]
-        statuses = {each.result() for each in work}
+    def counted(work: Callable[[Person], int], person: Person) -> int:
+        status = work(person)
+        answered.append(status)
+        if len(answered) >= 20:
+            is_busy.set()
+        return status
+
+    with ThreadPoolExecutor(17) as pool:
+        deletions = [pool.submit(delete, person) for person in people[:3]]
+        acts = [(act, person) for _ in range(8) for person in (alice, *people) for act in (ask, post)]
+        work = [pool.submit(counted, act, person) for act, person in acts]
+        statuses = {each.result() for each in (*work, *deletions)}
+    assert 200 in answered[:20]
     assert statuses <= {200, 201, 204, 401, 403, 404, 409}
     assert eventually(lambda: ask(alice) == 200)
     assert db.execute("select deadlocks from pg_stat_database where datname = current_database()").fetchone() == row

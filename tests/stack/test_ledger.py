@@ -7,35 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
-import psycopg
 from psycopg.types.json import Jsonb
 
 from tests.stack.conftest import Models
-from tests.stack.people import Person, connect, eventually, service
-
-Database = psycopg.Connection[dict[str, Any]]
-
-
-def _begin(person: Person, model: str, **fields: Any) -> dict[str, Any]:
-    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
-    response = person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model} | fields})
-    answer: dict[str, Any] = response.json()
-    return turn | fields | {"status": response.status_code} | answer
-
-
-def _finish(person: Person, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    entry = {
-        "turn_id": turn["turn_id"],
-        "worker_id": turn["worker_id"],
-        "status": "completed",
-        "content": "hello",
-        "response": "hello",
-        "usage": {"input_tokens": 1000, "output_tokens": 500, "cached_tokens": 0, "source": "provider"},
-    }
-    answer = service(person.stack, "POST", "rpc/chat_finish", json={"entry": entry | fields})
-    assert answer.status_code == 200, answer.text
-    booked: dict[str, Any] = answer.json()
-    return booked
+from tests.stack.people import Person, connect, eventually
+from tests.stack.turns import KEY, Database, asked, begin, die, finish, finish_with_retry
 
 
 def _counter(db: Database, scope: str) -> dict[str, Any]:
@@ -51,17 +27,17 @@ def test_exactly_as_many_are_admitted_at_once_as_the_cap_allows(alice: Person, m
     db.execute("insert into public.usage_limits (scope, daily_requests) values (%s, 10)", [alice.id])
     name = model("echo")
     with ThreadPoolExecutor(20) as pool:
-        statuses = [turn["status"] for turn in pool.map(lambda _: _begin(alice, name), range(40))]
+        statuses = [answer.status_code for answer in pool.map(lambda _: asked(alice, name), range(40))]
     assert sorted(statuses) == [200] * 10 + [429] * 30
     assert _counter(db, alice.id)["requests"] == 10
 
 
 def test_a_turn_is_booked_once_however_often_it_is_finished(alice: Person, model: Models, db: Database) -> None:
     """Ten finishes at once settle one turn: one row, one message, its cost once, nothing reserved."""
-    turn = _begin(alice, model("echo"))
+    turn = begin(alice, model("echo"))
     assert _counter(db, alice.id)["reserved_usd"] > 0
     with ThreadPoolExecutor(10) as pool:
-        outcomes = sorted(answer["outcome"] for answer in pool.map(lambda _: _finish(alice, turn), range(10)))
+        outcomes = sorted(answer["outcome"] for answer in pool.map(lambda _: finish(alice, turn), range(10)))
     assert outcomes == ["duplicate"] * 9 + ["settled"]
     counter = _counter(db, alice.id)
     assert (counter["spent_usd"], counter["reserved_usd"]) == (Decimal("0.002"), 0)
@@ -73,15 +49,15 @@ def test_an_attempt_that_lost_its_lease_books_its_cost_and_touches_nothing_else(
     alice: Person, model: Models, db: Database
 ) -> None:
     """A stale worker's money is real: it is added to row and counters, once, while answer and status stay."""
-    key = {"idempotency_key": "k", "body_hash": "h"}
-    first = _begin(alice, model("echo"), **key)
-    db.execute("update private.turns set lease_until = now() where id = %s", [first["turn_id"]])
-    second = _begin(alice, first["routes"][0]["identifier"], **key)
+    key = KEY
+    first = begin(alice, model("echo"), **key)
+    die(db, first)
+    second = begin(alice, first["routes"][0]["identifier"], **key)
     assert second["turn_id"] == first["turn_id"]
     assert _counter(db, alice.id)["reserved_usd"] == Decimal(str(second["reserve_usd"]))
     assert _counter(db, alice.id)["requests"] == 1
-    assert _finish(alice, second)["outcome"] == "settled"
-    outcomes = [_finish(alice, first | {"worker_id": first["worker_id"]}, content="late")["outcome"] for _ in range(2)]
+    assert finish(alice, second)["outcome"] == "settled"
+    outcomes = [finish(alice, first, content="late")["outcome"] for _ in range(2)]
     assert outcomes == ["stale", "duplicate"]
     (row,) = alice.rows("chat_logs")
     assert (row["response"], row["cost_usd"]) == ("hello", 0.004)
@@ -91,11 +67,11 @@ def test_an_attempt_that_lost_its_lease_books_its_cost_and_touches_nothing_else(
 
 def test_a_takeover_is_logged_in_its_own_words(alice: Person, model: Models, db: Database) -> None:
     """Whoever retries a key after a dead worker stands in the row with their own question, not with an earlier one."""
-    key = {"idempotency_key": "k", "body_hash": "h"}
-    first = _begin(alice, model("echo"), question="forged", endpoint="refresh", lease_seconds=1, **key)
-    db.execute("update private.turns set lease_until = now() where id = %s", [first["turn_id"]])
-    second = _begin(alice, first["routes"][0]["identifier"], question="honest", message="honest", **key)
-    _finish(alice, second)
+    key = KEY
+    first = begin(alice, model("echo"), question="forged", endpoint="refresh", lease_seconds=1, **key)
+    die(db, first)
+    second = begin(alice, first["routes"][0]["identifier"], question="honest", message="honest", **key)
+    finish(alice, second)
     (row,) = alice.rows("chat_logs")
     assert (row["question"], row["endpoint"]) == ("honest", "chat")
     assert [m["content"] for m in alice.rows("messages?order=created_at")] == ["honest", "hello"]
@@ -105,11 +81,11 @@ def test_a_conversation_deleted_under_a_finish_costs_neither_the_row_nor_the_del
     alice: Person, model: Models, db: Database
 ) -> None:
     """A finish that meets a deletion waits for it, and the turn is booked without the conversation."""
-    turn = _begin(alice, model("echo"))
+    turn = begin(alice, model("echo"))
     with connect(alice.stack) as other, ThreadPoolExecutor(1) as pool:
         other.execute("begin")
         other.execute("select 1 from public.llm_conversations where id = %s for update", [turn["conversation_id"]])
-        finishing = pool.submit(_finish_as_the_function_does, alice, turn)
+        finishing = pool.submit(finish_with_retry, alice, turn)
         waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%%chat_finish%%'"
         eventually(lambda: db.execute(waiting).fetchone())
         other.execute("delete from public.llm_conversations where id = %s", [turn["conversation_id"]])
@@ -119,21 +95,11 @@ def test_a_conversation_deleted_under_a_finish_costs_neither_the_row_nor_the_del
     assert (row["conversation_id"], row["status"]) == (None, "completed")
 
 
-def _finish_as_the_function_does(person: Person, turn: dict[str, Any]) -> dict[str, Any]:
-    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed", "content": "x"}
-    for _ in range(2):
-        answer = service(person.stack, "POST", "rpc/chat_finish", json={"entry": entry}, timeout=20)
-        if answer.status_code == 200:
-            break
-    booked: dict[str, Any] = answer.json()
-    return booked
-
-
 def test_one_key_at_once_is_one_turn(alice: Person, model: Models) -> None:
     """Twenty callers with one idempotency key get one new turn; the others hear that it runs."""
     name, key = model("echo"), {"idempotency_key": "same", "body_hash": "h"}
     with ThreadPoolExecutor(20) as pool:
-        outcomes = sorted(turn["outcome"] for turn in pool.map(lambda _: _begin(alice, name, **key), range(20)))
+        outcomes = sorted(turn["outcome"] for turn in pool.map(lambda _: begin(alice, name, **key), range(20)))
     assert outcomes == ["in_progress"] * 19 + ["new"]
 
 
@@ -142,7 +108,7 @@ def test_logs_and_counters_agree_to_the_last_digit(alice: Person, model: Models,
     name = model("echo", pricing='{"input": 0.1, "output": 0.4, "cached_input": 0.01}')
 
     def turn(number: int) -> None:
-        begun = _begin(alice, name)
+        begun = begin(alice, name)
         status = ("completed", "failed", "cancelled", "partial")[number % 4]
         used = {
             "input_tokens": 7 * number,
@@ -150,7 +116,7 @@ def test_logs_and_counters_agree_to_the_last_digit(alice: Person, model: Models,
             "source": "provider",
         }
         for _ in range(1 + number % 2):
-            _finish(alice, begun, status=status, usage=used)
+            finish(alice, begun, status=status, usage=used)
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(turn, range(48)))
@@ -167,9 +133,7 @@ def test_a_reservation_cannot_be_talked_down(alice: Person, model: Models) -> No
     """Odd numbers in a direct call reserve something sensible, never a negative amount."""
     name = model("echo")
     for fields in ({"max_tokens": -5}, {"prompt_tokens": -1_000_000}, {"max_tokens": 10**12}):
-        turn = _begin(alice, name, **fields)
-        assert turn["status"] == 200
-        assert turn["reserve_usd"] > 0
+        assert begin(alice, name, **fields)["reserve_usd"] > 0
 
 
 def test_tiers_price_long_prompts_by_their_own_rate(db: Database) -> None:

@@ -11,14 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, log_row, new_admin, service
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import Database, asked, begin
 
 
 @pytest.fixture
@@ -38,16 +36,8 @@ def _arms(db: Database, alias: str, *arms: tuple[str, float, int]) -> str:
     return alias
 
 
-def _begin(person: Person, model: str, **fields: Any) -> dict[str, Any]:
-    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
-    answer = person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model, "dry_run": True} | fields})
-    assert answer.status_code == 200, answer.text
-    begun: dict[str, Any] = answer.json()
-    return begun
-
-
 def _chosen(person: Person, model: str, **fields: Any) -> list[str]:
-    return [route["identifier"] for route in _begin(person, model, **fields)["routes"]]
+    return [route["identifier"] for route in begin(person, model, dry_run=True, **fields)["routes"]]
 
 
 def _measured(db: Database, identifier: str, **values: Any) -> None:
@@ -145,7 +135,7 @@ def test_auto_is_the_cheapest_that_can_and_does(alice: Person, db: Database, mod
     assert blind in _chosen(alice, "auto", providers=["openai"])
     assert unpriced not in _chosen(alice, "auto", **asked)
     assert not {good, dearer} & set(_chosen(alice, "auto", needs=["supports_vision"], providers=["nobody"]))
-    assert {route["alias"] for route in _begin(alice, "auto", **asked)["routes"]} == {"auto"}
+    assert {route["alias"] for route in begin(alice, "auto", dry_run=True, **asked)["routes"]} == {"auto"}
 
 
 @pytest.mark.usefixtures("quality")
@@ -160,9 +150,7 @@ def test_schemas_are_liked_but_not_needed(alice: Person, db: Database, model: Mo
 
 def test_what_no_model_can_do_is_said_so(alice: Person) -> None:
     """A policy is not unknown because nobody fits."""
-    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
-    asked = {"model": "auto", "strict_model": True, "needs": ["supports_flight"], "dry_run": True}
-    answer = alice.rest("POST", "rpc/chat_begin", json={"turn": turn | asked})
+    answer = asked(alice, "auto", strict_model=True, needs=["supports_flight"], dry_run=True)
     assert (answer.status_code, json.loads(answer.json()["details"])["code"]) == (422, "validation_failed")
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, service
-from tests.stack.turns import begin, finish
+from tests.stack.turns import Database, begin, finish
 
-Database = psycopg.Connection[dict[str, Any]]
 _PREFERENCES: dict[str, Any] = {
     "skill_level": "expert",
     "communication_style": "concise",
@@ -171,12 +169,9 @@ def test_whoever_switches_profiling_off_is_unlearned_at_once_and_stays_so(
         assert [row[column] for column in _LEARNED] == [None] * 4
         assert row["communication_style"] == "detailed"
         _roll_up(stack)
-    ids = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())}
-    turn = ids | {"endpoint": "chat", "message": "hi", "model": model("echo")}
-    assert alice.rest("POST", "rpc/chat_begin", json={"turn": turn}).status_code == 200
-    entry = ids | {"status": "completed", "content": "x", "user_skill_assessment": "beginner"}
-    service(stack, "POST", "rpc/chat_finish", json={"entry": entry})
-    (row,) = alice.rows(f"chat_logs?turn_id=eq.{ids['turn_id']}")
+    turn = begin(alice, model("echo"))
+    finish(alice, turn, user_skill_assessment="beginner")
+    (row,) = alice.rows(f"chat_logs?turn_id=eq.{turn['turn_id']}")
     assert row["user_skill_assessment"] is None
     _change(alice, is_profiling_enabled=True)
     assert _roll_up(stack) >= 1

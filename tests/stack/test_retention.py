@@ -7,23 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, log_row, service
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import Database, begin, finish
 
 
 def _turn(person: Person, model: str, **fields: Any) -> str:
-    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
-    turn |= {"model": model, "question": "hi"}
-    assert person.rest("POST", "rpc/chat_begin", json={"turn": turn}).status_code == 200
-    usage = {"input_tokens": 1000, "output_tokens": 500, "source": "provider"}
-    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed", "usage": usage}
-    done = service(person.stack, "POST", "rpc/chat_finish", json={"entry": entry | {"content": "hello"} | fields})
-    assert done.json()["outcome"] == "settled", done.text
+    turn = begin(person, model)
+    assert finish(person, turn, **fields)["outcome"] == "settled"
     return str(turn["turn_id"])
 
 

@@ -15,6 +15,7 @@ import pytest
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, log_row, service
+from tests.stack.turns import begin, finish
 
 Database = psycopg.Connection[dict[str, Any]]
 
@@ -107,8 +108,7 @@ def test_each_call_of_a_turn_is_priced_by_its_own_route(alice: Person, db: Datab
         db.execute(
             "insert into public.llm_routes (alias, model_key, fallback_order) values ('priced', %s, %s)", [key, place]
         )
-    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
-    begun = alice.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": "priced"}}).json()
+    begun = begin(alice, "priced")
     assert [route["identifier"] for route in begun["routes"]] == [dear, cheap, free]
     used = {"input_tokens": 1000, "output_tokens": 10, "cached_tokens": 400, "source": "provider"}
     attempts: list[dict[str, Any]] = [
@@ -117,9 +117,7 @@ def test_each_call_of_a_turn_is_priced_by_its_own_route(alice: Person, db: Datab
         {"identifier": cheap, "ok": True, "usage": used},
         {"identifier": free, "ok": True, "usage": used},
     ]
-    entry = {"turn_id": begun["turn_id"], "worker_id": turn["worker_id"], "status": "completed", "content": "x"}
-    entry |= {"identifier": cheap, "usage": used, "attempts": attempts}
-    booked = service(alice.stack, "POST", "rpc/chat_finish", json={"entry": entry}).json()
+    booked = finish(alice, begun, identifier=cheap, usage=used, attempts=attempts)
     row = log_row(db, begun["turn_id"])
     # 1000 at 100; then 600 at 1, 400 at 0.5 and 10 at 2 dollars a million; the last has no known price
     assert row["cost_usd"] == Decimal("0.100820000") == Decimal(str(booked["cost_usd"]))

@@ -17,7 +17,6 @@ from typing import Any
 import httpx
 import jwt
 import obstore
-import psycopg
 import pytest
 from obstore.store import from_url
 
@@ -30,8 +29,7 @@ from tests.fakes.slow_model import Pausing, serving_pausing
 from tests.fakes.tcp_proxy import Line, line_to
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service, text_of
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import Database, begin, entry_of
 
 _SAID = ("Buy ESZ6 at $4,111.50 on 2026-11-21 and write to ada@exam", "ple.com about it.")
 _LOGGED = "Buy ESZ6 at $4,111.50 on 2026-11-21 and write to [email] about it."
@@ -233,12 +231,7 @@ def test_a_person_deleted_while_their_turn_is_spooled_leaves_money_but_no_words(
 
 def _begun(person: Person, model: str) -> dict[str, Any]:
     """The record of a turn that was begun."""
-    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
-    answer = person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model, "question": "hi"}})
-    assert answer.status_code == 200, answer.text
-    usage = {"input_tokens": 1000, "output_tokens": 500, "cached_tokens": 0, "source": "provider"}
-    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed", "usage": usage}
-    return spool.record_of(entry | {"response": "hello", "user_id_hash": "v1:00"}, person.id)
+    return spool.record_of(entry_of(begin(person, model), user_id_hash="v1:00"), person.id)
 
 
 async def _put(objects: dict[str, bytes]) -> None:

@@ -12,9 +12,8 @@ import psycopg
 import pytest
 
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, service
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.people import Person, Stack
+from tests.stack.turns import KEY, Database, begin, die, finish, sweep, used
 
 _LOGGED = """
     select count(*) as requests, sum(coalesce(input_tokens, 0)) as input_tokens,
@@ -43,73 +42,56 @@ def _agree(db: Database, model: str) -> list[dict[str, Any]]:
     return counted
 
 
-def _begin(person: Person, model: str, **fields: Any) -> dict[str, Any]:
-    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "message": "hi"}
-    answer = person.rest("POST", "rpc/chat_begin", json={"turn": turn | {"model": model} | fields})
-    assert answer.status_code == 200, answer.text
-    begun: dict[str, Any] = answer.json()
-    return turn | begun
-
-
-def _finish(stack: Stack, turn: dict[str, Any], **fields: Any) -> str:
-    usage = {"input_tokens": 1001, "output_tokens": 503, "cached_tokens": 7, "reasoning_tokens": 3}
-    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed"}
-    entry |= {"content": "hello", "response": "hello", "usage": usage | {"source": "provider"}}
-    entry |= {"duration_ms": 311, "ttft_ms": 17}
-    answer = service(stack, "POST", "rpc/chat_finish", json={"entry": entry | fields})
-    assert answer.status_code == 200, answer.text
-    outcome: str = answer.json()["outcome"]
-    return outcome
-
-
-def _die(db: Database, turn: dict[str, Any]) -> None:
-    db.execute("update private.turns set lease_until = '-infinity' where id = %s", [turn["turn_id"]])
-
-
+_USED: dict[str, Any] = {
+    "usage": used(1001, 503, cached_tokens=7, reasoning_tokens=3),
+    "duration_ms": 311,
+    "ttft_ms": 17,
+}
 _NOTHING: dict[str, Any] = {"content": "", "response": "", "usage": {}, "ttft_ms": None, "status": "failed"}
 
 
+def _finish(person: Person, turn: dict[str, Any], **fields: Any) -> str:
+    outcome: str = finish(person, turn, **_USED | fields)["outcome"]
+    return outcome
+
+
 @pytest.mark.parametrize("status", ["completed", "cancelled", "partial", "failed"])
-def test_every_kind_of_turn_counts(alice: Person, model: Models, db: Database, stack: Stack, status: str) -> None:
+def test_every_kind_of_turn_counts(alice: Person, model: Models, db: Database, status: str) -> None:
     """Tokens, money and times of all of them, errors of those that went wrong."""
     name = model("echo", pricing='{"input": 0.1, "output": 0.4, "cached_input": 0.01}')
     for _ in range(3):
-        _finish(stack, _begin(alice, name), status=status)
+        _finish(alice, begin(alice, name), status=status)
     (row,) = _agree(db, name)
     assert (row["requests"], row["input_tokens"], row["ttft_ms_sum"]) == (3, 3003, 51)
     assert row["errors"] == (3 if status in {"partial", "failed"} else 0)
     assert row["user_id"] == uuid.UUID(alice.id)
 
 
-def test_a_turn_without_a_price_is_counted_as_such(alice: Person, model: Models, db: Database, stack: Stack) -> None:
+def test_a_turn_without_a_price_is_counted_as_such(alice: Person, model: Models, db: Database) -> None:
     """Its cost is not known, and that is not zero."""
     name = model("echo", pricing=None)
-    _finish(stack, _begin(alice, name))
+    _finish(alice, begin(alice, name))
     (row,) = _agree(db, name)
     assert (row["cost_usd"], row["unpriced_requests"]) == (0, 1)
 
 
-def test_a_turn_that_is_asked_again_is_counted_as_it_ended(
-    alice: Person, model: Models, db: Database, stack: Stack
-) -> None:
+def test_a_turn_that_is_asked_again_is_counted_as_it_ended(alice: Person, model: Models, db: Database) -> None:
     """What failed and was retried is one request without an error, and another agent's row is gone."""
-    name, key = model("echo"), {"idempotency_key": "k", "body_hash": "h"}
-    _finish(stack, _begin(alice, name, **key), agent_type="first", **_NOTHING)
+    name, key = model("echo"), KEY
+    _finish(alice, begin(alice, name, **key), agent_type="first", **_NOTHING)
     assert [(row["agent_type"], row["errors"]) for row in _agree(db, name)] == [("first", 1)]
-    assert _finish(stack, _begin(alice, name, **key), agent_type="second") == "settled"
+    assert _finish(alice, begin(alice, name, **key), agent_type="second") == "settled"
     assert [(row["agent_type"], row["errors"], row["requests"]) for row in _agree(db, name)] == [("second", 0, 1)]
     assert len(alice.rows(f"usage_daily?model_identifier=eq.{name}")) == 1
 
 
-def test_a_takeover_and_the_cost_of_the_stale_attempt_count(
-    alice: Person, model: Models, db: Database, stack: Stack
-) -> None:
+def test_a_takeover_and_the_cost_of_the_stale_attempt_count(alice: Person, model: Models, db: Database) -> None:
     """One request, the money of both attempts."""
-    name, key = model("echo"), {"idempotency_key": "k", "body_hash": "h"}
-    first = _begin(alice, name, **key)
-    _die(db, first)
-    second = _begin(alice, name, **key)
-    assert [_finish(stack, turn) for turn in (second, first, first)] == ["settled", "stale", "duplicate"]
+    name, key = model("echo"), KEY
+    first = begin(alice, name, **key)
+    die(db, first)
+    second = begin(alice, name, **key)
+    assert [_finish(alice, turn) for turn in (second, first, first)] == ["settled", "stale", "duplicate"]
     (row,) = _agree(db, name)
     assert (row["requests"], row["cost_usd"]) == (1, Decimal("0.0020035") * 2)
 
@@ -119,28 +101,25 @@ def test_an_abandoned_turn_that_finishes_late_counts_as_finished(
 ) -> None:
     """The sweeper's row is an error until the worker is heard after all."""
     name = model("echo")
-    turns = [_begin(alice, name) for _ in range(3)]
-    for turn in turns:
-        _die(db, turn)
-    assert service(stack, "POST", "rpc/sweep_turns", json={}).status_code == 200
+    turns = [begin(alice, name) for _ in range(3)]
+    die(db, *turns)
+    sweep(stack)
     assert [(row["requests"], row["errors"], row["unpriced_requests"]) for row in _agree(db, name)] == [(3, 3, 3)]
     for turn in turns[:2]:
-        _finish(stack, turn)
+        _finish(alice, turn)
     assert [(row["requests"], row["errors"], row["unpriced_requests"]) for row in _agree(db, name)] == [(3, 1, 1)]
 
 
-def test_a_crowd_is_counted_to_the_last_digit(
-    alice: Person, bob: Person, model: Models, db: Database, stack: Stack
-) -> None:
+def test_a_crowd_is_counted_to_the_last_digit(alice: Person, bob: Person, model: Models, db: Database) -> None:
     """Two people, finishes doubled, several agents, all at once."""
     name = model("echo", pricing='{"input": 0.1, "output": 0.4, "cached_input": 0.01}')
 
     def turn(number: int) -> None:
-        begun = _begin((alice, bob)[number % 2], name)
+        begun = begin((alice, bob)[number % 2], name)
         usage = {"input_tokens": 7 * number, "output_tokens": number, "source": "provider"}
         for _ in range(1 + number % 3):
             _finish(
-                stack, begun, status=("completed", "partial")[number % 5 == 0], usage=usage, agent_type=str(number % 4)
+                alice, begun, status=("completed", "partial")[number % 5 == 0], usage=usage, agent_type=str(number % 4)
             )
 
     with ThreadPoolExecutor(16) as pool:
@@ -158,17 +137,17 @@ def _by_taking_the_name_out(db: Database, person: Person) -> None:
 
 @pytest.mark.parametrize("forget", [_by_deleting, _by_taking_the_name_out])
 def test_the_totals_of_a_person_become_anonymous(
-    alice: Person, bob: Person, model: Models, db: Database, stack: Stack, forget: Callable[[Database, Person], None]
+    alice: Person, bob: Person, model: Models, db: Database, forget: Callable[[Database, Person], None]
 ) -> None:
     """Nothing is lost or doubled, no row names them, and other people's rows stay theirs."""
     name = model("echo")
     for person in (alice, alice, bob):
-        _finish(stack, _begin(person, name), agent_type="a")
-    late = _begin(alice, name)
+        _finish(alice, begin(person, name), agent_type="a")
+    late = begin(alice, name)
     forget(db, alice)
     assert [(row["user_id"], row["requests"]) for row in _agree(db, name)] == [(uuid.UUID(bob.id), 1), (None, 2)]
     assert db.execute("select from public.usage_daily where user_id = %s", [alice.id]).fetchall() == []
-    _finish(stack, late)
+    _finish(alice, late)
     forget(db, bob)
     rows = _agree(db, name)
     assert sum(row["requests"] for row in rows) == 4
@@ -181,7 +160,7 @@ def test_people_are_deleted_at_once_without_a_circle(
     """Their rows of many kinds become the same anonymous ones, in one order."""
     name = model("echo")
     for number in range(12):
-        _finish(stack, _begin((alice, bob)[number % 2], name), agent_type=str(number // 2))
+        _finish(alice, begin((alice, bob)[number % 2], name), agent_type=str(number // 2))
 
     def forget(person: Person) -> None:
         with psycopg.connect(stack["DATABASE_URL"], autocommit=True) as other:
@@ -192,11 +171,11 @@ def test_people_are_deleted_at_once_without_a_circle(
     assert [row["requests"] for row in _agree(db, name)] == [2] * 6
 
 
-def test_purging_leaves_what_was_counted(alice: Person, model: Models, db: Database, stack: Stack) -> None:
+def test_purging_leaves_what_was_counted(alice: Person, model: Models, db: Database) -> None:
     """The logs go, the sums stay, also when the person goes after them."""
     name = model("echo")
     for _ in range(4):
-        _finish(stack, _begin(alice, name))
+        _finish(alice, begin(alice, name))
     (before,) = _agree(db, name)
     db.execute(
         "delete from public.chat_logs where id in (select id from public.chat_logs where user_id = %s limit 3)",
