@@ -72,8 +72,12 @@ async def test_what_passes_is_tried_again_before_the_first_content(
 ) -> None:
     """Nothing of the first try is heard or charged, the second is the answer; a node gets one try only."""
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.2 if kind == "stall-first" else 20)
-    exchange = exchange_over(route_to(name, f"once-{kind}", upstream))
-    events, error = await spoken(exchange)
+    route = route_to(name, f"once-{kind}", upstream)
+    exchange = exchange_over(route)
+    turn = asyncio.ensure_future(spoken(exchange))
+    assert await asyncio.to_thread(upstream.until_called, route.upstream_id)
+    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 20)  # the second try has time
+    events, error = await turn
     if name == "client":
         assert (events, type(error), len(exchange.attempts)) == ([], NodeFailed, 1)
         return
