@@ -64,7 +64,7 @@ format: $(STAMP)  ## put the code in shape
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-docs: $(STAMP)  ## write docs/openapi-*.json anew, after a change of routes or models
+docs: $(STAMP)  ## write docs/openapi-*.json after a change of routes or models
 	$(PY) -m tests.documents
 
 lock: $(STAMP)  ## pin what requirements.in files ask for, with hashes; UPGRADE=--upgrade takes the newest

@@ -67,7 +67,7 @@ class BuildCache:
                 self._discard(entry)
 
     def _discard(self, entry: Path) -> None:
-        """Takes it away at once, so that nobody finds half of it."""
+        """Deletes an entry. The rename first hides it from other processes as a whole."""
         draft = self.folder / f"{_DRAFT}{secrets.token_hex(8)}"
         with contextlib.suppress(OSError):
             entry.rename(draft)

@@ -47,7 +47,7 @@ def upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="session")
 def trading(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo market, built once; nobody writes to it."""
+    """The demo market; no test writes to it."""
     path = tmp_path_factory.mktemp("trading") / "trading.duckdb"
     demo_data.provide(path)
     return path

@@ -20,7 +20,7 @@ from local.environment import PROVIDER_KEYS, ROOT, read_file
 from local.ports import is_taken
 from shared.variables import FIRST_NAMES
 
-MARK = "TEST_STACK_MARK"  # whoever starts a stack with it can find all that the stack started
+MARK = "TEST_STACK_MARK"  # a test sets it to find all processes that its stack started
 _READY_SECONDS = 60.0
 _READY = "Parley is ready"
 _BLOCK = 13  # from the page's port to the model's
@@ -37,7 +37,7 @@ class RunningStack:
     values: dict[str, str]
 
     def console_text(self) -> str:
-        """Everything it has said so far."""
+        """The output of the supervisor so far."""
         return self.console.read_text()
 
     def query(self, sql: str) -> str:
@@ -86,7 +86,7 @@ def printed(*words: str) -> str:
 def running_stack(
     data: Path, base: int, *options: str, environ: dict[str, str] | None = None
 ) -> Iterator[RunningStack]:
-    """A stack that is ready, ended afterwards. Raises RuntimeError with all it said when it does not become ready."""
+    """A stack that is ready, ended afterwards. Raises RuntimeError with its output when it does not become ready."""
     console = data.with_name(f"{data.name}-console.txt")
     with console.open("w") as output:
         process = subprocess.Popen(
@@ -132,7 +132,7 @@ def marked(mark: str) -> dict[int, str]:
     """The command lines of all living processes that carry the mark in their environment, by process id."""
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended meanwhile, or belongs to somebody else
+        with contextlib.suppress(OSError):  # it has ended, or belongs to another user
             if f"{MARK}={mark}".encode() in (folder / "environ").read_bytes():
                 found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
     return found

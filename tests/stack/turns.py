@@ -93,7 +93,7 @@ def sweep(stack: Stack) -> int:
 
 
 def words_left(db: Database, planted: str) -> list[str]:
-    """Tables of public and private in which the planted word still stands, in any column."""
+    """Tables of public and private in which any column contains the planted word."""
     tables = db.execute(
         "select schemaname || '.' || tablename as name from pg_tables where schemaname in ('public', 'private')"
     ).fetchall()
