@@ -36,6 +36,18 @@ def server() -> Iterator[int]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="module")
+def migrated(server: int) -> dict[bool, str]:
+    """Connection strings of two migrated databases that no test changes, by whether they expose new tables."""
+    found = {}
+    for is_auto_exposed in (False, True):
+        name = f"migrated_{is_auto_exposed}".lower()
+        postgres.prepare_database(server, name, is_auto_exposed=is_auto_exposed)
+        found[is_auto_exposed] = postgres.dsn(server, dbname=name)
+        migrations.apply(found[is_auto_exposed], ROOT / "supabase" / "migrations")
+    return found
+
+
 def _supabase(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["npx", "--no-install", "supabase", *words, "--yes"],
@@ -108,25 +120,18 @@ def _said(db: psycopg.Connection) -> list[str]:
 
 
 @pytest.mark.parametrize("is_auto_exposed", [False, True])
-def test_the_advisors_have_nothing_to_say(server: int, is_auto_exposed: bool) -> None:
+def test_the_advisors_have_nothing_to_say(migrated: dict[bool, str], is_auto_exposed: bool) -> None:
     """`supabase db advisors` finds nothing, whether or not the project grants new tables by itself."""
-    name = f"advised_{is_auto_exposed}".lower()
-    postgres.prepare_database(server, name, is_auto_exposed=is_auto_exposed)
-    migrations.apply(postgres.dsn(server, dbname=name), ROOT / "supabase" / "migrations")
-    found = _supabase("db", "advisors", f"--remote={postgres.dsn(server, dbname=name)}", "--output-format", "json")
+    found = _supabase("db", "advisors", f"--remote={migrated[is_auto_exposed]}", "--output-format", "json")
     assert found.returncode == 0, found.stderr
     answer = json.loads(next(line for line in found.stdout.splitlines() if line.startswith("{")))
     assert answer["results"] == []
 
 
-def test_a_project_that_exposes_new_tables_ends_with_the_same_grants(server: int) -> None:
+def test_a_project_that_exposes_new_tables_ends_with_the_same_grants(migrated: dict[bool, str]) -> None:
     """Every table is granted explicitly: the default of the project makes no difference."""
     grants = []
-    for is_auto_exposed in (False, True):
-        name = f"granted_{is_auto_exposed}".lower()
-        postgres.prepare_database(server, name, is_auto_exposed=is_auto_exposed)
-        dsn = postgres.dsn(server, dbname=name)
-        migrations.apply(dsn, ROOT / "supabase" / "migrations")
+    for dsn in migrated.values():
         with psycopg.connect(dsn) as connection:
             tables = connection.execute("select relname, relacl::text from pg_class where relkind in ('r', 'S')")
             functions = connection.execute("select proname, proacl::text from pg_proc")
