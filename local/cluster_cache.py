@@ -5,9 +5,11 @@ An entry holds what every new stack has in common and nothing of one stack: no k
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,15 +17,20 @@ from local import migrations, postgres
 from local.build_cache import FOLDER, BuildCache, key_of
 from local.environment import ROOT
 
+Guarding = Callable[[int], contextlib.AbstractContextManager[object]]
+
 MIGRATIONS = ROOT / "supabase" / "migrations"
 _CLUSTERS = BuildCache(FOLDER / "clusters")  # of about 40 MB each
 _SOURCES = ("bootstrap.sql", "migrations.py", "postgres.py", "cluster_cache.py")
 
 
-def create(data_dir: Path, port: int, dbname: str, cache: BuildCache = _CLUSTERS) -> None:
+def create(
+    data_dir: Path, port: int, dbname: str, guarding: Guarding = contextlib.nullcontext, cache: BuildCache = _CLUSTERS
+) -> None:
     """Makes `data_dir` a stopped cluster whose database has all migrations; a copy when one like it was made before.
 
-    `port` is used meanwhile. Raises Problem when PostgreSQL does not start or a migration fails.
+    While a server runs on `port`, `guarding` gets its process id. Raises Problem when PostgreSQL does not start or a
+    migration fails.
     """
     key = cluster_key(MIGRATIONS, dbname)
     draft = postgres.new_draft(data_dir)
@@ -31,12 +38,12 @@ def create(data_dir: Path, port: int, dbname: str, cache: BuildCache = _CLUSTERS
         postgres.place(draft, data_dir)
         return
     shutil.rmtree(draft)
-    postgres.start(data_dir, port)
-    try:
-        postgres.prepare_database(port, dbname)
-        migrations.apply(postgres.dsn(port, dbname=dbname), MIGRATIONS)
-    finally:
-        postgres.stop(data_dir)
+    with guarding(postgres.start(data_dir, port)):
+        try:
+            postgres.prepare_database(port, dbname)
+            migrations.apply(postgres.dsn(port, dbname=dbname), MIGRATIONS)
+        finally:
+            postgres.stop(data_dir)
     (data_dir / "log").unlink()
     cache.store(key, data_dir)
 

@@ -51,6 +51,10 @@ class Guard:
         """A postmaster, to be shut down in its own way."""
         self._tell(f"database {pid}")
 
+    def forget_database(self, pid: int) -> None:
+        """It was stopped; another process may get its number."""
+        self._tell(f"gone {pid}")
+
     def dismiss(self) -> None:
         """Everything has ended in good order."""
         self._tell("done")
@@ -85,7 +89,8 @@ def main(instructions: TextIO) -> None:
         if kind == "done":
             return
         if kind == "gone":
-            watched["group"].remove(what)
+            for pids in (watched["group"], watched["database"]):
+                pids[:] = [pid for pid in pids if pid != what]
         else:
             watched[kind].append(what)
     for path in watched["file"]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -129,6 +130,13 @@ class Children:
         """Its end is told; the others go on and answer that they miss it."""
         self._guard.watch_database(daemon.pid)
         self._daemons.append(daemon)
+
+    @contextlib.contextmanager
+    def guarding(self, pid: int) -> Iterator[None]:
+        """Has a database ended when this process is killed meanwhile; the body stops it."""
+        self._guard.watch_database(pid)
+        yield
+        self._guard.forget_database(pid)
 
     def wait_ready(self, children: Iterable[Child], timeout_seconds: float) -> None:
         """Returns once all answer. Raises Problem when one ends or the time is over, Interrupted when told to stop."""

@@ -104,7 +104,7 @@ def _start_database(plan: Plan, children: Children) -> None:
     folder, port = plan.options.folder, plan.options.ports.database
     if postgres.is_new(folder.database):
         print(f"Creating the database in {shown(folder.database)}", flush=True)
-        cluster_cache.create(folder.database, port, DATABASE_NAME)
+        cluster_cache.create(folder.database, port, DATABASE_NAME, children.guarding)
     pid = postgres.start(folder.database, port)
     children.watch_daemon(Daemon("database", pid, folder.database / "log"))
     postgres.prepare_database(port, DATABASE_NAME)

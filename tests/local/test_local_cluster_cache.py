@@ -31,10 +31,10 @@ def test_a_cluster_from_the_cache_has_the_migrations_and_no_person() -> None:
     port = free_ports()
     with data_folder() as data:
         cache = BuildCache(data.with_name("cache"))
-        cluster_cache.create(data.with_name("first"), port, "postgres", cache)
+        cluster_cache.create(data.with_name("first"), port, "postgres", cache=cache)
         entry = next(cache.folder.iterdir())
         used = entry.stat().st_mtime_ns
-        cluster_cache.create(data, port, "postgres", cache)
+        cluster_cache.create(data, port, "postgres", cache=cache)
         assert entry.stat().st_mtime_ns > used
         postgres.start(data, port)
         try:
@@ -51,8 +51,8 @@ def test_a_damaged_copy_is_made_again() -> None:
     port = free_ports()
     with data_folder() as data:
         cache = BuildCache(data.with_name("cache"))
-        cluster_cache.create(data.with_name("first"), port, "postgres", cache)
+        cluster_cache.create(data.with_name("first"), port, "postgres", cache=cache)
         next(cache.folder.glob("*/data/global/pg_control")).unlink()
-        cluster_cache.create(data, port, "postgres", cache)
+        cluster_cache.create(data, port, "postgres", cache=cache)
         assert (data / "global" / "pg_control").is_file()
         assert len(list(cache.folder.glob("*/data/global/pg_control"))) == 1
