@@ -7,7 +7,9 @@ from typing import Any
 
 import psycopg
 
+from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, service
+from tests.stack.turns import begin, finish
 
 Database = psycopg.Connection[dict[str, Any]]
 
@@ -49,12 +51,14 @@ def test_verdicts_go_with_their_person(alice: Person, db: Database) -> None:
     assert db.execute("select 1 from public.feedback where user_id = %s", [alice.id]).fetchall() == []
 
 
-def test_what_agents_earned_stands_in_the_profile(stack: Stack, alice: Person) -> None:
+def test_what_agents_earned_stands_in_the_profile(stack: Stack, alice: Person, model: Models) -> None:
     """Mean and number of a person's own ratings, by agent."""
     assert alice.rest("POST", "user_llm_profiles", json={"skill_level": "expert"}).status_code == 201
+    name = model("echo")
     for rating in (4, 5):
-        turn = alice.whole("hi", agent="research")["id"]
-        assert alice.rest("POST", "feedback", json={"turn_id": turn, "rating": rating}).status_code == 201
+        turn = begin(alice, name)
+        finish(alice, turn, agent_type="research")
+        assert alice.rest("POST", "feedback", json={"turn_id": turn["turn_id"], "rating": rating}).status_code == 201
     assert service(stack, "POST", "rpc/roll_up_profiles", json={}).status_code == 200
     (profile,) = alice.rows("user_llm_profiles")
     assert profile["agent_satisfaction_scores"] == {"research": {"mean": 4.5, "n": 2}}
