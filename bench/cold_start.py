@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from local.environment import ROOT
-from local.people import access_token
+from local.users import access_token
 from tests.launch import free_ports
 
 _ROUNDS = 5

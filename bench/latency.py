@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import httpx
 
 from functions.chat.agents import AGENTS
-from local.people import access_token
+from local.users import access_token
 
 _ROUNDS = 60
 _WARM_UP = 10

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from local.people import access_token
+from local.users import access_token
 
 _ROUNDS = 300
 _CALLERS = 16

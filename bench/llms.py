@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import aiohttp
 
 from bench.function import cpu_seconds, running
-from local.people import access_token
+from local.users import access_token
 from tests.providers import KEYS
 
 _CALLERS = 32

@@ -18,7 +18,7 @@ import psycopg
 
 from bench.function import HELLO
 from deploy.build import RUNTIME, build_lambda, find_python, unzipped_bytes
-from local.people import access_token
+from local.users import access_token
 from tests.launch import free_ports
 from tests.providers import named, variables
 from tests.upstream import serving_upstream

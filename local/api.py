@@ -30,7 +30,7 @@ def create_app(data_dsn: str, auth_dsn: str, keys: Keys, url: str, on_link: Call
     data_pool, auth_pool = Pool(data_dsn, 20), Pool(auth_dsn, 5)
     tokens = Tokens(keys)
     rest, auth = RestApi(data_pool, tokens), AuthApi(auth_pool, tokens, url, on_link)
-    data_pool.on_schema_change = rest.forget
+    data_pool.on_schema_change = rest.forget_schema
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 
 from local import environment
-from local.problems import Problem
+from local.errors import StackError
 from shared import addresses, forms
 from shared.variables import FIRST_NAMES, VARIABLES, WrongVariable, conflicts, missing_variables, wrong_variables
 
@@ -27,20 +27,20 @@ _LOCAL_FORMS = {
 """Of the variables that only `python -m local` reads."""
 
 
-def refuse_wrong(stated: Mapping[str, str], only: tuple[str, ...] = ()) -> None:
-    """Raises Problem with a line for each wrong variable: which, why and what to write; `only` names those that count.
+def reject_invalid(stated: Mapping[str, str], only: tuple[str, ...] = ()) -> None:
+    """Raises StackError with one line for each invalid variable. `only` limits the check to these names.
 
-    What SECRETS_SOURCE names is fetched by the functions, so until then nothing of that is missing.
+    The functions fetch the variables of SECRETS_SOURCE later, so those do not count as missing.
     """
-    wrong = [*wrong_variables(stated), *_wrong_here(stated)]
+    wrong = [*wrong_variables(stated), *_invalid_local(stated)]
     if not only:
         wrong += missing_variables(stated, (), is_fetched=False)
     lines = [str(each) for each in wrong if not only or FIRST_NAMES.get(each.name, each.name) in only]
     if lines:
-        raise Problem("\n".join(lines))
+        raise StackError("\n".join(lines))
 
 
-def _wrong_here(stated: Mapping[str, str]) -> Iterator[WrongVariable]:
+def _invalid_local(stated: Mapping[str, str]) -> Iterator[WrongVariable]:
     for name, form in _LOCAL_FORMS.items():
         value = stated.get(name, "").strip()
         if value and (reason := forms.common(value) or form(value)):

@@ -21,9 +21,9 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
+from local.data_dir import shown
 from local.environment import ROOT
-from local.folder import shown
-from local.problems import Problem
+from local.errors import StackError
 from local.ticks import to_price, to_ticks
 
 _SCHEMA = Path(__file__).with_name("demo_data.sql")
@@ -73,8 +73,8 @@ def build(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def built_meanwhile(path: Path | None) -> Iterator[None]:
-    """Builds the database, unless it is there, while the body runs. Raises Problem when that fails."""
+def built_in_background(path: Path | None) -> Iterator[None]:
+    """Builds the database, unless it is there, while the body runs. Raises StackError when that fails."""
     if path is None or path.exists():
         yield
         return
@@ -83,11 +83,11 @@ def built_meanwhile(path: Path | None) -> Iterator[None]:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as builder:
         try:
             yield
-            _, said = builder.communicate()
+            _, error_output = builder.communicate()
         finally:
             builder.kill()
     if builder.returncode:
-        raise Problem(f"the demo data could not be built at {path}:\n{said.strip()}")
+        raise StackError(f"the demo data could not be built at {path}:\n{error_output.strip()}")
 
 
 def _rows() -> list[tuple[Any, ...]]:

@@ -7,16 +7,16 @@ import os
 import shutil
 from pathlib import Path
 
-from local.problems import Problem
+from local.errors import StackError
 
-_EXPLAINED = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
+_USER_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR}
 
 
 def require_space(path: Path, needed_bytes: int) -> None:
-    """Raises Problem when the disk of `path`, which may not exist yet, has fewer free bytes."""
+    """Raises StackError when the disk of `path`, which may not exist yet, has fewer free bytes."""
     free = free_bytes(path)
     if free < needed_bytes:
-        raise Problem(
+        raise StackError(
             f"{path} needs {needed_bytes / 1e6:.0f} MB, and its disk has {free / 1e6:.0f} MB free: make room first"
         )
 
@@ -27,14 +27,14 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
-def is_explained(error: OSError) -> bool:
+def is_user_error(error: OSError) -> bool:
     """True for errors that the user can act on: no space, no permission, something else in the place."""
-    return error.errno in _EXPLAINED
+    return error.errno in _USER_ERRORS
 
 
-def explained(error: Problem | OSError) -> str:
+def error_text(error: StackError | OSError) -> str:
     """One line that says what is wrong and where."""
-    if isinstance(error, Problem) or error.errno is None:
+    if isinstance(error, StackError) or error.errno is None:
         return str(error)
     advice = {errno.ENOSPC: "make room first", errno.EDQUOT: "make room first"}
     action = advice.get(error.errno, "choose a place where you may write")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from dotenv.parser import parse_stream
 
-from local.folder import Folder, shown, write_private
-from local.problems import Problem
+from local.data_dir import DataDir, shown, write_private
+from local.errors import StackError
 from shared.addresses import LOOPBACK_ORIGINS
 from shared.variables import laid_over, with_first_names
 
@@ -21,7 +21,7 @@ _OWN = "PARLEY_OWN"  # in the file: fingerprints of the values that the stack ma
 
 
 def given() -> dict[str, str]:
-    """What the caller chose, each variable under its first name. Raises Problem for a `.env` that cannot be read."""
+    """What the caller chose, each variable under its first name. Raises StackError for a `.env` that cannot be read."""
     return with_first_names(stated())
 
 
@@ -45,13 +45,13 @@ def _chosen(values: Mapping[str, str], own: set[str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if value.strip() and _fingerprint(name, value) not in own}
 
 
-def made_up(folder: Folder) -> dict[str, str]:
+def generated_variables(data_dir: DataDir) -> dict[str, str]:
     """What every function is told unless the caller said otherwise, whichever Supabase they use."""
     return {
-        "CRON_SECRET": folder.secret("CRON_SECRET"),
-        "HASH_PEPPER": folder.secret("HASH_PEPPER"),
-        "SPOOL_URL": folder.spool.as_uri(),
-        "DATABASE_PATH": str(folder.trading),
+        "CRON_SECRET": data_dir.secret("CRON_SECRET"),
+        "HASH_PEPPER": data_dir.secret("HASH_PEPPER"),
+        "SPOOL_URL": data_dir.spool.as_uri(),
+        "DATABASE_PATH": str(data_dir.trading),
         "CORS_ORIGINS": ",".join(LOOPBACK_ORIGINS),  # of dev servers, on whichever port they listen
     }
 
@@ -59,20 +59,20 @@ def made_up(folder: Folder) -> dict[str, str]:
 def read_file(path: Path) -> dict[str, str]:
     """The variables of a dotenv file, each value as it stands there; nothing when there is no such file.
 
-    Raises Problem for a file that cannot be read, with the number of the line that is wrong.
+    Raises StackError for a file that cannot be read, with the number of the line that is wrong.
     """
     if not path.is_file():
         return {}
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise Problem(f"{shown(path)} cannot be read: {error.strerror}") from None
+        raise StackError(f"{shown(path)} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise Problem(f"{shown(path)} is not UTF-8 text; save it as UTF-8") from None
+        raise StackError(f"{shown(path)} is not UTF-8 text; save it as UTF-8") from None
     values = {}
     for binding in parse_stream(io.StringIO(text)):
         if binding.error or (binding.key is not None and binding.value is None):
-            raise Problem(f"{shown(path)}, line {_line(binding.original.string, binding.original.line)}: {_SYNTAX}")
+            raise StackError(f"{shown(path)}, line {_line(binding.original.string, binding.original.line)}: {_SYNTAX}")
         if binding.key is not None and binding.value is not None:
             values[binding.key] = binding.value
     return values

@@ -13,7 +13,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from local.folder import write_private
+from local.data_dir import write_private
 
 _TEN_YEARS_SECONDS = 10 * 365 * 86400
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from local.problems import Problem
+from local.errors import StackError
 
 _FILE_NAME = re.compile(r"(\d{14})_(\w+)\.sql")
 _HISTORY = """
@@ -20,8 +20,8 @@ _HISTORY = """
 def apply(dsn: str, directory: Path) -> list[str]:
     """Versions applied now, each in its own transaction.
 
-    Raises Problem when an applied one is missing from `directory`, when a new one is older than an applied one, or when
-    one fails; those before it stay.
+    Raises StackError when an applied migration has no file, when a new one is older than an applied one, or when one
+    fails. The migrations before the failed one stay applied.
     """
     files = _files(directory)
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -40,9 +40,9 @@ def _files(directory: Path) -> dict[str, Path]:
     for path in sorted(directory.glob("*.sql")):
         match = _FILE_NAME.fullmatch(path.name)
         if match is None:
-            raise Problem(f"{path.name} is not named <14 digits>_<name>.sql")
+            raise StackError(f"{path.name} is not named <14 digits>_<name>.sql")
         if match[1] in files:
-            raise Problem(f"{path.name} and {files[match[1]].name} have the same version")
+            raise StackError(f"{path.name} and {files[match[1]].name} have the same version")
         files[match[1]] = path
     return files
 
@@ -50,10 +50,10 @@ def _files(directory: Path) -> dict[str, Path]:
 def _check_order(present: list[str], applied: list[str]) -> None:
     gone = [version for version in applied if version not in present]
     if gone:
-        raise Problem(f"the database has migrations whose files are missing: {', '.join(gone)}")
+        raise StackError(f"the database has migrations whose files are missing: {', '.join(gone)}")
     late = [version for version in present if version not in applied and applied and version < applied[-1]]
     if late:
-        raise Problem(f"migrations are older than the newest applied one: {', '.join(late)}")
+        raise StackError(f"migrations are older than the newest applied one: {', '.join(late)}")
 
 
 def _apply_one(connection: psycopg.Connection, version: str, path: Path) -> None:
@@ -70,4 +70,4 @@ def _apply_one(connection: psycopg.Connection, version: str, path: Path) -> None
                 [version, [text], name],
             )
     except psycopg.Error as error:
-        raise Problem(f"migration {path.name} failed: {error}") from None
+        raise StackError(f"migration {path.name} failed: {error}") from None

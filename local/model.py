@@ -19,24 +19,24 @@ SLOTS = 2
 
 def parameters(port: int) -> xllamacpp.CommonParams:
     """What the server is told: two answers at a time, no page, no growth of memory over time."""
-    wanted = xllamacpp.CommonParams()
-    wanted.model.path = str(weights_file())
-    wanted.model_alias = {ALIAS}
-    wanted.hostnames = ["127.0.0.1"]
-    wanted.port = port
-    wanted.n_parallel = SLOTS
-    wanted.n_ctx = CONTEXT_TOKENS * SLOTS  # shared out over the slots
+    params = xllamacpp.CommonParams()
+    params.model.path = str(weights_file())
+    params.model_alias = {ALIAS}
+    params.hostnames = ["127.0.0.1"]
+    params.port = port
+    params.n_parallel = SLOTS
+    params.n_ctx = CONTEXT_TOKENS * SLOTS  # shared out over the slots
     threads = max(1, (os.cpu_count() or 2) - 1)  # one core stays free for the functions
-    wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = threads
-    wanted.cache_ram_mib = 0  # by default the prompt cache may grow to 8 GiB
-    wanted.warmup = False  # a start is awaited by a person; a first answer that is a little slower is not noticed
-    wanted.ui = False
-    wanted.endpoint_slots = False
-    wanted.cors_origins = ""
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.cache_ram_mib = 0  # by default the prompt cache may grow to 8 GiB
+    params.warmup = False  # a start is awaited by a person; a first answer that is a little slower is not noticed
+    params.ui = False
+    params.endpoint_slots = False
+    params.cors_origins = ""
     # A model this small rambles and repeats itself at the usual settings.
-    wanted.sampling.temp, wanted.sampling.top_p, wanted.sampling.penalty_repeat = 0.2, 0.9, 1.1
-    wanted.verbosity = 0
-    return wanted
+    params.sampling.temp, params.sampling.top_p, params.sampling.penalty_repeat = 0.2, 0.9, 1.1
+    params.verbosity = 0
+    return params
 
 
 def main() -> None:

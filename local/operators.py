@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from local.people import create_person
-from local.problems import Problem
+from local.errors import StackError
+from local.users import create_user
 
 CAPS = ("daily_requests", "daily_cost_usd", "monthly_cost_usd")
 _SHARED_SCOPES = ("global", "default", "anonymous")
@@ -28,8 +28,8 @@ class Project:
     url: str
     service_key: str
 
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """The JSON answer, None without one. Raises Problem in one line when there is none or it is an error."""
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """The JSON answer, None without one. Raises StackError in one line when there is none or it is an error."""
         known = {"apikey": self.service_key}
         if not self.service_key.startswith("sb_"):
             known["Authorization"] = f"Bearer {self.service_key}"
@@ -37,33 +37,35 @@ class Project:
         try:
             response = httpx.request(method, url, json=body, headers=known | headers, timeout=10)
         except httpx.TransportError as error:
-            raise Problem(f"no answer from {self.url}: {error}; is the stack running? (`python -m local up`)") from None
+            raise StackError(
+                f"no answer from {self.url}: {error}; is the stack running? (`python -m local up`)"
+            ) from None
         if response.status_code >= 300:
-            raise Problem(f"{method} {url} answered {response.status_code}: {' '.join(response.text.split())[:200]}")
+            raise StackError(f"{method} {url} answered {response.status_code}: {' '.join(response.text.split())[:200]}")
         return response.json() if response.content else None
 
-    def person(self, email: str) -> dict[str, Any] | None:
+    def find_user(self, email: str) -> dict[str, Any] | None:
         """The account with this e-mail address, None when there is none."""
         for page in range(1, _MAX_PAGES + 1):
-            found = self.ask("GET", f"auth/v1/admin/users?page={page}&per_page={_PER_PAGE}")["users"]
+            found = self.request("GET", f"auth/v1/admin/users?page={page}&per_page={_PER_PAGE}")["users"]
             for user in found:
                 if (user.get("email") or "").casefold() == email.casefold():
                     person: dict[str, Any] = user
                     return person
             if len(found) < _PER_PAGE:
                 return None
-        raise Problem(f"{email} is not among the first {_PER_PAGE * _MAX_PAGES} accounts: give the user's id")
+        raise StackError(f"{email} is not among the first {_PER_PAGE * _MAX_PAGES} accounts: give the user's id")
 
 
 def set_admin(project: Project, email: str, *, is_admin: bool) -> str:
     """Makes the person an admin or takes that back; says what happened. An admin is created when missing."""
-    if is_admin and project.person(email) is None:
-        create_person(project.url, project.service_key, email, password=None)
-    person = project.person(email)
+    if is_admin and project.find_user(email) is None:
+        create_user(project.url, project.service_key, email, password=None)
+    person = project.find_user(email)
     if person is None:
-        raise Problem(f"there is no account of {email}")
+        raise StackError(f"there is no account of {email}")
     role = "admin" if is_admin else None
-    project.ask("PUT", f"auth/v1/admin/users/{person['id']}", {"app_metadata": {"role": role}})
+    project.request("PUT", f"auth/v1/admin/users/{person['id']}", {"app_metadata": {"role": role}})
     state = "is an admin" if is_admin else "is not an admin any more"
     return (
         f"{email} {state}. A token carries the role: sign out and in on a page, or take a new one with\n"
@@ -77,28 +79,28 @@ def scope_of(project: Project, word: str) -> str:
     if word in _SHARED_SCOPES or _UUID.fullmatch(word.lower()):
         return word.lower()
     if "@" not in word:
-        raise Problem(f"{word} is no scope: give global, default, anonymous, an e-mail address or a user's id")
-    if (person := project.person(word)) is None:
-        raise Problem(f"there is no account of {word}")
+        raise StackError(f"{word} is no scope: give global, default, anonymous, an e-mail address or a user's id")
+    if (person := project.find_user(word)) is None:
+        raise StackError(f"there is no account of {word}")
     return str(person["id"])
 
 
 def change_caps(project: Project, word: str, caps: dict[str, float | None]) -> None:
     """Sets these caps of a scope; None removes one. A scope without a row gets one, with the caps of its default."""
     scope = scope_of(project, word)
-    rows = project.ask("GET", f"rest/v1/usage_limits?scope=in.(default,{scope})")
+    rows = project.request("GET", f"rest/v1/usage_limits?scope=in.(default,{scope})")
     row: dict[str, Any] = next((row for row in sorted(rows, key=lambda row: row["scope"] == "default")), {})
     body = {name: row.get(name) for name in CAPS} | caps | {"scope": scope}
-    project.ask("POST", "rest/v1/usage_limits", body, Prefer="resolution=merge-duplicates")
+    project.request("POST", "rest/v1/usage_limits", body, Prefer="resolution=merge-duplicates")
 
 
 def caps_table(project: Project, word: str | None) -> str:
     """Caps and use of this scope, else of every scope with a row, as a table; a dash is no cap."""
     only = f"&scope=eq.{scope_of(project, word)}" if word else ""
-    limits = project.ask("GET", f"rest/v1/usage_limits?order=scope{only}")
+    limits = project.request("GET", f"rest/v1/usage_limits?order=scope{only}")
     today = datetime.now(UTC).date()
     starts = f"or=(and(period.eq.day,period_start.eq.{today}),and(period.eq.month,period_start.eq.{today:%Y-%m}-01))"
-    counters = project.ask("GET", f"rest/v1/usage_counters?{starts}{only}")
+    counters = project.request("GET", f"rest/v1/usage_counters?{starts}{only}")
     used = {(row["scope"], row["period"]): row for row in counters}
     names = [row["scope"] for row in limits]
     if word and not names:

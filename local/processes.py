@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from local.guard import Guard, end_group, is_alive
-from local.problems import Interrupted, Problem
-from local.sources import Sources
+from local.errors import Interrupted, StackError
+from local.reaper import Reaper, end_group, is_alive
+from local.source_watcher import SourceWatcher
 
 _POLL_SECONDS = 0.05
 _GRACE_SECONDS = 5.0
-_HOPELESS_DEATHS = 3
-_HOPELESS_SECONDS = 15.0
+_MAX_EXITS = 3
+_EXITS_WINDOW_SECONDS = 15.0
 _LOG_LINES = 15
 
 
@@ -35,38 +35,38 @@ class Child:
     launch: Callable[[], subprocess.Popen[bytes]]
     log: Path
     ready_url: str | None
-    echoed: bytes | None = None
-    sources: Sources = field(default_factory=Sources)
-    is_waiting: bool = field(default=False, init=False)
-    _echoed_bytes: int = field(default=0, init=False)
-    _deaths: list[float] = field(default_factory=list, init=False)
+    echo_prefix: bytes | None = None
+    sources: SourceWatcher = field(default_factory=SourceWatcher)
+    is_waiting_for_change: bool = field(default=False, init=False)
+    _echo_offset: int = field(default=0, init=False)
+    _exits: list[float] = field(default_factory=list, init=False)
 
     @property
     def is_ready(self) -> bool:
         return self.ready_url is None or answers(self.ready_url)
 
     def check(self) -> None:
-        """Raises Problem with the last lines of its log when it has ended."""
+        """Raises StackError with the last lines of its log when it has ended."""
         code = self.process.poll()
         if code is not None:
-            raise Problem(f"{self.name} ended {_how(code)}; {end_of(self.log)}")
+            raise StackError(f"{self.name} ended {_exit_text(code)}; {log_tail(self.log)}")
 
-    def note_death(self) -> None:
-        """Raises Problem, with the last lines of its log, when starting it again has not helped often enough."""
+    def record_exit(self) -> None:
+        """Raises StackError, with the last lines of its log, when starting it again has not helped often enough."""
         now = time.monotonic()
-        self._deaths = [death for death in self._deaths if now - death < _HOPELESS_SECONDS] + [now]
-        if len(self._deaths) == _HOPELESS_DEATHS:
+        self._exits = [exit_time for exit_time in self._exits if now - exit_time < _EXITS_WINDOW_SECONDS] + [now]
+        if len(self._exits) == _MAX_EXITS:
             self.check()
 
-    def new_echoes(self) -> list[str]:
+    def new_echo_lines(self) -> list[str]:
         """Whole lines of its log that begin with `echoed` and were not returned before."""
-        if self.echoed is None:
+        if self.echo_prefix is None:
             return []
         with self.log.open("rb") as file:
-            file.seek(self._echoed_bytes)
+            file.seek(self._echo_offset)
             whole = file.read().rpartition(b"\n")[0]
-        self._echoed_bytes += len(whole) + 1 if whole else 0
-        return [line.decode(errors="replace") for line in whole.split(b"\n") if line.startswith(self.echoed)]
+        self._echo_offset += len(whole) + 1 if whole else 0
+        return [line.decode(errors="replace") for line in whole.split(b"\n") if line.startswith(self.echo_prefix)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +78,16 @@ class Daemon:
     log: Path
 
     def check(self) -> None:
-        """Raises Problem with the last lines of its log when it has ended."""
+        """Raises StackError with the last lines of its log when it has ended."""
         if not is_alive(self.pid):
-            raise Problem(f"{self.name} ended; {end_of(self.log)}")
+            raise StackError(f"{self.name} ended; {log_tail(self.log)}")
 
 
 class Children:
     """Everything one supervisor started, in order."""
 
-    def __init__(self, guard: Guard, stop: threading.Event) -> None:
-        self._guard = guard
+    def __init__(self, reaper: Reaper, stop: threading.Event) -> None:
+        self._reaper = reaper
         self._stop = stop
         self._running: list[Child] = []
         self._daemons: list[Daemon] = []
@@ -101,7 +101,7 @@ class Children:
         environ: Mapping[str, str],
         log: Path,
         ready_url: str | None = None,
-        echoed: bytes | None = None,
+        echo_prefix: bytes | None = None,
         sources: tuple[Path, ...] = (),
     ) -> Child:
         """Starts a program whose standard input stays open exactly as long as this process lives."""
@@ -117,21 +117,21 @@ class Children:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,  # a Ctrl-C is the supervisor's to pass on
                 )
-            self._guard.watch_group(process.pid)
+            self._reaper.watch_group(process.pid)
             return process
 
         log.unlink(missing_ok=True)
-        child = Child(name, launch(), launch, log, ready_url, echoed, Sources(sources))
+        child = Child(name, launch(), launch, log, ready_url, echo_prefix, SourceWatcher(sources))
         self._running.append(child)
         return child
 
     def watch_daemon(self, daemon: Daemon) -> None:
         """Its end is told; the others go on and answer that they miss it."""
-        self._guard.watch_database(daemon.pid)
+        self._reaper.watch_database(daemon.pid)
         self._daemons.append(daemon)
 
     def wait_ready(self, children: Iterable[Child], timeout_seconds: float) -> None:
-        """Returns once all answer. Raises Problem when one ends or the time is over, Interrupted when told to stop."""
+        """Returns once all are ready. Raises StackError when one ends or time runs out, Interrupted on a stop signal."""
         missing = list(children)
         deadline = time.monotonic() + timeout_seconds
         while missing := [child for child in missing if not child.is_ready]:
@@ -139,24 +139,24 @@ class Children:
             if time.monotonic() > deadline:
                 late = missing[0]
                 when = f"after {timeout_seconds:.0f} s ({late.ready_url})"
-                raise Problem(f"{late.name} was not ready {when}; {end_of(late.log)}")
+                raise StackError(f"{late.name} was not ready {when}; {log_tail(late.log)}")
             if self._stop.wait(_POLL_SECONDS):
                 raise Interrupted
 
     def watch(self) -> None:
         """Returns when told to stop; passes on what children have to say, and starts again those that end.
 
-        Raises Problem when one ends over and over.
+        Raises StackError when one ends over and over.
         """
         while not self._stop.wait(4 * _POLL_SECONDS):
             for child in self._running:
-                for line in child.new_echoes():
+                for line in child.new_echo_lines():
                     print(line, flush=True)
                 if child.sources.have_changed():
                     print(f"{child.name} has changed; it is started again", flush=True)
                     self._relaunch(child, signal.SIGTERM)
                 else:
-                    self._revive(child)
+                    self._restart_if_ended(child)
             for daemon in [each for each in self._daemons if not is_alive(each.pid)]:
                 self._daemons.remove(daemon)
                 print(
@@ -164,29 +164,32 @@ class Children:
                     flush=True,
                 )
 
-    def _revive(self, child: Child) -> None:
+    def _restart_if_ended(self, child: Child) -> None:
         """Starts it again when it has ended, as a cloud does with a function; broken code waits for its next change."""
         code = child.process.poll()
-        if code is None or child.is_waiting:
+        if code is None or child.is_waiting_for_change:
             return
         if code > 0 and child.sources.are_watched:
-            child.is_waiting = True
-            print(f"{child.name} ended {_how(code)}; it starts when its code changes; {end_of(child.log)}", flush=True)
+            child.is_waiting_for_change = True
+            print(
+                f"{child.name} ended {_exit_text(code)}; it starts when its code changes; {log_tail(child.log)}",
+                flush=True,
+            )
             return
-        child.note_death()
-        print(f"{child.name} ended {_how(code)}; it is started again ({child.log})", flush=True)
+        child.record_exit()
+        print(f"{child.name} ended {_exit_text(code)}; it is started again ({child.log})", flush=True)
         self._relaunch(child, signal.SIGKILL)
 
     def _relaunch(self, child: Child, signal_number: int) -> None:
         self._end(child, signal_number, _GRACE_SECONDS)
-        self._guard.forget_group(child.process.pid)
-        child.process, child.is_waiting = child.launch(), False
+        self._reaper.forget_group(child.process.pid)
+        child.process, child.is_waiting_for_change = child.launch(), False
 
     def _end(self, child: Child, signal_number: int, grace_seconds: float) -> None:
         """Asks, waits, insists; nothing it started itself is left to hold its port."""
         end_group(child.process.pid, signal_number)
         deadline = time.monotonic() + grace_seconds
-        while _is_around(child) and time.monotonic() < deadline:
+        while _is_group_alive(child) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         end_group(child.process.pid, signal.SIGKILL)
         child.process.wait()
@@ -209,16 +212,16 @@ class Children:
         self._running.clear()
 
 
-def _is_around(child: Child) -> bool:
+def _is_group_alive(child: Child) -> bool:
     child.process.poll()  # reaps it: a zombie would count as a member of the group
     return end_group(child.process.pid, 0)
 
 
-def _how(code: int) -> str:
+def _exit_text(code: int) -> str:
     return f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
 
 
-def end_of(log: Path) -> str:
+def log_tail(log: Path) -> str:
     """Where the log is and its last lines, for a message."""
     lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:] if log.exists() else []
     return f"the end of {log}:\n" + ("\n".join(f"  {line}" for line in lines) or "  (it is empty)")

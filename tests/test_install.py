@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 from deploy.build import ROOT, find_python
 from deploy.closure import unmet
 from local import disk, install
-from local.problems import Problem
+from local.errors import StackError
 from tests.wheels import build_index, index_environ, lock_lines
 
 # Python 3.11 brings pip 23.x, which resolves extras although everything is pinned.
@@ -199,7 +199,7 @@ def test_a_python_without_venv_is_one_line(tmp_path: Path, monkeypatch: pytest.M
     """Debian leaves ensurepip out; the message names its package."""
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ensurepip" else find(name))
-    with pytest.raises(Problem, match=r"apt install python3\.\d+-venv\), or name another Python"):
+    with pytest.raises(StackError, match=r"apt install python3\.\d+-venv\), or name another Python"):
         install.install(tmp_path / ".venv")
     assert not (tmp_path / ".venv").exists()
 
@@ -207,7 +207,7 @@ def test_a_python_without_venv_is_one_line(tmp_path: Path, monkeypatch: pytest.M
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is begun that cannot end; the message says how much is needed and how much is there."""
     monkeypatch.setattr(disk, "free_bytes", lambda _: 5_000_000)
-    with pytest.raises(Problem, match=r"\.venv needs 1200 MB, and its disk has 5 MB free: make room first"):
+    with pytest.raises(StackError, match=r"\.venv needs 1200 MB, and its disk has 5 MB free: make room first"):
         install.install(tmp_path / ".venv")
 
 

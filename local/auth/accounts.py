@@ -55,7 +55,7 @@ def _hash(password: str) -> str:
     return _PREFIX + base64.b64encode(salt + hashlib.scrypt(password.encode(), salt=salt, **_SCRYPT)).decode()
 
 
-async def one(connection: Connection, statement: str, *arguments: Any) -> Any:
+async def fetch_one(connection: Connection, statement: str, *arguments: Any) -> Any:
     """The first row, None without any."""
     return await (await connection.execute(statement.encode(), arguments)).fetchone()
 
@@ -63,11 +63,11 @@ async def one(connection: Connection, statement: str, *arguments: Any) -> Any:
 async def find(connection: Connection, *, user_id: str | None = None, email: str | None = None) -> Account | None:
     """The person with this id or address."""
     condition = "u.id = $1" if user_id else "lower(u.email) = lower($1) and not u.is_sso_user"
-    row = await one(connection, _USER + condition, user_id or email)
-    return Account(_shown(row[0]), *row[1:]) if row else None
+    row = await fetch_one(connection, _USER + condition, user_id or email)
+    return Account(_without_nulls(row[0]), *row[1:]) if row else None
 
 
-def _shown(user: User) -> User:
+def _without_nulls(user: User) -> User:
     """Without members that are null; a null inside the metadata is the person's own."""
     return {name: value for name, value in user.items() if value is not None}
 
@@ -76,12 +76,12 @@ async def page(connection: Connection, number: int, size: int) -> list[User]:
     """The newest people first."""
     statement = _USER + "true order by u.created_at desc, u.id limit $1 offset $2"
     rows = await (await connection.execute(statement.encode(), (size, size * (number - 1)))).fetchall()
-    return [_shown(row[0]) for row in rows]
+    return [_without_nulls(row[0]) for row in rows]
 
 
 async def count(connection: Connection) -> int:
     """How many people there are."""
-    return int((await one(connection, "select count(*) from auth.users where deleted_at is null"))[0])
+    return int((await fetch_one(connection, "select count(*) from auth.users where deleted_at is null"))[0])
 
 
 async def create(
@@ -114,11 +114,11 @@ async def create(
         ),
     )
     if email:
-        await _identify(connection, user_id, email, is_confirmed)
+        await _upsert_identity(connection, user_id, email, is_confirmed)
     return user_id
 
 
-async def _identify(connection: Connection, user_id: str, email: str, is_confirmed: bool) -> None:
+async def _upsert_identity(connection: Connection, user_id: str, email: str, is_confirmed: bool) -> None:
     identity = {"sub": user_id, "email": email, "email_verified": is_confirmed, "phone_verified": False}
     await connection.execute(
         b"""insert into auth.identities (provider_id, user_id, identity_data, provider, last_sign_in_at, created_at,
@@ -162,7 +162,7 @@ async def change(connection: Connection, user_id: str, body: dict[str, Any]) -> 
         ),
     )
     if email:
-        await _identify(connection, user_id, email, is_confirmed=True)
+        await _upsert_identity(connection, user_id, email, is_confirmed=True)
 
 
 def _nulls(metadata: dict[str, Any]) -> list[str]:
@@ -174,7 +174,7 @@ async def delete(connection: Connection, user_id: str) -> None:
     await connection.execute(b"delete from auth.users where id = $1", (user_id,))
 
 
-async def retire(connection: Connection, user_id: str) -> None:
+async def soft_delete(connection: Connection, user_id: str) -> None:
     """Keeps the row, and what hangs on it, but nothing personal in it; nobody can sign in as them again."""
     await connection.execute(b"delete from auth.sessions where user_id = $1", (user_id,))
     await connection.execute(b"delete from auth.identities where user_id = $1", (user_id,))

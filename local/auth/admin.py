@@ -10,20 +10,20 @@ from starlette.responses import JSONResponse
 
 from local.auth import accounts
 from local.auth.accounts import Connection
-from local.auth.gate import Gate, address, known, metadata, password
+from local.auth.sessions import Sessions, read_email, read_metadata, read_password, require_account
 
-_NUMBER = re.compile("[1-9][0-9]{0,3}")
+_PAGE_NUMBER = re.compile("[1-9][0-9]{0,3}")
 
 
 class Admin:
     """Handlers."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
 
     async def list(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
         """A page of people."""
-        self._gate.require_admin(request)
+        self._sessions.require_admin(request)
         number, size = _number(request, "page", 1), _number(request, "per_page", 50)
         people = {"users": await accounts.page(connection, number, size), "aud": "authenticated"}
         total = await accounts.count(connection)
@@ -34,44 +34,44 @@ class Admin:
 
     async def create(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
         """A new person, confirmed when `email_confirm` says so."""
-        self._gate.require_admin(request)
+        self._sessions.require_admin(request)
         user_id = await accounts.create(
             connection,
-            email=address(body),
-            password=password(body),
-            user_metadata=metadata(body, "user_metadata"),
-            app_metadata=metadata(body, "app_metadata"),
+            email=read_email(body),
+            password=read_password(body),
+            user_metadata=read_metadata(body, "user_metadata"),
+            app_metadata=read_metadata(body, "app_metadata"),
             is_confirmed=bool(body.get("email_confirm")),
             user_id=body.get("id"),
         )
-        return (await known(connection, user_id)).user
+        return (await require_account(connection, user_id)).user
 
     async def get(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
         """One person."""
-        self._gate.require_admin(request)
-        return (await known(connection, request.path_params["user_id"])).user
+        self._sessions.require_admin(request)
+        return (await require_account(connection, request.path_params["user_id"])).user
 
     async def change(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
         """One person, changed."""
-        self._gate.require_admin(request)
-        user_id = (await known(connection, request.path_params["user_id"])).user["id"]
+        self._sessions.require_admin(request)
+        user_id = (await require_account(connection, request.path_params["user_id"])).user["id"]
         checked = {
-            "email": address(body) if body.get("email") else None,
-            "password": password(body),
-            "user_metadata": metadata(body, "user_metadata"),
-            "app_metadata": metadata(body, "app_metadata"),
+            "email": read_email(body) if body.get("email") else None,
+            "password": read_password(body),
+            "user_metadata": read_metadata(body, "user_metadata"),
+            "app_metadata": read_metadata(body, "app_metadata"),
         }
         await accounts.change(connection, user_id, body | checked)
-        return (await known(connection, user_id)).user
+        return (await require_account(connection, user_id)).user
 
     async def delete(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
         """Removes somebody with all that hangs on them, or with `should_soft_delete` only what is personal."""
-        self._gate.require_admin(request)
-        user_id = (await known(connection, request.path_params["user_id"])).user["id"]
-        await (accounts.retire if body.get("should_soft_delete") else accounts.delete)(connection, user_id)
+        self._sessions.require_admin(request)
+        user_id = (await require_account(connection, request.path_params["user_id"])).user["id"]
+        await (accounts.soft_delete if body.get("should_soft_delete") else accounts.delete)(connection, user_id)
         return {}
 
 
 def _number(request: Request, name: str, default: int) -> int:
     text = request.query_params.get(name, "")
-    return int(text) if _NUMBER.fullmatch(text) else default
+    return int(text) if _PAGE_NUMBER.fullmatch(text) else default

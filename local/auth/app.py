@@ -15,8 +15,8 @@ from starlette.routing import Route
 from local.auth.accounts import Connection
 from local.auth.admin import Admin
 from local.auth.errors import AuthError, error_response
-from local.auth.gate import Gate
 from local.auth.links import Links
+from local.auth.sessions import Sessions
 from local.auth.sign_in import SignIn
 from local.rest.errors import ApiError
 from local.tokens import Tokens
@@ -32,8 +32,8 @@ class AuthApi:
         self, pool: AsyncConnectionPool[Any], tokens: Tokens, url: str, on_link: Callable[[str, str], None]
     ) -> None:
         self._pool, self._tokens = pool, tokens
-        gate = Gate(tokens, url)
-        self._sign_in, self._links, self._admin = SignIn(gate), Links(gate, on_link), Admin(gate)
+        sessions = Sessions(tokens, url)
+        self._sign_in, self._links, self._admin = SignIn(sessions), Links(sessions, on_link), Admin(sessions)
 
     def routes(self) -> list[Route]:
         """What to serve below /auth/v1."""

@@ -7,13 +7,13 @@ import secrets
 import uuid
 from typing import NamedTuple
 
-from local.auth.accounts import Connection, one
+from local.auth.accounts import Connection, fetch_one
 
 # A client that lost the answer to a refresh asks again: GoTrue's reuse interval.
 _REUSE = "interval '10 seconds'"
 
 
-class Spent(NamedTuple):
+class UsedToken(NamedTuple):
     """A refresh token that came back: whose, and what may follow. `successor` is the one already given for it."""
 
     user_id: str
@@ -44,12 +44,12 @@ async def new_refresh_token(connection: Connection, user_id: str, session_id: st
     return token
 
 
-async def spend_refresh_token(connection: Connection, token: str) -> Spent | None:
+async def use_refresh_token(connection: Connection, token: str) -> UsedToken | None:
     """Marks it as used; None for an unknown one.
 
     It can be used once, and again shortly after that or for as long as its successor was not used.
     """
-    row = await one(
+    row = await fetch_one(
         connection,
         f"""select t.user_id, t.session_id::text,
               not t.revoked or t.updated_at > now() - {_REUSE} or s.token is not null, s.token
@@ -61,12 +61,12 @@ async def spend_refresh_token(connection: Connection, token: str) -> Spent | Non
     await connection.execute(
         b"update auth.refresh_tokens set revoked = true, updated_at = now() where token = $1 and not revoked", (token,)
     )
-    return Spent(*row) if row else None
+    return UsedToken(*row) if row else None
 
 
 async def has_session(connection: Connection, session_id: str) -> bool:
     """Whether nobody has logged it out."""
-    return await one(connection, "select 1 from auth.sessions where id = $1", session_id) is not None
+    return await fetch_one(connection, "select 1 from auth.sessions where id = $1", session_id) is not None
 
 
 async def close_sessions(connection: Connection, user_id: str, session_id: str | None, scope: str) -> None:
@@ -96,9 +96,9 @@ def link_hash(email: str, code: str) -> str:
     return hashlib.sha224((email.strip().lower() + code).encode()).hexdigest()
 
 
-async def spend_link(connection: Connection, hashed: str) -> str | None:
+async def use_link(connection: Connection, hashed: str) -> str | None:
     """The id of the person it was made for, whose address is confirmed by it; None for an unknown or old one."""
-    row = await one(
+    row = await fetch_one(
         connection,
         """delete from auth.one_time_tokens where token_hash = $1 and created_at > now() - interval '1 hour'
            returning user_id::text""",

@@ -11,9 +11,9 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from local.rest.catalogue import Catalogue, read_catalogue
 from local.rest.errors import ApiError, from_postgres
-from local.rest.plan import Asked, Work, plan
+from local.rest.schema_cache import SchemaCache, read_schema
+from local.rest.statement import RestRequest, Statement, build_statement
 from local.tokens import Tokens
 
 _STATUS = re.compile("[2-5][0-9][0-9]")
@@ -27,11 +27,11 @@ class RestApi:
 
     def __init__(self, pool: AsyncConnectionPool[Any], tokens: Tokens) -> None:
         self._pool, self._tokens = pool, tokens
-        self._catalogue: Catalogue | None = None
+        self._schema: SchemaCache | None = None
 
-    def forget(self) -> None:
+    def forget_schema(self) -> None:
         """Reads the catalogue anew for the next request."""
-        self._catalogue = None
+        self._schema = None
 
     async def handle(self, request: Request) -> Response:
         """The response; errors are PostgREST's JSON."""
@@ -39,9 +39,9 @@ class RestApi:
         try:
             claims = self._tokens.claims_of(request.headers, request.query_params.get("apikey"))
             role = claims["role"] = str(claims.get("role") or "anon")
-            asked = await _read(request)
+            rest_request = await _read(request)
             async with self._pool.connection(timeout=3) as connection:
-                return await self._answer(asked, connection, claims)
+                return await self._answer(rest_request, connection, claims)
         except ApiError as error:
             return _error_response(error, request)
         except PoolTimeout:
@@ -51,79 +51,86 @@ class RestApi:
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
 
-    async def _answer(self, asked: Asked, connection: psycopg.AsyncConnection[Any], claims: dict[str, Any]) -> Response:
-        catalogue = self._catalogue or await self._read_catalogue(connection)
+    async def _answer(
+        self, rest_request: RestRequest, connection: psycopg.AsyncConnection[Any], claims: dict[str, Any]
+    ) -> Response:
+        schema = self._schema or await self._read_schema(connection)
         try:
-            work = plan(asked, catalogue)
+            statement = build_statement(rest_request, schema)
         except ApiError as error:
             if not error.is_cache_miss:
                 raise
-            catalogue = await self._read_catalogue(connection)
-            work = plan(asked, catalogue)
-        settings = _settings(asked, work, claims, catalogue)
-        return await _run(asked, work, settings, connection)
+            schema = await self._read_schema(connection)
+            statement = build_statement(rest_request, schema)
+        settings = _settings(rest_request, statement, claims, schema)
+        return await _run(rest_request, statement, settings, connection)
 
-    async def _read_catalogue(self, connection: psycopg.AsyncConnection[Any]) -> Catalogue:
-        self._catalogue = catalogue = await read_catalogue(connection)
-        return catalogue
+    async def _read_schema(self, connection: psycopg.AsyncConnection[Any]) -> SchemaCache:
+        self._schema = schema = await read_schema(connection)
+        return schema
 
 
-async def _read(request: Request) -> Asked:
+async def _read(request: Request) -> RestRequest:
     headers = dict(request.headers) | {"prefer": ",".join(request.headers.getlist("prefer"))}
     query = request.scope["query_string"].decode("latin-1")
     path = request.path_params["path"].strip("/")
-    return Asked(request.method, path, query, headers, await request.body())
+    return RestRequest(request.method, path, query, headers, await request.body())
 
 
-def _settings(asked: Asked, work: Work, claims: dict[str, Any], catalogue: Catalogue) -> list[tuple[str, str]]:
+def _settings(
+    rest_request: RestRequest, statement: Statement, claims: dict[str, Any], schema: SchemaCache
+) -> list[tuple[str, str]]:
     role = claims["role"]
     return [
         ("search_path", "public, extensions"),
-        *catalogue.role_settings.get(role, []),
-        *work.settings,
+        *schema.role_settings.get(role, []),
+        *statement.settings,
         ("role", role),
         ("request.jwt.claims", json.dumps(claims)),
-        ("request.method", asked.method),
-        ("request.path", f"/{asked.path}"),
-        ("request.headers", json.dumps(asked.headers)),
+        ("request.method", rest_request.method),
+        ("request.path", f"/{rest_request.path}"),
+        ("request.headers", json.dumps(rest_request.headers)),
     ]
 
 
 async def _run(
-    asked: Asked, work: Work, settings: list[tuple[str, str]], connection: psycopg.AsyncConnection[Any]
+    rest_request: RestRequest,
+    statement: Statement,
+    settings: list[tuple[str, str]],
+    connection: psycopg.AsyncConnection[Any],
 ) -> Response:
     calls = ", ".join(f"set_config(${2 * i + 1}, ${2 * i + 2}, true)" for i in range(len(settings)))
     flat = [text for setting in settings for text in setting]
     # One round trip up to the result; what goes wrong is rolled back when the connection goes back to the pool.
     async with connection.pipeline():
-        await connection.execute(b"begin read only" if work.is_read_only else b"begin")
+        await connection.execute(b"begin read only" if statement.is_read_only else b"begin")
         await connection.execute(f"select {calls}".encode(), flat)
-        cursor = await connection.execute(work.sql.encode(), work.arguments)
+        cursor = await connection.execute(statement.sql.encode(), statement.arguments)
     row: tuple[Any, ...] | None = await cursor.fetchone()
     assert row is not None  # noqa: S101 - an aggregate without group by has one row
-    response = _response(asked, work, row)
+    response = _response(rest_request, statement, row)
     await connection.execute(b"commit")
     return response
 
 
-def _response(asked: Asked, work: Work, row: tuple[Any, ...]) -> Response:
+def _response(rest_request: RestRequest, statement: Statement, row: tuple[Any, ...]) -> Response:
     total, count, body, status, headers = row
-    if asked.is_single and count != 1:
+    if rest_request.is_single and count != 1:
         text = "Cannot coerce the result to a single JSON object"
         raise ApiError(406, "PGRST116", text, f"The result contains {count} rows")
-    if total is not None and work.offset > total:
-        details = f"An offset of {work.offset} was requested, but there are only {total} rows."
+    if total is not None and statement.offset > total:
+        details = f"An offset of {statement.offset} was requested, but there are only {total} rows."
         raise ApiError(416, "PGRST103", "Requested range not satisfiable", details)
-    kind = "application/vnd.pgrst.object+json" if asked.is_single else "application/json"
-    end = f"{work.offset}-{work.offset + count - 1}" if count else "*"
+    kind = "application/vnd.pgrst.object+json" if rest_request.is_single else "application/json"
+    end = f"{statement.offset}-{statement.offset + count - 1}" if count else "*"
     shown = {
         "content-type": f"{kind}; charset=utf-8",
         "content-range": f"{end}/{total if total is not None else '*'}",
         **_chosen_headers(headers),
     }
-    is_partial = work.is_read_only and total is not None and count < total
-    code = _chosen_status(status) or (206 if is_partial else work.success)
-    is_silent = not work.has_body or asked.method == "HEAD" or code in _WITHOUT_BODY
+    is_partial = statement.is_read_only and total is not None and count < total
+    code = _chosen_status(status) or (206 if is_partial else statement.success)
+    is_silent = not statement.has_body or rest_request.method == "HEAD" or code in _WITHOUT_BODY
     return Response(b"" if is_silent else body, code, shown)
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from local.rest.errors import ApiError
 from local.rest.scanner import Scanner
-from local.rest.terms import OPERATORS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
+from local.rest.syntax import OPERATORS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
 
 _FILTER = re.compile(rf"(not\.)?({'|'.join([*OPERATORS, *QUERY_FUNCTIONS])}|in|is)(\(\w+\))?\.")
 _ORDERS = {"asc": "asc", "desc": "desc", "nullsfirst": "nulls first", "nullslast": "nulls last"}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from local.rest.errors import ApiError
-from local.rest.terms import OPERATORS, QUANTIFIERS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
+from local.rest.syntax import OPERATORS, QUANTIFIERS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
 
 Result = TypeVar("Result")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from local.rest.catalogue import Catalogue, Table
 from local.rest.errors import ApiError
 from local.rest.query import Query, Rows
-from local.rest.terms import OPERATORS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
+from local.rest.schema_cache import SchemaCache, Table
+from local.rest.syntax import OPERATORS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
 
 _CAST = re.compile(r"[A-Za-z_]\w*( [A-Za-z_]\w*)*(\(\d+(,\d+)?\))?(\[\])?")
 _INDEX = re.compile(r"-?[0-9]{1,9}")
@@ -20,15 +20,15 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-class Statement:
+class SqlBuilder:
     """Builds the SQL of one request; `arguments` are its parameters in order."""
 
-    def __init__(self, catalogue: Catalogue, query: Query) -> None:
+    def __init__(self, schema: SchemaCache, query: Query) -> None:
         self.arguments: list[Any] = []
         self.used_paths = {""}
-        self._catalogue, self._query = catalogue, query
+        self._schema, self._query = schema, query
         self._aliases = 0
-        self.narrowed = ""  # the root's where clause, inner embeds included, once it was read
+        self.root_where = ""  # the root's where clause, inner embeds included, once it was read
 
     def parameter(self, value: Any) -> str:
         """The placeholder of a new parameter."""
@@ -49,8 +49,8 @@ class Statement:
         names = [target.name for target, _ in self._query.of("").order]
         for item in self._query.select:
             if isinstance(item, Embed):
-                link = self._catalogue.link(table.name, item.name, item.hints)
-                names += [column for column, _ in link.pairs]
+                relationship = self._schema.relationship(table.name, item.name, item.hints)
+                names += [column for column, _ in relationship.pairs]
             else:
                 names.append(item.field.name)
         if "*" in names:
@@ -82,7 +82,7 @@ class Statement:
             else self._column(table, reference, item)
             for item in items
         ]
-        self.narrowed = _where(conditions)  # the root is the last to get here
+        self.root_where = _where(conditions)  # the root is the last to get here
         listed = ", ".join(column for column in columns if column) or "1"
         order = self._order(table, reference, rows)
         return f"select {listed} from {source}{_where(conditions)}{order}{_page(rows, max_rows)}"
@@ -104,21 +104,23 @@ class Statement:
         child_path = f"{path}.{embed.name}".strip(".")
         if embed.alias and f"{path}.{embed.alias}".strip(".") in self._query.rows:
             child_path = f"{path}.{embed.alias}".strip(".")
-        link = self._catalogue.link(table.name, embed.name, embed.hints)
-        child = self._catalogue.table(link.table)
+        relationship = self._schema.relationship(table.name, embed.name, embed.hints)
+        child = self._schema.table(relationship.table)
         if not embed.select and not embed.is_inner:
             self.used_paths.add(child_path)
             return ""
         self._aliases += 1
         alias = quoted(f"{child.name}_{self._aliases}")
         source = f"public.{quoted(child.name)} as {alias}"
-        join = " and ".join(f"{alias}.{quoted(own)} = {reference}.{quoted(theirs)}" for theirs, own in link.pairs)
+        join = " and ".join(
+            f"{alias}.{quoted(own)} = {reference}.{quoted(theirs)}" for theirs, own in relationship.pairs
+        )
         inside = self._select(child, source, alias, embed.select, child_path, join=join)
         if embed.is_inner:
-            conditions.append(f"exists (select 1 from {source}{self.narrowed})")
+            conditions.append(f"exists (select 1 from {source}{self.root_where})")
         if not embed.select:
             return ""
-        if link.is_many:
+        if relationship.is_many:
             body = f"coalesce((select json_agg(_row) from ({inside}) as _row), '[]')"
         else:
             body = f"(select row_to_json(_row) from ({inside}) as _row)"

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from local import demo_data
-from local.problems import Problem
+from local.errors import StackError
 from local.ticks import to_ticks
 from tests.launch import command
 
@@ -107,11 +107,11 @@ def test_the_command_builds_it_where_it_is_told(tmp_path: Path) -> None:
 def test_it_is_built_once_while_something_else_starts(tmp_path: Path) -> None:
     """The database is there when the body has ended, and one that was there before is left alone."""
     path = tmp_path / "trading.duckdb"
-    with demo_data.built_meanwhile(path):
+    with demo_data.built_in_background(path):
         pass
     assert path.stat().st_size > 1_000_000
     path.write_text("mine")
-    with demo_data.built_meanwhile(path), demo_data.built_meanwhile(None):
+    with demo_data.built_in_background(path), demo_data.built_in_background(None):
         pass
     assert path.read_text() == "mine"
 
@@ -119,5 +119,8 @@ def test_it_is_built_once_while_something_else_starts(tmp_path: Path) -> None:
 def test_a_build_that_fails_is_told(tmp_path: Path) -> None:
     """A place that cannot be written to ends the start with its reason."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(Problem, match="could not be built"), demo_data.built_meanwhile(tmp_path / "file" / "x.duckdb"):
+    with (
+        pytest.raises(StackError, match="could not be built"),
+        demo_data.built_in_background(tmp_path / "file" / "x.duckdb"),
+    ):
         pass

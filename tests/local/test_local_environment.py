@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from local import configuration, environment, plan
-from local.folder import Folder
-from local.plan import Options, make_plan
+from local import configuration, environment
+from local.data_dir import DataDir
+from local.errors import StackError
 from local.ports import Ports
-from local.problems import Problem
+from local.stack_plan import Options, StackPlan, make_stack_plan
 from shared.addresses import LOOPBACK_ORIGINS
 from shared.variables import FIRST_NAMES, VARIABLES
 from tests.launch import clean_environ
@@ -36,10 +36,10 @@ def _no_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def _planned(tmp_path: Path) -> plan.Plan:
-    folder = Folder(tmp_path / "data")
+def _planned(tmp_path: Path) -> StackPlan:
+    folder = DataDir(tmp_path / "data")
     folder.prepare()
-    return make_plan(Options(folder, Ports()))
+    return make_stack_plan(Options(folder, Ports()))
 
 
 def _env(tmp_path: Path, *lines: str) -> None:
@@ -56,8 +56,8 @@ def test_a_value_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_what_an_earlier_stack_made_up_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shell that sourced a stack's file chose nothing by that; a value changed since is a choice."""
-    made_up = {"SUPABASE_URL": "http://127.0.0.1:54321", "MODEL_URL": "http://127.0.0.1:54323/v1"}
-    environment.write_file(tmp_path / "env", made_up, own=made_up)
+    generated_variables = {"SUPABASE_URL": "http://127.0.0.1:54321", "MODEL_URL": "http://127.0.0.1:54323/v1"}
+    environment.write_file(tmp_path / "env", generated_variables, own=generated_variables)
     for name, value in environment.read_file(tmp_path / "env").items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MODEL_URL", "http://127.0.0.1:11434/v1")
@@ -154,7 +154,7 @@ def test_the_projects_file_is_read_as_others_read_it(tmp_path: Path, line: str, 
 def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, text: str, line: int) -> None:
     """By its number; what stands there may be a secret."""
     (tmp_path / ".env").write_text(text)
-    with pytest.raises(Problem, match=rf"\.env, line {line}: this is not NAME=value") as caught:
+    with pytest.raises(StackError, match=rf"\.env, line {line}: this is not NAME=value") as caught:
         environment.given()
     assert "\n" not in str(caught.value)
     assert "hush" not in str(caught.value)
@@ -163,7 +163,7 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, text: str, line: in
 def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
     """As an editor or shell of another system may leave it."""
     (tmp_path / ".env").write_bytes("HF_TOKEN=hf_a\n".encode("utf-16"))
-    with pytest.raises(Problem, match="is not UTF-8 text"):
+    with pytest.raises(StackError, match="is not UTF-8 text"):
         environment.given()
 
 
@@ -173,7 +173,7 @@ def test_a_wrong_value_stops_the_plan_with_one_line(
 ) -> None:
     """Whichever variable it is, and wherever it was given."""
     monkeypatch.setenv(name, value)
-    with pytest.raises(Problem, match=f"^{name} ") as caught:
+    with pytest.raises(StackError, match=f"^{name} ") as caught:
         _planned(tmp_path)
     assert "\n" not in str(caught.value)
     assert value not in str(caught.value)
@@ -182,7 +182,7 @@ def test_a_wrong_value_stops_the_plan_with_one_line(
 def test_every_wrong_variable_has_its_line(tmp_path: Path) -> None:
     """Nobody corrects one after the other."""
     _env(tmp_path, "CRON_SECRET=short", "MATCHA_API_KEY=key-of-matcha", "GEMINI_API_KEY=two words")
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(StackError) as caught:
         _planned(tmp_path)
     named = [line.split(" ")[0] for line in str(caught.value).splitlines()]
     assert sorted(named) == ["CRON_SECRET", "GEMINI_API_KEY", "MATCHA_BASE_URL", "MATCHA_MISSION_ID"]
@@ -219,14 +219,14 @@ def test_a_project_may_be_given_by_second_names(tmp_path: Path) -> None:
 def test_half_a_project_is_named_as_it_was_given(tmp_path: Path, lines: list[str], words: str) -> None:
     """By the names that stand in the file."""
     _env(tmp_path, *lines)
-    with pytest.raises(Problem, match=words):
+    with pytest.raises(StackError, match=words):
         _planned(tmp_path)
 
 
 def test_what_a_store_will_give_is_not_missing(tmp_path: Path) -> None:
     """Functions fetch it; what is needed to fetch it must be there."""
     _env(tmp_path, "SECRETS_SOURCE=ssm:/x/", "SUPABASE_URL=https://p.supabase.co", "MATCHA_API_KEY=key-of-matcha")
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(StackError) as caught:
         _planned(tmp_path)
     named = [line.split(" ")[0] for line in str(caught.value).splitlines()]
     assert named == ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from local import migrations, postgres
-from local.problems import Problem
+from local.errors import StackError
 from tests.local.servers import Server
 
 _FIRST, _SECOND, _THIRD = "20260101000000", "20260102000000", "20260103000000"
@@ -72,9 +72,9 @@ def test_an_applied_one_is_skipped(apply: Apply, query: Query) -> None:
 
 
 def test_a_failing_one_leaves_nothing_of_itself_and_all_before_it(apply: Apply, query: Query) -> None:
-    """The Problem names the file and PostgreSQL's reason; a repaired file goes on where it stopped."""
+    """The StackError names the file and PostgreSQL's reason; a repaired file goes on where it stopped."""
     broken = "create table public.half (id int); select no_such_function();"
-    with pytest.raises(Problem, match=rf"{_SECOND}_do_0.sql failed: .*no_such_function"):
+    with pytest.raises(StackError, match=rf"{_SECOND}_do_0.sql failed: .*no_such_function"):
         apply(v20260101000000="create table public.t (id int);", v20260102000000=broken, v20260103000000="select 1;")
     assert query("select to_regclass('public.t') is not null, to_regclass('public.half') is null") == [(True, True)]
     assert query("select version from supabase_migrations.schema_migrations") == [(_FIRST,)]
@@ -85,14 +85,14 @@ def test_a_missing_file_is_a_problem(apply: Apply, tmp_path: Path) -> None:
     """A database that knows more than the directory is from somewhere else: its versions are named."""
     apply(v20260101000000="select 1;", v20260102000000="select 1;")
     (tmp_path / f"{_FIRST}_do_0.sql").unlink()
-    with pytest.raises(Problem, match=rf"files are missing: {_FIRST}$"):
+    with pytest.raises(StackError, match=rf"files are missing: {_FIRST}$"):
         apply()
 
 
 def test_a_late_file_is_a_problem(apply: Apply) -> None:
     """One that is older than what was applied would run in another order elsewhere."""
     apply(v20260102000000="select 1;")
-    with pytest.raises(Problem, match=rf"older than the newest applied one: {_FIRST}$"):
+    with pytest.raises(StackError, match=rf"older than the newest applied one: {_FIRST}$"):
         apply(v20260101000000="select 1;")
 
 
@@ -100,7 +100,7 @@ def test_a_late_file_is_a_problem(apply: Apply) -> None:
 def test_a_file_without_a_version_is_a_problem(apply: Apply, tmp_path: Path, name: str) -> None:
     """A name that nothing can be ordered by is refused before anything runs."""
     (tmp_path / name).write_text("select 1;")
-    with pytest.raises(Problem, match="is not named"):
+    with pytest.raises(StackError, match="is not named"):
         apply()
 
 
@@ -108,7 +108,7 @@ def test_two_files_of_one_version_are_a_problem(apply: Apply, tmp_path: Path) ->
     """The history has room for one of them."""
     (tmp_path / f"{_FIRST}_a.sql").write_text("select 1;")
     (tmp_path / f"{_FIRST}_b.sql").write_text("select 1;")
-    with pytest.raises(Problem, match="have the same version"):
+    with pytest.raises(StackError, match="have the same version"):
         apply()
 
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from local import postgres
-from local.problems import Problem
+from local.errors import StackError
 from tests.launch import free_ports, wait_until
 from tests.local.servers import Server, running_postgres
 
@@ -98,15 +98,15 @@ def test_a_directory_with_other_things_in_it_is_left_alone(own: Server) -> None:
     data = own.data.with_name("letters")
     data.mkdir()
     (data / "letter.txt").write_text("dear")
-    with pytest.raises(Problem, match="holds something that is no PostgreSQL cluster"):
+    with pytest.raises(StackError, match="holds something that is no PostgreSQL cluster"):
         postgres.start(data, free_ports())
     assert (data / "letter.txt").read_text() == "dear"
 
 
 def test_a_port_in_use_is_told_in_the_servers_words(own: Server) -> None:
-    """A server that cannot start ends in a Problem with the last lines of its log."""
+    """A server that cannot start ends in a StackError with the last lines of its log."""
     data = own.data.with_name("crowded")
-    with pytest.raises(Problem, match="Address already in use"):
+    with pytest.raises(StackError, match="Address already in use"):
         postgres.start(data, own.port)
     assert not postgres.is_running(data)
 

@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from local.guard import Guard
 from local.processes import Child, Children
-from local.sources import Sources
+from local.reaper import Reaper
+from local.source_watcher import SourceWatcher
 from tests.launch import wait_until
 
 
 class Supervised:
     """One program in a folder of its own, under the eyes of a supervisor's watch."""
 
-    def __init__(self, folder: Path, guard: Guard) -> None:
+    def __init__(self, folder: Path, reaper: Reaper) -> None:
         self.code, self.stop = folder / "program.py", threading.Event()
         self.write("one")
-        self.children = Children(guard, self.stop)
+        self.children = Children(reaper, self.stop)
         self.child: Child = self.children.start(
             "program",
             [sys.executable, "-B", str(self.code)],
@@ -50,13 +50,13 @@ class Supervised:
 def supervised(tmp_path: Path) -> Iterator[Supervised]:
     """The program and its supervisor, both ended afterwards."""
     with (tmp_path / "lock").open("w") as lock:
-        guard = Guard(lock.fileno())
-        running = Supervised(tmp_path, guard)
+        reaper = Reaper(lock.fileno())
+        running = Supervised(tmp_path, reaper)
         yield running
         running.stop.set()
         running.watching.join(20)
         running.children.stop()
-        guard.dismiss()
+        reaper.dismiss()
 
 
 def test_a_change_of_its_code_starts_it_again(supervised: Supervised) -> None:
@@ -72,10 +72,10 @@ def test_broken_code_waits_for_its_next_change(supervised: Supervised, capsys: p
     """It is told once with the end of the log, not tried over and over, and runs again when it is mended."""
     assert supervised.has_said("one")
     supervised.write("")
-    assert wait_until(lambda: supervised.child.is_waiting, 15)
+    assert wait_until(lambda: supervised.child.is_waiting_for_change, 15)
     supervised.write("mended")
     assert supervised.has_said("mended")
-    assert not supervised.child.is_waiting
+    assert not supervised.child.is_waiting_for_change
     said = capsys.readouterr().out
     assert said.count("it starts when its code changes") == 1
     assert "SyntaxError" in said
@@ -90,7 +90,7 @@ def test_a_killed_one_is_back_with_the_same_code(supervised: Supervised) -> None
 
 def test_sources_change_once_for_each_change(tmp_path: Path) -> None:
     """Saving, adding and deleting are changes; looking again is none; other files do not count."""
-    sources = Sources((tmp_path,))
+    sources = SourceWatcher((tmp_path,))
     assert not sources.have_changed()
     (tmp_path / "a.txt").write_text("x")
     assert not sources.have_changed()
@@ -101,4 +101,4 @@ def test_sources_change_once_for_each_change(tmp_path: Path) -> None:
     assert [sources.have_changed(), sources.have_changed()] == [True, False]
     (tmp_path / "sub" / "a.py").unlink()
     assert [sources.have_changed(), sources.have_changed()] == [True, False]
-    assert not Sources().have_changed()
+    assert not SourceWatcher().have_changed()

@@ -8,7 +8,7 @@ import pytest
 
 from local.rest.errors import ApiError
 from local.rest.query import Query, parse_query
-from local.rest.terms import OPERATORS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
+from local.rest.syntax import OPERATORS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
 
 
 def _parsed(**parameters: str) -> Query:

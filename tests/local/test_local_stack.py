@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local import demo
+from local import seeding
 from local.processes import answers
 from tests.launch import RunningStack, command, data_folder, free_ports, running_stack, wait_until
 
@@ -105,8 +105,8 @@ def test_a_seed_runs_once(stack: RunningStack, tmp_path: Path) -> None:
     """A seed file fills a database the first time it is seen, many statements at once, and never again."""
     seed = tmp_path / "fruit.sql"
     seed.write_text("create table public.fruit (name text); insert into public.fruit values ('5% apple'); select 1;")
-    assert demo.seed(stack.values["DATABASE_URL"], seed)
-    assert not demo.seed(stack.values["DATABASE_URL"], seed)
+    assert seeding.run_seed(stack.values["DATABASE_URL"], seed)
+    assert not seeding.run_seed(stack.values["DATABASE_URL"], seed)
     assert stack.query("select count(*) from public.fruit") == "1"
 
 

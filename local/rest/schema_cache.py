@@ -86,7 +86,7 @@ class Function:
 
 
 @dataclass(frozen=True)
-class Link:
+class Relationship:
     """How an embedded table hangs on its parent: pairs of (parent's column, its own column)."""
 
     table: str
@@ -95,7 +95,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class SchemaCache:
     """The schema as it was when it was read."""
 
     tables: dict[str, Table]
@@ -120,7 +120,7 @@ class Catalogue:
             raise ApiError(300, "PGRST203", f"Could not choose the best candidate function between: {name}")
         return found[0]
 
-    def link(self, parent: str, name: str, hints: tuple[str, ...]) -> Link:
+    def relationship(self, parent: str, name: str, hints: tuple[str, ...]) -> Relationship:
         """The relationship an embed means. Raises ApiError when there is none, or more than one."""
         found = []
         for constraint, source, target, pairs, is_unique in self.foreign_keys:
@@ -128,9 +128,9 @@ class Catalogue:
             if any(hint != constraint and hint not in own for hint in hints):
                 continue
             if source == parent and name in {target, constraint, *(own if len(own) == 1 else ())}:
-                found.append(Link(target, is_many=False, pairs=pairs))
+                found.append(Relationship(target, is_many=False, pairs=pairs))
             if target == parent and name in {source, constraint}:
-                found.append(Link(source, not is_unique, tuple((theirs, ours) for ours, theirs in pairs)))
+                found.append(Relationship(source, not is_unique, tuple((theirs, ours) for ours, theirs in pairs)))
         if not found:
             text = f"Could not find a relationship between '{parent}' and '{name}' in the schema cache"
             details = f"Searched for a foreign key between them in the schema '{SCHEMA}', but found none."
@@ -141,7 +141,7 @@ class Catalogue:
         return found[0]
 
 
-async def read_catalogue(connection: psycopg.AsyncConnection[Any]) -> Catalogue:
+async def read_schema(connection: psycopg.AsyncConnection[Any]) -> SchemaCache:
     """Asks PostgreSQL."""
 
     async def rows(statement: str, *arguments: str) -> list[Any]:
@@ -152,7 +152,7 @@ async def read_catalogue(connection: psycopg.AsyncConnection[Any]) -> Catalogue:
         required = len(arguments) - defaults
         function = Function(name, dict(arguments), required, tuple(map(_setting, settings)), *shape)
         functions.setdefault(name, []).append(function)
-    return Catalogue(
+    return SchemaCache(
         tables={name: Table(name, columns or {}, tuple(key)) for name, columns, key in await rows(_TABLES, SCHEMA)},
         foreign_keys=tuple(
             (name, source, target, tuple((a, b) for a, b in pairs), is_unique)

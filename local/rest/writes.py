@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from local.rest.catalogue import Function, Table
 from local.rest.errors import ApiError
-from local.rest.sql import Statement, quoted
+from local.rest.schema_cache import Function, Table
+from local.rest.sql import SqlBuilder, quoted
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def read_rows(raw: bytes) -> Body:
 
 
 def insert(
-    statement: Statement, table: Table, body: Body, columns: tuple[str, ...], is_defaulted: bool, conflict: str
+    builder: SqlBuilder, table: Table, body: Body, columns: tuple[str, ...], is_defaulted: bool, conflict: str
 ) -> str:
     """An insert of the rows; `conflict` is its on-conflict clause."""
     chosen = list(columns or dict.fromkeys(name for row in body.rows for name in row))
@@ -52,7 +52,7 @@ def insert(
     if not chosen:
         return f"insert into {target} default values{conflict}"
     names = ", ".join(map(quoted, chosen))
-    rows = f"{statement.parameter(body.text)}::json"
+    rows = f"{builder.parameter(body.text)}::json"
     if is_defaulted:
         values = "values " + ", ".join(_values(target, rows, i, chosen, row) for i, row in enumerate(body.rows))
     else:
@@ -78,45 +78,45 @@ def on_conflict(table: Table, body: Body, columns: tuple[str, ...], resolution: 
     return clause + "update set " + ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in changed)
 
 
-def update(statement: Statement, table: Table, body: Body, columns: tuple[str, ...]) -> str:
+def update(builder: SqlBuilder, table: Table, body: Body, columns: tuple[str, ...]) -> str:
     """An update of the rows that the conditions name; empty when it would change nothing."""
     names = columns or tuple(body.rows[0] if body.rows else ())
     check_columns(table, names)
     target = _target(table)
-    condition = statement.where(table, target)
+    condition = builder.where(table, target)
     if not condition:
         raise ApiError(400, "21000", "UPDATE requires a WHERE clause")
     if not names or not body.rows:
-        statement.arguments.clear()  # PostgreSQL refuses a parameter that nothing uses
+        builder.arguments.clear()  # PostgreSQL refuses a parameter that nothing uses
         return ""
     changes = ", ".join(f"{quoted(name)} = _new.{quoted(name)}" for name in names)
-    source = f"json_populate_record(null::{target}, {statement.parameter(body.text)}::json -> 0) as _new"
+    source = f"json_populate_record(null::{target}, {builder.parameter(body.text)}::json -> 0) as _new"
     return f"update {target} set {changes} from {source}{condition}"
 
 
-def delete(statement: Statement, table: Table) -> str:
+def delete(builder: SqlBuilder, table: Table) -> str:
     """A deletion of the rows that the conditions name."""
     target = _target(table)
-    condition = statement.where(table, target)
+    condition = builder.where(table, target)
     if not condition:
         raise ApiError(400, "21000", "DELETE requires a WHERE clause")
     return f"delete from {target}{condition}"
 
 
-def call_with_json(statement: Statement, function: Function, given: dict[str, Any], text: str) -> str:
+def call_with_json(builder: SqlBuilder, function: Function, given: dict[str, Any], text: str) -> str:
     """A function call with the arguments of a JSON object."""
     used = {name: kind for name, kind in function.arguments.items() if name in given}
     if not used:
         return _call(function, "", "")
     definition = ", ".join(f"{quoted(name)} {kind}" for name, kind in used.items())
-    source = f"json_to_record({statement.parameter(text)}::json) as _given ({definition}), lateral "
+    source = f"json_to_record({builder.parameter(text)}::json) as _given ({definition}), lateral "
     return _call(function, source, ", ".join(f"{quoted(name)} := _given.{quoted(name)}" for name in used))
 
 
-def call_with_texts(statement: Statement, function: Function, given: dict[str, str]) -> str:
+def call_with_texts(builder: SqlBuilder, function: Function, given: dict[str, str]) -> str:
     """A function call with the arguments of a query string."""
     used = {name: kind for name, kind in function.arguments.items() if name in given}
-    passed = (f"{quoted(name)} := {statement.parameter(given[name])}::{kind}" for name, kind in used.items())
+    passed = (f"{quoted(name)} := {builder.parameter(given[name])}::{kind}" for name, kind in used.items())
     return _call(function, "", ", ".join(passed))
 
 

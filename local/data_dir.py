@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.guard import is_alive
-from local.problems import AlreadyRunning, Problem
+from local.errors import AlreadyRunning, StackError
+from local.reaper import is_alive
 
 _MARKER = ".parley"
 _MARKER_TEXT = "A Parley data directory: `python -m local reset` may delete everything in here.\n"
@@ -22,7 +22,7 @@ _LOCK = "pid"
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class DataDir:
     """Where one stack keeps its state. `path` is absolute."""
 
     path: Path
@@ -56,11 +56,11 @@ class Folder:
         return (self.path / _MARKER).is_file()
 
     def prepare(self) -> None:
-        """Makes the directory and marks it. Raises Problem when it already holds something else."""
+        """Makes the directory and marks it. Raises StackError when it already holds something else."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.is_ours:
             if any(self.path.iterdir()):
-                raise Problem(f"{self.path} holds other things already; choose an empty directory with --data")
+                raise StackError(f"{self.path} holds other things already; choose an empty directory with --data")
             (self.path / _MARKER).write_text(_MARKER_TEXT)
         for folder in (self.spool, self.logs):
             folder.mkdir(exist_ok=True)
@@ -68,7 +68,7 @@ class Folder:
     def clear(self) -> None:
         """Deletes what a stack left, but not the marker and the lock, which the caller holds."""
         if not self.is_ours:
-            raise Problem(f"{self.path} was not made by `python -m local up`; nothing was deleted")
+            raise StackError(f"{self.path} was not made by `python -m local up`; nothing was deleted")
         for entry in self.path.iterdir():
             if entry.name in {_MARKER, _LOCK}:
                 continue

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 
-class Sources:
+class SourceWatcher:
     """The Python files below some folders; without folders nothing ever changes."""
 
     def __init__(self, folders: tuple[Path, ...] = ()) -> None:
         self._folders = folders
-        self._seen = self._look()
+        self._last_times = self._modification_times()
 
     @property
     def are_watched(self) -> bool:
@@ -19,10 +19,10 @@ class Sources:
 
     def have_changed(self) -> bool:
         """True once for each change: a file saved, added, renamed or deleted."""
-        before, self._seen = self._seen, self._look()
-        return self._seen != before
+        before, self._last_times = self._last_times, self._modification_times()
+        return self._last_times != before
 
-    def _look(self) -> frozenset[tuple[Path, int]]:
+    def _modification_times(self) -> frozenset[tuple[Path, int]]:
         """Some fifty files at a time: looking costs less than being told."""
         files = (path for folder in self._folders for path in folder.rglob("*.py"))
         return frozenset((path, path.stat().st_mtime_ns) for path in files if path.exists())

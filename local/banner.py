@@ -5,21 +5,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from local.demo import MODEL_KEY, MODEL_NAME
-from local.folder import command, shown
-from local.people import DEMO_EMAIL
-from local.plan import Plan
+from local.data_dir import command, shown
+from local.seeding import MODEL_KEY, MODEL_NAME
+from local.stack_plan import StackPlan
+from local.users import DEMO_EMAIL
 
 _QUESTION = '{"message":"Tell me a short story about a lighthouse."}'
 
 
-def announcement(plan: Plan, seconds: float) -> str:
+def banner_text(plan: StackPlan, seconds: float) -> str:
     """One table of addresses, who can sign in, where the rest is written, and a command to paste."""
-    folder = plan.options.folder
+    data_dir = plan.options.data_dir
     rows = [*_addresses(plan), *_person(plan)]
-    rows += [("variables", shown(folder.env_file)), ("logs", f"{shown(folder.logs)}/")]
+    rows += [("variables", shown(data_dir.env_file)), ("logs", f"{shown(data_dir.logs)}/")]
     width = max(len(label) for label, _ in rows)
-    lines = [f"Parley is ready after {seconds:.1f} s. Ctrl-C or `{command('down', folder.path)}` ends it.", ""]
+    lines = [f"Parley is ready after {seconds:.1f} s. Ctrl-C or `{command('down', data_dir.path)}` ends it.", ""]
     lines += [f"  {label:<{width}}  {value}" for label, value in rows]
     lines += ["", *_notes(plan)]
     if "CHAT_URL" in plan.variables:
@@ -27,7 +27,7 @@ def announcement(plan: Plan, seconds: float) -> str:
     return "\n".join(lines)
 
 
-def _addresses(plan: Plan) -> list[tuple[str, str]]:
+def _addresses(plan: StackPlan) -> list[tuple[str, str]]:
     variables = plan.variables
     rows = [(name, variables[f"{name.upper()}_URL"]) for name in plan.functions]
     labels = {"SUPABASE_URL": "Supabase API", "DATABASE_URL": "PostgreSQL"}
@@ -38,13 +38,13 @@ def _addresses(plan: Plan) -> list[tuple[str, str]]:
     return rows
 
 
-def _person(plan: Plan) -> list[tuple[str, str]]:
+def _person(plan: StackPlan) -> list[tuple[str, str]]:
     if not plan.is_embedded:
         return []
     return [("e-mail", DEMO_EMAIL), ("password", plan.variables["DEMO_PASSWORD"])]
 
 
-def _notes(plan: Plan) -> list[str]:
+def _notes(plan: StackPlan) -> list[str]:
     notes = []
     if "CORS_ORIGINS" not in plan.given:
         notes = [
@@ -62,10 +62,10 @@ def _notes(plan: Plan) -> list[str]:
     ]
 
 
-def _curl(plan: Plan) -> str:
+def _curl(plan: StackPlan) -> str:
     python = shown(Path(sys.executable))
     email = DEMO_EMAIL if plan.is_embedded else "YOUR_EMAIL"
-    token = command(f"token {email}", plan.options.folder.path, python)
+    token = command(f"token {email}", plan.options.data_dir.path, python)
     return (
         f'curl -N {plan.variables["CHAT_URL"]} -H "Authorization: Bearer $({token})" '
         f"-H 'Content-Type: application/json' -d '{_QUESTION}'"

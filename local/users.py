@@ -6,14 +6,14 @@ from typing import Any
 
 import httpx
 
-from local.problems import Problem
+from local.errors import StackError
 
 DEMO_EMAIL = "demo@parley.local"
 _EXISTS = {"email_exists", "user_already_exists"}
 
 
-def create_person(supabase_url: str, service_key: str, email: str, password: str | None) -> None:
-    """Makes a confirmed account; one that exists is left as it is. Raises Problem when the service refuses."""
+def create_user(supabase_url: str, service_key: str, email: str, password: str | None) -> None:
+    """Makes a confirmed account; one that exists is left as it is. Raises StackError when the service refuses."""
     body = {"email": email, "email_confirm": True} | ({} if password is None else {"password": password})
     response = _post(supabase_url, service_key, "admin/users", body)
     if response.status_code >= 300 and _json(response).get("error_code") not in _EXISTS:
@@ -28,7 +28,7 @@ def access_token(supabase_url: str, service_key: str, email: str) -> str:
     session = _accepted(_post(supabase_url, service_key, "verify", proof))
     token = session.get("access_token")
     if not isinstance(token, str):
-        raise Problem(f"{supabase_url} answered without an access token")
+        raise StackError(f"{supabase_url} answered without an access token")
     return token
 
 
@@ -37,7 +37,9 @@ def _post(supabase_url: str, service_key: str, path: str, body: dict[str, Any]) 
     try:
         return httpx.post(f"{supabase_url.rstrip('/')}/auth/v1/{path}", json=body, headers=headers, timeout=10)
     except httpx.TransportError as error:
-        raise Problem(f"no answer from {supabase_url}: {error}; is the stack running? (`python -m local up`)") from None
+        raise StackError(
+            f"no answer from {supabase_url}: {error}; is the stack running? (`python -m local up`)"
+        ) from None
 
 
 def _accepted(response: httpx.Response) -> dict[str, Any]:
@@ -46,10 +48,10 @@ def _accepted(response: httpx.Response) -> dict[str, Any]:
     return _json(response)
 
 
-def _refused(response: httpx.Response) -> Problem:
-    said = _json(response)
-    reason = said.get("msg") or said.get("message") or response.text[:200]
-    return Problem(f"{response.url} answered {response.status_code}: {reason}")
+def _refused(response: httpx.Response) -> StackError:
+    body = _json(response)
+    reason = body.get("msg") or body.get("message") or response.text[:200]
+    return StackError(f"{response.url} answered {response.status_code}: {reason}")
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:

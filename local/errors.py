@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 
-class Problem(Exception):
+class StackError(Exception):
     """Ends the command with exit code 1 and its text on standard error."""
 
 
-class AlreadyRunning(Problem):
+class AlreadyRunning(StackError):
     """Another supervisor holds this data directory."""
 
 

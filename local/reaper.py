@@ -21,13 +21,13 @@ _ROOT = Path(__file__).resolve().parent.parent
 _GRACE_SECONDS = 3.0
 
 
-class Guard:
+class Reaper:
     """The supervisor's end of the pipe."""
 
     def __init__(self, lock: int) -> None:
         """`lock` is the data directory's: the guard holds on to it, so the next stack waits until all has ended."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "local.guard"],
+            [sys.executable, "-m", "local.reaper"],
             stdin=subprocess.PIPE,
             cwd=_ROOT,
             pass_fds=[lock],

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import configuration, environment, keys, postgres
+from local.data_dir import DataDir
 from local.environment import ROOT
-from local.folder import Folder
-from local.people import DEMO_EMAIL
+from local.errors import StackError
 from local.ports import HOST, Ports
-from local.problems import Problem
+from local.users import DEMO_EMAIL
 from shared.variables import found, with_first_names
 
 DATABASE_NAME = "postgres"
@@ -25,7 +25,7 @@ _SHOWN_WHEN_GIVEN = (*_SUPABASE, "DATABASE_URL", "MODEL_URL", "CHAT_URL", "LLMS_
 class Options:
     """What was asked for on the command line; `only` None means every function there is."""
 
-    folder: Folder
+    data_dir: DataDir
     ports: Ports
     only: tuple[str, ...] | None = None
     has_model: bool = True
@@ -33,7 +33,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StackPlan:
     """`given` are the caller's variables, `own` the ones made up here; what is given wins and is not started."""
 
     options: Options
@@ -78,7 +78,7 @@ class Plan:
     def demo_data(self) -> Path | None:
         """Where chat will look for data to ask about; None when it does not run here or has data of its own."""
         is_ours = "chat" in self.functions and "DATABASE_PATH" not in self.given
-        return self.options.folder.trading if is_ours else None
+        return self.options.data_dir.trading if is_ours else None
 
     def function_environ(self, name: str) -> dict[str, str]:
         """The whole environment of one function's process."""
@@ -103,38 +103,40 @@ class Plan:
         return (ROOT / "functions" / name, ROOT / "shared") if self.options.has_reload else ()
 
 
-def make_plan(options: Options) -> Plan:
-    """Raises Problem for a function that does not exist, half of a Supabase project and any other wrong variable."""
+def make_stack_plan(options: Options) -> StackPlan:
+    """Raises StackError for a function that does not exist, half of a Supabase project and any other wrong variable."""
     stated = environment.stated()
-    configuration.refuse_wrong(stated)
-    _refuse_half_a_project(stated)
+    configuration.reject_invalid(stated)
+    _reject_incomplete_project(stated)
     given = with_first_names(stated)
     functions = tuple(name for name in _chosen(options.only) if f"{name.upper()}_URL" not in given)
-    own = environment.made_up(options.folder)
+    own = environment.generated_variables(options.data_dir)
     own |= {f"{name.upper()}_URL": options.ports.url(name) for name in functions}
     if "SUPABASE_URL" not in given:
-        own |= _embedded(options.folder, options.ports)
+        own |= _embedded(options.data_dir, options.ports)
     if options.has_model:
         own["MODEL_URL"] = f"{options.ports.url('model')}/v1"
-    return Plan(options, functions, given, own)
+    return StackPlan(options, functions, given, own)
 
 
-def _refuse_half_a_project(stated: Mapping[str, str]) -> None:
+def _reject_incomplete_project(stated: Mapping[str, str]) -> None:
     """The names are those that the caller wrote; a key that SECRETS_SOURCE may hold is not missing."""
     set_under = {name: found(stated, name)[0] for name in (*_SUPABASE, *_OF_PROJECT) if found(stated, name)[1]}
     if "SUPABASE_URL" in set_under:
         missing = [name for name in _SUPABASE if name not in set_under]
         if missing and "SECRETS_SOURCE" not in stated:
-            raise Problem(
+            raise StackError(
                 f"{set_under['SUPABASE_URL']} is set, so {' and '.join(missing)} must be too; "
                 "unset it for the embedded one"
             )
     elif stray := list(set_under.values()):
-        raise Problem(f"{' and '.join(stray)} without SUPABASE_URL: unset it for the embedded stack, or set that too")
+        raise StackError(
+            f"{' and '.join(stray)} without SUPABASE_URL: unset it for the embedded stack, or set that too"
+        )
 
 
-def _embedded(folder: Folder, ports: Ports) -> dict[str, str]:
-    pair = keys.load_or_create(folder.keys_file)
+def _embedded(data_dir: DataDir, ports: Ports) -> dict[str, str]:
+    pair = keys.load_or_create(data_dir.keys_file)
     return {
         "SUPABASE_URL": ports.url("api"),
         "SUPABASE_ANON_KEY": pair.publishable_key,
@@ -142,7 +144,7 @@ def _embedded(folder: Folder, ports: Ports) -> dict[str, str]:
         "DATABASE_URL": postgres.dsn(ports.database, dbname=DATABASE_NAME),
         "ALLOW_PRIVATE_NODES": "1",  # the model listens on loopback
         "DEMO_EMAIL": DEMO_EMAIL,
-        "DEMO_PASSWORD": folder.secret("DEMO_PASSWORD", characters=16),
+        "DEMO_PASSWORD": data_dir.secret("DEMO_PASSWORD", characters=16),
     }
 
 
@@ -152,5 +154,5 @@ def _chosen(only: tuple[str, ...] | None) -> list[str]:
         return present
     for name in only:
         if name not in present:
-            raise Problem(f"there is no function {name!r}; there are {', '.join(present) or 'none yet'}")
+            raise StackError(f"there is no function {name!r}; there are {', '.join(present) or 'none yet'}")
     return [name for name in present if name in only]

@@ -8,7 +8,7 @@ from typing import LiteralString
 
 import psycopg
 
-from local.problems import Problem
+from local.errors import StackError
 from local.weights import ALIAS, CONTEXT_TOKENS
 
 MODEL_KEY = f"client:1:{ALIAS}"
@@ -71,7 +71,7 @@ _PREFER_FIRST = """
 """
 
 
-def seed(dsn: str, path: Path) -> bool:
+def run_seed(dsn: str, path: Path) -> bool:
     """Runs the seed file unless the database has passed that moment, as `supabase db reset` does; True when it ran."""
     text = path.read_text() if path.is_file() else ""
     with psycopg.connect(dsn) as connection:
@@ -114,7 +114,7 @@ def _run(dsn: str, model_url: str, statements: list[LiteralString], *, is_active
     with psycopg.connect(dsn) as connection:  # one transaction: there is a default at every instant
         connection.execute(_ALLOW_PRIVATE_NODES)
         if not connection.execute(_KEEP_NODE, values).rowcount:
-            raise Problem(
+            raise StackError(
                 "client node 1 belongs to a person; the local model needs that number (`python -m local reset`)"
             )
         for statement in (_COUNT_NODE, *statements):
