@@ -1,4 +1,4 @@
-"""`python -m local`: everything Parley needs on one machine, without Docker and without keys."""
+"""`python -m local`: runs all of Parley on one machine, without Docker and without keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from local import configuration, demo_data, environment, operators, postgres, stack
-from local.data_dir import DataDir, command, shown
+from local.data_dir import DataDir, command, display_path
 from local.disk import error_text, is_user_error
 from local.errors import StackError
 from local.ports import Ports
@@ -22,7 +22,7 @@ _UNCHANGED = ""
 
 
 def main(argv: list[str]) -> int:
-    """The exit code."""
+    """Runs one command; returns the exit code."""
     args = _parser().parse_args(argv)
     try:
         args.run(args, DataDir(args.data.absolute()))
@@ -76,7 +76,7 @@ def _limits(args: argparse.Namespace, data_dir: DataDir) -> None:
 
 
 def _number(word: str) -> float | None:
-    """A cap; None for `none`."""
+    """A cap as a number; None for `none`. Raises StackError for anything else."""
     if word == "none":
         return None
     try:
@@ -84,7 +84,7 @@ def _number(word: str) -> float | None:
     except ValueError:
         number = -1.0
     if not 0 <= number < 1e9:
-        raise StackError(f"{word} is no cap: give a number of at least 0, or none for no cap")
+        raise StackError(f"{word} is not a cap: give a number of at least 0, or none for no cap")
     return int(number) if number.is_integer() else number
 
 
@@ -93,7 +93,7 @@ def _demo_data(args: argparse.Namespace, _: DataDir) -> None:
         demo_data.build(args.path.absolute())
     except duckdb.IOException as error:
         raise StackError(str(error)) from error
-    print(f"{shown(args.path.absolute())} holds {', '.join(each.symbol for each in demo_data.INSTRUMENTS)}.")
+    print(f"{display_path(args.path.absolute())} holds {', '.join(each.symbol for each in demo_data.INSTRUMENTS)}.")
 
 
 def _psql(args: argparse.Namespace, data_dir: DataDir) -> None:
@@ -102,13 +102,13 @@ def _psql(args: argparse.Namespace, data_dir: DataDir) -> None:
 
 
 def _require_variables(data_dir: DataDir, *names: str) -> dict[str, str]:
-    """These variables, as given or from the running stack's file."""
+    """These variables from the environment, `.env` or the running stack. Raises StackError when one is missing."""
     given = environment.given()
     configuration.reject_invalid(given, only=names)
     values = environment.read_file(data_dir.env_file) | given
     if missing := [name for name in names if name not in values]:
         raise StackError(
-            f"no stack is running on {shown(data_dir.path)} (`{command('up', data_dir.path)}`), "
+            f"no stack is running on {display_path(data_dir.path)} (`{command('up', data_dir.path)}`), "
             f"and {' and '.join(missing)} cannot be found in the environment or .env"
         )
     return values
@@ -122,30 +122,30 @@ def _parser() -> argparse.ArgumentParser:
         "--data", type=Path, default=Path(".local"), metavar="DIR", help="state (default .local)"
     )
 
-    up = commands.add_parser("up", parents=[common_options], help="start everything and stay until Ctrl-C")
-    up.add_argument("--only", metavar="A,B", help="these functions only")
-    up.add_argument("--no-model", action="store_true", help="without the tiny local model")
+    up = commands.add_parser("up", parents=[common_options], help="start the stack and run until Ctrl-C")
+    up.add_argument("--only", metavar="A,B", help="start only these functions")
+    up.add_argument("--no-model", action="store_true", help="do not start the small local model")
     up.add_argument("--no-reload", action="store_true", help="do not restart a function when its code changes")
     up.add_argument(
         "--ports", type=int, metavar="B", help="chat B+1, llms B+2, refresh B+3, API B+10, PostgreSQL B+11, model B+12"
     )
     up.set_defaults(run=_up)
 
-    down = commands.add_parser("down", parents=[common_options], help="end a stack that runs in the background")
+    down = commands.add_parser("down", parents=[common_options], help="stop a stack that runs in the background")
     down.set_defaults(run=_down)
     reset = commands.add_parser("reset", parents=[common_options], help="delete the state of a stopped stack")
     reset.set_defaults(run=_reset)
 
     token = commands.add_parser("token", parents=[common_options], help="print an access token")
-    token.add_argument("email", metavar="EMAIL", help="whose; the person is created when missing")
+    token.add_argument("email", metavar="EMAIL", help="the user's address; a missing user is created")
     token.set_defaults(run=_token)
 
-    admin = commands.add_parser("admin", parents=[common_options], help="make a person an admin")
-    admin.add_argument("email", metavar="EMAIL", help="whose; the person is created when missing")
-    admin.add_argument("--revoke", action="store_true", help="take the role back")
+    admin = commands.add_parser("admin", parents=[common_options], help="make a user an admin")
+    admin.add_argument("email", metavar="EMAIL", help="the user's address; a missing user is created")
+    admin.add_argument("--revoke", action="store_true", help="remove the role")
     admin.set_defaults(run=_admin)
 
-    limits = commands.add_parser("limits", parents=[common_options], help="show caps and use, change caps")
+    limits = commands.add_parser("limits", parents=[common_options], help="show caps and usage, or change caps")
     limits.add_argument(
         "scope", nargs="?", metavar="SCOPE", help="global, default, anonymous, an e-mail or a user's id"
     )
@@ -154,12 +154,12 @@ def _parser() -> argparse.ArgumentParser:
     limits.add_argument("--monthly-usd", metavar="Y", dest="monthly_cost_usd", default=_UNCHANGED, help="the same")
     limits.set_defaults(run=_limits)
 
-    data = commands.add_parser("demo-data", parents=[common_options], help="build the demo market, the same every time")
+    data = commands.add_parser("demo-data", parents=[common_options], help="build the demo market data")
     data.add_argument("path", nargs="?", type=Path, default=Path("data/trading.duckdb"), metavar="PATH")
     data.set_defaults(run=_demo_data)
 
     psql = commands.add_parser("psql", parents=[common_options], help="open psql on the database")
-    psql.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="psql's own, after --")
+    psql.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="arguments of psql, after --")
     psql.set_defaults(run=_psql)
     return parser
 

@@ -1,4 +1,4 @@
-"""What is wrong with the variables that the caller gave: found before anything starts, one line each."""
+"""Checks the user's variables before anything starts; each invalid one gives one line."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _FUNCTION_URLS = ("CHAT_URL", "LLMS_URL", "REFRESH_URL", "ASSIST_URL")
 
 
 def _database_url(value: str) -> str | None:
-    is_one = value.startswith(("postgresql://", "postgres://"))
-    return None if is_one else "is not a PostgreSQL URL; write postgresql://user:password@host:5432/postgres"
+    is_valid = value.startswith(("postgresql://", "postgres://"))
+    return None if is_valid else "is not a PostgreSQL URL; write postgresql://user:password@host:5432/postgres"
 
 
 _LOCAL_FORMS = {
@@ -24,7 +24,7 @@ _LOCAL_FORMS = {
     "MODEL_URL": addresses.url("http://127.0.0.1:11434/v1"),
     **dict.fromkeys(_FUNCTION_URLS, addresses.url("https://chat.example.com")),
 }
-"""Of the variables that only `python -m local` reads."""
+"""The formats of variables that only `python -m local` reads."""
 
 
 def reject_invalid(stated: Mapping[str, str], only: tuple[str, ...] = ()) -> None:
@@ -48,13 +48,13 @@ def _invalid_local(stated: Mapping[str, str]) -> Iterator[WrongVariable]:
 
 
 def warnings() -> list[str]:
-    """Possible slips: names in `.env` that are close to ours, and two names of one variable with different values."""
+    """Possible mistakes: similar names in `.env`, and two names of one variable with different values."""
     of_file, of_process = environment.layers()
     known = {*VARIABLES, *FIRST_NAMES, *_LOCAL_FORMS}
     lines = []
     for name in of_file:
         close = difflib.get_close_matches(name.upper(), known, 1, _SIMILAR) if name not in known else []
-        lines += [f".env sets {name}, which nothing here reads; do you mean {each}?" for each in close]
+        lines += [f".env sets {name}, which Parley does not read; do you mean {each}?" for each in close]
     for used, other in conflicts(environment.stated(), {**of_file, **of_process}):
         lines.append(f"{used} and {other} name one variable and have different values; {used} is used, remove {other}")
     return lines

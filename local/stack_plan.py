@@ -1,4 +1,4 @@
-"""What a stack will consist of, decided before anything starts: which parts, on which ports, with which variables."""
+"""The plan of a stack, made before anything starts: its parts, their ports and their variables."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from shared.variables import found, with_first_names
 
 DATABASE_NAME = "postgres"
 _SUPABASE = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
-_OF_PROJECT = ("SUPABASE_ISSUER", "DATABASE_URL")  # of no use without a project's address
+_PROJECT_OPTIONAL = ("SUPABASE_ISSUER", "DATABASE_URL")  # useless without the address of a project
 _SHOWN_WHEN_GIVEN = (*_SUPABASE, "DATABASE_URL", "MODEL_URL", "CHAT_URL", "LLMS_URL", "REFRESH_URL", "ASSIST_URL")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for on the command line; `only` None means every function there is."""
+    """The options of `up`; `only` None means all functions."""
 
     data_dir: DataDir
     ports: Ports
@@ -34,7 +34,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class StackPlan:
-    """`given` are the caller's variables, `own` the ones made up here; what is given wins and is not started."""
+    """`given` are the user's variables, `own` the generated ones. A given part is used and not started."""
 
     options: Options
     functions: tuple[str, ...]
@@ -55,7 +55,7 @@ class StackPlan:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Everything that listens on a port of its own."""
+        """The names of the parts; each listens on its own port."""
         return (
             *(("database", "api") if self.is_embedded else ()),
             *(("model",) if self.starts_model else ()),
@@ -64,24 +64,24 @@ class StackPlan:
 
     @property
     def variables(self) -> dict[str, str]:
-        """Made up and given together, as the file and the table show them."""
+        """Generated and given variables together, for the file and the banner."""
         return {name: self.given.get(name, value) for name, value in self.own.items()} | {
             name: self.given[name] for name in _SHOWN_WHEN_GIVEN if name in self.given
         }
 
     @property
     def own_names(self) -> list[str]:
-        """The variables whose values nobody gave."""
+        """The variables with a generated value."""
         return [name for name in self.own if name not in self.given]
 
     @property
     def demo_data(self) -> Path | None:
-        """Where chat will look for data to ask about; None when it does not run here or has data of its own."""
+        """The path of the demo data; None when chat does not run here or DATABASE_PATH is given."""
         is_ours = "chat" in self.functions and "DATABASE_PATH" not in self.given
         return self.options.data_dir.trading if is_ours else None
 
     def function_environ(self, name: str) -> dict[str, str]:
-        """The whole environment of one function's process."""
+        """The complete environment of the process of a function."""
         return {
             **self.own,
             **self.given,
@@ -91,25 +91,25 @@ class StackPlan:
         }
 
     def function_command(self, name: str) -> list[str]:
-        """functions-framework's ASGI app under uvicorn, as the cloud starts it."""
+        """The command that serves a function: functions-framework's ASGI app under uvicorn, as in the cloud."""
         command = [sys.executable, "-m", "uvicorn", "functions_framework.aio:app", "--host", HOST]
         command += ["--port", str(self.options.ports.of(name)), "--timeout-keep-alive", "75"]
-        command += ["--lifespan", "on"]  # with `auto` an import error of main.py is swallowed
+        command += ["--lifespan", "on"]  # `auto` hides an import error of main.py
         command += ["--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "3"]
         return command
 
     def function_sources(self, name: str) -> tuple[Path, ...]:
-        """What a function is started again for when it changes."""
+        """The folders whose changes restart a function; empty without reload."""
         return (ROOT / "functions" / name, ROOT / "shared") if self.options.has_reload else ()
 
 
 def make_stack_plan(options: Options) -> StackPlan:
-    """Raises StackError for a function that does not exist, half of a Supabase project and any other wrong variable."""
+    """The plan. Raises StackError for an unknown function, an incomplete Supabase project or an invalid variable."""
     stated = environment.stated()
     configuration.reject_invalid(stated)
     _reject_incomplete_project(stated)
     given = with_first_names(stated)
-    functions = tuple(name for name in _chosen(options.only) if f"{name.upper()}_URL" not in given)
+    functions = tuple(name for name in _selected_functions(options.only) if f"{name.upper()}_URL" not in given)
     own = environment.generated_variables(options.data_dir)
     own |= {f"{name.upper()}_URL": options.ports.url(name) for name in functions}
     if "SUPABASE_URL" not in given:
@@ -120,27 +120,27 @@ def make_stack_plan(options: Options) -> StackPlan:
 
 
 def _reject_incomplete_project(stated: Mapping[str, str]) -> None:
-    """The names are those that the caller wrote; a key that SECRETS_SOURCE may hold is not missing."""
-    set_under = {name: found(stated, name)[0] for name in (*_SUPABASE, *_OF_PROJECT) if found(stated, name)[1]}
-    if "SUPABASE_URL" in set_under:
-        missing = [name for name in _SUPABASE if name not in set_under]
+    """Messages use the names that the user wrote. With SECRETS_SOURCE a missing key is allowed."""
+    name_used = {name: found(stated, name)[0] for name in (*_SUPABASE, *_PROJECT_OPTIONAL) if found(stated, name)[1]}
+    if "SUPABASE_URL" in name_used:
+        missing = [name for name in _SUPABASE if name not in name_used]
         if missing and "SECRETS_SOURCE" not in stated:
             raise StackError(
-                f"{set_under['SUPABASE_URL']} is set, so {' and '.join(missing)} must be too; "
+                f"{name_used['SUPABASE_URL']} is set, so {' and '.join(missing)} must be too; "
                 "unset it for the embedded one"
             )
-    elif stray := list(set_under.values()):
+    elif stray := list(name_used.values()):
         raise StackError(
             f"{' and '.join(stray)} without SUPABASE_URL: unset it for the embedded stack, or set that too"
         )
 
 
 def _embedded(data_dir: DataDir, ports: Ports) -> dict[str, str]:
-    pair = keys.load_or_create(data_dir.keys_file)
+    project_keys = keys.load_or_create(data_dir.keys_file)
     return {
         "SUPABASE_URL": ports.url("api"),
-        "SUPABASE_ANON_KEY": pair.publishable_key,
-        "SUPABASE_SERVICE_KEY": pair.secret_key,
+        "SUPABASE_ANON_KEY": project_keys.publishable_key,
+        "SUPABASE_SERVICE_KEY": project_keys.secret_key,
         "DATABASE_URL": postgres.dsn(ports.database, dbname=DATABASE_NAME),
         "ALLOW_PRIVATE_NODES": "1",  # the model listens on loopback
         "DEMO_EMAIL": DEMO_EMAIL,
@@ -148,7 +148,7 @@ def _embedded(data_dir: DataDir, ports: Ports) -> dict[str, str]:
     }
 
 
-def _chosen(only: tuple[str, ...] | None) -> list[str]:
+def _selected_functions(only: tuple[str, ...] | None) -> list[str]:
     present = sorted(path.parent.name for path in (ROOT / "functions").glob("*/main.py"))
     if only is None:
         return present

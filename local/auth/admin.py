@@ -1,4 +1,4 @@
-"""People, for whoever holds a service key."""
+"""The admin endpoints for users; they require a service key."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ _PAGE_NUMBER = re.compile("[1-9][0-9]{0,3}")
 
 
 class Admin:
-    """Handlers."""
+    """Handlers of /admin/users."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
     async def list(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
-        """A page of people."""
+        """A page of users."""
         self._sessions.require_admin(request)
         number, size = _number(request, "page", 1), _number(request, "per_page", 50)
-        people = {"users": await accounts.page(connection, number, size), "aud": "authenticated"}
+        page_of_users = {"users": await accounts.page(connection, number, size), "aud": "authenticated"}
         total = await accounts.count(connection)
         last = max(1, -(-total // size))
         pages = ([(number + 1, "next")] if number < last else []) + [(last, "last")]
         links = (f'<{request.url.path}?page={page}&per_page={size}>; rel="{name}"' for page, name in pages)
-        return JSONResponse(people, headers={"x-total-count": str(total), "link": ", ".join(links)})
+        return JSONResponse(page_of_users, headers={"x-total-count": str(total), "link": ", ".join(links)})
 
     async def create(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
-        """A new person, confirmed when `email_confirm` says so."""
+        """A new user, confirmed when `email_confirm` is true."""
         self._sessions.require_admin(request)
         user_id = await accounts.create(
             connection,
@@ -47,12 +47,12 @@ class Admin:
         return (await require_account(connection, user_id)).user
 
     async def get(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
-        """One person."""
+        """One user."""
         self._sessions.require_admin(request)
         return (await require_account(connection, request.path_params["user_id"])).user
 
     async def change(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
-        """One person, changed."""
+        """One user after a change."""
         self._sessions.require_admin(request)
         user_id = (await require_account(connection, request.path_params["user_id"])).user["id"]
         checked = {
@@ -65,7 +65,7 @@ class Admin:
         return (await require_account(connection, user_id)).user
 
     async def delete(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
-        """Removes somebody with all that hangs on them, or with `should_soft_delete` only what is personal."""
+        """Deletes a user with all rows, or with `should_soft_delete` only the personal data."""
         self._sessions.require_admin(request)
         user_id = (await require_account(connection, request.path_params["user_id"])).user["id"]
         await (accounts.soft_delete if body.get("should_soft_delete") else accounts.delete)(connection, user_id)

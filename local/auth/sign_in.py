@@ -1,4 +1,4 @@
-"""Signing up, in and out, and one's own account."""
+"""Sign-up, sign-in, sign-out and the account of the signed-in user."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SCOPES = {"global", "local", "others"}
 
 
 class SignIn:
-    """Handlers."""
+    """Handlers of sign-in and of the own account."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
     async def sign_up(self, connection: Connection, _request: Request, body: dict[str, Any]) -> Any:
-        """Confirmed at once; without an address it is an anonymous sign-in."""
+        """Creates a confirmed account; without an address it is an anonymous one."""
         data = read_metadata(body, "data")
         if not body.get("email"):
             user_id = await accounts.create(connection, user_metadata=data)
@@ -39,7 +39,7 @@ class SignIn:
         return await self._sessions.open_session(connection, user_id, "password")
 
     async def token(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
-        """A session for a password, or the next tokens of one."""
+        """A session for a password, or the next tokens for a refresh token."""
         grant = request.query_params.get("grant_type")
         if grant == "password":
             return await self._by_password(connection, body)
@@ -56,23 +56,23 @@ class SignIn:
         return await self._sessions.open_session(connection, account.user["id"], "password")
 
     async def user(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
-        """The caller."""
+        """The signed-in user."""
         account, _ = await self._sessions.caller(connection, request)
         return account.user
 
     async def change_user(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
-        """The caller, changed; a new address counts as confirmed."""
+        """The signed-in user after a change; a new address is confirmed at once."""
         account, _ = await self._sessions.caller(connection, request)
         secret = read_password(body)
         if secret and account.has_password(secret):
             raise AuthError(422, "same_password", "New password should be different from the old password.")
         email = read_email(body) if body.get("email") else None
-        wanted = {"user_metadata": read_metadata(body, "data"), "password": secret, "email": email}
-        await accounts.change(connection, account.user["id"], wanted)
+        changes = {"user_metadata": read_metadata(body, "data"), "password": secret, "email": email}
+        await accounts.change(connection, account.user["id"], changes)
         return (await require_account(connection, account.user["id"])).user
 
     async def logout(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
-        """Ends sessions."""
+        """Ends the sessions of a scope."""
         account, session_id = await self._sessions.caller(connection, request)
         scope = request.query_params.get("scope", "global")
         if scope not in _SCOPES:

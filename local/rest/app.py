@@ -1,4 +1,4 @@
-"""From an HTTP request to one transaction and back."""
+"""The HTTP side of the data API: one request, one transaction, one response."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _WITHOUT_BODY = {204, 205, 304}
 
 
 class RestApi:
-    """Serves one database with a pool of connections as `authenticator`."""
+    """The data API of one database; the pool connects as `authenticator`."""
 
     def __init__(self, pool: AsyncConnectionPool[Any], tokens: Tokens) -> None:
         self._pool, self._tokens = pool, tokens
         self._schema: SchemaCache | None = None
 
     def forget_schema(self) -> None:
-        """Reads the catalogue anew for the next request."""
+        """Makes the next request read the schema again."""
         self._schema = None
 
     async def handle(self, request: Request) -> Response:
-        """The response; errors are PostgREST's JSON."""
+        """The response; errors have PostgREST's JSON format."""
         role = "anon"
         try:
             claims = self._tokens.claims_of(request.headers, request.query_params.get("apikey"))
@@ -49,7 +49,7 @@ class RestApi:
         except psycopg.Error as error:
             return _error_response(from_postgres(error, role), request)
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody reads it
+            return Response(status_code=400)  # the client has disconnected
 
     async def _answer(
         self, rest_request: RestRequest, connection: psycopg.AsyncConnection[Any], claims: dict[str, Any]
@@ -101,7 +101,7 @@ async def _run(
 ) -> Response:
     calls = ", ".join(f"set_config(${2 * i + 1}, ${2 * i + 2}, true)" for i in range(len(settings)))
     flat = [text for setting in settings for text in setting]
-    # One round trip up to the result; what goes wrong is rolled back when the connection goes back to the pool.
+    # One round trip up to the result. After an error the pool rolls back when the connection returns to it.
     async with connection.pipeline():
         await connection.execute(b"begin read only" if statement.is_read_only else b"begin")
         await connection.execute(f"select {calls}".encode(), flat)
@@ -123,19 +123,19 @@ def _response(rest_request: RestRequest, statement: Statement, row: tuple[Any, .
         raise ApiError(416, "PGRST103", "Requested range not satisfiable", details)
     kind = "application/vnd.pgrst.object+json" if rest_request.is_single else "application/json"
     end = f"{statement.offset}-{statement.offset + count - 1}" if count else "*"
-    shown = {
+    response_headers = {
         "content-type": f"{kind}; charset=utf-8",
         "content-range": f"{end}/{total if total is not None else '*'}",
         **_chosen_headers(headers),
     }
     is_partial = statement.is_read_only and total is not None and count < total
     code = _chosen_status(status) or (206 if is_partial else statement.success)
-    is_silent = not statement.has_body or rest_request.method == "HEAD" or code in _WITHOUT_BODY
-    return Response(b"" if is_silent else body, code, shown)
+    is_empty = not statement.has_body or rest_request.method == "HEAD" or code in _WITHOUT_BODY
+    return Response(b"" if is_empty else body, code, response_headers)
 
 
 def _chosen_status(text: str | None) -> int | None:
-    """What a function put into response.status."""
+    """The status that a function set in response.status; None without one."""
     if text is None:
         return None
     if not _STATUS.fullmatch(text):
@@ -144,15 +144,15 @@ def _chosen_status(text: str | None) -> int | None:
 
 
 def _chosen_headers(text: str | None) -> dict[str, str]:
-    """What a function put into response.headers: `[{"name": "value"}, …]`."""
+    """The headers that a function set in response.headers as `[{"name": "value"}, …]`."""
     try:
         pairs = [pair for each in json.loads(text or "[]") for pair in each.items()]
         if all(_HEADER_NAME.fullmatch(name) and _HEADER_VALUE.fullmatch(value) for name, value in pairs):
             return {name.lower(): value for name, value in pairs}
     except (ValueError, AttributeError, TypeError):
         pass
-    wanted = "response.headers GUC must be a JSON array composed of objects with a single key and a string value"
-    raise ApiError(500, "PGRST111", wanted)
+    message = "response.headers GUC must be a JSON array composed of objects with a single key and a string value"
+    raise ApiError(500, "PGRST111", message)
 
 
 def _error_response(error: ApiError, request: Request) -> Response:

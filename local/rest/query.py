@@ -1,4 +1,4 @@
-"""The query string of a request, parsed: what to select, which rows, in which order."""
+"""Parses the query string of a request: columns, filters, order and limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"[0-9]{1,15}")
 
 @dataclass
 class Rows:
-    """Which rows of one table, the root's or an embedded one's."""
+    """Filter, order and limits of one table, the root or an embedded one."""
 
     where: list[Condition | Group] = field(default_factory=list)
     order: list[tuple[Field, str]] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Rows:
 
 @dataclass
 class Query:
-    """A parsed query string; `rows` by path, the root's under the empty one; `arguments` are a GET function call's."""
+    """A parsed query string. `rows` has embed paths as keys, "" for the root; `arguments` are those of a GET call."""
 
     select: tuple[Column | Embed, ...] = (Column(Field("*")),)
     rows: dict[str, Rows] = field(default_factory=dict)
@@ -37,12 +37,12 @@ class Query:
     arguments: dict[str, str] = field(default_factory=dict)
 
     def of(self, path: str) -> Rows:
-        """The rows asked for at a path."""
+        """The rows of the table at an embed path."""
         return self.rows.setdefault(path, Rows())
 
 
 def parse_query(text: str, *, is_call: bool = False) -> Query:
-    """Raises ApiError 400 for what cannot be read. In a function call, names that are no filters are arguments."""
+    """The query. Raises ApiError 400 for invalid syntax. In a call, values that are no filters are arguments."""
     query = Query()
     try:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=1000)

@@ -1,4 +1,4 @@
-"""One statement per request: identifiers are quoted, every value is a parameter that PostgreSQL casts itself."""
+"""Builds SQL from a parsed query. Identifiers are quoted; every value is a parameter that PostgreSQL casts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESULT = "_result"
 
 
 def quoted(name: str) -> str:
-    """An identifier."""
+    """A quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -28,23 +28,23 @@ class SqlBuilder:
         self.used_paths = {""}
         self._schema, self._query = schema, query
         self._aliases = 0
-        self.root_where = ""  # the root's where clause, inner embeds included, once it was read
+        self.root_where = ""  # the root's where clause with inner embeds, set by `read`
 
     def parameter(self, value: Any) -> str:
-        """The placeholder of a new parameter."""
+        """Adds a parameter; returns its placeholder."""
         self.arguments.append(value)
         return f"${len(self.arguments)}"
 
     def read(self, table: Table, source: str, reference: str, *, max_rows: int | None = None) -> str:
-        """A select of the query's columns and rows."""
+        """The select of the query's columns and rows."""
         return self._select(table, source, reference, self._query.select, "", max_rows=max_rows)
 
     def where(self, table: Table, reference: str) -> str:
-        """The root's conditions as a where clause, empty without any."""
+        """The where clause of the root; empty without conditions."""
         return _where([self._condition(table, reference, each) for each in self._query.of("").where])
 
     def returning(self, table: Table) -> str:
-        """The columns a change must give back for what was selected: `returning *` needs the right to read all."""
+        """The columns that a write must return for the select; `returning *` would need the right to read all."""
         reference = f"public.{quoted(table.name)}"
         names = [target.name for target, _ in self._query.of("").order]
         for item in self._query.select:
@@ -58,7 +58,7 @@ class SqlBuilder:
         return ", ".join(f"{reference}.{quoted(name)}" for name in dict.fromkeys(names))
 
     def read_result(self, table: Table, *, max_rows: int | None = None) -> str:
-        """What a write returned or a call gave, as the query selects it."""
+        """The select of the query over the rows of a write or a call."""
         return self.read(table, RESULT, RESULT, max_rows=max_rows)
 
     def _select(
@@ -82,7 +82,7 @@ class SqlBuilder:
             else self._column(table, reference, item)
             for item in items
         ]
-        self.root_where = _where(conditions)  # the root is the last to get here
+        self.root_where = _where(conditions)  # embeds come first, so the last value is the root's
         listed = ", ".join(column for column in columns if column) or "1"
         order = self._order(table, reference, rows)
         return f"select {listed} from {source}{_where(conditions)}{order}{_page(rows, max_rows)}"
@@ -100,7 +100,7 @@ class SqlBuilder:
         return f"{text} as {quoted(name)}" if name else text
 
     def _embed(self, table: Table, reference: str, embed: Embed, path: str, conditions: list[str]) -> str:
-        """The embedded rows as a JSON column; an inner embed also narrows the parent's conditions."""
+        """The embedded rows as a JSON column; an inner embed also adds a condition to the parent."""
         child_path = f"{path}.{embed.name}".strip(".")
         if embed.alias and f"{path}.{embed.alias}".strip(".") in self._query.rows:
             child_path = f"{path}.{embed.alias}".strip(".")

@@ -1,4 +1,4 @@
-"""From what was asked to one SQL statement, and what its result means."""
+"""Builds the one SQL statement of a request, with the meaning of its result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OTHER_KINDS = re.compile(r"(text/csv|application/geo\+json|application/vnd\.pgr
 
 @dataclass(frozen=True)
 class RestRequest:
-    """A request; `path` is below /rest/v1 and decoded, `query` is as it came."""
+    """A request. `path` is the decoded path below /rest/v1; `query` is not decoded."""
 
     method: str
     path: str
@@ -31,26 +31,26 @@ class RestRequest:
 
     @property
     def accept(self) -> str:
-        """The media types the caller wants."""
+        """The Accept header."""
         return self.headers.get("accept", "*/*")
 
     @property
     def is_single(self) -> bool:
-        """Whether exactly one row is wanted, as an object."""
+        """Whether the client wants exactly one row as an object."""
         return _OBJECT in self.accept
 
     @property
     def preferences(self) -> dict[str, str]:
-        """What the Prefer header says."""
+        """The preferences of the Prefer header by name."""
         parts = (part.partition("=") for part in self.headers.get("prefer", "").split(","))
         return {name.strip(): value.strip() for name, _, value in parts}
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement with its transaction's settings, and how its result becomes a response.
+    """One statement with the settings of its transaction and of its response.
 
-    Its row is (total or null, count of rows, JSON text, response.status, response.headers).
+    The result is one row: (total or null, count of rows, JSON text, response.status, response.headers).
     """
 
     sql: str
@@ -63,7 +63,7 @@ class Statement:
 
 
 def build_statement(request: RestRequest, schema: SchemaCache) -> Statement:
-    """Raises ApiError for what cannot be done; its `is_cache_miss` says that the catalogue may be old."""
+    """The statement of a request. Raises ApiError; its `is_cache_miss` is true when the schema may be outdated."""
     if _OTHER_KINDS.match(request.accept):
         raise ApiError(406, "PGRST107", f"None of these media types are available: {request.accept}")
     is_call = request.path.startswith("rpc/")
@@ -87,29 +87,29 @@ def _read_statement(request: RestRequest, table: Table, builder: SqlBuilder, que
                 raise ApiError(416, "PGRST103", "Requested range not satisfiable")
     reference = f"public.{quoted(table.name)}"
     page = builder.read(table, reference, reference, max_rows=_MAX_ROWS)
-    _refuse_unused(builder, query)
+    _reject_unused_paths(builder, query)
     total = f"(select count(*) from {reference}{builder.root_where})" if "count" in request.preferences else ""
-    text = _wrapped(f"with _page as ({page})", total, _rows_as_json(request))
+    text = _with_totals(f"with _page as ({page})", total, _rows_as_json(request))
     return Statement(text, builder.arguments, is_read_only=True, success=200, offset=rows.offset)
 
 
 def _write_statement(request: RestRequest, table: Table, builder: SqlBuilder, query: Query) -> Statement:
     wants_rows = request.preferences.get("return") == "representation"
     change = _change(request, table, builder, query)
-    query.of("").where.clear()  # they chose what to change, not what of it to show
+    query.of("").where.clear()  # the filter chose the rows to change; it must not filter the result
     returned = builder.returning(table) if wants_rows else "1"
     if change:
         change = f"{change} returning {returned}"
     else:
         source = f" from public.{quoted(table.name)}" if wants_rows else ""
         change = f"select {returned}{source} where false"
-    page, shown = f"select 1 from {RESULT}", "''"
+    page, rows_json = f"select 1 from {RESULT}", "''"
     if wants_rows:
-        page, shown = builder.read_result(table), _rows_as_json(request)
-        _refuse_unused(builder, query)
+        page, rows_json = builder.read_result(table), _rows_as_json(request)
+        _reject_unused_paths(builder, query)
     total = f"(select count(*) from {RESULT})" if "count" in request.preferences else ""
     success = 201 if request.method == "POST" else 200 if wants_rows else 204
-    text = _wrapped(f"with {RESULT} as ({change}), _page as ({page})", total, shown)
+    text = _with_totals(f"with {RESULT} as ({change}), _page as ({page})", total, rows_json)
     return Statement(text, builder.arguments, is_read_only=False, success=success, has_body=wants_rows)
 
 
@@ -146,10 +146,10 @@ def _call_statement(request: RestRequest, schema: SchemaCache, builder: SqlBuild
         table = schema.tables.get(function.table or "", Table(name, {}, ()))
         page = builder.read_result(table, max_rows=_MAX_ROWS if function.is_set else None)
         root_where = builder.root_where
-        _refuse_unused(builder, query)
+        _reject_unused_paths(builder, query)
     total = f"(select count(*) from {RESULT}{root_where})" if "count" in request.preferences else ""
     return Statement(
-        _wrapped(f"with {RESULT} as ({call}), _page as ({page})", total, _result_as_json(request, function)),
+        _with_totals(f"with {RESULT} as ({call}), _page as ({page})", total, _result_as_json(request, function)),
         builder.arguments,
         is_read_only=not is_posted or function.is_read_only,
         success=204 if function.is_void else 200,
@@ -159,7 +159,7 @@ def _call_statement(request: RestRequest, schema: SchemaCache, builder: SqlBuild
     )
 
 
-def _refuse_unused(builder: SqlBuilder, query: Query) -> None:
+def _reject_unused_paths(builder: SqlBuilder, query: Query) -> None:
     unused = set(query.rows) - builder.used_paths
     if unused:
         raise ApiError(400, "PGRST108", f"'{min(unused)}' is not an embedded resource in this request")
@@ -179,6 +179,6 @@ def _aggregated(request: RestRequest, value: str, *, is_single: bool) -> str:
     return f"json_strip_nulls({text})" if "nulls=stripped" in request.accept else text
 
 
-def _wrapped(steps: str, total: str, shown: str) -> str:
+def _with_totals(steps: str, total: str, rows_json: str) -> str:
     settings = ", ".join(f"nullif(current_setting('response.{name}', true), '')" for name in ("status", "headers"))
-    return f"{steps} select {total or 'null::bigint'}, count(*), ({shown})::text, {settings} from _page"
+    return f"{steps} select {total or 'null::bigint'}, count(*), ({rows_json})::text, {settings} from _page"
