@@ -125,12 +125,11 @@ def test_each_role_has_minimal_rights(template: Template) -> None:
         assert not any("*" in action for action in actions)
         assert "*" not in [resource for each in statements for resource in _listed(each["Resource"])]
         allowed[name] = set(actions)
-    everybody = {"ssm:GetParametersByPath", "logs:CreateLogStream", "logs:PutLogEvents"}
+    common = {"ssm:GetParametersByPath", "logs:CreateLogStream", "logs:PutLogEvents"}
     assert allowed == {
-        "ChatRole": everybody | {"s3:PutObject"},
-        "LlmsRole": everybody,
-        "RefreshRole": everybody
-        | {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject", "s3:PutObject", "sqs:SendMessage"},
+        "ChatRole": common | {"s3:PutObject"},
+        "LlmsRole": common,
+        "RefreshRole": common | {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject", "s3:PutObject", "sqs:SendMessage"},
     }
     (put,) = (
         each["Resource"]
