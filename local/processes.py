@@ -27,7 +27,7 @@ _LOG_LINES = 15
 class Child:
     """A running program. `ready_url` answers 200 when it is ready; None when it is ready at once.
 
-    `is_waiting` is true after broken code ended the program, until its sources change.
+    `is_waiting_for_change` is true after broken code ended the program, until its sources change.
     """
 
     name: str

@@ -170,7 +170,7 @@ def _nulls(metadata: dict[str, Any]) -> list[str]:
 
 
 async def delete(connection: Connection, user_id: str) -> None:
-    """Deletes the user and, by foreign keys, all rows of the user."""
+    """Deletes the user; foreign keys apply to the dependent rows."""
     await connection.execute(b"delete from auth.users where id = $1", (user_id,))
 
 

@@ -65,7 +65,7 @@ class Admin:
         return (await require_account(connection, user_id)).user
 
     async def delete(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
-        """Deletes a user with all rows, or with `should_soft_delete` only the personal data."""
+        """Deletes a user with the dependent rows, or with `should_soft_delete` only the personal data."""
         self._sessions.require_admin(request)
         user_id = (await require_account(connection, request.path_params["user_id"])).user["id"]
         await (accounts.soft_delete if body.get("should_soft_delete") else accounts.delete)(connection, user_id)

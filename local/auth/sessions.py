@@ -36,7 +36,7 @@ class Sessions:
         return self._session_body(account, session_id, refresh_token, method)
 
     async def refresh(self, connection: Connection, token: str) -> dict[str, Any] | AuthError:
-        """The next tokens of a session. Returns an error instead of raising it, as a reused token ends its session."""
+        """The next tokens of a session. Returns an error instead of raising it, so that the caller commits."""
         used = await grants.use_refresh_token(connection, token)
         if used is None:
             return AuthError(400, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found")

@@ -28,7 +28,7 @@ class SqlBuilder:
         self.used_paths = {""}
         self._schema, self._query = schema, query
         self._aliases = 0
-        self.root_where = ""  # the root's where clause with inner embeds, set by `read`
+        self.last_where = ""  # the where clause of the last select with its inner embeds; after `read` the root's
 
     def parameter(self, value: Any) -> str:
         """Adds a parameter; returns its placeholder."""
@@ -82,7 +82,7 @@ class SqlBuilder:
             else self._column(table, reference, item)
             for item in items
         ]
-        self.root_where = _where(conditions)  # embeds come first, so the last value is the root's
+        self.last_where = _where(conditions)  # embeds set it first, the root last
         listed = ", ".join(column for column in columns if column) or "1"
         order = self._order(table, reference, rows)
         return f"select {listed} from {source}{_where(conditions)}{order}{_page(rows, max_rows)}"
@@ -117,7 +117,7 @@ class SqlBuilder:
         )
         inside = self._select(child, source, alias, embed.select, child_path, join=join)
         if embed.is_inner:
-            conditions.append(f"exists (select 1 from {source}{self.root_where})")
+            conditions.append(f"exists (select 1 from {source}{self.last_where})")
         if not embed.select:
             return ""
         if relationship.is_many:

@@ -88,7 +88,7 @@ def _read_statement(request: RestRequest, table: Table, builder: SqlBuilder, que
     reference = f"public.{quoted(table.name)}"
     page = builder.read(table, reference, reference, max_rows=_MAX_ROWS)
     _reject_unused_paths(builder, query)
-    total = f"(select count(*) from {reference}{builder.root_where})" if "count" in request.preferences else ""
+    total = f"(select count(*) from {reference}{builder.last_where})" if "count" in request.preferences else ""
     text = _with_totals(f"with _page as ({page})", total, _rows_as_json(request))
     return Statement(text, builder.arguments, is_read_only=True, success=200, offset=rows.offset)
 
@@ -141,13 +141,13 @@ def _call_statement(request: RestRequest, schema: SchemaCache, builder: SqlBuild
     else:
         function = schema.function(name, set(query.arguments))
         call = writes.call_with_texts(builder, function, query.arguments)
-    page, root_where = f"select v from {RESULT}", ""
+    page, last_where = f"select v from {RESULT}", ""
     if function.is_composite:
         table = schema.tables.get(function.table or "", Table(name, {}, ()))
         page = builder.read_result(table, max_rows=_MAX_ROWS if function.is_set else None)
-        root_where = builder.root_where
+        last_where = builder.last_where
         _reject_unused_paths(builder, query)
-    total = f"(select count(*) from {RESULT}{root_where})" if "count" in request.preferences else ""
+    total = f"(select count(*) from {RESULT}{last_where})" if "count" in request.preferences else ""
     return Statement(
         _with_totals(f"with {RESULT} as ({call}), _page as ({page})", total, _result_as_json(request, function)),
         builder.arguments,

@@ -26,7 +26,7 @@ def test_a_foreign_directory_is_neither_used_nor_reset() -> None:
     with data_folder() as data:
         data.mkdir()
         (data / "thesis.txt").write_text("years of work")
-        assert "other things" in command("up", "--data", str(data)).stderr
+        assert "other files" in command("up", "--data", str(data)).stderr
         assert "nothing was deleted" in command("reset", "--data", str(data)).stderr
         assert [path.name for path in data.iterdir()] == ["thesis.txt"]
 

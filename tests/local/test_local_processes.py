@@ -77,7 +77,7 @@ def test_broken_code_waits_for_a_change(supervised: Supervised, capsys: pytest.C
     assert supervised.has_printed("fixed")
     assert not supervised.child.is_waiting_for_change
     output = capsys.readouterr().out
-    assert output.count("it starts again when its code changes") == 1
+    assert output.count("it starts when its code changes") == 1
     assert "SyntaxError" in output
 
 
