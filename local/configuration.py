@@ -27,34 +27,34 @@ _LOCAL_FORMS = {
 """The formats of variables that only `python -m local` reads."""
 
 
-def reject_invalid(stated: Mapping[str, str], only: tuple[str, ...] = ()) -> None:
+def reject_invalid(given_as_written: Mapping[str, str], only: tuple[str, ...] = ()) -> None:
     """Raises StackError with one line for each invalid variable. `only` limits the check to these names.
 
     The functions fetch the variables of SECRETS_SOURCE later, so those do not count as missing.
     """
-    wrong = [*wrong_variables(stated), *_invalid_local(stated)]
+    wrong = [*wrong_variables(given_as_written), *_invalid_local(given_as_written)]
     if not only:
-        wrong += missing_variables(stated, (), is_fetched=False)
+        wrong += missing_variables(given_as_written, (), is_fetched=False)
     lines = [str(each) for each in wrong if not only or FIRST_NAMES.get(each.name, each.name) in only]
     if lines:
         raise StackError("\n".join(lines))
 
 
-def _invalid_local(stated: Mapping[str, str]) -> Iterator[WrongVariable]:
+def _invalid_local(given_as_written: Mapping[str, str]) -> Iterator[WrongVariable]:
     for name, form in _LOCAL_FORMS.items():
-        value = stated.get(name, "").strip()
+        value = given_as_written.get(name, "").strip()
         if value and (reason := forms.common(value) or form(value)):
             yield WrongVariable(name, reason)
 
 
 def warnings() -> list[str]:
     """Possible mistakes: similar names in `.env`, and two names of one variable with different values."""
-    of_file, of_process = environment.layers()
+    of_file, of_process = environment.file_and_process()
     known = {*VARIABLES, *FIRST_NAMES, *_LOCAL_FORMS}
     lines = []
     for name in of_file:
         close = difflib.get_close_matches(name.upper(), known, 1, _SIMILAR) if name not in known else []
         lines += [f".env sets {name}, which Parley does not read; do you mean {each}?" for each in close]
-    for used, other in conflicts(environment.stated(), {**of_file, **of_process}):
+    for used, other in conflicts(environment.given_as_written(), {**of_file, **of_process}):
         lines.append(f"{used} and {other} name one variable and have different values; {used} is used, remove {other}")
     return lines

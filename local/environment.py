@@ -17,32 +17,34 @@ from shared.variables import laid_over, with_first_names
 
 ROOT = Path(__file__).resolve().parent.parent
 PROVIDER_KEYS = ("GOOGLE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "MATCHA_API_KEY")
-_OWN = "PARLEY_OWN"  # in the file: fingerprints of the generated values
+_FINGERPRINTS = "PARLEY_OWN"  # in the file: fingerprints of the generated values
 
 
 def given() -> dict[str, str]:
     """The user's variables under their first names. Raises StackError for an unreadable `.env`."""
-    return with_first_names(stated())
+    return with_first_names(given_as_written())
 
 
-def stated() -> dict[str, str]:
+def given_as_written() -> dict[str, str]:
     """The user's variables under the names the user wrote: the environment overrides `.env` in the project's root.
 
     Empty values do not count. Generated values of an earlier stack do not count either: a shell that sourced its file
     still has them, and they would send the functions to a Supabase that is not running.
     """
-    return laid_over(*layers())
+    return laid_over(*file_and_process())
 
 
-def layers() -> tuple[dict[str, str], dict[str, str]]:
+def file_and_process() -> tuple[dict[str, str], dict[str, str]]:
     """The variables of `.env` and those of the environment, both without generated values."""
     of_file, of_process = read_file(ROOT / ".env"), dict(os.environ)
-    own = {mark for each in (of_file, of_process) for mark in each.pop(_OWN, "").split()}
-    return _chosen(of_file, own), _chosen(of_process, own)
+    generated = {mark for each in (of_file, of_process) for mark in each.pop(_FINGERPRINTS, "").split()}
+    return _without_generated(of_file, generated), _without_generated(of_process, generated)
 
 
-def _chosen(values: Mapping[str, str], own: set[str]) -> dict[str, str]:
-    return {name: value for name, value in values.items() if value.strip() and _fingerprint(name, value) not in own}
+def _without_generated(values: Mapping[str, str], generated: set[str]) -> dict[str, str]:
+    return {
+        name: value for name, value in values.items() if value.strip() and _fingerprint(name, value) not in generated
+    }
 
 
 def generated_variables(data_dir: DataDir) -> dict[str, str]:
@@ -88,10 +90,10 @@ def _line(statement: str, first: int) -> int:
     return first + statement[: len(statement) - len(statement.lstrip())].count("\n")
 
 
-def write_file(path: Path, values: Mapping[str, str], own: Iterable[str]) -> None:
+def write_file(path: Path, values: Mapping[str, str], generated: Iterable[str]) -> None:
     """Replaces the file atomically, mode 0600, in a format for both sh and dotenv readers."""
-    marks = " ".join(_fingerprint(name, values[name]) for name in own)
-    lines = [f"{name}={_quoted(value)}" for name, value in (*values.items(), (_OWN, marks))]
+    marks = " ".join(_fingerprint(name, values[name]) for name in generated)
+    lines = [f"{name}={_quoted(value)}" for name, value in (*values.items(), (_FINGERPRINTS, marks))]
     write_private(path, "# Written by `python -m local up` each time it is ready.\n" + "\n".join(lines) + "\n")
 
 

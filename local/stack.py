@@ -45,7 +45,7 @@ def up(options: Options) -> None:
         try:
             with built_in_background(plan.demo_data):
                 _start(plan, children)
-            environment.write_file(data_dir.env_file, plan.variables, own=plan.own_names)
+            environment.write_file(data_dir.env_file, plan.variables, generated=plan.generated_names)
             print(banner_text(plan, time.monotonic() - started), flush=True)
             children.watch()
         except Interrupted:
@@ -107,7 +107,7 @@ def _start_database(plan: StackPlan, children: Children) -> None:
     pid = postgres.start(data_dir.database, port)
     children.watch_daemon(Daemon("database", pid, data_dir.database / "log"))
     postgres.prepare_database(port, DATABASE_NAME)
-    _fill_database(plan, plan.own["DATABASE_URL"])
+    _fill_database(plan, plan.generated["DATABASE_URL"])
 
 
 def _fill_database(plan: StackPlan, dsn: str) -> None:

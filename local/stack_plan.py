@@ -34,12 +34,12 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class StackPlan:
-    """`given` are the user's variables, `own` the generated ones. A given part is used and not started."""
+    """`given` are the user's variables, `generated` the generated ones. A given part is used and not started."""
 
     options: Options
     functions: tuple[str, ...]
     given: Mapping[str, str]
-    own: Mapping[str, str]
+    generated: Mapping[str, str]
 
     @property
     def is_embedded(self) -> bool:
@@ -65,14 +65,14 @@ class StackPlan:
     @property
     def variables(self) -> dict[str, str]:
         """Generated and given variables together, for the file and the banner."""
-        return {name: self.given.get(name, value) for name, value in self.own.items()} | {
+        return {name: self.given.get(name, value) for name, value in self.generated.items()} | {
             name: self.given[name] for name in _SHOWN_WHEN_GIVEN if name in self.given
         }
 
     @property
-    def own_names(self) -> list[str]:
+    def generated_names(self) -> list[str]:
         """The variables with a generated value."""
-        return [name for name in self.own if name not in self.given]
+        return [name for name in self.generated if name not in self.given]
 
     @property
     def demo_data(self) -> Path | None:
@@ -83,7 +83,7 @@ class StackPlan:
     def function_environ(self, name: str) -> dict[str, str]:
         """The complete environment of the process of a function."""
         return {
-            **self.own,
+            **self.generated,
             **self.given,
             "FUNCTION_TARGET": name,
             "FUNCTION_SOURCE": f"functions/{name}/main.py",
@@ -105,26 +105,30 @@ class StackPlan:
 
 def make_stack_plan(options: Options) -> StackPlan:
     """The plan. Raises StackError for an unknown function, an incomplete Supabase project or an invalid variable."""
-    stated = environment.stated()
-    configuration.reject_invalid(stated)
-    _reject_incomplete_project(stated)
-    given = with_first_names(stated)
+    given_as_written = environment.given_as_written()
+    configuration.reject_invalid(given_as_written)
+    _reject_incomplete_project(given_as_written)
+    given = with_first_names(given_as_written)
     functions = tuple(name for name in _selected_functions(options.only) if f"{name.upper()}_URL" not in given)
-    own = environment.generated_variables(options.data_dir)
-    own |= {f"{name.upper()}_URL": options.ports.url(name) for name in functions}
+    generated = environment.generated_variables(options.data_dir)
+    generated |= {f"{name.upper()}_URL": options.ports.url(name) for name in functions}
     if "SUPABASE_URL" not in given:
-        own |= _embedded(options.data_dir, options.ports)
+        generated |= _embedded(options.data_dir, options.ports)
     if options.has_model:
-        own["MODEL_URL"] = f"{options.ports.url('model')}/v1"
-    return StackPlan(options, functions, given, own)
+        generated["MODEL_URL"] = f"{options.ports.url('model')}/v1"
+    return StackPlan(options, functions, given, generated)
 
 
-def _reject_incomplete_project(stated: Mapping[str, str]) -> None:
+def _reject_incomplete_project(given_as_written: Mapping[str, str]) -> None:
     """Messages use the names that the user wrote. With SECRETS_SOURCE a missing key is allowed."""
-    name_used = {name: found(stated, name)[0] for name in (*_SUPABASE, *_PROJECT_OPTIONAL) if found(stated, name)[1]}
+    name_used = {
+        name: found(given_as_written, name)[0]
+        for name in (*_SUPABASE, *_PROJECT_OPTIONAL)
+        if found(given_as_written, name)[1]
+    }
     if "SUPABASE_URL" in name_used:
         missing = [name for name in _SUPABASE if name not in name_used]
-        if missing and "SECRETS_SOURCE" not in stated:
+        if missing and "SECRETS_SOURCE" not in given_as_written:
             raise StackError(
                 f"{name_used['SUPABASE_URL']} is set, so {' and '.join(missing)} must be too; "
                 "unset it for the embedded one"

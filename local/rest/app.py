@@ -129,7 +129,7 @@ def _response(rest_request: RestRequest, statement: Statement, row: tuple[Any, .
         **_chosen_headers(headers),
     }
     is_partial = statement.is_read_only and total is not None and count < total
-    code = _chosen_status(status) or (206 if is_partial else statement.success)
+    code = _chosen_status(status) or (206 if is_partial else statement.success_status)
     is_empty = not statement.has_body or rest_request.method == "HEAD" or code in _WITHOUT_BODY
     return Response(b"" if is_empty else body, code, response_headers)
 

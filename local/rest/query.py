@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 @dataclass
-class Rows:
+class RowSelection:
     """Filter, order and limits of one table, the root or an embedded one."""
 
     where: list[Condition | Group] = field(default_factory=list)
@@ -31,14 +31,14 @@ class Query:
     """A parsed query string. `rows` has embed paths as keys, "" for the root; `arguments` are those of a GET call."""
 
     select: tuple[Column | Embed, ...] = (Column(Field("*")),)
-    rows: dict[str, Rows] = field(default_factory=dict)
+    rows: dict[str, RowSelection] = field(default_factory=dict)
     on_conflict: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     arguments: dict[str, str] = field(default_factory=dict)
 
-    def of(self, path: str) -> Rows:
+    def at_path(self, path: str) -> RowSelection:
         """The rows of the table at an embed path."""
-        return self.rows.setdefault(path, Rows())
+        return self.rows.setdefault(path, RowSelection())
 
 
 def parse_query(text: str, *, is_call: bool = False) -> Query:
@@ -61,7 +61,7 @@ def parse_query(text: str, *, is_call: bool = False) -> Query:
 def _add(query: Query, name: str, value: str, is_call: bool) -> None:
     bare = _NEGATED_GROUP.sub(r"\1\2", name)
     path, _, last = bare.split("->", 1)[0].rpartition(".")
-    rows = query.of(path)
+    rows = query.at_path(path)
     if last == "limit":
         rows.limit = _number(value)
     elif last == "offset":

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from local.rest.errors import ApiError
-from local.rest.query import Query, Rows
+from local.rest.query import Query, RowSelection
 from local.rest.schema_cache import SchemaCache, Table
 from local.rest.syntax import OPERATORS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
 
@@ -41,12 +41,12 @@ class SqlBuilder:
 
     def where(self, table: Table, reference: str) -> str:
         """The where clause of the root; empty without conditions."""
-        return _where([self._condition(table, reference, each) for each in self._query.of("").where])
+        return _where([self._condition(table, reference, each) for each in self._query.at_path("").where])
 
     def returning(self, table: Table) -> str:
         """The columns that a write must return for the select; `returning *` would need the right to read all."""
         reference = f"public.{quoted(table.name)}"
-        names = [target.name for target, _ in self._query.of("").order]
+        names = [target.name for target, _ in self._query.at_path("").order]
         for item in self._query.select:
             if isinstance(item, Embed):
                 relationship = self._schema.relationship(table.name, item.name, item.hints)
@@ -72,7 +72,7 @@ class SqlBuilder:
         join: str = "",
         max_rows: int | None = None,
     ) -> str:
-        rows = self._query.of(path)
+        rows = self._query.at_path(path)
         self.used_paths.add(path)
         conditions = [join] if join else []
         conditions += [self._condition(table, reference, each) for each in rows.where]
@@ -164,7 +164,7 @@ class SqlBuilder:
             text = f"to_tsvector({language}{text}::text)"
         return f"{text} @@ {QUERY_FUNCTIONS[each.operator]}({language}{self.parameter(each.value)})"
 
-    def _order(self, table: Table, reference: str, rows: Rows) -> str:
+    def _order(self, table: Table, reference: str, rows: RowSelection) -> str:
         terms = [f"{self._field(table, reference, target)} {modifiers}" for target, modifiers in rows.order]
         return " order by " + ", ".join(terms) if terms else ""
 
@@ -173,7 +173,7 @@ def _where(conditions: list[str]) -> str:
     return " where " + " and ".join(conditions) if conditions else ""
 
 
-def _page(rows: Rows, max_rows: int | None) -> str:
+def _page(rows: RowSelection, max_rows: int | None) -> str:
     limits = [limit for limit in (rows.limit, max_rows) if limit is not None]
     return (f" limit {min(limits)}" if limits else "") + (f" offset {rows.offset}" if rows.offset else "")
 

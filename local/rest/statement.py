@@ -56,7 +56,7 @@ class Statement:
     sql: str
     arguments: list[Any]
     is_read_only: bool
-    success: int
+    success_status: int
     offset: int = 0
     has_body: bool = True
     settings: tuple[tuple[str, str], ...] = field(default=())
@@ -78,7 +78,7 @@ def build_statement(request: RestRequest, schema: SchemaCache) -> Statement:
 
 
 def _read_statement(request: RestRequest, table: Table, builder: SqlBuilder, query: Query) -> Statement:
-    rows = query.of("")
+    rows = query.at_path("")
     if (match := _RANGE.fullmatch(request.headers.get("range", ""))) and rows.limit is None and not rows.offset:
         rows.offset = int(match[1])
         if match[2]:
@@ -90,13 +90,13 @@ def _read_statement(request: RestRequest, table: Table, builder: SqlBuilder, que
     _reject_unused_paths(builder, query)
     total = f"(select count(*) from {reference}{builder.last_where})" if "count" in request.preferences else ""
     text = _with_totals(f"with _page as ({page})", total, _rows_as_json(request))
-    return Statement(text, builder.arguments, is_read_only=True, success=200, offset=rows.offset)
+    return Statement(text, builder.arguments, is_read_only=True, success_status=200, offset=rows.offset)
 
 
 def _write_statement(request: RestRequest, table: Table, builder: SqlBuilder, query: Query) -> Statement:
     wants_rows = request.preferences.get("return") == "representation"
     change = _change(request, table, builder, query)
-    query.of("").where.clear()  # the filter chose the rows to change; it must not filter the result
+    query.at_path("").where.clear()  # the filter chose the rows to change; it must not filter the result
     returned = builder.returning(table) if wants_rows else "1"
     if change:
         change = f"{change} returning {returned}"
@@ -108,9 +108,9 @@ def _write_statement(request: RestRequest, table: Table, builder: SqlBuilder, qu
         page, rows_json = builder.read_result(table), _rows_as_json(request)
         _reject_unused_paths(builder, query)
     total = f"(select count(*) from {RESULT})" if "count" in request.preferences else ""
-    success = 201 if request.method == "POST" else 200 if wants_rows else 204
+    success_status = 201 if request.method == "POST" else 200 if wants_rows else 204
     text = _with_totals(f"with {RESULT} as ({change}), _page as ({page})", total, rows_json)
-    return Statement(text, builder.arguments, is_read_only=False, success=success, has_body=wants_rows)
+    return Statement(text, builder.arguments, is_read_only=False, success_status=success_status, has_body=wants_rows)
 
 
 def _change(request: RestRequest, table: Table, builder: SqlBuilder, query: Query) -> str:
@@ -152,8 +152,8 @@ def _call_statement(request: RestRequest, schema: SchemaCache, builder: SqlBuild
         _with_totals(f"with {RESULT} as ({call}), _page as ({page})", total, _result_as_json(request, function)),
         builder.arguments,
         is_read_only=not is_posted or function.is_read_only,
-        success=204 if function.is_void else 200,
-        offset=query.of("").offset,
+        success_status=204 if function.is_void else 200,
+        offset=query.at_path("").offset,
         has_body=not function.is_void,
         settings=function.settings,
     )

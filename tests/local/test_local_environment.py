@@ -49,7 +49,7 @@ def _env(tmp_path: Path, *lines: str) -> None:
 def test_a_written_value_is_read_unchanged(tmp_path: Path) -> None:
     """Quotes, spaces, dollars and hashes survive the file."""
     values = {"A": "it's", "B": 'two "words" # here', "C": "$HOME `id`", "D": "a=b"}
-    environment.write_file(tmp_path / "env", values, own=[])
+    environment.write_file(tmp_path / "env", values, generated=[])
     read = environment.read_file(tmp_path / "env")
     assert {name: read[name] for name in values} == values
 
@@ -57,7 +57,7 @@ def test_a_written_value_is_read_unchanged(tmp_path: Path) -> None:
 def test_generated_values_of_an_earlier_stack_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shell that sourced a stack's file gives no variables by that; a changed value counts."""
     generated_variables = {"SUPABASE_URL": "http://127.0.0.1:54321", "MODEL_URL": "http://127.0.0.1:54323/v1"}
-    environment.write_file(tmp_path / "env", generated_variables, own=generated_variables)
+    environment.write_file(tmp_path / "env", generated_variables, generated=generated_variables)
     for name, value in environment.read_file(tmp_path / "env").items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MODEL_URL", "http://127.0.0.1:11434/v1")
@@ -114,7 +114,7 @@ def test_a_shell_that_sources_the_example_gets_the_same(tmp_path: Path) -> None:
 )
 def test_the_stacks_file_reads_the_same_in_sh_and_here(tmp_path: Path, value: str) -> None:
     """Both sh and dotenv readers agree for any given value."""
-    environment.write_file(tmp_path / "env", {"A": value}, own=[])
+    environment.write_file(tmp_path / "env", {"A": value}, generated=[])
     script = f'. {tmp_path / "env"}; printf %s "$A"'
     done = subprocess.run(["sh", "-eu", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == environment.read_file(tmp_path / "env")["A"] == value

@@ -20,19 +20,19 @@ from tests.local.servers import Server, running_postgres
 
 
 @pytest.fixture(scope="module")
-def own() -> Iterator[Server]:
+def cluster() -> Iterator[Server]:
     """A cluster that tests may stop and kill; each test leaves it running."""
     with running_postgres() as running:
         yield running
 
 
-def test_starting_twice_is_one_server(own: Server) -> None:
+def test_starting_twice_is_one_server(cluster: Server) -> None:
     """A start on a directory in use stops the old server and keeps the port."""
-    first = int((own.data / "postmaster.pid").read_text().splitlines()[0])
-    second = postgres.start(own.data, own.port)
+    first = int((cluster.data / "postmaster.pid").read_text().splitlines()[0])
+    second = postgres.start(cluster.data, cluster.port)
     assert second != first
     assert wait_until(lambda: not Path(f"/proc/{first}").exists() or _is_zombie(first), 5)
-    assert own.query("select 1", "postgres") == [(1,)]
+    assert cluster.query("select 1", "postgres") == [(1,)]
 
 
 def _is_zombie(pid: int) -> bool:
@@ -41,27 +41,27 @@ def _is_zombie(pid: int) -> bool:
     return True
 
 
-def test_stopping_twice_is_harmless(own: Server) -> None:
+def test_stopping_twice_is_harmless(cluster: Server) -> None:
     """A second stop has no effect."""
-    postgres.stop(own.data)
-    assert not postgres.is_running(own.data)
-    postgres.stop(own.data)
-    postgres.start(own.data, own.port)
-    assert postgres.is_running(own.data)
+    postgres.stop(cluster.data)
+    assert not postgres.is_running(cluster.data)
+    postgres.stop(cluster.data)
+    postgres.start(cluster.data, cluster.port)
+    assert postgres.is_running(cluster.data)
 
 
-def test_data_survives_a_stop_and_a_kill(own: Server) -> None:
+def test_data_survives_a_stop_and_a_kill(cluster: Server) -> None:
     """Data stays after a normal stop and after SIGKILL; a stale pid file does not block the start."""
-    own.query("create table public.kept (id int)", "postgres")
-    own.query("insert into public.kept values (1)", "postgres")
-    postgres.stop(own.data)
-    pid = postgres.start(own.data, own.port)
-    own.query("insert into public.kept values (2)", "postgres")
+    cluster.query("create table public.kept (id int)", "postgres")
+    cluster.query("insert into public.kept values (1)", "postgres")
+    postgres.stop(cluster.data)
+    pid = postgres.start(cluster.data, cluster.port)
+    cluster.query("insert into public.kept values (2)", "postgres")
     os.kill(pid, signal.SIGKILL)
-    assert wait_until(lambda: not postgres.is_running(own.data), 5)
-    assert (own.data / "postmaster.pid").exists()
-    postgres.start(own.data, own.port)
-    assert own.query("select id from public.kept order by id", "postgres") == [(1,), (2,)]
+    assert wait_until(lambda: not postgres.is_running(cluster.data), 5)
+    assert (cluster.data / "postmaster.pid").exists()
+    postgres.start(cluster.data, cluster.port)
+    assert cluster.query("select id from public.kept order by id", "postgres") == [(1,), (2,)]
 
 
 @pytest.mark.parametrize("content", ["", "nonsense\n", "{pid}\n/somewhere\n"])
@@ -78,10 +78,10 @@ def test_a_stale_pid_file_is_no_server(tmp_path: Path, content: str) -> None:
         bystander.wait()
 
 
-def test_a_partial_cluster_is_created_again(own: Server) -> None:
+def test_a_partial_cluster_is_created_again(cluster: Server) -> None:
     """The next start deletes the draft of an interrupted initdb."""
-    data = own.data.with_name("half")
-    draft = own.data.with_name("half.new")
+    data = cluster.data.with_name("half")
+    draft = cluster.data.with_name("half.new")
     draft.mkdir()
     (draft / "PG_VERSION").write_text("18\n")
     port = free_ports()
@@ -93,9 +93,9 @@ def test_a_partial_cluster_is_created_again(own: Server) -> None:
         postgres.stop(data)
 
 
-def test_a_directory_with_other_files_stays_unchanged(own: Server) -> None:
+def test_a_directory_with_other_files_stays_unchanged(cluster: Server) -> None:
     """No cluster is created there, and the error says so."""
-    data = own.data.with_name("letters")
+    data = cluster.data.with_name("letters")
     data.mkdir()
     (data / "letter.txt").write_text("dear")
     with pytest.raises(StackError, match="holds something other than a PostgreSQL cluster"):
@@ -103,11 +103,11 @@ def test_a_directory_with_other_files_stays_unchanged(own: Server) -> None:
     assert (data / "letter.txt").read_text() == "dear"
 
 
-def test_a_port_in_use_is_an_error_with_the_servers_log(own: Server) -> None:
+def test_a_port_in_use_is_an_error_with_the_servers_log(cluster: Server) -> None:
     """A server that cannot start raises StackError with the last log lines."""
-    data = own.data.with_name("crowded")
+    data = cluster.data.with_name("crowded")
     with pytest.raises(StackError, match="Address already in use"):
-        postgres.start(data, own.port)
+        postgres.start(data, cluster.port)
     assert not postgres.is_running(data)
 
 

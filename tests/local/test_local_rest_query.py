@@ -16,7 +16,7 @@ def _parsed(**parameters: str) -> Query:
 
 
 def _condition(name: str, value: str) -> Condition | Group:
-    return parse_query(urlencode({name: value})).of("").where[0]
+    return parse_query(urlencode({name: value})).at_path("").where[0]
 
 
 def test_without_a_select_everything_is_selected() -> None:
@@ -74,7 +74,7 @@ def test_quantifiers_and_languages_are_in_brackets() -> None:
 def test_groups_nest() -> None:
     """`or=(…)` holds filters and groups, negated or not; a value ends at a comma unless quoted or in braces."""
     found = _parsed(**{"not.or": '(a.eq.1, not.and(b.gt.2,c->>d.is.null) ,e.not.in.(1,2),f.cs.{x,y->z},g.eq.",)")'})
-    assert found.of("").where == [
+    assert found.at_path("").where == [
         Group(
             "or",
             (
@@ -99,23 +99,23 @@ def test_filters_of_an_embed_are_named_by_its_path() -> None:
         "books.covers.colour=eq.red&books.order=id.desc.nullslast,title&books.limit=3&books.offset=1"
         "&books.or=(a.eq.1)&books.not.and=(a.eq.1)&order=meta->a.asc"
     )
-    assert query.of("books.covers").where == [Condition(Field("colour"), "eq", "red")]
-    books = query.of("books")
+    assert query.at_path("books.covers").where == [Condition(Field("colour"), "eq", "red")]
+    books = query.at_path("books")
     assert books.order == [(Field("id"), "desc nulls last"), (Field("title"), "")]
     assert (books.limit, books.offset) == (3, 1)
     assert [(each.joiner, each.is_negated) for each in books.where if isinstance(each, Group)] == [
         ("or", False),
         ("and", True),
     ]
-    assert query.of("").order == [(Field("meta", (("->", "a"),)), "asc")]
+    assert query.at_path("").order == [(Field("meta", (("->", "a"),)), "asc")]
 
 
 def test_a_function_call_has_arguments_and_filters() -> None:
     """In a GET call a value that is no filter is an argument; the API key is neither."""
     query = parse_query("a=1&b=x.y&c=eq.5&order=c&limit=2&apikey=k&select=c", is_call=True)
     assert query.arguments == {"a": "1", "b": "x.y"}
-    assert query.of("").where == [Condition(Field("c"), "eq", "5")]
-    assert query.of("").limit == 2
+    assert query.at_path("").where == [Condition(Field("c"), "eq", "5")]
+    assert query.at_path("").limit == 2
 
 
 def test_lists_of_columns() -> None:
