@@ -182,7 +182,7 @@ class Children:
 
     def _relaunch(self, child: Child, signal_number: int) -> None:
         self._end(child, signal_number, _GRACE_SECONDS)
-        self._reaper.forget_group(child.process.pid)
+        self._reaper.remove_group(child.process.pid)
         child.process, child.is_waiting_for_change = child.launch(), False
 
     def _end(self, child: Child, signal_number: int, grace_seconds: float) -> None:

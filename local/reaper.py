@@ -43,7 +43,7 @@ class Reaper:
         """Adds a process group to end."""
         self._send(f"group {pid}")
 
-    def forget_group(self, pid: int) -> None:
+    def remove_group(self, pid: int) -> None:
         """Removes a group that has ended, as the system may reuse its id."""
         self._send(f"gone {pid}")
 
@@ -51,7 +51,7 @@ class Reaper:
         """Adds a postmaster to shut down."""
         self._send(f"database {pid}")
 
-    def dismiss(self) -> None:
+    def end(self) -> None:
         """Ends the reaper after a normal shutdown."""
         self._send("done")
         if self._process.stdin:

@@ -56,7 +56,7 @@ def up(options: Options) -> None:
             data_dir.env_file.unlink(missing_ok=True)
             children.stop()
             end_database(data_dir)
-            reaper.dismiss()
+            reaper.end()
     print("Stopped; nothing is left running.", flush=True)
 
 

@@ -33,6 +33,7 @@ def function_at(client: httpx.Client) -> str:
 
 
 def check_health(client: httpx.Client, _options: SmokeOptions) -> str:
+    """Checks that the function runs and reaches its database."""
     expect_status(client.get("/health"), 200)
     started = time.monotonic()
     expect_status(client.get("/health/ready"), 200)
@@ -40,6 +41,7 @@ def check_health(client: httpx.Client, _options: SmokeOptions) -> str:
 
 
 def check_request_id(client: httpx.Client, _options: SmokeOptions) -> str:
+    """Checks that the platform passes X-Request-Id in both directions."""
     response = client.get("/health", headers={"X-Request-Id": "smoke-1"})
     if response.headers.get_list("x-request-id") != ["smoke-1"]:
         raise FailedError("the response does not repeat the X-Request-Id of the request")
@@ -47,6 +49,7 @@ def check_request_id(client: httpx.Client, _options: SmokeOptions) -> str:
 
 
 def check_cors(client: httpx.Client, options: SmokeOptions) -> str:
+    """Checks that pages of the operator's origin, and only those, may read responses."""
     if not options.origin:
         raise SkippedError("no --origin")
     preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
@@ -59,6 +62,7 @@ def check_cors(client: httpx.Client, options: SmokeOptions) -> str:
 
 
 def check_strangers(client: httpx.Client, _options: SmokeOptions) -> str:
+    """Checks that the function itself rejects a missing and a forged token."""
     name = function_at(client)
     method, path = _PROBES[name]
     for headers in ({}, {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."}):
@@ -121,6 +125,7 @@ def check_models(client: httpx.Client, options: SmokeOptions) -> str:
 
 
 def check_cron(client: httpx.Client, options: SmokeOptions) -> str:
+    """Checks the cron secret with a dry run of refresh."""
     if not options.cron_secret:
         raise SkippedError("no --cron-secret")
     headers = options.origin_header() | {"Authorization": f"Bearer {options.cron_secret}"}
@@ -139,6 +144,7 @@ def check_cron(client: httpx.Client, options: SmokeOptions) -> str:
 
 
 def check_events(client: httpx.Client, _options: SmokeOptions) -> str:
+    """Checks that an HTTP client cannot send the event of the schedule."""
     expect_status(client.post("/_events", json={"source": "schedule"}, headers={"x-amzn-request-context": "null"}), 404)
     return "the platform's event path is closed to HTTP clients"
 

@@ -56,7 +56,7 @@ def supervised(tmp_path: Path) -> Iterator[Supervised]:
         running.stop.set()
         running.watching.join(20)
         running.children.stop()
-        reaper.dismiss()
+        reaper.end()
 
 
 def test_a_code_change_restarts_the_program(supervised: Supervised) -> None:
