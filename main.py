@@ -1,6 +1,6 @@
 """Entry point for `functions-framework --target chat`, `llms` or `refresh` in this folder.
 
-One process serves one function. It is imported when the framework asks for it by name, and the others are not.
+One process serves one function: the framework asks for it by name, and only that one is imported.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _FUNCTIONS = ("chat", "llms", "refresh")
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
-    """The function of this name. Raises AttributeError for any other name."""
+    """The function of this name. Raises AttributeError for an unknown name."""
     if name not in _FUNCTIONS:
         raise AttributeError(name)
     function: Callable[..., Any] = getattr(importlib.import_module(f"functions.{name}.main"), name)
@@ -21,5 +21,5 @@ def __getattr__(name: str) -> Callable[..., Any]:
 
 
 def __dir__() -> list[str]:
-    """The functions; the framework lists them when it does not know a target."""
+    """The names of the functions; the framework shows them when a target is unknown."""
     return [*_FUNCTIONS]

@@ -1,1 +1,1 @@
-"""Speed and size, each figure beside the one it is compared with, from the same run. Trust ratios, not absolutes."""
+"""Measures speed and size, each figure beside its reference from the same run. Trust ratios, not absolute values."""

@@ -1,4 +1,4 @@
-"""`python -m bench`: all measurements, on a stack of their own."""
+"""`python -m bench`: all measurements on their own stack."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main() -> None:
         llms.measure(stack.values)
         chaos.measure(stack.values)
         ledger.measure(stack.values)
-        refresh.measure(stack.values)  # last: it leaves two thousand models behind
+        refresh.measure(stack.values)  # last, as it adds two thousand models
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the sandbox costs: a query through `analyze_data`, beside the same query asked of DuckDB in this process."""
+"""The cost of the sandbox: a query through `analyze_data`, beside the same query in this process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _QUERIES = {
 
 
 def measure() -> None:
-    """Prints the median of warm calls each, on the demo market."""
+    """Prints the median of warm calls for each query on the demo market."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trading.duckdb"
         started = time.perf_counter()
@@ -48,30 +48,30 @@ async def _measure(path: Path) -> None:
     first = await _median(lambda: DESCRIBE_DATA.run(DescribeData()), rounds=1)
     with duckdb.connect(path, read_only=True, config={"threads": 2}) as database:
         for name, sql in _QUERIES.items():
-            own = await _median(_directly(database, sql))
-            tool = await _median(_through_the_tool(sql))
+            own = await _median(_direct_query(database, sql))
+            tool = await _median(_tool_query(sql))
             adds = f"adds {tool - own:5.1f} ms (aim: under {_AIM_MS})"
             print(f"  {name:14s} {tool:6.1f} ms   DuckDB alone {own:6.1f} ms   {adds}")
     warm = await _median(lambda: DESCRIBE_DATA.run(DescribeData()))
-    print(f"  describe_data  {warm:6.1f} ms   the first, with the child's start {first:.0f} ms")
+    print(f"  describe_data  {warm:6.1f} ms   the first, with the start of the child process {first:.0f} ms")
     await close_sessions()
 
 
-def _directly(database: duckdb.DuckDBPyConnection, sql: str) -> Callable[[], Awaitable[object]]:
-    async def ask() -> object:
+def _direct_query(database: duckdb.DuckDBPyConnection, sql: str) -> Callable[[], Awaitable[object]]:
+    async def run() -> object:
         return database.execute(sql).fetchall()
 
-    return ask
+    return run
 
 
-def _through_the_tool(sql: str) -> Callable[[], Awaitable[object]]:
+def _tool_query(sql: str) -> Callable[[], Awaitable[object]]:
     return lambda: ANALYZE_DATA.run(AnalyzeData(sql=sql))
 
 
-async def _median(ask: Callable[[], Awaitable[object]], rounds: int = _ROUNDS) -> float:
+async def _median(run_query: Callable[[], Awaitable[object]], rounds: int = _ROUNDS) -> float:
     times = []
     for _ in range(rounds):
         started = time.perf_counter()
-        await ask()
+        await run_query()
         times.append((time.perf_counter() - started) * 1000)
     return statistics.median(times)

@@ -1,4 +1,4 @@
-"""The ledger's invariants at full size: thousands of turns while backends are killed, sweeps and drains run."""
+"""The ledger's invariants at full size: thousands of turns with killed backends, sweeps and spool drains."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from shared.http import close_sessions
 from tests.stack.chaos import INPUT_USD, OUTPUT_USD, Chaos
 from tests.stack.people import Stack, sign_up
 
-_PEOPLE, _TURNS, _WORKERS, _CAP = 8, 3000, 32, 300
+_USERS, _TURNS, _WORKERS, _CAP = 8, 3000, 32, 300
 _NAMES = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
 _MODEL = "bench-chaos"
 
 
 def measure(stack: Mapping[str, str]) -> None:
-    """Prints what went wrong on purpose, and whether logs, counters and truth agree to the last digit."""
+    """Prints the injected faults, and whether logs, counters and real costs agree to the last digit."""
     with tempfile.TemporaryDirectory() as folder, psycopg.connect(stack["DATABASE_URL"], autocommit=True) as db:
         os.environ.update({name: stack[name] for name in _NAMES}, SPOOL_URL=Path(folder).as_uri())
         settings.cache_clear()
-        people = [sign_up(Stack(dict(stack))) for _ in range(_PEOPLE)]
-        ids = [person.id for person in people]
+        users = [sign_up(Stack(dict(stack))) for _ in range(_USERS)]
+        ids = [user.id for user in users]
         for each in ids:
             db.execute("insert into public.usage_limits (scope, daily_requests) values (%s, %s)", [each, _CAP])
         pricing = f'{{"input": {INPUT_USD * 1_000_000}, "output": {OUTPUT_USD * 1_000_000}}}'
@@ -41,7 +41,7 @@ def measure(stack: Mapping[str, str]) -> None:
             [_MODEL, _MODEL, _MODEL, pricing],
         )
         started = time.perf_counter()
-        truth = Chaos(Stack(dict(stack)), people, f"openai:{_MODEL}", _keep).run(_TURNS, _WORKERS, _drain)
+        truth = Chaos(Stack(dict(stack)), users, f"openai:{_MODEL}", _keep).run(_TURNS, _WORKERS, _drain)
         took = time.perf_counter() - started
         logged = _sum(db, "select sum(cost_usd) from public.chat_logs where user_id = any(%s::uuid[])", ids)
         spent = _sum(
@@ -49,8 +49,8 @@ def measure(stack: Mapping[str, str]) -> None:
         )
         held = _sum(db, "select sum(reserved_usd) from public.usage_counters where scope = any(%s)", ids)
         deadlocks = _sum(db, "select deadlocks from pg_stat_database where datname = current_database()")
-    print(f"chaos, {_TURNS} turns of {_PEOPLE} people by {_WORKERS} workers in {took:.0f} s")
-    print(f"  admitted {len(truth.admitted)}, refused {truth.refused}, backends killed under a call {truth.killed}")
+    print(f"chaos, {_TURNS} turns of {_USERS} users by {_WORKERS} workers in {took:.0f} s")
+    print(f"  admitted {len(truth.admitted)}, refused {truth.refused}, backends killed during a call {truth.killed}")
     print(f"  USD really spent {truth.spent}, in logs {logged}, in counters {spent}, still reserved {held}")
     print(f"  deadlocks {deadlocks}; {'all agree' if truth.spent == logged == spent and not held else 'THEY DIFFER'}")
 

@@ -1,4 +1,4 @@
-"""CPU per streamed chunk: provider parse, gateway and UI stream bytes, beside the raw SDK and a raw pass-through."""
+"""CPU per streamed chunk: provider parser, gateway and UI stream, beside the raw SDK and a raw pass-through."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Answer = Callable[[], Awaitable[None]]
 
 
 def measure() -> None:
-    """Prints microseconds of this process's CPU a chunk; the model server runs in another process."""
+    """Prints microseconds of this process's CPU per chunk; the model server runs in another process."""
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.fakes.providers"],
         cwd=ROOT,
@@ -39,7 +39,7 @@ def measure() -> None:
         text=True,
     )
     try:
-        assert server.stdout is not None  # noqa: S101 - a pipe was asked for
+        assert server.stdout is not None  # noqa: S101 - stdout is a pipe
         os.environ.update(json.loads(server.stdout.readline()))
         load_sdks(SDKS)
         asyncio.run(_print_all())
@@ -49,10 +49,10 @@ def measure() -> None:
 
 
 async def _print_all() -> None:
-    print(f"CPU a streamed chunk, median of {_ROUNDS} answers of {_WORDS} chunks, in microseconds")
-    print("  provider    through us   raw SDK   raw bytes   our layers")
+    print(f"CPU per streamed chunk, median of {_ROUNDS} answers of {_WORDS} chunks, in microseconds")
+    print("  provider        Parley   raw SDK   raw bytes   our layers")
     for name in _MODEL:
-        ours = await _cost(lambda name=name: _through_us(name))  # type: ignore[misc]
+        ours = await _cost(lambda name=name: _parley(name))  # type: ignore[misc]
         sdk = await _cost(lambda name=name: _raw_sdk(name)) if name in SDKS else None  # type: ignore[misc]
         raw = await _cost(lambda name=name: _raw_bytes(name))  # type: ignore[misc]
         added = ours - (raw if sdk is None else sdk)
@@ -67,7 +67,7 @@ async def _cost(answer: Answer) -> float:
         started = time.process_time()
         await answer()
         times.append((time.process_time() - started) * 1e6 / _WORDS)
-    return statistics.median(times[1:])  # the first opens connections
+    return statistics.median(times[1:])  # the first round opens connections
 
 
 def _route(name: str) -> Route:
@@ -86,7 +86,7 @@ def _question() -> Message:
     return Message("user", "word " * _WORDS)
 
 
-async def _through_us(name: str) -> None:
+async def _parley(name: str) -> None:
     route = _route(name)
     encoder = UiStream(Turn("t", "r", "w", None, (route,), "requested"))
     size = 0
@@ -98,10 +98,10 @@ async def _through_us(name: str) -> None:
 
 
 async def _raw_sdk(name: str) -> None:
-    """The SDK's own stream, read to its end."""
+    """Reads the SDK's own stream to its end."""
     call = ModelRequest(_MODEL[name], (_question(),), 4 * _WORDS)
     if name == "google":
-        from shared.providers import gemini, gemini_messages  # noqa: PLC0415 - an SDK is loaded where it is measured
+        from shared.providers import gemini, gemini_messages  # noqa: PLC0415 - load an SDK only to measure it
 
         answer = await gemini.open_stream(call, gemini_messages.contents_of(call))
         async for _ in answer:
@@ -115,7 +115,7 @@ async def _raw_sdk(name: str) -> None:
 
 
 async def _raw_bytes(name: str) -> None:
-    """The same answer, read by our HTTP client and not looked at."""
+    """Reads the same response with our HTTP client, without parsing it."""
     url, headers, body = _request(name)
     async with http.session().post(url, json=body, headers=headers) as response:
         while await response.content.readany():

@@ -1,4 +1,4 @@
-"""From the start of a function's process to its first answer, beside a bare functions-framework hello."""
+"""Time from the start of a function's process to its first response, beside a bare functions-framework hello."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from local.environment import ROOT
-from local.people import access_token
+from local.users import access_token
 from tests.stack_process import free_ports
 
 _ROUNDS = 5
@@ -27,7 +27,7 @@ async def hello(request):
 
 
 def measure(stack: Mapping[str, str]) -> None:
-    """Prints the median of a few starts each, with bytecode present (the first, unmeasured start writes it)."""
+    """Prints the median of a few starts for each function; the first, unmeasured start writes the bytecode."""
     token = access_token(stack["SUPABASE_URL"], stack["SUPABASE_SERVICE_KEY"], "bench@parley.local")
     print(f"cold start to the first 200, median of {_ROUNDS}")
     with tempfile.TemporaryDirectory() as folder:
@@ -54,13 +54,13 @@ def _start(name: str, source: str, path: str, headers: Mapping[str, str], stack:
     started = time.perf_counter()
     process = subprocess.Popen([*command, "--log-level", "error"], cwd=ROOT, env=environ, stdout=subprocess.DEVNULL)
     try:
-        return _first_answer(f"http://127.0.0.1:{port}{path}", headers, started)
+        return _first_response(f"http://127.0.0.1:{port}{path}", headers, started)
     finally:
         process.kill()
         process.wait()
 
 
-def _first_answer(url: str, headers: Mapping[str, str], started: float) -> float:
+def _first_response(url: str, headers: Mapping[str, str], started: float) -> float:
     while time.perf_counter() - started < 30:
         try:
             answer = httpx.get(url, headers=dict(headers), timeout=10)

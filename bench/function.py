@@ -1,4 +1,4 @@
-"""A function in a process of its own, ready to be measured; and a bare hello to compare it with."""
+"""Starts a function, or a bare hello for comparison, in its own process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def hello(request):
 
 @contextmanager
 def running(name: str, stack: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    """The URL and process id of a function, or of a bare functions-framework one when it is called hello."""
+    """The URL and process id of a ready function; the name `hello` gives a bare functions-framework one."""
     with tempfile.TemporaryDirectory() as folder:
         source = f"functions/{name}/main.py"
         if name == "hello":
@@ -56,6 +56,6 @@ def _ready(url: str) -> str:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What the process has used of a core so far."""
+    """CPU seconds that the process has used so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""What chat adds to a call of the model's own server: sign-in check, two database round trips, and its stream."""
+"""The latency that chat adds to the model server: token check, two database round trips and the stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import httpx
 
 from functions.chat.agents import AGENTS
-from local.people import access_token
+from local.users import access_token
 
 _ROUNDS = 60
 _WARM_UP = 10
@@ -18,7 +18,7 @@ _TOKENS = 8
 
 
 def measure(stack: Mapping[str, str]) -> None:
-    """Alternates direct calls and turns, so that both see the same machine; prints medians and their difference."""
+    """Prints medians and their difference; alternates direct calls and turns, so that both see the same load."""
     token = access_token(stack["SUPABASE_URL"], stack["SUPABASE_SERVICE_KEY"], "bench@parley.local")
     direct_ms, chat_ms = [], []
     with httpx.Client(timeout=30) as client:

@@ -1,4 +1,4 @@
-"""The ledger as the database sees it: one caller, many callers through one global cap, and growing logs."""
+"""The ledger in the database: one client, many clients with one global cap, and growing logs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from local.people import access_token
+from local.users import access_token
 
 _ROUNDS = 300
-_CALLERS = 16
+_CLIENTS = 16
 _SECONDS = 5.0
 _SIZES = (1_000, 100_000, 2_000_000)
 _AIM_MS, _AIM_TURNS = 8, 300
@@ -26,31 +26,31 @@ Connection = psycopg.Connection[Any]
 
 
 def measure(stack: Mapping[str, str]) -> None:
-    """Prints what a turn costs beside a bare insert of its row, also as logs grow, and how many go through at once."""
+    """Prints the time of a turn beside a bare insert of its row, with growing logs, and the turns per second."""
     access_token(stack["SUPABASE_URL"], stack["SUPABASE_SERVICE_KEY"], "bench@parley.local")
     with psycopg.connect(stack["DATABASE_URL"], autocommit=True) as db:
-        person = str(_one(db, "select id from auth.users where email = 'bench@parley.local'"))
-        _lift_caps(db, person)
+        user_id = str(_one(db, "select id from auth.users where email = 'bench@parley.local'"))
+        _lift_caps(db, user_id)
         _bare_table(db)
-        print("ledger, one caller, median of begin + finish in the database")
+        print("ledger, one client, median of begin + finish in the database")
         insert = _median(lambda: _insert(db))
         for size in (0, *_SIZES):
             _grow(db, size)
             scans = _scans(db)
-            turn = _median(lambda: _turn(db, person))
+            turn = _median(lambda: _turn(db, user_id))
             read = [after - before for before, after in zip(scans, _scans(db), strict=True)]
             rows = _one(db, "select count(*) from public.chat_logs")
             print(
                 f"  {rows:9,d} log rows {turn:7.2f} ms   (aim: under {_AIM_MS})   {turn / insert:4.1f} x a bare insert "
-                f"({insert:.2f} ms); logs were read whole {read[0]} times, by key {read[1]} times in {_ROUNDS} turns"
+                f"({insert:.2f} ms); in {_ROUNDS} turns {read[0]} scans of all logs, {read[1]} by key"
             )
-    _print_throughput(stack, person)
+    _print_throughput(stack, user_id)
 
 
-def _print_throughput(stack: Mapping[str, str], person: str) -> None:
-    turns = _rate(stack, lambda db: _turn(db, person))
+def _print_throughput(stack: Mapping[str, str], user_id: str) -> None:
+    turns = _rate(stack, lambda db: _turn(db, user_id))
     inserts = _rate(stack, _insert)
-    print(f"ledger, {_CALLERS} callers through one global cap")
+    print(f"ledger, {_CLIENTS} clients with one global cap")
     print(f"  turns        {turns:7.0f} a second   (aim: at least {_AIM_TURNS})")
     print(f"  bare inserts {inserts:7.0f} a second   {inserts / turns:.1f} x as many")
 
@@ -62,19 +62,19 @@ def _one(db: Connection, query: str, *values: Any) -> Any:
     return row[0]
 
 
-def _lift_caps(db: Connection, person: str) -> None:
-    db.execute("insert into public.usage_limits (scope) values (%s) on conflict do nothing", [person])
+def _lift_caps(db: Connection, user_id: str) -> None:
+    db.execute("insert into public.usage_limits (scope) values (%s) on conflict do nothing", [user_id])
     db.execute("update public.usage_limits set daily_cost_usd = 1e6, monthly_cost_usd = 1e6 where scope = 'global'")
 
 
 def _bare_table(db: Connection) -> None:
-    """A log without anything around it: what a turn would cost if nothing were promised."""
+    """Creates a log table without constraints: the cost of a turn without guarantees."""
     db.execute("create table private.bench_rows (like public.chat_logs)")
 
 
-def _turn(db: Connection, person: str) -> None:
+def _turn(db: Connection, user_id: str) -> None:
     turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "bench", "message": "hi"}
-    _call(db, "chat_begin", turn | {"model": _MODEL}, {"sub": person, "role": "authenticated"})
+    _call(db, "chat_begin", turn | {"model": _MODEL}, {"sub": user_id, "role": "authenticated"})
     usage = {"input_tokens": 10, "output_tokens": 5, "cached_tokens": 0, "source": "provider"}
     entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed"}
     entry |= {"content": "hello", "response": "hello", "usage": usage}  # type: ignore[dict-item]
@@ -116,15 +116,15 @@ def _rate(stack: Mapping[str, str], act: Any) -> float:
         return done
 
     until = time.perf_counter() + _SECONDS
-    with ThreadPoolExecutor(_CALLERS) as pool:
-        return sum(pool.map(work, range(_CALLERS))) / _SECONDS
+    with ThreadPoolExecutor(_CLIENTS) as pool:
+        return sum(pool.map(work, range(_CLIENTS))) / _SECONDS
 
 
 def _grow(db: Connection, size: int) -> None:
     missing = size - _one(db, "select count(*) from public.chat_logs")
     if missing <= 0:
         return
-    db.execute("alter table public.chat_logs disable trigger user")  # the roll-up of made-up rows is of no interest
+    db.execute("alter table public.chat_logs disable trigger user")  # made-up rows need no roll-up
     db.execute(
         "insert into public.chat_logs (turn_id, endpoint, status, question, response, cost_usd, created_at) "
         "select gen_random_uuid(), 'bench', 'completed', 'a question', 'an answer', 0.001, "

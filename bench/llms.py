@@ -1,4 +1,4 @@
-"""The model list, warm: requests a second of one core, and what it adds to a bare functions-framework hello."""
+"""The warm model list: requests per second and core, and its time beside a bare functions-framework hello."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Mapping
 import aiohttp
 
 from bench.function import cpu_seconds, running
-from local.people import access_token
+from local.users import access_token
 from tests.providers import KEYS
 
-_CALLERS = 32
+_CLIENTS = 32
 _SECONDS = 4.0
 _ROUNDS = 400
 _WARM_UP = 50
 
 
 def measure(stack: Mapping[str, str]) -> None:
-    """Prints both, for the list and for a 304."""
+    """Prints both for the list and for a 304."""
     asyncio.run(_measure(stack))
 
 
@@ -31,43 +31,45 @@ async def _measure(stack: Mapping[str, str]) -> None:
         async with aiohttp.ClientSession() as session, session.get(llms, headers=signed_in) as first:
             known = signed_in | {"If-None-Match": first.headers["ETag"]}
             size = len(await first.read())
-            asked = {"bare hello": (hello, {}), "llms, list": (llms, signed_in), "llms, 304": (llms, known)}
-            times = await _alternating(session, asked)
-            print(f"llms GET /, warm, a list of {size} bytes; alternating, {_ROUNDS} rounds, then {_CALLERS} callers")
-            for name, (url, headers) in asked.items():
-                rate, per_core = await _crowd(session, url, headers, hello_pid if url == hello else llms_pid)
+            targets = {"bare hello": (hello, {}), "llms, list": (llms, signed_in), "llms, 304": (llms, known)}
+            times = await _alternating(session, targets)
+            print(f"llms GET /, warm, a list of {size} bytes; alternating, {_ROUNDS} rounds, then {_CLIENTS} clients")
+            for name, (url, headers) in targets.items():
+                rate, per_core = await _concurrent(session, url, headers, hello_pid if url == hello else llms_pid)
                 added = times[name] - times["bare hello"]
                 print(
                     f"  {name:11s} p50 {times[name]:6.2f} ms   added {added:5.2f} ms   "
-                    f"{rate:6.0f} requests/s   {per_core:6.0f} for a second of one core"
+                    f"{rate:6.0f} requests/s   {per_core:6.0f} per second of one core"
                 )
             print("  (aim: 1000 a core, under 3 ms added)")
 
 
 async def _alternating(
-    session: aiohttp.ClientSession, asked: Mapping[str, tuple[str, Mapping[str, str]]]
+    session: aiohttp.ClientSession, targets: Mapping[str, tuple[str, Mapping[str, str]]]
 ) -> dict[str, float]:
-    taken: dict[str, list[float]] = {name: [] for name in asked}
+    taken: dict[str, list[float]] = {name: [] for name in targets}
     for _ in range(_ROUNDS + _WARM_UP):
-        for name, (url, headers) in asked.items():
+        for name, (url, headers) in targets.items():
             started = time.perf_counter()
             await _get(session, url, headers)
             taken[name].append((time.perf_counter() - started) * 1000)
     return {name: statistics.median(times[_WARM_UP:]) for name, times in taken.items()}
 
 
-async def _crowd(session: aiohttp.ClientSession, url: str, headers: Mapping[str, str], pid: int) -> tuple[float, float]:
+async def _concurrent(
+    session: aiohttp.ClientSession, url: str, headers: Mapping[str, str], pid: int
+) -> tuple[float, float]:
     served = 0
     deadline = time.perf_counter() + _SECONDS
 
-    async def ask() -> None:
+    async def repeat() -> None:
         nonlocal served
         while time.perf_counter() < deadline:
             await _get(session, url, headers)
             served += 1
 
     used = cpu_seconds(pid)
-    await asyncio.gather(*(ask() for _ in range(_CALLERS)))
+    await asyncio.gather(*(repeat() for _ in range(_CLIENTS)))
     return served / _SECONDS, served / max(cpu_seconds(pid) - used, 0.01)
 
 

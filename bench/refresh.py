@@ -1,4 +1,4 @@
-"""A refresh over four providers with five hundred models each, beside the time the providers themselves take."""
+"""A refresh of four providers with five hundred models each, beside the time of the providers themselves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STEMS = {"google": "gemini-b", "anthropic": "claude-b", "openai": "gpt-b", "hug
 
 
 def measure(stack: Mapping[str, str]) -> None:
-    """Prints the first run, which adds two thousand models, and the next, which only sees them again."""
+    """Prints the first run, which adds two thousand models, and the second, which finds no changes."""
     with serving_upstream() as upstream:
         keys = variables(upstream) | {"MATCHA_API_KEY": ""}
         for name, stem in _STEMS.items():
@@ -30,10 +30,10 @@ def measure(stack: Mapping[str, str]) -> None:
                 took = time.perf_counter() - started
                 if answer.status_code not in {200, 207}:
                     raise SystemExit(f"refresh answered {answer.status_code}: {answer.text[:200]}")
-                told = answer.json()
-                sources = told["steps"]["models"]["sources"]
+                outcome = answer.json()
+                sources = outcome["steps"]["models"]["sources"]
                 providers = max(source["ms"] for name, source in sources.items() if name in _STEMS) / 1000
-                sync = told["syncResults"]
+                sync = outcome["syncResults"]
                 print(
                     f"  {run:10s}  {took:5.2f} s, of it the providers {providers:5.2f} s   "
                     f"{sync['added']} added, {sync['updated']} updated   (aim: under 5 s beside the providers)"

@@ -1,4 +1,4 @@
-"""The built units: their size, and from the start of run.sh to the first answer, beside a hello that starts alike."""
+"""The built units: their size, and the time from run.sh to the first response, beside a bare hello."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import psycopg
 
 from bench.function import HELLO
 from deploy.build import RUNTIME, build_lambda, find_python, unzipped_bytes
-from local.people import access_token
+from local.users import access_token
 from tests.fakes.providers import serving_upstream
 from tests.providers import named, variables
 from tests.stack_process import free_ports
@@ -31,7 +31,7 @@ TurnRequest = Callable[[str], bool]
 
 
 def measure(stack: Mapping[str, str]) -> None:
-    """Prints sizes, then the median of a few starts each, in turns."""
+    """Prints sizes, then the median of a few starts for each unit; the units take turns."""
     version = RUNTIME if find_python(RUNTIME) else "{}.{}".format(*sys.version_info[:2])
     with tempfile.TemporaryDirectory() as name, serving_upstream() as upstream:
         folder = Path(name)
@@ -43,26 +43,26 @@ def measure(stack: Mapping[str, str]) -> None:
         _add_models(stack)
         token = access_token(stack["SUPABASE_URL"], stack["SUPABASE_SERVICE_KEY"], "bench@parley.local")
         environ = {**stack, **variables(upstream), "PATH": f"{python.parent}:/usr/bin:/bin"}
-        asked: dict[str, tuple[str, TurnRequest]] = {
+        probes: dict[str, tuple[str, TurnRequest]] = {
             "hello": ("hello", _is_healthy),
             "llms /health": ("llms", _is_healthy),
             "refresh /health": ("refresh", _is_healthy),
             "chat /health": ("chat", _is_healthy),
             **{
-                f"chat, first byte: {provider}": ("chat", functools.partial(_speaks, token=token, model=model))
+                f"chat, first byte: {provider}": ("chat", functools.partial(_streams, token=token, model=model))
                 for provider, model in _MODELS.items()
             },
         }
-        times: dict[str, list[float]] = {each: [] for each in asked}
+        times: dict[str, list[float]] = {each: [] for each in probes}
         for _ in range(_ROUNDS + 1):
-            for each, (unit, ask) in asked.items():
+            for each, (unit, ask) in probes.items():
                 times[each].append(_start(folder, unit, environ, ask))
     _print_times({each: taken[1:] for each, taken in times.items()}, version)
 
 
 def _print_times(times: Mapping[str, list[float]], version: str) -> None:
-    """Medians, and the quickest: what a start takes on a machine that has nothing else to do."""
-    print(f"cold start of the built units, Python {version}, {_ROUNDS} rounds in turns: median, quickest")
+    """Prints medians, and the minimum as the time on an idle machine."""
+    print(f"cold start of the built units, Python {version}, {_ROUNDS} alternating rounds: median, minimum")
     for each, taken in times.items():
         middle, least = statistics.median(taken), min(taken)
         ratios = middle / statistics.median(times["hello"]), least / min(times["hello"])
@@ -73,9 +73,9 @@ def _print_times(times: Mapping[str, list[float]], version: str) -> None:
 def _print_size(unit: str, path: Path) -> None:
     unzipped, zipped = unzipped_bytes(path.with_suffix("")) / 1e6, path.stat().st_size / 1e6
     library = path.with_suffix("") / "_duckdb.so.gz"
-    told = f", of which DuckDB's library {library.stat().st_size / 1e6:.1f}" if library.exists() else ""
+    size_of_duckdb = f", of which DuckDB's library {library.stat().st_size / 1e6:.1f}" if library.exists() else ""
     aim = f"   (aim: under {_AIMS[unit]})" if unit in _AIMS else ""
-    print(f"unit {unit:8s} {_ARCH} {unzipped:6.1f} MB unzipped{told}, {zipped:.1f} zipped{aim}")
+    print(f"unit {unit:8s} {_ARCH} {unzipped:6.1f} MB unzipped{size_of_duckdb}, {zipped:.1f} zipped{aim}")
 
 
 def _bare_python(version: str, folder: Path) -> Path:
@@ -94,16 +94,16 @@ def _add_models(stack: Mapping[str, str]) -> None:
 
 
 def _start(folder: Path, unit: str, environ: Mapping[str, str], ask: TurnRequest) -> float:
-    """Milliseconds until `ask` is answered; hello has llms' packages, bytecode like everything here, and no run.sh."""
+    """Milliseconds until `ask` returns true. hello uses the packages and bytecode of llms, without run.sh."""
     port, root = str(free_ports()), folder / ("llms" if unit == "hello" else unit)
-    told = {"LAMBDA_TASK_ROOT": str(root), "AWS_LWA_PORT": port, "FUNCTION_TARGET": unit}
+    variables_of_unit = {"LAMBDA_TASK_ROOT": str(root), "AWS_LWA_PORT": port, "FUNCTION_TARGET": unit}
     command = [str(root / "run.sh")]
     if unit == "hello":
-        told |= {"FUNCTION_SOURCE": str(folder / "hello" / "main.py"), "PYTHONPATH": str(root)}
+        variables_of_unit |= {"FUNCTION_SOURCE": str(folder / "hello" / "main.py"), "PYTHONPATH": str(root)}
         command = ["python3", "-m", "uvicorn", "functions_framework.aio:app", "--port", port, "--lifespan", "on"]
         command += ["--no-access-log", "--log-level", "warning"]
     started = time.perf_counter()
-    process = subprocess.Popen(command, env={**environ, **told}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env={**environ, **variables_of_unit}, stdout=subprocess.DEVNULL)
     try:
         while not ask(f"http://127.0.0.1:{port}"):
             if process.poll() is not None or time.perf_counter() - started > 30:
@@ -116,7 +116,7 @@ def _start(folder: Path, unit: str, environ: Mapping[str, str], ask: TurnRequest
 
 
 def _is_healthy(url: str) -> bool:
-    """Asked as cheaply as can be: what the asking takes would be taken from the two that share the machine."""
+    """Whether /health answers 200. It uses http.client, as a heavier client would slow down the measured process."""
     line = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
     try:
         line.request("GET", "/health")
@@ -127,7 +127,7 @@ def _is_healthy(url: str) -> bool:
         line.close()
 
 
-def _speaks(url: str, token: str, model: str) -> bool:
+def _streams(url: str, token: str, model: str) -> bool:
     if not _is_healthy(url):
         return False
     line = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
@@ -140,4 +140,4 @@ def _speaks(url: str, token: str, model: str) -> bool:
                 return True
     finally:
         line.close()
-    raise SystemExit(f"{model} said nothing: {response.status}")
+    raise SystemExit(f"{model} sent no text: {response.status}")

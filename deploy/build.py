@@ -1,9 +1,9 @@
-"""Builds what is deployed, one unit per function, from its locked requirements and nothing else.
+"""Builds the deployable units, one for each function, from its locked requirements only.
 
-    python -m deploy.build lambda      build/lambda/<arch>/<function>.zip: stripped, compiled, the same bytes every time
+    python -m deploy.build lambda      build/lambda/<arch>/<function>.zip: stripped, compiled, reproducible
     python -m deploy.build cloud-run   build/cloud-run/<function>/: a folder for `gcloud run deploy --function`
 
-Both begin with a root main.py that imports the function, so that its package is loaded once and by its own name.
+Both start with a root main.py that imports the function, so Python loads its package once and by its own name.
 """
 
 from __future__ import annotations
@@ -26,19 +26,24 @@ from deploy.closure import lambda_markers, unmet
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNTIME: Final = "3.13"
-"""Python's minor version on Lambda, as serverless.yml names it; bytecode is of use to no other."""
+"""Python's minor version on Lambda, as in serverless.yml; no other version can use the bytecode."""
 LIMIT_BYTES: Final = 250 * 2**20
-"""What Lambda takes unzipped, layers included."""
+"""Lambda's limit for an unzipped unit, layers included."""
 _PLATFORMS = {"arm64": "aarch64-manylinux_2_34", "x86_64": "x86_64-manylinux_2_34"}  # Amazon Linux 2023 has glibc 2.34
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say
-# functions-framework's server for where it is the host; behind the adapter there is uvicorn alone.
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can store
+# Servers of functions-framework that only other hosts use; the Lambda Web Adapter starts uvicorn alone.
 _UNUSED = ("bin", "gunicorn", "uvicorn_worker", "watchdog")
 _DUCKDB = ("duckdb", "_duckdb*", "adbc_driver_duckdb")
-_PACKED = "_duckdb"  # two thirds of chat, and only the data tools' child ever loads it
+_PACKED = "_duckdb"  # two thirds of chat; only the child process of the data tools loads it
 _UNUSED_FOLDERS = {"tests", "__pycache__"}
 _UNUSED_SUFFIXES = {".pyi", ".pyx", ".pxd", ".c", ".h", ".cc", ".hpp", ".typed"}
-_UNUSED_RECORDS = {"RECORD", "INSTALLER", "REQUESTED", ".lock"}  # of an installation that nobody will change
-# What was imported stays: the collector need not look at it ever again.
+_UNUSED_RECORDS = {
+    "RECORD",
+    "INSTALLER",
+    "REQUESTED",
+    ".lock",
+}  # package managers' records; a unit is never changed in place
+# Imported modules live as long as the process, so the garbage collector can ignore them.
 _MAIN = """import gc
 
 gc.disable()
@@ -52,21 +57,21 @@ _LOADED = 1  # PT_LOAD
 
 
 def functions() -> tuple[str, ...]:
-    """Every function there is."""
+    """The names of all functions."""
     return tuple(sorted(path.parent.name for path in (ROOT / "functions").glob("*/main.py")))
 
 
 def build_lambda(
     name: str, arch: str, out: Path, *, python: str = RUNTIME, data: Path | None = None, has_duckdb: bool = True
 ) -> Path:
-    """The zip of a function. Raises SystemExit when it is larger than Lambda takes, or a tool is missing.
+    """The path of a function's zip. Raises SystemExit when it exceeds Lambda's limit or a tool is missing.
 
-    `data` is a DuckDB file for chat; without `has_duckdb` chat is smaller by a quarter and cannot open one.
+    `data` is a DuckDB file for chat. Without `has_duckdb` chat is a quarter smaller and cannot open such a file.
     """
     interpreter = find_python(python)
     if interpreter is None:
         raise SystemExit(f"Bytecode for Lambda needs Python {python}: uv python install {python}")
-    work = _emptied(out / name)
+    work = _empty_folder(out / name)
     print(f"{name}: building for {arch} with Python {python}", file=sys.stderr, flush=True)
     _install(name, arch, python, work)
     _strip(work, _UNUSED if has_duckdb else (*_UNUSED, *_DUCKDB))
@@ -82,22 +87,22 @@ def build_lambda(
     _compile(work, interpreter)
     size = unzipped_bytes(work)
     if size > LIMIT_BYTES:
-        raise SystemExit(f"{name} is {size / 1e6:.0f} MB unzipped, and Lambda takes {LIMIT_BYTES / 1e6:.0f}.")
+        raise SystemExit(f"{name} is {size / 1e6:.0f} MB unzipped; the limit of Lambda is {LIMIT_BYTES / 1e6:.0f} MB.")
     return _zipped(work, out / f"{name}.zip")
 
 
 def build_cloud_run(name: str, out: Path) -> Path:
-    """The folder of a function, its locked requirements.txt within, for Google's buildpack to install."""
-    work = _emptied(out / name)
+    """The folder of a function with its locked requirements.txt; Google's buildpack installs the packages."""
+    work = _empty_folder(out / name)
     _copy_sources(name, work)
     shutil.copy(_requirements(name), work)
     return work
 
 
 def find_python(version: str) -> str | None:
-    """An interpreter of this minor version, None when the machine has none: BUILD_PYTHON, uv's, or pyenv's.
+    """The path of an interpreter of this minor version from BUILD_PYTHON, uv or pyenv; None when there is none.
 
-    pyenv's are looked for by hand: its shim of a version that is not switched on fails, and uv with it.
+    pyenv's folders are searched directly: a shim of a version that is not active fails, and uv runs that shim.
     """
     if sys.version_info[:2] == tuple(int(part) for part in version.split(".")):
         return sys.executable
@@ -109,22 +114,22 @@ def find_python(version: str) -> str | None:
 
 
 def _is_python(path: str, version: str) -> bool:
-    words = [path, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    command = [path, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     try:
-        return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() == version
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() == version
     except OSError:
         return False
 
 
 def unzipped_bytes(unit: Path) -> int:
-    """The size by which Lambda measures a unit."""
+    """The unzipped size of a unit, which Lambda limits."""
     return sum(path.stat().st_size for path in _files(unit))
 
 
 def strip_elf(path: Path) -> None:
-    """Cuts off what the loader never looks at: symbols, debug information and the table of sections, at a file's end.
+    """Removes symbols, debug information and the section table at the end of a library; the loader needs none of them.
 
-    By hand, because binutils' strip knows only its own machine's architecture and differs between versions.
+    binutils' strip supports only the architecture of its own machine, and its output differs between versions.
     """
     content = bytearray(path.read_bytes())
     if not content.startswith(_ELF64):
@@ -135,12 +140,12 @@ def strip_elf(path: Path) -> None:
         kind, _, start, _, _, length = struct.unpack_from("<IIQQQQ", content, place)
         if kind == _LOADED:
             end = max(end, start + length)
-    struct.pack_into("<Q", content, 40, 0)  # where the sections would be described
+    struct.pack_into("<Q", content, 40, 0)  # the offset of the section table
     struct.pack_into("<HH", content, 60, 0, 0)
     path.write_bytes(content[:end])
 
 
-def _emptied(folder: Path) -> Path:
+def _empty_folder(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
@@ -156,11 +161,11 @@ def _uv() -> str:
 
 
 def _install(name: str, arch: str, python: str, work: Path) -> None:
-    """Wheels of the target's platform, by their hashes. Copied: uv's links would have us strip its cache."""
+    """Installs wheels of the target platform, checked by hash; stripping a link would change uv's cache."""
     command = [_uv(), "pip", "install", "--quiet", "--target", str(work), "--link-mode", "copy", "--no-deps"]
     command += ["--python-version", python, "--python-platform", _PLATFORMS[arch], "--only-binary", ":all:"]
     if subprocess.run([*command, "--require-hashes", "-r", str(_requirements(name))], check=False).returncode != 0:
-        raise SystemExit(f"The packages of {name} could not be installed; uv says why above.")
+        raise SystemExit(f"The packages of {name} could not be installed; the output of uv is above.")
     if missing := unmet(distributions(path=[str(work)]), lambda_markers(python, arch)):
         raise SystemExit("\n".join([f"functions/{name}/requirements.txt is not complete: run `make lock`.", *missing]))
 
@@ -179,10 +184,10 @@ def _strip(work: Path, unused: tuple[str, ...]) -> None:
 
 
 def _pack(work: Path) -> None:
-    """The largest library travels compressed, with a module of its name that unpacks it where it is needed."""
+    """Compresses the largest library and adds a module of the same name that unpacks it on import."""
     for library in work.glob(f"{_PACKED}.*so"):
         packed = bytearray(gzip.compress(library.read_bytes(), mtime=0))
-        packed[9] = 255  # of no known system: Python says another one with each version
+        packed[9] = 255  # gzip's byte for an unknown system; the default differs between Python versions
         (work / f"{_PACKED}.so.gz").write_bytes(packed)
         library.unlink()
         shutil.copy(ROOT / "deploy" / "packed.py", work / f"{_PACKED}.py")
@@ -198,24 +203,24 @@ def _copy_sources(name: str, work: Path) -> None:
 
 
 def _compile(work: Path, interpreter: str, *options: str) -> None:
-    """Unchecked: the task's root is read-only and its files have one date, so nothing is worth looking at twice."""
+    """Writes unchecked bytecode: the files on Lambda are read-only, so Python need not compare it with the source."""
     command = [interpreter, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash", *options]
-    environ = {**os.environ, "PYTHONHASHSEED": "0"}  # the order of a set's constants
+    environ = {**os.environ, "PYTHONHASHSEED": "0"}  # keeps the order of constants in a set reproducible
     subprocess.run([*command, "-s", str(work), "-p", "/var/task", str(work)], check=True, env=environ)
 
 
 def _zipped(work: Path, path: Path) -> Path:
-    """Whole or not at all; names in order, one date, and modes that do not depend on this machine's umask."""
-    half = path.with_suffix(".half")
-    with zipfile.ZipFile(half, "w", zipfile.ZIP_DEFLATED) as archive:
+    """Writes the zip atomically, with sorted names, one date and fixed modes, so that it is reproducible."""
+    draft = path.with_suffix(".half")
+    with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in _files(work):
             info = zipfile.ZipInfo(file.relative_to(work).as_posix(), _EPOCH)
             mode = 0o755 if file.suffix == ".sh" else 0o644
             info.external_attr = (stat.S_IFREG | mode) << 16
-            info.create_system = 3  # Unix, whose modes these are
+            info.create_system = 3  # Unix: external_attr holds Unix modes
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, file.read_bytes())
-    return half.replace(path)
+    return draft.replace(path)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -226,21 +231,21 @@ def main() -> None:
     """Builds and prints one line per unit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", choices=("lambda", "cloud-run"))
-    parser.add_argument("functions", nargs="*", metavar="function", help="all when none is named")
+    parser.add_argument("functions", nargs="*", metavar="function", help="default: all functions")
     parser.add_argument("--arch", choices=_PLATFORMS, default=os.environ.get("LAMBDA_ARCH", "arm64"))
-    parser.add_argument("--data", type=Path, help="a DuckDB file that chat takes along as data/trading.duckdb")
-    parser.add_argument("--duckdb", action="store_true", help="for chat to read one that lies elsewhere")
-    asked = parser.parse_args()
-    if asked.arch not in _PLATFORMS:  # argparse does not hold defaults to the choices
-        parser.error(f"LAMBDA_ARCH is {asked.arch}, and not one of {', '.join(_PLATFORMS)}")
-    if unknown := set(asked.functions) - set(functions()):
+    parser.add_argument("--data", type=Path, help="a DuckDB file to pack into chat as data/trading.duckdb")
+    parser.add_argument("--duckdb", action="store_true", help="pack DuckDB into chat without a data file")
+    args = parser.parse_args()
+    if args.arch not in _PLATFORMS:  # argparse does not check defaults against the choices
+        parser.error(f"LAMBDA_ARCH is {args.arch}, and not one of {', '.join(_PLATFORMS)}")
+    if unknown := set(args.functions) - set(functions()):
         parser.error(f"there is no function {min(unknown)}")
-    for name in asked.functions or functions():
-        if asked.target == "cloud-run":
+    for name in args.functions or functions():
+        if args.target == "cloud-run":
             print(build_cloud_run(name, ROOT / "build" / "cloud-run").relative_to(ROOT))
             continue
-        out = ROOT / "build" / "lambda" / asked.arch
-        path = build_lambda(name, asked.arch, out, data=asked.data, has_duckdb=asked.duckdb or asked.data is not None)
+        out = ROOT / "build" / "lambda" / args.arch
+        path = build_lambda(name, args.arch, out, data=args.data, has_duckdb=args.duckdb or args.data is not None)
         megabytes = unzipped_bytes(path.with_suffix("")) / 1e6, path.stat().st_size / 1e6
         print("{}   {:.1f} MB unzipped, {:.1f} MB zipped".format(path.relative_to(ROOT), *megabytes))
 

@@ -1,6 +1,6 @@
-"""Whether a set of installed packages is complete: each requirement is there, in a version that it accepts.
+"""Checks that a set of installed packages is complete: each requirement is present in an accepted version.
 
-uv checks environments only; a unit is a folder for another platform and another Python.
+uv can check an environment only. A unit is a folder for another platform and another Python version.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 
 
 def lambda_markers(python: str, arch: str) -> dict[str, str]:
-    """The environment that markers are evaluated in: CPython `python` (a minor version) on Linux."""
+    """The environment for requirement markers: CPython of this minor version on Linux."""
     return {
         "implementation_name": "cpython",
         "implementation_version": f"{python}.0",
@@ -35,16 +35,16 @@ def lambda_markers(python: str, arch: str) -> dict[str, str]:
 def unmet(
     distributions: Iterable[Distribution], markers: Mapping[str, str], extras: Mapping[str, set[str]] | None = None
 ) -> list[str]:
-    """What is missing, one sentence for each requirement; an empty list when the set is complete.
+    """One sentence for each missing requirement; an empty list when the set is complete.
 
-    With `extras`, those a lock names for each package, an extra that is wanted and not named is missing as well.
+    `extras` are the extras that a lock names for each package. A required extra that the lock does not name is missing.
     """
     present = {canonicalize_name(each.name): each for each in distributions}
     visited: dict[str, set[str]] = {}
-    waiting = deque((name, frozenset({""}) | frozenset((extras or {}).get(name, ()))) for name in present)
+    queue = deque((name, frozenset({""}) | frozenset((extras or {}).get(name, ()))) for name in present)
     faults: dict[str, None] = {}
-    while waiting:
-        name, wanted = waiting.popleft()
+    while queue:
+        name, wanted = queue.popleft()
         for extra in sorted(wanted - visited.setdefault(name, set())):
             visited[name].add(extra)
             for requirement in _requirements(present[name], extra, markers):
@@ -52,12 +52,12 @@ def unmet(
                 if fault := _fault(requirement, present.get(other), extras):
                     faults[f"{name} requires {requirement}, and {fault}"] = None
                 if other in present:
-                    waiting.append((other, frozenset(requirement.extras)))
+                    queue.append((other, frozenset(requirement.extras)))
     return list(faults)
 
 
 def _requirements(distribution: Distribution, extra: str, markers: Mapping[str, str]) -> list[Requirement]:
-    """Those that apply with this extra, or without any."""
+    """The requirements that apply with this extra; an empty extra means none."""
     parsed = [Requirement(line) for line in distribution.requires or ()]
     return [each for each in parsed if each.marker is None or each.marker.evaluate({**markers, "extra": extra})]
 
@@ -66,7 +66,7 @@ def _fault(requirement: Requirement, found: Distribution | None, extras: Mapping
     if found is None:
         return "it is missing"
     if not requirement.specifier.contains(found.version, prereleases=True):
-        return f"{found.version} is there"
+        return f"{found.version} is installed"
     name = canonicalize_name(requirement.name)
     if extras is not None and not requirement.extras <= extras.get(name, set()):
         return f"the lock names no {'[' + ','.join(sorted(requirement.extras)) + ']'}"

@@ -1,7 +1,7 @@
-"""Stands in for an extension module that travels compressed beside it, and unpacks it when it is first imported.
+"""Unpacks a compressed extension module on its first import and loads it under this module's name.
 
-deploy/build.py puts this file into a unit under the module's own name. The library then lies in the temporary folder,
-for the instance's other processes, too; its name bears the checksum of what it was unpacked from.
+deploy/build.py copies this file into a unit under the name of the extension module. The unpacked library stays in the
+temporary folder, where other processes of the instance find it; its name contains the checksum of the archive.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from pathlib import Path
 
 
 def unpacked(archive: Path) -> Path:
-    """The library, whole or not there at all. Raises OSError when the temporary folder has no room."""
+    """The path of the unpacked library, written atomically. Raises OSError when the temporary folder is full."""
     with archive.open("rb") as file:
-        file.seek(-8, os.SEEK_END)  # gzip ends with the checksum and the size of what is in it
+        file.seek(-8, os.SEEK_END)  # gzip ends with the checksum and the size of its content
         name = f"{archive.stem}.{file.read().hex()}"
     library = Path(tempfile.gettempdir()) / name
-    # Where others can write, too, a file of the right name is not yet ours.
+    # Other users can write to the temporary folder: use only a file that this user owns.
     if not (library.exists() and library.stat().st_uid == os.getuid()):
-        descriptor, half = tempfile.mkstemp(prefix=name)
+        descriptor, draft = tempfile.mkstemp(prefix=name)
         try:
             with os.fdopen(descriptor, "wb") as target, gzip.open(archive) as source:
                 shutil.copyfileobj(source, target, 2**20)
-            Path(half).replace(library)
+            Path(draft).replace(library)
         except BaseException:
-            Path(half).unlink(missing_ok=True)
+            Path(draft).unlink(missing_ok=True)
             raise
     return library
 
 
 def load(name: str, library: Path) -> None:
-    """Makes the library the module that everybody gets by this name. Raises ImportError."""
+    """Loads the library as the module of this name. Raises ImportError."""
     loader = ExtensionFileLoader(name, str(library))
     spec = spec_from_file_location(name, library, loader=loader)
     if spec is None:

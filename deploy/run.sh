@@ -1,9 +1,10 @@
 #!/bin/bash
-# What the Lambda Web Adapter starts in place of a handler. uvicorn alone, without a process that watches over it:
-# --lifespan on, so that a main.py that cannot be imported ends the start at once; keep-alive longer than the adapter's
-# own, so that the adapter is the one to close. The task's root comes before whatever the runtime brings along. Without
-# the collector, which finds nothing among what is being imported and takes a tenth of a start; main.py puts it back.
-# Without WebSockets, which nothing here speaks.
+# The Lambda Web Adapter starts this script in place of a handler. It runs uvicorn without a supervisor.
+# PYTHONPATH: the unit's packages come before those of the runtime.
+# gc.disable(): collecting during imports finds nothing and costs a tenth of a start; main.py enables it again.
+# --lifespan on: a main.py that cannot be imported ends the start at once.
+# --timeout-keep-alive 75: longer than the adapter's own, so that the adapter closes connections first.
+# --ws none: the functions use no WebSockets.
 set -eu
 cd "${LAMBDA_TASK_ROOT:-$(dirname "$0")}"
 export PYTHONPATH="$PWD" PYTHONDONTWRITEBYTECODE=1

@@ -1,4 +1,4 @@
-"""The Supabase API of the embedded stack: data and Auth behind one address, as Supabase's gateway puts them."""
+"""The Supabase API of the embedded stack: the data API and Auth at one address, as behind Supabase's gateway."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ _EXPOSED = ["Content-Range", "X-Supabase-Api-Version", "X-Total-Count", "Link"]
 
 
 def create_app(data_dsn: str, auth_dsn: str, keys: Keys, url: str, on_link: Callable[[str, str], None]) -> Starlette:
-    """The ASGI app over a database; `on_link` gets (address, link) where Supabase would send a mail."""
+    """The ASGI app of one database. `on_link` receives (address, link) where Supabase would send a mail."""
     data_pool, auth_pool = Pool(data_dsn, 20), Pool(auth_dsn, 5)
     tokens = Tokens(keys)
     rest, auth = RestApi(data_pool, tokens), AuthApi(auth_pool, tokens, url, on_link)
-    data_pool.on_schema_change = rest.forget
+    data_pool.on_schema_change = rest.forget_schema
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with data_pool, auth_pool:
             yield
 
-    async def nothing(_request: Request) -> Response:
-        return JSONResponse({"code": 404, "error_code": "not_found", "msg": "Not found in this stand-in"}, 404)
+    async def not_found(_request: Request) -> Response:
+        return JSONResponse({"code": 404, "error_code": "not_found", "msg": "Not found in this local API"}, 404)
 
     return Starlette(
         lifespan=lifespan,
         routes=[
             Route("/rest/v1/{path:path}", rest.handle, methods=["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"]),
             *auth.routes(),
-            Route("/{path:path}", nothing),
+            Route("/{path:path}", not_found),
         ],
         middleware=[
             Middleware(
@@ -60,7 +60,7 @@ def create_app(data_dsn: str, auth_dsn: str, keys: Keys, url: str, on_link: Call
 
 
 def main() -> None:
-    """Serves until SIGTERM, by the variables that the supervisor sets."""
+    """Serves until SIGTERM; the supervisor sets the variables."""
     port, url = int(os.environ["PARLEY_API_PORT"]), os.environ["PARLEY_API_URL"]
     database_port, name = int(os.environ["PARLEY_DATABASE_PORT"]), os.environ["PARLEY_DATABASE_NAME"]
     app = create_app(

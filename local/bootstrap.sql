@@ -1,10 +1,10 @@
--- Makes an empty PostgreSQL 15+ database look like a new Supabase project's: roles, schemas, default privileges, and
--- the tables and functions of Auth that migrations and policies lean on. Written from Supabase's documented layout.
--- Run once per database by a superuser that is not called "postgres". Grants of new tables follow parley.auto_expose:
--- off (nothing without an explicit grant, the rule since 2026-10-30) or on (what older projects have).
+-- Gives an empty PostgreSQL 15+ database the roles, schemas and default privileges of a new Supabase project, and the
+-- tables and functions of Auth that migrations and policies use. It follows Supabase's documented layout.
+-- A superuser not called "postgres" runs it once per database. parley.auto_expose sets the grants of new tables:
+-- off (only explicit grants, the rule since 2026-10-30) or on (as in older projects).
 
--- Roles belong to the whole server, so another database may have made them already. "postgres", whom migrations run
--- as, is no superuser: a superuser hides permission bugs.
+-- Roles belong to the whole server, so another database may have created them. "postgres", the role of migrations, is
+-- not a superuser: a superuser hides permission bugs.
 do $$
 declare
   v_role text;
@@ -194,7 +194,7 @@ end
 $$;
 alter publication supabase_realtime owner to postgres;
 
--- The data API reads its catalogue anew when the schema changes: Supabase's pgrst_ddl_watch and pgrst_drop_watch.
+-- The data API reloads its schema cache after a change: Supabase's pgrst_ddl_watch and pgrst_drop_watch.
 create function extensions.pgrst_watch() returns event_trigger language plpgsql set search_path = '' as $$
 begin
   notify pgrst, 'reload schema';

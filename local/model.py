@@ -1,6 +1,6 @@
-"""The tiny local model as a child process: SmolLM2-135M-Instruct behind an OpenAI-compatible server on loopback.
+"""Serves the small local model, SmolLM2-135M-Instruct, with an OpenAI-compatible API on loopback.
 
-`python -m local.model --port P` prints one JSON line `{"url", "model"}` when it answers and ends when its stdin closes.
+`python -m local.model --port P` prints one JSON line `{"url", "model"}` when it is ready and ends when stdin closes.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ SLOTS = 2
 
 
 def parameters(port: int) -> xllamacpp.CommonParams:
-    """What the server is told: two answers at a time, no page, no growth of memory over time."""
-    wanted = xllamacpp.CommonParams()
-    wanted.model.path = str(weights_file())
-    wanted.model_alias = {ALIAS}
-    wanted.hostnames = ["127.0.0.1"]
-    wanted.port = port
-    wanted.n_parallel = SLOTS
-    wanted.n_ctx = CONTEXT_TOKENS * SLOTS  # shared out over the slots
-    threads = max(1, (os.cpu_count() or 2) - 1)  # one core stays free for the functions
-    wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = threads
-    wanted.cache_ram_mib = 0  # by default the prompt cache may grow to 8 GiB
-    wanted.warmup = False  # a start is awaited by a person; a first answer that is a little slower is not noticed
-    wanted.ui = False
-    wanted.endpoint_slots = False
-    wanted.cors_origins = ""
-    # A model this small rambles and repeats itself at the usual settings.
-    wanted.sampling.temp, wanted.sampling.top_p, wanted.sampling.penalty_repeat = 0.2, 0.9, 1.1
-    wanted.verbosity = 0
-    return wanted
+    """The settings of the server: two requests at a time, no web page, no growing cache."""
+    params = xllamacpp.CommonParams()
+    params.model.path = str(weights_file())
+    params.model_alias = {ALIAS}
+    params.hostnames = ["127.0.0.1"]
+    params.port = port
+    params.n_parallel = SLOTS
+    params.n_ctx = CONTEXT_TOKENS * SLOTS  # the server divides it by the slots
+    threads = max(1, (os.cpu_count() or 2) - 1)  # leaves one core for the functions
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    params.cache_ram_mib = 0  # by default the prompt cache may grow to 8 GiB
+    params.warmup = False  # a user waits for the start; a slightly slower first answer matters less
+    params.ui = False
+    params.endpoint_slots = False
+    params.cors_origins = ""
+    # With the usual settings a model of this size repeats itself.
+    params.sampling.temp, params.sampling.top_p, params.sampling.penalty_repeat = 0.2, 0.9, 1.1
+    params.verbosity = 0
+    return params
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local.model", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0 chooses a free one (default)")
+    parser.add_argument("--port", type=int, default=0, help="0 chooses a free port (default)")
     port: int = parser.parse_args().port
     server = xllamacpp.Server(parameters(port))
     print(json.dumps({"url": f"{server.listening_address}/v1", "model": ALIAS}), flush=True)
-    sys.stdin.read()  # the parent's end of the pipe: it closes when the parent is gone, however it went
-    os._exit(0)  # the server's own threads would keep an ordinary exit waiting
+    sys.stdin.read()  # the pipe closes when the parent ends in any way
+    os._exit(0)  # a normal exit would wait for the server's threads
 
 
 if __name__ == "__main__":

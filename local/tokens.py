@@ -1,4 +1,4 @@
-"""Who a request speaks as: the checks that Supabase's API gateway makes before PostgREST and Auth see it."""
+"""The role of a request: the checks of Supabase's API gateway before PostgREST and Auth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEEWAY_SECONDS = 30
 
 
 class Tokens:
-    """Signs and verifies with one project's keys."""
+    """Signs and verifies tokens with the keys of one project."""
 
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
@@ -23,11 +23,11 @@ class Tokens:
         self._public = jwt.PyJWK(keys.public_key)
 
     def sign(self, claims: dict[str, Any]) -> str:
-        """An ES256 token."""
+        """An ES256 token with these claims."""
         return jwt.encode(claims, self._private, "ES256", {"kid": self.keys.signing_key["kid"]})
 
     def verify(self, token: str) -> dict[str, Any]:
-        """Its claims, whoever signed it: ES256 with the project's key, or HS256 with the legacy secret."""
+        """The claims of an ES256 token of the project or an HS256 token of the legacy secret. Raises ApiError 401."""
         if token.count(".") != 2:
             raise ApiError(401, "PGRST301", f"Expected 3 parts in JWT; got {token.count('.') + 1}")
         try:
@@ -44,16 +44,16 @@ class Tokens:
             raise ApiError(401, "PGRST303", "JWT expired") from None
         except jwt.ImmatureSignatureError:
             raise ApiError(401, "PGRST303", "JWT not yet valid") from None
-        except (jwt.PyJWTError, ValueError, RecursionError) as error:  # whatever else a forged header holds
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:  # a forged header can cause any of these
             raise ApiError(401, "PGRST301", f"JWT could not be decoded: {error}") from None
         return claims
 
     def is_secret_key(self, key: str) -> bool:
-        """The new kind of service key."""
+        """Whether this is the project's secret key (sb_secret_…)."""
         return hmac.compare_digest(key.encode(), self.keys.secret_key.encode())
 
     def claims_of(self, headers: Mapping[str, str], query_key: str | None = None) -> dict[str, Any]:
-        """Claims of a request by its apikey and Authorization headers; opaque keys become the roles they stand for."""
+        """The claims of a request from its apikey and Authorization headers; an opaque key gives its role."""
         role = self.role_of(headers.get("apikey") or query_key)
         token = bearer(headers)
         if token and not token.startswith("sb_"):
@@ -61,7 +61,7 @@ class Tokens:
         return {"role": role}
 
     def role_of(self, key: str | None) -> str:
-        """The role an API key stands for. Raises ApiError 401 for none and for a wrong one."""
+        """The role of an API key. Raises ApiError 401 for a missing or invalid key."""
         if not key:
             hint = "No `apikey` request header or url param was found."
             raise ApiError(401, None, "No API key found in request", hint=hint)
@@ -75,6 +75,6 @@ class Tokens:
 
 
 def bearer(headers: Mapping[str, str]) -> str:
-    """The token of `Authorization: Bearer …`, empty without one."""
+    """The token of `Authorization: Bearer …`; empty without one."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""

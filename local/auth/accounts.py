@@ -1,4 +1,4 @@
-"""People in the `auth` tables; each function is part of its caller's transaction."""
+"""Users in the `auth` tables; each function runs in the transaction of its caller."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import psycopg
 Connection = psycopg.AsyncConnection[Any]
 User = dict[str, Any]
 
-_SCRYPT = {"n": 1 << 12, "r": 8, "p": 1}  # small on purpose: it protects people of a development database
+_SCRYPT = {"n": 1 << 12, "r": 8, "p": 1}  # cheap on purpose: it protects the users of a development database only
 _PREFIX = "$local-scrypt$"
 _USER = """
     select jsonb_build_object(
@@ -35,14 +35,14 @@ _USER = """
 
 
 class Account(NamedTuple):
-    """A person as the API shows them, and what it does not show."""
+    """A user: `user` is what the API returns, the other fields are private."""
 
     user: User
     password_hash: str | None
     is_banned: bool
 
     def has_password(self, password: str) -> bool:
-        """Whether this is the password."""
+        """Whether this is the user's password."""
         stored = self.password_hash or ""
         if not stored.startswith(_PREFIX):
             return False
@@ -55,33 +55,33 @@ def _hash(password: str) -> str:
     return _PREFIX + base64.b64encode(salt + hashlib.scrypt(password.encode(), salt=salt, **_SCRYPT)).decode()
 
 
-async def one(connection: Connection, statement: str, *arguments: Any) -> Any:
-    """The first row, None without any."""
+async def fetch_one(connection: Connection, statement: str, *arguments: Any) -> Any:
+    """The first row; None when there is none."""
     return await (await connection.execute(statement.encode(), arguments)).fetchone()
 
 
 async def find(connection: Connection, *, user_id: str | None = None, email: str | None = None) -> Account | None:
-    """The person with this id or address."""
+    """The user with this id or address; None when there is none."""
     condition = "u.id = $1" if user_id else "lower(u.email) = lower($1) and not u.is_sso_user"
-    row = await one(connection, _USER + condition, user_id or email)
-    return Account(_shown(row[0]), *row[1:]) if row else None
+    row = await fetch_one(connection, _USER + condition, user_id or email)
+    return Account(_without_nulls(row[0]), *row[1:]) if row else None
 
 
-def _shown(user: User) -> User:
-    """Without members that are null; a null inside the metadata is the person's own."""
+def _without_nulls(user: User) -> User:
+    """The user without null members, as GoTrue returns it; nulls inside the metadata stay."""
     return {name: value for name, value in user.items() if value is not None}
 
 
 async def page(connection: Connection, number: int, size: int) -> list[User]:
-    """The newest people first."""
+    """One page of users, newest first."""
     statement = _USER + "true order by u.created_at desc, u.id limit $1 offset $2"
     rows = await (await connection.execute(statement.encode(), (size, size * (number - 1)))).fetchall()
-    return [_shown(row[0]) for row in rows]
+    return [_without_nulls(row[0]) for row in rows]
 
 
 async def count(connection: Connection) -> int:
-    """How many people there are."""
-    return int((await one(connection, "select count(*) from auth.users where deleted_at is null"))[0])
+    """The number of users."""
+    return int((await fetch_one(connection, "select count(*) from auth.users where deleted_at is null"))[0])
 
 
 async def create(
@@ -94,7 +94,7 @@ async def create(
     is_confirmed: bool = True,
     user_id: str | None = None,
 ) -> str:
-    """A new person's id; without an address it is an anonymous one. Raises UniqueViolation for a known address."""
+    """The id of a new user; anonymous without an address. Raises UniqueViolation for a known address."""
     user_id = user_id or str(uuid.uuid4())
     provider = {"provider": "email", "providers": ["email"]} if email else {}
     await connection.execute(
@@ -114,11 +114,11 @@ async def create(
         ),
     )
     if email:
-        await _identify(connection, user_id, email, is_confirmed)
+        await _upsert_identity(connection, user_id, email, is_confirmed)
     return user_id
 
 
-async def _identify(connection: Connection, user_id: str, email: str, is_confirmed: bool) -> None:
+async def _upsert_identity(connection: Connection, user_id: str, email: str, is_confirmed: bool) -> None:
     identity = {"sub": user_id, "email": email, "email_verified": is_confirmed, "phone_verified": False}
     await connection.execute(
         b"""insert into auth.identities (provider_id, user_id, identity_data, provider, last_sign_in_at, created_at,
@@ -130,9 +130,9 @@ async def _identify(connection: Connection, user_id: str, email: str, is_confirm
 
 
 async def change(connection: Connection, user_id: str, body: dict[str, Any]) -> None:
-    """Writes those of email, password, user_metadata, app_metadata, ban_duration, email_confirm that are given.
+    """Updates email, password, user_metadata, app_metadata, ban_duration and email_confirm where they are given.
 
-    Metadata is merged into what is there; a member that is null is taken away.
+    Metadata is merged into the stored metadata; a null removes the member.
     """
     email, metadata = body.get("email"), body.get("user_metadata") or {}
     provider = {"provider": "email", "providers": ["email"]} if email else {}
@@ -162,7 +162,7 @@ async def change(connection: Connection, user_id: str, body: dict[str, Any]) -> 
         ),
     )
     if email:
-        await _identify(connection, user_id, email, is_confirmed=True)
+        await _upsert_identity(connection, user_id, email, is_confirmed=True)
 
 
 def _nulls(metadata: dict[str, Any]) -> list[str]:
@@ -170,12 +170,12 @@ def _nulls(metadata: dict[str, Any]) -> list[str]:
 
 
 async def delete(connection: Connection, user_id: str) -> None:
-    """Removes the person and, by the foreign keys, what hangs on them."""
+    """Deletes the user; foreign keys apply to the dependent rows."""
     await connection.execute(b"delete from auth.users where id = $1", (user_id,))
 
 
-async def retire(connection: Connection, user_id: str) -> None:
-    """Keeps the row, and what hangs on it, but nothing personal in it; nobody can sign in as them again."""
+async def soft_delete(connection: Connection, user_id: str) -> None:
+    """Keeps the user's row and id but deletes personal data and sessions; the user can no longer sign in."""
     await connection.execute(b"delete from auth.sessions where user_id = $1", (user_id,))
     await connection.execute(b"delete from auth.identities where user_id = $1", (user_id,))
     await connection.execute(

@@ -1,4 +1,4 @@
-"""The HTTP side: Auth's paths, each handler in one transaction."""
+"""The HTTP routes of Auth; each handler runs in one transaction."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from starlette.routing import Route
 from local.auth.accounts import Connection
 from local.auth.admin import Admin
 from local.auth.errors import AuthError, error_response
-from local.auth.gate import Gate
 from local.auth.links import Links
+from local.auth.sessions import Sessions
 from local.auth.sign_in import SignIn
 from local.rest.errors import ApiError
 from local.tokens import Tokens
@@ -26,17 +26,17 @@ _WITHOUT_KEY = {("GET", "/verify"), ("GET", "/.well-known/jwks.json"), ("GET", "
 
 
 class AuthApi:
-    """Serves one project's people; `on_link` is called with (address, link) where a mail would be sent."""
+    """Auth of one project. `on_link` receives (address, link) where Supabase would send a mail."""
 
     def __init__(
         self, pool: AsyncConnectionPool[Any], tokens: Tokens, url: str, on_link: Callable[[str, str], None]
     ) -> None:
         self._pool, self._tokens = pool, tokens
-        gate = Gate(tokens, url)
-        self._sign_in, self._links, self._admin = SignIn(gate), Links(gate, on_link), Admin(gate)
+        sessions = Sessions(tokens, url)
+        self._sign_in, self._links, self._admin = SignIn(sessions), Links(sessions, on_link), Admin(sessions)
 
     def routes(self) -> list[Route]:
-        """What to serve below /auth/v1."""
+        """The routes below /auth/v1."""
         table: list[tuple[str, str, Handler]] = [
             ("POST", "/signup", self._sign_in.sign_up),
             ("POST", "/token", self._sign_in.token),
@@ -67,20 +67,20 @@ class AuthApi:
             try:
                 if (request.method, path) not in _WITHOUT_KEY:
                     self._tokens.role_of(request.headers.get("apikey") or request.query_params.get("apikey"))
-            except ApiError as error:  # the gateway's refusal, before Auth has a word
-                shown = {"message": error.body["message"], "hint": error.body["hint"]}
-                return JSONResponse(shown, 401)
+            except ApiError as error:  # the gateway rejects the key before Auth runs
+                body = {"message": error.body["message"], "hint": error.body["hint"]}
+                return JSONResponse(body, 401)
             try:
-                answer = await self._answer(handler, request)
+                result = await self._run(handler, request)
             except ClientDisconnect:
-                return Response(status_code=400)  # nobody reads it
-            if isinstance(answer, AuthError):
-                return error_response(request, answer)
-            return answer if isinstance(answer, Response) else JSONResponse(answer)
+                return Response(status_code=400)  # the client has disconnected
+            if isinstance(result, AuthError):
+                return error_response(request, result)
+            return result if isinstance(result, Response) else JSONResponse(result)
 
         return handle
 
-    async def _answer(self, handler: Handler, request: Request) -> Any:
+    async def _run(self, handler: Handler, request: Request) -> Any:
         try:
             body = _read_json(await request.body())
             async with self._pool.connection(timeout=3) as connection, connection.transaction():
@@ -92,7 +92,7 @@ class AuthApi:
         except psycopg.errors.UniqueViolation:
             return AuthError(422, "email_exists", "A user with this email address has already been registered")
         except (psycopg.DataError, UnicodeEncodeError) as error:
-            return AuthError(400, "validation_failed", f"Not a value of its kind: {error}")
+            return AuthError(400, "validation_failed", f"Invalid value: {error}")
         except psycopg.OperationalError as error:
             return AuthError(503, "unexpected_failure", f"No answer from the database: {error}")
         except psycopg.Error as error:
@@ -103,7 +103,7 @@ class AuthApi:
         return JSONResponse(keys, headers={"cache-control": "public, max-age=600"})
 
     async def _health(self, _request: Request) -> Response:
-        return JSONResponse({"name": "Parley's stand-in for Supabase Auth", "version": "1"})
+        return JSONResponse({"name": "Parley's local Auth", "version": "1"})
 
     async def _settings(self, _request: Request) -> Response:
         external = {"email": True, "anonymous_users": True}

@@ -1,4 +1,4 @@
-"""Errors as Auth words them."""
+"""Errors in the format of Supabase Auth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _VERSION = "2024-01-01"
 
 
 class AuthError(Exception):
-    """An error answer; `more` are further members of its body."""
+    """An error response; `more` are further members of its body."""
 
     def __init__(self, status: int, code: str, message: str, **more: Any) -> None:
         super().__init__(message)
@@ -20,7 +20,7 @@ class AuthError(Exception):
 
 
 def error_response(request: Request, error: AuthError) -> Response:
-    """In the shape of the API version that the client speaks; clients look for the version to know the shape."""
+    """The error in the format of the client's API version; a version header names the newer format."""
     headers = {"x-sb-error-code": error.code}
     if request.headers.get(_VERSION_HEADER, "") >= _VERSION:
         body = {"code": error.code, "message": error.message}

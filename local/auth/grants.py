@@ -1,4 +1,4 @@
-"""Sessions, refresh tokens and one-time links; each function is part of its caller's transaction."""
+"""Sessions, refresh tokens and one-time links in the `auth` tables, in the transaction of the caller."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import secrets
 import uuid
 from typing import NamedTuple
 
-from local.auth.accounts import Connection, one
+from local.auth.accounts import Connection, fetch_one
 
-# A client that lost the answer to a refresh asks again: GoTrue's reuse interval.
+# A client that lost the response of a refresh retries it: GoTrue's reuse interval.
 _REUSE = "interval '10 seconds'"
 
 
-class Spent(NamedTuple):
-    """A refresh token that came back: whose, and what may follow. `successor` is the one already given for it."""
+class UsedToken(NamedTuple):
+    """A refresh token that a client sent. `successor` is the token that already replaced it; None without one."""
 
     user_id: str
     session_id: str
@@ -23,7 +23,7 @@ class Spent(NamedTuple):
 
 
 async def open_session(connection: Connection, user_id: str) -> tuple[str, str]:
-    """(session id, its first refresh token)."""
+    """The id and the first refresh token of a new session."""
     session_id = str(uuid.uuid4())
     await connection.execute(
         b"insert into auth.sessions (id, user_id, created_at, updated_at) values ($1, $2, now(), now())",
@@ -34,7 +34,7 @@ async def open_session(connection: Connection, user_id: str) -> tuple[str, str]:
 
 
 async def new_refresh_token(connection: Connection, user_id: str, session_id: str, parent: str | None = None) -> str:
-    """The next token of a session; `parent` is the one it was given for."""
+    """The next refresh token of a session; it replaces `parent`."""
     token = secrets.token_urlsafe(12)
     await connection.execute(
         b"""insert into auth.refresh_tokens (token, user_id, revoked, created_at, updated_at, parent, session_id)
@@ -44,12 +44,12 @@ async def new_refresh_token(connection: Connection, user_id: str, session_id: st
     return token
 
 
-async def spend_refresh_token(connection: Connection, token: str) -> Spent | None:
-    """Marks it as used; None for an unknown one.
+async def use_refresh_token(connection: Connection, token: str) -> UsedToken | None:
+    """Revokes a refresh token and returns its state; None for an unknown token.
 
-    It can be used once, and again shortly after that or for as long as its successor was not used.
+    A token can be used once. It can be used again for 10 seconds, or as long as its successor is unused.
     """
-    row = await one(
+    row = await fetch_one(
         connection,
         f"""select t.user_id, t.session_id::text,
               not t.revoked or t.updated_at > now() - {_REUSE} or s.token is not null, s.token
@@ -61,12 +61,12 @@ async def spend_refresh_token(connection: Connection, token: str) -> Spent | Non
     await connection.execute(
         b"update auth.refresh_tokens set revoked = true, updated_at = now() where token = $1 and not revoked", (token,)
     )
-    return Spent(*row) if row else None
+    return UsedToken(*row) if row else None
 
 
 async def has_session(connection: Connection, session_id: str) -> bool:
-    """Whether nobody has logged it out."""
-    return await one(connection, "select 1 from auth.sessions where id = $1", session_id) is not None
+    """Whether the session still exists."""
+    return await fetch_one(connection, "select 1 from auth.sessions where id = $1", session_id) is not None
 
 
 async def close_sessions(connection: Connection, user_id: str, session_id: str | None, scope: str) -> None:
@@ -79,7 +79,7 @@ async def close_sessions(connection: Connection, user_id: str, session_id: str |
 
 
 async def new_link(connection: Connection, user_id: str, email: str) -> tuple[str, str]:
-    """A one-time code and its hash, good for an hour; an earlier one of the person ends."""
+    """A one-time code and its hash, valid for an hour; it replaces an earlier code of the user."""
     code = f"{secrets.randbelow(10**6):06d}"
     hashed = link_hash(email, code)
     await connection.execute(
@@ -92,13 +92,13 @@ async def new_link(connection: Connection, user_id: str, email: str) -> tuple[st
 
 
 def link_hash(email: str, code: str) -> str:
-    """What is stored of a code."""
+    """The hash of a code, which is stored in its place."""
     return hashlib.sha224((email.strip().lower() + code).encode()).hexdigest()
 
 
-async def spend_link(connection: Connection, hashed: str) -> str | None:
-    """The id of the person it was made for, whose address is confirmed by it; None for an unknown or old one."""
-    row = await one(
+async def use_link(connection: Connection, hashed: str) -> str | None:
+    """The id of the link's user, whose address is now confirmed; None for an unknown or expired link."""
+    row = await fetch_one(
         connection,
         """delete from auth.one_time_tokens where token_hash = $1 and created_at > now() - interval '1 hour'
            returning user_id::text""",

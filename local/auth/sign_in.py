@@ -1,4 +1,4 @@
-"""Signing up, in and out, and one's own account."""
+"""Sign-up, sign-in, sign-out and the account of the signed-in user."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from starlette.responses import Response
 from local.auth import accounts, grants
 from local.auth.accounts import Connection
 from local.auth.errors import AuthError
-from local.auth.gate import Gate, address, known, metadata, password
+from local.auth.sessions import Sessions, read_email, read_metadata, read_password, require_account
 
 _SCOPES = {"global", "local", "others"}
 
 
 class SignIn:
-    """Handlers."""
+    """Handlers of sign-in and of the own account."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
 
     async def sign_up(self, connection: Connection, _request: Request, body: dict[str, Any]) -> Any:
-        """Confirmed at once; without an address it is an anonymous sign-in."""
-        data = metadata(body, "data")
+        """Creates a confirmed account; without an address it is an anonymous one."""
+        data = read_metadata(body, "data")
         if not body.get("email"):
             user_id = await accounts.create(connection, user_metadata=data)
-            return await self._gate.open_session(connection, user_id, "anonymous")
-        email, secret = address(body), password(body)
+            return await self._sessions.open_session(connection, user_id, "anonymous")
+        email, secret = read_email(body), read_password(body)
         if secret is None:
             raise AuthError(400, "validation_failed", "Signup requires a valid password")
         if await accounts.find(connection, email=email):
@@ -36,15 +36,15 @@ class SignIn:
         user_id = str(uuid.uuid4())
         data |= {"sub": user_id, "email": email, "email_verified": True, "phone_verified": False}
         await accounts.create(connection, email=email, password=secret, user_metadata=data, user_id=user_id)
-        return await self._gate.open_session(connection, user_id, "password")
+        return await self._sessions.open_session(connection, user_id, "password")
 
     async def token(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
-        """A session for a password, or the next tokens of one."""
+        """A session for a password, or the next tokens for a refresh token."""
         grant = request.query_params.get("grant_type")
         if grant == "password":
             return await self._by_password(connection, body)
         if grant == "refresh_token":
-            return await self._gate.refresh(connection, str(body.get("refresh_token")))
+            return await self._sessions.refresh(connection, str(body.get("refresh_token")))
         raise AuthError(400, "validation_failed", "unsupported_grant_type")
 
     async def _by_password(self, connection: Connection, body: dict[str, Any]) -> dict[str, Any]:
@@ -53,27 +53,27 @@ class SignIn:
             raise AuthError(400, "invalid_credentials", "Invalid login credentials")
         if "confirmed_at" not in account.user:
             raise AuthError(400, "email_not_confirmed", "Email not confirmed")
-        return await self._gate.open_session(connection, account.user["id"], "password")
+        return await self._sessions.open_session(connection, account.user["id"], "password")
 
     async def user(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
-        """The caller."""
-        account, _ = await self._gate.caller(connection, request)
+        """The signed-in user."""
+        account, _ = await self._sessions.caller(connection, request)
         return account.user
 
     async def change_user(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
-        """The caller, changed; a new address counts as confirmed."""
-        account, _ = await self._gate.caller(connection, request)
-        secret = password(body)
+        """The signed-in user after a change; a new address is confirmed at once."""
+        account, _ = await self._sessions.caller(connection, request)
+        secret = read_password(body)
         if secret and account.has_password(secret):
             raise AuthError(422, "same_password", "New password should be different from the old password.")
-        email = address(body) if body.get("email") else None
-        wanted = {"user_metadata": metadata(body, "data"), "password": secret, "email": email}
-        await accounts.change(connection, account.user["id"], wanted)
-        return (await known(connection, account.user["id"])).user
+        email = read_email(body) if body.get("email") else None
+        changes = {"user_metadata": read_metadata(body, "data"), "password": secret, "email": email}
+        await accounts.change(connection, account.user["id"], changes)
+        return (await require_account(connection, account.user["id"])).user
 
     async def logout(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
-        """Ends sessions."""
-        account, session_id = await self._gate.caller(connection, request)
+        """Ends the sessions of a scope."""
+        account, session_id = await self._sessions.caller(connection, request)
         scope = request.query_params.get("scope", "global")
         if scope not in _SCOPES:
             raise AuthError(400, "validation_failed", f"Unsupported logout scope {scope}")

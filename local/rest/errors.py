@@ -1,4 +1,4 @@
-"""Errors as PostgREST words them."""
+"""Errors in the format of PostgREST."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _HTTP_STATUS = re.compile("[2-5][0-9][0-9]")
 
 
 class ApiError(Exception):
-    """An error answer."""
+    """An error response."""
 
     def __init__(
         self, status: int, code: str | None, message: str, details: str | None = None, hint: str | None = None
@@ -57,14 +57,14 @@ class ApiError(Exception):
 
     @property
     def is_cache_miss(self) -> bool:
-        """Whether something was looked for that a migration may have made since."""
+        """Whether the schema cache may be older than a migration."""
         return str(self.body["code"]).startswith("PGRST2")
 
 
 def from_postgres(error: psycopg.Error, role: str) -> ApiError:
-    """The database's refusal; SQLSTATE PTxyz is HTTP xyz, a missing privilege 401 for nobody and 403 for somebody."""
+    """The response to a database error. PTxyz is status xyz; a missing privilege is 401 for anon, else 403."""
     state, diagnosis = error.sqlstate, error.diag
-    if state is None and isinstance(error, psycopg.DataError):  # refused before it was sent: a NUL character
+    if state is None and isinstance(error, psycopg.DataError):  # psycopg rejects a NUL character itself
         return ApiError(400, "22021", str(error))
     if state is None:
         return ApiError(503, "PGRST001", "Database client error. Retrying the connection.")

@@ -1,4 +1,4 @@
-"""The query string of a request, parsed: what to select, which rows, in which order."""
+"""Parses the query string of a request: columns, filters, order and limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from local.rest.errors import ApiError
 from local.rest.scanner import Scanner
-from local.rest.terms import OPERATORS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
+from local.rest.syntax import OPERATORS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
 
 _FILTER = re.compile(rf"(not\.)?({'|'.join([*OPERATORS, *QUERY_FUNCTIONS])}|in|is)(\(\w+\))?\.")
 _ORDERS = {"asc": "asc", "desc": "desc", "nullsfirst": "nulls first", "nullslast": "nulls last"}
@@ -17,8 +17,8 @@ _NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 @dataclass
-class Rows:
-    """Which rows of one table, the root's or an embedded one's."""
+class RowSelection:
+    """Filter, order and limits of one table, the root or an embedded one."""
 
     where: list[Condition | Group] = field(default_factory=list)
     order: list[tuple[Field, str]] = field(default_factory=list)
@@ -28,21 +28,21 @@ class Rows:
 
 @dataclass
 class Query:
-    """A parsed query string; `rows` by path, the root's under the empty one; `arguments` are a GET function call's."""
+    """A parsed query string. `rows` has embed paths as keys, "" for the root; `arguments` are those of a GET call."""
 
     select: tuple[Column | Embed, ...] = (Column(Field("*")),)
-    rows: dict[str, Rows] = field(default_factory=dict)
+    rows: dict[str, RowSelection] = field(default_factory=dict)
     on_conflict: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     arguments: dict[str, str] = field(default_factory=dict)
 
-    def of(self, path: str) -> Rows:
-        """The rows asked for at a path."""
-        return self.rows.setdefault(path, Rows())
+    def at_path(self, path: str) -> RowSelection:
+        """The rows of the table at an embed path."""
+        return self.rows.setdefault(path, RowSelection())
 
 
 def parse_query(text: str, *, is_call: bool = False) -> Query:
-    """Raises ApiError 400 for what cannot be read. In a function call, names that are no filters are arguments."""
+    """The query. Raises ApiError 400 for invalid syntax. In a call, values that are no filters are arguments."""
     query = Query()
     try:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=1000)
@@ -61,7 +61,7 @@ def parse_query(text: str, *, is_call: bool = False) -> Query:
 def _add(query: Query, name: str, value: str, is_call: bool) -> None:
     bare = _NEGATED_GROUP.sub(r"\1\2", name)
     path, _, last = bare.split("->", 1)[0].rpartition(".")
-    rows = query.of(path)
+    rows = query.at_path(path)
     if last == "limit":
         rows.limit = _number(value)
     elif last == "offset":

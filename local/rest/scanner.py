@@ -1,4 +1,4 @@
-"""Reads one value of a query string from left to right: selects, filters and groups of filters."""
+"""Parses one value of a query string from left to right: selects, filters and groups of filters."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from local.rest.errors import ApiError
-from local.rest.terms import OPERATORS, QUANTIFIERS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
+from local.rest.syntax import OPERATORS, QUANTIFIERS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
 
 Result = TypeVar("Result")
 
 _QUANTIFIED = {"eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch"}
 _IS_VALUES = {"null", "not_null", "true", "false", "unknown"}
 _NESTED_GROUP = re.compile(r"(not\.)?(and|or) *(?=\()")
-_MAX_DEPTH = 20  # deeper than anybody asks, shallower than Python's stack
+_MAX_DEPTH = 20  # deeper than real queries, within Python's stack limit
 
 
 class Scanner:
-    """At a place in a text; every rule raises ApiError 400 for what it cannot read."""
+    """A position in a text. Every rule raises ApiError 400 for invalid syntax."""
 
     def __init__(self, text: str) -> None:
         self.text, self.at, self._depth = text, 0, 0
 
     def whole(self, rule: Callable[[Scanner], Result]) -> Result:
-        """The rule's result when it reads all of the text."""
+        """The result of the rule. Raises ApiError when the rule does not read the whole text."""
         result = rule(self)
         if self.at < len(self.text):
             raise self._error("end of input")
@@ -56,7 +56,7 @@ class Scanner:
         return Column(target, alias, self._until(",)").strip() if self._take("::") else None)
 
     def field(self, stops: str) -> Field:
-        """A column's name with its JSON path; spaces around an unquoted name do not count."""
+        """A column name with its JSON path; ignores spaces around an unquoted name."""
         self._spaces()
         is_quoted, path = self._peek('"'), []
         name = self._until(stops)

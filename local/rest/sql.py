@@ -1,14 +1,14 @@
-"""One statement per request: identifiers are quoted, every value is a parameter that PostgreSQL casts itself."""
+"""Builds SQL from a parsed query. Identifiers are quoted; every value is a parameter that PostgreSQL casts."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from local.rest.catalogue import Catalogue, Table
 from local.rest.errors import ApiError
-from local.rest.query import Query, Rows
-from local.rest.terms import OPERATORS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
+from local.rest.query import Query, RowSelection
+from local.rest.schema_cache import SchemaCache, Table
+from local.rest.syntax import OPERATORS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
 
 _CAST = re.compile(r"[A-Za-z_]\w*( [A-Za-z_]\w*)*(\(\d+(,\d+)?\))?(\[\])?")
 _INDEX = re.compile(r"-?[0-9]{1,9}")
@@ -16,41 +16,41 @@ RESULT = "_result"
 
 
 def quoted(name: str) -> str:
-    """An identifier."""
+    """A quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
-class Statement:
+class SqlBuilder:
     """Builds the SQL of one request; `arguments` are its parameters in order."""
 
-    def __init__(self, catalogue: Catalogue, query: Query) -> None:
+    def __init__(self, schema: SchemaCache, query: Query) -> None:
         self.arguments: list[Any] = []
         self.used_paths = {""}
-        self._catalogue, self._query = catalogue, query
+        self._schema, self._query = schema, query
         self._aliases = 0
-        self.narrowed = ""  # the root's where clause, inner embeds included, once it was read
+        self.last_where = ""  # the where clause of the last select with its inner embeds; after `read` the root's
 
     def parameter(self, value: Any) -> str:
-        """The placeholder of a new parameter."""
+        """Adds a parameter; returns its placeholder."""
         self.arguments.append(value)
         return f"${len(self.arguments)}"
 
     def read(self, table: Table, source: str, reference: str, *, max_rows: int | None = None) -> str:
-        """A select of the query's columns and rows."""
+        """The select of the query's columns and rows."""
         return self._select(table, source, reference, self._query.select, "", max_rows=max_rows)
 
     def where(self, table: Table, reference: str) -> str:
-        """The root's conditions as a where clause, empty without any."""
-        return _where([self._condition(table, reference, each) for each in self._query.of("").where])
+        """The where clause of the root; empty without conditions."""
+        return _where([self._condition(table, reference, each) for each in self._query.at_path("").where])
 
     def returning(self, table: Table) -> str:
-        """The columns a change must give back for what was selected: `returning *` needs the right to read all."""
+        """The columns that a write must return for the select; `returning *` would need the right to read all."""
         reference = f"public.{quoted(table.name)}"
-        names = [target.name for target, _ in self._query.of("").order]
+        names = [target.name for target, _ in self._query.at_path("").order]
         for item in self._query.select:
             if isinstance(item, Embed):
-                link = self._catalogue.link(table.name, item.name, item.hints)
-                names += [column for column, _ in link.pairs]
+                relationship = self._schema.relationship(table.name, item.name, item.hints)
+                names += [column for column, _ in relationship.pairs]
             else:
                 names.append(item.field.name)
         if "*" in names:
@@ -58,7 +58,7 @@ class Statement:
         return ", ".join(f"{reference}.{quoted(name)}" for name in dict.fromkeys(names))
 
     def read_result(self, table: Table, *, max_rows: int | None = None) -> str:
-        """What a write returned or a call gave, as the query selects it."""
+        """The select of the query over the rows of a write or a call."""
         return self.read(table, RESULT, RESULT, max_rows=max_rows)
 
     def _select(
@@ -72,7 +72,7 @@ class Statement:
         join: str = "",
         max_rows: int | None = None,
     ) -> str:
-        rows = self._query.of(path)
+        rows = self._query.at_path(path)
         self.used_paths.add(path)
         conditions = [join] if join else []
         conditions += [self._condition(table, reference, each) for each in rows.where]
@@ -82,7 +82,7 @@ class Statement:
             else self._column(table, reference, item)
             for item in items
         ]
-        self.narrowed = _where(conditions)  # the root is the last to get here
+        self.last_where = _where(conditions)  # embeds set it first, the root last
         listed = ", ".join(column for column in columns if column) or "1"
         order = self._order(table, reference, rows)
         return f"select {listed} from {source}{_where(conditions)}{order}{_page(rows, max_rows)}"
@@ -100,25 +100,27 @@ class Statement:
         return f"{text} as {quoted(name)}" if name else text
 
     def _embed(self, table: Table, reference: str, embed: Embed, path: str, conditions: list[str]) -> str:
-        """The embedded rows as a JSON column; an inner embed also narrows the parent's conditions."""
+        """The embedded rows as a JSON column; an inner embed also adds a condition to the parent."""
         child_path = f"{path}.{embed.name}".strip(".")
         if embed.alias and f"{path}.{embed.alias}".strip(".") in self._query.rows:
             child_path = f"{path}.{embed.alias}".strip(".")
-        link = self._catalogue.link(table.name, embed.name, embed.hints)
-        child = self._catalogue.table(link.table)
+        relationship = self._schema.relationship(table.name, embed.name, embed.hints)
+        child = self._schema.table(relationship.table)
         if not embed.select and not embed.is_inner:
             self.used_paths.add(child_path)
             return ""
         self._aliases += 1
         alias = quoted(f"{child.name}_{self._aliases}")
         source = f"public.{quoted(child.name)} as {alias}"
-        join = " and ".join(f"{alias}.{quoted(own)} = {reference}.{quoted(theirs)}" for theirs, own in link.pairs)
+        join = " and ".join(
+            f"{alias}.{quoted(own)} = {reference}.{quoted(theirs)}" for theirs, own in relationship.pairs
+        )
         inside = self._select(child, source, alias, embed.select, child_path, join=join)
         if embed.is_inner:
-            conditions.append(f"exists (select 1 from {source}{self.narrowed})")
+            conditions.append(f"exists (select 1 from {source}{self.last_where})")
         if not embed.select:
             return ""
-        if link.is_many:
+        if relationship.is_many:
             body = f"coalesce((select json_agg(_row) from ({inside}) as _row), '[]')"
         else:
             body = f"(select row_to_json(_row) from ({inside}) as _row)"
@@ -162,7 +164,7 @@ class Statement:
             text = f"to_tsvector({language}{text}::text)"
         return f"{text} @@ {QUERY_FUNCTIONS[each.operator]}({language}{self.parameter(each.value)})"
 
-    def _order(self, table: Table, reference: str, rows: Rows) -> str:
+    def _order(self, table: Table, reference: str, rows: RowSelection) -> str:
         terms = [f"{self._field(table, reference, target)} {modifiers}" for target, modifiers in rows.order]
         return " order by " + ", ".join(terms) if terms else ""
 
@@ -171,7 +173,7 @@ def _where(conditions: list[str]) -> str:
     return " where " + " and ".join(conditions) if conditions else ""
 
 
-def _page(rows: Rows, max_rows: int | None) -> str:
+def _page(rows: RowSelection, max_rows: int | None) -> str:
     limits = [limit for limit in (rows.limit, max_rows) if limit is not None]
     return (f" limit {min(limits)}" if limits else "") + (f" offset {rows.offset}" if rows.offset else "")
 

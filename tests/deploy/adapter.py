@@ -1,10 +1,10 @@
-"""Lambda with its Web Adapter, as far as a unit can tell: a bare Python, one request at a time, frozen in between.
+"""A double of Lambda with its Web Adapter: a bare Python, one request at a time, frozen between requests.
 
-As adapter 1.x's source reads (`fetch_response` in github.com/aws/aws-lambda-web-adapter, src/lib.rs, read 2026-11-21),
-never compared with a real one here: it executes $LAMBDA_TASK_ROOT/$_HANDLER, asks the readiness path until it is
-healthy, hands function URL requests on as they are and every other event as a POST to the pass-through path, and puts
-`x-amzn-request-context` in place of the caller's: the URL's own for a request, null for an event. A status that
-AWS_LWA_ERROR_STATUS_CODES names is a failed invocation whoever asked; headers and body go no further.
+It follows the source of adapter 1.x (`fetch_response` in github.com/aws/aws-lambda-web-adapter, src/lib.rs, read
+2026-11-21) and was never compared with a real adapter. It executes $LAMBDA_TASK_ROOT/$_HANDLER and requests the
+readiness path until it is healthy. It forwards function URL requests unchanged and every other event as a POST to the
+pass-through path. It replaces `x-amzn-request-context`: with the context of a URL request, with null for an event.
+A status in AWS_LWA_ERROR_STATUS_CODES is a failed invocation for every caller; headers and body are dropped.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _START_SECONDS = 30.0
 
 
 class InvocationFailedError(Exception):
-    """What whoever invoked the function gets; Lambda tries an asynchronous event again, and then keeps it."""
+    """A failed invocation. Lambda retries an asynchronous event and then keeps it."""
 
 
 @dataclass
 class Answer:
-    """What came back so far, piece by piece as it came."""
+    """A response with the pieces of its body received so far."""
 
     status: int
     headers: dict[str, str]
@@ -49,7 +49,7 @@ class Answer:
 
 
 def url_event(method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> dict[str, Any]:
-    """A function URL's request, payload format 2.0; whoever sends it chooses everything but the context."""
+    """A function URL request, payload format 2.0. The client controls all of it except the context."""
     context = {
         "accountId": "anonymous",
         "apiId": "abc",
@@ -70,7 +70,7 @@ def url_event(method: str, path: str, headers: Mapping[str, str], body: bytes = 
 
 
 class Instance:
-    """One execution environment of a function; frozen whenever it is not asked."""
+    """One execution environment of a function, frozen between requests."""
 
     def __init__(self, root: Path, environ: Mapping[str, str], python: Path, console: IO[bytes]) -> None:
         self.root = root
@@ -95,31 +95,31 @@ class Instance:
         )
 
     def until_ready(self) -> None:
-        """Returns when the readiness path is healthy. Raises InvocationFailedError when the process ends before."""
+        """Returns when the readiness path is healthy. Raises InvocationFailedError when the process ends first."""
         wait_until(lambda: self._process.poll() is not None or self._is_ready(), _START_SECONDS)
         if self._process.poll() is not None or not self._is_ready():
             raise InvocationFailedError("the function did not start")
         self.freeze()
 
     def freeze(self) -> None:
-        """What Lambda does after the last byte, and a test whenever it wants to look around."""
+        """Stops the processes, as Lambda does after the last byte of a response."""
         os.killpg(self._process.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Lets it go on."""
+        """Continues the processes."""
         os.killpg(self._process.pid, signal.SIGCONT)
 
     def invoke(self, event: dict[str, Any]) -> Answer:
-        """The whole answer. Raises InvocationFailedError for a status that AWS_LWA_ERROR_STATUS_CODES names."""
+        """The complete response. Raises InvocationFailedError for a status in AWS_LWA_ERROR_STATUS_CODES."""
         with self.streaming(event) as (answer, pieces):
             answer.pieces.extend(pieces)
         return answer
 
     @contextlib.contextmanager
     def streaming(self, event: dict[str, Any]) -> Iterator[tuple[Answer, Iterator[bytes]]]:
-        """The answer's head and its pieces as they come; afterwards the function is frozen.
+        """The head of the response and an iterator of its pieces; freezes the instance afterwards.
 
-        Raises InvocationFailedError for a status that AWS_LWA_ERROR_STATUS_CODES names.
+        Raises InvocationFailedError for a status in AWS_LWA_ERROR_STATUS_CODES.
         """
         self.thaw()
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
@@ -135,7 +135,7 @@ class Instance:
             connection.close()
 
     def end(self) -> None:
-        """Takes it away; frozen processes are not asked."""
+        """Kills the processes, as they may be frozen."""
         with contextlib.suppress(ProcessLookupError):  # it ended by itself
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(10)
@@ -153,15 +153,15 @@ class Instance:
 
     def _request_of(self, event: dict[str, Any]) -> tuple[str, str, dict[str, str], bytes]:
         context = event.get("requestContext")
-        told = {"x-amzn-request-context": json.dumps(context), "x-amzn-lambda-context": "{}"}
+        added = {"x-amzn-request-context": json.dumps(context), "x-amzn-lambda-context": "{}"}
         if context is None:
             path = self._environ.get("AWS_LWA_PASS_THROUGH_PATH", "/events")
-            return "POST", path, {"content-type": "application/json"} | told, json.dumps(event).encode()
-        return context["http"]["method"], event["rawPath"], event["headers"] | told, base64.b64decode(event["body"])
+            return "POST", path, {"content-type": "application/json"} | added, json.dumps(event).encode()
+        return context["http"]["method"], event["rawPath"], event["headers"] | added, base64.b64decode(event["body"])
 
 
 def unpack(archive: Path | IO[bytes], folder: Path) -> Path:
-    """A unit as Lambda lays it out, with the modes that the zip says."""
+    """Unpacks a unit as Lambda does, with the file modes of the zip."""
     with zipfile.ZipFile(archive) as opened:
         opened.extractall(folder)
         for each in opened.infolist():
@@ -170,6 +170,6 @@ def unpack(archive: Path | IO[bytes], folder: Path) -> Path:
 
 
 def _is_named(status: int, codes: str) -> bool:
-    """Whether a list such as `404,500-599` names the status."""
+    """Whether a list such as `404,500-599` contains the status."""
     bounds = (part.partition("-") for part in codes.split(",") if part)
     return any(int(low) <= status <= int(high or low) for low, _, high in bounds)

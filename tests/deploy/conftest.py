@@ -1,4 +1,4 @@
-"""What tests of the deployment may ask for: the units, an account they are deployed into, and a stack behind them."""
+"""Fixtures of the deployment tests: the built units, an AWS account on loopback and a local stack."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from tests.stack_process import data_folder, free_ports, running_stack
 __all__ = ["model"]
 ARCH = {"x86_64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}[platform.machine()]
 STAGE = "test"
-# Lambda's own version where this machine has it; what a unit is made of is the same for the one that runs the tests.
+# Lambda's Python version where this machine has it, else the version that runs the tests.
 PYTHON = RUNTIME if find_python(RUNTIME) else "{}.{}".format(*sys.version_info[:2])
 
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with serverless.yml and, where it says, the unit of every function for this machine."""
+    """A folder with serverless.yml and the built unit of every function for this machine."""
     folder = tmp_path_factory.mktemp("service")
     (folder / "deploy").mkdir()
     for name in ("serverless.yml", "deploy/resources.yml", "package.json"):
@@ -43,23 +43,23 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def units(service: Path) -> Path:
-    """The folder with the zips; beside each the folder that it was made of."""
+    """The folder of the zips; each has its unpacked folder beside it."""
     return service / "build" / "lambda" / ARCH
 
 
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter as Lambda's is to a unit: it has the standard library and nothing else."""
+    """An interpreter with the standard library only, as on Lambda."""
     folder = tmp_path_factory.mktemp("python")
     subprocess.run([str(find_python(PYTHON)), "-m", "venv", "--without-pip", str(folder)], check=True)
     return folder / "bin" / "python3"
 
 
-def osls(service: Path, *words: str, stage: str = STAGE, environ: dict[str, str] | None = None) -> str:
-    """What osls says when it succeeds; without `environ` it knows of no account."""
+def osls(service: Path, *arguments: str, stage: str = STAGE, environ: dict[str, str] | None = None) -> str:
+    """The output of a successful osls command; without `environ` it has no account."""
     named = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     done = subprocess.run(
-        [str(ROOT / "node_modules" / ".bin" / "osls"), *words, "--stage", stage],
+        [str(ROOT / "node_modules" / ".bin" / "osls"), *arguments, "--stage", stage],
         cwd=service,
         env=named | {"CI": "1", "LAMBDA_ARCH": ARCH, "AWS_EC2_METADATA_DISABLED": "true"} | (environ or {}),
         capture_output=True,
@@ -73,14 +73,14 @@ def osls(service: Path, *words: str, stage: str = STAGE, environ: dict[str, str]
 
 @pytest.fixture(scope="session")
 def packaged(service: Path) -> Path:
-    """The folder of what osls makes of it all, without an account."""
+    """The folder with the output of `osls package`, made without an account."""
     osls(service, "package", "--package", "packaged", "--param", "alarmEmail=ops@example.com")
     return service / "packaged"
 
 
 @pytest.fixture(scope="session")
 def account() -> Iterator[Account]:
-    """An account on loopback."""
+    """An AWS account on loopback."""
     assert resources.KINDS
     with serving_account() as running:
         yield running
@@ -88,27 +88,27 @@ def account() -> Iterator[Account]:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """The project that everything deployed works for: database, API and functions."""
+    """A local stack whose database and API the deployed functions use."""
     with data_folder() as data, running_stack(data, free_ports(), "--no-reload", "--no-model") as running:
         yield Stack(running.values | {"DATA": str(data)})
 
 
 @pytest.fixture(scope="session")
 def db(stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
-    """The database as its owner."""
+    """A connection to the stack's database as its owner."""
     with connect(stack) as connection:
         yield connection
 
 
 @pytest.fixture
 def alice(stack: Stack) -> Person:
-    """A person of this test's own."""
+    """A new user for this test."""
     return sign_up(stack)
 
 
 @pytest.fixture
 def admin(stack: Stack) -> Person:
-    """Somebody whom the service made an admin."""
+    """A new user with the admin role."""
     return new_admin(stack)
 
 
@@ -116,18 +116,18 @@ def admin(stack: Stack) -> Person:
 def deployed(
     service: Path, account: Account, stack: Stack, bare_python: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
-    """Everything, deployed by `osls deploy`, with its secrets in the account's store."""
+    """All functions, deployed by `osls deploy`, with their secrets in the account's Parameter Store."""
     environ = account.environ | {"SLS_AWS_MONITORING_FREQUENCY": "200"}
     osls(service, "deploy", "--param", "corsOrigins=https://app.example", environ=environ)
     names = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY", "CRON_SECRET", "HASH_PEPPER")
     account.put_secrets(f"/parley/{STAGE}/", **{name: stack[name] for name in names})
     deployment = Deployment(account, f"parley-{STAGE}", bare_python, tmp_path_factory.mktemp("deployed"))
-    deployment.let_roles_be_judged()
+    deployment.adapt_policies_to_moto()
     yield deployment
     deployment.end()
 
 
 @pytest.fixture
 def bucket(deployed: Deployment) -> str:
-    """The spool's."""
+    """The name of the spool's bucket."""
     return deployed.resource("SpoolBucket")

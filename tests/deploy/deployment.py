@@ -1,4 +1,4 @@
-"""What an account holds after a deployment, and instances made of that alone."""
+"""Reads a deployment from an account and starts instances from what it finds there."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ class Deployment:
         self._instances: list[Instance] = []
 
     def resource(self, logical_id: str) -> str:
-        """The name that a resource of the template got."""
+        """The physical name of a resource of the template."""
         listed = self.account.client("cloudformation").describe_stack_resources(StackName=self.name)
         (found,) = [each for each in listed["StackResources"] if each.get("LogicalResourceId") == logical_id]
         return str(found["PhysicalResourceId"])
 
     def configuration(self, function: str) -> dict[str, Any]:
-        """As the account has it."""
+        """The configuration of a function in the account."""
         found: dict[str, Any] = self.account.client("lambda").get_function(FunctionName=f"{self.name}-{function}")
         return dict(found["Configuration"])
 
     def role(self, function: str) -> dict[str, str]:
-        """The variables by which the function is what its role lets it be."""
+        """Environment variables with the credentials of the function's role."""
         return self.account.as_role(self.configuration(function)["Role"])
 
-    def let_roles_be_judged(self) -> None:
-        """Brings the policies into a form by which moto's S3 can judge.
+    def adapt_policies_to_moto(self) -> None:
+        """Rewrites the policies so that moto's S3 can evaluate them.
 
-        What comes by CloudFormation it keeps as Python writes it; a condition (TLS, the prefix that may be listed) it
-        denies unseen; and several objects are deleted by who may delete in the bucket, where AWS asks for each object.
+        moto stores a policy from CloudFormation as the text of a Python dict. It denies every statement with a
+        condition (TLS, the listed prefix). It checks a deletion of several objects against the bucket, AWS against
+        each object.
         """
         iam, bucket = self.account.client("iam"), self.resource("SpoolBucket")
         self.account.client("s3").delete_bucket_policy(Bucket=bucket)
@@ -56,14 +57,14 @@ class Deployment:
             iam.put_role_policy(**named, PolicyDocument=json.dumps(policy))
 
     def code(self, function: str) -> bytes:
-        """The zip that was uploaded for a function."""
+        """The uploaded zip of a function."""
         store, bucket = self.account.client("s3"), self.resource("ServerlessDeploymentBucket")
         keys = [each["Key"] for each in store.list_objects_v2(Bucket=bucket)["Contents"]]
         (key,) = [each for each in keys if each.endswith(f"/{function}.zip")]
         return bytes(store.get_object(Bucket=bucket, Key=key)["Body"].read())
 
     def names(self, function: str) -> set[str]:
-        """What that zip holds."""
+        """The names of the files in that zip."""
         with zipfile.ZipFile(io.BytesIO(self.code(function))) as archive:
             return set(archive.namelist())
 
@@ -73,7 +74,7 @@ class Deployment:
         return [each["Key"] for each in listed.get("Contents", [])]
 
     def start(self, function: str, **changes: str) -> Instance:
-        """A new instance, frozen; `changes` are variables that nobody deployed."""
+        """A new, frozen instance; `changes` are extra variables of this instance."""
         root = self._folder / function
         if not root.exists():
             unpack(io.BytesIO(self.code(function)), root)
@@ -88,7 +89,7 @@ class Deployment:
         return instance
 
     def logged(self, function: str, event: str) -> list[dict[str, Any]]:
-        """The lines of that event which a function's instances have written so far."""
+        """The log lines of this event from all instances of a function."""
         written = [path.read_text().splitlines() for path in self._folder.glob(f"{function}.*.log")]
         lines = [json.loads(line) for each in written for line in each if line.startswith("{")]
         return [line for line in lines if line.get("event") == event]

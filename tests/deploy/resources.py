@@ -1,7 +1,7 @@
-"""What our template declares and moto's CloudFormation does not know yet; importing this teaches it.
+"""Adds the resource types of our template that moto's CloudFormation lacks; importing the module registers them.
 
-Each goes through moto's own backend, so that what was declared can be read back like anything else. moto looks at the
-direct subclasses of CloudFormationModel, and takes a part of their module's name for the name of their service.
+Each type uses moto's own backend, so that tests can read the resources like any other. moto finds the direct
+subclasses of CloudFormationModel and reads the service name from a part of their module's name.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Properties = dict[str, Any]
 Create = Callable[[str, Properties, str, str], tuple[str, dict[str, str]]]
 
 
-def _teach(kind: str, create: Create) -> type[CloudFormationModel]:
-    """Resources of a kind are what `create(name, properties, account, region)` says: their id and attributes."""
+def _register(kind: str, create: Create) -> type[CloudFormationModel]:
+    """Registers a type. `create(name, properties, account, region)` returns the id and attributes of a resource."""
 
     def __init__(self: Any, resource_id: str, attributes: dict[str, str]) -> None:  # noqa: N807 - of the class below
         self.physical_resource_id, self.attributes = resource_id, attributes
@@ -57,14 +57,14 @@ def _teach(kind: str, create: Create) -> type[CloudFormationModel]:
 
 def _url(_name: str, properties: Properties, account: str, region: str) -> tuple[str, dict[str, str]]:
     arn = properties["TargetFunctionArn"]
-    asked = {"InvokeMode": "BUFFERED", "Cors": None} | properties
-    made = lambda_backends[account][region].create_function_url_config(arn, asked)
+    config = {"InvokeMode": "BUFFERED", "Cors": None} | properties
+    made = lambda_backends[account][region].create_function_url_config(arn, config)
     return arn, {"FunctionUrl": f"{made.url}/", "FunctionArn": arn}
 
 
 def _retries(_name: str, properties: Properties, account: str, region: str) -> tuple[str, dict[str, str]]:
-    asked = {name: value for name, value in properties.items() if name not in {"FunctionName", "Qualifier"}}
-    lambda_backends[account][region].put_function_event_invoke_config(properties["FunctionName"], asked)
+    config = {name: value for name, value in properties.items() if name not in {"FunctionName", "Qualifier"}}
+    lambda_backends[account][region].put_function_event_invoke_config(properties["FunctionName"], config)
     return properties["FunctionName"], {}
 
 
@@ -97,17 +97,17 @@ def _metric(name: str, properties: Properties, account: str, region: str) -> tup
 
 
 def _policy(_name: str, properties: Properties, _account: str, _region: str) -> tuple[str, dict[str, str]]:
-    """Noted, not applied: moto does not look at a Deny's condition, and would refuse every request."""
+    """Records the policy only: moto ignores the condition of a Deny and would reject every request."""
     return properties["Bucket"], {}
 
 
 KINDS = [
-    _teach("AWS::Lambda::Url", _url),
-    _teach("AWS::Lambda::EventInvokeConfig", _retries),
-    _teach("AWS::CloudWatch::Alarm", _alarm),
-    _teach("AWS::Logs::MetricFilter", _metric),
-    _teach("AWS::S3::BucketPolicy", _policy),
+    _register("AWS::Lambda::Url", _url),
+    _register("AWS::Lambda::EventInvokeConfig", _retries),
+    _register("AWS::CloudWatch::Alarm", _alarm),
+    _register("AWS::Logs::MetricFilter", _metric),
+    _register("AWS::S3::BucketPolicy", _policy),
 ]
 
-# The adapter's layer is another account's, and an update looks it up in this one; a creation does not.
+# The layer belongs to another account. moto looks it up in this one on updates, not on creation.
 LambdaFunction._get_layers_data = lambda *_: []  # type: ignore[method-assign]  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""Units: what is in them and what is not, the same bytes every time, and small enough."""
+"""Units: their content, their size, and that a build is reproducible."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def _names(units: Path, name: str) -> list[str]:
 
 
 def test_building_again_elsewhere_gives_the_same_bytes(units: Path, tmp_path: Path) -> None:
-    """The hash in an account says which sources run there; no path, time or order of this machine gets in."""
+    """The hash of a unit identifies its sources: it has no path, time or file order of the build machine."""
     again = build_lambda("llms", ARCH, tmp_path, python=PYTHON)
     assert again.read_bytes() == (units / "llms.zip").read_bytes()
 
 
 @pytest.mark.parametrize("name", _FUNCTIONS)
 def test_a_unit_holds_one_function(units: Path, name: str) -> None:
-    """Its own folder, shared/, what it requires, and how to start it; no tests, no other function, no lists."""
+    """A unit holds its function, shared/, its packages and run.sh; no tests and no other function."""
     names = _names(units, name)
     assert {"run.sh", "main.py", "shared/config.py", f"functions/{name}/main.py"} <= set(names)
     own = {each.split("/")[1] for each in names if each.startswith("functions/")}
@@ -39,14 +39,14 @@ def test_a_unit_holds_one_function(units: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", _FUNCTIONS)
-def test_everything_in_a_unit_is_compiled_and_never_checked(units: Path, name: str) -> None:
-    """A cold start reads bytecode only: ours beside its source, which a traceback shows, others' alone."""
+def test_a_unit_has_unchecked_bytecode(units: Path, name: str) -> None:
+    """A cold start reads bytecode only: our sources stay for tracebacks, those of packages are removed."""
     folder = units / name
     sources = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
     assert {each.split("/")[0] for each in sources} - {"_duckdb.py"} == {"main.py", "functions", "shared"}
     compiled = list(folder.rglob("*.pyc"))
     assert len(compiled) > len(sources)
-    # PEP 552: bit 0 says that it goes by a hash and not by a time, bit 1 that the hash would be checked
+    # PEP 552: bit 0 means a hash instead of a time, bit 1 that Python checks the hash
     assert {int.from_bytes(path.read_bytes()[4:8], "little") for path in compiled} == {0b01}
     cached = {path.name.split(".")[0] for path in folder.glob(f"functions/{name}/__pycache__/*.pyc")}
     assert cached == {path.stem for path in folder.glob(f"functions/{name}/*.py")}
@@ -54,12 +54,12 @@ def test_everything_in_a_unit_is_compiled_and_never_checked(units: Path, name: s
 
 @pytest.mark.parametrize(("name", "most"), [("llms", 65e6), ("refresh", 65e6), ("chat", 100e6)])
 def test_a_unit_is_small(units: Path, name: str, most: float) -> None:
-    """What it weighs unzipped."""
+    """The unzipped size stays under the limit."""
     assert unzipped_bytes(units / name) < most
 
 
 def test_chat_can_be_built_without_duckdb_and_with_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A deployment without data saves a quarter of the unit; one with data takes its file along."""
+    """Without data the unit is a quarter smaller; with data it contains the file."""
     file = tmp_path / "market.duckdb"
     file.write_bytes(b"rows")
     installed: list[str] = []
@@ -81,8 +81,8 @@ def test_chat_can_be_built_without_duckdb_and_with_data(tmp_path: Path, monkeypa
         assert gzip.decompress(archive.read("_duckdb.so.gz")) == b"library"
 
 
-def test_modes_and_dates_are_not_this_machines(units: Path) -> None:
-    """Lambda can start run.sh and read the rest, whatever the umask of whoever built it."""
+def test_modes_and_dates_are_fixed(units: Path) -> None:
+    """Lambda can start run.sh and read the other files, whatever the umask of the build machine."""
     with zipfile.ZipFile(units / "llms.zip") as archive:
         infos = archive.infolist()
     assert [info.filename for info in infos] == sorted((info.filename for info in infos), key=lambda n: n.split("/"))
@@ -91,29 +91,29 @@ def test_modes_and_dates_are_not_this_machines(units: Path) -> None:
     assert b"\r" not in (ROOT / "deploy" / "run.sh").read_bytes()
 
 
-def test_only_libraries_are_cut(tmp_path: Path) -> None:
-    """What is no library of 64 bits stays as it is."""
+def test_only_libraries_are_stripped(tmp_path: Path) -> None:
+    """A file that is no 64-bit library stays unchanged."""
     file = tmp_path / "linker-script.so"
     file.write_bytes(b"INPUT(-lc)")
     strip_elf(file)
     assert file.read_bytes() == b"INPUT(-lc)"
 
 
-def test_the_bytecode_is_for_the_runtime_that_is_deployed() -> None:
-    """Another minor version could not load it at all."""
+def test_the_bytecode_matches_the_deployed_runtime() -> None:
+    """Another minor version could not load it."""
     assert f"runtime: python{RUNTIME}\n" in (ROOT / "serverless.yml").read_text()
 
 
-def test_a_version_that_the_machine_lacks_is_said_so(tmp_path: Path) -> None:
-    """With what to do about it, before anything is installed."""
+def test_a_missing_python_version_is_an_error(tmp_path: Path) -> None:
+    """The error comes before anything is installed and names the command to run."""
     with pytest.raises(SystemExit, match=r"uv python install 3\.99"):
         build_lambda("llms", ARCH, tmp_path, python="3.99")
 
 
-def test_an_architecture_that_lambda_lacks_is_said_so(
+def test_an_unknown_architecture_is_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also when it comes by the variable, with what there is instead."""
+    """The error lists the known ones, also for a value of LAMBDA_ARCH."""
     monkeypatch.setenv("LAMBDA_ARCH", "arm")
     monkeypatch.setattr("sys.argv", ["build", "lambda"])
     with pytest.raises(SystemExit, match="2"):
@@ -122,8 +122,8 @@ def test_an_architecture_that_lambda_lacks_is_said_so(
 
 
 @pytest.mark.parametrize("name", _FUNCTIONS)
-def test_a_staged_folder_is_what_googles_buildpack_expects(tmp_path: Path, name: str) -> None:
-    """main.py and requirements.txt at its root, locked with hashes, and our packages beside them."""
+def test_a_cloud_run_folder_has_what_googles_buildpack_expects(tmp_path: Path, name: str) -> None:
+    """It has main.py, a requirements.txt with hashes, and our packages."""
     folder = build_cloud_run(name, tmp_path)
     assert {path.name for path in folder.iterdir()} == {"main.py", "requirements.txt", "functions", "shared"}
     assert "--hash=sha256:" in (folder / "requirements.txt").read_text()

@@ -1,4 +1,4 @@
-"""Whether a set of packages is complete, for another platform and with extras."""
+"""The check that a set of packages is complete, for another platform and with extras."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ARM = lambda_markers("3.13", "arm64")
 
 
 class _Package(Distribution):
-    """A distribution that is nothing but its metadata."""
+    """A distribution that has only metadata."""
 
     def __init__(self, name: str, version: str, *requires: str) -> None:
         self._headers = Message()
@@ -39,27 +39,27 @@ _SILT = _Package("silt", "1.0")
 
 
 def test_a_complete_set_lacks_nothing() -> None:
-    """Requirements of other platforms and of extras that are not asked for do not count."""
+    """Requirements of other platforms and of unrequested extras do not count."""
     assert unmet([_SPRING, _RIVER, _SILT], _ARM) == []
     assert unmet([_RIVER], _ARM) == []
 
 
 @pytest.mark.parametrize(
-    ("packages", "said"),
+    ("packages", "expected"),
     [
         ([_SPRING], "spring requires river[delta]>=1.0, and it is missing"),
         ([_SPRING, _RIVER], 'river requires silt>=1.0; extra == "delta", and it is missing'),
-        ([_SPRING, _Package("River", "0.9")], "spring requires river[delta]>=1.0, and 0.9 is there"),
+        ([_SPRING, _Package("River", "0.9")], "spring requires river[delta]>=1.0, and 0.9 is installed"),
     ],
     ids=["missing", "missing by an extra", "another version"],
 )
-def test_what_is_missing_is_named(packages: list[Distribution], said: str) -> None:
-    """With the package that requires it."""
-    assert unmet(packages, _ARM) == [said]
+def test_a_missing_requirement_is_named(packages: list[Distribution], expected: str) -> None:
+    """The sentence names the requirement and the package that has it."""
+    assert unmet(packages, _ARM) == [expected]
 
 
-def test_a_lock_names_the_extras_it_holds() -> None:
-    """An extra that no line of the lock names would be resolved, although its package is pinned."""
+def test_an_extra_that_the_lock_does_not_name_is_missing() -> None:
+    """An installer would resolve such an extra although its package is pinned."""
     packages = [_SPRING, _RIVER, _SILT]
     assert unmet(packages, _ARM, {"river": {"delta"}}) == []
     assert unmet(packages, _ARM, {}) == ["spring requires river[delta]>=1.0, and the lock names no [delta]"]

@@ -1,4 +1,4 @@
-"""A staged folder, started by functions-framework alone, as Google's buildpack starts it."""
+"""A Cloud Run folder, started by functions-framework as Google's buildpack starts it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PATHS = {"chat": ("POST", "/"), "llms": ("GET", "/"), "refresh": ("POST", "/")}
 
 
 def _installed(requirements: Path, target: Path) -> Path:
-    """What a function's own lock asks for and nothing else, as the buildpack installs it."""
+    """A folder with only the packages of the function's own lock, as the buildpack installs them."""
     command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python-version", PYTHON, "--no-deps"]
     command += ["--target", str(target), "--require-hashes", "--only-binary", ":all:", "-r", str(requirements)]
     subprocess.run(command, check=True, timeout=300)
@@ -27,10 +27,10 @@ def _installed(requirements: Path, target: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", functions())
-def test_a_staged_function_starts_and_answers(
+def test_a_cloud_run_folder_starts_and_answers(
     name: str, stack: Stack, alice: Person, bare_python: Path, tmp_path: Path
 ) -> None:
-    """From its own folder, with nothing but what its lock names: healthy, connected, and asking who is there."""
+    """With only its locked packages it is healthy, reaches the database and requires a sign-in."""
     folder = build_cloud_run(name, tmp_path / "staged")
     port = free_ports()
     installed = _installed(folder / "requirements.txt", tmp_path / "installed")

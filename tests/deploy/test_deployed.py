@@ -1,4 +1,4 @@
-"""`osls deploy` into an account, and what is read back from it."""
+"""`osls deploy` into an account, checked by reading the account."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.fakes.aws import Account
 
 
 @pytest.mark.parametrize("name", functions())
-def test_the_code_that_was_built_is_the_code_that_is_there(deployed: Deployment, units: Path, name: str) -> None:
-    """To the byte, with its variables resolved and its log group by name."""
+def test_the_account_has_the_built_code(deployed: Deployment, units: Path, name: str) -> None:
+    """The uploaded zip equals the built one; variables are resolved and the log group is named."""
     built = (units / f"{name}.zip").read_bytes()
     assert deployed.code(name) == built
     there = deployed.configuration(name)
@@ -33,14 +33,14 @@ def test_the_code_that_was_built_is_the_code_that_is_there(deployed: Deployment,
 
 @pytest.mark.parametrize("name", functions())
 def test_every_function_has_a_public_url(deployed: Deployment, name: str) -> None:
-    """Who asks is the function's own business; only chat's streams."""
+    """The platform checks no sign-in, as functions check tokens themselves; only the URL of chat streams."""
     url = deployed.account.client("lambda").get_function_url_config(FunctionName=f"{deployed.name}-{name}")
     assert url["AuthType"] == "NONE"
     assert (url["InvokeMode"] == "RESPONSE_STREAM") == (name == "chat")
 
 
-def test_the_schedule_is_refreshs(deployed: Deployment) -> None:
-    """One rule, switched on, that hands refresh its input."""
+def test_the_schedule_starts_refresh(deployed: Deployment) -> None:
+    """One enabled rule sends refresh its input."""
     events = deployed.account.client("events")
     (rule,) = [each for each in events.list_rules()["Rules"] if each["Name"].startswith(deployed.name)]
     assert (rule["ScheduleExpression"], rule["State"]) == ("rate(6 hours)", "ENABLED")
@@ -49,8 +49,8 @@ def test_the_schedule_is_refreshs(deployed: Deployment) -> None:
     assert json.loads(target["Input"]) == {"source": "schedule", "job": "refresh"}
 
 
-def test_what_trouble_leaves_behind_is_there(deployed: Deployment) -> None:
-    """The queue, five alarms, and the filters that count turns which could be booked nowhere, and refreshes."""
+def test_the_queue_and_alarms_exist(deployed: Deployment) -> None:
+    """The account has the queue, five alarms, and the log filters that count unbooked turns and refreshes."""
     account = deployed.account
     assert account.client("sqs").get_queue_attributes(
         QueueUrl=deployed.resource("RefreshFailures"), AttributeNames=["MessageRetentionPeriod"]
@@ -68,7 +68,7 @@ def test_what_trouble_leaves_behind_is_there(deployed: Deployment) -> None:
 def test_a_second_deployment_changes_what_changed_and_removal_leaves_the_spool(
     service: Path, account: Account, bare_python: Path, tmp_path: Path
 ) -> None:
-    """Another llms and another origin arrive over the stack that is there; its bucket, schedule and other code stay."""
+    """A second deployment updates llms and the origins only; the removal keeps the bucket."""
     own, environ = tmp_path / "service", account.environ | {"SLS_AWS_MONITORING_FREQUENCY": "200"}
     shutil.copytree(service, own, ignore=shutil.ignore_patterns(*functions(), "packaged", ".serverless"))
     again = Deployment(account, "parley-again", bare_python, tmp_path / "instances")

@@ -1,4 +1,4 @@
-"""What was deployed, run as Lambda and its adapter run it: with a bare Python, and frozen after every last byte."""
+"""The deployed code, run as Lambda and its adapter run it: with a bare Python, frozen after each last byte."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ _SCHEDULE = {"source": "schedule", "job": "refresh"}
 
 @pytest.fixture(scope="module")
 def chat(deployed: Deployment, upstream: Upstream, stack: Stack) -> Instance:
-    """chat, to which every provider is the scripted upstream."""
+    """An instance of chat; the scripted upstream serves every provider."""
     return deployed.start("chat", DATABASE_PATH=stack["DATABASE_PATH"], **variables(upstream))
 
 
 @pytest.fixture(scope="module")
 def llms(deployed: Deployment, upstream: Upstream) -> Instance:
-    """llms, with the same providers."""
+    """An instance of llms with the same providers."""
     return deployed.start("llms", **variables(upstream))
 
 
 @pytest.fixture(scope="module")
 def refresh(deployed: Deployment) -> Instance:
-    """refresh, as it is deployed."""
+    """An instance of refresh."""
     return deployed.start("refresh")
 
 
 @pytest.fixture
 def pausing() -> Iterator[Pausing]:
-    """A model that stops in the middle of its answer until it is let go on."""
+    """A model that pauses in the middle of its answer until the test releases it."""
     with serving_pausing("one ", "two") as running:
         yield running
 
 
-def _asked(token: str, path: str = "/", **body: Any) -> dict[str, Any]:
+def _chat_event(token: str, path: str = "/", **body: Any) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Origin": "https://app.example"}
     return url_event("POST", path, headers, json.dumps(body).encode())
 
 
-def test_words_come_while_the_model_speaks_and_the_turn_is_booked_before_the_last_byte(
+def test_chat_streams_and_books_the_turn_before_the_last_byte(
     chat: Instance, alice: Person, model: Models, pausing: Pausing, db: Database
 ) -> None:
-    """The first word arrives while the model still holds the second; frozen at the receipt, the row is there."""
+    """The first word arrives before the model sends the second; the row exists when the receipt arrives."""
     body = {"message": "count", "model": model("pausing", base_url=pausing.url)}
-    with chat.streaming(_asked(alice.token, **body)) as (answer, pieces):
+    with chat.streaming(_chat_event(alice.token, **body)) as (answer, pieces):
         while "one " not in answer.text:
             answer.pieces.append(next(pieces))
         assert "two" not in answer.text
@@ -73,16 +73,16 @@ def test_words_come_while_the_model_speaks_and_the_turn_is_booked_before_the_las
         chat.thaw()
         answer.pieces.extend(pieces)
     assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, "https://app.example")
-    said = frames(answer.text)
-    assert text_of(said) == "one two"
-    assert receipt_of(said)["logged"] is True
-    assert log_row(db, receipt_of(said)["turn_id"])["response"] == "one two"
+    events = frames(answer.text)
+    assert text_of(events) == "one two"
+    assert receipt_of(events)["logged"] is True
+    assert log_row(db, receipt_of(events)["turn_id"])["response"] == "one two"
 
 
-def test_a_turn_whose_database_went_away_lies_in_the_bucket_before_the_last_byte(
+def test_a_turn_without_a_database_is_spooled_before_the_last_byte(
     deployed: Deployment, bucket: str, stack: Stack, alice: Person, model: Models, pausing: Pausing
 ) -> None:
-    """The stack's own bucket, written with what the function was deployed with, and with its role."""
+    """The function writes to the deployed bucket with its own role."""
     assert bucket
     secret = json.loads((Path(stack["DATA"]) / "keys.json").read_text())["jwt_secret"]
     with line_to(stack["SUPABASE_URL"]) as line:
@@ -91,7 +91,7 @@ def test_a_turn_whose_database_went_away_lies_in_the_bucket_before_the_last_byte
         token = jwt.encode(claims | {"iat": now, "exp": now + 60}, secret, "HS256")
         chat = deployed.start("chat", SUPABASE_URL=line.url, SUPABASE_JWT_SECRET=secret, ALLOW_PRIVATE_NODES="1")
         body = {"message": "count", "model": model("pausing", base_url=pausing.url)}
-        with chat.streaming(_asked(token, **body)) as (answer, pieces):
+        with chat.streaming(_chat_event(token, **body)) as (answer, pieces):
             answer.pieces.append(next(pieces))
             line.cut()
             pausing.may_go_on.set()
@@ -109,17 +109,17 @@ def test_a_turn_whose_database_went_away_lies_in_the_bucket_before_the_last_byte
 
 @pytest.mark.parametrize("provider", ["google", "anthropic", "openai", "matcha"])
 def test_every_providers_client_is_in_the_unit(llms: Instance, admin: Person, provider: str) -> None:
-    """Also the SDKs that are loaded when they are needed: each asks the provider once, with a key that it takes."""
-    answer = llms.invoke(_asked(admin.token, "/debug/test", identifier=provider))
+    """The lazily loaded SDKs too: each makes one request to its provider with a valid key."""
+    answer = llms.invoke(_chat_event(admin.token, "/debug/test", identifier=provider))
     assert (answer.status, answer.json().get("error")) == (200, None)
     assert answer.json()["ok"]
 
 
 @pytest.mark.parametrize("provider", ["google", "anthropic"])
-def test_chat_speaks_through_the_sdks(chat: Instance, alice: Person, model: Models, provider: str) -> None:
-    """They came as bytecode alone, and that is enough for them."""
+def test_chat_streams_through_the_sdks(chat: Instance, alice: Person, model: Models, provider: str) -> None:
+    """The SDKs work without their sources."""
     body: dict[str, Any] = {"message": "one two three", "model": model("echo", provider=provider), "stream": False}
-    answer = chat.invoke(_asked(alice.token, **body))
+    answer = chat.invoke(_chat_event(alice.token, **body))
     assert answer.status == 200, answer.text
     assert "one two three" in answer.text
 
@@ -127,7 +127,7 @@ def test_chat_speaks_through_the_sdks(chat: Instance, alice: Person, model: Mode
 def test_the_sql_tools_child_starts_from_the_unit(
     chat: Instance, alice: Person, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """DuckDB answers in a process of its own that finds its modules where the function does."""
+    """DuckDB runs in a child process that finds its modules in the unit."""
     identifier = model("sql")
     db.execute(
         "update public.llm_models set capabilities = capabilities || '{\"supports_tools\": true}' where model_key = %s",
@@ -137,21 +137,21 @@ def test_the_sql_tools_child_starts_from_the_unit(
     sql = "select count(*) as n from bars_1m"
     upstream.plays["sql"] = (Script((), calls=(("analyze_data", {"sql": sql}),)), Script(("done",)))
     body: dict[str, Any] = {"message": "how many bars?", "model": identifier, "agent": "research", "stream": False}
-    answer = chat.invoke(_asked(alice.token, **body))
+    answer = chat.invoke(_chat_event(alice.token, **body))
     assert answer.status == 200, answer.text
     (used,) = answer.json()["receipt"]["tools_used"]
     assert (used["name"], used["ok"], used.get("error")) == ("analyze_data", True, None)
 
 
 def test_the_models_are_listed(llms: Instance, alice: Person) -> None:
-    """Llms answers somebody who is signed in, and nobody else."""
+    """A signed-in user gets the list; llms rejects a request without a token."""
     listed = llms.invoke(url_event("GET", "/", alice.headers))
     assert (listed.status, listed.json()["count"] > 0) == (200, True)
     assert llms.invoke(url_event("GET", "/", {})).status == 401
 
 
 def test_the_schedules_event_runs_refresh(deployed: Deployment, refresh: Instance, db: Database) -> None:
-    """With the very input that the account holds; its run is a row when it ends."""
+    """The event has the input from the account; the run is stored when it ends."""
     events = deployed.account.client("events")
     (rule,) = [each for each in events.list_rules()["Rules"] if each["Name"].startswith(deployed.name)]
     (target,) = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
@@ -161,32 +161,35 @@ def test_the_schedules_event_runs_refresh(deployed: Deployment, refresh: Instanc
     assert row is not None
     assert (row["trigger"], row["finished_at"] is not None) == ("aws-event", True)
     (line,) = [each for each in deployed.logged("refresh", "refresh") if each["run_id"] == str(row["id"])]
-    assert (line["status"], line["is_dry_run"]) == (row["status"], False)  # what the alarms' filters count
+    assert (line["status"], line["is_dry_run"]) == (
+        row["status"],
+        False,
+    )  # the fields that the filters of the alarms count
 
 
 @pytest.mark.parametrize("path", ["/", "/_events"])
 @pytest.mark.parametrize("name", ["", "x-amzn-request-context", "X-Amzn-Request-Context"])
-def test_nobody_from_outside_passes_for_the_schedule(refresh: Instance, path: str, name: str) -> None:
-    """What the adapter puts in the header's place cannot be sent; the path alone opens nothing."""
+def test_an_http_client_cannot_send_the_schedules_event(refresh: Instance, path: str, name: str) -> None:
+    """The adapter replaces the header of the client, and the path alone is not enough."""
     headers = {name: "null"} if name else {}
     answer = refresh.invoke(url_event("POST", path, headers, json.dumps(_SCHEDULE).encode()))
     assert answer.status == (401 if path == "/" else 404)
 
 
-def test_an_event_is_nothing_to_the_other_functions(chat: Instance, llms: Instance) -> None:
-    """Whoever could send them one would get as far as anybody without a token."""
+def test_other_functions_reject_an_event(chat: Instance, llms: Instance) -> None:
+    """An event gets the same answer as a request without a token."""
     assert {function.invoke(_SCHEDULE).status for function in (chat, llms)} == {404}
 
 
 def test_a_refresh_that_fails_is_an_invocation_that_failed(deployed: Deployment) -> None:
-    """So Lambda tries it again and then keeps it; also when it was the secrets that could not be had."""
+    """Lambda then retries the event and keeps it; also when the function cannot fetch its secrets."""
     for changes in ({"SUPABASE_URL": "http://127.0.0.1:9"}, {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}):
         with pytest.raises(InvocationFailedError, match="599"):
             deployed.start("refresh", **changes).invoke(_SCHEDULE)
 
 
-def test_a_urls_caller_hears_of_a_failure_from_the_function(deployed: Deployment, stack: Stack) -> None:
-    """Status, JSON, CORS and request id, of every kind of failure: the adapter leaves a request's 5xx alone."""
+def test_an_http_client_gets_the_functions_own_error(deployed: Deployment, stack: Stack) -> None:
+    """The adapter passes status, JSON, CORS headers and request id of every 5xx."""
     refresh = deployed.start("refresh", SUPABASE_URL="http://127.0.0.1:9")
     sent = {"Authorization": f"Bearer {stack['CRON_SECRET']}", "Origin": "https://app.example", "X-Request-Id": "mine"}
     for method, path in (("POST", "/"), ("GET", "/health/ready")):
@@ -197,12 +200,12 @@ def test_a_urls_caller_hears_of_a_failure_from_the_function(deployed: Deployment
 
 
 def test_a_function_that_cannot_be_imported_fails_at_its_start(deployed: Deployment) -> None:
-    """Instead of answering every request with an error."""
+    """The instance does not start; it does not answer every request with an error."""
     with pytest.raises(InvocationFailedError, match="did not start"):
         deployed.start("llms", FUNCTION_TARGET="nothing")
 
 
 def test_no_instance_wrote_into_its_unit(deployed: Deployment, chat: Instance) -> None:
-    """Lambda's is read-only, and here nobody would have noticed."""
+    """The unit is read-only on Lambda, but not in these tests."""
     there = {path.relative_to(chat.root).as_posix() for path in chat.root.rglob("*") if path.is_file()}
     assert there == deployed.names("chat")

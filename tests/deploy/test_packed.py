@@ -1,4 +1,4 @@
-"""A library that travels compressed, unpacked by whoever imports it first."""
+"""A compressed library, unpacked on its first import."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from deploy.packed import unpacked
 
 
 def test_the_units_duckdb_answers_and_is_unpacked_once(units: Path, bare_python: Path, tmp_path: Path) -> None:
-    """Several processes at once leave one library behind, and the next finds it there."""
-    words = [str(bare_python), "-P", "-c", "import duckdb; print(duckdb.sql('select 6 * 7').fetchall())"]
+    """Several processes at once leave one library, and the next process uses it."""
+    command = [str(bare_python), "-P", "-c", "import duckdb; print(duckdb.sql('select 6 * 7').fetchall())"]
     environ = {"PYTHONPATH": str(units / "chat"), "TMPDIR": str(tmp_path)}
 
     def started() -> subprocess.Popen[str]:
-        return subprocess.Popen(words, env=environ, stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
 
     answers = [process.communicate(timeout=120)[0] for process in [started() for _ in range(3)]]
     assert answers == ["[(42,)]\n"] * 3
@@ -30,7 +30,7 @@ def test_the_units_duckdb_answers_and_is_unpacked_once(units: Path, bare_python:
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A library in its archive, and an empty temporary folder."""
+    """The archive of a library, with an empty temporary folder."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     path = tmp_path / "lib.so.gz"
@@ -38,8 +38,8 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_what_breaks_off_leaves_nothing(archive: Path, tmp_path: Path) -> None:
-    """Half a library would crash whoever loads it next."""
+def test_an_interrupted_unpacking_leaves_nothing(archive: Path, tmp_path: Path) -> None:
+    """Half a library would crash the next process that loads it."""
     content = archive.read_bytes()
     archive.write_bytes(content[:50_000] + content[-8:])
     with pytest.raises((OSError, EOFError)):
@@ -48,15 +48,15 @@ def test_what_breaks_off_leaves_nothing(archive: Path, tmp_path: Path) -> None:
 
 
 def test_another_library_has_another_name(archive: Path) -> None:
-    """What an earlier unit has left there is not taken for this one's."""
+    """A library of an earlier unit is not used."""
     first = unpacked(archive)
     archive.write_bytes(gzip.compress(b"another"))
     second = unpacked(archive)
     assert (first != second, second.read_bytes(), first.exists()) == (True, b"another", True)
 
 
-def test_a_file_of_somebody_else_is_not_loaded(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where others write, too, the right name proves nothing."""
+def test_a_file_of_another_user_is_not_loaded(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other users can write to the temporary folder, so the name proves nothing."""
     planted = unpacked(archive)
     planted.write_bytes(b"planted")
     monkeypatch.setattr("os.getuid", lambda: -1)

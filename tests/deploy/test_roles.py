@@ -1,4 +1,4 @@
-"""What a function may do with its role's credentials: all it has to, and not a step further."""
+"""The credentials of each role: they allow what the function needs and nothing more."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.deploy.deployment import Deployment
 from tests.stack.people import Stack
 
 
-def test_refresh_drains_the_spool_and_sets_aside_what_is_too_large(
+def test_refresh_drains_the_spool_and_quarantines_large_objects(
     deployed: Deployment, stack: Stack, bucket: str
 ) -> None:
-    """It lists, reads, removes and copies with what its role allows."""
+    """Its role allows it to list, read, delete and copy."""
     refresh = deployed.start("refresh")
     sent = {"Authorization": f"Bearer {stack['CRON_SECRET']}", "Content-Type": "application/json"}
     event = url_event("POST", "/", sent, b'{"steps": ["spool"]}')
-    assert refresh.invoke(event).status == 200  # from here on it has its secrets
+    assert refresh.invoke(event).status == 200  # now it has its secrets
     store, names = deployed.account.client("s3"), [f"{uuid.uuid4()}.{uuid.uuid4()}.json" for _ in range(2)]
     for name, content in zip(names, (b"nonsense", b" " * (spool.MAX_BYTES + 1)), strict=True):
         store.put_object(Bucket=bucket, Key=f"spool/{name}", Body=content)
@@ -44,10 +44,8 @@ def test_refresh_drains_the_spool_and_sets_aside_what_is_too_large(
         ("refresh", "get_object", "elsewhere/x.json"),
     ],
 )
-def test_what_is_not_a_functions_business_is_denied(
-    deployed: Deployment, bucket: str, function: str, action: str, key: str
-) -> None:
-    """Whoever takes a function over has what it had, and no more."""
+def test_other_actions_are_denied(deployed: Deployment, bucket: str, function: str, action: str, key: str) -> None:
+    """An attacker in a function has only the rights of that function."""
     deployed.account.client("s3").put_object(Bucket=bucket, Key=key, Body=b"1")
     store = deployed.account.client("s3", deployed.role(function))
     arguments: dict[str, Any] = {"Bucket": bucket, "Key": key}

@@ -1,4 +1,4 @@
-"""What osls makes of serverless.yml without an account: sound, without a secret, and no wider open than it must be."""
+"""The template that osls makes of serverless.yml: valid, without secrets, with minimal rights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LAYERS = {"arm64": "LambdaAdapterLayerArm64", "x86_64": "LambdaAdapterLayerX86"
 
 @pytest.fixture(scope="module")
 def template(packaged: Path) -> Template:
-    """The resources by their logical ids."""
+    """The resources by logical id."""
     text = (packaged / "cloudformation-template-update-stack.json").read_text()
     resources: Template = json.loads(text)["Resources"]
     return resources
@@ -34,13 +34,13 @@ def _functions(template: Template) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("step", ["create", "update"])
 def test_the_template_is_clean(packaged: Path, step: str) -> None:
-    """cfn-lint finds nothing to say, also against the schemas of the region."""
+    """cfn-lint reports nothing, also with the schemas of the region."""
     text = (packaged / f"cloudformation-template-{step}-stack.json").read_text()
     assert [str(match) for match in lint(text, config=ManualArgs(regions=["us-east-1"]))] == []
 
 
 def test_every_function_runs_behind_the_adapter(template: Template) -> None:
-    """Its own target, the adapter's layer for its architecture, and a readiness path that touches nothing."""
+    """Each has its target, the adapter's layer of its architecture and a readiness path without side effects."""
     found = _functions(template)
     assert set(found) == set(functions())
     for name, function in found.items():
@@ -53,8 +53,8 @@ def test_every_function_runs_behind_the_adapter(template: Template) -> None:
         assert layer.split(":")[-2:] == [_LAYERS[ARCH], "30"]
 
 
-def test_no_secret_stands_in_the_template(packaged: Path, template: Template) -> None:
-    """Secrets are named by their path; nothing that looks like one has a value, and CloudFormation resolves none."""
+def test_the_template_holds_no_secret(packaged: Path, template: Template) -> None:
+    """The template has only the path of the secrets; CloudFormation resolves none of them."""
     for function in _functions(template).values():
         environ = function["Environment"]["Variables"]
         assert environ["SECRETS_SOURCE"] == "ssm:/parley/test/"
@@ -65,7 +65,7 @@ def test_no_secret_stands_in_the_template(packaged: Path, template: Template) ->
 
 
 def test_only_chat_streams(template: Template) -> None:
-    """The URL's mode and the adapter's agree; the others are buffered in both."""
+    """URL and adapter have the same mode: streaming for chat, buffered for the others."""
     modes = {
         name: function["Environment"]["Variables"].get("AWS_LWA_INVOKE_MODE")
         for name, function in _functions(template).items()
@@ -76,15 +76,15 @@ def test_only_chat_streams(template: Template) -> None:
     assert set(urls.values()) <= {None, "BUFFERED"}
 
 
-def test_cors_is_the_functions_own(template: Template) -> None:
-    """The platform's would come on top of it, and a browser takes a header that stands there twice for none."""
+def test_the_platform_adds_no_cors_headers(template: Template) -> None:
+    """A browser rejects a duplicate CORS header."""
     urls = _of(template, "Lambda::Url").values()
     assert len(urls) == len(functions())
     assert [url for url in urls if url.get("Cors")] == []
 
 
 def test_only_refresh_takes_events_and_fails_with_them(template: Template) -> None:
-    """A failed run is a failed invocation: tried twice more, then kept in the queue, and somebody is told."""
+    """Lambda retries a failed run twice, then keeps its event in the queue, and an alarm fires."""
     targets = [target for rule in _of(template, "Events::Rule").values() for target in rule["Targets"]]
     assert [target["Arn"]["Fn::GetAtt"][0] for target in targets] == ["RefreshLambdaFunction"]
     for name, function in _functions(template).items():
@@ -98,8 +98,8 @@ def test_only_refresh_takes_events_and_fails_with_them(template: Template) -> No
     assert alarm["Dimensions"][0]["Value"] == {"Fn::GetAtt": ["RefreshFailures", "QueueName"]}
 
 
-def test_a_schedule_that_is_silent_or_never_does_well_is_heard_of(template: Template) -> None:
-    """A day without a run, or without a good one, is an alarm; no data is no good sign, and a dry run no run."""
+def test_a_missing_or_always_failing_refresh_raises_an_alarm(template: Template) -> None:
+    """A day without a run, or without a successful one, is an alarm; missing data too. Dry runs do not count."""
     for name, alarmed, pattern in (
         ("RefreshRuns", "RefreshMissedAlarm", '{ ($.event = "refresh") && ($.is_dry_run IS FALSE) }'),
         (
@@ -117,8 +117,8 @@ def test_a_schedule_that_is_silent_or_never_does_well_is_heard_of(template: Temp
         assert judged == ("LessThanThreshold", 1, "breaching")
 
 
-def test_each_function_may_do_what_it_does_and_no_more(template: Template) -> None:
-    """No action and no resource by wildcard; who writes to the spool does not read it, llms does neither."""
+def test_each_role_has_minimal_rights(template: Template) -> None:
+    """No wildcard actions or resources; chat cannot read the spool, and llms has no access to it."""
     allowed = {}
     for name, role in _of(template, "IAM::Role").items():
         statements = [each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]]
@@ -126,25 +126,24 @@ def test_each_function_may_do_what_it_does_and_no_more(template: Template) -> No
         assert not any("*" in action for action in actions)
         assert "*" not in [resource for each in statements for resource in _listed(each["Resource"])]
         allowed[name] = set(actions)
-    everybody = {"ssm:GetParametersByPath", "logs:CreateLogStream", "logs:PutLogEvents"}
+    common = {"ssm:GetParametersByPath", "logs:CreateLogStream", "logs:PutLogEvents"}
     assert allowed == {
-        "ChatRole": everybody | {"s3:PutObject"},
-        "LlmsRole": everybody,
-        "RefreshRole": everybody
-        | {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject", "s3:PutObject", "sqs:SendMessage"},
+        "ChatRole": common | {"s3:PutObject"},
+        "LlmsRole": common,
+        "RefreshRole": common | {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject", "s3:PutObject", "sqs:SendMessage"},
     }
     (put,) = (
         each["Resource"]
         for each in _of(template, "IAM::Role")["RefreshRole"]["Policies"][0]["PolicyDocument"]["Statement"]
         if each["Action"] == "s3:PutObject"
     )
-    assert put == {"Fn::Sub": "${SpoolBucket.Arn}/spool/quarantine/*"}  # what it sets aside
+    assert put == {"Fn::Sub": "${SpoolBucket.Arn}/spool/quarantine/*"}  # quarantined objects
     used = {name: function["Role"] for name, function in _functions(template).items()}
     assert used == {name: {"Fn::Sub": f"${{{name.title()}Role.Arn}}"} for name in functions()}
 
 
-def test_the_spool_is_private_encrypted_and_does_not_outlive_its_use(template: Template) -> None:
-    """Nobody from outside, nothing in the clear on the wire or on disk; what nobody drained for a month goes."""
+def test_the_spool_is_private_encrypted_and_expires(template: Template) -> None:
+    """No public access, TLS and encryption at rest; objects older than a month are deleted."""
     bucket = template["SpoolBucket"]
     assert bucket["DeletionPolicy"] == "Retain"
     assert set(bucket["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
@@ -158,8 +157,8 @@ def test_the_spool_is_private_encrypted_and_does_not_outlive_its_use(template: T
     assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
 
 
-def test_logs_end_and_alarms_reach_somebody(template: Template) -> None:
-    """Every function's log group has an end of its own; every alarm goes to the topic."""
+def test_logs_expire_and_alarms_have_a_topic(template: Template) -> None:
+    """Every log group has a retention time; every alarm goes to the topic."""
     logging = {json.dumps(each["LoggingConfig"], sort_keys=True) for each in _functions(template).values()}
     assert {json.loads(each)["SystemLogLevel"] for each in logging} == {"WARN"}
     groups = _of(template, "Logs::LogGroup")

@@ -16,14 +16,14 @@ _SAMPLE = Path(__file__).with_name("sample.sql")
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """No test stops it."""
+    """A running PostgreSQL; no test stops it."""
     with running_postgres() as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def api(server: Server) -> Iterator[Api]:
-    """Over a database with the tables of sample.sql; tests leave the rows in it as they found them."""
+    """The API over the tables of sample.sql; tests restore the rows that they change."""
     postgres.prepare_database(server.port, "sample")
     server.query(_SAMPLE.read_text(), "sample", "postgres")
     with running_api(server, "sample") as running:
@@ -32,6 +32,6 @@ def api(server: Server) -> Iterator[Api]:
 
 @pytest.fixture(scope="session")
 def http(api: Api) -> Iterator[httpx.Client]:
-    """A visitor's kept-alive connection."""
+    """An HTTP client of a visitor."""
     with httpx.Client(base_url=api.url, headers=api.headers(), timeout=10) as client:
         yield client

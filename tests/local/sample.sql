@@ -1,4 +1,4 @@
--- A library: what every kind of request can be tried on. Rows 1 to 99 are read by tests and never changed.
+-- The sample tables of the data API's tests. Tests read rows 1 to 99 and never change them.
 create table public.authors (
   id integer primary key,
   name text not null unique,

@@ -1,4 +1,4 @@
-"""An embedded PostgreSQL and the API over it, as processes of their own on free ports."""
+"""Starts an embedded PostgreSQL and the API over it as separate processes on free ports."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Server:
     port: int
 
     def query(self, statement: str, dbname: str, user: str = postgres.SUPERUSER) -> list[Any]:
-        """Rows of one statement, or none when it gives none."""
+        """The rows of one statement; empty when it returns none."""
         with psycopg.connect(postgres.dsn(self.port, user, dbname), autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
@@ -53,17 +53,17 @@ class Api:
     console: Path
 
     def query(self, statement: str, user: str = postgres.SUPERUSER) -> list[Any]:
-        """What the database says without the API in between."""
+        """The rows of one statement, directly from the database."""
         return self.server.query(statement, self.dbname, user)
 
     def headers(self, token: str | None = None, **more: str) -> dict[str, str]:
-        """A visitor's headers or, with a token, a signed-in person's."""
+        """Headers of a visitor or, with a token, of a signed-in user."""
         return {"apikey": self.keys.publishable_key, **({"Authorization": f"Bearer {token}"} if token else {}), **more}
 
     def client(self, key: str | None = None) -> Any:
         """A supabase-py client of a visitor or, with a secret key, of the service; it starts no timers.
 
-        Any, as its types describe neither what our rows hold nor the plain dicts it takes.
+        The type is Any: supabase-py's types describe neither our rows nor the plain dicts that it accepts.
         """
         options = SyncClientOptions(auto_refresh_token=False, persist_session=False, httpx_client=self.http)
         return supabase.create_client(self.url, key or self.keys.publishable_key, options)
@@ -71,7 +71,7 @@ class Api:
 
 @contextlib.contextmanager
 def running_postgres() -> Iterator[Server]:
-    """A new cluster in a directory that PostgreSQL's own user can reach; deleted afterwards."""
+    """A new cluster in a directory that PostgreSQL's own user can reach; it is deleted afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="parley-local-"))
     folder.chmod(0o755)
     server = Server(folder / "data", free_ports())
@@ -85,7 +85,7 @@ def running_postgres() -> Iterator[Server]:
 
 @contextlib.contextmanager
 def running_api(server: Server, dbname: str) -> Iterator[Api]:
-    """`python -m local.api` with the variables that the supervisor gives it."""
+    """`python -m local.api` with the variables of the supervisor."""
     port, console = free_ports(), server.data.with_name(f"{dbname}-console.txt")
     keys_file = server.data.with_name("keys.json")
     http = httpx.Client(timeout=10)
@@ -118,7 +118,7 @@ def running_api(server: Server, dbname: str) -> Iterator[Api]:
 
 
 def signed_up(api: Api, email: str, password: str = PASSWORD) -> Any:
-    """A client of a new person."""
+    """A supabase-py client of a new user."""
     client = api.client()
     client.auth.sign_up({"email": email, "password": password})
     return client

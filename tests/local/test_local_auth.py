@@ -1,4 +1,4 @@
-"""People through Auth, with supabase-py: signing up, in and out, and their own account."""
+"""User accounts through Auth with supabase-py: sign-up, sign-in, sign-out and changes."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def _post(api: Api, path: str, body: Any, **headers: str) -> httpx.Response:
     return api.http.post(f"{api.url}/auth/v1/{path}", json=body, headers=api.headers() | headers)
 
 
-def test_signing_up_signs_in(api: Api) -> None:
-    """A session at once, and a person with what they told of themselves."""
+def test_sign_up_opens_a_session(api: Api) -> None:
+    """A sign-up returns a session and a user with the given metadata."""
     email = _email("Ada")
     answer = api.client().auth.sign_up(
         {"email": email, "password": PASSWORD, "options": {"data": {"nick": "A", "x": None}}}
@@ -43,8 +43,8 @@ def test_signing_up_signs_in(api: Api) -> None:
     assert answer.user.email_confirmed_at is not None
 
 
-def test_tokens_carry_supabases_claims_and_anyone_can_verify_them(api: Api) -> None:
-    """ES256 by the published key; the claims are those that Supabase's documentation lists."""
+def test_tokens_have_supabases_claims_and_a_public_key(api: Api) -> None:
+    """The published key verifies the ES256 token; its claims are those of Supabase's documentation."""
     session = _session(signed_up(api, _email("claims")))
     found = jwt.PyJWKClient(f"{api.url}/auth/v1/.well-known/jwks.json").get_signing_key_from_jwt(session.access_token)
     claims = jwt.decode(
@@ -62,8 +62,8 @@ def test_tokens_carry_supabases_claims_and_anyone_can_verify_them(api: Api) -> N
     assert answer["claims"]["sub"] == claims["sub"]
 
 
-def test_signing_in_takes_the_password(api: Api) -> None:
-    """The address in any case of letters; a wrong password and an unknown address are the same error."""
+def test_sign_in_needs_the_password(api: Api) -> None:
+    """The address is case-insensitive; a wrong password and an unknown address give the same error."""
     email = _email("in")
     signed_up(api, email)
     answer = api.client().auth.sign_in_with_password({"email": email.upper(), "password": PASSWORD})
@@ -75,8 +75,8 @@ def test_signing_in_takes_the_password(api: Api) -> None:
         assert (refusal.value.status, refusal.value.code) == (400, "invalid_credentials")
 
 
-def test_an_address_is_taken_once(api: Api) -> None:
-    """A second sign-up is refused by its code; a weak password and no address are told apart."""
+def test_an_address_can_sign_up_once(api: Api) -> None:
+    """A second sign-up has an error code; a weak password and a missing address have other codes."""
     email = _email("once")
     signed_up(api, email)
     with pytest.raises(AuthApiError) as refusal:
@@ -86,14 +86,14 @@ def test_an_address_is_taken_once(api: Api) -> None:
         signed_up(api, _email("weak"), "short")
     assert weak.value.reasons == ["length"]
     with pytest.raises(AuthApiError) as invalid:
-        signed_up(api, "nobody", PASSWORD)
+        signed_up(api, "unknown", PASSWORD)
     assert invalid.value.code == "validation_failed"
     with pytest.raises(AuthInvalidCredentialsError):
         api.client().auth.sign_in_with_password({"password": PASSWORD})
 
 
-def test_an_anonymous_person_becomes_a_known_one(api: Api) -> None:
-    """The same id, first without an address, then with one to sign in by."""
+def test_an_anonymous_user_can_add_an_address(api: Api) -> None:
+    """The user keeps the id and can then sign in with the address."""
     client = api.client()
     anonymous = client.auth.sign_in_anonymously({"options": {"data": {"seen": 1}}})
     assert anonymous.user is not None
@@ -108,8 +108,8 @@ def test_an_anonymous_person_becomes_a_known_one(api: Api) -> None:
     assert [identity.provider for identity in known.user.identities or []] == ["email"]
 
 
-def test_refreshing_rotates(api: Api) -> None:
-    """Every refresh gives new tokens of the same session; the sign-in stays when it was."""
+def test_a_refresh_rotates_the_tokens(api: Api) -> None:
+    """Every refresh returns new tokens of the same session; the time of the last sign-in stays."""
     client = signed_up(api, _email("rotate"))
     first = _session(client)
     second = client.auth.refresh_session()
@@ -125,8 +125,8 @@ def test_refreshing_rotates(api: Api) -> None:
     assert client.auth.get_user() is not None
 
 
-def test_a_refresh_token_is_good_once_and_again_for_a_moment(api: Api) -> None:
-    """A lost answer can be asked for again; later the old token ends the whole session, as it may be stolen."""
+def test_a_refresh_token_can_be_reused_for_a_moment(api: Api) -> None:
+    """A client can retry a lost response; a later reuse ends the session, as the token may be stolen."""
     first = _session(signed_up(api, _email("reuse"))).refresh_token
     refresh = "token?grant_type=refresh_token"
     second = _post(api, refresh, {"refresh_token": first}).json()["refresh_token"]
@@ -141,8 +141,8 @@ def test_a_refresh_token_is_good_once_and_again_for_a_moment(api: Api) -> None:
     assert _post(api, refresh, {}).json()["error_code"] == "refresh_token_not_found"
 
 
-def test_people_change_themselves(api: Api) -> None:
-    """Metadata is merged and null takes away; a password must be new; an address must be free."""
+def test_users_change_their_own_account(api: Api) -> None:
+    """Metadata is merged and null removes a member; a password must be new; an address must be free."""
     email = _email("change")
     client = signed_up(api, email)
     client.auth.update_user({"data": {"a": 1, "b": 2}})
@@ -163,8 +163,8 @@ def test_people_change_themselves(api: Api) -> None:
 @pytest.mark.parametrize(
     ("scope", "alive"), [("local", [False, True]), ("others", [True, False]), ("global", [False] * 2)]
 )
-def test_signing_out_ends_the_sessions_of_its_scope(api: Api, scope: Any, alive: list[bool]) -> None:
-    """This one, the others, or all; a session that ended is neither believed nor refreshed."""
+def test_sign_out_ends_the_sessions_of_its_scope(api: Api, scope: Any, alive: list[bool]) -> None:
+    """The scope is this session, the others or all; tokens of an ended session are rejected."""
     email = _email(scope)
     here, there = signed_up(api, email), api.client()
     there.auth.sign_in_with_password({"email": email, "password": PASSWORD})

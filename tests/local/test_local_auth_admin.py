@@ -1,4 +1,4 @@
-"""Auth for whoever holds a service key, and one-time links."""
+"""The admin endpoints of Auth, and one-time links."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _email(name: str) -> str:
 
 @pytest.fixture(params=["secret", "legacy"])
 def admin(api: Api, request: pytest.FixtureRequest) -> Any:
-    """The service's client, by either kind of key."""
+    """The service's client, with either kind of key."""
     return api.client(api.keys.secret_key if request.param == "secret" else api.keys.service_role_key)
 
 
@@ -30,8 +30,8 @@ def service(api: Api) -> Any:
     return api.client(api.keys.secret_key)
 
 
-def test_people_are_made_listed_changed_and_removed(api: Api, admin: Any) -> None:
-    """The whole life of an account in the admin's hands."""
+def test_an_admin_creates_lists_changes_and_deletes_users(api: Api, admin: Any) -> None:
+    """The admin endpoints cover the whole life of an account."""
     email = _email("life")
     made = admin.auth.admin.create_user(
         {"email": email, "password": PASSWORD, "email_confirm": True, "app_metadata": {"plan": "free"}}
@@ -50,8 +50,8 @@ def test_people_are_made_listed_changed_and_removed(api: Api, admin: Any) -> Non
     assert (gone.value.status, gone.value.code) == (404, "user_not_found")
 
 
-def test_removing_a_person_removes_what_hangs_on_them(api: Api, service: Any) -> None:
-    """Foreign keys to auth.users fire; a soft delete keeps the rows and nothing personal."""
+def test_deleting_a_user_deletes_dependent_rows(api: Api, service: Any) -> None:
+    """Foreign keys to auth.users cascade; a soft delete keeps the rows and removes personal data."""
     for is_soft in (False, True):
         email = _email("rows")
         client = signed_up(api, email)
@@ -68,8 +68,8 @@ def test_removing_a_person_removes_what_hangs_on_them(api: Api, service: Any) ->
         assert api.query(f"select count(*) from auth.users where email = '{email}'") == [(0,)]
 
 
-def test_only_the_service_is_admin(api: Api) -> None:
-    """A visitor, a person and nobody are not, each with its code."""
+def test_only_the_service_key_is_admin(api: Api) -> None:
+    """A visitor, a signed-in user and a request without a token are rejected, each with its code."""
     person = signed_up(api, _email("curious")).auth.get_session()
     assert person is not None
     for token, expected in ((None, 401), (person.access_token, 403), (api.keys.anon_key, 403), ("sb_secret_x", 403)):
@@ -79,8 +79,8 @@ def test_only_the_service_is_admin(api: Api) -> None:
     assert api.http.post(f"{api.url}/auth/v1/invite", json={}, headers=api.headers()).status_code == 401
 
 
-def test_an_unconfirmed_or_banned_person_stays_outside(api: Api, service: Any) -> None:
-    """Until the address is confirmed, and while the ban lasts, for sign-in and refresh."""
+def test_an_unconfirmed_or_banned_user_cannot_sign_in(api: Api, service: Any) -> None:
+    """Sign-in and refresh fail until the address is confirmed and while the ban lasts."""
     email = _email("outside")
     made = service.auth.admin.create_user({"email": email, "password": PASSWORD}).user
     with pytest.raises(AuthApiError) as unconfirmed:
@@ -107,16 +107,16 @@ def test_an_unconfirmed_or_banned_person_stays_outside(api: Api, service: Any) -
         {"email": "meta@example.com", "app_metadata": "x"},
     ],
 )
-def test_a_person_who_cannot_be_made(api: Api, body: dict[str, Any]) -> None:
-    """Every mistake is a 4xx, and nobody is made."""
+def test_an_invalid_user_is_rejected(api: Api, body: dict[str, Any]) -> None:
+    """Every invalid body is a 4xx and creates no user."""
     headers = {"apikey": api.keys.secret_key}
     response = api.http.post(f"{api.url}/auth/v1/admin/users", json=body, headers=headers)
     assert response.status_code in {400, 422}, response.text
     assert api.query(f"select count(*) from auth.users where email = '{body.get('email')}'") == [(0,)]
 
 
-def test_a_page_is_a_number(api: Api, service: Any) -> None:
-    """What is none means the first page; a ban that is no duration is refused."""
+def test_an_invalid_page_is_the_first(api: Api, service: Any) -> None:
+    """An invalid page number means the first page; an invalid ban duration is rejected."""
     made = service.auth.admin.create_user({"email": _email("page")}).user
     headers = {"apikey": api.keys.secret_key}
     for page in ("0", "-1", "x", "%C2%B2", "99999999999", ""):
@@ -130,7 +130,7 @@ def test_a_page_is_a_number(api: Api, service: Any) -> None:
 
 
 def test_a_generated_link_signs_in_once(api: Api, service: Any) -> None:
-    """By its hash, with the address and code, or followed in a browser; the second time it is worth nothing."""
+    """It works by hash, by address and code, or in a browser; a second use fails."""
     email = _email("link")
     for proof in ("hash", "code"):
         link = service.auth.admin.generate_link({"type": "magiclink", "email": email})
@@ -146,8 +146,8 @@ def test_a_generated_link_signs_in_once(api: Api, service: Any) -> None:
         assert (spent.value.status, spent.value.code) == (403, "otp_expired")
 
 
-def test_links_are_of_kinds(api: Api, service: Any) -> None:
-    """A sign-up with a password, an invitation and a recovery; each for whom it is meant."""
+def test_links_have_types(api: Api, service: Any) -> None:
+    """Sign-up, invitation and recovery links each require the right state of the account."""
     email = _email("kinds")
     signup = service.auth.admin.generate_link({"type": "signup", "email": email, "password": PASSWORD})
     assert signup.properties.verification_type == "signup"
@@ -159,9 +159,9 @@ def test_links_are_of_kinds(api: Api, service: Any) -> None:
     options: Any = {"type": "recovery", "email": email, "options": {"redirect_to": "http://127.0.0.1:8080/new"}}
     recovery = service.auth.admin.generate_link(options)
     assert recovery.properties.redirect_to == "http://127.0.0.1:8080/new"
-    with pytest.raises(AuthApiError) as nobody:
-        service.auth.admin.generate_link({"type": "recovery", "email": _email("nobody")})
-    assert nobody.value.code == "user_not_found"
+    with pytest.raises(AuthApiError) as error:
+        service.auth.admin.generate_link({"type": "recovery", "email": _email("unknown")})
+    assert error.value.code == "user_not_found"
 
 
 def _printed_link(api: Api, email: str) -> str:
@@ -170,8 +170,8 @@ def _printed_link(api: Api, email: str) -> str:
     return str(pattern.findall(api.console.read_text())[-1])
 
 
-def test_a_magic_link_is_printed_and_followed(api: Api) -> None:
-    """Where a mail would be sent a line is printed; a browser that follows it carries a session back to the page."""
+def test_a_magic_link_is_printed_and_redirects(api: Api) -> None:
+    """The API prints the link instead of a mail; a browser that opens it is redirected with a session."""
     email = _email("printed")
     options: Any = {"email": email, "options": {"email_redirect_to": "http://127.0.0.1:8080/", "data": {"nick": "P"}}}
     api.client().auth.sign_in_with_otp(options)
@@ -188,8 +188,8 @@ def test_a_magic_link_is_printed_and_followed(api: Api) -> None:
     assert again["error_code"] == ["otp_expired"]
 
 
-def test_a_link_is_sent_only_where_it_may_be(api: Api, service: Any) -> None:
-    """Without create_user a stranger gets none; a forgotten password tells nobody who exists; an invitation does."""
+def test_a_link_needs_an_account_or_permission_to_create_one(api: Api, service: Any) -> None:
+    """Without create_user an unknown address gets none; recovery reveals no accounts; an invitation creates one."""
     with pytest.raises(AuthApiError) as refusal:
         api.client().auth.sign_in_with_otp({"email": _email("stranger"), "options": {"should_create_user": False}})
     assert refusal.value.code == "otp_disabled"
@@ -204,8 +204,8 @@ def test_a_link_is_sent_only_where_it_may_be(api: Api, service: Any) -> None:
     assert "type=invite" in _printed_link(api, invited)
 
 
-def test_a_link_ends_after_an_hour(api: Api, service: Any) -> None:
-    """And an earlier one when a newer one is made."""
+def test_a_link_expires_after_an_hour(api: Api, service: Any) -> None:
+    """A newer link also replaces an older one."""
     email = _email("old")
     first = service.auth.admin.generate_link({"type": "magiclink", "email": email}).properties.hashed_token
     second = service.auth.admin.generate_link({"type": "magiclink", "email": email}).properties.hashed_token

@@ -1,4 +1,4 @@
-"""What Auth refuses, and how: the right code for honest mistakes, never a 500 for hostile ones."""
+"""The errors of Auth: the right code for invalid requests, never a 500 for hostile ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _post(api: Api, path: str, body: Any, **headers: str) -> httpx.Response:
 
 
 def test_a_request_needs_a_key(api: Api) -> None:
-    """As at Supabase's gateway: 401 without one or with a wrong one, except where a browser or verifier comes alone."""
+    """A missing or wrong key is a 401, as at Supabase's gateway, except for links, JWKS and health."""
     for headers in ({}, {"apikey": "wrong"}, {"apikey": "a.b.c"}):
         refused = api.http.post(f"{api.url}/auth/v1/signup", json={}, headers=headers)
         assert (refused.status_code, set(refused.json())) == (401, {"message", "hint"})
@@ -32,8 +32,8 @@ def test_a_request_needs_a_key(api: Api) -> None:
         assert api.client(key).auth.sign_in_anonymously().session
 
 
-def test_a_token_that_is_not_ours_is_refused(api: Api) -> None:
-    """Missing, forged, expired, of nobody and of somebody who is gone, each with GoTrue's code."""
+def test_an_invalid_token_is_rejected(api: Api) -> None:
+    """A missing, forged or expired token, or one of an unknown or deleted user, has GoTrue's code."""
     key, now = jwt.PyJWK(api.keys.signing_key), int(time.time())
     claims = {"sub": str(uuid.uuid4()), "role": "authenticated", "exp": now + 60}
     cases = {
@@ -44,7 +44,7 @@ def test_a_token_that_is_not_ours_is_refused(api: Api) -> None:
         jwt.encode(claims | {"exp": now - 60}, key, "ES256"): (403, "bad_jwt"),
         api.keys.anon_key: (403, "bad_jwt"),
         jwt.encode(claims, key, "ES256"): (403, "user_not_found"),
-        jwt.encode(claims | {"sub": "nobody"}, key, "ES256"): (403, "user_not_found"),
+        jwt.encode(claims | {"sub": "unknown"}, key, "ES256"): (403, "user_not_found"),
     }
     for token, expected in cases.items():
         response = api.http.get(f"{api.url}/auth/v1/user", headers=api.headers(token or None))
@@ -52,7 +52,7 @@ def test_a_token_that_is_not_ours_is_refused(api: Api) -> None:
 
 
 def test_errors_have_the_shape_of_the_clients_version(api: Api) -> None:
-    """Older clients get a number, newer ones a word, and the version by which they know it."""
+    """Older clients get a numeric code, newer ones a text code and the version header."""
     wrong = {"email": _email("shape"), "password": "x"}
     old = _post(api, "token?grant_type=password", wrong)
     assert old.json() == {"code": 400, "error_code": "invalid_credentials", "msg": "Invalid login credentials"}
@@ -92,8 +92,8 @@ def test_errors_have_the_shape_of_the_clients_version(api: Api) -> None:
         ("admin/users", "{}"),
     ],
 )
-def test_a_hostile_body_is_refused(api: Api, path: str, body: str) -> None:
-    """Whatever is sent, the answer is a 4xx in JSON with a code."""
+def test_a_hostile_body_is_rejected(api: Api, path: str, body: str) -> None:
+    """Every invalid body gives a 4xx in JSON with a code."""
     response = api.http.post(f"{api.url}/auth/v1/{path}", content=body.encode(), headers=api.headers())
     assert 400 <= response.status_code < 500, response.text
     assert response.json()["error_code"]

@@ -1,4 +1,4 @@
-"""The demo market: whole ticks, exact decimals, the same rows each time."""
+"""The demo market: whole ticks, exact decimals, the same rows in every build."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from local import demo_data
-from local.problems import Problem
+from local.errors import StackError
 from local.ticks import to_ticks
 from tests.stack_process import command
 
@@ -20,7 +20,7 @@ _BARS = ("bars_1m", "bars_5m", "bars_1d")
 
 @pytest.fixture(scope="module")
 def market(trading: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An open connection; nobody writes."""
+    """A read-only connection to the demo market."""
     with duckdb.connect(trading, read_only=True) as connection:
         yield connection
 
@@ -31,7 +31,7 @@ def _all(market: duckdb.DuckDBPyConnection, sql: str) -> list[Any]:
 
 @pytest.mark.parametrize("table", _BARS)
 def test_every_price_is_a_whole_number_of_ticks(market: duckdb.DuckDBPyConnection, table: str) -> None:
-    """By DuckDB's decimals and by ours, for every instrument; highs and lows enclose the rest."""
+    """DuckDB's decimals and ours agree for every instrument; high and low enclose open and close."""
     off = " or ".join(f"{price} % tick_size <> 0" for price in ("open", "high", "low", "close"))
     crossed = "low > least(open, close) or high < greatest(open, close) or volume < 1 or low <= 0"
     assert _all(market, f"select * from {table} join instruments using (symbol) where {off} or {crossed}") == []
@@ -42,8 +42,8 @@ def test_every_price_is_a_whole_number_of_ticks(market: duckdb.DuckDBPyConnectio
         assert to_ticks(high, size) > 0
 
 
-def test_the_instruments_are_as_their_exchanges_define_them(market: duckdb.DuckDBPyConnection) -> None:
-    """Tick sizes and values, exact."""
+def test_instruments_have_their_exchanges_specification(market: duckdb.DuckDBPyConnection) -> None:
+    """Tick sizes and values are exact."""
     found = {row[0]: row[1:] for row in _all(market, "select symbol, tick_size, tick_value from instruments")}
     assert found == {
         "ES": (Decimal("0.25"), Decimal("12.50")),
@@ -55,8 +55,8 @@ def test_the_instruments_are_as_their_exchanges_define_them(market: duckdb.DuckD
 
 
 @pytest.mark.parametrize("table", ["bars_5m", "bars_1d"])
-def test_wider_bars_are_made_from_the_minutes(market: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Open is the first minute's, close the last one's, high and low the extremes, volume the sum."""
+def test_wider_bars_aggregate_the_minutes(market: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Open is from the first minute, close from the last; high and low are extremes; volume is the sum."""
     begins = "ts" if table == "bars_5m" else "trade_date"
     bars = f"select symbol, {begins}, open, high, low, close, volume from {table}"
     for symbol, moment, *bar in _all(market, f"{bars} using sample reservoir(40 rows) repeatable (7)"):
@@ -67,8 +67,8 @@ def test_wider_bars_are_made_from_the_minutes(market: duckdb.DuckDBPyConnection,
         assert bar == [opens[0], max(highs), min(lows), closes[-1], sum(volumes)]
 
 
-def test_a_session_is_whole(market: duckdb.DuckDBPyConnection) -> None:
-    """23 hours of minutes from 17:00 to 16:00 in Chicago, on both sides of the change of clocks."""
+def test_a_session_has_every_minute(market: duckdb.DuckDBPyConnection) -> None:
+    """It has 23 hours of minutes from 17:00 to 16:00 in Chicago, before and after the change of clocks."""
     rows = _all(
         market,
         "select trade_date, count(*), min(ts)::varchar, max(ts)::varchar from bars_1m where symbol = 'ES' "
@@ -79,8 +79,8 @@ def test_a_session_is_whole(market: duckdb.DuckDBPyConnection) -> None:
     assert [row[3][11:] for row in rows] == ["20:59:00", "21:59:00"]
 
 
-def test_the_rows_are_the_same_each_time(market: duckdb.DuckDBPyConnection, trading: Path, tmp_path: Path) -> None:
-    """Another build has the same rows, and they are those of every build before."""
+def test_every_build_has_the_same_rows(market: duckdb.DuckDBPyConnection, trading: Path, tmp_path: Path) -> None:
+    """A second build has the same rows as the first, and both match the recorded hash."""
     again = tmp_path / "again.duckdb"
     demo_data.build(again)
     market.execute(f"attach '{again}' as again (read_only)")
@@ -93,8 +93,8 @@ def test_the_rows_are_the_same_each_time(market: duckdb.DuckDBPyConnection, trad
     assert trading.stat().st_size < 10_000_000
 
 
-def test_the_command_builds_it_where_it_is_told(tmp_path: Path) -> None:
-    """`python -m local demo-data PATH` makes the folder too, and replaces what is there."""
+def test_the_command_builds_at_the_given_path(tmp_path: Path) -> None:
+    """`python -m local demo-data PATH` also creates the folder, and replaces an existing file."""
     path = tmp_path / "new" / "market.duckdb"
     path.parent.mkdir()
     path.write_text("in the way")
@@ -104,20 +104,23 @@ def test_the_command_builds_it_where_it_is_told(tmp_path: Path) -> None:
         assert _all(connection, "select count(*) from bars_1m") == [(207_000,)]
 
 
-def test_it_is_built_once_while_something_else_starts(tmp_path: Path) -> None:
-    """The database is there when the body has ended, and one that was there before is left alone."""
+def test_it_is_built_in_the_background_once(tmp_path: Path) -> None:
+    """The database exists when the body has ended; an existing one is not changed."""
     path = tmp_path / "trading.duckdb"
-    with demo_data.built_meanwhile(path):
+    with demo_data.built_in_background(path):
         pass
     assert path.stat().st_size > 1_000_000
     path.write_text("mine")
-    with demo_data.built_meanwhile(path), demo_data.built_meanwhile(None):
+    with demo_data.built_in_background(path), demo_data.built_in_background(None):
         pass
     assert path.read_text() == "mine"
 
 
-def test_a_build_that_fails_is_told(tmp_path: Path) -> None:
-    """A place that cannot be written to ends the start with its reason."""
+def test_a_failed_build_is_an_error(tmp_path: Path) -> None:
+    """A path that is not writable ends the start with the reason."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(Problem, match="could not be built"), demo_data.built_meanwhile(tmp_path / "file" / "x.duckdb"):
+    with (
+        pytest.raises(StackError, match="could not be built"),
+        demo_data.built_in_background(tmp_path / "file" / "x.duckdb"),
+    ):
         pass

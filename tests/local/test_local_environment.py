@@ -1,4 +1,4 @@
-"""Which variables count as given, and how the file with the made-up ones reads."""
+"""Which variables count as given, and the format of the file with the generated ones."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from local import configuration, environment, plan
-from local.folder import Folder
-from local.plan import Options, make_plan
+from local import configuration, environment
+from local.data_dir import DataDir
+from local.errors import StackError
 from local.ports import Ports
-from local.problems import Problem
+from local.stack_plan import Options, StackPlan, make_stack_plan
 from shared.addresses import LOOPBACK_ORIGINS
 from shared.variables import FIRST_NAMES, VARIABLES
 from tests.stack_process import clean_environ
@@ -30,34 +30,34 @@ WRONG = {
 
 @pytest.fixture(autouse=True)
 def _no_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither a project's file nor what the person who runs this has set."""
+    """Removes the project's file and the variables of the process."""
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     for name in (*VARIABLES, *FIRST_NAMES, *os.environ.keys() - clean_environ().keys()):
         monkeypatch.delenv(name, raising=False)
 
 
-def _planned(tmp_path: Path) -> plan.Plan:
-    folder = Folder(tmp_path / "data")
+def _planned(tmp_path: Path) -> StackPlan:
+    folder = DataDir(tmp_path / "data")
     folder.prepare()
-    return make_plan(Options(folder, Ports()))
+    return make_stack_plan(Options(folder, Ports()))
 
 
 def _env(tmp_path: Path, *lines: str) -> None:
     (tmp_path / ".env").write_text("".join(f"{line}\n" for line in lines))
 
 
-def test_a_value_comes_back_as_it_was_written(tmp_path: Path) -> None:
+def test_a_written_value_is_read_unchanged(tmp_path: Path) -> None:
     """Quotes, spaces, dollars and hashes survive the file."""
     values = {"A": "it's", "B": 'two "words" # here', "C": "$HOME `id`", "D": "a=b"}
-    environment.write_file(tmp_path / "env", values, own=[])
+    environment.write_file(tmp_path / "env", values, generated=[])
     read = environment.read_file(tmp_path / "env")
     assert {name: read[name] for name in values} == values
 
 
-def test_what_an_earlier_stack_made_up_is_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shell that sourced a stack's file chose nothing by that; a value changed since is a choice."""
-    made_up = {"SUPABASE_URL": "http://127.0.0.1:54321", "MODEL_URL": "http://127.0.0.1:54323/v1"}
-    environment.write_file(tmp_path / "env", made_up, own=made_up)
+def test_generated_values_of_an_earlier_stack_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell that sourced a stack's file gives no variables by that; a changed value counts."""
+    generated_variables = {"SUPABASE_URL": "http://127.0.0.1:54321", "MODEL_URL": "http://127.0.0.1:54323/v1"}
+    environment.write_file(tmp_path / "env", generated_variables, generated=generated_variables)
     for name, value in environment.read_file(tmp_path / "env").items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MODEL_URL", "http://127.0.0.1:11434/v1")
@@ -66,8 +66,8 @@ def test_what_an_earlier_stack_made_up_is_not_given(tmp_path: Path, monkeypatch:
     assert given["MODEL_URL"] == "http://127.0.0.1:11434/v1"
 
 
-def test_the_environment_wins_over_the_projects_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`.env` in the project's root gives defaults, in the usual spellings; an empty value gives nothing."""
+def test_the_environment_overrides_the_projects_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.env` in the project's root gives defaults in the usual formats; an empty value does not count."""
     (tmp_path / ".env").write_text(
         "# keys\nexport HF_TOKEN='from file'\nHF_MODEL=small # comment\nEMPTY=\nX_TOKEN=file\n"
     )
@@ -79,7 +79,7 @@ def test_the_environment_wins_over_the_projects_file(tmp_path: Path, monkeypatch
 
 
 def test_a_copied_example_changes_nothing(tmp_path: Path) -> None:
-    """With one key filled in, that key is all that functions get beside the defaults."""
+    """With one key filled in, functions get only that key beside the defaults."""
     before = _planned(tmp_path)
     shutil.copy(EXAMPLE, tmp_path / ".env")
     copied = _planned(tmp_path)
@@ -95,7 +95,7 @@ def test_a_copied_example_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_shell_that_sources_the_example_gets_the_same(tmp_path: Path) -> None:
-    """And its empty values hide nothing that the file gives."""
+    """Its empty values do not hide values of the file."""
     script = f"set -a; . {EXAMPLE}; exec env -0"
     done = subprocess.run(
         ["sh", "-eu", "-c", script], env={"PATH": os.defpath}, capture_output=True, text=True, check=True
@@ -113,8 +113,8 @@ def test_a_shell_that_sources_the_example_gets_the_same(tmp_path: Path) -> None:
     "value", ["it's", "a\\b", "a\\\\b", "end\\", 'say "it\'s"', "$HOME `id`", "a # b", "${X}", "'\\"]
 )
 def test_the_stacks_file_reads_the_same_in_sh_and_here(tmp_path: Path, value: str) -> None:
-    """Whatever stands in a value that was given."""
-    environment.write_file(tmp_path / "env", {"A": value}, own=[])
+    """Both sh and dotenv readers agree for any given value."""
+    environment.write_file(tmp_path / "env", {"A": value}, generated=[])
     script = f'. {tmp_path / "env"}; printf %s "$A"'
     done = subprocess.run(["sh", "-eu", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == environment.read_file(tmp_path / "env")["A"] == value
@@ -135,8 +135,8 @@ def test_the_stacks_file_reads_the_same_in_sh_and_here(tmp_path: Path, value: st
         ("\ufeffHF_TOKEN=hf_a\r", "hf_a"),
     ],
 )
-def test_the_projects_file_is_read_as_others_read_it(tmp_path: Path, line: str, value: str | None) -> None:
-    """Comments, quotes, export and line ends as in any dotenv file; values stay as they stand."""
+def test_the_projects_file_is_read_like_other_dotenv_readers(tmp_path: Path, line: str, value: str | None) -> None:
+    """Comments, quotes, export and line ends work as in any dotenv file; values are not substituted."""
     (tmp_path / ".env").write_text(f"{line}\n", newline="")
     assert environment.given().get("HF_TOKEN") == value
 
@@ -151,45 +151,45 @@ def test_the_projects_file_is_read_as_others_read_it(tmp_path: Path, line: str, 
         ("\n\n\nA='1'2\n", 4),
     ],
 )
-def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, text: str, line: int) -> None:
-    """By its number; what stands there may be a secret."""
+def test_an_invalid_line_is_named_by_number(tmp_path: Path, text: str, line: int) -> None:
+    """The error has the line number, not the text, which may be a secret."""
     (tmp_path / ".env").write_text(text)
-    with pytest.raises(Problem, match=rf"\.env, line {line}: this is not NAME=value") as caught:
+    with pytest.raises(StackError, match=rf"\.env, line {line}: this is not NAME=value") as caught:
         environment.given()
     assert "\n" not in str(caught.value)
     assert "hush" not in str(caught.value)
 
 
 def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
-    """As an editor or shell of another system may leave it."""
+    """Editors and shells of other systems can write such files."""
     (tmp_path / ".env").write_bytes("HF_TOKEN=hf_a\n".encode("utf-16"))
-    with pytest.raises(Problem, match="is not UTF-8 text"):
+    with pytest.raises(StackError, match="is not UTF-8 text"):
         environment.given()
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG.items())
-def test_a_wrong_value_stops_the_plan_with_one_line(
+def test_an_invalid_value_stops_the_plan_with_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    """Whichever variable it is, and wherever it was given."""
+    """This holds for every variable, from the file or from the environment."""
     monkeypatch.setenv(name, value)
-    with pytest.raises(Problem, match=f"^{name} ") as caught:
+    with pytest.raises(StackError, match=f"^{name} ") as caught:
         _planned(tmp_path)
     assert "\n" not in str(caught.value)
     assert value not in str(caught.value)
 
 
-def test_every_wrong_variable_has_its_line(tmp_path: Path) -> None:
-    """Nobody corrects one after the other."""
+def test_every_invalid_variable_has_its_line(tmp_path: Path) -> None:
+    """The user sees all errors at once."""
     _env(tmp_path, "CRON_SECRET=short", "MATCHA_API_KEY=key-of-matcha", "GEMINI_API_KEY=two words")
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(StackError) as caught:
         _planned(tmp_path)
     named = [line.split(" ")[0] for line in str(caught.value).splitlines()]
     assert sorted(named) == ["CRON_SECRET", "GEMINI_API_KEY", "MATCHA_BASE_URL", "MATCHA_MISSION_ID"]
 
 
-def test_a_project_may_be_given_by_second_names(tmp_path: Path) -> None:
-    """Functions get it under the first names, which are what the stack would make up."""
+def test_a_project_can_be_given_by_second_names(tmp_path: Path) -> None:
+    """Functions get the values under the first names, which override the generated ones."""
     _env(
         tmp_path,
         "NEXT_PUBLIC_SUPABASE_URL=https://p.supabase.co",
@@ -216,17 +216,17 @@ def test_a_project_may_be_given_by_second_names(tmp_path: Path) -> None:
         (["SUPABASE_ISSUER=https://a.example/auth/v1"], "SUPABASE_ISSUER without SUPABASE_URL"),
     ],
 )
-def test_half_a_project_is_named_as_it_was_given(tmp_path: Path, lines: list[str], words: str) -> None:
-    """By the names that stand in the file."""
+def test_an_incomplete_project_is_named_as_given(tmp_path: Path, lines: list[str], words: str) -> None:
+    """The error uses the names in the file."""
     _env(tmp_path, *lines)
-    with pytest.raises(Problem, match=words):
+    with pytest.raises(StackError, match=words):
         _planned(tmp_path)
 
 
-def test_what_a_store_will_give_is_not_missing(tmp_path: Path) -> None:
-    """Functions fetch it; what is needed to fetch it must be there."""
+def test_secrets_of_a_store_are_not_missing(tmp_path: Path) -> None:
+    """Functions fetch them later; the variables for fetching them are required."""
     _env(tmp_path, "SECRETS_SOURCE=ssm:/x/", "SUPABASE_URL=https://p.supabase.co", "MATCHA_API_KEY=key-of-matcha")
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(StackError) as caught:
         _planned(tmp_path)
     named = [line.split(" ")[0] for line in str(caught.value).splitlines()]
     assert named == ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
@@ -235,20 +235,20 @@ def test_what_a_store_will_give_is_not_missing(tmp_path: Path) -> None:
     assert not _planned(tmp_path).is_embedded
 
 
-def test_slips_of_names_and_two_names_are_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names of the environment are many people's; those of `.env` are meant for us."""
+def test_similar_names_and_conflicting_names_give_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only names in `.env` are checked for mistakes, as the environment belongs to many programs."""
     _env(tmp_path, "OPENAI_APIKEY=sk-a", "UNRELATED=1", "GOOGLE_API_KEY=a", "HF_TOKEN=hf_a")
     monkeypatch.setenv("GEMINI_API_KEY", "b")
     monkeypatch.setenv("OPENAI_API_KEYS", "c")
     slip, conflict = configuration.warnings()
-    assert slip == ".env sets OPENAI_APIKEY, which nothing here reads; do you mean OPENAI_API_KEY?"
+    assert slip == ".env sets OPENAI_APIKEY, which Parley does not read; do you mean OPENAI_API_KEY?"
     assert conflict.startswith("GEMINI_API_KEY and GOOGLE_API_KEY name one variable and have different values")
     assert conflict.endswith("GEMINI_API_KEY is used, remove GOOGLE_API_KEY")
     assert environment.given()["GOOGLE_API_KEY"] == "b"
 
 
 def test_dev_servers_may_call_unless_origins_are_given(tmp_path: Path) -> None:
-    """Every port of this machine by default; what is given is the whole list."""
+    """By default every port of this machine may call; given origins are the complete list."""
     assert _planned(tmp_path).function_environ("chat")["CORS_ORIGINS"].split(",") == list(LOOPBACK_ORIGINS)
     _env(tmp_path, "CORS_ORIGINS=https://a.example")
     assert _planned(tmp_path).function_environ("chat")["CORS_ORIGINS"] == "https://a.example"

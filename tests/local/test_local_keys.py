@@ -1,4 +1,4 @@
-"""The keys of a local project: made once, private, and of the kinds that Supabase has."""
+"""The keys of a local project: created once, private, of both kinds of Supabase."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def keys(path: Path) -> Keys:
-    """What is in it."""
+    """The keys in that file."""
     return load_or_create(path)
 
 
-def test_they_are_made_once(path: Path, tmp_path: Path) -> None:
-    """The file gives the same keys again; another project has others."""
+def test_keys_are_created_once(path: Path, tmp_path: Path) -> None:
+    """The file returns the same keys again; another project has other keys."""
     assert load_or_create(path) == load_or_create(path)
     assert load_or_create(path) != load_or_create(tmp_path / "keys.json")
 
 
 def test_only_the_owner_can_read_the_file(path: Path) -> None:
-    """Service keys and signing keys are nobody else's business."""
+    """The file holds service keys and the signing key."""
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_log_line_does_not_give_them_away(keys: Keys) -> None:
-    """Printing them prints none of them."""
+def test_printing_shows_no_key(keys: Keys) -> None:
+    """The representation contains none of the keys."""
     assert repr(keys) == f"{keys}" == "Keys(…)"
 
 
 def test_the_new_keys_are_opaque(keys: Keys) -> None:
-    """They are no JWTs: clients tell the kinds apart by their first letters."""
+    """They are not JWTs: clients distinguish the kinds by their prefix."""
     assert keys.publishable_key.startswith("sb_publishable_")
     assert keys.secret_key.startswith("sb_secret_")
     assert "." not in keys.publishable_key + keys.secret_key
@@ -50,7 +50,7 @@ def test_the_new_keys_are_opaque(keys: Keys) -> None:
 
 @pytest.mark.parametrize("role", ["anon", "service_role"])
 def test_the_legacy_keys_are_tokens_of_a_role(keys: Keys, role: str) -> None:
-    """HS256 over the legacy secret, with the role and an end years away."""
+    """They are HS256 JWTs with the role and an expiry years away."""
     token = keys.anon_key if role == "anon" else keys.service_role_key
     claims = jwt.decode(token, keys.jwt_secret, algorithms=["HS256"])
     assert claims["role"] == role
@@ -58,7 +58,7 @@ def test_the_legacy_keys_are_tokens_of_a_role(keys: Keys, role: str) -> None:
 
 
 def test_the_public_key_verifies_and_cannot_sign(keys: Keys) -> None:
-    """What is published has the key's id and algorithm and nothing private; it verifies what the private one signs."""
+    """The published key has the id and algorithm but no private part; it verifies tokens of the private key."""
     assert "d" not in keys.public_key
     assert keys.public_key["key_ops"] == ["verify"]
     assert {name: keys.public_key[name] for name in ("alg", "use", "kty", "crv")} == {

@@ -1,4 +1,4 @@
-"""How a stack starts, ends, fails and comes back: each test has one of its own."""
+"""How a stack starts, stops, fails and restarts; each test has its own stack."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tests.stack_process import MARK, command, data_folder, free_ports, marked, 
 
 @pytest.fixture
 def mark() -> str:
-    """A value that a stack and everything it starts carry in their environment."""
+    """A value in the environment of a stack and of all its processes."""
     return secrets.token_hex(8)
 
 
-def test_somebody_elses_directory_is_neither_used_nor_reset() -> None:
-    """A directory that holds other things is left alone."""
+def test_a_foreign_directory_is_neither_used_nor_reset() -> None:
+    """A directory with other files stays unchanged."""
     with data_folder() as data:
         data.mkdir()
         (data / "thesis.txt").write_text("years of work")
-        assert "other things" in command("up", "--data", str(data)).stderr
+        assert "other files" in command("up", "--data", str(data)).stderr
         assert "nothing was deleted" in command("reset", "--data", str(data)).stderr
         assert [path.name for path in data.iterdir()] == ["thesis.txt"]
 
@@ -38,16 +38,16 @@ def test_somebody_elses_directory_is_neither_used_nor_reset() -> None:
         ("DATABASE_URL", "postgresql", "DATABASE_URL without"),
     ],
 )
-def test_half_a_project_is_refused(given: str, scheme: str, named: str) -> None:
-    """A project's address without its keys is an error that names them; so is its database without its address."""
+def test_an_incomplete_project_is_rejected(given: str, scheme: str, named: str) -> None:
+    """A project's address without its keys is an error that names them; so is a database without an address."""
     with data_folder() as data:
         done = command("up", "--data", str(data), environ={given: f"{scheme}://127.0.0.1:9"})
     assert done.returncode == 1
     assert named in done.stderr
 
 
-def test_a_wrong_variable_stops_up_before_anything_starts() -> None:
-    """One line names it, and there is neither a database nor a traceback."""
+def test_an_invalid_variable_stops_up_before_anything_starts() -> None:
+    """One line names the variable; there is no database and no traceback."""
     with data_folder() as data:
         done = command("up", "--data", str(data), environ={"CRON_SECRET": "s" * 12})
         assert (done.returncode, done.stdout) == (1, "")
@@ -58,7 +58,7 @@ def test_a_wrong_variable_stops_up_before_anything_starts() -> None:
 
 
 def test_a_shell_that_sourced_the_file_starts_the_same_stack_again() -> None:
-    """Sourcing a stack's variables is no choice of a project; a secret that was really given stays given."""
+    """Sourced variables do not count as given; a secret that the user set stays."""
     secret = secrets.token_hex(20)
     options = ("--only", "", "--no-model")
     with data_folder() as data:
@@ -71,13 +71,13 @@ def test_a_shell_that_sourced_the_file_starts_the_same_stack_again() -> None:
             assert (data / "postgres" / "postmaster.pid").exists()
 
 
-def test_what_was_stored_is_there_after_a_restart(mark: str) -> None:
-    """SIGTERM leaves no process behind, the next `up` finds the same people and password."""
+def test_data_survives_a_restart(mark: str) -> None:
+    """SIGTERM leaves no process; the next `up` has the same users and password."""
     with data_folder() as data:
         options = ("--only", "llms", "--no-model", "--no-reload")
         with running_stack(data, free_ports(), *options, environ={MARK: mark}) as first:
             person = first.whoami(first.token("grace@parley.local"))["id"]
-            assert len(marked(mark)) >= 5  # the supervisor, its guard, postgres, the api, a function
+            assert len(marked(mark)) >= 5  # the supervisor, its reaper, postgres, the api, a function
             assert first.stop() == 0
             assert marked(mark) == {}
             assert not (data / "env").exists()
@@ -88,7 +88,7 @@ def test_what_was_stored_is_there_after_a_restart(mark: str) -> None:
 
 
 def test_without_the_model_the_catalogues_first_is_the_default() -> None:
-    """`--no-model` takes the demo model out of the catalogue, also after it has been the default."""
+    """`--no-model` removes the demo model from the catalogue, also when it was the default."""
     sql = "select model_key from public.llm_models where is_default"
     with data_folder() as data:
         given = {"MODEL_URL": "http://127.0.0.1:9/v1"}
@@ -99,7 +99,7 @@ def test_without_the_model_the_catalogues_first_is_the_default() -> None:
 
 
 def test_down_and_reset(mark: str) -> None:
-    """`down` ends a stack in the background and says so; `reset` then empties its directory."""
+    """`down` stops a stack in the background and prints so; `reset` then empties its directory."""
     with data_folder() as data:
         with running_stack(data, free_ports(), "--only", "", "--no-model", environ={MARK: mark}) as running:
             assert f"process {running.process.pid}" in command("down", "--data", str(data)).stdout
@@ -111,8 +111,8 @@ def test_down_and_reset(mark: str) -> None:
         assert not (data / "secrets.json").exists()
 
 
-def test_a_killed_supervisor_takes_everything_with_it(mark: str) -> None:
-    """After `kill -9` nothing stays, and an `up` that comes at once waits for that and works."""
+def test_a_killed_supervisor_leaves_no_process(mark: str) -> None:
+    """After `kill -9` all processes end; an immediate `up` waits for that and works."""
     base = free_ports()
     with data_folder() as data:
         with running_stack(data, base, "--only", "llms", environ={MARK: mark}) as first:
@@ -124,22 +124,22 @@ def test_a_killed_supervisor_takes_everything_with_it(mark: str) -> None:
         assert marked(mark) == {}
 
 
-def test_a_function_that_dies_is_started_again_and_one_that_cannot_live_ends_everything(mark: str) -> None:
-    """The first death is told and mended, as in a cloud; the third in a row ends `up` with code 1 and the log's end."""
+def test_a_function_is_restarted_twice_then_the_stack_stops(mark: str) -> None:
+    """The first exits are printed and followed by a restart; the third ends `up` with code 1 and the log's end."""
     options = ("--only", "llms", "--no-model", "--no-reload")
     with data_folder() as data, running_stack(data, free_ports(), *options, environ={MARK: mark}) as running:
         for _ in range(2):
             _kill(mark, "-m uvicorn")
             assert wait_until(lambda: answers(f"{running.values['LLMS_URL']}/health/ready"), 20)
-        assert running.console_text().count("llms ended by SIGKILL; it is started again") == 2
+        assert running.console_text().count("llms ended by SIGKILL; it is restarted") == 2
         _kill(mark, "-m uvicorn")
         assert running.process.wait(20) == 1
         assert "the end of" in running.console_text()
         assert wait_until(lambda: marked(mark) == {}, 5)
 
 
-def test_a_database_that_dies_is_told_and_the_functions_say_503(mark: str) -> None:
-    """The rest goes on, answers that it misses the database, and ends in good order."""
+def test_a_dead_database_is_printed_and_functions_answer_503(mark: str) -> None:
+    """The other parts continue, answer 503 and stop normally."""
     options = ("--only", "llms", "--no-model", "--no-reload")
     with data_folder() as data, running_stack(data, free_ports(), *options, environ={MARK: mark}) as running:
         _kill(mark, "bin/postgres -D")
@@ -151,14 +151,14 @@ def test_a_database_that_dies_is_told_and_the_functions_say_503(mark: str) -> No
 
 
 def _kill(mark: str, program: str) -> None:
-    """Returns when it is dead, so that what answers afterwards is something else."""
+    """Kills a process and returns when it has ended, so later answers come from another one."""
     pid = next(pid for pid, line in marked(mark).items() if program in line)
     os.kill(pid, signal.SIGKILL)
     assert wait_until(lambda: pid not in marked(mark), 10)
 
 
 def test_commands_need_a_running_stack() -> None:
-    """`token` and `psql` say how to start one."""
+    """`token` and `psql` print how to start one."""
     with data_folder() as data:
         for words in (["token", "a@b.c"], ["psql"]):
             done = command(*words, "--data", str(data))
@@ -174,8 +174,8 @@ def test_commands_need_a_running_stack() -> None:
         ("a@b.c", {"SUPABASE_SECRET_KEY": "sb_publishable_a"}, "SUPABASE_SERVICE_KEY holds the public key"),
     ],
 )
-def test_a_token_that_cannot_be_had_is_one_line(email: str, environ: dict[str, str], words: str) -> None:
-    """It says what to change, without a traceback."""
+def test_a_failing_token_command_prints_one_line(email: str, environ: dict[str, str], words: str) -> None:
+    """The line says what to change; there is no traceback."""
     with data_folder() as data:
         done = command("token", email, "--data", str(data), environ=environ)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)

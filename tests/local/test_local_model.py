@@ -1,4 +1,4 @@
-"""The tiny model as a child process."""
+"""The local model as a child process."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def model() -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.kill()
 
 
-def test_it_says_something(model: tuple[subprocess.Popen[str], str]) -> None:
-    """An OpenAI-style request gets words and a token count."""
+def test_the_model_answers(model: tuple[subprocess.Popen[str], str]) -> None:
+    """An OpenAI-style request returns text and a token count."""
     _, url = model
     body = {
         "model": "smollm2-135m-instruct",
@@ -37,7 +37,7 @@ def test_it_says_something(model: tuple[subprocess.Popen[str], str]) -> None:
 
 
 def test_it_ends_when_its_standard_input_closes(model: tuple[subprocess.Popen[str], str]) -> None:
-    """A parent that goes away, however it goes, takes the model with it."""
+    """A parent that ends in any way also ends the model."""
     process, _ = model
     assert process.stdin is not None
     process.stdin.close()

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: it starts, ends and comes back with what it knew, and looks like a Supabase project."""
+"""The embedded PostgreSQL: start, stop, restart with its data, and the look of a Supabase project."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ import psycopg
 import pytest
 
 from local import postgres
-from local.problems import Problem
+from local.errors import StackError
 from tests.local.servers import Server, running_postgres
 from tests.stack_process import free_ports, wait_until
 
 
 @pytest.fixture(scope="module")
-def own() -> Iterator[Server]:
-    """A cluster that tests may stop and kill; each leaves it running."""
+def cluster() -> Iterator[Server]:
+    """A cluster that tests may stop and kill; each test leaves it running."""
     with running_postgres() as running:
         yield running
 
 
-def test_starting_twice_is_one_server(own: Server) -> None:
-    """A start on a directory in use ends what ran there and keeps the port."""
-    first = int((own.data / "postmaster.pid").read_text().splitlines()[0])
-    second = postgres.start(own.data, own.port)
+def test_starting_twice_is_one_server(cluster: Server) -> None:
+    """A start on a directory in use stops the old server and keeps the port."""
+    first = int((cluster.data / "postmaster.pid").read_text().splitlines()[0])
+    second = postgres.start(cluster.data, cluster.port)
     assert second != first
     assert wait_until(lambda: not Path(f"/proc/{first}").exists() or _is_zombie(first), 5)
-    assert own.query("select 1", "postgres") == [(1,)]
+    assert cluster.query("select 1", "postgres") == [(1,)]
 
 
 def _is_zombie(pid: int) -> bool:
@@ -41,32 +41,32 @@ def _is_zombie(pid: int) -> bool:
     return True
 
 
-def test_stopping_twice_is_once(own: Server) -> None:
-    """What does not run is stopped already."""
-    postgres.stop(own.data)
-    assert not postgres.is_running(own.data)
-    postgres.stop(own.data)
-    postgres.start(own.data, own.port)
-    assert postgres.is_running(own.data)
+def test_stopping_twice_is_harmless(cluster: Server) -> None:
+    """A second stop has no effect."""
+    postgres.stop(cluster.data)
+    assert not postgres.is_running(cluster.data)
+    postgres.stop(cluster.data)
+    postgres.start(cluster.data, cluster.port)
+    assert postgres.is_running(cluster.data)
 
 
-def test_what_was_written_survives_a_stop_and_a_kill(own: Server) -> None:
-    """State stays through an orderly end and through SIGKILL, whose pid file does not stand in the way."""
-    own.query("create table public.kept (id int)", "postgres")
-    own.query("insert into public.kept values (1)", "postgres")
-    postgres.stop(own.data)
-    pid = postgres.start(own.data, own.port)
-    own.query("insert into public.kept values (2)", "postgres")
+def test_data_survives_a_stop_and_a_kill(cluster: Server) -> None:
+    """Data stays after a normal stop and after SIGKILL; a stale pid file does not block the start."""
+    cluster.query("create table public.kept (id int)", "postgres")
+    cluster.query("insert into public.kept values (1)", "postgres")
+    postgres.stop(cluster.data)
+    pid = postgres.start(cluster.data, cluster.port)
+    cluster.query("insert into public.kept values (2)", "postgres")
     os.kill(pid, signal.SIGKILL)
-    assert wait_until(lambda: not postgres.is_running(own.data), 5)
-    assert (own.data / "postmaster.pid").exists()
-    postgres.start(own.data, own.port)
-    assert own.query("select id from public.kept order by id", "postgres") == [(1,), (2,)]
+    assert wait_until(lambda: not postgres.is_running(cluster.data), 5)
+    assert (cluster.data / "postmaster.pid").exists()
+    postgres.start(cluster.data, cluster.port)
+    assert cluster.query("select id from public.kept order by id", "postgres") == [(1,), (2,)]
 
 
 @pytest.mark.parametrize("content", ["", "nonsense\n", "{pid}\n/somewhere\n"])
-def test_a_pid_file_that_means_nobody_is_no_server(tmp_path: Path, content: str) -> None:
-    """An empty or torn file, or the id of a process that is something else by now: nobody is signalled."""
+def test_a_stale_pid_file_is_no_server(tmp_path: Path, content: str) -> None:
+    """An empty file, a torn file or the id of another program is no server, and no process is signalled."""
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         (tmp_path / "postmaster.pid").write_text(content.format(pid=bystander.pid))
@@ -78,10 +78,10 @@ def test_a_pid_file_that_means_nobody_is_no_server(tmp_path: Path, content: str)
         bystander.wait()
 
 
-def test_a_directory_half_made_is_made_anew(own: Server) -> None:
-    """What an initdb that was killed left behind is thrown away by the next start."""
-    data = own.data.with_name("half")
-    draft = own.data.with_name("half.new")
+def test_a_partial_cluster_is_created_again(cluster: Server) -> None:
+    """The next start deletes the draft of an interrupted initdb."""
+    data = cluster.data.with_name("half")
+    draft = cluster.data.with_name("half.new")
     draft.mkdir()
     (draft / "PG_VERSION").write_text("18\n")
     port = free_ports()
@@ -93,26 +93,26 @@ def test_a_directory_half_made_is_made_anew(own: Server) -> None:
         postgres.stop(data)
 
 
-def test_a_directory_with_other_things_in_it_is_left_alone(own: Server) -> None:
-    """Where something else lies, no cluster is made, and the text says so."""
-    data = own.data.with_name("letters")
+def test_a_directory_with_other_files_stays_unchanged(cluster: Server) -> None:
+    """No cluster is created there, and the error says so."""
+    data = cluster.data.with_name("letters")
     data.mkdir()
     (data / "letter.txt").write_text("dear")
-    with pytest.raises(Problem, match="holds something that is no PostgreSQL cluster"):
+    with pytest.raises(StackError, match="holds something other than a PostgreSQL cluster"):
         postgres.start(data, free_ports())
     assert (data / "letter.txt").read_text() == "dear"
 
 
-def test_a_port_in_use_is_told_in_the_servers_words(own: Server) -> None:
-    """A server that cannot start ends in a Problem with the last lines of its log."""
-    data = own.data.with_name("crowded")
-    with pytest.raises(Problem, match="Address already in use"):
-        postgres.start(data, own.port)
+def test_a_port_in_use_is_an_error_with_the_servers_log(cluster: Server) -> None:
+    """A server that cannot start raises StackError with the last log lines."""
+    data = cluster.data.with_name("crowded")
+    with pytest.raises(StackError, match="Address already in use"):
+        postgres.start(data, cluster.port)
     assert not postgres.is_running(data)
 
 
 def test_preparing_twice_changes_nothing(server: Server) -> None:
-    """A database is prepared once; its people and their grants are untouched by the second time."""
+    """The second call leaves users and grants unchanged."""
     postgres.prepare_database(server.port, "twice")
     server.query("insert into auth.users (id) values (gen_random_uuid())", "twice")
     postgres.prepare_database(server.port, "twice", is_auto_exposed=True)
@@ -122,7 +122,7 @@ def test_preparing_twice_changes_nothing(server: Server) -> None:
 
 
 def test_postgres_owns_the_database_and_is_no_superuser(server: Server) -> None:
-    """Migrations run as Supabase runs them: past row security, but not past privileges."""
+    """As on Supabase, migrations bypass row security but not privileges."""
     postgres.prepare_database(server.port, "roles")
     found = server.query(
         "select rolname, rolsuper, rolbypassrls, rolcanlogin from pg_roles where rolname in "
@@ -145,25 +145,25 @@ def test_postgres_owns_the_database_and_is_no_superuser(server: Server) -> None:
 
 
 @pytest.mark.parametrize(("is_auto_exposed", "verbs"), [(False, (False,) * 4), (True, (True,) * 4)])
-def test_a_new_table_is_granted_only_where_projects_still_do_so(
+def test_a_new_table_is_granted_only_with_auto_expose(
     server: Server, is_auto_exposed: bool, verbs: tuple[bool, ...]
 ) -> None:
-    """Since 2026-10-30 nothing is granted by itself; with auto-expose tables, sequences and functions are."""
+    """Since 2026-10-30 there are no automatic grants; auto-expose grants tables, sequences and functions."""
     name = f"exposed_{is_auto_exposed}".lower()
     postgres.prepare_database(server.port, name, is_auto_exposed=is_auto_exposed)
     server.query("create table public.t (id serial)", name, "postgres")
     server.query("create function public.f() returns int language sql as 'select 1'", name, "postgres")
     server.query("revoke execute on function public.f() from public", name, "postgres")
     for role in ("anon", "authenticated", "service_role"):
-        asked = f"""select has_table_privilege('{role}', 'public.t', 'select'),
+        query = f"""select has_table_privilege('{role}', 'public.t', 'select'),
             has_table_privilege('{role}', 'public.t', 'insert'),
             has_sequence_privilege('{role}', 'public.t_id_seq', 'usage'),
             has_function_privilege('{role}', 'public.f()', 'execute')"""
-        assert server.query(asked, name) == [verbs]
+        assert server.query(query, name) == [verbs]
 
 
-def test_a_clone_is_a_database_of_its_own(server: Server) -> None:
-    """A copy has the tables, rows and owner of its template and goes its own way; dropping it ends its connections."""
+def test_a_clone_is_an_independent_database(server: Server) -> None:
+    """A copy has the tables, rows and owner of its template; changes stay separate; dropping ends its connections."""
     postgres.prepare_database(server.port, "template_one")
     server.query("create table public.t as select 1 as id", "template_one", "postgres")
     postgres.clone_database(server.port, "template_one", "clone_one")
@@ -178,13 +178,13 @@ def test_a_clone_is_a_database_of_its_own(server: Server) -> None:
     assert server.query("select 1 from pg_database where datname = 'clone_one'", "postgres") == []
 
 
-def test_policies_can_ask_who_is_there(server: Server) -> None:
-    """auth.uid(), auth.role(), auth.email() and auth.jwt() read the request's claims; without one they are null."""
+def test_policies_can_read_the_requests_claims(server: Server) -> None:
+    """auth.uid(), auth.role(), auth.email() and auth.jwt() read the claims; without claims they return null."""
     postgres.prepare_database(server.port, "claims")
-    asked = "select auth.uid()::text, auth.role(), auth.email(), auth.jwt() ->> 'x'"
-    assert server.query(asked, "claims", "postgres") == [(None, None, None, None)]
+    query = "select auth.uid()::text, auth.role(), auth.email(), auth.jwt() ->> 'x'"
+    assert server.query(query, "claims", "postgres") == [(None, None, None, None)]
     claims = '{"sub": "11111111-2222-4333-8444-555555555555", "role": "authenticated", "email": "a@b.de", "x": "y"}'
     with psycopg.connect(postgres.dsn(server.port, dbname="claims")) as connection:
         connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
-        row = connection.execute(asked.encode()).fetchone()
+        row = connection.execute(query.encode()).fetchone()
     assert row == ("11111111-2222-4333-8444-555555555555", "authenticated", "a@b.de", "y")

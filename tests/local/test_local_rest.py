@@ -20,8 +20,8 @@ def _ids(http: httpx.Client, query: str, table: str = "books") -> list[int]:
     return [row["id"] for row in _rows(http, f"{table}?select=id&order=id&{query}")]
 
 
-def test_columns_are_renamed_cast_and_dug_out(http: httpx.Client) -> None:
-    """Aliases, casts and JSON paths name themselves as PostgREST names them."""
+def test_columns_have_aliases_casts_and_json_paths(http: httpx.Client) -> None:
+    """Aliases, casts and JSON paths name their columns as in PostgREST."""
     select = "id,called:title,price::text,p:price::int,notes->a->b->1,notes->a->>b,inner:notes->a"
     (row,) = _rows(http, f"books?id=eq.1&select={select}")
     assert row == {
@@ -36,8 +36,8 @@ def test_columns_are_renamed_cast_and_dug_out(http: httpx.Client) -> None:
     assert _rows(http, "books?id=eq.1&select=tags->0,pages->lower")[0] == {"tags": "sf", "lower": None}
 
 
-def test_a_row_embeds_the_row_it_points_to(http: httpx.Client) -> None:
-    """Many-to-one is an object or null; by table, by column and by constraint."""
+def test_a_row_embeds_its_parent(http: httpx.Client) -> None:
+    """Many-to-one is an object or null; it is named by table, column or constraint."""
     rows = _rows(http, "books?id=in.(1,4)&order=id&select=id,shelves(label)")
     assert rows == [{"id": 1, "shelves": {"label": "top"}}, {"id": 4, "shelves": None}]
     select = "author_id(name),e:books_edited_by_fkey(name),writer:authors!author_id(name)"
@@ -45,8 +45,8 @@ def test_a_row_embeds_the_row_it_points_to(http: httpx.Client) -> None:
     assert row == {"author_id": {"name": "Ursula"}, "e": {"name": "Italo"}, "writer": {"name": "Ursula"}}
 
 
-def test_a_row_embeds_the_rows_that_point_to_it(http: httpx.Client) -> None:
-    """One-to-many is a list with filters, order and limit of its own; a unique key makes it one object."""
+def test_a_row_embeds_its_children(http: httpx.Client) -> None:
+    """One-to-many is a list with its own filters, order and limit; with a unique key it is one object."""
     select = "name,books!author_id(id,covers(colour))"
     path = f"authors?id=in.(1,3)&order=id&select={select}&books.order=id.desc&books.limit=1"
     assert _rows(http, path) == [
@@ -57,8 +57,8 @@ def test_a_row_embeds_the_rows_that_point_to_it(http: httpx.Client) -> None:
     assert row == {"b": [{"id": 2}]}
 
 
-def test_an_inner_embed_narrows_its_parents(http: httpx.Client) -> None:
-    """Through every level, in the rows and in the count alike; without brackets' content it only narrows."""
+def test_an_inner_embed_filters_its_parents(http: httpx.Client) -> None:
+    """It filters through all levels, rows and count; with empty brackets it only filters."""
     select = "id,books!author_id!inner(id,covers!inner(colour))"
     path = f"/rest/v1/authors?select={select}&books.covers.colour=eq.white"
     response = http.get(path, headers={"prefer": "count=exact"})
@@ -68,8 +68,8 @@ def test_an_inner_embed_narrows_its_parents(http: httpx.Client) -> None:
     assert _rows(http, "books?select=id,shelves()&shelves.label=eq.top&id=eq.4") == [{"id": 4}]
 
 
-def test_a_table_embeds_itself_by_its_column(http: httpx.Client) -> None:
-    """The column says which end of a self-reference is meant."""
+def test_a_table_embeds_itself_by_column(http: httpx.Client) -> None:
+    """The column chooses the direction of a self-reference."""
     (row,) = _rows(http, "folders?id=eq.2&select=name,parent:parent_id(name)")
     assert row == {"name": "leaf", "parent": {"name": "root"}}
 
@@ -124,12 +124,12 @@ def test_a_table_embeds_itself_by_its_column(http: httpx.Client) -> None:
     ],
 )
 def test_every_filter_chooses_its_rows(http: httpx.Client, query: str, ids: list[int]) -> None:
-    """Each operator means what PostgREST's documentation says."""
+    """Each operator works as in PostgREST's documentation."""
     assert _ids(http, query) == ids
 
 
-def test_json_is_compared_inside(http: httpx.Client) -> None:
-    """JSON paths filter and order; a contained document finds its rows."""
+def test_json_paths_filter_and_order(http: httpx.Client) -> None:
+    """JSON paths filter and order; containment matches documents."""
     assert _ids(http, "meta->>alive=eq.true", "authors") == [3]
     assert _ids(http, "meta->awards->0->year=eq.1970", "authors") == [1]
     assert _ids(http, 'meta=cs.{"alive": false}', "authors") == [1, 2]
@@ -137,7 +137,7 @@ def test_json_is_compared_inside(http: httpx.Client) -> None:
 
 
 def test_order_limit_and_offset(http: httpx.Client) -> None:
-    """Nulls go where they are sent; a Range header pages as limit and offset do, and yields to them."""
+    """Nulls are ordered as requested; a Range header pages too, but limit and offset override it."""
     assert [row["id"] for row in _rows(http, "books?select=id&order=price.asc.nullsfirst")] == [4, 3, 2, 1]
     assert [row["id"] for row in _rows(http, "books?select=id&order=kind,id.desc&limit=2&offset=1")] == [3, 2]
     assert [row["id"] for row in _rows(http, "books?select=id&order=id", range="1-2")] == [2, 3]
@@ -146,7 +146,7 @@ def test_order_limit_and_offset(http: httpx.Client) -> None:
     assert _rows(http, "books?limit=0") == []
 
 
-def test_counting(http: httpx.Client) -> None:
+def test_count_exact(http: httpx.Client) -> None:
     """count=exact gives the total beside the page: 206 for a part, 200 for all, 416 past the end, nothing for HEAD."""
     prefer = {"prefer": "count=exact"}
     part = http.get("/rest/v1/books?select=id&limit=3&id=gt.0", headers=prefer)
@@ -163,7 +163,7 @@ def test_counting(http: httpx.Client) -> None:
 
 
 def test_one_object_or_none(api: Api, http: httpx.Client) -> None:
-    """single() wants exactly one row, maybe_single() forgives none, and nulls can be left out."""
+    """single() requires exactly one row, maybe_single() allows none; nulls can be stripped."""
     client = api.client()
     assert client.table("books").select("id").eq("id", 1).single().execute().data == {"id": 1}
     assert client.table("books").select("id").eq("id", -1).maybe_single().execute() is None
@@ -174,8 +174,8 @@ def test_one_object_or_none(api: Api, http: httpx.Client) -> None:
     assert http.get("/rest/v1/books?id=eq.4&select=id,price", headers={"accept": accept}).json() == [{"id": 4}]
 
 
-def test_supabase_py_builds_requests_we_read(api: Api) -> None:
-    """Its own spelling of filters, embeds, ranges and counts."""
+def test_supabase_py_queries_work(api: Api) -> None:
+    """Its syntax of filters, embeds, ranges and counts is accepted."""
     books = api.client().table("books")
     select = "id, title, authors!author_id ( name )"
     answer = books.select(select, count="exact").or_("id.eq.1,id.eq.3").order("id", desc=True).range(0, 0).execute()
@@ -193,12 +193,12 @@ def test_supabase_py_builds_requests_we_read(api: Api) -> None:
 
 
 def test_a_view_is_read_like_a_table(http: httpx.Client) -> None:
-    """With the rights of whoever asks."""
+    """A view is read with the rights of the user."""
     assert _ids(http, "id=lt.9", "novels") == [1, 2, 3]
 
 
-def test_at_most_a_thousand_rows_come_back(api: Api) -> None:
-    """As PostgREST does without saying so, whatever limit is asked for; functions included."""
+def test_at_most_a_thousand_rows_are_returned(api: Api) -> None:
+    """A larger limit has no effect, also for functions, as in PostgREST."""
     rows = api.client().rpc("books_of", {"author": 1}).limit(5000).execute().data
     assert isinstance(rows, list)
     api.query("create table public.many as select generate_series(1, 1001) as n", "postgres")

@@ -1,4 +1,4 @@
-"""What lives longer than a request: connections, transactions, and what the API knows of the schema."""
+"""State beyond one request: connections, transactions and the schema cache."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _OPEN = "select count(*) from pg_stat_activity where state like 'idle in transac
 
 @pytest.fixture
 def scratch(api: Api) -> Iterator[Api]:
-    """The API, whose schema this test changes; everything called scratch is dropped afterwards."""
+    """The API with a schema that this test may change; objects called scratch are dropped afterwards."""
     yield api
     api.query("drop table if exists public.scratch; drop function if exists public.scratch_it")
 
 
-def test_a_changed_schema_is_seen_by_the_next_request(scratch: Api, http: httpx.Client) -> None:
-    """New tables, columns and functions, and ones that were replaced by others of the same name."""
+def test_the_next_request_sees_a_changed_schema(scratch: Api, http: httpx.Client) -> None:
+    """It sees new tables, columns and functions, also replaced ones of the same name."""
     assert http.get("/rest/v1/scratch").status_code == 404
     scratch.query("create table public.scratch as select 1 as a; grant select on public.scratch to anon", "postgres")
     assert http.get("/rest/v1/scratch").json() == [{"a": 1}]
@@ -41,8 +41,8 @@ def test_a_changed_schema_is_seen_by_the_next_request(scratch: Api, http: httpx.
     assert http.get("/rest/v1/scratch").json()["code"] in {"PGRST205", "42P01"}
 
 
-def test_a_prepared_statement_outlives_a_column_of_another_type(scratch: Api, http: httpx.Client) -> None:
-    """The same request again and again, before and after a column changes its type."""
+def test_a_repeated_request_survives_a_changed_column_type(scratch: Api, http: httpx.Client) -> None:
+    """The same request works before and after the change."""
     scratch.query("create table public.scratch as select 1 as a; grant select on public.scratch to anon", "postgres")
     for _ in range(8):
         assert http.get("/rest/v1/scratch?a=eq.1").json() == [{"a": 1}]
@@ -51,8 +51,8 @@ def test_a_prepared_statement_outlives_a_column_of_another_type(scratch: Api, ht
         assert http.get("/rest/v1/scratch?a=eq.1").json() == [{"a": "1"}]
 
 
-def test_a_role_has_its_time(api: Api, http: httpx.Client) -> None:
-    """A role's statement_timeout ends its statements, and a function's own replaces it."""
+def test_a_role_has_a_statement_timeout(api: Api, http: httpx.Client) -> None:
+    """A role's statement_timeout ends its statements; a function's own timeout overrides it."""
     api.query("alter role anon set statement_timeout = '200ms'; notify pgrst, 'reload config'")
     try:
         slow = http.post("/rest/v1/rpc/wait_for", json={"seconds": 5})
@@ -62,8 +62,8 @@ def test_a_role_has_its_time(api: Api, http: httpx.Client) -> None:
         api.query("alter role anon set statement_timeout = '3s'; notify pgrst, 'reload config'")
 
 
-def test_who_hangs_up_leaves_no_transaction_open(api: Api) -> None:
-    """In the middle of a body, and while the database works: nothing stays open, and the API goes on."""
+def test_a_disconnected_client_leaves_no_open_transaction(api: Api) -> None:
+    """This holds in the middle of a body and of a query, and the API continues."""
     host, port = api.url.removeprefix("http://").split(":")
     key = f"host: x\r\napikey: {api.keys.secret_key}\r\n"
     with socket.create_connection((host, int(port))) as half:
@@ -77,8 +77,8 @@ def test_who_hangs_up_leaves_no_transaction_open(api: Api) -> None:
     assert api.http.post(f"{api.url}/rest/v1/rpc/add", json={"a": 1}, headers=api.headers()).json() == 11
 
 
-def test_nothing_of_a_request_stays_on_its_connection(api: Api, http: httpx.Client) -> None:
-    """Role, claims and response settings end with the transaction, also when it failed."""
+def test_a_connection_keeps_no_request_state(api: Api, http: httpx.Client) -> None:
+    """Role, claims and response settings end with the transaction, also after an error."""
     http.post("/rest/v1/rpc/respond", json={"status": "418", "headers": '[{"x-left": "over"}]'})
     http.post("/rest/v1/rpc/refuse", json={"code": "PT400"})
     for _ in range(4):
@@ -88,8 +88,8 @@ def test_nothing_of_a_request_stays_on_its_connection(api: Api, http: httpx.Clie
         assert http.post("/rest/v1/rpc/who").json()["role"] == "anon"
 
 
-def test_many_at_once_wait_for_their_turn(api: Api) -> None:
-    """More callers than connections are all answered."""
+def test_more_requests_than_connections_are_all_answered(api: Api) -> None:
+    """Requests wait for a free connection."""
 
     def call(number: int) -> object:
         response = api.http.post(f"{api.url}/rest/v1/rpc/add", json={"a": number, "b": 0}, headers=api.headers())
@@ -101,7 +101,7 @@ def test_many_at_once_wait_for_their_turn(api: Api) -> None:
 
 @pytest.fixture(scope="module")
 def fragile() -> Iterator[tuple[Server, Api]]:
-    """A PostgreSQL of this test's own, to be stopped, with its API."""
+    """A PostgreSQL that the test may stop, with its API."""
     with running_postgres() as server:
         postgres.prepare_database(server.port, "fragile")
         server.query("create function public.one() returns int language sql as 'select 1'", "fragile", "postgres")
@@ -120,8 +120,8 @@ def _statuses(api: Api, count: int) -> list[int]:
         return list(callers.map(call, range(count)))
 
 
-def test_postgres_restarts_underneath(fragile: tuple[Server, Api]) -> None:
-    """While it is away the answer is 503, from data and Auth alike; once it is back no connection's ghost is left."""
+def test_the_api_survives_a_restart_of_postgres(fragile: tuple[Server, Api]) -> None:
+    """Data API and Auth answer 503 while it is down; afterwards no broken connection is left."""
     server, api = fragile
     assert set(_statuses(api, 12)) == {200}
     postgres.stop(server.data)
@@ -136,8 +136,8 @@ def test_postgres_restarts_underneath(fragile: tuple[Server, Api]) -> None:
     assert api.http.post(f"{api.url}/auth/v1/signup", json={}, headers=api.headers()).status_code == 200
 
 
-def test_a_restart_that_nobody_saw_costs_nothing(fragile: tuple[Server, Api]) -> None:
-    """Idle connections that died are noticed before they are used."""
+def test_a_restart_between_requests_fails_no_request(fragile: tuple[Server, Api]) -> None:
+    """Broken idle connections are detected before use."""
     server, api = fragile
     assert wait_until(lambda: set(_statuses(api, 12)) == {200}, 10)
     postgres.start(server.data, server.port)
@@ -145,8 +145,8 @@ def test_a_restart_that_nobody_saw_costs_nothing(fragile: tuple[Server, Api]) ->
     assert set(_statuses(api, 12)) == {200}
 
 
-def test_a_connection_that_is_killed_fails_its_request_only(fragile: tuple[Server, Api]) -> None:
-    """The request in flight is 503; the next one is served."""
+def test_a_killed_connection_fails_only_its_request(fragile: tuple[Server, Api]) -> None:
+    """The running request gets a 503; the next one works."""
     server, api = fragile
     made = "create or replace function public.slow() returns text language sql as 'select pg_sleep(5)::text'"
     server.query(f"{made}; grant execute on function public.slow to anon", "fragile", "postgres")

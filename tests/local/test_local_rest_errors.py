@@ -1,4 +1,4 @@
-"""What the data API refuses, and how: the right code for honest mistakes, never a 500 for hostile ones."""
+"""The errors of the data API: the right code for invalid requests, never a 500 for hostile ones."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def _token(api: Api, **claims: Any) -> str:
         ("rpc/hidden", 401, "42501"),
     ],
 )
-def test_an_honest_mistake_has_its_code(http: httpx.Client, path: str, status: int, code: str) -> None:
-    """PostgREST's and PostgreSQL's codes with PostgREST's statuses."""
+def test_an_invalid_request_has_its_code(http: httpx.Client, path: str, status: int, code: str) -> None:
+    """Codes and statuses are those of PostgREST and PostgreSQL."""
     response = http.get(f"/rest/v1/{path}")
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert set(response.json()) == {"code", "message", "details", "hint"}
     assert response.headers["proxy-status"] == f"PostgREST; error={code}"
 
 
-def test_a_missing_privilege_depends_on_who_asks(api: Api, http: httpx.Client) -> None:
-    """401 invites a visitor to sign in; 403 tells a signed-in person that it would not help."""
+def test_a_missing_privilege_depends_on_the_role(api: Api, http: httpx.Client) -> None:
+    """A visitor gets 401 and may sign in; a signed-in user gets 403."""
     assert http.get("/rest/v1/closed").headers["www-authenticate"] == "Bearer"
     session = signed_up(api, "curious@example.com").auth.get_session()
     assert session is not None
@@ -80,15 +80,15 @@ def test_a_missing_privilege_depends_on_who_asks(api: Api, http: httpx.Client) -
         ('{"id":' * 50_000, 400, "PGRST102"),
     ],
 )
-def test_a_body_that_cannot_be_written(api: Api, body: str, status: int, code: str) -> None:
-    """Constraints, columns that are not there, and what is no JSON."""
+def test_an_invalid_body_is_rejected(api: Api, body: str, status: int, code: str) -> None:
+    """Violated constraints, unknown columns and invalid JSON have their codes."""
     raw = body.encode("utf-8", "surrogateescape")
     response = api.http.post(f"{api.url}/rest/v1/authors", content=raw, headers={"apikey": api.keys.secret_key})
     assert (response.status_code, response.json()["code"]) == (status, code)
 
 
 def test_a_missing_parent_is_a_conflict(api: Api) -> None:
-    """A foreign key without its row, and methods that are not there."""
+    """A foreign key without a parent row is a 409; unknown methods are a 405."""
     headers = {"apikey": api.keys.secret_key}
     response = api.http.post(f"{api.url}/rest/v1/books", json={"title": "x", "author_id": 77}, headers=headers)
     assert (response.status_code, response.json()["code"]) == (409, "23503")
@@ -146,8 +146,8 @@ def test_a_missing_parent_is_a_conflict(api: Api) -> None:
         "pages=sl.x",
     ],
 )
-def test_a_hostile_query_is_at_worst_refused(http: httpx.Client, query: str) -> None:
-    """Whatever stands in the address, the answer is rows or a 4xx in JSON."""
+def test_a_hostile_query_is_at_worst_rejected(http: httpx.Client, query: str) -> None:
+    """Every query string gives rows or a 4xx in JSON."""
     response = http.get(f"/rest/v1/books?{query}")
     assert response.status_code < 500, response.text
     assert response.headers["content-type"].startswith("application/json")
@@ -158,24 +158,24 @@ def test_a_hostile_query_is_at_worst_refused(http: httpx.Client, query: str) -> 
     "path", ["books%00", "books%2F..%2Fauthors", "%FF", "rpc/%00", "rpc/add%3Fa=1", "a%22b", "bo%256Fks"]
 )
 def test_a_hostile_path_is_not_found(http: httpx.Client, path: str) -> None:
-    """A path is decoded once and names a table or function, or nothing."""
+    """A path is decoded once and names a table, a function or nothing."""
     assert http.get(f"/rest/v1/{path}").status_code == 404
 
 
 @pytest.mark.parametrize("value", ["5-2", "x", "-", "1-2-3", "99999999999999999999-", "items=0-1"])
-def test_a_hostile_range_is_at_worst_refused(http: httpx.Client, value: str) -> None:
-    """A Range that is none is ignored; one that ends before it starts cannot be satisfied."""
+def test_a_hostile_range_is_at_worst_rejected(http: httpx.Client, value: str) -> None:
+    """An invalid Range is ignored; one that ends before its start is a 416."""
     assert http.get("/rest/v1/books", headers={"range": value}).status_code == (416 if value == "5-2" else 200)
 
 
-def test_what_was_attacked_is_still_there(api: Api) -> None:
-    """No table is gone and no connection was left in a transaction."""
+def test_attacks_change_nothing(api: Api) -> None:
+    """All tables exist and no connection is left in a transaction."""
     assert api.query("select count(*) from public.books where id < 100") == [(4,)]
     assert api.query("select count(*) from pg_stat_activity where state like 'idle in transaction%'") == [(0,)]
 
 
 def test_a_request_needs_a_key_of_the_project(api: Api) -> None:
-    """None and a wrong one are 401; both kinds of key work, as header or in the address."""
+    """A missing or wrong key is a 401; both kinds of key work, as header or in the URL."""
     url = f"{api.url}/rest/v1/books?select=id&id=eq.1"
     assert api.http.get(url).status_code == 401
     for wrong in ("nothing", "sb_publishable_wrong", "sb_secret_wrong", "a.b.c", "ü", f"{api.keys.anon_key}x"):
@@ -186,8 +186,8 @@ def test_a_request_needs_a_key_of_the_project(api: Api) -> None:
     assert api.http.get(f"{url}&apikey={api.keys.publishable_key}").status_code == 200
 
 
-def test_a_token_is_believed_when_the_project_signed_it(api: Api, http: httpx.Client) -> None:
-    """Expired, not yet valid, forged, unsigned, torn and roleless ones are not."""
+def test_only_the_projects_valid_tokens_are_accepted(api: Api, http: httpx.Client) -> None:
+    """Expired, future, forged, unsigned, truncated and roleless tokens are rejected."""
     now = int(time.time())
     other = jwt.encode({"role": "service_role", "exp": now + 60}, "x" * 32, "HS256")
     unsigned = jwt.encode({"role": "service_role", "exp": now + 60}, "", "none")
@@ -204,20 +204,20 @@ def test_a_token_is_believed_when_the_project_signed_it(api: Api, http: httpx.Cl
     assert http.get("/rest/v1/books", headers=api.headers(_token(api, exp=now - 10))).status_code == 200
 
 
-def test_a_role_that_may_not_be_taken_is_refused(api: Api, http: httpx.Client) -> None:
-    """Signed claims name only roles that the API may speak as; without one it is a visitor's."""
-    assert http.get("/rest/v1/books", headers=api.headers(_token(api, role="nobody"))).status_code == 401
+def test_a_forbidden_role_is_rejected(api: Api, http: httpx.Client) -> None:
+    """Claims can name only the roles of the API; a token without a role is a visitor's."""
+    assert http.get("/rest/v1/books", headers=api.headers(_token(api, role="unknown"))).status_code == 401
     for role in ("postgres", "supabase_admin", 5, "x; reset role"):
         assert http.get("/rest/v1/books", headers=api.headers(_token(api, role=role))).status_code in {401, 403}
     visitor = http.post("/rest/v1/rpc/who", headers=api.headers(_token(api, role=None)))
     assert visitor.json()["role"] == "anon"
 
 
-def test_a_browser_may_ask_from_anywhere(http: httpx.Client) -> None:
+def test_pages_of_every_origin_may_call(http: httpx.Client) -> None:
     """Preflights are answered, and pages may read the headers that clients use."""
     origin = {"origin": "http://127.0.0.1:8080"}
-    asked = origin | {"access-control-request-method": "POST", "access-control-request-headers": "apikey,prefer"}
-    preflight = http.options("/rest/v1/books", headers=asked)
+    headers = origin | {"access-control-request-method": "POST", "access-control-request-headers": "apikey,prefer"}
+    preflight = http.options("/rest/v1/books", headers=headers)
     assert preflight.status_code == 200
     assert "apikey" in preflight.headers["access-control-allow-headers"]
     response = http.get("/rest/v1/books", headers=origin)

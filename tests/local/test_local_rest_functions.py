@@ -1,4 +1,4 @@
-"""Calling functions through the data API."""
+"""Calls of functions through the data API."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def _call(http: httpx.Client, name: str, arguments: Any = None, **headers: str) 
         ("later", {"n": 4}, {"doubled": 8}),
     ],
 )
-def test_the_answer_has_the_functions_shape(http: httpx.Client, name: str, arguments: Any, answer: Any) -> None:
-    """Scalars, lists, rows and documents; defaults and nulls; arguments by name."""
+def test_the_response_has_the_functions_result_type(http: httpx.Client, name: str, arguments: Any, answer: Any) -> None:
+    """Scalars, lists, rows, documents, defaults and nulls work; arguments are named."""
     response = _call(http, name, arguments)
     assert (response.status_code, response.json()) == (200, answer)
 
 
-def test_nothing_comes_back_from_void(http: httpx.Client) -> None:
-    """204 without a body."""
+def test_a_void_function_returns_no_body(http: httpx.Client) -> None:
+    """The status is 204."""
     response = _call(http, "nothing")
     assert (response.status_code, response.content) == (204, b"")
     assert http.post("/rest/v1/rpc/nothing").status_code == 204
 
 
-def test_rows_of_a_function_are_filtered_like_a_tables(http: httpx.Client) -> None:
+def test_rows_of_a_function_are_filtered_like_a_table(http: httpx.Client) -> None:
     """Select, embed, filter, order, page and count work on what a function returns; an object for one row."""
     path = "/rest/v1/rpc/books_of?select=id,authors!author_id(name)&id=gt.1&order=id"
     response = http.post(path, json={"author": 1}, headers={"prefer": "count=exact"})
@@ -58,8 +58,8 @@ def test_rows_of_a_function_are_filtered_like_a_tables(http: httpx.Client) -> No
     assert single.json()["id"] == 2
 
 
-def test_a_function_is_read_by_get_when_it_changes_nothing(http: httpx.Client) -> None:
-    """Arguments in the address; a volatile function is refused, as nothing may change in a GET."""
+def test_a_get_call_is_read_only(http: httpx.Client) -> None:
+    """Arguments are in the URL; a function that writes is rejected."""
     assert http.get("/rest/v1/rpc/add?a=1&b=5").json() == 6
     assert http.get("/rest/v1/rpc/sum_all?numbers={1,2}").json() == 3
     assert http.get("/rest/v1/rpc/books_of?author=1&id=gt.1&select=id").json() == [{"id": 2}]
@@ -69,7 +69,7 @@ def test_a_function_is_read_by_get_when_it_changes_nothing(http: httpx.Client) -
     assert http.put("/rest/v1/rpc/add").status_code == 405
 
 
-def test_supabase_py_calls(api: Api) -> None:
+def test_supabase_py_calls_functions(api: Api) -> None:
     """rpc() with and without arguments, by POST and GET, with filters and a count."""
     client = api.client()
     assert client.rpc("add", {"a": 2}).execute().data == 12
@@ -79,8 +79,8 @@ def test_supabase_py_calls(api: Api) -> None:
     assert (answer.data, answer.count) == ([{"id": 4}], 1)
 
 
-def test_a_function_knows_who_asks(api: Api, http: httpx.Client) -> None:
-    """The role, the person, and the request are there to be asked for."""
+def test_a_function_can_read_role_user_and_request(api: Api, http: httpx.Client) -> None:
+    """Settings hold the role, the claims and the request."""
     response = _call(http, "who", None, **{"user-agent": "test"})
     expected = {"role": "anon", "uid": None, "method": "POST", "path": "/rpc/who", "agent": "test"}
     assert response.json() == expected
@@ -93,8 +93,8 @@ def test_a_function_knows_who_asks(api: Api, http: httpx.Client) -> None:
     assert _call(http, "who", None, apikey=api.keys.secret_key).json()["role"] == "service_role"
 
 
-def test_a_function_chooses_its_status(http: httpx.Client) -> None:
-    """SQLSTATE PTxyz is HTTP xyz with the function's own words; what is no status is 500."""
+def test_a_function_sets_its_status(http: httpx.Client) -> None:
+    """SQLSTATE PTxyz is status xyz with the function's message; an invalid status is a 500."""
     refused = _call(http, "refuse", {"code": "PT429"})
     assert refused.status_code == 429
     assert refused.json() == {"code": "PT429", "message": "refused", "details": "because", "hint": "ask again"}
@@ -105,8 +105,8 @@ def test_a_function_chooses_its_status(http: httpx.Client) -> None:
     assert (quiet.status_code, quiet.content) == (304, b"")
 
 
-def test_a_function_writes_response_headers(http: httpx.Client) -> None:
-    """response.status and response.headers are taken when they are such, and refused when they are not."""
+def test_a_function_sets_response_headers(http: httpx.Client) -> None:
+    """Valid values of response.status and response.headers are used; invalid ones are errors."""
     taken = _call(http, "respond", {"status": "418", "headers": '[{"X-Tea": "green"}]'})
     assert (taken.status_code, taken.headers["x-tea"], taken.json()) == (418, "green", '418[{"X-Tea": "green"}]')
     for status in ("teapot", "99", "200 "):
@@ -117,8 +117,8 @@ def test_a_function_writes_response_headers(http: httpx.Client) -> None:
         assert (response.status_code, response.json()["code"]) == (500, "PGRST111")
 
 
-def test_functions_that_cannot_be_called_harm_no_other(http: httpx.Client) -> None:
-    """Unnamed arguments cannot be given; two that fit are too many; the rest work on."""
+def test_functions_that_cannot_be_called_are_rejected(http: httpx.Client) -> None:
+    """Unnamed arguments cannot be passed; two matching functions are ambiguous; other functions still work."""
     assert _call(http, "unnamed", {"": 1}).status_code == 400
     assert _call(http, "unnamed").json()["code"] == "PGRST202"
     ambiguous = _call(http, "either", {"x": 1})
@@ -126,8 +126,8 @@ def test_functions_that_cannot_be_called_harm_no_other(http: httpx.Client) -> No
     assert _call(http, "add", {"a": 1}).json() == 11
 
 
-def test_arguments_must_fit(http: httpx.Client) -> None:
-    """A missing, an unknown or a mistyped argument, and a body that is no object."""
+def test_arguments_must_match(http: httpx.Client) -> None:
+    """A missing, unknown or mistyped argument and a body that is no object are errors."""
     for named in ({}, {"a": 1, "c": 2}, {"A": 1}):
         response = _call(http, "add", named)
         assert (response.status_code, response.json()["code"]) == (404, "PGRST202")

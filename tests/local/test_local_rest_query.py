@@ -1,4 +1,4 @@
-"""The query string's grammar, as text in and values out."""
+"""The grammar of the query string, as text in and values out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from local.rest.errors import ApiError
 from local.rest.query import Query, parse_query
-from local.rest.terms import OPERATORS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
+from local.rest.syntax import OPERATORS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
 
 
 def _parsed(**parameters: str) -> Query:
@@ -16,16 +16,16 @@ def _parsed(**parameters: str) -> Query:
 
 
 def _condition(name: str, value: str) -> Condition | Group:
-    return parse_query(urlencode({name: value})).of("").where[0]
+    return parse_query(urlencode({name: value})).at_path("").where[0]
 
 
 def test_without_a_select_everything_is_selected() -> None:
-    """No select and an empty one mean all columns."""
+    """A missing and an empty select mean all columns."""
     assert parse_query("").select == parse_query("select=").select == (Column(Field("*")),)
 
 
 def test_columns_have_aliases_casts_and_json_paths() -> None:
-    """`alias:column->key->>0::type`, each part optional, spaces around names forgiven."""
+    """The form is `alias:column->key->>0::type`; each part is optional, spaces around names are ignored."""
     query = _parsed(select='id, n:name,price::text,k:meta->a->>0::int,"a,b"')
     assert query.select == (
         Column(Field("id")),
@@ -36,8 +36,8 @@ def test_columns_have_aliases_casts_and_json_paths() -> None:
     )
 
 
-def test_embeds_nest_and_carry_hints() -> None:
-    """`alias:table!hint!inner(columns)`; empty brackets select nothing of it."""
+def test_embeds_nest_and_have_hints() -> None:
+    """The form is `alias:table!hint!inner(columns)`; empty brackets select no columns."""
     query = _parsed(select="id,writer:authors!author_id!inner(name,books(id)),shelves!left()")
     inner = Embed("books", None, (), is_inner=False, select=(Column(Field("id")),))
     assert query.select[1] == Embed("authors", "writer", ("author_id",), True, (Column(Field("name")), inner))
@@ -46,13 +46,13 @@ def test_embeds_nest_and_carry_hints() -> None:
 
 @pytest.mark.parametrize("operator", [*OPERATORS, *QUERY_FUNCTIONS])
 def test_every_operator_takes_the_rest_of_the_text(operator: str) -> None:
-    """Dots, commas, brackets and quotes in a value are the value's own."""
+    """Dots, commas, brackets and quotes belong to the value."""
     assert _condition("a", f'{operator}.x.y,(z)"') == Condition(Field("a"), operator, 'x.y,(z)"')
     assert _condition("a", f"not.{operator}.") == Condition(Field("a"), operator, "", is_negated=True)
 
 
 def test_in_takes_a_list() -> None:
-    """Quotes keep commas, brackets and escaped quotes together; an empty list is a list."""
+    """Quotes protect commas, brackets and escaped quotes; an empty list is valid."""
     assert _condition("a", 'in.(1,"b,)","c\\"d\\\\",e->f)') == Condition(
         Field("a"), "in", ("1", "b,)", 'c"d\\', "e->f")
     )
@@ -60,21 +60,21 @@ def test_in_takes_a_list() -> None:
 
 
 @pytest.mark.parametrize("value", ["null", "NULL", "true", "False", "unknown", "not_null"])
-def test_is_takes_few_words(value: str) -> None:
-    """In any case of letters."""
+def test_is_accepts_five_words(value: str) -> None:
+    """Letters can have any case."""
     assert _condition("a", f"is.{value}") == Condition(Field("a"), "is", value.lower())
 
 
-def test_quantifiers_and_languages_stand_in_brackets() -> None:
-    """`like(any).{…}` and `fts(english).…`."""
+def test_quantifiers_and_languages_are_in_brackets() -> None:
+    """The forms are `like(any).{…}` and `fts(english).…`."""
     assert _condition("a", "like(any).{a*,b*}") == Condition(Field("a"), "like", "{a*,b*}", option="any")
     assert _condition("a", "fts(english).cat") == Condition(Field("a"), "fts", "cat", option="english")
 
 
 def test_groups_nest() -> None:
-    """`or=(…)` holds filters and groups, negated or not; values end at a comma unless quoted or in braces."""
+    """`or=(…)` holds filters and groups, negated or not; a value ends at a comma unless quoted or in braces."""
     found = _parsed(**{"not.or": '(a.eq.1, not.and(b.gt.2,c->>d.is.null) ,e.not.in.(1,2),f.cs.{x,y->z},g.eq.",)")'})
-    assert found.of("").where == [
+    assert found.at_path("").where == [
         Group(
             "or",
             (
@@ -93,29 +93,29 @@ def test_groups_nest() -> None:
     ]
 
 
-def test_rows_of_an_embed_are_named_by_its_path() -> None:
+def test_filters_of_an_embed_are_named_by_its_path() -> None:
     """`books.covers.colour`, `books.order`, `books.or`, `books.not.and` and `books.limit` belong to their embeds."""
     query = parse_query(
         "books.covers.colour=eq.red&books.order=id.desc.nullslast,title&books.limit=3&books.offset=1"
         "&books.or=(a.eq.1)&books.not.and=(a.eq.1)&order=meta->a.asc"
     )
-    assert query.of("books.covers").where == [Condition(Field("colour"), "eq", "red")]
-    books = query.of("books")
+    assert query.at_path("books.covers").where == [Condition(Field("colour"), "eq", "red")]
+    books = query.at_path("books")
     assert books.order == [(Field("id"), "desc nulls last"), (Field("title"), "")]
     assert (books.limit, books.offset) == (3, 1)
     assert [(each.joiner, each.is_negated) for each in books.where if isinstance(each, Group)] == [
         ("or", False),
         ("and", True),
     ]
-    assert query.of("").order == [(Field("meta", (("->", "a"),)), "asc")]
+    assert query.at_path("").order == [(Field("meta", (("->", "a"),)), "asc")]
 
 
 def test_a_function_call_has_arguments_and_filters() -> None:
-    """In a GET call a name whose value is no filter is an argument; the key in the address is neither."""
+    """In a GET call a value that is no filter is an argument; the API key is neither."""
     query = parse_query("a=1&b=x.y&c=eq.5&order=c&limit=2&apikey=k&select=c", is_call=True)
     assert query.arguments == {"a": "1", "b": "x.y"}
-    assert query.of("").where == [Condition(Field("c"), "eq", "5")]
-    assert query.of("").limit == 2
+    assert query.at_path("").where == [Condition(Field("c"), "eq", "5")]
+    assert query.at_path("").limit == 2
 
 
 def test_lists_of_columns() -> None:
@@ -167,8 +167,8 @@ def test_lists_of_columns() -> None:
         "&".join(["a=eq.1"] * 2000),
     ],
 )
-def test_what_cannot_be_read_is_refused(text: str) -> None:
-    """Every unreadable query string is a 400 with PostgREST's code, however deep or long."""
+def test_invalid_syntax_is_rejected(text: str) -> None:
+    """Every invalid query string is a 400 with PostgREST's code, however deep or long."""
     with pytest.raises(ApiError) as refusal:
         parse_query(text)
     assert (refusal.value.status, refusal.value.body["code"]) == (400, "PGRST100")

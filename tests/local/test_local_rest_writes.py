@@ -1,4 +1,4 @@
-"""Changing rows through the data API: what is written, what comes back, and who may do it."""
+"""Writes through the data API: what is stored, what is returned, and who may write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.local.servers import Api, signed_up
 
 @pytest.fixture
 def service(api: Api) -> Iterator[Any]:
-    """The service's client; what its test added to books and serials is gone afterwards."""
+    """The service's client; rows that a test adds to books and serials are deleted afterwards."""
     yield api.client(api.keys.secret_key)
     api.query("delete from public.books where id > 99")
     api.query("delete from public.serials")
@@ -26,8 +26,8 @@ def _post(api: Api, path: str, body: str, **headers: str) -> httpx.Response:
     return api.http.post(f"{api.url}/rest/v1/{path}", content=body, headers=chosen)
 
 
-def test_an_insert_gives_back_what_was_asked_for(service: Any) -> None:
-    """All columns with their defaults, chosen ones, or embedded rows."""
+def test_an_insert_returns_the_selected_columns(service: Any) -> None:
+    """It returns all columns with defaults, chosen columns or embedded rows."""
     (row,) = service.table("books").insert({"title": "Left", "author_id": 1}).execute().data
     assert (row["title"], row["tags"], row["kind"], row["price"]) == ("Left", [], "novel", None)
     select = (
@@ -36,8 +36,8 @@ def test_an_insert_gives_back_what_was_asked_for(service: Any) -> None:
     assert select.execute().data == [{"name": "Right", "authors": {"name": "Italo"}}]
 
 
-def test_minimal_gives_back_nothing(api: Api, service: Any) -> None:
-    """201 without a body; the row is there."""
+def test_minimal_returns_no_body(api: Api, service: Any) -> None:
+    """The status is 201, and the row is stored."""
     assert service.table("serials").insert({"word": "quiet"}, returning="minimal").execute().data in ([], "", None)
     response = _post(api, "serials", '{"word": "quiet"}', prefer="return=minimal")
     assert (response.status_code, response.content) == (201, b"")
@@ -45,8 +45,8 @@ def test_minimal_gives_back_nothing(api: Api, service: Any) -> None:
 
 
 @pytest.mark.usefixtures("service")
-def test_numbers_arrive_as_they_were_written(api: Api) -> None:
-    """A numeric keeps every digit, alone, in a list, with defaults, in an update and as an argument."""
+def test_numbers_keep_every_digit(api: Api) -> None:
+    """This holds alone, in a list, with defaults, in an update and as an argument."""
     digits = "0.12345678901234567890123456789"
     body = f'{{"id": 100, "title": "t", "price": {digits}}}'
     assert digits in _post(api, "books", body).text
@@ -66,7 +66,7 @@ def test_numbers_arrive_as_they_were_written(api: Api) -> None:
 
 
 def test_many_rows_with_different_keys(service: Any) -> None:
-    """Missing keys are null, or the column's default when asked for."""
+    """Missing keys are null, or the column's default on request."""
     rows = [{"title": "a", "kind": "poem"}, {"title": "b", "price": 3}]
     with pytest.raises(APIError) as refusal:
         service.table("books").insert(rows).execute()
@@ -75,22 +75,22 @@ def test_many_rows_with_different_keys(service: Any) -> None:
     assert [(row["title"], row["kind"], row["price"]) for row in made] == [("a", "poem", None), ("b", "novel", 3)]
 
 
-def test_rows_without_agreement_on_keys_are_refused_over_plain_http(api: Api) -> None:
+def test_rows_with_different_keys_need_a_column_list(api: Api) -> None:
     """Without a list of columns, all rows must have the same keys."""
     response = _post(api, "books", '[{"title": "a"}, {"kind": "poem"}]')
     assert (response.status_code, response.json()["code"]) == (400, "PGRST102")
 
 
 @pytest.mark.usefixtures("service")
-def test_nothing_to_insert(api: Api) -> None:
-    """An empty list inserts nothing, even where a column is always generated; an empty object is a row of defaults."""
+def test_an_empty_list_inserts_nothing(api: Api) -> None:
+    """This holds for generated columns too; an empty object is a row of defaults."""
     response = _post(api, "serials", "[]")
     assert (response.status_code, response.json()) == (201, [])
     assert len(_post(api, "serials", "{}").json()) == 1
 
 
 def test_an_upsert_replaces_or_ignores(api: Api, service: Any) -> None:
-    """By the primary key or a named one; what is ignored does not come back."""
+    """It uses the primary key or a named one; ignored rows are not returned."""
     author = {"id": 100, "name": "Anon", "meta": {"v": 1}}
     authors = service.table("authors")
     assert authors.upsert(author).execute().data[0]["meta"] == {"v": 1}
@@ -101,8 +101,8 @@ def test_an_upsert_replaces_or_ignores(api: Api, service: Any) -> None:
     assert api.query("select id, name from public.authors where id > 99") == [(101, "Anon")]
 
 
-def test_an_update_changes_what_its_filter_names(service: Any) -> None:
-    """Rows come back after the change, also when they no longer match the filter."""
+def test_an_update_changes_the_matching_rows(service: Any) -> None:
+    """The changed rows are returned, also when they no longer match the filter."""
     service.table("books").insert([{"id": 100, "title": "x"}, {"id": 101, "title": "x"}]).execute()
     changed = service.table("books").update({"title": "y", "notes": {"n": None}}).eq("title", "x").gt("id", 100)
     assert [(row["id"], row["notes"]) for row in changed.execute().data] == [(101, {"n": None})]
@@ -111,23 +111,23 @@ def test_an_update_changes_what_its_filter_names(service: Any) -> None:
     assert counted.count == 2
 
 
-def test_a_delete_takes_what_its_filter_names(api: Api, service: Any) -> None:
-    """The deleted rows come back."""
+def test_a_delete_removes_the_matching_rows(api: Api, service: Any) -> None:
+    """The deleted rows are returned."""
     service.table("books").insert([{"id": 100, "title": "x"}, {"id": 101, "title": "x"}]).execute()
     assert [row["id"] for row in service.table("books").delete().eq("id", 100).execute().data] == [100]
     assert api.query("select id from public.books where id > 99") == [(101,)]
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_changing_everything_takes_a_filter(api: Api, method: str) -> None:
-    """As Supabase's safeupdate: no filter, no change."""
+def test_an_update_or_delete_needs_a_filter(api: Api, method: str) -> None:
+    """Without a filter it is rejected, as with Supabase's safeupdate."""
     headers = {"apikey": api.keys.secret_key}
     response = api.http.request(method, f"{api.url}/rest/v1/books", content='{"title": "x"}', headers=headers)
     assert (response.status_code, response.json()["code"]) == (400, "21000")
 
 
-def test_one_row_is_wanted_and_two_would_change(api: Api, service: Any) -> None:
-    """single() on a change that meets two rows changes none."""
+def test_single_rejects_a_change_of_two_rows(api: Api, service: Any) -> None:
+    """single() on a change of two rows changes none."""
     service.table("books").insert([{"id": 100, "title": "x"}, {"id": 101, "title": "x"}]).execute()
     headers = {
         "apikey": api.keys.secret_key,
@@ -144,8 +144,8 @@ def _line(client: Any, line: str) -> Any:
     return client.table("diary").insert({"line": line}).select("id,line").execute().data
 
 
-def test_people_see_and_change_only_what_is_theirs(api: Api) -> None:
-    """Row security holds for two people, a visitor and the service."""
+def test_users_see_and_change_only_their_own_rows(api: Api) -> None:
+    """Row security holds for two users, a visitor and the service."""
     ada, eve = signed_up(api, "ada-diary@example.com"), signed_up(api, "eve-diary@example.com")
     (written,) = _line(ada, "dear diary")
     assert eve.table("diary").select("id,line").execute().data == []
@@ -162,8 +162,8 @@ def test_people_see_and_change_only_what_is_theirs(api: Api) -> None:
     assert refusal.value.code == "42501"
 
 
-def test_column_privileges_hold_for_what_comes_back(api: Api) -> None:
-    """Who may read some columns gets those back, also for an update; asking for all is refused."""
+def test_column_privileges_hold_for_returned_rows(api: Api) -> None:
+    """A user with rights on some columns gets those back, also from an update; selecting all is rejected."""
     noa = signed_up(api, "noa-diary@example.com")
     (written,) = _line(noa, "mine")
     changed = noa.table("diary").update({"line": "still mine"}).eq("id", written["id"]).select("line")

@@ -1,4 +1,4 @@
-"""`python -m local` as a person uses it: real processes, real ports, one stack for most of it."""
+"""`python -m local` as a user runs it: real processes and ports, one stack for most tests."""
 
 from __future__ import annotations
 
@@ -12,52 +12,52 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local import demo
+from local import seeding
 from local.processes import answers
 from tests.stack_process import RunningStack, command, data_folder, free_ports, running_stack, wait_until
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[RunningStack]:
-    """One with a function and the model, in reload mode, as a developer has it; no test ends it."""
+    """A stack with one function and the model in reload mode; no test stops it."""
     with data_folder() as data, running_stack(data, free_ports(), "--only", "llms") as running:
         yield running
 
 
-def test_everything_answers_once_the_file_is_there(stack: RunningStack) -> None:
-    """When the variables are written, every address in them can be used."""
+def test_every_address_works_once_the_file_exists(stack: RunningStack) -> None:
+    """When the variables are written, every address in them answers."""
     assert answers(stack.values["LLMS_URL"] + "/health")
     assert answers(stack.values["SUPABASE_URL"] + "/auth/v1/health")
     assert answers(stack.values["MODEL_URL"] + "/models")
     assert stack.query("select 1") == "1"
 
 
-def test_chat_finds_data_to_ask_about(stack: RunningStack) -> None:
-    """DATABASE_PATH names a place in the stack's own folder; without chat nothing is built there."""
+def test_chat_finds_the_demo_data(stack: RunningStack) -> None:
+    """DATABASE_PATH is a file in the data directory; without chat it is not built."""
     assert stack.values["DATABASE_PATH"] == str(stack.data / "trading.duckdb")
     assert not (stack.data / "trading.duckdb").exists()
 
 
 def test_the_variables_are_private_and_sh_can_source_them(stack: RunningStack) -> None:
-    """The file is for its owner only and survives `set -a; . env`."""
+    """Only the owner can read the file, and `set -a; . env` works."""
     path = stack.data / "env"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     script = f'set -a; . {path}; exec "$0" -c "import os; print(os.environ[\'DATABASE_URL\'])"'
-    told = subprocess.run(["sh", "-c", script, sys.executable], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == stack.values["DATABASE_URL"]
+    done = subprocess.run(["sh", "-c", script, sys.executable], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == stack.values["DATABASE_URL"]
     assert len(stack.values["CRON_SECRET"]) >= 32
 
 
-def test_what_is_printed_can_be_pasted(stack: RunningStack) -> None:
-    """The console shows addresses, a person who can sign in, and where logs go."""
+def test_the_banner_shows_how_to_use_the_stack(stack: RunningStack) -> None:
+    """The banner has the addresses, a demo user and the place of the logs."""
     printed = stack.console_text()
     for name in ("LLMS_URL", "SUPABASE_URL", "DATABASE_URL", "MODEL_URL", "DEMO_EMAIL", "DEMO_PASSWORD"):
         assert stack.values[name] in printed
     assert str(stack.data / "logs") in printed
 
 
-def test_the_demo_person_signs_in(stack: RunningStack) -> None:
-    """The printed e-mail and password are a working account."""
+def test_the_demo_user_signs_in(stack: RunningStack) -> None:
+    """The printed e-mail address and password work."""
     response = httpx.post(
         f"{stack.values['SUPABASE_URL']}/auth/v1/token?grant_type=password",
         headers={"apikey": stack.values["SUPABASE_ANON_KEY"]},
@@ -68,7 +68,7 @@ def test_the_demo_person_signs_in(stack: RunningStack) -> None:
 
 
 def test_a_sign_in_link_appears_in_the_terminal(stack: RunningStack) -> None:
-    """There is no mail here: who asks for a magic link finds it where `up` runs, and nothing else of the API's log."""
+    """There is no mail: `up` prints a magic link, and nothing else of the API's log."""
     response = httpx.post(
         f"{stack.values['SUPABASE_URL']}/auth/v1/otp",
         headers={"apikey": stack.values["SUPABASE_ANON_KEY"]},
@@ -78,8 +78,8 @@ def test_a_sign_in_link_appears_in_the_terminal(stack: RunningStack) -> None:
     assert wait_until(lambda: "magic link for linus@parley.local: http" in stack.console_text(), 5)
 
 
-def test_a_token_is_for_one_person(stack: RunningStack) -> None:
-    """`token EMAIL` makes the person at first and finds them again later; the function takes the token."""
+def test_a_token_is_for_one_user(stack: RunningStack) -> None:
+    """`token EMAIL` creates the user once and reuses the account later; the function accepts the token."""
     first, second = stack.token("ada@parley.local"), stack.token("ada@parley.local")
     assert stack.whoami(first)["id"] == stack.whoami(second)["id"]
     response = httpx.get(stack.values["LLMS_URL"], headers={"Authorization": f"Bearer {first}"})
@@ -93,8 +93,8 @@ def test_without_a_provider_key_the_local_model_is_the_default(stack: RunningSta
     assert node == stack.values["MODEL_URL"]
 
 
-def test_somebodys_first_node_gets_a_number_of_its_own(stack: RunningStack) -> None:
-    """The local model's node does not stand in the way of people's nodes."""
+def test_a_users_first_node_gets_its_own_id(stack: RunningStack) -> None:
+    """The local model's node does not take the ids of users' nodes."""
     made = stack.query(
         "insert into public.client_nodes (name, base_url) values ('n', 'http://example.com/v1') returning id"
     )
@@ -102,24 +102,24 @@ def test_somebodys_first_node_gets_a_number_of_its_own(stack: RunningStack) -> N
 
 
 def test_a_seed_runs_once(stack: RunningStack, tmp_path: Path) -> None:
-    """A seed file fills a database the first time it is seen, many statements at once, and never again."""
+    """A seed file with several statements runs at its first sight only."""
     seed = tmp_path / "fruit.sql"
     seed.write_text("create table public.fruit (name text); insert into public.fruit values ('5% apple'); select 1;")
-    assert demo.seed(stack.values["DATABASE_URL"], seed)
-    assert not demo.seed(stack.values["DATABASE_URL"], seed)
+    assert seeding.run_seed(stack.values["DATABASE_URL"], seed)
+    assert not seeding.run_seed(stack.values["DATABASE_URL"], seed)
     assert stack.query("select count(*) from public.fruit") == "1"
 
 
-def test_a_second_up_on_the_same_data_is_refused(stack: RunningStack) -> None:
-    """The refusal names the running process and how to stop it."""
+def test_a_second_up_on_the_same_data_is_rejected(stack: RunningStack) -> None:
+    """The error names the running process and how to stop it."""
     done = command("up", "--data", str(stack.data), "--ports", str(free_ports()))
     assert done.returncode == 1
     assert f"process {stack.process.pid}" in done.stderr
     assert "python -m local down --data" in done.stderr
 
 
-def test_a_taken_port_is_named_with_who_has_it(stack: RunningStack) -> None:
-    """Nothing is started when a port is in use; the message says which part and which process."""
+def test_a_taken_port_is_named_with_its_process(stack: RunningStack) -> None:
+    """Nothing is started; the error names the part and the process."""
     with data_folder() as data:
         done = command("up", "--data", str(data), "--ports", str(stack.base), "--only", "llms")
     assert done.returncode == 1
@@ -128,13 +128,13 @@ def test_a_taken_port_is_named_with_who_has_it(stack: RunningStack) -> None:
 
 
 def test_a_running_stack_is_not_reset(stack: RunningStack) -> None:
-    """`reset` deletes nothing while somebody uses it."""
+    """`reset` deletes nothing while a stack runs."""
     assert command("reset", "--data", str(stack.data)).returncode == 1
     assert stack.query("select 1") == "1"
 
 
-def test_a_project_that_was_given_is_used_and_never_written_to(stack: RunningStack) -> None:
-    """With SUPABASE_URL only functions start; the given project gains no person and loses no default."""
+def test_a_given_project_is_used_and_never_written_to(stack: RunningStack) -> None:
+    """With SUPABASE_URL only functions start; the project gets no user and keeps its default model."""
     names = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
     given = {name: stack.values[name] for name in names}
     people = stack.query("select count(*) from auth.users")
@@ -143,7 +143,7 @@ def test_a_project_that_was_given_is_used_and_never_written_to(stack: RunningSta
         assert other.values["SUPABASE_URL"] == stack.values["SUPABASE_URL"]
         assert "DEMO_EMAIL" not in other.values
         assert not (data / "postgres").exists()
-        assert "nothing was written to it" in other.console_text()
+        assert "writes nothing to it" in other.console_text()
         headers = {"Authorization": f"Bearer {stack.token('demo@parley.local')}"}
         assert httpx.get(other.values["LLMS_URL"], headers=headers).status_code == 200
     assert stack.query("select count(*) from auth.users") == people

@@ -1,4 +1,4 @@
-"""Prices and ticks: exact both ways, for the sizes that exchanges use."""
+"""Prices and ticks: exact in both directions, for the tick sizes of exchanges."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ _TICKS = st.integers(-(10**12), 10**12)
 
 
 @given(ticks=_TICKS, size=st.sampled_from(_SIZES))
-def test_ticks_come_back_from_their_price(ticks: int, size: Decimal) -> None:
-    """For 0.25, 0.01, 1/32 and 0.00005: the price is the exact product, and gives the same ticks again."""
+def test_a_price_converts_back_to_its_ticks(ticks: int, size: Decimal) -> None:
+    """For 0.25, 0.01, 1/32 and 0.00005 the price is the exact product and converts back."""
     price = to_price(ticks, size)
     assert Fraction(price) == ticks * Fraction(size)
     assert to_ticks(price, size) == ticks
 
 
 @given(ticks=_TICKS, size=st.sampled_from(_SIZES), part=st.integers(1, 9))
-def test_a_price_between_two_ticks_is_refused(ticks: int, size: Decimal, part: int) -> None:
-    """Nothing is rounded in silence, however near the next tick is."""
+def test_a_price_between_two_ticks_raises(ticks: int, size: Decimal, part: int) -> None:
+    """No price is rounded, however near the next tick is."""
     with pytest.raises(OffTickError):
         to_ticks(to_price(ticks, size) + size * part / 10, size)
 
 
 @given(first=_TICKS, second=_TICKS, size=st.sampled_from(_SIZES))
-def test_a_move_counts_the_same_in_ticks_and_in_prices(first: int, second: int, size: Decimal) -> None:
+def test_a_difference_is_the_same_in_ticks_and_prices(first: int, second: int, size: Decimal) -> None:
     """The difference of two prices is the price of the difference."""
     assert to_ticks(to_price(first, size) - to_price(second, size), size) == first - second
 
 
 @pytest.mark.parametrize("size", ["0", "-0.25", "NaN", "Infinity"])
-def test_a_size_that_is_none_is_refused(size: str) -> None:
-    """A tick is a positive number."""
+def test_an_invalid_tick_size_raises(size: str) -> None:
+    """A tick size is a positive number."""
     with pytest.raises(OffTickError):
         to_price(1, Decimal(size))
     with pytest.raises(OffTickError):
@@ -46,13 +46,13 @@ def test_a_size_that_is_none_is_refused(size: str) -> None:
 
 
 @pytest.mark.parametrize("price", ["NaN", "Infinity", "0.1", "1e-30", "123456789012345678901234567890.25"])
-def test_a_price_that_is_none_is_refused(price: str) -> None:
-    """What is not a whole number of ticks, or not exactly known, is no price."""
+def test_an_invalid_price_raises(price: str) -> None:
+    """A price must be finite and a whole number of ticks."""
     with pytest.raises(OffTickError):
         to_ticks(Decimal(price), Decimal("0.25"))
 
 
-def test_more_digits_than_can_be_kept_are_refused() -> None:
-    """A product beyond 28 digits raises instead of losing some."""
+def test_more_than_28_digits_raise() -> None:
+    """A longer product raises instead of losing digits."""
     with pytest.raises(OffTickError):
         to_price(10**30 + 1, Decimal("0.03125"))

@@ -52,7 +52,7 @@ def test_a_person_becomes_an_admin_with_their_next_token(local: Local, stack: St
     for email in (alice.email, f"{secrets.token_hex(6)}@example.com"):
         assert "local token" in local.run("admin", email)
         assert status(email) == 200
-        assert "is not an admin" in local.run("admin", email, "--revoke")
+        assert "is no longer an admin" in local.run("admin", email, "--revoke")
         assert status(email) == 403
     assert local.run("admin", "nobody@example.com", "--revoke", code=1).count("\n") == 1
 
@@ -65,7 +65,7 @@ def test_caps_are_shown_with_their_use(local: Local, alice: Person, model: Model
         ["default", "500", "5", "50"],
     ]
     alice.whole("hello", model=model("echo"))
-    assert "It has no row of its own" in local.run("limits", alice.email)
+    assert "This scope has no row" in local.run("limits", alice.email)
     row = local.run("limits", alice.email, "--daily-requests", "7").splitlines()[1].split()
     assert row[:5] == [alice.id, "7", "5", "50", "1"]
 

@@ -1,4 +1,4 @@
-"""The check of a deployment against the real functions: sound ones pass, each broken one fails where it is broken."""
+"""The smoke test against the real functions: healthy ones pass, and each fault fails its own check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from deploy.smoke import Asked, Verdict, verdicts
+from deploy.smoke.run import check_url
+from deploy.smoke.values import SmokeOptions, Verdict
 from tests.stack.conftest import ROOT, Models
 from tests.stack.people import Person, Stack, eventually
 
@@ -19,9 +20,9 @@ NOWHERE = "http://127.0.0.1:9"
 _DEMO = "client:1:smollm2-135m-instruct"
 
 
-def _smoke(*words: str) -> tuple[int, list[str]]:
-    """Its exit code and lines."""
-    command = [sys.executable, "-m", "deploy.smoke", *words]
+def _smoke(*arguments: str) -> tuple[int, list[str]]:
+    """The exit code and the lines of the output."""
+    command = [sys.executable, "-m", "deploy.smoke", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.stderr == ""
     return done.returncode, done.stdout.splitlines()
@@ -37,55 +38,55 @@ def test_the_running_stack_passes(stack: Stack, alice: Person) -> None:
     assert any(line.startswith("ok") and "cron secret" in line and "dry run" in line for line in lines)
 
 
-def test_what_was_not_given_is_skipped(stack: Stack) -> None:
-    """And named, instead of passing unseen: refresh is healthy and refuses strangers all the same."""
-    found = {verdict.check: verdict for verdict in verdicts(stack["REFRESH_URL"], Asked())}
+def test_a_check_without_its_option_is_skipped(stack: Stack) -> None:
+    """The verdict names the missing option; the other checks still run."""
+    found = {verdict.check: verdict for verdict in check_url(stack["REFRESH_URL"], SmokeOptions())}
     assert {check for check, verdict in found.items() if verdict.passed is None} == {"CORS", "cron secret"}
-    assert found["cron secret"].told == "no --cron-secret"
+    assert found["cron secret"].detail == "no --cron-secret"
     assert found["health"].passed is found["strangers"].passed is True
 
 
-def _failures(url: str, asked: Asked) -> dict[str, str]:
-    found: list[Verdict] = list(verdicts(url, asked))
+def _failures(url: str, options: SmokeOptions) -> dict[str, str]:
+    found: list[Verdict] = list(check_url(url, options))
     assert all("\n" not in str(verdict) for verdict in found)
-    return {verdict.check: verdict.told for verdict in found if verdict.passed is False}
+    return {verdict.check: verdict.detail for verdict in found if verdict.passed is False}
 
 
 def test_a_chat_whose_provider_refuses_its_key_fails(alice: Person, chat_url: str, model: Models) -> None:
-    """The turn alone; the line says which key to set."""
-    asked = Asked(token=alice.token, model=model("badkey", provider="openai"))
-    failed = _failures(chat_url, asked)
+    """Only the turn fails; the verdict says which key to set."""
+    options = SmokeOptions(token=alice.token, model=model("badkey", provider="openai"))
+    failed = _failures(chat_url, options)
     assert set(failed) == {"streaming and booking"}
     assert "provider_auth_failed" in failed["streaming and booking"]
     assert "set the right key" in failed["streaming and booking"]
 
 
 def test_an_llms_without_its_database_fails(alice: Person, function: Function) -> None:
-    """Not ready, and no list of its own; the line says what to look at."""
+    """Readiness and the model list fail; the verdict names the variable to check."""
     url, _ = function("llms", SUPABASE_URL=NOWHERE)
-    failed = _failures(url, Asked(token=alice.token))
+    failed = _failures(url, SmokeOptions(token=alice.token))
     assert set(failed) == {"health", "models"}
-    assert all("SUPABASE_URL" in told for told in failed.values())
+    assert all("SUPABASE_URL" in detail for detail in failed.values())
 
 
 def test_a_refresh_with_another_secret_fails(function: Function, stack: Stack) -> None:
-    """It is healthy and refuses the caller; the line says whose secret to give."""
+    """Only the cron check fails; the verdict says which secret to give."""
     url, _ = function("refresh", CRON_SECRET="another-secret-of-at-least-32-characters")
-    failed = _failures(url, Asked(cron_secret=stack["CRON_SECRET"]))
+    failed = _failures(url, SmokeOptions(cron_secret=stack["CRON_SECRET"]))
     assert set(failed) == {"cron secret"}
     assert "give refresh's own CRON_SECRET" in failed["cron secret"]
 
 
 def test_a_list_of_models_without_a_default_fails(alice: Person, stack: Stack, db: Any) -> None:
-    """A turn that names no model would have none."""
+    """The check fails because a turn without a model could not run."""
     with db.transaction():
         before = db.execute(
             """update public.llm_models set is_default = false, is_active = provider <> 'client'
                where is_default or provider = 'client' and is_active returning id"""
         ).fetchall()
     try:
-        # The list is kept for a moment.
-        failed = eventually(lambda: _failures(stack["LLMS_URL"], Asked(token=alice.token)))
+        # llms caches the list for a moment.
+        failed = eventually(lambda: _failures(stack["LLMS_URL"], SmokeOptions(token=alice.token)))
     finally:
         db.execute("update public.llm_models set is_active = true where id = any(%s)", [[row["id"] for row in before]])
         db.execute("update public.llm_models set is_default = true, default_by = 'seed' where model_key = %s", [_DEMO])
@@ -94,7 +95,7 @@ def test_a_list_of_models_without_a_default_fails(alice: Person, stack: Stack, d
 
 @pytest.mark.parametrize("where", ["SUPABASE_URL", "MODEL_URL"])
 def test_the_url_of_another_server_fails(stack: Stack, where: str) -> None:
-    """One line with the URL, what it answers and what to check; the exit code is 1."""
+    """The verdict is one line with the URL, its response and advice; the exit code is 1."""
     code, lines = _smoke(stack[where])
     failed = [line for line in lines if line.startswith("FAIL")]
     assert (code, len(failed)) == (1, 1)

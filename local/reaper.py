@@ -1,9 +1,9 @@
-"""Ends what a supervisor started when the supervisor itself was killed and could not.
+"""Ends the processes of a supervisor that was killed.
 
-The guard is a child that reads standard input: `file /x` names something to delete, `group 4711` and
-`database 4712` something to end, `gone 4711` what has ended by itself, and `done` says that nothing is left. An input
-that closes without `done` means that the supervisor is gone. Unlike the kernel's signal at a parent's death, this works
-on macOS and reaches the children's own children.
+The reaper is a child process that reads instructions from standard input: `file /x` names a file to delete,
+`group 4711` and `database 4712` name processes to end, `gone 4711` removes a group that has ended, and `done` ends the
+reaper. Input that closes without `done` means that the supervisor was killed. Unlike the kernel's parent-death signal,
+this works on macOS and reaches grandchildren.
 """
 
 from __future__ import annotations
@@ -21,68 +21,68 @@ _ROOT = Path(__file__).resolve().parent.parent
 _GRACE_SECONDS = 3.0
 
 
-class Guard:
-    """The supervisor's end of the pipe."""
+class Reaper:
+    """Starts the reaper and sends it instructions."""
 
     def __init__(self, lock: int) -> None:
-        """`lock` is the data directory's: the guard holds on to it, so the next stack waits until all has ended."""
+        """The reaper inherits `lock` of the data directory, so the next stack waits until all processes have ended."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "local.guard"],
+            [sys.executable, "-m", "local.reaper"],
             stdin=subprocess.PIPE,
             cwd=_ROOT,
             pass_fds=[lock],
-            start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
+            start_new_session=True,  # Ctrl-C in the terminal must not reach it
             text=True,
         )
 
     def watch_file(self, path: Path) -> None:
-        """To be deleted: it tells of a stack that no longer runs."""
-        self._tell(f"file {path}")
+        """Adds a file to delete, as it describes a running stack."""
+        self._send(f"file {path}")
 
     def watch_group(self, pid: int) -> None:
-        """To be ended with everything it starts."""
-        self._tell(f"group {pid}")
+        """Adds a process group to end."""
+        self._send(f"group {pid}")
 
-    def forget_group(self, pid: int) -> None:
-        """It has ended, and its number may soon be somebody else's."""
-        self._tell(f"gone {pid}")
+    def remove_group(self, pid: int) -> None:
+        """Removes a group that has ended, as the system may reuse its id."""
+        self._send(f"gone {pid}")
 
     def watch_database(self, pid: int) -> None:
-        """A postmaster, to be shut down in its own way."""
-        self._tell(f"database {pid}")
+        """Adds a postmaster to shut down."""
+        self._send(f"database {pid}")
 
     def forget_database(self, pid: int) -> None:
-        """It was stopped; another process may get its number."""
-        self._tell(f"gone {pid}")
+        """Removes a postmaster that was stopped, as the system may reuse its id."""
+        self._send(f"gone {pid}")
 
-    def dismiss(self) -> None:
-        """Everything has ended in good order."""
-        self._tell("done")
+    def end(self) -> None:
+        """Ends the reaper after a normal shutdown."""
+        self._send("done")
         if self._process.stdin:
             self._process.stdin.close()
         self._process.wait()
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._process.stdin is None or self._process.poll() is not None:
-            return  # somebody killed the guard: the stack still ends in good order without it
+            return  # the reaper was killed; the supervisor can still shut down without it
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
 
 
 def end_group(pid: int, signal_number: int) -> bool:
-    """Signals the whole group; False when nothing of it is left."""
+    """Signals a process group; False when it has ended."""
     try:
         os.killpg(pid, signal_number)
     except ProcessLookupError:
         return False
-    except PermissionError:  # macOS says so of a group of zombies
+    except PermissionError:  # macOS raises this for a group of zombies
         return False
     return True
 
 
 def main(instructions: TextIO) -> None:
-    """Reads until the end, which is either `done` or the supervisor's."""
+    """Reads instructions; cleans up when the input ends without `done`."""
     watched: dict[str, list[str]] = {"file": [], "group": [], "database": []}
     for line in instructions:
         kind, _, what = line.rstrip("\n").partition(" ")
@@ -114,17 +114,17 @@ def _end(groups: list[int], databases: list[int]) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether such a process exists."""
+    """Whether a process with this id exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it lives, as somebody else's
+    except PermissionError:  # it runs as another user
         return True
     return True
 
 
 if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it ends with its supervisor, never before it
+        signal.signal(number, signal.SIG_IGN)  # it must outlive its supervisor
     main(sys.stdin)

@@ -1,4 +1,4 @@
-"""What a query string is made of: columns, embedded tables, comparisons."""
+"""The syntax elements of a query string: columns, embedded tables, comparisons."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ QUANTIFIERS = {"any", "all"}
 
 @dataclass(frozen=True)
 class Field:
-    """A column, perhaps with a JSON path: `meta->a->>b` has the path (("->", "a"), ("->>", "b"))."""
+    """A column with an optional JSON path: `meta->a->>b` has the path (("->", "a"), ("->>", "b"))."""
 
     name: str
     path: tuple[tuple[str, str], ...] = ()
@@ -44,7 +44,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Column:
-    """A selected column; name `*` is all of them."""
+    """A selected column; the name `*` means all columns."""
 
     field: Field
     alias: str | None = None
@@ -53,7 +53,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Embed:
-    """A related table inside the row."""
+    """A related table embedded in the row."""
 
     name: str
     alias: str | None
@@ -64,7 +64,7 @@ class Embed:
 
 @dataclass(frozen=True)
 class Condition:
-    """One comparison; `option` is what stands in brackets: a quantifier, or a text search's language."""
+    """One comparison. `option` is the text in brackets: a quantifier, or the language of a text search."""
 
     field: Field
     operator: str

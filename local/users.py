@@ -1,4 +1,4 @@
-"""People: the demo person, and access tokens for anyone, through Supabase Auth's admin API."""
+"""Creates users and access tokens through the admin API of Supabase Auth."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from typing import Any
 
 import httpx
 
-from local.problems import Problem
+from local.errors import StackError
 
 DEMO_EMAIL = "demo@parley.local"
 _EXISTS = {"email_exists", "user_already_exists"}
 
 
-def create_person(supabase_url: str, service_key: str, email: str, password: str | None) -> None:
-    """Makes a confirmed account; one that exists is left as it is. Raises Problem when the service refuses."""
+def create_user(supabase_url: str, service_key: str, email: str, password: str | None) -> None:
+    """Creates a confirmed account; an existing account stays unchanged. Raises StackError on an error."""
     body = {"email": email, "email_confirm": True} | ({} if password is None else {"password": password})
     response = _post(supabase_url, service_key, "admin/users", body)
     if response.status_code >= 300 and _json(response).get("error_code") not in _EXISTS:
-        raise _refused(response)
+        raise _error(response)
 
 
 def access_token(supabase_url: str, service_key: str, email: str) -> str:
-    """A fresh session's access token, without knowing a password; creates the person when there is none."""
-    # A magic link for an unknown address is a sign-up: GoTrue says which of the two it made.
-    link = _accepted(_post(supabase_url, service_key, "admin/generate_link", {"type": "magiclink", "email": email}))
+    """The access token of a new session, without a password; creates a missing user."""
+    # GoTrue makes a sign-up link for an unknown address; the response names the type.
+    link = _checked(_post(supabase_url, service_key, "admin/generate_link", {"type": "magiclink", "email": email}))
     proof = {"type": link.get("verification_type", "magiclink"), "token_hash": link.get("hashed_token")}
-    session = _accepted(_post(supabase_url, service_key, "verify", proof))
+    session = _checked(_post(supabase_url, service_key, "verify", proof))
     token = session.get("access_token")
     if not isinstance(token, str):
-        raise Problem(f"{supabase_url} answered without an access token")
+        raise StackError(f"{supabase_url} answered without an access token")
     return token
 
 
@@ -37,19 +37,21 @@ def _post(supabase_url: str, service_key: str, path: str, body: dict[str, Any]) 
     try:
         return httpx.post(f"{supabase_url.rstrip('/')}/auth/v1/{path}", json=body, headers=headers, timeout=10)
     except httpx.TransportError as error:
-        raise Problem(f"no answer from {supabase_url}: {error}; is the stack running? (`python -m local up`)") from None
+        raise StackError(
+            f"no answer from {supabase_url}: {error}; is the stack running? (`python -m local up`)"
+        ) from None
 
 
-def _accepted(response: httpx.Response) -> dict[str, Any]:
+def _checked(response: httpx.Response) -> dict[str, Any]:
     if response.status_code >= 300:
-        raise _refused(response)
+        raise _error(response)
     return _json(response)
 
 
-def _refused(response: httpx.Response) -> Problem:
-    said = _json(response)
-    reason = said.get("msg") or said.get("message") or response.text[:200]
-    return Problem(f"{response.url} answered {response.status_code}: {reason}")
+def _error(response: httpx.Response) -> StackError:
+    body = _json(response)
+    reason = body.get("msg") or body.get("message") or response.text[:200]
+    return StackError(f"{response.url} answered {response.status_code}: {reason}")
 
 
 def _json(response: httpx.Response) -> dict[str, Any]:

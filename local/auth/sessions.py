@@ -1,4 +1,4 @@
-"""Who may do what, and the session that somebody gets who may come in."""
+"""Opens and refreshes sessions, and checks the rights of a request."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ _MIN_PASSWORD = 6
 _CLAIMS = ("aud", "role", "email", "phone", "app_metadata", "user_metadata", "is_anonymous")
 
 
-class Gate:
-    """Issues and checks the tokens of the project at `url`."""
+class Sessions:
+    """Issues and verifies the tokens of the project at `url`."""
 
     def __init__(self, tokens: Tokens, url: str) -> None:
         self.tokens, self.url = tokens, url
 
     async def open_session(self, connection: Connection, user_id: str, method: str) -> dict[str, Any]:
-        """The answer to a sign-in by `method`."""
-        account = await known(connection, user_id)
+        """The session of a new sign-in by `method`. Raises AuthError for a banned user."""
+        account = await require_account(connection, user_id)
         if account.is_banned:
             raise AuthError(400, "user_banned", "User is banned")
         session_id, refresh_token = await grants.open_session(connection, user_id)
-        account = await known(connection, user_id)  # with this sign-in as its last
-        return self._answer(account, session_id, refresh_token, method)
+        account = await require_account(connection, user_id)  # again, for the new last_sign_in_at
+        return self._session_body(account, session_id, refresh_token, method)
 
     async def refresh(self, connection: Connection, token: str) -> dict[str, Any] | AuthError:
-        """The next tokens of a session. A token that was used before ends its session; that error must be committed."""
-        spent = await grants.spend_refresh_token(connection, token)
-        if spent is None:
+        """The next tokens of a session. Returns an error instead of raising it, so that the caller commits."""
+        used = await grants.use_refresh_token(connection, token)
+        if used is None:
             return AuthError(400, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found")
-        if not spent.is_usable:
-            await grants.close_sessions(connection, spent.user_id, spent.session_id, "local")
+        if not used.is_usable:
+            await grants.close_sessions(connection, used.user_id, used.session_id, "local")
             return AuthError(400, "refresh_token_already_used", "Invalid Refresh Token: Already Used")
-        account = await known(connection, spent.user_id)
+        account = await require_account(connection, used.user_id)
         if account.is_banned:
             return AuthError(400, "user_banned", "User is banned")
-        following = spent.successor
-        if following is None:
-            following = await grants.new_refresh_token(connection, spent.user_id, spent.session_id, token)
-        return self._answer(account, spent.session_id, following, "password")
+        next_token = used.successor
+        if next_token is None:
+            next_token = await grants.new_refresh_token(connection, used.user_id, used.session_id, token)
+        return self._session_body(account, used.session_id, next_token, "password")
 
-    def _answer(self, account: Account, session_id: str, refresh_token: str, method: str) -> dict[str, Any]:
+    def _session_body(self, account: Account, session_id: str, refresh_token: str, method: str) -> dict[str, Any]:
         now = int(time.time())
         claims = {
             "iss": f"{self.url}/auth/v1",
@@ -72,7 +72,7 @@ class Gate:
         }
 
     async def caller(self, connection: Connection, request: Request) -> tuple[Account, str | None]:
-        """The person behind the request's token and their session. Raises AuthError, or ApiError for a bad token."""
+        """The signed-in user and the session id. Raises AuthError, or ApiError for an invalid token."""
         token = bearer(request.headers)
         if not token or token.startswith("sb_"):
             raise AuthError(401, "no_authorization", "This endpoint requires a valid Bearer token")
@@ -81,7 +81,7 @@ class Gate:
             raise AuthError(403, "bad_jwt", "invalid claim: missing sub claim")
         session_id = claims.get("session_id")
         try:
-            account = await known(connection, str(claims["sub"]))
+            account = await require_account(connection, str(claims["sub"]))
         except AuthError:
             raise AuthError(403, "user_not_found", "User from sub claim in JWT does not exist") from None
         if session_id and not await grants.has_session(connection, session_id):
@@ -99,8 +99,8 @@ class Gate:
             raise AuthError(403, "not_admin", "User not allowed")
 
 
-async def known(connection: Connection, user_id: str) -> Account:
-    """The person. Raises AuthError 404."""
+async def require_account(connection: Connection, user_id: str) -> Account:
+    """The user with this id. Raises AuthError 404 when there is none."""
     try:
         account = await accounts.find(connection, user_id=str(uuid.UUID(user_id)))
     except ValueError:
@@ -110,8 +110,8 @@ async def known(connection: Connection, user_id: str) -> Account:
     return account
 
 
-def address(body: dict[str, Any]) -> str:
-    """The e-mail address of a request. Raises AuthError for what is none."""
+def read_email(body: dict[str, Any]) -> str:
+    """The e-mail address of a request in lower case. Raises AuthError when it is invalid."""
     given = body.get("email")
     email = given.strip().lower() if isinstance(given, str) else ""
     if not _ADDRESS.fullmatch(email):
@@ -119,8 +119,8 @@ def address(body: dict[str, Any]) -> str:
     return email
 
 
-def password(body: dict[str, Any]) -> str | None:
-    """The new password of a request, None without one. Raises AuthError for a weak one."""
+def read_password(body: dict[str, Any]) -> str | None:
+    """The new password of a request; None without one. Raises AuthError for a weak one."""
     text = body.get("password")
     if text is None or text == "":
         return None
@@ -130,8 +130,8 @@ def password(body: dict[str, Any]) -> str | None:
     return text
 
 
-def metadata(body: dict[str, Any], name: str) -> dict[str, Any]:
-    """A member that is an object or missing. Raises AuthError for anything else."""
+def read_metadata(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """A JSON object of a request; empty when missing. Raises AuthError for any other value."""
     value = body.get(name) or {}
     if not isinstance(value, dict):
         raise AuthError(400, "validation_failed", f"{name} must be an object")

@@ -1,4 +1,4 @@
-"""The rows that only a local database has: the seed, leave for private nodes, and the tiny model as client node 1."""
+"""Rows that only a local database has: the seed, the setting for private nodes and the local model's node."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import LiteralString
 
 import psycopg
 
-from local.problems import Problem
+from local.errors import StackError
 from local.weights import ALIAS, CONTEXT_TOKENS
 
 MODEL_KEY = f"client:1:{ALIAS}"
 MODEL_NAME = "demo (offline)"
 
-# The Supabase CLI's own table, so that its commands know about the seed as well.
+# The Supabase CLI's own table, so that its commands also know the seed.
 _SEED_TABLE = """
     create table if not exists supabase_migrations.seed_files (path text not null primary key, hash text not null)
 """
 
-# Before any node: the model lives on this machine, and so may people's own servers. The functions' half of it is
-# ALLOW_PRIVATE_NODES.
+# Must come before any node, as the model and the users' own servers may run on this machine. The functions read
+# ALLOW_PRIVATE_NODES for the same purpose.
 _ALLOW_PRIVATE_NODES = """
     insert into private.settings (name, value) values ('allow_private_nodes', 'on')
     on conflict (name) do update set value = excluded.value
 """
 
-# Kept when there is no model too, so that nobody's own first node is handed the id 1.
+# The node exists without a model too, so that no user's node gets the id 1.
 _KEEP_NODE = """
     insert into public.client_nodes as n (id, owner_id, name, base_url, is_shared, is_active, models, last_seen_at)
     values (1, null, %(name)s, %(url)s, true, %(is_active)s,
@@ -37,13 +37,13 @@ _KEEP_NODE = """
     where n.owner_id is null
 """
 
-# An identity column counts only the ids it handed out itself.
+# An identity column does not count ids that an insert sets.
 _COUNT_NODE = """
     select setval('public.client_nodes_id_seq', greatest((select max(id) from public.client_nodes), last_value))
     from public.client_nodes_id_seq
 """
 
-# It runs on one's own machine: the price is known, and it is zero.
+# The model runs on this machine, so its price is known: zero.
 _ACTIVATE_MODEL = """
     insert into public.llm_models (model_key, model_name, provider, upstream_id, node_id, capabilities, pricing,
                                    is_active, display_order, source)
@@ -58,8 +58,8 @@ _ACTIVATE_MODEL = """
 
 _RETIRE_MODEL = "update public.llm_models set is_active = false, is_default = false where model_key = %(key)s"
 
-# A new default takes the place of the old one: the table's own trigger sees to that.
-# The seed's choice, not a person's: LLM_PROVIDER goes before it.
+# A trigger of the table resets the old default.
+# default_by 'seed' marks a choice that LLM_PROVIDER overrides.
 _PREFER_MODEL = """
     update public.llm_models set is_default = true, default_by = 'seed' where model_key = %(key)s and not is_default
 """
@@ -71,34 +71,34 @@ _PREFER_FIRST = """
 """
 
 
-def seed(dsn: str, path: Path) -> bool:
-    """Runs the seed file unless the database has passed that moment, as `supabase db reset` does; True when it ran."""
+def run_seed(dsn: str, path: Path) -> bool:
+    """Runs the seed file once per database, like `supabase db reset`; returns whether it ran now."""
     text = path.read_text() if path.is_file() else ""
     with psycopg.connect(dsn) as connection:
         connection.execute("create schema if not exists supabase_migrations")
         connection.execute(_SEED_TABLE)
         digest = hashlib.sha256(text.encode()).hexdigest()
-        noted = connection.execute(
+        recorded = connection.execute(
             "insert into supabase_migrations.seed_files (path, hash) values (%s, %s) on conflict do nothing",
             [f"supabase/{path.name}", digest],
         )
-        if not noted.rowcount or not text.strip():
+        if not recorded.rowcount or not text.strip():
             return False
-        connection.execute(text.encode())  # bytes without parameters may hold many statements
+        connection.execute(text.encode())  # psycopg accepts several statements in bytes without parameters
     return True
 
 
 def register_model(dsn: str, model_url: str, *, is_preferred: bool) -> None:
-    """Makes the model at `model_url` (ending in /v1) selectable, and the default when `is_preferred`.
+    """Adds the model at `model_url` (ending in /v1) to the catalogue; it is the default when `is_preferred`.
 
-    When it is not preferred but was the default, the first of the others takes over.
+    If it was the default and is not preferred, the first of the other models becomes the default.
     """
     default = _PREFER_MODEL if is_preferred else _PREFER_FIRST
     _run(dsn, model_url, [_ACTIVATE_MODEL, default], is_active=True)
 
 
 def retire_model(dsn: str, model_url: str) -> None:
-    """Takes the model out of the catalogue; the active model with the lowest display_order becomes the default."""
+    """Removes the model from the catalogue; the active model with the lowest display_order becomes the default."""
     _run(dsn, model_url, [_RETIRE_MODEL, _PREFER_FIRST], is_active=False)
 
 
@@ -111,11 +111,11 @@ def _run(dsn: str, model_url: str, statements: list[LiteralString], *, is_active
         "url": model_url,
         "is_active": is_active,
     }
-    with psycopg.connect(dsn) as connection:  # one transaction: there is a default at every instant
+    with psycopg.connect(dsn) as connection:  # one transaction: there is always a default
         connection.execute(_ALLOW_PRIVATE_NODES)
         if not connection.execute(_KEEP_NODE, values).rowcount:
-            raise Problem(
-                "client node 1 belongs to a person; the local model needs that number (`python -m local reset`)"
+            raise StackError(
+                "client node 1 belongs to a user; the local model needs that number (`python -m local reset`)"
             )
         for statement in (_COUNT_NODE, *statements):
             connection.execute(statement, values)

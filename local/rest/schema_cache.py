@@ -1,4 +1,4 @@
-"""What the exposed schema holds: tables, foreign keys, functions, settings of roles; read once and on a miss."""
+"""The schema cache: tables, foreign keys, functions and role settings of the exposed schema."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _ROLE_SETTINGS = """
 
 @dataclass(frozen=True)
 class Table:
-    """A table or view: its columns' types by name, and its primary key."""
+    """A table or view. `columns` has the type of each column by name."""
 
     name: str
     columns: dict[str, str]
@@ -64,9 +64,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Function:
-    """A function: its arguments' types by name, how many it must be given, and the shape of its result.
+    """A function. `arguments` has the type of each argument by name; the first `required` have no default.
 
-    An argument without a name is called "" and cannot be given. `table` is the one whose rows it returns, if any.
+    An argument without a name has the key "" and cannot be passed. `table` is the table whose rows the function
+    returns; None for other results.
     """
 
     name: str
@@ -80,14 +81,14 @@ class Function:
     table: str | None
 
     def takes(self, given: set[str]) -> bool:
-        """Whether it can be called with exactly these names."""
+        """Whether a call with exactly these argument names is valid."""
         names = list(self.arguments)
         return given <= set(names) and set(names[: self.required]) <= given
 
 
 @dataclass(frozen=True)
-class Link:
-    """How an embedded table hangs on its parent: pairs of (parent's column, its own column)."""
+class Relationship:
+    """The join of an embedded table to its parent: pairs of (column of the parent, own column)."""
 
     table: str
     is_many: bool
@@ -95,8 +96,8 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Catalogue:
-    """The schema as it was when it was read."""
+class SchemaCache:
+    """A snapshot of the schema."""
 
     tables: dict[str, Table]
     foreign_keys: tuple[tuple[str, str, str, tuple[tuple[str, str], ...], bool], ...]
@@ -104,45 +105,45 @@ class Catalogue:
     role_settings: dict[str, list[tuple[str, str]]]
 
     def table(self, name: str) -> Table:
-        """Raises ApiError 404 for one that is not there."""
+        """The table. Raises ApiError 404 when it does not exist."""
         if name not in self.tables:
             raise ApiError(404, "PGRST205", f"Could not find the table '{SCHEMA}.{name}' in the schema cache")
         return self.tables[name]
 
     def function(self, name: str, given: set[str]) -> Function:
-        """The one that takes these arguments. Raises ApiError 404 or, for several, 300."""
+        """The function with these arguments. Raises ApiError 404 for none and 300 for several."""
         found = [function for function in self.functions.get(name, []) if function.takes(given)]
         if not found:
             named = f"({', '.join(sorted(given))})" if given else " without parameters"
             text = f"Could not find the function {SCHEMA}.{name}{named} in the schema cache"
-            raise ApiError(404, "PGRST202", text, "Searched for one with exactly these parameters; there is none.")
+            raise ApiError(404, "PGRST202", text, "There is no function with exactly these parameters.")
         if len(found) > 1:
             raise ApiError(300, "PGRST203", f"Could not choose the best candidate function between: {name}")
         return found[0]
 
-    def link(self, parent: str, name: str, hints: tuple[str, ...]) -> Link:
-        """The relationship an embed means. Raises ApiError when there is none, or more than one."""
+    def relationship(self, parent: str, name: str, hints: tuple[str, ...]) -> Relationship:
+        """The relationship of an embed. Raises ApiError for none or several."""
         found = []
         for constraint, source, target, pairs, is_unique in self.foreign_keys:
             own = [column for column, _ in pairs]
             if any(hint != constraint and hint not in own for hint in hints):
                 continue
             if source == parent and name in {target, constraint, *(own if len(own) == 1 else ())}:
-                found.append(Link(target, is_many=False, pairs=pairs))
+                found.append(Relationship(target, is_many=False, pairs=pairs))
             if target == parent and name in {source, constraint}:
-                found.append(Link(source, not is_unique, tuple((theirs, ours) for ours, theirs in pairs)))
+                found.append(Relationship(source, not is_unique, tuple((theirs, ours) for ours, theirs in pairs)))
         if not found:
             text = f"Could not find a relationship between '{parent}' and '{name}' in the schema cache"
             details = f"Searched for a foreign key between them in the schema '{SCHEMA}', but found none."
             raise ApiError(400, "PGRST200", text, details)
         if len(found) > 1:
             text = f"Could not embed because more than one relationship was found for '{parent}' and '{name}'"
-            raise ApiError(300, "PGRST201", text, hint=f"Say which: {name}!<the foreign key's name or column>")
+            raise ApiError(300, "PGRST201", text, hint=f"Choose one: {name}!<the foreign key's name or column>")
         return found[0]
 
 
-async def read_catalogue(connection: psycopg.AsyncConnection[Any]) -> Catalogue:
-    """Asks PostgreSQL."""
+async def read_schema(connection: psycopg.AsyncConnection[Any]) -> SchemaCache:
+    """Reads the schema from PostgreSQL."""
 
     async def rows(statement: str, *arguments: str) -> list[Any]:
         return await (await connection.execute(statement.encode(), arguments or None)).fetchall()
@@ -152,7 +153,7 @@ async def read_catalogue(connection: psycopg.AsyncConnection[Any]) -> Catalogue:
         required = len(arguments) - defaults
         function = Function(name, dict(arguments), required, tuple(map(_setting, settings)), *shape)
         functions.setdefault(name, []).append(function)
-    return Catalogue(
+    return SchemaCache(
         tables={name: Table(name, columns or {}, tuple(key)) for name, columns, key in await rows(_TABLES, SCHEMA)},
         foreign_keys=tuple(
             (name, source, target, tuple((a, b) for a, b in pairs), is_unique)

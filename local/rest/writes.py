@@ -1,4 +1,4 @@
-"""What changes rows and calls functions, as SQL. JSON travels as it came, in one parameter: no number is rounded."""
+"""SQL of writes and function calls. The JSON body is passed unchanged as one parameter, so no number is rounded."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from local.rest.catalogue import Function, Table
 from local.rest.errors import ApiError
-from local.rest.sql import Statement, quoted
+from local.rest.schema_cache import Function, Table
+from local.rest.sql import SqlBuilder, quoted
 
 
 @dataclass(frozen=True)
 class Body:
-    """Objects of a request, and their JSON array."""
+    """The rows of a request body, and their text as a JSON array."""
 
     rows: list[dict[str, Any]]
     text: str
 
 
 def read_json(raw: bytes) -> tuple[Any, str]:
-    """The value and its text. Raises ApiError 400 for what is not JSON."""
+    """The JSON value and its text. Raises ApiError 400 for invalid JSON."""
     try:
         text = raw.decode()
         return json.loads(text), text
@@ -30,7 +30,7 @@ def read_json(raw: bytes) -> tuple[Any, str]:
 
 
 def read_rows(raw: bytes) -> Body:
-    """One object or a list of them."""
+    """The rows of a body: one object or a list of objects. Raises ApiError 400 for anything else."""
     value, text = read_json(raw)
     rows = value if isinstance(value, list) else [value]
     if not all(isinstance(row, dict) for row in rows):
@@ -39,9 +39,9 @@ def read_rows(raw: bytes) -> Body:
 
 
 def insert(
-    statement: Statement, table: Table, body: Body, columns: tuple[str, ...], is_defaulted: bool, conflict: str
+    builder: SqlBuilder, table: Table, body: Body, columns: tuple[str, ...], is_defaulted: bool, conflict: str
 ) -> str:
-    """An insert of the rows; `conflict` is its on-conflict clause."""
+    """An insert of the rows; empty without rows. `conflict` is its on-conflict clause."""
     chosen = list(columns or dict.fromkeys(name for row in body.rows for name in row))
     if not columns and not is_defaulted and any(set(row) != set(chosen) for row in body.rows):
         raise ApiError(400, "PGRST102", "All object keys must match")
@@ -52,7 +52,7 @@ def insert(
     if not chosen:
         return f"insert into {target} default values{conflict}"
     names = ", ".join(map(quoted, chosen))
-    rows = f"{statement.parameter(body.text)}::json"
+    rows = f"{builder.parameter(body.text)}::json"
     if is_defaulted:
         values = "values " + ", ".join(_values(target, rows, i, chosen, row) for i, row in enumerate(body.rows))
     else:
@@ -66,7 +66,7 @@ def _values(target: str, rows: str, index: int, columns: list[str], row: dict[st
 
 
 def on_conflict(table: Table, body: Body, columns: tuple[str, ...], resolution: str, target: tuple[str, ...]) -> str:
-    """The clause of an upsert; a table without a key, and no target named, has none."""
+    """The on-conflict clause of an upsert; empty for a table without a primary key and without `target`."""
     target = target or table.primary_key
     if not target:
         return ""
@@ -78,50 +78,50 @@ def on_conflict(table: Table, body: Body, columns: tuple[str, ...], resolution: 
     return clause + "update set " + ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in changed)
 
 
-def update(statement: Statement, table: Table, body: Body, columns: tuple[str, ...]) -> str:
-    """An update of the rows that the conditions name; empty when it would change nothing."""
+def update(builder: SqlBuilder, table: Table, body: Body, columns: tuple[str, ...]) -> str:
+    """An update of the rows that match the filter; empty when it changes no column."""
     names = columns or tuple(body.rows[0] if body.rows else ())
     check_columns(table, names)
     target = _target(table)
-    condition = statement.where(table, target)
+    condition = builder.where(table, target)
     if not condition:
         raise ApiError(400, "21000", "UPDATE requires a WHERE clause")
     if not names or not body.rows:
-        statement.arguments.clear()  # PostgreSQL refuses a parameter that nothing uses
+        builder.arguments.clear()  # PostgreSQL rejects an unused parameter
         return ""
     changes = ", ".join(f"{quoted(name)} = _new.{quoted(name)}" for name in names)
-    source = f"json_populate_record(null::{target}, {statement.parameter(body.text)}::json -> 0) as _new"
+    source = f"json_populate_record(null::{target}, {builder.parameter(body.text)}::json -> 0) as _new"
     return f"update {target} set {changes} from {source}{condition}"
 
 
-def delete(statement: Statement, table: Table) -> str:
-    """A deletion of the rows that the conditions name."""
+def delete(builder: SqlBuilder, table: Table) -> str:
+    """A deletion of the rows that match the filter."""
     target = _target(table)
-    condition = statement.where(table, target)
+    condition = builder.where(table, target)
     if not condition:
         raise ApiError(400, "21000", "DELETE requires a WHERE clause")
     return f"delete from {target}{condition}"
 
 
-def call_with_json(statement: Statement, function: Function, given: dict[str, Any], text: str) -> str:
-    """A function call with the arguments of a JSON object."""
+def call_with_json(builder: SqlBuilder, function: Function, given: dict[str, Any], text: str) -> str:
+    """A function call with arguments from a JSON object."""
     used = {name: kind for name, kind in function.arguments.items() if name in given}
     if not used:
         return _call(function, "", "")
     definition = ", ".join(f"{quoted(name)} {kind}" for name, kind in used.items())
-    source = f"json_to_record({statement.parameter(text)}::json) as _given ({definition}), lateral "
+    source = f"json_to_record({builder.parameter(text)}::json) as _given ({definition}), lateral "
     return _call(function, source, ", ".join(f"{quoted(name)} := _given.{quoted(name)}" for name in used))
 
 
-def call_with_texts(statement: Statement, function: Function, given: dict[str, str]) -> str:
-    """A function call with the arguments of a query string."""
+def call_with_texts(builder: SqlBuilder, function: Function, given: dict[str, str]) -> str:
+    """A function call with arguments from a query string."""
     used = {name: kind for name, kind in function.arguments.items() if name in given}
-    passed = (f"{quoted(name)} := {statement.parameter(given[name])}::{kind}" for name, kind in used.items())
+    passed = (f"{quoted(name)} := {builder.parameter(given[name])}::{kind}" for name, kind in used.items())
     return _call(function, "", ", ".join(passed))
 
 
 def _call(function: Function, source: str, passed: str) -> str:
-    """A scalar, jsonb included, comes as a column named v."""
+    """The select of a call. A scalar result, also jsonb, is a column named v."""
     name = f"public.{quoted(function.name)}"
     if function.is_composite:
         return f"select _call.* from {source}{name}({passed}) as _call"
@@ -129,7 +129,7 @@ def _call(function: Function, source: str, passed: str) -> str:
 
 
 def check_columns(table: Table, names: Iterable[str]) -> None:
-    """Raises ApiError 400 for a name the table does not have."""
+    """Raises ApiError 400 for an unknown column."""
     for name in names:
         if name not in table.columns:
             text = f"Could not find the '{name}' column of '{table.name}' in the schema cache"

@@ -1,4 +1,4 @@
-"""The data directory: its marker, its lock, and the small files that must be whole or absent."""
+"""The data directory of a stack: its marker, its lock and its secrets."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.guard import is_alive
-from local.problems import AlreadyRunning, Problem
+from local.errors import AlreadyRunning, StackError
+from local.reaper import is_alive
 
 _MARKER = ".parley"
 _MARKER_TEXT = "A Parley data directory: `python -m local reset` may delete everything in here.\n"
@@ -22,8 +22,8 @@ _LOCK = "pid"
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
-    """Where one stack keeps its state. `path` is absolute."""
+class DataDir:
+    """The directory with the state of one stack. `path` is absolute."""
 
     path: Path
 
@@ -56,19 +56,19 @@ class Folder:
         return (self.path / _MARKER).is_file()
 
     def prepare(self) -> None:
-        """Makes the directory and marks it. Raises Problem when it already holds something else."""
+        """Creates the directory and its marker. Raises StackError when it holds other files."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.is_ours:
             if any(self.path.iterdir()):
-                raise Problem(f"{self.path} holds other things already; choose an empty directory with --data")
+                raise StackError(f"{self.path} holds other files already; choose an empty directory with --data")
             (self.path / _MARKER).write_text(_MARKER_TEXT)
         for folder in (self.spool, self.logs):
             folder.mkdir(exist_ok=True)
 
     def clear(self) -> None:
-        """Deletes what a stack left, but not the marker and the lock, which the caller holds."""
+        """Deletes all state except the marker and the lock, which the caller holds."""
         if not self.is_ours:
-            raise Problem(f"{self.path} was not made by `python -m local up`; nothing was deleted")
+            raise StackError(f"{self.path} was not made by `python -m local up`; nothing was deleted")
         for entry in self.path.iterdir():
             if entry.name in {_MARKER, _LOCK}:
                 continue
@@ -78,7 +78,7 @@ class Folder:
                 entry.unlink()
 
     def running_pid(self) -> int | None:
-        """The process that holds the lock, 0 when that is only its guard cleaning up; None when nobody does."""
+        """The id of the supervisor that holds the lock; 0 when only its reaper does, None when the lock is free."""
         try:
             descriptor = os.open(self.path / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -94,10 +94,10 @@ class Folder:
 
     @contextlib.contextmanager
     def lock(self, patience_seconds: float = 15) -> Iterator[int]:
-        """Holds the directory for this process; the value is the open file, for a guard to inherit.
+        """Locks the directory; yields the open file, which the reaper inherits.
 
-        A supervisor that was killed leaves the lock to its guard until everything has ended: that is waited for.
-        Raises AlreadyRunning while a living process holds it.
+        After a killed supervisor its reaper holds the lock until all processes have ended; this waits for that.
+        Raises AlreadyRunning while a running supervisor holds the lock.
         """
         descriptor = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -114,7 +114,7 @@ class Folder:
                 pid = self._written_pid()
                 if (pid is not None and is_alive(pid)) or time.monotonic() > deadline:
                     raise AlreadyRunning(
-                        f"a stack is already running on {shown(self.path)} (process {pid}); "
+                        f"a stack is already running on {display_path(self.path)} (process {pid}); "
                         f"stop it with `{command('down', self.path)}`"
                     ) from None
                 time.sleep(0.05)
@@ -130,17 +130,17 @@ class Folder:
             return None
 
     def secret(self, name: str, characters: int = 43) -> str:
-        """A random value made once and kept in secrets.json."""
+        """A random value; it is created once and stored in secrets.json."""
         path = self.path / "secrets.json"
-        kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-        if name not in kept:
-            kept[name] = secrets.token_urlsafe(characters)[:characters]
-            write_private(path, json.dumps(kept, indent=2) + "\n")
-        return kept[name]
+        stored: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        if name not in stored:
+            stored[name] = secrets.token_urlsafe(characters)[:characters]
+            write_private(path, json.dumps(stored, indent=2) + "\n")
+        return stored[name]
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replaces the file at once; only its owner can read it, from its first moment."""
+    """Replaces the file atomically; only its owner can ever read it."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -148,12 +148,12 @@ def write_private(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def shown(path: Path) -> str:
-    """The path as somebody in the current directory would write it."""
+def display_path(path: Path) -> str:
+    """The path, relative to the current directory where possible."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def command(words: str, data: Path, python: str = "python") -> str:
-    """`python -m local <words>`, with `--data` where it is not the default."""
-    where = "" if shown(data) == ".local" else f" --data {shown(data)}"
+    """`python -m local <words>`, with `--data` for a directory other than the default."""
+    where = "" if display_path(data) == ".local" else f" --data {display_path(data)}"
     return f"{python} -m local {words}{where}"
