@@ -1,0 +1,12 @@
+"""The package that all functions share. A module imports only from its own line or from a line above it.
+
+    values: errors, forms, messages, events, routes.
+    text: identifiers, log, redaction, privacy, sanitize, sigv4, sse, surrogates, tokens, usage.
+    settings: addresses, variables, config, provider_config.
+    network: http, secrets, supabase, supabase_py, auth, spool, body.
+    models: attempts, fallback, providers, gateway, structured.
+    turns: turns, ledger, catalogue.
+    http routes: endpoint, health, openai_models.
+
+tests/test_architecture.py checks this map.
+"""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
-import json
 import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -32,6 +33,7 @@ from shared.identifiers import request_id_of
 from shared.log import bind_request, log
 from shared.secrets import secrets
 
+_ROOT = Path(__file__).resolve().parents[1]
 Handler = Callable[[Request], Awaitable[Response]]
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
@@ -62,20 +64,23 @@ def on_demand(module: str, name: str) -> Handler:
     return handler
 
 
-def with_document(table: Mapping[str, Handler], contract: str) -> dict[str, Handler]:
-    """The table with `GET /openapi.json`: what `document(handlers)` of the module `contract` makes of its routes.
-
-    That module is loaded when somebody asks first: a start has no use for models of answers.
-    """
-    made: list[bytes] = []
+def with_document(table: Mapping[str, Handler], name: str) -> dict[str, Handler]:
+    """The table with `GET /openapi.json`, which returns the checked-in document of the function `name`."""
 
     async def show_document(_request: Request) -> Response:
-        if not made:
-            handlers = {route: handler.__name__ for route, handler in table.items()}
-            made.append(json.dumps(importlib.import_module(contract).document(handlers)).encode())
-        return Response(made[0], media_type="application/json")
+        return Response(_document(name), media_type="application/json")
 
     return {**table, "GET /openapi.json": show_document}
+
+
+def document_path(name: str) -> Path:
+    """The file of a function's OpenAPI document, in the repository and in what is deployed."""
+    return _ROOT / "docs" / f"openapi-{name}.json"
+
+
+@functools.cache
+def _document(name: str) -> bytes:
+    return document_path(name).read_bytes()
 
 
 class LateOutcome:

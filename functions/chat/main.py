@@ -94,7 +94,7 @@ TABLE = {
     "GET /health": healthy,
     "GET /health/ready": ready,
 }
-ROUTES = routes(with_document(TABLE, "functions.chat.openapi"))
+ROUTES = routes(with_document(TABLE, "chat"))
 
 
 @functions_framework.aio.http

@@ -41,7 +41,7 @@ TABLE = {
     "GET /health": healthy,
     "GET /health/ready": ready,
 }
-ROUTES = routes(with_document(TABLE, "functions.llms.openapi"))
+ROUTES = routes(with_document(TABLE, "llms"))
 
 
 @functions_framework.aio.http

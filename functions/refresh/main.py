@@ -104,7 +104,7 @@ def _status_of(outcomes: dict[str, dict[str, Any]]) -> str:
 TABLE: dict[str, Handler] = {
     f"{method} {path}": refresh_now for path in ("/", "/refresh", "/api/llms/refresh") for method in ("POST", "GET")
 } | {f"POST {_EVENTS}": refresh_on_event, "GET /health": healthy, "GET /health/ready": service_ready}
-ROUTES = routes(with_document(TABLE, "functions.refresh.openapi"))
+ROUTES = routes(with_document(TABLE, "refresh"))
 
 
 @functions_framework.aio.http

@@ -29,9 +29,10 @@ def test_building_again_elsewhere_gives_the_same_bytes(units: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("name", _FUNCTIONS)
 def test_a_unit_holds_one_function(units: Path, name: str) -> None:
-    """Its own folder, shared/, what it requires, and how to start it; no tests, no other function, no lists."""
+    """Its folder, its OpenAPI document, shared/, its packages and run.sh; no tests and no other function."""
     names = _names(units, name)
     assert {"run.sh", "main.py", "shared/config.py", f"functions/{name}/main.py"} <= set(names)
+    assert [each for each in names if each.startswith("docs/")] == [f"docs/openapi-{name}.json"]
     own = {each.split("/")[1] for each in names if each.startswith("functions/")}
     assert own == {"__init__.py", "__pycache__", name}
     unwanted = re.compile(r"(^|/)(tests|gunicorn|watchdog|requirements\.(in|txt))(/|$)|\.pyi$")
@@ -125,6 +126,7 @@ def test_an_architecture_that_lambda_lacks_is_said_so(
 def test_a_staged_folder_is_what_googles_buildpack_expects(tmp_path: Path, name: str) -> None:
     """main.py and requirements.txt at its root, locked with hashes, and our packages beside them."""
     folder = build_cloud_run(name, tmp_path)
-    assert {path.name for path in folder.iterdir()} == {"main.py", "requirements.txt", "functions", "shared"}
+    assert {path.name for path in folder.iterdir()} == {"main.py", "requirements.txt", "functions", "shared", "docs"}
+    assert [path.name for path in (folder / "docs").iterdir()] == [f"openapi-{name}.json"]
     assert "--hash=sha256:" in (folder / "requirements.txt").read_text()
     assert [path for path in folder.rglob("*") if path.suffix in {".pyc", ".in"}] == []
