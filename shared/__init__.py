@@ -6,7 +6,7 @@
     network: http, secrets, supabase, supabase_py, auth, spool, body.
     models: attempts, fallback, providers, gateway, structured.
     turns: turns, ledger, catalogue.
-    http routes: endpoint, health, openai_models.
+    http routes: cors, error_response, endpoint, health, openai_models.
 
 tests/test_architecture.py checks this map.
 """

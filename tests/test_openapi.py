@@ -8,7 +8,7 @@ from starlette.routing import Route
 from functions.chat.main import ROUTES as CHAT
 from functions.llms.main import ROUTES as LLMS
 from functions.refresh.main import ROUTES as REFRESH
-from shared.endpoint import answer, document_path
+from shared.endpoint import document_path, respond
 from shared.errors import BY_CODE
 from tests.asgi import call
 from tools.openapi import documents, text_of
@@ -27,7 +27,7 @@ def test_the_checked_in_document_is_current(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(_ROUTES))
 async def test_a_function_serves_the_checked_in_document(name: str) -> None:
     """`GET /openapi.json` returns the file as JSON."""
-    got = await call(lambda request: answer(request, _ROUTES[name]), "GET", "/openapi.json")
+    got = await call(lambda request: respond(request, _ROUTES[name]), "GET", "/openapi.json")
     assert (got.status, got.headers["content-type"]) == (200, "application/json")
     assert got.body == document_path(name).read_bytes()
 

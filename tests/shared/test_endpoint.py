@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared.endpoint import LateOutcome, answer, routes
+from shared.endpoint import respond, routes
 from shared.errors import (
     BudgetExceeded,
     DatabaseUnavailable,
@@ -56,14 +56,14 @@ TABLE = routes(
 
 async def _ask(method: str = "GET", path: str = "/", **headers: str) -> Caller:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return await call(lambda request: answer(request, TABLE), method, path, named)
+    return await call(lambda request: respond(request, TABLE), method, path, named)
 
 
 async def _refused(error: ParleyError, **headers: str) -> Caller:
     async def refuse(_: Request) -> Response:
         raise error
 
-    return await call(lambda request: answer(request, routes({"GET /": refuse})), headers=headers)
+    return await call(lambda request: respond(request, routes({"GET /": refuse})), headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ async def test_each_request_is_one_line_in_the_log(capsys: pytest.CaptureFixture
     """The line has outcome and timing, but no query and no headers; healthy probes leave none."""
     caller = Caller(chunks=[b""])
     request = request_of(caller, "GET", "/", {"X-Request-Id": "r1", "Authorization": "Bearer t0ken"}, "q=secret")
-    await answer(request, TABLE)
+    await respond(request, TABLE)
     await _ask(path="/health")
     (line,) = capsys.readouterr().out.splitlines()
     told = json.loads(line)
@@ -327,13 +327,13 @@ async def test_a_path_is_logged_as_its_pattern(capsys: pytest.CaptureFixture[str
 async def test_a_response_whose_outcome_comes_late_is_not_logged_early(capsys: pytest.CaptureFixture[str]) -> None:
     """Its status is not known yet."""
 
-    class Late(LateOutcome, Response):
-        """Like a stream."""
+    class Late(Response):
+        logs_itself = True
 
     async def stream(_: Request) -> Response:
         return Late()
 
-    await call(lambda request: answer(request, routes({"GET /": stream})))
+    await call(lambda request: respond(request, routes({"GET /": stream})))
     assert capsys.readouterr().out == ""
 
 
@@ -341,6 +341,6 @@ async def test_a_caller_who_leaves_while_sending_is_no_crash(capsys: pytest.Capt
     """A body that never ends because nobody is there is not an error of ours."""
     caller = Caller()
     caller.gone.set()
-    response = await answer(request_of(caller, "POST", "/body"), TABLE)
+    response = await respond(request_of(caller, "POST", "/body"), TABLE)
     assert response.status_code == 499
     assert "crash" not in capsys.readouterr().out

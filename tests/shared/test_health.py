@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.endpoint import answer, routes
+from shared.endpoint import respond, routes
 from shared.health import healthy, ready, service_ready
 from tests.asgi import Caller, call
 from tests.project import Project
@@ -17,7 +17,7 @@ TABLE = routes({"GET /health": healthy, "GET /health/ready": ready, "GET /servic
 
 
 async def _ask(path: str) -> Caller:
-    return await call(lambda request: answer(request, TABLE), "GET", path)
+    return await call(lambda request: respond(request, TABLE), "GET", path)
 
 
 async def test_health_touches_nothing(environ: Callable[..., None]) -> None:

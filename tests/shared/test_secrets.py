@@ -17,7 +17,7 @@ from starlette.routing import Route as PathRoute
 from shared import endpoint, gateway
 from shared import secrets as secrets_module
 from shared.config import set_fallback_environment, settings
-from shared.endpoint import answer, routes
+from shared.endpoint import respond, routes
 from shared.errors import DependencyDown, NotConfigured, ProviderAuthFailed
 from shared.events import Finish, Text, Usage
 from shared.routes import Route, RouteChosen
@@ -338,7 +338,7 @@ async def test_a_request_is_told_to_come_back_when_there_were_never_any(secrets:
 
 
 async def _status(table: list[PathRoute], path: str) -> int:
-    return (await answer(request_of(Caller(), "GET", path), table)).status_code
+    return (await respond(request_of(Caller(), "GET", path), table)).status_code
 
 
 @pytest.fixture
