@@ -2,6 +2,7 @@
 
     values: errors, forms, messages, events, routes.
     text: identifiers, log, redaction, privacy, sanitize, sigv4, sse, surrogates, tokens, usage.
+    json: strict_json, validation.
     settings: addresses, variables, config, provider_config.
     network: http, secrets, supabase, supabase_py, auth, spool, body.
     models: attempts, fallback, providers, gateway, structured.

@@ -20,8 +20,8 @@ from shared.identifiers import is_canonical_uuid
 
 _ASYMMETRIC = frozenset({"ES256", "RS256", "EdDSA"})
 _REQUIRED_CLAIMS = ["exp", "iat", "sub", "aud", "iss", "role"]
-_LEEWAY_SECONDS = 30
-_MAX_TOKEN_BYTES = 8192
+LEEWAY_SECONDS = 30
+MAX_TOKEN_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Verifier:
 
     async def verify(self, token: str) -> Person:
         """The person behind `token`. Raises Unauthenticated or KeysUnavailable."""
-        if len(token) > _MAX_TOKEN_BYTES:
+        if len(token) > MAX_TOKEN_BYTES:
             raise Unauthenticated("The access token is too long.")
         digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
         good_until, person = self._known.get(digest, (0.0, None))
@@ -142,7 +142,7 @@ class Verifier:
                 algorithms=[header["alg"]],
                 audience="authenticated",
                 issuer=settings().issuers,
-                leeway=_LEEWAY_SECONDS,
+                leeway=LEEWAY_SECONDS,
                 options={"require": _REQUIRED_CLAIMS, "strict_aud": True},
             )
         except jwt.ExpiredSignatureError as error:

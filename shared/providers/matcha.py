@@ -10,7 +10,7 @@ import aiohttp
 
 from shared import http
 from shared.config import settings
-from shared.errors import ProviderError, ProviderRefused, ProviderUnreachable
+from shared.errors import ProviderError, ProviderRefused
 from shared.events import Finish, ModelEvent, Text
 from shared.messages import Message, ModelRequest, Node
 from shared.providers.provider_errors import (
@@ -19,6 +19,7 @@ from shared.providers.provider_errors import (
     is_page,
     malformed_response,
     retry_after_seconds,
+    unreachable,
 )
 
 NAME = "matcha"
@@ -88,4 +89,4 @@ async def _post(path: str, body: dict[str, Any]) -> bytes:
     except ProviderError:
         raise
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise ProviderUnreachable("The provider matcha could not be reached.", open_seconds=10) from error
+        raise unreachable(NAME) from error

@@ -11,7 +11,7 @@ import aiohttp
 
 from shared import http, supabase
 from shared.config import settings
-from shared.errors import NodeFailed, ProviderError, ProviderUnreachable
+from shared.errors import NodeFailed, ProviderError
 from shared.events import ModelEvent
 from shared.messages import ModelRequest, Node
 from shared.provider_config import Host
@@ -23,6 +23,7 @@ from shared.providers.provider_errors import (
     is_page,
     malformed_response,
     retry_after_seconds,
+    unreachable,
 )
 from shared.sse import SseDecoder
 
@@ -30,7 +31,6 @@ _MAX_LIST_BYTES = 16 * 1024 * 1024
 _MAX_NODE_LIST_BYTES = 256 * 1024  # a stranger's; some hundred models, parsed in a few milliseconds
 _MAX_ANSWER_BYTES = 256 * 1024 * 1024  # a chunk of one token takes a few hundred bytes
 _MAX_ERROR_BYTES = 64 * 1024
-_UNREACHABLE_OPEN_SECONDS = 10.0
 
 
 class OpenAiCompatible:
@@ -73,8 +73,7 @@ class OpenAiCompatible:
             try:
                 yield
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                words = f"The provider {self._host.name} could not be reached."
-                raise ProviderUnreachable(words, open_seconds=_UNREACHABLE_OPEN_SECONDS) from error
+                raise unreachable(self._host.name) from error
             except PARSE_ERRORS as error:
                 raise malformed_response(self._host.name, what) from error
         except ProviderError as error:

@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any
 
-from shared.errors import ModelUnavailable, ProviderAuthFailed, ProviderError, ProviderOverloaded, ProviderRefused
+from shared.errors import (
+    ModelUnavailable,
+    ProviderAuthFailed,
+    ProviderError,
+    ProviderOverloaded,
+    ProviderRefused,
+    ProviderUnreachable,
+)
 from shared.events import Usage
 
 _MAX_TOKENS = 100_000_000  # more than any model takes; what is claimed beyond it would not fit the ledger
@@ -25,6 +32,7 @@ _NOT_SERVED = {
 }
 _POLICY = {"content_filter", "content_policy_violation", "moderation_blocked"}
 _AUTH_OPEN_SECONDS = 300.0  # a wrong key or an empty account stays so for minutes
+_UNREACHABLE_OPEN_SECONDS = 10.0
 _MAX_DELAY_SECONDS = 86_400.0
 PARSE_ERRORS = (
     ValueError,
@@ -109,6 +117,11 @@ def error_for_status(
 def is_page(headers: Mapping[str, str]) -> bool:
     """Whether an answer is an HTML page."""
     return headers.get("content-type", "").lower().startswith("text/html")
+
+
+def unreachable(provider: str) -> ProviderUnreachable:
+    """The error for a provider without a connection; its circuit opens for 10 seconds."""
+    return ProviderUnreachable(f"The provider {provider} could not be reached.", open_seconds=_UNREACHABLE_OPEN_SECONDS)
 
 
 def malformed_response(provider: str, what: str = "a chat stream") -> ProviderError:

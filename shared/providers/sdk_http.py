@@ -11,11 +11,11 @@ from typing import TypeVar
 import httpx2
 
 from shared import http
-from shared.errors import ProviderError, ProviderUnreachable
+from shared.errors import ProviderError
+from shared.providers.provider_errors import unreachable
 
 Item = TypeVar("Item")
 
-_UNREACHABLE_OPEN_SECONDS = 10.0
 _clients: dict[asyncio.AbstractEventLoop, httpx2.AsyncClient] = {}
 _opened: ContextVar[list[httpx2.Response] | None] = ContextVar("_opened", default=None)
 
@@ -69,5 +69,4 @@ def transport_failures(provider: str) -> Iterator[None]:
     except ProviderError:
         raise
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ExceptionGroup) as error:
-        words = f"The provider {provider} could not be reached."
-        raise ProviderUnreachable(words, open_seconds=_UNREACHABLE_OPEN_SECONDS) from error
+        raise unreachable(provider) from error

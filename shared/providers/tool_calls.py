@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import secrets
 from typing import Any
 
 from shared.messages import ToolCall
 from shared.sanitize import sanitize_text
+from shared.strict_json import MAX_VALUES, count_values, parse_json
 
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
-_MAX_NAME, _MAX_ID, _MAX_DEPTH, _MAX_VALUES = 64, 64, 64, 100_000
+_MAX_NAME, _MAX_ID = 64, 64
 
 
 def tool_call(call_id: str, name: str, written: str) -> ToolCall:
@@ -37,7 +37,7 @@ def tool_call(call_id: str, name: str, written: str) -> ToolCall:
 def values_in(written: str) -> int:
     """How many values stand in arguments; none in broken ones, which are only text."""
     try:
-        return _size(json.loads(written))
+        return count_values(json.loads(written))
     except (ValueError, RecursionError):
         return 0
 
@@ -54,32 +54,9 @@ def fresh_id() -> str:
 
 def _object_in(written: str) -> dict[str, Any]:
     """Raises ValueError for what JSON itself does not know, for depth and size that no tool needs, and other values."""
-    value = json.loads(written or "{}", parse_constant=_refused, parse_float=_finite)
+    value = parse_json(written or "{}")
     if not isinstance(value, dict):
         raise ValueError("arguments are an object")  # noqa: TRY004 - it is what the text says that is wrong
-    if _size(value) > _MAX_VALUES:
+    if count_values(value) > MAX_VALUES:
         raise ValueError("arguments hold too many values")
     return value
-
-
-def _size(value: Any) -> int:
-    """How many values stand in this one. Raises ValueError where they are nested too deeply."""
-    level, size = [value], 0
-    for _ in range(_MAX_DEPTH):
-        level = [each for each in level if isinstance(each, dict | list)]
-        if not level:
-            return size
-        size += sum(map(len, level))
-        level = [item for each in level for item in (each.values() if isinstance(each, dict) else each)]
-    raise ValueError("arguments are nested too deeply")
-
-
-def _refused(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("no such number")
-    return number
