@@ -4,7 +4,7 @@
     text: identifiers, log, redaction, privacy, sanitize, sigv4, sse, surrogates, tokens, usage.
     json: strict_json, validation.
     settings: addresses, variables, config, provider_config.
-    network: http, secrets, supabase, supabase_py, auth, spool, body.
+    network: node_addresses, http, secrets, supabase, supabase_py, auth, spool, body.
     models: attempts, fallback, providers, gateway, structured.
     turns: turns, ledger, catalogue.
     http routes: cors, error_response, endpoint, health, openai_models.

@@ -10,7 +10,7 @@ from typing import Final
 
 from shared.errors import ProviderUnavailable
 from shared.messages import Node
-from shared.provider_config import OPENAI_COMPATIBLE
+from shared.provider_config import OPENAI_COMPATIBLE, PROVIDERS
 from shared.providers.contract import ListedModel, Provider
 from shared.providers.matcha import Matcha
 from shared.providers.openai_compatible import OpenAiCompatible
@@ -30,7 +30,7 @@ SDKS: Final = {
 }
 """Providers over an SDK, which takes half a second to a second to load: only when a turn needs it."""
 
-_NODES = OpenAiCompatible(next(host for host in OPENAI_COMPATIBLE if host.is_node))
+_NODES = OpenAiCompatible(PROVIDERS["client"])
 _PROVIDERS: dict[str, Provider] = {host.name: OpenAiCompatible(host) for host in OPENAI_COMPATIBLE} | {
     "matcha": Matcha()
 }

@@ -14,6 +14,7 @@ from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
 from shared.events import Finish, ModelEvent, Reasoning, Text
 from shared.messages import ModelRequest, Node, ProviderPayload
+from shared.provider_config import PROVIDERS
 from shared.providers.anthropic_messages import NAME, asked_of, stop_reason_of, usage_of
 from shared.providers.provider_errors import (
     PARSE_ERRORS,
@@ -25,7 +26,6 @@ from shared.providers.provider_errors import (
 from shared.providers.sdk_http import shared_client, transport_failures
 from shared.providers.tool_calls import tool_call
 
-_BASE_URL = "https://api.anthropic.com"
 # An error announced inside a stream is an APIStatusError with status 200: only its type tells what it is.
 _OVERLOADED = 529  # also what a word we do not know means inside a 200
 _STATUS_OF_TYPE = {
@@ -134,7 +134,7 @@ class _AnswerReader:
 def _client() -> anthropic.AsyncAnthropic:
     return anthropic.AsyncAnthropic(
         api_key=settings().key("ANTHROPIC_API_KEY"),
-        base_url=settings().checked("ANTHROPIC_BASE_URL", _BASE_URL),
+        base_url=PROVIDERS[NAME].current_base_url,
         http_client=shared_client(),
         max_retries=0,
         timeout=None,

@@ -16,6 +16,7 @@ from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
 from shared.events import Finish, ModelEvent, Reasoning, Text
 from shared.messages import ANY_OBJECT, ModelRequest, Node, ToolCall
+from shared.provider_config import PROVIDERS
 from shared.providers.gemini_messages import NAME, contents_of, native_of, stop_reason_of, system_of, usage_of
 from shared.providers.provider_errors import (
     PARSE_ERRORS,
@@ -31,7 +32,6 @@ from shared.providers.tool_calls import tool_call
 # It warns of each client when GOOGLE_API_KEY and GEMINI_API_KEY are both set, although we pass the key ourselves.
 logging.getLogger("google_genai._api_client").addFilter(lambda record: "GEMINI_API_KEY" not in record.getMessage())
 
-_BASE_URL = "https://generativelanguage.googleapis.com"
 _SERVER_SECONDS = "600"  # how long Google may work on an answer; when to give up on it is the gateway's business
 # genai.Client wants a synchronous client too; this one builds no TLS context and is never used.
 _UNUSED = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(500)))
@@ -109,7 +109,7 @@ class _AnswerReader:
 
 def _client() -> genai.Client:
     options = types.HttpOptions(
-        base_url=settings().checked("GEMINI_BASE_URL", _BASE_URL),
+        base_url=PROVIDERS[NAME].current_base_url,
         api_version="v1",
         httpx_client=_UNUSED,
         httpx_async_client=shared_client(),

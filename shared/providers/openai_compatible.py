@@ -14,7 +14,8 @@ from shared.config import settings
 from shared.errors import NodeFailed, ProviderError
 from shared.events import ModelEvent
 from shared.messages import ModelRequest, Node
-from shared.provider_config import Host
+from shared.node_addresses import validate_node_url
+from shared.provider_config import ProviderConfig
 from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, request_body
 from shared.providers.contract import ListedModel
 from shared.providers.provider_errors import (
@@ -34,13 +35,13 @@ _MAX_ERROR_BYTES = 64 * 1024
 
 
 class OpenAiCompatible:
-    """The provider contract for one Host."""
+    """The provider contract for one row of the registry."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: ProviderConfig) -> None:
         self._host = host
 
     async def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        body = request_body(call, self._host.limit_field)
+        body = request_body(call, self._host.limit_field or "max_tokens")
         with self._failures("a chat stream"):
             async with aclosing(self._bytes("POST", "/chat/completions", call.node, body)) as chunks:
                 decoder, parser = SseDecoder(), ChunkParser(self._host.name, has_tools=bool(call.tools))
@@ -100,9 +101,9 @@ class OpenAiCompatible:
     def _url(self, node: Node | None) -> str:
         if self._host.is_node:
             base_url = node.base_url if node else ""
-            http.vet_node_url(base_url, allow_private=settings().is_on("ALLOW_PRIVATE_NODES"))
+            validate_node_url(base_url, allow_private=settings().is_on("ALLOW_PRIVATE_NODES"))
             return base_url.rstrip("/")
-        return settings().checked(self._host.base_url_variable, self._host.base_url).rstrip("/")
+        return self._host.current_base_url.rstrip("/")
 
     async def _headers(self, node: Node | None) -> dict[str, str]:
         """The host's own key and nothing else of ours. A node's key is read when it is needed and kept nowhere."""

@@ -24,7 +24,8 @@ from shared.errors import (
 )
 from shared.events import Finish, Reasoning
 from shared.messages import Message, ModelRequest, Node, Tool, ToolCall
-from shared.provider_config import OPENAI_COMPATIBLE, VARIABLES, Host, is_configured
+from shared.provider_config import OPENAI_COMPATIBLE, ProviderConfig, is_configured
+from shared.provider_config import PROVIDERS as ROWS
 from shared.providers import SDKS, Provider, load_sdks, provider_named
 from shared.providers.openai_compatible import OpenAiCompatible
 from tests.providers import (
@@ -241,7 +242,7 @@ async def test_an_openai_like_host_is_one_row(
     environ: Callable[..., None], upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A line in the registry is all it takes to chat through another host."""
-    row = Host("groq", "https://api.groq.example/openai/v1", "GROQ_BASE_URL", "GROQ_API_KEY")
+    row = ProviderConfig("groq", "GROQ_API_KEY", "https://api.groq.example/openai/v1", "GROQ_BASE_URL")
     monkeypatch.setitem(providers._PROVIDERS, row.name, OpenAiCompatible(row))  # noqa: SLF001 - as its row would
     monkeypatch.setenv("GROQ_BASE_URL", upstream.url("openai"))
     environ(GROQ_API_KEY="key-of-groq")
@@ -297,8 +298,8 @@ def test_a_provider_is_configured_when_all_it_needs_is_set(
 ) -> None:
     """Its key, and for MatchAI its address and mission; nodes need nothing, and nobody speaks what has no row."""
     assert is_configured(name)
-    for variable in VARIABLES[name]:
+    for variable in ROWS[name].required_variables:
         environ(**(variables(upstream) | {variable: " "}))
         assert not is_configured(name)
-    assert set(VARIABLES) == set(PROVIDERS)
+    assert set(ROWS) == set(PROVIDERS)
     assert not is_configured("nobody")
