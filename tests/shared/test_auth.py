@@ -338,7 +338,7 @@ async def test_a_verified_token_is_remembered_a_minute_but_not_beyond_its_end(
 async def test_what_is_remembered_has_an_end(project: Project) -> None:
     """Any number of people cannot fill our memory."""
     verifier = Verifier()
-    verifier.remember_at_most = 3
+    verifier.max_cached = 3
     first = project.token(sub=str(uuid.uuid4()))
     person = await verifier.verify(first)
     for _ in range(3):
