@@ -59,7 +59,10 @@ class SigningKeys:
         self._lock = asyncio.Lock()
 
     async def get(self, kid: str) -> jwt.PyJWK:
-        """The key named `kid`. Raises Unauthenticated if there is none, KeysUnavailable without keys."""
+        """The key named `kid`.
+
+        Raises Unauthenticated if no key has this name, KeysUnavailable if the keys cannot be fetched.
+        """
         is_missing = kid not in self._keys and self._lock.locked()
         if is_missing or self._needs_fetch(kid):
             async with self._lock:  # single flight: requests that waited find the keys

@@ -1,4 +1,4 @@
-"""MatchAI: one prompt in, one text out; no streaming, tools or usage. `model` is the platform's number of an LLM."""
+"""MatchAI: one prompt in, one text out; no streaming, tools or usage. `model` is MatchAI's number of an LLM."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SPEAKERS = {"user": "User", "assistant": "Assistant", "tool": "Result"}
 
 
 class Matcha:
-    """The provider contract over `POST {MATCHA_BASE_URL}/completions`."""
+    """The Provider for MatchAI, by `POST {MATCHA_BASE_URL}/completions`."""
 
     async def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         if not call.model.isdecimal():
@@ -40,27 +40,27 @@ class Matcha:
         yield Finish("stop")
 
     async def check(self, node: Node | None = None) -> None:  # noqa: ARG002 - the contract's
-        """The platform has nothing to ask that costs nothing; what can be told is whether all is configured."""
+        """MatchAI has no free endpoint, so this only checks the settings."""
         _mission_id()
         settings().require("MATCHA_BASE_URL")
         settings().key("MATCHA_API_KEY")
 
 
 def _until(text: str, stop: tuple[str, ...]) -> str:
-    """The platform knows no stop sequences: what comes after the first is cut here."""
+    """The text before the first stop sequence, as MatchAI has no parameter for them."""
     return text[: min((place for each in stop if (place := text.find(each)) >= 0), default=len(text))]
 
 
 def prompt_of(messages: tuple[Message, ...]) -> str:
-    """A conversation as the one text MatchAI takes: instructions, then who said what, and last the question bare."""
+    """The conversation as one text: instructions, then messages with their speakers, and last the question."""
     *earlier, question = messages
-    told = [m.content for m in earlier if m.role == "system"]
-    told += [f"{_SPEAKERS[m.role]}: {m.content}" for m in earlier if m.role != "system"]
-    return "\n\n".join(part for part in (*told, question.content) if part)
+    lines = [m.content for m in earlier if m.role == "system"]
+    lines += [f"{_SPEAKERS[m.role]}: {m.content}" for m in earlier if m.role != "system"]
+    return "\n\n".join(part for part in (*lines, question.content) if part)
 
 
 def read_answer(body: bytes) -> str:
-    """The texts of `output[*].content[*].text`, joined. Raises ProviderError for anything else, such as HTML."""
+    """The joined texts of `output[*].content[*].text`. Raises ProviderError for any other body, such as HTML."""
     try:
         texts = [content["text"] for each in json.loads(body)["output"] for content in each.get("content") or ()]
     except PARSE_ERRORS as error:
@@ -80,12 +80,12 @@ async def _post(path: str, body: dict[str, Any]) -> bytes:
             if response.status != 200:
                 delay = retry_after_seconds(response.headers)
                 raise error_for_status(NAME, response.status, retry_after=delay, is_page=is_page(response.headers))
-            answer = b""
+            received = b""
             async for chunk in response.content.iter_any():
-                answer += chunk
-                if len(answer) > _MAX_ANSWER_BYTES:
+                received += chunk
+                if len(received) > _MAX_ANSWER_BYTES:
                     raise malformed_response(NAME, "a completion")
-            return answer
+            return received
     except ProviderError:
         raise
     except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Every host that speaks OpenAI's chat completions: a row each, over our own HTTP client."""
+"""The client of every host with OpenAI's chat completions, over our own HTTP client."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from shared.providers.provider_errors import (
 from shared.sse import SseDecoder
 
 _MAX_LIST_BYTES = 16 * 1024 * 1024
-_MAX_NODE_LIST_BYTES = 256 * 1024  # a stranger's; some hundred models, parsed in a few milliseconds
+_MAX_NODE_LIST_BYTES = 256 * 1024  # untrusted; some hundred models, parsed in a few milliseconds
 _MAX_ANSWER_BYTES = 256 * 1024 * 1024  # a chunk of one token takes a few hundred bytes
 _MAX_ERROR_BYTES = 64 * 1024
 
 
 class OpenAiCompatible:
-    """The provider contract for one row of the registry."""
+    """The Provider for one row of OPENAI_COMPATIBLE."""
 
     def __init__(self, host: ProviderConfig) -> None:
         self._host = host
@@ -69,7 +69,7 @@ class OpenAiCompatible:
 
     @contextmanager
     def _failures(self, what: str) -> Iterator[None]:
-        """Everything that can go wrong, as a ProviderError; at a node, all of it as the one NodeFailed."""
+        """Converts every failure to a ProviderError; those of a node to NodeFailed."""
         try:
             try:
                 yield
@@ -85,7 +85,7 @@ class OpenAiCompatible:
     async def _bytes(
         self, method: str, path: str, node: Node | None, body: dict[str, Any] | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """The answer's bytes as they arrive; raises for anything but a 200. Times are the gateway's business."""
+        """The bytes of the response as they arrive. Raises for any status but 200; the gateway applies timeouts."""
         session = http.node_session() if self._host.is_node else http.session()
         url, headers = self._url(node) + path, await self._headers(node)
         async with session.request(method, url, json=body, headers=headers, allow_redirects=False) as response:
@@ -106,11 +106,11 @@ class OpenAiCompatible:
         return self._host.current_base_url.rstrip("/")
 
     async def _headers(self, node: Node | None) -> dict[str, str]:
-        """The host's own key and nothing else of ours. A node's key is read when it is needed and kept nowhere."""
+        """The header with the host's key; a node's key is read from the database for each request, never cached."""
         key = settings().key(self._host.key_variable) if self._host.key_variable else ""
         if node is not None and node.has_key:
-            asked = {"node_id": node.id, "base_url": node.base_url}
-            key = await supabase.rpc("node_key", asked, supabase.as_service()) or ""
+            arguments = {"node_id": node.id, "base_url": node.base_url}
+            key = await supabase.rpc("node_key", arguments, supabase.as_service()) or ""
         return {"Authorization": f"Bearer {key}"} if key else {}
 
 

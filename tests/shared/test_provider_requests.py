@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.messages import ANY_OBJECT, Image, Message, ModelRequest, Tool, ToolCall
-from shared.providers.anthropic_messages import asked_of
+from shared.providers.anthropic_messages import request_arguments
 from shared.providers.chat_completions import request_body
 from shared.providers.gemini import _config  # what the SDK is given stands nowhere else
 from shared.providers.gemini_messages import contents_of
@@ -27,7 +27,7 @@ def test_an_image_stands_between_the_words_in_every_dialect() -> None:
     (openai,) = request_body(_CALL)["messages"]
     url = {"url": f"data:image/png;base64,{_DATA}", "detail": "low"}
     assert openai["content"][1] == {"type": "image_url", "image_url": url}
-    (claude,) = asked_of(_CALL)["messages"]
+    (claude,) = request_arguments(_CALL)["messages"]
     assert claude["content"][1]["source"] == {"type": "base64", "media_type": "image/png", "data": _DATA}
     (gemini,) = contents_of(_CALL)
     parts: Any = gemini.parts  # type: ignore[union-attr]
@@ -67,7 +67,7 @@ def test_the_choice_of_tools_is_each_providers_own(
     call = replace(_ABLE, **changes)
     body = request_body(call)
     assert {name: body[name] for name in ("tool_choice", "parallel_tool_calls") if name in body} == openai
-    assert asked_of(call).get("tool_choice") == claude
+    assert request_arguments(call).get("tool_choice") == claude
     told: Any = _config(call).tool_config
     calling = told and told.function_calling_config
     assert (calling and (calling.mode.value, calling.allowed_function_names)) == gemini
@@ -76,7 +76,7 @@ def test_the_choice_of_tools_is_each_providers_own(
 def test_an_answer_ends_where_it_is_to_stop() -> None:
     """Providers are told; MatchAI cannot be, so its answer is cut."""
     call = replace(_CALL, stop=("END",))
-    assert (request_body(call)["stop"], asked_of(call)["stop_sequences"]) == (["END"], ["END"])
+    assert (request_body(call)["stop"], request_arguments(call)["stop_sequences"]) == (["END"], ["END"])
     assert _config(call).stop_sequences == ["END"]
     assert (_until("one END two", ("two", "END")), _until("one", ("END",)), _until("one", ())) == ("one ", "one", "one")
 
@@ -85,7 +85,7 @@ def test_any_object_is_asked_for_in_each_providers_way() -> None:
     """A mode where there is one, words for Claude."""
     call = replace(_CALL, output_schema=ANY_OBJECT)
     assert request_body(call)["response_format"] == {"type": "json_object"}
-    asked = asked_of(call)
+    asked = request_arguments(call)
     assert "output_config" not in asked
     assert "JSON object" in asked["system"]
     config = _config(call)
@@ -97,8 +97,8 @@ def test_calls_without_claudes_thinking_switch_it_off() -> None:
     called = Message("assistant", "", (ToolCall("c1", "look", {}),))
     result = Message("tool", "it", tool_call_id="c1")
     now = replace(_ABLE, messages=(Message("user", "Hi"), called, result))
-    assert asked_of(now)["thinking"] == {"type": "disabled"}
-    assert "thinking" not in asked_of(replace(now, messages=(*now.messages, Message("user", "And?"))))
+    assert request_arguments(now)["thinking"] == {"type": "disabled"}
+    assert "thinking" not in request_arguments(replace(now, messages=(*now.messages, Message("user", "And?"))))
 
 
 @pytest.mark.parametrize("first", [(), (Message("user", " "),)])
@@ -106,7 +106,7 @@ def test_a_conversation_begins_with_a_persons_words(first: tuple[Message, ...]) 
     """Claude and Gemini insist; what was said, called and answered before them is left out together."""
     called = (Message("assistant", "", (ToolCall("a", "look", {}),)), Message("tool", "it", tool_call_id="a"))
     call = replace(_ABLE, messages=(Message("system", "Be kind."), *first, *called, Message("user", "And?"), *called))
-    claude = [(message["role"], message["content"][0]["type"]) for message in asked_of(call)["messages"]]
+    claude = [(message["role"], message["content"][0]["type"]) for message in request_arguments(call)["messages"]]
     assert claude == [("user", "text"), ("assistant", "tool_use"), ("user", "tool_result")]
     contents: Any = contents_of(call)
     assert [content.role for content in contents] == ["user", "model", "user"]

@@ -179,7 +179,7 @@ async def test_a_store_that_hangs_up_is_asked_again(
     monkeypatch.setattr(secrets_module, "_PAUSE_SECONDS", 0.0)
     broken_store.append(web.Response(text=_PAGE[1]))
     url = settings().get("AWS_ENDPOINT_URL")
-    real = secrets_module._ask  # noqa: SLF001 - the first of its calls meets a dead line
+    real = secrets_module._post  # noqa: SLF001 - the first of its calls meets a dead line
     refused: list[object] = []
 
     async def ask(asked: dict[str, object]) -> object:
@@ -187,7 +187,7 @@ async def test_a_store_that_hangs_up_is_asked_again(
         refused.append(asked)
         return await real(asked)
 
-    monkeypatch.setattr(secrets_module, "_ask", ask)
+    monkeypatch.setattr(secrets_module, "_post", ask)
     assert await fetch("ssm:/parley/test/") == {"CRON_SECRET": "there"}
     assert len(refused) == 2
 
