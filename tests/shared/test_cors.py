@@ -23,23 +23,7 @@ async def _crash(_: Request) -> Response:
     raise RuntimeError("secret words")
 
 
-async def _body(request: Request) -> Response:
-    return Response(await request.body())
-
-
-TABLE = routes(
-    {
-        "GET /": _greet,
-        "POST /": _greet,
-        "GET /named/{identifier:path}": _greet,
-        "GET /crash": _crash,
-        "POST /body": _body,
-        "GET /health": _greet,
-        "GET /{id}/stream": _greet,
-        "POST /chat/stream": _greet,
-        "GET /chat/{id}/stream": _greet,
-    }
-)
+TABLE = routes({"GET /": _greet, "POST /": _greet, "GET /crash": _crash})
 
 
 async def _ask(method: str = "GET", path: str = "/", **headers: str) -> Caller:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from shared.endpoint import respond, routes
 from shared.errors import (
@@ -21,36 +21,8 @@ from tests.asgi import Caller, call
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("environ")]
 
 
-async def _greet(request: Request) -> Response:
-    return JSONResponse({"id": request.state.request_id, "params": request.path_params})
-
-
 async def _crash(_: Request) -> Response:
     raise RuntimeError("secret words")
-
-
-async def _body(request: Request) -> Response:
-    return Response(await request.body())
-
-
-TABLE = routes(
-    {
-        "GET /": _greet,
-        "POST /": _greet,
-        "GET /named/{identifier:path}": _greet,
-        "GET /crash": _crash,
-        "POST /body": _body,
-        "GET /health": _greet,
-        "GET /{id}/stream": _greet,
-        "POST /chat/stream": _greet,
-        "GET /chat/{id}/stream": _greet,
-    }
-)
-
-
-async def _ask(method: str = "GET", path: str = "/", **headers: str) -> Caller:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return await call(lambda request: respond(request, TABLE), method, path, named)
 
 
 async def _response_to(error: ParleyError, **headers: str) -> Caller:
@@ -115,7 +87,7 @@ async def test_an_errors_own_headers_are_sent() -> None:
 
 async def test_a_crash_is_json_without_its_message(capsys: pytest.CaptureFixture[str]) -> None:
     """The client gets internal_error, the log the class and place; neither has the message."""
-    got = await _ask(path="/crash")
+    got = await call(lambda request: respond(request, routes({"GET /crash": _crash})), path="/crash")
     assert (got.status, got.json()["error"]["code"]) == (500, "internal_error")
     logged = capsys.readouterr().out
     assert "RuntimeError at test_error_response.py:" in logged
