@@ -48,7 +48,7 @@ async def test_gemini_requires_signatures_with_tool_calls(gemini: Any) -> None:
         own = [part.model_copy(deep=True) for part in parts]
         next(part for part in own if part.function_call).thought_signature = signature
         turns = [("user", [types.Part(text="hi there")]), ("model", own), ("user", results)]
-        contents = [types.Content(role=role, parts=results_sent) for role, results_sent in turns]
+        contents = [types.Content(role=role, parts=content) for role, content in turns]
         return gemini_text(await ask_gemini(gemini, "tools", contents)).strip()
 
     signature = next(part.thought_signature for part in parts if part.function_call)
