@@ -81,7 +81,7 @@ async def respond(request: Request, table: Iterable[Route]) -> Response:
         response = Response(status_code=499)  # the client is gone
     except Exception as error:  # noqa: BLE001 - the last guard: the client gets JSON, the log the class
         log("crash", error=_origin(error))
-        response = error_response(InternalError("Something went wrong on our side."), request.state.request_id)
+        response = error_response(InternalError(), request.state.request_id)
     response.headers["X-Request-Id"] = request.state.request_id
     for name, value in cors_headers(request).items():
         response.headers[name] = value
