@@ -45,12 +45,14 @@ _STATUS_OF_TYPE = {
 class Anthropic:
     """The Provider for Claude."""
 
-    async def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        if not any(message.role == "user" and (message.content.strip() or message.images) for message in call.messages):
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        if not any(
+            message.role == "user" and (message.content.strip() or message.images) for message in request.messages
+        ):
             raise ProviderRefused("There is nothing to answer.")
         with _failures():
             turn = _AnswerReader()
-            async with await open_stream(call) as stream:
+            async with await open_stream(request) as stream:
                 async for event in stream:
                     for each in turn.read(event):
                         yield each
@@ -61,10 +63,10 @@ class Anthropic:
             await _client().models.list(limit=1)
 
 
-async def open_stream(call: ModelRequest) -> anthropic.AsyncStream[types.RawMessageStreamEvent]:
+async def open_stream(request: ModelRequest) -> anthropic.AsyncStream[types.RawMessageStreamEvent]:
     """The SDK's stream of raw events; its accumulating helper takes several times the CPU time."""
     stream: anthropic.AsyncStream[types.RawMessageStreamEvent]
-    stream = await _client().messages.create(stream=True, **request_arguments(call))
+    stream = await _client().messages.create(stream=True, **request_arguments(request))
     return stream
 
 

@@ -26,46 +26,46 @@ _STOP_REASONS: dict[str, StopReason] = {
 _ANY_OBJECT_PROMPT = "Answer with one JSON object only, without any other text."
 
 
-def request_arguments(call: ModelRequest) -> dict[str, Any]:
+def request_arguments(request: ModelRequest) -> dict[str, Any]:
     """The arguments of `messages.create`, without sampling parameters: API 2026-10-21 rejects them with 400."""
     arguments: dict[str, Any] = {
-        "model": call.model,
-        "messages": _messages(call),
-        "max_tokens": call.max_output_tokens,
+        "model": request.model,
+        "messages": _messages(request),
+        "max_tokens": request.max_output_tokens,
     }
-    instructions = [m.content for m in call.messages if m.role == "system"]
-    if call.output_schema == ANY_OBJECT:  # the API has no mode for an object without a schema
+    instructions = [m.content for m in request.messages if m.role == "system"]
+    if request.output_schema == ANY_OBJECT:  # the API has no mode for an object without a schema
         instructions.append(_ANY_OBJECT_PROMPT)
     if system := "\n\n".join(instructions):
         arguments["system"] = system
-    if call.tools:
+    if request.tools:
         arguments["tools"] = [
-            {"name": t.name, "description": t.description, "input_schema": dict(t.parameters)} for t in call.tools
+            {"name": t.name, "description": t.description, "input_schema": dict(t.parameters)} for t in request.tools
         ]
-        if choice := _tool_choice(call):
+        if choice := _tool_choice(request):
             arguments["tool_choice"] = choice
-    if _lacks_thinking(call):
+    if _lacks_thinking(request):
         arguments["thinking"] = {"type": "disabled"}
-    if call.stop:
-        arguments["stop_sequences"] = list(call.stop)
-    if call.output_schema is not None and call.output_schema != ANY_OBJECT:
-        arguments["output_config"] = {"format": {"type": "json_schema", "schema": _schema(call.output_schema)}}
+    if request.stop:
+        arguments["stop_sequences"] = list(request.stop)
+    if request.output_schema is not None and request.output_schema != ANY_OBJECT:
+        arguments["output_config"] = {"format": {"type": "json_schema", "schema": _schema(request.output_schema)}}
     return arguments
 
 
-def _lacks_thinking(call: ModelRequest) -> bool:
+def _lacks_thinking(request: ModelRequest) -> bool:
     """Whether tool calls of the current turn lack Claude's thinking blocks, which thinking mode requires."""
-    current = takewhile(lambda message: message.role != "user", reversed(call.messages))
+    current = takewhile(lambda message: message.role != "user", reversed(request.messages))
     return any(m.tool_calls and not (m.native and m.native.provider == NAME) for m in current)
 
 
-def _tool_choice(call: ModelRequest) -> dict[str, Any]:
-    if not call.may_call_tools:
+def _tool_choice(request: ModelRequest) -> dict[str, Any]:
+    if not request.may_call_tools:
         return {"type": "none"}
-    named = {"type": "tool", "name": call.must_call} if isinstance(call.must_call, str) else {"type": "any"}
-    choice: dict[str, Any] = named if call.must_call else {"type": "auto"}
-    if call.may_call_in_parallel:
-        return choice if call.must_call else {}
+    named = {"type": "tool", "name": request.must_call} if isinstance(request.must_call, str) else {"type": "any"}
+    choice: dict[str, Any] = named if request.must_call else {"type": "auto"}
+    if request.may_call_in_parallel:
+        return choice if request.must_call else {}
     return choice | {"disable_parallel_tool_use": True}
 
 
@@ -77,10 +77,10 @@ def _schema(schema: Mapping[str, Any]) -> dict[str, Any]:
         return dict(schema)
 
 
-def _messages(call: ModelRequest) -> list[dict[str, Any]]:
+def _messages(request: ModelRequest) -> list[dict[str, Any]]:
     """The conversation, from the first user message on; the results of one round of tools share a message."""
     messages: list[dict[str, Any]] = []
-    for message in call.messages:
+    for message in request.messages:
         if message.role == "system" or (not messages and message.role != "user"):
             continue
         if message.role == "tool":

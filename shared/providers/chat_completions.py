@@ -26,28 +26,28 @@ _MAX_CALLS, _MAX_ARGUMENTS = 128, 1024 * 1024
 _MAX_NAME = 150  # leaves room for client:<node>: in the catalogue's 200
 
 
-def request_body(call: ModelRequest, limit_field: str = "max_tokens") -> dict[str, Any]:
+def request_body(request: ModelRequest, limit_field: str = "max_tokens") -> dict[str, Any]:
     """The body of a streaming request with usage."""
     body: dict[str, Any] = {
-        "model": call.model,
-        "messages": [_message(message) for message in call.messages],
-        limit_field: call.max_output_tokens,
+        "model": request.model,
+        "messages": [_message(message) for message in request.messages],
+        limit_field: request.max_output_tokens,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if call.temperature is not None:
-        body["temperature"] = call.temperature
-    if call.tools:
-        body["tools"] = [{"type": "function", "function": _offered(tool)} for tool in call.tools]
-        body |= _tool_choice(call)
-    if call.stop:
-        body["stop"] = list(call.stop)
-    if call.output_schema == ANY_OBJECT:
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.tools:
+        body["tools"] = [{"type": "function", "function": _offered(tool)} for tool in request.tools]
+        body |= _tool_choice(request)
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.output_schema == ANY_OBJECT:
         body["response_format"] = {"type": "json_object"}
-    elif call.output_schema is not None:
+    elif request.output_schema is not None:
         body["response_format"] = {
             "type": "json_schema",
-            "json_schema": _json_schema(call.output_schema, call.output_format),
+            "json_schema": _json_schema(request.output_schema, request.output_format),
         }
     return body
 
@@ -63,14 +63,14 @@ def _json_schema(schema: Mapping[str, Any], form: Format) -> dict[str, Any]:
     return wanted if form.description is None else wanted | {"description": form.description}
 
 
-def _tool_choice(call: ModelRequest) -> dict[str, Any]:
+def _tool_choice(request: ModelRequest) -> dict[str, Any]:
     """The `tool_choice` fields; empty for free choice, as some hosts reject the value `auto`."""
-    if not call.may_call_tools:
+    if not request.may_call_tools:
         return {"tool_choice": "none"}
-    choice: dict[str, Any] = {} if call.may_call_in_parallel else {"parallel_tool_calls": False}
-    if isinstance(call.must_call, str):
-        return choice | {"tool_choice": {"type": "function", "function": {"name": call.must_call}}}
-    return choice | {"tool_choice": "required"} if call.must_call else choice
+    choice: dict[str, Any] = {} if request.may_call_in_parallel else {"parallel_tool_calls": False}
+    if isinstance(request.must_call, str):
+        return choice | {"tool_choice": {"type": "function", "function": {"name": request.must_call}}}
+    return choice | {"tool_choice": "required"} if request.must_call else choice
 
 
 def _is_strict(schema: Any) -> bool:

@@ -23,7 +23,7 @@ class ListedModel:
 class Provider(Protocol):
     """A client of one provider. Its methods raise only subclasses of ProviderError, and NotConfigured."""
 
-    def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The events of an answer: text, reasoning, tool calls, usage (the latest counts), then one Finish.
 
         Usage follows the text it counts. Closing the generator closes the connection, which stops the model when the

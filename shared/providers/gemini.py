@@ -40,20 +40,20 @@ _UNUSED = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response
 class Gemini:
     """The Provider for Gemini."""
 
-    async def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         opened: list[httpx2.Response] = []
         turn = _AnswerReader()
-        contents = contents_of(call)
+        contents = contents_of(request)
         if not contents:
             raise ProviderRefused("There is nothing to answer.")
         try:
             with _failures():
-                answer = await open_stream(call, contents)
-                chunk = await first_of(answer, opened)  # sends the request
+                chunks = await open_stream(request, contents)
+                chunk = await first_of(chunks, opened)  # sends the request
                 while chunk is not None:
                     for event in turn.read(chunk):
                         yield event
-                    chunk = await anext(answer, None)
+                    chunk = await anext(chunks, None)
                 yield turn.finish()
         finally:
             # The SDK leaves the socket to the garbage collector; a hang-up must stop the model at once.
@@ -66,10 +66,12 @@ class Gemini:
 
 
 async def open_stream(
-    call: ModelRequest, contents: list[types.ContentUnionDict]
+    request: ModelRequest, contents: list[types.ContentUnionDict]
 ) -> AsyncIterator[types.GenerateContentResponse]:
     """The SDK's stream of chunks; the first `anext` sends the request."""
-    return await _client().aio.models.generate_content_stream(model=call.model, contents=contents, config=_config(call))
+    return await _client().aio.models.generate_content_stream(
+        model=request.model, contents=contents, config=_config(request)
+    )
 
 
 class _AnswerReader:
@@ -120,31 +122,31 @@ def _client() -> genai.Client:
     return genai.Client(api_key=settings().key("GOOGLE_API_KEY"), vertexai=False, http_options=options)
 
 
-def _config(call: ModelRequest) -> types.GenerateContentConfig:
+def _config(request: ModelRequest) -> types.GenerateContentConfig:
     declared = [
         types.FunctionDeclaration(name=t.name, description=t.description, parameters_json_schema=t.parameters)
-        for t in call.tools
+        for t in request.tools
     ]
     return types.GenerateContentConfig(
-        system_instruction=system_of(call),
-        temperature=call.temperature,
-        max_output_tokens=call.max_output_tokens,
+        system_instruction=system_of(request),
+        temperature=request.temperature,
+        max_output_tokens=request.max_output_tokens,
         tools=[types.Tool(function_declarations=declared)] if declared else None,
-        tool_config=_tool_config(call) if declared else None,
-        stop_sequences=list(call.stop) or None,
-        response_mime_type="application/json" if call.output_schema is not None else None,
-        response_json_schema=call.output_schema if call.output_schema != ANY_OBJECT else None,
+        tool_config=_tool_config(request) if declared else None,
+        stop_sequences=list(request.stop) or None,
+        response_mime_type="application/json" if request.output_schema is not None else None,
+        response_json_schema=request.output_schema if request.output_schema != ANY_OBJECT else None,
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         automatic_continuation=False,
     )
 
 
-def _tool_config(call: ModelRequest) -> types.ToolConfig | None:
+def _tool_config(request: ModelRequest) -> types.ToolConfig | None:
     modes = types.FunctionCallingConfigMode
-    if not call.may_call_tools:
+    if not request.may_call_tools:
         config = types.FunctionCallingConfig(mode=modes.NONE)
-    elif call.must_call:
-        named = [call.must_call] if isinstance(call.must_call, str) else None
+    elif request.must_call:
+        named = [request.must_call] if isinstance(request.must_call, str) else None
         config = types.FunctionCallingConfig(mode=modes.ANY, allowed_function_names=named)
     else:
         return None

@@ -29,16 +29,16 @@ _STOP_REASONS: dict[str, StopReason] = {
 _SKIP_SIGNATURE = b"skip_thought_signature_validator"
 
 
-def system_of(call: ModelRequest) -> str | None:
+def system_of(request: ModelRequest) -> str | None:
     """The system messages, joined."""
-    return "\n\n".join(m.content for m in call.messages if m.role == "system") or None
+    return "\n\n".join(m.content for m in request.messages if m.role == "system") or None
 
 
-def contents_of(call: ModelRequest) -> list[types.ContentUnionDict]:
+def contents_of(request: ModelRequest) -> list[types.ContentUnionDict]:
     """The conversation, from the first user message on; the results of one round of tools share a content."""
-    names = {c.id: c.name for message in call.messages for c in message.tool_calls}
+    names = {c.id: c.name for message in request.messages for c in message.tool_calls}
     contents: list[types.Content] = []
-    for message in call.messages:
+    for message in request.messages:
         if message.role == "system" or (not contents and message.role != "user"):
             continue
         if message.role == "tool":

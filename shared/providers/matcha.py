@@ -30,12 +30,12 @@ _SPEAKERS = {"user": "User", "assistant": "Assistant", "tool": "Result"}
 class Matcha:
     """The Provider for MatchAI, by `POST {MATCHA_BASE_URL}/completions`."""
 
-    async def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        if not call.model.isdecimal():
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        if not request.model.isdecimal():
             raise ProviderRefused("A MatchAI model is named by its number.")
-        body = {"mission_id": _mission_id(), "llm_id": int(call.model), "input": prompt_of(call.messages)}
+        body = {"mission_id": _mission_id(), "llm_id": int(request.model), "input": prompt_of(request.messages)}
         text = read_answer(await _post("/completions", body))
-        if text := _until(text, call.stop):
+        if text := _until(text, request.stop):
             yield Text(text)
         yield Finish("stop")
 

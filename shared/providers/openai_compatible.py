@@ -40,11 +40,11 @@ class OpenAiCompatible:
     def __init__(self, host: ProviderConfig) -> None:
         self._host = host
 
-    async def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        body = request_body(call, self._host.limit_field or "max_tokens")
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        body = request_body(request, self._host.limit_field or "max_tokens")
         with self._failures("a chat stream"):
-            async with aclosing(self._bytes("POST", "/chat/completions", call.node, body)) as chunks:
-                decoder, parser = SseDecoder(), ChunkParser(self._host.name, has_tools=bool(call.tools))
+            async with aclosing(self._bytes("POST", "/chat/completions", request.node, body)) as chunks:
+                decoder, parser = SseDecoder(), ChunkParser(self._host.name, has_tools=bool(request.tools))
                 async for chunk in chunks:
                     for data in decoder.feed(chunk):
                         for event in parser.feed(data):
