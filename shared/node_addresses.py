@@ -13,7 +13,7 @@ _NEVER = [
     ipaddress.ip_network(network)
     for network in (
         "169.254.0.0/16",  # link-local, and every cloud's metadata service
-        "168.63.129.16/32",  # Azure's wire server, a public address that answers only from inside
+        "168.63.129.16/32",  # Azure's wire server, a public address reachable only from inside
         "fd00:ec2::/32",  # AWS metadata over IPv6
         "fd20:ce::254/128",  # Google Cloud metadata over IPv6
         "fe80::/10",

@@ -25,30 +25,30 @@ def as_service() -> dict[str, str]:
     return {"apikey": key} if key.startswith("sb_") else {"apikey": key, "Authorization": f"Bearer {key}"}
 
 
-async def rpc(name: str, arguments: dict[str, Any], who: dict[str, str], *, timeout_seconds: float = 5.0) -> Any:
+async def rpc(name: str, arguments: dict[str, Any], headers: dict[str, str], *, timeout_seconds: float = 5.0) -> Any:
     """The result of a database function.
 
     Raises the class of `shared.errors` whose code the function raised, Unauthenticated if the database rejects the
     token, DatabaseUnavailable if it does not answer in time, InternalError otherwise.
     """
     body = json.dumps(sanitize_text(arguments), separators=(",", ":"), allow_nan=False).encode()
-    return await _request("POST", f"/rest/v1/rpc/{name}", who, timeout_seconds, data=body)
+    return await _request("POST", f"/rest/v1/rpc/{name}", headers, timeout_seconds, data=body)
 
 
-async def select(path_and_query: str, who: dict[str, str], *, timeout_seconds: float = 5.0) -> Any:
+async def select(path_and_query: str, headers: dict[str, str], *, timeout_seconds: float = 5.0) -> Any:
     """Rows of a table or view, for PostgREST's `path_and_query`. Raises as `rpc` does."""
-    return await _request("GET", f"/rest/v1/{path_and_query}", who, timeout_seconds)
+    return await _request("GET", f"/rest/v1/{path_and_query}", headers, timeout_seconds)
 
 
 async def _request(
-    method: str, path: str, who: dict[str, str], timeout_seconds: float, data: bytes | None = None
+    method: str, path: str, headers: dict[str, str], timeout_seconds: float, data: bytes | None = None
 ) -> Any:
     url = settings().supabase_url + path
-    headers = who if data is None else who | {"Content-Type": "application/json"}
+    sent = headers if data is None else headers | {"Content-Type": "application/json"}
     try:
         async with (
             asyncio.timeout(timeout_seconds),
-            http.session().request(method, url, data=data, headers=headers, allow_redirects=False) as response,
+            http.session().request(method, url, data=data, headers=sent, allow_redirects=False) as response,
         ):
             status, text = response.status, await response.text()
     except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as error:

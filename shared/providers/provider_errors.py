@@ -101,9 +101,9 @@ def error_for_status(
         words = f"The provider {provider} does not accept our key or account."
         return ProviderAuthFailed(words, open_seconds=_AUTH_OPEN_SECONDS, **details)
     if status == 403 and (is_page or code in _POLICY):
-        refused = ProviderRefused(f"The provider {provider} refused this request.", **details)
-        refused.may_succeed_elsewhere = is_page
-        return refused
+        error = ProviderRefused(f"The provider {provider} refused this request.", **details)
+        error.may_succeed_elsewhere = is_page
+        return error
     if status in {403, 404, 410} or (status in {400, 422} and code in _NOT_SERVED):
         return ModelUnavailable(f"The provider {provider} does not serve this model to us.", **details)
     if status in {408, 409, 425, 429, 503, 529}:
