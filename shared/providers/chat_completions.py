@@ -10,7 +10,7 @@ from shared.errors import ProviderError, ProviderOverloaded
 from shared.events import Finish, ModelEvent, Reasoning, StopReason, Text, Usage
 from shared.messages import ANY_OBJECT, Format, Image, Message, ModelRequest, Tool
 from shared.providers.contract import ListedModel
-from shared.providers.provider_errors import error_for_status, parse_usage
+from shared.providers.provider_errors import MAX_TOKENS, error_for_status, parse_usage
 from shared.providers.tool_calls import tool_call
 from shared.sanitize import sanitize_text
 
@@ -21,7 +21,6 @@ _STOP_REASONS: dict[str, StopReason] = {
     "function_call": "tool_calls",
     "content_filter": "filtered",
 }
-_MAX_CONTEXT_TOKENS = 100_000_000
 _MAX_CALLS, _MAX_ARGUMENTS = 128, 1024 * 1024
 _MAX_NAME = 150  # leaves room for client:<node>: in the catalogue's 200
 
@@ -215,7 +214,7 @@ def read_model_list(body: Any) -> list[ListedModel]:
             continue
         name, meta = entry.get("name"), entry.get("meta")
         window = entry.get("max_model_len") or (meta.get("n_ctx_train") if isinstance(meta, dict) else None)
-        has_window = isinstance(window, int) and not isinstance(window, bool) and 0 < window <= _MAX_CONTEXT_TOKENS
+        has_window = isinstance(window, int) and not isinstance(window, bool) and 0 < window <= MAX_TOKENS
         capabilities = {"context_window": window} if has_window else {}
         listed.append(ListedModel(upstream_id, sanitize_text(str(name))[:_MAX_NAME] if name else None, capabilities))
     if body["data"] and not listed:

@@ -18,7 +18,7 @@ from shared.errors import (
 )
 from shared.events import Usage
 
-_MAX_TOKENS = 100_000_000  # more than any model has; larger counts do not fit the ledger
+MAX_TOKENS = 100_000_000  # more than any model has; larger counts do not fit the ledger
 _OUT_OF_CREDIT = {"insufficient_quota", "billing_error", "billing_hard_limit_reached"}
 # Codes of a 400, 403, 404 or 410 for a model that is retired, unknown, or not served to our account or region, by
 # OpenAI and Groq, Groq, Mistral, Hugging Face, Together, Gemini.
@@ -52,7 +52,7 @@ def parse_usage(input_tokens: Any, output_tokens: Any, cached: Any = None, reaso
     """Inclusive counts as Usage; None if they are missing or wrong, so that they are estimated."""
     if not _is_count(input_tokens) or not _is_count(output_tokens):
         return None
-    known_input, known_output = min(input_tokens, _MAX_TOKENS), min(output_tokens, _MAX_TOKENS)
+    known_input, known_output = min(input_tokens, MAX_TOKENS), min(output_tokens, MAX_TOKENS)
     return Usage(
         input_tokens=known_input,
         output_tokens=known_output,
