@@ -90,9 +90,9 @@ async def test_schemas_are_the_same_in_every_dialect(
     post(upstream, "openai", "json~schema", response_format=wanted)
     await ask_claude(claude, "json~schema", output_config={"format": {"type": "json_schema", "schema": _SCHEMA}})
     await ask_gemini(gemini, "json~schema", response_mime_type="application/json", response_json_schema=_SCHEMA)
-    asked = [received.asked for received in upstream.calls_of("json~schema")]
-    assert len(asked) == 3
-    assert all(each == asked[0] and each.wants_schema for each in asked if each)
+    read = [received.asked for received in upstream.calls_of("json~schema")]
+    assert len(read) == 3
+    assert all(each == read[0] and each.wants_schema for each in read if each)
 
 
 @pytest.mark.parametrize("kind", sorted({*KINDS} - _WITHOUT_END))
@@ -101,17 +101,17 @@ def test_every_dialect_answers_every_kind(upstream: Upstream, kind: str) -> None
     says, headers = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 9}, {"x-api-key": "k"}
     headers |= {"Authorization": "Bearer k", "x-goog-api-key": "k", "MATCHA-API-KEY": "k"}
     contents = {"contents": [{"parts": [{"text": "x"}]}]}
-    asked: list[tuple[str, dict[str, Any]]] = [
+    requests: list[tuple[str, dict[str, Any]]] = [
         (f"{upstream.url('google')}/v1/models/{kind}:{verb}", contents)
         for verb in ("generateContent", "streamGenerateContent")
     ]
     for is_streaming in (True, False):
         body = says | {"model": kind, "stream": is_streaming}
-        asked += [(f"{upstream.url(name)}/chat/completions", body) for name in ("openai", "huggingface", "client")]
-        asked.append((f"{upstream.url('anthropic')}/v1/messages", body))
+        requests += [(f"{upstream.url(name)}/chat/completions", body) for name in ("openai", "huggingface", "client")]
+        requests.append((f"{upstream.url('anthropic')}/v1/messages", body))
     matcha = {"mission_id": 1, "llm_id": matcha_id(kind), "input": "x"}
-    asked.append((f"{upstream.url('matcha')}/completions", matcha))
+    requests.append((f"{upstream.url('matcha')}/completions", matcha))
     with httpx.Client(headers=headers) as client:
-        statuses = {client.post(url, json=body).status_code for url, body in asked}
+        statuses = {client.post(url, json=body).status_code for url, body in requests}
     assert 500 not in statuses
     assert 200 in statuses or kind in {"badkey", "credit", "html-502"}

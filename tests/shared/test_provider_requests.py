@@ -85,9 +85,9 @@ def test_any_json_object_is_requested_in_each_providers_way() -> None:
     """A mode where there is one, a prompt for Claude."""
     call = replace(_CALL, output_schema=ANY_OBJECT)
     assert request_body(call)["response_format"] == {"type": "json_object"}
-    asked = request_arguments(call)
-    assert "output_config" not in asked
-    assert "JSON object" in asked["system"]
+    arguments = request_arguments(call)
+    assert "output_config" not in arguments
+    assert "JSON object" in arguments["system"]
     config = _config(call)
     assert (config.response_mime_type, config.response_json_schema) == ("application/json", None)
 

@@ -44,9 +44,9 @@ async def test_tool_calls_and_results_work_with_every_provider(name: str, upstre
     finish = events[-1]
     assert isinstance(finish, Finish)
     assert finish.reason == "tool_calls"
-    asked = Message("assistant", text_of(events), calls, finish.native)
+    message = Message("assistant", text_of(events), calls, finish.native)
     results = tuple(Message("tool", f"{call.name} 42", tool_call_id=call.id) for call in calls)
-    answer, error = await spoken(exchange, (*QUESTION, asked, *results))
+    answer, error = await spoken(exchange, (*QUESTION, message, *results))
     assert error is None
     assert "42" in text_of(answer)
     assert [attempt.ok for attempt in exchange.attempts] == [True, True]
@@ -57,10 +57,10 @@ async def test_tool_calls_and_results_work_with_every_provider(name: str, upstre
 async def test_a_tool_call_of_another_provider_can_be_continued(name: str, upstream: Upstream) -> None:
     """A conversation moves to another provider without the first one's payload."""
     call = ToolCall("call_1", "find", {"query": "x"})
-    asked = Message("assistant", "Let me check.", (call,))
+    message = Message("assistant", "Let me check.", (call,))
     failed = Message("tool", "no such thing", tool_call_id="call_1", is_error=True)
     exchange = exchange_over(route_to(name, "echo", upstream, upstream_id="gemini-3-echo"), tools=TOOLS)
-    events, error = await spoken(exchange, (*QUESTION, asked, failed))
+    events, error = await spoken(exchange, (*QUESTION, message, failed))
     assert error is None
     assert "no such thing" in text_of(events)
 

@@ -84,14 +84,14 @@ async def test_a_function_is_called_as_the_user(project: Project) -> None:
     project.answers["/rest/v1/rpc/chat_begin"] = (200, {"outcome": "ok"})
     answer = await supabase.rpc("chat_begin", {"turn": {"message": "a\x00b\ud800"}}, supabase.as_caller("t0ken"))
     assert answer == {"outcome": "ok"}
-    (asked,) = project.asked
-    assert (asked.method, asked.headers["apikey"], asked.headers["authorization"]) == (
+    (received,) = project.asked
+    assert (received.method, received.headers["apikey"], received.headers["authorization"]) == (
         "POST",
         "sb_publishable_x",
         "Bearer t0ken",
     )
-    assert asked.headers["content-type"] == "application/json"
-    assert asked.arguments == {"turn": {"message": "a\ufffdb\ufffd"}}
+    assert received.headers["content-type"] == "application/json"
+    assert received.arguments == {"turn": {"message": "a\ufffdb\ufffd"}}
 
 
 @pytest.mark.anyio
