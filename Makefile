@@ -65,7 +65,7 @@ format: $(STAMP)  ## format the code and fix lint errors
 	$(PY) -m ruff format .
 
 docs: $(STAMP)  ## generate docs/openapi-*.json after a change of routes or models
-	$(PY) -m tests.documents
+	$(PY) -m tools.openapi
 
 lock: $(STAMP)  ## pin the packages of all requirements.in with hashes; UPGRADE=--upgrade takes the newest versions
 	for name in $(LOCKS); do $(COMPILE) $(UPGRADE) $$name.in -o $$name.txt || exit 1; done

@@ -199,6 +199,8 @@ def _copy_sources(name: str, work: Path) -> None:
     shutil.copy(ROOT / "functions" / "__init__.py", work / "functions")
     shutil.copytree(ROOT / "functions" / name, work / "functions" / name, ignore=ignored)
     shutil.copytree(ROOT / "shared", work / "shared", ignore=ignored)
+    (work / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / f"openapi-{name}.json", work / "docs")
     (work / "main.py").write_text(_MAIN.format(name=name))
 
 

@@ -1,0 +1,13 @@
+"""The package that all functions share. A module imports only from its own line or from a line above it.
+
+    values: errors, forms, messages, events, routes.
+    text: identifiers, log, redaction, privacy, sanitize, sigv4, sse, surrogates, tokens, usage.
+    json: strict_json, validation.
+    settings: addresses, variables, config, provider_config.
+    network: node_addresses, http, secrets, supabase, supabase_py, auth, spool, body.
+    models: attempts, fallback, providers, gateway, structured.
+    turns: turns, ledger, catalogue.
+    http routes: cors, error_response, endpoint, health, openai_models.
+
+tests/test_architecture.py checks this map.
+"""

@@ -1,4 +1,4 @@
-"""Forms of addresses: URLs that requests go to, and origins that browsers send. They answer as those of `forms` do."""
+"""Forms of URLs and of browser origins. Their results are those of `forms`: None, or the reason."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.forms import Form, is_example, text
 
 _HOST = re.compile(r"[\w.\-]+|[0-9a-f:.]+(?:%[\w.\-]+)?", re.IGNORECASE)
 _PATH = re.compile(r"[\w.~%/:@!$&'()*+=\-]*")
-# What is known to answer on the public internet: a key must not travel there in the clear.
+# Public services: a key must not be sent to them over plain http.
 _PUBLIC_SUFFIXES = (
     ".supabase.co",
     ".supabase.com",
@@ -35,7 +35,7 @@ def url(
     has_query: bool = False,
     plain_http: Literal["private", "loopback"] = "private",
 ) -> Form:
-    """An https URL without user name and fragment; http only to private or loopback hosts."""
+    """The form of an https URL without user name and fragment; http is for private or loopback hosts only."""
 
     def form(value: str) -> str | None:
         if reason := text(value):
@@ -61,7 +61,7 @@ def url(
 
 
 def project_url(value: str) -> str | None:
-    """A Supabase project's address, below which its APIs are; a proxy may put it below a path of its own."""
+    """The form of a Supabase project's URL; a proxy in front of it may add a path."""
     example = "https://<project>.supabase.co"
     if reason := url(example)(value):
         return reason
@@ -91,7 +91,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_private(host: str) -> bool:
-    """Whether the host may be in a network of the operator's own: no public address, and no known service."""
+    """Whether the host may be in a private network: it is neither a public address nor a known public service."""
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:
@@ -99,7 +99,7 @@ def is_private(host: str) -> bool:
 
 
 def origin(value: str) -> str | None:
-    """An origin as browsers send it; a loopback host may have * as its port."""
+    """The form of an origin as browsers send it; a loopback host may have * as its port."""
     example = "such as https://app.example.com"
     if value == "*":
         return f"is *, which would admit every page; write exact origins, {example}"
@@ -120,14 +120,14 @@ def origin(value: str) -> str | None:
 
 
 LOOPBACK_ORIGINS: Final = tuple(f"{scheme}://{host}:*" for scheme in _DEFAULT_PORTS for host in _LOOPBACK_HOSTS)
-"""Every origin of this machine, as entries of CORS_ORIGINS."""
+"""Entries of CORS_ORIGINS that admit every origin of this machine."""
 
 
-def admits(entries: frozenset[str], asking: str) -> bool:
-    """Whether an Origin header is one of these entries, or a loopback host of an entry with * as its port."""
-    if asking in entries:
-        return "*" not in asking
-    found = _ORIGIN.fullmatch(asking)
+def admits(entries: frozenset[str], sent: str) -> bool:
+    """Whether an Origin header equals one of the entries, or is a loopback host of an entry with * as its port."""
+    if sent in entries:
+        return "*" not in sent
+    found = _ORIGIN.fullmatch(sent)
     if not found or found["host"] not in _LOOPBACK_HOSTS or found["port"] == "*":
         return False
     return f"{found['scheme']}://{found['host']}:*" in entries

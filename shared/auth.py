@@ -1,4 +1,4 @@
-"""Who is asking: Supabase access tokens, verified in this process without a network round trip."""
+"""Authentication: Supabase access tokens, verified in this process without a network round trip."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from shared.identifiers import is_canonical_uuid
 
 _ASYMMETRIC = frozenset({"ES256", "RS256", "EdDSA"})
 _REQUIRED_CLAIMS = ["exp", "iat", "sub", "aud", "iss", "role"]
-_LEEWAY_SECONDS = 30
-_MAX_TOKEN_BYTES = 8192
+LEEWAY_SECONDS = 30
+MAX_TOKEN_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A signed-in person; `token` lets the database see them too and is never logged."""
+    """A signed-in user; `token` authenticates database requests and is never logged."""
 
     id: str
     token: str
@@ -42,9 +42,9 @@ def _project_keys() -> str:
 
 
 class SigningKeys:
-    """The public keys at an address, the project's unless another is given.
+    """The public keys at a URL, by default the project's.
 
-    Fresh for ten minutes; stale ones serve up to a day while their address is down.
+    They are fetched again after ten minutes. If the URL is down, old keys are used for up to a day.
     """
 
     ttl_seconds = 600.0
@@ -59,10 +59,13 @@ class SigningKeys:
         self._lock = asyncio.Lock()
 
     async def get(self, kid: str) -> jwt.PyJWK:
-        """The key named `kid`. Raises Unauthenticated when there is none, KeysUnavailable when nobody can say."""
-        is_awaited = kid not in self._keys and self._lock.locked()
-        if is_awaited or self._needs_fetch(kid):
-            async with self._lock:  # single flight: those who waited find the keys there
+        """The key named `kid`.
+
+        Raises Unauthenticated if no key has this name, KeysUnavailable if the keys cannot be fetched.
+        """
+        is_missing = kid not in self._keys and self._lock.locked()
+        if is_missing or self._needs_fetch(kid):
+            async with self._lock:  # single flight: requests that waited find the keys
                 if self._needs_fetch(kid):
                     await self._fetch()
         age = time.monotonic() - self._fetched_at
@@ -88,8 +91,8 @@ class SigningKeys:
                 listed = (await response.json(content_type=None))["keys"]
             keys = {key["kid"]: key for key in listed if key.get("use", "sig") == "sig" and "kid" in key}
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError, AttributeError):
-            self._tried_at = time.monotonic()  # those who waited through a slow failure do not try again one by one
-            return  # what we have goes on serving; get() decides whether it is too old
+            self._tried_at = time.monotonic()  # requests that waited do not repeat a slow failure
+            return  # the old keys stay; get() checks their age
         self._keys = {kid: parsed for kid, key in keys.items() if (parsed := _parse_key(key))}
         self._fetched_at = time.monotonic()
 
@@ -98,23 +101,23 @@ def _parse_key(key: dict[str, Any]) -> jwt.PyJWK | None:
     try:
         parsed = jwt.PyJWK(key)
     except (jwt.PyJWTError, ValueError, TypeError):
-        return None  # a kind of key we do not use, or a broken one; the others still count
+        return None  # an unknown or broken key does not affect the others
     return parsed if parsed.algorithm_name in _ASYMMETRIC else None
 
 
 class Verifier:
-    """Checks tokens and remembers good ones, by hash, for up to a minute and never past their end."""
+    """Verifies tokens; caches valid ones by hash for up to a minute and never beyond their expiry."""
 
-    remember_seconds = 60.0
-    remember_at_most = 10_000
+    cache_seconds = 60.0
+    max_cached = 10_000
 
     def __init__(self, keys: SigningKeys | None = None) -> None:
         self.keys = keys or SigningKeys()
         self._known: dict[bytes, tuple[float, Person]] = {}
 
     async def verify(self, token: str) -> Person:
-        """The person behind `token`. Raises Unauthenticated or KeysUnavailable."""
-        if len(token) > _MAX_TOKEN_BYTES:
+        """The user of `token`. Raises Unauthenticated or KeysUnavailable."""
+        if len(token) > MAX_TOKEN_BYTES:
             raise Unauthenticated("The access token is too long.")
         digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
         good_until, person = self._known.get(digest, (0.0, None))
@@ -127,9 +130,9 @@ class Verifier:
             is_anonymous=claims.get("is_anonymous") is True,
             is_admin=(claims.get("app_metadata") or {}).get("role") == "admin",
         )
-        if len(self._known) >= self.remember_at_most:
+        if len(self._known) >= self.max_cached:
             self._known.clear()
-        self._known[digest] = (min(time.time() + self.remember_seconds, float(claims["exp"])), person)
+        self._known[digest] = (min(time.time() + self.cache_seconds, float(claims["exp"])), person)
         return person
 
     async def _claims(self, token: str) -> dict[str, Any]:
@@ -142,7 +145,7 @@ class Verifier:
                 algorithms=[header["alg"]],
                 audience="authenticated",
                 issuer=settings().issuers,
-                leeway=_LEEWAY_SECONDS,
+                leeway=LEEWAY_SECONDS,
                 options={"require": _REQUIRED_CLAIMS, "strict_aud": True},
             )
         except jwt.ExpiredSignatureError as error:
@@ -169,7 +172,7 @@ verifier = Verifier()
 
 
 def bearer_token(request: Request) -> str:
-    """The token of `Authorization: Bearer …`. Raises Unauthenticated when there is none."""
+    """The token of `Authorization: Bearer …`. Raises Unauthenticated if there is none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("Send the access token as Authorization: Bearer <token>.")
@@ -177,5 +180,5 @@ def bearer_token(request: Request) -> str:
 
 
 async def authenticate(request: Request) -> Person:
-    """The person who sent the request. Raises Unauthenticated or KeysUnavailable."""
+    """The user who sent the request. Raises Unauthenticated or KeysUnavailable."""
     return await verifier.verify(bearer_token(request))

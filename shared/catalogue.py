@@ -1,4 +1,4 @@
-"""The list of models people can choose from, kept for a moment, with the last good one for bad days."""
+"""The list of models that a user can choose, cached; the last good list serves while the database is down."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from shared import supabase
 from shared.errors import DatabaseUnavailable
 from shared.provider_config import deployment, is_configured
 
-_FRESH_SECONDS = 3.0  # a change reaches people this late; then one of those who ask reads anew
+_FRESH_SECONDS = 3.0  # then the next request reads the list again
 _BUNDLED = Path(__file__).with_name("bundled.json")
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What can be chosen, by display order, and the answer of `GET /` to it: its bytes and a strong validator."""
+    """The models by display order, and the body of `GET /` with its ETag."""
 
     models: list[dict[str, Any]]
     body: bytes
@@ -30,25 +30,25 @@ class Catalogue:
 
 
 def catalogue_of(models: list[dict[str, Any]], *, is_stale: bool = False) -> Catalogue:
-    """The catalogue of these rows; `is_stale` when the database could not be asked."""
+    """The catalogue of these rows; `is_stale` if the database was unreachable."""
     listed = [{k: v for k, v in m.items() if k not in {"created_at", "last_synced_at"}} for m in models]
-    answer: dict[str, Any] = {
+    body: dict[str, Any] = {
         "models": listed,
         "defaultModel": next((m["model_key"] for m in models if m["is_default"]), None),
         "count": len(listed),
         "lastSynced": max((m["last_synced_at"] for m in models if m.get("last_synced_at")), default=None),
     }
     if is_stale:
-        answer["stale"] = True
-    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
-    digest = hashlib.sha256(json.dumps(answer, sort_keys=True).encode()).hexdigest()[:32]
-    return Catalogue(models, body, f'"{digest}"')
+        body["stale"] = True
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32]
+    return Catalogue(models, text, f'"{digest}"')
 
 
 class CatalogueCache:
-    """The newest list this instance saw; until it saw one, the list it was shipped with.
+    """Caches the latest list of this instance; before the first one it is the shipped list.
 
-    The list is the same for everybody signed in, so whoever asks first after a moment reads it for the others.
+    All users get the same list, so one request reads it for the others.
     """
 
     def __init__(self) -> None:
@@ -58,14 +58,14 @@ class CatalogueCache:
         self._lock = asyncio.Lock()
 
     async def get(self, token: str) -> Catalogue:
-        """The catalogue as the person behind `token` may see it; never asks a provider.
+        """The catalogue, from the cache or from the database; it is stale if the database is down.
 
-        Raises Unauthenticated when the database, asked, does not accept the token; one that is down makes it stale.
+        Raises Unauthenticated if the database rejects the token.
         """
-        kept = self._catalogue
-        if kept is not None and (self._is_fresh() or self._lock.locked()):
-            return kept
-        async with self._lock:  # who had nothing waits for whoever is reading
+        cached = self._catalogue
+        if cached is not None and (self._is_fresh() or self._lock.locked()):
+            return cached
+        async with self._lock:  # without a cached list, requests wait for the one that reads
             if self._catalogue is None or not self._is_fresh():
                 self._catalogue = await self._read(token)
                 self._read_at = time.monotonic()
@@ -84,7 +84,7 @@ class CatalogueCache:
 
 
 def shipped_models() -> list[dict[str, Any]]:
-    """The shipped models that can be called here, or all when none can, one of them the default."""
+    """The shipped models that this deployment can call, or all if it can call none; one is the default."""
     rows: list[dict[str, Any]] = json.loads(_BUNDLED.read_text())
     models = [row for row in rows if is_configured(row["provider"])]
     if not models and is_configured("matcha"):
@@ -98,7 +98,7 @@ catalogue_cache = CatalogueCache()
 
 
 def as_openai_model(row: dict[str, Any]) -> dict[str, Any]:
-    """One model in the shape of OpenAI's list, with the fields OpenRouter made customary; prices in USD per token."""
+    """One model in the shape of OpenAI's list, with the fields that OpenRouter added; prices in USD per token."""
     capabilities: dict[str, Any] = row["capabilities"] or {}
     created = row.get("created_at")
     return {

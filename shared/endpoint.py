@@ -1,46 +1,28 @@
-"""The door of every function: request id, CORS, routes and methods, and errors as JSON."""
+"""The entry of every function: the request id, the routes, the request's log line, and errors as responses."""
 
 from __future__ import annotations
 
+import functools
 import importlib
-import json
-import math
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from pathlib import Path
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from shared.addresses import admits
 from shared.config import Settings, settings
-from shared.errors import (
-    BudgetExceeded,
-    InternalError,
-    MethodNotAllowed,
-    NotConfigured,
-    NotFound,
-    ParleyError,
-    ProviderRefused,
-    QuotaExceeded,
-    Unauthenticated,
-)
+from shared.cors import cors_headers, preflight_headers
+from shared.error_response import error_response
+from shared.errors import InternalError, MethodNotAllowed, NotConfigured, NotFound, ParleyError
 from shared.identifiers import request_id_of
 from shared.log import bind_request, log
 from shared.secrets import secrets
 
+_ROOT = Path(__file__).resolve().parents[1]
 Handler = Callable[[Request], Awaitable[Response]]
-
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
-_EXPOSED_HEADERS = (
-    "x-request-id, retry-after, x-should-retry, www-authenticate, etag, age, x-cache, idempotent-replayed, x-model, "
-    "x-fallbacks, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
-    "x-budget-remaining-usd, x-vercel-ai-ui-message-stream"
-)
-_TYPES = {401: "authentication_error", 402: "insufficient_quota", 403: "permission_error", 429: "rate_limit_error"}
 
 
 def routes(table: Mapping[str, Handler]) -> list[Route]:
@@ -52,38 +34,40 @@ def routes(table: Mapping[str, Handler]) -> list[Route]:
 
 
 def on_demand(module: str, name: str) -> Handler:
-    """The handler of that name, whose module is loaded when it is first asked: no start waits for what few ever use."""
+    """A handler whose module is imported by its first request: rarely used routes do not slow down cold starts."""
 
     async def handler(request: Request) -> Response:
-        answered: Response = await getattr(importlib.import_module(module), name)(request)
-        return answered
+        response: Response = await getattr(importlib.import_module(module), name)(request)
+        return response
 
     handler.__name__ = name
     return handler
 
 
-def with_document(table: Mapping[str, Handler], contract: str) -> dict[str, Handler]:
-    """The table with `GET /openapi.json`: what `document(handlers)` of the module `contract` makes of its routes.
-
-    That module is loaded when somebody asks first: a start has no use for models of answers.
-    """
-    made: list[bytes] = []
+def with_document(table: Mapping[str, Handler], name: str) -> dict[str, Handler]:
+    """The table with `GET /openapi.json`, which returns the checked-in document of the function `name`."""
 
     async def show_document(_request: Request) -> Response:
-        if not made:
-            handlers = {route: handler.__name__ for route, handler in table.items()}
-            made.append(json.dumps(importlib.import_module(contract).document(handlers)).encode())
-        return Response(made[0], media_type="application/json")
+        return Response(_document(name), media_type="application/json")
 
     return {**table, "GET /openapi.json": show_document}
 
 
-class LateOutcome:
-    """Marks a response whose status is decided while it is sent, and which is logged then."""
+def document_path(name: str) -> Path:
+    """The file of a function's OpenAPI document, in the repository and in what is deployed."""
+    return _ROOT / "docs" / f"openapi-{name}.json"
 
 
-async def answer(request: Request, table: Iterable[Route]) -> Response:
-    """The response of whichever route fits, or the error that says why none did; never raises but for cancellation."""
+@functools.cache
+def _document(name: str) -> bytes:
+    return document_path(name).read_bytes()
+
+
+async def respond(request: Request, table: Iterable[Route]) -> Response:
+    """The response of the matching route, or an error response; raises nothing but cancellation.
+
+    A response with a true attribute `logs_itself` has no status yet; its sender logs it.
+    """
     request.state.request_id = request_id_of(request.headers.get("x-request-id"))
     request.state.arrived = time.monotonic()
     bind_request(request.state.request_id)
@@ -94,10 +78,10 @@ async def answer(request: Request, table: Iterable[Route]) -> Response:
             log("not_configured", request_id=request.state.request_id, problem=error.message)
         response = error_response(error, request.state.request_id)
     except ClientDisconnect:
-        response = Response(status_code=499)  # nobody is there to read it
-    except Exception as error:  # noqa: BLE001 - the last guard: a caller gets JSON, the log gets the class, nobody a trace
+        response = Response(status_code=499)  # the client is gone
+    except Exception as error:  # noqa: BLE001 - the last guard: the client gets JSON, the log the class
         log("crash", error=_origin(error))
-        response = error_response(InternalError("Something went wrong on our side."), request.state.request_id)
+        response = error_response(InternalError(), request.state.request_id)
     response.headers["X-Request-Id"] = request.state.request_id
     for name, value in cors_headers(request).items():
         response.headers[name] = value
@@ -113,7 +97,7 @@ async def _dispatch(request: Request, table: Iterable[Route]) -> Response:
             request.scope["path_params"] = found["path_params"]
             request.state.route = route.path
             handler: Handler = route.endpoint
-            if not route.path.startswith("/health"):  # /health touches nothing, /health/ready checks for itself
+            if not route.path.startswith("/health"):  # /health reads no settings, /health/ready checks them itself
                 await secrets.ready()
                 _log_wrong_variables()
             return await handler(request)
@@ -121,14 +105,14 @@ async def _dispatch(request: Request, table: Iterable[Route]) -> Response:
     if not allowed:
         raise NotFound("There is nothing at this path.")
     if request.method == "OPTIONS":
-        return Response(status_code=204, headers=_preflight_headers(request, allowed))
+        return Response(status_code=204, headers=preflight_headers(request, allowed))
     raise MethodNotAllowed(
         "This path does not take that method.", headers={"Allow": ", ".join(sorted(allowed | {"OPTIONS"}))}
     )
 
 
 def _matching(table: Iterable[Route], scope: Scope) -> list[tuple[Route, Match, Scope]]:
-    """Routes of this path; where one names it in full, those that only describe it (`/{id}/stream`) are not meant."""
+    """The routes of this path; a literal path takes precedence over patterns such as `/{id}/stream`."""
     matching = [(route, *route.matches(scope)) for route in table]
     found = [each for each in matching if each[1] is not Match.NONE]
     return [each for each in found if not each[0].param_convertors] or found
@@ -138,37 +122,13 @@ def _plain_path(path: str) -> str:
     return path.rstrip("/") or "/"
 
 
-def cors_headers(request: Request) -> dict[str, str]:
-    """What a browser needs to read the answer; the origin is echoed only when CORS_ORIGINS admits it."""
-    origin = request.headers.get("origin")
-    if not origin or not admits(settings().cors_origins, origin):
-        return {"Vary": "Origin"}
-    return {"Vary": "Origin", "Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": _EXPOSED_HEADERS}
-
-
-def _preflight_headers(request: Request, allowed: set[str]) -> dict[str, str]:
-    methods = ", ".join(sorted(allowed | {"OPTIONS"}))
-    headers = {"Allow": methods}
-    if "Access-Control-Allow-Origin" in cors_headers(request):
-        headers |= {"Access-Control-Allow-Methods": methods, "Access-Control-Max-Age": "7200"}
-        if names := _requested_headers(request):
-            headers["Access-Control-Allow-Headers"] = names
-    return headers
-
-
-def _requested_headers(request: Request) -> str:
-    """What the page wants to send: an origin that is admitted may send any header, for tracing or an SDK of its own."""
-    asked = ",".join(request.headers.getlist("access-control-request-headers")).split(",")
-    return ", ".join(name for name in map(str.strip, asked) if _HEADER_NAME.fullmatch(name))
-
-
 _logged: list[Settings] = []
 
 
 def _log_wrong_variables() -> None:
-    """One line per wrong variable at the first request, and again when fetched secrets changed.
+    """Logs one line per wrong variable at the first request, and again after fetched secrets have changed.
 
-    A required one that is unset has its own line with each request that needs it.
+    A required variable that is unset is logged by each request that needs it.
     """
     if _logged and _logged[0] is settings():
         return
@@ -177,35 +137,8 @@ def _log_wrong_variables() -> None:
         log("wrong_variable", variable=wrong.name, problem=str(wrong))
 
 
-def error_body(error: ParleyError, request_id: str) -> dict[str, Any]:
-    """OpenAI's error shape, so that its SDKs raise their right exception."""
-    kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
-    return {
-        "error": {
-            "message": error.message,
-            "type": kind,
-            "code": error.code,
-            "param": error.param,
-            "request_id": request_id,
-            "metadata": error.metadata,
-        }
-    }
-
-
-def error_response(error: ParleyError, request_id: str) -> JSONResponse:
-    """The error with its status and headers."""
-    headers = dict(error.headers)
-    if error.retry_after_seconds is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
-    if isinstance(error, Unauthenticated):
-        headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
-    if isinstance(error, QuotaExceeded | BudgetExceeded | ProviderRefused):
-        headers["x-should-retry"] = "false"  # only the next day or month helps, or another question
-    return JSONResponse(error_body(error, request_id), error.status, headers)
-
-
 def _origin(error: BaseException) -> str:
-    """Class and place of a crash, without its words, which may hold content."""
+    """The class and place of a crash, without its message, which may contain content."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -215,13 +148,13 @@ def _origin(error: BaseException) -> str:
 
 def _log_outcome(request: Request, response: Response) -> None:
     is_routine = request.url.path.startswith("/health") and response.status_code == 200
-    if is_routine or isinstance(response, LateOutcome):
+    if is_routine or getattr(response, "logs_itself", False):
         return
     ms = round((time.monotonic() - request.state.arrived) * 1000)
     log(
         "request",
         method=request.method,
-        path=getattr(request.state, "route", "?"),  # the pattern: what stands in a path may be anybody's words
+        path=getattr(request.state, "route", "?"),  # the pattern: the path itself may contain personal data
         status=response.status_code,
         ms=ms,
     )

@@ -57,7 +57,7 @@ class ParleyError(Exception):
 
     def __init__(
         self,
-        message: str,
+        message: str = "Something went wrong on our side.",
         *,
         param: str | None = None,
         retry_after_seconds: float | None = None,

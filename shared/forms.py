@@ -1,7 +1,7 @@
-"""What a variable's value must look like. Each form takes the trimmed value and returns None when it is right.
+"""Forms of values of variables. A form takes the trimmed value and returns None if it is right.
 
-Otherwise it returns the rest of a sentence that begins with the variable's name: what is wrong and what to write. It
-never repeats the value, which may be a secret.
+Otherwise it returns the rest of a sentence that begins with the variable's name: what is wrong and what to write. The
+sentence never repeats the value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STORES = ("file://", "s3://", "gs://", "memory://")
 
 
 def common(value: str) -> str | None:
-    """What is wrong with a value whatever it is for: quotes, a comment, or characters that do not print."""
+    """The form of every value: no quotes around it, no comment, printable characters only."""
     if value == "#" or value.startswith("# "):
         return "holds a comment; write the value there, and the comment on a line of its own"
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"`":
@@ -35,12 +35,12 @@ def common(value: str) -> str | None:
 
 
 def is_example(value: str) -> bool:
-    """Whether it looks like the placeholder of an example's key or project."""
+    """Whether the value looks like an example's placeholder for a key or project."""
     return bool(_EXAMPLE_KEY.search(value))
 
 
 def text(value: str) -> str | None:
-    """Any value that is not an example's placeholder."""
+    """Any value but a placeholder from an example."""
     return "holds a placeholder from an example; write your own value" if _PLACEHOLDER.search(value) else None
 
 
@@ -57,7 +57,7 @@ def word(value: str) -> str | None:
 
 
 def key(value: str) -> str | None:
-    """A key that can travel in an HTTP header."""
+    """A key that an HTTP header can hold."""
     if not value.isascii() or any(character in value for character in " \"'`\\") or not value.isprintable():
         return "holds characters that no key has, such as a blank or a quote; write the key alone"
     if is_example(value):
@@ -103,7 +103,7 @@ def _role(value: str) -> str | None:
 
 
 def secret(fewest: int) -> Form:
-    """A secret of at least so many characters that can travel in a header."""
+    """A secret of at least `fewest` characters that an HTTP header can hold."""
 
     def form(value: str) -> str | None:
         if reason := key(value):
@@ -114,7 +114,7 @@ def secret(fewest: int) -> Form:
 
 
 def long_text(fewest: int) -> Form:
-    """Any text of at least so many characters."""
+    """Any text of at least `fewest` characters."""
 
     def form(value: str) -> str | None:
         if len(value) >= fewest:
@@ -162,7 +162,7 @@ def usd(value: str) -> str | None:
 
 
 def listed(form: Form) -> Form:
-    """Comma-separated values of one form; the reason says which of them is wrong."""
+    """Comma-separated values of one form; the reason names the wrong entry."""
 
     def each_form(value: str) -> str | None:
         entries = [entry.strip() for entry in value.split(",") if entry.strip()]
@@ -185,14 +185,14 @@ def email(value: str) -> str | None:
 
 
 def parameter_path(value: str) -> str | None:
-    """Where AWS's Parameter Store keeps the secrets."""
+    """A path of AWS's Parameter Store."""
     if reason := text(value):
         return f"{reason}, such as ssm:/parley/prod/"
     return None if re.fullmatch(r"ssm:/[\w.\-/]*", value) else "is not of the form ssm:/path/; write ssm:/parley/prod/"
 
 
 def store(value: str) -> str | None:
-    """A place for objects: a folder or a bucket."""
+    """A URL of an object store: a folder or a bucket."""
     scheme = next((each for each in _STORES if value.startswith(each)), None)
     example = "file:///var/spool/parley, s3://bucket/spool or gs://bucket/spool"
     if scheme is None:
@@ -204,7 +204,7 @@ def store(value: str) -> str | None:
 
 
 def file(value: str) -> str | None:
-    """A path of a file, which need not exist."""
+    """The path of a file, which need not exist."""
     if "://" in value:
         return "is a URL; write the path of a file, such as data/trading.duckdb"
     if value.startswith("~"):

@@ -1,4 +1,4 @@
-"""GET /health and GET /health/ready, the same for every function; neither ever spends a token."""
+"""GET /health and GET /health/ready of every function; neither calls a model."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from shared.variables import REQUIRED
 
 
 async def healthy(_request: Request) -> Response:
-    """200 without touching anything."""
+    """200, without checks."""
     return JSONResponse({"status": "ok"})
 
 
 async def ready(_request: Request) -> Response:
-    """200 when all variables are right and the database answers within a second, else 503, which names the wrong."""
+    """200 if all variables are right and the database answers within a second; else 503 with the wrong variables."""
     return await _ready(REQUIRED)
 
 
 async def service_ready(_request: Request) -> Response:
-    """As `ready`, of a function that asks the database as the service alone, so that it needs no publishable key."""
+    """As `ready`, for a function that uses only the service key and needs no publishable key."""
     return await _ready(("SUPABASE_URL", "SUPABASE_SERVICE_KEY"))
 
 

@@ -1,6 +1,6 @@
-"""Our own log: one JSON line per event on stdout; never content, tokens, keys or SQL parameters.
+"""The log: one JSON line per event on stdout; never content, tokens, keys or SQL parameters.
 
-The one exception is the record of a turn that could be booked nowhere else, redacted as its row would have been.
+The one exception is the redacted record of a turn that neither the database nor the spool could store.
 """
 
 from __future__ import annotations

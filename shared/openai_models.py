@@ -1,4 +1,4 @@
-"""`GET /v1/models`, as OpenAI's SDKs ask it: wherever they are pointed at, they find the models there."""
+"""`GET /v1/models` for OpenAI's SDKs. llms and chat serve it, as an SDK may use either base URL."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from shared.errors import ModelNotFound
 
 
 async def list_openai_models(request: Request) -> Response:
-    """GET /v1/models: what people can choose from, in OpenAI's shape."""
+    """GET /v1/models: the models that a user can choose, in OpenAI's shape."""
     person = await authenticate(request)
     listed = await catalogue.catalogue_cache.get(person.token)
     return JSONResponse({"object": "list", "data": [as_openai_model(row) for row in listed.models]})
 
 
 async def get_openai_model(request: Request) -> Response:
-    """GET /v1/models/{id}: one of them, by identifier or key."""
+    """GET /v1/models/{id}: one model, by identifier or key."""
     person = await authenticate(request)
     wanted = request.path_params["identifier"]
     listed = await catalogue.catalogue_cache.get(person.token)

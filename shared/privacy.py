@@ -1,6 +1,6 @@
-"""Privacy: what leaves a turn for a log row or a spool record passes through here first, redacted or withheld.
+"""Redacts or withholds the content of log rows and spool records.
 
-Messages in a conversation are not redacted: they belong to the people in it.
+Messages of a conversation are not redacted: they belong to its members.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ WITHHELD = "[content withheld]"
 
 
 def loggable(text: str, log_content: str) -> str | None:
-    """What of `text` may stand in a log row; a redactor that fails costs the content, never lets it through."""
+    """The text for a log row: redacted, withheld if redaction fails, or None if `log_content` is `none`."""
     if log_content == "none":
         return None
     try:
         return redact(text)
-    except Exception:  # noqa: BLE001 - whatever went wrong, raw text must not be written
+    except Exception:  # noqa: BLE001 - raw text must not be written after any failure
         return WITHHELD
 
 
 def loggable_json(value: Any) -> Any:
-    """JSON with every string in it redacted, names of fields included; a number that reads like a card goes too."""
+    """JSON with every string redacted, field names and card-like numbers included."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
@@ -35,7 +35,7 @@ def loggable_json(value: Any) -> Any:
         return [loggable_json(item) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
         digits = str(int(value))
-        return value if (told := redact(digits)) == digits else told
+        return value if (redacted := redact(digits)) == digits else redacted
     return value
 
 
@@ -44,17 +44,17 @@ def _loggable_field(name: str, item: Any) -> Any:
 
 
 def loggable_value(value: Any, log_content: str) -> Any:
-    """What of JSON with words may stand in a log row or the spool: redacted, or None where `loggable` keeps nothing."""
+    """JSON for a log row or the spool: redacted, or None if redaction fails or `log_content` is `none`."""
     if log_content == "none":
         return None
     try:
         return loggable_json(value)
-    except Exception:  # noqa: BLE001 - whatever went wrong, raw text must not be written
+    except Exception:  # noqa: BLE001 - raw text must not be written after any failure
         return None
 
 
 def person_hash(user_id: str, pepper: str) -> str | None:
-    """What stands for a person where their id must not: an HMAC by a secret pepper; None without either."""
+    """A pseudonym of the user: an HMAC with the secret pepper; None without a user or a pepper."""
     if not pepper or not user_id:
         return None
     return "v1:" + hmac.new(pepper.encode(), user_id.encode(), hashlib.sha256).hexdigest()

@@ -1,6 +1,6 @@
-"""Who serves models: every provider by the name in its identifiers, and what this deployment can call.
+"""The providers of models: one row each, and which of them this deployment can call.
 
-Apart from how each is spoken to, which a function that only lists models does not need.
+CatalogueCache apart from the provider clients, so that functions which only list models do not import them.
 """
 
 from __future__ import annotations
@@ -13,99 +13,148 @@ from shared.variables import PROVIDER_NAMES
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
-    """One row: where a host lives, which variables configure it. A client node has neither: its calls say where.
+class ProviderConfig:
+    """One provider: its variables, its base URL, and its default model.
 
-    `limit_field` is what the host calls the most tokens it may answer with.
+    `other_variables` must be set beside the key. `key_prefixes` are how its keys usually begin. `limit_field` is its
+    name for the maximum of output tokens, None unless the provider speaks OpenAI's chat completions.
     """
 
     name: str
+    key_variable: str = ""
     base_url: str = ""
     base_url_variable: str = ""
-    key_variable: str = ""
-    limit_field: str = "max_tokens"
+    default_model: str = ""
+    model_variable: str = ""
+    key_prefixes: tuple[str, ...] = ("",)
+    other_variables: tuple[str, ...] = ()
+    limit_field: str | None = "max_tokens"
 
     @property
     def is_node(self) -> bool:
-        return not self.base_url
+        """Whether this row is for client nodes, whose base URLs and keys are in the database."""
+        return not self.key_variable
+
+    @property
+    def required_variables(self) -> tuple[str, ...]:
+        """The variables without which the provider cannot be called, its key first; none for client nodes."""
+        return () if self.is_node else (self.key_variable, *self.other_variables)
+
+    @property
+    def current_base_url(self) -> str:
+        """The base URL of this deployment. Raises NotConfigured when its variable has a wrong value."""
+        return settings().checked(self.base_url_variable, self.base_url)
+
+    @property
+    def current_model(self) -> str:
+        """The model of turns that name none, for this deployment."""
+        return settings().get(self.model_variable, self.default_model)
 
 
-OPENAI_COMPATIBLE = (
-    Host("openai", "https://api.openai.com/v1", "OPENAI_BASE_URL", "OPENAI_API_KEY", "max_completion_tokens"),
-    Host("huggingface", "https://router.huggingface.co/v1", "HF_BASE_URL", "HF_TOKEN"),
-    Host("client"),
+_ROWS = (
+    ProviderConfig(
+        "google",
+        "GOOGLE_API_KEY",
+        "https://generativelanguage.googleapis.com",
+        "GEMINI_BASE_URL",
+        "gemini-2.5-flash-lite",
+        "GEMINI_MODEL",
+        ("AIza", "AQ."),
+        limit_field=None,
+    ),
+    ProviderConfig(
+        "anthropic",
+        "ANTHROPIC_API_KEY",
+        "https://api.anthropic.com",
+        "ANTHROPIC_BASE_URL",
+        "claude-haiku-4-5-20251001",
+        "CLAUDE_MODEL",
+        ("sk-ant-",),
+        limit_field=None,
+    ),
+    ProviderConfig(
+        "openai",
+        "OPENAI_API_KEY",
+        "https://api.openai.com/v1",
+        "OPENAI_BASE_URL",
+        "gpt-4o-mini",
+        "OPENAI_MODEL",
+        ("sk-",),
+        limit_field="max_completion_tokens",
+    ),
+    ProviderConfig(
+        "huggingface",
+        "HF_TOKEN",
+        "https://router.huggingface.co/v1",
+        "HF_BASE_URL",
+        "meta-llama/Llama-3.1-8B-Instruct",
+        "HF_MODEL",
+        ("hf_",),
+    ),
+    ProviderConfig(
+        "matcha",
+        "MATCHA_API_KEY",
+        base_url_variable="MATCHA_BASE_URL",
+        default_model="28",
+        model_variable="MATCHA_MODEL",
+        other_variables=("MATCHA_BASE_URL", "MATCHA_MISSION_ID"),
+        limit_field=None,
+    ),
+    ProviderConfig("client"),
 )
-"""OpenAI-compatible hosts: adding one is adding its row here."""
+PROVIDERS: Final[dict[str, ProviderConfig]] = {row.name: row for row in _ROWS}
+"""Every provider by name, in the order in which their default models replace each other.
 
-VARIABLES: Final[dict[str, tuple[str, ...]]] = {
-    **{host.name: (host.key_variable,) if host.key_variable else () for host in OPENAI_COMPATIBLE},
-    "google": ("GOOGLE_API_KEY",),
-    "anthropic": ("ANTHROPIC_API_KEY",),
-    "matcha": ("MATCHA_API_KEY", "MATCHA_BASE_URL", "MATCHA_MISSION_ID"),
-}
-"""What must be set before a provider can be called, its key first; nothing for client nodes, whose rows say it all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Default:
-    """The model of a provider that a turn without a model gets: `variable` names it, else it is `model`."""
-
-    variable: str
-    model: str
-
-
-DEFAULTS: Final[dict[str, Default]] = {
-    "google": Default("GEMINI_MODEL", "gemini-2.5-flash-lite"),
-    "anthropic": Default("CLAUDE_MODEL", "claude-haiku-4-5-20251001"),
-    "openai": Default("OPENAI_MODEL", "gpt-4o-mini"),
-    "huggingface": Default("HF_MODEL", "meta-llama/Llama-3.1-8B-Instruct"),
-    "matcha": Default("MATCHA_MODEL", "28"),
-}
-"""Every provider that needs a key, in the order in which they stand in for each other."""
+A host with OpenAI's chat completions needs only its row here.
+"""
+KEYED_PROVIDERS: Final = tuple(row for row in _ROWS if not row.is_node)
+"""The providers that are configured by variables."""
+OPENAI_COMPATIBLE: Final = tuple(row for row in _ROWS if row.limit_field)
+"""The providers with OpenAI's chat completions, client nodes included."""
 
 
 def is_configured(name: str) -> bool:
-    """Whether this deployment knows the provider and has all that it takes to call it."""
-    return name in VARIABLES and all(settings().get(variable) for variable in VARIABLES[name])
+    """Whether the provider exists and all its required variables are set."""
+    return name in PROVIDERS and all(settings().get(variable) for variable in PROVIDERS[name].required_variables)
 
 
 def configured_providers() -> tuple[str, ...]:
-    """All providers that can be called here."""
-    return tuple(name for name in VARIABLES if is_configured(name))
+    """The names of all providers that this deployment can call."""
+    return tuple(name for name in PROVIDERS if is_configured(name))
 
 
 def chosen_default(environ: Settings) -> tuple[str, str] | None:
-    """Provider and model that LLM_PROVIDER asks for; None when it is unset.
+    """The provider and model that LLM_PROVIDER chooses; None when it is unset.
 
-    Raises NotConfigured for a name that no provider has.
+    Raises NotConfigured for an unknown name.
     """
     name = environ.checked("LLM_PROVIDER").lower()
     if not name:
         return None
-    provider = PROVIDER_NAMES[name]
-    return provider, environ.get(DEFAULTS[provider].variable, DEFAULTS[provider].model)
+    provider = PROVIDERS[PROVIDER_NAMES[name]]
+    return provider.name, environ.get(provider.model_variable, provider.default_model)
 
 
 def deployment() -> dict[str, Any]:
-    """What the database must know of this deployment to choose a model that can be called.
+    """What the database needs to choose a model that this deployment can call.
 
-    {providers: names of those with a key, and client; defaults: [{provider, model, is_chosen}] of those with a key,
-    the one that LLM_PROVIDER names first}.
+    `providers`: the names of configured providers, and client. `defaults`: `{provider, model, is_chosen}` of each
+    provider with a key, the one that LLM_PROVIDER chooses first.
     """
     chosen = PROVIDER_NAMES.get(settings().get("LLM_PROVIDER").lower())
     defaults = [
-        {"provider": name, "model": settings().get(default.variable, default.model), "is_chosen": name == chosen}
-        for name, default in DEFAULTS.items()
-        if is_configured(name)
+        {"provider": each.name, "model": each.current_model, "is_chosen": each.name == chosen}
+        for each in KEYED_PROVIDERS
+        if is_configured(each.name)
     ]
     return {"providers": configured_providers(), "defaults": sorted(defaults, key=lambda each: not each["is_chosen"])}
 
 
 def advice() -> str | None:
-    """What to set so that models can be called; None when a provider is configured."""
-    if any(is_configured(name) for name in DEFAULTS):
+    """Which variables to set so that a model can be called; None when a provider is configured."""
+    if any(is_configured(each.name) for each in KEYED_PROVIDERS):
         return None
-    ways = [_together(*VARIABLES[name]) for name in DEFAULTS]
+    ways = [_together(*each.required_variables) for each in KEYED_PROVIDERS]
     return f"No provider is configured: set {', '.join(ways[:-1])}, or {ways[-1]}."
 
 

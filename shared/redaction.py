@@ -1,10 +1,11 @@
-"""Redaction: what identifies a person or opens a door, replaced in a text by its kind.
+"""Redaction: replaces personal data and credentials in a text by their kind.
 
 E-mail, cards (Luhn), IBANs (mod 97), phone numbers, IP addresses, national ids, keys and tokens become `[email]`,
-`[card]` and so on; prices, tickers, dates and model names stay. Patterns see a shadow of the text in plain spaces,
-digits and dashes; it is as long as the text, so what matched there is cut here. Where it can, a pattern begins with a
-class of characters and looks behind afterwards: that is how `re` skips ahead. Only what has a bounded length may be
-rejected after it matched, and what repeats without bound is possessive: time grows with the length, whatever the text.
+`[card]` and so on; prices, tickers, dates and model names stay. Patterns search a normalised copy of the text with
+plain spaces, digits and dashes. The copy has the length of the text, so positions are the same in both.
+
+Time is linear in the length. Where possible a pattern begins with a character class and looks behind afterwards, as
+`re` then skips ahead. Only matches of bounded length are rejected after the match; unbounded repeats are possessive.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def _is_card(text: str) -> bool:
 
 
 def _card_length(text: str) -> int:
-    """With the last group, or without it: what follows a card may be the code on its back."""
+    """The length of the card, with or without the last group, which may be its security code."""
     shorter = re.sub(r"\D+\d+$", "", text)
     return next((len(each) for each in (text, shorter) if _is_card(each)), 0)
 
@@ -74,7 +75,7 @@ _DATE = re.compile(
     rf"(?:{_DAY}([ .-]){_MONTH}\1|{_MONTH}([ .-]){_DAY}\2|{_MONTH}[.-]){_YEAR}(?!\d)"
     rf"|{_YEAR}([ .-])?{_MONTH}\3?{_DAY}(?!\d)|{_DAY}([.-]){_MONTH}\4\d\d(?![\d.-])|\({_YEAR}\)"
 )
-# From a billion on, groups of three are no amount: so Spain, Poland and Czechia write their phone numbers.
+# From a billion on, groups of three are no amount: phone numbers of Spain, Poland and Czechia look like this.
 _AMOUNT = re.compile(
     r"\+(?:\d+\.\d+|\d{1,3}(?:([ .])\d{3}){1,2}(?:\.\d+)?|\d{1,3}(?: \d{3})* 000(?: \d{3})*)(?![.\d])"
     r"|.*(?<![.\d])\d+\.\d{1,2}(?![.\d]).*"  # a price among the digits
@@ -91,7 +92,7 @@ def _is_phone(text: str) -> bool:
 
 
 def _phone_length(text: str) -> int:
-    """With all its groups, or without the last ones: what follows a number may be another."""
+    """The length of the phone number, with all groups or without the last ones, which may be another number."""
     ends = (match.end() for match in reversed(list(re.finditer(r"\d+(?= |$)", text))))
     return next((end for end in ends if _is_phone(text[:end])), 0) if _undated_length(text) else 0
 
@@ -101,7 +102,7 @@ def _undated_length(text: str) -> int:
 
 
 def _ipv6_length(text: str) -> int:
-    """An address of three groups or more: `::1` says nothing, and `10::20` is a slice."""
+    """The length of an address with three groups or more: `::1` identifies no host, and `10::20` is a slice."""
     text = text[:-1] if text.endswith(":") and not text.endswith("::") else text
     try:
         IPv6Address(text)
@@ -116,9 +117,9 @@ def _ipv4_length(text: str) -> int:
 
 class _Rule(NamedTuple):
     label: str
-    pattern: re.Pattern[str]  # cut is the group that has a name, or all of it
-    needs: tuple[str, ...] = ("",)  # without one of these, in lower case, the pattern cannot match
-    length: Callable[[str], int] = len  # how much of a match, from its start, is real
+    pattern: re.Pattern[str]  # the named group is replaced, or the whole match
+    needs: tuple[str, ...] = ("",)  # a text without any of these, in lower case, has no match
+    length: Callable[[str], int] = len  # how many characters of a match, from its start, count
 
 
 _KEY = re.compile(
@@ -215,7 +216,7 @@ _RULES = (
 
 
 def redact(text: str) -> str:
-    """`text` with what identifies a person or opens a door replaced by its kind; about 0.2 ms per KB."""
+    """The text with personal data and credentials replaced by their kind; takes about 0.2 ms per KB."""
     shadow = _shadow(text)
     lower = shadow.lower()
     for rule in _RULES:
@@ -225,7 +226,7 @@ def redact(text: str) -> str:
 
 
 def redact_field(name: str, text: str) -> str:
-    """What a field of this name may hold of `text`: nothing at all, if it is named after a secret."""
+    """The redacted value of a field; `[secret]` if the field has the name of a secret."""
     if text and (_SECRET_NAME.fullmatch(name) or (name.lower().endswith("token") and _TOKEN.fullmatch(text))):
         return "[secret]"
     return redact(text)

@@ -1,7 +1,7 @@
-"""Secrets that a store keeps: fetched at run time and laid under the environment, whose own values come first.
+"""Secrets from a store, fetched at run time; environment variables override them.
 
-`SECRETS_SOURCE=ssm:/path/` names AWS's Parameter Store: each parameter right under the path is a variable by its last
-name. Without it there is nothing to fetch; where a host puts secrets into the environment itself, none is needed.
+`SECRETS_SOURCE=ssm:/path/` names AWS's Parameter Store: each parameter directly under the path is a variable, named by
+the last part of its path. Without SECRETS_SOURCE nothing is fetched.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from shared.log import log
 from shared.sigv4 import Credentials, Scope, signed_headers
 
 _FETCH_SECONDS = 3.0
-_TRIES = 3  # of one question, within the time for them all
+_TRIES = 3  # of one request, within _FETCH_SECONDS for all
 _PAUSE_SECONDS = 0.2
 _TOO_MANY = re.compile(r"Throttl|TooManyUpdates|RequestLimitExceeded|SlowDown")
 _MAX_PAGES = 20  # of ten parameters each
@@ -33,7 +33,7 @@ _JSON = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "AmazonSS
 
 
 class RefusedError(ValueError):
-    """The store's answer was an error: its status and machine code, for its words may repeat what was asked."""
+    """The store answered with an error: status and machine code only, as its message may repeat the request."""
 
     def __init__(self, status: int, body: bytes) -> None:
         self.status, self.code = status, _machine_code(body)
@@ -41,16 +41,16 @@ class RefusedError(ValueError):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same question may be answered a moment later."""
+        """Whether a retry may succeed."""
         return self.status >= 500 or self.status == 429 or bool(_TOO_MANY.search(self.code))
 
 
 class Secrets:
-    """What the store said last: fresh for five minutes, and used for as long as it takes while the store is away."""
+    """The latest secrets: fetched again after five minutes, and used for as long as the store is unreachable."""
 
     ttl_seconds = 300.0
-    retry_seconds = 15.0  # between two tries at a store that fails, or that somebody's refused key sends us to
-    stale_seconds = 1.0  # that somebody waits for new ones when there are old ones
+    retry_seconds = 15.0  # between two fetches after a failure or a refused key
+    stale_seconds = 1.0  # how long a request waits for new secrets if there are old ones
 
     def __init__(self, fetch: Callable[[str], Awaitable[dict[str, str]]]) -> None:
         self._fetch = fetch
@@ -60,12 +60,12 @@ class Secrets:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def ready(self) -> None:
-        """Returns when settings() holds them. Raises DependencyDown when they were never to be had, NotConfigured."""
+        """Returns when settings() has the secrets. Raises DependencyDown if they were never fetched, NotConfigured."""
         if not settings().get("SECRETS_SOURCE") or time.monotonic() < self._fresh_until:
             return
         lock = self._own_lock()
         if lock.locked() and self._values is not None:
-            return  # somebody is asking already, and what we have will do
+            return  # another request fetches; the old values are good enough
         async with lock:
             if time.monotonic() >= self._fresh_until:
                 await self._renew()
@@ -73,9 +73,9 @@ class Secrets:
             raise DependencyDown("The secrets cannot be fetched right now.", retry_after_seconds=5)
 
     async def changed_since(self, moment: float) -> bool:
-        """Whether others are in use than at `moment`, by time.monotonic(): the store is asked, but not every time.
+        """Whether the secrets changed since `moment` (time.monotonic()); fetches them at most every 15 seconds.
 
-        For a key that was refused: when it was replaced meanwhile, the same call may well succeed now.
+        A call with a refused key may succeed after the key was replaced.
         """
         if not settings().get("SECRETS_SOURCE"):
             return False
@@ -85,15 +85,15 @@ class Secrets:
         return self._changed_at > moment
 
     async def _renew(self) -> None:
-        """Failing, the old values go on serving: a store that is away must not take every turn with it.
+        """Fetches the secrets; after a failure, or if the store has none, the old values stay in use.
 
-        So they do when it has none at all any more; were there never any, the environment may have them all.
+        A store that never had any is no error: the environment may have all variables.
         """
         try:
             async with asyncio.timeout(None if self._values is None else self.stale_seconds):
                 fetched = await self._fetch(settings().require("SECRETS_SOURCE"))
         except (DependencyDown, TimeoutError) as error:
-            log("secrets_failed", **_told_of(error), is_stale=bool(self._values))
+            log("secrets_failed", **_log_fields(error), is_stale=bool(self._values))
             self._tried_at = time.monotonic()
             self._fresh_until = self._tried_at + (self.retry_seconds if self._values is not None else 1.0)
             return
@@ -116,7 +116,7 @@ class Secrets:
 
 
 async def fetch(source: str) -> dict[str, str]:
-    """Variables and their values. Raises NotConfigured for a source we do not know, DependencyDown."""
+    """Variables and their values. Raises NotConfigured for an unknown source, DependencyDown."""
     path = source.removeprefix("ssm:")
     if path == source or not path.startswith("/"):
         raise NotConfigured("The environment variable SECRETS_SOURCE is not of the form ssm:/path/.")
@@ -138,22 +138,22 @@ async def fetch(source: str) -> dict[str, str]:
 
 async def _parameters(path: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    asked: dict[str, Any] = {"Path": path, "WithDecryption": True, "Recursive": False}
+    query: dict[str, Any] = {"Path": path, "WithDecryption": True, "Recursive": False}
     for _ in range(_MAX_PAGES):
-        page = await _answered(asked)
+        page = await _post_with_retries(query)
         values = {each["Name"].rsplit("/", 1)[1]: each["Value"] for each in page["Parameters"]}
         found |= {name: value for name, value in values.items() if isinstance(value, str)}
         if not page.get("NextToken"):
             return found
-        asked["NextToken"] = page["NextToken"]
-    raise ValueError("more parameters than anybody needs")
+        query["NextToken"] = page["NextToken"]
+    raise ValueError("too many parameters")
 
 
-async def _answered(asked: dict[str, Any]) -> Any:
-    """The answer; a store that is busy or hung up on us is asked again after a moment."""
+async def _post_with_retries(query: dict[str, Any]) -> Any:
+    """The response; retries after a short pause if the store is busy or closes the connection."""
     for number in range(_TRIES):
         try:
-            return await _ask(asked)
+            return await _post(query)
         except (RefusedError, aiohttp.ClientConnectionError) as error:
             if number + 1 == _TRIES or (isinstance(error, RefusedError) and not error.is_transient):
                 raise
@@ -161,16 +161,16 @@ async def _answered(asked: dict[str, Any]) -> Any:
     raise AssertionError("the last try returns or raises")
 
 
-async def _ask(asked: dict[str, Any]) -> Any:
+async def _post(query: dict[str, Any]) -> Any:
     region = settings().require("AWS_REGION")
     url = URL(settings().checked("AWS_ENDPOINT_URL", f"https://ssm.{region}.amazonaws.com"))
-    who = Credentials(
+    credentials = Credentials(
         settings().require("AWS_ACCESS_KEY_ID"),
         settings().require("AWS_SECRET_ACCESS_KEY"),
         settings().get("AWS_SESSION_TOKEN"),
     )
-    body = json.dumps(asked).encode()
-    headers = signed_headers(url.authority, _JSON, body, Scope(region, "ssm"), who, datetime.now(UTC))
+    body = json.dumps(query).encode()
+    headers = signed_headers(url.authority, _JSON, body, Scope(region, "ssm"), credentials, datetime.now(UTC))
     async with http.session().post(url, data=body, headers=headers, allow_redirects=False) as response:
         body = await response.read()
         if response.status != 200:
@@ -178,15 +178,15 @@ async def _ask(asked: dict[str, Any]) -> Any:
         return json.loads(body)
 
 
-def _told_of(error: BaseException) -> dict[str, Any]:
-    """Machine codes only: what somebody who deploys for the first time has to go by."""
+def _log_fields(error: BaseException) -> dict[str, Any]:
+    """The machine codes of a failure, for the log."""
     cause = error.__cause__ if isinstance(error, DependencyDown) and error.__cause__ else error
     refused = {"status": cause.status, "code": cause.code} if isinstance(cause, RefusedError) else {}
     return {"error": type(cause).__name__} | refused
 
 
 def _machine_code(body: bytes) -> str:
-    """The last part of `__type` (`com.amazonaws.ssm#AccessDeniedException`), empty when it is not one."""
+    """The last part of `__type` (`com.amazonaws.ssm#AccessDeniedException`), empty if there is none."""
     try:
         kind = str(json.loads(body)["__type"]).rsplit("#", 1)[-1]
     except (ValueError, LookupError, TypeError, RecursionError):

@@ -11,6 +11,7 @@ from shared.errors import OutputInvalid
 from shared.events import Finish, Text
 from shared.gateway import ModelSession
 from shared.messages import Message
+from shared.validation import describe
 
 Output = TypeVar("Output", bound=BaseModel)
 
@@ -31,7 +32,8 @@ async def ask_for(output: type[Output], exchange: ModelSession, messages: tuple[
     try:
         return _read(output, answer)
     except ValidationError as error:
-        complaint = f"Your answer does not fit the schema. Answer again with the JSON alone.\n{_told(error)}"
+        complaint = "Your answer does not fit the schema. Answer again with the JSON alone.\n"
+        complaint += "\n".join(describe(error, "answer", _MAX_ERRORS))
     mended = await _said(exchange, (*messages, Message("assistant", answer), Message("user", complaint)))
     try:
         return _read(output, mended)
@@ -60,11 +62,3 @@ def _read(output: type[Output], answer: str) -> Output:
     """Models that were only told of the schema like to fence their JSON, or to talk around it."""
     start, end = answer.find("{"), answer.rfind("}") + 1
     return output.model_validate_json(answer[start:end] if 0 <= start < end else answer.strip())
-
-
-def _told(error: ValidationError) -> str:
-    """What is wrong and where, without the values: they may hold anything."""
-    return "\n".join(
-        f"{'.'.join(map(str, each['loc'])) or 'answer'}: {each['msg']}"
-        for each in error.errors(include_url=False, include_input=False, include_context=False)[:_MAX_ERRORS]
-    )

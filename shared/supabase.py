@@ -1,4 +1,4 @@
-"""Supabase's data API, as the caller or as the service, over the one shared session."""
+"""Supabase's data API, as the user or as the service, over the shared HTTP session."""
 
 from __future__ import annotations
 
@@ -15,58 +15,60 @@ from shared.sanitize import sanitize_text
 
 
 def as_caller(token: str) -> dict[str, str]:
-    """Headers that make the database see the person behind `token`."""
+    """Headers of a request in the name of the user of `token`."""
     return {"apikey": settings().require("SUPABASE_ANON_KEY"), "Authorization": f"Bearer {token}"}
 
 
 def as_service() -> dict[str, str]:
-    """Headers of the service. Opaque `sb_secret_` keys travel as apikey only; legacy JWT keys as a bearer token too."""
+    """Headers of the service. An `sb_secret_` key is sent as apikey only, a legacy JWT key as bearer token too."""
     key = settings().require("SUPABASE_SERVICE_KEY")
     return {"apikey": key} if key.startswith("sb_") else {"apikey": key, "Authorization": f"Bearer {key}"}
 
 
-async def rpc(name: str, arguments: dict[str, Any], who: dict[str, str], *, timeout_seconds: float = 5.0) -> Any:
-    """Calls a database function.
+async def rpc(name: str, arguments: dict[str, Any], headers: dict[str, str], *, timeout_seconds: float = 5.0) -> Any:
+    """The result of a database function.
 
-    Raises the refusal the function worded (a class of `shared.errors` by its code), Unauthenticated when the database
-    does not accept the token, DatabaseUnavailable when it cannot be reached in time, InternalError otherwise.
+    Raises the class of `shared.errors` whose code the function raised, Unauthenticated if the database rejects the
+    token, DatabaseUnavailable if it does not answer in time, InternalError otherwise.
     """
     body = json.dumps(sanitize_text(arguments), separators=(",", ":"), allow_nan=False).encode()
-    return await _ask("POST", f"/rest/v1/rpc/{name}", who, timeout_seconds, data=body)
+    return await _request("POST", f"/rest/v1/rpc/{name}", headers, timeout_seconds, data=body)
 
 
-async def select(path_and_query: str, who: dict[str, str], *, timeout_seconds: float = 5.0) -> Any:
-    """Rows of a table or view, as PostgREST answers `path_and_query`. Raises as `rpc` does."""
-    return await _ask("GET", f"/rest/v1/{path_and_query}", who, timeout_seconds)
+async def select(path_and_query: str, headers: dict[str, str], *, timeout_seconds: float = 5.0) -> Any:
+    """Rows of a table or view, for PostgREST's `path_and_query`. Raises as `rpc` does."""
+    return await _request("GET", f"/rest/v1/{path_and_query}", headers, timeout_seconds)
 
 
-async def _ask(method: str, path: str, who: dict[str, str], timeout_seconds: float, data: bytes | None = None) -> Any:
+async def _request(
+    method: str, path: str, headers: dict[str, str], timeout_seconds: float, data: bytes | None = None
+) -> Any:
     url = settings().supabase_url + path
-    headers = who if data is None else who | {"Content-Type": "application/json"}
+    sent = headers if data is None else headers | {"Content-Type": "application/json"}
     try:
         async with (
             asyncio.timeout(timeout_seconds),
-            http.session().request(method, url, data=data, headers=headers, allow_redirects=False) as response,
+            http.session().request(method, url, data=data, headers=sent, allow_redirects=False) as response,
         ):
             status, text = response.status, await response.text()
     except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as error:
         raise _down() from error
     try:
-        answer = json.loads(text) if text else None
+        payload = json.loads(text) if text else None
     except ValueError as error:
         raise _down() from error
     if status < 300:
-        return answer
-    raise refusal(status, answer)
+        return payload
+    raise refusal(status, payload)
 
 
 def _down() -> DatabaseUnavailable:
     return DatabaseUnavailable("The database cannot be reached right now.", retry_after_seconds=2)
 
 
-def refusal(status: int, answer: Any) -> ParleyError:
-    """The error behind a PostgREST error answer; nothing of SQL gets through, only what our own functions worded."""
-    fields = answer if isinstance(answer, dict) else {}
+def refusal(status: int, payload: Any) -> ParleyError:
+    """The error of a PostgREST error response; only messages of our own database functions are passed on."""
+    fields = payload if isinstance(payload, dict) else {}
     if str(fields.get("code", "")).startswith("PT"):
         try:
             detail = json.loads(fields.get("details") or "{}")

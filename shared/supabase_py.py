@@ -1,4 +1,4 @@
-"""supabase-py as the service, for what is not per chat; one client an event loop, over one HTTP client."""
+"""The supabase-py client with the service key, one per event loop, for work outside of turns."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _clients: dict[tuple[asyncio.AbstractEventLoop, str], AsyncClient] = {}
 
 
 async def service_client() -> AsyncClient:
-    """The client with the service's key. Never sign anyone in on it: that would replace its authorization."""
+    """The client with the service key. Do not sign a user in on it: that replaces its authorization."""
     key = settings().require("SUPABASE_SERVICE_KEY")
     mine = (asyncio.get_running_loop(), key)
     if mine not in _clients:
-        _clients.clear()  # a loop that is gone cannot close what it left open; a key that was replaced is of no use
+        _clients.clear()  # clients of a closed loop or a replaced key
         options = AsyncClientOptions(
             auto_refresh_token=False,
             persist_session=False,
@@ -35,7 +35,7 @@ async def service_client() -> AsyncClient:
 
 @contextmanager
 def database_errors() -> Iterator[None]:
-    """Turns supabase-py's failures into DatabaseUnavailable, without the database's words."""
+    """Converts supabase-py's failures to DatabaseUnavailable, without the database's message."""
     try:
         yield
     except (APIError, httpx.HTTPError) as error:

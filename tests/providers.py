@@ -86,5 +86,5 @@ async def spoken(exchange: ModelSession, messages: tuple[Message, ...] = QUESTIO
 
 
 def text_of(events: Events) -> str:
-    """What was said."""
+    """The text of an answer."""
     return "".join(event.text for event in events if isinstance(event, Text))

@@ -1,8 +1,9 @@
-"""The rooms and floors: who may import whom, what is loaded when, and that names keep to the field's own words."""
+"""The rooms: which module may import which, what a cold start loads, and what names and variables are documented."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -11,95 +12,79 @@ from pathlib import Path
 
 import pytest
 
+import shared
 from shared.errors import BY_CODE, ParleyError
 from shared.variables import FIRST_NAMES, VARIABLES
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = sorted((ROOT / "shared").rglob("*.py"))
 FUNCTIONS = sorted((ROOT / "functions").rglob("*.py"))
-FLOORS = (
-    ("errors", "forms", "messages"),
-    ("events",),
-    ("routes",),
-    ("addresses",),
-    ("variables",),
-    ("config", "identifiers", "log", "privacy", "redaction", "sigv4", "sse", "sanitize", "tokens"),
-    (
-        "body",
-        "fallback",
-        "http",
-        "provider_config",
-        "secrets",
-        "spool",
-        "supabase",
-        "supabase_py",
-        "surrogates",
-        "usage",
-    ),
-    ("attempts", "providers"),
-    ("auth",),
-    ("turns",),
-    ("catalogue", "gateway", "ledger", "structured"),
-    ("endpoint", "health"),
-    ("openai_models",),
-    ("openapi",),
-    ("openapi_common",),
-)
-# Neighbours on one floor that need each other, each with its reason.
-NEIGHBOURS = {
-    ("privacy", "redaction"),  # withholds what it cannot redact
-    ("supabase", "http"),  # the data API travels over the one session
-    ("secrets", "http"),  # and so does the store's
-    ("structured", "gateway"),  # asks through the one loop
-}
 _SANDBOXED = {"duckdb": {"session"}, "functions.chat.sql.session": {"child"}, "functions.chat.sql.child": set()}
-
-
-def _floor(module: str) -> int:
-    return next(number for number, names in enumerate(FLOORS) if module in names)
 
 
 def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            if node.module in {"shared", "functions", "local"}:
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
-            elif node.module:
-                yield node.module
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def _module(path: Path) -> str:
-    return path.relative_to(ROOT / "shared").parts[0].removesuffix(".py")
+    """The dotted name of a file."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("path", [p for p in SHARED if p.name != "__init__.py"], ids=lambda p: p.name)
-def test_shared_imports_only_from_lower_floors(path: Path) -> None:
-    """A file of shared/ imports from the floors below it, and never from a function or the stack."""
-    own = _module(path)
-    for name in _imports(path):
-        package, _, rest = name.partition(".")
-        assert package not in {"functions", "local", "tests", "bench"}
-        other = rest.split(".", 1)[0]
-        if package == "shared" and other and other != own:
-            assert _floor(other) < _floor(own) or (own, other) in NEIGHBOURS, f"{own} imports {other}"
+def _graph() -> dict[str, set[str]]:
+    """The modules of shared/ that each module of shared/ imports."""
+    modules = {_module(path) for path in SHARED}
+    return {_module(path): set(_imports(path)) & modules - {"shared"} for path in SHARED}
+
+
+def test_shared_has_no_import_loop() -> None:
+    """The modules of shared/ can be sorted so that each one imports only from earlier ones."""
+    order = graphlib.TopologicalSorter(_graph())
+    order.prepare()  # raises CycleError, which names the loop
+
+
+def test_the_map_of_shared_is_true() -> None:
+    """The docstring of shared/ names every module once; each one imports only from its own line or a line above."""
+    lines = re.findall(r"^    [a-z ]+: ([\w, ]+)\.$", str(shared.__doc__), re.MULTILINE)
+    floors = {name: floor for floor, line in enumerate(lines) for name in line.split(", ")}
+    graph = _graph()
+    top = {name.split(".")[1] for name in graph if "." in name}
+    assert sorted(top) == sorted(name for line in lines for name in line.split(", "))
+    wrong = [
+        (importer, imported)
+        for importer, found in graph.items()
+        for imported in found
+        if importer != "shared" and floors[imported.split(".")[1]] > floors[importer.split(".")[1]]
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", SHARED, ids=lambda p: p.name)
+def test_shared_imports_nothing_of_ours_but_shared(path: Path) -> None:
+    """The functions, the stack, the tests and the tools use shared/, never the other way round."""
+    packages = {name.partition(".")[0] for name in _imports(path)}
+    assert packages & {"functions", "local", "tests", "bench", "deploy", "tools"} == set()
 
 
 @pytest.mark.parametrize("path", FUNCTIONS, ids=lambda p: str(p.relative_to(ROOT / "functions")))
 def test_no_function_imports_another(path: Path) -> None:
-    """A function imports its own folder and shared/, nothing else of ours."""
+    """A function imports its own folder and shared/, and no other package of ours."""
     own = path.relative_to(ROOT / "functions").parts[0]
     for name in _imports(path):
         package, _, rest = name.partition(".")
-        assert package not in {"local", "tests", "bench"}
-        if package == "functions":
+        assert package not in {"local", "tests", "bench", "deploy", "tools"}
+        if package == "functions" and rest:
             assert rest.split(".", 1)[0] == own
 
 
 @pytest.mark.parametrize("path", SHARED + FUNCTIONS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_imports_stand_at_the_top(path: Path) -> None:
-    """Nothing is imported inside a function: what a module needs is seen in its first lines."""
+def test_imports_are_at_the_top(path: Path) -> None:
+    """No function contains an import: the first lines of a module show what it needs."""
     hidden = [
         node.lineno
         for function in ast.walk(ast.parse(path.read_text()))
@@ -110,23 +95,25 @@ def test_imports_stand_at_the_top(path: Path) -> None:
     assert hidden == []
 
 
-@pytest.mark.parametrize(("name", "also"), [("chat", "shared.openapi"), ("llms", "pydantic")])
-def test_a_cold_start_loads_no_sdk(name: str, also: str) -> None:
-    """Both start without any provider's SDK, supabase-py, a second HTTP client, and models of their document."""
-    heavy = {"openai", "anthropic", "google.genai", "supabase", "postgrest", "httpx", "httpx2", "duckdb", also}
+@pytest.mark.parametrize("name", ["chat", "llms"])
+def test_a_cold_start_loads_no_sdk(name: str) -> None:
+    """A start of chat or llms imports no provider's SDK, no supabase-py and no second HTTP client."""
+    heavy = {"openai", "anthropic", "google.genai", "supabase", "postgrest", "httpx", "httpx2", "duckdb"}
+    if name == "llms":
+        heavy.add("pydantic")  # only its operator routes have bodies
     script = f"import sys, functions.{name}.main; print(' '.join({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
 
-def test_duckdb_is_the_childs() -> None:
+def test_only_the_child_process_loads_duckdb() -> None:
     """Only the session imports DuckDB, and only the child imports the session."""
     importers = {name: {path.stem for path in (*SHARED, *FUNCTIONS) if name in _imports(path)} for name in _SANDBOXED}
     assert importers == _SANDBOXED
 
 
 def test_files_are_named_after_what_they_hold() -> None:
-    """No module is called by a word that says nothing."""
+    """No module has a name without meaning, such as utils."""
     vague = {"utils", "util", "helpers", "common", "misc", "core", "base", "manager"}
     assert [path for path in (*SHARED, *FUNCTIONS, *(ROOT / "local").rglob("*.py")) if path.stem in vague] == []
 

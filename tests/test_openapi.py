@@ -1,4 +1,4 @@
-"""The OpenAPI documents say what the functions do."""
+"""The OpenAPI documents describe what the functions do."""
 
 from __future__ import annotations
 
@@ -8,21 +8,33 @@ from starlette.routing import Route
 from functions.chat.main import ROUTES as CHAT
 from functions.llms.main import ROUTES as LLMS
 from functions.refresh.main import ROUTES as REFRESH
+from shared.endpoint import document_path, respond
 from shared.errors import BY_CODE
-from tests.documents import documents, path_of, text_of
+from tests.asgi import call
+from tools.openapi import documents, text_of
 
 _ROUTES: dict[str, list[Route]] = {"chat": CHAT, "llms": LLMS, "refresh": REFRESH}
 
 
 @pytest.mark.parametrize("name", sorted(_ROUTES))
-def test_the_document_that_is_checked_in_is_the_one_that_is_served(name: str) -> None:
-    """`make docs` writes it anew."""
-    assert path_of(name).read_text() == text_of(documents()[name])
+def test_the_checked_in_document_is_current(name: str) -> None:
+    """The file equals what is generated from routes and models; `make docs` writes it."""
+    assert document_path(name).read_text() == text_of(documents()[name])
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("environ")
+@pytest.mark.parametrize("name", sorted(_ROUTES))
+async def test_a_function_serves_the_checked_in_document(name: str) -> None:
+    """`GET /openapi.json` returns the file as JSON."""
+    got = await call(lambda request: respond(request, _ROUTES[name]), "GET", "/openapi.json")
+    assert (got.status, got.headers["content-type"]) == (200, "application/json")
+    assert got.body == document_path(name).read_bytes()
 
 
 @pytest.mark.parametrize("name", sorted(_ROUTES))
 def test_every_route_is_described_and_nothing_else(name: str) -> None:
-    """Paths and methods are the route table's."""
+    """Paths and methods equal those of the route table."""
     described = {(path, method.upper()) for path, item in documents()[name]["paths"].items() for method in item}
     routed = {
         (route.path.replace(":path}", "}"), method)
@@ -32,19 +44,19 @@ def test_every_route_is_described_and_nothing_else(name: str) -> None:
     assert described == routed
 
 
-def test_operations_have_names_of_their_own_and_refusals_their_codes() -> None:
-    """Tools name functions after operation ids; a status lists every code that stands behind it."""
-    told = documents()["chat"]
-    operations = [operation for item in told["paths"].values() for operation in item.values()]
+def test_operation_ids_are_unique_and_errors_have_codes() -> None:
+    """Operation ids name generated functions; each error status lists all its codes."""
+    document = documents()["chat"]
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
-    refused = told["paths"]["/"]["post"]["responses"]
-    assert {"401", "402", "404", "409", "413", "415", "422", "429", "502", "503", "504"} <= set(refused)
-    codes = {code for answer in refused.values() for code in answer["description"].split("`")[1::2]}
+    failures = document["paths"]["/"]["post"]["responses"]
+    assert {"401", "402", "404", "409", "413", "415", "422", "429", "502", "503", "504"} <= set(failures)
+    codes = {code for response in failures.values() for code in response["description"].split("`")[1::2]}
     assert codes - {"stream", "false"} <= set(BY_CODE)
 
 
-def test_what_stands_in_headers_is_told() -> None:
-    """Of requests, answers and refusals; and under which status a completion's provider refuses."""
+def test_headers_are_described() -> None:
+    """Requests, successes and errors list their headers; a completion has provider_refused as 422."""
     paths = documents()["chat"]["paths"]
     turn, completion = paths["/"]["post"], paths["/v1/chat/completions"]["post"]
     assert [(each["name"], each["in"]) for each in turn["parameters"]] == [("Idempotency-Key", "header")]

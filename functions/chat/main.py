@@ -22,7 +22,7 @@ from functions.chat.streams.ui import UiStream
 from shared import ledger
 from shared.auth import Person, authenticate
 from shared.config import settings
-from shared.endpoint import answer, routes, with_document
+from shared.endpoint import respond, routes, with_document
 from shared.errors import BudgetExceeded, QuotaExceeded
 from shared.health import healthy, ready
 from shared.openai_models import get_openai_model, list_openai_models
@@ -94,10 +94,10 @@ TABLE = {
     "GET /health": healthy,
     "GET /health/ready": ready,
 }
-ROUTES = routes(with_document(TABLE, "functions.chat.openapi"))
+ROUTES = routes(with_document(TABLE, "chat"))
 
 
 @functions_framework.aio.http
 async def chat(request: Request) -> Response:
     """The function."""
-    return await answer(request, ROUTES)
+    return await respond(request, ROUTES)

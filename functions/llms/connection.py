@@ -16,7 +16,7 @@ from shared.auth import Person
 from shared.body import parse_body, read_body
 from shared.errors import ModelNotFound, ParleyError, ProviderTimeout
 from shared.messages import Message, ModelRequest, Node
-from shared.provider_config import VARIABLES
+from shared.provider_config import PROVIDERS
 from shared.providers import provider_named
 
 _SECONDS = 20.0
@@ -45,7 +45,7 @@ class ConnectionRequest(BaseModel):
 async def tested(request: Request, person: Person) -> dict[str, Any]:
     """{identifier, ok, ms} and, when it is not, {error, message, fix}. Raises ModelNotFound for what nobody knows."""
     identifier = parse_body(await read_body(request), ConnectionRequest).identifier
-    target = None if identifier in VARIABLES else await _target(identifier, person)
+    target = None if identifier in PROVIDERS else await _target(identifier, person)
     started = time.monotonic()
     try:
         async with asyncio.timeout(_SECONDS):
@@ -75,7 +75,7 @@ async def _target(identifier: str, person: Person) -> tuple[str, ModelRequest]:
     """The provider and the call that an identifier or key stands for, as this person may see it."""
     who = supabase.as_caller(person.token)
     provider, upstream_id, node_id = await _row(identifier, who) or _read(identifier)
-    if provider not in VARIABLES:
+    if provider not in PROVIDERS:
         raise ModelNotFound(f'There is no model or provider "{identifier[:100]}".', param="identifier")
     return provider, ModelRequest(
         upstream_id, _QUESTION, 1, node=None if node_id is None else await _node(node_id, who)

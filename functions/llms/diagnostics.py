@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,15 +18,9 @@ from shared import supabase
 from shared.auth import Person, authenticate
 from shared.config import settings
 from shared.errors import Forbidden, NoDefaultModel, ParleyError
-from shared.provider_config import DEFAULTS, VARIABLES, advice, deployment, is_configured
+from shared.provider_config import KEYED_PROVIDERS, PROVIDERS, advice, deployment, is_configured
 from shared.variables import PROVIDER_NAMES
 
-_PREFIXES: Final = {
-    "GOOGLE_API_KEY": ("AIza", "AQ."),
-    "ANTHROPIC_API_KEY": ("sk-ant-",),
-    "OPENAI_API_KEY": ("sk-",),
-    "HF_TOKEN": ("hf_",),
-}
 _CRON_HOURS = 26  # a daily run, and room for a slow one
 _SKEW_SECONDS = 5.0
 _SOON = timedelta(days=14)
@@ -36,7 +30,7 @@ _HEADERS = {"Cache-Control": "no-store"}
 async def show_diagnostics(request: Request) -> Response:
     """GET /debug: for admins; costs no token and tells no key."""
     person = await _admin(request)
-    checks = [provider_check(name) for name in VARIABLES if VARIABLES[name]]
+    checks = [provider_check(each.name) for each in KEYED_PROVIDERS]
     checks += [*(await access_checks(person)), *(await _database_checks(person)), await _lookups_check(person)]
     verdicts = {check.verdict for check in checks}
     return JSONResponse(
@@ -59,22 +53,22 @@ async def _admin(request: Request) -> Person:
 
 def provider_check(name: str) -> Check:
     """Whether a provider's variables are set and look right; their values are never told."""
-    key = VARIABLES[name][0]
+    required = PROVIDERS[name].required_variables
+    key, prefixes = required[0], PROVIDERS[name].key_prefixes
     raw = settings().raw(key)
-    prefixes = _PREFIXES.get(key, ("",))
     found: dict[str, Any] = {
         "is_enabled": is_configured(name),
         "has_key": bool(raw.strip()),
         "is_trimmed": raw == raw.strip(),
         "has_expected_prefix": raw.strip().startswith(prefixes),
-        "missing": [variable for variable in VARIABLES[name] if not settings().get(variable)],
+        "missing": [variable for variable in required if not settings().get(variable)],
     }
     check = f"provider {name}"
-    if len(found["missing"]) == len(VARIABLES[name]):
+    if len(found["missing"]) == len(required):
         return Check(check, "off", found)
     if found["missing"]:
         return Check(check, "broken", found, f"Set {', '.join(found['missing'])}.")
-    if wrong := [f"{variable} {reason}." for variable in VARIABLES[name] if (reason := settings().wrong(variable))]:
+    if wrong := [f"{variable} {reason}." for variable in required if (reason := settings().wrong(variable))]:
         return Check(check, "broken", found, " ".join(wrong))
     if not found["has_expected_prefix"]:
         return Check(
@@ -158,13 +152,15 @@ def default_check(routes: list[dict[str, Any]], default: dict[str, Any] | None, 
         return Check("default model", "warning", found, f"LLM_PROVIDER {reason}.")
     name = settings().get("LLM_PROVIDER").lower()
     if name and not is_configured(PROVIDER_NAMES[name]):
-        missing = [variable for variable in VARIABLES[PROVIDER_NAMES[name]] if not settings().get(variable)]
+        missing = [
+            variable for variable in PROVIDERS[PROVIDER_NAMES[name]].required_variables if not settings().get(variable)
+        ]
         return Check("default model", "warning", found, f"LLM_PROVIDER is {name}: set {', '.join(missing)} as well.")
-    own = DEFAULTS.get(first["provider"])
-    wanted = settings().get(own.variable) if own else ""
+    own = PROVIDERS.get(first["provider"])
+    wanted = settings().get(own.model_variable) if own else ""
     is_chosen = default is not None and default["identifier"] == first["identifier"]
     if own and wanted and not is_chosen and wanted not in {first["upstream_id"], first["model_key"]}:
-        fix = f"{own.variable} is {wanted}, which is no active model of the catalogue: correct it, or run refresh."
+        fix = f"{own.model_variable} is {wanted}, which is no active model of the catalogue: correct it or run refresh."
         return Check("default model", "warning", found, fix)
     ends = default["retires_on"] if default and is_chosen else None
     if is_chosen and default and (default["missing_since"] or (ends and date.fromisoformat(ends) < today + _SOON)):

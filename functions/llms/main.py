@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from shared import catalogue
 from shared.auth import authenticate
-from shared.endpoint import answer, on_demand, routes, with_document
+from shared.endpoint import on_demand, respond, routes, with_document
 from shared.health import healthy, ready
 from shared.openai_models import get_openai_model, list_openai_models
 
@@ -41,10 +41,10 @@ TABLE = {
     "GET /health": healthy,
     "GET /health/ready": ready,
 }
-ROUTES = routes(with_document(TABLE, "functions.llms.openapi"))
+ROUTES = routes(with_document(TABLE, "llms"))
 
 
 @functions_framework.aio.http
 async def llms(request: Request) -> Response:
     """The function."""
-    return await answer(request, ROUTES)
+    return await respond(request, ROUTES)

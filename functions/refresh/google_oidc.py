@@ -6,14 +6,12 @@ from typing import Any, Final
 
 import jwt
 
-from shared.auth import SigningKeys
+from shared.auth import LEEWAY_SECONDS, MAX_TOKEN_BYTES, SigningKeys
 from shared.config import settings
 from shared.errors import Unauthenticated
 
 ISSUERS: Final = ("https://accounts.google.com", "accounts.google.com")
 _KEYS_URL = "https://www.googleapis.com/oauth2/v3/certs"
-_LEEWAY_SECONDS = 30
-_MAX_TOKEN_BYTES = 8192
 
 keys = SigningKeys(lambda: settings().get("CRON_OIDC_KEYS_URL", _KEYS_URL))
 
@@ -25,7 +23,7 @@ async def verify(token: str) -> None:
     """
     audience, emails = settings().get("CRON_OIDC_AUDIENCE"), settings().names("CRON_OIDC_EMAILS")
     refused = Unauthenticated("This token may not start a refresh.")
-    if not audience or not emails or len(token) > _MAX_TOKEN_BYTES:
+    if not audience or not emails or len(token) > MAX_TOKEN_BYTES:
         raise refused
     try:
         kid = jwt.get_unverified_header(token).get("kid")
@@ -37,7 +35,7 @@ async def verify(token: str) -> None:
             algorithms=["RS256"],
             audience=audience,
             issuer=ISSUERS,
-            leeway=_LEEWAY_SECONDS,
+            leeway=LEEWAY_SECONDS,
             options={"require": ["exp", "iat", "aud", "iss", "email"], "strict_aud": True},
         )
     except (jwt.PyJWTError, ValueError, TypeError) as error:

@@ -17,7 +17,7 @@ from functions.refresh.request import RefreshRequest
 from functions.refresh.runs import Run, begin_run, end_run, kept_alive
 from functions.refresh.steps import STEPS
 from shared.body import parse_body, read_body
-from shared.endpoint import Handler, answer, routes, with_document
+from shared.endpoint import Handler, respond, routes, with_document
 from shared.errors import ParleyError
 from shared.health import healthy, service_ready
 from shared.log import log
@@ -104,13 +104,13 @@ def _status_of(outcomes: dict[str, dict[str, Any]]) -> str:
 TABLE: dict[str, Handler] = {
     f"{method} {path}": refresh_now for path in ("/", "/refresh", "/api/llms/refresh") for method in ("POST", "GET")
 } | {f"POST {_EVENTS}": refresh_on_event, "GET /health": healthy, "GET /health/ready": service_ready}
-ROUTES = routes(with_document(TABLE, "functions.refresh.openapi"))
+ROUTES = routes(with_document(TABLE, "refresh"))
 
 
 @functions_framework.aio.http
 async def refresh(request: Request) -> Response:
     """The function."""
-    return told_to_lambda(request, await answer(request, ROUTES))
+    return told_to_lambda(request, await respond(request, ROUTES))
 
 
 def told_to_lambda(request: Request, response: Response) -> Response:

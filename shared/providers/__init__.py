@@ -1,4 +1,4 @@
-"""The registry: every provider by the name that stands before the colon of a model identifier."""
+"""The registry: provider clients by name, the part of a model identifier before the colon."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from shared.errors import ProviderUnavailable
 from shared.messages import Node
-from shared.provider_config import OPENAI_COMPATIBLE
+from shared.provider_config import OPENAI_COMPATIBLE, PROVIDERS
 from shared.providers.contract import ListedModel, Provider
 from shared.providers.matcha import Matcha
 from shared.providers.openai_compatible import OpenAiCompatible
@@ -28,30 +28,30 @@ SDKS: Final = {
     "google": ("shared.providers.gemini", "Gemini"),
     "anthropic": ("shared.providers.anthropic", "Anthropic"),
 }
-"""Providers over an SDK, which takes half a second to a second to load: only when a turn needs it."""
+"""Providers with an SDK. Its import takes 0.5 to 1 s, so the first turn that needs it loads it."""
 
-_NODES = OpenAiCompatible(next(host for host in OPENAI_COMPATIBLE if host.is_node))
+_NODES = OpenAiCompatible(PROVIDERS["client"])
 _PROVIDERS: dict[str, Provider] = {host.name: OpenAiCompatible(host) for host in OPENAI_COMPATIBLE} | {
     "matcha": Matcha()
 }
 
 
 async def provider_named(name: str) -> Provider:
-    """The provider, or ProviderUnavailable for one this deployment does not speak."""
+    """The provider's client. Raises ProviderUnavailable for an unknown name."""
     if name not in _PROVIDERS and name in SDKS:
-        await asyncio.to_thread(_load, name)  # other turns go on meanwhile
+        await asyncio.to_thread(_load, name)  # other turns continue meanwhile
     if name not in _PROVIDERS:
         raise ProviderUnavailable(f"The provider {name} is not available in this deployment.")
     return _PROVIDERS[name]
 
 
 async def list_node(node: Node) -> list[ListedModel]:
-    """What a client node serves; what providers list, refresh reads by itself. Raises NodeFailed."""
+    """The models of a client node; refresh lists those of providers itself. Raises NodeFailed."""
     return await _NODES.list_models(node)
 
 
 def load_sdks(names: Iterable[str]) -> None:
-    """Loads SDKs before the first turn needs them, for hosts that give a function time to start."""
+    """Loads SDKs before the first turn, for hosts that give a function time to start."""
     for name in names:
         if name in SDKS:
             _load(name)
@@ -59,8 +59,8 @@ def load_sdks(names: Iterable[str]) -> None:
 
 def _load(name: str) -> None:
     module, provider = SDKS[name]
-    # Nothing of an SDK is garbage, and looking for some is a quarter of the time. Whoever found the collector on puts
-    # it back: of two that load at once the first, and during a start none.
+    # An import creates no garbage, and collection takes a quarter of its time. Only a call that found the collector
+    # on turns it on again: the first of two concurrent ones, and none during a start.
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Claude through the anthropic SDK's raw events; loaded when the first turn needs it."""
+"""Claude by the raw events of the anthropic SDK; the first turn that needs it loads this module."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
 from shared.events import Finish, ModelEvent, Reasoning, Text
 from shared.messages import ModelRequest, Node, ProviderPayload
-from shared.providers.anthropic_messages import NAME, asked_of, stop_reason_of, usage_of
+from shared.provider_config import PROVIDERS
+from shared.providers.anthropic_messages import NAME, request_arguments, stop_reason_of, usage_of
 from shared.providers.provider_errors import (
     PARSE_ERRORS,
     error_for_status,
@@ -25,9 +26,8 @@ from shared.providers.provider_errors import (
 from shared.providers.sdk_http import shared_client, transport_failures
 from shared.providers.tool_calls import tool_call
 
-_BASE_URL = "https://api.anthropic.com"
-# An error announced inside a stream is an APIStatusError with status 200: only its type tells what it is.
-_OVERLOADED = 529  # also what a word we do not know means inside a 200
+# An error inside a stream is an APIStatusError with status 200; its type has the meaning.
+_OVERLOADED = 529  # also for unknown types inside a 200
 _STATUS_OF_TYPE = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -43,14 +43,16 @@ _STATUS_OF_TYPE = {
 
 
 class Anthropic:
-    """The provider contract over Claude's streaming."""
+    """The Provider for Claude."""
 
-    async def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        if not any(message.role == "user" and (message.content.strip() or message.images) for message in call.messages):
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        if not any(
+            message.role == "user" and (message.content.strip() or message.images) for message in request.messages
+        ):
             raise ProviderRefused("There is nothing to answer.")
         with _failures():
             turn = _AnswerReader()
-            async with await open_stream(call) as stream:
+            async with await open_stream(request) as stream:
                 async for event in stream:
                     for each in turn.read(event):
                         yield each
@@ -61,15 +63,15 @@ class Anthropic:
             await _client().models.list(limit=1)
 
 
-async def open_stream(call: ModelRequest) -> anthropic.AsyncStream[types.RawMessageStreamEvent]:
-    """The SDK's own stream of an answer, as raw events: its accumulating helper costs several times as much."""
+async def open_stream(request: ModelRequest) -> anthropic.AsyncStream[types.RawMessageStreamEvent]:
+    """The SDK's stream of raw events; its accumulating helper takes several times the CPU time."""
     stream: anthropic.AsyncStream[types.RawMessageStreamEvent]
-    stream = await _client().messages.create(stream=True, **asked_of(call))
+    stream = await _client().messages.create(stream=True, **request_arguments(request))
     return stream
 
 
 class _AnswerReader:
-    """One answer's raw events to ours; keeps the blocks as Claude wants them back."""
+    """Converts the raw events of one answer to ModelEvents, and keeps its blocks for the next request."""
 
     def __init__(self) -> None:
         self._blocks: dict[int, dict[str, Any]] = {}
@@ -89,7 +91,7 @@ class _AnswerReader:
                 yield from self._stopped(event.index)
             case "message_start":
                 self._start = event.message.usage
-                # What it says of the output is a placeholder: nothing has been written yet.
+                # Its output count is a placeholder: there is no output yet.
                 if usage := usage_of(self._start, self._start, is_placeholder=True):
                     yield usage
             case "message_delta":
@@ -134,7 +136,7 @@ class _AnswerReader:
 def _client() -> anthropic.AsyncAnthropic:
     return anthropic.AsyncAnthropic(
         api_key=settings().key("ANTHROPIC_API_KEY"),
-        base_url=settings().checked("ANTHROPIC_BASE_URL", _BASE_URL),
+        base_url=PROVIDERS[NAME].current_base_url,
         http_client=shared_client(),
         max_retries=0,
         timeout=None,
@@ -151,8 +153,8 @@ def _failures() -> Iterator[None]:
         raise
     except anthropic.APIStatusError as error:
         code = error.type if isinstance(error.type, str) else None
-        told = error.status_code if error.status_code >= 400 else _OVERLOADED
-        status = 402 if _is_out_of_credit(error) else _STATUS_OF_TYPE.get(code or "", told)
+        fallback = error.status_code if error.status_code >= 400 else _OVERLOADED
+        status = 402 if _is_out_of_credit(error) else _STATUS_OF_TYPE.get(code or "", fallback)
         headers = error.response.headers
         raise error_for_status(
             NAME, status, code=code, retry_after=retry_after_seconds(headers), is_page=is_page(headers)
@@ -165,7 +167,9 @@ def _failures() -> Iterator[None]:
 
 
 def _is_out_of_credit(error: anthropic.APIStatusError) -> bool:
-    """An empty account is a 400 with no code of its own (anthropics/claude-quickstarts#229), or a `billing_error`."""
-    told = error.body.get("error") if isinstance(error.body, dict) else None
-    words = told.get("message") if isinstance(told, dict) else None
-    return error.status_code == 400 and isinstance(words, str) and words.startswith("Your credit balance is too low")
+    """Whether the account is empty: a 400 without a specific code (anthropics/claude-quickstarts#229)."""
+    details = error.body.get("error") if isinstance(error.body, dict) else None
+    message = details.get("message") if isinstance(details, dict) else None
+    return (
+        error.status_code == 400 and isinstance(message, str) and message.startswith("Your credit balance is too low")
+    )

@@ -1,4 +1,4 @@
-"""Claude's messages, usage and stop reasons, to and from our own values; knows nothing of time or network."""
+"""Converts messages, usage and stop reasons to and from Claude's API; without network access."""
 
 from __future__ import annotations
 
@@ -23,64 +23,64 @@ _STOP_REASONS: dict[str, StopReason] = {
     "tool_use": "tool_calls",
     "refusal": "filtered",
 }
-_ANY_OBJECT_WORDS = "Answer with one JSON object only, without any other text."
+_ANY_OBJECT_PROMPT = "Answer with one JSON object only, without any other text."
 
 
-def asked_of(call: ModelRequest) -> dict[str, Any]:
-    """The arguments of `messages.create`, without sampling parameters: API 2026-10-21 answers those with 400."""
-    asked: dict[str, Any] = {
-        "model": call.model,
-        "messages": _messages(call),
-        "max_tokens": call.max_output_tokens,
+def request_arguments(request: ModelRequest) -> dict[str, Any]:
+    """The arguments of `messages.create`, without sampling parameters: API 2026-10-21 rejects them with 400."""
+    arguments: dict[str, Any] = {
+        "model": request.model,
+        "messages": _messages(request),
+        "max_tokens": request.max_output_tokens,
     }
-    told = [m.content for m in call.messages if m.role == "system"]
-    if call.output_schema == ANY_OBJECT:  # there is no mode for an object of no schema
-        told.append(_ANY_OBJECT_WORDS)
-    if system := "\n\n".join(told):
-        asked["system"] = system
-    if call.tools:
-        asked["tools"] = [
-            {"name": t.name, "description": t.description, "input_schema": dict(t.parameters)} for t in call.tools
+    instructions = [m.content for m in request.messages if m.role == "system"]
+    if request.output_schema == ANY_OBJECT:  # the API has no mode for an object without a schema
+        instructions.append(_ANY_OBJECT_PROMPT)
+    if system := "\n\n".join(instructions):
+        arguments["system"] = system
+    if request.tools:
+        arguments["tools"] = [
+            {"name": t.name, "description": t.description, "input_schema": dict(t.parameters)} for t in request.tools
         ]
-        if choice := _tool_choice(call):
-            asked["tool_choice"] = choice
-    if _lacks_thinking(call):
-        asked["thinking"] = {"type": "disabled"}
-    if call.stop:
-        asked["stop_sequences"] = list(call.stop)
-    if call.output_schema is not None and call.output_schema != ANY_OBJECT:
-        asked["output_config"] = {"format": {"type": "json_schema", "schema": _schema(call.output_schema)}}
-    return asked
+        if choice := _tool_choice(request):
+            arguments["tool_choice"] = choice
+    if _lacks_thinking(request):
+        arguments["thinking"] = {"type": "disabled"}
+    if request.stop:
+        arguments["stop_sequences"] = list(request.stop)
+    if request.output_schema is not None and request.output_schema != ANY_OBJECT:
+        arguments["output_config"] = {"format": {"type": "json_schema", "schema": _schema(request.output_schema)}}
+    return arguments
 
 
-def _lacks_thinking(call: ModelRequest) -> bool:
-    """Whether calls of the current turn came back without Claude's own thinking, which it would insist on."""
-    current = takewhile(lambda message: message.role != "user", reversed(call.messages))
+def _lacks_thinking(request: ModelRequest) -> bool:
+    """Whether tool calls of the current turn lack Claude's thinking blocks, which thinking mode requires."""
+    current = takewhile(lambda message: message.role != "user", reversed(request.messages))
     return any(m.tool_calls and not (m.native and m.native.provider == NAME) for m in current)
 
 
-def _tool_choice(call: ModelRequest) -> dict[str, Any]:
-    if not call.may_call_tools:
+def _tool_choice(request: ModelRequest) -> dict[str, Any]:
+    if not request.may_call_tools:
         return {"type": "none"}
-    named = {"type": "tool", "name": call.must_call} if isinstance(call.must_call, str) else {"type": "any"}
-    choice: dict[str, Any] = named if call.must_call else {"type": "auto"}
-    if call.may_call_in_parallel:
-        return choice if call.must_call else {}
+    named = {"type": "tool", "name": request.must_call} if isinstance(request.must_call, str) else {"type": "any"}
+    choice: dict[str, Any] = named if request.must_call else {"type": "auto"}
+    if request.may_call_in_parallel:
+        return choice if request.must_call else {}
     return choice | {"disable_parallel_tool_use": True}
 
 
 def _schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """As Claude's API wants schemas; one that the SDK cannot rewrite goes as it is, for the API to judge."""
+    """The schema in the dialect of Claude's API; unchanged if the SDK cannot convert it."""
     try:
         return transform_schema(dict(schema))
     except PARSE_ERRORS:
         return dict(schema)
 
 
-def _messages(call: ModelRequest) -> list[dict[str, Any]]:
-    """The conversation; it begins with a person's words, and all results of one turn stand in one message."""
+def _messages(request: ModelRequest) -> list[dict[str, Any]]:
+    """The conversation, from the first user message on; the results of one round of tools share a message."""
     messages: list[dict[str, Any]] = []
-    for message in call.messages:
+    for message in request.messages:
         if message.role == "system" or (not messages and message.role != "user"):
             continue
         if message.role == "tool":
@@ -93,8 +93,8 @@ def _messages(call: ModelRequest) -> list[dict[str, Any]]:
 def _blocks(message: Message) -> list[dict[str, Any]]:
     if message.native and message.native.provider == NAME:
         return list(message.native.content)
-    said = [_block(part) for part in message.parts or (message.content,) if isinstance(part, Image) or part.strip()]
-    return said + [
+    blocks = [_block(part) for part in message.parts or (message.content,) if isinstance(part, Image) or part.strip()]
+    return blocks + [
         {"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)}
         for call in message.tool_calls
     ]
@@ -118,27 +118,27 @@ def _add_result(messages: list[dict[str, Any]], message: Message) -> None:
 
 
 def usage_of(
-    told: types.Usage | types.MessageDeltaUsage | None, start: types.Usage | None, *, is_placeholder: bool = False
+    latest: types.Usage | types.MessageDeltaUsage | None, start: types.Usage | None, *, is_placeholder: bool = False
 ) -> Usage | None:
-    """Claude's counts: what was cached comes on top of the input, thinking is within the output.
+    """Claude's counts as Usage: cached tokens are added to the input, thinking is part of the output.
 
-    A count that a later event leaves out is the one the start of the message told; what the start says of the output
-    is a placeholder, for nothing has been written then. The SDK does not check that a proxy sends any of it.
+    A count that `latest` lacks is taken from `start`, whose output count is a placeholder. None if counts are missing,
+    as the SDK does not check what a proxy sends.
     """
 
-    def latest(name: str) -> Any:
-        later = getattr(told, name, None)
-        return getattr(start, name, None) if later is None else later
+    def count(name: str) -> Any:
+        found = getattr(latest, name, None)
+        return getattr(start, name, None) if found is None else found
 
-    fresh, read = latest("input_tokens"), latest("cache_read_input_tokens") or 0
-    written = latest("cache_creation_input_tokens") or 0
-    if not all(isinstance(count, int) and count >= 0 for count in (fresh, read, written)):
+    fresh, read = count("input_tokens"), count("cache_read_input_tokens") or 0
+    written = count("cache_creation_input_tokens") or 0
+    if not all(isinstance(each, int) and each >= 0 for each in (fresh, read, written)):
         return None
-    output_tokens = 0 if is_placeholder else getattr(told, "output_tokens", None)
-    thinking = getattr(getattr(told, "output_tokens_details", None), "thinking_tokens", None)
+    output_tokens = 0 if is_placeholder else getattr(latest, "output_tokens", None)
+    thinking = getattr(getattr(latest, "output_tokens_details", None), "thinking_tokens", None)
     return parse_usage(fresh + read + written, output_tokens, read, thinking)
 
 
-def stop_reason_of(told: str | None) -> StopReason:
-    """No reason means the answer was cut; one we do not know yet is an ordinary end."""
-    return "truncated" if told is None else _STOP_REASONS.get(told, "stop")
+def stop_reason_of(reason: str | None) -> StopReason:
+    """Our stop reason: `truncated` without one, `stop` for an unknown one."""
+    return "truncated" if reason is None else _STOP_REASONS.get(reason, "stop")

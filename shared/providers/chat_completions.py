@@ -1,4 +1,4 @@
-"""OpenAI's chat completions as JSON, to and from our own values; knows nothing of bytes, time or network."""
+"""Converts requests and chunks to and from OpenAI's chat completions; without network access."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.errors import ProviderError, ProviderOverloaded
 from shared.events import Finish, ModelEvent, Reasoning, StopReason, Text, Usage
 from shared.messages import ANY_OBJECT, Format, Image, Message, ModelRequest, Tool
 from shared.providers.contract import ListedModel
-from shared.providers.provider_errors import error_for_status, parse_usage
+from shared.providers.provider_errors import MAX_TOKENS, error_for_status, parse_usage
 from shared.providers.tool_calls import tool_call
 from shared.sanitize import sanitize_text
 
@@ -21,60 +21,59 @@ _STOP_REASONS: dict[str, StopReason] = {
     "function_call": "tool_calls",
     "content_filter": "filtered",
 }
-_MAX_CONTEXT_TOKENS = 100_000_000
 _MAX_CALLS, _MAX_ARGUMENTS = 128, 1024 * 1024
 _MAX_NAME = 150  # leaves room for client:<node>: in the catalogue's 200
 
 
-def request_body(call: ModelRequest, limit_field: str = "max_tokens") -> dict[str, Any]:
-    """A ModelRequest as chat completions' JSON, streaming and with usage asked for."""
+def request_body(request: ModelRequest, limit_field: str = "max_tokens") -> dict[str, Any]:
+    """The body of a streaming request with usage."""
     body: dict[str, Any] = {
-        "model": call.model,
-        "messages": [_message(message) for message in call.messages],
-        limit_field: call.max_output_tokens,
+        "model": request.model,
+        "messages": [_message(message) for message in request.messages],
+        limit_field: request.max_output_tokens,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if call.temperature is not None:
-        body["temperature"] = call.temperature
-    if call.tools:
-        body["tools"] = [{"type": "function", "function": _offered(tool)} for tool in call.tools]
-        body |= _tool_choice(call)
-    if call.stop:
-        body["stop"] = list(call.stop)
-    if call.output_schema == ANY_OBJECT:
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    if request.tools:
+        body["tools"] = [{"type": "function", "function": _offered(tool)} for tool in request.tools]
+        body |= _tool_choice(request)
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.output_schema == ANY_OBJECT:
         body["response_format"] = {"type": "json_object"}
-    elif call.output_schema is not None:
+    elif request.output_schema is not None:
         body["response_format"] = {
             "type": "json_schema",
-            "json_schema": _wanted(call.output_schema, call.output_format),
+            "json_schema": _json_schema(request.output_schema, request.output_format),
         }
     return body
 
 
 def _offered(tool: Tool) -> dict[str, Any]:
-    told = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return told if tool.is_strict is None else told | {"strict": tool.is_strict}
+    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
+    return function if tool.is_strict is None else function | {"strict": tool.is_strict}
 
 
-def _wanted(schema: Mapping[str, Any], told: Format) -> dict[str, Any]:
-    is_strict = _is_strict(schema) if told.is_strict is None else told.is_strict
-    wanted = {"name": told.name, "schema": schema, "strict": is_strict}
-    return wanted if told.description is None else wanted | {"description": told.description}
+def _json_schema(schema: Mapping[str, Any], form: Format) -> dict[str, Any]:
+    is_strict = _is_strict(schema) if form.is_strict is None else form.is_strict
+    wanted = {"name": form.name, "schema": schema, "strict": is_strict}
+    return wanted if form.description is None else wanted | {"description": form.description}
 
 
-def _tool_choice(call: ModelRequest) -> dict[str, Any]:
-    """Nothing where the model is free to choose: some hosts know the field by its other values only."""
-    if not call.may_call_tools:
+def _tool_choice(request: ModelRequest) -> dict[str, Any]:
+    """The `tool_choice` fields; empty for free choice, as some hosts reject the value `auto`."""
+    if not request.may_call_tools:
         return {"tool_choice": "none"}
-    told: dict[str, Any] = {} if call.may_call_in_parallel else {"parallel_tool_calls": False}
-    if isinstance(call.must_call, str):
-        return told | {"tool_choice": {"type": "function", "function": {"name": call.must_call}}}
-    return told | {"tool_choice": "required"} if call.must_call else told
+    choice: dict[str, Any] = {} if request.may_call_in_parallel else {"parallel_tool_calls": False}
+    if isinstance(request.must_call, str):
+        return choice | {"tool_choice": {"type": "function", "function": {"name": request.must_call}}}
+    return choice | {"tool_choice": "required"} if request.must_call else choice
 
 
 def _is_strict(schema: Any) -> bool:
-    """Whether OpenAI takes the schema as a strict one: every object closed, every property required."""
+    """Whether OpenAI accepts the schema as strict: every object is closed, every property required."""
     if isinstance(schema, list):
         return all(_is_strict(each) for each in schema)
     if not isinstance(schema, Mapping):
@@ -107,7 +106,7 @@ def _part(part: str | Image) -> dict[str, Any]:
 
 
 class ChunkParser:
-    """Chat completion chunks, one JSON text each, to events; knows nothing of bytes or time."""
+    """Converts chunks, one JSON text each, to ModelEvents."""
 
     def __init__(self, provider: str, *, has_tools: bool = False) -> None:
         self.is_done = False
@@ -117,13 +116,13 @@ class ChunkParser:
         self._is_full = False
 
     def feed(self, data: str) -> list[ModelEvent]:
-        """Events of one chunk. Raises ProviderError for an error announced in the stream, ValueError for nonsense."""
+        """Events of one chunk. Raises ProviderError for an error in the stream, PARSE_ERRORS for a malformed chunk."""
         if data == "[DONE]":
             self.is_done = True
             return []
         chunk = json.loads(data)
         if chunk.get("error"):
-            raise self._announced(chunk["error"])
+            raise self._error_of(chunk["error"])
         events: list[ModelEvent] = []
         for choice in (chunk.get("choices") or [])[:1]:
             delta = choice.get("delta") or {}
@@ -138,12 +137,12 @@ class ChunkParser:
             for piece in (delta.get("tool_calls") or []) if self._has_tools else ():
                 self._collect(piece)
             self._stop = self._stop or choice.get("finish_reason")
-        if usage := read_usage(chunk.get("usage")):  # its own chunk has empty choices
+        if usage := read_usage(chunk.get("usage")):  # the usage chunk has empty choices
             events.append(usage)
         return events
 
     def finish(self) -> list[ModelEvent]:
-        """What the end of the stream completes; without a stop reason the answer was cut."""
+        """The tool calls and the Finish; `truncated` if the stream had no stop reason."""
         if self._stop is None:
             return [Finish("truncated")]
         calls = [tool_call(c["id"], c["name"], c["arguments"]) for c in self._calls]
@@ -152,21 +151,21 @@ class ChunkParser:
             return [Finish(reason)]
         return [*calls, Finish("tool_calls" if calls else reason)]
 
-    def _announced(self, error: Any) -> ProviderError:
-        """An error inside a 200: some hosts put a status into `code`, some a word, some send nothing but a sentence."""
+    def _error_of(self, error: Any) -> ProviderError:
+        """The error inside a 200. Hosts put a status or a word into `code`, or send a sentence only."""
         code = error.get("code") if isinstance(error, dict) else None
         if isinstance(code, int) and 400 <= code < 600:
             return error_for_status(self._provider, code)
         return ProviderOverloaded("The provider broke off with an error inside its answer.")
 
     def _collect(self, piece: dict[str, Any]) -> None:
-        """A new id, or a new name without one, starts a new call: some hosts send every call with index 0."""
+        """Adds a piece of a call. A new id, or a name without id, starts a call: some hosts send index 0 always."""
         function = piece.get("function") or {}
         latest = self._calls[-1] if self._calls else None
         is_new = latest is None or bool(piece["id"] != latest["id"] if piece.get("id") else function.get("name"))
         self._is_full = self._is_full or (is_new and len(self._calls) >= _MAX_CALLS)
         if self._is_full:
-            return  # more than anybody runs: whoever runs the tools tells the model so
+            return  # drop the rest; Toolbox reports its limit to the model
         if latest is None or is_new:
             latest = {"id": piece.get("id") or "", "name": "", "arguments": ""}
             self._calls.append(latest)
@@ -178,7 +177,7 @@ class ChunkParser:
 
 
 def read_usage(usage: Any) -> Usage | None:
-    """OpenAI's counts are inclusive: cached in prompt, reasoning in completion. None for none, or for nonsense."""
+    """OpenAI's counts as Usage: prompt includes cached, completion includes reasoning. None if missing or wrong."""
     if not isinstance(usage, dict):
         return None
     return parse_usage(
@@ -194,7 +193,7 @@ def _detail(details: Any, name: str) -> Any:
 
 
 def read_error_code(body: bytes) -> str | None:
-    """The machine code of an error answer, or its type when it has none; None when the body is something else."""
+    """The machine code of an error response, else its type; None for any other body."""
     try:
         error = json.loads(body)["error"]
         code = error.get("code") or error.get("type")
@@ -203,21 +202,21 @@ def read_error_code(body: bytes) -> str | None:
     return code if isinstance(code, str) else None
 
 
-def read_model_list(answer: Any) -> list[ListedModel]:
-    """`GET /models`; llama.cpp and vLLM tell the context window, OpenAI tells nothing but names.
+def read_model_list(body: Any) -> list[ListedModel]:
+    """The models of `GET /models`, with the context window that llama.cpp and vLLM send.
 
-    Names are untrusted text: what cannot be an identifier is left out. Raises ValueError when all of it is.
+    Names are untrusted: entries that cannot be identifiers are left out. Raises ValueError if all are.
     """
     listed = []
-    for entry in answer["data"]:
+    for entry in body["data"]:
         upstream_id = entry.get("id") if isinstance(entry, dict) else None
         if not (isinstance(upstream_id, str) and upstream_id.isprintable() and 0 < len(upstream_id) <= _MAX_NAME):
             continue
         name, meta = entry.get("name"), entry.get("meta")
         window = entry.get("max_model_len") or (meta.get("n_ctx_train") if isinstance(meta, dict) else None)
-        is_told = isinstance(window, int) and not isinstance(window, bool) and 0 < window <= _MAX_CONTEXT_TOKENS
-        capabilities = {"context_window": window} if is_told else {}
+        has_window = isinstance(window, int) and not isinstance(window, bool) and 0 < window <= MAX_TOKENS
+        capabilities = {"context_window": window} if has_window else {}
         listed.append(ListedModel(upstream_id, sanitize_text(str(name))[:_MAX_NAME] if name else None, capabilities))
-    if answer["data"] and not listed:
+    if body["data"] and not listed:
         raise ValueError("no entry is a model")
     return listed

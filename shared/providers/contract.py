@@ -1,4 +1,4 @@
-"""What every provider promises."""
+"""The interface of every provider."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.messages import ModelRequest, Node
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """A model as a client node lists it; None where it does not tell."""
+    """A model as a client node lists it; None for what it leaves out."""
 
     upstream_id: str
     name: str | None = None
@@ -21,16 +21,16 @@ class ListedModel:
 
 
 class Provider(Protocol):
-    """One way to reach models. Its methods raise only classes of `shared.errors.ProviderError`, and NotConfigured."""
+    """A client of one provider. Its methods raise only subclasses of ProviderError, and NotConfigured."""
 
-    def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """The model's answer as it comes: text, reasoning, tool calls, usage (the latest counts), then one Finish.
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """The events of an answer: text, reasoning, tool calls, usage (the latest counts), then one Finish.
 
-        Usage follows the text it counts. Closing the generator closes the connection, so that a caller who hangs up
-        stops the model. Times are the gateway's business.
+        Usage follows the text it counts. Closing the generator closes the connection, which stops the model when the
+        client hangs up. The gateway applies timeouts.
         """
         ...
 
     async def check(self, node: Node | None = None) -> None:
-        """Returns when the provider answers with the configured key; costs no tokens."""
+        """Returns if the provider accepts the configured key; uses no tokens."""
         ...

@@ -1,4 +1,4 @@
-"""Gemini through google-genai; loaded when the first turn needs it."""
+"""Gemini by google-genai; the first turn that needs it loads this module."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
 from shared.events import Finish, ModelEvent, Reasoning, Text
 from shared.messages import ANY_OBJECT, ModelRequest, Node, ToolCall
+from shared.provider_config import PROVIDERS
 from shared.providers.gemini_messages import NAME, contents_of, native_of, stop_reason_of, system_of, usage_of
 from shared.providers.provider_errors import (
     PARSE_ERRORS,
@@ -28,35 +29,34 @@ from shared.providers.provider_errors import (
 from shared.providers.sdk_http import first_of, shared_client, transport_failures
 from shared.providers.tool_calls import tool_call
 
-# It warns of each client when GOOGLE_API_KEY and GEMINI_API_KEY are both set, although we pass the key ourselves.
+# It warns for each client if GOOGLE_API_KEY and GEMINI_API_KEY are both set, although we pass the key.
 logging.getLogger("google_genai._api_client").addFilter(lambda record: "GEMINI_API_KEY" not in record.getMessage())
 
-_BASE_URL = "https://generativelanguage.googleapis.com"
-_SERVER_SECONDS = "600"  # how long Google may work on an answer; when to give up on it is the gateway's business
-# genai.Client wants a synchronous client too; this one builds no TLS context and is never used.
+_SERVER_SECONDS = "600"  # Google's own limit; the gateway gives up earlier
+# genai.Client requires a synchronous client, too; this one builds no TLS context and is never used.
 _UNUSED = httpx2.Client(transport=httpx2.MockTransport(lambda _: httpx2.Response(500)))
 
 
 class Gemini:
-    """The provider contract over google-genai's streaming."""
+    """The Provider for Gemini."""
 
-    async def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         opened: list[httpx2.Response] = []
         turn = _AnswerReader()
-        contents = contents_of(call)
+        contents = contents_of(request)
         if not contents:
             raise ProviderRefused("There is nothing to answer.")
         try:
             with _failures():
-                answer = await open_stream(call, contents)
-                chunk = await first_of(answer, opened)  # the request goes out only now
+                chunks = await open_stream(request, contents)
+                chunk = await first_of(chunks, opened)  # sends the request
                 while chunk is not None:
                     for event in turn.read(chunk):
                         yield event
-                    chunk = await anext(answer, None)
+                    chunk = await anext(chunks, None)
                 yield turn.finish()
         finally:
-            # The SDK leaves the socket to the garbage collector; a caller who hangs up must stop the model now.
+            # The SDK leaves the socket to the garbage collector; a hang-up must stop the model at once.
             for response in opened:
                 await response.aclose()
 
@@ -66,14 +66,16 @@ class Gemini:
 
 
 async def open_stream(
-    call: ModelRequest, contents: list[types.ContentUnionDict]
+    request: ModelRequest, contents: list[types.ContentUnionDict]
 ) -> AsyncIterator[types.GenerateContentResponse]:
-    """The SDK's own stream of an answer; nothing is sent before its first chunk is asked for."""
-    return await _client().aio.models.generate_content_stream(model=call.model, contents=contents, config=_config(call))
+    """The SDK's stream of chunks; the first `anext` sends the request."""
+    return await _client().aio.models.generate_content_stream(
+        model=request.model, contents=contents, config=_config(request)
+    )
 
 
 class _AnswerReader:
-    """One answer's chunks to events."""
+    """Converts the chunks of one answer to ModelEvents."""
 
     def __init__(self) -> None:
         self._parts: list[types.Part] = []
@@ -87,7 +89,7 @@ class _AnswerReader:
             for part in (candidate.content and candidate.content.parts) or []:
                 self._parts.append(part)
                 if part.function_call:
-                    yield self._called(part.function_call)
+                    yield self._tool_call(part.function_call)
                 elif part.text:
                     yield Reasoning(part.text) if part.thought else Text(part.text)
             if candidate.finish_reason:
@@ -100,7 +102,7 @@ class _AnswerReader:
             stop_reason_of(self._stop, has_calls=self._calls > 0), native_of(self._parts) if self._calls else None
         )
 
-    def _called(self, call: types.FunctionCall) -> ToolCall:
+    def _tool_call(self, call: types.FunctionCall) -> ToolCall:
         self._calls += 1
         made = tool_call(call.id or "", call.name or "", json.dumps(dict(call.args or {})))
         call.id, call.name, call.args = made.id, made.name, dict(made.arguments)
@@ -109,42 +111,42 @@ class _AnswerReader:
 
 def _client() -> genai.Client:
     options = types.HttpOptions(
-        base_url=settings().checked("GEMINI_BASE_URL", _BASE_URL),
+        base_url=PROVIDERS[NAME].current_base_url,
         api_version="v1",
         httpx_client=_UNUSED,
         httpx_async_client=shared_client(),
-        async_client_args={"ssl": True},  # keeps the SDK from building a TLS context a client
-        headers={"X-Server-Timeout": _SERVER_SECONDS},  # else the SDK sends its own timeout as Google's deadline
+        async_client_args={"ssl": True},  # keeps the SDK from building one TLS context per client
+        headers={"X-Server-Timeout": _SERVER_SECONDS},  # otherwise the SDK sends its own timeout
         retry_options=types.HttpRetryOptions(attempts=1),
     )
     return genai.Client(api_key=settings().key("GOOGLE_API_KEY"), vertexai=False, http_options=options)
 
 
-def _config(call: ModelRequest) -> types.GenerateContentConfig:
+def _config(request: ModelRequest) -> types.GenerateContentConfig:
     declared = [
         types.FunctionDeclaration(name=t.name, description=t.description, parameters_json_schema=t.parameters)
-        for t in call.tools
+        for t in request.tools
     ]
     return types.GenerateContentConfig(
-        system_instruction=system_of(call),
-        temperature=call.temperature,
-        max_output_tokens=call.max_output_tokens,
+        system_instruction=system_of(request),
+        temperature=request.temperature,
+        max_output_tokens=request.max_output_tokens,
         tools=[types.Tool(function_declarations=declared)] if declared else None,
-        tool_config=_tool_config(call) if declared else None,
-        stop_sequences=list(call.stop) or None,
-        response_mime_type="application/json" if call.output_schema is not None else None,
-        response_json_schema=call.output_schema if call.output_schema != ANY_OBJECT else None,
+        tool_config=_tool_config(request) if declared else None,
+        stop_sequences=list(request.stop) or None,
+        response_mime_type="application/json" if request.output_schema is not None else None,
+        response_json_schema=request.output_schema if request.output_schema != ANY_OBJECT else None,
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         automatic_continuation=False,
     )
 
 
-def _tool_config(call: ModelRequest) -> types.ToolConfig | None:
+def _tool_config(request: ModelRequest) -> types.ToolConfig | None:
     modes = types.FunctionCallingConfigMode
-    if not call.may_call_tools:
+    if not request.may_call_tools:
         config = types.FunctionCallingConfig(mode=modes.NONE)
-    elif call.must_call:
-        named = [call.must_call] if isinstance(call.must_call, str) else None
+    elif request.must_call:
+        named = [request.must_call] if isinstance(request.must_call, str) else None
         config = types.FunctionCallingConfig(mode=modes.ANY, allowed_function_names=named)
     else:
         return None
@@ -159,13 +161,13 @@ def _failures() -> Iterator[None]:
     except ProviderError:
         raise
     except errors.APIError as error:
-        raise _refusal(error) from error
+        raise _provider_error(error) from error
     except (errors.UnknownApiResponseError, *PARSE_ERRORS) as error:
         raise malformed_response(NAME) from error
 
 
-def _refusal(error: errors.APIError) -> ProviderError:
-    """A wrong key is a 400 with its own reason, a delay stands in the details; a proxy's error may hold anything."""
+def _provider_error(error: errors.APIError) -> ProviderError:
+    """The ProviderError; a wrong key is a 400 whose details have the reason. The body may have any shape."""
     status = error.code if isinstance(error.code, int) else 502
     headers = getattr(error.response, "headers", None)
     delay = None if headers is None else retry_after_seconds(headers)
@@ -182,6 +184,6 @@ def _refusal(error: errors.APIError) -> ProviderError:
 
 
 def _details(body: Any) -> list[dict[str, Any]]:
-    told = body.get("error", body) if isinstance(body, dict) else None
-    details = told.get("details") if isinstance(told, dict) else None
+    error = body.get("error", body) if isinstance(body, dict) else None
+    details = error.get("details") if isinstance(error, dict) else None
     return [each for each in details if isinstance(each, dict)] if isinstance(details, list) else []

@@ -1,4 +1,4 @@
-"""Gemini's contents, usage and stop reasons, to and from our own values; knows nothing of time or network."""
+"""Converts messages, usage and stop reasons to and from Gemini's API; without network access."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _STOP_REASONS: dict[str, StopReason] = {
     "MODEL_ARMOR": "filtered",
     "IMAGE_SAFETY": "filtered",
 }
-# Gemini 3 refuses a call of the current turn without its signature; this stands for one another provider made.
+# Gemini 3 rejects a call of the current turn without a signature; this value is for calls of other providers.
 _SKIP_SIGNATURE = b"skip_thought_signature_validator"
 
 
-def system_of(call: ModelRequest) -> str | None:
+def system_of(request: ModelRequest) -> str | None:
     """The system messages, joined."""
-    return "\n\n".join(m.content for m in call.messages if m.role == "system") or None
+    return "\n\n".join(m.content for m in request.messages if m.role == "system") or None
 
 
-def contents_of(call: ModelRequest) -> list[types.ContentUnionDict]:
-    """The conversation; it begins with a person's words, and all results of one turn stand in one content."""
-    names = {c.id: c.name for message in call.messages for c in message.tool_calls}
+def contents_of(request: ModelRequest) -> list[types.ContentUnionDict]:
+    """The conversation, from the first user message on; the results of one round of tools share a content."""
+    names = {c.id: c.name for message in request.messages for c in message.tool_calls}
     contents: list[types.Content] = []
-    for message in call.messages:
+    for message in request.messages:
         if message.role == "system" or (not contents and message.role != "user"):
             continue
         if message.role == "tool":
@@ -51,8 +51,8 @@ def contents_of(call: ModelRequest) -> list[types.ContentUnionDict]:
 def _content(message: Message) -> types.Content:
     if message.role == "assistant":
         return _model_content(message)
-    said = [_part(part) for part in message.parts or (message.content,) if isinstance(part, Image) or part.strip()]
-    return types.Content(role="user", parts=said)
+    parts = [_part(part) for part in message.parts or (message.content,) if isinstance(part, Image) or part.strip()]
+    return types.Content(role="user", parts=parts)
 
 
 def _part(part: str | Image) -> types.Part:
@@ -89,24 +89,24 @@ def _add_result(contents: list[types.Content], part: types.Part) -> None:
 
 
 def native_of(parts: list[types.Part]) -> ProviderPayload:
-    """The turn as Gemini made it, thought signatures included, as JSON."""
+    """Gemini's parts as JSON, thought signatures included."""
     return ProviderPayload(NAME, [part.model_dump(mode="json", exclude_none=True) for part in parts])
 
 
-def usage_of(told: types.GenerateContentResponseUsageMetadata | None) -> Usage | None:
-    """Gemini's counts: the prompt's include what was cached, thinking comes on top of the candidates'."""
-    if told is None or told.prompt_token_count is None:
+def usage_of(metadata: types.GenerateContentResponseUsageMetadata | None) -> Usage | None:
+    """Gemini's counts as Usage: the prompt includes cached tokens, thoughts are added to the candidates."""
+    if metadata is None or metadata.prompt_token_count is None:
         return None
-    thoughts = told.thoughts_token_count or 0
+    thoughts = metadata.thoughts_token_count or 0
     return parse_usage(
-        told.prompt_token_count + (told.tool_use_prompt_token_count or 0),
-        (told.candidates_token_count or 0) + thoughts,
-        told.cached_content_token_count,
+        metadata.prompt_token_count + (metadata.tool_use_prompt_token_count or 0),
+        (metadata.candidates_token_count or 0) + thoughts,
+        metadata.cached_content_token_count,
         thoughts,
     )
 
 
-def stop_reason_of(told: str | None, *, has_calls: bool) -> StopReason:
-    """Gemini says STOP for tool calls too. A reason we do not know, or none, means the answer was cut."""
-    reason = _STOP_REASONS.get(told or "", "truncated")
+def stop_reason_of(finish_reason: str | None, *, has_calls: bool) -> StopReason:
+    """Our stop reason; `truncated` for an unknown or missing one. Gemini sends STOP for tool calls, too."""
+    reason = _STOP_REASONS.get(finish_reason or "", "truncated")
     return "tool_calls" if has_calls and reason == "stop" else reason

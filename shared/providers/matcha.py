@@ -1,4 +1,4 @@
-"""MatchAI: one prompt in, one text out; no streaming, tools or usage. `model` is the platform's number of an LLM."""
+"""MatchAI: one prompt in, one text out; no streaming, tools or usage. `model` is MatchAI's number of an LLM."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import aiohttp
 
 from shared import http
 from shared.config import settings
-from shared.errors import ProviderError, ProviderRefused, ProviderUnreachable
+from shared.errors import ProviderError, ProviderRefused
 from shared.events import Finish, ModelEvent, Text
 from shared.messages import Message, ModelRequest, Node
 from shared.providers.provider_errors import (
@@ -19,6 +19,7 @@ from shared.providers.provider_errors import (
     is_page,
     malformed_response,
     retry_after_seconds,
+    unreachable,
 )
 
 NAME = "matcha"
@@ -27,39 +28,39 @@ _SPEAKERS = {"user": "User", "assistant": "Assistant", "tool": "Result"}
 
 
 class Matcha:
-    """The provider contract over `POST {MATCHA_BASE_URL}/completions`."""
+    """The Provider for MatchAI, by `POST {MATCHA_BASE_URL}/completions`."""
 
-    async def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        if not call.model.isdecimal():
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        if not request.model.isdecimal():
             raise ProviderRefused("A MatchAI model is named by its number.")
-        body = {"mission_id": _mission_id(), "llm_id": int(call.model), "input": prompt_of(call.messages)}
+        body = {"mission_id": _mission_id(), "llm_id": int(request.model), "input": prompt_of(request.messages)}
         text = read_answer(await _post("/completions", body))
-        if text := _until(text, call.stop):
+        if text := _until(text, request.stop):
             yield Text(text)
         yield Finish("stop")
 
     async def check(self, node: Node | None = None) -> None:  # noqa: ARG002 - the contract's
-        """The platform has nothing to ask that costs nothing; what can be told is whether all is configured."""
+        """MatchAI has no free endpoint, so this only checks the settings."""
         _mission_id()
         settings().require("MATCHA_BASE_URL")
         settings().key("MATCHA_API_KEY")
 
 
 def _until(text: str, stop: tuple[str, ...]) -> str:
-    """The platform knows no stop sequences: what comes after the first is cut here."""
+    """The text before the first stop sequence, as MatchAI has no parameter for them."""
     return text[: min((place for each in stop if (place := text.find(each)) >= 0), default=len(text))]
 
 
 def prompt_of(messages: tuple[Message, ...]) -> str:
-    """A conversation as the one text MatchAI takes: instructions, then who said what, and last the question bare."""
+    """The conversation as one text: instructions, then messages with their speakers, and last the question."""
     *earlier, question = messages
-    told = [m.content for m in earlier if m.role == "system"]
-    told += [f"{_SPEAKERS[m.role]}: {m.content}" for m in earlier if m.role != "system"]
-    return "\n\n".join(part for part in (*told, question.content) if part)
+    lines = [m.content for m in earlier if m.role == "system"]
+    lines += [f"{_SPEAKERS[m.role]}: {m.content}" for m in earlier if m.role != "system"]
+    return "\n\n".join(part for part in (*lines, question.content) if part)
 
 
 def read_answer(body: bytes) -> str:
-    """The texts of `output[*].content[*].text`, joined. Raises ProviderError for anything else, such as HTML."""
+    """The joined texts of `output[*].content[*].text`. Raises ProviderError for any other body, such as HTML."""
     try:
         texts = [content["text"] for each in json.loads(body)["output"] for content in each.get("content") or ()]
     except PARSE_ERRORS as error:
@@ -79,13 +80,13 @@ async def _post(path: str, body: dict[str, Any]) -> bytes:
             if response.status != 200:
                 delay = retry_after_seconds(response.headers)
                 raise error_for_status(NAME, response.status, retry_after=delay, is_page=is_page(response.headers))
-            answer = b""
+            received = b""
             async for chunk in response.content.iter_any():
-                answer += chunk
-                if len(answer) > _MAX_ANSWER_BYTES:
+                received += chunk
+                if len(received) > _MAX_ANSWER_BYTES:
                     raise malformed_response(NAME, "a completion")
-            return answer
+            return received
     except ProviderError:
         raise
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise ProviderUnreachable("The provider matcha could not be reached.", open_seconds=10) from error
+        raise unreachable(NAME) from error

@@ -1,4 +1,4 @@
-"""Every host that speaks OpenAI's chat completions: a row each, over our own HTTP client."""
+"""The client of every host with OpenAI's chat completions, over our own HTTP client."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import aiohttp
 
 from shared import http, supabase
 from shared.config import settings
-from shared.errors import NodeFailed, ProviderError, ProviderUnreachable
+from shared.errors import NodeFailed, ProviderError
 from shared.events import ModelEvent
 from shared.messages import ModelRequest, Node
-from shared.provider_config import Host
+from shared.node_addresses import validate_node_url
+from shared.provider_config import ProviderConfig
 from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, request_body
 from shared.providers.contract import ListedModel
 from shared.providers.provider_errors import (
@@ -23,27 +24,27 @@ from shared.providers.provider_errors import (
     is_page,
     malformed_response,
     retry_after_seconds,
+    unreachable,
 )
 from shared.sse import SseDecoder
 
 _MAX_LIST_BYTES = 16 * 1024 * 1024
-_MAX_NODE_LIST_BYTES = 256 * 1024  # a stranger's; some hundred models, parsed in a few milliseconds
+_MAX_NODE_LIST_BYTES = 256 * 1024  # untrusted; some hundred models, parsed in a few milliseconds
 _MAX_ANSWER_BYTES = 256 * 1024 * 1024  # a chunk of one token takes a few hundred bytes
 _MAX_ERROR_BYTES = 64 * 1024
-_UNREACHABLE_OPEN_SECONDS = 10.0
 
 
 class OpenAiCompatible:
-    """The provider contract for one Host."""
+    """The Provider for one row of OPENAI_COMPATIBLE."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: ProviderConfig) -> None:
         self._host = host
 
-    async def stream(self, call: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        body = request_body(call, self._host.limit_field)
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        body = request_body(request, self._host.limit_field or "max_tokens")
         with self._failures("a chat stream"):
-            async with aclosing(self._bytes("POST", "/chat/completions", call.node, body)) as chunks:
-                decoder, parser = SseDecoder(), ChunkParser(self._host.name, has_tools=bool(call.tools))
+            async with aclosing(self._bytes("POST", "/chat/completions", request.node, body)) as chunks:
+                decoder, parser = SseDecoder(), ChunkParser(self._host.name, has_tools=bool(request.tools))
                 async for chunk in chunks:
                     for data in decoder.feed(chunk):
                         for event in parser.feed(data):
@@ -68,13 +69,12 @@ class OpenAiCompatible:
 
     @contextmanager
     def _failures(self, what: str) -> Iterator[None]:
-        """Everything that can go wrong, as a ProviderError; at a node, all of it as the one NodeFailed."""
+        """Converts every failure to a ProviderError; those of a node to NodeFailed."""
         try:
             try:
                 yield
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                words = f"The provider {self._host.name} could not be reached."
-                raise ProviderUnreachable(words, open_seconds=_UNREACHABLE_OPEN_SECONDS) from error
+                raise unreachable(self._host.name) from error
             except PARSE_ERRORS as error:
                 raise malformed_response(self._host.name, what) from error
         except ProviderError as error:
@@ -85,7 +85,7 @@ class OpenAiCompatible:
     async def _bytes(
         self, method: str, path: str, node: Node | None, body: dict[str, Any] | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """The answer's bytes as they arrive; raises for anything but a 200. Times are the gateway's business."""
+        """The bytes of the response as they arrive. Raises for any status but 200; the gateway applies timeouts."""
         session = http.node_session() if self._host.is_node else http.session()
         url, headers = self._url(node) + path, await self._headers(node)
         async with session.request(method, url, json=body, headers=headers, allow_redirects=False) as response:
@@ -101,16 +101,16 @@ class OpenAiCompatible:
     def _url(self, node: Node | None) -> str:
         if self._host.is_node:
             base_url = node.base_url if node else ""
-            http.vet_node_url(base_url, allow_private=settings().is_on("ALLOW_PRIVATE_NODES"))
+            validate_node_url(base_url, allow_private=settings().is_on("ALLOW_PRIVATE_NODES"))
             return base_url.rstrip("/")
-        return settings().checked(self._host.base_url_variable, self._host.base_url).rstrip("/")
+        return self._host.current_base_url.rstrip("/")
 
     async def _headers(self, node: Node | None) -> dict[str, str]:
-        """The host's own key and nothing else of ours. A node's key is read when it is needed and kept nowhere."""
+        """The header with the host's key; a node's key is read from the database for each request, never cached."""
         key = settings().key(self._host.key_variable) if self._host.key_variable else ""
         if node is not None and node.has_key:
-            asked = {"node_id": node.id, "base_url": node.base_url}
-            key = await supabase.rpc("node_key", asked, supabase.as_service()) or ""
+            arguments = {"node_id": node.id, "base_url": node.base_url}
+            key = await supabase.rpc("node_key", arguments, supabase.as_service()) or ""
         return {"Authorization": f"Bearer {key}"} if key else {}
 
 

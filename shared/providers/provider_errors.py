@@ -1,4 +1,4 @@
-"""What every provider's answers are read with: token counts, delays, and what a refusal means."""
+"""Reads what all providers send: token counts, delays, and errors by status and code."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any
 
-from shared.errors import ModelUnavailable, ProviderAuthFailed, ProviderError, ProviderOverloaded, ProviderRefused
+from shared.errors import (
+    ModelUnavailable,
+    ProviderAuthFailed,
+    ProviderError,
+    ProviderOverloaded,
+    ProviderRefused,
+    ProviderUnreachable,
+)
 from shared.events import Usage
 
-_MAX_TOKENS = 100_000_000  # more than any model takes; what is claimed beyond it would not fit the ledger
+MAX_TOKENS = 100_000_000  # more than any model has; larger counts do not fit the ledger
 _OUT_OF_CREDIT = {"insufficient_quota", "billing_error", "billing_hard_limit_reached"}
-# Codes of a 400, 403, 404 or 410 that say that the model is retired, unknown or not served to our account or region:
+# Codes of a 400, 403, 404 or 410 for a model that is retired, unknown, or not served to our account or region, by
 # OpenAI and Groq, Groq, Mistral, Hugging Face, Together, Gemini.
 _NOT_SERVED = {
     "model_not_found",
@@ -24,7 +31,8 @@ _NOT_SERVED = {
     "FAILED_PRECONDITION",
 }
 _POLICY = {"content_filter", "content_policy_violation", "moderation_blocked"}
-_AUTH_OPEN_SECONDS = 300.0  # a wrong key or an empty account stays so for minutes
+_AUTH_OPEN_SECONDS = 300.0  # a wrong key or an empty account is not fixed within minutes
+_UNREACHABLE_OPEN_SECONDS = 10.0
 _MAX_DELAY_SECONDS = 86_400.0
 PARSE_ERRORS = (
     ValueError,
@@ -36,15 +44,15 @@ PARSE_ERRORS = (
     RecursionError,
     AssertionError,
 )
-"""What reading an answer of the wrong shape may raise, whoever reads it."""
-_MAX_PAUSE_SECONDS = 60.0  # of a whole provider because one of its models is busy
+"""What a parser may raise for a malformed response."""
+_MAX_PAUSE_SECONDS = 60.0  # the longest pause of a provider because one of its models is busy
 
 
 def parse_usage(input_tokens: Any, output_tokens: Any, cached: Any = None, reasoning: Any = None) -> Usage | None:
-    """Inclusive counts as Usage; None when they are missing or no counts at all, so that they will be estimated."""
+    """Inclusive counts as Usage; None if they are missing or wrong, so that they are estimated."""
     if not _is_count(input_tokens) or not _is_count(output_tokens):
         return None
-    known_input, known_output = min(input_tokens, _MAX_TOKENS), min(output_tokens, _MAX_TOKENS)
+    known_input, known_output = min(input_tokens, MAX_TOKENS), min(output_tokens, MAX_TOKENS)
     return Usage(
         input_tokens=known_input,
         output_tokens=known_output,
@@ -58,7 +66,7 @@ def _is_count(claimed: Any) -> bool:
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """Seconds that Retry-After (or retry-after-ms) asks to wait; None when it says nothing."""
+    """The seconds of Retry-After or retry-after-ms; None without a valid one."""
     if (milliseconds := seconds_in(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
     text = headers.get("retry-after")
@@ -72,7 +80,7 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
 
 
 def seconds_in(text: str | None) -> float | None:
-    """A number of seconds, at most a day; None for what is none."""
+    """The number of seconds, at most a day; None for other text."""
     try:
         seconds = float(text or "")
     except ValueError:
@@ -83,34 +91,39 @@ def seconds_in(text: str | None) -> float | None:
 def error_for_status(
     provider: str, status: int, *, code: str | None = None, retry_after: float | None = None, is_page: bool = False
 ) -> ProviderError:
-    """What a provider's error answer means, by its HTTP status and machine code; its words stay with us.
+    """The error for a provider's HTTP status and machine code; its message is not passed on.
 
-    `is_page` when the answer is an HTML page: as a 403 it comes from a filter in front of the provider, which a prompt
-    can provoke.
+    `is_page`: the response is an HTML page. A 403 page comes from a filter in front of the provider, which a prompt
+    can trigger.
     """
-    said: dict[str, Any] = {"upstream_status": status, "retry_after_seconds": retry_after}
+    details: dict[str, Any] = {"upstream_status": status, "retry_after_seconds": retry_after}
     if status in {401, 402} or code in _OUT_OF_CREDIT:
         words = f"The provider {provider} does not accept our key or account."
-        return ProviderAuthFailed(words, open_seconds=_AUTH_OPEN_SECONDS, **said)
+        return ProviderAuthFailed(words, open_seconds=_AUTH_OPEN_SECONDS, **details)
     if status == 403 and (is_page or code in _POLICY):
-        refused = ProviderRefused(f"The provider {provider} refused this request.", **said)
-        refused.may_succeed_elsewhere = is_page
-        return refused
+        error = ProviderRefused(f"The provider {provider} refused this request.", **details)
+        error.may_succeed_elsewhere = is_page
+        return error
     if status in {403, 404, 410} or (status in {400, 422} and code in _NOT_SERVED):
-        return ModelUnavailable(f"The provider {provider} does not serve this model to us.", **said)
+        return ModelUnavailable(f"The provider {provider} does not serve this model to us.", **details)
     if status in {408, 409, 425, 429, 503, 529}:
         pause = None if retry_after is None else min(retry_after, _MAX_PAUSE_SECONDS)
-        return ProviderOverloaded(f"The provider {provider} is overloaded.", open_seconds=pause, **said)
+        return ProviderOverloaded(f"The provider {provider} is overloaded.", open_seconds=pause, **details)
     if status >= 500:
-        return ProviderError(f"The provider {provider} failed.", **said)
-    return ProviderRefused(f"The provider {provider} refused this request.", **said)
+        return ProviderError(f"The provider {provider} failed.", **details)
+    return ProviderRefused(f"The provider {provider} refused this request.", **details)
 
 
 def is_page(headers: Mapping[str, str]) -> bool:
-    """Whether an answer is an HTML page."""
+    """Whether the response is an HTML page."""
     return headers.get("content-type", "").lower().startswith("text/html")
 
 
+def unreachable(provider: str) -> ProviderUnreachable:
+    """The error for a provider without a connection; its circuit opens for 10 seconds."""
+    return ProviderUnreachable(f"The provider {provider} could not be reached.", open_seconds=_UNREACHABLE_OPEN_SECONDS)
+
+
 def malformed_response(provider: str, what: str = "a chat stream") -> ProviderError:
-    """The error for an answer that cannot be read."""
+    """The error for a response that cannot be parsed."""
     return ProviderError(f"The provider {provider} answered with something that is not {what}.")

@@ -1,4 +1,4 @@
-"""The one HTTP client that both SDKs share, and what its failures mean; loaded with the first SDK, not before."""
+"""The HTTP client that both SDKs share, and its errors; loaded with the first SDK."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import TypeVar
 import httpx2
 
 from shared import http
-from shared.errors import ProviderError, ProviderUnreachable
+from shared.errors import ProviderError
+from shared.providers.provider_errors import unreachable
 
 Item = TypeVar("Item")
 
-_UNREACHABLE_OPEN_SECONDS = 10.0
 _clients: dict[asyncio.AbstractEventLoop, httpx2.AsyncClient] = {}
 _opened: ContextVar[list[httpx2.Response] | None] = ContextVar("_opened", default=None)
 
 
 def shared_client() -> httpx2.AsyncClient:
-    """The running event loop's client, opened at first use. Times after connecting are the gateway's business."""
+    """The client of the running event loop, opened at first use; only connecting has a timeout here."""
     loop = asyncio.get_running_loop()
     if loop not in _clients:
-        _clients.clear()  # a loop that is gone cannot close what it left open
+        _clients.clear()  # clients of closed loops
         http.at_close(_close)
         _clients[loop] = httpx2.AsyncClient(
             timeout=httpx2.Timeout(None, connect=http.CONNECT_SECONDS),
@@ -42,7 +42,7 @@ async def _close() -> None:
 
 
 async def _bound_connecting(request: httpx2.Request) -> None:
-    """google-genai gives one number for connecting, reading and all the rest."""
+    """Limits connecting alone, as google-genai sets one timeout for everything."""
     times = request.extensions.get("timeout") or {}
     request.extensions["timeout"] = times | {"connect": http.CONNECT_SECONDS, "pool": http.CONNECT_SECONDS}
 
@@ -53,7 +53,7 @@ async def _remember(response: httpx2.Response) -> None:
 
 
 async def first_of(items: AsyncIterator[Item], opened: list[httpx2.Response]) -> Item | None:
-    """The first item, None at the end; the responses that asking for it opened go into `opened`, to be closed."""
+    """The first item, or None; adds the responses that this opens to `opened`, so that the caller closes them."""
     token = _opened.set(opened)
     try:
         return await anext(items, None)
@@ -63,11 +63,10 @@ async def first_of(items: AsyncIterator[Item], opened: list[httpx2.Response]) ->
 
 @contextmanager
 def transport_failures(provider: str) -> Iterator[None]:
-    """Turns the client's failures, which both SDKs let through in the middle of a stream, into ProviderUnreachable."""
+    """Converts the HTTP client's errors, which both SDKs pass on inside a stream, to ProviderUnreachable."""
     try:
         yield
     except ProviderError:
         raise
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ExceptionGroup) as error:
-        words = f"The provider {provider} could not be reached."
-        raise ProviderUnreachable(words, open_seconds=_UNREACHABLE_OPEN_SECONDS) from error
+        raise unreachable(provider) from error

@@ -29,9 +29,10 @@ def test_building_again_elsewhere_gives_the_same_bytes(units: Path, tmp_path: Pa
 
 @pytest.mark.parametrize("name", _FUNCTIONS)
 def test_a_unit_holds_one_function(units: Path, name: str) -> None:
-    """A unit holds its function, shared/, its packages and run.sh; no tests and no other function."""
+    """A unit holds its folder, its OpenAPI document, shared/, its packages and run.sh; no tests, no other function."""
     names = _names(units, name)
     assert {"run.sh", "main.py", "shared/config.py", f"functions/{name}/main.py"} <= set(names)
+    assert [each for each in names if each.startswith("docs/")] == [f"docs/openapi-{name}.json"]
     own = {each.split("/")[1] for each in names if each.startswith("functions/")}
     assert own == {"__init__.py", "__pycache__", name}
     unwanted = re.compile(r"(^|/)(tests|gunicorn|watchdog|requirements\.(in|txt))(/|$)|\.pyi$")
@@ -125,6 +126,7 @@ def test_an_unknown_architecture_is_an_error(
 def test_a_cloud_run_folder_has_what_googles_buildpack_expects(tmp_path: Path, name: str) -> None:
     """It has main.py, a requirements.txt with hashes, and our packages."""
     folder = build_cloud_run(name, tmp_path)
-    assert {path.name for path in folder.iterdir()} == {"main.py", "requirements.txt", "functions", "shared"}
+    assert {path.name for path in folder.iterdir()} == {"main.py", "requirements.txt", "functions", "shared", "docs"}
+    assert [path.name for path in (folder / "docs").iterdir()] == [f"openapi-{name}.json"]
     assert "--hash=sha256:" in (folder / "requirements.txt").read_text()
     assert [path for path in folder.rglob("*") if path.suffix in {".pyc", ".in"}] == []

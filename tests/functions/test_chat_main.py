@@ -10,7 +10,7 @@ import pytest
 
 from functions.chat.main import ROUTES
 from shared import auth
-from shared.endpoint import answer
+from shared.endpoint import respond
 from tests.asgi import Caller, call
 from tests.fakes.openai import OpenAiHost, said, serving_models
 from tests.fakes.supabase import Project
@@ -57,7 +57,7 @@ async def _ask(project: Project, path: str = "/", token: str | None = None, body
     sent = {"Content-Type": "application/json", "Authorization": f"Bearer {token or project.token()}"}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
     raw = json.dumps({"message": "Hi"} if body is None else body).encode()
-    return await call(lambda request: answer(request, ROUTES), "POST", path, sent, [raw])
+    return await call(lambda request: respond(request, ROUTES), "POST", path, sent, [raw])
 
 
 @pytest.mark.parametrize("path", ["/", "/chat", "/chat/stream", "/ai/chat"])

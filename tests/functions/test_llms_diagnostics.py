@@ -12,7 +12,7 @@ import pytest
 from functions.llms.diagnostics import clock_check, cron_check, default_check, prices_check, provider_check
 from functions.llms.main import ROUTES
 from shared import auth
-from shared.endpoint import answer
+from shared.endpoint import respond
 from tests.asgi import Caller, call
 from tests.fakes.supabase import Project
 
@@ -146,7 +146,7 @@ def admin(project: Project, environ: Callable[..., None], monkeypatch: pytest.Mo
         token = project.token(**({"app_metadata": {"role": "admin"}} | claims))
         headers = {"Authorization": f"Bearer {token}"} | ({"Content-Type": "application/json"} if body else {})
         chunks = [json.dumps(body).encode()] if body else []
-        return await call(lambda request: answer(request, ROUTES), method, path, headers, chunks=chunks)
+        return await call(lambda request: respond(request, ROUTES), method, path, headers, chunks=chunks)
 
     return ask
 

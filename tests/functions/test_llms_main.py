@@ -11,7 +11,7 @@ import pytest
 
 from functions.llms.main import ROUTES
 from shared import auth, catalogue, supabase
-from shared.endpoint import answer
+from shared.endpoint import respond
 from tests.asgi import Caller, call
 from tests.fakes.supabase import Project
 
@@ -31,7 +31,7 @@ def _new_instance(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def _ask(project: Project, path: str = "/", **headers: str) -> Caller:
     sent = {"Authorization": f"Bearer {project.token()}"} | {n.replace("_", "-"): v for n, v in headers.items()}
-    return await call(lambda request: answer(request, ROUTES), "GET", path, sent)
+    return await call(lambda request: respond(request, ROUTES), "GET", path, sent)
 
 
 @pytest.mark.parametrize("path", ["/", "/llms", "/api/llms", "/ai/models"])
@@ -62,7 +62,7 @@ async def test_tags_may_come_in_several_headers(project: Project) -> None:
     project.answers[MODELS] = (200, NEWER)
     tag = (await _ask(project)).headers["etag"]
     sent = [("Authorization", f"Bearer {project.token()}"), ("If-None-Match", '"other"'), ("If-None-Match", tag)]
-    again = await call(lambda request: answer(request, ROUTES), "GET", "/", sent)
+    again = await call(lambda request: respond(request, ROUTES), "GET", "/", sent)
     assert again.status == 304
 
 

@@ -10,7 +10,7 @@ from functions.llms import nodes
 from functions.llms.main import ROUTES
 from functions.llms.nodes import as_stored
 from shared import auth
-from shared.endpoint import answer
+from shared.endpoint import respond
 from shared.providers import ListedModel
 from tests.asgi import Caller, call
 from tests.fakes.openai import OpenAiHost
@@ -35,7 +35,7 @@ def _shows(project: Project, host: OpenAiHost, **changes: Any) -> None:
 
 async def _probe(project: Project, node: str = "7", **claims: Any) -> Caller:
     sent = {"Authorization": f"Bearer {project.token(**claims)}", "Cookie": "a=b", "apikey": "sb_publishable_x"}
-    return await call(lambda request: answer(request, ROUTES), "POST", f"/nodes/{node}/probe", sent)
+    return await call(lambda request: respond(request, ROUTES), "POST", f"/nodes/{node}/probe", sent)
 
 
 def _code(got: Caller) -> tuple[int, str]:

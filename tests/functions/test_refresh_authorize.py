@@ -15,7 +15,7 @@ from functions.refresh import google_oidc
 from functions.refresh.authorize import authorize, authorize_event
 from functions.refresh.main import ROUTES, told_to_lambda
 from shared import auth
-from shared.endpoint import answer
+from shared.endpoint import respond
 from shared.errors import KeysUnavailable, NotFound, Unauthenticated
 from tests.asgi import Caller, call, request_of
 from tests.fakes.supabase import Project, signing_key
@@ -72,7 +72,7 @@ async def test_a_short_secret_is_in_the_log(environ: Callable[..., None], capsys
 async def test_every_way_in_is_guarded(environ: Callable[..., None], method: str, path: str) -> None:
     """A stranger starts nothing by any alias, and is told so before anything else is looked at."""
     environ(CRON_SECRET=SECRET)
-    got = await call(lambda request: answer(request, ROUTES), method, path, chunks=[b"{nonsense"])
+    got = await call(lambda request: respond(request, ROUTES), method, path, chunks=[b"{nonsense"])
     assert (got.status, got.taken) == (401, 0)
 
 
@@ -185,7 +185,7 @@ async def test_only_lambdas_own_event_is_one(
         return
     with pytest.raises(NotFound):
         authorize_event(request)
-    got = await call(lambda request: answer(request, ROUTES), "POST", "/_events", headers)
+    got = await call(lambda request: respond(request, ROUTES), "POST", "/_events", headers)
     assert got.status == 404
 
 
@@ -217,7 +217,7 @@ async def test_an_event_that_is_not_done_has_a_status_of_its_own(
     environ(AWS_LAMBDA_FUNCTION_NAME="refresh" if is_lambda else "", CRON_SECRET=SECRET)
 
     async def function(request: Request) -> Response:
-        return told_to_lambda(request, await answer(request, ROUTES))
+        return told_to_lambda(request, await respond(request, ROUTES))
 
     got = await call(function, method, path, headers)
     assert (got.status, got.json()["error"]["request_id"]) == (status, got.headers["x-request-id"])

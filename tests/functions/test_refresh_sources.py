@@ -15,7 +15,7 @@ from functions.refresh.sources import SOURCES, HostOffer, ProviderModel, fetch, 
 from functions.refresh.sources.matcha import TABLE
 from functions.refresh.sources.openai import read_any
 from shared.errors import ProviderAuthFailed, ProviderError, ProviderTimeout
-from shared.provider_config import VARIABLES
+from shared.provider_config import KEYED_PROVIDERS
 from shared.providers.provider_errors import PARSE_ERRORS
 from tests.fakes.providers import Shelf, Upstream, entry
 from tests.providers import variables
@@ -45,9 +45,10 @@ def _names(provider: str, *models: Any) -> list[str]:
 
 
 def test_every_provider_with_a_key_has_a_source() -> None:
-    """Whatever chat can speak is listed; nodes list themselves."""
-    assert {name for name, needed in VARIABLES.items() if needed} == set(BY_NAME)
-    assert all(BY_NAME[name].key_variable == needed[0] for name, needed in VARIABLES.items() if needed)
+    """Refresh lists the models of every provider that has a key."""
+    assert {(row.name, row.key_variable) for row in KEYED_PROVIDERS} == {
+        (name, source.key_variable) for name, source in BY_NAME.items()
+    }
 
 
 def test_gemini_chat_models_are_told_from_the_others() -> None:

@@ -1,4 +1,4 @@
-"""What tests of shared/ may ask for."""
+"""Fixtures of the tests of shared/."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def configured(
     sessions: None,  # noqa: ARG001 - closed after the test
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Every provider is the scripted upstream, and nobody waits before trying again."""
+    """Every provider is the scripted server, and retries do not wait."""
     monkeypatch.setattr(fallback, "BACKOFF_SECONDS", 0.0)
     environ(**variables(upstream))

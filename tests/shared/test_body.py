@@ -1,4 +1,4 @@
-"""Request bodies: strict JSON, no further than the limit."""
+"""Request bodies: strict JSON up to a limit."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Order(BaseModel):
     ],
     ids=lambda raw: repr(raw[:24]),
 )
-def test_what_is_not_strict_json_is_malformed(raw: bytes) -> None:
-    """It is refused as 400, however it is wrong, and never crashes."""
+def test_a_body_that_is_not_strict_json_is_a_400(raw: bytes) -> None:
+    """It raises InvalidRequest, whatever is wrong, and never crashes."""
     with pytest.raises(InvalidRequest):
         parse_body(raw, Order)
 
@@ -81,8 +81,8 @@ def test_what_is_not_strict_json_is_malformed(raw: bytes) -> None:
         (b'{"inner": []}', "inner"),
     ],
 )
-def test_json_that_does_not_fit_is_unprocessable(raw: bytes, param: str | None) -> None:
-    """It is refused as 422 that names the field, without repeating what was sent."""
+def test_json_that_does_not_fit_the_model_is_a_422(raw: bytes, param: str | None) -> None:
+    """The error names the field and does not repeat the value."""
     with pytest.raises(Unprocessable) as caught:
         parse_body(raw, Order)
     assert caught.value.param == param
@@ -105,7 +105,7 @@ class Circle(BaseModel):
 
 
 class Drawing(BaseModel):
-    """Shapes, told apart by their kind."""
+    """Shapes, distinguished by their kind."""
 
     shapes: list[Annotated[Square | Circle, Field(discriminator="kind")]]
 
@@ -121,18 +121,18 @@ class Drawing(BaseModel):
         ({"kind": "circle", "radius": 1, "centre": {"kind": "square"}}, "shapes.0.centre.side"),
     ],
 )
-def test_a_problem_is_told_where_it_stands_in_the_body(shape: object, param: str) -> None:
-    """By the caller's own fields, without the names of our models and of what was tried."""
+def test_a_problem_has_its_path_in_the_body(shape: object, param: str) -> None:
+    """The path has the client's fields only, without names of our models or union members."""
     with pytest.raises(Unprocessable) as caught:
         parse_body(json.dumps({"shapes": [shape]}).encode(), Drawing)
-    told = caught.value.metadata["errors"]
-    assert param in [each["param"] for each in told]
-    assert {each["param"] for each in told} <= {param, param.rpartition(".")[0]}
-    assert "instance of" not in json.dumps(told)
+    problems = caught.value.metadata["errors"]
+    assert param in [each["param"] for each in problems]
+    assert {each["param"] for each in problems} <= {param, param.rpartition(".")[0]}
+    assert "instance of" not in json.dumps(problems)
 
 
-def test_every_problem_is_told_but_not_thousands() -> None:
-    """A caller sees all that is wrong at once, up to twenty."""
+def test_up_to_twenty_problems_are_listed() -> None:
+    """The client sees all problems at once, up to twenty."""
     raw = json.dumps({f"unknown{number}": 1 for number in range(1000)}).encode()
     with pytest.raises(Unprocessable) as caught:
         parse_body(raw, Order)
@@ -148,48 +148,48 @@ def test_every_problem_is_told_but_not_thousands() -> None:
     ],
     ids=["numbers", "objects", "lists"],
 )
-def test_a_body_of_too_many_values_is_not_even_checked(raw: bytes) -> None:
-    """Wherever they stand; each that does not fit would cost an error, and everybody else of the instance waits."""
+def test_a_body_with_too_many_values_is_rejected_before_validation(raw: bytes) -> None:
+    """Each misfit would cost an error, and other requests of the instance would wait."""
     with pytest.raises(Unprocessable, match="at most 100,000 values") as caught:
         parse_body(raw, Order)
     assert caught.value.metadata == {}
 
 
-def test_an_object_of_too_many_fields_is_not_even_checked() -> None:
-    """Each that is not known would cost an error."""
+def test_an_object_with_too_many_fields_is_rejected_before_validation() -> None:
+    """Each unknown field would cost an error."""
     with pytest.raises(Unprocessable, match="at most 10,000 fields") as caught:
         parse_body(json.dumps({f"unknown{number}": 1 for number in range(10_001)}).encode(), Order)
     assert caught.value.metadata == {}
 
 
-def test_a_body_of_many_values_is_read() -> None:
-    """A hundred thousand are a long conversation with many tools."""
+def test_a_body_with_100_000_values_is_read() -> None:
+    """That is a long conversation with many tools."""
     assert len(parse_body(b'{"inner": {"a": [' + b"1," * 99_000 + b"1]}}", Order).inner["a"]) == 99_001
 
 
-def test_a_name_as_long_as_the_body_does_not_come_back() -> None:
-    """The field is named as far as anybody reads."""
+def test_a_long_field_name_is_cut() -> None:
+    """The error has at most 200 characters of the path."""
     with pytest.raises(Unprocessable) as caught:
         parse_body(json.dumps({"u" * 10_000: 1}).encode(), Order)
     assert caught.value.param == "u" * 200
 
 
-def test_what_was_sent_is_not_repeated() -> None:
-    """A password in the wrong field does not come back in the error, nor in a log of it."""
+def test_errors_do_not_repeat_values() -> None:
+    """A password in the wrong field is neither in the error nor in its log line."""
     with pytest.raises(Unprocessable) as caught:
         parse_body(b'{"count": "hunter22"}', Order)
     assert "hunter22" not in json.dumps([caught.value.message, caught.value.metadata])
 
 
-def test_a_body_that_fits_is_the_model() -> None:
-    """Text of any script, numbers and depth within reason come through as they are."""
+def test_a_body_that_fits_becomes_the_model() -> None:
+    """Text of any script, numbers and moderate depth are unchanged."""
     raw = '{"text": "zwei\\nZeilen 🙂\\ud83d\\ude00", "count": 3, "share": 1, "inner": {"a": [[[1.5]]]}}'.encode()
     assert parse_body(raw, Order) == Order(text="zwei\nZeilen 🙂😀", count=3, share=1, inner={"a": [[[1.5]]]})
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_model_or_a_refusal(raw: bytes) -> None:
-    """No body makes the parser fail in another way."""
+def test_any_bytes_become_a_model_or_an_error(raw: bytes) -> None:
+    """The parser raises no other exception."""
     with pytest.raises(ParleyError):
         parse_body(raw + b"\x00", Order)
 
@@ -205,7 +205,7 @@ async def _read(headers: dict[str, str], *chunks: bytes, max_bytes: int = 10) ->
     ["application/json", "application/json; charset=utf-8", 'application/json;charset="UTF-8"', "Application/JSON"],
 )
 async def test_json_in_utf8_is_read(kind: str) -> None:
-    """Pieces are put together; a charset may be named when it is the right one."""
+    """Chunks are joined; the charset may be named if it is UTF-8."""
     assert (await _read({"Content-Type": kind}, b"{", b"}"))[0] == b"{}"
 
 
@@ -222,8 +222,8 @@ async def test_json_in_utf8_is_read(kind: str) -> None:
         JSON | {"Content-Encoding": "gzip"},
     ],
 )
-async def test_other_media_are_refused_unread(headers: dict[str, str]) -> None:
-    """A form, another charset or a compressed body is 415, before a byte of it is read."""
+async def test_other_media_types_are_rejected_unread(headers: dict[str, str]) -> None:
+    """A form, another charset or a compressed body is 415 before a byte is read."""
     caller = Caller(chunks=[b"{}"])
     with pytest.raises(UnsupportedMediaType):
         await read_body(request_of(caller, "POST", "/", headers))
@@ -232,7 +232,7 @@ async def test_other_media_are_refused_unread(headers: dict[str, str]) -> None:
 
 @pytest.mark.anyio
 async def test_a_body_is_read_no_further_than_the_limit() -> None:
-    """A sender who never stops is stopped at the first piece beyond the limit."""
+    """Reading stops at the first chunk beyond the limit."""
     caller = Caller(chunks=[b"1234"] * 100)
     with pytest.raises(BodyTooLarge) as caught:
         await read_body(request_of(caller, "POST", "/", JSON), 10)
@@ -242,8 +242,8 @@ async def test_a_body_is_read_no_further_than_the_limit() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("length", ["11", "99999999999999999999999999"])
-async def test_a_body_announced_as_too_long_is_not_read_at_all(length: str) -> None:
-    """Its announced length is enough."""
+async def test_a_body_with_a_too_large_content_length_is_not_read(length: str) -> None:
+    """Its Content-Length is enough."""
     caller = Caller(chunks=[b"{}"])
     with pytest.raises(BodyTooLarge):
         await read_body(request_of(caller, "POST", "/", JSON | {"Content-Length": length}), 10)
@@ -252,6 +252,6 @@ async def test_a_body_announced_as_too_long_is_not_read_at_all(length: str) -> N
 
 @pytest.mark.anyio
 async def test_a_body_of_exactly_the_limit_is_read() -> None:
-    """The limit itself is allowed; by default it is one MiB."""
+    """The limit itself is allowed; the default is one MiB."""
     assert await _read(JSON | {"Content-Length": "10"}, b"12345", b"67890") == (b"1234567890", 2)
     assert MAX_BODY_BYTES == 1024 * 1024

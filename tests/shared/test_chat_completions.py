@@ -1,4 +1,4 @@
-"""OpenAI's chat completions: the parser and the request, by strings and values."""
+"""OpenAI's chat completions: parser and request."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def _delta(finish_reason: str | None = None, **delta: Any) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]}
 
 
-def test_text_reasoning_usage_and_the_end_come_as_events() -> None:
-    """The usage chunk has empty choices and comes after the stop reason."""
+def test_chunks_become_events() -> None:
+    """The usage chunk has empty choices and follows the stop reason."""
     usage = {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}
     events = _parsed(_delta(reasoning_content="hm"), _delta(content="a\u2028"), _delta("stop"), usage, "[DONE]")
     assert events == [Reasoning("hm"), Text("a\u2028"), Usage(5, 2), Finish("stop")]
 
 
-def test_tool_calls_are_put_together_from_pieces() -> None:
-    """Arguments arrive in pieces; a new id, or a new name without one, starts the next call even with index 0."""
+def test_tool_calls_are_joined_from_pieces() -> None:
+    """Arguments come in pieces; a new id, or a name without id, starts the next call even with index 0."""
     first = {"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x"'}}
     rest = {"index": 0, "function": {"arguments": ": 1}"}}
     whole = {"index": 0, "function": {"name": "g", "arguments": {"y": 2}}}
@@ -46,8 +46,8 @@ def test_tool_calls_are_put_together_from_pieces() -> None:
     assert own.startswith("call_")
 
 
-def test_calls_beyond_all_measure_are_left_out() -> None:
-    """What nobody would run costs neither the answer nor the provider's good name."""
+def test_calls_beyond_the_limit_are_left_out() -> None:
+    """They neither break the answer nor count as a failure of the provider."""
     many = [_delta(tool_calls=[{"index": n, "id": f"c{n}", "function": {"name": "f"}}]) for n in range(200)]
     events = _parsed(*many, _delta("tool_calls"))
     assert [event.id for event in events if isinstance(event, ToolCall)] == [f"c{n}" for n in range(128)]
@@ -55,12 +55,12 @@ def test_calls_beyond_all_measure_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("sent", "reason"),
     [("stop", "stop"), ("length", "length"), ("content_filter", "filtered"), ("new_word", "stop"), (None, "truncated")],
 )
-def test_stop_reasons_are_translated(said: str | None, reason: str) -> None:
-    """A stream without a reason was cut, whatever it says at its end."""
-    assert _parsed(_delta(content="x"), *([_delta(said)] if said else []), "[DONE]")[-1] == Finish(reason)  # type: ignore[arg-type]
+def test_stop_reasons_are_translated(sent: str | None, reason: str) -> None:
+    """A stream without a stop reason is truncated."""
+    assert _parsed(_delta(content="x"), *([_delta(sent)] if sent else []), "[DONE]")[-1] == Finish(reason)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -73,14 +73,14 @@ def test_stop_reasons_are_translated(said: str | None, reason: str) -> None:
         ({"message": "odd", "code": True}, ProviderOverloaded),
     ],
 )
-def test_an_error_inside_the_stream_is_an_overload_unless_it_says_what_it_is(error: Any, kind: type) -> None:
-    """Hosts that answered 200 announce trouble as data, some with the status they would rather have sent."""
+def test_an_error_inside_the_stream_is_an_overload_unless_it_has_a_status(error: Any, kind: type) -> None:
+    """Hosts that answered 200 send errors as data, some with a status."""
     with pytest.raises(kind):
         _parsed({"error": error})
 
 
-def test_a_refusal_is_told_and_marked_as_filtered() -> None:
-    """The words of a model that declines are its answer."""
+def test_a_refusal_is_text_and_filtered() -> None:
+    """The refusal of a model is its answer."""
     assert _parsed(_delta(refusal="No."), _delta("stop")) == [Text("No."), Finish("filtered")]
 
 
@@ -93,10 +93,10 @@ def test_a_refusal_is_told_and_marked_as_filtered() -> None:
         ({"anyOf": [{"type": "object", "properties": {"a": {}}}]}, False),
     ],
 )
-def test_a_schema_is_sent_as_strict_when_it_is(schema: dict[str, Any], is_strict: bool) -> None:
-    """OpenAI refuses a strict schema that leaves something open."""
-    told = request_body(replace(CALL, output_schema=schema))["response_format"]["json_schema"]
-    assert (told["schema"], told["strict"]) == (schema, is_strict)
+def test_a_strict_schema_is_sent_as_strict(schema: dict[str, Any], is_strict: bool) -> None:
+    """OpenAI rejects a schema as strict if an object is open."""
+    json_schema = request_body(replace(CALL, output_schema=schema))["response_format"]["json_schema"]
+    assert (json_schema["schema"], json_schema["strict"]) == (schema, is_strict)
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_a_schema_is_sent_as_strict_when_it_is(schema: dict[str, Any], is_strict
         (b'{"error": {"code": 5}}', None),
     ],
 )
-def test_of_an_error_answer_only_the_machine_code_is_read(body: bytes, code: str | None) -> None:
-    """Sentences are for people."""
+def test_only_the_code_of_an_error_is_read(body: bytes, code: str | None) -> None:
+    """Its message is ignored."""
     assert read_error_code(body) == code
 
 
-def test_the_request_says_all_that_the_call_does() -> None:
-    """Messages, tools, results and limits stand in OpenAI's words; what is not asked for is not sent."""
+def test_the_body_has_everything_of_the_request() -> None:
+    """Messages, tools, results and limits have OpenAI's names; defaults are left out."""
     call = ModelRequest(
         "m",
         (
@@ -136,20 +136,20 @@ def test_the_request_says_all_that_the_call_does() -> None:
 
 
 def test_counts_are_inclusive() -> None:
-    """Cached tokens are part of the prompt's, reasoning part of the completion's; explicit zeros stay."""
+    """The prompt includes cached tokens, the completion includes reasoning; explicit zeros stay."""
     details = {"prompt_tokens_details": {"cached_tokens": 3}, "completion_tokens_details": {"reasoning_tokens": 2}}
     assert read_usage({"prompt_tokens": 10, "completion_tokens": 4} | details) == Usage(10, 4, 3, 2)
     assert read_usage({"prompt_tokens": 0, "completion_tokens": 0}) == Usage(0, 0)
 
 
 @pytest.mark.parametrize("usage", [None, {}, [], {"prompt_tokens": "many", "completion_tokens": 1}, "5"])
-def test_counts_that_are_none_are_left_to_an_estimate(usage: Any) -> None:
-    """Nonsense is not taken for zero: it will be estimated, and flagged."""
+def test_wrong_counts_are_left_to_an_estimate(usage: Any) -> None:
+    """They do not count as zero."""
     assert read_usage(usage) is None
 
 
-def test_model_lists_tell_the_window_where_they_do() -> None:
-    """llama.cpp and vLLM tell the context window in their own ways."""
+def test_model_lists_may_have_the_context_window() -> None:
+    """llama.cpp and vLLM have different fields for it."""
     data = [{"id": "a", "meta": {"n_ctx_train": 2048}}, {"id": "b", "max_model_len": 4096}, {"id": "c"}]
     found = [(model.upstream_id, model.capabilities.get("context_window")) for model in read_model_list({"data": data})]
     assert found == [("a", 2048), ("b", 4096), ("c", None)]
@@ -157,27 +157,29 @@ def test_model_lists_tell_the_window_where_they_do() -> None:
 
 @pytest.mark.parametrize("name", ["", "a\nb", "\u202eevil", "x" * 151])
 def test_a_name_that_cannot_be_an_identifier_is_left_out(name: str) -> None:
-    """One odd entry does not spoil a node's list."""
+    """One malformed entry does not invalidate a node's list."""
     assert [model.upstream_id for model in read_model_list({"data": [{"id": name}, {"id": "\u043c"}]})] == ["\u043c"]
 
 
-def test_what_the_caller_said_of_a_schema_is_passed_on() -> None:
-    """Name, description and strictness, of tools too; a host decides what it makes of them."""
+def test_the_clients_schema_options_are_passed_on() -> None:
+    """Name, description and strictness, of tools too."""
     schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
-    said = Format("verdict", "What was decided.", is_strict=True)
-    told = request_body(replace(CALL, output_schema=schema, output_format=said))["response_format"]["json_schema"]
-    assert told == {"name": "verdict", "description": "What was decided.", "schema": schema, "strict": True}
+    form = Format("verdict", "What was decided.", is_strict=True)
+    json_schema = request_body(replace(CALL, output_schema=schema, output_format=form))["response_format"][
+        "json_schema"
+    ]
+    assert json_schema == {"name": "verdict", "description": "What was decided.", "schema": schema, "strict": True}
     strict, plain = (Tool("f", "", schema, True), Tool("g", "", schema))
     functions = [each["function"] for each in request_body(replace(CALL, tools=(strict, plain)))["tools"]]
     assert [each.get("strict") for each in functions] == [True, None]
 
 
-def test_arguments_go_back_as_they_were_written() -> None:
-    """A model finds its own words."""
+def test_arguments_are_sent_back_unchanged() -> None:
+    """The model gets its own text."""
     (called,) = _parsed(_delta("tool_calls", tool_calls=[_piece('{"x": 1e2}')]))[:1]
     assert isinstance(called, ToolCall)
-    (told,) = request_body(replace(CALL, messages=(Message("assistant", "", (called,)),)))["messages"]
-    assert told["tool_calls"][0]["function"]["arguments"] == '{"x": 1e2}'
+    (sent,) = request_body(replace(CALL, messages=(Message("assistant", "", (called,)),)))["messages"]
+    assert sent["tool_calls"][0]["function"]["arguments"] == '{"x": 1e2}'
 
 
 def _piece(arguments: str) -> dict[str, Any]:

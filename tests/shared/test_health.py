@@ -1,4 +1,4 @@
-"""The health of a function."""
+"""The health routes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.endpoint import answer, routes
+from shared.endpoint import respond, routes
 from shared.health import healthy, ready, service_ready
 from tests.asgi import Caller, call
 from tests.fakes.supabase import Project
@@ -17,17 +17,17 @@ TABLE = routes({"GET /health": healthy, "GET /health/ready": ready, "GET /servic
 
 
 async def _ask(path: str) -> Caller:
-    return await call(lambda request: answer(request, TABLE), "GET", path)
+    return await call(lambda request: respond(request, TABLE), "GET", path)
 
 
-async def test_health_touches_nothing(environ: Callable[..., None]) -> None:
+async def test_health_checks_nothing(environ: Callable[..., None]) -> None:
     """It is 200 without a database, a key or a setting."""
     environ()
     assert (await _ask("/health")).status == 200
 
 
-async def test_readiness_is_a_database_that_answers(project: Project) -> None:
-    """One row is read as the service."""
+async def test_ready_reads_one_row(project: Project) -> None:
+    """The row is read with the service key."""
     project.answers["/rest/v1/llm_models"] = (200, [{"id": 1}])
     got = await _ask("/health/ready")
     assert (got.status, got.json()) == (200, {"status": "ready"})
@@ -37,15 +37,15 @@ async def test_readiness_is_a_database_that_answers(project: Project) -> None:
 @pytest.mark.parametrize(
     ("status", "text"), [(500, {}), (401, {}), (404, {"code": "PGRST205"}), (200, "<html>"), (400, {"message": "no"})]
 )
-async def test_anything_else_is_not_ready(project: Project, status: int, text: object) -> None:
-    """Down, refused or misunderstood: 503, so that no traffic comes here."""
+async def test_a_failing_database_is_not_ready(project: Project, status: int, text: object) -> None:
+    """An unreachable, refusing or malformed database is 503, so that the instance gets no traffic."""
     project.answers["/rest/v1/llm_models"] = (status, text)
     got = await _ask("/health/ready")
     assert (got.status, got.json()["error"]["code"]) == (503, "database_unavailable")
 
 
 async def test_a_function_that_is_not_configured_is_not_ready(environ: Callable[..., None]) -> None:
-    """A missing variable takes the instance out of service instead of failing every request, and is named."""
+    """A missing variable is named in a 503, instead of failing every request."""
     environ()
     error = (await _not_ready())["error"]
     assert error["message"].startswith(
@@ -55,7 +55,7 @@ async def test_a_function_that_is_not_configured_is_not_ready(environ: Callable[
 
 
 async def test_a_wrong_variable_is_named_without_its_value(project: Project, environ: Callable[..., None]) -> None:
-    """Under the name that it was set by; the database is not asked."""
+    """The name is the one that is set; the database is not read."""
     environ(MATCHA_API_KEY="hush-hush", LEXYBRAIN_DAILY_COST_CAP="hush")
     error = (await _not_ready())["error"]
     assert error["metadata"]["variables"] == ["MATCHA_BASE_URL", "MATCHA_MISSION_ID", "LEXYBRAIN_DAILY_COST_CAP"]
@@ -63,8 +63,8 @@ async def test_a_wrong_variable_is_named_without_its_value(project: Project, env
     assert project.asked == []
 
 
-async def test_second_names_are_as_good_for_readiness(project: Project, environ: Callable[..., None]) -> None:
-    """A project that is configured by Supabase's own names is ready."""
+async def test_second_names_are_ready(project: Project, environ: Callable[..., None]) -> None:
+    """Supabase's own names of variables are enough."""
     project.answers["/rest/v1/llm_models"] = (200, [])
     environ(SUPABASE_URL="", SUPABASE_ANON_KEY="", SUPABASE_SERVICE_KEY="")
     environ(NEXT_PUBLIC_SUPABASE_URL=project.url, SUPABASE_PUBLISHABLE_KEY="sb_publishable_y")
@@ -73,8 +73,8 @@ async def test_second_names_are_as_good_for_readiness(project: Project, environ:
     assert project.asked[0].headers["apikey"] == "sb_secret_y"
 
 
-async def test_a_store_of_secrets_that_is_named_wrongly_is_named(environ: Callable[..., None]) -> None:
-    """Readiness says so with 503 like everything else."""
+async def test_a_wrong_secrets_source_is_named(environ: Callable[..., None]) -> None:
+    """It is a 503, like every other failure."""
     environ(SECRETS_SOURCE="vault:/x/")
     assert "SECRETS_SOURCE" in (await _not_ready())["error"]["message"]
 
@@ -88,7 +88,7 @@ async def _not_ready() -> Any:
 async def test_a_function_of_the_service_alone_needs_no_publishable_key(
     project: Project, environ: Callable[..., None]
 ) -> None:
-    """Refresh is ready without the key that only people's requests travel with."""
+    """Refresh is ready without the key that only users' requests need."""
     project.answers["/rest/v1/llm_models"] = (200, [{"id": 1}])
     environ(SUPABASE_ANON_KEY="")
     assert (await _ask("/service")).status == 200

@@ -1,4 +1,4 @@
-"""Our own log."""
+"""The log."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from shared.log import bind_request, bind_turn, log
 
 
 def test_an_event_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
-    """Newlines in a value do not make a second line, and the time carries its zone."""
+    """Line ends in a value start no second line, and the time has its zone."""
     log("turn", request_id="r", error="two\nlines\u2028and more", ms=5)
     (line,) = capsys.readouterr().out.splitlines()
-    told = json.loads(line)
-    assert told.pop("at").endswith("+00:00")
-    assert told == {"event": "turn", "request_id": "r", "error": "two\nlines\u2028and more", "ms": 5}
+    record = json.loads(line)
+    assert record.pop("at").endswith("+00:00")
+    assert record == {"event": "turn", "request_id": "r", "error": "two\nlines\u2028and more", "ms": 5}
 
 
-def test_what_json_does_not_know_is_written_as_text(capsys: pytest.CaptureFixture[str]) -> None:
-    """A log line never fails over a value."""
+def test_values_that_json_lacks_are_written_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """No value makes a log line fail."""
     log("turn", id=uuid.UUID(int=0), kind=ValueError)
-    told = json.loads(capsys.readouterr().out)
-    assert told["id"] == "00000000-0000-0000-0000-000000000000"
-    assert datetime.fromisoformat(told["at"])
+    record = json.loads(capsys.readouterr().out)
+    assert record["id"] == "00000000-0000-0000-0000-000000000000"
+    assert datetime.fromisoformat(record["at"])
 
 
-def test_bound_ids_stand_in_every_later_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """A turn's line has the request's id and its own; the next request's line has no id of an earlier turn."""
+def test_bound_ids_are_in_every_later_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A turn's line has both ids; the next request's line has no id of an earlier turn."""
 
     def run() -> None:
         bind_request("r-1")

@@ -1,4 +1,4 @@
-"""Answers no provider should give, byte by byte: each ends as an error of that provider, never as a crash of ours."""
+"""Malformed responses, byte by byte: each is an error of its provider, never a crash."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FAR = "Mon, 01 Jan 99999999999 00:00:00 GMT"
 
 @pytest.fixture
 def every(host: OpenAiHost, environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> OpenAiHost:
-    """Whichever provider is asked, the scripted bytes answer."""
+    """The scripted bytes are the response of every provider."""
     monkeypatch.setattr(fallback, "BACKOFF_SECONDS", 0.0)
     addresses = {f"{name}_BASE_URL": host.url for name in ("GEMINI", "ANTHROPIC", "MATCHA")}
     keys = {f"{name}_API_KEY": "k" for name in ("GOOGLE", "ANTHROPIC", "MATCHA")}
@@ -94,10 +94,10 @@ _WORD = _block({"type": "text", "text": "Hello "}, {"type": "text_delta", "text"
         ("matcha", 200, {}, DEEP.encode(), ProviderError),
     ],
 )
-async def test_an_odd_answer_is_its_providers_failure(
+async def test_a_malformed_response_is_a_provider_error(
     every: OpenAiHost, name: str, status: int, headers: dict[str, str], body: bytes, kind: type[ProviderError]
 ) -> None:
-    """The class says what it was as far as anybody can tell; nothing is said or charged, and it may be tried again."""
+    """The class has the meaning, as far as it is known; nothing is sent or charged, and a retry is possible."""
     every.status, every.headers, every.pieces = status, headers | {"Content-Type": "text/event-stream"}, [body]
     exchange = exchange_over(_route(name), tools=(TOOL,))
     events, error = await spoken(exchange)
@@ -106,7 +106,7 @@ async def test_an_odd_answer_is_its_providers_failure(
 
 
 async def test_claude_without_credit_is_an_empty_account(every: OpenAiHost) -> None:
-    """It is a 400 without a code of its own, and no mistake of the caller's."""
+    """It is a 400 without a specific code, and not the client's fault."""
     words = "Your credit balance is too low to access the Anthropic API."
     body = {"type": "error", "error": {"type": "invalid_request_error", "message": words}}
     every.status, every.headers, every.pieces = 400, {"Content-Type": "application/json"}, [json.dumps(body).encode()]
@@ -114,8 +114,8 @@ async def test_claude_without_credit_is_an_empty_account(every: OpenAiHost) -> N
     assert type(error) is ProviderAuthFailed
 
 
-async def test_an_error_of_a_new_kind_after_the_first_word_is_an_error_too(every: OpenAiHost) -> None:
-    """And what the first event of a block already says is not lost."""
+async def test_an_unknown_error_after_the_first_text_is_an_error(every: OpenAiHost) -> None:
+    """The text in the first event of a block is not lost."""
     every.headers = {"Content-Type": "text/event-stream"}
     every.pieces = [_STARTED + _WORD + _event("error", {"type": "error", "error": "x"})]
     events, error = await spoken(exchange_over(_route("anthropic")))
@@ -124,7 +124,7 @@ async def test_an_error_of_a_new_kind_after_the_first_word_is_an_error_too(every
 
 @pytest.mark.parametrize("arguments", ["[1, 2]", "5", "null", '[["a", 1]]', '{"a"'])
 async def test_arguments_that_are_no_object_are_a_broken_call(every: OpenAiHost, arguments: str) -> None:
-    """Whoever runs the tools tells the model what it wrote; it is no failure of the provider."""
+    """Toolbox reports it to the model; it is no failure of the provider."""
     every.pieces = [
         sse(chunk({"tool_calls": [{"id": "a", "function": {"name": "find", "arguments": arguments}}]}, "stop"))
     ]
@@ -134,7 +134,7 @@ async def test_arguments_that_are_no_object_are_a_broken_call(every: OpenAiHost,
 
 @pytest.mark.parametrize("written", ["[1, 2]", '{"a"', DEEP], ids=["list", "half", "deep"])
 async def test_claudes_broken_arguments_are_a_broken_call_too(every: OpenAiHost, written: str) -> None:
-    """Its own copy of the call goes back with empty arguments, which its API takes."""
+    """Its copy of the call is sent back with empty arguments, which its API accepts."""
     every.headers = {"Content-Type": "text/event-stream"}
     stop = {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 3}}
     every.pieces = [_claude_calls(written) + _event("message_delta", stop)]
@@ -145,16 +145,16 @@ async def test_claudes_broken_arguments_are_a_broken_call_too(every: OpenAiHost,
     assert events[-1].native.content[0]["input"] == {}
 
 
-async def test_arguments_that_did_not_fit_are_an_answer_that_is_too_long(every: OpenAiHost) -> None:
-    """Half a call is none."""
+async def test_truncated_arguments_end_the_answer_for_its_length(every: OpenAiHost) -> None:
+    """A call that is cut by the token limit is left out."""
     call = {"id": "a", "function": {"name": "find", "arguments": '{"query": "ab'}}
     every.pieces = [sse(chunk({"content": "Hi", "tool_calls": [call]}, "length"))]
     events, error = await spoken(exchange_over(_route("openai"), tools=(TOOL,)))
     assert (events[1:], error) == ([Text("Hi"), Finish("length")], None)
 
 
-async def test_a_call_of_a_tool_that_does_not_exist_is_passed_on_where_there_are_tools(every: OpenAiHost) -> None:
-    """The model learns from the answer what there is; where there are no tools it is dropped."""
+async def test_a_call_of_an_unknown_tool_is_passed_on_if_there_are_tools(every: OpenAiHost) -> None:
+    """Its result lists the tools; without tools the call is dropped."""
     call = {"id": "a", "function": {"name": "rm -rf", "arguments": "{{{"}}
     every.pieces = [sse(chunk({"content": "Hi"}), chunk({"tool_calls": [call]}, "tool_calls"))]
     for tools, rest in (
@@ -166,8 +166,8 @@ async def test_a_call_of_a_tool_that_does_not_exist_is_passed_on_where_there_are
 
 
 @pytest.mark.parametrize("details", ["x", [1], 5])
-async def test_an_odd_detail_of_the_usage_costs_nothing_but_itself(every: OpenAiHost, details: Any) -> None:
-    """An answer that was given stays an answer."""
+async def test_a_wrong_detail_of_usage_is_ignored(every: OpenAiHost, details: Any) -> None:
+    """The answer is kept."""
     usage = {"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": details}
     every.pieces = [sse(chunk({"content": "Hi"}), chunk({}, "stop"), {"choices": [], "usage": usage}, "[DONE]")]
     exchange = exchange_over(_route("openai"))
@@ -177,7 +177,7 @@ async def test_an_odd_detail_of_the_usage_costs_nothing_but_itself(every: OpenAi
 
 @pytest.mark.parametrize("name", ["google", "anthropic"])
 async def test_a_request_that_cannot_be_made_is_not_the_providers_fault(every: OpenAiHost, name: str) -> None:
-    """Nothing to answer is refused before anything is sent, and closes nobody's circuit."""
+    """An empty conversation is rejected before anything is sent, and opens no circuit."""
     exchange = exchange_over(_route(name))
     _, error = await spoken(exchange, (Message("system", "Be kind."), Message("assistant", "Hello?")))
     assert type(error) is ProviderRefused
@@ -186,8 +186,10 @@ async def test_a_request_that_cannot_be_made_is_not_the_providers_fault(every: O
 
 
 @pytest.mark.parametrize("schema", [{"type": "object", "properties": {"a": {}}}, {"type": ["object", "null"]}])
-async def test_a_schema_the_sdk_cannot_rewrite_goes_as_it_is(every: OpenAiHost, schema: dict[str, Any]) -> None:
-    """Whether it is good enough is the provider's to say."""
+async def test_a_schema_that_the_sdk_cannot_convert_is_sent_unchanged(
+    every: OpenAiHost, schema: dict[str, Any]
+) -> None:
+    """The provider decides whether it is valid."""
     claude = await provider_named("anthropic")
     assert [event async for event in claude.stream(ModelRequest("m", QUESTION, 10, output_schema=schema))]
     assert every.received[0].json()["output_config"]["format"]["schema"] == schema
@@ -203,10 +205,8 @@ async def test_a_schema_the_sdk_cannot_rewrite_goes_as_it_is(every: OpenAiHost, 
         ("matcha", "MATCHA_BASE_URL", "http://127.0.0.1:99999"),
     ],
 )
-async def test_an_address_that_is_none_is_named(
-    environ: Callable[..., None], name: str, variable: str, url: str
-) -> None:
-    """An operator's slip in an address is told by the variable's name."""
+async def test_a_wrong_base_url_is_named(environ: Callable[..., None], name: str, variable: str, url: str) -> None:
+    """NotConfigured names the variable."""
     environ(**{variable: url})
     _, error = await spoken(exchange_over(_route(name)))
     assert isinstance(error, NotConfigured)
@@ -214,8 +214,10 @@ async def test_an_address_that_is_none_is_named(
 
 
 @pytest.mark.parametrize("name", ["google", "anthropic", "openai", "matcha"])
-async def test_a_key_that_cannot_travel_is_named(every: OpenAiHost, environ: Callable[..., None], name: str) -> None:
-    """Text that no key consists of is an operator's slip, not a provider's fault."""
+async def test_a_key_that_no_header_can_hold_is_named(
+    every: OpenAiHost, environ: Callable[..., None], name: str
+) -> None:
+    """It is the operator's mistake, not the provider's failure."""
     variable = {"google": "GOOGLE_API_KEY"}.get(name, f"{name.upper()}_API_KEY")
     for key in ("a\nb", "schl\u00fcssel", "two words"):
         environ(**{variable: key})
@@ -225,8 +227,8 @@ async def test_a_key_that_cannot_travel_is_named(every: OpenAiHost, environ: Cal
     assert every.received == []
 
 
-async def test_text_that_cannot_be_sent_is_mended_before_it_is(every: OpenAiHost) -> None:
-    """Half a surrogate pair in an earlier answer neither breaks the next call nor its metering."""
+async def test_text_that_cannot_be_encoded_is_sanitised(every: OpenAiHost) -> None:
+    """A lone surrogate of an earlier answer neither breaks the next request nor its estimate."""
     every.pieces = [said("Hi")]
     for name in ("openai", "anthropic", "google"):
         exchange = exchange_over(_route(name))
@@ -235,8 +237,8 @@ async def test_text_that_cannot_be_sent_is_mended_before_it_is(every: OpenAiHost
     assert len(every.received) >= 3
 
 
-async def test_a_second_call_with_no_time_left_is_not_made(every: OpenAiHost, environ: Callable[..., None]) -> None:
-    """What could not finish is not begun, in a second round neither."""
+async def test_a_second_request_without_time_left_is_not_sent(every: OpenAiHost, environ: Callable[..., None]) -> None:
+    """The deadline holds for later rounds, too."""
     environ(TURN_SECONDS="10")
     every.pieces = [said("Hi")]
     exchange = ModelSession((_route("openai"),), Options(), time.monotonic() - 8)
@@ -245,8 +247,8 @@ async def test_a_second_call_with_no_time_left_is_not_made(every: OpenAiHost, en
     assert len(every.received) == 1
 
 
-async def test_a_bug_of_ours_is_recorded_as_one_and_not_charged(every: OpenAiHost) -> None:
-    """It is neither an answer nor somebody who left."""
+async def test_our_own_crash_is_recorded_and_not_charged(every: OpenAiHost) -> None:
+    """It counts neither as an answer nor as a disconnect."""
     every.pieces = [said("Hi")]
     exchange = exchange_over(_route("openai"))
     with pytest.raises(AttributeError):
@@ -255,8 +257,8 @@ async def test_a_bug_of_ours_is_recorded_as_one_and_not_charged(every: OpenAiHos
     assert exchange.usage.input_tokens == 0
 
 
-async def test_a_blocked_or_endless_answer_is_not_asked_for_again(every: OpenAiHost) -> None:
-    """Another try would be blocked, or too long, again."""
+async def test_a_blocked_or_too_long_answer_is_not_retried(every: OpenAiHost) -> None:
+    """A retry would have the same result."""
     for reason in ("content_filter", "length"):
         every.pieces = [sse(chunk({"content": '{"answer": "a'}), chunk({}, reason), "[DONE]")]
         exchange = exchange_over(_route("openai"))

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible provider: its parser by strings, its connection over a real socket."""
+"""The OpenAI-compatible client, over a real socket."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ async def _models_at(url: str) -> list[ListedModel]:
 
 
 @pytest.mark.anyio
-async def test_an_answer_comes_as_events_over_a_socket(host: OpenAiHost) -> None:
-    """The body that was asked with is the call's, and the events are the stream's, however reads were cut."""
+async def test_a_stream_becomes_events(host: OpenAiHost) -> None:
+    """The body is that of the request; the events do not depend on how reads are cut."""
     host.pieces = [bytes([byte]) for byte in said("Grüße\n😀")]
     assert await _events() == [Text("Grüße\n😀"), Usage(10, 5), Finish("stop")]
     (received,) = host.received
@@ -73,10 +73,10 @@ async def test_an_answer_comes_as_events_over_a_socket(host: OpenAiHost) -> None
         (302, ProviderRefused, "provider_refused"),
     ],
 )
-async def test_statuses_become_errors_without_the_hosts_words(
+async def test_statuses_become_errors_without_the_hosts_message(
     host: OpenAiHost, status: int, kind: type[ProviderError], code: str
 ) -> None:
-    """The class tells what happened; what the host said stays with us; redirects are not followed."""
+    """The class has the meaning; the host's message is not passed on; redirects are not followed."""
     host.status, host.pieces = status, [b"secret words"]
     host.headers = {"Retry-After": "7", "Location": f"{host.url}/elsewhere"}
     with pytest.raises(kind) as caught:
@@ -87,8 +87,8 @@ async def test_statuses_become_errors_without_the_hosts_words(
 
 
 @pytest.mark.anyio
-async def test_a_key_that_is_refused_opens_the_circuit_for_minutes(host: OpenAiHost) -> None:
-    """Trying the same key again helps nobody."""
+async def test_a_rejected_key_opens_the_circuit_for_minutes(host: OpenAiHost) -> None:
+    """A retry with the same key cannot succeed."""
     host.status = 401
     with pytest.raises(ProviderAuthFailed) as caught:
         await _events()
@@ -96,8 +96,8 @@ async def test_a_key_that_is_refused_opens_the_circuit_for_minutes(host: OpenAiH
 
 
 @pytest.mark.anyio
-async def test_a_line_that_is_cut_is_an_error_after_what_came(host: OpenAiHost) -> None:
-    """What was said before the cut has been passed on."""
+async def test_a_broken_connection_is_an_error_after_the_text(host: OpenAiHost) -> None:
+    """The text before it has been passed on."""
     host.pieces, host.ending = [sse(chunk({"content": "Hel"}))], "cut"
     events = (await provider_named("openai")).stream(CALL)
     assert await anext(events) == Text("Hel")
@@ -116,14 +116,14 @@ async def test_a_line_that_is_cut_is_an_error_after_what_came(host: OpenAiHost) 
     ids=["end", "done", "half a chunk"],
 )
 async def test_an_end_without_a_reason_is_a_truncated_answer(host: OpenAiHost, raw: bytes) -> None:
-    """A proxy that closes properly after a cut does not make the answer complete."""
+    """A proxy that closes cleanly after a cut does not complete the answer."""
     host.pieces = [raw]
     assert await _events() == [Text("Hel"), Finish("truncated")]
 
 
 @pytest.mark.anyio
 async def test_nothing_is_read_after_the_end_mark(host: OpenAiHost) -> None:
-    """A host that keeps the line open after [DONE] does not keep us."""
+    """A host that keeps the connection open after [DONE] does not delay the turn."""
     host.pieces, host.ending = [said("Hi")], "hold"
     assert (await _events())[-1] == Finish("stop")
     await host.until_hung_up()
@@ -148,8 +148,8 @@ async def test_nothing_is_read_after_the_end_mark(host: OpenAiHost) -> None:
     ],
     ids=lambda raw: repr(raw[:40]),
 )
-async def test_nonsense_is_an_error_of_the_provider(host: OpenAiHost, raw: bytes) -> None:
-    """What is no chat stream is the provider's failure, never a crash of ours."""
+async def test_a_malformed_stream_is_an_error_of_the_provider(host: OpenAiHost, raw: bytes) -> None:
+    """It is the provider's failure, never a crash."""
     host.pieces = [raw]
     call = replace(CALL, tools=(Tool("f", "does f", {"type": "object"}),))
     with pytest.raises(ProviderError) as caught:
@@ -158,15 +158,15 @@ async def test_nonsense_is_an_error_of_the_provider(host: OpenAiHost, raw: bytes
 
 
 @pytest.mark.anyio
-async def test_an_answer_that_is_no_stream_at_all_is_truncated(host: OpenAiHost) -> None:
-    """A web page with status 200 has no events and no end."""
+async def test_a_page_with_status_200_is_truncated(host: OpenAiHost) -> None:
+    """It has no events and no end."""
     host.pieces = [b"<html>\n\nhello</html>"]
     assert await _events() == [Finish("truncated")]
 
 
 @pytest.mark.anyio
-async def test_an_error_announced_inside_an_answer_is_an_overload(host: OpenAiHost) -> None:
-    """Its words stay with us."""
+async def test_an_error_inside_a_stream_is_an_overload(host: OpenAiHost) -> None:
+    """Its message is not passed on."""
     host.pieces = [sse(chunk({"content": "Hel"}), {"error": {"message": "secret words"}})]
     with pytest.raises(ProviderOverloaded) as caught:
         await _events()
@@ -174,8 +174,8 @@ async def test_an_error_announced_inside_an_answer_is_an_overload(host: OpenAiHo
 
 
 @pytest.mark.anyio
-async def test_closing_the_events_hangs_up_on_the_host(host: OpenAiHost) -> None:
-    """When nobody listens any more the model is told so by the closed connection."""
+async def test_closing_the_events_closes_the_connection(host: OpenAiHost) -> None:
+    """The closed connection stops the model."""
     host.pieces, host.ending = [sse(chunk({"content": "on and "}))], "hold"
     events = (await provider_named("openai")).stream(CALL)
     assert await anext(events) == Text("on and ")
@@ -184,8 +184,8 @@ async def test_closing_the_events_hangs_up_on_the_host(host: OpenAiHost) -> None
 
 
 @pytest.mark.anyio
-async def test_a_deadline_in_a_silence_hangs_up_on_the_host(host: OpenAiHost) -> None:
-    """A reader who was cancelled while waiting leaves no connection behind."""
+async def test_a_deadline_during_silence_closes_the_connection(host: OpenAiHost) -> None:
+    """A cancelled reader leaves no connection open."""
     host.pieces, host.ending = [sse(chunk({"content": "on and "}))], "hold"
     events = (await provider_named("openai")).stream(CALL)
     await anext(events)
@@ -195,8 +195,8 @@ async def test_a_deadline_in_a_silence_hangs_up_on_the_host(host: OpenAiHost) ->
 
 
 @pytest.mark.anyio
-async def test_only_our_key_for_this_host_travels_and_none_to_a_node(host: OpenAiHost) -> None:
-    """A host gets its own key and nothing else of ours; a node gets not even that."""
+async def test_a_host_gets_its_own_key_only(host: OpenAiHost) -> None:
+    """A node without a key gets none of ours."""
     usual = {"host", "accept", "accept-encoding", "user-agent", "content-length", "content-type"}
     host.pieces = [said("Hi")]
     await _events()
@@ -209,8 +209,8 @@ async def test_only_our_key_for_this_host_travels_and_none_to_a_node(host: OpenA
 
 
 @pytest.mark.anyio
-async def test_a_provider_without_its_key_is_named(host: OpenAiHost, environ: Callable[..., None]) -> None:
-    """Whoever operates this reads which variable is missing; nothing is sent."""
+async def test_a_missing_key_is_named(host: OpenAiHost, environ: Callable[..., None]) -> None:
+    """NotConfigured names the variable; nothing is sent."""
     environ(OPENAI_API_KEY="")
     with pytest.raises(NotConfigured, match="OPENAI_API_KEY"):
         await _events()
@@ -218,8 +218,8 @@ async def test_a_provider_without_its_key_is_named(host: OpenAiHost, environ: Ca
 
 
 @pytest.mark.anyio
-async def test_every_failure_of_a_node_reads_the_same(host: OpenAiHost, environ: Callable[..., None]) -> None:
-    """Its owner cannot use our answers to look around in our network."""
+async def test_every_failure_of_a_node_is_the_same_error(host: OpenAiHost, environ: Callable[..., None]) -> None:
+    """Its owner cannot explore our network by our errors."""
     messages: set[str] = set()
     for status in (301, 401, 404, 429, 500):
         host.status = status
@@ -247,7 +247,7 @@ async def test_every_failure_of_a_node_reads_the_same(host: OpenAiHost, environ:
 async def test_a_node_on_a_forbidden_address_is_never_connected_to(
     host: OpenAiHost, environ: Callable[..., None], address: str
 ) -> None:
-    """Without ALLOW_PRIVATE_NODES nothing inside is asked, by name or by number."""
+    """Without ALLOW_PRIVATE_NODES there is no connection to an internal address, by name or by number."""
     environ(ALLOW_PRIVATE_NODES="")
     with pytest.raises(NodeFailed):
         await _models_at(f"https://{address}:8443/v1")
@@ -258,16 +258,16 @@ async def test_a_node_on_a_forbidden_address_is_never_connected_to(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate"])
-async def test_a_node_that_answers_compressed_is_refused(host: OpenAiHost, encoding: str) -> None:
-    """Nobody's bomb is unpacked."""
+async def test_a_compressed_response_of_a_node_is_rejected(host: OpenAiHost, encoding: str) -> None:
+    """No decompression bomb is unpacked."""
     host.headers, host.pieces = {"Content-Encoding": encoding}, [b"\x1f\x8b"]
     with pytest.raises(ProviderError):
         await _events(_node_call(host), "client")
 
 
 @pytest.mark.anyio
-async def test_models_are_listed_from_where_the_call_says(host: OpenAiHost) -> None:
-    """A node is asked at its own address, a provider that is checked at the configured one."""
+async def test_models_are_listed_from_the_nodes_or_configured_url(host: OpenAiHost) -> None:
+    """A node has its own URL, a provider the configured one."""
     host.pieces = [b'{"data": [{"id": "a", "name": "A"}', b', {"id": "b", "max_model_len": 4096}]}']
     expected = [ListedModel("a", "A"), ListedModel("b", None, {"context_window": 4096})]
     assert await _models_at(host.url + "/") == expected
@@ -291,8 +291,8 @@ async def test_models_are_listed_from_where_the_call_says(host: OpenAiHost) -> N
     ],
     ids=lambda raw: repr(raw[:40]),
 )
-async def test_a_model_list_that_is_none_is_an_error_of_the_provider(host: OpenAiHost, raw: bytes) -> None:
-    """Neither nonsense nor an endless list gets any further."""
+async def test_a_malformed_model_list_is_an_error_of_the_provider(host: OpenAiHost, raw: bytes) -> None:
+    """Neither malformed nor endless lists are accepted."""
     host.pieces = [raw] if raw else []
     with pytest.raises(ProviderError):
         await _models_at(host.url)

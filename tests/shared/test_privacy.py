@@ -1,4 +1,4 @@
-"""Privacy: what may stand in a log row, and what must not."""
+"""The content of log rows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from shared import privacy
 from shared.privacy import WITHHELD, loggable, loggable_json
 
 
-def test_content_that_is_not_to_be_logged_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With LOG_CONTENT=none there is no text, and a redactor that fails withholds it."""
+def test_log_content_none_logs_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LOG_CONTENT=none stores no text, and a failing redaction withholds it."""
     assert loggable("hello", "none") is None
     assert loggable("hello", "redacted") == "hello"
     monkeypatch.setattr(privacy, "redact", lambda _: 1 / 0)
@@ -17,15 +17,15 @@ def test_content_that_is_not_to_be_logged_is_not(monkeypatch: pytest.MonkeyPatch
 
 
 def test_json_is_redacted_in_depth() -> None:
-    """Strings anywhere in a value are redacted."""
+    """Strings at every level of a value are redacted."""
     assert loggable_json({"a": ["ada@example.com", 1, None], "b": {"c": "x"}}) == {
         "a": ["[email]", 1, None],
         "b": {"c": "x"},
     }
 
 
-def test_what_looks_like_a_value_may_be_one_too() -> None:
-    """An address as a field's name and a card as a number are found; ordinary names and numbers stay as they are."""
+def test_field_names_and_numbers_are_redacted_too() -> None:
+    """An e-mail address as field name and a card as number are found; ordinary ones stay."""
     numbers = [12, 1.5, True, None, 1795219200, 0.12345678, 1e300, float("inf")]
     value = {"ada@example.com": 1, "card": 4111111111111111, "float": 4111111111111111.0, "n": numbers}
     assert loggable_json(value) == {"[email]": 1, "card": "[card]", "float": "[card]", "n": numbers}
@@ -43,6 +43,6 @@ def test_what_looks_like_a_value_may_be_one_too() -> None:
         ("note", "call 0171 1234567", "call [phone]"),
     ],
 )
-def test_a_field_named_after_a_secret_says_nothing(name: str, text: str, left: str) -> None:
-    """In JSON that was read, name and value stand apart and still belong together."""
+def test_a_field_with_the_name_of_a_secret_is_redacted(name: str, text: str, left: str) -> None:
+    """In parsed JSON, name and value are separate but belong together."""
     assert loggable_json({name: text}) == {name: left}

@@ -1,4 +1,4 @@
-"""Which providers a deployment can call, and in which order their models stand in for each other."""
+"""Which providers a deployment can call, and the order of their default models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from shared.config import Settings
 from shared.errors import NotConfigured
-from shared.provider_config import DEFAULTS, VARIABLES, advice, chosen_default, configured_providers, deployment
+from shared.provider_config import KEYED_PROVIDERS, advice, chosen_default, configured_providers, deployment
 
 MATCHA = {"MATCHA_API_KEY": "k", "MATCHA_BASE_URL": "https://matcha.example", "MATCHA_MISSION_ID": "3"}
 
@@ -30,26 +30,26 @@ MATCHA = {"MATCHA_API_KEY": "k", "MATCHA_BASE_URL": "https://matcha.example", "M
         ({"LLM_PROVIDER": "MatchAI", "MATCHA_MODEL": "40"}, ("matcha", "40")),
     ],
 )
-def test_llm_provider_takes_every_provider_by_both_names(
+def test_llm_provider_accepts_both_names_of_a_provider(
     variables: dict[str, str], model: tuple[str, str] | None
 ) -> None:
-    """LLM_PROVIDER chooses the provider, and the provider's own variable names the model."""
+    """LLM_PROVIDER chooses the provider; the provider's model variable overrides its default model."""
     assert chosen_default(Settings(variables)) == model
 
 
-def test_an_unknown_provider_is_an_error_that_lists_the_known_ones() -> None:
-    """A typing mistake in LLM_PROVIDER is reported."""
+def test_an_unknown_provider_is_an_error_with_the_known_names() -> None:
+    """A typing mistake in LLM_PROVIDER raises NotConfigured."""
     with pytest.raises(NotConfigured, match="google, gemini, anthropic, claude, openai"):
         chosen_default(Settings({"LLM_PROVIDER": "gemni"}))
 
 
 def test_every_provider_that_needs_a_key_has_a_default_model() -> None:
-    """A provider without a default could not answer a turn that names no model."""
-    assert set(DEFAULTS) == {name for name, variables in VARIABLES.items() if variables}
+    """A turn that names no model needs a default model of its provider."""
+    assert all(each.default_model and each.model_variable for each in KEYED_PROVIDERS)
 
 
 def test_the_deployment_names_providers_with_a_key_and_their_models(environ: Callable[..., None]) -> None:
-    """Providers stand in their usual order, the one that LLM_PROVIDER names first."""
+    """Defaults are in the order of the table, the provider of LLM_PROVIDER first."""
     environ(GOOGLE_API_KEY="k", OPENAI_API_KEY="k", OPENAI_MODEL="gpt-9", LLM_PROVIDER="openai", MATCHA_API_KEY="k")
     assert set(deployment()["providers"]) == set(configured_providers()) == {"google", "openai", "client"}
     assert deployment()["defaults"] == [
@@ -60,8 +60,8 @@ def test_the_deployment_names_providers_with_a_key_and_their_models(environ: Cal
     assert [each["provider"] for each in deployment()["defaults"]] == ["google", "openai", "matcha"]
 
 
-def test_without_any_provider_the_variables_are_named(environ: Callable[..., None]) -> None:
-    """An operator reads which variables to set, and nothing once one provider is configured."""
+def test_without_a_provider_the_advice_names_the_variables(environ: Callable[..., None]) -> None:
+    """The advice lists the variables to set; it is None once one provider is configured."""
     assert advice() == (
         "No provider is configured: set GOOGLE_API_KEY, ANTHROPIC_API_KEY, OPENAI_API_KEY, HF_TOKEN, "
         "or MATCHA_API_KEY with MATCHA_BASE_URL and MATCHA_MISSION_ID."

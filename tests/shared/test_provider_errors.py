@@ -1,4 +1,4 @@
-"""Token counts, delays and refusals, read from what any provider may say."""
+"""Token counts, delays and errors in the responses of providers."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from shared.providers.provider_errors import error_for_status, parse_usage, retr
         ({}, None),
     ],
 )
-def test_a_wait_is_a_number_or_nothing(headers: dict[str, str], seconds: float | None) -> None:
-    """What cannot be waited for, endless or no number, never gets into a header or a row."""
+def test_a_delay_is_a_finite_number_or_none(headers: dict[str, str], seconds: float | None) -> None:
+    """An infinite or malformed delay gets into no header and no row."""
     assert retry_after_seconds(headers) == seconds
 
 
-def test_a_wait_may_be_a_date() -> None:
-    """HTTP allows a moment instead of seconds."""
+def test_a_delay_may_be_a_date() -> None:
+    """HTTP allows a date instead of seconds."""
     delay = retry_after_seconds({"retry-after": formatdate(time.time() + 100, usegmt=True)})
     assert delay is not None
     assert 90 < delay <= 101
@@ -56,7 +56,7 @@ def test_a_wait_may_be_a_date() -> None:
     ],
 )
 def test_counts_are_bounded_or_none(counts: tuple[Any, ...], usage: Usage | None) -> None:
-    """Nobody earns money with negative tokens or claims more than a row can hold; nonsense is left to an estimate."""
+    """Negative counts are ignored, huge ones limited, and wrong ones left to an estimate."""
     assert parse_usage(*counts) == usage
 
 
@@ -71,8 +71,8 @@ def test_counts_are_bounded_or_none(counts: tuple[Any, ...], usage: Usage | None
         (400, "invalid_request_error", ProviderRefused),
     ],
 )
-def test_an_empty_account_is_told_from_a_busy_provider(status: int, code: str | None, kind: type) -> None:
-    """Both may be a 429; only one of them passes by itself."""
+def test_an_empty_account_differs_from_a_busy_provider(status: int, code: str | None, kind: type) -> None:
+    """Both may be a 429; only a busy provider recovers by itself."""
     error = error_for_status("openai", status, code=code)
     assert type(error) is kind
     assert (error.open_seconds is not None) == (kind is ProviderAuthFailed)
@@ -92,14 +92,14 @@ def test_an_empty_account_is_told_from_a_busy_provider(status: int, code: str | 
         (403, "insufficient_quota", ProviderAuthFailed),
     ],
 )
-def test_a_model_that_is_not_served_is_told_from_a_wrong_request(status: int, code: str, kind: type) -> None:
-    """Only the former counts against the model and is tried elsewhere: a prompt cannot provoke it."""
+def test_an_unavailable_model_differs_from_a_wrong_request(status: int, code: str, kind: type) -> None:
+    """Only an unavailable model counts against the model and falls back, as no prompt can cause it."""
     error = error_for_status("openai", status, code=code)
     assert type(error) is kind
     assert (error.is_fault, error.may_succeed_elsewhere) == (kind is ModelUnavailable, kind is not ProviderRefused)
 
 
-def test_one_busy_model_does_not_close_its_provider_for_long() -> None:
-    """A delay of an hour is told to the caller; the circuit opens for a minute at most."""
+def test_one_busy_model_opens_the_circuit_for_a_minute_at_most() -> None:
+    """The client gets the full delay; the circuit of the provider opens for at most a minute."""
     error = error_for_status("google", 429, retry_after=3600)
     assert (error.retry_after_seconds, error.open_seconds) == (3600, 60)

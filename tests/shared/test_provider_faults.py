@@ -1,4 +1,4 @@
-"""Every provider on a bad day, through the gateway: what is tried again, what is told, and who hangs up."""
+"""Failures of every provider through the gateway: retries, errors and disconnects."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("configured")]
         ("status-404", ModelUnavailable),
     ],
 )
-async def test_what_will_not_pass_is_asked_once(
+async def test_permanent_failures_are_not_retried(
     name: str, kind: str, expected: type[ProviderError], upstream: Upstream
 ) -> None:
-    """A refused request and a refused key are told as what they are, without the provider's words."""
+    """A rejected request and a rejected key keep their class, without the provider's message."""
     exchange = exchange_over(route_to(name, kind, upstream))
     events, error = await spoken(exchange)
     assert (events, type(error)) == ([], NodeFailed if name == "client" else expected)
@@ -67,10 +67,10 @@ _FIRST = ["status-429", "status-500", "status-503", "status-529", "html-502", "h
 
 @pytest.mark.parametrize("name", STREAMING)
 @pytest.mark.parametrize("kind", [*_FIRST, "malformed-first", "overload-first", "stall-first"])
-async def test_what_passes_is_tried_again_before_the_first_content(
+async def test_temporary_failures_are_retried_before_the_first_content(
     name: str, kind: str, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing of the first try is heard or charged, the second is the answer; a node gets one try only."""
+    """Nothing of the first attempt is sent or charged; a node has one attempt only."""
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.2 if kind == "stall-first" else 20)
     route = route_to(name, f"once-{kind}", upstream)
     exchange = exchange_over(route)
@@ -103,7 +103,7 @@ async def test_what_passes_is_tried_again_before_the_first_content(
 async def test_after_the_first_content_a_fault_ends_the_answer(
     name: str, kind: str, expected: type[ProviderError], upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was said is heard once and charged: its input and what was written, not a placeholder, not the maximum."""
+    """The text so far is sent once and charged with its input, by count and not by maximum."""
     monkeypatch.setattr(gateway, "IDLE_SECONDS", 0.2 if kind == "stall" else 20)
     exchange = exchange_over(route_to(name, kind, upstream), route_to("openai", "echo", upstream))
     events, error = await spoken(exchange)
@@ -117,8 +117,8 @@ async def test_after_the_first_content_a_fault_ends_the_answer(
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-async def test_a_delay_that_does_not_fit_sends_the_turn_to_the_next_route(name: str, upstream: Upstream) -> None:
-    """Each dialect says it in its own way; Google in the answer's details."""
+async def test_a_long_delay_falls_back_to_the_next_route(name: str, upstream: Upstream) -> None:
+    """Each dialect has its own field for the delay; Google's is in the body."""
     exchange = exchange_over(route_to(name, "status-429-after-600", upstream), route_to("openai", "fixed", upstream))
     events, error = await spoken(exchange)
     assert error is None
@@ -132,8 +132,8 @@ async def test_a_delay_that_does_not_fit_sends_the_turn_to_the_next_route(name: 
 
 @pytest.mark.parametrize("name", STREAMING)
 @pytest.mark.parametrize("kind", ["endless", "stall", "stall-first"])
-async def test_a_reader_who_leaves_hangs_up_on_every_provider(name: str, kind: str, upstream: Upstream) -> None:
-    """The socket is closed at once, not when somebody collects garbage."""
+async def test_a_disconnect_closes_the_connection_to_every_provider(name: str, kind: str, upstream: Upstream) -> None:
+    """The socket is closed at once, not by the garbage collector."""
     route = route_to(name, kind, upstream)
     events = exchange_over(route).events(QUESTION)
     reading = asyncio.ensure_future(_read(events))
@@ -159,7 +159,7 @@ async def _read(events: Any) -> None:
 async def test_a_provider_that_is_not_there_is_unreachable(
     name: str, variable: str, environ: Callable[..., None], upstream: Upstream
 ) -> None:
-    """Nobody listening is told as such and keeps its circuit open for a moment."""
+    """A refused connection raises ProviderUnreachable and opens the circuit for a moment."""
     environ(**(variables(upstream) | {variable: "http://127.0.0.1:9"}))
     exchange = exchange_over(route_to(name, "echo", upstream))
     _, error = await spoken(exchange)

@@ -1,4 +1,4 @@
-"""Redaction: what identifies must go, what is asked about must stay."""
+"""Redaction: personal data and credentials are replaced, other text stays."""
 
 from __future__ import annotations
 
@@ -112,14 +112,14 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize(("text", "label"), PLANTED)
-def test_what_identifies_is_replaced_by_its_kind(text: str, label: str) -> None:
-    """Each kind of personal datum or key disappears, its surroundings stay."""
+def test_personal_data_is_replaced_by_its_kind(text: str, label: str) -> None:
+    """Each kind of personal datum or key is replaced; the text around it stays."""
     assert redact(f"before {text} after") == f"before [{label}] after"
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_prices_tickers_dates_and_model_names_survive(text: str) -> None:
-    """What people ask a model about is not taken for what identifies them."""
+def test_prices_tickers_dates_and_model_names_stay(text: str) -> None:
+    """They are not mistaken for personal data."""
     assert redact(f"buy at {text} now") == f"buy at {text} now"
 
 
@@ -158,25 +158,25 @@ UNTOUCHED = st.one_of(
 
 
 @given(st.lists(UNTOUCHED, min_size=1, max_size=5))
-def test_what_is_asked_about_stays_word_for_word(words: list[str]) -> None:
-    """Dates, prices, volumes, hashes, ids, times, versions and code stay, whatever their digits are."""
+def test_ordinary_numbers_stay_unchanged(words: list[str]) -> None:
+    """Dates, prices, volumes, hashes, ids, times, versions and code stay, whatever their digits."""
     text = ", ".join(words)
     assert redact(f"see {text} and go on") == f"see {text} and go on"
 
 
 @given(st.lists(UNTOUCHED, max_size=3), st.sampled_from(PLANTED), st.lists(UNTOUCHED, max_size=3))
-def test_what_identifies_is_found_among_what_does_not(
+def test_personal_data_is_found_among_ordinary_numbers(
     before: list[str], plant: tuple[str, str], after: list[str]
 ) -> None:
-    """Only the datum goes, and its neighbours neither hide it nor go with it."""
+    """Only the datum is replaced; its neighbours neither hide it nor are replaced."""
     text, label = plant
-    told = ", ".join([*before, "{}", *after])
-    assert redact(told.replace("{}", text)) == told.replace("{}", f"[{label}]")
+    line = ", ".join([*before, "{}", *after])
+    assert redact(line.replace("{}", text)) == line.replace("{}", f"[{label}]")
 
 
 @given(st.text(), st.sampled_from([text for text, _ in PLANTED]), st.text())
-def test_planted_data_between_spaces_never_gets_through(before: str, planted: str, after: str) -> None:
-    """Whatever stands around it, a datum set off by spaces is gone."""
+def test_planted_data_between_spaces_is_always_replaced(before: str, planted: str, after: str) -> None:
+    """A datum between spaces is replaced in any text."""
     assert planted not in redact(f"{before} {planted} {after}")
 
 
@@ -205,8 +205,8 @@ def test_planted_data_between_spaces_never_gets_through(before: str, planted: st
         ("postgres://parley:hunt@r2@db.example/x", "postgres://[credentials]@db.example/x"),
     ],
 )
-def test_a_secret_after_its_name_loses_its_value(text: str, redacted: str) -> None:
-    """The name stays, the value goes, whole, in prose, code, addresses, and JSON within JSON."""
+def test_the_value_after_the_name_of_a_secret_is_replaced(text: str, redacted: str) -> None:
+    """The name stays; the whole value is replaced, in prose, code, URLs, and JSON within JSON."""
     assert redact(text) == redacted
 
 
@@ -259,11 +259,11 @@ def test_a_card_or_iban_is_found_among_other_groups(text: str, redacted: str) ->
     ],
 )
 def test_other_kinds_are_replaced_too(text: str, redacted: str) -> None:
-    """Keys, credentials and whatever stands after a telling name go; the rest of the text stays as it was."""
+    """Keys, credentials and values with the name of a secret are replaced; the rest of the text stays."""
     assert redact(text) == redacted
 
 
 @given(st.text())
 def test_redacting_twice_is_redacting_once(text: str) -> None:
-    """What a first redaction left is not touched by a second."""
+    """A second redaction changes nothing."""
     assert redact(redact(text)) == redact(text)

@@ -1,4 +1,4 @@
-"""Signatures, as AWS's own SDK makes them."""
+"""Signatures equal those of AWS's SDK."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _HEADERS = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "Amazo
 
 @pytest.mark.parametrize("token", ["", "a-session-token//=="])
 @pytest.mark.parametrize("host", ["ssm.eu-central-1.amazonaws.com", "127.0.0.1:5000"])
-def test_a_signature_is_the_one_that_the_sdk_makes(host: str, token: str) -> None:
-    """Every header that goes into it and the signature itself are the same, to the byte."""
+def test_a_signature_equals_the_sdks(host: str, token: str) -> None:
+    """All signed headers and the signature are equal, byte by byte."""
     who = SdkCredentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", token or None)
     request = AWSRequest("POST", f"https://{host}/", headers=_HEADERS, data=_BODY)
     SigV4Auth(who, "ssm", "eu-central-1").add_auth(request)
@@ -34,6 +34,6 @@ def test_a_signature_is_the_one_that_the_sdk_makes(host: str, token: str) -> Non
     assert ours == sent | {"host": host}
 
 
-def test_printing_credentials_leaks_nothing() -> None:
-    """A key does not get into a log by way of a representation."""
+def test_the_representation_has_no_key() -> None:
+    """No key gets into a log by `repr`."""
     assert "secret" not in repr(Credentials("id", "secret", "secret token"))

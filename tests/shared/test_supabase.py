@@ -1,4 +1,4 @@
-"""The data API: who we are to it, and what becomes of its answers."""
+"""The data API: the caller's identity and the responses."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ def _worded(code: str, **metadata: Any) -> dict[str, Any]:
         (401, "text", Unauthenticated),
     ],
 )
-def test_refusals_are_told_by_status_and_code(status: int, answer: Any, kind: type[ParleyError]) -> None:
-    """Our functions' refusals become our errors; whatever else the database says stays with us."""
+def test_database_errors_become_our_errors(status: int, answer: Any, kind: type[ParleyError]) -> None:
+    """Errors of our own functions keep their code; other messages of the database are not passed on."""
     error = supabase.refusal(status, answer)
     assert type(error) is kind
     if kind is InternalError or status in {401, 403} or status >= 500:
-        said = answer["message"] if isinstance(answer, dict) else "\0"
-        assert said not in error.message
+        message = answer["message"] if isinstance(answer, dict) else "\0"
+        assert message not in error.message
 
 
-def test_a_refusal_says_when_to_come_back() -> None:
-    """The wait that the database words becomes the header, the rest stays for the caller to read."""
+def test_a_database_error_has_its_delay() -> None:
+    """The delay becomes the header; the rest stays in the metadata."""
     error = supabase.refusal(429, _worded("quota_exceeded", retry_after=30, limit=5))
     assert (error.retry_after_seconds, error.metadata, error.message) == (30, {"limit": 5}, "words")
 
@@ -72,31 +72,31 @@ def test_a_refusal_says_when_to_come_back() -> None:
         ("eyJ.x.y", {"apikey": "eyJ.x.y", "Authorization": "Bearer eyJ.x.y"}),
     ],
 )
-def test_new_keys_are_no_bearer_tokens(environ: Callable[..., None], key: str, headers: dict[str, str]) -> None:
-    """An opaque secret key travels as apikey only, a legacy key as both."""
+def test_an_sb_secret_key_is_no_bearer_token(environ: Callable[..., None], key: str, headers: dict[str, str]) -> None:
+    """An `sb_secret_` key is sent as apikey only, a legacy key as both."""
     environ(SUPABASE_SERVICE_KEY=key)
     assert supabase.as_service() == headers
 
 
 @pytest.mark.anyio
-async def test_a_function_is_called_as_the_person(project: Project) -> None:
-    """The person's token and the public key travel, the arguments as PostgreSQL can store them."""
+async def test_a_function_is_called_as_the_user(project: Project) -> None:
+    """The request has the user's token and the public key; its arguments are sanitised for PostgreSQL."""
     project.answers["/rest/v1/rpc/chat_begin"] = (200, {"outcome": "ok"})
     answer = await supabase.rpc("chat_begin", {"turn": {"message": "a\x00b\ud800"}}, supabase.as_caller("t0ken"))
     assert answer == {"outcome": "ok"}
-    (asked,) = project.asked
-    assert (asked.method, asked.headers["apikey"], asked.headers["authorization"]) == (
+    (received,) = project.asked
+    assert (received.method, received.headers["apikey"], received.headers["authorization"]) == (
         "POST",
         "sb_publishable_x",
         "Bearer t0ken",
     )
-    assert asked.headers["content-type"] == "application/json"
-    assert asked.arguments == {"turn": {"message": "a\ufffdb\ufffd"}}
+    assert received.headers["content-type"] == "application/json"
+    assert received.arguments == {"turn": {"message": "a\ufffdb\ufffd"}}
 
 
 @pytest.mark.anyio
 async def test_rows_are_read_with_get(project: Project) -> None:
-    """A query goes out as it is written; an empty answer is nothing."""
+    """The query is sent unchanged; an empty response is None."""
     project.answers |= {"/rest/v1/llm_models": (200, [{"id": 1}]), "/rest/v1/empty": (204, "")}
     assert await supabase.select("llm_models?select=id&limit=1", supabase.as_service()) == [{"id": 1}]
     assert await supabase.select("empty", supabase.as_service()) is None
@@ -104,8 +104,8 @@ async def test_rows_are_read_with_get(project: Project) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_database_that_is_not_there_is_a_503(environ: Callable[..., None], sessions: None) -> None:  # noqa: ARG001
-    """A refused connection is told as a dependency that is down, with a time to come back."""
+async def test_an_unreachable_database_is_a_503(environ: Callable[..., None], sessions: None) -> None:  # noqa: ARG001
+    """A refused connection raises DatabaseUnavailable with a delay."""
     environ(SUPABASE_URL="http://127.0.0.1:9", SUPABASE_SERVICE_KEY="sb_secret_x")
     with pytest.raises(DatabaseUnavailable) as caught:
         await supabase.rpc("chat_finish", {}, supabase.as_service())
@@ -116,16 +116,18 @@ async def test_a_database_that_is_not_there_is_a_503(environ: Callable[..., None
 @pytest.mark.anyio
 @pytest.mark.parametrize("answer", ["<html>Bad gateway</html>", "{"])
 @pytest.mark.parametrize("status", [200, 502])
-async def test_an_answer_that_is_no_json_is_a_503(project: Project, status: int, answer: str) -> None:
-    """What a proxy says in the database's place is not taken for its answer."""
+async def test_a_response_that_is_not_json_is_a_503(project: Project, status: int, answer: str) -> None:
+    """A proxy's page is not taken for the database's response."""
     project.answers["/rest/v1/rpc/chat_finish"] = (status, answer)
     with pytest.raises(DatabaseUnavailable):
         await supabase.rpc("chat_finish", {}, supabase.as_service())
 
 
 @pytest.mark.anyio
-async def test_an_answer_that_breaks_off_or_never_ends_is_a_503(host: OpenAiHost, environ: Callable[..., None]) -> None:
-    """Half an answer is none, and nobody waits longer than they said."""
+async def test_a_response_that_breaks_off_or_never_ends_is_a_503(
+    host: OpenAiHost, environ: Callable[..., None]
+) -> None:
+    """Half a response is an error, and the timeout limits the wait."""
     environ(SUPABASE_URL=host.url, SUPABASE_SERVICE_KEY="sb_secret_x")
     host.pieces = [b'{"outcome":']
     for host.ending in ("cut", "hold"):
@@ -135,7 +137,7 @@ async def test_an_answer_that_breaks_off_or_never_ends_is_a_503(host: OpenAiHost
 
 @pytest.mark.anyio
 async def test_a_redirect_is_not_followed_with_our_key(host: OpenAiHost, environ: Callable[..., None]) -> None:
-    """The service's key goes to the project and nowhere else."""
+    """The service key is sent to the project only."""
     environ(SUPABASE_URL=host.url, SUPABASE_SERVICE_KEY="sb_secret_x")
     host.status, host.headers = 307, {"Location": f"{host.url}/elsewhere"}
     with pytest.raises(InternalError):

@@ -1,4 +1,4 @@
-"""supabase-py as the service."""
+"""The supabase-py client."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from shared.supabase_py import database_errors, service_client
     ],
     ids=["refused", "down", "slow"],
 )
-def test_a_failing_database_is_told_by_its_code(failure: Exception, code: str) -> None:
-    """What PostgreSQL or the network said stays with us; the code helps whoever operates this."""
+def test_a_failing_database_is_reported_by_its_code(failure: Exception, code: str) -> None:
+    """The metadata has the code for the operator, without the message of PostgreSQL or the network."""
     with pytest.raises(DatabaseUnavailable) as caught, database_errors():
         raise failure
     assert caught.value.metadata == {"code": code}
     assert "secret" not in caught.value.message
 
 
-def test_other_errors_are_not_the_databases() -> None:
+def test_other_errors_are_not_converted() -> None:
     """A bug stays a bug."""
     with pytest.raises(KeyError), database_errors():
         raise KeyError
@@ -37,7 +37,7 @@ def test_other_errors_are_not_the_databases() -> None:
 
 @pytest.mark.anyio
 async def test_a_missing_variable_is_named(environ: Callable[..., None]) -> None:
-    """As everywhere."""
+    """The error names the variable."""
     environ(SUPABASE_URL="http://127.0.0.1:9")
     with pytest.raises(NotConfigured, match="SUPABASE_SERVICE_KEY"):
         await service_client()

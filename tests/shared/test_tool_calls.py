@@ -10,8 +10,8 @@ from shared.messages import ToolCall
 from shared.providers.tool_calls import tool_call
 
 
-def test_what_a_model_wrote_becomes_values() -> None:
-    """An object is taken, nothing written is an empty one."""
+def test_arguments_become_values() -> None:
+    """An object is parsed; missing arguments are an empty object."""
     assert tool_call("a", "f", '{"x": [1, 2.5, null]}') == ToolCall("a", "f", {"x": [1, 2.5, None]})
     assert tool_call("a", "f", "") == ToolCall("a", "f", {})
 
@@ -32,19 +32,19 @@ def test_what_a_model_wrote_becomes_values() -> None:
     ],
     ids=lambda written: str(written)[:12],
 )
-def test_what_cannot_be_stored_is_a_broken_call(written: str) -> None:
-    """JSON knows no NaN, the database no endless depth; the model is told and mends it."""
+def test_arguments_that_cannot_be_stored_are_broken(written: str) -> None:
+    """JSON has no NaN, the database no unlimited depth; the model gets an error and can correct it."""
     assert tool_call("a", "f", written) == ToolCall("a", "f", {}, broken=written)
 
 
-def test_what_is_told_again_can_be_encoded() -> None:
-    """A lone surrogate that another value of the same name hides is still in the text."""
+def test_arguments_that_are_sent_back_can_be_encoded() -> None:
+    """A lone surrogate that a duplicate key hides is still in the text."""
     call = tool_call("a", "f", '{"x": "\ud800", "x": 1}')
     assert (call.arguments, call.text.encode()) == ({"x": 1}, b'{"x": 1}')
 
 
-def test_arguments_can_be_told_again() -> None:
-    """Half characters and NUL become what every API and the database take, in arguments and in broken ones."""
+def test_arguments_are_sanitised() -> None:
+    """Lone surrogates and NUL are replaced, in valid and in broken arguments."""
     call = tool_call("a", "f", '{"x": "\\ud800y\\u0000"}')
     assert call.arguments == {"x": "\ufffdy\ufffd"}
     assert json.loads(call.text) == call.arguments
@@ -52,28 +52,28 @@ def test_arguments_can_be_told_again() -> None:
 
 
 @pytest.mark.parametrize("written", ['{"x": 0.10000000000000000555}', '{"x":1e2}', '{ "x" : 12345678901234567890.0 }'])
-def test_arguments_stay_as_they_were_written(written: str) -> None:
-    """No digit is lost on the way to whoever runs the tool."""
+def test_arguments_keep_their_text(written: str) -> None:
+    """No digit is lost on the way to the tool."""
     assert tool_call("a", "f", written).text == written
 
 
-def test_arguments_that_nobody_wrote_are_an_object() -> None:
-    """Nothing at all, and values that came as such."""
+def test_missing_arguments_are_an_object() -> None:
+    """Also without text, as when arguments came as values."""
     assert tool_call("a", "f", "").text == "{}"
     assert ToolCall("a", "f", {"x": "ü"}).text == '{"x": "ü"}'
 
 
 @pytest.mark.parametrize("name", ["rm -rf", "", "x" * 100, "\ud800"])
-def test_a_name_is_one_that_apis_take(name: str) -> None:
-    """Whatever it was: it will stand in the conversation of the next call."""
+def test_a_name_has_only_characters_that_apis_accept(name: str) -> None:
+    """It is part of the conversation of the next request."""
     made = tool_call("a", name, "{}").name
     assert 0 < len(made) <= 64
     assert made.replace("_", "").replace("-", "").isalnum() or set(made) == {"_"}
 
 
 @pytest.mark.parametrize("call_id", ["", "functions.f:0", "x" * 65])
-def test_an_odd_id_is_replaced_by_one_of_its_own(call_id: str) -> None:
-    """No two calls share an id that nobody gave."""
+def test_an_unusual_id_is_replaced_by_a_new_one(call_id: str) -> None:
+    """Two calls without ids get different ids."""
     ids = {tool_call(call_id, "f", "{}").id for _ in range(3)}
     assert len(ids) == 3
     assert all(each.startswith("call_") for each in ids)

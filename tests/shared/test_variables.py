@@ -1,4 +1,4 @@
-"""The table of variables: which values are wrong, what is said of them, and which name counts."""
+"""The table of variables: wrong values, their messages, and second names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEY = "k3yOfAProvider-0123456789"
 
 
 def legacy(role: str) -> str:
-    """A key in the form of a JWT with this role."""
+    """A legacy key: a JWT with this role."""
     claims = base64.urlsafe_b64encode(json.dumps({"role": role}).encode()).rstrip(b"=").decode()
     return f"eyJhbGciOiJIUzI1NiJ9.{claims}.c2ln"
 
@@ -172,14 +172,14 @@ GOOD = {
 }
 
 
-def test_every_variable_has_a_value_that_is_wrong() -> None:
-    """A variable without a form would let anything pass."""
+def test_every_variable_has_a_wrong_value() -> None:
+    """A variable without a form would accept anything."""
     assert set(BAD) == set(VARIABLES)
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
 def test_a_wrong_value_is_one_line_that_names_the_variable_and_says_what_to_write(name: str, value: str) -> None:
-    """A deployer reads one line in a terminal, a log or an answer."""
+    """The operator reads one line in a terminal, a log or a response."""
     (wrong,) = wrong_variables({name: value})
     line = str(wrong)
     assert line.startswith(f"{name} ")
@@ -195,21 +195,21 @@ def test_a_value_is_never_repeated(name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in GOOD.items() for value in values])
-def test_a_right_value_is_let_through(name: str, value: str) -> None:
-    """Forms refuse slips, not what people have."""
+def test_right_values_are_accepted(name: str, value: str) -> None:
+    """Forms reject mistakes, not real values."""
     assert wrong_value(name, value) is None
 
 
-def test_the_length_of_a_short_secret_is_told() -> None:
-    """The pattern of every message: which variable, why, what to write."""
+def test_a_message_names_the_variable_the_reason_and_the_fix() -> None:
+    """The example is a secret that is too short."""
     (wrong,) = wrong_variables({"CRON_SECRET": "s" * 12})
     assert str(wrong) == (
         "CRON_SECRET is too short; write at least 32 characters, for example the output of: openssl rand -hex 32"
     )
 
 
-def test_swapped_keys_say_where_each_belongs() -> None:
-    """Whichever kind of key it is."""
+def test_a_key_in_the_wrong_variable_is_recognised() -> None:
+    """The message says where it belongs, for every kind of key."""
     for public, private in (("sb_publishable_a", "sb_secret_b"), (legacy("anon"), legacy("service_role"))):
         wrong = list(wrong_variables({"SUPABASE_ANON_KEY": private, "SUPABASE_SERVICE_KEY": public}))
         assert ["SUPABASE_SERVICE_KEY" in wrong[0].reason, "SUPABASE_ANON_KEY" in wrong[1].reason] == [True, True]
@@ -217,7 +217,7 @@ def test_swapped_keys_say_where_each_belongs() -> None:
 
 @pytest.mark.parametrize(("second", "first"), FIRST_NAMES.items())
 def test_a_second_name_counts_when_the_first_is_unset(second: str, first: str) -> None:
-    """The first name wins, an empty one does not count, and errors name what was set."""
+    """The first name wins, an empty one does not count, and errors have the name that is set."""
     assert found({second: " there "}, first) == (second, "there")
     assert found({second: "there", first: " "}, first) == (second, "there")
     assert found({second: "there", first: "first"}, first) == (first, "first")
@@ -225,8 +225,8 @@ def test_a_second_name_counts_when_the_first_is_unset(second: str, first: str) -
     assert [wrong.name for wrong in wrong_variables({second: "'# <your>'"})] == [second]
 
 
-def test_what_lies_above_wins_whatever_its_name() -> None:
-    """The environment's SUPABASE_SECRET_KEY comes before a fetched SUPABASE_SERVICE_KEY."""
+def test_upper_values_override_lower_ones_under_any_name() -> None:
+    """The environment's SUPABASE_SECRET_KEY overrides a fetched SUPABASE_SERVICE_KEY."""
     both = laid_over(
         {"SUPABASE_SERVICE_KEY": "old", "HF_TOKEN": "kept"}, {"SUPABASE_SECRET_KEY": "new", "HF_TOKEN": " "}
     )
@@ -235,21 +235,21 @@ def test_what_lies_above_wins_whatever_its_name() -> None:
 
 
 def test_two_names_with_different_values_are_a_conflict() -> None:
-    """The one that counts comes first; the same value twice is none."""
+    """The name that counts comes first; equal values are no conflict."""
     values = {"GOOGLE_API_KEY": "a", "GEMINI_API_KEY": "b", "HF_MODEL": "c", "LEXYBRAIN_MODEL_ID": "c"}
     assert list(conflicts(values, values)) == [("GOOGLE_API_KEY", "GEMINI_API_KEY")]
 
 
-def test_what_a_variable_needs_is_missing_with_it() -> None:
-    """Half a provider, half a scheduler and a store that cannot be reached are named by what is to be written."""
+def test_variables_that_another_one_needs_are_missing() -> None:
+    """Half a provider, half a scheduler and an unreachable store are named with what to write."""
     names = [wrong.name for wrong in missing_variables({"MATCHA_API_KEY": KEY, "CRON_OIDC_EMAILS": "a@b.c"}, ())]
     assert names == ["MATCHA_BASE_URL", "MATCHA_MISSION_ID", "CRON_OIDC_AUDIENCE"]
     assert [wrong.name for wrong in missing_variables({}, REQUIRED)] == list(REQUIRED)
     assert list(missing_variables({"SUPABASE_SECRET_KEY": "k"}, ("SUPABASE_SERVICE_KEY",))) == []
 
 
-def test_what_may_still_be_fetched_is_not_missing_yet() -> None:
-    """Only what it takes to reach the store is."""
+def test_variables_that_may_still_be_fetched_are_not_missing() -> None:
+    """Only the variables to reach the store are missing."""
     values = {"SECRETS_SOURCE": "ssm:/x/", "MATCHA_API_KEY": KEY, "AWS_REGION": "r", "AWS_ACCESS_KEY_ID": "a"}
     before = [wrong.name for wrong in missing_variables(values, REQUIRED, is_fetched=False)]
     assert before == ["AWS_SECRET_ACCESS_KEY"]
@@ -257,8 +257,8 @@ def test_what_may_still_be_fetched_is_not_missing_yet() -> None:
     assert after == [*REQUIRED, "MATCHA_BASE_URL", "MATCHA_MISSION_ID", "AWS_SECRET_ACCESS_KEY"]
 
 
-def test_the_example_gives_nothing_but_real_defaults() -> None:
-    """A copy changes nothing, and no reader can take a comment for a value: comments have lines of their own."""
+def test_the_example_file_has_real_defaults_only() -> None:
+    """A copy changes nothing, and comments have lines of their own so that no parser reads one as a value."""
     values = {name: value for name, value in environment.read_file(EXAMPLE).items() if value}
     assert values == {"LOG_CONTENT": "redacted", "TURN_SECONDS": "290"}
     assert list(wrong_variables(values)) == []

@@ -9,7 +9,7 @@ import time
 from typing import Any, Final
 
 from functions.chat.agent_run import Failure, TurnEvent
-from shared.endpoint import error_body
+from shared.error_response import error_body
 from shared.events import Finish, Reasoning, StopReason, Text
 from shared.messages import ToolCall
 from shared.routes import RouteChosen

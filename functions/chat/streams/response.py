@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from functions.chat.admission import route_headers
 from functions.chat.agent_run import Failure, TurnEvent
-from shared.endpoint import LateOutcome, error_response
+from shared.error_response import error_response
 from shared.errors import ParleyError
 from shared.routes import RouteChosen
 from shared.sanitize import sanitize_text
@@ -76,8 +76,10 @@ async def _until_hang_up(receive: Receive) -> AsyncIterator[anyio.abc.TaskGroup]
         tasks.cancel_scope.cancel()
 
 
-class WholeResponse(LateOutcome, Response):
+class WholeResponse(Response):
     """Waits for the end of the turn and sends it as one JSON object, or as the error it ended with."""
+
+    logs_itself = True
 
     def __init__(self, events: Events, teller: JsonEncoder, request_id: str, headers: dict[str, str]) -> None:
         super().__init__(headers=headers)
@@ -103,12 +105,14 @@ class WholeResponse(LateOutcome, Response):
         await _with_headers_of(self, response)(scope, receive, send)
 
 
-class StreamResponse(LateOutcome, Response):
+class StreamResponse(Response):
     """Sends events as they come.
 
     The response starts with the first content or after three seconds of waiting for it, whichever is first, so that
     a model that fails at once is an HTTP status; it keeps the line open with a ping after fifteen seconds of silence.
     """
+
+    logs_itself = True
 
     def __init__(self, events: Events, encoder: Encoder, request_id: str, headers: dict[str, str]) -> None:
         super().__init__(headers=headers | _STREAM_HEADERS | dict(encoder.headers))

@@ -17,6 +17,7 @@ from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal
 from shared.log import log
 from shared.messages import Message, ToolCall
 from shared.messages import Tool as OfferedTool
+from shared.validation import describe
 
 MAX_CALLS: Final = 8  # in one round; who wants more asks again with what these told
 TOOL_SECONDS: Final = 30.0
@@ -109,7 +110,7 @@ class Toolbox:
         try:
             arguments = tool.arguments.model_validate(written)
         except ValidationError as error:
-            raise ToolRefusal("invalid_arguments", _told(error)) from error
+            raise ToolRefusal("invalid_arguments", "; ".join(describe(error, "arguments", _MAX_ERRORS))) from error
         try:
             async with asyncio.timeout(self._deadline - time.monotonic()):
                 if not tool.takes_turns:
@@ -132,11 +133,3 @@ class Toolbox:
     def _note(self, call: ToolCall, started: float, *, ok: bool, **more: Any) -> None:
         name = call.name if call.name in self._tools else "unknown"  # what a model makes up may hold anything
         self.used.append({"name": name, "ms": round((time.monotonic() - started) * 1000), "ok": ok, **more})
-
-
-def _told(error: ValidationError) -> str:
-    """What is wrong with which argument, without the values."""
-    return "; ".join(
-        f"{'.'.join(map(str, each['loc'])) or 'arguments'}: {each['msg']}"
-        for each in error.errors(include_url=False, include_input=False, include_context=False)[:_MAX_ERRORS]
-    )

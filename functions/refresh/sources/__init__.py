@@ -5,7 +5,7 @@ from __future__ import annotations
 from functions.refresh.sources import anthropic, gemini, huggingface, matcha, openai
 from functions.refresh.sources.fetching import Source, fetch
 from functions.refresh.sources.listed import HostOffer, Pricing, ProviderModel
-from shared.provider_config import OPENAI_COMPATIBLE, Host
+from shared.provider_config import OPENAI_COMPATIBLE, PROVIDERS, ProviderConfig
 
 __all__ = ["SOURCES", "HostOffer", "Pricing", "ProviderModel", "Source", "fetch"]
 
@@ -14,10 +14,11 @@ def _bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
+_GOOGLE, _ANTHROPIC, _MATCHA = PROVIDERS["google"], PROVIDERS["anthropic"], PROVIDERS["matcha"]
 _READERS = {"openai": openai.read, "huggingface": huggingface.read}
 
 
-def _host(host: Host) -> Source:
+def _host(host: ProviderConfig) -> Source:
     """A row of the registry; all that such a host lists counts, unless it has a reader of its own."""
     return Source(
         provider=host.name,
@@ -32,10 +33,10 @@ def _host(host: Host) -> Source:
 
 SOURCES = (
     Source(
-        provider="google",
-        base_url="https://generativelanguage.googleapis.com",
-        base_url_variable="GEMINI_BASE_URL",
-        key_variable="GOOGLE_API_KEY",
+        provider=_GOOGLE.name,
+        base_url=_GOOGLE.base_url,
+        base_url_variable=_GOOGLE.base_url_variable,
+        key_variable=_GOOGLE.key_variable,
         path="/v1/models",  # the version that chat calls: what only v1beta lists, it could not reach
         query={"pageSize": "1000"},
         headers=lambda key: {"x-goog-api-key": key},
@@ -43,10 +44,10 @@ SOURCES = (
         after=gemini.after,
     ),
     Source(
-        provider="anthropic",
-        base_url="https://api.anthropic.com",
-        base_url_variable="ANTHROPIC_BASE_URL",
-        key_variable="ANTHROPIC_API_KEY",
+        provider=_ANTHROPIC.name,
+        base_url=_ANTHROPIC.base_url,
+        base_url_variable=_ANTHROPIC.base_url_variable,
+        key_variable=_ANTHROPIC.key_variable,
         path="/v1/models",
         query={"limit": "1000"},
         headers=lambda key: _bearer(key) | {"anthropic-version": "2026-10-21"},
@@ -55,10 +56,10 @@ SOURCES = (
     ),
     *(_host(host) for host in OPENAI_COMPATIBLE if not host.is_node),
     Source(
-        provider="matcha",
-        base_url="",
-        base_url_variable="MATCHA_BASE_URL",
-        key_variable="MATCHA_API_KEY",
+        provider=_MATCHA.name,
+        base_url=_MATCHA.base_url,
+        base_url_variable=_MATCHA.base_url_variable,
+        key_variable=_MATCHA.key_variable,
         path="/llms",
         headers=lambda key: {"MATCHA-API-KEY": key},
         read=matcha.read,

@@ -13,8 +13,8 @@ import aiohttp
 from functions.refresh.sources.listed import ProviderModel, without_doubles
 from shared import http
 from shared.config import settings
-from shared.errors import ProviderError, ProviderTimeout, ProviderUnreachable
-from shared.providers.provider_errors import PARSE_ERRORS, error_for_status, malformed_response
+from shared.errors import ProviderError, ProviderTimeout
+from shared.providers.provider_errors import PARSE_ERRORS, error_for_status, malformed_response, unreachable
 
 LIST_SECONDS = 20.0  # for all pages of one provider
 _MAX_PAGES = 50
@@ -54,7 +54,7 @@ async def fetch(source: Source) -> list[ProviderModel]:
     except TimeoutError as error:
         raise ProviderTimeout(f"The provider {source.provider} did not list its models in time.") from error
     except (aiohttp.ClientError, OSError) as error:
-        raise ProviderUnreachable(f"The provider {source.provider} could not be reached.") from error
+        raise unreachable(source.provider) from error
     except PARSE_ERRORS as error:
         raise malformed_response(source.provider, "a model list") from error
     except ProviderError as error:

@@ -1,4 +1,4 @@
-"""What chat's routes take and give, for its OpenAPI document."""
+"""The operations of chat's routes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from functions.chat.answers import CompletionAnswer, DryRunAnswer, TurnAnswer
 from functions.chat.completion_request import CompletionRequest
 from functions.chat.request import ChatRequest
-from shared import errors, openapi
-from shared.openapi import Answer, Operation
-from shared.openapi_common import SHARED_OPERATIONS
+from shared import errors
+from tools.openapi import document as openapi
+from tools.openapi.chat_responses import CompletionAnswer, DryRunAnswer, TurnAnswer
+from tools.openapi.document import Operation, Success
+from tools.openapi.shared_routes import SHARED_OPERATIONS
 
 DESCRIPTION = (
     "One turn with a model, as the AI SDK's UI message stream (https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol) or "
@@ -19,12 +20,12 @@ DESCRIPTION = (
 )
 _EVENTS = "text/event-stream"
 _HEADERS = {
-    "X-Model": "Who serves; percent-encoded where a header cannot hold the name.",
-    "X-Fallbacks": "How many routes were passed over before it.",
-    "x-ratelimit-limit-requests": "Requests a day; absent without a limit, like the next three.",
-    "x-ratelimit-remaining-requests": "What is left of them.",
-    "x-ratelimit-reset-requests": "When they are anew, like `3600s`.",
-    "x-budget-remaining-usd": "What is left to spend.",
+    "X-Model": "The model that serves; percent-encoded when a header cannot hold the name.",
+    "X-Fallbacks": "How many routes were skipped before it.",
+    "x-ratelimit-limit-requests": "Requests per day; absent without a limit, like the next three.",
+    "x-ratelimit-remaining-requests": "Requests left.",
+    "x-ratelimit-reset-requests": "Time until the limit resets, like `3600s`.",
+    "x-budget-remaining-usd": "USD left to spend.",
 }
 _MODEL_FAILS = (
     errors.ProviderError,
@@ -50,9 +51,9 @@ _ADMISSION = (
 )
 TURN = Operation(
     "One turn of a conversation.",
-    {200: Answer("The answer: events unless `stream` is false.", TurnAnswer, also=_EVENTS)},
+    {200: Success("The answer: events unless `stream` is false.", TurnAnswer, also=_EVENTS)},
     body=ChatRequest,
-    refusals=(
+    errors=(
         *_ADMISSION,
         *_MODEL_FAILS,
         errors.ConversationNotFound,
@@ -61,43 +62,43 @@ TURN = Operation(
         errors.IdempotencyMismatch,
     ),
     takes={
-        "Idempotency-Key": "Makes a retry safe: the stored answer comes back. 1 to 255 printable ASCII characters.",
+        "Idempotency-Key": "Makes a retry safe: it returns the stored answer. 1 to 255 printable ASCII characters.",
     },
     headers=_HEADERS
     | {
-        "Idempotent-Replayed": "`true` when the stored answer of the same key came back.",
-        "x-vercel-ai-ui-message-stream": "`v1`, of events.",
+        "Idempotent-Replayed": "`true` when this is the stored answer of the same key.",
+        "x-vercel-ai-ui-message-stream": "`v1` when the response is a stream.",
     },
 )
 STREAMED_TURN = replace(
     TURN,
     summary="One turn of a conversation, always streamed.",
-    answers={
-        200: Answer("The answer as events, whatever `stream` says; with `dry_run` JSON.", DryRunAnswer, also=_EVENTS)
+    successes={
+        200: Success("The answer as events; `stream` is ignored. With `dry_run`, JSON.", DryRunAnswer, also=_EVENTS)
     },
 )
 RESUME = Operation(
-    "What `useChat` asks with `resume`.",
-    {204: Answer("No stream outlives its request; `rpc/ui_messages` has what was said.")},
+    "The request of `useChat` with `resume`.",
+    {204: Success("A stream ends with its request; `rpc/ui_messages` has the messages.")},
 )
 COMPLETION = Operation(
-    "One answer to a conversation that the caller keeps.",
-    {200: Answer("The answer; events when `stream` is true.", CompletionAnswer, also=_EVENTS)},
+    "One answer to a conversation that the client keeps.",
+    {200: Success("The answer; events when `stream` is true.", CompletionAnswer, also=_EVENTS)},
     body=CompletionRequest,
-    refusals=(*_ADMISSION, *_MODEL_FAILS),
-    told_as={422: (errors.ProviderRefused,)},  # the conversation is the caller's own
+    errors=(*_ADMISSION, *_MODEL_FAILS),
+    also_as={422: (errors.ProviderRefused,)},  # the client sent the whole conversation
     headers=_HEADERS,
 )
 
 OPERATIONS = {
     **SHARED_OPERATIONS,
     "take_turn": TURN,
-    "stream_turn": STREAMED_TURN,
+    "POST /chat/stream": STREAMED_TURN,
     "resume": RESUME,
     "complete": COMPLETION,
 }
 
 
 def document(handlers: Mapping[str, str]) -> dict[str, Any]:
-    """The document of `{"METHOD /path": name of its handler}`."""
+    """The document of `{"METHOD /path": handler name}`."""
     return openapi.document("Parley chat", DESCRIPTION, handlers, OPERATIONS)

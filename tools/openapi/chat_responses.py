@@ -1,4 +1,4 @@
-"""What chat answers, as models: for its OpenAPI document, and for tests to hold the answers to."""
+"""Models of chat's JSON responses, for its OpenAPI document and for tests."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from shared.events import Usage
 
 
 class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", defer_build=True)
+    model_config = ConfigDict(extra="forbid")
 
 
 class PlannedRoute(_Closed):
-    """Which model a turn goes to, why, and which stand behind it."""
+    """The chosen model, why it was chosen, and its fallbacks."""
 
     identifier: str
     provider: str
@@ -26,7 +26,7 @@ class PlannedRoute(_Closed):
 
 
 class ReceiptAnswer(_Closed):
-    """What a turn was served by, used and cost; `cost_usd` is null when the price is unknown."""
+    """The route, usage and cost of a turn; `cost_usd` is null when the price is unknown."""
 
     turn_id: str
     request_id: str
@@ -72,7 +72,7 @@ class CostRange(_Closed):
 
 
 class Estimate(_Closed):
-    """What a turn would take; no cost when the price is unknown."""
+    """Tokens and cost of a turn before it runs; no cost when the price is unknown."""
 
     input_tokens: int
     max_output_tokens: int
@@ -80,7 +80,7 @@ class Estimate(_Closed):
 
 
 class LimitsLeft(_Closed):
-    """What is left of the caller's limits; null where there is none."""
+    """What is left of the user's limits; null without a limit."""
 
     requests_remaining: int | None
     requests_reset_at: str
@@ -88,7 +88,7 @@ class LimitsLeft(_Closed):
 
 
 class DryRunAnswer(_Closed):
-    """What `dry_run` tells."""
+    """The response to `dry_run`."""
 
     route: PlannedRoute
     estimate: Estimate
@@ -96,7 +96,7 @@ class DryRunAnswer(_Closed):
 
 
 class TurnAnswer(RootModel[WholeAnswer | DryRunAnswer]):
-    """A turn's answer, or with `dry_run` what it would be."""
+    """The answer of a turn, or with `dry_run` its plan."""
 
 
 class CompletionCallFunction(_Closed):
@@ -107,7 +107,7 @@ class CompletionCallFunction(_Closed):
 
 
 class CompletionCall(_Closed):
-    """A call for the caller to make."""
+    """A tool call that the client makes."""
 
     id: str
     type: Literal["function"]
@@ -134,7 +134,7 @@ class CompletionChoice(_Closed):
 
 
 class CompletionUsage(_Closed):
-    """OpenAI's counts, and what they cost in USD; null when the price is unknown."""
+    """OpenAI's counts, and the cost in USD; null when the price is unknown."""
 
     prompt_tokens: int
     completion_tokens: int

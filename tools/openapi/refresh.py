@@ -1,4 +1,4 @@
-"""What refresh's routes take and give, for its OpenAPI document."""
+"""The operations of refresh's routes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from functions.refresh.request import RefreshRequest
-from shared import errors, openapi
-from shared.openapi import Answer, Operation
-from shared.openapi_common import SHARED_OPERATIONS
+from shared import errors
+from tools.openapi import document as openapi
+from tools.openapi.document import Operation, Success
+from tools.openapi.shared_routes import SHARED_OPERATIONS
 
-DESCRIPTION = "The scheduled run that keeps the catalogue true; CRON_SECRET, an admin or Google's scheduler starts it."
+DESCRIPTION = "The scheduled run that updates the catalogue. CRON_SECRET, an admin or Google's scheduler starts it."
 
 
 class RefreshAnswer(BaseModel):
-    """What a run did, step by step."""
+    """The result of a run, step by step."""
 
     success: bool
     partial: bool
@@ -30,18 +31,18 @@ class RefreshAnswer(BaseModel):
 
 
 def run_with(request: type[BaseModel] | None) -> Operation:
-    """A run that is started with such a body, or without one."""
+    """The operation of a run; `request` is the model of its optional body."""
     return Operation(
         "One run of the steps.",
         {
-            200: Answer("Every step went well.", RefreshAnswer),
-            207: Answer("Some did.", RefreshAnswer),
-            500: Answer("None did, or something went wrong on our side."),
+            200: Success("Every step succeeded.", RefreshAnswer),
+            207: Success("Some steps succeeded.", RefreshAnswer),
+            500: Success("No step succeeded, or the server failed."),
         },
         body=request,
         is_body_optional=True,
         needs="operator",
-        refusals=(errors.AlreadyRunning, errors.NotFound),
+        errors=(errors.AlreadyRunning, errors.NotFound),
     )
 
 
@@ -53,5 +54,5 @@ OPERATIONS = {
 
 
 def document(handlers: Mapping[str, str]) -> dict[str, Any]:
-    """The document of `{"METHOD /path": name of its handler}`."""
+    """The document of `{"METHOD /path": handler name}`."""
     return openapi.document("Parley refresh", DESCRIPTION, handlers, OPERATIONS)

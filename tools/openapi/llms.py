@@ -1,4 +1,4 @@
-"""What llms' routes take and give, for its OpenAPI document."""
+"""The operations of llms' routes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pydantic import BaseModel
 
 from functions.llms.checks import Check
 from functions.llms.connection import ConnectionRequest
-from shared import errors, openapi
-from shared.openapi import Answer, Operation
-from shared.openapi_common import SHARED_OPERATIONS
+from shared import errors
+from tools.openapi import document as openapi
+from tools.openapi.document import Operation, Success
+from tools.openapi.shared_routes import SHARED_OPERATIONS
 
-DESCRIPTION = "The models people can choose from, and whether all that a turn leans on is there."
+DESCRIPTION = "The models that a user can choose, and an operator's diagnosis of the deployment."
 
 
 class MenuModel(BaseModel):
@@ -33,7 +34,7 @@ class MenuModel(BaseModel):
 
 
 class Menu(BaseModel):
-    """Active models by display order; `stale` when the database could not be asked."""
+    """Active models by display order; `stale` is true when the database is unreachable and this list is an old one."""
 
     models: list[MenuModel]
     defaultModel: str | None  # noqa: N815 - the frontends' own name
@@ -43,7 +44,7 @@ class Menu(BaseModel):
 
 
 class ProbedNode(BaseModel):
-    """What the node serves."""
+    """The models of the node."""
 
     id: int
     models: list[dict[str, Any]]
@@ -51,14 +52,14 @@ class ProbedNode(BaseModel):
 
 
 class Diagnostics(BaseModel):
-    """Every check with its verdict and what to do."""
+    """Every check with its result and its fix."""
 
     ok: bool
     checks: list[Check]
 
 
 class TestedConnection(BaseModel):
-    """Whether the model or provider answered; what to do when it did not."""
+    """Whether the model or provider answered; `fix` says what to do if it did not."""
 
     identifier: str
     ok: bool
@@ -69,22 +70,24 @@ class TestedConnection(BaseModel):
 
 
 LIST = Operation(
-    "The models people can choose from.",
-    {200: Answer("The list.", Menu), 304: Answer("The caller has this list already.")},
+    "The models that a user can choose.",
+    {200: Success("The list.", Menu), 304: Success("The client has this list already.")},
     headers={"ETag": "Send it back as If-None-Match."},
 )
 PROBE = Operation(
-    "Asks a node of the caller's for its models and stores them.",
-    {200: Answer("What it serves.", ProbedNode)},
-    refusals=(errors.NotFound, errors.NodeFailed, errors.Unprocessable, errors.DependencyDown),
+    "Lists the models of one of the user's nodes and stores them.",
+    {200: Success("Its models.", ProbedNode)},
+    errors=(errors.NotFound, errors.NodeFailed, errors.Unprocessable, errors.DependencyDown),
 )
-DIAGNOSE = Operation("What is wrong and what to do.", {200: Answer("All checks.", Diagnostics)}, needs="admin")
+DIAGNOSE = Operation(
+    "Checks the deployment and says how to fix it.", {200: Success("All checks.", Diagnostics)}, needs="admin"
+)
 TEST = Operation(
-    "Tries a model with one token, or a provider with none.",
-    {200: Answer("How it went.", TestedConnection)},
+    "Tests a model with one token, or a provider with none.",
+    {200: Success("The result.", TestedConnection)},
     body=ConnectionRequest,
     needs="admin",
-    refusals=(errors.ModelNotFound,),
+    errors=(errors.ModelNotFound,),
 )
 
 OPERATIONS = {
@@ -97,5 +100,5 @@ OPERATIONS = {
 
 
 def document(handlers: Mapping[str, str]) -> dict[str, Any]:
-    """The document of `{"METHOD /path": name of its handler}`."""
+    """The document of `{"METHOD /path": handler name}`."""
     return openapi.document("Parley llms", DESCRIPTION, handlers, OPERATIONS)

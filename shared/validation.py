@@ -1,0 +1,16 @@
+"""Pydantic's validation errors in words, without the rejected values: they may contain anything."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+
+def problems(error: ValidationError, most: int) -> list[ErrorDetails]:
+    """The first `most` problems."""
+    return error.errors(include_url=False, include_context=False, include_input=False)[:most]
+
+
+def describe(error: ValidationError, root: str, most: int) -> list[str]:
+    """One sentence for each of the first `most` problems: where and what. `root` is the name of the whole value."""
+    return [f"{'.'.join(map(str, each['loc'])) or root}: {each['msg']}" for each in problems(error, most)]

@@ -1,0 +1,57 @@
+"""Token counts of every provider."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+
+from shared.events import Finish, Reasoning
+from tests.fakes.providers import GOLDEN, Upstream
+from tests.providers import (
+    PROVIDERS,
+    STREAMING,
+    exchange_over,
+    route_to,
+    spoken,
+    text_of,
+)
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("configured")]
+
+
+@pytest.mark.parametrize("name", STREAMING)
+@pytest.mark.parametrize("kind", ["fixed", "think"])
+async def test_usage_is_the_same_in_every_dialect(name: str, kind: str, upstream: Upstream) -> None:
+    """Input includes cached tokens and output includes reasoning, for every provider."""
+    exchange = exchange_over(route_to(name, kind, upstream))
+    events, error = await spoken(exchange)
+    assert error is None
+    assert text_of(events) == "one two three"
+    assert [e.text for e in events if isinstance(e, Reasoning)] == (["Let me think."] if kind == "think" else [])
+    assert asdict(exchange.usage) == {**GOLDEN, "source": "provider"}
+    assert isinstance(events[-1], Finish)
+    assert events[-1].reason == "stop"
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+async def test_missing_usage_is_estimated(name: str, upstream: Upstream) -> None:
+    """An answer without usage is not free; its source is `estimate`."""
+    kind = "fixed" if name == "matcha" else "usage-none"
+    exchange = exchange_over(route_to(name, kind, upstream))
+    _, error = await spoken(exchange)
+    assert error is None
+    assert exchange.usage.source == "estimate"
+    assert exchange.usage.input_tokens > 0
+    assert exchange.usage.output_tokens > 0
+
+
+@pytest.mark.parametrize("name", STREAMING)
+async def test_wrong_usage_is_ignored(name: str, upstream: Upstream) -> None:
+    """Negative counts neither lower the cost nor break the turn."""
+    exchange = exchange_over(route_to(name, "usage-wrong", upstream))
+    events, error = await spoken(exchange)
+    assert error is None
+    assert text_of(events) == "one two three"
+    assert min(exchange.usage.input_tokens, exchange.usage.output_tokens) > 0
+    assert exchange.usage.output_tokens <= 1000

@@ -1,0 +1,187 @@
+"""Builds a function's OpenAPI 3.1 document from its routes and the models of its requests and responses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from shared import errors
+from shared.errors import ParleyError
+
+VERSION: Final = "1"
+_Model = type[BaseModel]
+_Shown = tuple[_Model, JsonSchemaMode]
+_References = Mapping[Any, dict[str, Any]]
+_EVENT: Final = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
+_EMPTY: Final = {204, 304}
+_ERROR_HEADERS: Final[Mapping[str, tuple[set[str], str]]] = {
+    "Retry-After": ({"409", "429", "503"}, "Seconds to wait before a retry, when known."),
+    "x-should-retry": ({"402", "422", "429", "502"}, "`false` when a retry of the same request cannot succeed."),
+}
+_REF = "#/components/schemas/{model}"
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong; `metadata` depends on the code."""
+
+    message: str
+    type: str
+    code: str
+    param: str | None
+    request_id: str
+    metadata: dict[str, Any]
+
+
+class Error(BaseModel):
+    """The body of every error response."""
+
+    error: ErrorDetail
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """A success response. `model` is None when it has no JSON body; `also` is the media type of its stream form."""
+
+    description: str
+    model: _Model | None = None
+    also: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a handler takes and returns.
+
+    `needs` is whose token the route requires; the errors of tokens and bodies follow from it and from `body`.
+    `takes` are request headers, `headers` response headers. `also_as` lists errors that a route sends with another
+    status than their own.
+    """
+
+    summary: str
+    successes: Mapping[int, Success]
+    body: _Model | None = None
+    is_body_optional: bool = False
+    needs: Literal["none", "user", "admin", "operator"] = "user"
+    errors: tuple[type[ParleyError], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    takes: Mapping[str, str] = field(default_factory=dict)
+    also_as: Mapping[int, tuple[type[ParleyError], ...]] = field(default_factory=dict)
+
+    @property
+    def models(self) -> Iterable[_Shown]:
+        """Every model that needs a schema."""
+        if self.body is not None:
+            yield self.body, "validation"
+        for success in self.successes.values():
+            if success.model is not None:
+                yield success.model, "serialization"
+
+    @property
+    def all_errors(self) -> set[type[ParleyError]]:
+        """Its own errors, and those of its token and body."""
+        found: set[type[ParleyError]] = set(self.errors)
+        if self.needs != "none":
+            found |= {errors.InternalError, errors.Unauthenticated, errors.KeysUnavailable, errors.DatabaseUnavailable}
+        if self.needs == "admin":
+            found.add(errors.Forbidden)
+        if self.body is not None:
+            found |= {
+                errors.InvalidRequest,
+                errors.BodyTooLarge,
+                errors.UnsupportedMediaType,
+                errors.Unprocessable,
+            }
+        return found
+
+
+_DOCUMENT: Final = Operation("This document.", {200: Success("OpenAPI 3.1.")}, needs="none")
+
+
+def document(
+    title: str, description: str, handlers: Mapping[str, str], operations: Mapping[str, Operation]
+) -> dict[str, Any]:
+    """The document of `{"METHOD /path": handler name}`; `operations` are keyed by such a route or by handler name."""
+    routed = {route: operations.get(route) or operations[name] for route, name in handlers.items()}
+    routed["GET /openapi.json"] = _DOCUMENT
+    wanted: set[_Shown] = {pair for operation in routed.values() for pair in operation.models}
+    wanted.add((Error, "serialization"))
+    in_order: Sequence[Any] = sorted(wanted, key=lambda pair: (pair[0].__name__, pair[1]))
+    references, schemas = models_json_schema(in_order, ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for route, operation in routed.items():
+        method, path = route.split(" ", 1)
+        path = path.replace(":path}", "}")
+        paths.setdefault(path, {})[method.lower()] = _operation(method, path, operation, references)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": VERSION, "description": description},
+        "paths": paths,
+        "components": {
+            "schemas": schemas["$defs"],
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(method: str, path: str, operation: Operation, references: _References) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "operationId": "_".join([method.lower(), *re.findall(r"\w+", path)]),
+        "summary": operation.summary,
+        "security": [] if operation.needs == "none" else [{"bearer": []}],
+        "responses": _successes(operation, references),
+    }
+    for status, response in _failures(operation, references).items():
+        item["responses"].setdefault(status, response)
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in re.findall(r"\{(\w+)\}", path)
+    ]
+    parameters += [
+        {"name": name, "in": "header", "description": what, "schema": {"type": "string"}}
+        for name, what in operation.takes.items()
+    ]
+    if parameters:
+        item["parameters"] = parameters
+    if operation.body is not None and method != "GET":
+        schema = references[operation.body, "validation"]
+        content = {"application/json": {"schema": schema}}
+        item["requestBody"] = {"required": not operation.is_body_optional, "content": content}
+    return item
+
+
+def _successes(operation: Operation, references: _References) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status, success in operation.successes.items():
+        schema = {} if success.model is None else references[success.model, "serialization"]
+        response: dict[str, Any] = {"description": success.description}
+        if status not in _EMPTY:
+            response["content"] = {"application/json": {"schema": schema}}
+        if success.also:
+            response["content"][success.also] = {"schema": _EVENT}
+        if operation.headers:
+            response["headers"] = _headers(operation.headers)
+        responses[str(status)] = response
+    return responses
+
+
+def _failures(operation: Operation, references: _References) -> dict[str, Any]:
+    codes: dict[str, list[str]] = {}
+    for error in sorted(operation.all_errors, key=lambda each: (each.status, each.code)):
+        codes.setdefault(str(error.status), []).append(error.code)
+    for status, moved in operation.also_as.items():
+        codes.setdefault(str(status), []).extend(error.code for error in moved)
+    content = {"application/json": {"schema": references[Error, "serialization"]}}
+    responses: dict[str, Any] = {}
+    for status_text, found in codes.items():
+        responses[status_text] = {"description": " · ".join(f"`{each}`" for each in found), "content": content}
+        if headers := {name: what for name, (statuses, what) in _ERROR_HEADERS.items() if status_text in statuses}:
+            responses[status_text]["headers"] = _headers(headers)
+    return responses
+
+
+def _headers(descriptions: Mapping[str, str]) -> dict[str, Any]:
+    return {name: {"description": what, "schema": {"type": "string"}} for name, what in descriptions.items()}
