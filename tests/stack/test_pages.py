@@ -49,7 +49,7 @@ def _run(folder: Path, stack: Stack, person: Person, script: str) -> Any:
 
 def _js(page: str) -> str:
     (found,) = [text for name, language, text in BLOCKS if (name, language) == (page, "js")]
-    return found
+    return str(found)
 
 
 @pytest.mark.parametrize("statement", SQL)
