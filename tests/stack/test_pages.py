@@ -18,8 +18,9 @@ from tests.upstream import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 DOCS = ROOT / "docs"
-# Two pages have tests of their own; the schedules need pg_cron and Vault, which the embedded database does not have.
-ELSEWHERE = {"operations.md", "clients.md", "schedules.md"}
+# Two pages have tests of their own; the database page shows signatures; the schedules need pg_cron and Vault, which the
+# embedded database does not have.
+ELSEWHERE = {"operations.md", "clients.md", "database.md", "schedules.md"}
 _BLOCK = re.compile(r"^```(sql|js)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 BLOCKS = [
     (str(page.relative_to(DOCS)), language, text)
