@@ -118,23 +118,23 @@ def test_files_are_named_after_what_they_hold() -> None:
     assert [path for path in (*SHARED, *FUNCTIONS, *(ROOT / "local").rglob("*.py")) if path.stem in vague] == []
 
 
-def test_every_error_has_its_own_code_and_stands_in_the_tree_and_the_readme() -> None:
-    """Codes are unique, and both the drawing in errors.py and the README's table name each one."""
+def test_every_error_has_its_own_code_and_is_in_the_tree_and_on_its_page() -> None:
+    """Codes are unique, and both the drawing in errors.py and docs/errors.md name each one."""
     classes = [ParleyError]
     for each in classes:
         classes.extend(each.__subclasses__())
     own = classes[1:]
     assert len({each.code for each in own}) == len(own)
     drawing = str(sys.modules["shared.errors"].__doc__)
-    readme = (ROOT / "README.md").read_text()
+    page = (ROOT / "docs" / "errors.md").read_text()
     for each in own:
         assert f"{each.__name__} {each.status} {each.code}" in drawing
-        assert f"`{each.code}`" in readme
+        assert f"`{each.code}`" in page
         assert BY_CODE[each.code] is each
 
 
 def test_every_variable_that_is_read_is_in_the_example() -> None:
-    """What shared/ and functions/ read from the environment is in .env.example and the table, and nothing else is."""
+    """What shared/ and functions/ read is in .env.example, in the table and on its page, and nothing else is."""
     read = set()
     for path in (*SHARED, *FUNCTIONS):
         if path.stem == "variables":
@@ -145,4 +145,6 @@ def test_every_variable_that_is_read_is_in_the_example() -> None:
     named = re.findall(r"^([A-Z][A-Z0-9_]+)=", example, re.MULTILINE)
     assert read - set(FIRST_NAMES) == set(named)
     assert named == list(VARIABLES)
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    assert [name for name in named if f"`{name}`" not in page] == []
     assert set(FIRST_NAMES) <= set(re.findall(r"[A-Z][A-Z0-9_]+", "\n".join(re.findall("^#.*", example, re.MULTILINE))))

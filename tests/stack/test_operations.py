@@ -1,4 +1,4 @@
-"""Every SQL and JavaScript snippet of docs/operations.md, run as it stands there against the running stack."""
+"""Every SQL and JavaScript snippet of docs/operations.md, run as printed against the running stack."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _node(stack: Stack, folder: Path, name: str, **changes: str) -> str:
 
 @pytest.fixture
 def ada(stack: Stack) -> Any:
-    """The person of the page, for one test."""
+    """The user of the page, for one test."""
     headers = {"apikey": stack["SUPABASE_SERVICE_KEY"]}
     url = f"{stack['SUPABASE_URL']}/auth/v1/admin/users"
     made = httpx.post(url, json={"email": EMAIL, "email_confirm": True}, headers=headers)
@@ -68,7 +68,7 @@ def test_caps_are_changed_and_set_back(stack: Stack, db: Database, tmp_path: Pat
 
 
 def test_an_owner_deletes_a_conversation(alice: Person, model: Models, stack: Stack, tmp_path: Path) -> None:
-    """It is gone, and null is printed."""
+    """The conversation is deleted, and null is printed."""
     ours = alice.whole("hello", model=model("echo"))["conversation_id"]
     assert _node(stack, tmp_path, "delete.mjs", TOKEN=alice.token, CONVERSATION_ID=ours) == "null"
     assert alice.rows(f"llm_conversations?id=eq.{ours}") == []

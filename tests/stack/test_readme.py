@@ -1,4 +1,4 @@
-"""Every snippet of the README, run as it stands there against the running stack."""
+"""Every snippet of the README and of docs/clients.md, run as it is printed against the running stack."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import pytest
 from tests.stack.conftest import ROOT, Models
 from tests.stack.people import Person, Stack, frames, text_of
 
-_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_PAGES = (ROOT / "README.md", ROOT / "docs" / "clients.md")
+_BLOCK = re.compile(r"^```(js|python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_FIRST_LINES = {"// parley.js", "// chat.js", "// hello.js", "import os", "# llm", "# curl"}
 _HARNESS = """
 import { createElement } from 'react';
 import { renderToStaticMarkup } from 'react-dom/server';
@@ -32,17 +34,37 @@ const again = await openChat(id);
 console.log(JSON.stringify([chat, again].map((each) => renderToStaticMarkup(createElement(List, { chat: each })))));
 process.exit();
 """
+_TRANSPORT_HARNESS = """
+import { Chat } from '@ai-sdk/react';
+import { supabase, transport } from './parley.mjs';
+
+await supabase.auth.signUp({ email: `${crypto.randomUUID()}@example.com`, password: 'secret-enough' });
+const chat = new Chat({ transport });
+await chat.sendMessage({ text: 'Say hello.' }, { body: { model: process.env.MODEL } });
+if (chat.error) throw chat.error;
+console.log(chat.messages.at(-1).parts.map((part) => part.text ?? '').join(''));
+process.exit();
+"""
 
 
-def _snippet(begins: str) -> str:
-    """The one fenced block that begins so."""
-    readme = (ROOT / "README.md").read_text()
-    (found,) = [text for _, text in _BLOCK.findall(readme) if text.startswith(begins)]
+def _blocks() -> list[str]:
+    """The fenced blocks of all pages that hold code to run."""
+    return [text for page in _PAGES for _, text in _BLOCK.findall(page.read_text())]
+
+
+def _snippet(first_line: str) -> str:
+    """The one block that begins with this line, on whichever pages it is."""
+    (found,) = {text for text in _blocks() if text.partition("\n")[0] == first_line}
     return str(found)
 
 
+def test_every_snippet_is_run() -> None:
+    """A new snippet needs a test."""
+    assert {text.partition("\n")[0] for text in _blocks()} == _FIRST_LINES
+
+
 class Shell:
-    """Runs snippets in a folder of their own, as somebody with a token and a model would."""
+    """Runs snippets in a folder of their own, with a user's token and a model in the environment."""
 
     def __init__(self, folder: Path, stack: Stack, person: Person, identifier: str) -> None:
         (folder / "node_modules").symlink_to(ROOT / "node_modules")
@@ -55,7 +77,7 @@ class Shell:
         self.env |= {"TOKEN": person.token, "MODEL": identifier}
 
     def run(self, *command: str) -> str:
-        """What it prints."""
+        """The standard output of the command."""
         done = subprocess.run(
             command, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=60, check=False
         )
@@ -65,33 +87,43 @@ class Shell:
 
 @pytest.fixture
 def shell(tmp_path: Path, stack: Stack, alice: Person, model: Models) -> Shell:
-    """Alice's, with a model that says what it is told."""
+    """A shell of Alice's, with a model that repeats the question."""
     return Shell(tmp_path, stack, alice, model("echo"))
 
 
-def test_supabase_js_and_use_chat(shell: Shell) -> None:
-    """Sign up, ask, have it answered anew, come back: the hook shows what the database keeps."""
+def _run_page(shell: Shell, name: str, harness: str) -> str:
+    """The output of the harness beside the snippet `name`.js, with the variables of Vite read from the environment."""
+    snippet = _snippet(f"// {name}.js").replace("import.meta.env.VITE_", "process.env.")
+    (shell.folder / f"{name}.mjs").write_text(snippet)
+    (shell.folder / "main.mjs").write_text(harness)
     # A browser has WebSockets, which supabase-js looks for; Node 20 has them behind a flag.
-    snippet = _snippet("// chat.js").replace("import.meta.env.VITE_", "process.env.")
-    (shell.folder / "chat.mjs").write_text(snippet)
-    (shell.folder / "main.mjs").write_text(_HARNESS)
-    shown, again = json.loads(shell.run("node", "--experimental-websocket", "main.mjs"))
+    return shell.run("node", "--experimental-websocket", "main.mjs")
+
+
+def test_the_transport_of_the_readme(shell: Shell) -> None:
+    """Sign up and ask: the answer arrives in the AI SDK's chat."""
+    assert _run_page(shell, "parley", _TRANSPORT_HARNESS).strip() == "Say hello."
+
+
+def test_supabase_js_and_use_chat(shell: Shell) -> None:
+    """Sign up, ask, regenerate, come back: the hook shows what the database stores."""
+    shown, again = json.loads(_run_page(shell, "chat", _HARNESS))
     assert shown == again == "<li>Say hello.</li><li>Say hello. </li>"
 
 
 def test_openai_for_python(shell: Shell) -> None:
-    """Words come and are printed."""
-    assert shell.run(sys.executable, "-c", _snippet("import os\nfrom openai")) == "Say hello. "
+    """The answer is printed."""
+    assert shell.run(sys.executable, "-c", _snippet("import os")) == "Say hello. "
 
 
 def test_openai_for_javascript(shell: Shell) -> None:
-    """Words come and are printed."""
+    """The answer is printed."""
     (shell.folder / "hello.mjs").write_text(_snippet("// hello.js"))
     assert shell.run("node", "hello.mjs") == "Say hello. "
 
 
 def test_llm(shell: Shell) -> None:
-    """Configured and asked by its own commands."""
+    """The command line is configured and asked by its own commands."""
     assert shell.run("sh", "-c", _snippet("# llm")).strip() == "Say hello."
 
 

@@ -1,0 +1,80 @@
+"""The SQL and JavaScript of the pages in docs/, run as printed; two pages have tests of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.stack.conftest import ROOT
+from tests.stack.people import Person, Stack
+from tests.upstream import Upstream
+
+Database = psycopg.Connection[dict[str, Any]]
+DOCS = ROOT / "docs"
+# Two pages have tests of their own; the database page shows signatures; the schedules need pg_cron and Vault, which the
+# embedded database does not have.
+ELSEWHERE = {"operations.md", "clients.md", "database.md", "schedules.md"}
+_BLOCK = re.compile(r"^```(sql|js)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCKS = [
+    (str(page.relative_to(DOCS)), language, text)
+    for page in sorted(DOCS.rglob("*.md"))
+    if page.name not in ELSEWHERE
+    for language, text in _BLOCK.findall(page.read_text())
+]
+SQL = [pytest.param(text, id=page) for page, language, text in BLOCKS if language == "sql"]
+_PRELUDE = """
+import { createClient } from '@supabase/supabase-js';
+const { SUPABASE_URL, SUPABASE_ANON_KEY, LLMS_URL, TOKEN: token } = process.env;
+const global = { headers: { Authorization: `Bearer ${token}` } };
+const supabase = createClient(SUPABASE_URL, SUPABASE_ANON_KEY, { global });
+"""
+
+
+def _run(folder: Path, stack: Stack, person: Person, script: str) -> Any:
+    """The JSON that the script prints last, run as this user."""
+    (folder / "node_modules").symlink_to(ROOT / "node_modules")
+    (folder / "page.mjs").write_text(_PRELUDE + script)
+    env = {**os.environ, **stack.env, "TOKEN": person.token, "NODE_NO_WARNINGS": "1"}
+    command = ["node", "--experimental-websocket", "page.mjs"]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def _js(page: str) -> str:
+    (found,) = [text for name, language, text in BLOCKS if (name, language) == (page, "js")]
+    return str(found)
+
+
+@pytest.mark.parametrize("statement", SQL)
+def test_sql_of_a_page_runs(statement: str, db: Database) -> None:
+    """The database takes the statement; what it changes is rolled back."""
+    with db.transaction(force_rollback=True):
+        db.execute(statement.encode())
+
+
+def test_a_user_reads_their_limits(alice: Person, stack: Stack, tmp_path: Path) -> None:
+    """One row for the day and one for the month."""
+    found = _run(tmp_path, stack, alice, _js("limits-and-costs.md") + "console.log(JSON.stringify(data));")
+    assert [row["period"] for row in found] == ["day", "month"]
+
+
+def test_a_user_adds_a_node(alice: Person, stack: Stack, upstream: Upstream, tmp_path: Path) -> None:
+    """The node is stored with its key, and the probe finds its models."""
+    script = _js("client-nodes.md").replace("https://llm.example.com/v1", upstream.url("client"))
+    script += "const stored = await supabase.from('client_nodes').select('has_key, models').eq('id', node.id).single();"
+    found = _run(tmp_path, stack, alice, script + "console.log(JSON.stringify(stored.data));")
+    assert found["has_key"]
+    assert found["models"]
+
+
+def test_every_snippet_is_run() -> None:
+    """A new page with JavaScript needs a test."""
+    assert {page for page, language, _ in BLOCKS if language == "js"} == {"limits-and-costs.md", "client-nodes.md"}
