@@ -17,11 +17,11 @@ ifneq ($(and $(FOUND),$(filter $(FOUND),$(WANTED))),$(or $(FOUND),none))
 $(shell rm -f $(STAMP))
 endif
 
-.PHONY: help setup run test lint format docs lock package bench clean
+.PHONY: help setup run test lint format docs docs-database lock package bench clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 setup: $(STAMP) $(NPM_STAMP)  ## install everything, locked, into .venv and node_modules; PYTHON=python3.13 chooses one
 

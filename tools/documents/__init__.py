@@ -1,0 +1,4 @@
+"""The documents that are generated: `python -m tools.documents` writes them, tests compare them.
+
+Each module makes one kind of document and writes no file. `database` needs a database; the others need the code only.
+"""
