@@ -15,10 +15,11 @@ from contextlib import aclosing
 from functions.chat.streams.ui import UiStream
 from local.environment import ROOT
 from shared import http
-from shared.events import Message, ModelRequest, Route
 from shared.gateway import ModelSession, Options
-from shared.ledger import Turn
+from shared.messages import Message, ModelRequest
 from shared.providers import SDKS, load_sdks
+from shared.routes import Route
+from shared.turns import Turn
 
 _WORDS = 2000
 _ROUNDS = 5

@@ -6,9 +6,10 @@ import time
 from dataclasses import dataclass
 
 from shared.errors import ModelUnavailable, ParleyError, ProviderAuthFailed, ProviderError, ProviderTimeout
-from shared.events import Attempt, Route, Usage
+from shared.events import Usage
 from shared.identifiers import provider_key
 from shared.log import log
+from shared.routes import Attempt, Route
 from shared.usage import UsageMeter
 
 

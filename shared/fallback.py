@@ -14,8 +14,8 @@ from shared.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from shared.events import Route
 from shared.identifiers import provider_key
+from shared.routes import Route
 
 TRIES_PER_PROVIDER = 2
 TRIES_IN_ALL = 4

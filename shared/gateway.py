@@ -24,25 +24,11 @@ from shared.errors import (
     ProviderUnavailable,
     ProviderUnreachable,
 )
-from shared.events import (
-    PLAIN_FORMAT,
-    Attempt,
-    Finish,
-    Format,
-    Message,
-    ModelEvent,
-    ModelRequest,
-    Node,
-    Reasoning,
-    Route,
-    RouteChosen,
-    Text,
-    Tool,
-    ToolCall,
-    Usage,
-)
+from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
 from shared.fallback import MIN_SECONDS, FallbackPlan
+from shared.messages import PLAIN_FORMAT, Format, Message, ModelRequest, Node, Tool, ToolCall
 from shared.providers import provider_named
+from shared.routes import Attempt, Route, RouteChosen
 from shared.sanitize import sanitize_text
 from shared.secrets import secrets
 from shared.surrogates import SurrogateRepair

@@ -8,8 +8,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import OutputInvalid
-from shared.events import Finish, Message, Text
+from shared.events import Finish, Text
 from shared.gateway import ModelSession
+from shared.messages import Message
 
 Output = TypeVar("Output", bound=BaseModel)
 

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 
-from shared.events import Message, ModelEvent, ModelRequest, Reasoning, Text, Tool, ToolCall, Usage, UsageSource
+from shared.events import ModelEvent, Reasoning, Text, Usage, UsageSource
+from shared.messages import Message, ModelRequest, Tool, ToolCall
 from shared.tokens import estimate_tokens
 
 _AROUND_MESSAGE = 4

@@ -9,8 +9,10 @@ from contextlib import aclosing
 from typing import Any
 
 from shared.errors import ParleyError
-from shared.events import Message, ModelEvent, Route, RouteChosen, Text
+from shared.events import ModelEvent, Text
 from shared.gateway import ModelSession, Options
+from shared.messages import Message
+from shared.routes import Route, RouteChosen
 from tests.upstream import Upstream, matcha_id
 
 STREAMING = ("google", "anthropic", "openai", "huggingface", "client")

@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = sorted((ROOT / "shared").rglob("*.py"))
 FUNCTIONS = sorted((ROOT / "functions").rglob("*.py"))
 FLOORS = (
-    ("errors", "events", "forms"),
+    ("errors", "forms", "messages"),
+    ("events",),
+    ("routes",),
     ("addresses",),
     ("variables",),
     ("config", "identifiers", "log", "privacy", "redaction", "sigv4", "sse", "sanitize", "tokens"),
@@ -35,7 +37,9 @@ FLOORS = (
         "usage",
     ),
     ("attempts", "providers"),
-    ("auth", "catalogue", "gateway", "ledger", "structured"),
+    ("auth",),
+    ("turns",),
+    ("catalogue", "gateway", "ledger", "structured"),
     ("endpoint", "health"),
     ("openai_models",),
     ("openapi",),
@@ -46,7 +50,6 @@ NEIGHBOURS = {
     ("privacy", "redaction"),  # withholds what it cannot redact
     ("supabase", "http"),  # the data API travels over the one session
     ("secrets", "http"),  # and so does the store's
-    ("ledger", "auth"),  # a turn is admitted as a Person
     ("structured", "gateway"),  # asks through the one loop
 }
 _SANDBOXED = {"duckdb": {"session"}, "functions.chat.sql.session": {"child"}, "functions.chat.sql.child": set()}

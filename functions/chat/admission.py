@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from shared.errors import BudgetExceeded, QuotaExceeded
-from shared.events import Route
-from shared.ledger import Turn
+from shared.routes import Route
+from shared.turns import Turn
 
 
 def route_headers(route: Route, fallbacks: int) -> dict[str, str]:

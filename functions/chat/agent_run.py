@@ -18,11 +18,13 @@ from functions.chat.tools.calling import ToolResult
 from shared import ledger
 from shared.config import settings
 from shared.errors import InternalError, NotConfigured, ParleyError
-from shared.events import Attempt, Reasoning, Text, ToolCall
+from shared.events import Reasoning, Text
 from shared.gateway import ModelSession, Options
-from shared.ledger import Receipt, Status, Turn, TurnResult
 from shared.log import bind_turn, log
+from shared.messages import ToolCall
+from shared.routes import Attempt
 from shared.structured import schema_of
+from shared.turns import Receipt, Status, Turn, TurnResult
 from shared.usage import total
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
 
-from shared.events import Image, Message, Role, ToolCall
+from shared.messages import Image, Message, Role, ToolCall
 from shared.providers.tool_calls import is_usual_id, tool_call, values_in
 
 MAX_IMAGES = 16

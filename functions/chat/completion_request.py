@@ -12,10 +12,10 @@ from functions.chat.completion_messages import AnyMessage, ToolName, conversatio
 from functions.chat.request import MAX_TOKENS, Name
 from shared.body import parse_body, read_body
 from shared.errors import Unprocessable
-from shared.events import ANY_OBJECT, PLAIN_FORMAT, Format, Message, Tool
 from shared.gateway import Options
-from shared.ledger import TurnRequest
+from shared.messages import ANY_OBJECT, PLAIN_FORMAT, Format, Message, Tool
 from shared.provider_config import deployment
+from shared.turns import TurnRequest
 from shared.usage import token_upper_bound
 
 MAX_BYTES = 4 * 1024 * 1024  # images are sent as text; both clouds take six megabytes

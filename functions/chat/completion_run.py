@@ -12,9 +12,11 @@ from functions.chat.completion_request import CompletionRequest
 from functions.chat.tool_loop import LoopEvent
 from shared import ledger
 from shared.errors import ParleyError, ProviderRefused, Unprocessable
-from shared.events import Finish, Reasoning, Route, RouteChosen, Text, ToolCall
+from shared.events import Finish, Reasoning, Text
 from shared.gateway import ModelSession
-from shared.ledger import Status, Turn, TurnResult
+from shared.messages import ToolCall
+from shared.routes import Route, RouteChosen
+from shared.turns import Status, Turn, TurnResult
 
 _LACKING = {"supports_tools": ("use tools", "tools"), "supports_vision": ("look at images", "messages")}
 _WRONG_REQUEST = {None, 400, 413, 422}  # None: our own side of a provider found it wrong

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from shared.events import Message, Tool
+from shared.messages import Message, Tool
 
 _BYTES_A_TOKEN = 3  # as chat_begin reckons when it cuts history
 _AROUND_MESSAGE = 4

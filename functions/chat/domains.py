@@ -11,8 +11,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.events import Message
 from shared.gateway import ModelSession
+from shared.messages import Message
 from shared.structured import ask_for
 
 SURE_FROM: Final = 0.6

@@ -27,6 +27,7 @@ from shared.errors import BudgetExceeded, QuotaExceeded
 from shared.health import healthy, ready
 from shared.openai_models import get_openai_model, list_openai_models
 from shared.providers import load_sdks
+from shared.turns import Turn, TurnRequest
 
 
 async def take_turn(request: Request) -> Response:
@@ -69,7 +70,7 @@ async def complete(request: Request) -> Response:
     return WholeResponse(events, CompletionJson(turn), request_id, headers)
 
 
-async def _admitted(person: Person, ask: ledger.TurnRequest) -> ledger.Turn:
+async def _admitted(person: Person, ask: TurnRequest) -> Turn:
     try:
         return await ledger.begin(person, ask)
     except (QuotaExceeded, BudgetExceeded) as refusal:

@@ -7,8 +7,9 @@ from typing import Any
 
 from functions.chat.agent_run import Failure, TurnEvent
 from shared.errors import BY_CODE, ProviderError
-from shared.events import RouteChosen, Text, Usage
-from shared.ledger import Receipt, Turn, TurnResult
+from shared.events import Text, Usage
+from shared.routes import RouteChosen
+from shared.turns import Receipt, Turn, TurnResult
 
 
 async def replayed(turn: Turn) -> AsyncGenerator[TurnEvent, None]:

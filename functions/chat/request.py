@@ -16,8 +16,8 @@ from functions.chat.tool_loop import max_tool_tokens
 from shared.body import parse_body, read_body
 from shared.errors import InvalidRequest, Unprocessable
 from shared.identifiers import is_idempotency_key
-from shared.ledger import TurnRequest
 from shared.provider_config import deployment
+from shared.turns import TurnRequest
 
 _MAX_METADATA_BYTES = 16 * 1024
 MAX_TOKENS = (

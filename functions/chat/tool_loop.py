@@ -16,11 +16,13 @@ from functions.chat.tools.hand_off import NAME as HAND_OFF
 from functions.chat.tools.hand_off import HandOff
 from shared import ledger
 from shared.errors import BudgetExceeded
-from shared.events import Finish, Message, ModelEvent, ProviderPayload, Route, RouteChosen, Text, ToolCall
+from shared.events import Finish, ModelEvent, Text
 from shared.fallback import MIN_SECONDS
 from shared.gateway import ModelSession, Options
-from shared.ledger import Turn
+from shared.messages import Message, ProviderPayload, ToolCall
 from shared.providers.tool_calls import fresh_id
+from shared.routes import Route, RouteChosen
+from shared.turns import Turn
 from shared.usage import token_upper_bound
 
 MAX_TOOL_ROUNDS: Final = 8

@@ -15,7 +15,7 @@ from shared import supabase
 from shared.auth import Person
 from shared.body import parse_body, read_body
 from shared.errors import ModelNotFound, ParleyError, ProviderTimeout
-from shared.events import Message, ModelRequest, Node
+from shared.messages import Message, ModelRequest, Node
 from shared.provider_config import VARIABLES
 from shared.providers import provider_named
 

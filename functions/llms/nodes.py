@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from shared import supabase
 from shared.auth import Person, authenticate
 from shared.errors import NodeFailed, NotFound
-from shared.events import Node
+from shared.messages import Node
 from shared.providers import ListedModel, list_node
 
 _LIST_SECONDS = 15.0

@@ -16,8 +16,8 @@ from functions.refresh.sources import SOURCES, ProviderModel, Source, fetch
 from shared import supabase
 from shared.config import settings
 from shared.errors import NodeFailed, ParleyError
-from shared.events import Node
 from shared.log import log
+from shared.messages import Node
 from shared.provider_config import chosen_default, is_configured
 from shared.providers import list_node
 from shared.supabase_py import database_errors, service_client

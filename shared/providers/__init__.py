@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from shared.errors import ProviderUnavailable
-from shared.events import Node
+from shared.messages import Node
 from shared.provider_config import OPENAI_COMPATIBLE
 from shared.providers.contract import ListedModel, Provider
 from shared.providers.matcha import Matcha

@@ -12,7 +12,8 @@ from anthropic import types
 
 from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
-from shared.events import Finish, ModelEvent, ModelRequest, Node, ProviderPayload, Reasoning, Text
+from shared.events import Finish, ModelEvent, Reasoning, Text
+from shared.messages import ModelRequest, Node, ProviderPayload
 from shared.providers.anthropic_messages import NAME, asked_of, stop_reason_of, usage_of
 from shared.providers.provider_errors import (
     PARSE_ERRORS,

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from anthropic import transform_schema, types
 
-from shared.events import ANY_OBJECT, Image, Message, ModelRequest, StopReason, Usage
+from shared.events import StopReason, Usage
+from shared.messages import ANY_OBJECT, Image, Message, ModelRequest
 from shared.providers.provider_errors import PARSE_ERRORS, parse_usage
 
 NAME: Final = "anthropic"

@@ -7,20 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import ProviderError, ProviderOverloaded
-from shared.events import (
-    ANY_OBJECT,
-    Finish,
-    Format,
-    Image,
-    Message,
-    ModelEvent,
-    ModelRequest,
-    Reasoning,
-    StopReason,
-    Text,
-    Tool,
-    Usage,
-)
+from shared.events import Finish, ModelEvent, Reasoning, StopReason, Text, Usage
+from shared.messages import ANY_OBJECT, Format, Image, Message, ModelRequest, Tool
 from shared.providers.contract import ListedModel
 from shared.providers.provider_errors import error_for_status, parse_usage
 from shared.providers.tool_calls import tool_call

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from shared.events import ModelEvent, ModelRequest, Node
+from shared.events import ModelEvent
+from shared.messages import ModelRequest, Node
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from google.genai import errors, types
 
 from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
-from shared.events import ANY_OBJECT, Finish, ModelEvent, ModelRequest, Node, Reasoning, Text, ToolCall
+from shared.events import Finish, ModelEvent, Reasoning, Text
+from shared.messages import ANY_OBJECT, ModelRequest, Node, ToolCall
 from shared.providers.gemini_messages import NAME, contents_of, native_of, stop_reason_of, system_of, usage_of
 from shared.providers.provider_errors import (
     PARSE_ERRORS,

@@ -7,7 +7,8 @@ from typing import Final
 
 from google.genai import types
 
-from shared.events import Image, Message, ModelRequest, ProviderPayload, StopReason, Usage
+from shared.events import StopReason, Usage
+from shared.messages import Image, Message, ModelRequest, ProviderPayload
 from shared.providers.provider_errors import parse_usage
 
 NAME: Final = "google"

@@ -11,7 +11,8 @@ import aiohttp
 from shared import http
 from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused, ProviderUnreachable
-from shared.events import Finish, Message, ModelEvent, ModelRequest, Node, Text
+from shared.events import Finish, ModelEvent, Text
+from shared.messages import Message, ModelRequest, Node
 from shared.providers.provider_errors import (
     PARSE_ERRORS,
     error_for_status,

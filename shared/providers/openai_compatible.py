@@ -12,7 +12,8 @@ import aiohttp
 from shared import http, supabase
 from shared.config import settings
 from shared.errors import NodeFailed, ProviderError, ProviderUnreachable
-from shared.events import ModelEvent, ModelRequest, Node
+from shared.events import ModelEvent
+from shared.messages import ModelRequest, Node
 from shared.provider_config import Host
 from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, request_body
 from shared.providers.contract import ListedModel

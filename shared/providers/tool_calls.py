@@ -8,7 +8,7 @@ import re
 import secrets
 from typing import Any
 
-from shared.events import ToolCall
+from shared.messages import ToolCall
 from shared.sanitize import sanitize_text
 
 _ODD = re.compile(r"[^A-Za-z0-9_-]")

@@ -21,9 +21,11 @@ from shared.errors import (
     ProviderOverloaded,
     ProviderTimeout,
 )
-from shared.events import Finish, Message, Reasoning, Route, RouteChosen, Text, Usage
-from shared.ledger import Receipt
+from shared.events import Finish, Reasoning, Text, Usage
+from shared.messages import Message
+from shared.routes import Route, RouteChosen
 from shared.tokens import estimate_tokens
+from shared.turns import Receipt
 from tests.functions.turns import ASKED, ROUTE, TURN, turn
 from tests.openai_host import OpenAiHost, chunk, said, serving_models, sse
 from tests.project import Project

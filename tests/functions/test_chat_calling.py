@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions.chat.tools import calling
 from functions.chat.tools.calling import Toolbox, ToolResult
 from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal
-from shared.events import ToolCall
+from shared.messages import ToolCall
 
 pytestmark = pytest.mark.anyio
 

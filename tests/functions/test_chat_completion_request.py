@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from functions.chat.completion_request import CompletionRequest
 from shared.body import parse_body
 from shared.errors import Unprocessable
-from shared.events import ANY_OBJECT, Format, Image, ModelRequest
+from shared.messages import ANY_OBJECT, Format, Image, ModelRequest
 from shared.providers.tool_calls import is_usual_id
 from shared.usage import UsageMeter
 

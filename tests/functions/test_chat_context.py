@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from functions.chat.context import estimated, fit
-from shared.events import Message, Tool, ToolCall
+from shared.messages import Message, Tool, ToolCall
 
 _TURN = (Message("user", "a" * 300), Message("assistant", "b" * 300))
 

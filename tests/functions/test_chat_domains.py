@@ -9,8 +9,8 @@ import pytest
 
 from functions.chat.domains import Classification, asked_of_model, classified
 from shared.errors import OutputInvalid
-from shared.events import Route
 from shared.gateway import ModelSession, Options
+from shared.routes import Route
 from shared.structured import schema_of
 from tests.openai_host import OpenAiHost, said, serving_models
 

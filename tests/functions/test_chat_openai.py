@@ -10,7 +10,9 @@ from functions.chat.agent_run import Failure, TurnEvent
 from functions.chat.answers import CompletionAnswer
 from functions.chat.streams.openai import CompletionJson, CompletionStream
 from shared.errors import AnswerCut
-from shared.events import Finish, Reasoning, RouteChosen, StopReason, Text, ToolCall
+from shared.events import Finish, Reasoning, StopReason, Text
+from shared.messages import ToolCall
+from shared.routes import RouteChosen
 from tests.functions.turns import ENTRY, RECEIPT, ROUTE, TURN, frames
 
 _LOOK = ToolCall("c1", "look", {"at": "ütz"})

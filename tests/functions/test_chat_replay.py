@@ -10,8 +10,9 @@ import pytest
 from functions.chat.agent_run import Failure, TurnEvent
 from functions.chat.replay import replayed
 from shared.errors import ProviderError, ProviderTimeout
-from shared.events import RouteChosen, Text, Usage
-from shared.ledger import Receipt
+from shared.events import Text, Usage
+from shared.routes import RouteChosen
+from shared.turns import Receipt
 from tests.functions.turns import ROUTE, turn
 
 pytestmark = pytest.mark.anyio

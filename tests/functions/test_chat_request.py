@@ -15,8 +15,8 @@ from functions.chat.agents import AGENTS, longest_prompt
 from functions.chat.request import ChatRequest, read_chat_request
 from shared.body import parse_body
 from shared.errors import InvalidRequest, ParleyError, Unprocessable
-from shared.ledger import TurnRequest
 from shared.tokens import estimate_tokens
+from shared.turns import TurnRequest
 from tests.asgi import Caller, request_of
 
 UUID = "aaaaaaaa-0000-4000-8000-000000000000"

@@ -15,7 +15,8 @@ from functions.chat.streams.json_answer import TurnJson, whole_answer
 from functions.chat.streams.response import StreamResponse, WholeResponse
 from functions.chat.streams.ui import UiStream
 from shared.errors import ProviderOverloaded
-from shared.events import RouteChosen, Text
+from shared.events import Text
+from shared.routes import RouteChosen
 from shared.sse import PING
 from tests.asgi import Caller
 from tests.functions.turns import ENTRY, RECEIPT, ROUTE, TURN, frames

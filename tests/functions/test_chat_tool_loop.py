@@ -16,8 +16,9 @@ from functions.chat.agent_run import Failure, NextStep, TurnEvent, run_agent_tur
 from functions.chat.request import ChatRequest
 from functions.chat.tools.calling import ToolResult
 from functions.chat.tools.contract import Tool, ToolAnswer
-from shared.events import Message, Text
-from shared.ledger import Receipt
+from shared.events import Text
+from shared.messages import Message
+from shared.turns import Receipt
 from tests.functions.test_chat_calling import Adding
 from tests.functions.turns import ROUTE, turn
 from tests.openai_host import OpenAiHost, chunk, said, serving_models, sse

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from functions.chat.agent_run import Failure, TurnEvent
 from functions.chat.streams.ui import UiStream
 from shared.errors import ProviderTimeout
-from shared.events import Finish, Reasoning, RouteChosen, Text, ToolCall, Usage
+from shared.events import Finish, Reasoning, Text, Usage
+from shared.messages import ToolCall
+from shared.routes import RouteChosen
 from tests.functions.turns import ENTRY, RECEIPT, ROUTE, TURN, frames
 
 BEGIN = [

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from functions.chat.request import ChatRequest
-from shared.events import Route, Usage
-from shared.ledger import Limits, Receipt, Turn, TurnResult
+from shared.events import Usage
+from shared.routes import Route
 from shared.sse import SseDecoder
+from shared.turns import Limits, Receipt, Turn, TurnResult
 
 ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 1000, pricing={"input": 1, "output": 2})
 LIMITS = Limits(50, 49, "2026-11-22T00:00:00+00:00", 0.5)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from shared.errors import ProviderAuthFailed, ProviderOverloaded
-from shared.events import Finish, Format, Message, ModelEvent, ModelRequest, Reasoning, Text, Tool, ToolCall, Usage
+from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
+from shared.messages import Format, Message, ModelRequest, Tool, ToolCall
 from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, read_usage, request_body
 
 CALL = ModelRequest("m", (Message("user", "hi"),), 10)

@@ -6,7 +6,9 @@ import dataclasses
 
 import pytest
 
-from shared.events import Attempt, Finish, Message, ModelRequest, Reasoning, Route, Text, Tool, ToolCall, Usage
+from shared.events import Finish, Reasoning, Text, Usage
+from shared.messages import Message, ModelRequest, Tool, ToolCall
+from shared.routes import Attempt, Route
 
 VALUES = [
     Text("hello"),

@@ -16,9 +16,9 @@ from shared.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from shared.events import Route
 from shared.fallback import FallbackPlan
 from shared.providers.provider_errors import error_for_status
+from shared.routes import Route
 
 BUSY = ProviderOverloaded("busy")
 DOWN = ProviderError("down")

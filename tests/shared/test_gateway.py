@@ -25,20 +25,10 @@ from shared.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from shared.events import (
-    Attempt,
-    Finish,
-    Message,
-    ModelEvent,
-    Reasoning,
-    Route,
-    RouteChosen,
-    Text,
-    Tool,
-    ToolCall,
-    Usage,
-)
+from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
 from shared.gateway import ModelSession, Options
+from shared.messages import Message, Tool, ToolCall
+from shared.routes import Attempt, Route, RouteChosen
 from shared.usage import token_upper_bound
 from tests.openai_host import OpenAiHost, chunk, said, serving_models, sse
 

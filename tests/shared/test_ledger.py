@@ -32,9 +32,12 @@ from shared.errors import (
     RequestInProgress,
     TurnInProgress,
 )
-from shared.events import Attempt, Message, Route, Usage
-from shared.ledger import Limits, Turn, TurnRequest, TurnResult, as_record
+from shared.events import Usage
+from shared.ledger import as_record
+from shared.messages import Message
 from shared.privacy import WITHHELD
+from shared.routes import Attempt, Route
+from shared.turns import Limits, Receipt, Turn, TurnRequest, TurnResult
 from tests.project import Project
 
 ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 1000, pricing={"input": 1})
@@ -468,7 +471,7 @@ def test_a_receipt_reads_as_the_contract_says() -> None:
         agents=("general", "technical"),
         tools_used=({"name": "analyze_data", "ms": 12, "ok": True},),
     )
-    assert ledger.Receipt(entry, 0.002, logged=True).as_json() == {
+    assert Receipt(entry, 0.002, logged=True).as_json() == {
         "turn_id": "turn-1",
         "request_id": "request-1",
         "conversation_id": "conversation-1",

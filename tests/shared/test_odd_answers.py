@@ -19,9 +19,11 @@ from shared.errors import (
     ProviderRefused,
     ProviderTimeout,
 )
-from shared.events import Finish, Message, ModelRequest, Route, Text, Tool, ToolCall
+from shared.events import Finish, Text
 from shared.gateway import ModelSession, Options
+from shared.messages import Message, ModelRequest, Tool, ToolCall
 from shared.providers import provider_named
+from shared.routes import Route
 from shared.structured import ask_for
 from tests.openai_host import OpenAiHost, chunk, said, sse
 from tests.providers import QUESTION, exchange_over, spoken, text_of

@@ -18,8 +18,9 @@ from shared.errors import (
     ProviderRefused,
     ProviderUnreachable,
 )
-from shared.events import Finish, Message, ModelEvent, ModelRequest, Node, Text, Tool, Usage
+from shared.events import Finish, ModelEvent, Text, Usage
 from shared.http import close_sessions
+from shared.messages import Message, ModelRequest, Node, Tool
 from shared.providers import ListedModel, list_node, provider_named
 from shared.providers.chat_completions import request_body
 from tests.openai_host import OpenAiHost, chunk, said, sse

@@ -21,10 +21,8 @@ from shared.errors import (
     ProviderTimeout,
     ProviderUnreachable,
 )
-from shared.events import (
-    RouteChosen,
-    Usage,
-)
+from shared.events import Usage
+from shared.routes import RouteChosen
 from tests.providers import (
     PROVIDERS,
     QUESTION,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.events import ANY_OBJECT, Image, Message, ModelRequest, Tool, ToolCall
+from shared.messages import ANY_OBJECT, Image, Message, ModelRequest, Tool, ToolCall
 from shared.providers.anthropic_messages import asked_of
 from shared.providers.chat_completions import request_body
 from shared.providers.gemini import _config  # what the SDK is given stands nowhere else

@@ -22,15 +22,8 @@ from shared.errors import (
     ProviderRefused,
     ProviderUnavailable,
 )
-from shared.events import (
-    Finish,
-    Message,
-    ModelRequest,
-    Node,
-    Reasoning,
-    Tool,
-    ToolCall,
-)
+from shared.events import Finish, Reasoning
+from shared.messages import Message, ModelRequest, Node, Tool, ToolCall
 from shared.provider_config import OPENAI_COMPATIBLE, VARIABLES, Host, is_configured
 from shared.providers import SDKS, Provider, load_sdks, provider_named
 from shared.providers.openai_compatible import OpenAiCompatible

@@ -19,7 +19,8 @@ from shared import secrets as secrets_module
 from shared.config import set_fallback_environment, settings
 from shared.endpoint import answer, routes
 from shared.errors import DependencyDown, NotConfigured, ProviderAuthFailed
-from shared.events import Finish, Route, RouteChosen, Text, Usage
+from shared.events import Finish, Text, Usage
+from shared.routes import Route, RouteChosen
 from shared.secrets import Secrets, fetch
 from tests.account import Account, serving_account
 from tests.asgi import Caller, request_of

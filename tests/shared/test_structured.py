@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from shared.errors import OutputInvalid
-from shared.events import Message, Route
 from shared.gateway import ModelSession, Options
+from shared.messages import Message
+from shared.routes import Route
 from shared.structured import ask_for, schema_of
 from tests.openai_host import OpenAiHost, said
 from tests.providers import PROVIDERS, STREAMING, route_to, variables

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.events import Finish, ModelEvent, ProviderPayload, Reasoning, Text, ToolCall, Usage
+from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
+from shared.messages import ProviderPayload, ToolCall
 from shared.sanitize import sanitize_text
 from shared.surrogates import SurrogateRepair
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from shared.events import ToolCall
+from shared.messages import ToolCall
 from shared.providers.tool_calls import tool_call
 
 

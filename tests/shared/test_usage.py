@@ -7,8 +7,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.events import Message, ModelEvent, ModelRequest, Node, Reasoning, Text, Tool, ToolCall, Usage
+from shared.events import ModelEvent, Reasoning, Text, Usage
 from shared.gateway import told_plainly
+from shared.messages import Message, ModelRequest, Node, Tool, ToolCall
 from shared.providers.chat_completions import request_body
 from shared.tokens import estimate_tokens
 from shared.usage import UsageMeter, token_upper_bound, total

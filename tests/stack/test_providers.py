@@ -15,9 +15,10 @@ import pytest
 
 from shared import ledger
 from shared.auth import Person as AuthPerson
-from shared.events import Finish, Message, Text, Tool, ToolCall
+from shared.events import Finish, Text
 from shared.gateway import ModelSession, Options
-from shared.ledger import TurnRequest, TurnResult
+from shared.messages import Message, Tool, ToolCall
+from shared.turns import TurnRequest, TurnResult
 from tests.providers import STREAMING, named, variables
 from tests.stack.conftest import Models, running_function
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, text_of

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from functions.chat.agent_run import TurnEvent
-from shared.ledger import Receipt
+from shared.turns import Receipt
 
 
 class TurnJson:

@@ -10,9 +10,11 @@ from typing import Any, Final
 
 from functions.chat.agent_run import Failure, TurnEvent
 from shared.endpoint import error_body
-from shared.events import Finish, Reasoning, RouteChosen, StopReason, Text, ToolCall
-from shared.ledger import Receipt, Turn
+from shared.events import Finish, Reasoning, StopReason, Text
+from shared.messages import ToolCall
+from shared.routes import RouteChosen
 from shared.sse import DONE, frame
+from shared.turns import Receipt, Turn
 
 _FINISH_REASONS: Final[dict[StopReason, str]] = {
     "stop": "stop",

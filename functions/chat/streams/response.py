@@ -16,10 +16,10 @@ from functions.chat.admission import route_headers
 from functions.chat.agent_run import Failure, TurnEvent
 from shared.endpoint import LateOutcome, error_response
 from shared.errors import ParleyError
-from shared.events import RouteChosen
-from shared.ledger import Receipt
+from shared.routes import RouteChosen
 from shared.sanitize import sanitize_text
 from shared.sse import PING
+from shared.turns import Receipt
 
 START_AFTER_SECONDS = 3.0
 PING_AFTER_SECONDS = 15.0

@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from functions.chat.agent_run import Failure, NextStep, ToolResult, TurnEvent
 from shared.errors import ParleyError
-from shared.events import Reasoning, RouteChosen, Text, ToolCall
-from shared.ledger import Receipt, Turn, TurnResult
+from shared.events import Reasoning, Text
+from shared.messages import ToolCall
+from shared.routes import RouteChosen
 from shared.sse import DONE, frame
+from shared.turns import Receipt, Turn, TurnResult
 
 HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
 _FINISH_REASONS: Final = {

@@ -14,9 +14,9 @@ import anyio
 from pydantic import ValidationError
 
 from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal
-from shared.events import Message, ToolCall
-from shared.events import Tool as OfferedTool
 from shared.log import log
+from shared.messages import Message, ToolCall
+from shared.messages import Tool as OfferedTool
 
 MAX_CALLS: Final = 8  # in one round; who wants more asks again with what these told
 TOOL_SECONDS: Final = 30.0

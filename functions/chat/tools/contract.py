@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from shared.events import Tool as OfferedTool
+from shared.messages import Tool as OfferedTool
 
 Arguments = TypeVar("Arguments", bound=BaseModel)
 

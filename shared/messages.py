@@ -1,0 +1,131 @@
+"""What a model is given: messages, tools, formats, and one request of them all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+ANY_OBJECT: Final = {"type": "object"}
+"""The output schema of whoever wants a JSON object and does not say which."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool the model wants called; `arguments` is the JSON object it wrote, `written` its text where that is known.
+
+    What it wrote stands in `broken` when that is no JSON object; `arguments` is empty then.
+    """
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+    broken: str | None = None
+    written: str | None = field(default=None, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The arguments as JSON text: numbers as they were written, where they were."""
+        return json.dumps(dict(self.arguments), ensure_ascii=False) if self.written is None else self.written
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderPayload:
+    """An assistant's turn as its provider wrote it, with what only that provider understands.
+
+    Thought signatures and thinking blocks must come back unchanged with a tool's result; other providers ignore it.
+    """
+
+    provider: str
+    content: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture to look at: `data` is base64, `detail` how closely, where a provider lets one choose."""
+
+    media_type: str
+    data: str
+    detail: Literal["auto", "low", "high"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message a model is given: calls and native are an assistant's, `tool_call_id` and `is_error` a tool's.
+
+    `parts` are texts and images in their order, where a message has images; `content` is its text either way.
+    """
+
+    role: Role
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    native: ProviderPayload | None = None
+    tool_call_id: str | None = None
+    is_error: bool = False
+    parts: tuple[str | Image, ...] = ()
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The images among its parts."""
+        return tuple(part for part in self.parts if isinstance(part, Image))
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool a model may call; `parameters` is the JSON Schema of its arguments, an object.
+
+    `is_strict` is whether the arguments must fit it to the letter; None where nobody said.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    is_strict: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What a provider may be told of an output schema besides it; `is_strict` None: strict where the schema can be."""
+
+    name: str = "answer"
+    description: str | None = None
+    is_strict: bool | None = None
+
+
+PLAIN_FORMAT: Final = Format()
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A client node to call: where it lives, and whether its owner left a key for it with us."""
+
+    id: int
+    base_url: str
+    has_key: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One model call in no dialect; `model` is the provider's own name, `node` set only for a client node.
+
+    `output_schema` is the JSON Schema that the answer's text must fit, an object, or ANY_OBJECT; None for free text.
+    Tools that may not be called are still told of: a conversation in which they were called makes no sense without
+    them. `must_call` is the name of the tool to call, or True for whichever. The answer ends before any text of `stop`.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    max_output_tokens: int
+    temperature: float | None = None
+    tools: tuple[Tool, ...] = ()
+    may_call_tools: bool = True
+    output_schema: Mapping[str, Any] | None = None
+    node: Node | None = None
+    must_call: str | bool = False
+    may_call_in_parallel: bool = True
+    stop: tuple[str, ...] = ()
+    output_format: Format = PLAIN_FORMAT

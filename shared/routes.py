@@ -1,0 +1,57 @@
+"""Where a turn may run, and how each call went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.events import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a turn may be served, as the database resolved it; `base_url` and `has_key` only for client nodes.
+
+    `pricing` is USD per million tokens, None when the price is unknown; `open_until` is set while its circuit is open.
+    `label` is the model as people know it, "<node> (<model>)" for a client node.
+    """
+
+    identifier: str
+    provider: str
+    upstream_id: str
+    max_output_tokens: int
+    node_id: int | None = None
+    base_url: str | None = None
+    has_key: bool = False
+    pricing: Mapping[str, Any] | None = None
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
+    open_until: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouteChosen:
+    """A route has begun to answer, `fallbacks` routes after the first; said once a turn, before its first event."""
+
+    route: Route
+    fallbacks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of a provider within a turn, as it is recorded in the row.
+
+    `usage` is None when the call used nothing. `is_fault` when the failure speaks against the provider, not the
+    request; `open_seconds` asks for no further calls for so long.
+    """
+
+    identifier: str
+    provider_key: str
+    ok: bool
+    ms: int
+    usage: Usage | None = None
+    error_code: str | None = None
+    upstream_status: int | None = None
+    is_fault: bool = False
+    open_seconds: float | None = None

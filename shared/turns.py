@@ -1,0 +1,169 @@
+"""A turn's values: what a function asks for, what was admitted, how it ended, and its receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from shared.events import Usage
+from shared.messages import Message
+from shared.routes import Attempt, Route
+
+Status = Literal["completed", "cancelled", "partial", "failed"]
+
+Logged = bool | Literal["spooled"]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """What a function wants admitted. Names are `chat_begin`'s; None leaves the choice to the database.
+
+    `agent` is the likely one, `asked_agent` what the caller said (None: nothing). `agent_models` are what each agent
+    would like when neither caller, conversation nor person names a model: keys, identifiers or aliases, the first that
+    is alive. Policies such as `auto` choose among models that have the abilities in `needs` (`supports_vision`, …).
+    `providers` are those that can be called (None: all), `defaults` the model of each for a turn that names none; both
+    come from `shared.provider_config.deployment`. `prompt_tokens` and `tool_tokens` are what the
+    system prompt and the tools take in at most, a token a byte; tools are reckoned with only where a model of the route
+    can use them.
+    `channel_id` and `thread_ts` say where in another interface a new conversation begins.
+    `log_words` keeps the words, redacted, in the log row of a turn that is not stored. `question_id` is the frontend's
+    own id of the question. `regenerate` answers a stored question anew: that of the answer or question `message_id`,
+    else `question_id`, else the latest with these words; without it `message_id` is the question that this one edits.
+    The answer takes the place of that turn and of what the asker asked after it.
+    """
+
+    endpoint: str
+    request_id: str
+    message: str
+    conversation_id: str | None = None
+    client_id: str | None = None
+    channel_id: str | None = None
+    thread_ts: str | None = None
+    model: str | None = None
+    agent: str | None = None
+    asked_agent: str | None = None
+    agent_models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    providers: tuple[str, ...] | None = None
+    defaults: tuple[Mapping[str, Any], ...] = ()
+    max_tokens: int | None = None
+    prompt_tokens: int = 0
+    tool_tokens: int = 0
+    idempotency_key: str | None = None
+    body_hash: str | None = None
+    store: bool = True
+    strict_model: bool = False
+    dry_run: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    log_words: bool = False
+    question_id: str | None = None
+    message_id: str | None = None
+    regenerate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is left of a person's caps after a turn's reservation; None = no cap."""
+
+    requests_limit: int | None
+    requests_remaining: int | None
+    requests_reset_at: str
+    budget_remaining_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An admitted turn: all that is needed to run and to finish it. `replay` is set when it was answered before.
+
+    `history_left_out` counts messages of the conversation that did not fit. `speaker` is what to call the asker where
+    several people take part, else None. `profile` is {skill_level, communication_style, preferred_agent}, each may be
+    null; None when the person has none.
+    """
+
+    turn_id: str
+    request_id: str
+    worker_id: str
+    conversation_id: str | None
+    routes: tuple[Route, ...]
+    reason: str
+    history: tuple[Message, ...] = ()
+    is_stored: bool = True
+    limits: Limits | None = None
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    replay: Mapping[str, Any] | None = None
+    user_id: str = ""
+    history_left_out: int = 0
+    speaker: str | None = None
+    profile: Mapping[str, Any] | None = None
+    participants: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResult:
+    """How a turn ended. `content` and `parts` are verbatim, for the conversation; the log row gets `content` redacted.
+
+    `agent_type` is the agent that spoke last, after `handoffs`; `agents` are all, in order. `tools_used` are
+    {name, ms, ok, …}: no arguments and no results, for they are logged of turns that are not stored, too. `escalation`
+    says why the turn was handed on. `context_tokens` is the provider's own count of the last call's prompt; None when
+    it did not say.
+    """
+
+    turn: Turn
+    status: Status
+    route: Route
+    content: str
+    usage: Usage
+    duration_ms: int
+    ttft_ms: int | None = None
+    finish_reason: str | None = None
+    error_code: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    agent_type: str | None = None
+    agents: tuple[str, ...] = ()
+    tools_used: tuple[Mapping[str, Any], ...] = ()
+    domain: str | None = None
+    domain_confidence: float | None = None
+    skill: str | None = None
+    escalation: Mapping[str, Any] | None = None
+    handoffs: int = 0
+    context_tokens: int | None = None
+    parts: tuple[Mapping[str, Any], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the caller is told at the end: `logged` is True when the turn is booked, "spooled" when it soon will be.
+
+    It is False when only a line of our log has it, or another worker's answer stands.
+    """
+
+    entry: TurnResult
+    cost_usd: float | None
+    logged: Logged
+    message_id: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The receipt of the HTTP contract."""
+        entry, route = self.entry, self.entry.route
+        return {
+            "turn_id": entry.turn.turn_id,
+            "request_id": entry.turn.request_id,
+            "conversation_id": entry.turn.conversation_id,
+            "route": {
+                "identifier": route.identifier,
+                "provider": route.provider,
+                "model": route.upstream_id,
+                "node_id": route.node_id,
+                "label": route.label,
+                "reason": entry.turn.reason,
+                "fallbacks": [r.identifier for r in entry.turn.routes if r is not route],
+            },
+            "agents": list(entry.agents),
+            "tools_used": list(entry.tools_used),
+            "usage": asdict(entry.usage),
+            "cost_usd": self.cost_usd,
+            "duration_ms": entry.duration_ms,
+            "ttft_ms": entry.ttft_ms,
+            "logged": self.logged,
+        }
