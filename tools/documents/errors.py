@@ -32,8 +32,8 @@ The body holds no stack trace, no SQL and no text of other users.
 _FOOT = """
 ## One code with two statuses
 
-On `POST /v1/chat/completions`, `provider_refused` is 422 when the provider answered 400, 413 or 422: the client wrote the
-whole request. Elsewhere it is 502. At `POST /` Parley wrote the prompt.
+On `POST /v1/chat/completions`, `provider_refused` is 422 when the provider answered 400, 413 or 422.
+There the client wrote the whole request. Elsewhere the status is 502.
 
 ## After the first byte
 
