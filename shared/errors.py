@@ -177,7 +177,7 @@ class Unprocessable(ParleyError):
     """A field is unknown, has a wrong value, or asks for something that the model cannot do."""
 
     status, code = 422, "validation_failed"
-    client_action = "Correct the field that `param` names."
+    client_action = "Correct what the message names; `param` is the field, if it is one."
 
 
 class ContextExceeded(Unprocessable):
@@ -209,7 +209,7 @@ class TooManyTurns(ParleyError):
 
 
 class InternalError(ParleyError):
-    """A fault of Parley."""
+    """Parley failed: a bug, or an unexpected answer of the database."""
 
     status, code = 500, "internal_error"
 

@@ -51,9 +51,7 @@ def test_every_variable_has_a_row_with_a_meaning_and_a_reader() -> None:
         ("SUPABASE_URL", ["chat", "llms", "refresh"]),
         ("SUPABASE_ANON_KEY", ["chat", "llms"]),
         ("CRON_SECRET", ["refresh"]),
-        ("TURN_SECONDS", ["chat"]),
-        ("HASH_PEPPER", ["chat"]),
-        ("SPOOL_URL", ["chat", "refresh"]),
+        ("DATABASE_PATH", ["chat"]),
     ],
 )
 def test_readers_are_the_functions_whose_code_reads_a_variable(name: str, readers: list[str]) -> None:
