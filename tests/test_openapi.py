@@ -9,7 +9,7 @@ from functions.chat.main import ROUTES as CHAT
 from functions.llms.main import ROUTES as LLMS
 from functions.refresh.main import ROUTES as REFRESH
 from shared.errors import BY_CODE
-from tools.documents.openapi import documents
+from tools.openapi import documents
 
 _ROUTES: dict[str, list[Route]] = {"chat": CHAT, "llms": LLMS, "refresh": REFRESH}
 

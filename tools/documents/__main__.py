@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tools.documents import configuration, database, errors, openapi
+from tools import openapi
+from tools.documents import configuration, database, errors
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 DATABASE = DOCS / "api" / "database.md"
