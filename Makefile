@@ -57,8 +57,11 @@ format: $(STAMP)  ## put the code in shape
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-docs: $(STAMP)  ## write docs/openapi-*.json anew, after a change of routes or models
-	$(PY) -m tests.documents
+docs: $(STAMP)  ## write the generated documents: OpenAPI, errors, configuration
+	$(PY) -m tools.documents
+
+docs-database: $(STAMP)  ## write docs/api/database.md from the migrations; ARGS="postgresql://…" names a database
+	$(PY) -m tools.documents database $(ARGS)
 
 lock: $(STAMP)  ## pin what requirements.in files ask for, with hashes; UPGRADE=--upgrade takes the newest
 	for name in $(LOCKS); do $(COMPILE) $(UPGRADE) $$name.in -o $$name.txt || exit 1; done
