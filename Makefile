@@ -17,7 +17,7 @@ ifneq ($(and $(FOUND),$(filter $(FOUND),$(WANTED))),$(or $(FOUND),none))
 $(shell rm -f $(STAMP))
 endif
 
-.PHONY: help setup run check quick test lint format docs lock package bench clean
+.PHONY: help setup run check quick test lint format docs lock package bench clean docs-database
 .DEFAULT_GOAL := help
 
 help:  ## print this list
@@ -64,8 +64,11 @@ format: $(STAMP)  ## format the code and fix lint errors
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-docs: $(STAMP)  ## generate docs/openapi-*.json after a change of routes or models
-	$(PY) -m tools.openapi
+docs: $(STAMP)  ## write the generated documents: OpenAPI, errors, configuration
+	$(PY) -m tools.documents
+
+docs-database: $(STAMP)  ## write docs/api/database.md from the migrations; ARGS="postgresql://…" names a database
+	$(PY) -m tools.documents database $(ARGS)
 
 lock: $(STAMP)  ## pin the packages of all requirements.in with hashes; UPGRADE=--upgrade takes the newest versions
 	for name in $(LOCKS); do $(COMPILE) $(UPGRADE) $$name.in -o $$name.txt || exit 1; done

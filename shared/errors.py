@@ -1,4 +1,6 @@
-"""Everything that can go wrong, as one tree; each class carries its HTTP status and machine code.
+"""The errors of Parley as one tree: each class has an HTTP status, a machine code and advice for the client.
+
+The first paragraph of a docstring says when the error occurs. docs/errors.md is generated from it.
 
 ParleyError
 ├── InvalidRequest 400 invalid_request
@@ -45,15 +47,16 @@ from typing import Any, ClassVar
 
 
 class ParleyError(Exception):
-    """A failure a caller is told about: `message` is safe to show, `metadata` is JSON.
+    """An error that the client sees: `message` is safe to show, `metadata` is JSON.
 
-    `status` is its class's, unless whoever raises or passes it on knows better.
-
-    `retry_after_seconds` becomes the Retry-After header; None when waiting does not help or nobody knows how long.
+    `status` is the class's HTTP status; an instance may have another one.
+    `client_action` says what a client does about it.
+    `retry_after_seconds` becomes the Retry-After header; None when waiting does not help or the time is unknown.
     """
 
     status: int = 500
     code: ClassVar[str] = "internal_error"
+    client_action: ClassVar[str] = "Retry later; report `request_id` to the operator if it persists."
 
     def __init__(
         self,
@@ -73,103 +76,163 @@ class ParleyError(Exception):
 
 
 class InvalidRequest(ParleyError):
+    """The body is not JSON, is nested too deeply, or a header has a wrong value."""
+
     status, code = 400, "invalid_request"
+    client_action = "Correct the request. `param` names the header, if it is one."
 
 
 class Unauthenticated(ParleyError):
+    """The access token is missing, expired or not valid."""
+
     status, code = 401, "invalid_token"
+    client_action = "Refresh the session or sign in again, then retry."
 
 
 class BudgetExceeded(ParleyError):
+    """A budget of the user or the project does not cover this turn."""
+
     status, code = 402, "budget_exceeded"
+    client_action = "Show `metadata.resets_at`. A smaller `max_tokens` or a cheaper model may still fit."
 
 
 class Forbidden(ParleyError):
+    """The user is signed in but may not do this."""
+
     status, code = 403, "forbidden"
+    client_action = "Do not retry. Use an account with the right role."
 
 
 class NotFound(ParleyError):
+    """The path or the client node does not exist."""
+
     status, code = 404, "not_found"
+    client_action = "Check the URL."
 
 
 class ConversationNotFound(NotFound):
+    """The conversation does not exist or the user is not a member."""
+
     code = "conversation_not_found"
+    client_action = "Leave out `conversation_id` to begin a new conversation."
 
 
 class ModelNotFound(NotFound):
+    """No active model has this name, and the request allows no substitute."""
+
     code = "model_not_found"
+    client_action = "Choose a model from `GET /v1/models`."
 
 
 class MethodNotAllowed(ParleyError):
+    """The path exists but does not take this method."""
+
     status, code = 405, "method_not_allowed"
+    client_action = "Use a method of the `Allow` header."
 
 
 class Conflict(ParleyError):
+    """Another run of refresh has taken over the work."""
+
     status, code = 409, "conflict"
+    client_action = "Do not retry; the newer run completes it."
 
 
 class RequestInProgress(Conflict):
+    """A request with the same idempotency key is still running."""
+
     code = "request_in_progress"
+    client_action = "Retry with the same key after `Retry-After`."
 
 
 class TurnInProgress(Conflict):
-    """Another turn of the conversation is still being answered."""
+    """Another turn of the conversation is still running."""
 
     code = "turn_in_progress"
+    client_action = "Retry after `Retry-After`."
 
 
 class AlreadyRunning(Conflict):
+    """Another refresh is running."""
+
     code = "already_running"
+    client_action = "Retry after `Retry-After`, or wait for the next schedule."
 
 
 class BodyTooLarge(ParleyError):
+    """The body has more bytes than the endpoint takes."""
+
     status, code = 413, "body_too_large"
+    client_action = "Shorten the request to `metadata.max_bytes`."
 
 
 class UnsupportedMediaType(ParleyError):
+    """The body is not `application/json` in UTF-8, or it is compressed."""
+
     status, code = 415, "unsupported_media_type"
+    client_action = "Send uncompressed JSON with the right `Content-Type`."
 
 
 class Unprocessable(ParleyError):
+    """A field is unknown, has a wrong value, or asks for something that the model cannot do."""
+
     status, code = 422, "validation_failed"
+    client_action = "Correct what the message names; `param` is the field, if it is one."
 
 
 class ContextExceeded(Unprocessable):
+    """The message is longer than the model's context window."""
+
     code = "context_exceeded"
+    client_action = "Shorten the message or choose a model with a larger window."
 
 
 class IdempotencyMismatch(Unprocessable):
+    """The idempotency key was used before with another body."""
+
     code = "idempotency_mismatch"
+    client_action = "Use a new key for a new request."
 
 
 class QuotaExceeded(ParleyError):
+    """The user or the project has used all requests of the period."""
+
     status, code = 429, "quota_exceeded"
+    client_action = "Show `metadata.resets_at`; retry after `Retry-After`."
 
 
 class TooManyTurns(ParleyError):
-    """As many turns of this person as may run at once are running."""
+    """The user has as many running turns as one user may have."""
 
     status, code = 429, "too_many_turns"
+    client_action = "Retry after `Retry-After`."
 
 
 class InternalError(ParleyError):
+    """Parley failed: a bug, or an unexpected answer of the database."""
+
     status, code = 500, "internal_error"
 
 
 class NotConfigured(InternalError):
+    """The deployment lacks a variable that this request needs."""
+
     code = "not_configured"
+    client_action = "TurnRequest the operator, whose log names the variable."
 
 
 class ProviderError(ParleyError):
-    """A model's provider failed; `upstream_status` is its HTTP status when there was one.
+    """The provider failed, or its answer cannot be read.
 
-    `is_transient` when the same call may succeed a moment later: only then is it made again.
-    `may_succeed_elsewhere` when another route may answer the same request.
-    `is_fault` when it counts against the model or node, not against this request.
-    `open_seconds` asks for no further calls there for so long; None when one failure says little.
+    `upstream_status` is the provider's HTTP status; None when there was no answer.
+    `is_transient`: the same call may succeed a moment later, so the gateway may repeat it.
+    `may_succeed_elsewhere`: another route may answer the same request.
+    `is_fault`: the failure counts for the circuit of the model or node.
+    `open_seconds`: how long to make no call there; None when one failure is not enough to decide.
     """
 
     status, code = 502, "provider_error"
+    client_action = "Retry, or choose another model."
     is_transient: bool = True
     may_succeed_elsewhere: bool = True
     is_fault: bool = True
@@ -188,58 +251,74 @@ class ProviderError(ParleyError):
 
 
 class AnswerCut(ProviderError):
-    """An answer that had begun ended before its end."""
+    """The connection to the provider ended in the middle of the answer."""
 
     code = "answer_cut"
+    client_action = "Show the part that arrived; offer to try again."
 
 
 class OutputInvalid(ProviderError):
-    """An answer that does not fit the schema it was asked for, also after it was asked to mend it."""
+    """The model's output does not match the requested schema, even after one repair."""
 
     code = "output_invalid"
+    client_action = "Try again, or choose another model."
     is_transient = may_succeed_elsewhere = is_fault = False
 
 
 class ProviderRefused(ProviderError):
-    """The provider takes this request for wrong."""
+    """The provider rejected the request as invalid or against its policy."""
 
     code = "provider_refused"
+    client_action = "Change the request. The same request fails again."
     is_transient = may_succeed_elsewhere = is_fault = False
 
 
 class ProviderAuthFailed(ProviderError):
-    """Our key is wrong or our account has no credit."""
+    """The provider rejected the operator's key, or the operator's account has no credit."""
 
     code = "provider_auth_failed"
+    client_action = "Choose a model of another provider; inform the operator."
     is_transient = is_fault = False
 
 
 class ModelUnavailable(ProviderError):
-    """The provider does not serve this model, or not to our account or region."""
+    """The provider does not serve this model to the operator's account or region."""
 
     code = "model_unavailable"
+    client_action = "Choose another model."
     is_transient = False
 
 
 class ProviderOverloaded(ProviderError):
+    """The provider is overloaded or limits the rate of requests."""
+
     status, code = 503, "provider_overloaded"
+    client_action = "Retry after `Retry-After`, or choose another model."
 
 
 class ProviderUnreachable(ProviderError):
+    """The connection to the provider failed."""
+
     status, code = 503, "provider_unreachable"
+    client_action = "Retry, or choose another model."
 
 
 class ProviderUnavailable(ProviderError):
-    """Nothing was called: its circuit is open, or this deployment does not speak it."""
+    """Parley made no call: the circuit is open, or the deployment has no client for this provider."""
 
     status, code = 503, "provider_unavailable"
+    client_action = "Retry after `Retry-After`, or choose another model."
     is_transient = is_fault = False
 
 
 class NodeFailed(ProviderError):
-    """Whatever went wrong with a client node: one message, so that nobody can feel their way around through us."""
+    """The client node failed. The message is always the same, so that it discloses nothing about the network.
+
+    The reason may be an address, a key, a timeout or a malformed answer.
+    """
 
     status, code = 503, "node_failed"
+    client_action = "Check the node's address, key and server; `POST /nodes/{id}/probe` tests them."
 
     def __init__(
         self,
@@ -257,7 +336,7 @@ class NodeFailed(ProviderError):
 
     @classmethod
     def of(cls, error: ProviderError) -> NodeFailed:
-        """The same failure without what it says of the node."""
+        """The same failure without details of the node."""
         return cls(
             is_transient=error.is_transient,
             may_succeed_elsewhere=error.may_succeed_elsewhere,
@@ -267,23 +346,38 @@ class NodeFailed(ProviderError):
 
 
 class ProviderTimeout(ProviderError):
+    """The model did not answer in time."""
+
     status, code = 504, "provider_timeout"
+    client_action = "Retry, or choose a faster model."
 
 
 class DependencyDown(ParleyError):
+    """The secrets store or the spool cannot be reached."""
+
     status, code = 503, "dependency_down"
+    client_action = "Retry after `Retry-After`."
 
 
 class DatabaseUnavailable(DependencyDown):
+    """The database cannot be reached in time."""
+
     code = "database_unavailable"
+    client_action = "Retry after `Retry-After`."
 
 
 class NoDefaultModel(DependencyDown):
+    """No model can answer a turn that names none."""
+
     code = "no_default_model"
+    client_action = "Inform the operator: a provider needs a key, or the catalogue needs a default."
 
 
 class KeysUnavailable(DependencyDown):
+    """The public keys that verify access tokens cannot be fetched."""
+
     code = "keys_unavailable"
+    client_action = "Retry after `Retry-After`."
 
 
 def _tree(root: type[ParleyError]) -> list[type[ParleyError]]:
@@ -291,4 +385,4 @@ def _tree(root: type[ParleyError]) -> list[type[ParleyError]]:
 
 
 BY_CODE: dict[str, type[ParleyError]] = {cls.code: cls for cls in _tree(ParleyError)}
-"""Error class by machine code, for refusals that the database words."""
+"""Error classes by machine code, for refusals that the database raises."""

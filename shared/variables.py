@@ -1,4 +1,4 @@
-"""Every variable that Parley reads: its form, its second names, and which others it needs. One table for all."""
+"""The table of every environment variable that Parley reads: its form, second names, and the variables it needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROVIDER_NAMES: Final[Mapping[str, str]] = {
     "matcha": "matcha",
     "matchai": "matcha",
 }
-"""The provider behind each name that LLM_PROVIDER takes: its own name and the other one in use."""
+"""Provider names by each spelling that LLM_PROVIDER accepts."""
 
 _WEBHOOK_URL = "https://hooks.example.com/alerts"
 _PROJECT_URL = "https://<project>.supabase.co"
@@ -37,9 +37,9 @@ def _llm_provider(value: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """`form` judges its value; the first of its names that is set counts; `needs` are of no use when they are unset.
+    """A variable. The first of `name` and `second_names` that is set counts; `form` checks its value.
 
-    `example` is what to write where it is missing.
+    `needs` names variables without which this one has no effect. `example` is the value that error messages suggest.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class WrongVariable:
-    """A variable to change; as text one line: which, why, and what to write. Its value is never part of that."""
+    """A variable that must be changed. Its text has the name, the reason and what to write, never the value."""
 
     name: str
     reason: str
@@ -133,13 +133,13 @@ _TABLE = (
 )
 VARIABLES: Final[Mapping[str, Variable]] = {each.name: each for each in _TABLE}
 FIRST_NAMES: Final[Mapping[str, str]] = {second: each.name for each in _TABLE for second in each.second_names}
-"""By second name: the name it stands for."""
+"""First names by second name."""
 REQUIRED: Final = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
-"""What no function works without."""
+"""The variables without which no function works; refresh works without SUPABASE_ANON_KEY."""
 
 
 def names_of(name: str) -> tuple[str, ...]:
-    """The name with its second names, in the order in which they count."""
+    """The name and its second names, in the order in which they count."""
     variable = VARIABLES.get(name)
     return (name, *variable.second_names) if variable else (name,)
 
@@ -153,7 +153,7 @@ def found(values: Mapping[str, str], name: str) -> tuple[str, str]:
 
 
 def laid_over(lower: Mapping[str, str], upper: Mapping[str, str]) -> dict[str, str]:
-    """Both together; a variable that `upper` sets under any of its names is not taken from `lower`."""
+    """Both mappings together; a variable that `upper` sets under any of its names overrides `lower`."""
     set_above = {FIRST_NAMES.get(name, name) for name, value in upper.items() if value.strip()}
     kept = {name: value for name, value in lower.items() if FIRST_NAMES.get(name, name) not in set_above}
     return kept | {name: value for name, value in upper.items() if value.strip()}
@@ -175,7 +175,7 @@ def wrong_value(name: str, value: str) -> str | None:
 
 
 def wrong_variables(values: Mapping[str, str]) -> Iterator[WrongVariable]:
-    """Those that are set to a wrong value, under the names that they are set by."""
+    """The variables with a wrong value, each under the name that is set."""
     for name in VARIABLES:
         set_under, value = found(values, name)
         if reason := wrong_value(name, value):
@@ -185,9 +185,9 @@ def wrong_variables(values: Mapping[str, str]) -> Iterator[WrongVariable]:
 def missing_variables(
     values: Mapping[str, str], required: tuple[str, ...], *, is_fetched: bool = True
 ) -> Iterator[WrongVariable]:
-    """Required ones that are unset, and those that a variable that is set rightly needs.
+    """Unset variables that are in `required`, or that a variable with a right value needs.
 
-    Unless `is_fetched`, the values of SECRETS_SOURCE are still to come: only what is needed to fetch them is missing.
+    If `is_fetched` is false and SECRETS_SOURCE is set, only variables that are needed to fetch the others count.
     """
     awaits_more = not is_fetched and bool(found(values, "SECRETS_SOURCE")[1])
     for name in () if awaits_more else required:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.stack.conftest import ROOT
 from tests.stack.people import Person, Stack
-from tests.upstream import Upstream
+from tests.fakes.providers import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 DOCS = ROOT / "docs"
