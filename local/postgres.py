@@ -53,7 +53,7 @@ def start(data_dir: Path, port: int) -> int:
 
     One that was left running on the directory is stopped first. Raises Problem, with the log's last words.
     """
-    _prepare(data_dir)
+    make_reachable(data_dir)
     if is_running(data_dir):
         stop(data_dir)
     (data_dir / "postmaster.pid").unlink(missing_ok=True)  # left by one that was killed
@@ -77,7 +77,7 @@ def _create(data_dir: Path) -> None:
     require_space(data_dir, _NEW_BYTES)
     draft = data_dir.with_name(f"{data_dir.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
-    _prepare(draft)
+    make_reachable(draft)
     arguments = ["-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
     _call("initdb", "-D", str(draft), *arguments, "--no-instructions")
     try:
@@ -158,13 +158,14 @@ def _is_ours(pid: int, data_dir: Path) -> bool:
     return bytes(data_dir) in words or bytes(data_dir.resolve()) in words
 
 
-def _prepare(data_dir: Path) -> None:
+def make_reachable(data_dir: Path) -> None:
+    """Makes the directory and gives it to PostgreSQL's own user where we are root. Raises Problem when it cannot."""
     data_dir.mkdir(parents=True, exist_ok=True)
     if os.geteuid() != 0:
         return
     user = _system_user()
     os.chown(data_dir, user.pw_uid, user.pw_gid)
-    probe = subprocess.run(["test", "-w", data_dir], check=False, **_as_system_user())
+    probe = subprocess.run(["test", "-w", data_dir], check=False, **as_system_user())
     if probe.returncode != 0:
         raise Problem(
             f"PostgreSQL does not run as root, and its own user {_SYSTEM_USER} cannot reach {data_dir}: "
@@ -182,7 +183,8 @@ def _system_user() -> pwd.struct_passwd:
     return pwd.getpwnam(_SYSTEM_USER)
 
 
-def _as_system_user() -> dict[str, Any]:
+def as_system_user() -> dict[str, Any]:
+    """Arguments of subprocess.run for a PostgreSQL program: its own user where we are root, else nothing."""
     if os.geteuid() != 0:
         return {}
     user = _system_user()
@@ -196,7 +198,7 @@ def _call(program: str, *arguments: str) -> None:
         stdout=subprocess.DEVNULL,  # a pipe would stay open in the daemon that pg_ctl leaves
         stderr=subprocess.DEVNULL,
         check=False,
-        **_as_system_user(),
+        **as_system_user(),
     )
     if result.returncode != 0:
         raise Problem(f"PostgreSQL's {program} failed (exit code {result.returncode})")

@@ -12,10 +12,30 @@ from shared.config import settings
 from shared.http import close_sessions
 from shared.variables import FIRST_NAMES, VARIABLES
 from tests.openai_host import OpenAiHost, serving_models
+from tests.postgres_servers import VERSIONS, MissingServerError, PostgresServer, serving_postgres
 from tests.project import Project, serving_project
 from tests.upstream import Upstream, serving_upstream
 
 _NAMES = (*VARIABLES, *FIRST_NAMES)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """An option for CI, where every server is installed."""
+    parser.addoption(
+        "--require-postgres", action="store_true", help="fail, not skip, where a version of PostgreSQL is missing"
+    )
+
+
+@pytest.fixture(scope="session", params=VERSIONS, ids=str)
+def postgres_servers(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
+    """One server of each version, shared by all tests of it: each test makes a database with a name of its own."""
+    try:
+        with serving_postgres(request.param) as server:
+            yield server
+    except MissingServerError as missing:
+        if request.config.getoption("--require-postgres"):
+            raise
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")

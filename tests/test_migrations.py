@@ -1,4 +1,4 @@
-"""The migrations on other servers than the stack's: through the Supabase CLI, and with plain psql on PostgreSQL 15."""
+"""The migrations on other servers than the stack's: through the Supabase CLI, and with plain psql on each version."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import pytest
 
 from local import migrations, postgres
 from tests.launch import free_ports
+from tests.postgres_servers import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "supabase" / "migrations").glob("*.sql"))
-POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 
 
 @pytest.fixture(scope="module")
@@ -137,30 +137,9 @@ def test_a_project_that_exposes_new_tables_ends_with_the_same_grants(server: int
     assert grants[0] == grants[1]
 
 
-@pytest.mark.skipif(not POSTGRES_15.exists(), reason="Debian's PostgreSQL 15 is not installed; CI installs it")
-def test_they_apply_with_plain_psql_to_postgresql_15() -> None:
-    """Every file applies unchanged on PostgreSQL 15, the oldest that Supabase runs."""
-    folder = Path(tempfile.mkdtemp(prefix="parley-pg15-"))
-    shutil.chown(folder, "postgres") if os.geteuid() == 0 else None
-    user = {"user": "postgres", "cwd": "/"} if os.geteuid() == 0 else {}
-    port = free_ports()
-
-    def run(*command: str | Path) -> None:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, **user)  # type: ignore[call-overload]
-        assert done.returncode == 0, done.stderr
-
-    run(POSTGRES_15 / "initdb", "-D", folder / "data", "-U", "supabase_admin", "--auth=trust", "--no-sync")
-    options = f"-h 127.0.0.1 -p {port} -c unix_socket_directories='' -c fsync=off"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | user
-    start = [POSTGRES_15 / "pg_ctl", "-D", folder / "data", "-w", "-o", options, "-l", folder / "log", "start"]
-    subprocess.run(start, check=True, **quiet)  # type: ignore[call-overload]
-    try:
-        as_admin = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", str(port), "-d", "template1"]
-        run(*as_admin, "-U", "supabase_admin", "-c", "create database app")
-        as_admin[-1] = "app"
-        run(*as_admin, "-U", "supabase_admin", "-1", "-f", ROOT / "local" / "bootstrap.sql")
-        for path in FILES:
-            run(*as_admin, "-U", "postgres", "-1", "-f", path)
-    finally:
-        subprocess.run([POSTGRES_15 / "pg_ctl", "-D", folder / "data", "-m", "fast", "stop"], check=True, **quiet)  # type: ignore[call-overload]
-        shutil.rmtree(folder)
+def test_they_apply_with_plain_psql(postgres_servers: PostgresServer) -> None:
+    """Every file applies unchanged, each in a transaction of its own, on every version that Supabase runs."""
+    postgres_servers.psql("template1", "-c", "create database plain", user=postgres.SUPERUSER)
+    postgres_servers.psql("plain", "-1", "-f", ROOT / "local" / "bootstrap.sql", user=postgres.SUPERUSER)
+    for path in FILES:
+        postgres_servers.psql("plain", "-1", "-f", path)
