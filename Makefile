@@ -17,7 +17,7 @@ ifneq ($(and $(FOUND),$(filter $(FOUND),$(WANTED))),$(or $(FOUND),none))
 $(shell rm -f $(STAMP))
 endif
 
-.PHONY: help setup run test lint format docs lock package bench clean
+.PHONY: help setup run test lint format docs baseline migration lock package bench clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
@@ -59,6 +59,12 @@ format: $(STAMP)  ## put the code in shape
 
 docs: $(STAMP)  ## write docs/openapi-*.json anew, after a change of routes or models
 	$(PY) -m tests.documents
+
+baseline: $(STAMP)  ## write the baseline migrations from supabase/schemas, and the checksums of all migrations
+	$(PY) -m local.baseline
+
+migration: setup  ## write a migration with what supabase/schemas has and the migrations lack; NAME=add_ratings
+	$(PY) -m local.new_migration $(NAME)
 
 lock: $(STAMP)  ## pin what requirements.in files ask for, with hashes; UPGRADE=--upgrade takes the newest
 	for name in $(LOCKS); do $(COMPILE) $(UPGRADE) $$name.in -o $$name.txt || exit 1; done

@@ -89,6 +89,14 @@ def test_a_missing_file_is_a_problem(apply: Apply, tmp_path: Path) -> None:
         apply()
 
 
+def test_a_database_from_before_the_baseline_says_how_to_go_on(apply: Apply, tmp_path: Path) -> None:
+    """Its migrations have no files any more: the Problem names the command that makes a new database."""
+    apply(v20260101000000="select 1;")
+    (tmp_path / f"{_FIRST}_do_0.sql").unlink()
+    with pytest.raises(Problem, match=r"before the baseline: run `python -m local reset`"):
+        apply(v20261201000000="select 1;")
+
+
 def test_a_late_file_is_a_problem(apply: Apply) -> None:
     """One that is older than what was applied would run in another order elsewhere."""
     apply(v20260102000000="select 1;")

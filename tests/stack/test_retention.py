@@ -54,7 +54,7 @@ def test_what_is_older_goes_with_its_words_and_stays_counted(
     """Log row, write-ahead row and stale costs go; newer ones, messages and the roll-up stay."""
     name = model("echo")
     old, new = [_turn(alice, name) for _ in range(3)], _turn(alice, name)
-    db.execute("insert into private.stale_costs values (%s, gen_random_uuid(), 1)", [old[0]])
+    db.execute("insert into private.lost_attempt_costs values (%s, gen_random_uuid(), 1)", [old[0]])
     _age(db, *old, days=366)
     _age(db, new, days=364)
     before = _counted(db, name)

@@ -1,0 +1,163 @@
+-- Purpose: circuits of providers, models and client nodes, shared by all instances.
+-- Affects: public.provider_health
+-- Access: admins read; only the ledger functions write.
+
+create table public.provider_health (
+  provider_key text constraint provider_health_pkey primary key,
+  failures integer not null default 0,
+  open_until timestamptz,
+  reason text,
+  updated_at timestamptz not null default now(),
+  openings integer not null default 0,
+  sole_user_id uuid,
+  failing_since timestamptz
+);
+comment on table public.provider_health is
+  'Circuits: how a provider, a model or a client node fared lately. A missing row is a healthy one.';
+comment on column public.provider_health.provider_key is
+  'A provider, for its key and account; a model''s identifier, for its own faults; client:<node> for a client node.';
+comment on column public.provider_health.failures is 'Faults in a row since the last success.';
+comment on column public.provider_health.open_until is
+  'No call goes there before this time, for the people that sole_user_id says; null = calls go.';
+comment on column public.provider_health.reason is 'Error code of the last failure; null after a success.';
+comment on column public.provider_health.openings is
+  'How often in a row the circuit opened for everyone by faults; each opening doubles the time of the next.';
+comment on column public.provider_health.sole_user_id is
+  'The only person who met the current run of faults: the circuit is open for this person alone. Null: open for '
+  'everyone. No foreign key: deleting a person must not wait for a turn that writes here.';
+comment on column public.provider_health.failing_since is
+  'When the current run of faults began; null after a success and for a provider''s key or account.';
+
+alter table public.provider_health enable row level security;
+revoke all on public.provider_health from public, anon, authenticated, service_role;
+grant select on public.provider_health to authenticated;
+grant select on public.provider_health to service_role;
+
+create policy provider_health_select_admin on public.provider_health for select to authenticated
+  using ((select private.is_admin()));
+comment on policy provider_health_select_admin on public.provider_health is 'Operators only.';
+
+create function private.circuit_until(p_provider_key text, p_identifier text) returns timestamptz
+  language sql stable security invoker set search_path = '' as $$
+  select max(h.open_until) from public.provider_health as h
+  where h.provider_key in (p_provider_key, p_identifier) and h.open_until > now()
+    and (h.sole_user_id is null or h.sole_user_id = (select auth.uid()))
+$$;
+comment on function private.circuit_until(text, text) is
+  'Until when the caller''s turns cannot go to this provider''s model; null = calls go.';
+revoke execute on function private.circuit_until(text, text) from public, anon, authenticated, service_role;
+
+create function private.open_until(p_failures integer, p_open_seconds double precision) returns timestamptz
+  language sql stable security invoker set search_path = '' as $$
+  select case when p_open_seconds is not null or p_failures >= 3 then now() + make_interval(secs => least(3600,
+    greatest(p_open_seconds, case when p_failures >= 3 then least(10 * 2 ^ least(p_failures - 3, 9), 300) end))) end
+$$;
+comment on function private.open_until(integer, double precision) is
+  'Until when a circuit is open: for as long as asked, or from the third fault in a row for 10 s, doubling up to '
+  'five minutes; null = calls go.';
+revoke execute on function private.open_until(integer, double precision) from public, anon, authenticated, service_role;
+
+create function private.record_fault(p_key text, p_reason text, p_open_seconds double precision, p_begun_at timestamptz,
+  p_user_id uuid)
+  returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v public.provider_health;
+  v_is_anonymous boolean;
+begin
+  select u.is_anonymous is true into v_is_anonymous from auth.users as u where u.id = p_user_id;
+  if not found then
+    return;
+  end if;
+  insert into public.provider_health (provider_key) values (p_key) on conflict on
+    constraint provider_health_pkey do nothing;
+  select * into v from public.provider_health as h where h.provider_key = p_key for update;
+  -- A turn that began before the circuit opened met the incident that opened it: it does not count again.
+  if v.open_until > p_begun_at and (v.sole_user_id is null or v.sole_user_id = p_user_id) then
+    return;
+  end if;
+  if v.failures = 0 or v.updated_at < now() - interval '1 hour' then
+    v.failures := 1; v.openings := 0; v.sole_user_id := p_user_id; v.failing_since := now();
+  elsif v_is_anonymous and v.sole_user_id is distinct from p_user_id then
+    return;  -- Anonymous accounts cost nothing: their faults close a circuit for themselves only.
+  elsif exists (select 1 from auth.users as u where u.id = v.sole_user_id and u.is_anonymous and u.id <> p_user_id) then
+    v.failures := 1; v.sole_user_id := p_user_id; v.failing_since := now();
+  elsif v.sole_user_id is null and v.open_until is not null then
+    -- The last opening for everyone is over: the next needs two people again.
+    v.failures := v.failures + 1; v.sole_user_id := p_user_id; v.failing_since := now();
+  else
+    v.failures := v.failures + 1;
+    if v.sole_user_id <> p_user_id or (v.failing_since <= now() - interval '10 minutes' and not v_is_anonymous) then
+      v.sole_user_id := null;
+    end if;
+  end if;
+  v.open_until := case when v.sole_user_id is not null then private.open_until(v.failures, p_open_seconds)
+    when p_open_seconds is not null or v.failures >= 3 then now() + make_interval(secs => least(3600,
+      greatest(p_open_seconds, case when v.failures >= 3 then least(10 * 2 ^ least(v.openings, 9), 300) end))) end;
+  update public.provider_health as h
+    set failures = v.failures, sole_user_id = v.sole_user_id, failing_since = v.failing_since,
+      open_until = v.open_until,
+        openings = v.openings + (v.sole_user_id is null and v.open_until is not null)::integer, reason = p_reason,
+          updated_at = now()
+    where h.provider_key = p_key;
+end
+$$;
+comment on function private.record_fault(text, text, double precision, timestamptz, uuid) is
+  'Counts a fault of a model or node that this person met. From the third in a row, or at once for the seconds that '
+  'the provider asked for, it opens: for this person, or for everyone when two people met the run, or one person '
+  'over ten minutes. Open for 10 s, doubling up to five minutes. A run ends with a success, or after an hour '
+  'without a fault; deleted people do not count.';
+revoke execute on function private.record_fault(text, text, double precision, timestamptz, uuid) from public, anon,
+  authenticated, service_role;
+
+create function private.record_health(p_attempts jsonb, p_begun_at timestamptz, p_user_id uuid) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v record;
+begin
+  -- Sorted, so that two turns lock rows in the same order; a healthy row is not touched at all.
+  for v in
+    select distinct on (k.key) k.key, coalesce((a.attempt ->> 'ok')::boolean, false) as ok,
+      a.attempt ->> 'error_code' as reason,
+      coalesce((a.attempt ->> 'is_fault')::boolean, false) as is_fault,
+      (a.attempt ->> 'open_seconds')::double precision as open_seconds,
+      k.key = a.attempt ->> 'provider_key' and k.key not like 'client:%'
+        and a.attempt ->> 'error_code' = 'provider_auth_failed' as is_account
+    from jsonb_array_elements(p_attempts) with ordinality as a (attempt, place)
+    cross join lateral (values (a.attempt ->> 'provider_key'),
+      (case when a.attempt ->> 'provider_key' not like 'client:%' then a.attempt ->> 'identifier' end)) as k (key)
+    -- A success speaks for the model and its provider, a refused key or account for the provider, any other fault for
+    -- the model.
+    where k.key is not null and ((a.attempt ->> 'ok')::boolean or k.key = case
+      when a.attempt ->> 'provider_key' like 'client:%' or a.attempt ->> 'error_code' = 'provider_auth_failed'
+      then a.attempt ->> 'provider_key' else coalesce(a.attempt ->> 'identifier', a.attempt ->> 'provider_key') end)
+    order by k.key, a.place desc
+  loop
+    if v.ok then
+      -- A success of a turn that began before the circuit opened does not close it; another person's does, if it is
+      -- open for one only.
+      update public.provider_health as h
+        set failures = 0, openings = 0, open_until = null, reason = null, sole_user_id = null, failing_since = null,
+          updated_at = now()
+        where h.provider_key = v.key and h.failures > 0
+          and (h.open_until is null or h.open_until <= p_begun_at or h.sole_user_id <> p_user_id);
+    elsif v.is_account then
+      insert into public.provider_health as h (provider_key, failures, open_until, reason)
+        values (v.key, 1, now() + make_interval(secs => least(coalesce(v.open_seconds, 300), 3600)), v.reason)
+        on conflict on constraint provider_health_pkey do update
+          set failures = h.failures + 1, reason = excluded.reason, updated_at = now(), open_until = excluded.open_until,
+              sole_user_id = null, failing_since = null
+          where h.open_until is null or h.open_until <= p_begun_at or h.sole_user_id is not null
+            or excluded.open_until > h.open_until;
+    elsif v.is_fault or v.open_seconds is not null then
+      perform private.record_fault(v.key, v.reason, v.open_seconds, p_begun_at, p_user_id);
+    end if;
+  end loop;
+end
+$$;
+comment on function private.record_health(jsonb, timestamptz, uuid) is
+  'The last attempt at each provider, model or node decides: ok closes its circuit. A key or account that the '
+  'provider refuses opens the provider''s for everyone, for five minutes; any other fault counts by record_fault() '
+  'against the model or node.';
+revoke execute on function private.record_health(jsonb, timestamptz, uuid) from public, anon, authenticated,
+  service_role;

@@ -1,0 +1,64 @@
+-- Purpose: deleting old logs, and quarantining spooled records that cannot be booked.
+-- Affects: public.purge_logs(), public.quarantine_spooled()
+-- Access: the service only; definer because logs and write-ahead rows are not granted.
+
+create function public.purge_logs(retention_days integer, batch_size integer default 5000) returns integer
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_before timestamptz := now() - make_interval(hours => 24 * least(retention_days, 36500));
+  v_turns uuid[];
+  v_purged integer;
+begin
+  if (retention_days >= 1) is not true then
+    perform private.refuse('PT422', 'validation_failed', 'Logs are kept for at least one day.');
+  end if;
+  -- Nothing here waits for anybody: a row that is in other hands is left for the next run.
+  v_turns := array(
+    select l.turn_id from public.chat_logs as l
+    where l.created_at < v_before
+      and not exists (select 1 from private.turns as r where r.id = l.turn_id and r.state = 'started')
+      and private.is_counted(l)
+    order by l.created_at, l.id limit least(greatest(batch_size, 1), 50000) for update of l skip locked);
+  delete from private.turns as r
+    where r.id in (select c.id from private.turns as c
+                   where c.id = any (v_turns) and c.state <> 'started' for update skip locked);
+  -- Whose write-ahead row stayed is being retried or finished right now.
+  delete from public.chat_logs as l
+    where l.turn_id = any (v_turns) and not exists (select 1 from private.turns as r where r.id = l.turn_id);
+  get diagnostics v_purged = row_count;
+  return v_purged;
+end
+$$;
+comment on function public.purge_logs(integer, integer) is
+  'Deletes up to batch_size log rows that began more than retention_days times 24 hours ago, oldest first, with '
+  'their write-ahead rows (their idempotency keys are forgotten); never a turn that is open or not in usage_daily. '
+  'Returns how many.';
+revoke execute on function public.purge_logs(integer, integer) from public, anon, authenticated, service_role;
+grant execute on function public.purge_logs(integer, integer) to service_role;
+
+create function public.quarantine_spooled(
+  object_key text, reason text, record text default null, user_id uuid default null,
+  spooled_at timestamptz default null, kept_key text default null) returns void
+  language sql volatile security definer set search_path = '' as $$
+  -- The latest call wins. A record spooled within a lease's length after its person was forgotten may be of a turn that
+  -- began before; the record of a forgotten turn, which its object's name carries, is never kept.
+  insert into private.spool_quarantine as q (object_key, reason, record, user_id, kept_key)
+  select quarantine_spooled.object_key, quarantine_spooled.reason,
+    case when u.id is not null and not exists (
+        select 1 from private.forgotten_people as f
+        where f.user_id = u.id and (quarantine_spooled.spooled_at > f.forgotten_at + interval '15 minutes') is not true)
+      and not exists (select 1 from private.turns as r where r.is_forgotten
+        and r.id = substring(quarantine_spooled.object_key from '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}')::uuid)
+      then quarantine_spooled.record end,
+    u.id, quarantine_spooled.kept_key
+  from (select 1) as one left join auth.users as u on u.id = quarantine_spooled.user_id
+  on conflict on constraint spool_quarantine_pkey do update
+    set reason = excluded.reason, record = excluded.record, user_id = excluded.user_id, kept_key = excluded.kept_key
+$$;
+comment on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) is
+  'Sets a spool object aside, however often it is called; user_id is whose turn the record says it is, and '
+  'spooled_at when. Without them, or from before they were forgotten, it keeps no record. kept_key is where the '
+  'object itself was put.';
+revoke execute on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) from public, anon,
+  authenticated, service_role;
+grant execute on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) to service_role;
