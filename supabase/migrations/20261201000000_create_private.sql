@@ -6,7 +6,7 @@
 
 create schema private;
 comment on schema private is
-  'Never exposed by the data API: write-ahead rows, leases, and functions that policies and the ledger call.';
+  'Not exposed by the data API: write-ahead rows, leases, and functions that policies and the ledger call.';
 revoke all on schema private from public;
 grant usage on schema private to authenticated, service_role;
 
@@ -14,12 +14,11 @@ create table private.settings (
   name text constraint settings_pkey primary key,
   value text not null
 );
-comment on table private.settings is
-  'What the database must know about its deployment; a missing row is the safe choice.';
+comment on table private.settings is 'Settings of this deployment, one row each. Without a row the safe default holds.';
 comment on column private.settings.name is
-  'allow_private_nodes = on: client nodes may live on http, any port and private addresses; on a laptop only, and '
-  'together with the functions'' ALLOW_PRIVATE_NODES. profiling = on: profiles that begin with a first turn may be '
-  'learned from; default off. lease_seconds, open_turns_per_person: numbers, see the README.';
+  'allow_private_nodes = on: client nodes may use http, any port and private addresses; for laptops only, together '
+  'with ALLOW_PRIVATE_NODES of the functions. profiling = on: new profiles may be learned from; default off. '
+  'lease_seconds, open_turns_per_person: numbers, see docs/configuration.md.';
 
 alter table private.settings enable row level security;
 revoke all on private.settings from public, anon, authenticated, service_role;
@@ -29,8 +28,8 @@ create function private.is_admin() returns boolean
   select coalesce((select auth.jwt()) -> 'app_metadata' ->> 'role', '') = 'admin'
 $$;
 comment on function private.is_admin() is
-  'True when the caller''s token carries app_metadata.role = admin, which only the service may set; user_metadata '
-  'is never read.';
+  'True when the caller''s token carries app_metadata.role = admin. Only the service can set it; user_metadata is '
+  'not read.';
 revoke execute on function private.is_admin() from public, anon, authenticated, service_role;
 grant execute on function private.is_admin() to authenticated;
 
@@ -52,7 +51,7 @@ begin
 end
 $$;
 comment on function private.refuse(text, text, text, jsonb) is
-  'Ends the transaction; PostgREST answers SQLSTATE PTxyz as HTTP xyz, the detail carries the machine code.';
+  'Ends the transaction. PostgREST answers SQLSTATE PTxyz as HTTP xyz; the JSON detail carries the machine code.';
 revoke execute on function private.refuse(text, text, text, jsonb) from public, anon, authenticated, service_role;
 
 create function private.setting(p_name text, p_default integer) returns integer
@@ -60,7 +59,8 @@ create function private.setting(p_name text, p_default integer) returns integer
   select coalesce((select case when s.value ~ '^[0-9]{1,9}$' then s.value::integer end
                    from private.settings as s where s.name = p_name), p_default)
 $$;
-comment on function private.setting(text, integer) is 'A number from private.settings, the default when there is none.';
+comment on function private.setting(text, integer) is
+  'A number from private.settings, or the default when there is none.';
 revoke execute on function private.setting(text, integer) from public, anon, authenticated, service_role;
 
 create function private.internal_name(p_text text, p_max integer, p_default text default null) returns text
@@ -68,8 +68,8 @@ create function private.internal_name(p_text text, p_max integer, p_default text
 as $$ select case when p_text ~ '^[a-z][a-z0-9_.-]*$' and char_length(p_text) <= p_max then p_text
   else p_default end $$;
 comment on function private.internal_name(text, integer, text) is
-  'A name of our own kind; anything else, which a caller may have worded, is the default: roll-ups keep such names '
-  'for ever.';
+  'The text when it looks like an internal name, else the default. Roll-ups keep such names, so free text must not '
+  'pass.';
 revoke execute on function private.internal_name(text, integer, text) from public, anon, authenticated, service_role;
 
 create function private.clamp_count(p_value jsonb, p_max integer default 2147483647) returns integer
@@ -78,7 +78,7 @@ create function private.clamp_count(p_value jsonb, p_max integer default 2147483
     then least(greatest(trunc((p_value #>> '{}')::numeric), 0), p_max)::integer end
 $$;
 comment on function private.clamp_count(jsonb, integer) is
-  'A count as the ledger keeps it, from 0 to p_max; null without one.';
+  'The number as a whole number from 0 to p_max; null when there is none.';
 revoke execute on function private.clamp_count(jsonb, integer) from public, anon, authenticated, service_role;
 
 create function private.clamp_usage(p_usage jsonb) returns jsonb
@@ -92,7 +92,7 @@ create function private.clamp_usage(p_usage jsonb) returns jsonb
     'reasoning_tokens', private.clamp_count(p_usage -> 'reasoning_tokens')) end
 $$;
 comment on function private.clamp_usage(jsonb) is
-  'A usage in whole(), no more of it cached than there is; null when it is none.';
+  'The usage with clamped counts, cached_tokens at most input_tokens; null when it is no object.';
 revoke execute on function private.clamp_usage(jsonb) from public, anon, authenticated, service_role;
 
 -- Purpose: the shape of prices and capabilities, what a turn costs, and how many tokens a text may be.
@@ -103,7 +103,7 @@ create function private.is_price(p_price jsonb) returns boolean
   language sql immutable security invoker set search_path = ''
 as $$ select jsonb_typeof(p_price) = 'number' and p_price::numeric between 0 and 1000000 $$;
 comment on function private.is_price(jsonb) is
-  'Whether this is a number of US dollars per million tokens; null for null.';
+  'Whether the value is a price in US dollars per million tokens; null for null.';
 revoke execute on function private.is_price(jsonb) from public, anon, authenticated, service_role;
 grant execute on function private.is_price(jsonb) to authenticated, service_role;
 
@@ -114,7 +114,7 @@ create function private.is_rate(p_rate jsonb) returns boolean
     and coalesce(private.is_price(p_rate -> 'cached_input'), true), false)
 $$;
 comment on function private.is_rate(jsonb) is
-  'Whether this has a price for input and output, and for cached input if at all.';
+  'Whether the value has prices for input and output, and a valid price for cached input if any.';
 revoke execute on function private.is_rate(jsonb) from public, anon, authenticated, service_role;
 grant execute on function private.is_rate(jsonb) to authenticated, service_role;
 
@@ -126,7 +126,7 @@ create function private.is_pricing(p_pricing jsonb) returns boolean
     where not private.is_rate(t.tier) or coalesce(t.tier ->> 'above_input_tokens' !~ '^[0-9]{1,12}$', true))
       else false end
 $$;
-comment on function private.is_pricing(jsonb) is 'Whether turn_cost() can compute with it.';
+comment on function private.is_pricing(jsonb) is 'Whether turn_cost() can use the value as pricing.';
 revoke execute on function private.is_pricing(jsonb) from public, anon, authenticated, service_role;
 grant execute on function private.is_pricing(jsonb) to authenticated, service_role;
 
@@ -138,7 +138,7 @@ create function private.is_capabilities(p_capabilities jsonb) returns boolean
        or (c.name like 'supports\_%' and jsonb_typeof(c.value) <> 'boolean'))
 $$;
 comment on function private.is_capabilities(jsonb) is
-  'Whether windows are positive whole numbers and what is supported is true or false.';
+  'Whether token counts are positive whole numbers and supports_… values are booleans.';
 revoke execute on function private.is_capabilities(jsonb) from public, anon, authenticated, service_role;
 grant execute on function private.is_capabilities(jsonb) to authenticated, service_role;
 
@@ -157,7 +157,7 @@ create function private.turn_cost(p_pricing jsonb, p_input bigint, p_output bigi
   from rate
 $$;
 comment on function private.turn_cost(jsonb, bigint, bigint, bigint) is
-  'USD for a turn by its route''s pricing, input including cached tokens; null when the price is unknown.';
+  'Cost in USD at this pricing. Input includes cached tokens. Null when the price is unknown.';
 revoke execute on function private.turn_cost(jsonb, bigint, bigint, bigint) from public, anon, authenticated,
   service_role;
 
@@ -165,23 +165,42 @@ create function private.estimate_tokens(p_text text) returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select (octet_length(p_text) + 2) / 3 + 4 $$;
 comment on function private.estimate_tokens(text) is
-  'Cautious estimate for cutting history: a token per three bytes and four around each message.';
+  'A cautious estimate in tokens, for cutting history: one for three bytes, and four around each message.';
 revoke execute on function private.estimate_tokens(text) from public, anon, authenticated, service_role;
 
 create function private.token_upper_bound(p_text text) returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select octet_length(p_text) + 16 $$;
 comment on function private.token_upper_bound(text) is
-  'What a message can cost at most, for reserving: no tokenizer makes more than a token of a byte; sixteen around '
-  'each message.';
+  'Most tokens that a message can have, for reservations: one for each byte, and sixteen around each message.';
 revoke execute on function private.token_upper_bound(text) from public, anon, authenticated, service_role;
+
+create function private.default_context_window() returns integer
+  language sql immutable security invoker set search_path = ''
+as $$ select 8192 $$;
+comment on function private.default_context_window() is 'Tokens assumed for a model whose context window is unknown.';
+revoke execute on function private.default_context_window() from public, anon, authenticated, service_role;
+
+create function private.default_max_tokens() returns integer
+  language sql immutable security invoker set search_path = ''
+as $$ select 4096 $$;
+comment on function private.default_max_tokens() is 'Output tokens reserved for a turn that sets no max_tokens.';
+revoke execute on function private.default_max_tokens() from public, anon, authenticated, service_role;
+
+create function private.max_prompt_tokens() returns integer
+  language sql immutable security invoker set search_path = ''
+as $$ select 1000000 $$;
+comment on function private.max_prompt_tokens() is
+  'Most tokens of a system prompt, and of tools, that a reservation covers; more counts as this many.';
+revoke execute on function private.max_prompt_tokens() from public, anon, authenticated, service_role;
 
 create function private.price_text(p_pricing jsonb) returns text
   language sql immutable security invoker set search_path = '' as $$
   select case when p_pricing is null then 'unknown'
     else format('%s/%s USD', p_pricing ->> 'input', p_pricing ->> 'output') end
 $$;
-comment on function private.price_text(jsonb) is 'Input and output per million tokens, for reading.';
+comment on function private.price_text(jsonb) is
+  'Price of input and output per million tokens, as text for change lists.';
 revoke execute on function private.price_text(jsonb) from public, anon, authenticated, service_role;
 
 create function private.price_attempts(p_routes jsonb, p_attempts jsonb) returns jsonb
@@ -199,8 +218,8 @@ create function private.price_attempts(p_routes jsonb, p_attempts jsonb) returns
   cross join lateral (select private.clamp_usage(a.attempt -> 'usage') as usage) as u
 $$;
 comment on function private.price_attempts(jsonb, jsonb) is
-  'The attempts, each that used anything with its cost_usd by its own route''s pricing; null there when that has no '
-  'price.';
+  'The attempts, each with its cost_usd by the pricing of its route. cost_usd is missing without usage and null '
+  'without a price.';
 revoke execute on function private.price_attempts(jsonb, jsonb) from public, anon, authenticated, service_role;
 
 create function private.is_metered(p_attempts jsonb) returns boolean
@@ -209,5 +228,114 @@ create function private.is_metered(p_attempts jsonb) returns boolean
                  where jsonb_typeof(a.attempt -> 'usage') = 'object')
 $$;
 comment on function private.is_metered(jsonb) is
-  'Whether the attempts tell what they used; otherwise the entry''s own usage counts.';
+  'Whether any attempt carries its usage. If none does, the usage of the whole turn counts.';
 revoke execute on function private.is_metered(jsonb) from public, anon, authenticated, service_role;
+
+-- Purpose: the parameters of chat_begin, chat_extend and chat_finish as records, with defaults and limits applied.
+-- Affects: types private.turn_request, private.turn_extension, private.token_usage, private.turn_result, and their
+-- readers
+-- Access: the ledger functions only.
+
+create type private.turn_request as (
+  turn_id uuid, worker_id uuid, request_id text, endpoint text, message text, question text, conversation_id text,
+  client_id text, channel_id text, thread_ts text, model text, requested_model text, agent text, asked_agent text,
+  agent_models jsonb, needs jsonb, providers jsonb, defaults jsonb, max_tokens bigint, prompt_tokens integer,
+  tool_tokens integer, idempotency_key text, body_hash text, metadata jsonb, question_id text, message_id text,
+  regenerate boolean, store boolean, log_words boolean, strict_model boolean, dry_run boolean, lease_seconds integer
+);
+comment on type private.turn_request is 'The parameter of chat_begin, whose comment explains the attributes.';
+
+create type private.turn_extension as (turn_id uuid, worker_id uuid, input_tokens bigint, lease_seconds integer);
+comment on type private.turn_extension is 'The parameter of chat_extend, whose comment explains the attributes.';
+
+create type private.token_usage as (
+  input_tokens integer, output_tokens integer, cached_tokens integer, reasoning_tokens integer, source text
+);
+comment on type private.token_usage is
+  'Tokens of a turn. cached_tokens are part of input_tokens, reasoning_tokens of output_tokens; null when unknown.';
+
+create type private.turn_result as (
+  turn_id uuid, worker_id uuid, status text, identifier text, content text, has_content boolean, response text,
+  parts jsonb, usage private.token_usage, finish_reason text, error_code text, attempts jsonb, agent_type text,
+  agent_handoffs integer, tools_used jsonb, domain_classification text, domain_confidence numeric,
+  user_skill_assessment text, escalation_suggested boolean, escalation_metadata jsonb, context_size_tokens integer,
+  history_left_out integer, duration_ms integer, ttft_ms integer, user_id_hash text
+);
+comment on type private.turn_result is 'The parameter of chat_finish, whose comment explains the attributes.';
+
+create function private.read_turn_request(p_turn jsonb) returns private.turn_request
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_max_lease integer := least(greatest(private.setting('lease_seconds', 360), 60), 900);
+  v private.turn_request := jsonb_populate_record(null::private.turn_request, p_turn);
+begin
+  v.dry_run := coalesce(v.dry_run, false);
+  v.store := coalesce(v.store, true) and not v.dry_run;
+  v.log_words := coalesce(v.log_words, false);
+  v.strict_model := coalesce(v.strict_model, false);
+  v.regenerate := coalesce(v.regenerate, false);
+  v.request_id := left(v.request_id, 64);
+  v.endpoint := private.internal_name(v.endpoint, 64, 'chat');
+  v.question := left(v.question, 200000);
+  v.client_id := left(v.client_id, 200);
+  v.channel_id := left(v.channel_id, 200);
+  v.thread_ts := left(v.thread_ts, 200);
+  v.model := left(v.model, 300);
+  v.requested_model := left(v.requested_model, 300);
+  v.question_id := left(v.question_id, 200);
+  v.message_id := left(v.message_id, 200);
+  v.needs := case jsonb_typeof(v.needs) when 'array' then v.needs else '[]' end;
+  v.providers := case jsonb_typeof(v.providers) when 'array' then v.providers end;
+  v.defaults := case jsonb_typeof(v.defaults) when 'array' then v.defaults else '[]' end;
+  v.prompt_tokens := least(greatest(coalesce(v.prompt_tokens, 0), 0), private.max_prompt_tokens());
+  v.tool_tokens := least(greatest(v.tool_tokens, 0), private.max_prompt_tokens());
+  v.lease_seconds := least(greatest(coalesce(v.lease_seconds, v_max_lease), 60), v_max_lease);
+  v.metadata := coalesce(v.metadata, '{}');
+  if not v.dry_run and (jsonb_typeof(v.metadata) <> 'object' or octet_length(v.metadata::text) > 16384) then
+    perform private.refuse('PT422', 'validation_failed', 'metadata is an object of at most 16 KB.');
+  end if;
+  return v;
+end
+$$;
+comment on function private.read_turn_request(jsonb) is
+  'The parameter of chat_begin as a record. Long texts are cut, counts are clamped, missing flags get their '
+  'defaults. A dry run is not stored. tool_tokens stays null when the caller sends none. Refuses metadata that is no '
+  'object or over 16 KB.';
+revoke execute on function private.read_turn_request(jsonb) from public, anon, authenticated, service_role;
+
+create function private.read_turn_extension(p_extension jsonb) returns private.turn_extension
+  language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v private.turn_extension := jsonb_populate_record(null::private.turn_extension, p_extension);
+begin
+  v.input_tokens := greatest(v.input_tokens, 0);
+  v.lease_seconds := least(greatest(coalesce(v.lease_seconds, 0), 0), 900);
+  return v;
+end
+$$;
+comment on function private.read_turn_extension(jsonb) is
+  'The parameter of chat_extend as a record, with counts of at least 0 and a lease of at most 900 seconds.';
+revoke execute on function private.read_turn_extension(jsonb) from public, anon, authenticated, service_role;
+
+create function private.read_turn_result(p_entry jsonb) returns private.turn_result
+  language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v private.turn_result := jsonb_populate_record(null::private.turn_result, p_entry || jsonb_build_object(
+    'usage', coalesce(private.clamp_usage(p_entry -> 'usage'), '{}'),
+    'duration_ms', private.clamp_count(p_entry -> 'duration_ms', 86400000),
+    'ttft_ms', private.clamp_count(p_entry -> 'ttft_ms', 86400000),
+    'context_size_tokens', private.clamp_count(p_entry -> 'context_size_tokens'),
+    'history_left_out', private.clamp_count(p_entry -> 'history_left_out')));
+begin
+  v.content := coalesce(v.content, '');
+  v.has_content := coalesce(v.has_content, v.content <> '');
+  v.agent_handoffs := greatest(coalesce(v.agent_handoffs, 0), 0);
+  v.tools_used := case jsonb_typeof(v.tools_used) when 'array' then v.tools_used else '[]' end;
+  v.escalation_suggested := coalesce(v.escalation_suggested, false);
+  return v;
+end
+$$;
+comment on function private.read_turn_result(jsonb) is
+  'The parameter of chat_finish as a record. Counts are clamped to what columns hold, so that no count makes a turn '
+  'fail to settle; a missing content is empty.';
+revoke execute on function private.read_turn_result(jsonb) from public, anon, authenticated, service_role;

@@ -24,17 +24,17 @@ create table public.client_nodes (
   updated_at timestamptz not null default now()
 );
 comment on table public.client_nodes is
-  'An OpenAI-compatible server that people bring along; its models are chosen as client:<id>:<model>.';
+  'An OpenAI-compatible server of a user or of the project. Its models are named client:<id>:<model>.';
 comment on column public.client_nodes.owner_id is
-  'Null for a node of the project itself; only those enter the catalogue.';
+  'Null for a node of the project. Only those nodes enter the catalogue.';
 comment on column public.client_nodes.base_url is
-  'Where /chat/completions and /models live, usually ending in /v1; vetted again at every connection.';
+  'URL under which /chat/completions and /models are, usually ending in /v1. Validated at every connection.';
 comment on column public.client_nodes.models is
-  'Array of {id, name?, capabilities?, pricing?}, written by a probe of the node, never by its owner.';
+  'Array of {id, name?, capabilities?, pricing?}. Written by a probe of the node, not by its owner.';
 comment on column public.client_nodes.last_seen_at is 'When a probe last succeeded; null when none has.';
-comment on column public.client_nodes.has_key is 'Whether its owner left a key for it; written by set_node_key.';
+comment on column public.client_nodes.has_key is 'Whether a key is stored for the node; written by set_node_key.';
 comment on column public.client_nodes.may_use_tools is
-  'Its owner lets this node''s models call tools; off, because what a node answers is a stranger''s text.';
+  'The owner lets models of this node call tools. Off by default, because the node''s answers are untrusted.';
 
 create index client_nodes_owner_id_idx on public.client_nodes (owner_id);
 create trigger client_nodes_touch before update on public.client_nodes
@@ -52,7 +52,7 @@ grant update (models, last_seen_at) on public.client_nodes to service_role;
 create policy client_nodes_select_visible on public.client_nodes for select to authenticated
   using (owner_id = (select auth.uid()) or (is_shared and is_active) or (select private.is_admin()));
 comment on policy client_nodes_select_visible on public.client_nodes is
-  'Own nodes, and shared ones while they are active.';
+  'Own nodes, and shared ones while they are active; admins see all.';
 create policy client_nodes_insert_owner on public.client_nodes for insert to authenticated
   with check (owner_id = (select auth.uid()));
 create policy client_nodes_update_owner on public.client_nodes for update to authenticated
@@ -67,10 +67,9 @@ create table private.client_node_keys (
     check (char_length(api_key) between 1 and 500 and api_key !~ '[^!-~]'),
   updated_at timestamptz not null default now()
 );
-comment on table private.client_node_keys is
-  'The API key of a client node that wants one; written by set_node_key, read by node_key.';
+comment on table private.client_node_keys is 'The API key of a client node; written by set_node_key, read by node_key.';
 comment on column private.client_node_keys.api_key is
-  'Printable ASCII without spaces, as it travels in the Authorization header.';
+  'Printable ASCII without spaces, as sent in the Authorization header.';
 
 alter table private.client_node_keys enable row level security;
 revoke all on private.client_node_keys from public, anon, authenticated, service_role;
@@ -83,13 +82,13 @@ create function private.is_public_address(p_address inet) returns boolean
       '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24',
       '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24',
       '168.63.129.16/32', '224.0.0.0/3']::inet[])
-    -- 2001::/23 has Teredo in it and 2002::/16 is 6to4: both stand for an IPv4 address, as do mapped ones and NAT64's.
+    -- 2001::/23 has Teredo in it and 2002::/16 is 6to4: both embed an IPv4 address, as do mapped addresses and NAT64's.
     else p_address <<= '2000::/3'::inet
       and not p_address <<= any (array['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20']::inet[])
     end
 $$;
 comment on function private.is_public_address(inet) is
-  'Whether a server on the Internet may have this address; false for those that stand for another one.';
+  'Whether a server on the internet can have this address; false for addresses that embed another one.';
 revoke execute on function private.is_public_address(inet) from public, anon, authenticated, service_role;
 
 create function private.is_valid_node_host(p_host text, p_is_private_fine boolean) returns boolean
@@ -124,13 +123,14 @@ begin
 end
 $$;
 comment on function private.is_valid_node_host(text, boolean) is
-  'Whether a node may live at this lower-case name, IPv4 address or [IPv6 address], by its shape alone.';
+  'Whether a node may use this host: a lower-case name, an IPv4 address or an [IPv6 address]. Does not resolve '
+  'names.';
 revoke execute on function private.is_valid_node_host(text, boolean) from public, anon, authenticated, service_role;
 
 create function private.is_valid_node_url(p_url text, p_is_private_fine boolean) returns boolean
   language plpgsql immutable security invoker set search_path = '' as $$
 declare
-  -- No room for credentials, a query or a fragment. Printable ASCII only: there are other digits and dots than ASCII's.
+  -- No credentials, query or fragment. Printable ASCII only, because Unicode has other digits and dots.
   v_parts text[] := regexp_match(p_url,
     '^(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([1-9][0-9]{0,4}))?(?:/[!-~]*)?$');
 begin
@@ -141,8 +141,7 @@ begin
 end
 $$;
 comment on function private.is_valid_node_url(text, boolean) is
-  'Whether a client node may be registered at this URL; the boolean says that http, any port and private addresses '
-  'are fine.';
+  'Whether a client node may use this URL. The boolean allows http, any port and private addresses.';
 revoke execute on function private.is_valid_node_url(text, boolean) from public, anon, authenticated, service_role;
 
 create function private.validate_node_url(url text) returns void
@@ -158,7 +157,7 @@ begin
 end
 $$;
 comment on function private.validate_node_url(text) is
-  'Refuses a URL where no client node may live, with one message whatever is wrong with it.';
+  'Refuses a URL that a client node may not use, always with the same message.';
 revoke execute on function private.validate_node_url(text) from public, anon, authenticated, service_role;
 
 create function private.validate_client_node() returns trigger
@@ -169,7 +168,7 @@ begin
 end
 $$;
 comment on function private.validate_client_node() is
-  'Trigger: no role writes a URL where no node may live. Definer, because settings are granted to nobody.';
+  'Trigger: refuses rows with an invalid URL, from every role. Definer, because settings are not granted.';
 revoke execute on function private.validate_client_node() from public, anon, authenticated, service_role;
 
 create trigger client_nodes_validate_url before insert or update of base_url on public.client_nodes
@@ -184,7 +183,8 @@ begin
 end
 $$;
 comment on function private.forget_node_key() is
-  'Trigger: a key was given for one URL and is not sent to another. Definer, because keys are granted to nobody.';
+  'Trigger: deletes the key when the URL changes, so that it is not sent elsewhere. Definer, because keys are not '
+  'granted.';
 revoke execute on function private.forget_node_key() from public, anon, authenticated, service_role;
 
 create trigger client_nodes_forget_key before update of base_url on public.client_nodes
@@ -195,7 +195,7 @@ create function public.set_node_key(node_id bigint, api_key text) returns void
 declare
   v_is_kept boolean := coalesce(set_node_key.api_key, '') <> '';
 begin
-  -- Locked, so that neither another key nor another URL comes in between.
+  -- Locked, so that no other key and no other URL is written meanwhile.
   perform 1 from public.client_nodes as n
     where n.id = set_node_key.node_id
       and (n.owner_id = (select auth.uid()) or (n.owner_id is null and (select private.is_admin())))
@@ -217,8 +217,8 @@ begin
 end
 $$;
 comment on function public.set_node_key(bigint, text) is
-  'Leaves a node''s key with us; null or an empty one removes it. Somebody else''s node is not found, as is one '
-  'that does not exist. Definer, because keys are granted to nobody.';
+  'Stores the key of a node; null or an empty text removes it. 404 for nodes of others and for unknown nodes. '
+  'Definer, because keys are not granted.';
 revoke execute on function public.set_node_key(bigint, text) from public, anon, authenticated, service_role;
 grant execute on function public.set_node_key(bigint, text) to authenticated;
 
@@ -228,19 +228,19 @@ create function public.node_key(node_id bigint, base_url text) returns text
   where n.id = node_key.node_id and n.base_url = node_key.base_url
 $$;
 comment on function public.node_key(bigint, text) is
-  'The key to send to this node at this address; null when it has none, or has moved since the caller read where it '
-  'lives. Definer, because keys are granted to nobody.';
+  'The key of a node at this address; null when there is none or the node''s address has changed. Definer, because '
+  'keys are not granted.';
 revoke execute on function public.node_key(bigint, text) from public, anon, authenticated, service_role;
 grant execute on function public.node_key(bigint, text) to service_role;
 
 create function private.is_plain_name(p_json jsonb) returns boolean
   language sql immutable security invoker set search_path = '' as $$
   select coalesce(jsonb_typeof(p_json) = 'string' and char_length(p_json #>> '{}') between 1 and 150
-    -- Control characters, and those that turn or hide the text around them.
+    -- No control characters, and none that reverse or hide text.
     and p_json #>> '{}' !~ '[\u0001-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]', false)
 $$;
 comment on function private.is_plain_name(jsonb) is
-  'Whether this is a string of 1 to 150 characters that can be shown; null is not.';
+  'Whether the value is a printable text of 1 to 150 characters; false for null.';
 revoke execute on function private.is_plain_name(jsonb) from public, anon, authenticated, service_role;
 
 create function private.valid_capabilities(p_capabilities jsonb) returns jsonb
@@ -251,7 +251,7 @@ create function private.valid_capabilities(p_capabilities jsonb) returns jsonb
     or (c.key in ('context_window', 'max_output_tokens') and c.value::text ~ '^[1-9][0-9]{0,8}$')
 $$;
 comment on function private.valid_capabilities(jsonb) is
-  'Those that mean something and have the right type, because admission casts them; null when there are none.';
+  'The known capabilities that have the right type; null when there are none.';
 revoke execute on function private.valid_capabilities(jsonb) from public, anon, authenticated, service_role;
 
 create function private.listed_models(p_models jsonb) returns jsonb
@@ -265,8 +265,7 @@ create function private.listed_models(p_models jsonb) returns jsonb
     and coalesce(bool_and(private.is_plain_name(m.model -> 'id')), true)
 $$;
 comment on function private.listed_models(jsonb) is
-  'At most 300 objects as {id, name?, capabilities?} and nothing else, least of all a price; null when that is not '
-  'what they are.';
+  'At most 300 models as {id, name?, capabilities?}, without prices; null when the list is invalid.';
 revoke execute on function private.listed_models(jsonb) from public, anon, authenticated, service_role;
 
 create function public.store_node_models(node_id bigint, models jsonb) returns jsonb
@@ -292,8 +291,8 @@ begin
 end
 $$;
 comment on function public.store_node_models(bigint, jsonb) is
-  'Stores what a node lists, [{id, name?, capabilities?}], as seen now, and closes its circuit; gives {id, models, '
-  'last_seen_at}. Definer, because circuits are granted to nobody.';
+  'Stores the models that a node lists, [{id, name?, capabilities?}], sets last_seen_at, and closes the node''s '
+  'circuit. Returns {id, models, last_seen_at}. Definer, because circuits are not granted.';
 revoke execute on function public.store_node_models(bigint, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.store_node_models(bigint, jsonb) to service_role;
 
@@ -336,33 +335,34 @@ create table public.llm_models (
   constraint llm_models_capabilities_shape_check check (private.is_capabilities(capabilities))
 );
 comment on table public.llm_models is
-  'A model that can be chosen: how it is named, where it runs, what it can do and costs.';
-comment on column public.llm_models.model_key is 'The name frontends use, such as gemini-2-5-flash-lite.';
-comment on column public.llm_models.upstream_id is 'The provider''s own name of the model, sent verbatim.';
-comment on column public.llm_models.node_id is 'The client node that serves it; null for every other provider.';
+  'A model that users can choose: its names, its provider, its capabilities and its price.';
+comment on column public.llm_models.model_key is 'The name that clients use, such as gemini-2-5-flash-lite.';
+comment on column public.llm_models.upstream_id is 'The provider''s name of the model, sent unchanged.';
+comment on column public.llm_models.node_id is 'The client node that serves the model; null for all other providers.';
 comment on column public.llm_models.identifier is '<provider>:<upstream_id>, or client:<node>:<upstream_id>.';
 comment on column public.llm_models.matcha_llm_id is
-  'The MatchAI platform''s number for it. A deployment with MatchAI''s key serves the model there where its own '
-  'provider cannot be called; null when the platform has none.';
+  'Number of the model on the MatchAI platform; null when it has none. A deployment with a MatchAI key uses it where '
+  'the model''s own provider cannot be called.';
 comment on column public.llm_models.capabilities is
-  'context_window and max_output_tokens in tokens; supports_vision, supports_tools, supports_json as booleans; '
-  'absent = unknown.';
+  'context_window and max_output_tokens in tokens; supports_vision, supports_tools, supports_json as booleans; a '
+  'missing one is unknown.';
 comment on column public.llm_models.pricing is
   'USD per million tokens: {input, output, cached_input?, tiers?: [{above_input_tokens, input, output, '
-  'cached_input?}]}; null when the price is unknown, never zero for it.';
+  'cached_input?}]}. Null when the price is unknown, never zero.';
 comment on column public.llm_models.replaced_by is
-  'model_key of the successor, which may not be in the catalogue yet; null when there is none.';
+  'model_key of the successor, which may be missing from the catalogue; null when there is none.';
 comment on column public.llm_models.missing_since is
-  'First run in which the provider no longer listed it; null while it does.';
-comment on column public.llm_models.last_synced_at is 'Last run that saw it at its provider; null when none has.';
+  'The first refresh in which the provider did not list the model; null while it is listed.';
+comment on column public.llm_models.last_synced_at is
+  'The last refresh that found the model at its provider; null when none has.';
 comment on column public.llm_models.default_by is
-  'Who made it the default: the seed, LLM_PROVIDER (settings), a refresh run (sync) or a person; null while it is '
-  'not.';
+  'What made this model the default: the seed, LLM_PROVIDER (settings), a refresh (sync) or a person; null for all '
+  'other models.';
 comment on column public.llm_models.synced_values is
-  '{model_name, capabilities, pricing, is_active} as refresh last set it: what differs from it in the row is a '
-  'person''s choice and stays. Null until refresh has seen the model.';
+  '{model_name, capabilities, pricing, is_active} as refresh last wrote them. A column that differs was edited by an '
+  'admin and is kept. Null before the first refresh.';
 comment on column public.llm_models.retires_on is
-  'UTC day on which its provider says it ends; null when none is announced.';
+  'UTC day on which the provider retires the model; null when none is announced.';
 
 create unique index llm_models_is_default_idx on public.llm_models (is_default) where is_default;
 create index llm_models_is_active_idx on public.llm_models (display_order, id) where is_active;
@@ -378,8 +378,7 @@ grant insert, select, update on public.llm_models to service_role;
 
 create policy llm_models_select_active on public.llm_models for select to authenticated
   using (is_active or (select private.is_admin()));
-comment on policy llm_models_select_active on public.llm_models is
-  'Everyone signed in sees what can be chosen; admins see retired rows too.';
+comment on policy llm_models_select_active on public.llm_models is 'Signed-in users see active models; admins see all.';
 create policy llm_models_insert_admin on public.llm_models for insert to authenticated
   with check ((select private.is_admin()));
 create policy llm_models_update_admin on public.llm_models for update to authenticated
@@ -395,8 +394,7 @@ begin
 end
 $$;
 comment on function private.replace_default() is
-  'Trigger, definer because it changes another row than the one asked for: a new default takes the place of the old '
-  'in one statement.';
+  'Trigger: a new default replaces the old one in the same statement. Definer, because it changes another row.';
 revoke execute on function private.replace_default() from public, anon, authenticated, service_role;
 
 create trigger llm_models_yield_default before insert or update of is_default on public.llm_models
@@ -408,15 +406,14 @@ begin
   if not new.is_default then
     new.default_by := null;
   elsif current_user = 'authenticated' then
-    new.default_by := 'person';  -- also when they confirm what is the default already
+    new.default_by := 'person';  -- also when an admin confirms the current default
   elsif new.default_by is null then
     new.default_by := case when current_user = 'service_role' then 'sync' else 'person' end;
   end if;
   return new;
 end
 $$;
-comment on function private.record_default_source() is
-  'Trigger: who made this model the default, unless the statement says so itself.';
+comment on function private.record_default_source() is 'Trigger: sets default_by when the statement does not.';
 revoke execute on function private.record_default_source() from public, anon, authenticated, service_role;
 
 create trigger llm_models_note_default before insert or update of is_default, default_by on public.llm_models
@@ -430,7 +427,7 @@ create function private.merge_capabilities(p_row public.llm_models, p_listed jso
     or p_row.synced_values -> 'capabilities' -> c.name is not distinct from p_row.capabilities -> c.name
 $$;
 comment on function private.merge_capabilities(public.llm_models, jsonb) is
-  'The row''s capabilities with what is listed, but for what a person has changed since it was last synced.';
+  'The row''s capabilities with the listed ones, except those that an admin has edited since the last refresh.';
 revoke execute on function private.merge_capabilities(public.llm_models, jsonb) from public, anon, authenticated,
   service_role;
 
@@ -440,7 +437,7 @@ create function private.node_capabilities(p_capabilities jsonb, p_may_use_tools 
     p_may_use_tools and coalesce((p_capabilities ->> 'supports_tools')::boolean, true))
 $$;
 comment on function private.node_capabilities(jsonb, boolean) is
-  'What a node''s model may do: tools only when its owner opted in, for its answers are a stranger''s text.';
+  'Capabilities of a node''s model. Tools need the owner''s consent, because the node''s answers are untrusted.';
 revoke execute on function private.node_capabilities(jsonb, boolean) from public, anon, authenticated, service_role;
 
 create function private.is_served(p_model public.llm_models) returns boolean
@@ -448,10 +445,11 @@ create function private.is_served(p_model public.llm_models) returns boolean
   select coalesce(p_model.is_active and (p_model.node_id is null
     or exists (select from public.client_nodes as n where n.id = p_model.node_id and n.is_active)), false)
 $$;
-comment on function private.is_served(public.llm_models) is 'Whether it is active, and so is the node it lives on.';
+comment on function private.is_served(public.llm_models) is
+  'Whether the model is active, and its node, if any, is active, too.';
 revoke execute on function private.is_served(public.llm_models) from public, anon, authenticated, service_role;
 
--- Purpose: aliases, each with the models it stands for.
+-- Purpose: aliases, each with its models.
 -- Affects: public.llm_routes
 -- Access: signed-in users read; admins write; the service reads.
 
@@ -465,10 +463,10 @@ create table public.llm_routes (
   created_at timestamptz not null default now(),
   constraint llm_routes_alias_model_key_key unique (alias, model_key)
 );
-comment on table public.llm_routes is 'One arm of an alias such as auto, fast or cheap.';
+comment on table public.llm_routes is 'A model behind an alias such as auto, fast or cheap.';
 comment on column public.llm_routes.weight is
-  'Share of new conversations among arms of the same fallback_order; 0 = only as a fallback.';
-comment on column public.llm_routes.fallback_order is 'Arms are tried from the lowest to the highest.';
+  'Share of new conversations among rows of the same fallback_order; 0 = fallback only.';
+comment on column public.llm_routes.fallback_order is 'Rows are tried from the lowest to the highest.';
 
 create index llm_routes_model_key_idx on public.llm_routes (model_key);
 
@@ -480,7 +478,7 @@ grant select on public.llm_routes to service_role;
 
 create policy llm_routes_select_all on public.llm_routes for select to authenticated
   using ((select auth.uid()) is not null);
-comment on policy llm_routes_select_all on public.llm_routes is 'Aliases are no secret to anyone signed in.';
+comment on policy llm_routes_select_all on public.llm_routes is 'Signed-in users see all aliases.';
 create policy llm_routes_insert_admin on public.llm_routes for insert to authenticated
   with check ((select private.is_admin()));
 create policy llm_routes_update_admin on public.llm_routes for update to authenticated
@@ -503,20 +501,21 @@ create table public.provider_health (
   failing_since timestamptz
 );
 comment on table public.provider_health is
-  'Circuits: how a provider, a model or a client node fared lately. A missing row is a healthy one.';
+  'Circuits of providers, models and client nodes. Without a row the circuit is closed.';
 comment on column public.provider_health.provider_key is
-  'A provider, for its key and account; a model''s identifier, for its own faults; client:<node> for a client node.';
+  'A provider''s name, for faults of its key or account; a model''s identifier, for its own faults; client:<node> '
+  'for a client node.';
 comment on column public.provider_health.failures is 'Faults in a row since the last success.';
 comment on column public.provider_health.open_until is
-  'No call goes there before this time, for the people that sole_user_id says; null = calls go.';
+  'No model request is sent before this time, for the users that sole_user_id names; null = requests are sent.';
 comment on column public.provider_health.reason is 'Error code of the last failure; null after a success.';
 comment on column public.provider_health.openings is
-  'How often in a row the circuit opened for everyone by faults; each opening doubles the time of the next.';
+  'How often in a row faults opened the circuit for everyone. Each opening doubles the time of the next.';
 comment on column public.provider_health.sole_user_id is
-  'The only person who met the current run of faults: the circuit is open for this person alone. Null: open for '
-  'everyone. No foreign key: deleting a person must not wait for a turn that writes here.';
+  'The only user who met the current faults: the circuit is open for this user alone. Null: open for everyone. No '
+  'foreign key, so that deleting a user does not wait for a turn that writes here.';
 comment on column public.provider_health.failing_since is
-  'When the current run of faults began; null after a success and for a provider''s key or account.';
+  'When the current faults began; null after a success and for faults of a key or account.';
 
 alter table public.provider_health enable row level security;
 revoke all on public.provider_health from public, anon, authenticated, service_role;
@@ -525,7 +524,7 @@ grant select on public.provider_health to service_role;
 
 create policy provider_health_select_admin on public.provider_health for select to authenticated
   using ((select private.is_admin()));
-comment on policy provider_health_select_admin on public.provider_health is 'Operators only.';
+comment on policy provider_health_select_admin on public.provider_health is 'Admins only.';
 
 create function private.circuit_until(p_provider_key text, p_identifier text) returns timestamptz
   language sql stable security invoker set search_path = '' as $$
@@ -534,7 +533,7 @@ create function private.circuit_until(p_provider_key text, p_identifier text) re
     and (h.sole_user_id is null or h.sole_user_id = (select auth.uid()))
 $$;
 comment on function private.circuit_until(text, text) is
-  'Until when the caller''s turns cannot go to this provider''s model; null = calls go.';
+  'Until when the circuit of this provider''s model is open for the caller; null = closed.';
 revoke execute on function private.circuit_until(text, text) from public, anon, authenticated, service_role;
 
 create function private.open_until(p_failures integer, p_open_seconds double precision) returns timestamptz
@@ -543,8 +542,8 @@ create function private.open_until(p_failures integer, p_open_seconds double pre
     greatest(p_open_seconds, case when p_failures >= 3 then least(10 * 2 ^ least(p_failures - 3, 9), 300) end))) end
 $$;
 comment on function private.open_until(integer, double precision) is
-  'Until when a circuit is open: for as long as asked, or from the third fault in a row for 10 s, doubling up to '
-  'five minutes; null = calls go.';
+  'Until when a circuit opens: for the given seconds, or from the third fault in a row for 10 s, doubling up to five '
+  'minutes; null = closed.';
 revoke execute on function private.open_until(integer, double precision) from public, anon, authenticated, service_role;
 
 create function private.record_fault(p_key text, p_reason text, p_open_seconds double precision, p_begun_at timestamptz,
@@ -562,18 +561,18 @@ begin
   insert into public.provider_health (provider_key) values (p_key) on conflict on
     constraint provider_health_pkey do nothing;
   select * into v from public.provider_health as h where h.provider_key = p_key for update;
-  -- A turn that began before the circuit opened met the incident that opened it: it does not count again.
+  -- A turn that began before the circuit opened met the same incident: it does not count again.
   if v.open_until > p_begun_at and (v.sole_user_id is null or v.sole_user_id = p_user_id) then
     return;
   end if;
   if v.failures = 0 or v.updated_at < now() - interval '1 hour' then
     v.failures := 1; v.openings := 0; v.sole_user_id := p_user_id; v.failing_since := now();
   elsif v_is_anonymous and v.sole_user_id is distinct from p_user_id then
-    return;  -- Anonymous accounts cost nothing: their faults close a circuit for themselves only.
+    return;  -- Anonymous accounts are free: their faults open a circuit for themselves only.
   elsif exists (select 1 from auth.users as u where u.id = v.sole_user_id and u.is_anonymous and u.id <> p_user_id) then
     v.failures := 1; v.sole_user_id := p_user_id; v.failing_since := now();
   elsif v.sole_user_id is null and v.open_until is not null then
-    -- The last opening for everyone is over: the next needs two people again.
+    -- The last opening for everyone is over: the next needs two users again.
     v.failures := v.failures + 1; v.sole_user_id := p_user_id; v.failing_since := now();
   else
     v.failures := v.failures + 1;
@@ -593,10 +592,10 @@ begin
 end
 $$;
 comment on function private.record_fault(text, text, double precision, timestamptz, uuid) is
-  'Counts a fault of a model or node that this person met. From the third in a row, or at once for the seconds that '
-  'the provider asked for, it opens: for this person, or for everyone when two people met the run, or one person '
-  'over ten minutes. Open for 10 s, doubling up to five minutes. A run ends with a success, or after an hour '
-  'without a fault; deleted people do not count.';
+  'Counts a fault of a model or node that this user met. The circuit opens at the third fault in a row, or at once '
+  'for the seconds that the provider asks for. It opens for this user only, or for everyone when two users met the '
+  'faults or one user did over ten minutes. Faults end with a success or after an hour without a fault. Deleted '
+  'users do not count.';
 revoke execute on function private.record_fault(text, text, double precision, timestamptz, uuid) from public, anon,
   authenticated, service_role;
 
@@ -605,7 +604,7 @@ create function private.record_health(p_attempts jsonb, p_begun_at timestamptz, 
 declare
   v record;
 begin
-  -- Sorted, so that two turns lock rows in the same order; a healthy row is not touched at all.
+  -- Sorted, so that two turns lock rows in the same order. Closed circuits are not written.
   for v in
     select distinct on (k.key) k.key, coalesce((a.attempt ->> 'ok')::boolean, false) as ok,
       a.attempt ->> 'error_code' as reason,
@@ -616,16 +615,15 @@ begin
     from jsonb_array_elements(p_attempts) with ordinality as a (attempt, place)
     cross join lateral (values (a.attempt ->> 'provider_key'),
       (case when a.attempt ->> 'provider_key' not like 'client:%' then a.attempt ->> 'identifier' end)) as k (key)
-    -- A success speaks for the model and its provider, a refused key or account for the provider, any other fault for
-    -- the model.
+    -- A success counts for the model and its provider, a rejected key for the provider, any other fault for the model.
     where k.key is not null and ((a.attempt ->> 'ok')::boolean or k.key = case
       when a.attempt ->> 'provider_key' like 'client:%' or a.attempt ->> 'error_code' = 'provider_auth_failed'
       then a.attempt ->> 'provider_key' else coalesce(a.attempt ->> 'identifier', a.attempt ->> 'provider_key') end)
     order by k.key, a.place desc
   loop
     if v.ok then
-      -- A success of a turn that began before the circuit opened does not close it; another person's does, if it is
-      -- open for one only.
+      -- A success of a turn from before the opening does not close the circuit, unless it is open for another user
+      -- only.
       update public.provider_health as h
         set failures = 0, openings = 0, open_until = null, reason = null, sole_user_id = null, failing_since = null,
           updated_at = now()
@@ -646,9 +644,8 @@ begin
 end
 $$;
 comment on function private.record_health(jsonb, timestamptz, uuid) is
-  'The last attempt at each provider, model or node decides: ok closes its circuit. A key or account that the '
-  'provider refuses opens the provider''s for everyone, for five minutes; any other fault counts by record_fault() '
-  'against the model or node.';
+  'Applies the last attempt at each provider, model or node: a success closes the circuit. A rejected key or account '
+  'opens the provider''s circuit for everyone, for five minutes. record_fault() counts all other faults.';
 revoke execute on function private.record_health(jsonb, timestamptz, uuid) from public, anon, authenticated,
   service_role;
 
@@ -669,19 +666,18 @@ create table public.model_quality (
   error_rate numeric(4, 3)
 );
 comment on table public.model_quality is
-  'How each model did in the last seven UTC days and today, all people together; written by measure_models().';
-comment on column public.model_quality.turns is 'Turns it ended as the one that served.';
-comment on column public.model_quality.errors is
-  'Of these, how many failed, were cut or abandoned; errors / turns is its error rate.';
-comment on column public.model_quality.mean_ttft_ms is 'Milliseconds to the first content; null when none came.';
-comment on column public.model_quality.ratings is 'Verdicts with a rating of the last 30 days.';
+  'Quality of each model over the last seven UTC days and today, of all users together; written by measure_models().';
+comment on column public.model_quality.turns is 'Turns that the model finished.';
+comment on column public.model_quality.errors is 'Turns of these that failed, ended early or were abandoned.';
+comment on column public.model_quality.mean_ttft_ms is
+  'Mean milliseconds to the first content; null when no turn had content.';
+comment on column public.model_quality.ratings is 'Ratings of the last 30 days.';
 comment on column public.model_quality.mean_rating is
-  'Mean over its raters of what each gave on the mean, 1 to 5; null until three have rated, or all who use this '
-  'project where they are fewer.';
-comment on column public.model_quality.raters is 'How many people gave these ratings; anonymous ones are not counted.';
+  'Mean, 1 to 5, of each user''s own mean; null below three raters, or below all users where a project has fewer.';
+comment on column public.model_quality.raters is 'Users who gave these ratings; anonymous users do not count.';
 comment on column public.model_quality.error_rate is
-  'Errors per turn of everybody signed in but the person who met most errors, unless nobody else uses this project; '
-  'null below 20 turns.';
+  'Errors per turn of signed-in users, without the user who met the most errors unless there is only one user; null '
+  'below 20 turns.';
 
 alter table public.model_quality enable row level security;
 revoke all on public.model_quality from public, anon, authenticated, service_role;
@@ -691,17 +687,16 @@ grant select on public.model_quality to service_role;
 create policy model_quality_select_all on public.model_quality for select to authenticated
   using ((select auth.uid()) is not null);
 comment on policy model_quality_select_all on public.model_quality is
-  'Counts and means over everybody are no secret to anyone signed in.';
+  'Signed-in users see the counts and means, which name no user.';
 
 create function private.has_capabilities(p_capabilities jsonb, p_needs jsonb) returns boolean
   language sql immutable security invoker set search_path = '' as $$
   select not exists (
     select 1 from jsonb_array_elements_text(coalesce(p_needs, '[]')) as n (ability)
-    -- A model that knows no schemas is told in words.
+    -- A model without schemas gets the schema as text in its prompt.
     where n.ability <> 'supports_json' and not coalesce((p_capabilities ->> n.ability)::boolean, false))
 $$;
-comment on function private.has_capabilities(jsonb,
-  jsonb) is 'Whether a model has all abilities that a turn cannot do without.';
+comment on function private.has_capabilities(jsonb, jsonb) is 'Whether a model has all capabilities that a turn needs.';
 revoke execute on function private.has_capabilities(jsonb, jsonb) from public, anon, authenticated, service_role;
 
 create function private.is_callable(p_provider text, p_criteria jsonb) returns boolean
@@ -709,7 +704,7 @@ create function private.is_callable(p_provider text, p_criteria jsonb) returns b
   select jsonb_typeof(p_criteria -> 'providers') is distinct from 'array' or p_criteria -> 'providers' ? p_provider
 $$;
 comment on function private.is_callable(text, jsonb) is
-  'Whether this deployment has a key for the provider; true when it does not say.';
+  'Whether this deployment has a key for the provider; true when the criteria name no providers.';
 revoke execute on function private.is_callable(text, jsonb) from public, anon, authenticated, service_role;
 
 create function private.hash_fraction(p_seed text, p_alias text, p_model_key text) returns double precision
@@ -718,7 +713,7 @@ create function private.hash_fraction(p_seed text, p_alias text, p_model_key tex
     8))::bit(32)::bigint + 1) / 4294967297.0::double precision
 $$;
 comment on function private.hash_fraction(text, text, text) is
-  'A number between 0 and 1 that is always the same for the same three.';
+  'A number between 0 and 1, always the same for the same arguments.';
 revoke execute on function private.hash_fraction(text, text, text) from public, anon, authenticated, service_role;
 
 create function private.catalogue_route(m public.llm_models) returns jsonb
@@ -734,8 +729,7 @@ create function private.catalogue_route(m public.llm_models) returns jsonb
   where m.node_id is null or n.is_active
 $$;
 comment on function private.catalogue_route(public.llm_models) is
-  'A catalogue row as a route, with its label for people and until when its circuit is open for the caller; null '
-  'when its node is switched off.';
+  'The route of a catalogue row, with its label and the caller''s circuit; null when its node is inactive.';
 revoke execute on function private.catalogue_route(public.llm_models) from public, anon, authenticated, service_role;
 
 create function private.node_route(p_user_id uuid, p_model text) returns jsonb
@@ -749,13 +743,14 @@ create function private.node_route(p_user_id uuid, p_model text) returns jsonb
   from public.client_nodes as n cross join lateral jsonb_array_elements(n.models) as e (model)
   where p_model ~ '^client:[1-9][0-9]{0,17}:.'
     and n.id = case when p_model ~ '^client:[1-9][0-9]{0,17}:.' then split_part(p_model, ':', 2)::bigint end
-    -- What the catalogue knows is the catalogue's to price and to switch off.
+    -- The catalogue's row decides price and activity of a model that it has.
     and not exists (select 1 from public.llm_models as m where m.node_id = n.id and m.upstream_id = e.model ->> 'id')
     and n.is_active and (n.is_shared or n.owner_id = p_user_id)
     and e.model ->> 'id' = substr(p_model, length('client:' || split_part(p_model, ':', 2) || ':') + 1)
   limit 1
 $$;
-comment on function private.node_route(uuid, text) is 'client:<node>:<model> of a node the person may use, or null.';
+comment on function private.node_route(uuid, text) is
+  'The route of client:<node>:<model> when the user may use the node, else null.';
 revoke execute on function private.node_route(uuid, text) from public, anon, authenticated, service_role;
 
 create function private.matcha_route(p_model text) returns jsonb
@@ -773,16 +768,15 @@ create function private.matcha_route(p_model text) returns jsonb
     'open_until', private.circuit_until('matcha', 'matcha:' || a.number))
   from asked as a join public.llm_models as m
     on (m.provider = 'matcha' and m.upstream_id = a.number::text) or (m.matcha_llm_id = a.number and m.node_id is null)
-  -- Once the platform was asked what it serves, its own rows decide. Before that a model counts unless a person
-  -- switched it off.
+  -- Once the platform's list is known, its own rows decide. Before that a model counts unless an admin deactivated it.
   where case when m.provider = 'matcha' then m.is_active
     else (m.is_active or m.missing_since is not null)
       and not exists (select from public.llm_models as o where o.provider = 'matcha') end
   order by m.provider = 'matcha' desc limit 1
 $$;
 comment on function private.matcha_route(text) is
-  'The route of matcha:<number> or matcha:<model_key>: the model that has this number on the MatchAI platform, '
-  'served there. Null when the platform''s list lacks it, or no list is known and the catalogue has no such model.';
+  'The route of matcha:<number> or matcha:<model_key> on the MatchAI platform. Null when the platform''s list lacks '
+  'it, or no list is known and the catalogue has no such model.';
 revoke execute on function private.matcha_route(text) from public, anon, authenticated, service_role;
 
 create function private.model_route(p_model public.llm_models, p_criteria jsonb) returns jsonb
@@ -793,8 +787,7 @@ create function private.model_route(p_model public.llm_models, p_criteria jsonb)
       then private.matcha_route('matcha:' || p_model.matcha_llm_id) end
 $$;
 comment on function private.model_route(public.llm_models, jsonb) is
-  'How this deployment reaches a model of the catalogue: at its own provider, else at MatchAI by its number; null '
-  'when it cannot.';
+  'The route of a catalogue row at its own provider, else at MatchAI by its number; null when neither can be called.';
 revoke execute on function private.model_route(public.llm_models, jsonb) from public, anon, authenticated, service_role;
 
 create function private.find_route(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
@@ -804,7 +797,7 @@ create function private.find_route(p_user_id uuid, p_model text, p_criteria json
        select private.model_route(m, p_criteria) as route, 1 as place from public.llm_models as m
          where m.model_key = p_model
        union all
-       -- Whoever names the provider means it.
+       -- An identifier names its provider: no other one serves.
        select private.catalogue_route(m), 2 from public.llm_models as m
          where m.identifier = p_model and m.is_active and private.is_callable(m.provider, p_criteria)) as f
      where f.route is not null order by f.place limit 1),
@@ -812,8 +805,8 @@ create function private.find_route(p_user_id uuid, p_model text, p_criteria json
     case when private.is_callable('matcha', p_criteria) then private.matcha_route(p_model) end)
 $$;
 comment on function private.find_route(uuid, text, jsonb) is
-  'The route of a model by its key, its identifier, a client node''s name for it or MatchAI''s; null when none can '
-  'be called here.';
+  'The route of a model by its key, identifier, client-node name or MatchAI name; null when it cannot be called '
+  'here.';
 revoke execute on function private.find_route(uuid, text, jsonb) from public, anon, authenticated, service_role;
 
 create function private.successor_route(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
@@ -829,14 +822,13 @@ create function private.successor_route(p_user_id uuid, p_model text, p_criteria
     limit 1
 $$;
 comment on function private.successor_route(uuid, text, jsonb) is
-  'The route of the model that replaced an inactive one, over up to five replacements; aliases are not followed, '
-  'because an alias asks this. Null without any that can be called.';
+  'The route of the model that replaced an inactive one, over up to five replacements; null when none can be called. '
+  'Does not follow aliases, because alias_chain() calls it.';
 revoke execute on function private.successor_route(uuid, text, jsonb) from public, anon, authenticated, service_role;
 
 create function private.alias_chain(p_user_id uuid, p_alias text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
-  -- Weighted rendezvous: each arm draws, and a heavier one draws better. A new arm takes over its share of the
-  -- conversations and moves no other.
+  -- Weighted rendezvous hashing: a new arm takes its share of the conversations and moves no others.
   with arms as (
     select r.fallback_order, r.weight, r.id,
       coalesce(private.find_route(p_user_id, r.model_key, p_criteria),
@@ -850,15 +842,14 @@ create function private.alias_chain(p_user_id uuid, p_alias text, p_criteria jso
       a.fallback_order, a.weight = 0, a.draw nulls last, a.weight desc, a.id) as place
     from arms as a where a.route is not null
   ), firsts as (
-    -- Two arms may have come to the same model: it is tried once.
+    -- Two arms may lead to the same model: it is tried once.
     select distinct on (p.route ->> 'identifier') p.route, p.place from placed as p order by p.route ->> 'identifier',
       p.place
   )
   select jsonb_agg(f.route || jsonb_build_object('alias', p_alias) order by f.place) from firsts as f
 $$;
 comment on function private.alias_chain(uuid, text, jsonb) is
-  'The arms of an alias, the one this conversation sticks to first, those of higher order behind; null when none is '
-  'alive.';
+  'The routes of an alias: this conversation''s arm first, then by fallback_order; null when none can be called.';
 revoke execute on function private.alias_chain(uuid, text, jsonb) from public, anon, authenticated, service_role;
 
 create function private.policy_chain(p_alias text, p_criteria jsonb) returns jsonb
@@ -868,11 +859,11 @@ create function private.policy_chain(p_alias text, p_criteria jsonb) returns jso
       exists (select 1 from public.provider_health as h
         where h.provider_key in (coalesce('client:' || m.node_id, m.provider), m.identifier) and h.open_until > now()
           and (h.sole_user_id is null or h.sole_user_id = (select auth.uid()))) as is_open,
-      -- Three tokens are read for each that is written.
+      -- Assumes three input tokens for each output token.
       3 * (m.pricing ->> 'input')::numeric + (m.pricing ->> 'output')::numeric as price,
-      -- Seven turns of ten must have gone well, and three stars be given, of those who have been seen often enough.
+      -- Acceptable: at most 30 % errors and a mean rating of at least 3, where there are enough turns and ratings.
       coalesce(q.error_rate <= 0.3, true) and coalesce(q.ratings < 5 or q.mean_rating >= 3, true) as is_acceptable,
-      -- A few raters say little: five of 3.5 are added to them.
+      -- Smoothed with five ratings of 3.5, because few raters prove little.
       coalesce((q.mean_rating * q.raters + 3.5 * 5) / (q.raters + 5), 3.5) as rating,
       p_criteria -> 'needs' ? 'supports_json' and not coalesce((m.capabilities ->> 'supports_json')::boolean,
         false) as is_wordy
@@ -883,7 +874,8 @@ create function private.policy_chain(p_alias text, p_criteria jsonb) returns jso
       and (jsonb_typeof(p_criteria -> 'providers') is distinct from 'array' or p_criteria -> 'providers' ? m.provider)
       and private.has_capabilities(case when m.node_id is null then m.capabilities
         else private.node_capabilities(m.capabilities, n.may_use_tools) end, p_criteria -> 'needs')
-      and coalesce((m.capabilities ->> 'context_window')::bigint, 8192) >= (p_criteria ->> 'context')::bigint
+      and coalesce((m.capabilities ->> 'context_window')::bigint,
+        private.default_context_window()) >= (p_criteria ->> 'context')::bigint
   ), ranked as (
     select f.model, row_number() over (order by
       f.is_open, not f.is_acceptable, f.is_wordy,
@@ -892,14 +884,14 @@ create function private.policy_chain(p_alias text, p_criteria jsonb) returns jso
       case p_alias when 'best' then f.price end desc nulls last,
       f.price nulls last, f.display_order, f.id) as place
     from fitting as f
-    where f.price is not null or p_alias in ('fast', 'best')  -- who wants the cheapest wants to know what it costs
+    where f.price is not null or p_alias in ('fast', 'best')  -- auto and cheap need a known price
   )
   select jsonb_agg(private.catalogue_route(r.model) || jsonb_build_object('alias', p_alias) order by r.place)
   from ranked as r where r.place <= 3
 $$;
 comment on function private.policy_chain(text, jsonb) is
-  'auto and cheap: the cheapest; fast: the soonest to speak; best: the best rated, then the dearest. Of the active '
-  'models that can do what the turn needs, failing and badly rated ones last, with two fallbacks; null when none '
+  'Up to three routes of a policy: auto and cheap take the cheapest models, fast the lowest time to first token, '
+  'best the best rated. Only active models that fit the turn; failing and badly rated ones come last. Null when none '
   'fits.';
 revoke execute on function private.policy_chain(text, jsonb) from public, anon, authenticated, service_role;
 
@@ -912,8 +904,7 @@ create function private.find_chain(p_user_id uuid, p_model text, p_criteria json
      where f.route is not null))
 $$;
 comment on function private.find_chain(uuid, text, jsonb) is
-  'Routes, first choice first, for an alias with arms, for a policy, or for a single model; null when nothing '
-  'active goes by that name.';
+  'The routes of an alias, a policy or a model, first choice first; null when nothing active has this name.';
 revoke execute on function private.find_chain(uuid, text, jsonb) from public, anon, authenticated, service_role;
 
 create function private.find_successor(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
@@ -932,8 +923,8 @@ create function private.find_successor(p_user_id uuid, p_model text, p_criteria 
      where exists (select 1 from public.llm_routes as r where r.alias = n.replaced_by) order by n.depth limit 1))
 $$;
 comment on function private.find_successor(uuid, text, jsonb) is
-  'The chain of what replaced an inactive model, a model or an alias, over up to five replacements; null when '
-  'nothing that can be called did.';
+  'The routes of the model or alias that replaced an inactive model, over up to five replacements; null when none '
+  'can be called.';
 revoke execute on function private.find_successor(uuid, text, jsonb) from public, anon, authenticated, service_role;
 
 create function private.provider_route(p_user_id uuid, p_provider text, p_model text, p_criteria jsonb) returns jsonb
@@ -951,8 +942,8 @@ create function private.provider_route(p_user_id uuid, p_provider text, p_model 
      order by m.missing_since is not null, m.display_order, m.id limit 1))
 $$;
 comment on function private.provider_route(uuid, text, text, jsonb) is
-  'A provider''s default: the model its variable names, else that one''s successor, else its first active model; '
-  'null without any.';
+  'The default route of a provider: the model that its variable names, else that model''s successor, else the '
+  'provider''s first active model; null when there is none.';
 revoke execute on function private.provider_route(uuid, text, text, jsonb) from public, anon, authenticated,
   service_role;
 
@@ -961,7 +952,7 @@ create function private.find_default(p_user_id uuid, p_criteria jsonb) returns j
   with wished (route, rank, place) as (
     select private.model_route(m, p_criteria), case when m.default_by = 'person' then 0 else 2 end, 0
       from public.llm_models as m
-      -- By way of MatchAI only where a person wants this very model: the platform has a default of its own.
+      -- MatchAI serves the default only when an admin chose it: the platform has its own default.
       where m.is_default and (m.default_by = 'person' or private.is_callable(m.provider, p_criteria))
     union all
     select private.provider_route(p_user_id, d.entry ->> 'provider', d.entry ->> 'model', p_criteria),
@@ -973,7 +964,7 @@ create function private.find_default(p_user_id uuid, p_criteria jsonb) returns j
       from jsonb_array_elements(coalesce(private.alias_chain(p_user_id, 'default', p_criteria),
         '[]')) with ordinality as a (route, place)
     union all
-    -- The project's own model servers, when there is nothing else.
+    -- The project's own model servers come last.
     (select private.catalogue_route(m), 5, 0
       from public.llm_models as m join public.client_nodes as n on n.id = m.node_id
       where m.is_active and n.is_active order by m.display_order, m.id limit 1)
@@ -985,8 +976,8 @@ create function private.find_default(p_user_id uuid, p_criteria jsonb) returns j
   ), behind as (
     select o.route, o.place from others as o where o.rank = 3
     union all
-    -- Without arms of the alias: the next provider, so that one that is down stops nobody. Words that were meant for
-    -- somebody's own server go nowhere else.
+    -- Without arms: the next provider, so that an outage does not stop turns. Text for a user's own server goes nowhere
+    -- else.
     (select o.route, o.place from others as o, first
      where o.rank in (1, 2, 4) and not coalesce((p_criteria ->> 'is_strict')::boolean, false)
        and not exists (select from wished as a where a.rank = 3 and a.route is not null)
@@ -999,10 +990,9 @@ create function private.find_default(p_user_id uuid, p_criteria jsonb) returns j
   from (select first.route, -1 as place from first union all select b.route, b.place from behind as b) as c
 $$;
 comment on function private.find_default(uuid, jsonb) is
-  'The chain of a turn that names no model. First what an admin made the default, else what LLM_PROVIDER asks for, '
-  'else the catalogue''s default, the alias "default", the first provider with a key, a model server of the '
-  'project. Behind it the alias''s arms; without arms the default of the next provider with a key. Null when '
-  'nothing can be called.';
+  'The routes of a turn that names no model. First an admin''s default, then LLM_PROVIDER, the catalogue''s default, '
+  'the alias "default", the first provider with a key, and a server of the project. Then the alias''s other arms, or '
+  'the default of the next provider. Null when nothing can be called.';
 revoke execute on function private.find_default(uuid, jsonb) from public, anon, authenticated, service_role;
 
 create function private.append_default(p_user_id uuid, p_chain jsonb, p_criteria jsonb) returns jsonb
@@ -1014,37 +1004,33 @@ create function private.append_default(p_user_id uuid, p_chain jsonb, p_criteria
                       where c.route ->> 'identifier' = d.route ->> 'identifier')), '[]')
 $$;
 comment on function private.append_default(uuid, jsonb, jsonb) is
-  'The chain with the default and what stands behind it as its last fallbacks.';
+  'The routes, with the default''s routes as last fallbacks.';
 revoke execute on function private.append_default(uuid, jsonb, jsonb) from public, anon, authenticated, service_role;
 
-create function private.routing_criteria(p_turn jsonb, p_conversation_id uuid) returns jsonb
+create function private.routing_criteria(p_turn private.turn_request, p_conversation_id uuid) returns jsonb
   language sql stable security invoker set search_path = '' as $$
   select jsonb_build_object(
-    'seed', coalesce(p_conversation_id::text, p_turn ->> 'turn_id'),
-    'needs', case jsonb_typeof(p_turn -> 'needs') when 'array' then p_turn -> 'needs' else '[]' end,
-    'providers', case jsonb_typeof(p_turn -> 'providers') when 'array' then p_turn -> 'providers' end,
-    'defaults', case jsonb_typeof(p_turn -> 'defaults') when 'array' then p_turn -> 'defaults' else '[]' end,
-    'is_strict', coalesce((p_turn ->> 'strict_model')::boolean, false),
-    -- What is asked, the prompt around it, and room to answer.
-    'context', private.estimate_tokens(p_turn ->> 'message') + 1024
-      + least(greatest(coalesce((p_turn ->> 'prompt_tokens')::integer, 0), 0), 1000000) / 3)
+    'seed', coalesce(p_conversation_id, p_turn.turn_id), 'needs', p_turn.needs, 'providers', p_turn.providers,
+    'defaults', p_turn.defaults, 'is_strict', p_turn.strict_model,
+    -- The question, the prompt around it, and room for the answer.
+    'context', private.estimate_tokens(p_turn.message) + 1024 + p_turn.prompt_tokens / 3)
 $$;
-comment on function private.routing_criteria(jsonb, uuid) is
-  '{seed: what an arm sticks to, needs: abilities such as supports_vision, providers: those with a key in this '
-  'deployment or null for all, defaults: [{provider, model, is_chosen}] in the deployment''s order, is_strict, '
-  'context: tokens}.';
-revoke execute on function private.routing_criteria(jsonb, uuid) from public, anon, authenticated, service_role;
+comment on function private.routing_criteria(private.turn_request, uuid) is
+  'What routing needs of a turn: {seed (keeps a conversation on its arm), needs (capabilities), providers (with a '
+  'key here; null for all), defaults, is_strict, context (tokens)}.';
+revoke execute on function private.routing_criteria(private.turn_request, uuid) from public, anon, authenticated,
+  service_role;
 
 create function private.unresolved_name(p_reason text, p_requested text, p_conversation_default text,
   p_preferred text) returns text
   language sql immutable security invoker set search_path = '' as $$
-  -- The names of a conversation and a profile were not redacted: only what has a model name's characters is logged.
+  -- Names in conversations and profiles are not redacted: only text that looks like a model name is logged.
   select case when p_reason in ('model_not_found', 'model_replaced') then coalesce(left(p_requested, 300),
     substring(p_conversation_default from '^[[:alnum:]][[:alnum:]:._/+-]{0,149}$'),
     substring(p_preferred from '^[[:alnum:]][[:alnum:]:._/+-]{0,149}$')) end
 $$;
 comment on function private.unresolved_name(text, text, text, text) is
-  'The model name whose lookup failed, given why the route was chosen; null when none failed.';
+  'The model name that could not be found, given the route''s reason; null when every lookup succeeded.';
 revoke execute on function private.unresolved_name(text, text, text, text) from public, anon, authenticated,
   service_role;
 
@@ -1060,7 +1046,7 @@ declare
   v record;
 begin
   for v in
-    -- Whoever asks for a model, or for the default by name, has chosen: no other wish counts.
+    -- A requested model, or the default by name, overrides all preferences.
     select w.kind, w.model from (
       select 0 as place, 'requested' as kind, p_requested as model
       union all select 1, 'conversation_default', p_conversation_default where p_requested is null
@@ -1075,7 +1061,7 @@ begin
     v_chain := private.find_chain(p_user_id, v.model, p_criteria);
     if v_chain is not null then
       return jsonb_build_object('reason', v.kind,
-        -- An agent's wish is not an order: the default stands in where its provider is not there.
+        -- An agent's model is a preference: the default serves where its provider cannot be called.
         'routes', case v.kind when 'agent' then private.append_default(p_user_id, v_chain, p_criteria)
           else v_chain end);
     end if;
@@ -1093,7 +1079,7 @@ begin
     end if;
     v_chain := private.find_successor(p_user_id, v.model, p_criteria);
     if v_chain is not null then
-      -- What an agent would like no person asked for.
+      -- An agent's missing model is not reported: the user did not ask for it.
       return jsonb_build_object('routes', v_chain, 'reason', case v.kind when 'agent' then 'agent'
         else 'model_replaced' end);
     end if;
@@ -1109,9 +1095,8 @@ begin
 end
 $$;
 comment on function private.resolve_routes(uuid, text, text, text, jsonb, boolean, jsonb) is
-  '{routes, reason}: requested, else conversation_default, profile, agent (the first of its models that is alive), '
-  'default; model_replaced when a successor serves, model_not_found when a model that somebody chose is gone and '
-  'the default serves.';
+  '{routes, reason}. reason is requested, conversation_default, profile, agent or default; model_replaced when a '
+  'successor serves; model_not_found when the chosen model is gone and the default serves.';
 revoke execute on function private.resolve_routes(uuid, text, text, text, jsonb, boolean, jsonb) from public, anon,
   authenticated, service_role;
 
@@ -1139,20 +1124,20 @@ begin
   cross join lateral (select case when not s.is_own and m.matcha_llm_id is not null
     then private.model_route(m, v_how) end as route) as o
   where (s.is_own or o.route is not null)
-    -- A model that MatchAI serves under the catalogue's own name is listed by that name only.
+    -- A model that MatchAI serves under a catalogue row is listed by that row only.
     and not (m.provider = 'matcha' and v_how -> 'providers' ? 'matcha' and exists (
       select from public.llm_models as t where t.matcha_llm_id::text = m.upstream_id and t.provider <> 'matcha'
         and not (t.is_active and private.is_callable(t.provider, v_how))));
   if v_menu is null and v_how -> 'providers' <> 'null' then
-    return public.model_menu();  -- a deployment of llms alone may have no keys
+    return public.model_menu();  -- a deployment of the llms function alone may have no keys
   end if;
   return coalesce(v_menu, '[]');
 end
 $$;
 comment on function public.model_menu(jsonb) is
-  'All models that a deployment serves, for everyone signed in, by display_order and in one value, because the data '
-  'API cuts rows at a thousand. deployment: providers? (those with a key; none means all), defaults? ([{provider, '
-  'model, is_chosen}] in its order). is_default marks what a turn without a model gets; identifier says where it is '
-  'served.';
+  'All models that a deployment serves, for everyone signed in, in display order and as one value, because the data '
+  'API cuts rows at a thousand. deployment: providers? (with a key; none means all), defaults? ([{provider, model, '
+  'is_chosen}] in order). is_default marks the model of a turn that names none; identifier names the provider that '
+  'serves it.';
 revoke execute on function public.model_menu(jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.model_menu(jsonb) to authenticated, service_role;

@@ -32,28 +32,27 @@ create table private.turns (
   history_left_out integer,
   replaces uuid
 ) with (fillfactor = 70);
-comment on table private.turns is 'One admitted turn from chat_begin on; survives a killed function.';
+comment on table private.turns is
+  'An admitted turn, written by chat_begin before any model request. It survives a function that dies.';
 comment on column private.turns.user_id is
-  'Whose counters hold the reservation. No foreign key, here and on conversation_id: a deletion would lock this row '
-  'after the conversation, chat_finish locks it before, and the money must find its way back even when the person '
-  'is gone.';
+  'The user whose counters hold the reservation. No foreign key, here and on conversation_id: chat_finish and '
+  'deletions lock in different orders, and the reservation must be released even when the user is gone.';
 comment on column private.turns.worker_id is
-  'Fencing token: the attempt that holds the lease; another one''s finish books its cost and touches nothing else.';
-comment on column private.turns.lease_until is 'End of the reservation when nobody finishes.';
-comment on column private.turns.tries is 'How many attempts have held the lease.';
-comment on column private.turns.question is 'Redacted; kept so that a turn whose function died still has its question.';
+  'Fencing token of the attempt that holds the lease. A finish with another token only books its cost.';
+comment on column private.turns.lease_until is 'When the reservation ends if the turn does not finish.';
+comment on column private.turns.tries is 'Attempts that have held the lease.';
+comment on column private.turns.question is 'Redacted. Kept so that an abandoned turn still has its question.';
 comment on column private.turns.is_stored is
-  'Whether words are kept: in the log, redacted, and in the conversation where the turn has one.';
-comment on column private.turns.routes is
-  'The route and its fallbacks with the prices that were in force at admission.';
+  'Whether text is kept: redacted in the log, and verbatim in the conversation when the turn has one.';
+comment on column private.turns.routes is 'The route and its fallbacks, with the prices at admission.';
 comment on column private.turns.day is
-  'UTC day, and by it the month, that is charged, even when the turn ends after midnight.';
+  'UTC day, and with it the month, that is charged, even when the turn ends after midnight.';
 comment on column private.turns.is_forgotten is
-  'The person was deleted, or asked for their words to be: none are written any more.';
+  'The user was deleted, or asked to delete their text: no text of this turn is written any more.';
 comment on column private.turns.history_left_out is
-  'Messages of the conversation that did not fit, as chat_begin counted them.';
+  'Messages of the conversation that did not fit, as counted by chat_begin.';
 comment on column private.turns.replaces is
-  'The earliest turn that this one shall take the place of, once it has an answer; null for an ordinary turn.';
+  'The earliest turn that this one replaces once it has an answer; null for an ordinary turn.';
 
 create unique index turns_user_id_idempotency_key_idx
   on private.turns (user_id, idempotency_key) where idempotency_key is not null;
@@ -75,8 +74,8 @@ create table private.lost_attempt_costs (
   constraint lost_attempt_costs_pkey primary key (turn_id, worker_id)
 );
 comment on table private.lost_attempt_costs is
-  'What attempts really used and cost that lost their lease, or ended before anything was said: each booked once, '
-  'and added up in the log row.';
+  'Usage and cost of attempts that lost their lease or ended without content. Each is booked once and added to the '
+  'log row.';
 comment on column private.lost_attempt_costs.cost_usd is 'Null when the route had no known price.';
 
 alter table private.lost_attempt_costs enable row level security;
@@ -91,8 +90,8 @@ create function public.open_turns() returns table (
   from private.turns as r where r.state = 'started' order by r.started_at
 $$;
 comment on function public.open_turns() is
-  'Admitted turns that nobody has finished, without their content; one whose lease_until has passed was left by a '
-  'dead function.';
+  'Admitted turns that have not finished, without their text. A turn whose lease_until has passed belongs to a '
+  'function that died.';
 revoke execute on function public.open_turns() from public, anon, authenticated, service_role;
 grant execute on function public.open_turns() to service_role;
 
@@ -121,23 +120,23 @@ create table public.llm_conversations (
   conversation_metadata jsonb not null default '{}',
   constraint llm_conversations_user_id_client_id_key unique (user_id, client_id)
 );
-comment on table public.llm_conversations is 'A conversation between one or more people and the models they chose.';
+comment on table public.llm_conversations is 'A conversation of one or more users.';
 comment on column public.llm_conversations.user_id is 'The owner.';
 comment on column public.llm_conversations.client_id is
-  'The frontend''s own chat id, unique per person; null when it has none.';
+  'The client''s own id of the conversation, unique per user; null when it has none.';
 comment on column public.llm_conversations.channel_id is
-  'The channel of another interface that the conversation began in, as its first turn named it; null when it named '
-  'none.';
+  'Channel of another interface in which the conversation began, as sent with the first turn; null when none was '
+  'sent.';
 comment on column public.llm_conversations.thread_ts is
-  'The thread of that channel, as the first turn named it; null when it named none.';
-comment on column public.llm_conversations.primary_agent is 'The agent that spoke last; written by chat_finish only.';
+  'Thread of that channel, as sent with the first turn; null when none was sent.';
+comment on column public.llm_conversations.primary_agent is 'The agent of the last answer; written by chat_finish.';
 comment on column public.llm_conversations.default_model is
   'Any model identifier, key or alias; null = the catalogue''s default.';
 comment on column public.llm_conversations.agent_handoffs is
-  'How often one agent handed over to another; written by chat_finish only.';
+  'Number of hand-offs from one agent to another; written by chat_finish.';
 comment on column public.llm_conversations.total_tokens_used is
-  'Input and output tokens of all turns; written by chat_finish only.';
-comment on column public.llm_conversations.total_cost is 'USD of all priced turns; written by chat_finish only.';
+  'Input and output tokens of all turns; written by chat_finish.';
+comment on column public.llm_conversations.total_cost is 'USD of all turns with a known price; written by chat_finish.';
 comment on column public.llm_conversations.user_satisfaction_avg is 'Mean rating 1 to 5; null without ratings.';
 comment on column public.llm_conversations.context_quality_score is 'Null until it is measured.';
 
@@ -159,8 +158,7 @@ create table public.conversation_members (
   joined_at timestamptz not null default now(),
   constraint conversation_members_pkey primary key (conversation_id, user_id)
 );
-comment on table public.conversation_members is
-  'A person in a conversation; the owner''s own row is written by chat_begin.';
+comment on table public.conversation_members is 'A user in a conversation. chat_begin writes the owner''s row.';
 
 create index conversation_members_user_id_idx on public.conversation_members (user_id);
 
@@ -174,21 +172,19 @@ create policy conversation_members_insert_owner on public.conversation_members f
   with check (exists (
     select 1 from public.llm_conversations as c where c.id = conversation_id and c.user_id = (select auth.uid())));
 comment on policy conversation_members_insert_owner on public.conversation_members is
-  'Nobody adds themselves: only the owner adds, and only members.';
+  'Only the owner adds users, and only as members.';
 create policy conversation_members_delete_owner_or_self on public.conversation_members for delete to authenticated
   using (role = 'member' and (user_id = (select auth.uid()) or exists (
     select 1 from public.llm_conversations as c where c.id = conversation_id and c.user_id = (select auth.uid()))));
 comment on policy conversation_members_delete_owner_or_self on public.conversation_members is
-  'The owner removes others, never their own row; everybody else may leave. What they said stays with the '
-  'conversation.';
+  'The owner removes other members; a member can leave. Their messages stay in the conversation.';
 
 create function private.my_conversations() returns setof uuid
   language sql stable security definer set search_path = '' as $$
   select conversation_id from public.conversation_members where user_id = (select auth.uid())
 $$;
 comment on function private.my_conversations() is
-  'Conversations the caller is in. Definer, because a policy on conversation_members that reads '
-  'conversation_members would recurse.';
+  'Conversations of which the caller is a member. Definer, because a policy that reads its own table would recurse.';
 revoke execute on function private.my_conversations() from public, anon, authenticated, service_role;
 grant execute on function private.my_conversations() to authenticated;
 
@@ -201,8 +197,7 @@ create function private.make_title(p_message text) returns text
     '[\s\u0001-\u001f\u007f-\u009f]+', ' ', 'g')) as line) as t
 $$;
 comment on function private.make_title(text) is
-  'The first line that says anything, of at most 80 characters, cut between words where there are any; null without '
-  'one.';
+  'The first line with text, cut to 80 characters between words where possible; null when there is none.';
 revoke execute on function private.make_title(text) from public, anon, authenticated, service_role;
 
 create function private.lock_conversation(p_user_id uuid, p_conversation_id uuid, p_turn_id uuid, p_message text)
@@ -212,9 +207,9 @@ declare
   v_row public.llm_conversations;
   v_other private.turns;
 begin
-  -- Of several at once the row lets one through at a time, and the next statement sees who came before. The lock is the
-  -- weak one of an update that touches no key: messages that people insert do not wait for it.
-  -- A title is taken from its owner's words only, so that no word of a member stays where only the owner can delete.
+  -- Concurrent turns wait for the row, and the next statement sees the earlier turn. An update of no key column takes a
+  -- lock that inserts of messages do not wait for. Only the owner's text becomes the
+  -- title, because only the owner can delete it.
   update public.llm_conversations as c
     set last_activity = now(),
         title = coalesce(c.title, case when c.user_id = p_user_id then private.make_title(p_message) end)
@@ -225,7 +220,7 @@ begin
   select r.* into v_other from private.turns as r
     where r.conversation_id = p_conversation_id and r.state = 'started' and r.is_stored and r.lease_until > now()
       and r.id <> p_turn_id and not r.is_forgotten
-      -- Whoever is not in the conversation any more holds nobody up.
+      -- Turns of users who left the conversation do not block it.
       and exists (select 1 from public.conversation_members as m
                   where m.conversation_id = p_conversation_id and m.user_id = r.user_id)
     order by r.lease_until desc limit 1;
@@ -238,17 +233,16 @@ begin
 end
 $$;
 comment on function private.lock_conversation(uuid, uuid, uuid, text) is
-  'The conversation for a turn that will be stored in it, or turn_in_progress (409) while another one''s lease '
-  'runs. A turn that is not stored neither takes it nor waits: it leaves nothing there that could come between a '
-  'question and its answer.';
+  'Locks the conversation for a stored turn and returns it; refuses with turn_in_progress (409) while another stored '
+  'turn holds its lease. Turns that are not stored do not call it.';
 revoke execute on function private.lock_conversation(uuid, uuid, uuid, text) from public, anon, authenticated,
   service_role;
 
-create function private.open_conversation(p_user_id uuid, p_turn jsonb) returns public.llm_conversations
+create function private.open_conversation(p_user_id uuid, p_turn private.turn_request) returns public.llm_conversations
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
-  v_client_id text := left(p_turn ->> 'client_id', 200);
-  v_named text := coalesce(p_turn ->> 'conversation_id', v_client_id);
+  v_client_id text := p_turn.client_id;
+  v_named text := coalesce(p_turn.conversation_id, v_client_id);
   v_row public.llm_conversations;
 begin
   select c.* into v_row from public.llm_conversations as c
@@ -257,7 +251,7 @@ begin
   if found then
     return v_row;
   end if;
-  if p_turn ->> 'conversation_id' is not null then
+  if p_turn.conversation_id is not null then
     perform private.refuse('PT404', 'conversation_not_found', 'There is no such conversation.');
   end if;
   if v_client_id is not null then
@@ -267,13 +261,13 @@ begin
       return v_row;
     end if;
   end if;
-  if not coalesce((p_turn ->> 'store')::boolean, true) then
+  if not p_turn.store then
     return null;
   end if;
   insert into public.llm_conversations (user_id, client_id, channel_id, thread_ts)
-    values (p_user_id, v_client_id, left(p_turn ->> 'channel_id', 200), left(p_turn ->> 'thread_ts', 200))
+    values (p_user_id, v_client_id, p_turn.channel_id, p_turn.thread_ts)
     on conflict on constraint llm_conversations_user_id_client_id_key do nothing returning * into v_row;
-  if not found then  -- a twin opened it a moment ago
+  if not found then  -- a concurrent turn created it
     select c.* into v_row from public.llm_conversations as c where c.user_id = p_user_id and c.client_id = v_client_id;
     return v_row;
   end if;
@@ -281,15 +275,16 @@ begin
   return v_row;
 end
 $$;
-comment on function private.open_conversation(uuid, jsonb) is
-  'The conversation the turn belongs to, by its id or the frontend''s own id, else a new one with the turn''s '
-  'channel_id and thread_ts; an existing one keeps its own. Null when nothing is to be stored.';
-revoke execute on function private.open_conversation(uuid, jsonb) from public, anon, authenticated, service_role;
+comment on function private.open_conversation(uuid, private.turn_request) is
+  'The turn''s conversation, by its id or the client''s id, else a new one with the turn''s channel_id and '
+  'thread_ts. Null when nothing is stored.';
+revoke execute on function private.open_conversation(uuid, private.turn_request) from public, anon, authenticated,
+  service_role;
 
 create function private.touch_conversation() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  -- Whoever holds the row right now begins or ends a turn, and writes the same.
+  -- The holder of the lock begins or ends a turn, and writes the same.
   update public.llm_conversations as c set last_activity = now()
     where c.id = (select t.id from public.llm_conversations as t
       where t.id = new.conversation_id for no key update skip locked);
@@ -297,26 +292,26 @@ begin
 end
 $$;
 comment on function private.touch_conversation() is
-  'Trigger: what people say to each other is activity, too. It waits for nobody; definer, because last_activity is '
-  'granted to nobody.';
+  'Trigger: a message of a user updates last_activity, without waiting for locks. Definer, because last_activity is '
+  'not granted.';
 revoke execute on function private.touch_conversation() from public, anon, authenticated, service_role;
 
 create function private.display_name(p_metadata jsonb) returns text
   language sql immutable security invoker set search_path = '' as $$
   select n.name from (
-    -- Control, direction and zero-width characters, line ends and colons would let a name be more than a name.
+    -- Control, direction and zero-width characters, line ends and colons could imitate other text.
     select k.place, rtrim(left(btrim(regexp_replace(left(p_metadata ->> k.key, 600),
       '[\s:\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]+', ' ', 'g')),
         60)) as name
     from (values (1, 'name'), (2, 'full_name')) as k (place, key)
     where jsonb_typeof(p_metadata -> k.key) = 'string') as n
-  -- Nobody calls themselves what only we call somebody.
+  -- Generated names cannot be taken.
   where n.name <> '' and n.name !~ '@' and n.name !~ '\(\d+\)$' and n.name !~* '^(person \d+|former member)$'
   order by n.place limit 1
 $$;
 comment on function private.display_name(jsonb) is
-  'What somebody calls themselves, as one line of at most 60 characters; null when they do not, or by an e-mail '
-  'address or like one of our own.';
+  'The user''s own name as one line of at most 60 characters; null when there is none, or it is an e-mail address or '
+  'looks like a generated name.';
 revoke execute on function private.display_name(jsonb) from public, anon, authenticated, service_role;
 
 create function private.speaker_names(p_conversation_id uuid) returns jsonb
@@ -335,8 +330,7 @@ create function private.speaker_names(p_conversation_id uuid) returns jsonb
     from numbered as t
 $$;
 comment on function private.speaker_names(uuid) is
-  'Object of user id to the name by which the model hears of them, no two alike; null in a conversation of one '
-  'person.';
+  'Object of user id to a unique name for the model; null in a conversation of one user.';
 revoke execute on function private.speaker_names(uuid) from public, anon, authenticated, service_role;
 
 create policy llm_conversations_select_member on public.llm_conversations for select to authenticated
@@ -394,54 +388,51 @@ create table public.chat_logs (
   unresolved_model text constraint chat_logs_unresolved_model_check check (char_length(unresolved_model) <= 300),
   created_at timestamptz not null default now()
 );
-comment on table public.chat_logs is 'One finished model turn; append-only, written by chat_finish and the sweeper.';
-comment on column public.chat_logs.turn_id is 'The turn''s own id; unique, whatever the caller sent.';
-comment on column public.chat_logs.request_id is
-  'X-Request-Id of the HTTP request, the caller''s own when it sent one.';
-comment on column public.chat_logs.user_id is 'Null once the person is deleted.';
+comment on table public.chat_logs is 'One finished turn. Append-only; written by chat_finish and sweep_turns.';
+comment on column public.chat_logs.turn_id is 'The turn''s own id; unique.';
+comment on column public.chat_logs.request_id is 'X-Request-Id of the HTTP request.';
+comment on column public.chat_logs.user_id is 'Null once the user is deleted.';
 comment on column public.chat_logs.question is 'Redacted before it is written; null when content is not logged.';
 comment on column public.chat_logs.response is
-  'Redacted before it is written; null when content is not logged or nothing was said.';
+  'Redacted before it is written; null when content is not logged or the answer is empty.';
 comment on column public.chat_logs.tools_used is
-  'Array of {name, ms, ok, …}, without what went in and came out; empty once the person is forgotten.';
+  'Array of {name, ms, ok, …}, without arguments and results; empty once the user is deleted.';
 comment on column public.chat_logs.input_tokens is 'All prompt tokens, cached ones included; null when unknown.';
 comment on column public.chat_logs.output_tokens is 'All generated tokens, reasoning included; null when unknown.';
 comment on column public.chat_logs.usage_source is
-  'provider = its own final count; partial = its count before a cut; estimate = ours.';
-comment on column public.chat_logs.cost_usd is 'US dollars; null when the model has no known price, never zero for it.';
+  'provider = its final count; partial = its count before an early end; estimate = counted here.';
+comment on column public.chat_logs.cost_usd is 'US dollars; null when the model has no known price, never zero.';
 comment on column public.chat_logs.model is 'The provider''s own name of the model that answered.';
-comment on column public.chat_logs.agent_type is 'The agent that spoke last.';
-comment on column public.chat_logs.domain_classification is 'What the question was about; null when nobody asked.';
+comment on column public.chat_logs.agent_type is 'The agent of the answer.';
+comment on column public.chat_logs.domain_classification is 'Subject of the question; null when it was not classified.';
 comment on column public.chat_logs.user_skill_assessment is
-  'How skilled the person seemed in this turn; null when not assessed, and for whoever switched profiling off.';
+  'The user''s skill as assessed in this turn; null when not assessed or when profiling is off.';
 comment on column public.chat_logs.escalation_metadata is
-  'Why and to whom the turn was handed on, redacted; null when it was not, or without words to keep.';
+  'Reason and target of the escalation, redacted; null without escalation or stored text.';
 comment on column public.chat_logs.context_size_tokens is
-  'Size of the last call''s prompt as its provider counted it, else of all calls'' together; null when none '
-  'counted.';
-comment on column public.chat_logs.duration_ms is 'From the request''s arrival to the end of the answer, milliseconds.';
+  'Prompt size of the last model request as its provider counted it, else of all requests together; null when none '
+  'was counted.';
+comment on column public.chat_logs.duration_ms is
+  'Milliseconds from the arrival of the request to the end of the answer.';
 comment on column public.chat_logs.ttft_ms is
-  'From the request''s arrival to the first content, milliseconds; null when none came.';
+  'Milliseconds from the arrival of the request to the first content; null without content.';
 comment on column public.chat_logs.attempts is
-  'Array of {identifier, ok, ms, error_code?, status?}, one per call of a provider.';
-comment on column public.chat_logs.user_id_hash is 'Keyed hash of the person''s id; null when no pepper is configured.';
-comment on column public.chat_logs.created_at is 'When the turn began; its UTC day is the day that is charged.';
-comment on column public.chat_logs.domain_confidence is 'How sure the classification is, 0 to 1; null without one.';
-comment on column public.chat_logs.route_alias is
-  'The alias or policy that chose the model; null when a model was named, or nothing.';
+  'Array of {identifier, ok, ms, error_code?, status?}, one for each model request.';
+comment on column public.chat_logs.user_id_hash is 'Keyed hash of the user''s id; null when no pepper is configured.';
+comment on column public.chat_logs.created_at is 'When the turn began. Its UTC day is the day that is charged.';
+comment on column public.chat_logs.domain_confidence is 'Confidence of the classification, 0 to 1; null without one.';
+comment on column public.chat_logs.route_alias is 'The alias or policy that chose the model; null when none did.';
 comment on column public.chat_logs.route_arm is
-  'Identifier of the arm the turn was given to, whoever served it in the end; null without an alias.';
+  'Identifier of the arm that the turn was assigned to, even when a fallback served; null without an alias.';
 comment on column public.chat_logs.history_left_out is
-  'Messages of the conversation that the model was not shown because they did not fit; null for turns older than '
-  'this count.';
+  'Messages of the conversation that did not fit into the prompt; null when unknown.';
 comment on column public.chat_logs.route_reason is
-  'Why this model served: requested, conversation_default, profile, agent or default; model_replaced: the model '
-  'asked for is retired and its successor served; model_not_found: there is no such model and the default served. '
-  'Null for rows before this column.';
+  'Why this model served: requested, conversation_default, profile, agent or default; model_replaced: a successor '
+  'served for a retired model; model_not_found: the name is unknown and the default served. Null when unknown.';
 comment on column public.chat_logs.unresolved_model is
-  'The name that could not be found, where route_reason is model_not_found or model_replaced: the request''s '
-  '(redacted), else the conversation''s or profile''s. Null otherwise, for a name that does not look like a '
-  'model''s, and for people who were forgotten.';
+  'The name that could not be found when route_reason is model_not_found or model_replaced: of the request '
+  '(redacted), else of the conversation or profile. Null otherwise, for text that does not look like a model name, '
+  'and for deleted users.';
 
 create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc);
 create index chat_logs_conversation_id_idx on public.chat_logs (conversation_id);
@@ -459,7 +450,7 @@ grant select on public.chat_logs to service_role;
 
 create policy chat_logs_select_own on public.chat_logs for select to authenticated
   using (user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy chat_logs_select_own on public.chat_logs is 'People see their own turns; admins see all.';
+comment on policy chat_logs_select_own on public.chat_logs is 'Users see their own turns; admins see all.';
 
 create function public.lookup_failures(from_day date default null, to_day date default null) returns table (
   day date, asked_model text, route_reason text, turns bigint, people bigint, last_at timestamptz)
@@ -474,9 +465,8 @@ create function public.lookup_failures(from_day date default null, to_day date d
   group by 1, 2, 3 order by 1 desc, 4 desc, 2
 $$;
 comment on function public.lookup_failures(date, date) is
-  'Turns whose model was unknown or retired, by UTC day and asked name, most turns first; the last 7 days and '
-  'today, if none are given. asked_model is null where the name is not kept; people counts those who still have an '
-  'account.';
+  'Turns whose model name was unknown or retired, by UTC day and name, most turns first; by default the last 7 days '
+  'and today. asked_model is null where the name is not kept; people counts users who still have an account.';
 revoke execute on function public.lookup_failures(date, date) from public, anon, authenticated, service_role;
 grant execute on function public.lookup_failures(date, date) to authenticated, service_role;
 
@@ -506,22 +496,20 @@ create table public.messages (
   constraint messages_parts_size_check
     check (octet_length(parts::text) <= case role when 'user' then 1048576 else 16777216 end)
 );
-comment on table public.messages is 'One message of a conversation, word for word.';
-comment on column public.messages.user_id is 'Who wrote it; null for the assistant.';
+comment on table public.messages is 'One message of a conversation, verbatim.';
+comment on column public.messages.user_id is 'The author; null for the assistant.';
 comment on column public.messages.parts is
-  'An answer''s AI SDK message parts; null when content is all there is, as of every question.';
-comment on column public.messages.model_used is 'Identifier of the model that answered; null for people.';
-comment on column public.messages.turn_id is
-  'The turn it belongs to, as in chat_logs; null for messages that asked no model.';
+  'Message parts of an answer in the AI SDK''s format; null when content is all there is, and for questions.';
+comment on column public.messages.model_used is 'Identifier of the model that answered; null for users'' messages.';
+comment on column public.messages.turn_id is 'The turn, as in chat_logs; null for messages without a turn.';
 comment on column public.messages.status is 'cancelled and partial mark an answer that ended early.';
 comment on column public.messages.client_id is
-  'The frontend''s own id of a question, by which it edits it or has it answered anew; null when it had none.';
+  'The client''s own id of a question, used to edit it or to answer it again; null when it has none.';
 comment on column public.messages.is_tentative is
-  'A question that shall take the place of an earlier turn, while it has no answer: shown to nobody, not even to a '
-  'model.';
+  'A question that replaces an earlier turn and has no answer yet. Clients and models do not see it.';
 comment on column public.messages.model_label is
-  'The model that answered, as people know it: the catalogue''s name of it, for a client node "<node> (<model>)". '
-  'Null for people''s messages, for answers before this column, and when the node is gone.';
+  'Display name of the model that answered: its catalogue name, or "<node> (<model>)" for a client node. Null for '
+  'users'' messages and when the node is deleted.';
 
 create index messages_conversation_id_created_at_idx on public.messages (conversation_id, created_at desc, id);
 create index messages_user_id_idx on public.messages (user_id);
@@ -540,40 +528,38 @@ grant select on public.messages to service_role;
 create policy messages_select_member on public.messages for select to authenticated
   using (not is_tentative and (conversation_id in (select private.my_conversations()) or (select private.is_admin())));
 comment on policy messages_select_member on public.messages is
-  'Members, and admins, see what was said; a question asked anew only once it has an answer.';
+  'Members and admins see messages; a question that replaces another is visible once it has an answer.';
 create policy messages_insert_member on public.messages for insert to authenticated
   with check (role = 'user' and user_id = (select auth.uid())
     and conversation_id in (select private.my_conversations()));
-comment on policy messages_insert_member on public.messages is
-  'A person posts in their own name only, and only where they are a member.';
+comment on policy messages_insert_member on public.messages is 'Members insert messages in their own name only.';
 
-create function private.turn_to_replace(p_user_id uuid, p_conversation_id uuid, p_turn jsonb) returns uuid
+create function private.turn_to_replace(p_user_id uuid, p_conversation_id uuid, p_turn private.turn_request)
+  returns uuid
   language sql stable security invoker set search_path = '' as $$
-  with shown as (
-    select coalesce((p_turn ->> 'regenerate')::boolean, false) as is_anew,
-      left(p_turn ->> 'message_id', 200) as message_id,
-      left(p_turn ->> 'question_id', 200) as question_id, p_turn ->> 'message' as words
-  ), meant as (
-    -- Ids of ours are anybody's to name, a frontend's own only its person's.
-    select m.turn_id, m.created_at, m.user_id = p_user_id as is_own, m.content = t.words as is_same,
+  with meant as (
+    -- Any member may send a message's id, but only its author the client's id.
+    select m.turn_id, m.created_at, m.user_id = p_user_id as is_own, m.content = p_turn.message as is_same,
       case
-        when t.message_id in (m.id::text, case when m.user_id = p_user_id then m.client_id end) then 1
-        when t.is_anew and t.message_id = m.turn_id::text then 1  -- an answer has its turn's id
-        when t.is_anew and t.question_id in (m.id::text, case when m.user_id = p_user_id then m.client_id end) then 2
-        when t.is_anew and m.user_id = p_user_id and m.content = t.words then 3
+        when p_turn.message_id in (m.id::text, case when m.user_id = p_user_id then m.client_id end) then 1
+        when p_turn.regenerate and p_turn.message_id = m.turn_id::text then 1  -- an answer's id is its turn's
+        when p_turn.regenerate and p_turn.question_id in (m.id::text, case when m.user_id = p_user_id
+          then m.client_id end) then 2
+        when p_turn.regenerate and m.user_id = p_user_id and m.content = p_turn.message then 3
       end as place
-    from shown as t join public.messages as m on m.conversation_id = p_conversation_id
-    where (t.is_anew or t.message_id is not null)
-      and m.role = 'user' and m.turn_id is not null and m.turn_id <> (p_turn ->> 'turn_id')::uuid and not m.is_tentative
+    from public.messages as m
+    where m.conversation_id = p_conversation_id and (p_turn.regenerate or p_turn.message_id is not null)
+      and m.role = 'user' and m.turn_id is not null and m.turn_id <> p_turn.turn_id and not m.is_tentative
   )
   select case when f.is_own then f.turn_id end
   from (select * from meant where place is not null order by place, is_same desc, created_at desc limit 1) as f
 $$;
-comment on function private.turn_to_replace(uuid, uuid, jsonb) is
-  'The turn that chat_begin''s turn stands in for: with regenerate the one of the answer or question message_id, '
-  'else of the question question_id, else the asker''s latest with the same words; without it that of the question '
-  'message_id, which is edited. Null when there is none, or it is somebody else''s.';
-revoke execute on function private.turn_to_replace(uuid, uuid, jsonb) from public, anon, authenticated, service_role;
+comment on function private.turn_to_replace(uuid, uuid, private.turn_request) is
+  'The turn that this turn replaces. With regenerate: the turn of message_id, else of question_id, else the user''s '
+  'latest with the same text. Without it: the turn of the question message_id, which is edited. Null when there is '
+  'none or it belongs to another user.';
+revoke execute on function private.turn_to_replace(uuid, uuid, private.turn_request) from public, anon, authenticated,
+  service_role;
 
 create function private.replaced_turns(p_conversation_id uuid, p_turn_id uuid) returns setof uuid
   language sql stable security invoker set search_path = '' as $$
@@ -587,8 +573,8 @@ create function private.replaced_turns(p_conversation_id uuid, p_turn_id uuid) r
   where r.id = p_turn_id and m.turn_id is not null and m.turn_id <> p_turn_id
 $$;
 comment on function private.replaced_turns(uuid, uuid) is
-  'The turns that a turn stands in for: the one it replaces and what the same person asked after it, failed tries '
-  'to replace it included; none for an ordinary turn. Other people''s turns stay.';
+  'The turns that this turn replaces: the one in replaces, and later turns of the same user. None for an ordinary '
+  'turn. Turns of other users stay.';
 revoke execute on function private.replaced_turns(uuid, uuid) from public, anon, authenticated, service_role;
 
 create function private.recent_history(
@@ -602,14 +588,14 @@ create function private.recent_history(
     where m.conversation_id = p_conversation_id and not m.is_tentative
       and coalesce(m.turn_id <> p_turn_id, true)  -- either may be null
       and (m.turn_id is null or m.turn_id not in (select private.replaced_turns(p_conversation_id, p_turn_id)))
-      and m.content ~ '\S'  -- a message without a word is none to a model
+      and m.content ~ '\S'  -- models get no empty messages
     order by m.created_at desc, m.id desc limit 1000
   ), turns as (
     select n.turn_id, max(n.created_at) as ended_at,
       -- as estimate_tokens()
       sum((octet_length(n.content) + coalesce(octet_length(n.name) + 2, 0) + 2) / 3 + 4) as tokens
     from newest as n group by n.turn_id
-    -- An answer whose question is beyond the limit, or was forgotten, is half a turn.
+    -- An answer without its question, beyond the limit or deleted, is left out.
     having bool_or(n.role = 'user' or n.is_alone)
   ), fitting as (
     select t.turn_id, sum(t.tokens) over (order by t.ended_at desc, t.turn_id desc) as tokens_so_far from turns as t
@@ -628,9 +614,9 @@ create function private.recent_history(
       - (select count(*) from shown))
 $$;
 comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
-  '{messages, left_out}: the newest turns that fit into the token budget (of the newest 1000 messages), oldest '
-  'first, without the turn itself; a question and its answer stay or go together. left_out counts the messages of '
-  'the conversation that are not shown.';
+  '{messages, left_out}: the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
+  'without the turn itself. A question and its answer stay or go together. left_out counts the messages that do not '
+  'fit.';
 revoke execute on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) from public, anon, authenticated,
   service_role;
 
@@ -640,7 +626,7 @@ create function public.ui_messages(chat_id text) returns jsonb
     select c.id from public.llm_conversations as c
     where c.id = case when chat_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then chat_id::uuid end
       or (c.client_id = chat_id and c.user_id = (select auth.uid()))
-    -- the id of a conversation goes before anybody's own name for one
+    -- the conversation's id goes before a client's id
     order by c.client_id is not distinct from chat_id limit 1
   ), newest as (
     select m.* from public.messages as m where m.conversation_id = (select f.id from found as f)
@@ -659,16 +645,16 @@ create function public.ui_messages(chat_id text) returns jsonb
   from newest as n
 $$;
 comment on function public.ui_messages(text) is
-  'The newest 1000 messages of a conversation as the AI SDK''s UIMessages {id, role, parts, metadata}, oldest '
-  'first; an empty array when there is none for the caller. chat_id is the conversation''s id or the frontend''s '
-  'own (`id` of useChat). Costs are shown to whoever paid.';
+  'The newest 1000 messages of a conversation as UIMessages of the AI SDK, {id, role, parts, metadata}, oldest '
+  'first; an empty array when the caller has none. chat_id is the conversation''s id or the client''s own (id of '
+  'useChat). Only the user who paid sees the cost.';
 revoke execute on function public.ui_messages(text) from public, anon, authenticated, service_role;
 grant execute on function public.ui_messages(text) to authenticated;
 
 create function private.unlabel_answers() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  -- An answer that a finish holds is one that it replaces: waiting for it could be a deadlock.
+  -- A finish that holds an answer replaces it: waiting for it could deadlock.
   update public.messages as m set model_label = null
     where m.id in (select n.id from public.messages as n
       where n.model_used like 'client:%' and n.model_label is not null
@@ -678,8 +664,7 @@ begin
 end
 $$;
 comment on function private.unlabel_answers() is
-  'Trigger: a node''s name is its owner''s word and goes with the node, also where it labels answers to others. '
-  'Definer, because messages cannot be changed by anyone.';
+  'Trigger: removes a deleted node''s name from the labels of answers. Definer, because no role may update messages.';
 revoke execute on function private.unlabel_answers() from public, anon, authenticated, service_role;
 
 create trigger client_nodes_unlabel_answers after delete on public.client_nodes
@@ -702,11 +687,11 @@ create table public.feedback (
   constraint feedback_turn_id_user_id_key unique (turn_id, user_id),
   constraint feedback_rating_sentiment_note_check check (num_nonnulls(rating, sentiment, note) > 0)
 );
-comment on table public.feedback is 'One person''s verdict on one turn.';
+comment on table public.feedback is 'A user''s rating of a turn.';
 comment on column public.feedback.turn_id is
-  'The turn, as in chat_logs and messages; no foreign key, so that a verdict outlives the log row''s retention.';
-comment on column public.feedback.rating is '1 to 5, 5 is best; null when only words or a sentiment were given.';
-comment on column public.feedback.note is 'In their own words, verbatim; it goes with its person.';
+  'The turn, as in chat_logs and messages. No foreign key, so that ratings outlive the log row.';
+comment on column public.feedback.rating is '1 to 5, 5 is best; null when only a note or a sentiment was given.';
+comment on column public.feedback.note is 'Free text of the user, verbatim; deleted with the user.';
 
 create index feedback_user_id_idx on public.feedback (user_id);
 create index feedback_created_at_idx on public.feedback (created_at);
@@ -731,15 +716,14 @@ create function private.can_see_turn(p_turn_id uuid) returns boolean
                and m.conversation_id in (select private.my_conversations()))
 $$;
 comment on function private.can_see_turn(uuid) is
-  'Whether a turn is the caller''s own or stands in a conversation of theirs. Definer, to look by key instead of '
-  'through policies.';
+  'Whether the turn is the caller''s own or in one of the caller''s conversations. Definer, to look up by key '
+  'instead of through policies.';
 revoke execute on function private.can_see_turn(uuid) from public, anon, authenticated, service_role;
 grant execute on function private.can_see_turn(uuid) to authenticated;
 
 create policy feedback_insert_own on public.feedback for insert to authenticated
   with check (user_id = (select auth.uid()) and private.can_see_turn(turn_id));
-comment on policy feedback_insert_own on public.feedback is
-  'Only of turns one can see; a turn of strangers looks like one that does not exist.';
+comment on policy feedback_insert_own on public.feedback is 'Users rate only turns that they can see.';
 create policy feedback_update_own on public.feedback for update to authenticated
   using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()) and private.can_see_turn(turn_id));
 
@@ -770,32 +754,31 @@ create table public.user_llm_profiles (
   updated_at timestamptz not null default now()
 );
 comment on table public.user_llm_profiles is
-  'How a person likes to be helped: what they said themselves, and what was learned from their turns.';
-comment on column public.user_llm_profiles.skill_level is 'What they say of themselves; null when they did not.';
-comment on column public.user_llm_profiles.communication_style is
-  'How long answers should be; null when it is all the same to them.';
+  'How a user likes to be helped: stated preferences, and what was learned from turns.';
+comment on column public.user_llm_profiles.skill_level is 'As stated by the user; null when not stated.';
+comment on column public.user_llm_profiles.communication_style is 'Wanted length of answers; null = no preference.';
 comment on column public.user_llm_profiles.preferred_agent is
-  'Who takes a turn that names no agent; null = nobody in particular.';
+  'The agent of a turn that names none; null = no preference.';
 comment on column public.user_llm_profiles.preferred_model is
-  'Any model identifier, key or alias, for turns that name none in conversations without a default; one that is '
-  'gone is passed over.';
+  'Identifier, key or alias for turns that name no model in conversations without a default. Ignored when the model '
+  'is gone.';
 comment on column public.user_llm_profiles.is_profiling_enabled is
-  'Whether anything may be learned; switched off, what was learned is empty at once and preferences still count.';
-comment on column public.user_llm_profiles.context_preferences is 'Theirs to use: an object of at most 16 KB.';
+  'Whether anything may be learned. Switching it off clears the learned columns at once; stated preferences stay.';
+comment on column public.user_llm_profiles.context_preferences is
+  'Free for the client''s use: an object of at most 16 KB.';
 comment on column public.user_llm_profiles.agent_satisfaction_scores is
-  'Learned: object of agent to {mean, n}, mean rating 1 to 5 of n rated turns; null without ratings.';
+  'Learned: object of agent to {mean, n}, the mean rating (1 to 5) of n rated turns; null without ratings.';
 comment on column public.user_llm_profiles.conversation_patterns is
-  'Learned: {turns, turns_by_agent, mean_input_tokens, mean_output_tokens, turns_by_hour (UTC)} of the last 90 '
-  'days; null without turns.';
+  'Learned: {turns, turns_by_agent, mean_input_tokens, mean_output_tokens, turns_by_hour (UTC)} of the last 90 days; '
+  'null without turns.';
 comment on column public.user_llm_profiles.expertise_areas is
-  'Learned: object of domain to {share, n}, its share of the turns whose domain is known in the last 90 days; null '
-  'without any.';
+  'Learned: object of domain to {share, n}, its share of the classified turns of the last 90 days; null without any.';
 comment on column public.user_llm_profiles.learning_progress is
-  'Learned: object of UTC month (YYYY-MM) to {turns, mean_rating?, ratings?, skill?}; skill is the last one '
-  'assessed in that month, and mean_rating is 1 to 5 over its ratings. Months older than the logs are kept. Null '
-  'without turns.';
+  'Learned: object of UTC month (YYYY-MM) to {turns, mean_rating?, ratings?, skill?}. skill is the last one assessed '
+  'in the month. Months older than the logs are kept. Null without turns.';
 comment on column public.user_llm_profiles.is_automatic is
-  'The row was made with the first turn, and its person has not written to it yet; an insert of theirs replaces it.';
+  'The row was created with the user''s first turn and the user has not written to it. An insert by the user '
+  'replaces it.';
 
 create trigger user_llm_profiles_touch_updated_at before update on public.user_llm_profiles
   for each row execute function private.touch_updated_at();
@@ -811,7 +794,7 @@ grant update (user_id, skill_level, communication_style, preferred_agent, prefer
 create policy user_llm_profiles_select_own on public.user_llm_profiles for select to authenticated
   using (user_id = (select auth.uid()));
 comment on policy user_llm_profiles_select_own on public.user_llm_profiles is
-  'A profile is its person''s alone; not even admins read it.';
+  'Only the user reads the profile, not even admins.';
 create policy user_llm_profiles_insert_own on public.user_llm_profiles for insert to authenticated
   with check (user_id = (select auth.uid()));
 create policy user_llm_profiles_update_own on public.user_llm_profiles for update to authenticated
@@ -826,8 +809,7 @@ create function private.begin_profile(p_user_id uuid) returns void
     on conflict on constraint user_llm_profiles_pkey do nothing
 $$;
 comment on function private.begin_profile(uuid) is
-  'Adds an empty profile for a person who has none; nothing is learned into it unless private.settings has '
-  'profiling = on.';
+  'Creates an empty profile for a user who has none. Profiling is on only with profiling = on in private.settings.';
 revoke execute on function private.begin_profile(uuid) from public, anon, authenticated, service_role;
 
 create function private.protect_learned_columns() returns trigger
@@ -842,8 +824,7 @@ begin
   return new;
 end
 $$;
-comment on function private.protect_learned_columns() is
-  'Trigger: nothing learned stands in the row of somebody who switched profiling off, whoever writes it.';
+comment on function private.protect_learned_columns() is 'Trigger: clears the learned columns while profiling is off.';
 revoke execute on function private.protect_learned_columns() from public, anon, authenticated, service_role;
 
 create trigger user_llm_profiles_keep_unlearned before insert or update on public.user_llm_profiles
@@ -870,10 +851,8 @@ begin
 end
 $$;
 comment on function private.own_profile() is
-  'Trigger: a profile that its person inserts replaces the automatic one, so that inserting works and defaults '
-  'hold; what was learned moves along, unless the person switches profiling off. A row that its person changes is '
-  'theirs. Definer, because profiles cannot be deleted by anyone; a policy that refuses the insert undoes the '
-  'deletion.';
+  'Trigger: a profile that the user inserts replaces the automatic one and keeps what was learned, unless profiling '
+  'is off; a row that the user updates becomes the user''s own. Definer, because no role may delete profiles.';
 revoke execute on function private.own_profile() from public, anon, authenticated, service_role;
 
 create trigger user_llm_profiles_own_inserted before insert on public.user_llm_profiles
@@ -891,7 +870,7 @@ create function private.learned_profile(p_user_id uuid) returns table (patterns 
       to_char(l.created_at at time zone 'utc', 'HH24') as hour
     from public.chat_logs as l
     where l.user_id = p_user_id and l.status in ('completed', 'partial', 'cancelled')
-      -- Whole days, so that a second run of the same day finds the same turns.
+      -- Whole days, so that a second run on the same day finds the same turns.
       and l.created_at >= ((now() at time zone 'utc')::date - 90) at time zone 'utc')
   select
     (select jsonb_build_object('turns', count(*), 'mean_input_tokens', round(avg(t.input_tokens)),
@@ -910,8 +889,8 @@ create function private.learned_profile(p_user_id uuid) returns table (patterns 
            where f.user_id = p_user_id and f.rating is not null group by 1) as r)
 $$;
 comment on function private.learned_profile(uuid) is
-  'conversation_patterns and expertise_areas of a person, from their turns of the last 90 UTC days in which '
-  'anything was said, and agent_satisfaction_scores from their ratings; null without any.';
+  'conversation_patterns, expertise_areas and agent_satisfaction_scores of a user, from turns with content of the '
+  'last 90 UTC days; null without any.';
 revoke execute on function private.learned_profile(uuid) from public, anon, authenticated, service_role;
 
 create function private.monthly_progress(p_user_id uuid, p_known jsonb) returns jsonb
@@ -931,14 +910,13 @@ create function private.monthly_progress(p_user_id uuid, p_known jsonb) returns 
         t.id desc) filter (where t.skill is not null))[1])) as progress
     from turns as t group by t.month
   )
-  -- Logs of a month that has passed only become fewer: the count that saw more of them stands.
+  -- Logs of past months are only deleted, so the higher count is kept.
   select nullif(coalesce(p_known, '{}') || coalesce(jsonb_object_agg(m.month, m.progress)
     filter (where m.turns >= coalesce((p_known #>> array[m.month, 'turns'])::bigint, 0)), '{}'), '{}')
   from months as m
 $$;
 comment on function private.monthly_progress(uuid, jsonb) is
-  'learning_progress: what is known, brought up to date with the turns of the last 90 UTC days in which anything '
-  'was said.';
+  'learning_progress: the known months, updated with turns with content of the last 90 UTC days.';
 revoke execute on function private.monthly_progress(uuid, jsonb) from public, anon, authenticated, service_role;
 
 create function public.roll_up_profiles() returns integer
@@ -946,7 +924,7 @@ create function public.roll_up_profiles() returns integer
 declare
   v_changed integer;
 begin
-  -- Only where profiling is enabled; a profile that does not change is not written.
+  -- Only with profiling; unchanged profiles are not written.
   update public.user_llm_profiles as p
     set conversation_patterns = n.patterns, expertise_areas = n.areas, agent_satisfaction_scores = n.scores,
         learning_progress = n.progress
@@ -962,6 +940,6 @@ begin
 end
 $$;
 comment on function public.roll_up_profiles() is
-  'Fills what is learned of people who let it be, however often it is called; returns how many profiles changed.';
+  'Writes the learned columns of users who allow it. Safe to repeat; returns the number of changed profiles.';
 revoke execute on function public.roll_up_profiles() from public, anon, authenticated, service_role;
 grant execute on function public.roll_up_profiles() to service_role;

@@ -14,9 +14,8 @@ create table public.usage_limits (
   updated_at timestamptz not null default now()
 );
 comment on table public.usage_limits is
-  'A cap. global bounds everyone together; a person''s own row replaces default (or anonymous, for people without '
-  'an account) as a whole.';
-comment on column public.usage_limits.scope is 'global, default, anonymous, or a person''s id.';
+  'Caps. global bounds all users together. A user''s own row replaces default (or anonymous) as a whole.';
+comment on column public.usage_limits.scope is 'global, default, anonymous, or a user''s id.';
 comment on column public.usage_limits.daily_requests is 'Turns per UTC day; null = no cap.';
 comment on column public.usage_limits.daily_cost_usd is 'US dollars per UTC day, reservations included; null = no cap.';
 comment on column public.usage_limits.monthly_cost_usd is
@@ -32,8 +31,7 @@ grant insert, select, update on public.usage_limits to service_role;
 
 create policy usage_limits_select_admin on public.usage_limits for select to authenticated
   using ((select private.is_admin()));
-comment on policy usage_limits_select_admin on public.usage_limits is
-  'Caps of others are nobody''s business but an admin''s.';
+comment on policy usage_limits_select_admin on public.usage_limits is 'Only admins read caps; users call my_limits().';
 create policy usage_limits_insert_admin on public.usage_limits for insert to authenticated
   with check ((select private.is_admin()));
 create policy usage_limits_update_admin on public.usage_limits for update to authenticated
@@ -54,13 +52,13 @@ create table public.usage_counters (
   constraint usage_counters_pkey primary key (scope, period, period_start)
 ) with (fillfactor = 70);
 comment on table public.usage_counters is
-  'Use of one scope in one UTC day or month. Rows are locked in one order everywhere: a person''s (day, month), '
-  'then global (day, month).';
-comment on column public.usage_counters.scope is 'global, or a person''s id.';
+  'Use of one scope in one UTC day or month. Rows are always locked in this order: user (day, month), global (day, '
+  'month).';
+comment on column public.usage_counters.scope is 'global, or a user''s id.';
 comment on column public.usage_counters.requests is
-  'Turns admitted; one that failed before it cost anything is given back.';
-comment on column public.usage_counters.spent_usd is 'Booked cost of finished turns, US dollars.';
-comment on column public.usage_counters.reserved_usd is 'Held by turns that run now, US dollars; 0 when none runs.';
+  'Admitted turns, without those that failed before they cost anything.';
+comment on column public.usage_counters.spent_usd is 'Cost of finished turns, in US dollars.';
+comment on column public.usage_counters.reserved_usd is 'Reserved by running turns, in US dollars; 0 when none runs.';
 
 create index usage_counters_period_start_idx on public.usage_counters (period_start);
 
@@ -72,7 +70,7 @@ grant select on public.usage_counters to service_role;
 create policy usage_counters_select_own on public.usage_counters for select to authenticated
   using (scope = (select auth.uid())::text or (select private.is_admin()));
 comment on policy usage_counters_select_own on public.usage_counters is
-  'One''s own use; the global sum is an admin''s to see.';
+  'Users see their own use; admins see the global sum, too.';
 
 create function private.user_caps(p_user_id uuid, p_is_anonymous boolean) returns public.usage_limits
   language sql stable security invoker set search_path = '' as $$
@@ -81,7 +79,7 @@ create function private.user_caps(p_user_id uuid, p_is_anonymous boolean) return
   order by l.scope = p_user_id::text desc limit 1
 $$;
 comment on function private.user_caps(uuid, boolean) is
-  'The row that binds this person: their own, else the one for everyone like them; null = no cap.';
+  'The caps of a user: the user''s own row, else default or anonymous; a null cap is no cap.';
 revoke execute on function private.user_caps(uuid, boolean) from public, anon, authenticated, service_role;
 
 create function private.scope_caps(p_scope text) returns public.usage_limits
@@ -90,7 +88,7 @@ create function private.scope_caps(p_scope text) returns public.usage_limits
     else (select private.user_caps(u.id, coalesce(u.is_anonymous, false)) from auth.users as u where u.id =
       case when p_scope ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p_scope::uuid end) end
 $$;
-comment on function private.scope_caps(text) is 'The row that binds a counter''s scope; null for a person who is gone.';
+comment on function private.scope_caps(text) is 'The caps of a counter''s scope; null when the user is deleted.';
 revoke execute on function private.scope_caps(text) from public, anon, authenticated, service_role;
 
 create function private.current_counter(p_scope text, p_period text) returns public.usage_counters
@@ -102,7 +100,7 @@ create function private.current_counter(p_scope text, p_period text) returns pub
     on c.scope = p_scope and c.period = p_period and c.period_start = p.start
 $$;
 comment on function private.current_counter(text, text) is
-  'A scope''s counter of the current period, zeros when it has none yet.';
+  'A scope''s counter of the current period; zeros when it has none yet.';
 revoke execute on function private.current_counter(text, text) from public, anon, authenticated, service_role;
 
 create function private.resets_at(p_period text, p_start date) returns timestamptz
@@ -123,7 +121,7 @@ create function private.limits_left(p_caps public.usage_limits, p_day public.usa
                                   p_caps.monthly_cost_usd - p_month.spent_usd - p_month.reserved_usd))
 $$;
 comment on function private.limits_left(public.usage_limits, public.usage_counters, public.usage_counters) is
-  'What a person has left after this turn''s reservation; null = no cap.';
+  'What is left of a user''s caps after this turn''s reservation; null = no cap.';
 revoke execute on function private.limits_left(public.usage_limits, public.usage_counters, public.usage_counters)
   from public, anon, authenticated, service_role;
 
@@ -133,7 +131,7 @@ create function private.current_limits(p_user_id uuid) returns jsonb
     private.user_caps(p_user_id, coalesce(((select auth.jwt()) ->> 'is_anonymous')::boolean, false)),
     private.current_counter(p_user_id::text, 'day'), private.current_counter(p_user_id::text, 'month'))
 $$;
-comment on function private.current_limits(uuid) is 'What a person has left, without reserving anything.';
+comment on function private.current_limits(uuid) is 'What is left of a user''s caps, without a reservation.';
 revoke execute on function private.current_limits(uuid) from public, anon, authenticated, service_role;
 
 create function public.my_limits() returns table (
@@ -150,8 +148,8 @@ create function public.my_limits() returns table (
   where (select auth.uid()) is not null
 $$;
 comment on function public.my_limits() is
-  'The caller''s caps and use, one row for the day and one for the month (UTC); null cap = none. Definer, because '
-  'caps of others are hidden.';
+  'The caller''s caps and use, one row for the day and one for the month (UTC); a null cap is no cap. Definer, '
+  'because users cannot read usage_limits.';
 revoke execute on function public.my_limits() from public, anon, authenticated, service_role;
 grant execute on function public.my_limits() to authenticated;
 
@@ -170,14 +168,14 @@ begin
       v_facts || case when v_is_global then '{}' else jsonb_build_object('limit', p_max_requests, 'used',
         p_row.requests) end);
   end if;
-  -- What others have spent together is not for one caller to see.
+  -- One user must not see what all users spent.
   perform private.refuse('PT402', 'budget_exceeded', 'The ' || p_row.period || '''s budget does not cover this turn.',
     v_facts || case when v_is_global then '{}' else jsonb_build_object('limit_usd', p_max_usd,
       'spent_usd', p_row.spent_usd, 'reserved_usd', p_row.reserved_usd, 'needed_usd', p_usd) end);
 end
 $$;
 comment on function private.refuse_over_cap(public.usage_counters, numeric, integer, numeric) is
-  'Says which cap was reached, how much of it is used, and when it resets.';
+  'Refuses with the cap that was reached, its use, and when it resets.';
 revoke execute on function private.refuse_over_cap(public.usage_counters, numeric, integer, numeric) from public, anon,
   authenticated, service_role;
 
@@ -197,8 +195,8 @@ begin
 end
 $$;
 comment on function private.lock_counters(text, date[]) is
-  'Locks a scope''s counters of several days in the order of a single one, all days before all months: otherwise '
-  'two who meet at midnight would wait for each other.';
+  'Locks a scope''s counters of several days, all days before all months, so that two turns at midnight cannot '
+  'deadlock.';
 revoke execute on function private.lock_counters(text, date[]) from public, anon, authenticated, service_role;
 
 create function private.reserve_in_scope(
@@ -208,8 +206,7 @@ create function private.reserve_in_scope(
 declare
   v_row public.usage_counters;
 begin
-  -- Read-then-act admits too many; one conditional update admits exactly the cap. The second try is for the row's first
-  -- use.
+  -- Reading first admits too many; one conditional update admits exactly the cap. The second try follows the insert.
   for v_try in 1..2 loop
     update public.usage_counters as c
       set requests = c.requests + 1, reserved_usd = c.reserved_usd + p_usd
@@ -230,7 +227,7 @@ begin
 end
 $$;
 comment on function private.reserve_in_scope(text, text, date, numeric, integer, numeric) is
-  'Counts one turn and holds p_usd in one scope and period, or refuses with quota_exceeded (429) or budget_exceeded '
+  'Counts one turn and reserves p_usd in one scope and period; refuses with quota_exceeded (429) or budget_exceeded '
   '(402).';
 revoke execute on function private.reserve_in_scope(text, text, date, numeric, integer, numeric) from public, anon,
   authenticated, service_role;
@@ -252,7 +249,7 @@ begin
 end
 $$;
 comment on function private.hold_in_scope(text, text, date, numeric, numeric) is
-  'Holds p_usd more for a turn that was counted already, or refuses with budget_exceeded (402).';
+  'Reserves p_usd more for a turn that is already counted; refuses with budget_exceeded (402).';
 revoke execute on function private.hold_in_scope(text, text, date, numeric, numeric) from public, anon, authenticated,
   service_role;
 
@@ -274,7 +271,7 @@ create function private.settle_in_scope(
     where c.scope = p_scope and c.period = 'month' and c.period_start = date_trunc('month', p_day)::date
 $$;
 comment on function private.settle_in_scope(text, date, numeric, numeric, bigint, bigint, integer) is
-  'Releases a reservation and books what was used, in a scope''s day and month.';
+  'Releases a reservation and books the usage, in a scope''s day and month.';
 revoke execute on function private.settle_in_scope(text, date, numeric, numeric, bigint, bigint, integer) from public,
   anon,
   authenticated, service_role;
@@ -305,22 +302,23 @@ create table public.usage_daily (
   constraint usage_daily_dimensions_key unique (user_id, day, provider, model_identifier, agent_type, endpoint)
 ) with (fillfactor = 70);
 comment on table public.usage_daily is
-  'What chat_logs add up to, kept by its triggers. Log rows that purge_logs deletes stay counted here.';
+  'Sums of chat_logs, kept by its triggers. Rows that purge_logs deletes stay counted.';
 comment on column public.usage_daily.day is 'UTC day of chat_logs.created_at.';
 comment on column public.usage_daily.user_id is
-  'Null once the person is deleted or asked to be forgotten; several rows of one kind may then stand side by side: '
-  'sum them.';
-comment on column public.usage_daily.provider is 'Empty when the log row names none, as are the other three names.';
-comment on column public.usage_daily.requests is 'Turns in the log, whatever became of them.';
-comment on column public.usage_daily.input_tokens is 'Cached ones included; a turn that does not know counts nothing.';
-comment on column public.usage_daily.output_tokens is 'Reasoning included; a turn that does not know counts nothing.';
-comment on column public.usage_daily.cost_usd is 'US dollars of the turns that have a cost.';
-comment on column public.usage_daily.unpriced_requests is 'Turns whose cost is null: cost_usd says nothing about them.';
-comment on column public.usage_daily.duration_ms_sum is 'Milliseconds of all turns; divided by requests, their mean.';
+  'Null once the user is deleted. Several rows may then have the same keys: sum them.';
+comment on column public.usage_daily.provider is 'Empty when the log row has none, as are model, agent and endpoint.';
+comment on column public.usage_daily.requests is 'Turns in the log, whatever their status.';
+comment on column public.usage_daily.input_tokens is 'Includes cached tokens; a turn with unknown usage counts as 0.';
+comment on column public.usage_daily.output_tokens is
+  'Includes reasoning tokens; a turn with unknown usage counts as 0.';
+comment on column public.usage_daily.cost_usd is 'US dollars of turns with a known cost.';
+comment on column public.usage_daily.unpriced_requests is
+  'Turns whose cost is unknown; cost_usd does not include them.';
+comment on column public.usage_daily.duration_ms_sum is 'Milliseconds of all turns; divide by requests for the mean.';
 comment on column public.usage_daily.ttft_ms_sum is
-  'Milliseconds to the first content; divided by ttft_count, their mean.';
-comment on column public.usage_daily.ttft_count is 'Turns in which any content came.';
-comment on column public.usage_daily.errors is 'Turns that failed, were cut (partial) or abandoned.';
+  'Milliseconds to the first content; divide by ttft_count for the mean.';
+comment on column public.usage_daily.ttft_count is 'Turns with content.';
+comment on column public.usage_daily.errors is 'Turns that failed, ended early (partial) or were abandoned.';
 
 create index usage_daily_day_idx on public.usage_daily (day);
 
@@ -332,7 +330,7 @@ grant select on public.usage_daily to service_role;
 
 create policy usage_daily_select_own on public.usage_daily for select to authenticated
   using (user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy usage_daily_select_own on public.usage_daily is 'People see their own use; admins see all.';
+comment on policy usage_daily_select_own on public.usage_daily is 'Users see their own use; admins see all.';
 
 create function private.daily_row(p_log public.chat_logs, p_sign integer) returns public.usage_daily
   language sql immutable security invoker set search_path = '' as $$
@@ -346,12 +344,12 @@ create function private.daily_row(p_log public.chat_logs, p_sign integer) return
     p_sign * (p_log.status in ('failed', 'partial', 'abandoned'))::integer)::public.usage_daily
 $$;
 comment on function private.daily_row(public.chat_logs, integer) is
-  'What one log row counts, or with -1 what it no longer counts.';
+  'The counts of one log row; negative when p_sign is -1.';
 revoke execute on function private.daily_row(public.chat_logs, integer) from public, anon, authenticated, service_role;
 
 create function private.is_counted(p_log public.chat_logs) returns boolean
   language sql stable security invoker set search_path = '' as $$
-  -- Two lookups, because an index is not asked for "is not distinct from".
+  -- Two lookups, because "is not distinct from" uses no index.
   select case when p_log.user_id is null
     then exists (select 1 from public.usage_daily as d where d.user_id is null
       and (d.day, d.provider, d.model_identifier, d.agent_type, d.endpoint)
@@ -361,8 +359,7 @@ create function private.is_counted(p_log public.chat_logs) returns boolean
         = (n.day, n.provider, n.model_identifier, n.agent_type, n.endpoint)) end
   from private.daily_row(p_log, 1) as n
 $$;
-comment on function private.is_counted(public.chat_logs) is
-  'Whether the roll-up has the row in which this log row is counted.';
+comment on function private.is_counted(public.chat_logs) is 'Whether usage_daily has the row that counts this log row.';
 revoke execute on function private.is_counted(public.chat_logs) from public, anon, authenticated, service_role;
 
 create function private.add_to_daily(p_changes public.usage_daily[]) returns void
@@ -371,8 +368,8 @@ declare
   v public.usage_daily;
   v_row public.usage_daily;
 begin
-  -- One pass in the order of the key, so that two who change several rows wait for each other and never in a circle.
-  -- Whoever is gone has no rows here: the foreign keys make theirs anonymous, in whichever order they come.
+  -- One pass in key order, so that concurrent changes cannot deadlock. Deleted users have no rows: foreign keys set
+  -- user_id to null.
   for v in
     select 0, c.day, u.id, c.provider, c.model_identifier, c.agent_type, c.endpoint, sum(c.requests),
       sum(c.input_tokens), sum(c.output_tokens), sum(c.cached_tokens), sum(c.reasoning_tokens), sum(c.cost_usd),
@@ -384,7 +381,7 @@ begin
       sum(c.errors)) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     order by u.id, c.day, c.provider, c.model_identifier, c.agent_type, c.endpoint
   loop
-    -- Nulls never conflict, so what is anonymous is looked for first.
+    -- Nulls never conflict, so rows without a user are looked up first.
     v.id := case when v.user_id is null then (
       select d.id from public.usage_daily as d
       where d.user_id is null and d.day = v.day and d.provider = v.provider and d.model_identifier = v.model_identifier
@@ -429,8 +426,7 @@ begin
 end
 $$;
 comment on function private.add_to_daily(public.usage_daily[]) is
-  'Adds what daily_row() counted, one upsert per row of the roll-up that changes; a row that counts nothing any more '
-  'goes.';
+  'Adds the counts of daily_row() with one upsert for each changed row, and deletes rows that count nothing.';
 revoke execute on function private.add_to_daily(public.usage_daily[]) from public, anon, authenticated, service_role;
 
 create function private.count_logs() returns trigger
@@ -447,8 +443,8 @@ begin
 end
 $$;
 comment on function private.count_logs() is
-  'Trigger: takes away what the old rows counted and adds what the new ones count. A statement at a time, so that '
-  'its rows can be sorted. Definer, because the roll-up is granted to nobody.';
+  'Trigger: subtracts the old rows'' counts and adds the new rows''. Runs once a statement, so that rows can be '
+  'sorted. Definer, because usage_daily is not granted.';
 revoke execute on function private.count_logs() from public, anon, authenticated, service_role;
 
 create trigger chat_logs_count_inserted after insert on public.chat_logs
@@ -474,15 +470,14 @@ create table public.cost_alerts (
   constraint cost_alerts_scope_period_period_start_threshold_key unique (scope, period, period_start, threshold)
 );
 comment on table public.cost_alerts is 'A threshold that one scope''s use crossed in one UTC day or month.';
-comment on column public.cost_alerts.scope is 'global, or a person''s id.';
+comment on column public.cost_alerts.scope is 'global, or a user''s id.';
 comment on column public.cost_alerts.threshold is
-  'cost 50%, 80% or 100% of the cap, requests likewise, or an amount of all together: cost 25 USD.';
-comment on column public.cost_alerts.amount is 'US dollars spent, or turns admitted, when the crossing was seen.';
-comment on column public.cost_alerts.cap is
-  'US dollars or turns: the cap, or the amount itself, that was in force then.';
+  'cost 50%, 80% or 100% of the cap, the same for requests, or an amount for all users: cost 25 USD.';
+comment on column public.cost_alerts.amount is 'US dollars spent, or turns admitted, when the crossing was found.';
+comment on column public.cost_alerts.cap is 'US dollars or turns: the cap or the amount at that time.';
 comment on column public.cost_alerts.claimed_until is
-  'Until when one run alone tries to deliver it; null when none ever tried.';
-comment on column public.cost_alerts.notified_at is 'When the webhook took it; null while nobody has.';
+  'Until when one run alone may deliver it; null when no run has tried.';
+comment on column public.cost_alerts.notified_at is 'When the webhook accepted it; null before that.';
 
 create index cost_alerts_pending_idx on public.cost_alerts (id) where notified_at is null;
 
@@ -494,8 +489,7 @@ grant select on public.cost_alerts to service_role;
 
 create policy cost_alerts_select_own on public.cost_alerts for select to authenticated
   using (scope = (select auth.uid())::text or (select private.is_admin()));
-comment on policy cost_alerts_select_own on public.cost_alerts is
-  'One''s own alerts; those of all together are an admin''s to see.';
+comment on policy cost_alerts_select_own on public.cost_alerts is 'Users see their own alerts; admins see all.';
 
 create function public.raise_cost_alerts(daily_usd numeric default null, monthly_usd numeric
   default null) returns integer
@@ -505,14 +499,14 @@ declare
   v_month timestamp := date_trunc('month', now() at time zone 'utc');
   v_raised integer;
 begin
-  -- The periods before the current ones as well: a turn may be booked after midnight on the day it began.
+  -- Previous periods, too: a turn that ends after midnight is booked on the day it began.
   with used as (
     select c.* from public.usage_counters as c
     where (c.period = 'day' and c.period_start in (v_today::date, (v_today - interval '1 day')::date))
       or (c.period = 'month' and c.period_start in (v_month::date, (v_month - interval '1 month')::date))
   ), measured as (
     select u.scope, u.period, u.period_start, m.kind, m.amount, m.cap,
-      -- A reservation is more than its turn will cost, so turns are refused before a cap is spent to the last digit.
+      -- Reservations exceed the cost, so turns are refused before a cap is fully spent.
       m.kind = 'cost' and u.requests >= 3 and m.cap - m.amount < m.amount / u.requests as is_used_up
     from used as u cross join lateral private.scope_caps(u.scope) as caps
     cross join lateral (values
@@ -530,7 +524,7 @@ begin
       on a.period = u.period
     where u.scope = 'global' and a.usd > 0 and u.spent_usd >= a.usd
   )
-  -- Sorted, so that two runs at once wait for each other and never in a circle.
+  -- Sorted, so that concurrent runs cannot deadlock.
   insert into public.cost_alerts (scope, period, period_start, threshold, amount, cap)
     select c.scope, c.period, c.period_start, c.threshold, c.amount, c.cap from crossed as c
     order by c.scope, c.period, c.period_start, c.threshold
@@ -540,15 +534,15 @@ begin
 end
 $$;
 comment on function public.raise_cost_alerts(numeric, numeric) is
-  'Adds a row for every 50, 80 and 100 % of a cap that this or the last day or month has reached, and for daily_usd '
-  'and monthly_usd spent by all together; returns how many are new. A cap of money whose rest is less than the '
-  'period''s mean turn (of three or more) counts as reached to 100 %. A cap that is null or zero has no thresholds.';
+  'Adds an alert for each 50, 80 and 100 % of a cap that the current or the previous period has reached, and for '
+  'daily_usd and monthly_usd spent by all users. Returns the number of new alerts. A cost cap counts as reached when '
+  'the rest is less than the mean cost of a turn (of three or more). A null or zero cap has no thresholds.';
 revoke execute on function public.raise_cost_alerts(numeric, numeric) from public, anon, authenticated, service_role;
 grant execute on function public.raise_cost_alerts(numeric, numeric) to service_role;
 
 create function public.claim_cost_alerts(max_rows integer default 50) returns setof public.cost_alerts
   language sql volatile security definer set search_path = '' as $$
-  -- What was never tried goes first: one that no webhook takes does not hold up the others.
+  -- Untried alerts first, so that one that always fails does not block the others.
   update public.cost_alerts as a set claimed_until = now() + interval '5 minutes'
   where a.id = any (array(
     select p.id from public.cost_alerts as p
@@ -557,8 +551,7 @@ create function public.claim_cost_alerts(max_rows integer default 50) returns se
   returning a.*
 $$;
 comment on function public.claim_cost_alerts(integer) is
-  'Alerts that nobody has taken, for this caller alone to deliver within five minutes; settle_cost_alerts() ends '
-  'that.';
+  'Undelivered alerts, for this caller alone to deliver within five minutes; settle_cost_alerts() ends the claim.';
 revoke execute on function public.claim_cost_alerts(integer) from public, anon, authenticated, service_role;
 grant execute on function public.claim_cost_alerts(integer) to service_role;
 
@@ -570,7 +563,7 @@ create function public.settle_cost_alerts(taken bigint[] default '{}', untaken b
   select count(*)::integer from public.cost_alerts as a where a.notified_at is null
 $$;
 comment on function public.settle_cost_alerts(bigint[], bigint[]) is
-  'Marks taken alerts as notified and lets untaken ones be claimed again at once; returns how many nobody has taken '
-  'yet.';
+  'Marks taken alerts as notified and frees untaken ones for another claim. Returns the number of undelivered '
+  'alerts.';
 revoke execute on function public.settle_cost_alerts(bigint[], bigint[]) from public, anon, authenticated, service_role;
 grant execute on function public.settle_cost_alerts(bigint[], bigint[]) to service_role;

@@ -10,12 +10,11 @@ create table private.forgotten_people (
   is_complete boolean not null default true
 );
 comment on table private.forgotten_people is
-  'Whose words were deleted, with or without their account, so that none of before comes back from a spool.';
-comment on column private.forgotten_people.user_id is 'No foreign key: most of them are gone.';
+  'Users whose text was deleted, with or without the account, so that spooled text from before is not stored.';
+comment on column private.forgotten_people.user_id is 'No foreign key, because most accounts are deleted.';
 comment on column private.forgotten_people.forgotten_at is 'The last time, by the database''s clock.';
 comment on column private.forgotten_people.is_complete is
-  'False while a finish may have held one of their write-ahead rows when their account was deleted; sweep_turns '
-  'looks again.';
+  'False while a finish may have held a write-ahead row of the user during the deletion; sweep_turns looks again.';
 
 create index forgotten_people_user_id_idx on private.forgotten_people (user_id) where not is_complete;
 
@@ -33,18 +32,17 @@ create table private.spool_quarantine (
   created_at timestamptz not null default now()
 );
 comment on table private.spool_quarantine is
-  'Objects of the spool that the ledger could not place, for a person to look at; written by refresh through '
-  'quarantine_spooled.';
+  'Spooled objects that the ledger could not book, for an operator to inspect; written by quarantine_spooled.';
 comment on column private.spool_quarantine.reason is
   'too_large, not_json, wrong_version, wrong_entry, unknown_turn (never begun in this database), or refused (by '
   'chat_finish).';
 comment on column private.spool_quarantine.record is
-  'The object''s text, redacted; null when it was too large, when LOG_CONTENT forbids it, when it does not say '
-  'whose it is, or when its person is gone or had their words deleted after it was spooled.';
+  'The object''s text, redacted; null when it was too large, when LOG_CONTENT forbids it, when its owner is unknown, '
+  'or when the owner''s text was deleted after it was spooled.';
 comment on column private.spool_quarantine.user_id is
-  'Whose words it may hold: the row goes with them; null when it does not say, or they are gone.';
+  'Owner of the text; the row is deleted with the owner''s text. Null when unknown.';
 comment on column private.spool_quarantine.kept_key is
-  'Where the object is now, in the same store; null when it is gone and record is all there is.';
+  'Where the object is now in the same store; null when it is gone.';
 
 create index spool_quarantine_user_id_idx on private.spool_quarantine (user_id);
 
@@ -57,8 +55,7 @@ create function private.record_forgotten(p_user_id uuid, p_is_complete boolean) 
     on conflict on constraint forgotten_people_pkey do update
       set forgotten_at = excluded.forgotten_at, is_complete = excluded.is_complete
 $$;
-comment on function private.record_forgotten(uuid,
-  boolean) is 'Remembers that somebody''s words were deleted just now.';
+comment on function private.record_forgotten(uuid, boolean) is 'Records that a user''s text was deleted now.';
 revoke execute on function private.record_forgotten(uuid, boolean) from public, anon, authenticated, service_role;
 
 create function private.anonymised_model(p_identifier text, p_user_id uuid) returns text
@@ -69,8 +66,8 @@ create function private.anonymised_model(p_identifier text, p_user_id uuid) retu
     then 'client:' || split_part(p_identifier, ':', 2) else p_identifier end
 $$;
 comment on function private.anonymised_model(text, uuid) is
-  'The identifier; client:<node> alone when the node is this person''s own or gone, for its owner gave the model '
-  'its name.';
+  'The identifier, cut to client:<node> when the node is the user''s own or deleted, because its owner chose the '
+  'model''s name.';
 revoke execute on function private.anonymised_model(text, uuid) from public, anon, authenticated, service_role;
 
 create function private.anonymised_attempts(p_attempts jsonb, p_user_id uuid) returns jsonb
@@ -83,24 +80,28 @@ create function private.anonymised_attempts(p_attempts jsonb, p_user_id uuid) re
     with ordinality as a (attempt, place)
 $$;
 comment on function private.anonymised_attempts(jsonb, uuid) is
-  'The attempts with their identifiers as anonymised_model() gives them.';
+  'The attempts with identifiers as by anonymised_model().';
 revoke execute on function private.anonymised_attempts(jsonb, uuid) from public, anon, authenticated, service_role;
 
-create function private.anonymised_entry(p_entry jsonb, p_user_id uuid) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  select p_entry || jsonb_build_object('identifier', private.anonymised_model(p_entry ->> 'identifier', p_user_id),
-    'attempts', private.anonymised_attempts(p_entry -> 'attempts', p_user_id))
+create function private.anonymised_result(p_result private.turn_result, p_user_id uuid) returns private.turn_result
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  p_result.identifier := private.anonymised_model(p_result.identifier, p_user_id);
+  p_result.attempts := private.anonymised_attempts(p_result.attempts, p_user_id);
+  return p_result;
+end
 $$;
-comment on function private.anonymised_entry(jsonb, uuid) is
-  'chat_finish''s entry with its identifiers as anonymised_model() gives them.';
-revoke execute on function private.anonymised_entry(jsonb, uuid) from public, anon, authenticated, service_role;
+comment on function private.anonymised_result(private.turn_result, uuid) is
+  'The result with identifiers as by anonymised_model().';
+revoke execute on function private.anonymised_result(private.turn_result, uuid) from public, anon, authenticated,
+  service_role;
 
 create function private.forget_turns(p_ids uuid[]) returns void
   language sql volatile security invoker set search_path = '' as $$
   update private.turns as r
     set question = null, metadata = '{}', requested_model = null, request_id = null, idempotency_key = null,
         body_hash = null, is_forgotten = true,
-        -- While a turn runs its calls are priced by their routes' names.
+        -- A running turn needs its routes' identifiers for pricing.
         routes = (select coalesce(jsonb_agg((e.route - '{base_url,label}'::text[]) || case
               when r.state = 'started' or u.identifier is not distinct from e.route ->> 'identifier' then '{}'
               else jsonb_build_object('identifier', u.identifier, 'upstream_id', null) end order by e.place), '[]')
@@ -109,8 +110,8 @@ create function private.forget_turns(p_ids uuid[]) returns void
     where r.id = any (p_ids)
 $$;
 comment on function private.forget_turns(uuid[]) is
-  'Takes everything a person wrote out of write-ahead rows, and the addresses of nodes; money and state stay. The '
-  'names of their own nodes'' models go when the turn is over: whoever ends a forgotten turn calls this again.';
+  'Removes users'' text and node addresses from write-ahead rows; cost and state stay. Names of the user''s own '
+  'models go when the turn has ended, so the end of a forgotten turn calls this again.';
 revoke execute on function private.forget_turns(uuid[]) from public, anon, authenticated, service_role;
 
 create function private.forget_answers(p_user_id uuid) returns void
@@ -119,7 +120,7 @@ create function private.forget_answers(p_user_id uuid) returns void
     where q.user_id = p_user_id and q.role = 'user' and a.turn_id = q.turn_id and a.role = 'assistant'
 $$;
 comment on function private.forget_answers(uuid) is
-  'Deletes the answers to what a person asked, for they repeat it; the questions go with their person.';
+  'Deletes the answers to a user''s questions, because answers repeat questions.';
 revoke execute on function private.forget_answers(uuid) from public, anon, authenticated, service_role;
 
 create function private.forget_words(p_user_id uuid) returns void
@@ -135,21 +136,21 @@ create function private.forget_words(p_user_id uuid) returns void
         route_arm = private.anonymised_model(l.route_arm, p_user_id),
           attempts = private.anonymised_attempts(l.attempts, p_user_id)
     where l.user_id = p_user_id;
-  update public.usage_daily as d  -- what purged rows had counted
+  update public.usage_daily as d  -- counts of purged rows
     set user_id = null, model_identifier = private.anonymised_model(d.model_identifier, p_user_id)
       where d.user_id = p_user_id;
   delete from private.spool_quarantine as q where q.user_id = p_user_id
 $$;
 comment on function private.forget_words(uuid) is
-  'Log rows keep what was used and spent, without the person, their words and the names of their own nodes'' '
-  'models; quarantined records of theirs go.';
+  'Removes the user, the text and the names of the user''s own models from log rows, and deletes quarantined '
+  'records. Usage and cost stay.';
 revoke execute on function private.forget_words(uuid) from public, anon, authenticated, service_role;
 
 create function private.forget_deleted_person() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  -- A finish that runs right now holds its row and waits for this deletion: skipped here, it finds the person gone and
-  -- writes no words. Waiting for it would be a circle.
+  -- A running finish holds its row and waits for this deletion. It is skipped: it finds the user deleted and writes no
+  -- text. Waiting for it would deadlock.
   perform private.forget_turns(array(
     select r.id from private.turns as r where r.user_id = old.id for update skip locked));
   perform private.record_forgotten(old.id, p_is_complete => false);
@@ -160,8 +161,7 @@ begin
   return old;
 end
 $$;
-comment on function private.forget_deleted_person() is
-  'Trigger: deleting a person takes their words along wherever no foreign key does.';
+comment on function private.forget_deleted_person() is 'Trigger: deletes a user''s text where no foreign key does.';
 revoke execute on function private.forget_deleted_person() from public, anon, authenticated, service_role;
 
 create trigger users_forget_deleted_person before delete on auth.users
@@ -174,14 +174,14 @@ declare
   v_user_id uuid := (select auth.uid());
 begin
   if v_user_id is null then
-    perform private.refuse('PT401', 'invalid_token', 'Nobody is signed in.');
+    perform private.refuse('PT401', 'invalid_token', 'Sign in to delete your data.');
   end if;
-  -- One at a time, and never beside a sweep: two people in each other's conversations would wait in a circle.
+  -- One deletion at a time, and not during a sweep: two users in each other's conversations would deadlock.
   perform pg_advisory_xact_lock(hashtextextended('private.sweep_turns', 0));
-  -- A turn of theirs that is just being admitted holds this lock, shared: it is seen below, or begins afterwards.
+  -- A turn that is being admitted holds this lock, shared: its row is seen below, or it begins afterwards.
   perform pg_advisory_xact_lock(hashtextextended('private.forget:' || v_user_id, 0));
   perform private.record_forgotten(v_user_id, p_is_complete => true);
-  -- The same order as a finish: write-ahead rows first. One that runs ends before or finds its turn forgotten.
+  -- The lock order of a finish: write-ahead rows first. A running finish ends before, or finds its turn forgotten.
   perform private.forget_turns(array(
     select r.id from private.turns as r where r.user_id = v_user_id order by r.id for update));
   delete from public.llm_conversations as c where c.user_id = v_user_id;
@@ -195,9 +195,8 @@ begin
 end
 $$;
 comment on function public.delete_my_data() is
-  'Removes the caller''s conversations, messages with the answers to them, memberships, nodes, profile and feedback '
-  'and takes name and words out of their log rows; what they used and spent stays counted, without them. They stay '
-  'signed up.';
+  'Deletes the caller''s conversations, messages with their answers, memberships, nodes, profile and feedback, and '
+  'removes the caller''s id and text from log rows. Usage and cost stay counted. The account stays.';
 revoke execute on function public.delete_my_data() from public, anon, authenticated, service_role;
 grant execute on function public.delete_my_data() to authenticated;
 
@@ -228,9 +227,9 @@ begin
     select m.user_id from public.conversation_members as m where m.conversation_id = v_id
     union select m.user_id from public.messages as m where m.conversation_id = v_id
     union select l.user_id from public.chat_logs as l where l.conversation_id = v_id);
-  -- Before any other row: the deletion of one of these accounts then waits here, or this waits for it.
+  -- Locked before all other rows, so that a deletion of one of these accounts waits here.
   perform 1 from auth.users as u where u.id = any (v_people) order by u.id for key share;
-  -- A turn that is being admitted holds its person's lock, shared: its row is seen below, or it finds no conversation.
+  -- A turn that is being admitted holds its user's lock, shared: its row is seen below, or it finds no conversation.
   perform pg_advisory_xact_lock(hashtextextended('private.forget:' || p.id, 0))
     from (select u.id from unnest(v_people) as u (id) where u.id is not null order by u.id) as p;
   -- The order of a finish: write-ahead rows, the conversation, log rows.
@@ -255,8 +254,8 @@ begin
 end
 $$;
 comment on function public.delete_conversation(uuid) is
-  'Deletes a conversation of the caller with its messages and members, and takes its words out of log rows, '
-  'write-ahead rows, quarantined records and notes of feedback. Use, cost and ratings stay. A turn that runs books '
-  'its cost without words. 404 for strangers, 403 for members who do not own it.';
+  'Deletes a conversation of the caller with its messages and members, and removes its text from log rows, '
+  'write-ahead rows, quarantined records and notes of feedback. Usage, cost and ratings stay. A running turn books '
+  'its cost without text. 404 for non-members, 403 for members who are not the owner.';
 revoke execute on function public.delete_conversation(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.delete_conversation(uuid) to authenticated;

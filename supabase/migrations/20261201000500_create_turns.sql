@@ -16,40 +16,30 @@ comment on function private.replayed_turn(private.turns) is
   'The stored answer of a settled turn, for the same key and body.';
 revoke execute on function private.replayed_turn(private.turns) from public, anon, authenticated, service_role;
 
-create function private.claim_turn(p_user_id uuid, p_turn jsonb) returns jsonb
+create function private.claim_turn(p_user_id uuid, p_turn private.turn_request) returns jsonb
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
-  v_longest integer := least(greatest(private.setting('lease_seconds', 360), 60), 900);
-  v_lease interval := make_interval(secs => least(greatest(coalesce((p_turn ->> 'lease_seconds')::integer, v_longest),
-    60), v_longest));
-  v_keeps_words boolean := coalesce((p_turn ->> 'store')::boolean, true)
-    or coalesce((p_turn ->> 'log_words')::boolean, false);
-  v_metadata jsonb := coalesce(nullif(p_turn -> 'metadata', 'null'), '{}');
-  v_endpoint text := private.internal_name(p_turn ->> 'endpoint', 64, 'chat');
-  v_agent text := private.internal_name(p_turn ->> 'agent', 40);
+  v_lease_until timestamptz := now() + make_interval(secs => p_turn.lease_seconds);
+  v_keeps_words boolean := p_turn.store or p_turn.log_words;
+  v_agent text := private.internal_name(p_turn.agent, 40);
   v_row private.turns;
   v_held jsonb;
 begin
-  if jsonb_typeof(v_metadata) <> 'object' or octet_length(v_metadata::text) > 16384 then
-    perform private.refuse('PT422', 'validation_failed', 'metadata is an object of at most 16 KB.');
-  end if;
-  -- The unique index makes callers with the same key wait for each other.
+  -- The unique index makes requests with the same key wait for each other.
   insert into private.turns
     (id, user_id, request_id, endpoint, idempotency_key, body_hash, worker_id, lease_until, question,
      is_stored, requested_model, agent_type, metadata)
   values
-    ((p_turn ->> 'turn_id')::uuid, p_user_id, left(p_turn ->> 'request_id', 64), v_endpoint,
-     p_turn ->> 'idempotency_key', p_turn ->> 'body_hash', (p_turn ->> 'worker_id')::uuid, now() + v_lease,
-     left(p_turn ->> 'question', 200000), v_keeps_words, left(p_turn ->> 'requested_model', 300),
-     v_agent, v_metadata)
+    (p_turn.turn_id, p_user_id, p_turn.request_id, p_turn.endpoint, p_turn.idempotency_key, p_turn.body_hash,
+     p_turn.worker_id, v_lease_until, p_turn.question, v_keeps_words, p_turn.requested_model, v_agent, p_turn.metadata)
   on conflict do nothing;
   if found then
-    return jsonb_build_object('outcome', 'new', 'turn_id', p_turn ->> 'turn_id');
+    return jsonb_build_object('outcome', 'new', 'turn_id', p_turn.turn_id);
   end if;
 
   select * into v_row from private.turns as r
-    where r.user_id = p_user_id and r.idempotency_key = p_turn ->> 'idempotency_key' for update;
-  if not found or v_row.body_hash is distinct from p_turn ->> 'body_hash' then
+    where r.user_id = p_user_id and r.idempotency_key = p_turn.idempotency_key for update;
+  if not found or v_row.body_hash is distinct from p_turn.body_hash then
     return jsonb_build_object('outcome', 'mismatch');
   end if;
   if v_row.state = 'settled' then
@@ -60,9 +50,8 @@ begin
       'retry_after', least(ceil(extract(epoch from v_row.lease_until - now())), 5));
   end if;
 
-  -- The earlier attempt failed before anything was said, or its worker is dead: the money it still holds goes back
-  -- first, and
-  -- what earlier attempts used moves along to the day on which the row will stand.
+  -- The earlier attempt failed without content or its worker is dead. Its reservation is released, and what earlier
+  -- attempts used moves to the day that the turn is charged now.
   if v_row.state = 'started' or v_row.day <> (now() at time zone 'utc')::date then
     select jsonb_build_object('turn_id', v_row.id, 'day', v_row.day,
         'reserved_usd', case when v_row.state = 'started' then v_row.reserved_usd else 0 end,
@@ -71,68 +60,68 @@ begin
       into v_held from private.lost_attempt_costs as s where s.turn_id = v_row.id;
   end if;
   update private.turns as r
-    set state = 'started', worker_id = (p_turn ->> 'worker_id')::uuid, lease_until = now() + v_lease,
-        tries = r.tries + 1, started_at = now(), finished_at = null,
-        request_id = left(p_turn ->> 'request_id', 64), endpoint = v_endpoint,
-        question = left(p_turn ->> 'question', 200000), is_stored = v_keeps_words,
-        requested_model = left(p_turn ->> 'requested_model', 300), agent_type = v_agent,
-        metadata = v_metadata
+    set state = 'started', worker_id = p_turn.worker_id, lease_until = v_lease_until, tries = r.tries + 1,
+        started_at = now(), finished_at = null, request_id = p_turn.request_id, endpoint = p_turn.endpoint,
+        question = p_turn.question, is_stored = v_keeps_words, requested_model = p_turn.requested_model,
+        agent_type = v_agent, metadata = p_turn.metadata
     where r.id = v_row.id;
   return jsonb_build_object('outcome', 'new', 'turn_id', v_row.id, 'conversation_id', v_row.conversation_id, 'held',
     v_held);
 end
 $$;
-comment on function private.claim_turn(uuid, jsonb) is
-  '{outcome: new | replay | in_progress | mismatch, turn_id, conversation_id?, held?}; held is {turn_id, day, '
-  'reserved_usd, requests, spent_usd, input_tokens, output_tokens}: what a dead worker''s attempt still reserves, '
-  'and what earlier attempts used on another day.';
-revoke execute on function private.claim_turn(uuid, jsonb) from public, anon, authenticated, service_role;
+comment on function private.claim_turn(uuid, private.turn_request) is
+  '{outcome: new | replay | in_progress | mismatch, turn_id, conversation_id?, held?}. held is {turn_id, day, '
+  'reserved_usd, requests, spent_usd, input_tokens, output_tokens}: what a dead attempt still reserves, and what '
+  'earlier attempts used on another day.';
+revoke execute on function private.claim_turn(uuid, private.turn_request) from public, anon, authenticated,
+  service_role;
 
-create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user_id uuid, p_turn jsonb) returns jsonb
+create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user_id uuid, p_turn private.turn_request)
+  returns jsonb
   language plpgsql stable security invoker set search_path = '' as $$
 declare
-  v_context bigint := coalesce((p_routes #>> '{0,capabilities,context_window}')::bigint, 8192);
-  -- In bytes, as the function counts them; tools only where a model of the chain can use them.
-  v_prompt bigint := least(greatest(coalesce((p_turn ->> 'prompt_tokens')::integer, 0), 0), 1000000)
+  v_context bigint := coalesce((p_routes #>> '{0,capabilities,context_window}')::bigint,
+    private.default_context_window());
+  -- Upper bounds from the function. Tools count only when a model of the routes can use them.
+  v_prompt bigint := p_turn.prompt_tokens
     + case when jsonb_path_exists(p_routes, '$[*].capabilities.supports_tools ? (@ == true)')
-        then least(greatest(coalesce((p_turn ->> 'tool_tokens')::integer, 0), 0), 1000000) else 0 end;
+      then coalesce(p_turn.tool_tokens, 0) else 0 end;
   v_speakers jsonb := private.speaker_names(p_conversation_id);
-  v_said text := concat_ws(': ', v_speakers ->> p_user_id::text, p_turn ->> 'message');
-  v_new_tokens bigint := private.estimate_tokens(v_said) + v_prompt / 3;
+  v_message text := concat_ws(': ', v_speakers ->> p_user_id::text, p_turn.message);
+  v_new_tokens bigint := private.estimate_tokens(v_message) + v_prompt / 3;
   v_routes jsonb;
   v_history jsonb;
   v_input bigint;
   v_most bigint;
 begin
   select jsonb_agg(e.route || jsonb_build_object('max_output_tokens',
-      greatest(1, least(coalesce((p_turn ->> 'max_tokens')::bigint, 4096),
+      greatest(1, least(coalesce(p_turn.max_tokens, private.default_max_tokens()),
         (e.route #>> '{capabilities,max_output_tokens}')::bigint,
         (e.route #>> '{capabilities,context_window}')::bigint / 2))) order by e.place)
     into v_routes from jsonb_array_elements(p_routes) with ordinality as e (route, place);
-  -- Half of the cautious estimate is still more than a tokenizer makes of the plainest prose.
+  -- Half of the cautious estimate is still more than plain prose has.
   if v_new_tokens / 2 > v_context then
     perform private.refuse('PT422', 'context_exceeded', 'The message is longer than this model can read.',
       jsonb_build_object('context_window', v_context));
   end if;
-  -- What tools will tell needs room, too.
+  -- Half of the window is left for results of tools.
   v_history := private.recent_history(p_conversation_id, p_user_id, v_speakers,
     least(v_context - (v_routes #>> '{0,max_output_tokens}')::bigint - v_new_tokens,
       case when jsonb_path_exists(p_routes, '$[0].capabilities.supports_tools ? (@ == true)')
-        and p_turn -> 'tool_tokens' is not null
+        and p_turn.tool_tokens is not null
         then v_context / 2 end),
-    (p_turn ->> 'turn_id')::uuid);
-  select v_new_tokens + coalesce(sum(private.estimate_tokens(h.said)), 0),
-      private.token_upper_bound(v_said) + v_prompt + coalesce(sum(private.token_upper_bound(h.said)), 0)
+    p_turn.turn_id);
+  select v_new_tokens + coalesce(sum(private.estimate_tokens(h.content)), 0),
+      private.token_upper_bound(v_message) + v_prompt + coalesce(sum(private.token_upper_bound(h.content)), 0)
     into v_input, v_most
-    from (select concat_ws(': ', m ->> 'name', m ->> 'content') as said
+    from (select concat_ws(': ', m ->> 'name', m ->> 'content') as content
       from jsonb_array_elements(v_history -> 'messages') as m) as h;
-  -- A fallback that cannot read what the first choice can would only refuse it.
+  -- A fallback whose window is too small would only reject the prompt.
   select jsonb_agg(e.route order by e.place) into v_routes
     from jsonb_array_elements(v_routes) with ordinality as e (route, place)
     where e.place = 1 or coalesce(v_input <= (e.route #>> '{capabilities,context_window}')::bigint, true);
-  -- The reservation covers the dearest model of the chain at full output and as many input tokens as the text has
-  -- bytes;
-  -- an unknown price cannot be reserved.
+  -- The reservation covers the most expensive route at full output and the upper bound of input. An unknown price
+  -- reserves nothing.
   return (select jsonb_build_object('routes', v_routes, 'history', v_history -> 'messages',
       'history_left_out', v_history -> 'left_out', 'speaker', v_speakers ->> p_user_id::text,
       'participants', greatest(1, (select count(*) from public.conversation_members as m
@@ -143,10 +132,11 @@ begin
     from jsonb_array_elements(v_routes) as r);
 end
 $$;
-comment on function private.plan_turn(jsonb, uuid, uuid, jsonb) is
+comment on function private.plan_turn(jsonb, uuid, uuid, private.turn_request) is
   '{routes with max_output_tokens, history, history_left_out, speaker, participants, input_tokens_estimate, '
   'reserve_usd, least_usd}.';
-revoke execute on function private.plan_turn(jsonb, uuid, uuid, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.plan_turn(jsonb, uuid, uuid, private.turn_request) from public, anon, authenticated,
+  service_role;
 
 create function private.reserve_turn(p_user_id uuid, p_usd numeric, p_held jsonb) returns jsonb
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -169,10 +159,10 @@ declare
   v_user_month public.usage_counters;
 begin
   select * into v_global from public.usage_limits where scope = 'global';
-  if v_is_moved then  -- the row's day is the day charged, at every instant
+  if v_is_moved then  -- the log row's day is always the day charged
     update public.chat_logs as l set created_at = now() where l.turn_id = (p_held ->> 'turn_id')::uuid;
   end if;
-  -- One lock order everywhere: the person's rows, then the global ones, which everybody waits for, last.
+  -- One lock order everywhere: the user's counters, then the global ones, for which all turns wait.
   if v_is_moved then
     perform private.lock_counters(p_user_id::text, array[v_held_day, v_day]);
   end if;
@@ -187,7 +177,7 @@ begin
   if v_is_moved then
     perform private.settle_in_scope(p_user_id::text, v_day, v_spent, v_spent, v_input, v_output, 0);
   end if;
-  -- Counted while the person's counter is locked, so that no two see the same last place.
+  -- Counted under the lock of the user's counter, so that two turns cannot both take the last place.
   select count(*) as n, extract(epoch from min(r.lease_until) - now()) as seconds into v_open from private.turns as r
     where r.user_id = p_user_id and r.state = 'started' and r.lease_until > now();
   if v_open.n > v_most then
@@ -210,9 +200,9 @@ begin
 end
 $$;
 comment on function private.reserve_turn(uuid, numeric, jsonb) is
-  'Holds p_usd and counts one turn for the person and for all; gives back what a dead attempt held and moves what '
-  'earlier attempts used to this day; returns what is left. Refuses with too_many_turns (429) whoever has '
-  'open_turns_per_person running already.';
+  'Reserves p_usd and counts one turn for the user and globally; releases what a dead attempt held, and moves what '
+  'earlier attempts used to today. Returns what is left. Refuses with too_many_turns (429) at open_turns_per_person '
+  'running turns.';
 revoke execute on function private.reserve_turn(uuid, numeric, jsonb) from public, anon, authenticated, service_role;
 
 create function private.model_label(p_routes jsonb, p_identifier text) returns text
@@ -223,7 +213,7 @@ create function private.model_label(p_routes jsonb, p_identifier text) returns t
       where n.id = (e.route ->> 'node_id')::bigint))
   limit 1
 $$;
-comment on function private.model_label(jsonb, text) is 'The label of a turn''s route; null when its node is gone.';
+comment on function private.model_label(jsonb, text) is 'The label of a turn''s route; null when its node is deleted.';
 revoke execute on function private.model_label(jsonb, text) from public, anon, authenticated, service_role;
 
 create function public.chat_begin(turn jsonb) returns jsonb
@@ -231,8 +221,7 @@ create function public.chat_begin(turn jsonb) returns jsonb
 as $$
 declare
   v_user_id uuid := (select auth.uid());
-  v_is_dry boolean := coalesce((turn ->> 'dry_run')::boolean, false);
-  v_is_stored boolean := coalesce((turn ->> 'store')::boolean, true) and not v_is_dry;
+  v_turn private.turn_request;
   v_claim jsonb := '{}';
   v_conversation public.llm_conversations;
   v_profile public.user_llm_profiles;
@@ -243,9 +232,8 @@ declare
   v_agent text;
   v_replaces uuid;
 begin
-  -- Locked as the messages' foreign key would lock it later: a deletion of this person then waits here, before either
-  -- side
-  -- holds the conversation.
+  -- Locked as the foreign key of messages locks it later, so that a deletion of this user waits before either side
+  -- locks the conversation.
   perform 1 from auth.users as u where u.id = v_user_id for key share;
   if not found then
     perform private.refuse('PT401', 'invalid_token', 'This person does not exist.');
@@ -253,47 +241,47 @@ begin
   if jsonb_typeof(turn) is distinct from 'object' or jsonb_typeof(turn -> 'message') is distinct from 'string' then
     perform private.refuse('PT422', 'validation_failed', 'A turn is an object with a message.');
   end if;
-  if not v_is_dry then
-    -- Whoever deletes their words waits for this turn, or it for them: its row is not overlooked.
+  v_turn := private.read_turn_request(turn);
+  if not v_turn.dry_run then
+    -- A deletion of the user's text waits for this turn, or this turn for it, so that its row is seen.
     perform pg_advisory_xact_lock_shared(hashtextextended('private.forget:' || v_user_id, 0));
-    v_claim := private.claim_turn(v_user_id, turn);
+    v_claim := private.claim_turn(v_user_id, v_turn);
     if v_claim ->> 'outcome' <> 'new' then
       return v_claim;
     end if;
-    turn := turn || jsonb_strip_nulls(v_claim - 'held');  -- a retried key goes on in the turn and conversation it began
+    -- A retried key continues the turn and the conversation that it began.
+    v_turn.turn_id := v_claim ->> 'turn_id';
+    v_turn.conversation_id := coalesce(v_claim ->> 'conversation_id', v_turn.conversation_id);
   end if;
 
-  v_conversation := private.open_conversation(v_user_id,
-    case when v_is_dry then turn || '{"store": false}' else turn end);
-  if v_is_stored then
-    v_conversation := private.lock_conversation(v_user_id, v_conversation.id, (v_claim ->> 'turn_id')::uuid,
-      turn ->> 'message');
+  v_conversation := private.open_conversation(v_user_id, v_turn);
+  if v_turn.store then
+    v_conversation := private.lock_conversation(v_user_id, v_conversation.id, v_turn.turn_id, v_turn.message);
   end if;
-  if not v_is_dry then
-    -- Known before the history is read, which leaves out what this turn stands in for; of a turn that is not stored,
-    -- too.
-    v_replaces := private.turn_to_replace(v_user_id, v_conversation.id, turn);
+  if not v_turn.dry_run then
+    -- Set before the history is read, which leaves out the replaced turns; also for turns that are not stored.
+    v_replaces := private.turn_to_replace(v_user_id, v_conversation.id, v_turn);
     update private.turns as r set replaces = v_replaces
-      where r.id = (v_claim ->> 'turn_id')::uuid and r.replaces is distinct from v_replaces;
-    -- Another try comes after all that was asked since the last, and stands in for that, too.
+      where r.id = v_turn.turn_id and r.replaces is distinct from v_replaces;
+    -- A retry comes after everything since the last attempt, and replaces that, too.
     update public.messages as m set created_at = clock_timestamp()
-      where v_replaces is not null and m.turn_id = (v_claim ->> 'turn_id')::uuid and m.role = 'user';
+      where v_replaces is not null and m.turn_id = v_turn.turn_id and m.role = 'user';
   end if;
   select * into v_profile from public.user_llm_profiles as p where p.user_id = v_user_id;
-  v_agent := coalesce(nullif(turn ->> 'asked_agent', 'auto'),
-    case when turn ->> 'asked_agent' is null then nullif(v_profile.preferred_agent, 'auto') end, turn ->> 'agent');
-  v_resolved := private.resolve_routes(v_user_id, left(turn ->> 'model', 300), v_conversation.default_model,
-    v_profile.preferred_model, turn -> 'agent_models' -> v_agent, coalesce((turn ->> 'strict_model')::boolean, false),
-    private.routing_criteria(turn, v_conversation.id));
-  v_plan := private.plan_turn(v_resolved -> 'routes', v_conversation.id, v_user_id, turn);
+  v_agent := coalesce(nullif(v_turn.asked_agent, 'auto'),
+    case when v_turn.asked_agent is null then nullif(v_profile.preferred_agent, 'auto') end, v_turn.agent);
+  v_resolved := private.resolve_routes(v_user_id, v_turn.model, v_conversation.default_model,
+    v_profile.preferred_model, v_turn.agent_models -> v_agent, v_turn.strict_model,
+    private.routing_criteria(v_turn, v_conversation.id));
+  v_plan := private.plan_turn(v_resolved -> 'routes', v_conversation.id, v_user_id, v_turn);
 
-  if v_is_dry then
+  if v_turn.dry_run then
     v_limits := private.current_limits(v_user_id);
   else
-    if v_is_stored then
+    if v_turn.store then
       insert into public.messages (conversation_id, user_id, role, content, client_id, is_tentative, turn_id)
-        values (v_conversation.id, v_user_id, 'user', turn ->> 'message', left(turn ->> 'question_id', 200),
-                v_replaces is not null, (v_claim ->> 'turn_id')::uuid)
+        values (v_conversation.id, v_user_id, 'user', v_turn.message, v_turn.question_id,
+                v_replaces is not null, v_turn.turn_id)
         on conflict (turn_id, role) where turn_id is not null do update
           set content = excluded.content, client_id = excluded.client_id, is_tentative = excluded.is_tentative
         returning id into v_message_id;
@@ -303,13 +291,14 @@ begin
       set conversation_id = v_conversation.id, routes = v_plan -> 'routes', route_reason = v_resolved ->> 'reason',
           reserved_usd = (v_plan ->> 'reserve_usd')::numeric, day = (now() at time zone 'utc')::date,
           history_left_out = (v_plan ->> 'history_left_out')::integer
-      where r.id = (v_claim ->> 'turn_id')::uuid;
+      where r.id = v_turn.turn_id;
   end if;
 
   return v_plan || jsonb_build_object(
-    'outcome', case when v_is_dry then 'dry_run' else 'new' end, 'turn_id', v_claim ->> 'turn_id',
+    'outcome', case when v_turn.dry_run then 'dry_run' else 'new' end, 'turn_id', v_claim ->> 'turn_id', 'agent',
+      v_agent,
     'conversation_id', v_conversation.id, 'message_id', v_message_id, 'reason', v_resolved ->> 'reason',
-    'unresolved_model', private.unresolved_name(v_resolved ->> 'reason', turn ->> 'requested_model',
+    'unresolved_model', private.unresolved_name(v_resolved ->> 'reason', v_turn.requested_model,
       v_conversation.default_model, v_profile.preferred_model),
     'profile', case when v_profile.user_id is not null then jsonb_build_object('skill_level', v_profile.skill_level,
       'communication_style', v_profile.communication_style, 'preferred_agent', v_profile.preferred_agent) end,
@@ -318,14 +307,14 @@ end
 $$;
 comment on function public.chat_begin(jsonb) is
   'Admits a turn. turn: turn_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, '
-  'model?, agent? (the likely one), asked_agent?, agent_models? (object of agent to array, first choice first), '
-  'needs? (abilities), providers? (those with a key here), defaults? ([{provider, model, is_chosen}] in the '
-  'deployment''s order), requested_model? (redacted), max_tokens?, prompt_tokens?, tool_tokens? (both in bytes), '
-  'idempotency_key?, body_hash?, request_id?, question_id? (the frontend''s own id of the question), regenerate? '
-  '(answers a question anew), message_id? (of the answer or question meant; without regenerate the question that '
-  'this one edits), metadata?, store?, log_words?, strict_model?, dry_run?, lease_seconds?. Returns outcome, '
-  'turn_id, conversation_id, routes, reason, unresolved_model, history ({role, content, name?}), history_left_out, '
-  'speaker, participants, profile, reserve_usd, limits; refuses with SQLSTATE PT4xx and a JSON detail.';
+  'channel_id?, thread_ts?, model?, requested_model? (redacted), agent? (likely agent), asked_agent? (requested '
+  'agent), agent_models? (object of agent to models, first choice first), needs? (capabilities), providers? (with a '
+  'key here), defaults? ([{provider, model, is_chosen}]), max_tokens?, prompt_tokens?, tool_tokens? (upper bounds), '
+  'idempotency_key?, body_hash?, request_id?, question_id? (the client''s id of the question), regenerate? (answer a '
+  'question again), message_id? (the answer or question to regenerate, or the question to edit), metadata?, store?, '
+  'log_words?, strict_model?, dry_run?, lease_seconds?. Returns outcome, turn_id, conversation_id, agent (whose '
+  'models were tried), routes, reason, unresolved_model, history ([{role, content, name?}]), history_left_out, '
+  'speaker, participants, profile, reserve_usd, limits. Refuses with SQLSTATE PT4xx and a JSON detail.';
 revoke execute on function public.chat_begin(jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.chat_begin(jsonb) to authenticated;
 
@@ -337,6 +326,7 @@ create function public.chat_extend(extension jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s'
 as $$
 declare
+  v_extension private.turn_extension := private.read_turn_extension(extension);
   v_row private.turns;
   v_caps public.usage_limits;
   v_global public.usage_limits;
@@ -344,14 +334,14 @@ declare
   v_month date;
   v_detail text;
 begin
-  select * into v_row from private.turns as r where r.id = (extension ->> 'turn_id')::uuid for update;
-  if not found or v_row.state <> 'started' or v_row.worker_id is distinct from (extension ->> 'worker_id')::uuid
-    -- Nothing more is said to a person who has gone.
+  select * into v_row from private.turns as r where r.id = v_extension.turn_id for update;
+  if not found or v_row.state <> 'started' or v_row.worker_id is distinct from v_extension.worker_id
+    -- A deleted user gets no further model request.
     or v_row.is_forgotten or not exists (select 1 from auth.users as u where u.id = v_row.user_id) then
     return jsonb_build_object('outcome', 'closed');
   end if;
-  -- The next call may fall back to any later route, so the dearest one counts, as in chat_begin.
-  select coalesce(max(private.turn_cost(r.route -> 'pricing', greatest((extension ->> 'input_tokens')::bigint, 0),
+  -- The next request may use any route, so the most expensive one counts, as in chat_begin.
+  select coalesce(max(private.turn_cost(r.route -> 'pricing', v_extension.input_tokens,
       (r.route ->> 'max_output_tokens')::bigint)), 0)
     into v_usd from jsonb_array_elements(v_row.routes) as r (route);
   v_month := date_trunc('month', v_row.day)::date;
@@ -369,16 +359,15 @@ begin
   end;
   update private.turns as r
     set reserved_usd = r.reserved_usd + v_usd,
-        lease_until = greatest(r.lease_until,
-          now() + make_interval(secs => least(greatest(coalesce((extension ->> 'lease_seconds')::integer, 0), 0), 900)))
+        lease_until = greatest(r.lease_until, now() + make_interval(secs => v_extension.lease_seconds))
     where r.id = v_row.id;
   return jsonb_build_object('outcome', 'extended', 'reserved_usd', v_row.reserved_usd + v_usd);
 end
 $$;
 comment on function public.chat_extend(jsonb) is
-  'Holds money for a further model call of a running turn. extension: turn_id, worker_id, input_tokens (a bound), '
-  'lease_seconds?. Returns outcome: extended | refused (with code and metadata; nothing more is held) | closed (the '
-  'turn is over or another worker''s).';
+  'Reserves the cost of a further model request of a running turn. extension: turn_id, worker_id, input_tokens '
+  '(upper bound), lease_seconds?. Returns outcome: extended; refused (with code and metadata; nothing more is '
+  'reserved); closed (the turn has ended or another worker holds it).';
 revoke execute on function public.chat_extend(jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.chat_extend(jsonb) to service_role;
 
@@ -394,7 +383,7 @@ create function private.unresolved_model(p_row private.turns) returns text
     (select p.preferred_model from public.user_llm_profiles as p where p.user_id = p_row.user_id)) end
 $$;
 comment on function private.unresolved_model(private.turns) is
-  'The model name whose lookup failed in this turn; null when none failed.';
+  'The model name that could not be found in this turn; null when every lookup succeeded.';
 revoke execute on function private.unresolved_model(private.turns) from public, anon, authenticated, service_role;
 
 create function private.book_lost_attempt(p_row private.turns, p_worker_id uuid, p_cost numeric, p_input bigint,
@@ -419,11 +408,11 @@ begin
 end
 $$;
 comment on function private.book_lost_attempt(private.turns, uuid, numeric, bigint, bigint) is
-  'An attempt that lost its lease: its money was really spent, its result and the reservation are not its own.';
+  'Books the cost of an attempt that lost its lease. Its result is dropped and the reservation stays.';
 revoke execute on function private.book_lost_attempt(private.turns, uuid, numeric, bigint, bigint) from public, anon,
   authenticated, service_role;
 
-create function private.store_answer(p_row private.turns, p_entry jsonb, p_cost numeric) returns uuid
+create function private.store_answer(p_row private.turns, p_result private.turn_result, p_cost numeric) returns uuid
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
   v_message_id uuid;
@@ -431,24 +420,20 @@ begin
   if p_row.conversation_id is null then
     return null;
   end if;
-  -- Steps without a word are an answer only when that is all there was to come: else the key is open for another try.
-  -- An answer
-  -- that comes so late that its question was replaced is none any more.
-  if p_row.is_stored and (coalesce(p_entry ->> 'content', '') <> ''
-      or (p_entry ->> 'status' = 'completed' and p_entry -> 'parts' <> 'null'))
+  -- Parts without text are an answer only of a completed turn; otherwise the key can be tried again. An answer whose
+  -- question was replaced meanwhile is dropped.
+  if p_row.is_stored and (p_result.content <> '' or (p_result.status = 'completed' and p_result.parts is not null))
     and exists (select 1 from public.messages as q where q.turn_id = p_row.id and q.role = 'user') then
     insert into public.messages (id, conversation_id, user_id, role, content, parts, model_used, model_label,
       agent_type, turn_id, status)
-      values (p_row.id, p_row.conversation_id, null, 'assistant', coalesce(p_entry ->> 'content', ''),
-        nullif(p_entry -> 'parts', 'null'),
-              p_entry ->> 'identifier', private.model_label(p_row.routes, p_entry ->> 'identifier'),
-                p_entry ->> 'agent_type', p_row.id,
-              case when p_entry ->> 'status' = 'failed' then 'partial' else p_entry ->> 'status' end)
+      values (p_row.id, p_row.conversation_id, null, 'assistant', p_result.content, p_result.parts, p_result.identifier,
+        private.model_label(p_row.routes, p_result.identifier), p_result.agent_type, p_row.id,
+        case when p_result.status = 'failed' then 'partial' else p_result.status end)
       on conflict (turn_id, role) where turn_id is not null do nothing
       returning id into v_message_id;
   end if;
   if v_message_id is not null and p_row.replaces is not null then
-    -- Only now: while there is no new answer the old one stands.
+    -- The old answer is kept until the new one is stored.
     delete from public.messages as m
       where m.conversation_id = p_row.conversation_id
         and m.turn_id in (select private.replaced_turns(p_row.conversation_id, p_row.id));
@@ -457,22 +442,22 @@ begin
   update public.llm_conversations as c
     set last_activity = now(), total_cost = c.total_cost + coalesce(p_cost, 0),
         total_tokens_used = c.total_tokens_used
-          + coalesce((p_entry #>> '{usage,input_tokens}')::bigint,
-            0) + coalesce((p_entry #>> '{usage,output_tokens}')::bigint, 0),
-        primary_agent = coalesce(left(p_entry ->> 'agent_type', 40), c.primary_agent),
-        agent_handoffs = c.agent_handoffs + greatest(coalesce((p_entry ->> 'agent_handoffs')::integer, 0), 0)
+          + coalesce((p_result.usage).input_tokens, 0)::bigint + coalesce((p_result.usage).output_tokens, 0),
+        primary_agent = coalesce(left(p_result.agent_type, 40), c.primary_agent),
+        agent_handoffs = c.agent_handoffs + p_result.agent_handoffs
     where c.id = p_row.conversation_id;
   return v_message_id;
 end
 $$;
-comment on function private.store_answer(private.turns, jsonb, numeric) is
-  'Stores the assistant''s message, whose id is the turn''s, and the conversation''s totals; null when nothing was '
-  'said or the conversation is gone.';
-revoke execute on function private.store_answer(private.turns, jsonb, numeric) from public, anon, authenticated,
+comment on function private.store_answer(private.turns, private.turn_result, numeric) is
+  'Stores the answer, whose id is the turn''s, and the conversation''s totals; null when the answer is empty or the '
+  'conversation is deleted.';
+revoke execute on function private.store_answer(private.turns, private.turn_result, numeric) from public, anon,
+  authenticated,
   service_role;
 
 create function private.write_log(
-  p_row private.turns, p_person uuid, p_entry jsonb, p_route jsonb, p_cost numeric) returns bigint
+  p_row private.turns, p_person uuid, p_result private.turn_result, p_route jsonb, p_cost numeric) returns bigint
   language sql volatile security invoker set search_path = '' as $$
   insert into public.chat_logs as l
     (turn_id, request_id, user_id, conversation_id, endpoint, status, question, response, tools_used,
@@ -483,32 +468,30 @@ create function private.write_log(
      finish_reason, error_code, user_id_hash, metadata, created_at, route_alias, route_arm,
      route_reason, unresolved_model)
   values
-    (p_row.id, p_row.request_id, p_person, p_row.conversation_id, p_row.endpoint, p_entry ->> 'status',
+    (p_row.id, p_row.request_id, p_person, p_row.conversation_id, p_row.endpoint, p_result.status,
      case when p_person is not null then p_row.question end,
-     case when p_person is not null and p_row.is_stored then p_entry ->> 'response' end,
-     case when p_person is not null and jsonb_typeof(p_entry -> 'tools_used') = 'array' then p_entry -> 'tools_used'
-       else '[]' end,
-     (p_entry #>> '{usage,input_tokens}')::integer, (p_entry #>> '{usage,output_tokens}')::integer,
-     (p_entry #>> '{usage,cached_tokens}')::integer, (p_entry #>> '{usage,reasoning_tokens}')::integer,
-     p_entry #>> '{usage,source}', p_cost, p_route ->> 'upstream_id', p_route ->> 'provider',
-     p_route ->> 'identifier', p_row.requested_model, coalesce(p_entry ->> 'agent_type', p_row.agent_type),
-     p_entry ->> 'domain_classification', (p_entry ->> 'domain_confidence')::numeric,
+     case when p_person is not null and p_row.is_stored then p_result.response end,
+     case when p_person is not null then p_result.tools_used else '[]' end,
+     (p_result.usage).input_tokens, (p_result.usage).output_tokens, (p_result.usage).cached_tokens,
+     (p_result.usage).reasoning_tokens, (p_result.usage).source, p_cost, p_route ->> 'upstream_id',
+       p_route ->> 'provider',
+     p_route ->> 'identifier', p_row.requested_model, coalesce(p_result.agent_type, p_row.agent_type),
+     p_result.domain_classification, p_result.domain_confidence,
      case when not exists (select 1 from public.user_llm_profiles as p where p.user_id = p_person
        and not p.is_profiling_enabled)
-       then p_entry ->> 'user_skill_assessment' end,
-     coalesce((p_entry ->> 'escalation_suggested')::boolean, false),
-     case when p_person is not null and p_row.is_stored then nullif(p_entry -> 'escalation_metadata', 'null') end,
-     coalesce((p_entry ->> 'context_size_tokens')::integer,
-       case when p_entry #>> '{usage,source}' <> 'estimate' then (p_entry #>> '{usage,input_tokens}')::integer end),
-     coalesce((p_entry ->> 'history_left_out')::integer, p_row.history_left_out),
-     (p_entry ->> 'duration_ms')::integer, (p_entry ->> 'ttft_ms')::integer,
-     coalesce(nullif(p_entry -> 'attempts', 'null'), '[]'),
-     p_entry ->> 'finish_reason', p_entry ->> 'error_code', p_entry ->> 'user_id_hash',
-     p_row.metadata || coalesce(nullif(p_entry -> 'metadata', 'null'), '{}'), p_row.started_at,
+       then p_result.user_skill_assessment end,
+     p_result.escalation_suggested,
+     case when p_person is not null and p_row.is_stored then p_result.escalation_metadata end,
+     coalesce(p_result.context_size_tokens,
+       case when (p_result.usage).source <> 'estimate' then (p_result.usage).input_tokens end),
+     coalesce(p_result.history_left_out, p_row.history_left_out), p_result.duration_ms, p_result.ttft_ms,
+     p_result.attempts,
+     p_result.finish_reason, p_result.error_code, p_result.user_id_hash,
+     p_row.metadata, p_row.started_at,
      p_row.routes #>> '{0,alias}', case when p_row.routes #> '{0,alias}' is not null
        then p_row.routes #>> '{0,identifier}' end,
      p_row.route_reason, case when p_person is not null then private.unresolved_model(p_row) end)
-  -- A late or repeated attempt knows better than the sweeper, a failure or a hang-up before the first word.
+  -- A late or repeated attempt overwrites the row of a sweep, a failure or an early disconnect.
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, response = excluded.response,
       tools_used = excluded.tools_used,
@@ -529,71 +512,65 @@ create function private.write_log(
         request_id = excluded.request_id, created_at = excluded.created_at
   returning l.id
 $$;
-comment on function private.write_log(private.turns, uuid, jsonb, jsonb, numeric) is
-  'Exactly one log row per turn, dated when it began so that its day is the day charged; without words when the '
-  'person is gone.';
-revoke execute on function private.write_log(private.turns, uuid, jsonb, jsonb, numeric) from public, anon,
+comment on function private.write_log(private.turns, uuid, private.turn_result, jsonb, numeric) is
+  'Writes exactly one log row for each turn, dated when it began so that its day is the day charged; without text '
+  'when the user is deleted.';
+revoke execute on function private.write_log(private.turns, uuid, private.turn_result, jsonb, numeric) from public,
+  anon,
   authenticated, service_role;
 
 create function public.chat_finish(entry jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
 declare
+  v_result private.turn_result := private.read_turn_result(entry);
+  v_input bigint := coalesce((v_result.usage).input_tokens, 0);
+  v_output bigint := coalesce((v_result.usage).output_tokens, 0);
+  v_logged private.turn_result;
   v_row private.turns;
   v_route jsonb;
-  v_usage jsonb := coalesce(private.clamp_usage(entry -> 'usage'), '{}');
-  v_input bigint := coalesce((v_usage ->> 'input_tokens')::bigint, 0);
-  v_output bigint := coalesce((v_usage ->> 'output_tokens')::bigint, 0);
   v_person uuid;
   v_cost numeric;
   v_earlier record;
   v_release numeric;
   v_is_refunded boolean;
-  v_has_content boolean;
   v_is_open boolean;
   v_message_id uuid;
   v_log_id bigint;
 begin
-  select * into v_row from private.turns as r where r.id = (entry ->> 'turn_id')::uuid for update;
+  select * into v_row from private.turns as r where r.id = v_result.turn_id for update;
   if not found then
     return jsonb_build_object('outcome', 'unknown');
   end if;
-  entry := entry || jsonb_build_object('usage', v_usage, 'duration_ms',
-    private.clamp_count(entry -> 'duration_ms', 86400000),
-    'ttft_ms', private.clamp_count(entry -> 'ttft_ms', 86400000), 'context_size_tokens',
-      private.clamp_count(entry -> 'context_size_tokens'),
-    'history_left_out', private.clamp_count(entry -> 'history_left_out'));
   if v_row.is_forgotten and v_row.state <> 'started' then
-    entry := private.anonymised_entry(entry, v_row.user_id);
+    v_result := private.anonymised_result(v_result, v_row.user_id);
   end if;
   select r.route into v_route from jsonb_array_elements(v_row.routes) as r (route)
-    where r.route ->> 'identifier' = coalesce(entry ->> 'identifier', v_row.routes #>> '{0,identifier}') limit 1;
-  entry := entry || jsonb_build_object('attempts', private.price_attempts(v_row.routes, entry -> 'attempts'));
-  v_cost := case when private.is_metered(entry -> 'attempts')
-    then (select sum((a.attempt ->> 'cost_usd')::numeric) from jsonb_array_elements(entry -> 'attempts') as a (attempt))
-    else private.turn_cost(v_route -> 'pricing', v_input, v_output,
-      coalesce((v_usage ->> 'cached_tokens')::bigint, 0)) end;
-  if (entry ->> 'worker_id')::uuid is distinct from v_row.worker_id then
+    where r.route ->> 'identifier' = coalesce(v_result.identifier, v_row.routes #>> '{0,identifier}') limit 1;
+  v_result.attempts := private.price_attempts(v_row.routes, v_result.attempts);
+  v_cost := case when private.is_metered(v_result.attempts)
+    then (select sum((a.attempt ->> 'cost_usd')::numeric) from jsonb_array_elements(v_result.attempts) as a (attempt))
+    else private.turn_cost(v_route -> 'pricing', v_input, v_output, coalesce((v_result.usage).cached_tokens, 0)) end;
+  if v_result.worker_id is distinct from v_row.worker_id then
     return jsonb_build_object('cost_usd', v_cost,
-      'outcome', private.book_lost_attempt(v_row, (entry ->> 'worker_id')::uuid, v_cost, v_input, v_output));
+      'outcome', private.book_lost_attempt(v_row, v_result.worker_id, v_cost, v_input, v_output));
   end if;
   if v_row.state in ('settled', 'failed') then
     return (select jsonb_build_object('outcome', 'duplicate', 'log_id', l.id, 'cost_usd', l.cost_usd)
             from public.chat_logs as l where l.turn_id = v_row.id);
   end if;
 
-  -- A turn that failed before it used anything is given back to the person's day.
-  v_is_refunded := entry ->> 'status' = 'failed' and v_output = 0 and coalesce(v_cost, 0) = 0
-    and v_row.state = 'started';
+  -- A turn that failed before it used anything does not count towards the user's daily requests.
+  v_is_refunded := v_result.status = 'failed' and v_output = 0 and coalesce(v_cost, 0) = 0 and v_row.state = 'started';
   v_release := case when v_row.state = 'started' then v_row.reserved_usd else 0 end;
   select sum(s.cost_usd) as cost_usd, sum(s.input_tokens) as input_tokens, sum(s.output_tokens) as output_tokens
     into v_earlier from private.lost_attempt_costs as s where s.turn_id = v_row.id;
 
-  -- Whoever was deleted or forgotten meanwhile: the money is booked, the words are not. The order is a deletion's own:
-  -- the
-  -- person, the conversation, the log row. The write-ahead row before them is skipped by a deletion of the person.
+  -- When the user was deleted meanwhile, the cost is booked and the text is not. The lock order is that of a deletion:
+  -- user, conversation, log row. A deletion of the user skips the write-ahead row, which is locked before them here.
   select u.id into v_person from auth.users as u where u.id = v_row.user_id and not v_row.is_forgotten for key share;
   if v_person is null then
-    entry := private.anonymised_entry(entry - 'user_id_hash' - 'metadata', v_row.user_id);
+    v_result := private.anonymised_result(v_result, v_row.user_id);
+    v_result.user_id_hash := null;
     update private.turns as r set state = 'expired' where r.id = v_row.id;
     perform private.forget_turns(array[v_row.id]);
     select * into v_row from private.turns as r where r.id = v_row.id;
@@ -605,35 +582,35 @@ begin
       where c.id = v_row.conversation_id for no key update;
   end if;
   perform private.begin_profile(v_person);
-  -- What earlier attempts used and cost is in the counters, so it stands in the row as well.
-  v_log_id := private.write_log(v_row, v_person, entry || jsonb_build_object(
-      'context_size_tokens', coalesce(nullif(entry -> 'context_size_tokens', 'null'),
-        case when v_usage ->> 'source' <> 'estimate' then v_usage -> 'input_tokens' end),
-      'usage', v_usage || case when v_earlier.input_tokens is null then '{}' else jsonb_build_object(
-        'input_tokens', least(v_input + v_earlier.input_tokens, 2147483647),
-        'output_tokens', least(v_output + v_earlier.output_tokens, 2147483647)) end),
-    v_route, case when v_cost is null and v_earlier.cost_usd is null then null
+  v_result.identifier := v_route ->> 'identifier';
+  v_result.context_size_tokens := coalesce(v_result.context_size_tokens,
+    case when (v_result.usage).source <> 'estimate' then (v_result.usage).input_tokens end);
+  -- The counters hold what earlier attempts used and cost, so the log row holds it, too.
+  v_logged := v_result;
+  if v_earlier.input_tokens is not null then
+    v_logged.usage.input_tokens := least(v_input + v_earlier.input_tokens, 2147483647);
+    v_logged.usage.output_tokens := least(v_output + v_earlier.output_tokens, 2147483647);
+  end if;
+  v_log_id := private.write_log(v_row, v_person, v_logged, v_route,
+    case when v_cost is null and v_earlier.cost_usd is null then null
       else coalesce(v_cost, 0) + coalesce(v_earlier.cost_usd, 0) end);
-  v_message_id := private.store_answer(v_row, entry || jsonb_build_object('identifier', v_route ->> 'identifier'),
-    v_cost);
-  -- A turn in which nothing was said may be asked again with its key; what it used and cost stays with it. Words that
-  -- may not be
-  -- kept were said all the same.
-  v_has_content := coalesce((entry ->> 'has_content')::boolean, coalesce(entry ->> 'content', '') <> '');
-  v_is_open := not v_has_content and entry ->> 'status' <> 'completed';
+  v_message_id := private.store_answer(v_row, v_result, v_cost);
+  -- A turn without any content may be tried again with its key; its usage and cost stay booked. Content that may not be
+  -- stored counts as content.
+  v_is_open := not v_result.has_content and v_result.status <> 'completed';
   if v_is_open then
     insert into private.lost_attempt_costs as s (turn_id, worker_id, cost_usd, input_tokens, output_tokens)
       values (v_row.id, v_row.worker_id, v_cost, v_input, v_output)
       on conflict on constraint lost_attempt_costs_pkey do update
         set cost_usd = coalesce(s.cost_usd + excluded.cost_usd, s.cost_usd, excluded.cost_usd),
             input_tokens = s.input_tokens + excluded.input_tokens,
-              output_tokens = s.output_tokens + excluded.output_tokens;
+            output_tokens = s.output_tokens + excluded.output_tokens;
   end if;
   update private.turns as r
     set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
     where r.id = v_row.id;
-  perform private.record_health(entry -> 'attempts', v_row.started_at, v_person);
-  -- One lock order everywhere: the turn's row, the person's counters, the global counters last.
+  perform private.record_health(v_result.attempts, v_row.started_at, v_person);
+  -- One lock order everywhere: the turn's row, the user's counters, the global counters last.
   perform private.settle_in_scope(v_row.user_id::text, v_row.day, v_release, coalesce(v_cost, 0), v_input, v_output,
     -v_is_refunded::integer);
   perform private.settle_in_scope('global', v_row.day, v_release, coalesce(v_cost, 0), v_input, v_output,
@@ -642,13 +619,12 @@ begin
 end
 $$;
 comment on function public.chat_finish(jsonb) is
-  'Settles a turn, however often it is called. entry: turn_id, worker_id, status, identifier?, content, said? '
-  '(whether the caller heard anything, else whether content is not empty), response (redacted), parts?, usage '
+  'Settles a turn; safe to repeat. entry: turn_id, worker_id, status, identifier?, content, has_content? (whether '
+  'the client received content; by default whether content is not empty), response (redacted), parts?, usage '
   '{input_tokens, output_tokens, cached_tokens, reasoning_tokens, source}, finish_reason, error_code, attempts, '
   'tools_used?, agent_type, agent_handoffs?, domain_classification?, domain_confidence?, user_skill_assessment?, '
   'escalation_suggested?, escalation_metadata? (redacted), context_size_tokens?, history_left_out?, duration_ms, '
-  'ttft_ms, user_id_hash?, metadata?. Returns outcome: settled | duplicate | stale | unknown, log_id, message_id, '
-  'cost_usd.';
+  'ttft_ms, user_id_hash?. Returns outcome (settled, duplicate, stale or unknown), log_id, message_id, cost_usd.';
 revoke execute on function public.chat_finish(jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.chat_finish(jsonb) to service_role;
 
@@ -658,7 +634,7 @@ grant execute on function public.chat_finish(jsonb) to service_role;
 
 create function private.log_abandoned(p_rows private.turns[]) returns void
   language sql volatile security invoker set search_path = '' as $$
-  -- Sorted as the roll-up's rows are, so that two sweeps wait for each other instead of in a circle.
+  -- Sorted like the rows of usage_daily, so that two sweeps cannot deadlock.
   insert into public.chat_logs as l
     (turn_id, request_id, user_id, conversation_id, endpoint, status, question, cost_usd, input_tokens, output_tokens,
      model, provider, model_identifier, requested_model, agent_type, history_left_out, metadata, created_at,
@@ -690,8 +666,7 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
         route_reason = excluded.route_reason, unresolved_model = excluded.unresolved_model
 $$;
 comment on function private.log_abandoned(private.turns[]) is
-  'One abandoned log row per turn; its cost is what dead attempts are known to have spent, null when nothing is '
-  'known.';
+  'Writes one abandoned log row for each turn. Its cost is what dead attempts spent; null when unknown.';
 revoke execute on function private.log_abandoned(private.turns[]) from public, anon, authenticated, service_role;
 
 create function public.sweep_turns(max_rows integer default 500) returns integer
@@ -704,13 +679,12 @@ declare
   v_is_nameless boolean;
   v record;
 begin
-  -- One sweep at a time, and none beside delete_my_data: a row that is written anew and one that is changed reach the
-  -- roll-up
-  -- in two passes, and two could meet there in a circle. Whoever comes second has nothing to do.
+  -- One sweep at a time, and none during delete_my_data: inserts and updates reach usage_daily in two passes and could
+  -- deadlock. A second sweep has nothing to do.
   if not pg_try_advisory_xact_lock(hashtextextended('private.sweep_turns', 0)) then
     return 0;
   end if;
-  -- What a finish held while its person was deleted.
+  -- Rows that a finish held while their user was deleted.
   perform private.forget_turns(array(
     select r.id from private.forgotten_people as f join private.turns as r on r.user_id = f.user_id
     where not f.is_complete and not r.is_forgotten for update of r skip locked));
@@ -722,9 +696,8 @@ begin
     select r from private.turns as r
     where r.state = 'started' and r.lease_until < now()
     order by r.lease_until limit least(greatest(max_rows, 1), 5000) for update skip locked) as picked;
-  -- The log rows will point to people and conversations; what somebody is just deleting is left for the next sweep,
-  -- because that
-  -- deletion may be waiting for a log row of ours.
+  -- Log rows refer to users and conversations. Those being deleted are left for the next sweep, because the deletion
+  -- may be waiting for a log row of this one.
   v_people := array(select u.id from auth.users as u
     where u.id in (select s.user_id from unnest(v_rows) as s) for key share skip locked);
   v_conversations := array(select c.id from public.llm_conversations as c
@@ -735,8 +708,7 @@ begin
       and (s.conversation_id is null or s.conversation_id = any (v_conversations)
         or not exists (select 1 from public.llm_conversations as c where c.id = s.conversation_id))
     order by s.lease_until);
-  -- Rows without a name first: a deletion that waits for one of the conversations reaches the nameless part of the
-  -- roll-up before.
+  -- Rows without a user first: a deletion that waits for a conversation changes those rows of usage_daily before.
   foreach v_is_nameless in array array[true, false] loop
     v_ids := array(select s.id from unnest(v_rows) as s
       where (s.is_forgotten or s.user_id <> all (v_people)) = v_is_nameless);
@@ -747,8 +719,8 @@ begin
     end if;
     perform private.log_abandoned(array(select r from private.turns as r where r.id = any (v_ids)));
   end loop;
-  -- One lock order everywhere: requests, then the persons' counters sorted, then the global ones. Walking request by
-  -- request (one person, global, the next person) would deadlock with a finish.
+  -- One lock order everywhere: turns, then users' counters sorted, then the global ones. Turn by turn (user, global,
+  -- next user) would deadlock with a finish.
   for v in
     select h.scope, array_agg(h.day order by h.day) as days, array_agg(h.held order by h.day) as held
     from (select g.scope, g.place, s.day, sum(s.reserved_usd) as held
@@ -763,7 +735,7 @@ begin
 end
 $$;
 comment on function public.sweep_turns(integer) is
-  'Closes up to max_rows turns whose lease has ended as abandoned and releases what they held; returns how many, 0 '
-  'while another sweep or a deletion works. A finish that comes later still books its usage and answer.';
+  'Closes up to max_rows turns whose lease has ended as abandoned and releases their reservations. Returns the '
+  'number; 0 while another sweep or a deletion runs. A later finish still books its usage and answer.';
 revoke execute on function public.sweep_turns(integer) from public, anon, authenticated, service_role;
 grant execute on function public.sweep_turns(integer) to service_role;

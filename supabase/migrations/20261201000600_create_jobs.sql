@@ -10,8 +10,9 @@ create table private.job_leases (
   lease_until timestamptz not null,
   fence bigint not null default 1
 );
-comment on table private.job_leases is 'Who runs a job now, and until when at most.';
-comment on column private.job_leases.fence is 'Grows with every holder; writes of an earlier holder can be told by it.';
+comment on table private.job_leases is 'The holder of each job''s lease, and when it ends.';
+comment on column private.job_leases.fence is
+  'Grows with every holder, so that writes of an earlier holder are detected.';
 
 alter table private.job_leases enable row level security;
 revoke all on private.job_leases from public, anon, authenticated, service_role;
@@ -30,16 +31,15 @@ create table public.refresh_runs (
   changes jsonb not null default '[]'
     constraint refresh_runs_changes_check check (jsonb_typeof(changes) = 'array')
 );
-comment on table public.refresh_runs is 'One run of the refresh function with each step''s outcome.';
-comment on column public.refresh_runs.trigger is 'Who asked: cron-secret, google-oidc, admin, aws-event.';
+comment on table public.refresh_runs is 'One run of the refresh function, with the outcome of each step.';
+comment on column public.refresh_runs.trigger is 'What started it: cron-secret, google-oidc, admin, aws-event.';
 comment on column public.refresh_runs.steps is '{step: {ok, ms, …counts}}.';
 comment on column public.refresh_runs.sync_results is
   '{added, updated, deactivated, failed, errors: [{provider, message}]}.';
-comment on column public.refresh_runs.fence is
-  'Fencing number of the lease the run held; a later run has a higher one.';
-comment on column public.refresh_runs.finished_at is 'Null while it runs, and for ever when it was killed.';
+comment on column public.refresh_runs.fence is 'Fencing number of the run''s lease; a later run has a higher one.';
+comment on column public.refresh_runs.finished_at is 'Null while it runs, and when it was killed.';
 comment on column public.refresh_runs.changes is
-  'What the run changed in the catalogue, a sentence each; of a dry run, what it would have.';
+  'Changes to the catalogue, one sentence each; of a dry run, what it would change.';
 
 create index refresh_runs_started_at_idx on public.refresh_runs (started_at desc);
 
@@ -50,12 +50,12 @@ grant insert, select, update on public.refresh_runs to service_role;
 
 create policy refresh_runs_select_admin on public.refresh_runs for select to authenticated
   using ((select private.is_admin()));
-comment on policy refresh_runs_select_admin on public.refresh_runs is 'Operators only.';
+comment on policy refresh_runs_select_admin on public.refresh_runs is 'Admins only.';
 
 create function private.hold_lease(p_job text, p_fence bigint) returns void
   language plpgsql volatile security invoker set search_path = '' as $$
 begin
-  -- Shared with nobody who would take it over: until this transaction ends, the fence stays the newest.
+  -- Blocks a takeover until this transaction ends.
   perform from private.job_leases as l where l.job = p_job and l.fence = p_fence and l.lease_until >= now() for share;
   if not found then
     perform private.refuse('PT409', 'conflict', 'This run''s lease has ended; it changes nothing more.');
@@ -63,8 +63,7 @@ begin
 end
 $$;
 comment on function private.hold_lease(text, bigint) is
-  'Returns while the lease with this fence is in force, and keeps it so to the end of the transaction; else '
-  'refuses.';
+  'Locks the lease with this fence to the end of the transaction; refuses when it has ended or was taken over.';
 revoke execute on function private.hold_lease(text, bigint) from public, anon, authenticated, service_role;
 
 create function public.take_lease(job text, holder_id uuid, ttl_seconds integer) returns bigint
@@ -78,8 +77,8 @@ create function public.take_lease(job text, holder_id uuid, ttl_seconds integer)
   returning fence
 $$;
 comment on function public.take_lease(text, uuid, integer) is
-  'The fence of a lease now held by holder_id, or null while another holds it. Definer, because leases are granted '
-  'to nobody.';
+  'The fence of the lease that holder_id now holds, or null while another holds it. Definer, because leases are not '
+  'granted.';
 revoke execute on function public.take_lease(text, uuid, integer) from public, anon, authenticated, service_role;
 grant execute on function public.take_lease(text, uuid, integer) to service_role;
 
@@ -92,8 +91,8 @@ create function public.extend_lease(job text, holder_id uuid, fence bigint, ttl_
   returning true
 $$;
 comment on function public.extend_lease(text, uuid, bigint, integer) is
-  'True when the lease was still this holder''s and lasts longer now; null when it had ended or gone to another. '
-  'Definer, as take_lease.';
+  'True when the holder still had the lease and it is extended; null when it had ended or was taken over. Definer, '
+  'because leases are not granted.';
 revoke execute on function public.extend_lease(text, uuid, bigint, integer) from public, anon, authenticated,
   service_role;
 grant execute on function public.extend_lease(text, uuid, bigint, integer) to service_role;
@@ -105,8 +104,8 @@ create function public.release_lease(job text, holder_id uuid, fence bigint) ret
   returning true
 $$;
 comment on function public.release_lease(text, uuid, bigint) is
-  'True when the lease was still this holder''s and is free now; null when it had gone to another. Definer, as '
-  'take_lease.';
+  'True when the holder still had the lease and it is free now; null when it was taken over. Definer, because leases '
+  'are not granted.';
 revoke execute on function public.release_lease(text, uuid, bigint) from public, anon, authenticated, service_role;
 grant execute on function public.release_lease(text, uuid, bigint) to service_role;
 
@@ -120,7 +119,7 @@ declare
   v_active bigint;
   v_present bigint;
 begin
-  -- Counted are models that a list has shown before: what the seed hopes for is no evidence against a list.
+  -- Only models that a list has shown before count; unlisted seed models are no evidence against a list.
   select count(*), count(*) filter (where exists (select from jsonb_to_recordset(p_listed) as l (upstream_id text)
       where l.upstream_id = m.upstream_id))
     into v_active, v_present
@@ -136,7 +135,7 @@ begin
 end
 $$;
 comment on function private.validate_model_list(text, bigint, jsonb) is
-  'Refuses a list that is empty or lacks more than half of the models that were listed before.';
+  'Refuses a list that is empty or lacks more than half of the models listed before.';
 revoke execute on function private.validate_model_list(text, bigint, jsonb) from public, anon, authenticated,
   service_role;
 
@@ -151,8 +150,8 @@ create function private.unused_model_key(p_provider text, p_upstream_id text, p_
   order by k.place limit 1
 $$;
 comment on function private.unused_model_key(text, text, text, bigint) is
-  'The key a new model gets: the readable one, else with its provider, else with a digest of its identifier; a row '
-  'keeps its key for ever.';
+  'The key of a new model: the readable one, else with its provider, else with a digest of its identifier. A row '
+  'keeps its key.';
 revoke execute on function private.unused_model_key(text, text, text, bigint) from public, anon, authenticated,
   service_role;
 
@@ -185,20 +184,20 @@ create function private.plan_known_models(p_provider text, p_node_id bigint, p_l
       case when k.is_pinned or not k.is_listed
           or (k.synced_values ? 'pricing' and nullif(k.synced_values -> 'pricing', 'null') is distinct from k.pricing)
         then k.pricing
-        -- As with models, once unseen is no evidence: the second run without it makes a price unknown.
+        -- As with models, the second run without a price makes it unknown.
         when k.new_pricing is null and k.synced_values ->> 'price_seen' = 'false' then null
         else coalesce(k.new_pricing, k.pricing) end as next_pricing,
-      -- Only what refresh itself switched off does it switch on again.
+      -- Refresh activates only what it deactivated itself.
       k.is_active or (k.is_listed and not k.is_pinned and coalesce(k.synced_values ->> 'is_active' = 'false',
         k.source = 'sync' and k.missing_since is not null)) as next_active,
-      -- And what a person switched on again after that stays on.
+      -- A model that an admin activated again stays active.
       k.is_active and not k.is_pinned and not k.is_listed
         and coalesce(k.synced_values ->> 'is_active', 'true') = 'true' as is_gone
     from known as k
   ), planned as (
     select m.*,
       case when m.is_pinned then m.replaced_by
-           -- Whom a run appointed only because nobody was named gives way to who is, and goes when the model is back.
+           -- A successor chosen by a run gives way to a named one, and is removed when the model is back.
            when m.replaced_by = m.synced_values ->> 'successor'
              then coalesce(m.known_successor, case when not m.next_active
              then m.replaced_by end)
@@ -243,8 +242,8 @@ create function private.plan_known_models(p_provider text, p_node_id bigint, p_l
   from planned as m
 $$;
 comment on function private.plan_known_models(text, bigint, jsonb, jsonb) is
-  'Each row of a provider or node: seen, updated, missing (first run without it), deactivated (second) or kept, '
-  'with what it becomes.';
+  'The next values of each row of a provider or node, and whether it is seen, updated, missing (first run without '
+  'it), deactivated (second run) or kept.';
 revoke execute on function private.plan_known_models(text, bigint, jsonb, jsonb) from public, anon, authenticated,
   service_role;
 
@@ -252,7 +251,7 @@ create function private.plan_new_models(p_provider text, p_node_id bigint, p_lis
   returns table (model_key text, model_name text, upstream_id text, capabilities jsonb, pricing jsonb, retires_on date,
     replaced_by text)
   language sql stable security invoker set search_path = '' as $$
-  -- Two names may become one key only here: then both bear a digest.
+  -- Two names of one list may give the same key: then both get a digest.
   select case when count(*) over (partition by n.key) > 1
       then left(n.key, 150) || '-' || substr(md5(p_provider || ':' || n.upstream_id), 1, 8) else n.key end,
     n.model_name, n.upstream_id, n.capabilities, n.pricing, n.retires_on, n.replaced_by
@@ -268,7 +267,7 @@ create function private.plan_new_models(p_provider text, p_node_id bigint, p_lis
       is_addable boolean)
   left join jsonb_to_recordset(p_retirements) as r (upstream_id text, retires_on date, replaced_by text)
     on r.upstream_id = l.upstream_id
-  -- A retirement without a day has been.
+  -- A retirement without a day has already happened.
   where l.is_addable and coalesce(coalesce(l.retires_on, r.retires_on) > (now() at time zone 'utc')::date,
     r.upstream_id is null)
     and not exists (select from public.llm_models as m where m.provider = p_provider
@@ -277,7 +276,7 @@ create function private.plan_new_models(p_provider text, p_node_id bigint, p_lis
   order by n.upstream_id
 $$;
 comment on function private.plan_new_models(text, bigint, jsonb, jsonb) is
-  'Rows that a list adds; models that have retired are not added.';
+  'Rows that a list adds; retired models are not added.';
 revoke execute on function private.plan_new_models(text, bigint, jsonb, jsonb) from public, anon, authenticated,
   service_role;
 
@@ -296,8 +295,8 @@ create function private.next_default(p_id integer, p_leaving integer[], p_usable
   limit 1
 $$;
 comment on function private.next_default(integer, integer[], text[]) is
-  'Who succeeds this model as default: what replaced it, else the next by display_order, of a provider that is '
-  'configured if there is any; null when no other model is active.';
+  'The model that succeeds this one as default: its replacement, else the next by display_order, of a configured '
+  'provider if there is one; null when no other model is active.';
 revoke execute on function private.next_default(integer, integer[], text[]) from public, anon, authenticated,
   service_role;
 
@@ -320,7 +319,7 @@ begin
     select distinct on (l.entry ->> 'upstream_id') l.entry
     from jsonb_array_elements(merge -> 'listed') with ordinality as l (entry, place)
     order by l.entry ->> 'upstream_id', l.place) as d;
-  -- Locked first, then read: what an admin is changing right now is seen, not overwritten.
+  -- Locked before it is read, so that concurrent edits of an admin are not overwritten.
   perform from public.llm_models as m
     where m.provider = v_provider and m.node_id is not distinct from v_node_id order by m.id for update;
   perform private.validate_model_list(v_provider, v_node_id, v_listed);
@@ -354,8 +353,7 @@ begin
     v_leaving := array(select p.id from jsonb_to_recordset(v_plan) as p (action text, id integer)
       where p.action = 'deactivated');
     select m.* into v_default from public.llm_models as m where m.is_default;
-    -- The heir first: at no instant is there no default, or one that is not active. Nobody may have left the catalogue
-    -- without one that serves, by whatever way.
+    -- The new default first, so that there is always an active default, whatever made the old one unusable.
     if v_default.id = any (v_leaving) or not private.is_served(v_default) then
       select m.* into v_successor from public.llm_models as m
         where m.id = private.next_default(coalesce(v_default.id, 0), v_leaving,
@@ -386,7 +384,7 @@ begin
       raise exception using errcode = 'PDRY0';
     end if;
   exception when sqlstate 'PDRY0' then
-    null;  -- everything above is undone, what was found out about it stays in the variables
+    null;  -- rolls back the writes; the variables keep the result
   end;
   return jsonb_build_object('added', jsonb_array_length(v_new), 'changes', v_words,
     'updated', jsonb_array_length(jsonb_path_query_array(v_plan, '$[*] ? (@.action == "updated")')),
@@ -396,8 +394,8 @@ begin
 end
 $$;
 comment on function public.merge_models(jsonb) is
-  'Brings a provider''s or node''s rows up to its list: {provider, node_id, listed: [{upstream_id, model_key, '
-  'model_name, capabilities, pricing, retires_on, is_addable}], retirements: [{upstream_id, retires_on, '
+  'Merges the list of a provider or node into the catalogue. merge: {provider, node_id, listed: [{upstream_id, '
+  'model_key, model_name, capabilities, pricing, retires_on, is_addable}], retirements: [{upstream_id, retires_on, '
   'replaced_by}], usable: [provider], fence, dry_run}. Returns {added, updated, missing, deactivated, changes}. '
   'Refuses implausible lists and runs whose lease has ended.';
 revoke execute on function public.merge_models(jsonb) from public, anon, authenticated, service_role;
@@ -424,7 +422,7 @@ begin
       where m.provider = provider_name and model_id in (m.upstream_id, m.model_key)
       order by m.upstream_id = model_id desc limit 1;
     if v_wanted.id is null then
-      -- Not listed yet: its price and what it can do stay unknown until a refresh or a person tells.
+      -- Not listed yet: price and capabilities stay unknown until a refresh or an admin sets them.
       insert into public.llm_models (model_key, model_name, provider, upstream_id, display_order, source)
         values (private.unused_model_key(provider_name, model_id, v_readable, 1), model_id, provider_name, model_id, 20,
           'sync')
@@ -437,7 +435,7 @@ begin
       raise exception using errcode = 'PDRY0';
     end if;
   exception when sqlstate 'PDRY0' then
-    null;  -- undone; the variables know what would have been
+    null;  -- rolls back the writes; the variables keep the result
   end;
   return jsonb_build_object('identifier', (select m.identifier from public.llm_models as m where m.is_default),
     'added', (v_added is not null)::integer, 'changes', to_jsonb(array_remove(array[v_added,
@@ -447,8 +445,8 @@ begin
 end
 $$;
 comment on function public.adopt_default(text, text, boolean) is
-  'Makes this model the default unless a person chose one; adds it when nothing lists it. Returns {identifier: the '
-  'default''s, added, changes: [words]}; with dry_run what it would do.';
+  'Makes this model the default unless an admin chose one; adds it when no list has it. Returns {identifier (of the '
+  'default), added, changes: [text]}; with dry_run what it would do.';
 revoke execute on function public.adopt_default(text, text, boolean) from public, anon, authenticated, service_role;
 grant execute on function public.adopt_default(text, text, boolean) to service_role;
 
@@ -472,8 +470,8 @@ create function public.diagnose_catalogue() returns jsonb
       from public.provider_health as h where h.open_until > now()))
 $$;
 comment on function public.diagnose_catalogue() is
-  '{now, default, unpriced, last_run, last_good_run, open_circuits} as the caller may see them; is_shared says that '
-  'a circuit is open for everyone. Volatile so that now is the clock.';
+  '{now, default, unpriced, last_run, last_good_run, open_circuits} as the caller may see them. is_shared says that '
+  'a circuit is open for everyone. Volatile, because now is the clock.';
 revoke execute on function public.diagnose_catalogue() from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_catalogue() to authenticated;
 
@@ -489,7 +487,7 @@ declare
   v_measured integer;
 begin
   perform pg_advisory_xact_lock(hashtextextended('private.measure_models', 0));
-  -- Anybody can be any number of anonymous people: their turns are served, but they do not vote.
+  -- Anonymous accounts are free: their turns and ratings do not count.
   select count(distinct d.user_id) into v_people
     from public.usage_daily as d join auth.users as a on a.id = d.user_id and not coalesce(a.is_anonymous, false)
     where d.day >= v_today - 30;
@@ -500,7 +498,7 @@ begin
     select d.model_identifier, d.user_id, sum(d.requests) as turns, sum(d.errors) as errors,
       sum(d.ttft_ms_sum) as ttft_ms, sum(d.ttft_count) as ttfts
     from public.usage_daily as d
-    -- Only what everybody may choose: what people do with servers of their own is theirs.
+    -- Only models that all users may choose, not those of users' own servers.
     where d.day >= v_today - 7 and exists (select 1 from public.llm_models as m where m.identifier = d.model_identifier)
     group by d.model_identifier, d.user_id
   ), totals as (
@@ -533,7 +531,7 @@ begin
   return v_measured;
 end
 $$;
-comment on function public.measure_models() is 'Measures every model that served lately anew; returns how many.';
+comment on function public.measure_models() is 'Measures every model that served lately; returns their number.';
 revoke execute on function public.measure_models() from public, anon, authenticated, service_role;
 grant execute on function public.measure_models() to service_role;
 
@@ -546,8 +544,7 @@ create function public.wilson_interval(hits bigint, n bigint) returns numrange
     3.841459::double precision as z2) as share
 $$;
 comment on function public.wilson_interval(bigint, bigint) is
-  '95 % interval of a share, Wilson''s score; honest for few and for extreme counts. Null of nothing, and of more '
-  'hits than there were.';
+  '95 % confidence interval of a share by Wilson''s score; null for n = 0 and for more hits than n.';
 revoke execute on function public.wilson_interval(bigint, bigint) from public, anon, authenticated, service_role;
 grant execute on function public.wilson_interval(bigint, bigint) to authenticated, service_role;
 
@@ -584,10 +581,10 @@ create function public.ab_results(alias text, from_day date default null, to_day
   from sums as s order by s.route_arm
 $$;
 comment on function public.ab_results(text, date, date) is
-  'The arms of an alias compared over UTC days (the last 30 and today, if none are given), by the arm a turn was '
-  'given to, whoever served it in the end. Intervals are 95 %: Wilson''s for the error rate, mean +- 1.96 standard '
-  'errors for cost and rating (unbounded with fewer than two). Counts: turns, of which ratings have one; cost is '
-  'the mean of priced turns.';
+  'Compares the arms of an alias over UTC days, by default the last 30 and today, by the arm that a turn was '
+  'assigned to even when a fallback served. Intervals are 95 %: Wilson''s for the error rate, mean +- 1.96 standard '
+  'errors for cost and rating (unbounded below two). turns counts all turns, ratings those with a rating; cost is '
+  'the mean of turns with a known price.';
 revoke execute on function public.ab_results(text, date, date) from public, anon, authenticated, service_role;
 grant execute on function public.ab_results(text, date, date) to authenticated, service_role;
 
@@ -605,7 +602,7 @@ begin
   if (retention_days >= 1) is not true then
     perform private.refuse('PT422', 'validation_failed', 'Logs are kept for at least one day.');
   end if;
-  -- Nothing here waits for anybody: a row that is in other hands is left for the next run.
+  -- Locked rows are skipped and left for the next run.
   v_turns := array(
     select l.turn_id from public.chat_logs as l
     where l.created_at < v_before
@@ -615,7 +612,7 @@ begin
   delete from private.turns as r
     where r.id in (select c.id from private.turns as c
                    where c.id = any (v_turns) and c.state <> 'started' for update skip locked);
-  -- Whose write-ahead row stayed is being retried or finished right now.
+  -- A turn whose write-ahead row is locked is being retried or finished.
   delete from public.chat_logs as l
     where l.turn_id = any (v_turns) and not exists (select 1 from private.turns as r where r.id = l.turn_id);
   get diagnostics v_purged = row_count;
@@ -624,8 +621,7 @@ end
 $$;
 comment on function public.purge_logs(integer, integer) is
   'Deletes up to batch_size log rows that began more than retention_days times 24 hours ago, oldest first, with '
-  'their write-ahead rows (their idempotency keys are forgotten); never a turn that is open or not in usage_daily. '
-  'Returns how many.';
+  'their write-ahead rows and idempotency keys. Keeps turns that are open or not in usage_daily. Returns the number.';
 revoke execute on function public.purge_logs(integer, integer) from public, anon, authenticated, service_role;
 grant execute on function public.purge_logs(integer, integer) to service_role;
 
@@ -633,8 +629,8 @@ create function public.quarantine_spooled(
   object_key text, reason text, record text default null, user_id uuid default null,
   spooled_at timestamptz default null, kept_key text default null) returns void
   language sql volatile security definer set search_path = '' as $$
-  -- The latest call wins. A record spooled within a lease's length after its person was forgotten may be of a turn that
-  -- began before; the record of a forgotten turn, which its object's name carries, is never kept.
+  -- The latest call wins. A record spooled within one lease after the deletion may belong to a turn from before. The
+  -- record of a forgotten turn, whose id is in the object's name, is not kept.
   insert into private.spool_quarantine as q (object_key, reason, record, user_id, kept_key)
   select quarantine_spooled.object_key, quarantine_spooled.reason,
     case when u.id is not null and not exists (
@@ -649,9 +645,8 @@ create function public.quarantine_spooled(
     set reason = excluded.reason, record = excluded.record, user_id = excluded.user_id, kept_key = excluded.kept_key
 $$;
 comment on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) is
-  'Sets a spool object aside, however often it is called; user_id is whose turn the record says it is, and '
-  'spooled_at when. Without them, or from before they were forgotten, it keeps no record. kept_key is where the '
-  'object itself was put.';
+  'Quarantines a spooled object; safe to repeat. user_id owns the record and spooled_at is its time; without them, '
+  'or when the owner''s text was deleted later, no record is kept. kept_key is where the object was moved to.';
 revoke execute on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) from public, anon,
   authenticated, service_role;
 grant execute on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) to service_role;
@@ -673,7 +668,7 @@ create function private.own_relations() returns table (oid oid, object text, kin
       where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 $$;
 comment on function private.own_relations() is
-  'Tables, views and sequences of public and private with their schema; extensions'' objects are left out.';
+  'Tables, views and sequences of the schemas public and private, without those of extensions.';
 revoke execute on function private.own_relations() from public, anon, authenticated, service_role;
 grant execute on function private.own_relations() to authenticated;
 
@@ -688,7 +683,7 @@ create function private.api_grants()
       from private.own_relations() as r join pg_attribute as a on a.attrelid = r.oid
       where a.attacl is not null and not a.attisdropped
     union all
-    -- A function without an access list may be executed by everyone. Triggers' functions cannot be called.
+    -- Without an access list everyone may execute a function. Trigger functions cannot be called.
     select p.oid::regprocedure::text, 'function', n.nspname = 'private', p.oid,
         coalesce(p.proacl, acldefault('f', p.proowner)), null
       from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace
@@ -704,8 +699,8 @@ create function private.api_grants()
   where g.grantee = 0 or r.rolname in ('anon', 'authenticated', 'service_role')
 $$;
 comment on function private.api_grants() is
-  'What anon, authenticated, service_role and public hold in the schemas public and private, one row a privilege. '
-  'column_name is null unless it is held on one column only.';
+  'Privileges of anon, authenticated, service_role and public in the schemas public and private, one row each. '
+  'column_name is null unless the privilege is on one column.';
 revoke execute on function private.api_grants() from public, anon, authenticated, service_role;
 grant execute on function private.api_grants() to authenticated;
 
@@ -742,8 +737,8 @@ create function private.table_findings() returns table (object text, problem tex
       from pg_options_to_table(c.reloptions) as t where t.option_name = 'security_invoker'), false)
 $$;
 comment on function private.table_findings() is
-  'Tables without row-level security or owned by an API role, permissive policies whose condition does not look at '
-  'the caller, views without security_invoker.';
+  'Tables without row-level security or owned by an API role, permissive policies that do not look at the caller, '
+  'and views without security_invoker.';
 revoke execute on function private.table_findings() from public, anon, authenticated, service_role;
 grant execute on function private.table_findings() to authenticated;
 
@@ -753,7 +748,7 @@ create function private.grant_findings() returns table (object text, problem tex
     select g.*, case when g.kind in ('function', 'sequence', 'schema') then g.kind else 'table' end as word
     from private.api_grants() as g
   ), odd as (
-    -- Nothing is for visitors, and no API role reaches private but for the helpers of policies.
+    -- anon has no privileges, and API roles none in private except for policies' helpers.
     select g.*, case
         when g.kind = 'schema' then g.privilege = 'create' or (g.is_private and g.grantee in ('anon', 'public'))
         when g.kind in ('materialized view', 'foreign table') and g.privilege = 'select'
@@ -788,9 +783,8 @@ create function private.grant_findings() returns table (object text, problem tex
     where m.rolname in ('anon', 'authenticated')
 $$;
 comment on function private.grant_findings() is
-  'Privileges beyond the rules: none for anon and public, none in private, no truncate, references, trigger or '
-  'maintain for an API role, no delete for the service, no whole table where columns are granted; roles that bypass '
-  'policies.';
+  'Privileges beyond the rules: any for anon or public, any in private, truncate, references, trigger or maintain '
+  'for an API role, delete for the service, a whole table where columns are granted; and roles that bypass policies.';
 revoke execute on function private.grant_findings() from public, anon, authenticated, service_role;
 grant execute on function private.grant_findings() to authenticated;
 
@@ -802,7 +796,7 @@ create function private.function_findings() returns table (object text, problem 
     from (select g.oid, array_agg(g.grantee) as grantees from private.api_grants() as g
       where g.kind = 'function' group by g.oid) as g join pg_proc as p on p.oid = g.oid where p.prosecdef
   )
-  -- A function that is for everyone signed in says so in its comment.
+  -- The comment of a function that is meant for everyone signed in says so.
   select d.object, 'authenticated may execute it with its owner''s rights, and it does not look at the caller', true,
       format('revoke execute on function %s from authenticated;', d.object)
     from definers as d
@@ -815,7 +809,7 @@ create function private.function_findings() returns table (object text, problem 
     where not exists (select from unnest(d.proconfig) as s (setting) where s.setting ~ '^search_path=')
 $$;
 comment on function private.function_findings() is
-  'Security-definer functions that API roles may execute and that do not look at the caller or have no search_path.';
+  'Security-definer functions that API roles may execute and that do not look at the caller or set no search_path.';
 revoke execute on function private.function_findings() from public, anon, authenticated, service_role;
 grant execute on function private.function_findings() to authenticated;
 
@@ -830,8 +824,8 @@ create function private.person_condition(p_relation oid) returns text
         and k.conkey = array[a.attnum]))
 $$;
 comment on function private.person_condition(oid) is
-  'The condition, on t, of rows that name a person and are not shared: by user_id, owner_id, scope or a key into '
-  'auth.users. Null when the relation has no such column.';
+  'The condition, on t, for rows that name a user and are not shared: by user_id, owner_id, scope or a foreign key '
+  'to auth.users. Null when the relation has no such column.';
 revoke execute on function private.person_condition(oid) from public, anon, authenticated, service_role;
 grant execute on function private.person_condition(oid) to authenticated;
 
@@ -854,8 +848,8 @@ end
 $$;
 comment on function public.diagnose_access() is
   '{relations, functions, findings: [{object, problem, is_broken, fix}]} of the schemas public and private, for '
-  'admins. is_broken when rows or rights are open to others; else it deviates from the migrations and opens nothing '
-  'by itself.';
+  'admins. is_broken: rows or rights are open to others; otherwise the object differs from the migrations without '
+  'opening anything.';
 revoke execute on function public.diagnose_access() from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_access() to authenticated;
 
@@ -875,7 +869,7 @@ begin
   end if;
   for v in
     select g.role, g.claims, r.object, format('select exists (select from %s as t%s where %s)', r.object,
-        -- About 16 MB of a large table: a condition that no index serves would read all of it.
+        -- About 16 MB of a large table: a condition without an index would read all of it.
         case when c.relkind = 'r' and c.relpages > 2000
           then format(' tablesample system (%s)', 200000.0 / c.relpages) else '' end,
         case when g.role = 'anon' then 'true' else private.person_condition(r.oid) end) as query
@@ -894,7 +888,7 @@ begin
       perform set_config('request.jwt.claims', v.claims::text, true), set_config('request.jwt.claim', '', true),
         set_config('request.jwt.claim.sub', '', true), set_config('role', v.role, true);
       execute v.query into v_sees;
-      raise exception using errcode = 'PT000';  -- rolls the block back: role and claims are the caller's again
+      raise exception using errcode = 'PT000';  -- rolls back the block, which restores the caller's role and claims
     exception
       when sqlstate 'PT000' or insufficient_privilege then
         null;
@@ -909,8 +903,7 @@ begin
 end
 $$;
 comment on function public.diagnose_visibility() is
-  '{visible, unchecked: [{relation, role, reason?}]}: tables and views of public in which anon sees any row, or a '
-  'person who exists nowhere sees a row of person_condition(). For admins. Every look is rolled back: nothing '
-  'stays.';
+  '{visible, unchecked: [{relation, role, reason?}]}: tables and views of public in which anon sees a row, or a user '
+  'without data sees a row of person_condition(). For admins. Every check is rolled back.';
 revoke execute on function public.diagnose_visibility() from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_visibility() to authenticated;

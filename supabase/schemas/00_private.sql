@@ -4,7 +4,7 @@
 
 create schema private;
 comment on schema private is
-  'Never exposed by the data API: write-ahead rows, leases, and functions that policies and the ledger call.';
+  'Not exposed by the data API: write-ahead rows, leases, and functions that policies and the ledger call.';
 revoke all on schema private from public;
 grant usage on schema private to authenticated, service_role;
 
@@ -12,12 +12,11 @@ create table private.settings (
   name text constraint settings_pkey primary key,
   value text not null
 );
-comment on table private.settings is
-  'What the database must know about its deployment; a missing row is the safe choice.';
+comment on table private.settings is 'Settings of this deployment, one row each. Without a row the safe default holds.';
 comment on column private.settings.name is
-  'allow_private_nodes = on: client nodes may live on http, any port and private addresses; on a laptop only, and '
-  'together with the functions'' ALLOW_PRIVATE_NODES. profiling = on: profiles that begin with a first turn may be '
-  'learned from; default off. lease_seconds, open_turns_per_person: numbers, see the README.';
+  'allow_private_nodes = on: client nodes may use http, any port and private addresses; for laptops only, together '
+  'with ALLOW_PRIVATE_NODES of the functions. profiling = on: new profiles may be learned from; default off. '
+  'lease_seconds, open_turns_per_person: numbers, see docs/configuration.md.';
 
 alter table private.settings enable row level security;
 revoke all on private.settings from public, anon, authenticated, service_role;
@@ -27,8 +26,8 @@ create function private.is_admin() returns boolean
   select coalesce((select auth.jwt()) -> 'app_metadata' ->> 'role', '') = 'admin'
 $$;
 comment on function private.is_admin() is
-  'True when the caller''s token carries app_metadata.role = admin, which only the service may set; user_metadata '
-  'is never read.';
+  'True when the caller''s token carries app_metadata.role = admin. Only the service can set it; user_metadata is '
+  'not read.';
 revoke execute on function private.is_admin() from public, anon, authenticated, service_role;
 grant execute on function private.is_admin() to authenticated;
 
@@ -50,7 +49,7 @@ begin
 end
 $$;
 comment on function private.refuse(text, text, text, jsonb) is
-  'Ends the transaction; PostgREST answers SQLSTATE PTxyz as HTTP xyz, the detail carries the machine code.';
+  'Ends the transaction. PostgREST answers SQLSTATE PTxyz as HTTP xyz; the JSON detail carries the machine code.';
 revoke execute on function private.refuse(text, text, text, jsonb) from public, anon, authenticated, service_role;
 
 create function private.setting(p_name text, p_default integer) returns integer
@@ -58,7 +57,8 @@ create function private.setting(p_name text, p_default integer) returns integer
   select coalesce((select case when s.value ~ '^[0-9]{1,9}$' then s.value::integer end
                    from private.settings as s where s.name = p_name), p_default)
 $$;
-comment on function private.setting(text, integer) is 'A number from private.settings, the default when there is none.';
+comment on function private.setting(text, integer) is
+  'A number from private.settings, or the default when there is none.';
 revoke execute on function private.setting(text, integer) from public, anon, authenticated, service_role;
 
 create function private.internal_name(p_text text, p_max integer, p_default text default null) returns text
@@ -66,8 +66,8 @@ create function private.internal_name(p_text text, p_max integer, p_default text
 as $$ select case when p_text ~ '^[a-z][a-z0-9_.-]*$' and char_length(p_text) <= p_max then p_text
   else p_default end $$;
 comment on function private.internal_name(text, integer, text) is
-  'A name of our own kind; anything else, which a caller may have worded, is the default: roll-ups keep such names '
-  'for ever.';
+  'The text when it looks like an internal name, else the default. Roll-ups keep such names, so free text must not '
+  'pass.';
 revoke execute on function private.internal_name(text, integer, text) from public, anon, authenticated, service_role;
 
 create function private.clamp_count(p_value jsonb, p_max integer default 2147483647) returns integer
@@ -76,7 +76,7 @@ create function private.clamp_count(p_value jsonb, p_max integer default 2147483
     then least(greatest(trunc((p_value #>> '{}')::numeric), 0), p_max)::integer end
 $$;
 comment on function private.clamp_count(jsonb, integer) is
-  'A count as the ledger keeps it, from 0 to p_max; null without one.';
+  'The number as a whole number from 0 to p_max; null when there is none.';
 revoke execute on function private.clamp_count(jsonb, integer) from public, anon, authenticated, service_role;
 
 create function private.clamp_usage(p_usage jsonb) returns jsonb
@@ -90,5 +90,5 @@ create function private.clamp_usage(p_usage jsonb) returns jsonb
     'reasoning_tokens', private.clamp_count(p_usage -> 'reasoning_tokens')) end
 $$;
 comment on function private.clamp_usage(jsonb) is
-  'A usage in whole(), no more of it cached than there is; null when it is none.';
+  'The usage with clamped counts, cached_tokens at most input_tokens; null when it is no object.';
 revoke execute on function private.clamp_usage(jsonb) from public, anon, authenticated, service_role;

@@ -6,7 +6,7 @@ create function private.is_price(p_price jsonb) returns boolean
   language sql immutable security invoker set search_path = ''
 as $$ select jsonb_typeof(p_price) = 'number' and p_price::numeric between 0 and 1000000 $$;
 comment on function private.is_price(jsonb) is
-  'Whether this is a number of US dollars per million tokens; null for null.';
+  'Whether the value is a price in US dollars per million tokens; null for null.';
 revoke execute on function private.is_price(jsonb) from public, anon, authenticated, service_role;
 grant execute on function private.is_price(jsonb) to authenticated, service_role;
 
@@ -17,7 +17,7 @@ create function private.is_rate(p_rate jsonb) returns boolean
     and coalesce(private.is_price(p_rate -> 'cached_input'), true), false)
 $$;
 comment on function private.is_rate(jsonb) is
-  'Whether this has a price for input and output, and for cached input if at all.';
+  'Whether the value has prices for input and output, and a valid price for cached input if any.';
 revoke execute on function private.is_rate(jsonb) from public, anon, authenticated, service_role;
 grant execute on function private.is_rate(jsonb) to authenticated, service_role;
 
@@ -29,7 +29,7 @@ create function private.is_pricing(p_pricing jsonb) returns boolean
     where not private.is_rate(t.tier) or coalesce(t.tier ->> 'above_input_tokens' !~ '^[0-9]{1,12}$', true))
       else false end
 $$;
-comment on function private.is_pricing(jsonb) is 'Whether turn_cost() can compute with it.';
+comment on function private.is_pricing(jsonb) is 'Whether turn_cost() can use the value as pricing.';
 revoke execute on function private.is_pricing(jsonb) from public, anon, authenticated, service_role;
 grant execute on function private.is_pricing(jsonb) to authenticated, service_role;
 
@@ -41,7 +41,7 @@ create function private.is_capabilities(p_capabilities jsonb) returns boolean
        or (c.name like 'supports\_%' and jsonb_typeof(c.value) <> 'boolean'))
 $$;
 comment on function private.is_capabilities(jsonb) is
-  'Whether windows are positive whole numbers and what is supported is true or false.';
+  'Whether token counts are positive whole numbers and supports_… values are booleans.';
 revoke execute on function private.is_capabilities(jsonb) from public, anon, authenticated, service_role;
 grant execute on function private.is_capabilities(jsonb) to authenticated, service_role;
 
@@ -60,7 +60,7 @@ create function private.turn_cost(p_pricing jsonb, p_input bigint, p_output bigi
   from rate
 $$;
 comment on function private.turn_cost(jsonb, bigint, bigint, bigint) is
-  'USD for a turn by its route''s pricing, input including cached tokens; null when the price is unknown.';
+  'Cost in USD at this pricing. Input includes cached tokens. Null when the price is unknown.';
 revoke execute on function private.turn_cost(jsonb, bigint, bigint, bigint) from public, anon, authenticated,
   service_role;
 
@@ -68,23 +68,42 @@ create function private.estimate_tokens(p_text text) returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select (octet_length(p_text) + 2) / 3 + 4 $$;
 comment on function private.estimate_tokens(text) is
-  'Cautious estimate for cutting history: a token per three bytes and four around each message.';
+  'A cautious estimate in tokens, for cutting history: one for three bytes, and four around each message.';
 revoke execute on function private.estimate_tokens(text) from public, anon, authenticated, service_role;
 
 create function private.token_upper_bound(p_text text) returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select octet_length(p_text) + 16 $$;
 comment on function private.token_upper_bound(text) is
-  'What a message can cost at most, for reserving: no tokenizer makes more than a token of a byte; sixteen around '
-  'each message.';
+  'Most tokens that a message can have, for reservations: one for each byte, and sixteen around each message.';
 revoke execute on function private.token_upper_bound(text) from public, anon, authenticated, service_role;
+
+create function private.default_context_window() returns integer
+  language sql immutable security invoker set search_path = ''
+as $$ select 8192 $$;
+comment on function private.default_context_window() is 'Tokens assumed for a model whose context window is unknown.';
+revoke execute on function private.default_context_window() from public, anon, authenticated, service_role;
+
+create function private.default_max_tokens() returns integer
+  language sql immutable security invoker set search_path = ''
+as $$ select 4096 $$;
+comment on function private.default_max_tokens() is 'Output tokens reserved for a turn that sets no max_tokens.';
+revoke execute on function private.default_max_tokens() from public, anon, authenticated, service_role;
+
+create function private.max_prompt_tokens() returns integer
+  language sql immutable security invoker set search_path = ''
+as $$ select 1000000 $$;
+comment on function private.max_prompt_tokens() is
+  'Most tokens of a system prompt, and of tools, that a reservation covers; more counts as this many.';
+revoke execute on function private.max_prompt_tokens() from public, anon, authenticated, service_role;
 
 create function private.price_text(p_pricing jsonb) returns text
   language sql immutable security invoker set search_path = '' as $$
   select case when p_pricing is null then 'unknown'
     else format('%s/%s USD', p_pricing ->> 'input', p_pricing ->> 'output') end
 $$;
-comment on function private.price_text(jsonb) is 'Input and output per million tokens, for reading.';
+comment on function private.price_text(jsonb) is
+  'Price of input and output per million tokens, as text for change lists.';
 revoke execute on function private.price_text(jsonb) from public, anon, authenticated, service_role;
 
 create function private.price_attempts(p_routes jsonb, p_attempts jsonb) returns jsonb
@@ -102,8 +121,8 @@ create function private.price_attempts(p_routes jsonb, p_attempts jsonb) returns
   cross join lateral (select private.clamp_usage(a.attempt -> 'usage') as usage) as u
 $$;
 comment on function private.price_attempts(jsonb, jsonb) is
-  'The attempts, each that used anything with its cost_usd by its own route''s pricing; null there when that has no '
-  'price.';
+  'The attempts, each with its cost_usd by the pricing of its route. cost_usd is missing without usage and null '
+  'without a price.';
 revoke execute on function private.price_attempts(jsonb, jsonb) from public, anon, authenticated, service_role;
 
 create function private.is_metered(p_attempts jsonb) returns boolean
@@ -112,5 +131,5 @@ create function private.is_metered(p_attempts jsonb) returns boolean
                  where jsonb_typeof(a.attempt -> 'usage') = 'object')
 $$;
 comment on function private.is_metered(jsonb) is
-  'Whether the attempts tell what they used; otherwise the entry''s own usage counts.';
+  'Whether any attempt carries its usage. If none does, the usage of the whole turn counts.';
 revoke execute on function private.is_metered(jsonb) from public, anon, authenticated, service_role;

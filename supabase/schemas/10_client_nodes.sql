@@ -22,17 +22,17 @@ create table public.client_nodes (
   updated_at timestamptz not null default now()
 );
 comment on table public.client_nodes is
-  'An OpenAI-compatible server that people bring along; its models are chosen as client:<id>:<model>.';
+  'An OpenAI-compatible server of a user or of the project. Its models are named client:<id>:<model>.';
 comment on column public.client_nodes.owner_id is
-  'Null for a node of the project itself; only those enter the catalogue.';
+  'Null for a node of the project. Only those nodes enter the catalogue.';
 comment on column public.client_nodes.base_url is
-  'Where /chat/completions and /models live, usually ending in /v1; vetted again at every connection.';
+  'URL under which /chat/completions and /models are, usually ending in /v1. Validated at every connection.';
 comment on column public.client_nodes.models is
-  'Array of {id, name?, capabilities?, pricing?}, written by a probe of the node, never by its owner.';
+  'Array of {id, name?, capabilities?, pricing?}. Written by a probe of the node, not by its owner.';
 comment on column public.client_nodes.last_seen_at is 'When a probe last succeeded; null when none has.';
-comment on column public.client_nodes.has_key is 'Whether its owner left a key for it; written by set_node_key.';
+comment on column public.client_nodes.has_key is 'Whether a key is stored for the node; written by set_node_key.';
 comment on column public.client_nodes.may_use_tools is
-  'Its owner lets this node''s models call tools; off, because what a node answers is a stranger''s text.';
+  'The owner lets models of this node call tools. Off by default, because the node''s answers are untrusted.';
 
 create index client_nodes_owner_id_idx on public.client_nodes (owner_id);
 create trigger client_nodes_touch before update on public.client_nodes
@@ -50,7 +50,7 @@ grant update (models, last_seen_at) on public.client_nodes to service_role;
 create policy client_nodes_select_visible on public.client_nodes for select to authenticated
   using (owner_id = (select auth.uid()) or (is_shared and is_active) or (select private.is_admin()));
 comment on policy client_nodes_select_visible on public.client_nodes is
-  'Own nodes, and shared ones while they are active.';
+  'Own nodes, and shared ones while they are active; admins see all.';
 create policy client_nodes_insert_owner on public.client_nodes for insert to authenticated
   with check (owner_id = (select auth.uid()));
 create policy client_nodes_update_owner on public.client_nodes for update to authenticated
@@ -65,10 +65,9 @@ create table private.client_node_keys (
     check (char_length(api_key) between 1 and 500 and api_key !~ '[^!-~]'),
   updated_at timestamptz not null default now()
 );
-comment on table private.client_node_keys is
-  'The API key of a client node that wants one; written by set_node_key, read by node_key.';
+comment on table private.client_node_keys is 'The API key of a client node; written by set_node_key, read by node_key.';
 comment on column private.client_node_keys.api_key is
-  'Printable ASCII without spaces, as it travels in the Authorization header.';
+  'Printable ASCII without spaces, as sent in the Authorization header.';
 
 alter table private.client_node_keys enable row level security;
 revoke all on private.client_node_keys from public, anon, authenticated, service_role;
@@ -81,13 +80,13 @@ create function private.is_public_address(p_address inet) returns boolean
       '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24',
       '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24',
       '168.63.129.16/32', '224.0.0.0/3']::inet[])
-    -- 2001::/23 has Teredo in it and 2002::/16 is 6to4: both stand for an IPv4 address, as do mapped ones and NAT64's.
+    -- 2001::/23 has Teredo in it and 2002::/16 is 6to4: both embed an IPv4 address, as do mapped addresses and NAT64's.
     else p_address <<= '2000::/3'::inet
       and not p_address <<= any (array['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20']::inet[])
     end
 $$;
 comment on function private.is_public_address(inet) is
-  'Whether a server on the Internet may have this address; false for those that stand for another one.';
+  'Whether a server on the internet can have this address; false for addresses that embed another one.';
 revoke execute on function private.is_public_address(inet) from public, anon, authenticated, service_role;
 
 create function private.is_valid_node_host(p_host text, p_is_private_fine boolean) returns boolean
@@ -122,13 +121,14 @@ begin
 end
 $$;
 comment on function private.is_valid_node_host(text, boolean) is
-  'Whether a node may live at this lower-case name, IPv4 address or [IPv6 address], by its shape alone.';
+  'Whether a node may use this host: a lower-case name, an IPv4 address or an [IPv6 address]. Does not resolve '
+  'names.';
 revoke execute on function private.is_valid_node_host(text, boolean) from public, anon, authenticated, service_role;
 
 create function private.is_valid_node_url(p_url text, p_is_private_fine boolean) returns boolean
   language plpgsql immutable security invoker set search_path = '' as $$
 declare
-  -- No room for credentials, a query or a fragment. Printable ASCII only: there are other digits and dots than ASCII's.
+  -- No credentials, query or fragment. Printable ASCII only, because Unicode has other digits and dots.
   v_parts text[] := regexp_match(p_url,
     '^(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([1-9][0-9]{0,4}))?(?:/[!-~]*)?$');
 begin
@@ -139,8 +139,7 @@ begin
 end
 $$;
 comment on function private.is_valid_node_url(text, boolean) is
-  'Whether a client node may be registered at this URL; the boolean says that http, any port and private addresses '
-  'are fine.';
+  'Whether a client node may use this URL. The boolean allows http, any port and private addresses.';
 revoke execute on function private.is_valid_node_url(text, boolean) from public, anon, authenticated, service_role;
 
 create function private.validate_node_url(url text) returns void
@@ -156,7 +155,7 @@ begin
 end
 $$;
 comment on function private.validate_node_url(text) is
-  'Refuses a URL where no client node may live, with one message whatever is wrong with it.';
+  'Refuses a URL that a client node may not use, always with the same message.';
 revoke execute on function private.validate_node_url(text) from public, anon, authenticated, service_role;
 
 create function private.validate_client_node() returns trigger
@@ -167,7 +166,7 @@ begin
 end
 $$;
 comment on function private.validate_client_node() is
-  'Trigger: no role writes a URL where no node may live. Definer, because settings are granted to nobody.';
+  'Trigger: refuses rows with an invalid URL, from every role. Definer, because settings are not granted.';
 revoke execute on function private.validate_client_node() from public, anon, authenticated, service_role;
 
 create trigger client_nodes_validate_url before insert or update of base_url on public.client_nodes
@@ -182,7 +181,8 @@ begin
 end
 $$;
 comment on function private.forget_node_key() is
-  'Trigger: a key was given for one URL and is not sent to another. Definer, because keys are granted to nobody.';
+  'Trigger: deletes the key when the URL changes, so that it is not sent elsewhere. Definer, because keys are not '
+  'granted.';
 revoke execute on function private.forget_node_key() from public, anon, authenticated, service_role;
 
 create trigger client_nodes_forget_key before update of base_url on public.client_nodes
@@ -193,7 +193,7 @@ create function public.set_node_key(node_id bigint, api_key text) returns void
 declare
   v_is_kept boolean := coalesce(set_node_key.api_key, '') <> '';
 begin
-  -- Locked, so that neither another key nor another URL comes in between.
+  -- Locked, so that no other key and no other URL is written meanwhile.
   perform 1 from public.client_nodes as n
     where n.id = set_node_key.node_id
       and (n.owner_id = (select auth.uid()) or (n.owner_id is null and (select private.is_admin())))
@@ -215,8 +215,8 @@ begin
 end
 $$;
 comment on function public.set_node_key(bigint, text) is
-  'Leaves a node''s key with us; null or an empty one removes it. Somebody else''s node is not found, as is one '
-  'that does not exist. Definer, because keys are granted to nobody.';
+  'Stores the key of a node; null or an empty text removes it. 404 for nodes of others and for unknown nodes. '
+  'Definer, because keys are not granted.';
 revoke execute on function public.set_node_key(bigint, text) from public, anon, authenticated, service_role;
 grant execute on function public.set_node_key(bigint, text) to authenticated;
 
@@ -226,19 +226,19 @@ create function public.node_key(node_id bigint, base_url text) returns text
   where n.id = node_key.node_id and n.base_url = node_key.base_url
 $$;
 comment on function public.node_key(bigint, text) is
-  'The key to send to this node at this address; null when it has none, or has moved since the caller read where it '
-  'lives. Definer, because keys are granted to nobody.';
+  'The key of a node at this address; null when there is none or the node''s address has changed. Definer, because '
+  'keys are not granted.';
 revoke execute on function public.node_key(bigint, text) from public, anon, authenticated, service_role;
 grant execute on function public.node_key(bigint, text) to service_role;
 
 create function private.is_plain_name(p_json jsonb) returns boolean
   language sql immutable security invoker set search_path = '' as $$
   select coalesce(jsonb_typeof(p_json) = 'string' and char_length(p_json #>> '{}') between 1 and 150
-    -- Control characters, and those that turn or hide the text around them.
+    -- No control characters, and none that reverse or hide text.
     and p_json #>> '{}' !~ '[\u0001-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]', false)
 $$;
 comment on function private.is_plain_name(jsonb) is
-  'Whether this is a string of 1 to 150 characters that can be shown; null is not.';
+  'Whether the value is a printable text of 1 to 150 characters; false for null.';
 revoke execute on function private.is_plain_name(jsonb) from public, anon, authenticated, service_role;
 
 create function private.valid_capabilities(p_capabilities jsonb) returns jsonb
@@ -249,7 +249,7 @@ create function private.valid_capabilities(p_capabilities jsonb) returns jsonb
     or (c.key in ('context_window', 'max_output_tokens') and c.value::text ~ '^[1-9][0-9]{0,8}$')
 $$;
 comment on function private.valid_capabilities(jsonb) is
-  'Those that mean something and have the right type, because admission casts them; null when there are none.';
+  'The known capabilities that have the right type; null when there are none.';
 revoke execute on function private.valid_capabilities(jsonb) from public, anon, authenticated, service_role;
 
 create function private.listed_models(p_models jsonb) returns jsonb
@@ -263,8 +263,7 @@ create function private.listed_models(p_models jsonb) returns jsonb
     and coalesce(bool_and(private.is_plain_name(m.model -> 'id')), true)
 $$;
 comment on function private.listed_models(jsonb) is
-  'At most 300 objects as {id, name?, capabilities?} and nothing else, least of all a price; null when that is not '
-  'what they are.';
+  'At most 300 models as {id, name?, capabilities?}, without prices; null when the list is invalid.';
 revoke execute on function private.listed_models(jsonb) from public, anon, authenticated, service_role;
 
 create function public.store_node_models(node_id bigint, models jsonb) returns jsonb
@@ -290,7 +289,7 @@ begin
 end
 $$;
 comment on function public.store_node_models(bigint, jsonb) is
-  'Stores what a node lists, [{id, name?, capabilities?}], as seen now, and closes its circuit; gives {id, models, '
-  'last_seen_at}. Definer, because circuits are granted to nobody.';
+  'Stores the models that a node lists, [{id, name?, capabilities?}], sets last_seen_at, and closes the node''s '
+  'circuit. Returns {id, models, last_seen_at}. Definer, because circuits are not granted.';
 revoke execute on function public.store_node_models(bigint, jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.store_node_models(bigint, jsonb) to service_role;

@@ -37,33 +37,34 @@ create table public.llm_models (
   constraint llm_models_capabilities_shape_check check (private.is_capabilities(capabilities))
 );
 comment on table public.llm_models is
-  'A model that can be chosen: how it is named, where it runs, what it can do and costs.';
-comment on column public.llm_models.model_key is 'The name frontends use, such as gemini-2-5-flash-lite.';
-comment on column public.llm_models.upstream_id is 'The provider''s own name of the model, sent verbatim.';
-comment on column public.llm_models.node_id is 'The client node that serves it; null for every other provider.';
+  'A model that users can choose: its names, its provider, its capabilities and its price.';
+comment on column public.llm_models.model_key is 'The name that clients use, such as gemini-2-5-flash-lite.';
+comment on column public.llm_models.upstream_id is 'The provider''s name of the model, sent unchanged.';
+comment on column public.llm_models.node_id is 'The client node that serves the model; null for all other providers.';
 comment on column public.llm_models.identifier is '<provider>:<upstream_id>, or client:<node>:<upstream_id>.';
 comment on column public.llm_models.matcha_llm_id is
-  'The MatchAI platform''s number for it. A deployment with MatchAI''s key serves the model there where its own '
-  'provider cannot be called; null when the platform has none.';
+  'Number of the model on the MatchAI platform; null when it has none. A deployment with a MatchAI key uses it where '
+  'the model''s own provider cannot be called.';
 comment on column public.llm_models.capabilities is
-  'context_window and max_output_tokens in tokens; supports_vision, supports_tools, supports_json as booleans; '
-  'absent = unknown.';
+  'context_window and max_output_tokens in tokens; supports_vision, supports_tools, supports_json as booleans; a '
+  'missing one is unknown.';
 comment on column public.llm_models.pricing is
   'USD per million tokens: {input, output, cached_input?, tiers?: [{above_input_tokens, input, output, '
-  'cached_input?}]}; null when the price is unknown, never zero for it.';
+  'cached_input?}]}. Null when the price is unknown, never zero.';
 comment on column public.llm_models.replaced_by is
-  'model_key of the successor, which may not be in the catalogue yet; null when there is none.';
+  'model_key of the successor, which may be missing from the catalogue; null when there is none.';
 comment on column public.llm_models.missing_since is
-  'First run in which the provider no longer listed it; null while it does.';
-comment on column public.llm_models.last_synced_at is 'Last run that saw it at its provider; null when none has.';
+  'The first refresh in which the provider did not list the model; null while it is listed.';
+comment on column public.llm_models.last_synced_at is
+  'The last refresh that found the model at its provider; null when none has.';
 comment on column public.llm_models.default_by is
-  'Who made it the default: the seed, LLM_PROVIDER (settings), a refresh run (sync) or a person; null while it is '
-  'not.';
+  'What made this model the default: the seed, LLM_PROVIDER (settings), a refresh (sync) or a person; null for all '
+  'other models.';
 comment on column public.llm_models.synced_values is
-  '{model_name, capabilities, pricing, is_active} as refresh last set it: what differs from it in the row is a '
-  'person''s choice and stays. Null until refresh has seen the model.';
+  '{model_name, capabilities, pricing, is_active} as refresh last wrote them. A column that differs was edited by an '
+  'admin and is kept. Null before the first refresh.';
 comment on column public.llm_models.retires_on is
-  'UTC day on which its provider says it ends; null when none is announced.';
+  'UTC day on which the provider retires the model; null when none is announced.';
 
 create unique index llm_models_is_default_idx on public.llm_models (is_default) where is_default;
 create index llm_models_is_active_idx on public.llm_models (display_order, id) where is_active;
@@ -79,8 +80,7 @@ grant insert, select, update on public.llm_models to service_role;
 
 create policy llm_models_select_active on public.llm_models for select to authenticated
   using (is_active or (select private.is_admin()));
-comment on policy llm_models_select_active on public.llm_models is
-  'Everyone signed in sees what can be chosen; admins see retired rows too.';
+comment on policy llm_models_select_active on public.llm_models is 'Signed-in users see active models; admins see all.';
 create policy llm_models_insert_admin on public.llm_models for insert to authenticated
   with check ((select private.is_admin()));
 create policy llm_models_update_admin on public.llm_models for update to authenticated
@@ -96,8 +96,7 @@ begin
 end
 $$;
 comment on function private.replace_default() is
-  'Trigger, definer because it changes another row than the one asked for: a new default takes the place of the old '
-  'in one statement.';
+  'Trigger: a new default replaces the old one in the same statement. Definer, because it changes another row.';
 revoke execute on function private.replace_default() from public, anon, authenticated, service_role;
 
 create trigger llm_models_yield_default before insert or update of is_default on public.llm_models
@@ -109,15 +108,14 @@ begin
   if not new.is_default then
     new.default_by := null;
   elsif current_user = 'authenticated' then
-    new.default_by := 'person';  -- also when they confirm what is the default already
+    new.default_by := 'person';  -- also when an admin confirms the current default
   elsif new.default_by is null then
     new.default_by := case when current_user = 'service_role' then 'sync' else 'person' end;
   end if;
   return new;
 end
 $$;
-comment on function private.record_default_source() is
-  'Trigger: who made this model the default, unless the statement says so itself.';
+comment on function private.record_default_source() is 'Trigger: sets default_by when the statement does not.';
 revoke execute on function private.record_default_source() from public, anon, authenticated, service_role;
 
 create trigger llm_models_note_default before insert or update of is_default, default_by on public.llm_models
@@ -131,7 +129,7 @@ create function private.merge_capabilities(p_row public.llm_models, p_listed jso
     or p_row.synced_values -> 'capabilities' -> c.name is not distinct from p_row.capabilities -> c.name
 $$;
 comment on function private.merge_capabilities(public.llm_models, jsonb) is
-  'The row''s capabilities with what is listed, but for what a person has changed since it was last synced.';
+  'The row''s capabilities with the listed ones, except those that an admin has edited since the last refresh.';
 revoke execute on function private.merge_capabilities(public.llm_models, jsonb) from public, anon, authenticated,
   service_role;
 
@@ -141,7 +139,7 @@ create function private.node_capabilities(p_capabilities jsonb, p_may_use_tools 
     p_may_use_tools and coalesce((p_capabilities ->> 'supports_tools')::boolean, true))
 $$;
 comment on function private.node_capabilities(jsonb, boolean) is
-  'What a node''s model may do: tools only when its owner opted in, for its answers are a stranger''s text.';
+  'Capabilities of a node''s model. Tools need the owner''s consent, because the node''s answers are untrusted.';
 revoke execute on function private.node_capabilities(jsonb, boolean) from public, anon, authenticated, service_role;
 
 create function private.is_served(p_model public.llm_models) returns boolean
@@ -149,5 +147,6 @@ create function private.is_served(p_model public.llm_models) returns boolean
   select coalesce(p_model.is_active and (p_model.node_id is null
     or exists (select from public.client_nodes as n where n.id = p_model.node_id and n.is_active)), false)
 $$;
-comment on function private.is_served(public.llm_models) is 'Whether it is active, and so is the node it lives on.';
+comment on function private.is_served(public.llm_models) is
+  'Whether the model is active, and its node, if any, is active, too.';
 revoke execute on function private.is_served(public.llm_models) from public, anon, authenticated, service_role;

@@ -1,4 +1,4 @@
--- Purpose: aliases, each with the models it stands for.
+-- Purpose: aliases, each with its models.
 -- Affects: public.llm_routes
 -- Access: signed-in users read; admins write; the service reads.
 
@@ -12,10 +12,10 @@ create table public.llm_routes (
   created_at timestamptz not null default now(),
   constraint llm_routes_alias_model_key_key unique (alias, model_key)
 );
-comment on table public.llm_routes is 'One arm of an alias such as auto, fast or cheap.';
+comment on table public.llm_routes is 'A model behind an alias such as auto, fast or cheap.';
 comment on column public.llm_routes.weight is
-  'Share of new conversations among arms of the same fallback_order; 0 = only as a fallback.';
-comment on column public.llm_routes.fallback_order is 'Arms are tried from the lowest to the highest.';
+  'Share of new conversations among rows of the same fallback_order; 0 = fallback only.';
+comment on column public.llm_routes.fallback_order is 'Rows are tried from the lowest to the highest.';
 
 create index llm_routes_model_key_idx on public.llm_routes (model_key);
 
@@ -27,7 +27,7 @@ grant select on public.llm_routes to service_role;
 
 create policy llm_routes_select_all on public.llm_routes for select to authenticated
   using ((select auth.uid()) is not null);
-comment on policy llm_routes_select_all on public.llm_routes is 'Aliases are no secret to anyone signed in.';
+comment on policy llm_routes_select_all on public.llm_routes is 'Signed-in users see all aliases.';
 create policy llm_routes_insert_admin on public.llm_routes for insert to authenticated
   with check ((select private.is_admin()));
 create policy llm_routes_update_admin on public.llm_routes for update to authenticated

@@ -13,20 +13,21 @@ create table public.provider_health (
   failing_since timestamptz
 );
 comment on table public.provider_health is
-  'Circuits: how a provider, a model or a client node fared lately. A missing row is a healthy one.';
+  'Circuits of providers, models and client nodes. Without a row the circuit is closed.';
 comment on column public.provider_health.provider_key is
-  'A provider, for its key and account; a model''s identifier, for its own faults; client:<node> for a client node.';
+  'A provider''s name, for faults of its key or account; a model''s identifier, for its own faults; client:<node> '
+  'for a client node.';
 comment on column public.provider_health.failures is 'Faults in a row since the last success.';
 comment on column public.provider_health.open_until is
-  'No call goes there before this time, for the people that sole_user_id says; null = calls go.';
+  'No model request is sent before this time, for the users that sole_user_id names; null = requests are sent.';
 comment on column public.provider_health.reason is 'Error code of the last failure; null after a success.';
 comment on column public.provider_health.openings is
-  'How often in a row the circuit opened for everyone by faults; each opening doubles the time of the next.';
+  'How often in a row faults opened the circuit for everyone. Each opening doubles the time of the next.';
 comment on column public.provider_health.sole_user_id is
-  'The only person who met the current run of faults: the circuit is open for this person alone. Null: open for '
-  'everyone. No foreign key: deleting a person must not wait for a turn that writes here.';
+  'The only user who met the current faults: the circuit is open for this user alone. Null: open for everyone. No '
+  'foreign key, so that deleting a user does not wait for a turn that writes here.';
 comment on column public.provider_health.failing_since is
-  'When the current run of faults began; null after a success and for a provider''s key or account.';
+  'When the current faults began; null after a success and for faults of a key or account.';
 
 alter table public.provider_health enable row level security;
 revoke all on public.provider_health from public, anon, authenticated, service_role;
@@ -35,7 +36,7 @@ grant select on public.provider_health to service_role;
 
 create policy provider_health_select_admin on public.provider_health for select to authenticated
   using ((select private.is_admin()));
-comment on policy provider_health_select_admin on public.provider_health is 'Operators only.';
+comment on policy provider_health_select_admin on public.provider_health is 'Admins only.';
 
 create function private.circuit_until(p_provider_key text, p_identifier text) returns timestamptz
   language sql stable security invoker set search_path = '' as $$
@@ -44,7 +45,7 @@ create function private.circuit_until(p_provider_key text, p_identifier text) re
     and (h.sole_user_id is null or h.sole_user_id = (select auth.uid()))
 $$;
 comment on function private.circuit_until(text, text) is
-  'Until when the caller''s turns cannot go to this provider''s model; null = calls go.';
+  'Until when the circuit of this provider''s model is open for the caller; null = closed.';
 revoke execute on function private.circuit_until(text, text) from public, anon, authenticated, service_role;
 
 create function private.open_until(p_failures integer, p_open_seconds double precision) returns timestamptz
@@ -53,8 +54,8 @@ create function private.open_until(p_failures integer, p_open_seconds double pre
     greatest(p_open_seconds, case when p_failures >= 3 then least(10 * 2 ^ least(p_failures - 3, 9), 300) end))) end
 $$;
 comment on function private.open_until(integer, double precision) is
-  'Until when a circuit is open: for as long as asked, or from the third fault in a row for 10 s, doubling up to '
-  'five minutes; null = calls go.';
+  'Until when a circuit opens: for the given seconds, or from the third fault in a row for 10 s, doubling up to five '
+  'minutes; null = closed.';
 revoke execute on function private.open_until(integer, double precision) from public, anon, authenticated, service_role;
 
 create function private.record_fault(p_key text, p_reason text, p_open_seconds double precision, p_begun_at timestamptz,
@@ -72,18 +73,18 @@ begin
   insert into public.provider_health (provider_key) values (p_key) on conflict on
     constraint provider_health_pkey do nothing;
   select * into v from public.provider_health as h where h.provider_key = p_key for update;
-  -- A turn that began before the circuit opened met the incident that opened it: it does not count again.
+  -- A turn that began before the circuit opened met the same incident: it does not count again.
   if v.open_until > p_begun_at and (v.sole_user_id is null or v.sole_user_id = p_user_id) then
     return;
   end if;
   if v.failures = 0 or v.updated_at < now() - interval '1 hour' then
     v.failures := 1; v.openings := 0; v.sole_user_id := p_user_id; v.failing_since := now();
   elsif v_is_anonymous and v.sole_user_id is distinct from p_user_id then
-    return;  -- Anonymous accounts cost nothing: their faults close a circuit for themselves only.
+    return;  -- Anonymous accounts are free: their faults open a circuit for themselves only.
   elsif exists (select 1 from auth.users as u where u.id = v.sole_user_id and u.is_anonymous and u.id <> p_user_id) then
     v.failures := 1; v.sole_user_id := p_user_id; v.failing_since := now();
   elsif v.sole_user_id is null and v.open_until is not null then
-    -- The last opening for everyone is over: the next needs two people again.
+    -- The last opening for everyone is over: the next needs two users again.
     v.failures := v.failures + 1; v.sole_user_id := p_user_id; v.failing_since := now();
   else
     v.failures := v.failures + 1;
@@ -103,10 +104,10 @@ begin
 end
 $$;
 comment on function private.record_fault(text, text, double precision, timestamptz, uuid) is
-  'Counts a fault of a model or node that this person met. From the third in a row, or at once for the seconds that '
-  'the provider asked for, it opens: for this person, or for everyone when two people met the run, or one person '
-  'over ten minutes. Open for 10 s, doubling up to five minutes. A run ends with a success, or after an hour '
-  'without a fault; deleted people do not count.';
+  'Counts a fault of a model or node that this user met. The circuit opens at the third fault in a row, or at once '
+  'for the seconds that the provider asks for. It opens for this user only, or for everyone when two users met the '
+  'faults or one user did over ten minutes. Faults end with a success or after an hour without a fault. Deleted '
+  'users do not count.';
 revoke execute on function private.record_fault(text, text, double precision, timestamptz, uuid) from public, anon,
   authenticated, service_role;
 
@@ -115,7 +116,7 @@ create function private.record_health(p_attempts jsonb, p_begun_at timestamptz, 
 declare
   v record;
 begin
-  -- Sorted, so that two turns lock rows in the same order; a healthy row is not touched at all.
+  -- Sorted, so that two turns lock rows in the same order. Closed circuits are not written.
   for v in
     select distinct on (k.key) k.key, coalesce((a.attempt ->> 'ok')::boolean, false) as ok,
       a.attempt ->> 'error_code' as reason,
@@ -126,16 +127,15 @@ begin
     from jsonb_array_elements(p_attempts) with ordinality as a (attempt, place)
     cross join lateral (values (a.attempt ->> 'provider_key'),
       (case when a.attempt ->> 'provider_key' not like 'client:%' then a.attempt ->> 'identifier' end)) as k (key)
-    -- A success speaks for the model and its provider, a refused key or account for the provider, any other fault for
-    -- the model.
+    -- A success counts for the model and its provider, a rejected key for the provider, any other fault for the model.
     where k.key is not null and ((a.attempt ->> 'ok')::boolean or k.key = case
       when a.attempt ->> 'provider_key' like 'client:%' or a.attempt ->> 'error_code' = 'provider_auth_failed'
       then a.attempt ->> 'provider_key' else coalesce(a.attempt ->> 'identifier', a.attempt ->> 'provider_key') end)
     order by k.key, a.place desc
   loop
     if v.ok then
-      -- A success of a turn that began before the circuit opened does not close it; another person's does, if it is
-      -- open for one only.
+      -- A success of a turn from before the opening does not close the circuit, unless it is open for another user
+      -- only.
       update public.provider_health as h
         set failures = 0, openings = 0, open_until = null, reason = null, sole_user_id = null, failing_since = null,
           updated_at = now()
@@ -156,8 +156,7 @@ begin
 end
 $$;
 comment on function private.record_health(jsonb, timestamptz, uuid) is
-  'The last attempt at each provider, model or node decides: ok closes its circuit. A key or account that the '
-  'provider refuses opens the provider''s for everyone, for five minutes; any other fault counts by record_fault() '
-  'against the model or node.';
+  'Applies the last attempt at each provider, model or node: a success closes the circuit. A rejected key or account '
+  'opens the provider''s circuit for everyone, for five minutes. record_fault() counts all other faults.';
 revoke execute on function private.record_health(jsonb, timestamptz, uuid) from public, anon, authenticated,
   service_role;

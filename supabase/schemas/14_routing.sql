@@ -15,19 +15,18 @@ create table public.model_quality (
   error_rate numeric(4, 3)
 );
 comment on table public.model_quality is
-  'How each model did in the last seven UTC days and today, all people together; written by measure_models().';
-comment on column public.model_quality.turns is 'Turns it ended as the one that served.';
-comment on column public.model_quality.errors is
-  'Of these, how many failed, were cut or abandoned; errors / turns is its error rate.';
-comment on column public.model_quality.mean_ttft_ms is 'Milliseconds to the first content; null when none came.';
-comment on column public.model_quality.ratings is 'Verdicts with a rating of the last 30 days.';
+  'Quality of each model over the last seven UTC days and today, of all users together; written by measure_models().';
+comment on column public.model_quality.turns is 'Turns that the model finished.';
+comment on column public.model_quality.errors is 'Turns of these that failed, ended early or were abandoned.';
+comment on column public.model_quality.mean_ttft_ms is
+  'Mean milliseconds to the first content; null when no turn had content.';
+comment on column public.model_quality.ratings is 'Ratings of the last 30 days.';
 comment on column public.model_quality.mean_rating is
-  'Mean over its raters of what each gave on the mean, 1 to 5; null until three have rated, or all who use this '
-  'project where they are fewer.';
-comment on column public.model_quality.raters is 'How many people gave these ratings; anonymous ones are not counted.';
+  'Mean, 1 to 5, of each user''s own mean; null below three raters, or below all users where a project has fewer.';
+comment on column public.model_quality.raters is 'Users who gave these ratings; anonymous users do not count.';
 comment on column public.model_quality.error_rate is
-  'Errors per turn of everybody signed in but the person who met most errors, unless nobody else uses this project; '
-  'null below 20 turns.';
+  'Errors per turn of signed-in users, without the user who met the most errors unless there is only one user; null '
+  'below 20 turns.';
 
 alter table public.model_quality enable row level security;
 revoke all on public.model_quality from public, anon, authenticated, service_role;
@@ -37,17 +36,16 @@ grant select on public.model_quality to service_role;
 create policy model_quality_select_all on public.model_quality for select to authenticated
   using ((select auth.uid()) is not null);
 comment on policy model_quality_select_all on public.model_quality is
-  'Counts and means over everybody are no secret to anyone signed in.';
+  'Signed-in users see the counts and means, which name no user.';
 
 create function private.has_capabilities(p_capabilities jsonb, p_needs jsonb) returns boolean
   language sql immutable security invoker set search_path = '' as $$
   select not exists (
     select 1 from jsonb_array_elements_text(coalesce(p_needs, '[]')) as n (ability)
-    -- A model that knows no schemas is told in words.
+    -- A model without schemas gets the schema as text in its prompt.
     where n.ability <> 'supports_json' and not coalesce((p_capabilities ->> n.ability)::boolean, false))
 $$;
-comment on function private.has_capabilities(jsonb,
-  jsonb) is 'Whether a model has all abilities that a turn cannot do without.';
+comment on function private.has_capabilities(jsonb, jsonb) is 'Whether a model has all capabilities that a turn needs.';
 revoke execute on function private.has_capabilities(jsonb, jsonb) from public, anon, authenticated, service_role;
 
 create function private.is_callable(p_provider text, p_criteria jsonb) returns boolean
@@ -55,7 +53,7 @@ create function private.is_callable(p_provider text, p_criteria jsonb) returns b
   select jsonb_typeof(p_criteria -> 'providers') is distinct from 'array' or p_criteria -> 'providers' ? p_provider
 $$;
 comment on function private.is_callable(text, jsonb) is
-  'Whether this deployment has a key for the provider; true when it does not say.';
+  'Whether this deployment has a key for the provider; true when the criteria name no providers.';
 revoke execute on function private.is_callable(text, jsonb) from public, anon, authenticated, service_role;
 
 create function private.hash_fraction(p_seed text, p_alias text, p_model_key text) returns double precision
@@ -64,7 +62,7 @@ create function private.hash_fraction(p_seed text, p_alias text, p_model_key tex
     8))::bit(32)::bigint + 1) / 4294967297.0::double precision
 $$;
 comment on function private.hash_fraction(text, text, text) is
-  'A number between 0 and 1 that is always the same for the same three.';
+  'A number between 0 and 1, always the same for the same arguments.';
 revoke execute on function private.hash_fraction(text, text, text) from public, anon, authenticated, service_role;
 
 create function private.catalogue_route(m public.llm_models) returns jsonb
@@ -80,8 +78,7 @@ create function private.catalogue_route(m public.llm_models) returns jsonb
   where m.node_id is null or n.is_active
 $$;
 comment on function private.catalogue_route(public.llm_models) is
-  'A catalogue row as a route, with its label for people and until when its circuit is open for the caller; null '
-  'when its node is switched off.';
+  'The route of a catalogue row, with its label and the caller''s circuit; null when its node is inactive.';
 revoke execute on function private.catalogue_route(public.llm_models) from public, anon, authenticated, service_role;
 
 create function private.node_route(p_user_id uuid, p_model text) returns jsonb
@@ -95,13 +92,14 @@ create function private.node_route(p_user_id uuid, p_model text) returns jsonb
   from public.client_nodes as n cross join lateral jsonb_array_elements(n.models) as e (model)
   where p_model ~ '^client:[1-9][0-9]{0,17}:.'
     and n.id = case when p_model ~ '^client:[1-9][0-9]{0,17}:.' then split_part(p_model, ':', 2)::bigint end
-    -- What the catalogue knows is the catalogue's to price and to switch off.
+    -- The catalogue's row decides price and activity of a model that it has.
     and not exists (select 1 from public.llm_models as m where m.node_id = n.id and m.upstream_id = e.model ->> 'id')
     and n.is_active and (n.is_shared or n.owner_id = p_user_id)
     and e.model ->> 'id' = substr(p_model, length('client:' || split_part(p_model, ':', 2) || ':') + 1)
   limit 1
 $$;
-comment on function private.node_route(uuid, text) is 'client:<node>:<model> of a node the person may use, or null.';
+comment on function private.node_route(uuid, text) is
+  'The route of client:<node>:<model> when the user may use the node, else null.';
 revoke execute on function private.node_route(uuid, text) from public, anon, authenticated, service_role;
 
 create function private.matcha_route(p_model text) returns jsonb
@@ -119,16 +117,15 @@ create function private.matcha_route(p_model text) returns jsonb
     'open_until', private.circuit_until('matcha', 'matcha:' || a.number))
   from asked as a join public.llm_models as m
     on (m.provider = 'matcha' and m.upstream_id = a.number::text) or (m.matcha_llm_id = a.number and m.node_id is null)
-  -- Once the platform was asked what it serves, its own rows decide. Before that a model counts unless a person
-  -- switched it off.
+  -- Once the platform's list is known, its own rows decide. Before that a model counts unless an admin deactivated it.
   where case when m.provider = 'matcha' then m.is_active
     else (m.is_active or m.missing_since is not null)
       and not exists (select from public.llm_models as o where o.provider = 'matcha') end
   order by m.provider = 'matcha' desc limit 1
 $$;
 comment on function private.matcha_route(text) is
-  'The route of matcha:<number> or matcha:<model_key>: the model that has this number on the MatchAI platform, '
-  'served there. Null when the platform''s list lacks it, or no list is known and the catalogue has no such model.';
+  'The route of matcha:<number> or matcha:<model_key> on the MatchAI platform. Null when the platform''s list lacks '
+  'it, or no list is known and the catalogue has no such model.';
 revoke execute on function private.matcha_route(text) from public, anon, authenticated, service_role;
 
 create function private.model_route(p_model public.llm_models, p_criteria jsonb) returns jsonb
@@ -139,8 +136,7 @@ create function private.model_route(p_model public.llm_models, p_criteria jsonb)
       then private.matcha_route('matcha:' || p_model.matcha_llm_id) end
 $$;
 comment on function private.model_route(public.llm_models, jsonb) is
-  'How this deployment reaches a model of the catalogue: at its own provider, else at MatchAI by its number; null '
-  'when it cannot.';
+  'The route of a catalogue row at its own provider, else at MatchAI by its number; null when neither can be called.';
 revoke execute on function private.model_route(public.llm_models, jsonb) from public, anon, authenticated, service_role;
 
 create function private.find_route(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
@@ -150,7 +146,7 @@ create function private.find_route(p_user_id uuid, p_model text, p_criteria json
        select private.model_route(m, p_criteria) as route, 1 as place from public.llm_models as m
          where m.model_key = p_model
        union all
-       -- Whoever names the provider means it.
+       -- An identifier names its provider: no other one serves.
        select private.catalogue_route(m), 2 from public.llm_models as m
          where m.identifier = p_model and m.is_active and private.is_callable(m.provider, p_criteria)) as f
      where f.route is not null order by f.place limit 1),
@@ -158,8 +154,8 @@ create function private.find_route(p_user_id uuid, p_model text, p_criteria json
     case when private.is_callable('matcha', p_criteria) then private.matcha_route(p_model) end)
 $$;
 comment on function private.find_route(uuid, text, jsonb) is
-  'The route of a model by its key, its identifier, a client node''s name for it or MatchAI''s; null when none can '
-  'be called here.';
+  'The route of a model by its key, identifier, client-node name or MatchAI name; null when it cannot be called '
+  'here.';
 revoke execute on function private.find_route(uuid, text, jsonb) from public, anon, authenticated, service_role;
 
 create function private.successor_route(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
@@ -175,14 +171,13 @@ create function private.successor_route(p_user_id uuid, p_model text, p_criteria
     limit 1
 $$;
 comment on function private.successor_route(uuid, text, jsonb) is
-  'The route of the model that replaced an inactive one, over up to five replacements; aliases are not followed, '
-  'because an alias asks this. Null without any that can be called.';
+  'The route of the model that replaced an inactive one, over up to five replacements; null when none can be called. '
+  'Does not follow aliases, because alias_chain() calls it.';
 revoke execute on function private.successor_route(uuid, text, jsonb) from public, anon, authenticated, service_role;
 
 create function private.alias_chain(p_user_id uuid, p_alias text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
-  -- Weighted rendezvous: each arm draws, and a heavier one draws better. A new arm takes over its share of the
-  -- conversations and moves no other.
+  -- Weighted rendezvous hashing: a new arm takes its share of the conversations and moves no others.
   with arms as (
     select r.fallback_order, r.weight, r.id,
       coalesce(private.find_route(p_user_id, r.model_key, p_criteria),
@@ -196,15 +191,14 @@ create function private.alias_chain(p_user_id uuid, p_alias text, p_criteria jso
       a.fallback_order, a.weight = 0, a.draw nulls last, a.weight desc, a.id) as place
     from arms as a where a.route is not null
   ), firsts as (
-    -- Two arms may have come to the same model: it is tried once.
+    -- Two arms may lead to the same model: it is tried once.
     select distinct on (p.route ->> 'identifier') p.route, p.place from placed as p order by p.route ->> 'identifier',
       p.place
   )
   select jsonb_agg(f.route || jsonb_build_object('alias', p_alias) order by f.place) from firsts as f
 $$;
 comment on function private.alias_chain(uuid, text, jsonb) is
-  'The arms of an alias, the one this conversation sticks to first, those of higher order behind; null when none is '
-  'alive.';
+  'The routes of an alias: this conversation''s arm first, then by fallback_order; null when none can be called.';
 revoke execute on function private.alias_chain(uuid, text, jsonb) from public, anon, authenticated, service_role;
 
 create function private.policy_chain(p_alias text, p_criteria jsonb) returns jsonb
@@ -214,11 +208,11 @@ create function private.policy_chain(p_alias text, p_criteria jsonb) returns jso
       exists (select 1 from public.provider_health as h
         where h.provider_key in (coalesce('client:' || m.node_id, m.provider), m.identifier) and h.open_until > now()
           and (h.sole_user_id is null or h.sole_user_id = (select auth.uid()))) as is_open,
-      -- Three tokens are read for each that is written.
+      -- Assumes three input tokens for each output token.
       3 * (m.pricing ->> 'input')::numeric + (m.pricing ->> 'output')::numeric as price,
-      -- Seven turns of ten must have gone well, and three stars be given, of those who have been seen often enough.
+      -- Acceptable: at most 30 % errors and a mean rating of at least 3, where there are enough turns and ratings.
       coalesce(q.error_rate <= 0.3, true) and coalesce(q.ratings < 5 or q.mean_rating >= 3, true) as is_acceptable,
-      -- A few raters say little: five of 3.5 are added to them.
+      -- Smoothed with five ratings of 3.5, because few raters prove little.
       coalesce((q.mean_rating * q.raters + 3.5 * 5) / (q.raters + 5), 3.5) as rating,
       p_criteria -> 'needs' ? 'supports_json' and not coalesce((m.capabilities ->> 'supports_json')::boolean,
         false) as is_wordy
@@ -229,7 +223,8 @@ create function private.policy_chain(p_alias text, p_criteria jsonb) returns jso
       and (jsonb_typeof(p_criteria -> 'providers') is distinct from 'array' or p_criteria -> 'providers' ? m.provider)
       and private.has_capabilities(case when m.node_id is null then m.capabilities
         else private.node_capabilities(m.capabilities, n.may_use_tools) end, p_criteria -> 'needs')
-      and coalesce((m.capabilities ->> 'context_window')::bigint, 8192) >= (p_criteria ->> 'context')::bigint
+      and coalesce((m.capabilities ->> 'context_window')::bigint,
+        private.default_context_window()) >= (p_criteria ->> 'context')::bigint
   ), ranked as (
     select f.model, row_number() over (order by
       f.is_open, not f.is_acceptable, f.is_wordy,
@@ -238,14 +233,14 @@ create function private.policy_chain(p_alias text, p_criteria jsonb) returns jso
       case p_alias when 'best' then f.price end desc nulls last,
       f.price nulls last, f.display_order, f.id) as place
     from fitting as f
-    where f.price is not null or p_alias in ('fast', 'best')  -- who wants the cheapest wants to know what it costs
+    where f.price is not null or p_alias in ('fast', 'best')  -- auto and cheap need a known price
   )
   select jsonb_agg(private.catalogue_route(r.model) || jsonb_build_object('alias', p_alias) order by r.place)
   from ranked as r where r.place <= 3
 $$;
 comment on function private.policy_chain(text, jsonb) is
-  'auto and cheap: the cheapest; fast: the soonest to speak; best: the best rated, then the dearest. Of the active '
-  'models that can do what the turn needs, failing and badly rated ones last, with two fallbacks; null when none '
+  'Up to three routes of a policy: auto and cheap take the cheapest models, fast the lowest time to first token, '
+  'best the best rated. Only active models that fit the turn; failing and badly rated ones come last. Null when none '
   'fits.';
 revoke execute on function private.policy_chain(text, jsonb) from public, anon, authenticated, service_role;
 
@@ -258,8 +253,7 @@ create function private.find_chain(p_user_id uuid, p_model text, p_criteria json
      where f.route is not null))
 $$;
 comment on function private.find_chain(uuid, text, jsonb) is
-  'Routes, first choice first, for an alias with arms, for a policy, or for a single model; null when nothing '
-  'active goes by that name.';
+  'The routes of an alias, a policy or a model, first choice first; null when nothing active has this name.';
 revoke execute on function private.find_chain(uuid, text, jsonb) from public, anon, authenticated, service_role;
 
 create function private.find_successor(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
@@ -278,8 +272,8 @@ create function private.find_successor(p_user_id uuid, p_model text, p_criteria 
      where exists (select 1 from public.llm_routes as r where r.alias = n.replaced_by) order by n.depth limit 1))
 $$;
 comment on function private.find_successor(uuid, text, jsonb) is
-  'The chain of what replaced an inactive model, a model or an alias, over up to five replacements; null when '
-  'nothing that can be called did.';
+  'The routes of the model or alias that replaced an inactive model, over up to five replacements; null when none '
+  'can be called.';
 revoke execute on function private.find_successor(uuid, text, jsonb) from public, anon, authenticated, service_role;
 
 create function private.provider_route(p_user_id uuid, p_provider text, p_model text, p_criteria jsonb) returns jsonb
@@ -297,8 +291,8 @@ create function private.provider_route(p_user_id uuid, p_provider text, p_model 
      order by m.missing_since is not null, m.display_order, m.id limit 1))
 $$;
 comment on function private.provider_route(uuid, text, text, jsonb) is
-  'A provider''s default: the model its variable names, else that one''s successor, else its first active model; '
-  'null without any.';
+  'The default route of a provider: the model that its variable names, else that model''s successor, else the '
+  'provider''s first active model; null when there is none.';
 revoke execute on function private.provider_route(uuid, text, text, jsonb) from public, anon, authenticated,
   service_role;
 
@@ -307,7 +301,7 @@ create function private.find_default(p_user_id uuid, p_criteria jsonb) returns j
   with wished (route, rank, place) as (
     select private.model_route(m, p_criteria), case when m.default_by = 'person' then 0 else 2 end, 0
       from public.llm_models as m
-      -- By way of MatchAI only where a person wants this very model: the platform has a default of its own.
+      -- MatchAI serves the default only when an admin chose it: the platform has its own default.
       where m.is_default and (m.default_by = 'person' or private.is_callable(m.provider, p_criteria))
     union all
     select private.provider_route(p_user_id, d.entry ->> 'provider', d.entry ->> 'model', p_criteria),
@@ -319,7 +313,7 @@ create function private.find_default(p_user_id uuid, p_criteria jsonb) returns j
       from jsonb_array_elements(coalesce(private.alias_chain(p_user_id, 'default', p_criteria),
         '[]')) with ordinality as a (route, place)
     union all
-    -- The project's own model servers, when there is nothing else.
+    -- The project's own model servers come last.
     (select private.catalogue_route(m), 5, 0
       from public.llm_models as m join public.client_nodes as n on n.id = m.node_id
       where m.is_active and n.is_active order by m.display_order, m.id limit 1)
@@ -331,8 +325,8 @@ create function private.find_default(p_user_id uuid, p_criteria jsonb) returns j
   ), behind as (
     select o.route, o.place from others as o where o.rank = 3
     union all
-    -- Without arms of the alias: the next provider, so that one that is down stops nobody. Words that were meant for
-    -- somebody's own server go nowhere else.
+    -- Without arms: the next provider, so that an outage does not stop turns. Text for a user's own server goes nowhere
+    -- else.
     (select o.route, o.place from others as o, first
      where o.rank in (1, 2, 4) and not coalesce((p_criteria ->> 'is_strict')::boolean, false)
        and not exists (select from wished as a where a.rank = 3 and a.route is not null)
@@ -345,10 +339,9 @@ create function private.find_default(p_user_id uuid, p_criteria jsonb) returns j
   from (select first.route, -1 as place from first union all select b.route, b.place from behind as b) as c
 $$;
 comment on function private.find_default(uuid, jsonb) is
-  'The chain of a turn that names no model. First what an admin made the default, else what LLM_PROVIDER asks for, '
-  'else the catalogue''s default, the alias "default", the first provider with a key, a model server of the '
-  'project. Behind it the alias''s arms; without arms the default of the next provider with a key. Null when '
-  'nothing can be called.';
+  'The routes of a turn that names no model. First an admin''s default, then LLM_PROVIDER, the catalogue''s default, '
+  'the alias "default", the first provider with a key, and a server of the project. Then the alias''s other arms, or '
+  'the default of the next provider. Null when nothing can be called.';
 revoke execute on function private.find_default(uuid, jsonb) from public, anon, authenticated, service_role;
 
 create function private.append_default(p_user_id uuid, p_chain jsonb, p_criteria jsonb) returns jsonb
@@ -360,37 +353,33 @@ create function private.append_default(p_user_id uuid, p_chain jsonb, p_criteria
                       where c.route ->> 'identifier' = d.route ->> 'identifier')), '[]')
 $$;
 comment on function private.append_default(uuid, jsonb, jsonb) is
-  'The chain with the default and what stands behind it as its last fallbacks.';
+  'The routes, with the default''s routes as last fallbacks.';
 revoke execute on function private.append_default(uuid, jsonb, jsonb) from public, anon, authenticated, service_role;
 
-create function private.routing_criteria(p_turn jsonb, p_conversation_id uuid) returns jsonb
+create function private.routing_criteria(p_turn private.turn_request, p_conversation_id uuid) returns jsonb
   language sql stable security invoker set search_path = '' as $$
   select jsonb_build_object(
-    'seed', coalesce(p_conversation_id::text, p_turn ->> 'turn_id'),
-    'needs', case jsonb_typeof(p_turn -> 'needs') when 'array' then p_turn -> 'needs' else '[]' end,
-    'providers', case jsonb_typeof(p_turn -> 'providers') when 'array' then p_turn -> 'providers' end,
-    'defaults', case jsonb_typeof(p_turn -> 'defaults') when 'array' then p_turn -> 'defaults' else '[]' end,
-    'is_strict', coalesce((p_turn ->> 'strict_model')::boolean, false),
-    -- What is asked, the prompt around it, and room to answer.
-    'context', private.estimate_tokens(p_turn ->> 'message') + 1024
-      + least(greatest(coalesce((p_turn ->> 'prompt_tokens')::integer, 0), 0), 1000000) / 3)
+    'seed', coalesce(p_conversation_id, p_turn.turn_id), 'needs', p_turn.needs, 'providers', p_turn.providers,
+    'defaults', p_turn.defaults, 'is_strict', p_turn.strict_model,
+    -- The question, the prompt around it, and room for the answer.
+    'context', private.estimate_tokens(p_turn.message) + 1024 + p_turn.prompt_tokens / 3)
 $$;
-comment on function private.routing_criteria(jsonb, uuid) is
-  '{seed: what an arm sticks to, needs: abilities such as supports_vision, providers: those with a key in this '
-  'deployment or null for all, defaults: [{provider, model, is_chosen}] in the deployment''s order, is_strict, '
-  'context: tokens}.';
-revoke execute on function private.routing_criteria(jsonb, uuid) from public, anon, authenticated, service_role;
+comment on function private.routing_criteria(private.turn_request, uuid) is
+  'What routing needs of a turn: {seed (keeps a conversation on its arm), needs (capabilities), providers (with a '
+  'key here; null for all), defaults, is_strict, context (tokens)}.';
+revoke execute on function private.routing_criteria(private.turn_request, uuid) from public, anon, authenticated,
+  service_role;
 
 create function private.unresolved_name(p_reason text, p_requested text, p_conversation_default text,
   p_preferred text) returns text
   language sql immutable security invoker set search_path = '' as $$
-  -- The names of a conversation and a profile were not redacted: only what has a model name's characters is logged.
+  -- Names in conversations and profiles are not redacted: only text that looks like a model name is logged.
   select case when p_reason in ('model_not_found', 'model_replaced') then coalesce(left(p_requested, 300),
     substring(p_conversation_default from '^[[:alnum:]][[:alnum:]:._/+-]{0,149}$'),
     substring(p_preferred from '^[[:alnum:]][[:alnum:]:._/+-]{0,149}$')) end
 $$;
 comment on function private.unresolved_name(text, text, text, text) is
-  'The model name whose lookup failed, given why the route was chosen; null when none failed.';
+  'The model name that could not be found, given the route''s reason; null when every lookup succeeded.';
 revoke execute on function private.unresolved_name(text, text, text, text) from public, anon, authenticated,
   service_role;
 
@@ -406,7 +395,7 @@ declare
   v record;
 begin
   for v in
-    -- Whoever asks for a model, or for the default by name, has chosen: no other wish counts.
+    -- A requested model, or the default by name, overrides all preferences.
     select w.kind, w.model from (
       select 0 as place, 'requested' as kind, p_requested as model
       union all select 1, 'conversation_default', p_conversation_default where p_requested is null
@@ -421,7 +410,7 @@ begin
     v_chain := private.find_chain(p_user_id, v.model, p_criteria);
     if v_chain is not null then
       return jsonb_build_object('reason', v.kind,
-        -- An agent's wish is not an order: the default stands in where its provider is not there.
+        -- An agent's model is a preference: the default serves where its provider cannot be called.
         'routes', case v.kind when 'agent' then private.append_default(p_user_id, v_chain, p_criteria)
           else v_chain end);
     end if;
@@ -439,7 +428,7 @@ begin
     end if;
     v_chain := private.find_successor(p_user_id, v.model, p_criteria);
     if v_chain is not null then
-      -- What an agent would like no person asked for.
+      -- An agent's missing model is not reported: the user did not ask for it.
       return jsonb_build_object('routes', v_chain, 'reason', case v.kind when 'agent' then 'agent'
         else 'model_replaced' end);
     end if;
@@ -455,9 +444,8 @@ begin
 end
 $$;
 comment on function private.resolve_routes(uuid, text, text, text, jsonb, boolean, jsonb) is
-  '{routes, reason}: requested, else conversation_default, profile, agent (the first of its models that is alive), '
-  'default; model_replaced when a successor serves, model_not_found when a model that somebody chose is gone and '
-  'the default serves.';
+  '{routes, reason}. reason is requested, conversation_default, profile, agent or default; model_replaced when a '
+  'successor serves; model_not_found when the chosen model is gone and the default serves.';
 revoke execute on function private.resolve_routes(uuid, text, text, text, jsonb, boolean, jsonb) from public, anon,
   authenticated, service_role;
 
@@ -485,20 +473,20 @@ begin
   cross join lateral (select case when not s.is_own and m.matcha_llm_id is not null
     then private.model_route(m, v_how) end as route) as o
   where (s.is_own or o.route is not null)
-    -- A model that MatchAI serves under the catalogue's own name is listed by that name only.
+    -- A model that MatchAI serves under a catalogue row is listed by that row only.
     and not (m.provider = 'matcha' and v_how -> 'providers' ? 'matcha' and exists (
       select from public.llm_models as t where t.matcha_llm_id::text = m.upstream_id and t.provider <> 'matcha'
         and not (t.is_active and private.is_callable(t.provider, v_how))));
   if v_menu is null and v_how -> 'providers' <> 'null' then
-    return public.model_menu();  -- a deployment of llms alone may have no keys
+    return public.model_menu();  -- a deployment of the llms function alone may have no keys
   end if;
   return coalesce(v_menu, '[]');
 end
 $$;
 comment on function public.model_menu(jsonb) is
-  'All models that a deployment serves, for everyone signed in, by display_order and in one value, because the data '
-  'API cuts rows at a thousand. deployment: providers? (those with a key; none means all), defaults? ([{provider, '
-  'model, is_chosen}] in its order). is_default marks what a turn without a model gets; identifier says where it is '
-  'served.';
+  'All models that a deployment serves, for everyone signed in, in display order and as one value, because the data '
+  'API cuts rows at a thousand. deployment: providers? (with a key; none means all), defaults? ([{provider, model, '
+  'is_chosen}] in order). is_default marks the model of a turn that names none; identifier names the provider that '
+  'serves it.';
 revoke execute on function public.model_menu(jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.model_menu(jsonb) to authenticated, service_role;

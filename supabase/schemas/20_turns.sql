@@ -30,28 +30,27 @@ create table private.turns (
   history_left_out integer,
   replaces uuid
 ) with (fillfactor = 70);
-comment on table private.turns is 'One admitted turn from chat_begin on; survives a killed function.';
+comment on table private.turns is
+  'An admitted turn, written by chat_begin before any model request. It survives a function that dies.';
 comment on column private.turns.user_id is
-  'Whose counters hold the reservation. No foreign key, here and on conversation_id: a deletion would lock this row '
-  'after the conversation, chat_finish locks it before, and the money must find its way back even when the person '
-  'is gone.';
+  'The user whose counters hold the reservation. No foreign key, here and on conversation_id: chat_finish and '
+  'deletions lock in different orders, and the reservation must be released even when the user is gone.';
 comment on column private.turns.worker_id is
-  'Fencing token: the attempt that holds the lease; another one''s finish books its cost and touches nothing else.';
-comment on column private.turns.lease_until is 'End of the reservation when nobody finishes.';
-comment on column private.turns.tries is 'How many attempts have held the lease.';
-comment on column private.turns.question is 'Redacted; kept so that a turn whose function died still has its question.';
+  'Fencing token of the attempt that holds the lease. A finish with another token only books its cost.';
+comment on column private.turns.lease_until is 'When the reservation ends if the turn does not finish.';
+comment on column private.turns.tries is 'Attempts that have held the lease.';
+comment on column private.turns.question is 'Redacted. Kept so that an abandoned turn still has its question.';
 comment on column private.turns.is_stored is
-  'Whether words are kept: in the log, redacted, and in the conversation where the turn has one.';
-comment on column private.turns.routes is
-  'The route and its fallbacks with the prices that were in force at admission.';
+  'Whether text is kept: redacted in the log, and verbatim in the conversation when the turn has one.';
+comment on column private.turns.routes is 'The route and its fallbacks, with the prices at admission.';
 comment on column private.turns.day is
-  'UTC day, and by it the month, that is charged, even when the turn ends after midnight.';
+  'UTC day, and with it the month, that is charged, even when the turn ends after midnight.';
 comment on column private.turns.is_forgotten is
-  'The person was deleted, or asked for their words to be: none are written any more.';
+  'The user was deleted, or asked to delete their text: no text of this turn is written any more.';
 comment on column private.turns.history_left_out is
-  'Messages of the conversation that did not fit, as chat_begin counted them.';
+  'Messages of the conversation that did not fit, as counted by chat_begin.';
 comment on column private.turns.replaces is
-  'The earliest turn that this one shall take the place of, once it has an answer; null for an ordinary turn.';
+  'The earliest turn that this one replaces once it has an answer; null for an ordinary turn.';
 
 create unique index turns_user_id_idempotency_key_idx
   on private.turns (user_id, idempotency_key) where idempotency_key is not null;
@@ -73,8 +72,8 @@ create table private.lost_attempt_costs (
   constraint lost_attempt_costs_pkey primary key (turn_id, worker_id)
 );
 comment on table private.lost_attempt_costs is
-  'What attempts really used and cost that lost their lease, or ended before anything was said: each booked once, '
-  'and added up in the log row.';
+  'Usage and cost of attempts that lost their lease or ended without content. Each is booked once and added to the '
+  'log row.';
 comment on column private.lost_attempt_costs.cost_usd is 'Null when the route had no known price.';
 
 alter table private.lost_attempt_costs enable row level security;
@@ -89,7 +88,7 @@ create function public.open_turns() returns table (
   from private.turns as r where r.state = 'started' order by r.started_at
 $$;
 comment on function public.open_turns() is
-  'Admitted turns that nobody has finished, without their content; one whose lease_until has passed was left by a '
-  'dead function.';
+  'Admitted turns that have not finished, without their text. A turn whose lease_until has passed belongs to a '
+  'function that died.';
 revoke execute on function public.open_turns() from public, anon, authenticated, service_role;
 grant execute on function public.open_turns() to service_role;

@@ -23,23 +23,23 @@ create table public.llm_conversations (
   conversation_metadata jsonb not null default '{}',
   constraint llm_conversations_user_id_client_id_key unique (user_id, client_id)
 );
-comment on table public.llm_conversations is 'A conversation between one or more people and the models they chose.';
+comment on table public.llm_conversations is 'A conversation of one or more users.';
 comment on column public.llm_conversations.user_id is 'The owner.';
 comment on column public.llm_conversations.client_id is
-  'The frontend''s own chat id, unique per person; null when it has none.';
+  'The client''s own id of the conversation, unique per user; null when it has none.';
 comment on column public.llm_conversations.channel_id is
-  'The channel of another interface that the conversation began in, as its first turn named it; null when it named '
-  'none.';
+  'Channel of another interface in which the conversation began, as sent with the first turn; null when none was '
+  'sent.';
 comment on column public.llm_conversations.thread_ts is
-  'The thread of that channel, as the first turn named it; null when it named none.';
-comment on column public.llm_conversations.primary_agent is 'The agent that spoke last; written by chat_finish only.';
+  'Thread of that channel, as sent with the first turn; null when none was sent.';
+comment on column public.llm_conversations.primary_agent is 'The agent of the last answer; written by chat_finish.';
 comment on column public.llm_conversations.default_model is
   'Any model identifier, key or alias; null = the catalogue''s default.';
 comment on column public.llm_conversations.agent_handoffs is
-  'How often one agent handed over to another; written by chat_finish only.';
+  'Number of hand-offs from one agent to another; written by chat_finish.';
 comment on column public.llm_conversations.total_tokens_used is
-  'Input and output tokens of all turns; written by chat_finish only.';
-comment on column public.llm_conversations.total_cost is 'USD of all priced turns; written by chat_finish only.';
+  'Input and output tokens of all turns; written by chat_finish.';
+comment on column public.llm_conversations.total_cost is 'USD of all turns with a known price; written by chat_finish.';
 comment on column public.llm_conversations.user_satisfaction_avg is 'Mean rating 1 to 5; null without ratings.';
 comment on column public.llm_conversations.context_quality_score is 'Null until it is measured.';
 
@@ -61,8 +61,7 @@ create table public.conversation_members (
   joined_at timestamptz not null default now(),
   constraint conversation_members_pkey primary key (conversation_id, user_id)
 );
-comment on table public.conversation_members is
-  'A person in a conversation; the owner''s own row is written by chat_begin.';
+comment on table public.conversation_members is 'A user in a conversation. chat_begin writes the owner''s row.';
 
 create index conversation_members_user_id_idx on public.conversation_members (user_id);
 
@@ -76,21 +75,19 @@ create policy conversation_members_insert_owner on public.conversation_members f
   with check (exists (
     select 1 from public.llm_conversations as c where c.id = conversation_id and c.user_id = (select auth.uid())));
 comment on policy conversation_members_insert_owner on public.conversation_members is
-  'Nobody adds themselves: only the owner adds, and only members.';
+  'Only the owner adds users, and only as members.';
 create policy conversation_members_delete_owner_or_self on public.conversation_members for delete to authenticated
   using (role = 'member' and (user_id = (select auth.uid()) or exists (
     select 1 from public.llm_conversations as c where c.id = conversation_id and c.user_id = (select auth.uid()))));
 comment on policy conversation_members_delete_owner_or_self on public.conversation_members is
-  'The owner removes others, never their own row; everybody else may leave. What they said stays with the '
-  'conversation.';
+  'The owner removes other members; a member can leave. Their messages stay in the conversation.';
 
 create function private.my_conversations() returns setof uuid
   language sql stable security definer set search_path = '' as $$
   select conversation_id from public.conversation_members where user_id = (select auth.uid())
 $$;
 comment on function private.my_conversations() is
-  'Conversations the caller is in. Definer, because a policy on conversation_members that reads '
-  'conversation_members would recurse.';
+  'Conversations of which the caller is a member. Definer, because a policy that reads its own table would recurse.';
 revoke execute on function private.my_conversations() from public, anon, authenticated, service_role;
 grant execute on function private.my_conversations() to authenticated;
 
@@ -103,8 +100,7 @@ create function private.make_title(p_message text) returns text
     '[\s\u0001-\u001f\u007f-\u009f]+', ' ', 'g')) as line) as t
 $$;
 comment on function private.make_title(text) is
-  'The first line that says anything, of at most 80 characters, cut between words where there are any; null without '
-  'one.';
+  'The first line with text, cut to 80 characters between words where possible; null when there is none.';
 revoke execute on function private.make_title(text) from public, anon, authenticated, service_role;
 
 create function private.lock_conversation(p_user_id uuid, p_conversation_id uuid, p_turn_id uuid, p_message text)
@@ -114,9 +110,9 @@ declare
   v_row public.llm_conversations;
   v_other private.turns;
 begin
-  -- Of several at once the row lets one through at a time, and the next statement sees who came before. The lock is the
-  -- weak one of an update that touches no key: messages that people insert do not wait for it.
-  -- A title is taken from its owner's words only, so that no word of a member stays where only the owner can delete.
+  -- Concurrent turns wait for the row, and the next statement sees the earlier turn. An update of no key column takes a
+  -- lock that inserts of messages do not wait for. Only the owner's text becomes the
+  -- title, because only the owner can delete it.
   update public.llm_conversations as c
     set last_activity = now(),
         title = coalesce(c.title, case when c.user_id = p_user_id then private.make_title(p_message) end)
@@ -127,7 +123,7 @@ begin
   select r.* into v_other from private.turns as r
     where r.conversation_id = p_conversation_id and r.state = 'started' and r.is_stored and r.lease_until > now()
       and r.id <> p_turn_id and not r.is_forgotten
-      -- Whoever is not in the conversation any more holds nobody up.
+      -- Turns of users who left the conversation do not block it.
       and exists (select 1 from public.conversation_members as m
                   where m.conversation_id = p_conversation_id and m.user_id = r.user_id)
     order by r.lease_until desc limit 1;
@@ -140,17 +136,16 @@ begin
 end
 $$;
 comment on function private.lock_conversation(uuid, uuid, uuid, text) is
-  'The conversation for a turn that will be stored in it, or turn_in_progress (409) while another one''s lease '
-  'runs. A turn that is not stored neither takes it nor waits: it leaves nothing there that could come between a '
-  'question and its answer.';
+  'Locks the conversation for a stored turn and returns it; refuses with turn_in_progress (409) while another stored '
+  'turn holds its lease. Turns that are not stored do not call it.';
 revoke execute on function private.lock_conversation(uuid, uuid, uuid, text) from public, anon, authenticated,
   service_role;
 
-create function private.open_conversation(p_user_id uuid, p_turn jsonb) returns public.llm_conversations
+create function private.open_conversation(p_user_id uuid, p_turn private.turn_request) returns public.llm_conversations
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
-  v_client_id text := left(p_turn ->> 'client_id', 200);
-  v_named text := coalesce(p_turn ->> 'conversation_id', v_client_id);
+  v_client_id text := p_turn.client_id;
+  v_named text := coalesce(p_turn.conversation_id, v_client_id);
   v_row public.llm_conversations;
 begin
   select c.* into v_row from public.llm_conversations as c
@@ -159,7 +154,7 @@ begin
   if found then
     return v_row;
   end if;
-  if p_turn ->> 'conversation_id' is not null then
+  if p_turn.conversation_id is not null then
     perform private.refuse('PT404', 'conversation_not_found', 'There is no such conversation.');
   end if;
   if v_client_id is not null then
@@ -169,13 +164,13 @@ begin
       return v_row;
     end if;
   end if;
-  if not coalesce((p_turn ->> 'store')::boolean, true) then
+  if not p_turn.store then
     return null;
   end if;
   insert into public.llm_conversations (user_id, client_id, channel_id, thread_ts)
-    values (p_user_id, v_client_id, left(p_turn ->> 'channel_id', 200), left(p_turn ->> 'thread_ts', 200))
+    values (p_user_id, v_client_id, p_turn.channel_id, p_turn.thread_ts)
     on conflict on constraint llm_conversations_user_id_client_id_key do nothing returning * into v_row;
-  if not found then  -- a twin opened it a moment ago
+  if not found then  -- a concurrent turn created it
     select c.* into v_row from public.llm_conversations as c where c.user_id = p_user_id and c.client_id = v_client_id;
     return v_row;
   end if;
@@ -183,15 +178,16 @@ begin
   return v_row;
 end
 $$;
-comment on function private.open_conversation(uuid, jsonb) is
-  'The conversation the turn belongs to, by its id or the frontend''s own id, else a new one with the turn''s '
-  'channel_id and thread_ts; an existing one keeps its own. Null when nothing is to be stored.';
-revoke execute on function private.open_conversation(uuid, jsonb) from public, anon, authenticated, service_role;
+comment on function private.open_conversation(uuid, private.turn_request) is
+  'The turn''s conversation, by its id or the client''s id, else a new one with the turn''s channel_id and '
+  'thread_ts. Null when nothing is stored.';
+revoke execute on function private.open_conversation(uuid, private.turn_request) from public, anon, authenticated,
+  service_role;
 
 create function private.touch_conversation() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  -- Whoever holds the row right now begins or ends a turn, and writes the same.
+  -- The holder of the lock begins or ends a turn, and writes the same.
   update public.llm_conversations as c set last_activity = now()
     where c.id = (select t.id from public.llm_conversations as t
       where t.id = new.conversation_id for no key update skip locked);
@@ -199,26 +195,26 @@ begin
 end
 $$;
 comment on function private.touch_conversation() is
-  'Trigger: what people say to each other is activity, too. It waits for nobody; definer, because last_activity is '
-  'granted to nobody.';
+  'Trigger: a message of a user updates last_activity, without waiting for locks. Definer, because last_activity is '
+  'not granted.';
 revoke execute on function private.touch_conversation() from public, anon, authenticated, service_role;
 
 create function private.display_name(p_metadata jsonb) returns text
   language sql immutable security invoker set search_path = '' as $$
   select n.name from (
-    -- Control, direction and zero-width characters, line ends and colons would let a name be more than a name.
+    -- Control, direction and zero-width characters, line ends and colons could imitate other text.
     select k.place, rtrim(left(btrim(regexp_replace(left(p_metadata ->> k.key, 600),
       '[\s:\u0001-\u001f\u007f-\u00a0\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]+', ' ', 'g')),
         60)) as name
     from (values (1, 'name'), (2, 'full_name')) as k (place, key)
     where jsonb_typeof(p_metadata -> k.key) = 'string') as n
-  -- Nobody calls themselves what only we call somebody.
+  -- Generated names cannot be taken.
   where n.name <> '' and n.name !~ '@' and n.name !~ '\(\d+\)$' and n.name !~* '^(person \d+|former member)$'
   order by n.place limit 1
 $$;
 comment on function private.display_name(jsonb) is
-  'What somebody calls themselves, as one line of at most 60 characters; null when they do not, or by an e-mail '
-  'address or like one of our own.';
+  'The user''s own name as one line of at most 60 characters; null when there is none, or it is an e-mail address or '
+  'looks like a generated name.';
 revoke execute on function private.display_name(jsonb) from public, anon, authenticated, service_role;
 
 create function private.speaker_names(p_conversation_id uuid) returns jsonb
@@ -237,8 +233,7 @@ create function private.speaker_names(p_conversation_id uuid) returns jsonb
     from numbered as t
 $$;
 comment on function private.speaker_names(uuid) is
-  'Object of user id to the name by which the model hears of them, no two alike; null in a conversation of one '
-  'person.';
+  'Object of user id to a unique name for the model; null in a conversation of one user.';
 revoke execute on function private.speaker_names(uuid) from public, anon, authenticated, service_role;
 
 create policy llm_conversations_select_member on public.llm_conversations for select to authenticated

@@ -48,54 +48,51 @@ create table public.chat_logs (
   unresolved_model text constraint chat_logs_unresolved_model_check check (char_length(unresolved_model) <= 300),
   created_at timestamptz not null default now()
 );
-comment on table public.chat_logs is 'One finished model turn; append-only, written by chat_finish and the sweeper.';
-comment on column public.chat_logs.turn_id is 'The turn''s own id; unique, whatever the caller sent.';
-comment on column public.chat_logs.request_id is
-  'X-Request-Id of the HTTP request, the caller''s own when it sent one.';
-comment on column public.chat_logs.user_id is 'Null once the person is deleted.';
+comment on table public.chat_logs is 'One finished turn. Append-only; written by chat_finish and sweep_turns.';
+comment on column public.chat_logs.turn_id is 'The turn''s own id; unique.';
+comment on column public.chat_logs.request_id is 'X-Request-Id of the HTTP request.';
+comment on column public.chat_logs.user_id is 'Null once the user is deleted.';
 comment on column public.chat_logs.question is 'Redacted before it is written; null when content is not logged.';
 comment on column public.chat_logs.response is
-  'Redacted before it is written; null when content is not logged or nothing was said.';
+  'Redacted before it is written; null when content is not logged or the answer is empty.';
 comment on column public.chat_logs.tools_used is
-  'Array of {name, ms, ok, …}, without what went in and came out; empty once the person is forgotten.';
+  'Array of {name, ms, ok, …}, without arguments and results; empty once the user is deleted.';
 comment on column public.chat_logs.input_tokens is 'All prompt tokens, cached ones included; null when unknown.';
 comment on column public.chat_logs.output_tokens is 'All generated tokens, reasoning included; null when unknown.';
 comment on column public.chat_logs.usage_source is
-  'provider = its own final count; partial = its count before a cut; estimate = ours.';
-comment on column public.chat_logs.cost_usd is 'US dollars; null when the model has no known price, never zero for it.';
+  'provider = its final count; partial = its count before an early end; estimate = counted here.';
+comment on column public.chat_logs.cost_usd is 'US dollars; null when the model has no known price, never zero.';
 comment on column public.chat_logs.model is 'The provider''s own name of the model that answered.';
-comment on column public.chat_logs.agent_type is 'The agent that spoke last.';
-comment on column public.chat_logs.domain_classification is 'What the question was about; null when nobody asked.';
+comment on column public.chat_logs.agent_type is 'The agent of the answer.';
+comment on column public.chat_logs.domain_classification is 'Subject of the question; null when it was not classified.';
 comment on column public.chat_logs.user_skill_assessment is
-  'How skilled the person seemed in this turn; null when not assessed, and for whoever switched profiling off.';
+  'The user''s skill as assessed in this turn; null when not assessed or when profiling is off.';
 comment on column public.chat_logs.escalation_metadata is
-  'Why and to whom the turn was handed on, redacted; null when it was not, or without words to keep.';
+  'Reason and target of the escalation, redacted; null without escalation or stored text.';
 comment on column public.chat_logs.context_size_tokens is
-  'Size of the last call''s prompt as its provider counted it, else of all calls'' together; null when none '
-  'counted.';
-comment on column public.chat_logs.duration_ms is 'From the request''s arrival to the end of the answer, milliseconds.';
+  'Prompt size of the last model request as its provider counted it, else of all requests together; null when none '
+  'was counted.';
+comment on column public.chat_logs.duration_ms is
+  'Milliseconds from the arrival of the request to the end of the answer.';
 comment on column public.chat_logs.ttft_ms is
-  'From the request''s arrival to the first content, milliseconds; null when none came.';
+  'Milliseconds from the arrival of the request to the first content; null without content.';
 comment on column public.chat_logs.attempts is
-  'Array of {identifier, ok, ms, error_code?, status?}, one per call of a provider.';
-comment on column public.chat_logs.user_id_hash is 'Keyed hash of the person''s id; null when no pepper is configured.';
-comment on column public.chat_logs.created_at is 'When the turn began; its UTC day is the day that is charged.';
-comment on column public.chat_logs.domain_confidence is 'How sure the classification is, 0 to 1; null without one.';
-comment on column public.chat_logs.route_alias is
-  'The alias or policy that chose the model; null when a model was named, or nothing.';
+  'Array of {identifier, ok, ms, error_code?, status?}, one for each model request.';
+comment on column public.chat_logs.user_id_hash is 'Keyed hash of the user''s id; null when no pepper is configured.';
+comment on column public.chat_logs.created_at is 'When the turn began. Its UTC day is the day that is charged.';
+comment on column public.chat_logs.domain_confidence is 'Confidence of the classification, 0 to 1; null without one.';
+comment on column public.chat_logs.route_alias is 'The alias or policy that chose the model; null when none did.';
 comment on column public.chat_logs.route_arm is
-  'Identifier of the arm the turn was given to, whoever served it in the end; null without an alias.';
+  'Identifier of the arm that the turn was assigned to, even when a fallback served; null without an alias.';
 comment on column public.chat_logs.history_left_out is
-  'Messages of the conversation that the model was not shown because they did not fit; null for turns older than '
-  'this count.';
+  'Messages of the conversation that did not fit into the prompt; null when unknown.';
 comment on column public.chat_logs.route_reason is
-  'Why this model served: requested, conversation_default, profile, agent or default; model_replaced: the model '
-  'asked for is retired and its successor served; model_not_found: there is no such model and the default served. '
-  'Null for rows before this column.';
+  'Why this model served: requested, conversation_default, profile, agent or default; model_replaced: a successor '
+  'served for a retired model; model_not_found: the name is unknown and the default served. Null when unknown.';
 comment on column public.chat_logs.unresolved_model is
-  'The name that could not be found, where route_reason is model_not_found or model_replaced: the request''s '
-  '(redacted), else the conversation''s or profile''s. Null otherwise, for a name that does not look like a '
-  'model''s, and for people who were forgotten.';
+  'The name that could not be found when route_reason is model_not_found or model_replaced: of the request '
+  '(redacted), else of the conversation or profile. Null otherwise, for text that does not look like a model name, '
+  'and for deleted users.';
 
 create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc);
 create index chat_logs_conversation_id_idx on public.chat_logs (conversation_id);
@@ -113,7 +110,7 @@ grant select on public.chat_logs to service_role;
 
 create policy chat_logs_select_own on public.chat_logs for select to authenticated
   using (user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy chat_logs_select_own on public.chat_logs is 'People see their own turns; admins see all.';
+comment on policy chat_logs_select_own on public.chat_logs is 'Users see their own turns; admins see all.';
 
 create function public.lookup_failures(from_day date default null, to_day date default null) returns table (
   day date, asked_model text, route_reason text, turns bigint, people bigint, last_at timestamptz)
@@ -128,8 +125,7 @@ create function public.lookup_failures(from_day date default null, to_day date d
   group by 1, 2, 3 order by 1 desc, 4 desc, 2
 $$;
 comment on function public.lookup_failures(date, date) is
-  'Turns whose model was unknown or retired, by UTC day and asked name, most turns first; the last 7 days and '
-  'today, if none are given. asked_model is null where the name is not kept; people counts those who still have an '
-  'account.';
+  'Turns whose model name was unknown or retired, by UTC day and name, most turns first; by default the last 7 days '
+  'and today. asked_model is null where the name is not kept; people counts users who still have an account.';
 revoke execute on function public.lookup_failures(date, date) from public, anon, authenticated, service_role;
 grant execute on function public.lookup_failures(date, date) to authenticated, service_role;

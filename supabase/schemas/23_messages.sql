@@ -24,22 +24,20 @@ create table public.messages (
   constraint messages_parts_size_check
     check (octet_length(parts::text) <= case role when 'user' then 1048576 else 16777216 end)
 );
-comment on table public.messages is 'One message of a conversation, word for word.';
-comment on column public.messages.user_id is 'Who wrote it; null for the assistant.';
+comment on table public.messages is 'One message of a conversation, verbatim.';
+comment on column public.messages.user_id is 'The author; null for the assistant.';
 comment on column public.messages.parts is
-  'An answer''s AI SDK message parts; null when content is all there is, as of every question.';
-comment on column public.messages.model_used is 'Identifier of the model that answered; null for people.';
-comment on column public.messages.turn_id is
-  'The turn it belongs to, as in chat_logs; null for messages that asked no model.';
+  'Message parts of an answer in the AI SDK''s format; null when content is all there is, and for questions.';
+comment on column public.messages.model_used is 'Identifier of the model that answered; null for users'' messages.';
+comment on column public.messages.turn_id is 'The turn, as in chat_logs; null for messages without a turn.';
 comment on column public.messages.status is 'cancelled and partial mark an answer that ended early.';
 comment on column public.messages.client_id is
-  'The frontend''s own id of a question, by which it edits it or has it answered anew; null when it had none.';
+  'The client''s own id of a question, used to edit it or to answer it again; null when it has none.';
 comment on column public.messages.is_tentative is
-  'A question that shall take the place of an earlier turn, while it has no answer: shown to nobody, not even to a '
-  'model.';
+  'A question that replaces an earlier turn and has no answer yet. Clients and models do not see it.';
 comment on column public.messages.model_label is
-  'The model that answered, as people know it: the catalogue''s name of it, for a client node "<node> (<model>)". '
-  'Null for people''s messages, for answers before this column, and when the node is gone.';
+  'Display name of the model that answered: its catalogue name, or "<node> (<model>)" for a client node. Null for '
+  'users'' messages and when the node is deleted.';
 
 create index messages_conversation_id_created_at_idx on public.messages (conversation_id, created_at desc, id);
 create index messages_user_id_idx on public.messages (user_id);
@@ -58,40 +56,38 @@ grant select on public.messages to service_role;
 create policy messages_select_member on public.messages for select to authenticated
   using (not is_tentative and (conversation_id in (select private.my_conversations()) or (select private.is_admin())));
 comment on policy messages_select_member on public.messages is
-  'Members, and admins, see what was said; a question asked anew only once it has an answer.';
+  'Members and admins see messages; a question that replaces another is visible once it has an answer.';
 create policy messages_insert_member on public.messages for insert to authenticated
   with check (role = 'user' and user_id = (select auth.uid())
     and conversation_id in (select private.my_conversations()));
-comment on policy messages_insert_member on public.messages is
-  'A person posts in their own name only, and only where they are a member.';
+comment on policy messages_insert_member on public.messages is 'Members insert messages in their own name only.';
 
-create function private.turn_to_replace(p_user_id uuid, p_conversation_id uuid, p_turn jsonb) returns uuid
+create function private.turn_to_replace(p_user_id uuid, p_conversation_id uuid, p_turn private.turn_request)
+  returns uuid
   language sql stable security invoker set search_path = '' as $$
-  with shown as (
-    select coalesce((p_turn ->> 'regenerate')::boolean, false) as is_anew,
-      left(p_turn ->> 'message_id', 200) as message_id,
-      left(p_turn ->> 'question_id', 200) as question_id, p_turn ->> 'message' as words
-  ), meant as (
-    -- Ids of ours are anybody's to name, a frontend's own only its person's.
-    select m.turn_id, m.created_at, m.user_id = p_user_id as is_own, m.content = t.words as is_same,
+  with meant as (
+    -- Any member may send a message's id, but only its author the client's id.
+    select m.turn_id, m.created_at, m.user_id = p_user_id as is_own, m.content = p_turn.message as is_same,
       case
-        when t.message_id in (m.id::text, case when m.user_id = p_user_id then m.client_id end) then 1
-        when t.is_anew and t.message_id = m.turn_id::text then 1  -- an answer has its turn's id
-        when t.is_anew and t.question_id in (m.id::text, case when m.user_id = p_user_id then m.client_id end) then 2
-        when t.is_anew and m.user_id = p_user_id and m.content = t.words then 3
+        when p_turn.message_id in (m.id::text, case when m.user_id = p_user_id then m.client_id end) then 1
+        when p_turn.regenerate and p_turn.message_id = m.turn_id::text then 1  -- an answer's id is its turn's
+        when p_turn.regenerate and p_turn.question_id in (m.id::text, case when m.user_id = p_user_id
+          then m.client_id end) then 2
+        when p_turn.regenerate and m.user_id = p_user_id and m.content = p_turn.message then 3
       end as place
-    from shown as t join public.messages as m on m.conversation_id = p_conversation_id
-    where (t.is_anew or t.message_id is not null)
-      and m.role = 'user' and m.turn_id is not null and m.turn_id <> (p_turn ->> 'turn_id')::uuid and not m.is_tentative
+    from public.messages as m
+    where m.conversation_id = p_conversation_id and (p_turn.regenerate or p_turn.message_id is not null)
+      and m.role = 'user' and m.turn_id is not null and m.turn_id <> p_turn.turn_id and not m.is_tentative
   )
   select case when f.is_own then f.turn_id end
   from (select * from meant where place is not null order by place, is_same desc, created_at desc limit 1) as f
 $$;
-comment on function private.turn_to_replace(uuid, uuid, jsonb) is
-  'The turn that chat_begin''s turn stands in for: with regenerate the one of the answer or question message_id, '
-  'else of the question question_id, else the asker''s latest with the same words; without it that of the question '
-  'message_id, which is edited. Null when there is none, or it is somebody else''s.';
-revoke execute on function private.turn_to_replace(uuid, uuid, jsonb) from public, anon, authenticated, service_role;
+comment on function private.turn_to_replace(uuid, uuid, private.turn_request) is
+  'The turn that this turn replaces. With regenerate: the turn of message_id, else of question_id, else the user''s '
+  'latest with the same text. Without it: the turn of the question message_id, which is edited. Null when there is '
+  'none or it belongs to another user.';
+revoke execute on function private.turn_to_replace(uuid, uuid, private.turn_request) from public, anon, authenticated,
+  service_role;
 
 create function private.replaced_turns(p_conversation_id uuid, p_turn_id uuid) returns setof uuid
   language sql stable security invoker set search_path = '' as $$
@@ -105,8 +101,8 @@ create function private.replaced_turns(p_conversation_id uuid, p_turn_id uuid) r
   where r.id = p_turn_id and m.turn_id is not null and m.turn_id <> p_turn_id
 $$;
 comment on function private.replaced_turns(uuid, uuid) is
-  'The turns that a turn stands in for: the one it replaces and what the same person asked after it, failed tries '
-  'to replace it included; none for an ordinary turn. Other people''s turns stay.';
+  'The turns that this turn replaces: the one in replaces, and later turns of the same user. None for an ordinary '
+  'turn. Turns of other users stay.';
 revoke execute on function private.replaced_turns(uuid, uuid) from public, anon, authenticated, service_role;
 
 create function private.recent_history(
@@ -120,14 +116,14 @@ create function private.recent_history(
     where m.conversation_id = p_conversation_id and not m.is_tentative
       and coalesce(m.turn_id <> p_turn_id, true)  -- either may be null
       and (m.turn_id is null or m.turn_id not in (select private.replaced_turns(p_conversation_id, p_turn_id)))
-      and m.content ~ '\S'  -- a message without a word is none to a model
+      and m.content ~ '\S'  -- models get no empty messages
     order by m.created_at desc, m.id desc limit 1000
   ), turns as (
     select n.turn_id, max(n.created_at) as ended_at,
       -- as estimate_tokens()
       sum((octet_length(n.content) + coalesce(octet_length(n.name) + 2, 0) + 2) / 3 + 4) as tokens
     from newest as n group by n.turn_id
-    -- An answer whose question is beyond the limit, or was forgotten, is half a turn.
+    -- An answer without its question, beyond the limit or deleted, is left out.
     having bool_or(n.role = 'user' or n.is_alone)
   ), fitting as (
     select t.turn_id, sum(t.tokens) over (order by t.ended_at desc, t.turn_id desc) as tokens_so_far from turns as t
@@ -146,9 +142,9 @@ create function private.recent_history(
       - (select count(*) from shown))
 $$;
 comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
-  '{messages, left_out}: the newest turns that fit into the token budget (of the newest 1000 messages), oldest '
-  'first, without the turn itself; a question and its answer stay or go together. left_out counts the messages of '
-  'the conversation that are not shown.';
+  '{messages, left_out}: the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
+  'without the turn itself. A question and its answer stay or go together. left_out counts the messages that do not '
+  'fit.';
 revoke execute on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) from public, anon, authenticated,
   service_role;
 
@@ -158,7 +154,7 @@ create function public.ui_messages(chat_id text) returns jsonb
     select c.id from public.llm_conversations as c
     where c.id = case when chat_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then chat_id::uuid end
       or (c.client_id = chat_id and c.user_id = (select auth.uid()))
-    -- the id of a conversation goes before anybody's own name for one
+    -- the conversation's id goes before a client's id
     order by c.client_id is not distinct from chat_id limit 1
   ), newest as (
     select m.* from public.messages as m where m.conversation_id = (select f.id from found as f)
@@ -177,16 +173,16 @@ create function public.ui_messages(chat_id text) returns jsonb
   from newest as n
 $$;
 comment on function public.ui_messages(text) is
-  'The newest 1000 messages of a conversation as the AI SDK''s UIMessages {id, role, parts, metadata}, oldest '
-  'first; an empty array when there is none for the caller. chat_id is the conversation''s id or the frontend''s '
-  'own (`id` of useChat). Costs are shown to whoever paid.';
+  'The newest 1000 messages of a conversation as UIMessages of the AI SDK, {id, role, parts, metadata}, oldest '
+  'first; an empty array when the caller has none. chat_id is the conversation''s id or the client''s own (id of '
+  'useChat). Only the user who paid sees the cost.';
 revoke execute on function public.ui_messages(text) from public, anon, authenticated, service_role;
 grant execute on function public.ui_messages(text) to authenticated;
 
 create function private.unlabel_answers() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  -- An answer that a finish holds is one that it replaces: waiting for it could be a deadlock.
+  -- A finish that holds an answer replaces it: waiting for it could deadlock.
   update public.messages as m set model_label = null
     where m.id in (select n.id from public.messages as n
       where n.model_used like 'client:%' and n.model_label is not null
@@ -196,8 +192,7 @@ begin
 end
 $$;
 comment on function private.unlabel_answers() is
-  'Trigger: a node''s name is its owner''s word and goes with the node, also where it labels answers to others. '
-  'Definer, because messages cannot be changed by anyone.';
+  'Trigger: removes a deleted node''s name from the labels of answers. Definer, because no role may update messages.';
 revoke execute on function private.unlabel_answers() from public, anon, authenticated, service_role;
 
 create trigger client_nodes_unlabel_answers after delete on public.client_nodes

@@ -15,11 +15,11 @@ create table public.feedback (
   constraint feedback_turn_id_user_id_key unique (turn_id, user_id),
   constraint feedback_rating_sentiment_note_check check (num_nonnulls(rating, sentiment, note) > 0)
 );
-comment on table public.feedback is 'One person''s verdict on one turn.';
+comment on table public.feedback is 'A user''s rating of a turn.';
 comment on column public.feedback.turn_id is
-  'The turn, as in chat_logs and messages; no foreign key, so that a verdict outlives the log row''s retention.';
-comment on column public.feedback.rating is '1 to 5, 5 is best; null when only words or a sentiment were given.';
-comment on column public.feedback.note is 'In their own words, verbatim; it goes with its person.';
+  'The turn, as in chat_logs and messages. No foreign key, so that ratings outlive the log row.';
+comment on column public.feedback.rating is '1 to 5, 5 is best; null when only a note or a sentiment was given.';
+comment on column public.feedback.note is 'Free text of the user, verbatim; deleted with the user.';
 
 create index feedback_user_id_idx on public.feedback (user_id);
 create index feedback_created_at_idx on public.feedback (created_at);
@@ -44,14 +44,13 @@ create function private.can_see_turn(p_turn_id uuid) returns boolean
                and m.conversation_id in (select private.my_conversations()))
 $$;
 comment on function private.can_see_turn(uuid) is
-  'Whether a turn is the caller''s own or stands in a conversation of theirs. Definer, to look by key instead of '
-  'through policies.';
+  'Whether the turn is the caller''s own or in one of the caller''s conversations. Definer, to look up by key '
+  'instead of through policies.';
 revoke execute on function private.can_see_turn(uuid) from public, anon, authenticated, service_role;
 grant execute on function private.can_see_turn(uuid) to authenticated;
 
 create policy feedback_insert_own on public.feedback for insert to authenticated
   with check (user_id = (select auth.uid()) and private.can_see_turn(turn_id));
-comment on policy feedback_insert_own on public.feedback is
-  'Only of turns one can see; a turn of strangers looks like one that does not exist.';
+comment on policy feedback_insert_own on public.feedback is 'Users rate only turns that they can see.';
 create policy feedback_update_own on public.feedback for update to authenticated
   using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()) and private.can_see_turn(turn_id));

@@ -25,32 +25,31 @@ create table public.user_llm_profiles (
   updated_at timestamptz not null default now()
 );
 comment on table public.user_llm_profiles is
-  'How a person likes to be helped: what they said themselves, and what was learned from their turns.';
-comment on column public.user_llm_profiles.skill_level is 'What they say of themselves; null when they did not.';
-comment on column public.user_llm_profiles.communication_style is
-  'How long answers should be; null when it is all the same to them.';
+  'How a user likes to be helped: stated preferences, and what was learned from turns.';
+comment on column public.user_llm_profiles.skill_level is 'As stated by the user; null when not stated.';
+comment on column public.user_llm_profiles.communication_style is 'Wanted length of answers; null = no preference.';
 comment on column public.user_llm_profiles.preferred_agent is
-  'Who takes a turn that names no agent; null = nobody in particular.';
+  'The agent of a turn that names none; null = no preference.';
 comment on column public.user_llm_profiles.preferred_model is
-  'Any model identifier, key or alias, for turns that name none in conversations without a default; one that is '
-  'gone is passed over.';
+  'Identifier, key or alias for turns that name no model in conversations without a default. Ignored when the model '
+  'is gone.';
 comment on column public.user_llm_profiles.is_profiling_enabled is
-  'Whether anything may be learned; switched off, what was learned is empty at once and preferences still count.';
-comment on column public.user_llm_profiles.context_preferences is 'Theirs to use: an object of at most 16 KB.';
+  'Whether anything may be learned. Switching it off clears the learned columns at once; stated preferences stay.';
+comment on column public.user_llm_profiles.context_preferences is
+  'Free for the client''s use: an object of at most 16 KB.';
 comment on column public.user_llm_profiles.agent_satisfaction_scores is
-  'Learned: object of agent to {mean, n}, mean rating 1 to 5 of n rated turns; null without ratings.';
+  'Learned: object of agent to {mean, n}, the mean rating (1 to 5) of n rated turns; null without ratings.';
 comment on column public.user_llm_profiles.conversation_patterns is
-  'Learned: {turns, turns_by_agent, mean_input_tokens, mean_output_tokens, turns_by_hour (UTC)} of the last 90 '
-  'days; null without turns.';
+  'Learned: {turns, turns_by_agent, mean_input_tokens, mean_output_tokens, turns_by_hour (UTC)} of the last 90 days; '
+  'null without turns.';
 comment on column public.user_llm_profiles.expertise_areas is
-  'Learned: object of domain to {share, n}, its share of the turns whose domain is known in the last 90 days; null '
-  'without any.';
+  'Learned: object of domain to {share, n}, its share of the classified turns of the last 90 days; null without any.';
 comment on column public.user_llm_profiles.learning_progress is
-  'Learned: object of UTC month (YYYY-MM) to {turns, mean_rating?, ratings?, skill?}; skill is the last one '
-  'assessed in that month, and mean_rating is 1 to 5 over its ratings. Months older than the logs are kept. Null '
-  'without turns.';
+  'Learned: object of UTC month (YYYY-MM) to {turns, mean_rating?, ratings?, skill?}. skill is the last one assessed '
+  'in the month. Months older than the logs are kept. Null without turns.';
 comment on column public.user_llm_profiles.is_automatic is
-  'The row was made with the first turn, and its person has not written to it yet; an insert of theirs replaces it.';
+  'The row was created with the user''s first turn and the user has not written to it. An insert by the user '
+  'replaces it.';
 
 create trigger user_llm_profiles_touch_updated_at before update on public.user_llm_profiles
   for each row execute function private.touch_updated_at();
@@ -66,7 +65,7 @@ grant update (user_id, skill_level, communication_style, preferred_agent, prefer
 create policy user_llm_profiles_select_own on public.user_llm_profiles for select to authenticated
   using (user_id = (select auth.uid()));
 comment on policy user_llm_profiles_select_own on public.user_llm_profiles is
-  'A profile is its person''s alone; not even admins read it.';
+  'Only the user reads the profile, not even admins.';
 create policy user_llm_profiles_insert_own on public.user_llm_profiles for insert to authenticated
   with check (user_id = (select auth.uid()));
 create policy user_llm_profiles_update_own on public.user_llm_profiles for update to authenticated
@@ -81,8 +80,7 @@ create function private.begin_profile(p_user_id uuid) returns void
     on conflict on constraint user_llm_profiles_pkey do nothing
 $$;
 comment on function private.begin_profile(uuid) is
-  'Adds an empty profile for a person who has none; nothing is learned into it unless private.settings has '
-  'profiling = on.';
+  'Creates an empty profile for a user who has none. Profiling is on only with profiling = on in private.settings.';
 revoke execute on function private.begin_profile(uuid) from public, anon, authenticated, service_role;
 
 create function private.protect_learned_columns() returns trigger
@@ -97,8 +95,7 @@ begin
   return new;
 end
 $$;
-comment on function private.protect_learned_columns() is
-  'Trigger: nothing learned stands in the row of somebody who switched profiling off, whoever writes it.';
+comment on function private.protect_learned_columns() is 'Trigger: clears the learned columns while profiling is off.';
 revoke execute on function private.protect_learned_columns() from public, anon, authenticated, service_role;
 
 create trigger user_llm_profiles_keep_unlearned before insert or update on public.user_llm_profiles
@@ -125,10 +122,8 @@ begin
 end
 $$;
 comment on function private.own_profile() is
-  'Trigger: a profile that its person inserts replaces the automatic one, so that inserting works and defaults '
-  'hold; what was learned moves along, unless the person switches profiling off. A row that its person changes is '
-  'theirs. Definer, because profiles cannot be deleted by anyone; a policy that refuses the insert undoes the '
-  'deletion.';
+  'Trigger: a profile that the user inserts replaces the automatic one and keeps what was learned, unless profiling '
+  'is off; a row that the user updates becomes the user''s own. Definer, because no role may delete profiles.';
 revoke execute on function private.own_profile() from public, anon, authenticated, service_role;
 
 create trigger user_llm_profiles_own_inserted before insert on public.user_llm_profiles
@@ -146,7 +141,7 @@ create function private.learned_profile(p_user_id uuid) returns table (patterns 
       to_char(l.created_at at time zone 'utc', 'HH24') as hour
     from public.chat_logs as l
     where l.user_id = p_user_id and l.status in ('completed', 'partial', 'cancelled')
-      -- Whole days, so that a second run of the same day finds the same turns.
+      -- Whole days, so that a second run on the same day finds the same turns.
       and l.created_at >= ((now() at time zone 'utc')::date - 90) at time zone 'utc')
   select
     (select jsonb_build_object('turns', count(*), 'mean_input_tokens', round(avg(t.input_tokens)),
@@ -165,8 +160,8 @@ create function private.learned_profile(p_user_id uuid) returns table (patterns 
            where f.user_id = p_user_id and f.rating is not null group by 1) as r)
 $$;
 comment on function private.learned_profile(uuid) is
-  'conversation_patterns and expertise_areas of a person, from their turns of the last 90 UTC days in which '
-  'anything was said, and agent_satisfaction_scores from their ratings; null without any.';
+  'conversation_patterns, expertise_areas and agent_satisfaction_scores of a user, from turns with content of the '
+  'last 90 UTC days; null without any.';
 revoke execute on function private.learned_profile(uuid) from public, anon, authenticated, service_role;
 
 create function private.monthly_progress(p_user_id uuid, p_known jsonb) returns jsonb
@@ -186,14 +181,13 @@ create function private.monthly_progress(p_user_id uuid, p_known jsonb) returns 
         t.id desc) filter (where t.skill is not null))[1])) as progress
     from turns as t group by t.month
   )
-  -- Logs of a month that has passed only become fewer: the count that saw more of them stands.
+  -- Logs of past months are only deleted, so the higher count is kept.
   select nullif(coalesce(p_known, '{}') || coalesce(jsonb_object_agg(m.month, m.progress)
     filter (where m.turns >= coalesce((p_known #>> array[m.month, 'turns'])::bigint, 0)), '{}'), '{}')
   from months as m
 $$;
 comment on function private.monthly_progress(uuid, jsonb) is
-  'learning_progress: what is known, brought up to date with the turns of the last 90 UTC days in which anything '
-  'was said.';
+  'learning_progress: the known months, updated with turns with content of the last 90 UTC days.';
 revoke execute on function private.monthly_progress(uuid, jsonb) from public, anon, authenticated, service_role;
 
 create function public.roll_up_profiles() returns integer
@@ -201,7 +195,7 @@ create function public.roll_up_profiles() returns integer
 declare
   v_changed integer;
 begin
-  -- Only where profiling is enabled; a profile that does not change is not written.
+  -- Only with profiling; unchanged profiles are not written.
   update public.user_llm_profiles as p
     set conversation_patterns = n.patterns, expertise_areas = n.areas, agent_satisfaction_scores = n.scores,
         learning_progress = n.progress
@@ -217,6 +211,6 @@ begin
 end
 $$;
 comment on function public.roll_up_profiles() is
-  'Fills what is learned of people who let it be, however often it is called; returns how many profiles changed.';
+  'Writes the learned columns of users who allow it. Safe to repeat; returns the number of changed profiles.';
 revoke execute on function public.roll_up_profiles() from public, anon, authenticated, service_role;
 grant execute on function public.roll_up_profiles() to service_role;

@@ -12,9 +12,8 @@ create table public.usage_limits (
   updated_at timestamptz not null default now()
 );
 comment on table public.usage_limits is
-  'A cap. global bounds everyone together; a person''s own row replaces default (or anonymous, for people without '
-  'an account) as a whole.';
-comment on column public.usage_limits.scope is 'global, default, anonymous, or a person''s id.';
+  'Caps. global bounds all users together. A user''s own row replaces default (or anonymous) as a whole.';
+comment on column public.usage_limits.scope is 'global, default, anonymous, or a user''s id.';
 comment on column public.usage_limits.daily_requests is 'Turns per UTC day; null = no cap.';
 comment on column public.usage_limits.daily_cost_usd is 'US dollars per UTC day, reservations included; null = no cap.';
 comment on column public.usage_limits.monthly_cost_usd is
@@ -30,8 +29,7 @@ grant insert, select, update on public.usage_limits to service_role;
 
 create policy usage_limits_select_admin on public.usage_limits for select to authenticated
   using ((select private.is_admin()));
-comment on policy usage_limits_select_admin on public.usage_limits is
-  'Caps of others are nobody''s business but an admin''s.';
+comment on policy usage_limits_select_admin on public.usage_limits is 'Only admins read caps; users call my_limits().';
 create policy usage_limits_insert_admin on public.usage_limits for insert to authenticated
   with check ((select private.is_admin()));
 create policy usage_limits_update_admin on public.usage_limits for update to authenticated
@@ -52,13 +50,13 @@ create table public.usage_counters (
   constraint usage_counters_pkey primary key (scope, period, period_start)
 ) with (fillfactor = 70);
 comment on table public.usage_counters is
-  'Use of one scope in one UTC day or month. Rows are locked in one order everywhere: a person''s (day, month), '
-  'then global (day, month).';
-comment on column public.usage_counters.scope is 'global, or a person''s id.';
+  'Use of one scope in one UTC day or month. Rows are always locked in this order: user (day, month), global (day, '
+  'month).';
+comment on column public.usage_counters.scope is 'global, or a user''s id.';
 comment on column public.usage_counters.requests is
-  'Turns admitted; one that failed before it cost anything is given back.';
-comment on column public.usage_counters.spent_usd is 'Booked cost of finished turns, US dollars.';
-comment on column public.usage_counters.reserved_usd is 'Held by turns that run now, US dollars; 0 when none runs.';
+  'Admitted turns, without those that failed before they cost anything.';
+comment on column public.usage_counters.spent_usd is 'Cost of finished turns, in US dollars.';
+comment on column public.usage_counters.reserved_usd is 'Reserved by running turns, in US dollars; 0 when none runs.';
 
 create index usage_counters_period_start_idx on public.usage_counters (period_start);
 
@@ -70,7 +68,7 @@ grant select on public.usage_counters to service_role;
 create policy usage_counters_select_own on public.usage_counters for select to authenticated
   using (scope = (select auth.uid())::text or (select private.is_admin()));
 comment on policy usage_counters_select_own on public.usage_counters is
-  'One''s own use; the global sum is an admin''s to see.';
+  'Users see their own use; admins see the global sum, too.';
 
 create function private.user_caps(p_user_id uuid, p_is_anonymous boolean) returns public.usage_limits
   language sql stable security invoker set search_path = '' as $$
@@ -79,7 +77,7 @@ create function private.user_caps(p_user_id uuid, p_is_anonymous boolean) return
   order by l.scope = p_user_id::text desc limit 1
 $$;
 comment on function private.user_caps(uuid, boolean) is
-  'The row that binds this person: their own, else the one for everyone like them; null = no cap.';
+  'The caps of a user: the user''s own row, else default or anonymous; a null cap is no cap.';
 revoke execute on function private.user_caps(uuid, boolean) from public, anon, authenticated, service_role;
 
 create function private.scope_caps(p_scope text) returns public.usage_limits
@@ -88,7 +86,7 @@ create function private.scope_caps(p_scope text) returns public.usage_limits
     else (select private.user_caps(u.id, coalesce(u.is_anonymous, false)) from auth.users as u where u.id =
       case when p_scope ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p_scope::uuid end) end
 $$;
-comment on function private.scope_caps(text) is 'The row that binds a counter''s scope; null for a person who is gone.';
+comment on function private.scope_caps(text) is 'The caps of a counter''s scope; null when the user is deleted.';
 revoke execute on function private.scope_caps(text) from public, anon, authenticated, service_role;
 
 create function private.current_counter(p_scope text, p_period text) returns public.usage_counters
@@ -100,7 +98,7 @@ create function private.current_counter(p_scope text, p_period text) returns pub
     on c.scope = p_scope and c.period = p_period and c.period_start = p.start
 $$;
 comment on function private.current_counter(text, text) is
-  'A scope''s counter of the current period, zeros when it has none yet.';
+  'A scope''s counter of the current period; zeros when it has none yet.';
 revoke execute on function private.current_counter(text, text) from public, anon, authenticated, service_role;
 
 create function private.resets_at(p_period text, p_start date) returns timestamptz
@@ -121,7 +119,7 @@ create function private.limits_left(p_caps public.usage_limits, p_day public.usa
                                   p_caps.monthly_cost_usd - p_month.spent_usd - p_month.reserved_usd))
 $$;
 comment on function private.limits_left(public.usage_limits, public.usage_counters, public.usage_counters) is
-  'What a person has left after this turn''s reservation; null = no cap.';
+  'What is left of a user''s caps after this turn''s reservation; null = no cap.';
 revoke execute on function private.limits_left(public.usage_limits, public.usage_counters, public.usage_counters)
   from public, anon, authenticated, service_role;
 
@@ -131,7 +129,7 @@ create function private.current_limits(p_user_id uuid) returns jsonb
     private.user_caps(p_user_id, coalesce(((select auth.jwt()) ->> 'is_anonymous')::boolean, false)),
     private.current_counter(p_user_id::text, 'day'), private.current_counter(p_user_id::text, 'month'))
 $$;
-comment on function private.current_limits(uuid) is 'What a person has left, without reserving anything.';
+comment on function private.current_limits(uuid) is 'What is left of a user''s caps, without a reservation.';
 revoke execute on function private.current_limits(uuid) from public, anon, authenticated, service_role;
 
 create function public.my_limits() returns table (
@@ -148,8 +146,8 @@ create function public.my_limits() returns table (
   where (select auth.uid()) is not null
 $$;
 comment on function public.my_limits() is
-  'The caller''s caps and use, one row for the day and one for the month (UTC); null cap = none. Definer, because '
-  'caps of others are hidden.';
+  'The caller''s caps and use, one row for the day and one for the month (UTC); a null cap is no cap. Definer, '
+  'because users cannot read usage_limits.';
 revoke execute on function public.my_limits() from public, anon, authenticated, service_role;
 grant execute on function public.my_limits() to authenticated;
 
@@ -168,14 +166,14 @@ begin
       v_facts || case when v_is_global then '{}' else jsonb_build_object('limit', p_max_requests, 'used',
         p_row.requests) end);
   end if;
-  -- What others have spent together is not for one caller to see.
+  -- One user must not see what all users spent.
   perform private.refuse('PT402', 'budget_exceeded', 'The ' || p_row.period || '''s budget does not cover this turn.',
     v_facts || case when v_is_global then '{}' else jsonb_build_object('limit_usd', p_max_usd,
       'spent_usd', p_row.spent_usd, 'reserved_usd', p_row.reserved_usd, 'needed_usd', p_usd) end);
 end
 $$;
 comment on function private.refuse_over_cap(public.usage_counters, numeric, integer, numeric) is
-  'Says which cap was reached, how much of it is used, and when it resets.';
+  'Refuses with the cap that was reached, its use, and when it resets.';
 revoke execute on function private.refuse_over_cap(public.usage_counters, numeric, integer, numeric) from public, anon,
   authenticated, service_role;
 
@@ -195,8 +193,8 @@ begin
 end
 $$;
 comment on function private.lock_counters(text, date[]) is
-  'Locks a scope''s counters of several days in the order of a single one, all days before all months: otherwise '
-  'two who meet at midnight would wait for each other.';
+  'Locks a scope''s counters of several days, all days before all months, so that two turns at midnight cannot '
+  'deadlock.';
 revoke execute on function private.lock_counters(text, date[]) from public, anon, authenticated, service_role;
 
 create function private.reserve_in_scope(
@@ -206,8 +204,7 @@ create function private.reserve_in_scope(
 declare
   v_row public.usage_counters;
 begin
-  -- Read-then-act admits too many; one conditional update admits exactly the cap. The second try is for the row's first
-  -- use.
+  -- Reading first admits too many; one conditional update admits exactly the cap. The second try follows the insert.
   for v_try in 1..2 loop
     update public.usage_counters as c
       set requests = c.requests + 1, reserved_usd = c.reserved_usd + p_usd
@@ -228,7 +225,7 @@ begin
 end
 $$;
 comment on function private.reserve_in_scope(text, text, date, numeric, integer, numeric) is
-  'Counts one turn and holds p_usd in one scope and period, or refuses with quota_exceeded (429) or budget_exceeded '
+  'Counts one turn and reserves p_usd in one scope and period; refuses with quota_exceeded (429) or budget_exceeded '
   '(402).';
 revoke execute on function private.reserve_in_scope(text, text, date, numeric, integer, numeric) from public, anon,
   authenticated, service_role;
@@ -250,7 +247,7 @@ begin
 end
 $$;
 comment on function private.hold_in_scope(text, text, date, numeric, numeric) is
-  'Holds p_usd more for a turn that was counted already, or refuses with budget_exceeded (402).';
+  'Reserves p_usd more for a turn that is already counted; refuses with budget_exceeded (402).';
 revoke execute on function private.hold_in_scope(text, text, date, numeric, numeric) from public, anon, authenticated,
   service_role;
 
@@ -272,7 +269,7 @@ create function private.settle_in_scope(
     where c.scope = p_scope and c.period = 'month' and c.period_start = date_trunc('month', p_day)::date
 $$;
 comment on function private.settle_in_scope(text, date, numeric, numeric, bigint, bigint, integer) is
-  'Releases a reservation and books what was used, in a scope''s day and month.';
+  'Releases a reservation and books the usage, in a scope''s day and month.';
 revoke execute on function private.settle_in_scope(text, date, numeric, numeric, bigint, bigint, integer) from public,
   anon,
   authenticated, service_role;

@@ -24,22 +24,23 @@ create table public.usage_daily (
   constraint usage_daily_dimensions_key unique (user_id, day, provider, model_identifier, agent_type, endpoint)
 ) with (fillfactor = 70);
 comment on table public.usage_daily is
-  'What chat_logs add up to, kept by its triggers. Log rows that purge_logs deletes stay counted here.';
+  'Sums of chat_logs, kept by its triggers. Rows that purge_logs deletes stay counted.';
 comment on column public.usage_daily.day is 'UTC day of chat_logs.created_at.';
 comment on column public.usage_daily.user_id is
-  'Null once the person is deleted or asked to be forgotten; several rows of one kind may then stand side by side: '
-  'sum them.';
-comment on column public.usage_daily.provider is 'Empty when the log row names none, as are the other three names.';
-comment on column public.usage_daily.requests is 'Turns in the log, whatever became of them.';
-comment on column public.usage_daily.input_tokens is 'Cached ones included; a turn that does not know counts nothing.';
-comment on column public.usage_daily.output_tokens is 'Reasoning included; a turn that does not know counts nothing.';
-comment on column public.usage_daily.cost_usd is 'US dollars of the turns that have a cost.';
-comment on column public.usage_daily.unpriced_requests is 'Turns whose cost is null: cost_usd says nothing about them.';
-comment on column public.usage_daily.duration_ms_sum is 'Milliseconds of all turns; divided by requests, their mean.';
+  'Null once the user is deleted. Several rows may then have the same keys: sum them.';
+comment on column public.usage_daily.provider is 'Empty when the log row has none, as are model, agent and endpoint.';
+comment on column public.usage_daily.requests is 'Turns in the log, whatever their status.';
+comment on column public.usage_daily.input_tokens is 'Includes cached tokens; a turn with unknown usage counts as 0.';
+comment on column public.usage_daily.output_tokens is
+  'Includes reasoning tokens; a turn with unknown usage counts as 0.';
+comment on column public.usage_daily.cost_usd is 'US dollars of turns with a known cost.';
+comment on column public.usage_daily.unpriced_requests is
+  'Turns whose cost is unknown; cost_usd does not include them.';
+comment on column public.usage_daily.duration_ms_sum is 'Milliseconds of all turns; divide by requests for the mean.';
 comment on column public.usage_daily.ttft_ms_sum is
-  'Milliseconds to the first content; divided by ttft_count, their mean.';
-comment on column public.usage_daily.ttft_count is 'Turns in which any content came.';
-comment on column public.usage_daily.errors is 'Turns that failed, were cut (partial) or abandoned.';
+  'Milliseconds to the first content; divide by ttft_count for the mean.';
+comment on column public.usage_daily.ttft_count is 'Turns with content.';
+comment on column public.usage_daily.errors is 'Turns that failed, ended early (partial) or were abandoned.';
 
 create index usage_daily_day_idx on public.usage_daily (day);
 
@@ -51,7 +52,7 @@ grant select on public.usage_daily to service_role;
 
 create policy usage_daily_select_own on public.usage_daily for select to authenticated
   using (user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy usage_daily_select_own on public.usage_daily is 'People see their own use; admins see all.';
+comment on policy usage_daily_select_own on public.usage_daily is 'Users see their own use; admins see all.';
 
 create function private.daily_row(p_log public.chat_logs, p_sign integer) returns public.usage_daily
   language sql immutable security invoker set search_path = '' as $$
@@ -65,12 +66,12 @@ create function private.daily_row(p_log public.chat_logs, p_sign integer) return
     p_sign * (p_log.status in ('failed', 'partial', 'abandoned'))::integer)::public.usage_daily
 $$;
 comment on function private.daily_row(public.chat_logs, integer) is
-  'What one log row counts, or with -1 what it no longer counts.';
+  'The counts of one log row; negative when p_sign is -1.';
 revoke execute on function private.daily_row(public.chat_logs, integer) from public, anon, authenticated, service_role;
 
 create function private.is_counted(p_log public.chat_logs) returns boolean
   language sql stable security invoker set search_path = '' as $$
-  -- Two lookups, because an index is not asked for "is not distinct from".
+  -- Two lookups, because "is not distinct from" uses no index.
   select case when p_log.user_id is null
     then exists (select 1 from public.usage_daily as d where d.user_id is null
       and (d.day, d.provider, d.model_identifier, d.agent_type, d.endpoint)
@@ -80,8 +81,7 @@ create function private.is_counted(p_log public.chat_logs) returns boolean
         = (n.day, n.provider, n.model_identifier, n.agent_type, n.endpoint)) end
   from private.daily_row(p_log, 1) as n
 $$;
-comment on function private.is_counted(public.chat_logs) is
-  'Whether the roll-up has the row in which this log row is counted.';
+comment on function private.is_counted(public.chat_logs) is 'Whether usage_daily has the row that counts this log row.';
 revoke execute on function private.is_counted(public.chat_logs) from public, anon, authenticated, service_role;
 
 create function private.add_to_daily(p_changes public.usage_daily[]) returns void
@@ -90,8 +90,8 @@ declare
   v public.usage_daily;
   v_row public.usage_daily;
 begin
-  -- One pass in the order of the key, so that two who change several rows wait for each other and never in a circle.
-  -- Whoever is gone has no rows here: the foreign keys make theirs anonymous, in whichever order they come.
+  -- One pass in key order, so that concurrent changes cannot deadlock. Deleted users have no rows: foreign keys set
+  -- user_id to null.
   for v in
     select 0, c.day, u.id, c.provider, c.model_identifier, c.agent_type, c.endpoint, sum(c.requests),
       sum(c.input_tokens), sum(c.output_tokens), sum(c.cached_tokens), sum(c.reasoning_tokens), sum(c.cost_usd),
@@ -103,7 +103,7 @@ begin
       sum(c.errors)) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     order by u.id, c.day, c.provider, c.model_identifier, c.agent_type, c.endpoint
   loop
-    -- Nulls never conflict, so what is anonymous is looked for first.
+    -- Nulls never conflict, so rows without a user are looked up first.
     v.id := case when v.user_id is null then (
       select d.id from public.usage_daily as d
       where d.user_id is null and d.day = v.day and d.provider = v.provider and d.model_identifier = v.model_identifier
@@ -148,8 +148,7 @@ begin
 end
 $$;
 comment on function private.add_to_daily(public.usage_daily[]) is
-  'Adds what daily_row() counted, one upsert per row of the roll-up that changes; a row that counts nothing any more '
-  'goes.';
+  'Adds the counts of daily_row() with one upsert for each changed row, and deletes rows that count nothing.';
 revoke execute on function private.add_to_daily(public.usage_daily[]) from public, anon, authenticated, service_role;
 
 create function private.count_logs() returns trigger
@@ -166,8 +165,8 @@ begin
 end
 $$;
 comment on function private.count_logs() is
-  'Trigger: takes away what the old rows counted and adds what the new ones count. A statement at a time, so that '
-  'its rows can be sorted. Definer, because the roll-up is granted to nobody.';
+  'Trigger: subtracts the old rows'' counts and adds the new rows''. Runs once a statement, so that rows can be '
+  'sorted. Definer, because usage_daily is not granted.';
 revoke execute on function private.count_logs() from public, anon, authenticated, service_role;
 
 create trigger chat_logs_count_inserted after insert on public.chat_logs

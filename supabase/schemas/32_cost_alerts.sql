@@ -16,15 +16,14 @@ create table public.cost_alerts (
   constraint cost_alerts_scope_period_period_start_threshold_key unique (scope, period, period_start, threshold)
 );
 comment on table public.cost_alerts is 'A threshold that one scope''s use crossed in one UTC day or month.';
-comment on column public.cost_alerts.scope is 'global, or a person''s id.';
+comment on column public.cost_alerts.scope is 'global, or a user''s id.';
 comment on column public.cost_alerts.threshold is
-  'cost 50%, 80% or 100% of the cap, requests likewise, or an amount of all together: cost 25 USD.';
-comment on column public.cost_alerts.amount is 'US dollars spent, or turns admitted, when the crossing was seen.';
-comment on column public.cost_alerts.cap is
-  'US dollars or turns: the cap, or the amount itself, that was in force then.';
+  'cost 50%, 80% or 100% of the cap, the same for requests, or an amount for all users: cost 25 USD.';
+comment on column public.cost_alerts.amount is 'US dollars spent, or turns admitted, when the crossing was found.';
+comment on column public.cost_alerts.cap is 'US dollars or turns: the cap or the amount at that time.';
 comment on column public.cost_alerts.claimed_until is
-  'Until when one run alone tries to deliver it; null when none ever tried.';
-comment on column public.cost_alerts.notified_at is 'When the webhook took it; null while nobody has.';
+  'Until when one run alone may deliver it; null when no run has tried.';
+comment on column public.cost_alerts.notified_at is 'When the webhook accepted it; null before that.';
 
 create index cost_alerts_pending_idx on public.cost_alerts (id) where notified_at is null;
 
@@ -36,8 +35,7 @@ grant select on public.cost_alerts to service_role;
 
 create policy cost_alerts_select_own on public.cost_alerts for select to authenticated
   using (scope = (select auth.uid())::text or (select private.is_admin()));
-comment on policy cost_alerts_select_own on public.cost_alerts is
-  'One''s own alerts; those of all together are an admin''s to see.';
+comment on policy cost_alerts_select_own on public.cost_alerts is 'Users see their own alerts; admins see all.';
 
 create function public.raise_cost_alerts(daily_usd numeric default null, monthly_usd numeric
   default null) returns integer
@@ -47,14 +45,14 @@ declare
   v_month timestamp := date_trunc('month', now() at time zone 'utc');
   v_raised integer;
 begin
-  -- The periods before the current ones as well: a turn may be booked after midnight on the day it began.
+  -- Previous periods, too: a turn that ends after midnight is booked on the day it began.
   with used as (
     select c.* from public.usage_counters as c
     where (c.period = 'day' and c.period_start in (v_today::date, (v_today - interval '1 day')::date))
       or (c.period = 'month' and c.period_start in (v_month::date, (v_month - interval '1 month')::date))
   ), measured as (
     select u.scope, u.period, u.period_start, m.kind, m.amount, m.cap,
-      -- A reservation is more than its turn will cost, so turns are refused before a cap is spent to the last digit.
+      -- Reservations exceed the cost, so turns are refused before a cap is fully spent.
       m.kind = 'cost' and u.requests >= 3 and m.cap - m.amount < m.amount / u.requests as is_used_up
     from used as u cross join lateral private.scope_caps(u.scope) as caps
     cross join lateral (values
@@ -72,7 +70,7 @@ begin
       on a.period = u.period
     where u.scope = 'global' and a.usd > 0 and u.spent_usd >= a.usd
   )
-  -- Sorted, so that two runs at once wait for each other and never in a circle.
+  -- Sorted, so that concurrent runs cannot deadlock.
   insert into public.cost_alerts (scope, period, period_start, threshold, amount, cap)
     select c.scope, c.period, c.period_start, c.threshold, c.amount, c.cap from crossed as c
     order by c.scope, c.period, c.period_start, c.threshold
@@ -82,15 +80,15 @@ begin
 end
 $$;
 comment on function public.raise_cost_alerts(numeric, numeric) is
-  'Adds a row for every 50, 80 and 100 % of a cap that this or the last day or month has reached, and for daily_usd '
-  'and monthly_usd spent by all together; returns how many are new. A cap of money whose rest is less than the '
-  'period''s mean turn (of three or more) counts as reached to 100 %. A cap that is null or zero has no thresholds.';
+  'Adds an alert for each 50, 80 and 100 % of a cap that the current or the previous period has reached, and for '
+  'daily_usd and monthly_usd spent by all users. Returns the number of new alerts. A cost cap counts as reached when '
+  'the rest is less than the mean cost of a turn (of three or more). A null or zero cap has no thresholds.';
 revoke execute on function public.raise_cost_alerts(numeric, numeric) from public, anon, authenticated, service_role;
 grant execute on function public.raise_cost_alerts(numeric, numeric) to service_role;
 
 create function public.claim_cost_alerts(max_rows integer default 50) returns setof public.cost_alerts
   language sql volatile security definer set search_path = '' as $$
-  -- What was never tried goes first: one that no webhook takes does not hold up the others.
+  -- Untried alerts first, so that one that always fails does not block the others.
   update public.cost_alerts as a set claimed_until = now() + interval '5 minutes'
   where a.id = any (array(
     select p.id from public.cost_alerts as p
@@ -99,8 +97,7 @@ create function public.claim_cost_alerts(max_rows integer default 50) returns se
   returning a.*
 $$;
 comment on function public.claim_cost_alerts(integer) is
-  'Alerts that nobody has taken, for this caller alone to deliver within five minutes; settle_cost_alerts() ends '
-  'that.';
+  'Undelivered alerts, for this caller alone to deliver within five minutes; settle_cost_alerts() ends the claim.';
 revoke execute on function public.claim_cost_alerts(integer) from public, anon, authenticated, service_role;
 grant execute on function public.claim_cost_alerts(integer) to service_role;
 
@@ -112,7 +109,7 @@ create function public.settle_cost_alerts(taken bigint[] default '{}', untaken b
   select count(*)::integer from public.cost_alerts as a where a.notified_at is null
 $$;
 comment on function public.settle_cost_alerts(bigint[], bigint[]) is
-  'Marks taken alerts as notified and lets untaken ones be claimed again at once; returns how many nobody has taken '
-  'yet.';
+  'Marks taken alerts as notified and frees untaken ones for another claim. Returns the number of undelivered '
+  'alerts.';
 revoke execute on function public.settle_cost_alerts(bigint[], bigint[]) from public, anon, authenticated, service_role;
 grant execute on function public.settle_cost_alerts(bigint[], bigint[]) to service_role;

@@ -14,40 +14,30 @@ comment on function private.replayed_turn(private.turns) is
   'The stored answer of a settled turn, for the same key and body.';
 revoke execute on function private.replayed_turn(private.turns) from public, anon, authenticated, service_role;
 
-create function private.claim_turn(p_user_id uuid, p_turn jsonb) returns jsonb
+create function private.claim_turn(p_user_id uuid, p_turn private.turn_request) returns jsonb
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
-  v_longest integer := least(greatest(private.setting('lease_seconds', 360), 60), 900);
-  v_lease interval := make_interval(secs => least(greatest(coalesce((p_turn ->> 'lease_seconds')::integer, v_longest),
-    60), v_longest));
-  v_keeps_words boolean := coalesce((p_turn ->> 'store')::boolean, true)
-    or coalesce((p_turn ->> 'log_words')::boolean, false);
-  v_metadata jsonb := coalesce(nullif(p_turn -> 'metadata', 'null'), '{}');
-  v_endpoint text := private.internal_name(p_turn ->> 'endpoint', 64, 'chat');
-  v_agent text := private.internal_name(p_turn ->> 'agent', 40);
+  v_lease_until timestamptz := now() + make_interval(secs => p_turn.lease_seconds);
+  v_keeps_words boolean := p_turn.store or p_turn.log_words;
+  v_agent text := private.internal_name(p_turn.agent, 40);
   v_row private.turns;
   v_held jsonb;
 begin
-  if jsonb_typeof(v_metadata) <> 'object' or octet_length(v_metadata::text) > 16384 then
-    perform private.refuse('PT422', 'validation_failed', 'metadata is an object of at most 16 KB.');
-  end if;
-  -- The unique index makes callers with the same key wait for each other.
+  -- The unique index makes requests with the same key wait for each other.
   insert into private.turns
     (id, user_id, request_id, endpoint, idempotency_key, body_hash, worker_id, lease_until, question,
      is_stored, requested_model, agent_type, metadata)
   values
-    ((p_turn ->> 'turn_id')::uuid, p_user_id, left(p_turn ->> 'request_id', 64), v_endpoint,
-     p_turn ->> 'idempotency_key', p_turn ->> 'body_hash', (p_turn ->> 'worker_id')::uuid, now() + v_lease,
-     left(p_turn ->> 'question', 200000), v_keeps_words, left(p_turn ->> 'requested_model', 300),
-     v_agent, v_metadata)
+    (p_turn.turn_id, p_user_id, p_turn.request_id, p_turn.endpoint, p_turn.idempotency_key, p_turn.body_hash,
+     p_turn.worker_id, v_lease_until, p_turn.question, v_keeps_words, p_turn.requested_model, v_agent, p_turn.metadata)
   on conflict do nothing;
   if found then
-    return jsonb_build_object('outcome', 'new', 'turn_id', p_turn ->> 'turn_id');
+    return jsonb_build_object('outcome', 'new', 'turn_id', p_turn.turn_id);
   end if;
 
   select * into v_row from private.turns as r
-    where r.user_id = p_user_id and r.idempotency_key = p_turn ->> 'idempotency_key' for update;
-  if not found or v_row.body_hash is distinct from p_turn ->> 'body_hash' then
+    where r.user_id = p_user_id and r.idempotency_key = p_turn.idempotency_key for update;
+  if not found or v_row.body_hash is distinct from p_turn.body_hash then
     return jsonb_build_object('outcome', 'mismatch');
   end if;
   if v_row.state = 'settled' then
@@ -58,9 +48,8 @@ begin
       'retry_after', least(ceil(extract(epoch from v_row.lease_until - now())), 5));
   end if;
 
-  -- The earlier attempt failed before anything was said, or its worker is dead: the money it still holds goes back
-  -- first, and
-  -- what earlier attempts used moves along to the day on which the row will stand.
+  -- The earlier attempt failed without content or its worker is dead. Its reservation is released, and what earlier
+  -- attempts used moves to the day that the turn is charged now.
   if v_row.state = 'started' or v_row.day <> (now() at time zone 'utc')::date then
     select jsonb_build_object('turn_id', v_row.id, 'day', v_row.day,
         'reserved_usd', case when v_row.state = 'started' then v_row.reserved_usd else 0 end,
@@ -69,68 +58,68 @@ begin
       into v_held from private.lost_attempt_costs as s where s.turn_id = v_row.id;
   end if;
   update private.turns as r
-    set state = 'started', worker_id = (p_turn ->> 'worker_id')::uuid, lease_until = now() + v_lease,
-        tries = r.tries + 1, started_at = now(), finished_at = null,
-        request_id = left(p_turn ->> 'request_id', 64), endpoint = v_endpoint,
-        question = left(p_turn ->> 'question', 200000), is_stored = v_keeps_words,
-        requested_model = left(p_turn ->> 'requested_model', 300), agent_type = v_agent,
-        metadata = v_metadata
+    set state = 'started', worker_id = p_turn.worker_id, lease_until = v_lease_until, tries = r.tries + 1,
+        started_at = now(), finished_at = null, request_id = p_turn.request_id, endpoint = p_turn.endpoint,
+        question = p_turn.question, is_stored = v_keeps_words, requested_model = p_turn.requested_model,
+        agent_type = v_agent, metadata = p_turn.metadata
     where r.id = v_row.id;
   return jsonb_build_object('outcome', 'new', 'turn_id', v_row.id, 'conversation_id', v_row.conversation_id, 'held',
     v_held);
 end
 $$;
-comment on function private.claim_turn(uuid, jsonb) is
-  '{outcome: new | replay | in_progress | mismatch, turn_id, conversation_id?, held?}; held is {turn_id, day, '
-  'reserved_usd, requests, spent_usd, input_tokens, output_tokens}: what a dead worker''s attempt still reserves, '
-  'and what earlier attempts used on another day.';
-revoke execute on function private.claim_turn(uuid, jsonb) from public, anon, authenticated, service_role;
+comment on function private.claim_turn(uuid, private.turn_request) is
+  '{outcome: new | replay | in_progress | mismatch, turn_id, conversation_id?, held?}. held is {turn_id, day, '
+  'reserved_usd, requests, spent_usd, input_tokens, output_tokens}: what a dead attempt still reserves, and what '
+  'earlier attempts used on another day.';
+revoke execute on function private.claim_turn(uuid, private.turn_request) from public, anon, authenticated,
+  service_role;
 
-create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user_id uuid, p_turn jsonb) returns jsonb
+create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user_id uuid, p_turn private.turn_request)
+  returns jsonb
   language plpgsql stable security invoker set search_path = '' as $$
 declare
-  v_context bigint := coalesce((p_routes #>> '{0,capabilities,context_window}')::bigint, 8192);
-  -- In bytes, as the function counts them; tools only where a model of the chain can use them.
-  v_prompt bigint := least(greatest(coalesce((p_turn ->> 'prompt_tokens')::integer, 0), 0), 1000000)
+  v_context bigint := coalesce((p_routes #>> '{0,capabilities,context_window}')::bigint,
+    private.default_context_window());
+  -- Upper bounds from the function. Tools count only when a model of the routes can use them.
+  v_prompt bigint := p_turn.prompt_tokens
     + case when jsonb_path_exists(p_routes, '$[*].capabilities.supports_tools ? (@ == true)')
-        then least(greatest(coalesce((p_turn ->> 'tool_tokens')::integer, 0), 0), 1000000) else 0 end;
+      then coalesce(p_turn.tool_tokens, 0) else 0 end;
   v_speakers jsonb := private.speaker_names(p_conversation_id);
-  v_said text := concat_ws(': ', v_speakers ->> p_user_id::text, p_turn ->> 'message');
-  v_new_tokens bigint := private.estimate_tokens(v_said) + v_prompt / 3;
+  v_message text := concat_ws(': ', v_speakers ->> p_user_id::text, p_turn.message);
+  v_new_tokens bigint := private.estimate_tokens(v_message) + v_prompt / 3;
   v_routes jsonb;
   v_history jsonb;
   v_input bigint;
   v_most bigint;
 begin
   select jsonb_agg(e.route || jsonb_build_object('max_output_tokens',
-      greatest(1, least(coalesce((p_turn ->> 'max_tokens')::bigint, 4096),
+      greatest(1, least(coalesce(p_turn.max_tokens, private.default_max_tokens()),
         (e.route #>> '{capabilities,max_output_tokens}')::bigint,
         (e.route #>> '{capabilities,context_window}')::bigint / 2))) order by e.place)
     into v_routes from jsonb_array_elements(p_routes) with ordinality as e (route, place);
-  -- Half of the cautious estimate is still more than a tokenizer makes of the plainest prose.
+  -- Half of the cautious estimate is still more than plain prose has.
   if v_new_tokens / 2 > v_context then
     perform private.refuse('PT422', 'context_exceeded', 'The message is longer than this model can read.',
       jsonb_build_object('context_window', v_context));
   end if;
-  -- What tools will tell needs room, too.
+  -- Half of the window is left for results of tools.
   v_history := private.recent_history(p_conversation_id, p_user_id, v_speakers,
     least(v_context - (v_routes #>> '{0,max_output_tokens}')::bigint - v_new_tokens,
       case when jsonb_path_exists(p_routes, '$[0].capabilities.supports_tools ? (@ == true)')
-        and p_turn -> 'tool_tokens' is not null
+        and p_turn.tool_tokens is not null
         then v_context / 2 end),
-    (p_turn ->> 'turn_id')::uuid);
-  select v_new_tokens + coalesce(sum(private.estimate_tokens(h.said)), 0),
-      private.token_upper_bound(v_said) + v_prompt + coalesce(sum(private.token_upper_bound(h.said)), 0)
+    p_turn.turn_id);
+  select v_new_tokens + coalesce(sum(private.estimate_tokens(h.content)), 0),
+      private.token_upper_bound(v_message) + v_prompt + coalesce(sum(private.token_upper_bound(h.content)), 0)
     into v_input, v_most
-    from (select concat_ws(': ', m ->> 'name', m ->> 'content') as said
+    from (select concat_ws(': ', m ->> 'name', m ->> 'content') as content
       from jsonb_array_elements(v_history -> 'messages') as m) as h;
-  -- A fallback that cannot read what the first choice can would only refuse it.
+  -- A fallback whose window is too small would only reject the prompt.
   select jsonb_agg(e.route order by e.place) into v_routes
     from jsonb_array_elements(v_routes) with ordinality as e (route, place)
     where e.place = 1 or coalesce(v_input <= (e.route #>> '{capabilities,context_window}')::bigint, true);
-  -- The reservation covers the dearest model of the chain at full output and as many input tokens as the text has
-  -- bytes;
-  -- an unknown price cannot be reserved.
+  -- The reservation covers the most expensive route at full output and the upper bound of input. An unknown price
+  -- reserves nothing.
   return (select jsonb_build_object('routes', v_routes, 'history', v_history -> 'messages',
       'history_left_out', v_history -> 'left_out', 'speaker', v_speakers ->> p_user_id::text,
       'participants', greatest(1, (select count(*) from public.conversation_members as m
@@ -141,10 +130,11 @@ begin
     from jsonb_array_elements(v_routes) as r);
 end
 $$;
-comment on function private.plan_turn(jsonb, uuid, uuid, jsonb) is
+comment on function private.plan_turn(jsonb, uuid, uuid, private.turn_request) is
   '{routes with max_output_tokens, history, history_left_out, speaker, participants, input_tokens_estimate, '
   'reserve_usd, least_usd}.';
-revoke execute on function private.plan_turn(jsonb, uuid, uuid, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.plan_turn(jsonb, uuid, uuid, private.turn_request) from public, anon, authenticated,
+  service_role;
 
 create function private.reserve_turn(p_user_id uuid, p_usd numeric, p_held jsonb) returns jsonb
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -167,10 +157,10 @@ declare
   v_user_month public.usage_counters;
 begin
   select * into v_global from public.usage_limits where scope = 'global';
-  if v_is_moved then  -- the row's day is the day charged, at every instant
+  if v_is_moved then  -- the log row's day is always the day charged
     update public.chat_logs as l set created_at = now() where l.turn_id = (p_held ->> 'turn_id')::uuid;
   end if;
-  -- One lock order everywhere: the person's rows, then the global ones, which everybody waits for, last.
+  -- One lock order everywhere: the user's counters, then the global ones, for which all turns wait.
   if v_is_moved then
     perform private.lock_counters(p_user_id::text, array[v_held_day, v_day]);
   end if;
@@ -185,7 +175,7 @@ begin
   if v_is_moved then
     perform private.settle_in_scope(p_user_id::text, v_day, v_spent, v_spent, v_input, v_output, 0);
   end if;
-  -- Counted while the person's counter is locked, so that no two see the same last place.
+  -- Counted under the lock of the user's counter, so that two turns cannot both take the last place.
   select count(*) as n, extract(epoch from min(r.lease_until) - now()) as seconds into v_open from private.turns as r
     where r.user_id = p_user_id and r.state = 'started' and r.lease_until > now();
   if v_open.n > v_most then
@@ -208,9 +198,9 @@ begin
 end
 $$;
 comment on function private.reserve_turn(uuid, numeric, jsonb) is
-  'Holds p_usd and counts one turn for the person and for all; gives back what a dead attempt held and moves what '
-  'earlier attempts used to this day; returns what is left. Refuses with too_many_turns (429) whoever has '
-  'open_turns_per_person running already.';
+  'Reserves p_usd and counts one turn for the user and globally; releases what a dead attempt held, and moves what '
+  'earlier attempts used to today. Returns what is left. Refuses with too_many_turns (429) at open_turns_per_person '
+  'running turns.';
 revoke execute on function private.reserve_turn(uuid, numeric, jsonb) from public, anon, authenticated, service_role;
 
 create function private.model_label(p_routes jsonb, p_identifier text) returns text
@@ -221,7 +211,7 @@ create function private.model_label(p_routes jsonb, p_identifier text) returns t
       where n.id = (e.route ->> 'node_id')::bigint))
   limit 1
 $$;
-comment on function private.model_label(jsonb, text) is 'The label of a turn''s route; null when its node is gone.';
+comment on function private.model_label(jsonb, text) is 'The label of a turn''s route; null when its node is deleted.';
 revoke execute on function private.model_label(jsonb, text) from public, anon, authenticated, service_role;
 
 create function public.chat_begin(turn jsonb) returns jsonb
@@ -229,8 +219,7 @@ create function public.chat_begin(turn jsonb) returns jsonb
 as $$
 declare
   v_user_id uuid := (select auth.uid());
-  v_is_dry boolean := coalesce((turn ->> 'dry_run')::boolean, false);
-  v_is_stored boolean := coalesce((turn ->> 'store')::boolean, true) and not v_is_dry;
+  v_turn private.turn_request;
   v_claim jsonb := '{}';
   v_conversation public.llm_conversations;
   v_profile public.user_llm_profiles;
@@ -241,9 +230,8 @@ declare
   v_agent text;
   v_replaces uuid;
 begin
-  -- Locked as the messages' foreign key would lock it later: a deletion of this person then waits here, before either
-  -- side
-  -- holds the conversation.
+  -- Locked as the foreign key of messages locks it later, so that a deletion of this user waits before either side
+  -- locks the conversation.
   perform 1 from auth.users as u where u.id = v_user_id for key share;
   if not found then
     perform private.refuse('PT401', 'invalid_token', 'This person does not exist.');
@@ -251,47 +239,47 @@ begin
   if jsonb_typeof(turn) is distinct from 'object' or jsonb_typeof(turn -> 'message') is distinct from 'string' then
     perform private.refuse('PT422', 'validation_failed', 'A turn is an object with a message.');
   end if;
-  if not v_is_dry then
-    -- Whoever deletes their words waits for this turn, or it for them: its row is not overlooked.
+  v_turn := private.read_turn_request(turn);
+  if not v_turn.dry_run then
+    -- A deletion of the user's text waits for this turn, or this turn for it, so that its row is seen.
     perform pg_advisory_xact_lock_shared(hashtextextended('private.forget:' || v_user_id, 0));
-    v_claim := private.claim_turn(v_user_id, turn);
+    v_claim := private.claim_turn(v_user_id, v_turn);
     if v_claim ->> 'outcome' <> 'new' then
       return v_claim;
     end if;
-    turn := turn || jsonb_strip_nulls(v_claim - 'held');  -- a retried key goes on in the turn and conversation it began
+    -- A retried key continues the turn and the conversation that it began.
+    v_turn.turn_id := v_claim ->> 'turn_id';
+    v_turn.conversation_id := coalesce(v_claim ->> 'conversation_id', v_turn.conversation_id);
   end if;
 
-  v_conversation := private.open_conversation(v_user_id,
-    case when v_is_dry then turn || '{"store": false}' else turn end);
-  if v_is_stored then
-    v_conversation := private.lock_conversation(v_user_id, v_conversation.id, (v_claim ->> 'turn_id')::uuid,
-      turn ->> 'message');
+  v_conversation := private.open_conversation(v_user_id, v_turn);
+  if v_turn.store then
+    v_conversation := private.lock_conversation(v_user_id, v_conversation.id, v_turn.turn_id, v_turn.message);
   end if;
-  if not v_is_dry then
-    -- Known before the history is read, which leaves out what this turn stands in for; of a turn that is not stored,
-    -- too.
-    v_replaces := private.turn_to_replace(v_user_id, v_conversation.id, turn);
+  if not v_turn.dry_run then
+    -- Set before the history is read, which leaves out the replaced turns; also for turns that are not stored.
+    v_replaces := private.turn_to_replace(v_user_id, v_conversation.id, v_turn);
     update private.turns as r set replaces = v_replaces
-      where r.id = (v_claim ->> 'turn_id')::uuid and r.replaces is distinct from v_replaces;
-    -- Another try comes after all that was asked since the last, and stands in for that, too.
+      where r.id = v_turn.turn_id and r.replaces is distinct from v_replaces;
+    -- A retry comes after everything since the last attempt, and replaces that, too.
     update public.messages as m set created_at = clock_timestamp()
-      where v_replaces is not null and m.turn_id = (v_claim ->> 'turn_id')::uuid and m.role = 'user';
+      where v_replaces is not null and m.turn_id = v_turn.turn_id and m.role = 'user';
   end if;
   select * into v_profile from public.user_llm_profiles as p where p.user_id = v_user_id;
-  v_agent := coalesce(nullif(turn ->> 'asked_agent', 'auto'),
-    case when turn ->> 'asked_agent' is null then nullif(v_profile.preferred_agent, 'auto') end, turn ->> 'agent');
-  v_resolved := private.resolve_routes(v_user_id, left(turn ->> 'model', 300), v_conversation.default_model,
-    v_profile.preferred_model, turn -> 'agent_models' -> v_agent, coalesce((turn ->> 'strict_model')::boolean, false),
-    private.routing_criteria(turn, v_conversation.id));
-  v_plan := private.plan_turn(v_resolved -> 'routes', v_conversation.id, v_user_id, turn);
+  v_agent := coalesce(nullif(v_turn.asked_agent, 'auto'),
+    case when v_turn.asked_agent is null then nullif(v_profile.preferred_agent, 'auto') end, v_turn.agent);
+  v_resolved := private.resolve_routes(v_user_id, v_turn.model, v_conversation.default_model,
+    v_profile.preferred_model, v_turn.agent_models -> v_agent, v_turn.strict_model,
+    private.routing_criteria(v_turn, v_conversation.id));
+  v_plan := private.plan_turn(v_resolved -> 'routes', v_conversation.id, v_user_id, v_turn);
 
-  if v_is_dry then
+  if v_turn.dry_run then
     v_limits := private.current_limits(v_user_id);
   else
-    if v_is_stored then
+    if v_turn.store then
       insert into public.messages (conversation_id, user_id, role, content, client_id, is_tentative, turn_id)
-        values (v_conversation.id, v_user_id, 'user', turn ->> 'message', left(turn ->> 'question_id', 200),
-                v_replaces is not null, (v_claim ->> 'turn_id')::uuid)
+        values (v_conversation.id, v_user_id, 'user', v_turn.message, v_turn.question_id,
+                v_replaces is not null, v_turn.turn_id)
         on conflict (turn_id, role) where turn_id is not null do update
           set content = excluded.content, client_id = excluded.client_id, is_tentative = excluded.is_tentative
         returning id into v_message_id;
@@ -301,13 +289,14 @@ begin
       set conversation_id = v_conversation.id, routes = v_plan -> 'routes', route_reason = v_resolved ->> 'reason',
           reserved_usd = (v_plan ->> 'reserve_usd')::numeric, day = (now() at time zone 'utc')::date,
           history_left_out = (v_plan ->> 'history_left_out')::integer
-      where r.id = (v_claim ->> 'turn_id')::uuid;
+      where r.id = v_turn.turn_id;
   end if;
 
   return v_plan || jsonb_build_object(
-    'outcome', case when v_is_dry then 'dry_run' else 'new' end, 'turn_id', v_claim ->> 'turn_id',
+    'outcome', case when v_turn.dry_run then 'dry_run' else 'new' end, 'turn_id', v_claim ->> 'turn_id', 'agent',
+      v_agent,
     'conversation_id', v_conversation.id, 'message_id', v_message_id, 'reason', v_resolved ->> 'reason',
-    'unresolved_model', private.unresolved_name(v_resolved ->> 'reason', turn ->> 'requested_model',
+    'unresolved_model', private.unresolved_name(v_resolved ->> 'reason', v_turn.requested_model,
       v_conversation.default_model, v_profile.preferred_model),
     'profile', case when v_profile.user_id is not null then jsonb_build_object('skill_level', v_profile.skill_level,
       'communication_style', v_profile.communication_style, 'preferred_agent', v_profile.preferred_agent) end,
@@ -316,13 +305,13 @@ end
 $$;
 comment on function public.chat_begin(jsonb) is
   'Admits a turn. turn: turn_id, worker_id, endpoint, message, question (redacted), conversation_id?, client_id?, '
-  'model?, agent? (the likely one), asked_agent?, agent_models? (object of agent to array, first choice first), '
-  'needs? (abilities), providers? (those with a key here), defaults? ([{provider, model, is_chosen}] in the '
-  'deployment''s order), requested_model? (redacted), max_tokens?, prompt_tokens?, tool_tokens? (both in bytes), '
-  'idempotency_key?, body_hash?, request_id?, question_id? (the frontend''s own id of the question), regenerate? '
-  '(answers a question anew), message_id? (of the answer or question meant; without regenerate the question that '
-  'this one edits), metadata?, store?, log_words?, strict_model?, dry_run?, lease_seconds?. Returns outcome, '
-  'turn_id, conversation_id, routes, reason, unresolved_model, history ({role, content, name?}), history_left_out, '
-  'speaker, participants, profile, reserve_usd, limits; refuses with SQLSTATE PT4xx and a JSON detail.';
+  'channel_id?, thread_ts?, model?, requested_model? (redacted), agent? (likely agent), asked_agent? (requested '
+  'agent), agent_models? (object of agent to models, first choice first), needs? (capabilities), providers? (with a '
+  'key here), defaults? ([{provider, model, is_chosen}]), max_tokens?, prompt_tokens?, tool_tokens? (upper bounds), '
+  'idempotency_key?, body_hash?, request_id?, question_id? (the client''s id of the question), regenerate? (answer a '
+  'question again), message_id? (the answer or question to regenerate, or the question to edit), metadata?, store?, '
+  'log_words?, strict_model?, dry_run?, lease_seconds?. Returns outcome, turn_id, conversation_id, agent (whose '
+  'models were tried), routes, reason, unresolved_model, history ([{role, content, name?}]), history_left_out, '
+  'speaker, participants, profile, reserve_usd, limits. Refuses with SQLSTATE PT4xx and a JSON detail.';
 revoke execute on function public.chat_begin(jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.chat_begin(jsonb) to authenticated;

@@ -4,7 +4,7 @@
 
 create function private.log_abandoned(p_rows private.turns[]) returns void
   language sql volatile security invoker set search_path = '' as $$
-  -- Sorted as the roll-up's rows are, so that two sweeps wait for each other instead of in a circle.
+  -- Sorted like the rows of usage_daily, so that two sweeps cannot deadlock.
   insert into public.chat_logs as l
     (turn_id, request_id, user_id, conversation_id, endpoint, status, question, cost_usd, input_tokens, output_tokens,
      model, provider, model_identifier, requested_model, agent_type, history_left_out, metadata, created_at,
@@ -36,8 +36,7 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
         route_reason = excluded.route_reason, unresolved_model = excluded.unresolved_model
 $$;
 comment on function private.log_abandoned(private.turns[]) is
-  'One abandoned log row per turn; its cost is what dead attempts are known to have spent, null when nothing is '
-  'known.';
+  'Writes one abandoned log row for each turn. Its cost is what dead attempts spent; null when unknown.';
 revoke execute on function private.log_abandoned(private.turns[]) from public, anon, authenticated, service_role;
 
 create function public.sweep_turns(max_rows integer default 500) returns integer
@@ -50,13 +49,12 @@ declare
   v_is_nameless boolean;
   v record;
 begin
-  -- One sweep at a time, and none beside delete_my_data: a row that is written anew and one that is changed reach the
-  -- roll-up
-  -- in two passes, and two could meet there in a circle. Whoever comes second has nothing to do.
+  -- One sweep at a time, and none during delete_my_data: inserts and updates reach usage_daily in two passes and could
+  -- deadlock. A second sweep has nothing to do.
   if not pg_try_advisory_xact_lock(hashtextextended('private.sweep_turns', 0)) then
     return 0;
   end if;
-  -- What a finish held while its person was deleted.
+  -- Rows that a finish held while their user was deleted.
   perform private.forget_turns(array(
     select r.id from private.forgotten_people as f join private.turns as r on r.user_id = f.user_id
     where not f.is_complete and not r.is_forgotten for update of r skip locked));
@@ -68,9 +66,8 @@ begin
     select r from private.turns as r
     where r.state = 'started' and r.lease_until < now()
     order by r.lease_until limit least(greatest(max_rows, 1), 5000) for update skip locked) as picked;
-  -- The log rows will point to people and conversations; what somebody is just deleting is left for the next sweep,
-  -- because that
-  -- deletion may be waiting for a log row of ours.
+  -- Log rows refer to users and conversations. Those being deleted are left for the next sweep, because the deletion
+  -- may be waiting for a log row of this one.
   v_people := array(select u.id from auth.users as u
     where u.id in (select s.user_id from unnest(v_rows) as s) for key share skip locked);
   v_conversations := array(select c.id from public.llm_conversations as c
@@ -81,8 +78,7 @@ begin
       and (s.conversation_id is null or s.conversation_id = any (v_conversations)
         or not exists (select 1 from public.llm_conversations as c where c.id = s.conversation_id))
     order by s.lease_until);
-  -- Rows without a name first: a deletion that waits for one of the conversations reaches the nameless part of the
-  -- roll-up before.
+  -- Rows without a user first: a deletion that waits for a conversation changes those rows of usage_daily before.
   foreach v_is_nameless in array array[true, false] loop
     v_ids := array(select s.id from unnest(v_rows) as s
       where (s.is_forgotten or s.user_id <> all (v_people)) = v_is_nameless);
@@ -93,8 +89,8 @@ begin
     end if;
     perform private.log_abandoned(array(select r from private.turns as r where r.id = any (v_ids)));
   end loop;
-  -- One lock order everywhere: requests, then the persons' counters sorted, then the global ones. Walking request by
-  -- request (one person, global, the next person) would deadlock with a finish.
+  -- One lock order everywhere: turns, then users' counters sorted, then the global ones. Turn by turn (user, global,
+  -- next user) would deadlock with a finish.
   for v in
     select h.scope, array_agg(h.day order by h.day) as days, array_agg(h.held order by h.day) as held
     from (select g.scope, g.place, s.day, sum(s.reserved_usd) as held
@@ -109,7 +105,7 @@ begin
 end
 $$;
 comment on function public.sweep_turns(integer) is
-  'Closes up to max_rows turns whose lease has ended as abandoned and releases what they held; returns how many, 0 '
-  'while another sweep or a deletion works. A finish that comes later still books its usage and answer.';
+  'Closes up to max_rows turns whose lease has ended as abandoned and releases their reservations. Returns the '
+  'number; 0 while another sweep or a deletion runs. A later finish still books its usage and answer.';
 revoke execute on function public.sweep_turns(integer) from public, anon, authenticated, service_role;
 grant execute on function public.sweep_turns(integer) to service_role;

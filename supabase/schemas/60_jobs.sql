@@ -8,8 +8,9 @@ create table private.job_leases (
   lease_until timestamptz not null,
   fence bigint not null default 1
 );
-comment on table private.job_leases is 'Who runs a job now, and until when at most.';
-comment on column private.job_leases.fence is 'Grows with every holder; writes of an earlier holder can be told by it.';
+comment on table private.job_leases is 'The holder of each job''s lease, and when it ends.';
+comment on column private.job_leases.fence is
+  'Grows with every holder, so that writes of an earlier holder are detected.';
 
 alter table private.job_leases enable row level security;
 revoke all on private.job_leases from public, anon, authenticated, service_role;
@@ -28,16 +29,15 @@ create table public.refresh_runs (
   changes jsonb not null default '[]'
     constraint refresh_runs_changes_check check (jsonb_typeof(changes) = 'array')
 );
-comment on table public.refresh_runs is 'One run of the refresh function with each step''s outcome.';
-comment on column public.refresh_runs.trigger is 'Who asked: cron-secret, google-oidc, admin, aws-event.';
+comment on table public.refresh_runs is 'One run of the refresh function, with the outcome of each step.';
+comment on column public.refresh_runs.trigger is 'What started it: cron-secret, google-oidc, admin, aws-event.';
 comment on column public.refresh_runs.steps is '{step: {ok, ms, …counts}}.';
 comment on column public.refresh_runs.sync_results is
   '{added, updated, deactivated, failed, errors: [{provider, message}]}.';
-comment on column public.refresh_runs.fence is
-  'Fencing number of the lease the run held; a later run has a higher one.';
-comment on column public.refresh_runs.finished_at is 'Null while it runs, and for ever when it was killed.';
+comment on column public.refresh_runs.fence is 'Fencing number of the run''s lease; a later run has a higher one.';
+comment on column public.refresh_runs.finished_at is 'Null while it runs, and when it was killed.';
 comment on column public.refresh_runs.changes is
-  'What the run changed in the catalogue, a sentence each; of a dry run, what it would have.';
+  'Changes to the catalogue, one sentence each; of a dry run, what it would change.';
 
 create index refresh_runs_started_at_idx on public.refresh_runs (started_at desc);
 
@@ -48,12 +48,12 @@ grant insert, select, update on public.refresh_runs to service_role;
 
 create policy refresh_runs_select_admin on public.refresh_runs for select to authenticated
   using ((select private.is_admin()));
-comment on policy refresh_runs_select_admin on public.refresh_runs is 'Operators only.';
+comment on policy refresh_runs_select_admin on public.refresh_runs is 'Admins only.';
 
 create function private.hold_lease(p_job text, p_fence bigint) returns void
   language plpgsql volatile security invoker set search_path = '' as $$
 begin
-  -- Shared with nobody who would take it over: until this transaction ends, the fence stays the newest.
+  -- Blocks a takeover until this transaction ends.
   perform from private.job_leases as l where l.job = p_job and l.fence = p_fence and l.lease_until >= now() for share;
   if not found then
     perform private.refuse('PT409', 'conflict', 'This run''s lease has ended; it changes nothing more.');
@@ -61,8 +61,7 @@ begin
 end
 $$;
 comment on function private.hold_lease(text, bigint) is
-  'Returns while the lease with this fence is in force, and keeps it so to the end of the transaction; else '
-  'refuses.';
+  'Locks the lease with this fence to the end of the transaction; refuses when it has ended or was taken over.';
 revoke execute on function private.hold_lease(text, bigint) from public, anon, authenticated, service_role;
 
 create function public.take_lease(job text, holder_id uuid, ttl_seconds integer) returns bigint
@@ -76,8 +75,8 @@ create function public.take_lease(job text, holder_id uuid, ttl_seconds integer)
   returning fence
 $$;
 comment on function public.take_lease(text, uuid, integer) is
-  'The fence of a lease now held by holder_id, or null while another holds it. Definer, because leases are granted '
-  'to nobody.';
+  'The fence of the lease that holder_id now holds, or null while another holds it. Definer, because leases are not '
+  'granted.';
 revoke execute on function public.take_lease(text, uuid, integer) from public, anon, authenticated, service_role;
 grant execute on function public.take_lease(text, uuid, integer) to service_role;
 
@@ -90,8 +89,8 @@ create function public.extend_lease(job text, holder_id uuid, fence bigint, ttl_
   returning true
 $$;
 comment on function public.extend_lease(text, uuid, bigint, integer) is
-  'True when the lease was still this holder''s and lasts longer now; null when it had ended or gone to another. '
-  'Definer, as take_lease.';
+  'True when the holder still had the lease and it is extended; null when it had ended or was taken over. Definer, '
+  'because leases are not granted.';
 revoke execute on function public.extend_lease(text, uuid, bigint, integer) from public, anon, authenticated,
   service_role;
 grant execute on function public.extend_lease(text, uuid, bigint, integer) to service_role;
@@ -103,7 +102,7 @@ create function public.release_lease(job text, holder_id uuid, fence bigint) ret
   returning true
 $$;
 comment on function public.release_lease(text, uuid, bigint) is
-  'True when the lease was still this holder''s and is free now; null when it had gone to another. Definer, as '
-  'take_lease.';
+  'True when the holder still had the lease and it is free now; null when it was taken over. Definer, because leases '
+  'are not granted.';
 revoke execute on function public.release_lease(text, uuid, bigint) from public, anon, authenticated, service_role;
 grant execute on function public.release_lease(text, uuid, bigint) to service_role;

@@ -8,7 +8,7 @@ declare
   v_active bigint;
   v_present bigint;
 begin
-  -- Counted are models that a list has shown before: what the seed hopes for is no evidence against a list.
+  -- Only models that a list has shown before count; unlisted seed models are no evidence against a list.
   select count(*), count(*) filter (where exists (select from jsonb_to_recordset(p_listed) as l (upstream_id text)
       where l.upstream_id = m.upstream_id))
     into v_active, v_present
@@ -24,7 +24,7 @@ begin
 end
 $$;
 comment on function private.validate_model_list(text, bigint, jsonb) is
-  'Refuses a list that is empty or lacks more than half of the models that were listed before.';
+  'Refuses a list that is empty or lacks more than half of the models listed before.';
 revoke execute on function private.validate_model_list(text, bigint, jsonb) from public, anon, authenticated,
   service_role;
 
@@ -39,8 +39,8 @@ create function private.unused_model_key(p_provider text, p_upstream_id text, p_
   order by k.place limit 1
 $$;
 comment on function private.unused_model_key(text, text, text, bigint) is
-  'The key a new model gets: the readable one, else with its provider, else with a digest of its identifier; a row '
-  'keeps its key for ever.';
+  'The key of a new model: the readable one, else with its provider, else with a digest of its identifier. A row '
+  'keeps its key.';
 revoke execute on function private.unused_model_key(text, text, text, bigint) from public, anon, authenticated,
   service_role;
 
@@ -73,20 +73,20 @@ create function private.plan_known_models(p_provider text, p_node_id bigint, p_l
       case when k.is_pinned or not k.is_listed
           or (k.synced_values ? 'pricing' and nullif(k.synced_values -> 'pricing', 'null') is distinct from k.pricing)
         then k.pricing
-        -- As with models, once unseen is no evidence: the second run without it makes a price unknown.
+        -- As with models, the second run without a price makes it unknown.
         when k.new_pricing is null and k.synced_values ->> 'price_seen' = 'false' then null
         else coalesce(k.new_pricing, k.pricing) end as next_pricing,
-      -- Only what refresh itself switched off does it switch on again.
+      -- Refresh activates only what it deactivated itself.
       k.is_active or (k.is_listed and not k.is_pinned and coalesce(k.synced_values ->> 'is_active' = 'false',
         k.source = 'sync' and k.missing_since is not null)) as next_active,
-      -- And what a person switched on again after that stays on.
+      -- A model that an admin activated again stays active.
       k.is_active and not k.is_pinned and not k.is_listed
         and coalesce(k.synced_values ->> 'is_active', 'true') = 'true' as is_gone
     from known as k
   ), planned as (
     select m.*,
       case when m.is_pinned then m.replaced_by
-           -- Whom a run appointed only because nobody was named gives way to who is, and goes when the model is back.
+           -- A successor chosen by a run gives way to a named one, and is removed when the model is back.
            when m.replaced_by = m.synced_values ->> 'successor'
              then coalesce(m.known_successor, case when not m.next_active
              then m.replaced_by end)
@@ -131,8 +131,8 @@ create function private.plan_known_models(p_provider text, p_node_id bigint, p_l
   from planned as m
 $$;
 comment on function private.plan_known_models(text, bigint, jsonb, jsonb) is
-  'Each row of a provider or node: seen, updated, missing (first run without it), deactivated (second) or kept, '
-  'with what it becomes.';
+  'The next values of each row of a provider or node, and whether it is seen, updated, missing (first run without '
+  'it), deactivated (second run) or kept.';
 revoke execute on function private.plan_known_models(text, bigint, jsonb, jsonb) from public, anon, authenticated,
   service_role;
 
@@ -140,7 +140,7 @@ create function private.plan_new_models(p_provider text, p_node_id bigint, p_lis
   returns table (model_key text, model_name text, upstream_id text, capabilities jsonb, pricing jsonb, retires_on date,
     replaced_by text)
   language sql stable security invoker set search_path = '' as $$
-  -- Two names may become one key only here: then both bear a digest.
+  -- Two names of one list may give the same key: then both get a digest.
   select case when count(*) over (partition by n.key) > 1
       then left(n.key, 150) || '-' || substr(md5(p_provider || ':' || n.upstream_id), 1, 8) else n.key end,
     n.model_name, n.upstream_id, n.capabilities, n.pricing, n.retires_on, n.replaced_by
@@ -156,7 +156,7 @@ create function private.plan_new_models(p_provider text, p_node_id bigint, p_lis
       is_addable boolean)
   left join jsonb_to_recordset(p_retirements) as r (upstream_id text, retires_on date, replaced_by text)
     on r.upstream_id = l.upstream_id
-  -- A retirement without a day has been.
+  -- A retirement without a day has already happened.
   where l.is_addable and coalesce(coalesce(l.retires_on, r.retires_on) > (now() at time zone 'utc')::date,
     r.upstream_id is null)
     and not exists (select from public.llm_models as m where m.provider = p_provider
@@ -165,7 +165,7 @@ create function private.plan_new_models(p_provider text, p_node_id bigint, p_lis
   order by n.upstream_id
 $$;
 comment on function private.plan_new_models(text, bigint, jsonb, jsonb) is
-  'Rows that a list adds; models that have retired are not added.';
+  'Rows that a list adds; retired models are not added.';
 revoke execute on function private.plan_new_models(text, bigint, jsonb, jsonb) from public, anon, authenticated,
   service_role;
 
@@ -184,8 +184,8 @@ create function private.next_default(p_id integer, p_leaving integer[], p_usable
   limit 1
 $$;
 comment on function private.next_default(integer, integer[], text[]) is
-  'Who succeeds this model as default: what replaced it, else the next by display_order, of a provider that is '
-  'configured if there is any; null when no other model is active.';
+  'The model that succeeds this one as default: its replacement, else the next by display_order, of a configured '
+  'provider if there is one; null when no other model is active.';
 revoke execute on function private.next_default(integer, integer[], text[]) from public, anon, authenticated,
   service_role;
 
@@ -208,7 +208,7 @@ begin
     select distinct on (l.entry ->> 'upstream_id') l.entry
     from jsonb_array_elements(merge -> 'listed') with ordinality as l (entry, place)
     order by l.entry ->> 'upstream_id', l.place) as d;
-  -- Locked first, then read: what an admin is changing right now is seen, not overwritten.
+  -- Locked before it is read, so that concurrent edits of an admin are not overwritten.
   perform from public.llm_models as m
     where m.provider = v_provider and m.node_id is not distinct from v_node_id order by m.id for update;
   perform private.validate_model_list(v_provider, v_node_id, v_listed);
@@ -242,8 +242,7 @@ begin
     v_leaving := array(select p.id from jsonb_to_recordset(v_plan) as p (action text, id integer)
       where p.action = 'deactivated');
     select m.* into v_default from public.llm_models as m where m.is_default;
-    -- The heir first: at no instant is there no default, or one that is not active. Nobody may have left the catalogue
-    -- without one that serves, by whatever way.
+    -- The new default first, so that there is always an active default, whatever made the old one unusable.
     if v_default.id = any (v_leaving) or not private.is_served(v_default) then
       select m.* into v_successor from public.llm_models as m
         where m.id = private.next_default(coalesce(v_default.id, 0), v_leaving,
@@ -274,7 +273,7 @@ begin
       raise exception using errcode = 'PDRY0';
     end if;
   exception when sqlstate 'PDRY0' then
-    null;  -- everything above is undone, what was found out about it stays in the variables
+    null;  -- rolls back the writes; the variables keep the result
   end;
   return jsonb_build_object('added', jsonb_array_length(v_new), 'changes', v_words,
     'updated', jsonb_array_length(jsonb_path_query_array(v_plan, '$[*] ? (@.action == "updated")')),
@@ -284,8 +283,8 @@ begin
 end
 $$;
 comment on function public.merge_models(jsonb) is
-  'Brings a provider''s or node''s rows up to its list: {provider, node_id, listed: [{upstream_id, model_key, '
-  'model_name, capabilities, pricing, retires_on, is_addable}], retirements: [{upstream_id, retires_on, '
+  'Merges the list of a provider or node into the catalogue. merge: {provider, node_id, listed: [{upstream_id, '
+  'model_key, model_name, capabilities, pricing, retires_on, is_addable}], retirements: [{upstream_id, retires_on, '
   'replaced_by}], usable: [provider], fence, dry_run}. Returns {added, updated, missing, deactivated, changes}. '
   'Refuses implausible lists and runs whose lease has ended.';
 revoke execute on function public.merge_models(jsonb) from public, anon, authenticated, service_role;
@@ -312,7 +311,7 @@ begin
       where m.provider = provider_name and model_id in (m.upstream_id, m.model_key)
       order by m.upstream_id = model_id desc limit 1;
     if v_wanted.id is null then
-      -- Not listed yet: its price and what it can do stay unknown until a refresh or a person tells.
+      -- Not listed yet: price and capabilities stay unknown until a refresh or an admin sets them.
       insert into public.llm_models (model_key, model_name, provider, upstream_id, display_order, source)
         values (private.unused_model_key(provider_name, model_id, v_readable, 1), model_id, provider_name, model_id, 20,
           'sync')
@@ -325,7 +324,7 @@ begin
       raise exception using errcode = 'PDRY0';
     end if;
   exception when sqlstate 'PDRY0' then
-    null;  -- undone; the variables know what would have been
+    null;  -- rolls back the writes; the variables keep the result
   end;
   return jsonb_build_object('identifier', (select m.identifier from public.llm_models as m where m.is_default),
     'added', (v_added is not null)::integer, 'changes', to_jsonb(array_remove(array[v_added,
@@ -335,8 +334,8 @@ begin
 end
 $$;
 comment on function public.adopt_default(text, text, boolean) is
-  'Makes this model the default unless a person chose one; adds it when nothing lists it. Returns {identifier: the '
-  'default''s, added, changes: [words]}; with dry_run what it would do.';
+  'Makes this model the default unless an admin chose one; adds it when no list has it. Returns {identifier (of the '
+  'default), added, changes: [text]}; with dry_run what it would do.';
 revoke execute on function public.adopt_default(text, text, boolean) from public, anon, authenticated, service_role;
 grant execute on function public.adopt_default(text, text, boolean) to service_role;
 
@@ -360,7 +359,7 @@ create function public.diagnose_catalogue() returns jsonb
       from public.provider_health as h where h.open_until > now()))
 $$;
 comment on function public.diagnose_catalogue() is
-  '{now, default, unpriced, last_run, last_good_run, open_circuits} as the caller may see them; is_shared says that '
-  'a circuit is open for everyone. Volatile so that now is the clock.';
+  '{now, default, unpriced, last_run, last_good_run, open_circuits} as the caller may see them. is_shared says that '
+  'a circuit is open for everyone. Volatile, because now is the clock.';
 revoke execute on function public.diagnose_catalogue() from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_catalogue() to authenticated;

@@ -10,7 +10,7 @@ declare
   v_measured integer;
 begin
   perform pg_advisory_xact_lock(hashtextextended('private.measure_models', 0));
-  -- Anybody can be any number of anonymous people: their turns are served, but they do not vote.
+  -- Anonymous accounts are free: their turns and ratings do not count.
   select count(distinct d.user_id) into v_people
     from public.usage_daily as d join auth.users as a on a.id = d.user_id and not coalesce(a.is_anonymous, false)
     where d.day >= v_today - 30;
@@ -21,7 +21,7 @@ begin
     select d.model_identifier, d.user_id, sum(d.requests) as turns, sum(d.errors) as errors,
       sum(d.ttft_ms_sum) as ttft_ms, sum(d.ttft_count) as ttfts
     from public.usage_daily as d
-    -- Only what everybody may choose: what people do with servers of their own is theirs.
+    -- Only models that all users may choose, not those of users' own servers.
     where d.day >= v_today - 7 and exists (select 1 from public.llm_models as m where m.identifier = d.model_identifier)
     group by d.model_identifier, d.user_id
   ), totals as (
@@ -54,7 +54,7 @@ begin
   return v_measured;
 end
 $$;
-comment on function public.measure_models() is 'Measures every model that served lately anew; returns how many.';
+comment on function public.measure_models() is 'Measures every model that served lately; returns their number.';
 revoke execute on function public.measure_models() from public, anon, authenticated, service_role;
 grant execute on function public.measure_models() to service_role;
 
@@ -67,8 +67,7 @@ create function public.wilson_interval(hits bigint, n bigint) returns numrange
     3.841459::double precision as z2) as share
 $$;
 comment on function public.wilson_interval(bigint, bigint) is
-  '95 % interval of a share, Wilson''s score; honest for few and for extreme counts. Null of nothing, and of more '
-  'hits than there were.';
+  '95 % confidence interval of a share by Wilson''s score; null for n = 0 and for more hits than n.';
 revoke execute on function public.wilson_interval(bigint, bigint) from public, anon, authenticated, service_role;
 grant execute on function public.wilson_interval(bigint, bigint) to authenticated, service_role;
 
@@ -105,9 +104,9 @@ create function public.ab_results(alias text, from_day date default null, to_day
   from sums as s order by s.route_arm
 $$;
 comment on function public.ab_results(text, date, date) is
-  'The arms of an alias compared over UTC days (the last 30 and today, if none are given), by the arm a turn was '
-  'given to, whoever served it in the end. Intervals are 95 %: Wilson''s for the error rate, mean +- 1.96 standard '
-  'errors for cost and rating (unbounded with fewer than two). Counts: turns, of which ratings have one; cost is '
-  'the mean of priced turns.';
+  'Compares the arms of an alias over UTC days, by default the last 30 and today, by the arm that a turn was '
+  'assigned to even when a fallback served. Intervals are 95 %: Wilson''s for the error rate, mean +- 1.96 standard '
+  'errors for cost and rating (unbounded below two). turns counts all turns, ratings those with a rating; cost is '
+  'the mean of turns with a known price.';
 revoke execute on function public.ab_results(text, date, date) from public, anon, authenticated, service_role;
 grant execute on function public.ab_results(text, date, date) to authenticated, service_role;

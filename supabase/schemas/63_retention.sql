@@ -12,7 +12,7 @@ begin
   if (retention_days >= 1) is not true then
     perform private.refuse('PT422', 'validation_failed', 'Logs are kept for at least one day.');
   end if;
-  -- Nothing here waits for anybody: a row that is in other hands is left for the next run.
+  -- Locked rows are skipped and left for the next run.
   v_turns := array(
     select l.turn_id from public.chat_logs as l
     where l.created_at < v_before
@@ -22,7 +22,7 @@ begin
   delete from private.turns as r
     where r.id in (select c.id from private.turns as c
                    where c.id = any (v_turns) and c.state <> 'started' for update skip locked);
-  -- Whose write-ahead row stayed is being retried or finished right now.
+  -- A turn whose write-ahead row is locked is being retried or finished.
   delete from public.chat_logs as l
     where l.turn_id = any (v_turns) and not exists (select 1 from private.turns as r where r.id = l.turn_id);
   get diagnostics v_purged = row_count;
@@ -31,8 +31,7 @@ end
 $$;
 comment on function public.purge_logs(integer, integer) is
   'Deletes up to batch_size log rows that began more than retention_days times 24 hours ago, oldest first, with '
-  'their write-ahead rows (their idempotency keys are forgotten); never a turn that is open or not in usage_daily. '
-  'Returns how many.';
+  'their write-ahead rows and idempotency keys. Keeps turns that are open or not in usage_daily. Returns the number.';
 revoke execute on function public.purge_logs(integer, integer) from public, anon, authenticated, service_role;
 grant execute on function public.purge_logs(integer, integer) to service_role;
 
@@ -40,8 +39,8 @@ create function public.quarantine_spooled(
   object_key text, reason text, record text default null, user_id uuid default null,
   spooled_at timestamptz default null, kept_key text default null) returns void
   language sql volatile security definer set search_path = '' as $$
-  -- The latest call wins. A record spooled within a lease's length after its person was forgotten may be of a turn that
-  -- began before; the record of a forgotten turn, which its object's name carries, is never kept.
+  -- The latest call wins. A record spooled within one lease after the deletion may belong to a turn from before. The
+  -- record of a forgotten turn, whose id is in the object's name, is not kept.
   insert into private.spool_quarantine as q (object_key, reason, record, user_id, kept_key)
   select quarantine_spooled.object_key, quarantine_spooled.reason,
     case when u.id is not null and not exists (
@@ -56,9 +55,8 @@ create function public.quarantine_spooled(
     set reason = excluded.reason, record = excluded.record, user_id = excluded.user_id, kept_key = excluded.kept_key
 $$;
 comment on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) is
-  'Sets a spool object aside, however often it is called; user_id is whose turn the record says it is, and '
-  'spooled_at when. Without them, or from before they were forgotten, it keeps no record. kept_key is where the '
-  'object itself was put.';
+  'Quarantines a spooled object; safe to repeat. user_id owns the record and spooled_at is its time; without them, '
+  'or when the owner''s text was deleted later, no record is kept. kept_key is where the object was moved to.';
 revoke execute on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) from public, anon,
   authenticated, service_role;
 grant execute on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) to service_role;

@@ -15,7 +15,7 @@ create function private.own_relations() returns table (oid oid, object text, kin
       where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 $$;
 comment on function private.own_relations() is
-  'Tables, views and sequences of public and private with their schema; extensions'' objects are left out.';
+  'Tables, views and sequences of the schemas public and private, without those of extensions.';
 revoke execute on function private.own_relations() from public, anon, authenticated, service_role;
 grant execute on function private.own_relations() to authenticated;
 
@@ -30,7 +30,7 @@ create function private.api_grants()
       from private.own_relations() as r join pg_attribute as a on a.attrelid = r.oid
       where a.attacl is not null and not a.attisdropped
     union all
-    -- A function without an access list may be executed by everyone. Triggers' functions cannot be called.
+    -- Without an access list everyone may execute a function. Trigger functions cannot be called.
     select p.oid::regprocedure::text, 'function', n.nspname = 'private', p.oid,
         coalesce(p.proacl, acldefault('f', p.proowner)), null
       from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace
@@ -46,8 +46,8 @@ create function private.api_grants()
   where g.grantee = 0 or r.rolname in ('anon', 'authenticated', 'service_role')
 $$;
 comment on function private.api_grants() is
-  'What anon, authenticated, service_role and public hold in the schemas public and private, one row a privilege. '
-  'column_name is null unless it is held on one column only.';
+  'Privileges of anon, authenticated, service_role and public in the schemas public and private, one row each. '
+  'column_name is null unless the privilege is on one column.';
 revoke execute on function private.api_grants() from public, anon, authenticated, service_role;
 grant execute on function private.api_grants() to authenticated;
 
@@ -84,8 +84,8 @@ create function private.table_findings() returns table (object text, problem tex
       from pg_options_to_table(c.reloptions) as t where t.option_name = 'security_invoker'), false)
 $$;
 comment on function private.table_findings() is
-  'Tables without row-level security or owned by an API role, permissive policies whose condition does not look at '
-  'the caller, views without security_invoker.';
+  'Tables without row-level security or owned by an API role, permissive policies that do not look at the caller, '
+  'and views without security_invoker.';
 revoke execute on function private.table_findings() from public, anon, authenticated, service_role;
 grant execute on function private.table_findings() to authenticated;
 
@@ -95,7 +95,7 @@ create function private.grant_findings() returns table (object text, problem tex
     select g.*, case when g.kind in ('function', 'sequence', 'schema') then g.kind else 'table' end as word
     from private.api_grants() as g
   ), odd as (
-    -- Nothing is for visitors, and no API role reaches private but for the helpers of policies.
+    -- anon has no privileges, and API roles none in private except for policies' helpers.
     select g.*, case
         when g.kind = 'schema' then g.privilege = 'create' or (g.is_private and g.grantee in ('anon', 'public'))
         when g.kind in ('materialized view', 'foreign table') and g.privilege = 'select'
@@ -130,9 +130,8 @@ create function private.grant_findings() returns table (object text, problem tex
     where m.rolname in ('anon', 'authenticated')
 $$;
 comment on function private.grant_findings() is
-  'Privileges beyond the rules: none for anon and public, none in private, no truncate, references, trigger or '
-  'maintain for an API role, no delete for the service, no whole table where columns are granted; roles that bypass '
-  'policies.';
+  'Privileges beyond the rules: any for anon or public, any in private, truncate, references, trigger or maintain '
+  'for an API role, delete for the service, a whole table where columns are granted; and roles that bypass policies.';
 revoke execute on function private.grant_findings() from public, anon, authenticated, service_role;
 grant execute on function private.grant_findings() to authenticated;
 
@@ -144,7 +143,7 @@ create function private.function_findings() returns table (object text, problem 
     from (select g.oid, array_agg(g.grantee) as grantees from private.api_grants() as g
       where g.kind = 'function' group by g.oid) as g join pg_proc as p on p.oid = g.oid where p.prosecdef
   )
-  -- A function that is for everyone signed in says so in its comment.
+  -- The comment of a function that is meant for everyone signed in says so.
   select d.object, 'authenticated may execute it with its owner''s rights, and it does not look at the caller', true,
       format('revoke execute on function %s from authenticated;', d.object)
     from definers as d
@@ -157,7 +156,7 @@ create function private.function_findings() returns table (object text, problem 
     where not exists (select from unnest(d.proconfig) as s (setting) where s.setting ~ '^search_path=')
 $$;
 comment on function private.function_findings() is
-  'Security-definer functions that API roles may execute and that do not look at the caller or have no search_path.';
+  'Security-definer functions that API roles may execute and that do not look at the caller or set no search_path.';
 revoke execute on function private.function_findings() from public, anon, authenticated, service_role;
 grant execute on function private.function_findings() to authenticated;
 
@@ -172,8 +171,8 @@ create function private.person_condition(p_relation oid) returns text
         and k.conkey = array[a.attnum]))
 $$;
 comment on function private.person_condition(oid) is
-  'The condition, on t, of rows that name a person and are not shared: by user_id, owner_id, scope or a key into '
-  'auth.users. Null when the relation has no such column.';
+  'The condition, on t, for rows that name a user and are not shared: by user_id, owner_id, scope or a foreign key '
+  'to auth.users. Null when the relation has no such column.';
 revoke execute on function private.person_condition(oid) from public, anon, authenticated, service_role;
 grant execute on function private.person_condition(oid) to authenticated;
 
@@ -196,8 +195,8 @@ end
 $$;
 comment on function public.diagnose_access() is
   '{relations, functions, findings: [{object, problem, is_broken, fix}]} of the schemas public and private, for '
-  'admins. is_broken when rows or rights are open to others; else it deviates from the migrations and opens nothing '
-  'by itself.';
+  'admins. is_broken: rows or rights are open to others; otherwise the object differs from the migrations without '
+  'opening anything.';
 revoke execute on function public.diagnose_access() from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_access() to authenticated;
 
@@ -217,7 +216,7 @@ begin
   end if;
   for v in
     select g.role, g.claims, r.object, format('select exists (select from %s as t%s where %s)', r.object,
-        -- About 16 MB of a large table: a condition that no index serves would read all of it.
+        -- About 16 MB of a large table: a condition without an index would read all of it.
         case when c.relkind = 'r' and c.relpages > 2000
           then format(' tablesample system (%s)', 200000.0 / c.relpages) else '' end,
         case when g.role = 'anon' then 'true' else private.person_condition(r.oid) end) as query
@@ -236,7 +235,7 @@ begin
       perform set_config('request.jwt.claims', v.claims::text, true), set_config('request.jwt.claim', '', true),
         set_config('request.jwt.claim.sub', '', true), set_config('role', v.role, true);
       execute v.query into v_sees;
-      raise exception using errcode = 'PT000';  -- rolls the block back: role and claims are the caller's again
+      raise exception using errcode = 'PT000';  -- rolls back the block, which restores the caller's role and claims
     exception
       when sqlstate 'PT000' or insufficient_privilege then
         null;
@@ -251,8 +250,7 @@ begin
 end
 $$;
 comment on function public.diagnose_visibility() is
-  '{visible, unchecked: [{relation, role, reason?}]}: tables and views of public in which anon sees any row, or a '
-  'person who exists nowhere sees a row of person_condition(). For admins. Every look is rolled back: nothing '
-  'stays.';
+  '{visible, unchecked: [{relation, role, reason?}]}: tables and views of public in which anon sees a row, or a user '
+  'without data sees a row of person_condition(). For admins. Every check is rolled back.';
 revoke execute on function public.diagnose_visibility() from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_visibility() to authenticated;
