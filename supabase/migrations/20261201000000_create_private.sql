@@ -30,7 +30,7 @@ $$;
 comment on function private.is_admin() is
   'True when the caller''s token carries app_metadata.role = admin. Only the service can set it; user_metadata is '
   'not read.';
-revoke execute on function private.is_admin() from public, anon, authenticated, service_role;
+revoke execute on function private.is_admin from public, anon, authenticated, service_role;
 grant execute on function private.is_admin() to authenticated;
 
 create function private.touch_updated_at() returns trigger
@@ -41,7 +41,7 @@ begin
 end
 $$;
 comment on function private.touch_updated_at() is 'Trigger: updated_at is the time of the last change.';
-revoke execute on function private.touch_updated_at() from public, anon, authenticated, service_role;
+revoke execute on function private.touch_updated_at from public, anon, authenticated, service_role;
 
 create function private.refuse(p_sqlstate text, p_code text, p_message text, p_metadata jsonb default '{}') returns void
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -52,7 +52,7 @@ end
 $$;
 comment on function private.refuse(text, text, text, jsonb) is
   'Ends the transaction. PostgREST answers SQLSTATE PTxyz as HTTP xyz; the JSON detail carries the machine code.';
-revoke execute on function private.refuse(text, text, text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.refuse from public, anon, authenticated, service_role;
 
 create function private.setting(p_name text, p_default integer) returns integer
   language sql stable security invoker set search_path = '' as $$
@@ -61,7 +61,7 @@ create function private.setting(p_name text, p_default integer) returns integer
 $$;
 comment on function private.setting(text, integer) is
   'A number from private.settings, or the default when there is none.';
-revoke execute on function private.setting(text, integer) from public, anon, authenticated, service_role;
+revoke execute on function private.setting from public, anon, authenticated, service_role;
 
 create function private.internal_name(p_text text, p_max integer, p_default text default null) returns text
   language sql immutable security invoker set search_path = ''
@@ -70,7 +70,7 @@ as $$ select case when p_text ~ '^[a-z][a-z0-9_.-]*$' and char_length(p_text) <=
 comment on function private.internal_name(text, integer, text) is
   'The text when it looks like an internal name, else the default. Roll-ups keep such names, so free text must not '
   'pass.';
-revoke execute on function private.internal_name(text, integer, text) from public, anon, authenticated, service_role;
+revoke execute on function private.internal_name from public, anon, authenticated, service_role;
 
 create function private.clamp_count(p_value jsonb, p_max integer default 2147483647) returns integer
   language sql immutable security invoker set search_path = '' as $$
@@ -79,7 +79,7 @@ create function private.clamp_count(p_value jsonb, p_max integer default 2147483
 $$;
 comment on function private.clamp_count(jsonb, integer) is
   'The number as a whole number from 0 to p_max; null when there is none.';
-revoke execute on function private.clamp_count(jsonb, integer) from public, anon, authenticated, service_role;
+revoke execute on function private.clamp_count from public, anon, authenticated, service_role;
 
 create function private.clamp_usage(p_usage jsonb) returns jsonb
   language sql immutable security invoker set search_path = '' as $$
@@ -93,7 +93,7 @@ create function private.clamp_usage(p_usage jsonb) returns jsonb
 $$;
 comment on function private.clamp_usage(jsonb) is
   'The usage with clamped counts, cached_tokens at most input_tokens; null when it is no object.';
-revoke execute on function private.clamp_usage(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.clamp_usage from public, anon, authenticated, service_role;
 
 -- Purpose: the shape of prices and capabilities, what a turn costs, and how many tokens a text may be.
 -- Affects: functions in private
@@ -104,7 +104,7 @@ create function private.is_price(p_price jsonb) returns boolean
 as $$ select jsonb_typeof(p_price) = 'number' and p_price::numeric between 0 and 1000000 $$;
 comment on function private.is_price(jsonb) is
   'Whether the value is a price in US dollars per million tokens; null for null.';
-revoke execute on function private.is_price(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.is_price from public, anon, authenticated, service_role;
 grant execute on function private.is_price(jsonb) to authenticated, service_role;
 
 create function private.is_rate(p_rate jsonb) returns boolean
@@ -115,7 +115,7 @@ create function private.is_rate(p_rate jsonb) returns boolean
 $$;
 comment on function private.is_rate(jsonb) is
   'Whether the value has prices for input and output, and a valid price for cached input if any.';
-revoke execute on function private.is_rate(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.is_rate from public, anon, authenticated, service_role;
 grant execute on function private.is_rate(jsonb) to authenticated, service_role;
 
 create function private.is_pricing(p_pricing jsonb) returns boolean
@@ -127,7 +127,7 @@ create function private.is_pricing(p_pricing jsonb) returns boolean
       else false end
 $$;
 comment on function private.is_pricing(jsonb) is 'Whether turn_cost() can use the value as pricing.';
-revoke execute on function private.is_pricing(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.is_pricing from public, anon, authenticated, service_role;
 grant execute on function private.is_pricing(jsonb) to authenticated, service_role;
 
 create function private.is_capabilities(p_capabilities jsonb) returns boolean
@@ -139,7 +139,7 @@ create function private.is_capabilities(p_capabilities jsonb) returns boolean
 $$;
 comment on function private.is_capabilities(jsonb) is
   'Whether token counts are positive whole numbers and supports_… values are booleans.';
-revoke execute on function private.is_capabilities(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.is_capabilities from public, anon, authenticated, service_role;
 grant execute on function private.is_capabilities(jsonb) to authenticated, service_role;
 
 create function private.turn_cost(p_pricing jsonb, p_input bigint, p_output bigint, p_cached bigint
@@ -158,41 +158,40 @@ create function private.turn_cost(p_pricing jsonb, p_input bigint, p_output bigi
 $$;
 comment on function private.turn_cost(jsonb, bigint, bigint, bigint) is
   'Cost in USD at this pricing. Input includes cached tokens. Null when the price is unknown.';
-revoke execute on function private.turn_cost(jsonb, bigint, bigint, bigint) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.turn_cost from public, anon, authenticated, service_role;
 
 create function private.estimate_tokens(p_text text) returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select (octet_length(p_text) + 2) / 3 + 4 $$;
 comment on function private.estimate_tokens(text) is
   'A cautious estimate in tokens, for cutting history: one for three bytes, and four around each message.';
-revoke execute on function private.estimate_tokens(text) from public, anon, authenticated, service_role;
+revoke execute on function private.estimate_tokens from public, anon, authenticated, service_role;
 
 create function private.token_upper_bound(p_text text) returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select octet_length(p_text) + 16 $$;
 comment on function private.token_upper_bound(text) is
   'Most tokens that a message can have, for reservations: one for each byte, and sixteen around each message.';
-revoke execute on function private.token_upper_bound(text) from public, anon, authenticated, service_role;
+revoke execute on function private.token_upper_bound from public, anon, authenticated, service_role;
 
 create function private.default_context_window() returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select 8192 $$;
 comment on function private.default_context_window() is 'Tokens assumed for a model whose context window is unknown.';
-revoke execute on function private.default_context_window() from public, anon, authenticated, service_role;
+revoke execute on function private.default_context_window from public, anon, authenticated, service_role;
 
 create function private.default_max_tokens() returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select 4096 $$;
 comment on function private.default_max_tokens() is 'Output tokens reserved for a turn that sets no max_tokens.';
-revoke execute on function private.default_max_tokens() from public, anon, authenticated, service_role;
+revoke execute on function private.default_max_tokens from public, anon, authenticated, service_role;
 
 create function private.max_prompt_tokens() returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select 1000000 $$;
 comment on function private.max_prompt_tokens() is
   'Most tokens of a system prompt, and of tools, that a reservation covers; more counts as this many.';
-revoke execute on function private.max_prompt_tokens() from public, anon, authenticated, service_role;
+revoke execute on function private.max_prompt_tokens from public, anon, authenticated, service_role;
 
 create function private.price_text(p_pricing jsonb) returns text
   language sql immutable security invoker set search_path = '' as $$
@@ -201,7 +200,7 @@ create function private.price_text(p_pricing jsonb) returns text
 $$;
 comment on function private.price_text(jsonb) is
   'Price of input and output per million tokens, as text for change lists.';
-revoke execute on function private.price_text(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.price_text from public, anon, authenticated, service_role;
 
 create function private.price_attempts(p_routes jsonb, p_attempts jsonb) returns jsonb
   language sql immutable security invoker set search_path = '' as $$
@@ -220,7 +219,7 @@ $$;
 comment on function private.price_attempts(jsonb, jsonb) is
   'The attempts, each with its cost_usd by the pricing of its route. cost_usd is missing without usage and null '
   'without a price.';
-revoke execute on function private.price_attempts(jsonb, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.price_attempts from public, anon, authenticated, service_role;
 
 create function private.is_metered(p_attempts jsonb) returns boolean
   language sql immutable security invoker set search_path = '' as $$
@@ -229,7 +228,7 @@ create function private.is_metered(p_attempts jsonb) returns boolean
 $$;
 comment on function private.is_metered(jsonb) is
   'Whether any attempt carries its usage. If none does, the usage of the whole turn counts.';
-revoke execute on function private.is_metered(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.is_metered from public, anon, authenticated, service_role;
 
 -- Purpose: the parameters of chat_begin, chat_extend and chat_finish as records, with defaults and limits applied.
 -- Affects: types private.turn_request, private.turn_extension, private.token_usage, private.turn_result, and their
@@ -301,7 +300,7 @@ comment on function private.read_turn_request(jsonb) is
   'The parameter of chat_begin as a record. Long texts are cut, counts are clamped, missing flags get their '
   'defaults. A dry run is not stored. tool_tokens stays null when the caller sends none. Refuses metadata that is no '
   'object or over 16 KB.';
-revoke execute on function private.read_turn_request(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.read_turn_request from public, anon, authenticated, service_role;
 
 create function private.read_turn_extension(p_extension jsonb) returns private.turn_extension
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -315,7 +314,7 @@ end
 $$;
 comment on function private.read_turn_extension(jsonb) is
   'The parameter of chat_extend as a record, with counts of at least 0 and a lease of at most 900 seconds.';
-revoke execute on function private.read_turn_extension(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.read_turn_extension from public, anon, authenticated, service_role;
 
 create function private.read_turn_result(p_entry jsonb) returns private.turn_result
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -338,4 +337,4 @@ $$;
 comment on function private.read_turn_result(jsonb) is
   'The parameter of chat_finish as a record. Counts are clamped to what columns hold, so that no count makes a turn '
   'fail to settle; a missing content is empty.';
-revoke execute on function private.read_turn_result(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.read_turn_result from public, anon, authenticated, service_role;

@@ -89,7 +89,7 @@ create function private.is_public_address(p_address inet) returns boolean
 $$;
 comment on function private.is_public_address(inet) is
   'Whether a server on the internet can have this address; false for addresses that embed another one.';
-revoke execute on function private.is_public_address(inet) from public, anon, authenticated, service_role;
+revoke execute on function private.is_public_address from public, anon, authenticated, service_role;
 
 create function private.is_valid_node_host(p_host text, p_is_private_fine boolean) returns boolean
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -125,7 +125,7 @@ $$;
 comment on function private.is_valid_node_host(text, boolean) is
   'Whether a node may use this host: a lower-case name, an IPv4 address or an [IPv6 address]. Does not resolve '
   'names.';
-revoke execute on function private.is_valid_node_host(text, boolean) from public, anon, authenticated, service_role;
+revoke execute on function private.is_valid_node_host from public, anon, authenticated, service_role;
 
 create function private.is_valid_node_url(p_url text, p_is_private_fine boolean) returns boolean
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -142,7 +142,7 @@ end
 $$;
 comment on function private.is_valid_node_url(text, boolean) is
   'Whether a client node may use this URL. The boolean allows http, any port and private addresses.';
-revoke execute on function private.is_valid_node_url(text, boolean) from public, anon, authenticated, service_role;
+revoke execute on function private.is_valid_node_url from public, anon, authenticated, service_role;
 
 create function private.validate_node_url(url text) returns void
   language plpgsql stable security invoker set search_path = '' as $$
@@ -158,7 +158,7 @@ end
 $$;
 comment on function private.validate_node_url(text) is
   'Refuses a URL that a client node may not use, always with the same message.';
-revoke execute on function private.validate_node_url(text) from public, anon, authenticated, service_role;
+revoke execute on function private.validate_node_url from public, anon, authenticated, service_role;
 
 create function private.validate_client_node() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -169,7 +169,7 @@ end
 $$;
 comment on function private.validate_client_node() is
   'Trigger: refuses rows with an invalid URL, from every role. Definer, because settings are not granted.';
-revoke execute on function private.validate_client_node() from public, anon, authenticated, service_role;
+revoke execute on function private.validate_client_node from public, anon, authenticated, service_role;
 
 create trigger client_nodes_validate_url before insert or update of base_url on public.client_nodes
   for each row execute function private.validate_client_node();
@@ -185,7 +185,7 @@ $$;
 comment on function private.forget_node_key() is
   'Trigger: deletes the key when the URL changes, so that it is not sent elsewhere. Definer, because keys are not '
   'granted.';
-revoke execute on function private.forget_node_key() from public, anon, authenticated, service_role;
+revoke execute on function private.forget_node_key from public, anon, authenticated, service_role;
 
 create trigger client_nodes_forget_key before update of base_url on public.client_nodes
   for each row when (old.base_url is distinct from new.base_url) execute function private.forget_node_key();
@@ -219,7 +219,7 @@ $$;
 comment on function public.set_node_key(bigint, text) is
   'Stores the key of a node; null or an empty text removes it. 404 for nodes of others and for unknown nodes. '
   'Definer, because keys are not granted.';
-revoke execute on function public.set_node_key(bigint, text) from public, anon, authenticated, service_role;
+revoke execute on function public.set_node_key from public, anon, authenticated, service_role;
 grant execute on function public.set_node_key(bigint, text) to authenticated;
 
 create function public.node_key(node_id bigint, base_url text) returns text
@@ -230,7 +230,7 @@ $$;
 comment on function public.node_key(bigint, text) is
   'The key of a node at this address; null when there is none or the node''s address has changed. Definer, because '
   'keys are not granted.';
-revoke execute on function public.node_key(bigint, text) from public, anon, authenticated, service_role;
+revoke execute on function public.node_key from public, anon, authenticated, service_role;
 grant execute on function public.node_key(bigint, text) to service_role;
 
 create function private.is_plain_name(p_json jsonb) returns boolean
@@ -241,7 +241,7 @@ create function private.is_plain_name(p_json jsonb) returns boolean
 $$;
 comment on function private.is_plain_name(jsonb) is
   'Whether the value is a printable text of 1 to 150 characters; false for null.';
-revoke execute on function private.is_plain_name(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.is_plain_name from public, anon, authenticated, service_role;
 
 create function private.valid_capabilities(p_capabilities jsonb) returns jsonb
   language sql immutable security invoker set search_path = '' as $$
@@ -252,7 +252,7 @@ create function private.valid_capabilities(p_capabilities jsonb) returns jsonb
 $$;
 comment on function private.valid_capabilities(jsonb) is
   'The known capabilities that have the right type; null when there are none.';
-revoke execute on function private.valid_capabilities(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.valid_capabilities from public, anon, authenticated, service_role;
 
 create function private.listed_models(p_models jsonb) returns jsonb
   language sql immutable security invoker set search_path = '' as $$
@@ -266,7 +266,7 @@ create function private.listed_models(p_models jsonb) returns jsonb
 $$;
 comment on function private.listed_models(jsonb) is
   'At most 300 models as {id, name?, capabilities?}, without prices; null when the list is invalid.';
-revoke execute on function private.listed_models(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.listed_models from public, anon, authenticated, service_role;
 
 create function public.store_node_models(node_id bigint, models jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' as $$
@@ -293,7 +293,7 @@ $$;
 comment on function public.store_node_models(bigint, jsonb) is
   'Stores the models that a node lists, [{id, name?, capabilities?}], sets last_seen_at, and closes the node''s '
   'circuit. Returns {id, models, last_seen_at}. Definer, because circuits are not granted.';
-revoke execute on function public.store_node_models(bigint, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function public.store_node_models from public, anon, authenticated, service_role;
 grant execute on function public.store_node_models(bigint, jsonb) to service_role;
 
 -- Purpose: the catalogue of models that can be chosen.
@@ -395,7 +395,7 @@ end
 $$;
 comment on function private.replace_default() is
   'Trigger: a new default replaces the old one in the same statement. Definer, because it changes another row.';
-revoke execute on function private.replace_default() from public, anon, authenticated, service_role;
+revoke execute on function private.replace_default from public, anon, authenticated, service_role;
 
 create trigger llm_models_yield_default before insert or update of is_default on public.llm_models
   for each row when (new.is_default) execute function private.replace_default();
@@ -414,7 +414,7 @@ begin
 end
 $$;
 comment on function private.record_default_source() is 'Trigger: sets default_by when the statement does not.';
-revoke execute on function private.record_default_source() from public, anon, authenticated, service_role;
+revoke execute on function private.record_default_source from public, anon, authenticated, service_role;
 
 create trigger llm_models_note_default before insert or update of is_default, default_by on public.llm_models
   for each row execute function private.record_default_source();
@@ -428,8 +428,7 @@ create function private.merge_capabilities(p_row public.llm_models, p_listed jso
 $$;
 comment on function private.merge_capabilities(public.llm_models, jsonb) is
   'The row''s capabilities with the listed ones, except those that an admin has edited since the last refresh.';
-revoke execute on function private.merge_capabilities(public.llm_models, jsonb) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.merge_capabilities from public, anon, authenticated, service_role;
 
 create function private.node_capabilities(p_capabilities jsonb, p_may_use_tools boolean) returns jsonb
   language sql immutable security invoker set search_path = '' as $$
@@ -438,7 +437,7 @@ create function private.node_capabilities(p_capabilities jsonb, p_may_use_tools 
 $$;
 comment on function private.node_capabilities(jsonb, boolean) is
   'Capabilities of a node''s model. Tools need the owner''s consent, because the node''s answers are untrusted.';
-revoke execute on function private.node_capabilities(jsonb, boolean) from public, anon, authenticated, service_role;
+revoke execute on function private.node_capabilities from public, anon, authenticated, service_role;
 
 create function private.is_served(p_model public.llm_models) returns boolean
   language sql stable security invoker set search_path = '' as $$
@@ -447,7 +446,7 @@ create function private.is_served(p_model public.llm_models) returns boolean
 $$;
 comment on function private.is_served(public.llm_models) is
   'Whether the model is active, and its node, if any, is active, too.';
-revoke execute on function private.is_served(public.llm_models) from public, anon, authenticated, service_role;
+revoke execute on function private.is_served from public, anon, authenticated, service_role;
 
 -- Purpose: aliases, each with its models.
 -- Affects: public.llm_routes
@@ -534,7 +533,7 @@ create function private.circuit_until(p_provider_key text, p_identifier text) re
 $$;
 comment on function private.circuit_until(text, text) is
   'Until when the circuit of this provider''s model is open for the caller; null = closed.';
-revoke execute on function private.circuit_until(text, text) from public, anon, authenticated, service_role;
+revoke execute on function private.circuit_until from public, anon, authenticated, service_role;
 
 create function private.open_until(p_failures integer, p_open_seconds double precision) returns timestamptz
   language sql stable security invoker set search_path = '' as $$
@@ -544,7 +543,7 @@ $$;
 comment on function private.open_until(integer, double precision) is
   'Until when a circuit opens: for the given seconds, or from the third fault in a row for 10 s, doubling up to five '
   'minutes; null = closed.';
-revoke execute on function private.open_until(integer, double precision) from public, anon, authenticated, service_role;
+revoke execute on function private.open_until from public, anon, authenticated, service_role;
 
 create function private.record_fault(p_key text, p_reason text, p_open_seconds double precision, p_begun_at timestamptz,
   p_user_id uuid)
@@ -596,8 +595,7 @@ comment on function private.record_fault(text, text, double precision, timestamp
   'for the seconds that the provider asks for. It opens for this user only, or for everyone when two users met the '
   'faults or one user did over ten minutes. Faults end with a success or after an hour without a fault. Deleted '
   'users do not count.';
-revoke execute on function private.record_fault(text, text, double precision, timestamptz, uuid) from public, anon,
-  authenticated, service_role;
+revoke execute on function private.record_fault from public, anon, authenticated, service_role;
 
 create function private.record_health(p_attempts jsonb, p_begun_at timestamptz, p_user_id uuid) returns void
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -646,8 +644,7 @@ $$;
 comment on function private.record_health(jsonb, timestamptz, uuid) is
   'Applies the last attempt at each provider, model or node: a success closes the circuit. A rejected key or account '
   'opens the provider''s circuit for everyone, for five minutes. record_fault() counts all other faults.';
-revoke execute on function private.record_health(jsonb, timestamptz, uuid) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.record_health from public, anon, authenticated, service_role;
 
 -- Purpose: from the requested name (key, identifier, alias or none) to the route that serves it and its fallbacks.
 -- Affects: public.model_quality, public.model_menu()
@@ -697,7 +694,7 @@ create function private.has_capabilities(p_capabilities jsonb, p_needs jsonb) re
     where n.ability <> 'supports_json' and not coalesce((p_capabilities ->> n.ability)::boolean, false))
 $$;
 comment on function private.has_capabilities(jsonb, jsonb) is 'Whether a model has all capabilities that a turn needs.';
-revoke execute on function private.has_capabilities(jsonb, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.has_capabilities from public, anon, authenticated, service_role;
 
 create function private.is_callable(p_provider text, p_criteria jsonb) returns boolean
   language sql immutable security invoker set search_path = '' as $$
@@ -705,7 +702,7 @@ create function private.is_callable(p_provider text, p_criteria jsonb) returns b
 $$;
 comment on function private.is_callable(text, jsonb) is
   'Whether this deployment has a key for the provider; true when the criteria name no providers.';
-revoke execute on function private.is_callable(text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.is_callable from public, anon, authenticated, service_role;
 
 create function private.hash_fraction(p_seed text, p_alias text, p_model_key text) returns double precision
   language sql immutable security invoker set search_path = '' as $$
@@ -714,7 +711,7 @@ create function private.hash_fraction(p_seed text, p_alias text, p_model_key tex
 $$;
 comment on function private.hash_fraction(text, text, text) is
   'A number between 0 and 1, always the same for the same arguments.';
-revoke execute on function private.hash_fraction(text, text, text) from public, anon, authenticated, service_role;
+revoke execute on function private.hash_fraction from public, anon, authenticated, service_role;
 
 create function private.catalogue_route(m public.llm_models) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -730,7 +727,7 @@ create function private.catalogue_route(m public.llm_models) returns jsonb
 $$;
 comment on function private.catalogue_route(public.llm_models) is
   'The route of a catalogue row, with its label and the caller''s circuit; null when its node is inactive.';
-revoke execute on function private.catalogue_route(public.llm_models) from public, anon, authenticated, service_role;
+revoke execute on function private.catalogue_route from public, anon, authenticated, service_role;
 
 create function private.node_route(p_user_id uuid, p_model text) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -751,7 +748,7 @@ create function private.node_route(p_user_id uuid, p_model text) returns jsonb
 $$;
 comment on function private.node_route(uuid, text) is
   'The route of client:<node>:<model> when the user may use the node, else null.';
-revoke execute on function private.node_route(uuid, text) from public, anon, authenticated, service_role;
+revoke execute on function private.node_route from public, anon, authenticated, service_role;
 
 create function private.matcha_route(p_model text) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -777,7 +774,7 @@ $$;
 comment on function private.matcha_route(text) is
   'The route of matcha:<number> or matcha:<model_key> on the MatchAI platform. Null when the platform''s list lacks '
   'it, or no list is known and the catalogue has no such model.';
-revoke execute on function private.matcha_route(text) from public, anon, authenticated, service_role;
+revoke execute on function private.matcha_route from public, anon, authenticated, service_role;
 
 create function private.model_route(p_model public.llm_models, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -788,7 +785,7 @@ create function private.model_route(p_model public.llm_models, p_criteria jsonb)
 $$;
 comment on function private.model_route(public.llm_models, jsonb) is
   'The route of a catalogue row at its own provider, else at MatchAI by its number; null when neither can be called.';
-revoke execute on function private.model_route(public.llm_models, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.model_route from public, anon, authenticated, service_role;
 
 create function private.find_route(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -807,7 +804,7 @@ $$;
 comment on function private.find_route(uuid, text, jsonb) is
   'The route of a model by its key, identifier, client-node name or MatchAI name; null when it cannot be called '
   'here.';
-revoke execute on function private.find_route(uuid, text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.find_route from public, anon, authenticated, service_role;
 
 create function private.successor_route(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -824,7 +821,7 @@ $$;
 comment on function private.successor_route(uuid, text, jsonb) is
   'The route of the model that replaced an inactive one, over up to five replacements; null when none can be called. '
   'Does not follow aliases, because alias_chain() calls it.';
-revoke execute on function private.successor_route(uuid, text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.successor_route from public, anon, authenticated, service_role;
 
 create function private.alias_chain(p_user_id uuid, p_alias text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -850,7 +847,7 @@ create function private.alias_chain(p_user_id uuid, p_alias text, p_criteria jso
 $$;
 comment on function private.alias_chain(uuid, text, jsonb) is
   'The routes of an alias: this conversation''s arm first, then by fallback_order; null when none can be called.';
-revoke execute on function private.alias_chain(uuid, text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.alias_chain from public, anon, authenticated, service_role;
 
 create function private.policy_chain(p_alias text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -893,7 +890,7 @@ comment on function private.policy_chain(text, jsonb) is
   'Up to three routes of a policy: auto and cheap take the cheapest models, fast the lowest time to first token, '
   'best the best rated. Only active models that fit the turn; failing and badly rated ones come last. Null when none '
   'fits.';
-revoke execute on function private.policy_chain(text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.policy_chain from public, anon, authenticated, service_role;
 
 create function private.find_chain(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -905,7 +902,7 @@ create function private.find_chain(p_user_id uuid, p_model text, p_criteria json
 $$;
 comment on function private.find_chain(uuid, text, jsonb) is
   'The routes of an alias, a policy or a model, first choice first; null when nothing active has this name.';
-revoke execute on function private.find_chain(uuid, text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.find_chain from public, anon, authenticated, service_role;
 
 create function private.find_successor(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -925,7 +922,7 @@ $$;
 comment on function private.find_successor(uuid, text, jsonb) is
   'The routes of the model or alias that replaced an inactive model, over up to five replacements; null when none '
   'can be called.';
-revoke execute on function private.find_successor(uuid, text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.find_successor from public, anon, authenticated, service_role;
 
 create function private.provider_route(p_user_id uuid, p_provider text, p_model text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -944,8 +941,7 @@ $$;
 comment on function private.provider_route(uuid, text, text, jsonb) is
   'The default route of a provider: the model that its variable names, else that model''s successor, else the '
   'provider''s first active model; null when there is none.';
-revoke execute on function private.provider_route(uuid, text, text, jsonb) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.provider_route from public, anon, authenticated, service_role;
 
 create function private.find_default(p_user_id uuid, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -993,7 +989,7 @@ comment on function private.find_default(uuid, jsonb) is
   'The routes of a turn that names no model. First an admin''s default, then LLM_PROVIDER, the catalogue''s default, '
   'the alias "default", the first provider with a key, and a server of the project. Then the alias''s other arms, or '
   'the default of the next provider. Null when nothing can be called.';
-revoke execute on function private.find_default(uuid, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.find_default from public, anon, authenticated, service_role;
 
 create function private.append_default(p_user_id uuid, p_chain jsonb, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -1005,7 +1001,7 @@ create function private.append_default(p_user_id uuid, p_chain jsonb, p_criteria
 $$;
 comment on function private.append_default(uuid, jsonb, jsonb) is
   'The routes, with the default''s routes as last fallbacks.';
-revoke execute on function private.append_default(uuid, jsonb, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.append_default from public, anon, authenticated, service_role;
 
 create function private.routing_criteria(p_turn private.turn_request, p_conversation_id uuid) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -1018,8 +1014,7 @@ $$;
 comment on function private.routing_criteria(private.turn_request, uuid) is
   'What routing needs of a turn: {seed (keeps a conversation on its arm), needs (capabilities), providers (with a '
   'key here; null for all), defaults, is_strict, context (tokens)}.';
-revoke execute on function private.routing_criteria(private.turn_request, uuid) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.routing_criteria from public, anon, authenticated, service_role;
 
 create function private.unresolved_name(p_reason text, p_requested text, p_conversation_default text,
   p_preferred text) returns text
@@ -1031,8 +1026,7 @@ create function private.unresolved_name(p_reason text, p_requested text, p_conve
 $$;
 comment on function private.unresolved_name(text, text, text, text) is
   'The model name that could not be found, given the route''s reason; null when every lookup succeeded.';
-revoke execute on function private.unresolved_name(text, text, text, text) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.unresolved_name from public, anon, authenticated, service_role;
 
 create function private.resolve_routes(
   p_user_id uuid, p_requested text, p_conversation_default text, p_preferred text, p_agent_models jsonb,
@@ -1097,8 +1091,7 @@ $$;
 comment on function private.resolve_routes(uuid, text, text, text, jsonb, boolean, jsonb) is
   '{routes, reason}. reason is requested, conversation_default, profile, agent or default; model_replaced when a '
   'successor serves; model_not_found when the chosen model is gone and the default serves.';
-revoke execute on function private.resolve_routes(uuid, text, text, text, jsonb, boolean, jsonb) from public, anon,
-  authenticated, service_role;
+revoke execute on function private.resolve_routes from public, anon, authenticated, service_role;
 
 create function public.model_menu(deployment jsonb default '{}') returns jsonb
   language plpgsql stable security definer set search_path = '' as $$
@@ -1139,5 +1132,5 @@ comment on function public.model_menu(jsonb) is
   'API cuts rows at a thousand. deployment: providers? (with a key; none means all), defaults? ([{provider, model, '
   'is_chosen}] in order). is_default marks the model of a turn that names none; identifier names the provider that '
   'serves it.';
-revoke execute on function public.model_menu(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function public.model_menu from public, anon, authenticated, service_role;
 grant execute on function public.model_menu(jsonb) to authenticated, service_role;

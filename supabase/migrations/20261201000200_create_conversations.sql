@@ -92,7 +92,7 @@ $$;
 comment on function public.open_turns() is
   'Admitted turns that have not finished, without their text. A turn whose lease_until has passed belongs to a '
   'function that died.';
-revoke execute on function public.open_turns() from public, anon, authenticated, service_role;
+revoke execute on function public.open_turns from public, anon, authenticated, service_role;
 grant execute on function public.open_turns() to service_role;
 
 -- Purpose: conversations and their members.
@@ -185,7 +185,7 @@ create function private.my_conversations() returns setof uuid
 $$;
 comment on function private.my_conversations() is
   'Conversations of which the caller is a member. Definer, because a policy that reads its own table would recurse.';
-revoke execute on function private.my_conversations() from public, anon, authenticated, service_role;
+revoke execute on function private.my_conversations from public, anon, authenticated, service_role;
 grant execute on function private.my_conversations() to authenticated;
 
 create function private.make_title(p_message text) returns text
@@ -198,7 +198,7 @@ create function private.make_title(p_message text) returns text
 $$;
 comment on function private.make_title(text) is
   'The first line with text, cut to 80 characters between words where possible; null when there is none.';
-revoke execute on function private.make_title(text) from public, anon, authenticated, service_role;
+revoke execute on function private.make_title from public, anon, authenticated, service_role;
 
 create function private.lock_conversation(p_user_id uuid, p_conversation_id uuid, p_turn_id uuid, p_message text)
   returns public.llm_conversations
@@ -235,8 +235,7 @@ $$;
 comment on function private.lock_conversation(uuid, uuid, uuid, text) is
   'Locks the conversation for a stored turn and returns it; refuses with turn_in_progress (409) while another stored '
   'turn holds its lease. Turns that are not stored do not call it.';
-revoke execute on function private.lock_conversation(uuid, uuid, uuid, text) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.lock_conversation from public, anon, authenticated, service_role;
 
 create function private.open_conversation(p_user_id uuid, p_turn private.turn_request) returns public.llm_conversations
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -278,8 +277,7 @@ $$;
 comment on function private.open_conversation(uuid, private.turn_request) is
   'The turn''s conversation, by its id or the client''s id, else a new one with the turn''s channel_id and '
   'thread_ts. Null when nothing is stored.';
-revoke execute on function private.open_conversation(uuid, private.turn_request) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.open_conversation from public, anon, authenticated, service_role;
 
 create function private.touch_conversation() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -294,7 +292,7 @@ $$;
 comment on function private.touch_conversation() is
   'Trigger: a message of a user updates last_activity, without waiting for locks. Definer, because last_activity is '
   'not granted.';
-revoke execute on function private.touch_conversation() from public, anon, authenticated, service_role;
+revoke execute on function private.touch_conversation from public, anon, authenticated, service_role;
 
 create function private.display_name(p_metadata jsonb) returns text
   language sql immutable security invoker set search_path = '' as $$
@@ -312,7 +310,7 @@ $$;
 comment on function private.display_name(jsonb) is
   'The user''s own name as one line of at most 60 characters; null when there is none, or it is an e-mail address or '
   'looks like a generated name.';
-revoke execute on function private.display_name(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.display_name from public, anon, authenticated, service_role;
 
 create function private.speaker_names(p_conversation_id uuid) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -331,7 +329,7 @@ create function private.speaker_names(p_conversation_id uuid) returns jsonb
 $$;
 comment on function private.speaker_names(uuid) is
   'Object of user id to a unique name for the model; null in a conversation of one user.';
-revoke execute on function private.speaker_names(uuid) from public, anon, authenticated, service_role;
+revoke execute on function private.speaker_names from public, anon, authenticated, service_role;
 
 create policy llm_conversations_select_member on public.llm_conversations for select to authenticated
   using (id in (select private.my_conversations()) or (select private.is_admin()));
@@ -467,7 +465,7 @@ $$;
 comment on function public.lookup_failures(date, date) is
   'Turns whose model name was unknown or retired, by UTC day and name, most turns first; by default the last 7 days '
   'and today. asked_model is null where the name is not kept; people counts users who still have an account.';
-revoke execute on function public.lookup_failures(date, date) from public, anon, authenticated, service_role;
+revoke execute on function public.lookup_failures from public, anon, authenticated, service_role;
 grant execute on function public.lookup_failures(date, date) to authenticated, service_role;
 
 -- Purpose: the messages of conversations, verbatim.
@@ -558,8 +556,7 @@ comment on function private.turn_to_replace(uuid, uuid, private.turn_request) is
   'The turn that this turn replaces. With regenerate: the turn of message_id, else of question_id, else the user''s '
   'latest with the same text. Without it: the turn of the question message_id, which is edited. Null when there is '
   'none or it belongs to another user.';
-revoke execute on function private.turn_to_replace(uuid, uuid, private.turn_request) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.turn_to_replace from public, anon, authenticated, service_role;
 
 create function private.replaced_turns(p_conversation_id uuid, p_turn_id uuid) returns setof uuid
   language sql stable security invoker set search_path = '' as $$
@@ -575,7 +572,7 @@ $$;
 comment on function private.replaced_turns(uuid, uuid) is
   'The turns that this turn replaces: the one in replaces, and later turns of the same user. None for an ordinary '
   'turn. Turns of other users stay.';
-revoke execute on function private.replaced_turns(uuid, uuid) from public, anon, authenticated, service_role;
+revoke execute on function private.replaced_turns from public, anon, authenticated, service_role;
 
 create function private.recent_history(
   p_conversation_id uuid, p_user_id uuid, p_speakers jsonb, p_max_tokens bigint, p_turn_id uuid) returns jsonb
@@ -617,8 +614,7 @@ comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
   '{messages, left_out}: the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
   'without the turn itself. A question and its answer stay or go together. left_out counts the messages that do not '
   'fit.';
-revoke execute on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.recent_history from public, anon, authenticated, service_role;
 
 create function public.ui_messages(chat_id text) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -648,7 +644,7 @@ comment on function public.ui_messages(text) is
   'The newest 1000 messages of a conversation as UIMessages of the AI SDK, {id, role, parts, metadata}, oldest '
   'first; an empty array when the caller has none. chat_id is the conversation''s id or the client''s own (id of '
   'useChat). Only the user who paid sees the cost.';
-revoke execute on function public.ui_messages(text) from public, anon, authenticated, service_role;
+revoke execute on function public.ui_messages from public, anon, authenticated, service_role;
 grant execute on function public.ui_messages(text) to authenticated;
 
 create function private.unlabel_answers() returns trigger
@@ -665,7 +661,7 @@ end
 $$;
 comment on function private.unlabel_answers() is
   'Trigger: removes a deleted node''s name from the labels of answers. Definer, because no role may update messages.';
-revoke execute on function private.unlabel_answers() from public, anon, authenticated, service_role;
+revoke execute on function private.unlabel_answers from public, anon, authenticated, service_role;
 
 create trigger client_nodes_unlabel_answers after delete on public.client_nodes
   for each row execute function private.unlabel_answers();
@@ -718,7 +714,7 @@ $$;
 comment on function private.can_see_turn(uuid) is
   'Whether the turn is the caller''s own or in one of the caller''s conversations. Definer, to look up by key '
   'instead of through policies.';
-revoke execute on function private.can_see_turn(uuid) from public, anon, authenticated, service_role;
+revoke execute on function private.can_see_turn from public, anon, authenticated, service_role;
 grant execute on function private.can_see_turn(uuid) to authenticated;
 
 create policy feedback_insert_own on public.feedback for insert to authenticated
@@ -810,7 +806,7 @@ create function private.begin_profile(p_user_id uuid) returns void
 $$;
 comment on function private.begin_profile(uuid) is
   'Creates an empty profile for a user who has none. Profiling is on only with profiling = on in private.settings.';
-revoke execute on function private.begin_profile(uuid) from public, anon, authenticated, service_role;
+revoke execute on function private.begin_profile from public, anon, authenticated, service_role;
 
 create function private.protect_learned_columns() returns trigger
   language plpgsql security invoker set search_path = '' as $$
@@ -825,7 +821,7 @@ begin
 end
 $$;
 comment on function private.protect_learned_columns() is 'Trigger: clears the learned columns while profiling is off.';
-revoke execute on function private.protect_learned_columns() from public, anon, authenticated, service_role;
+revoke execute on function private.protect_learned_columns from public, anon, authenticated, service_role;
 
 create trigger user_llm_profiles_keep_unlearned before insert or update on public.user_llm_profiles
   for each row execute function private.protect_learned_columns();
@@ -853,7 +849,7 @@ $$;
 comment on function private.own_profile() is
   'Trigger: a profile that the user inserts replaces the automatic one and keeps what was learned, unless profiling '
   'is off; a row that the user updates becomes the user''s own. Definer, because no role may delete profiles.';
-revoke execute on function private.own_profile() from public, anon, authenticated, service_role;
+revoke execute on function private.own_profile from public, anon, authenticated, service_role;
 
 create trigger user_llm_profiles_own_inserted before insert on public.user_llm_profiles
   for each row execute function private.own_profile();
@@ -891,7 +887,7 @@ $$;
 comment on function private.learned_profile(uuid) is
   'conversation_patterns, expertise_areas and agent_satisfaction_scores of a user, from turns with content of the '
   'last 90 UTC days; null without any.';
-revoke execute on function private.learned_profile(uuid) from public, anon, authenticated, service_role;
+revoke execute on function private.learned_profile from public, anon, authenticated, service_role;
 
 create function private.monthly_progress(p_user_id uuid, p_known jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -917,7 +913,7 @@ create function private.monthly_progress(p_user_id uuid, p_known jsonb) returns 
 $$;
 comment on function private.monthly_progress(uuid, jsonb) is
   'learning_progress: the known months, updated with turns with content of the last 90 UTC days.';
-revoke execute on function private.monthly_progress(uuid, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.monthly_progress from public, anon, authenticated, service_role;
 
 create function public.roll_up_profiles() returns integer
   language plpgsql volatile security definer set search_path = '' as $$
@@ -941,5 +937,5 @@ end
 $$;
 comment on function public.roll_up_profiles() is
   'Writes the learned columns of users who allow it. Safe to repeat; returns the number of changed profiles.';
-revoke execute on function public.roll_up_profiles() from public, anon, authenticated, service_role;
+revoke execute on function public.roll_up_profiles from public, anon, authenticated, service_role;
 grant execute on function public.roll_up_profiles() to service_role;

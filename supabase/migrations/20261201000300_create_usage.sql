@@ -80,7 +80,7 @@ create function private.user_caps(p_user_id uuid, p_is_anonymous boolean) return
 $$;
 comment on function private.user_caps(uuid, boolean) is
   'The caps of a user: the user''s own row, else default or anonymous; a null cap is no cap.';
-revoke execute on function private.user_caps(uuid, boolean) from public, anon, authenticated, service_role;
+revoke execute on function private.user_caps from public, anon, authenticated, service_role;
 
 create function private.scope_caps(p_scope text) returns public.usage_limits
   language sql stable security invoker set search_path = '' as $$
@@ -89,7 +89,7 @@ create function private.scope_caps(p_scope text) returns public.usage_limits
       case when p_scope ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p_scope::uuid end) end
 $$;
 comment on function private.scope_caps(text) is 'The caps of a counter''s scope; null when the user is deleted.';
-revoke execute on function private.scope_caps(text) from public, anon, authenticated, service_role;
+revoke execute on function private.scope_caps from public, anon, authenticated, service_role;
 
 create function private.current_counter(p_scope text, p_period text) returns public.usage_counters
   language sql stable security invoker set search_path = '' as $$
@@ -101,13 +101,13 @@ create function private.current_counter(p_scope text, p_period text) returns pub
 $$;
 comment on function private.current_counter(text, text) is
   'A scope''s counter of the current period; zeros when it has none yet.';
-revoke execute on function private.current_counter(text, text) from public, anon, authenticated, service_role;
+revoke execute on function private.current_counter from public, anon, authenticated, service_role;
 
 create function private.resets_at(p_period text, p_start date) returns timestamptz
   language sql immutable security invoker set search_path = ''
 as $$ select (p_start + ('1 ' || p_period)::interval) at time zone 'utc' $$;
 comment on function private.resets_at(text, date) is 'When the period that began on p_start ends, UTC.';
-revoke execute on function private.resets_at(text, date) from public, anon, authenticated, service_role;
+revoke execute on function private.resets_at from public, anon, authenticated, service_role;
 
 create function private.limits_left(p_caps public.usage_limits, p_day public.usage_counters,
   p_month public.usage_counters)
@@ -122,8 +122,7 @@ create function private.limits_left(p_caps public.usage_limits, p_day public.usa
 $$;
 comment on function private.limits_left(public.usage_limits, public.usage_counters, public.usage_counters) is
   'What is left of a user''s caps after this turn''s reservation; null = no cap.';
-revoke execute on function private.limits_left(public.usage_limits, public.usage_counters, public.usage_counters)
-  from public, anon, authenticated, service_role;
+revoke execute on function private.limits_left from public, anon, authenticated, service_role;
 
 create function private.current_limits(p_user_id uuid) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -132,7 +131,7 @@ create function private.current_limits(p_user_id uuid) returns jsonb
     private.current_counter(p_user_id::text, 'day'), private.current_counter(p_user_id::text, 'month'))
 $$;
 comment on function private.current_limits(uuid) is 'What is left of a user''s caps, without a reservation.';
-revoke execute on function private.current_limits(uuid) from public, anon, authenticated, service_role;
+revoke execute on function private.current_limits from public, anon, authenticated, service_role;
 
 create function public.my_limits() returns table (
   period text, period_start date, resets_at timestamptz, max_requests integer, requests integer,
@@ -150,7 +149,7 @@ $$;
 comment on function public.my_limits() is
   'The caller''s caps and use, one row for the day and one for the month (UTC); a null cap is no cap. Definer, '
   'because users cannot read usage_limits.';
-revoke execute on function public.my_limits() from public, anon, authenticated, service_role;
+revoke execute on function public.my_limits from public, anon, authenticated, service_role;
 grant execute on function public.my_limits() to authenticated;
 
 create function private.refuse_over_cap(
@@ -176,8 +175,7 @@ end
 $$;
 comment on function private.refuse_over_cap(public.usage_counters, numeric, integer, numeric) is
   'Refuses with the cap that was reached, its use, and when it resets.';
-revoke execute on function private.refuse_over_cap(public.usage_counters, numeric, integer, numeric) from public, anon,
-  authenticated, service_role;
+revoke execute on function private.refuse_over_cap from public, anon, authenticated, service_role;
 
 create function private.lock_counters(p_scope text, p_days date[]) returns void
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -197,7 +195,7 @@ $$;
 comment on function private.lock_counters(text, date[]) is
   'Locks a scope''s counters of several days, all days before all months, so that two turns at midnight cannot '
   'deadlock.';
-revoke execute on function private.lock_counters(text, date[]) from public, anon, authenticated, service_role;
+revoke execute on function private.lock_counters from public, anon, authenticated, service_role;
 
 create function private.reserve_in_scope(
   p_scope text, p_period text, p_start date, p_usd numeric, p_max_requests integer, p_max_usd numeric)
@@ -229,8 +227,7 @@ $$;
 comment on function private.reserve_in_scope(text, text, date, numeric, integer, numeric) is
   'Counts one turn and reserves p_usd in one scope and period; refuses with quota_exceeded (429) or budget_exceeded '
   '(402).';
-revoke execute on function private.reserve_in_scope(text, text, date, numeric, integer, numeric) from public, anon,
-  authenticated, service_role;
+revoke execute on function private.reserve_in_scope from public, anon, authenticated, service_role;
 
 create function private.hold_in_scope(p_scope text, p_period text, p_start date, p_usd numeric,
   p_max_usd numeric) returns void
@@ -250,8 +247,7 @@ end
 $$;
 comment on function private.hold_in_scope(text, text, date, numeric, numeric) is
   'Reserves p_usd more for a turn that is already counted; refuses with budget_exceeded (402).';
-revoke execute on function private.hold_in_scope(text, text, date, numeric, numeric) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.hold_in_scope from public, anon, authenticated, service_role;
 
 create function private.settle_in_scope(
   p_scope text, p_day date, p_release_usd numeric, p_spent_usd numeric, p_input bigint, p_output bigint,
@@ -272,9 +268,7 @@ create function private.settle_in_scope(
 $$;
 comment on function private.settle_in_scope(text, date, numeric, numeric, bigint, bigint, integer) is
   'Releases a reservation and books the usage, in a scope''s day and month.';
-revoke execute on function private.settle_in_scope(text, date, numeric, numeric, bigint, bigint, integer) from public,
-  anon,
-  authenticated, service_role;
+revoke execute on function private.settle_in_scope from public, anon, authenticated, service_role;
 
 -- Purpose: the log summed by day, user, provider, model, agent and endpoint.
 -- Affects: public.usage_daily
@@ -345,7 +339,7 @@ create function private.daily_row(p_log public.chat_logs, p_sign integer) return
 $$;
 comment on function private.daily_row(public.chat_logs, integer) is
   'The counts of one log row; negative when p_sign is -1.';
-revoke execute on function private.daily_row(public.chat_logs, integer) from public, anon, authenticated, service_role;
+revoke execute on function private.daily_row from public, anon, authenticated, service_role;
 
 create function private.is_counted(p_log public.chat_logs) returns boolean
   language sql stable security invoker set search_path = '' as $$
@@ -360,7 +354,7 @@ create function private.is_counted(p_log public.chat_logs) returns boolean
   from private.daily_row(p_log, 1) as n
 $$;
 comment on function private.is_counted(public.chat_logs) is 'Whether usage_daily has the row that counts this log row.';
-revoke execute on function private.is_counted(public.chat_logs) from public, anon, authenticated, service_role;
+revoke execute on function private.is_counted from public, anon, authenticated, service_role;
 
 create function private.add_to_daily(p_changes public.usage_daily[]) returns void
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -427,7 +421,7 @@ end
 $$;
 comment on function private.add_to_daily(public.usage_daily[]) is
   'Adds the counts of daily_row() with one upsert for each changed row, and deletes rows that count nothing.';
-revoke execute on function private.add_to_daily(public.usage_daily[]) from public, anon, authenticated, service_role;
+revoke execute on function private.add_to_daily from public, anon, authenticated, service_role;
 
 create function private.count_logs() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -445,7 +439,7 @@ $$;
 comment on function private.count_logs() is
   'Trigger: subtracts the old rows'' counts and adds the new rows''. Runs once a statement, so that rows can be '
   'sorted. Definer, because usage_daily is not granted.';
-revoke execute on function private.count_logs() from public, anon, authenticated, service_role;
+revoke execute on function private.count_logs from public, anon, authenticated, service_role;
 
 create trigger chat_logs_count_inserted after insert on public.chat_logs
   referencing new table as new_rows for each statement execute function private.count_logs();
@@ -537,7 +531,7 @@ comment on function public.raise_cost_alerts(numeric, numeric) is
   'Adds an alert for each 50, 80 and 100 % of a cap that the current or the previous period has reached, and for '
   'daily_usd and monthly_usd spent by all users. Returns the number of new alerts. A cost cap counts as reached when '
   'the rest is less than the mean cost of a turn (of three or more). A null or zero cap has no thresholds.';
-revoke execute on function public.raise_cost_alerts(numeric, numeric) from public, anon, authenticated, service_role;
+revoke execute on function public.raise_cost_alerts from public, anon, authenticated, service_role;
 grant execute on function public.raise_cost_alerts(numeric, numeric) to service_role;
 
 create function public.claim_cost_alerts(max_rows integer default 50) returns setof public.cost_alerts
@@ -552,7 +546,7 @@ create function public.claim_cost_alerts(max_rows integer default 50) returns se
 $$;
 comment on function public.claim_cost_alerts(integer) is
   'Undelivered alerts, for this caller alone to deliver within five minutes; settle_cost_alerts() ends the claim.';
-revoke execute on function public.claim_cost_alerts(integer) from public, anon, authenticated, service_role;
+revoke execute on function public.claim_cost_alerts from public, anon, authenticated, service_role;
 grant execute on function public.claim_cost_alerts(integer) to service_role;
 
 create function public.settle_cost_alerts(taken bigint[] default '{}', untaken bigint[] default '{}') returns integer
@@ -565,5 +559,5 @@ $$;
 comment on function public.settle_cost_alerts(bigint[], bigint[]) is
   'Marks taken alerts as notified and frees untaken ones for another claim. Returns the number of undelivered '
   'alerts.';
-revoke execute on function public.settle_cost_alerts(bigint[], bigint[]) from public, anon, authenticated, service_role;
+revoke execute on function public.settle_cost_alerts from public, anon, authenticated, service_role;
 grant execute on function public.settle_cost_alerts(bigint[], bigint[]) to service_role;

@@ -14,7 +14,7 @@ create function private.replayed_turn(p_row private.turns) returns jsonb
 $$;
 comment on function private.replayed_turn(private.turns) is
   'The stored answer of a settled turn, for the same key and body.';
-revoke execute on function private.replayed_turn(private.turns) from public, anon, authenticated, service_role;
+revoke execute on function private.replayed_turn from public, anon, authenticated, service_role;
 
 create function private.claim_turn(p_user_id uuid, p_turn private.turn_request) returns jsonb
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -73,8 +73,7 @@ comment on function private.claim_turn(uuid, private.turn_request) is
   '{outcome: new | replay | in_progress | mismatch, turn_id, conversation_id?, held?}. held is {turn_id, day, '
   'reserved_usd, requests, spent_usd, input_tokens, output_tokens}: what a dead attempt still reserves, and what '
   'earlier attempts used on another day.';
-revoke execute on function private.claim_turn(uuid, private.turn_request) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.claim_turn from public, anon, authenticated, service_role;
 
 create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user_id uuid, p_turn private.turn_request)
   returns jsonb
@@ -135,8 +134,7 @@ $$;
 comment on function private.plan_turn(jsonb, uuid, uuid, private.turn_request) is
   '{routes with max_output_tokens, history, history_left_out, speaker, participants, input_tokens_estimate, '
   'reserve_usd, least_usd}.';
-revoke execute on function private.plan_turn(jsonb, uuid, uuid, private.turn_request) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.plan_turn from public, anon, authenticated, service_role;
 
 create function private.reserve_turn(p_user_id uuid, p_usd numeric, p_held jsonb) returns jsonb
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -203,7 +201,7 @@ comment on function private.reserve_turn(uuid, numeric, jsonb) is
   'Reserves p_usd and counts one turn for the user and globally; releases what a dead attempt held, and moves what '
   'earlier attempts used to today. Returns what is left. Refuses with too_many_turns (429) at open_turns_per_person '
   'running turns.';
-revoke execute on function private.reserve_turn(uuid, numeric, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.reserve_turn from public, anon, authenticated, service_role;
 
 create function private.model_label(p_routes jsonb, p_identifier text) returns text
   language sql stable security invoker set search_path = '' as $$
@@ -214,7 +212,7 @@ create function private.model_label(p_routes jsonb, p_identifier text) returns t
   limit 1
 $$;
 comment on function private.model_label(jsonb, text) is 'The label of a turn''s route; null when its node is deleted.';
-revoke execute on function private.model_label(jsonb, text) from public, anon, authenticated, service_role;
+revoke execute on function private.model_label from public, anon, authenticated, service_role;
 
 create function public.chat_begin(turn jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s'
@@ -315,7 +313,7 @@ comment on function public.chat_begin(jsonb) is
   'log_words?, strict_model?, dry_run?, lease_seconds?. Returns outcome, turn_id, conversation_id, agent (whose '
   'models were tried), routes, reason, unresolved_model, history ([{role, content, name?}]), history_left_out, '
   'speaker, participants, profile, reserve_usd, limits. Refuses with SQLSTATE PT4xx and a JSON detail.';
-revoke execute on function public.chat_begin(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function public.chat_begin from public, anon, authenticated, service_role;
 grant execute on function public.chat_begin(jsonb) to authenticated;
 
 -- Purpose: a further reservation for a turn that needs another model request.
@@ -368,7 +366,7 @@ comment on function public.chat_extend(jsonb) is
   'Reserves the cost of a further model request of a running turn. extension: turn_id, worker_id, input_tokens '
   '(upper bound), lease_seconds?. Returns outcome: extended; refused (with code and metadata; nothing more is '
   'reserved); closed (the turn has ended or another worker holds it).';
-revoke execute on function public.chat_extend(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function public.chat_extend from public, anon, authenticated, service_role;
 grant execute on function public.chat_extend(jsonb) to service_role;
 
 -- Purpose: the second round trip of a turn: answer, log and settlement, exactly once.
@@ -384,7 +382,7 @@ create function private.unresolved_model(p_row private.turns) returns text
 $$;
 comment on function private.unresolved_model(private.turns) is
   'The model name that could not be found in this turn; null when every lookup succeeded.';
-revoke execute on function private.unresolved_model(private.turns) from public, anon, authenticated, service_role;
+revoke execute on function private.unresolved_model from public, anon, authenticated, service_role;
 
 create function private.book_lost_attempt(p_row private.turns, p_worker_id uuid, p_cost numeric, p_input bigint,
   p_output bigint)
@@ -409,8 +407,7 @@ end
 $$;
 comment on function private.book_lost_attempt(private.turns, uuid, numeric, bigint, bigint) is
   'Books the cost of an attempt that lost its lease. Its result is dropped and the reservation stays.';
-revoke execute on function private.book_lost_attempt(private.turns, uuid, numeric, bigint, bigint) from public, anon,
-  authenticated, service_role;
+revoke execute on function private.book_lost_attempt from public, anon, authenticated, service_role;
 
 create function private.store_answer(p_row private.turns, p_result private.turn_result, p_cost numeric) returns uuid
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -452,9 +449,7 @@ $$;
 comment on function private.store_answer(private.turns, private.turn_result, numeric) is
   'Stores the answer, whose id is the turn''s, and the conversation''s totals; null when the answer is empty or the '
   'conversation is deleted.';
-revoke execute on function private.store_answer(private.turns, private.turn_result, numeric) from public, anon,
-  authenticated,
-  service_role;
+revoke execute on function private.store_answer from public, anon, authenticated, service_role;
 
 create function private.write_log(
   p_row private.turns, p_person uuid, p_result private.turn_result, p_route jsonb, p_cost numeric) returns bigint
@@ -463,8 +458,7 @@ create function private.write_log(
     (turn_id, request_id, user_id, conversation_id, endpoint, status, question, response, tools_used,
      input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_source, cost_usd, model, provider,
      model_identifier, requested_model, agent_type, domain_classification, domain_confidence, user_skill_assessment,
-       escalation_suggested,
-     escalation_metadata, context_size_tokens, history_left_out, duration_ms, ttft_ms, attempts,
+     escalation_suggested, escalation_metadata, context_size_tokens, history_left_out, duration_ms, ttft_ms, attempts,
      finish_reason, error_code, user_id_hash, metadata, created_at, route_alias, route_arm,
      route_reason, unresolved_model)
   values
@@ -494,8 +488,7 @@ create function private.write_log(
   -- A late or repeated attempt overwrites the row of a sweep, a failure or an early disconnect.
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, response = excluded.response,
-      tools_used = excluded.tools_used,
-        input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
+        tools_used = excluded.tools_used, input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
         cached_tokens = excluded.cached_tokens, reasoning_tokens = excluded.reasoning_tokens,
         usage_source = excluded.usage_source, cost_usd = excluded.cost_usd, model = excluded.model,
         provider = excluded.provider, model_identifier = excluded.model_identifier,
@@ -504,20 +497,18 @@ create function private.write_log(
         user_skill_assessment = excluded.user_skill_assessment, escalation_suggested = excluded.escalation_suggested,
         escalation_metadata = excluded.escalation_metadata, context_size_tokens = excluded.context_size_tokens,
         history_left_out = excluded.history_left_out, route_alias = excluded.route_alias,
-          route_arm = excluded.route_arm,
-        route_reason = excluded.route_reason, unresolved_model = excluded.unresolved_model,
+        route_arm = excluded.route_arm, route_reason = excluded.route_reason,
+          unresolved_model = excluded.unresolved_model,
         duration_ms = excluded.duration_ms, ttft_ms = excluded.ttft_ms, attempts = excluded.attempts,
         finish_reason = excluded.finish_reason, error_code = excluded.error_code, metadata = excluded.metadata,
-        user_id_hash = excluded.user_id_hash,
-        request_id = excluded.request_id, created_at = excluded.created_at
+        user_id_hash = excluded.user_id_hash, request_id = excluded.request_id,
+        created_at = excluded.created_at
   returning l.id
 $$;
 comment on function private.write_log(private.turns, uuid, private.turn_result, jsonb, numeric) is
   'Writes exactly one log row for each turn, dated when it began so that its day is the day charged; without text '
   'when the user is deleted.';
-revoke execute on function private.write_log(private.turns, uuid, private.turn_result, jsonb, numeric) from public,
-  anon,
-  authenticated, service_role;
+revoke execute on function private.write_log from public, anon, authenticated, service_role;
 
 create function public.chat_finish(entry jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
@@ -625,7 +616,7 @@ comment on function public.chat_finish(jsonb) is
   'tools_used?, agent_type, agent_handoffs?, domain_classification?, domain_confidence?, user_skill_assessment?, '
   'escalation_suggested?, escalation_metadata? (redacted), context_size_tokens?, history_left_out?, duration_ms, '
   'ttft_ms, user_id_hash?. Returns outcome (settled, duplicate, stale or unknown), log_id, message_id, cost_usd.';
-revoke execute on function public.chat_finish(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function public.chat_finish from public, anon, authenticated, service_role;
 grant execute on function public.chat_finish(jsonb) to service_role;
 
 -- Purpose: closing turns whose function died: the question is kept and the money released.
@@ -667,7 +658,7 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
 $$;
 comment on function private.log_abandoned(private.turns[]) is
   'Writes one abandoned log row for each turn. Its cost is what dead attempts spent; null when unknown.';
-revoke execute on function private.log_abandoned(private.turns[]) from public, anon, authenticated, service_role;
+revoke execute on function private.log_abandoned from public, anon, authenticated, service_role;
 
 create function public.sweep_turns(max_rows integer default 500) returns integer
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
@@ -737,5 +728,5 @@ $$;
 comment on function public.sweep_turns(integer) is
   'Closes up to max_rows turns whose lease has ended as abandoned and releases their reservations. Returns the '
   'number; 0 while another sweep or a deletion runs. A later finish still books its usage and answer.';
-revoke execute on function public.sweep_turns(integer) from public, anon, authenticated, service_role;
+revoke execute on function public.sweep_turns from public, anon, authenticated, service_role;
 grant execute on function public.sweep_turns(integer) to service_role;

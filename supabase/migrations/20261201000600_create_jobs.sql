@@ -64,7 +64,7 @@ end
 $$;
 comment on function private.hold_lease(text, bigint) is
   'Locks the lease with this fence to the end of the transaction; refuses when it has ended or was taken over.';
-revoke execute on function private.hold_lease(text, bigint) from public, anon, authenticated, service_role;
+revoke execute on function private.hold_lease from public, anon, authenticated, service_role;
 
 create function public.take_lease(job text, holder_id uuid, ttl_seconds integer) returns bigint
   language sql volatile security definer set search_path = '' as $$
@@ -79,7 +79,7 @@ $$;
 comment on function public.take_lease(text, uuid, integer) is
   'The fence of the lease that holder_id now holds, or null while another holds it. Definer, because leases are not '
   'granted.';
-revoke execute on function public.take_lease(text, uuid, integer) from public, anon, authenticated, service_role;
+revoke execute on function public.take_lease from public, anon, authenticated, service_role;
 grant execute on function public.take_lease(text, uuid, integer) to service_role;
 
 create function public.extend_lease(job text, holder_id uuid, fence bigint, ttl_seconds integer) returns boolean
@@ -93,8 +93,7 @@ $$;
 comment on function public.extend_lease(text, uuid, bigint, integer) is
   'True when the holder still had the lease and it is extended; null when it had ended or was taken over. Definer, '
   'because leases are not granted.';
-revoke execute on function public.extend_lease(text, uuid, bigint, integer) from public, anon, authenticated,
-  service_role;
+revoke execute on function public.extend_lease from public, anon, authenticated, service_role;
 grant execute on function public.extend_lease(text, uuid, bigint, integer) to service_role;
 
 create function public.release_lease(job text, holder_id uuid, fence bigint) returns boolean
@@ -106,7 +105,7 @@ $$;
 comment on function public.release_lease(text, uuid, bigint) is
   'True when the holder still had the lease and it is free now; null when it was taken over. Definer, because leases '
   'are not granted.';
-revoke execute on function public.release_lease(text, uuid, bigint) from public, anon, authenticated, service_role;
+revoke execute on function public.release_lease from public, anon, authenticated, service_role;
 grant execute on function public.release_lease(text, uuid, bigint) to service_role;
 
 -- Purpose: one provider's list of models merged into the catalogue, and the default that results.
@@ -136,8 +135,7 @@ end
 $$;
 comment on function private.validate_model_list(text, bigint, jsonb) is
   'Refuses a list that is empty or lacks more than half of the models listed before.';
-revoke execute on function private.validate_model_list(text, bigint, jsonb) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.validate_model_list from public, anon, authenticated, service_role;
 
 create function private.unused_model_key(p_provider text, p_upstream_id text, p_key text, p_rank bigint) returns text
   language sql stable security invoker set search_path = '' as $$
@@ -152,8 +150,7 @@ $$;
 comment on function private.unused_model_key(text, text, text, bigint) is
   'The key of a new model: the readable one, else with its provider, else with a digest of its identifier. A row '
   'keeps its key.';
-revoke execute on function private.unused_model_key(text, text, text, bigint) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.unused_model_key from public, anon, authenticated, service_role;
 
 create function private.plan_known_models(p_provider text, p_node_id bigint, p_listed jsonb, p_retirements jsonb)
   returns table (action text, id integer, is_active boolean, is_listed boolean, is_missing boolean, model_name text,
@@ -244,8 +241,7 @@ $$;
 comment on function private.plan_known_models(text, bigint, jsonb, jsonb) is
   'The next values of each row of a provider or node, and whether it is seen, updated, missing (first run without '
   'it), deactivated (second run) or kept.';
-revoke execute on function private.plan_known_models(text, bigint, jsonb, jsonb) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.plan_known_models from public, anon, authenticated, service_role;
 
 create function private.plan_new_models(p_provider text, p_node_id bigint, p_listed jsonb, p_retirements jsonb)
   returns table (model_key text, model_name text, upstream_id text, capabilities jsonb, pricing jsonb, retires_on date,
@@ -277,8 +273,7 @@ create function private.plan_new_models(p_provider text, p_node_id bigint, p_lis
 $$;
 comment on function private.plan_new_models(text, bigint, jsonb, jsonb) is
   'Rows that a list adds; retired models are not added.';
-revoke execute on function private.plan_new_models(text, bigint, jsonb, jsonb) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.plan_new_models from public, anon, authenticated, service_role;
 
 create function private.next_default(p_id integer, p_leaving integer[], p_usable text[]) returns integer
   language sql stable security invoker set search_path = '' as $$
@@ -297,8 +292,7 @@ $$;
 comment on function private.next_default(integer, integer[], text[]) is
   'The model that succeeds this one as default: its replacement, else the next by display_order, of a configured '
   'provider if there is one; null when no other model is active.';
-revoke execute on function private.next_default(integer, integer[], text[]) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.next_default from public, anon, authenticated, service_role;
 
 create function public.merge_models(merge jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
@@ -398,7 +392,7 @@ comment on function public.merge_models(jsonb) is
   'model_key, model_name, capabilities, pricing, retires_on, is_addable}], retirements: [{upstream_id, retires_on, '
   'replaced_by}], usable: [provider], fence, dry_run}. Returns {added, updated, missing, deactivated, changes}. '
   'Refuses implausible lists and runs whose lease has ended.';
-revoke execute on function public.merge_models(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function public.merge_models from public, anon, authenticated, service_role;
 grant execute on function public.merge_models(jsonb) to service_role;
 
 create function public.adopt_default(provider_name text, model_id text, dry_run boolean default false) returns jsonb
@@ -447,7 +441,7 @@ $$;
 comment on function public.adopt_default(text, text, boolean) is
   'Makes this model the default unless an admin chose one; adds it when no list has it. Returns {identifier (of the '
   'default), added, changes: [text]}; with dry_run what it would do.';
-revoke execute on function public.adopt_default(text, text, boolean) from public, anon, authenticated, service_role;
+revoke execute on function public.adopt_default from public, anon, authenticated, service_role;
 grant execute on function public.adopt_default(text, text, boolean) to service_role;
 
 create function public.diagnose_catalogue() returns jsonb
@@ -472,7 +466,7 @@ $$;
 comment on function public.diagnose_catalogue() is
   '{now, default, unpriced, last_run, last_good_run, open_circuits} as the caller may see them. is_shared says that '
   'a circuit is open for everyone. Volatile, because now is the clock.';
-revoke execute on function public.diagnose_catalogue() from public, anon, authenticated, service_role;
+revoke execute on function public.diagnose_catalogue from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_catalogue() to authenticated;
 
 -- Purpose: measuring models from the log, and comparing the arms of an alias.
@@ -532,7 +526,7 @@ begin
 end
 $$;
 comment on function public.measure_models() is 'Measures every model that served lately; returns their number.';
-revoke execute on function public.measure_models() from public, anon, authenticated, service_role;
+revoke execute on function public.measure_models from public, anon, authenticated, service_role;
 grant execute on function public.measure_models() to service_role;
 
 create function public.wilson_interval(hits bigint, n bigint) returns numrange
@@ -545,7 +539,7 @@ create function public.wilson_interval(hits bigint, n bigint) returns numrange
 $$;
 comment on function public.wilson_interval(bigint, bigint) is
   '95 % confidence interval of a share by Wilson''s score; null for n = 0 and for more hits than n.';
-revoke execute on function public.wilson_interval(bigint, bigint) from public, anon, authenticated, service_role;
+revoke execute on function public.wilson_interval from public, anon, authenticated, service_role;
 grant execute on function public.wilson_interval(bigint, bigint) to authenticated, service_role;
 
 create function public.ab_results(alias text, from_day date default null, to_day date default null) returns table (
@@ -585,7 +579,7 @@ comment on function public.ab_results(text, date, date) is
   'assigned to even when a fallback served. Intervals are 95 %: Wilson''s for the error rate, mean +- 1.96 standard '
   'errors for cost and rating (unbounded below two). turns counts all turns, ratings those with a rating; cost is '
   'the mean of turns with a known price.';
-revoke execute on function public.ab_results(text, date, date) from public, anon, authenticated, service_role;
+revoke execute on function public.ab_results from public, anon, authenticated, service_role;
 grant execute on function public.ab_results(text, date, date) to authenticated, service_role;
 
 -- Purpose: deleting old logs, and quarantining spooled records that cannot be booked.
@@ -622,7 +616,7 @@ $$;
 comment on function public.purge_logs(integer, integer) is
   'Deletes up to batch_size log rows that began more than retention_days times 24 hours ago, oldest first, with '
   'their write-ahead rows and idempotency keys. Keeps turns that are open or not in usage_daily. Returns the number.';
-revoke execute on function public.purge_logs(integer, integer) from public, anon, authenticated, service_role;
+revoke execute on function public.purge_logs from public, anon, authenticated, service_role;
 grant execute on function public.purge_logs(integer, integer) to service_role;
 
 create function public.quarantine_spooled(
@@ -647,8 +641,7 @@ $$;
 comment on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) is
   'Quarantines a spooled object; safe to repeat. user_id owns the record and spooled_at is its time; without them, '
   'or when the owner''s text was deleted later, no record is kept. kept_key is where the object was moved to.';
-revoke execute on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) from public, anon,
-  authenticated, service_role;
+revoke execute on function public.quarantine_spooled from public, anon, authenticated, service_role;
 grant execute on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) to service_role;
 
 -- Purpose: findings on row security, policies, grants and functions, and which rows other users can see.
@@ -669,7 +662,7 @@ create function private.own_relations() returns table (oid oid, object text, kin
 $$;
 comment on function private.own_relations() is
   'Tables, views and sequences of the schemas public and private, without those of extensions.';
-revoke execute on function private.own_relations() from public, anon, authenticated, service_role;
+revoke execute on function private.own_relations from public, anon, authenticated, service_role;
 grant execute on function private.own_relations() to authenticated;
 
 create function private.api_grants()
@@ -701,7 +694,7 @@ $$;
 comment on function private.api_grants() is
   'Privileges of anon, authenticated, service_role and public in the schemas public and private, one row each. '
   'column_name is null unless the privilege is on one column.';
-revoke execute on function private.api_grants() from public, anon, authenticated, service_role;
+revoke execute on function private.api_grants from public, anon, authenticated, service_role;
 grant execute on function private.api_grants() to authenticated;
 
 create function private.table_findings() returns table (object text, problem text, is_broken boolean, fix text)
@@ -739,7 +732,7 @@ $$;
 comment on function private.table_findings() is
   'Tables without row-level security or owned by an API role, permissive policies that do not look at the caller, '
   'and views without security_invoker.';
-revoke execute on function private.table_findings() from public, anon, authenticated, service_role;
+revoke execute on function private.table_findings from public, anon, authenticated, service_role;
 grant execute on function private.table_findings() to authenticated;
 
 create function private.grant_findings() returns table (object text, problem text, is_broken boolean, fix text)
@@ -785,7 +778,7 @@ $$;
 comment on function private.grant_findings() is
   'Privileges beyond the rules: any for anon or public, any in private, truncate, references, trigger or maintain '
   'for an API role, delete for the service, a whole table where columns are granted; and roles that bypass policies.';
-revoke execute on function private.grant_findings() from public, anon, authenticated, service_role;
+revoke execute on function private.grant_findings from public, anon, authenticated, service_role;
 grant execute on function private.grant_findings() to authenticated;
 
 create function private.function_findings() returns table (object text, problem text, is_broken boolean, fix text)
@@ -810,7 +803,7 @@ create function private.function_findings() returns table (object text, problem 
 $$;
 comment on function private.function_findings() is
   'Security-definer functions that API roles may execute and that do not look at the caller or set no search_path.';
-revoke execute on function private.function_findings() from public, anon, authenticated, service_role;
+revoke execute on function private.function_findings from public, anon, authenticated, service_role;
 grant execute on function private.function_findings() to authenticated;
 
 create function private.person_condition(p_relation oid) returns text
@@ -826,7 +819,7 @@ $$;
 comment on function private.person_condition(oid) is
   'The condition, on t, for rows that name a user and are not shared: by user_id, owner_id, scope or a foreign key '
   'to auth.users. Null when the relation has no such column.';
-revoke execute on function private.person_condition(oid) from public, anon, authenticated, service_role;
+revoke execute on function private.person_condition from public, anon, authenticated, service_role;
 grant execute on function private.person_condition(oid) to authenticated;
 
 create function public.diagnose_access() returns jsonb
@@ -850,7 +843,7 @@ comment on function public.diagnose_access() is
   '{relations, functions, findings: [{object, problem, is_broken, fix}]} of the schemas public and private, for '
   'admins. is_broken: rows or rights are open to others; otherwise the object differs from the migrations without '
   'opening anything.';
-revoke execute on function public.diagnose_access() from public, anon, authenticated, service_role;
+revoke execute on function public.diagnose_access from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_access() to authenticated;
 
 create function public.diagnose_visibility() returns jsonb
@@ -905,5 +898,5 @@ $$;
 comment on function public.diagnose_visibility() is
   '{visible, unchecked: [{relation, role, reason?}]}: tables and views of public in which anon sees a row, or a user '
   'without data sees a row of person_condition(). For admins. Every check is rolled back.';
-revoke execute on function public.diagnose_visibility() from public, anon, authenticated, service_role;
+revoke execute on function public.diagnose_visibility from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_visibility() to authenticated;

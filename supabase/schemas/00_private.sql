@@ -28,7 +28,7 @@ $$;
 comment on function private.is_admin() is
   'True when the caller''s token carries app_metadata.role = admin. Only the service can set it; user_metadata is '
   'not read.';
-revoke execute on function private.is_admin() from public, anon, authenticated, service_role;
+revoke execute on function private.is_admin from public, anon, authenticated, service_role;
 grant execute on function private.is_admin() to authenticated;
 
 create function private.touch_updated_at() returns trigger
@@ -39,7 +39,7 @@ begin
 end
 $$;
 comment on function private.touch_updated_at() is 'Trigger: updated_at is the time of the last change.';
-revoke execute on function private.touch_updated_at() from public, anon, authenticated, service_role;
+revoke execute on function private.touch_updated_at from public, anon, authenticated, service_role;
 
 create function private.refuse(p_sqlstate text, p_code text, p_message text, p_metadata jsonb default '{}') returns void
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -50,7 +50,7 @@ end
 $$;
 comment on function private.refuse(text, text, text, jsonb) is
   'Ends the transaction. PostgREST answers SQLSTATE PTxyz as HTTP xyz; the JSON detail carries the machine code.';
-revoke execute on function private.refuse(text, text, text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.refuse from public, anon, authenticated, service_role;
 
 create function private.setting(p_name text, p_default integer) returns integer
   language sql stable security invoker set search_path = '' as $$
@@ -59,7 +59,7 @@ create function private.setting(p_name text, p_default integer) returns integer
 $$;
 comment on function private.setting(text, integer) is
   'A number from private.settings, or the default when there is none.';
-revoke execute on function private.setting(text, integer) from public, anon, authenticated, service_role;
+revoke execute on function private.setting from public, anon, authenticated, service_role;
 
 create function private.internal_name(p_text text, p_max integer, p_default text default null) returns text
   language sql immutable security invoker set search_path = ''
@@ -68,7 +68,7 @@ as $$ select case when p_text ~ '^[a-z][a-z0-9_.-]*$' and char_length(p_text) <=
 comment on function private.internal_name(text, integer, text) is
   'The text when it looks like an internal name, else the default. Roll-ups keep such names, so free text must not '
   'pass.';
-revoke execute on function private.internal_name(text, integer, text) from public, anon, authenticated, service_role;
+revoke execute on function private.internal_name from public, anon, authenticated, service_role;
 
 create function private.clamp_count(p_value jsonb, p_max integer default 2147483647) returns integer
   language sql immutable security invoker set search_path = '' as $$
@@ -77,7 +77,7 @@ create function private.clamp_count(p_value jsonb, p_max integer default 2147483
 $$;
 comment on function private.clamp_count(jsonb, integer) is
   'The number as a whole number from 0 to p_max; null when there is none.';
-revoke execute on function private.clamp_count(jsonb, integer) from public, anon, authenticated, service_role;
+revoke execute on function private.clamp_count from public, anon, authenticated, service_role;
 
 create function private.clamp_usage(p_usage jsonb) returns jsonb
   language sql immutable security invoker set search_path = '' as $$
@@ -91,4 +91,4 @@ create function private.clamp_usage(p_usage jsonb) returns jsonb
 $$;
 comment on function private.clamp_usage(jsonb) is
   'The usage with clamped counts, cached_tokens at most input_tokens; null when it is no object.';
-revoke execute on function private.clamp_usage(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.clamp_usage from public, anon, authenticated, service_role;

@@ -7,7 +7,7 @@ create function private.is_price(p_price jsonb) returns boolean
 as $$ select jsonb_typeof(p_price) = 'number' and p_price::numeric between 0 and 1000000 $$;
 comment on function private.is_price(jsonb) is
   'Whether the value is a price in US dollars per million tokens; null for null.';
-revoke execute on function private.is_price(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.is_price from public, anon, authenticated, service_role;
 grant execute on function private.is_price(jsonb) to authenticated, service_role;
 
 create function private.is_rate(p_rate jsonb) returns boolean
@@ -18,7 +18,7 @@ create function private.is_rate(p_rate jsonb) returns boolean
 $$;
 comment on function private.is_rate(jsonb) is
   'Whether the value has prices for input and output, and a valid price for cached input if any.';
-revoke execute on function private.is_rate(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.is_rate from public, anon, authenticated, service_role;
 grant execute on function private.is_rate(jsonb) to authenticated, service_role;
 
 create function private.is_pricing(p_pricing jsonb) returns boolean
@@ -30,7 +30,7 @@ create function private.is_pricing(p_pricing jsonb) returns boolean
       else false end
 $$;
 comment on function private.is_pricing(jsonb) is 'Whether turn_cost() can use the value as pricing.';
-revoke execute on function private.is_pricing(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.is_pricing from public, anon, authenticated, service_role;
 grant execute on function private.is_pricing(jsonb) to authenticated, service_role;
 
 create function private.is_capabilities(p_capabilities jsonb) returns boolean
@@ -42,7 +42,7 @@ create function private.is_capabilities(p_capabilities jsonb) returns boolean
 $$;
 comment on function private.is_capabilities(jsonb) is
   'Whether token counts are positive whole numbers and supports_… values are booleans.';
-revoke execute on function private.is_capabilities(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.is_capabilities from public, anon, authenticated, service_role;
 grant execute on function private.is_capabilities(jsonb) to authenticated, service_role;
 
 create function private.turn_cost(p_pricing jsonb, p_input bigint, p_output bigint, p_cached bigint
@@ -61,41 +61,40 @@ create function private.turn_cost(p_pricing jsonb, p_input bigint, p_output bigi
 $$;
 comment on function private.turn_cost(jsonb, bigint, bigint, bigint) is
   'Cost in USD at this pricing. Input includes cached tokens. Null when the price is unknown.';
-revoke execute on function private.turn_cost(jsonb, bigint, bigint, bigint) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.turn_cost from public, anon, authenticated, service_role;
 
 create function private.estimate_tokens(p_text text) returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select (octet_length(p_text) + 2) / 3 + 4 $$;
 comment on function private.estimate_tokens(text) is
   'A cautious estimate in tokens, for cutting history: one for three bytes, and four around each message.';
-revoke execute on function private.estimate_tokens(text) from public, anon, authenticated, service_role;
+revoke execute on function private.estimate_tokens from public, anon, authenticated, service_role;
 
 create function private.token_upper_bound(p_text text) returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select octet_length(p_text) + 16 $$;
 comment on function private.token_upper_bound(text) is
   'Most tokens that a message can have, for reservations: one for each byte, and sixteen around each message.';
-revoke execute on function private.token_upper_bound(text) from public, anon, authenticated, service_role;
+revoke execute on function private.token_upper_bound from public, anon, authenticated, service_role;
 
 create function private.default_context_window() returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select 8192 $$;
 comment on function private.default_context_window() is 'Tokens assumed for a model whose context window is unknown.';
-revoke execute on function private.default_context_window() from public, anon, authenticated, service_role;
+revoke execute on function private.default_context_window from public, anon, authenticated, service_role;
 
 create function private.default_max_tokens() returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select 4096 $$;
 comment on function private.default_max_tokens() is 'Output tokens reserved for a turn that sets no max_tokens.';
-revoke execute on function private.default_max_tokens() from public, anon, authenticated, service_role;
+revoke execute on function private.default_max_tokens from public, anon, authenticated, service_role;
 
 create function private.max_prompt_tokens() returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select 1000000 $$;
 comment on function private.max_prompt_tokens() is
   'Most tokens of a system prompt, and of tools, that a reservation covers; more counts as this many.';
-revoke execute on function private.max_prompt_tokens() from public, anon, authenticated, service_role;
+revoke execute on function private.max_prompt_tokens from public, anon, authenticated, service_role;
 
 create function private.price_text(p_pricing jsonb) returns text
   language sql immutable security invoker set search_path = '' as $$
@@ -104,7 +103,7 @@ create function private.price_text(p_pricing jsonb) returns text
 $$;
 comment on function private.price_text(jsonb) is
   'Price of input and output per million tokens, as text for change lists.';
-revoke execute on function private.price_text(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.price_text from public, anon, authenticated, service_role;
 
 create function private.price_attempts(p_routes jsonb, p_attempts jsonb) returns jsonb
   language sql immutable security invoker set search_path = '' as $$
@@ -123,7 +122,7 @@ $$;
 comment on function private.price_attempts(jsonb, jsonb) is
   'The attempts, each with its cost_usd by the pricing of its route. cost_usd is missing without usage and null '
   'without a price.';
-revoke execute on function private.price_attempts(jsonb, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.price_attempts from public, anon, authenticated, service_role;
 
 create function private.is_metered(p_attempts jsonb) returns boolean
   language sql immutable security invoker set search_path = '' as $$
@@ -132,4 +131,4 @@ create function private.is_metered(p_attempts jsonb) returns boolean
 $$;
 comment on function private.is_metered(jsonb) is
   'Whether any attempt carries its usage. If none does, the usage of the whole turn counts.';
-revoke execute on function private.is_metered(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.is_metered from public, anon, authenticated, service_role;

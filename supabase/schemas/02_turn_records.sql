@@ -68,7 +68,7 @@ comment on function private.read_turn_request(jsonb) is
   'The parameter of chat_begin as a record. Long texts are cut, counts are clamped, missing flags get their '
   'defaults. A dry run is not stored. tool_tokens stays null when the caller sends none. Refuses metadata that is no '
   'object or over 16 KB.';
-revoke execute on function private.read_turn_request(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.read_turn_request from public, anon, authenticated, service_role;
 
 create function private.read_turn_extension(p_extension jsonb) returns private.turn_extension
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -82,7 +82,7 @@ end
 $$;
 comment on function private.read_turn_extension(jsonb) is
   'The parameter of chat_extend as a record, with counts of at least 0 and a lease of at most 900 seconds.';
-revoke execute on function private.read_turn_extension(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.read_turn_extension from public, anon, authenticated, service_role;
 
 create function private.read_turn_result(p_entry jsonb) returns private.turn_result
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -105,4 +105,4 @@ $$;
 comment on function private.read_turn_result(jsonb) is
   'The parameter of chat_finish as a record. Counts are clamped to what columns hold, so that no count makes a turn '
   'fail to settle; a missing content is empty.';
-revoke execute on function private.read_turn_result(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.read_turn_result from public, anon, authenticated, service_role;

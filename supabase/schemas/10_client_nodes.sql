@@ -87,7 +87,7 @@ create function private.is_public_address(p_address inet) returns boolean
 $$;
 comment on function private.is_public_address(inet) is
   'Whether a server on the internet can have this address; false for addresses that embed another one.';
-revoke execute on function private.is_public_address(inet) from public, anon, authenticated, service_role;
+revoke execute on function private.is_public_address from public, anon, authenticated, service_role;
 
 create function private.is_valid_node_host(p_host text, p_is_private_fine boolean) returns boolean
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -123,7 +123,7 @@ $$;
 comment on function private.is_valid_node_host(text, boolean) is
   'Whether a node may use this host: a lower-case name, an IPv4 address or an [IPv6 address]. Does not resolve '
   'names.';
-revoke execute on function private.is_valid_node_host(text, boolean) from public, anon, authenticated, service_role;
+revoke execute on function private.is_valid_node_host from public, anon, authenticated, service_role;
 
 create function private.is_valid_node_url(p_url text, p_is_private_fine boolean) returns boolean
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -140,7 +140,7 @@ end
 $$;
 comment on function private.is_valid_node_url(text, boolean) is
   'Whether a client node may use this URL. The boolean allows http, any port and private addresses.';
-revoke execute on function private.is_valid_node_url(text, boolean) from public, anon, authenticated, service_role;
+revoke execute on function private.is_valid_node_url from public, anon, authenticated, service_role;
 
 create function private.validate_node_url(url text) returns void
   language plpgsql stable security invoker set search_path = '' as $$
@@ -156,7 +156,7 @@ end
 $$;
 comment on function private.validate_node_url(text) is
   'Refuses a URL that a client node may not use, always with the same message.';
-revoke execute on function private.validate_node_url(text) from public, anon, authenticated, service_role;
+revoke execute on function private.validate_node_url from public, anon, authenticated, service_role;
 
 create function private.validate_client_node() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -167,7 +167,7 @@ end
 $$;
 comment on function private.validate_client_node() is
   'Trigger: refuses rows with an invalid URL, from every role. Definer, because settings are not granted.';
-revoke execute on function private.validate_client_node() from public, anon, authenticated, service_role;
+revoke execute on function private.validate_client_node from public, anon, authenticated, service_role;
 
 create trigger client_nodes_validate_url before insert or update of base_url on public.client_nodes
   for each row execute function private.validate_client_node();
@@ -183,7 +183,7 @@ $$;
 comment on function private.forget_node_key() is
   'Trigger: deletes the key when the URL changes, so that it is not sent elsewhere. Definer, because keys are not '
   'granted.';
-revoke execute on function private.forget_node_key() from public, anon, authenticated, service_role;
+revoke execute on function private.forget_node_key from public, anon, authenticated, service_role;
 
 create trigger client_nodes_forget_key before update of base_url on public.client_nodes
   for each row when (old.base_url is distinct from new.base_url) execute function private.forget_node_key();
@@ -217,7 +217,7 @@ $$;
 comment on function public.set_node_key(bigint, text) is
   'Stores the key of a node; null or an empty text removes it. 404 for nodes of others and for unknown nodes. '
   'Definer, because keys are not granted.';
-revoke execute on function public.set_node_key(bigint, text) from public, anon, authenticated, service_role;
+revoke execute on function public.set_node_key from public, anon, authenticated, service_role;
 grant execute on function public.set_node_key(bigint, text) to authenticated;
 
 create function public.node_key(node_id bigint, base_url text) returns text
@@ -228,7 +228,7 @@ $$;
 comment on function public.node_key(bigint, text) is
   'The key of a node at this address; null when there is none or the node''s address has changed. Definer, because '
   'keys are not granted.';
-revoke execute on function public.node_key(bigint, text) from public, anon, authenticated, service_role;
+revoke execute on function public.node_key from public, anon, authenticated, service_role;
 grant execute on function public.node_key(bigint, text) to service_role;
 
 create function private.is_plain_name(p_json jsonb) returns boolean
@@ -239,7 +239,7 @@ create function private.is_plain_name(p_json jsonb) returns boolean
 $$;
 comment on function private.is_plain_name(jsonb) is
   'Whether the value is a printable text of 1 to 150 characters; false for null.';
-revoke execute on function private.is_plain_name(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.is_plain_name from public, anon, authenticated, service_role;
 
 create function private.valid_capabilities(p_capabilities jsonb) returns jsonb
   language sql immutable security invoker set search_path = '' as $$
@@ -250,7 +250,7 @@ create function private.valid_capabilities(p_capabilities jsonb) returns jsonb
 $$;
 comment on function private.valid_capabilities(jsonb) is
   'The known capabilities that have the right type; null when there are none.';
-revoke execute on function private.valid_capabilities(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.valid_capabilities from public, anon, authenticated, service_role;
 
 create function private.listed_models(p_models jsonb) returns jsonb
   language sql immutable security invoker set search_path = '' as $$
@@ -264,7 +264,7 @@ create function private.listed_models(p_models jsonb) returns jsonb
 $$;
 comment on function private.listed_models(jsonb) is
   'At most 300 models as {id, name?, capabilities?}, without prices; null when the list is invalid.';
-revoke execute on function private.listed_models(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.listed_models from public, anon, authenticated, service_role;
 
 create function public.store_node_models(node_id bigint, models jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' as $$
@@ -291,5 +291,5 @@ $$;
 comment on function public.store_node_models(bigint, jsonb) is
   'Stores the models that a node lists, [{id, name?, capabilities?}], sets last_seen_at, and closes the node''s '
   'circuit. Returns {id, models, last_seen_at}. Definer, because circuits are not granted.';
-revoke execute on function public.store_node_models(bigint, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function public.store_node_models from public, anon, authenticated, service_role;
 grant execute on function public.store_node_models(bigint, jsonb) to service_role;

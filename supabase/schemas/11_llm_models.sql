@@ -97,7 +97,7 @@ end
 $$;
 comment on function private.replace_default() is
   'Trigger: a new default replaces the old one in the same statement. Definer, because it changes another row.';
-revoke execute on function private.replace_default() from public, anon, authenticated, service_role;
+revoke execute on function private.replace_default from public, anon, authenticated, service_role;
 
 create trigger llm_models_yield_default before insert or update of is_default on public.llm_models
   for each row when (new.is_default) execute function private.replace_default();
@@ -116,7 +116,7 @@ begin
 end
 $$;
 comment on function private.record_default_source() is 'Trigger: sets default_by when the statement does not.';
-revoke execute on function private.record_default_source() from public, anon, authenticated, service_role;
+revoke execute on function private.record_default_source from public, anon, authenticated, service_role;
 
 create trigger llm_models_note_default before insert or update of is_default, default_by on public.llm_models
   for each row execute function private.record_default_source();
@@ -130,8 +130,7 @@ create function private.merge_capabilities(p_row public.llm_models, p_listed jso
 $$;
 comment on function private.merge_capabilities(public.llm_models, jsonb) is
   'The row''s capabilities with the listed ones, except those that an admin has edited since the last refresh.';
-revoke execute on function private.merge_capabilities(public.llm_models, jsonb) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.merge_capabilities from public, anon, authenticated, service_role;
 
 create function private.node_capabilities(p_capabilities jsonb, p_may_use_tools boolean) returns jsonb
   language sql immutable security invoker set search_path = '' as $$
@@ -140,7 +139,7 @@ create function private.node_capabilities(p_capabilities jsonb, p_may_use_tools 
 $$;
 comment on function private.node_capabilities(jsonb, boolean) is
   'Capabilities of a node''s model. Tools need the owner''s consent, because the node''s answers are untrusted.';
-revoke execute on function private.node_capabilities(jsonb, boolean) from public, anon, authenticated, service_role;
+revoke execute on function private.node_capabilities from public, anon, authenticated, service_role;
 
 create function private.is_served(p_model public.llm_models) returns boolean
   language sql stable security invoker set search_path = '' as $$
@@ -149,4 +148,4 @@ create function private.is_served(p_model public.llm_models) returns boolean
 $$;
 comment on function private.is_served(public.llm_models) is
   'Whether the model is active, and its node, if any, is active, too.';
-revoke execute on function private.is_served(public.llm_models) from public, anon, authenticated, service_role;
+revoke execute on function private.is_served from public, anon, authenticated, service_role;

@@ -46,7 +46,7 @@ create function private.circuit_until(p_provider_key text, p_identifier text) re
 $$;
 comment on function private.circuit_until(text, text) is
   'Until when the circuit of this provider''s model is open for the caller; null = closed.';
-revoke execute on function private.circuit_until(text, text) from public, anon, authenticated, service_role;
+revoke execute on function private.circuit_until from public, anon, authenticated, service_role;
 
 create function private.open_until(p_failures integer, p_open_seconds double precision) returns timestamptz
   language sql stable security invoker set search_path = '' as $$
@@ -56,7 +56,7 @@ $$;
 comment on function private.open_until(integer, double precision) is
   'Until when a circuit opens: for the given seconds, or from the third fault in a row for 10 s, doubling up to five '
   'minutes; null = closed.';
-revoke execute on function private.open_until(integer, double precision) from public, anon, authenticated, service_role;
+revoke execute on function private.open_until from public, anon, authenticated, service_role;
 
 create function private.record_fault(p_key text, p_reason text, p_open_seconds double precision, p_begun_at timestamptz,
   p_user_id uuid)
@@ -108,8 +108,7 @@ comment on function private.record_fault(text, text, double precision, timestamp
   'for the seconds that the provider asks for. It opens for this user only, or for everyone when two users met the '
   'faults or one user did over ten minutes. Faults end with a success or after an hour without a fault. Deleted '
   'users do not count.';
-revoke execute on function private.record_fault(text, text, double precision, timestamptz, uuid) from public, anon,
-  authenticated, service_role;
+revoke execute on function private.record_fault from public, anon, authenticated, service_role;
 
 create function private.record_health(p_attempts jsonb, p_begun_at timestamptz, p_user_id uuid) returns void
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -158,5 +157,4 @@ $$;
 comment on function private.record_health(jsonb, timestamptz, uuid) is
   'Applies the last attempt at each provider, model or node: a success closes the circuit. A rejected key or account '
   'opens the provider''s circuit for everyone, for five minutes. record_fault() counts all other faults.';
-revoke execute on function private.record_health(jsonb, timestamptz, uuid) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.record_health from public, anon, authenticated, service_role;

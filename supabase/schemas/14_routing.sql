@@ -46,7 +46,7 @@ create function private.has_capabilities(p_capabilities jsonb, p_needs jsonb) re
     where n.ability <> 'supports_json' and not coalesce((p_capabilities ->> n.ability)::boolean, false))
 $$;
 comment on function private.has_capabilities(jsonb, jsonb) is 'Whether a model has all capabilities that a turn needs.';
-revoke execute on function private.has_capabilities(jsonb, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.has_capabilities from public, anon, authenticated, service_role;
 
 create function private.is_callable(p_provider text, p_criteria jsonb) returns boolean
   language sql immutable security invoker set search_path = '' as $$
@@ -54,7 +54,7 @@ create function private.is_callable(p_provider text, p_criteria jsonb) returns b
 $$;
 comment on function private.is_callable(text, jsonb) is
   'Whether this deployment has a key for the provider; true when the criteria name no providers.';
-revoke execute on function private.is_callable(text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.is_callable from public, anon, authenticated, service_role;
 
 create function private.hash_fraction(p_seed text, p_alias text, p_model_key text) returns double precision
   language sql immutable security invoker set search_path = '' as $$
@@ -63,7 +63,7 @@ create function private.hash_fraction(p_seed text, p_alias text, p_model_key tex
 $$;
 comment on function private.hash_fraction(text, text, text) is
   'A number between 0 and 1, always the same for the same arguments.';
-revoke execute on function private.hash_fraction(text, text, text) from public, anon, authenticated, service_role;
+revoke execute on function private.hash_fraction from public, anon, authenticated, service_role;
 
 create function private.catalogue_route(m public.llm_models) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -79,7 +79,7 @@ create function private.catalogue_route(m public.llm_models) returns jsonb
 $$;
 comment on function private.catalogue_route(public.llm_models) is
   'The route of a catalogue row, with its label and the caller''s circuit; null when its node is inactive.';
-revoke execute on function private.catalogue_route(public.llm_models) from public, anon, authenticated, service_role;
+revoke execute on function private.catalogue_route from public, anon, authenticated, service_role;
 
 create function private.node_route(p_user_id uuid, p_model text) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -100,7 +100,7 @@ create function private.node_route(p_user_id uuid, p_model text) returns jsonb
 $$;
 comment on function private.node_route(uuid, text) is
   'The route of client:<node>:<model> when the user may use the node, else null.';
-revoke execute on function private.node_route(uuid, text) from public, anon, authenticated, service_role;
+revoke execute on function private.node_route from public, anon, authenticated, service_role;
 
 create function private.matcha_route(p_model text) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -126,7 +126,7 @@ $$;
 comment on function private.matcha_route(text) is
   'The route of matcha:<number> or matcha:<model_key> on the MatchAI platform. Null when the platform''s list lacks '
   'it, or no list is known and the catalogue has no such model.';
-revoke execute on function private.matcha_route(text) from public, anon, authenticated, service_role;
+revoke execute on function private.matcha_route from public, anon, authenticated, service_role;
 
 create function private.model_route(p_model public.llm_models, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -137,7 +137,7 @@ create function private.model_route(p_model public.llm_models, p_criteria jsonb)
 $$;
 comment on function private.model_route(public.llm_models, jsonb) is
   'The route of a catalogue row at its own provider, else at MatchAI by its number; null when neither can be called.';
-revoke execute on function private.model_route(public.llm_models, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.model_route from public, anon, authenticated, service_role;
 
 create function private.find_route(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -156,7 +156,7 @@ $$;
 comment on function private.find_route(uuid, text, jsonb) is
   'The route of a model by its key, identifier, client-node name or MatchAI name; null when it cannot be called '
   'here.';
-revoke execute on function private.find_route(uuid, text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.find_route from public, anon, authenticated, service_role;
 
 create function private.successor_route(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -173,7 +173,7 @@ $$;
 comment on function private.successor_route(uuid, text, jsonb) is
   'The route of the model that replaced an inactive one, over up to five replacements; null when none can be called. '
   'Does not follow aliases, because alias_chain() calls it.';
-revoke execute on function private.successor_route(uuid, text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.successor_route from public, anon, authenticated, service_role;
 
 create function private.alias_chain(p_user_id uuid, p_alias text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -199,7 +199,7 @@ create function private.alias_chain(p_user_id uuid, p_alias text, p_criteria jso
 $$;
 comment on function private.alias_chain(uuid, text, jsonb) is
   'The routes of an alias: this conversation''s arm first, then by fallback_order; null when none can be called.';
-revoke execute on function private.alias_chain(uuid, text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.alias_chain from public, anon, authenticated, service_role;
 
 create function private.policy_chain(p_alias text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -242,7 +242,7 @@ comment on function private.policy_chain(text, jsonb) is
   'Up to three routes of a policy: auto and cheap take the cheapest models, fast the lowest time to first token, '
   'best the best rated. Only active models that fit the turn; failing and badly rated ones come last. Null when none '
   'fits.';
-revoke execute on function private.policy_chain(text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.policy_chain from public, anon, authenticated, service_role;
 
 create function private.find_chain(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -254,7 +254,7 @@ create function private.find_chain(p_user_id uuid, p_model text, p_criteria json
 $$;
 comment on function private.find_chain(uuid, text, jsonb) is
   'The routes of an alias, a policy or a model, first choice first; null when nothing active has this name.';
-revoke execute on function private.find_chain(uuid, text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.find_chain from public, anon, authenticated, service_role;
 
 create function private.find_successor(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -274,7 +274,7 @@ $$;
 comment on function private.find_successor(uuid, text, jsonb) is
   'The routes of the model or alias that replaced an inactive model, over up to five replacements; null when none '
   'can be called.';
-revoke execute on function private.find_successor(uuid, text, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.find_successor from public, anon, authenticated, service_role;
 
 create function private.provider_route(p_user_id uuid, p_provider text, p_model text, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -293,8 +293,7 @@ $$;
 comment on function private.provider_route(uuid, text, text, jsonb) is
   'The default route of a provider: the model that its variable names, else that model''s successor, else the '
   'provider''s first active model; null when there is none.';
-revoke execute on function private.provider_route(uuid, text, text, jsonb) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.provider_route from public, anon, authenticated, service_role;
 
 create function private.find_default(p_user_id uuid, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -342,7 +341,7 @@ comment on function private.find_default(uuid, jsonb) is
   'The routes of a turn that names no model. First an admin''s default, then LLM_PROVIDER, the catalogue''s default, '
   'the alias "default", the first provider with a key, and a server of the project. Then the alias''s other arms, or '
   'the default of the next provider. Null when nothing can be called.';
-revoke execute on function private.find_default(uuid, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.find_default from public, anon, authenticated, service_role;
 
 create function private.append_default(p_user_id uuid, p_chain jsonb, p_criteria jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -354,7 +353,7 @@ create function private.append_default(p_user_id uuid, p_chain jsonb, p_criteria
 $$;
 comment on function private.append_default(uuid, jsonb, jsonb) is
   'The routes, with the default''s routes as last fallbacks.';
-revoke execute on function private.append_default(uuid, jsonb, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.append_default from public, anon, authenticated, service_role;
 
 create function private.routing_criteria(p_turn private.turn_request, p_conversation_id uuid) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -367,8 +366,7 @@ $$;
 comment on function private.routing_criteria(private.turn_request, uuid) is
   'What routing needs of a turn: {seed (keeps a conversation on its arm), needs (capabilities), providers (with a '
   'key here; null for all), defaults, is_strict, context (tokens)}.';
-revoke execute on function private.routing_criteria(private.turn_request, uuid) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.routing_criteria from public, anon, authenticated, service_role;
 
 create function private.unresolved_name(p_reason text, p_requested text, p_conversation_default text,
   p_preferred text) returns text
@@ -380,8 +378,7 @@ create function private.unresolved_name(p_reason text, p_requested text, p_conve
 $$;
 comment on function private.unresolved_name(text, text, text, text) is
   'The model name that could not be found, given the route''s reason; null when every lookup succeeded.';
-revoke execute on function private.unresolved_name(text, text, text, text) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.unresolved_name from public, anon, authenticated, service_role;
 
 create function private.resolve_routes(
   p_user_id uuid, p_requested text, p_conversation_default text, p_preferred text, p_agent_models jsonb,
@@ -446,8 +443,7 @@ $$;
 comment on function private.resolve_routes(uuid, text, text, text, jsonb, boolean, jsonb) is
   '{routes, reason}. reason is requested, conversation_default, profile, agent or default; model_replaced when a '
   'successor serves; model_not_found when the chosen model is gone and the default serves.';
-revoke execute on function private.resolve_routes(uuid, text, text, text, jsonb, boolean, jsonb) from public, anon,
-  authenticated, service_role;
+revoke execute on function private.resolve_routes from public, anon, authenticated, service_role;
 
 create function public.model_menu(deployment jsonb default '{}') returns jsonb
   language plpgsql stable security definer set search_path = '' as $$
@@ -488,5 +484,5 @@ comment on function public.model_menu(jsonb) is
   'API cuts rows at a thousand. deployment: providers? (with a key; none means all), defaults? ([{provider, model, '
   'is_chosen}] in order). is_default marks the model of a turn that names none; identifier names the provider that '
   'serves it.';
-revoke execute on function public.model_menu(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function public.model_menu from public, anon, authenticated, service_role;
 grant execute on function public.model_menu(jsonb) to authenticated, service_role;

@@ -90,5 +90,5 @@ $$;
 comment on function public.open_turns() is
   'Admitted turns that have not finished, without their text. A turn whose lease_until has passed belongs to a '
   'function that died.';
-revoke execute on function public.open_turns() from public, anon, authenticated, service_role;
+revoke execute on function public.open_turns from public, anon, authenticated, service_role;
 grant execute on function public.open_turns() to service_role;

@@ -88,7 +88,7 @@ create function private.my_conversations() returns setof uuid
 $$;
 comment on function private.my_conversations() is
   'Conversations of which the caller is a member. Definer, because a policy that reads its own table would recurse.';
-revoke execute on function private.my_conversations() from public, anon, authenticated, service_role;
+revoke execute on function private.my_conversations from public, anon, authenticated, service_role;
 grant execute on function private.my_conversations() to authenticated;
 
 create function private.make_title(p_message text) returns text
@@ -101,7 +101,7 @@ create function private.make_title(p_message text) returns text
 $$;
 comment on function private.make_title(text) is
   'The first line with text, cut to 80 characters between words where possible; null when there is none.';
-revoke execute on function private.make_title(text) from public, anon, authenticated, service_role;
+revoke execute on function private.make_title from public, anon, authenticated, service_role;
 
 create function private.lock_conversation(p_user_id uuid, p_conversation_id uuid, p_turn_id uuid, p_message text)
   returns public.llm_conversations
@@ -138,8 +138,7 @@ $$;
 comment on function private.lock_conversation(uuid, uuid, uuid, text) is
   'Locks the conversation for a stored turn and returns it; refuses with turn_in_progress (409) while another stored '
   'turn holds its lease. Turns that are not stored do not call it.';
-revoke execute on function private.lock_conversation(uuid, uuid, uuid, text) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.lock_conversation from public, anon, authenticated, service_role;
 
 create function private.open_conversation(p_user_id uuid, p_turn private.turn_request) returns public.llm_conversations
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -181,8 +180,7 @@ $$;
 comment on function private.open_conversation(uuid, private.turn_request) is
   'The turn''s conversation, by its id or the client''s id, else a new one with the turn''s channel_id and '
   'thread_ts. Null when nothing is stored.';
-revoke execute on function private.open_conversation(uuid, private.turn_request) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.open_conversation from public, anon, authenticated, service_role;
 
 create function private.touch_conversation() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -197,7 +195,7 @@ $$;
 comment on function private.touch_conversation() is
   'Trigger: a message of a user updates last_activity, without waiting for locks. Definer, because last_activity is '
   'not granted.';
-revoke execute on function private.touch_conversation() from public, anon, authenticated, service_role;
+revoke execute on function private.touch_conversation from public, anon, authenticated, service_role;
 
 create function private.display_name(p_metadata jsonb) returns text
   language sql immutable security invoker set search_path = '' as $$
@@ -215,7 +213,7 @@ $$;
 comment on function private.display_name(jsonb) is
   'The user''s own name as one line of at most 60 characters; null when there is none, or it is an e-mail address or '
   'looks like a generated name.';
-revoke execute on function private.display_name(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.display_name from public, anon, authenticated, service_role;
 
 create function private.speaker_names(p_conversation_id uuid) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -234,7 +232,7 @@ create function private.speaker_names(p_conversation_id uuid) returns jsonb
 $$;
 comment on function private.speaker_names(uuid) is
   'Object of user id to a unique name for the model; null in a conversation of one user.';
-revoke execute on function private.speaker_names(uuid) from public, anon, authenticated, service_role;
+revoke execute on function private.speaker_names from public, anon, authenticated, service_role;
 
 create policy llm_conversations_select_member on public.llm_conversations for select to authenticated
   using (id in (select private.my_conversations()) or (select private.is_admin()));

@@ -127,5 +127,5 @@ $$;
 comment on function public.lookup_failures(date, date) is
   'Turns whose model name was unknown or retired, by UTC day and name, most turns first; by default the last 7 days '
   'and today. asked_model is null where the name is not kept; people counts users who still have an account.';
-revoke execute on function public.lookup_failures(date, date) from public, anon, authenticated, service_role;
+revoke execute on function public.lookup_failures from public, anon, authenticated, service_role;
 grant execute on function public.lookup_failures(date, date) to authenticated, service_role;

@@ -86,8 +86,7 @@ comment on function private.turn_to_replace(uuid, uuid, private.turn_request) is
   'The turn that this turn replaces. With regenerate: the turn of message_id, else of question_id, else the user''s '
   'latest with the same text. Without it: the turn of the question message_id, which is edited. Null when there is '
   'none or it belongs to another user.';
-revoke execute on function private.turn_to_replace(uuid, uuid, private.turn_request) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.turn_to_replace from public, anon, authenticated, service_role;
 
 create function private.replaced_turns(p_conversation_id uuid, p_turn_id uuid) returns setof uuid
   language sql stable security invoker set search_path = '' as $$
@@ -103,7 +102,7 @@ $$;
 comment on function private.replaced_turns(uuid, uuid) is
   'The turns that this turn replaces: the one in replaces, and later turns of the same user. None for an ordinary '
   'turn. Turns of other users stay.';
-revoke execute on function private.replaced_turns(uuid, uuid) from public, anon, authenticated, service_role;
+revoke execute on function private.replaced_turns from public, anon, authenticated, service_role;
 
 create function private.recent_history(
   p_conversation_id uuid, p_user_id uuid, p_speakers jsonb, p_max_tokens bigint, p_turn_id uuid) returns jsonb
@@ -145,8 +144,7 @@ comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
   '{messages, left_out}: the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
   'without the turn itself. A question and its answer stay or go together. left_out counts the messages that do not '
   'fit.';
-revoke execute on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.recent_history from public, anon, authenticated, service_role;
 
 create function public.ui_messages(chat_id text) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -176,7 +174,7 @@ comment on function public.ui_messages(text) is
   'The newest 1000 messages of a conversation as UIMessages of the AI SDK, {id, role, parts, metadata}, oldest '
   'first; an empty array when the caller has none. chat_id is the conversation''s id or the client''s own (id of '
   'useChat). Only the user who paid sees the cost.';
-revoke execute on function public.ui_messages(text) from public, anon, authenticated, service_role;
+revoke execute on function public.ui_messages from public, anon, authenticated, service_role;
 grant execute on function public.ui_messages(text) to authenticated;
 
 create function private.unlabel_answers() returns trigger
@@ -193,7 +191,7 @@ end
 $$;
 comment on function private.unlabel_answers() is
   'Trigger: removes a deleted node''s name from the labels of answers. Definer, because no role may update messages.';
-revoke execute on function private.unlabel_answers() from public, anon, authenticated, service_role;
+revoke execute on function private.unlabel_answers from public, anon, authenticated, service_role;
 
 create trigger client_nodes_unlabel_answers after delete on public.client_nodes
   for each row execute function private.unlabel_answers();

@@ -46,7 +46,7 @@ $$;
 comment on function private.can_see_turn(uuid) is
   'Whether the turn is the caller''s own or in one of the caller''s conversations. Definer, to look up by key '
   'instead of through policies.';
-revoke execute on function private.can_see_turn(uuid) from public, anon, authenticated, service_role;
+revoke execute on function private.can_see_turn from public, anon, authenticated, service_role;
 grant execute on function private.can_see_turn(uuid) to authenticated;
 
 create policy feedback_insert_own on public.feedback for insert to authenticated

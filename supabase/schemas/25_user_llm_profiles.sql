@@ -81,7 +81,7 @@ create function private.begin_profile(p_user_id uuid) returns void
 $$;
 comment on function private.begin_profile(uuid) is
   'Creates an empty profile for a user who has none. Profiling is on only with profiling = on in private.settings.';
-revoke execute on function private.begin_profile(uuid) from public, anon, authenticated, service_role;
+revoke execute on function private.begin_profile from public, anon, authenticated, service_role;
 
 create function private.protect_learned_columns() returns trigger
   language plpgsql security invoker set search_path = '' as $$
@@ -96,7 +96,7 @@ begin
 end
 $$;
 comment on function private.protect_learned_columns() is 'Trigger: clears the learned columns while profiling is off.';
-revoke execute on function private.protect_learned_columns() from public, anon, authenticated, service_role;
+revoke execute on function private.protect_learned_columns from public, anon, authenticated, service_role;
 
 create trigger user_llm_profiles_keep_unlearned before insert or update on public.user_llm_profiles
   for each row execute function private.protect_learned_columns();
@@ -124,7 +124,7 @@ $$;
 comment on function private.own_profile() is
   'Trigger: a profile that the user inserts replaces the automatic one and keeps what was learned, unless profiling '
   'is off; a row that the user updates becomes the user''s own. Definer, because no role may delete profiles.';
-revoke execute on function private.own_profile() from public, anon, authenticated, service_role;
+revoke execute on function private.own_profile from public, anon, authenticated, service_role;
 
 create trigger user_llm_profiles_own_inserted before insert on public.user_llm_profiles
   for each row execute function private.own_profile();
@@ -162,7 +162,7 @@ $$;
 comment on function private.learned_profile(uuid) is
   'conversation_patterns, expertise_areas and agent_satisfaction_scores of a user, from turns with content of the '
   'last 90 UTC days; null without any.';
-revoke execute on function private.learned_profile(uuid) from public, anon, authenticated, service_role;
+revoke execute on function private.learned_profile from public, anon, authenticated, service_role;
 
 create function private.monthly_progress(p_user_id uuid, p_known jsonb) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -188,7 +188,7 @@ create function private.monthly_progress(p_user_id uuid, p_known jsonb) returns 
 $$;
 comment on function private.monthly_progress(uuid, jsonb) is
   'learning_progress: the known months, updated with turns with content of the last 90 UTC days.';
-revoke execute on function private.monthly_progress(uuid, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.monthly_progress from public, anon, authenticated, service_role;
 
 create function public.roll_up_profiles() returns integer
   language plpgsql volatile security definer set search_path = '' as $$
@@ -212,5 +212,5 @@ end
 $$;
 comment on function public.roll_up_profiles() is
   'Writes the learned columns of users who allow it. Safe to repeat; returns the number of changed profiles.';
-revoke execute on function public.roll_up_profiles() from public, anon, authenticated, service_role;
+revoke execute on function public.roll_up_profiles from public, anon, authenticated, service_role;
 grant execute on function public.roll_up_profiles() to service_role;

@@ -67,7 +67,7 @@ create function private.daily_row(p_log public.chat_logs, p_sign integer) return
 $$;
 comment on function private.daily_row(public.chat_logs, integer) is
   'The counts of one log row; negative when p_sign is -1.';
-revoke execute on function private.daily_row(public.chat_logs, integer) from public, anon, authenticated, service_role;
+revoke execute on function private.daily_row from public, anon, authenticated, service_role;
 
 create function private.is_counted(p_log public.chat_logs) returns boolean
   language sql stable security invoker set search_path = '' as $$
@@ -82,7 +82,7 @@ create function private.is_counted(p_log public.chat_logs) returns boolean
   from private.daily_row(p_log, 1) as n
 $$;
 comment on function private.is_counted(public.chat_logs) is 'Whether usage_daily has the row that counts this log row.';
-revoke execute on function private.is_counted(public.chat_logs) from public, anon, authenticated, service_role;
+revoke execute on function private.is_counted from public, anon, authenticated, service_role;
 
 create function private.add_to_daily(p_changes public.usage_daily[]) returns void
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -149,7 +149,7 @@ end
 $$;
 comment on function private.add_to_daily(public.usage_daily[]) is
   'Adds the counts of daily_row() with one upsert for each changed row, and deletes rows that count nothing.';
-revoke execute on function private.add_to_daily(public.usage_daily[]) from public, anon, authenticated, service_role;
+revoke execute on function private.add_to_daily from public, anon, authenticated, service_role;
 
 create function private.count_logs() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -167,7 +167,7 @@ $$;
 comment on function private.count_logs() is
   'Trigger: subtracts the old rows'' counts and adds the new rows''. Runs once a statement, so that rows can be '
   'sorted. Definer, because usage_daily is not granted.';
-revoke execute on function private.count_logs() from public, anon, authenticated, service_role;
+revoke execute on function private.count_logs from public, anon, authenticated, service_role;
 
 create trigger chat_logs_count_inserted after insert on public.chat_logs
   referencing new table as new_rows for each statement execute function private.count_logs();

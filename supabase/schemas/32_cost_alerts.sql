@@ -83,7 +83,7 @@ comment on function public.raise_cost_alerts(numeric, numeric) is
   'Adds an alert for each 50, 80 and 100 % of a cap that the current or the previous period has reached, and for '
   'daily_usd and monthly_usd spent by all users. Returns the number of new alerts. A cost cap counts as reached when '
   'the rest is less than the mean cost of a turn (of three or more). A null or zero cap has no thresholds.';
-revoke execute on function public.raise_cost_alerts(numeric, numeric) from public, anon, authenticated, service_role;
+revoke execute on function public.raise_cost_alerts from public, anon, authenticated, service_role;
 grant execute on function public.raise_cost_alerts(numeric, numeric) to service_role;
 
 create function public.claim_cost_alerts(max_rows integer default 50) returns setof public.cost_alerts
@@ -98,7 +98,7 @@ create function public.claim_cost_alerts(max_rows integer default 50) returns se
 $$;
 comment on function public.claim_cost_alerts(integer) is
   'Undelivered alerts, for this caller alone to deliver within five minutes; settle_cost_alerts() ends the claim.';
-revoke execute on function public.claim_cost_alerts(integer) from public, anon, authenticated, service_role;
+revoke execute on function public.claim_cost_alerts from public, anon, authenticated, service_role;
 grant execute on function public.claim_cost_alerts(integer) to service_role;
 
 create function public.settle_cost_alerts(taken bigint[] default '{}', untaken bigint[] default '{}') returns integer
@@ -111,5 +111,5 @@ $$;
 comment on function public.settle_cost_alerts(bigint[], bigint[]) is
   'Marks taken alerts as notified and frees untaken ones for another claim. Returns the number of undelivered '
   'alerts.';
-revoke execute on function public.settle_cost_alerts(bigint[], bigint[]) from public, anon, authenticated, service_role;
+revoke execute on function public.settle_cost_alerts from public, anon, authenticated, service_role;
 grant execute on function public.settle_cost_alerts(bigint[], bigint[]) to service_role;

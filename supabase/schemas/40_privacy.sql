@@ -54,7 +54,7 @@ create function private.record_forgotten(p_user_id uuid, p_is_complete boolean) 
       set forgotten_at = excluded.forgotten_at, is_complete = excluded.is_complete
 $$;
 comment on function private.record_forgotten(uuid, boolean) is 'Records that a user''s text was deleted now.';
-revoke execute on function private.record_forgotten(uuid, boolean) from public, anon, authenticated, service_role;
+revoke execute on function private.record_forgotten from public, anon, authenticated, service_role;
 
 create function private.anonymised_model(p_identifier text, p_user_id uuid) returns text
   language sql stable security invoker set search_path = '' as $$
@@ -66,7 +66,7 @@ $$;
 comment on function private.anonymised_model(text, uuid) is
   'The identifier, cut to client:<node> when the node is the user''s own or deleted, because its owner chose the '
   'model''s name.';
-revoke execute on function private.anonymised_model(text, uuid) from public, anon, authenticated, service_role;
+revoke execute on function private.anonymised_model from public, anon, authenticated, service_role;
 
 create function private.anonymised_attempts(p_attempts jsonb, p_user_id uuid) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -79,7 +79,7 @@ create function private.anonymised_attempts(p_attempts jsonb, p_user_id uuid) re
 $$;
 comment on function private.anonymised_attempts(jsonb, uuid) is
   'The attempts with identifiers as by anonymised_model().';
-revoke execute on function private.anonymised_attempts(jsonb, uuid) from public, anon, authenticated, service_role;
+revoke execute on function private.anonymised_attempts from public, anon, authenticated, service_role;
 
 create function private.anonymised_result(p_result private.turn_result, p_user_id uuid) returns private.turn_result
   language plpgsql stable security invoker set search_path = '' as $$
@@ -91,8 +91,7 @@ end
 $$;
 comment on function private.anonymised_result(private.turn_result, uuid) is
   'The result with identifiers as by anonymised_model().';
-revoke execute on function private.anonymised_result(private.turn_result, uuid) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.anonymised_result from public, anon, authenticated, service_role;
 
 create function private.forget_turns(p_ids uuid[]) returns void
   language sql volatile security invoker set search_path = '' as $$
@@ -110,7 +109,7 @@ $$;
 comment on function private.forget_turns(uuid[]) is
   'Removes users'' text and node addresses from write-ahead rows; cost and state stay. Names of the user''s own '
   'models go when the turn has ended, so the end of a forgotten turn calls this again.';
-revoke execute on function private.forget_turns(uuid[]) from public, anon, authenticated, service_role;
+revoke execute on function private.forget_turns from public, anon, authenticated, service_role;
 
 create function private.forget_answers(p_user_id uuid) returns void
   language sql volatile security invoker set search_path = '' as $$
@@ -119,7 +118,7 @@ create function private.forget_answers(p_user_id uuid) returns void
 $$;
 comment on function private.forget_answers(uuid) is
   'Deletes the answers to a user''s questions, because answers repeat questions.';
-revoke execute on function private.forget_answers(uuid) from public, anon, authenticated, service_role;
+revoke execute on function private.forget_answers from public, anon, authenticated, service_role;
 
 create function private.forget_words(p_user_id uuid) returns void
   language sql volatile security invoker set search_path = '' as $$
@@ -142,7 +141,7 @@ $$;
 comment on function private.forget_words(uuid) is
   'Removes the user, the text and the names of the user''s own models from log rows, and deletes quarantined '
   'records. Usage and cost stay.';
-revoke execute on function private.forget_words(uuid) from public, anon, authenticated, service_role;
+revoke execute on function private.forget_words from public, anon, authenticated, service_role;
 
 create function private.forget_deleted_person() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -160,7 +159,7 @@ begin
 end
 $$;
 comment on function private.forget_deleted_person() is 'Trigger: deletes a user''s text where no foreign key does.';
-revoke execute on function private.forget_deleted_person() from public, anon, authenticated, service_role;
+revoke execute on function private.forget_deleted_person from public, anon, authenticated, service_role;
 
 create trigger users_forget_deleted_person before delete on auth.users
   for each row execute function private.forget_deleted_person();
@@ -195,7 +194,7 @@ $$;
 comment on function public.delete_my_data() is
   'Deletes the caller''s conversations, messages with their answers, memberships, nodes, profile and feedback, and '
   'removes the caller''s id and text from log rows. Usage and cost stay counted. The account stays.';
-revoke execute on function public.delete_my_data() from public, anon, authenticated, service_role;
+revoke execute on function public.delete_my_data from public, anon, authenticated, service_role;
 grant execute on function public.delete_my_data() to authenticated;
 
 create function public.delete_conversation(conversation_id uuid) returns void
@@ -255,5 +254,5 @@ comment on function public.delete_conversation(uuid) is
   'Deletes a conversation of the caller with its messages and members, and removes its text from log rows, '
   'write-ahead rows, quarantined records and notes of feedback. Usage, cost and ratings stay. A running turn books '
   'its cost without text. 404 for non-members, 403 for members who are not the owner.';
-revoke execute on function public.delete_conversation(uuid) from public, anon, authenticated, service_role;
+revoke execute on function public.delete_conversation from public, anon, authenticated, service_role;
 grant execute on function public.delete_conversation(uuid) to authenticated;

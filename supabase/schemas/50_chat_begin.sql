@@ -12,7 +12,7 @@ create function private.replayed_turn(p_row private.turns) returns jsonb
 $$;
 comment on function private.replayed_turn(private.turns) is
   'The stored answer of a settled turn, for the same key and body.';
-revoke execute on function private.replayed_turn(private.turns) from public, anon, authenticated, service_role;
+revoke execute on function private.replayed_turn from public, anon, authenticated, service_role;
 
 create function private.claim_turn(p_user_id uuid, p_turn private.turn_request) returns jsonb
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -71,8 +71,7 @@ comment on function private.claim_turn(uuid, private.turn_request) is
   '{outcome: new | replay | in_progress | mismatch, turn_id, conversation_id?, held?}. held is {turn_id, day, '
   'reserved_usd, requests, spent_usd, input_tokens, output_tokens}: what a dead attempt still reserves, and what '
   'earlier attempts used on another day.';
-revoke execute on function private.claim_turn(uuid, private.turn_request) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.claim_turn from public, anon, authenticated, service_role;
 
 create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user_id uuid, p_turn private.turn_request)
   returns jsonb
@@ -133,8 +132,7 @@ $$;
 comment on function private.plan_turn(jsonb, uuid, uuid, private.turn_request) is
   '{routes with max_output_tokens, history, history_left_out, speaker, participants, input_tokens_estimate, '
   'reserve_usd, least_usd}.';
-revoke execute on function private.plan_turn(jsonb, uuid, uuid, private.turn_request) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.plan_turn from public, anon, authenticated, service_role;
 
 create function private.reserve_turn(p_user_id uuid, p_usd numeric, p_held jsonb) returns jsonb
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -201,7 +199,7 @@ comment on function private.reserve_turn(uuid, numeric, jsonb) is
   'Reserves p_usd and counts one turn for the user and globally; releases what a dead attempt held, and moves what '
   'earlier attempts used to today. Returns what is left. Refuses with too_many_turns (429) at open_turns_per_person '
   'running turns.';
-revoke execute on function private.reserve_turn(uuid, numeric, jsonb) from public, anon, authenticated, service_role;
+revoke execute on function private.reserve_turn from public, anon, authenticated, service_role;
 
 create function private.model_label(p_routes jsonb, p_identifier text) returns text
   language sql stable security invoker set search_path = '' as $$
@@ -212,7 +210,7 @@ create function private.model_label(p_routes jsonb, p_identifier text) returns t
   limit 1
 $$;
 comment on function private.model_label(jsonb, text) is 'The label of a turn''s route; null when its node is deleted.';
-revoke execute on function private.model_label(jsonb, text) from public, anon, authenticated, service_role;
+revoke execute on function private.model_label from public, anon, authenticated, service_role;
 
 create function public.chat_begin(turn jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s'
@@ -313,5 +311,5 @@ comment on function public.chat_begin(jsonb) is
   'log_words?, strict_model?, dry_run?, lease_seconds?. Returns outcome, turn_id, conversation_id, agent (whose '
   'models were tried), routes, reason, unresolved_model, history ([{role, content, name?}]), history_left_out, '
   'speaker, participants, profile, reserve_usd, limits. Refuses with SQLSTATE PT4xx and a JSON detail.';
-revoke execute on function public.chat_begin(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function public.chat_begin from public, anon, authenticated, service_role;
 grant execute on function public.chat_begin(jsonb) to authenticated;

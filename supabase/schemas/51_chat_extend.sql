@@ -48,5 +48,5 @@ comment on function public.chat_extend(jsonb) is
   'Reserves the cost of a further model request of a running turn. extension: turn_id, worker_id, input_tokens '
   '(upper bound), lease_seconds?. Returns outcome: extended; refused (with code and metadata; nothing more is '
   'reserved); closed (the turn has ended or another worker holds it).';
-revoke execute on function public.chat_extend(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function public.chat_extend from public, anon, authenticated, service_role;
 grant execute on function public.chat_extend(jsonb) to service_role;

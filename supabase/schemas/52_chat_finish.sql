@@ -11,7 +11,7 @@ create function private.unresolved_model(p_row private.turns) returns text
 $$;
 comment on function private.unresolved_model(private.turns) is
   'The model name that could not be found in this turn; null when every lookup succeeded.';
-revoke execute on function private.unresolved_model(private.turns) from public, anon, authenticated, service_role;
+revoke execute on function private.unresolved_model from public, anon, authenticated, service_role;
 
 create function private.book_lost_attempt(p_row private.turns, p_worker_id uuid, p_cost numeric, p_input bigint,
   p_output bigint)
@@ -36,8 +36,7 @@ end
 $$;
 comment on function private.book_lost_attempt(private.turns, uuid, numeric, bigint, bigint) is
   'Books the cost of an attempt that lost its lease. Its result is dropped and the reservation stays.';
-revoke execute on function private.book_lost_attempt(private.turns, uuid, numeric, bigint, bigint) from public, anon,
-  authenticated, service_role;
+revoke execute on function private.book_lost_attempt from public, anon, authenticated, service_role;
 
 create function private.store_answer(p_row private.turns, p_result private.turn_result, p_cost numeric) returns uuid
   language plpgsql volatile security invoker set search_path = '' as $$
@@ -79,9 +78,7 @@ $$;
 comment on function private.store_answer(private.turns, private.turn_result, numeric) is
   'Stores the answer, whose id is the turn''s, and the conversation''s totals; null when the answer is empty or the '
   'conversation is deleted.';
-revoke execute on function private.store_answer(private.turns, private.turn_result, numeric) from public, anon,
-  authenticated,
-  service_role;
+revoke execute on function private.store_answer from public, anon, authenticated, service_role;
 
 create function private.write_log(
   p_row private.turns, p_person uuid, p_result private.turn_result, p_route jsonb, p_cost numeric) returns bigint
@@ -90,8 +87,7 @@ create function private.write_log(
     (turn_id, request_id, user_id, conversation_id, endpoint, status, question, response, tools_used,
      input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_source, cost_usd, model, provider,
      model_identifier, requested_model, agent_type, domain_classification, domain_confidence, user_skill_assessment,
-       escalation_suggested,
-     escalation_metadata, context_size_tokens, history_left_out, duration_ms, ttft_ms, attempts,
+     escalation_suggested, escalation_metadata, context_size_tokens, history_left_out, duration_ms, ttft_ms, attempts,
      finish_reason, error_code, user_id_hash, metadata, created_at, route_alias, route_arm,
      route_reason, unresolved_model)
   values
@@ -121,8 +117,7 @@ create function private.write_log(
   -- A late or repeated attempt overwrites the row of a sweep, a failure or an early disconnect.
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, response = excluded.response,
-      tools_used = excluded.tools_used,
-        input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
+        tools_used = excluded.tools_used, input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
         cached_tokens = excluded.cached_tokens, reasoning_tokens = excluded.reasoning_tokens,
         usage_source = excluded.usage_source, cost_usd = excluded.cost_usd, model = excluded.model,
         provider = excluded.provider, model_identifier = excluded.model_identifier,
@@ -131,20 +126,18 @@ create function private.write_log(
         user_skill_assessment = excluded.user_skill_assessment, escalation_suggested = excluded.escalation_suggested,
         escalation_metadata = excluded.escalation_metadata, context_size_tokens = excluded.context_size_tokens,
         history_left_out = excluded.history_left_out, route_alias = excluded.route_alias,
-          route_arm = excluded.route_arm,
-        route_reason = excluded.route_reason, unresolved_model = excluded.unresolved_model,
+        route_arm = excluded.route_arm, route_reason = excluded.route_reason,
+          unresolved_model = excluded.unresolved_model,
         duration_ms = excluded.duration_ms, ttft_ms = excluded.ttft_ms, attempts = excluded.attempts,
         finish_reason = excluded.finish_reason, error_code = excluded.error_code, metadata = excluded.metadata,
-        user_id_hash = excluded.user_id_hash,
-        request_id = excluded.request_id, created_at = excluded.created_at
+        user_id_hash = excluded.user_id_hash, request_id = excluded.request_id,
+        created_at = excluded.created_at
   returning l.id
 $$;
 comment on function private.write_log(private.turns, uuid, private.turn_result, jsonb, numeric) is
   'Writes exactly one log row for each turn, dated when it began so that its day is the day charged; without text '
   'when the user is deleted.';
-revoke execute on function private.write_log(private.turns, uuid, private.turn_result, jsonb, numeric) from public,
-  anon,
-  authenticated, service_role;
+revoke execute on function private.write_log from public, anon, authenticated, service_role;
 
 create function public.chat_finish(entry jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
@@ -252,5 +245,5 @@ comment on function public.chat_finish(jsonb) is
   'tools_used?, agent_type, agent_handoffs?, domain_classification?, domain_confidence?, user_skill_assessment?, '
   'escalation_suggested?, escalation_metadata? (redacted), context_size_tokens?, history_left_out?, duration_ms, '
   'ttft_ms, user_id_hash?. Returns outcome (settled, duplicate, stale or unknown), log_id, message_id, cost_usd.';
-revoke execute on function public.chat_finish(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function public.chat_finish from public, anon, authenticated, service_role;
 grant execute on function public.chat_finish(jsonb) to service_role;

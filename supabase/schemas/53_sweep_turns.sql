@@ -37,7 +37,7 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
 $$;
 comment on function private.log_abandoned(private.turns[]) is
   'Writes one abandoned log row for each turn. Its cost is what dead attempts spent; null when unknown.';
-revoke execute on function private.log_abandoned(private.turns[]) from public, anon, authenticated, service_role;
+revoke execute on function private.log_abandoned from public, anon, authenticated, service_role;
 
 create function public.sweep_turns(max_rows integer default 500) returns integer
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
@@ -107,5 +107,5 @@ $$;
 comment on function public.sweep_turns(integer) is
   'Closes up to max_rows turns whose lease has ended as abandoned and releases their reservations. Returns the '
   'number; 0 while another sweep or a deletion runs. A later finish still books its usage and answer.';
-revoke execute on function public.sweep_turns(integer) from public, anon, authenticated, service_role;
+revoke execute on function public.sweep_turns from public, anon, authenticated, service_role;
 grant execute on function public.sweep_turns(integer) to service_role;

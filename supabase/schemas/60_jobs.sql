@@ -62,7 +62,7 @@ end
 $$;
 comment on function private.hold_lease(text, bigint) is
   'Locks the lease with this fence to the end of the transaction; refuses when it has ended or was taken over.';
-revoke execute on function private.hold_lease(text, bigint) from public, anon, authenticated, service_role;
+revoke execute on function private.hold_lease from public, anon, authenticated, service_role;
 
 create function public.take_lease(job text, holder_id uuid, ttl_seconds integer) returns bigint
   language sql volatile security definer set search_path = '' as $$
@@ -77,7 +77,7 @@ $$;
 comment on function public.take_lease(text, uuid, integer) is
   'The fence of the lease that holder_id now holds, or null while another holds it. Definer, because leases are not '
   'granted.';
-revoke execute on function public.take_lease(text, uuid, integer) from public, anon, authenticated, service_role;
+revoke execute on function public.take_lease from public, anon, authenticated, service_role;
 grant execute on function public.take_lease(text, uuid, integer) to service_role;
 
 create function public.extend_lease(job text, holder_id uuid, fence bigint, ttl_seconds integer) returns boolean
@@ -91,8 +91,7 @@ $$;
 comment on function public.extend_lease(text, uuid, bigint, integer) is
   'True when the holder still had the lease and it is extended; null when it had ended or was taken over. Definer, '
   'because leases are not granted.';
-revoke execute on function public.extend_lease(text, uuid, bigint, integer) from public, anon, authenticated,
-  service_role;
+revoke execute on function public.extend_lease from public, anon, authenticated, service_role;
 grant execute on function public.extend_lease(text, uuid, bigint, integer) to service_role;
 
 create function public.release_lease(job text, holder_id uuid, fence bigint) returns boolean
@@ -104,5 +103,5 @@ $$;
 comment on function public.release_lease(text, uuid, bigint) is
   'True when the holder still had the lease and it is free now; null when it was taken over. Definer, because leases '
   'are not granted.';
-revoke execute on function public.release_lease(text, uuid, bigint) from public, anon, authenticated, service_role;
+revoke execute on function public.release_lease from public, anon, authenticated, service_role;
 grant execute on function public.release_lease(text, uuid, bigint) to service_role;

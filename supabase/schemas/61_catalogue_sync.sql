@@ -25,8 +25,7 @@ end
 $$;
 comment on function private.validate_model_list(text, bigint, jsonb) is
   'Refuses a list that is empty or lacks more than half of the models listed before.';
-revoke execute on function private.validate_model_list(text, bigint, jsonb) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.validate_model_list from public, anon, authenticated, service_role;
 
 create function private.unused_model_key(p_provider text, p_upstream_id text, p_key text, p_rank bigint) returns text
   language sql stable security invoker set search_path = '' as $$
@@ -41,8 +40,7 @@ $$;
 comment on function private.unused_model_key(text, text, text, bigint) is
   'The key of a new model: the readable one, else with its provider, else with a digest of its identifier. A row '
   'keeps its key.';
-revoke execute on function private.unused_model_key(text, text, text, bigint) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.unused_model_key from public, anon, authenticated, service_role;
 
 create function private.plan_known_models(p_provider text, p_node_id bigint, p_listed jsonb, p_retirements jsonb)
   returns table (action text, id integer, is_active boolean, is_listed boolean, is_missing boolean, model_name text,
@@ -133,8 +131,7 @@ $$;
 comment on function private.plan_known_models(text, bigint, jsonb, jsonb) is
   'The next values of each row of a provider or node, and whether it is seen, updated, missing (first run without '
   'it), deactivated (second run) or kept.';
-revoke execute on function private.plan_known_models(text, bigint, jsonb, jsonb) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.plan_known_models from public, anon, authenticated, service_role;
 
 create function private.plan_new_models(p_provider text, p_node_id bigint, p_listed jsonb, p_retirements jsonb)
   returns table (model_key text, model_name text, upstream_id text, capabilities jsonb, pricing jsonb, retires_on date,
@@ -166,8 +163,7 @@ create function private.plan_new_models(p_provider text, p_node_id bigint, p_lis
 $$;
 comment on function private.plan_new_models(text, bigint, jsonb, jsonb) is
   'Rows that a list adds; retired models are not added.';
-revoke execute on function private.plan_new_models(text, bigint, jsonb, jsonb) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.plan_new_models from public, anon, authenticated, service_role;
 
 create function private.next_default(p_id integer, p_leaving integer[], p_usable text[]) returns integer
   language sql stable security invoker set search_path = '' as $$
@@ -186,8 +182,7 @@ $$;
 comment on function private.next_default(integer, integer[], text[]) is
   'The model that succeeds this one as default: its replacement, else the next by display_order, of a configured '
   'provider if there is one; null when no other model is active.';
-revoke execute on function private.next_default(integer, integer[], text[]) from public, anon, authenticated,
-  service_role;
+revoke execute on function private.next_default from public, anon, authenticated, service_role;
 
 create function public.merge_models(merge jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
@@ -287,7 +282,7 @@ comment on function public.merge_models(jsonb) is
   'model_key, model_name, capabilities, pricing, retires_on, is_addable}], retirements: [{upstream_id, retires_on, '
   'replaced_by}], usable: [provider], fence, dry_run}. Returns {added, updated, missing, deactivated, changes}. '
   'Refuses implausible lists and runs whose lease has ended.';
-revoke execute on function public.merge_models(jsonb) from public, anon, authenticated, service_role;
+revoke execute on function public.merge_models from public, anon, authenticated, service_role;
 grant execute on function public.merge_models(jsonb) to service_role;
 
 create function public.adopt_default(provider_name text, model_id text, dry_run boolean default false) returns jsonb
@@ -336,7 +331,7 @@ $$;
 comment on function public.adopt_default(text, text, boolean) is
   'Makes this model the default unless an admin chose one; adds it when no list has it. Returns {identifier (of the '
   'default), added, changes: [text]}; with dry_run what it would do.';
-revoke execute on function public.adopt_default(text, text, boolean) from public, anon, authenticated, service_role;
+revoke execute on function public.adopt_default from public, anon, authenticated, service_role;
 grant execute on function public.adopt_default(text, text, boolean) to service_role;
 
 create function public.diagnose_catalogue() returns jsonb
@@ -361,5 +356,5 @@ $$;
 comment on function public.diagnose_catalogue() is
   '{now, default, unpriced, last_run, last_good_run, open_circuits} as the caller may see them. is_shared says that '
   'a circuit is open for everyone. Volatile, because now is the clock.';
-revoke execute on function public.diagnose_catalogue() from public, anon, authenticated, service_role;
+revoke execute on function public.diagnose_catalogue from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_catalogue() to authenticated;

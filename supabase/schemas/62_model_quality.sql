@@ -55,7 +55,7 @@ begin
 end
 $$;
 comment on function public.measure_models() is 'Measures every model that served lately; returns their number.';
-revoke execute on function public.measure_models() from public, anon, authenticated, service_role;
+revoke execute on function public.measure_models from public, anon, authenticated, service_role;
 grant execute on function public.measure_models() to service_role;
 
 create function public.wilson_interval(hits bigint, n bigint) returns numrange
@@ -68,7 +68,7 @@ create function public.wilson_interval(hits bigint, n bigint) returns numrange
 $$;
 comment on function public.wilson_interval(bigint, bigint) is
   '95 % confidence interval of a share by Wilson''s score; null for n = 0 and for more hits than n.';
-revoke execute on function public.wilson_interval(bigint, bigint) from public, anon, authenticated, service_role;
+revoke execute on function public.wilson_interval from public, anon, authenticated, service_role;
 grant execute on function public.wilson_interval(bigint, bigint) to authenticated, service_role;
 
 create function public.ab_results(alias text, from_day date default null, to_day date default null) returns table (
@@ -108,5 +108,5 @@ comment on function public.ab_results(text, date, date) is
   'assigned to even when a fallback served. Intervals are 95 %: Wilson''s for the error rate, mean +- 1.96 standard '
   'errors for cost and rating (unbounded below two). turns counts all turns, ratings those with a rating; cost is '
   'the mean of turns with a known price.';
-revoke execute on function public.ab_results(text, date, date) from public, anon, authenticated, service_role;
+revoke execute on function public.ab_results from public, anon, authenticated, service_role;
 grant execute on function public.ab_results(text, date, date) to authenticated, service_role;

@@ -32,7 +32,7 @@ $$;
 comment on function public.purge_logs(integer, integer) is
   'Deletes up to batch_size log rows that began more than retention_days times 24 hours ago, oldest first, with '
   'their write-ahead rows and idempotency keys. Keeps turns that are open or not in usage_daily. Returns the number.';
-revoke execute on function public.purge_logs(integer, integer) from public, anon, authenticated, service_role;
+revoke execute on function public.purge_logs from public, anon, authenticated, service_role;
 grant execute on function public.purge_logs(integer, integer) to service_role;
 
 create function public.quarantine_spooled(
@@ -57,6 +57,5 @@ $$;
 comment on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) is
   'Quarantines a spooled object; safe to repeat. user_id owns the record and spooled_at is its time; without them, '
   'or when the owner''s text was deleted later, no record is kept. kept_key is where the object was moved to.';
-revoke execute on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) from public, anon,
-  authenticated, service_role;
+revoke execute on function public.quarantine_spooled from public, anon, authenticated, service_role;
 grant execute on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) to service_role;

@@ -16,7 +16,7 @@ create function private.own_relations() returns table (oid oid, object text, kin
 $$;
 comment on function private.own_relations() is
   'Tables, views and sequences of the schemas public and private, without those of extensions.';
-revoke execute on function private.own_relations() from public, anon, authenticated, service_role;
+revoke execute on function private.own_relations from public, anon, authenticated, service_role;
 grant execute on function private.own_relations() to authenticated;
 
 create function private.api_grants()
@@ -48,7 +48,7 @@ $$;
 comment on function private.api_grants() is
   'Privileges of anon, authenticated, service_role and public in the schemas public and private, one row each. '
   'column_name is null unless the privilege is on one column.';
-revoke execute on function private.api_grants() from public, anon, authenticated, service_role;
+revoke execute on function private.api_grants from public, anon, authenticated, service_role;
 grant execute on function private.api_grants() to authenticated;
 
 create function private.table_findings() returns table (object text, problem text, is_broken boolean, fix text)
@@ -86,7 +86,7 @@ $$;
 comment on function private.table_findings() is
   'Tables without row-level security or owned by an API role, permissive policies that do not look at the caller, '
   'and views without security_invoker.';
-revoke execute on function private.table_findings() from public, anon, authenticated, service_role;
+revoke execute on function private.table_findings from public, anon, authenticated, service_role;
 grant execute on function private.table_findings() to authenticated;
 
 create function private.grant_findings() returns table (object text, problem text, is_broken boolean, fix text)
@@ -132,7 +132,7 @@ $$;
 comment on function private.grant_findings() is
   'Privileges beyond the rules: any for anon or public, any in private, truncate, references, trigger or maintain '
   'for an API role, delete for the service, a whole table where columns are granted; and roles that bypass policies.';
-revoke execute on function private.grant_findings() from public, anon, authenticated, service_role;
+revoke execute on function private.grant_findings from public, anon, authenticated, service_role;
 grant execute on function private.grant_findings() to authenticated;
 
 create function private.function_findings() returns table (object text, problem text, is_broken boolean, fix text)
@@ -157,7 +157,7 @@ create function private.function_findings() returns table (object text, problem 
 $$;
 comment on function private.function_findings() is
   'Security-definer functions that API roles may execute and that do not look at the caller or set no search_path.';
-revoke execute on function private.function_findings() from public, anon, authenticated, service_role;
+revoke execute on function private.function_findings from public, anon, authenticated, service_role;
 grant execute on function private.function_findings() to authenticated;
 
 create function private.person_condition(p_relation oid) returns text
@@ -173,7 +173,7 @@ $$;
 comment on function private.person_condition(oid) is
   'The condition, on t, for rows that name a user and are not shared: by user_id, owner_id, scope or a foreign key '
   'to auth.users. Null when the relation has no such column.';
-revoke execute on function private.person_condition(oid) from public, anon, authenticated, service_role;
+revoke execute on function private.person_condition from public, anon, authenticated, service_role;
 grant execute on function private.person_condition(oid) to authenticated;
 
 create function public.diagnose_access() returns jsonb
@@ -197,7 +197,7 @@ comment on function public.diagnose_access() is
   '{relations, functions, findings: [{object, problem, is_broken, fix}]} of the schemas public and private, for '
   'admins. is_broken: rows or rights are open to others; otherwise the object differs from the migrations without '
   'opening anything.';
-revoke execute on function public.diagnose_access() from public, anon, authenticated, service_role;
+revoke execute on function public.diagnose_access from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_access() to authenticated;
 
 create function public.diagnose_visibility() returns jsonb
@@ -252,5 +252,5 @@ $$;
 comment on function public.diagnose_visibility() is
   '{visible, unchecked: [{relation, role, reason?}]}: tables and views of public in which anon sees a row, or a user '
   'without data sees a row of person_condition(). For admins. Every check is rolled back.';
-revoke execute on function public.diagnose_visibility() from public, anon, authenticated, service_role;
+revoke execute on function public.diagnose_visibility from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_visibility() to authenticated;
