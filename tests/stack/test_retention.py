@@ -60,7 +60,7 @@ def test_what_is_older_goes_with_its_words_and_stays_counted(
     before = _counted(db, name)
     assert _purge(stack) >= 3
     assert _left(db, [*old, new]) == [new]
-    for table, column in (("turns", "id"), ("stale_costs", "turn_id")):
+    for table, column in (("turns", "id"), ("lost_attempt_costs", "turn_id")):
         assert db.execute(f"select from private.{table} where {column} = any(%s::uuid[])", [old]).fetchall() == []
     assert db.execute("select from private.turns where id = %s", [new]).fetchone() == {}
     assert _counted(db, name) == before
