@@ -17,7 +17,7 @@ ifneq ($(and $(FOUND),$(filter $(FOUND),$(WANTED))),$(or $(FOUND),none))
 $(shell rm -f $(STAMP))
 endif
 
-.PHONY: help setup run check quick test lint format docs lock package bench clean docs-database
+.PHONY: help setup run check quick test lint format docs docs-database baseline migration lock package bench clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
@@ -69,6 +69,12 @@ docs: $(STAMP)  ## write the generated documents: OpenAPI, errors, configuration
 
 docs-database: $(STAMP)  ## write docs/api/database.md from the migrations; ARGS="postgresql://…" names a database
 	$(PY) -m tools.documents database $(ARGS)
+
+baseline: $(STAMP)  ## write the baseline migrations from supabase/schemas, and the checksums of all migrations
+	$(PY) -m local.baseline
+
+migration: setup  ## write a migration with what supabase/schemas has and the migrations lack; NAME=add_ratings
+	$(PY) -m local.new_migration $(NAME)
 
 lock: $(STAMP)  ## pin the packages of all requirements.in with hashes; UPGRADE=--upgrade takes the newest versions
 	for name in $(LOCKS); do $(COMPILE) $(UPGRADE) $$name.in -o $$name.txt || exit 1; done

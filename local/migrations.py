@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import psycopg
 
 from local.errors import StackError
 
+_FIRST = "20261201000000"  # the baseline; databases made before it have migrations that no file is left of
 _FILE_NAME = re.compile(r"(\d{14})_(\w+)\.sql")
 _HISTORY = """
     create schema if not exists supabase_migrations;
@@ -35,6 +37,17 @@ def apply(dsn: str, directory: Path) -> list[str]:
     return new
 
 
+def run(dsn: str, files: Iterable[Path]) -> None:
+    """Executes SQL files in order, each in its own transaction, without a record. Raises Problem naming the file."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for path in files:
+            try:
+                with connection.transaction():
+                    connection.execute(path.read_bytes())
+            except psycopg.Error as error:
+                raise StackError(f"{path.name} failed: {error}") from None
+
+
 def _files(directory: Path) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for path in sorted(directory.glob("*.sql")):
@@ -49,6 +62,8 @@ def _files(directory: Path) -> dict[str, Path]:
 
 def _check_order(present: list[str], applied: list[str]) -> None:
     missing = [version for version in applied if version not in present]
+    if missing and missing[0] < _FIRST and _FIRST in present:
+        raise StackError("the database was made before the baseline: run `python -m local reset`, then start again")
     if missing:
         raise StackError(f"the database has migrations whose files are missing: {', '.join(missing)}")
     late = [version for version in present if version not in applied and applied and version < applied[-1]]

@@ -202,7 +202,7 @@ def as_record(entry: TurnResult) -> dict[str, Any]:
         "status": entry.status,
         "identifier": entry.route.identifier,
         "content": content,
-        "said": bool(entry.content),
+        "has_content": bool(entry.content),
         "response": loggable(content, log_content) if content else None,
         "parts": _storable_parts(entry) if is_stored else None,
         "usage": asdict(entry.usage),

@@ -7,14 +7,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from local import migrations, postgres
+from local import baseline, migrations, postgres
 from tests.postgres_servers import PostgresServer
 from tests.stack_process import free_ports
 
@@ -75,48 +74,9 @@ def test_the_cli_pushes_them_to_an_empty_database_and_agrees_with_our_own_record
     assert "Applying migration" not in again.stdout + again.stderr
 
 
-def test_a_question_that_is_answered_anew_meanwhile_is_not_doubled(server: int, tmp_path: Path) -> None:
-    """A turn begun before an upgrade and finished after it takes the place that it should have taken."""
-    for file in FILES:
-        if file.name < "20261121059":
-            shutil.copy(file, tmp_path)
-    postgres.prepare_database(server, "upgraded")
-    dsn = postgres.dsn(server, dbname="upgraded")
-    migrations.apply(dsn, tmp_path)
-    person = str(uuid.uuid4())
-    with psycopg.connect(dsn, autocommit=True) as db:
-        db.execute("insert into auth.users (id, email) values (%s, 'a@example.com')", [person])
-        first = _begun(db, person)
-        _finished(db, first, "old")
-        again = _begun(db, person, conversation_id=first["conversation_id"], regenerate=True)
-        migrations.apply(dsn, ROOT / "supabase" / "migrations")
-        assert _said(db) == ["hi", "old"]
-        _finished(db, again, "new")
-        assert _said(db) == ["hi", "new"]
-
-
-def _begun(db: psycopg.Connection, person: str, **fields: object) -> dict[str, str]:
-    ids = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())}
-    turn = ids | {"endpoint": "chat", "message": "hi", "question": "hi"} | fields
-    with db.transaction():
-        claims = json.dumps({"sub": person, "role": "authenticated"})
-        db.execute("select set_config('request.jwt.claims', %s, true)", [claims])
-        db.execute("set local role authenticated")
-        row = db.execute("select public.chat_begin(%s)", [json.dumps(turn)]).fetchone()
-    assert row is not None
-    return ids | {"conversation_id": row[0]["conversation_id"]}
-
-
-def _finished(db: psycopg.Connection, turn: dict[str, str], words: str) -> None:
-    entry = turn | {"status": "completed", "content": words, "attempts": []}
-    row = db.execute("select public.chat_finish(%s)", [json.dumps(entry)]).fetchone()
-    assert row is not None
-    assert row[0]["outcome"] == "settled", row
-
-
-def _said(db: psycopg.Connection) -> list[str]:
-    rows = db.execute("select content from public.messages where not is_tentative order by created_at").fetchall()
-    return [row[0] for row in rows]
+def test_a_landed_migration_is_never_edited() -> None:
+    """Each file has the checksum that it landed with; `make baseline` writes the checksums of new files."""
+    assert baseline.CHECKSUMS.read_text() == baseline.checksums()
 
 
 @pytest.mark.parametrize("is_auto_exposed", [False, True])

@@ -18,9 +18,10 @@ BUNDLED: list[dict[str, Any]] = json.loads((ROOT / "shared" / "bundled.json").re
 
 def test_the_shipped_list_is_the_active_seed() -> None:
     """What is served when the database was never reached is what every database starts with."""
-    seed = (ROOT / "supabase" / "migrations" / "20261121040300_seed_llm_models.sql").read_text()
+    seed = (ROOT / "supabase" / "migrations" / "20261201000700_seed_catalogue_and_limits.sql").read_text()
     rows = re.findall(
-        r"\('([\w-]+)', '([^']+)', '(\w+)', '([^']+)', (\d+),\s*'({.*?})',\s*'({.*?})', true, (\w+), (\d+)", seed
+        r"\('([\w-]+)', '([^']+)', '(\w+)', '([^']+)', (\d+),\s*'({[^}]*})',\s*'({.*?})', true, (\w+), [\w']+, (\d+)",
+        seed,
     )
     assert len(rows) == len(BUNDLED)
     for (key, name, provider, upstream, matcha, capabilities, pricing, is_default, order), row in zip(

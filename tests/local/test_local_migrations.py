@@ -89,6 +89,14 @@ def test_a_missing_file_is_an_error(apply: Apply, tmp_path: Path) -> None:
         apply()
 
 
+def test_a_database_from_before_the_baseline_names_the_reset_command(apply: Apply, tmp_path: Path) -> None:
+    """For applied migrations older than the baseline, the error names the command that makes a new database."""
+    apply(v20260101000000="select 1;")
+    (tmp_path / f"{_FIRST}_do_0.sql").unlink()
+    with pytest.raises(StackError, match=r"before the baseline: run `python -m local reset`"):
+        apply(v20261201000000="select 1;")
+
+
 def test_a_late_file_is_an_error(apply: Apply) -> None:
     """A file older than an applied one would run in another order elsewhere."""
     apply(v20260102000000="select 1;")

@@ -121,7 +121,7 @@ def test_a_turn_that_is_not_stored_leaves_no_words(environ: Callable[..., None])
     """Neither the conversation nor the log gets its text."""
     environ()
     record = as_record(replace(ENTRY, turn=replace(TURN, is_stored=False)))
-    assert (record["content"], record["response"], record["said"]) == ("", None, True)
+    assert (record["content"], record["response"], record["has_content"]) == ("", None, True)
     assert spool.record_of(record, PERSON.id)["entry"]["content"] == ""
 
 
@@ -129,11 +129,11 @@ def test_without_log_content_the_log_gets_no_words(environ: Callable[..., None])
     """The conversation keeps its message all the same."""
     environ(LOG_CONTENT="none")
     record = as_record(ENTRY)
-    assert (record["content"], record["response"], record["said"]) == ("Write to ada@example.com", None, True)
+    assert (record["content"], record["response"], record["has_content"]) == ("Write to ada@example.com", None, True)
     spooled = spool.record_of(record, PERSON.id)["entry"]
-    assert (spooled["content"], spooled["response"], spooled["said"]) == (WITHHELD, None, True)
+    assert (spooled["content"], spooled["response"], spooled["has_content"]) == (WITHHELD, None, True)
     silent = spool.record_of(as_record(replace(ENTRY, content="")), PERSON.id)["entry"]
-    assert (silent["content"], silent["said"]) == ("", False)
+    assert (silent["content"], silent["has_content"]) == ("", False)
 
 
 def test_a_record_tells_what_agents_and_tools_did(environ: Callable[..., None]) -> None:

@@ -152,9 +152,9 @@ def refresh(
         db.execute("update public.llm_models set is_default = false where is_default")
         db.execute(
             """update public.llm_models as m set (model_name, capabilities, pricing, is_active, is_default, default_by,
-                 display_order, replaced_by, source, missing_since, last_synced_at, told, retires_on) =
+                 display_order, replaced_by, source, missing_since, last_synced_at, synced_values, retires_on) =
                (k.model_name, k.capabilities, k.pricing, k.is_active, k.is_default, k.default_by, k.display_order,
-                k.replaced_by, k.source, k.missing_since, k.last_synced_at, k.told, k.retires_on)
+                k.replaced_by, k.source, k.missing_since, k.last_synced_at, k.synced_values, k.retires_on)
                from private.kept_models as k where k.id = m.id"""
         )
         db.execute("drop table private.kept_models")

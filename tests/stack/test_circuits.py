@@ -25,7 +25,7 @@ def circuits(db: Database) -> Iterator[Database]:
 
 
 def _met(db: Database, person: Person, attempt: dict[str, Any], begun: str = "now()") -> None:
-    db.execute(f"select private.note_health(%s, {begun}, %s)", [json.dumps([attempt]), person.id])
+    db.execute(f"select private.record_health(%s, {begun}, %s)", [json.dumps([attempt]), person.id])
 
 
 def _seconds(db: Database, person: Person, identifier: str = "openai:circuits") -> int | None:

@@ -12,9 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.fakes.providers import Upstream
 from tests.stack.conftest import ROOT
 from tests.stack.people import Person, Stack
-from tests.fakes.providers import Upstream
 
 Database = psycopg.Connection[dict[str, Any]]
 DOCS = ROOT / "docs"

@@ -47,13 +47,13 @@ def test_what_is_older_goes_with_its_words_and_stays_counted(
     """Log row, write-ahead row and stale costs go; newer ones, messages and the roll-up stay."""
     name = model("echo")
     old, new = [_turn(alice, name) for _ in range(3)], _turn(alice, name)
-    db.execute("insert into private.stale_costs values (%s, gen_random_uuid(), 1)", [old[0]])
+    db.execute("insert into private.lost_attempt_costs values (%s, gen_random_uuid(), 1)", [old[0]])
     _age(db, *old, days=366)
     _age(db, new, days=364)
     before = _counted(db, name)
     assert _purge(stack) >= 3
     assert _left(db, [*old, new]) == [new]
-    for table, column in (("turns", "id"), ("stale_costs", "turn_id")):
+    for table, column in (("turns", "id"), ("lost_attempt_costs", "turn_id")):
         assert db.execute(f"select from private.{table} where {column} = any(%s::uuid[])", [old]).fetchall() == []
     assert db.execute("select from private.turns where id = %s", [new]).fetchone() == {}
     assert _counted(db, name) == before

@@ -203,10 +203,10 @@ def test_words_that_may_not_be_kept_close_the_turn(alice: Person, model: Models)
     """What was said and is not told is no reason to answer twice; without any word the key is free."""
     name = model("echo")
     first = begin(alice, name, **KEY)
-    finish(alice, first, status="partial", content="", response=None, said=True)
+    finish(alice, first, status="partial", content="", response=None, has_content=True)
     assert begin(alice, name, **KEY)["outcome"] == "replay"
     other = KEY | {"idempotency_key": "other"}
-    finish(alice, begin(alice, name, **other), status="partial", content="", response=None, said=False)
+    finish(alice, begin(alice, name, **other), status="partial", content="", response=None, has_content=False)
     assert begin(alice, name, **other)["outcome"] == "new"
 
 

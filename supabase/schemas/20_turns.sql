@@ -1,0 +1,94 @@
+-- Purpose: the write-ahead row of a turn: reservation, idempotency record, lease and fencing token.
+-- Affects: private.turns, private.lost_attempt_costs, public.open_turns()
+-- Access: no client role; the ledger functions write; the service calls open_turns().
+
+create table private.turns (
+  id uuid constraint turns_pkey primary key,
+  user_id uuid not null,
+  conversation_id uuid,
+  request_id text,
+  endpoint text not null,
+  idempotency_key text constraint turns_idempotency_key_check check (char_length(idempotency_key) between 1 and 255),
+  body_hash text,
+  state text not null default 'started'
+    constraint turns_state_check check (state in ('started', 'settled', 'failed', 'expired')),
+  worker_id uuid not null,
+  lease_until timestamptz not null,
+  tries integer not null default 1,
+  question text,
+  is_stored boolean not null default true,
+  requested_model text,
+  agent_type text,
+  routes jsonb not null default '[]',
+  route_reason text,
+  metadata jsonb not null default '{}',
+  day date not null default (now() at time zone 'utc')::date,
+  reserved_usd numeric(18, 9) not null default 0,
+  started_at timestamptz not null default now(),
+  finished_at timestamptz,
+  is_forgotten boolean not null default false,
+  history_left_out integer,
+  replaces uuid
+) with (fillfactor = 70);
+comment on table private.turns is
+  'An admitted turn, written by chat_begin before any model request. It survives a function that dies.';
+comment on column private.turns.user_id is
+  'The user whose counters hold the reservation. No foreign key, here and on conversation_id: chat_finish and '
+  'deletions lock in different orders, and the reservation must be released even when the user is gone.';
+comment on column private.turns.worker_id is
+  'Fencing token of the attempt that holds the lease. A finish with another token only books its cost.';
+comment on column private.turns.lease_until is 'When the reservation ends if the turn does not finish.';
+comment on column private.turns.tries is 'Attempts that have held the lease.';
+comment on column private.turns.question is 'Redacted. Kept so that an abandoned turn still has its question.';
+comment on column private.turns.is_stored is
+  'Whether text is kept: redacted in the log, and verbatim in the conversation when the turn has one.';
+comment on column private.turns.routes is 'The route and its fallbacks, with the prices at admission.';
+comment on column private.turns.day is
+  'UTC day, and with it the month, that is charged, even when the turn ends after midnight.';
+comment on column private.turns.is_forgotten is
+  'The user was deleted, or asked to delete their text: no text of this turn is written any more.';
+comment on column private.turns.history_left_out is
+  'Messages of the conversation that did not fit, as counted by chat_begin.';
+comment on column private.turns.replaces is
+  'The earliest turn that this one replaces once it has an answer; null for an ordinary turn.';
+
+create unique index turns_user_id_idempotency_key_idx
+  on private.turns (user_id, idempotency_key) where idempotency_key is not null;
+create index turns_lease_until_idx on private.turns (lease_until) where state = 'started';
+create index turns_user_id_idx on private.turns (user_id);
+create index turns_conversation_id_idx on private.turns (conversation_id) where state = 'started';
+create index turns_user_id_lease_until_idx on private.turns (user_id, lease_until) where state = 'started';
+
+alter table private.turns enable row level security;
+revoke all on private.turns from public, anon, authenticated, service_role;
+
+create table private.lost_attempt_costs (
+  turn_id uuid not null constraint lost_attempt_costs_turn_id_fkey references private.turns (id) on delete cascade,
+  worker_id uuid not null,
+  cost_usd numeric(18, 9),
+  input_tokens bigint not null default 0,
+  output_tokens bigint not null default 0,
+  created_at timestamptz not null default now(),
+  constraint lost_attempt_costs_pkey primary key (turn_id, worker_id)
+);
+comment on table private.lost_attempt_costs is
+  'Usage and cost of attempts that lost their lease or ended without content. Each is booked once and added to the '
+  'log row.';
+comment on column private.lost_attempt_costs.cost_usd is 'Null when the route had no known price.';
+
+alter table private.lost_attempt_costs enable row level security;
+revoke all on private.lost_attempt_costs from public, anon, authenticated, service_role;
+
+create function public.open_turns() returns table (
+  turn_id uuid, user_id uuid, conversation_id uuid, endpoint text, route text, reserved_usd numeric,
+  started_at timestamptz, lease_until timestamptz)
+  language sql stable security definer set search_path = '' as $$
+  select r.id, r.user_id, r.conversation_id, r.endpoint, r.routes #>> '{0,identifier}', r.reserved_usd,
+    r.started_at, r.lease_until
+  from private.turns as r where r.state = 'started' order by r.started_at
+$$;
+comment on function public.open_turns() is
+  'Admitted turns that have not finished, without their text. A turn whose lease_until has passed belongs to a '
+  'function that died.';
+revoke execute on function public.open_turns from public, anon, authenticated, service_role;
+grant execute on function public.open_turns() to service_role;

@@ -1,0 +1,197 @@
+-- Purpose: the messages of conversations, verbatim.
+-- Affects: public.messages, public.ui_messages()
+-- Access: members read and insert their own user messages; only the ledger writes answers.
+
+create table public.messages (
+  id uuid default gen_random_uuid() constraint messages_pkey primary key,
+  conversation_id uuid not null constraint messages_conversation_id_fkey
+    references public.llm_conversations (id) on delete cascade,
+  user_id uuid default auth.uid() constraint messages_user_id_fkey references auth.users (id) on delete cascade,
+  role text not null default 'user' constraint messages_role_check check (role in ('user', 'assistant')),
+  content text not null constraint messages_content_check
+    check (octet_length(content) <= case role when 'user' then 1048576 else 16777216 end),
+  parts jsonb constraint messages_parts_check check (jsonb_typeof(parts) = 'array'),
+  model_used text,
+  agent_type text,
+  turn_id uuid,
+  status text not null default 'completed'
+    constraint messages_status_check check (status in ('completed', 'cancelled', 'partial')),
+  client_id text constraint messages_client_id_check check (char_length(client_id) <= 200),
+  is_tentative boolean not null default false,
+  model_label text constraint messages_model_label_check check (char_length(model_label) <= 500),
+  created_at timestamptz not null default clock_timestamp(),
+  constraint messages_user_id_check check (role = 'user' or user_id is null),
+  constraint messages_parts_size_check
+    check (octet_length(parts::text) <= case role when 'user' then 1048576 else 16777216 end)
+);
+comment on table public.messages is 'One message of a conversation, verbatim.';
+comment on column public.messages.user_id is 'The author; null for the assistant.';
+comment on column public.messages.parts is
+  'Message parts of an answer in the AI SDK''s format; null when content is all there is, and for questions.';
+comment on column public.messages.model_used is 'Identifier of the model that answered; null for users'' messages.';
+comment on column public.messages.turn_id is 'The turn, as in chat_logs; null for messages without a turn.';
+comment on column public.messages.status is 'cancelled and partial mark an answer that ended early.';
+comment on column public.messages.client_id is
+  'The client''s own id of a question, used to edit it or to answer it again; null when it has none.';
+comment on column public.messages.is_tentative is
+  'A question that replaces an earlier turn and has no answer yet. Clients and models do not see it.';
+comment on column public.messages.model_label is
+  'Display name of the model that answered: its catalogue name, or "<node> (<model>)" for a client node. Null for '
+  'users'' messages and when the node is deleted.';
+
+create index messages_conversation_id_created_at_idx on public.messages (conversation_id, created_at desc, id);
+create index messages_user_id_idx on public.messages (user_id);
+create unique index messages_turn_id_role_idx on public.messages (turn_id, role) where turn_id is not null;
+create index messages_model_used_idx on public.messages (split_part(model_used, ':', 2))
+  where model_used like 'client:%' and model_label is not null;
+create trigger messages_touch_conversation after insert on public.messages
+  for each row when (new.role = 'user' and new.turn_id is null) execute function private.touch_conversation();
+
+alter table public.messages enable row level security;
+revoke all on public.messages from public, anon, authenticated, service_role;
+grant select on public.messages to authenticated;
+grant insert (conversation_id, user_id, role, content) on public.messages to authenticated;
+grant select on public.messages to service_role;
+
+create policy messages_select_member on public.messages for select to authenticated
+  using (not is_tentative and (conversation_id in (select private.my_conversations()) or (select private.is_admin())));
+comment on policy messages_select_member on public.messages is
+  'Members and admins see messages; a question that replaces another is visible once it has an answer.';
+create policy messages_insert_member on public.messages for insert to authenticated
+  with check (role = 'user' and user_id = (select auth.uid())
+    and conversation_id in (select private.my_conversations()));
+comment on policy messages_insert_member on public.messages is 'Members insert messages in their own name only.';
+
+create function private.turn_to_replace(p_user_id uuid, p_conversation_id uuid, p_turn private.turn_request)
+  returns uuid
+  language sql stable security invoker set search_path = '' as $$
+  with meant as (
+    -- Any member may send a message's id, but only its author the client's id.
+    select m.turn_id, m.created_at, m.user_id = p_user_id as is_own, m.content = p_turn.message as is_same,
+      case
+        when p_turn.message_id in (m.id::text, case when m.user_id = p_user_id then m.client_id end) then 1
+        when p_turn.regenerate and p_turn.message_id = m.turn_id::text then 1  -- an answer's id is its turn's
+        when p_turn.regenerate and p_turn.question_id in (m.id::text, case when m.user_id = p_user_id
+          then m.client_id end) then 2
+        when p_turn.regenerate and m.user_id = p_user_id and m.content = p_turn.message then 3
+      end as place
+    from public.messages as m
+    where m.conversation_id = p_conversation_id and (p_turn.regenerate or p_turn.message_id is not null)
+      and m.role = 'user' and m.turn_id is not null and m.turn_id <> p_turn.turn_id and not m.is_tentative
+  )
+  select case when f.is_own then f.turn_id end
+  from (select * from meant where place is not null order by place, is_same desc, created_at desc limit 1) as f
+$$;
+comment on function private.turn_to_replace(uuid, uuid, private.turn_request) is
+  'The turn that this turn replaces. With regenerate: the turn of message_id, else of question_id, else the user''s '
+  'latest with the same text. Without it: the turn of the question message_id, which is edited. Null when there is '
+  'none or it belongs to another user.';
+revoke execute on function private.turn_to_replace from public, anon, authenticated, service_role;
+
+create function private.replaced_turns(p_conversation_id uuid, p_turn_id uuid) returns setof uuid
+  language sql stable security invoker set search_path = '' as $$
+  select m.turn_id
+  from private.turns as r
+  join public.messages as f on f.turn_id = r.replaces and f.role = 'user' and f.conversation_id = p_conversation_id
+  left join public.messages as own on own.turn_id = r.id and own.role = 'user'
+  join public.messages as m
+    on m.conversation_id = p_conversation_id and m.role = 'user' and m.user_id = r.user_id
+      and m.created_at >= f.created_at and m.created_at < coalesce(own.created_at, 'infinity')
+  where r.id = p_turn_id and m.turn_id is not null and m.turn_id <> p_turn_id
+$$;
+comment on function private.replaced_turns(uuid, uuid) is
+  'The turns that this turn replaces: the one in replaces, and later turns of the same user. None for an ordinary '
+  'turn. Turns of other users stay.';
+revoke execute on function private.replaced_turns from public, anon, authenticated, service_role;
+
+create function private.recent_history(
+  p_conversation_id uuid, p_user_id uuid, p_speakers jsonb, p_max_tokens bigint, p_turn_id uuid) returns jsonb
+  language sql stable security invoker set search_path = '' as $$
+  with newest as (
+    select m.id, m.role, m.content, m.created_at, coalesce(m.turn_id, m.id) as turn_id, m.turn_id is null as is_alone,
+      case when m.role = 'user' and (p_speakers is not null or m.user_id is distinct from p_user_id)
+        then coalesce(p_speakers ->> m.user_id::text, 'Former member') end as name
+    from public.messages as m
+    where m.conversation_id = p_conversation_id and not m.is_tentative
+      and coalesce(m.turn_id <> p_turn_id, true)  -- either may be null
+      and (m.turn_id is null or m.turn_id not in (select private.replaced_turns(p_conversation_id, p_turn_id)))
+      and m.content ~ '\S'  -- models get no empty messages
+    order by m.created_at desc, m.id desc limit 1000
+  ), turns as (
+    select n.turn_id, max(n.created_at) as ended_at,
+      -- as estimate_tokens()
+      sum((octet_length(n.content) + coalesce(octet_length(n.name) + 2, 0) + 2) / 3 + 4) as tokens
+    from newest as n group by n.turn_id
+    -- An answer without its question, beyond the limit or deleted, is left out.
+    having bool_or(n.role = 'user' or n.is_alone)
+  ), fitting as (
+    select t.turn_id, sum(t.tokens) over (order by t.ended_at desc, t.turn_id desc) as tokens_so_far from turns as t
+  ), shown as (
+    select n.* from newest as n join fitting as f on f.turn_id = n.turn_id where f.tokens_so_far <= p_max_tokens
+  )
+  select jsonb_build_object(
+    'messages', (select coalesce(jsonb_agg(jsonb_build_object('role', s.role, 'content', s.content)
+        || case when s.name is null then '{}' else jsonb_build_object('name', s.name) end order by s.created_at, s.id),
+          '[]')
+      from shown as s),
+    'left_out', case when (select count(*) from newest) < 1000 then (select count(*) from newest)
+      else (select count(*) from public.messages as m where m.conversation_id = p_conversation_id and not m.is_tentative
+        and coalesce(m.turn_id <> p_turn_id, true)
+        and (m.turn_id is null or m.turn_id not in (select private.replaced_turns(p_conversation_id, p_turn_id)))) end
+      - (select count(*) from shown))
+$$;
+comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
+  '{messages, left_out}: the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
+  'without the turn itself. A question and its answer stay or go together. left_out counts the messages that do not '
+  'fit.';
+revoke execute on function private.recent_history from public, anon, authenticated, service_role;
+
+create function public.ui_messages(chat_id text) returns jsonb
+  language sql stable security invoker set search_path = '' as $$
+  with found as (
+    select c.id from public.llm_conversations as c
+    where c.id = case when chat_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then chat_id::uuid end
+      or (c.client_id = chat_id and c.user_id = (select auth.uid()))
+    -- the conversation's id goes before a client's id
+    order by c.client_id is not distinct from chat_id limit 1
+  ), newest as (
+    select m.* from public.messages as m where m.conversation_id = (select f.id from found as f)
+    order by m.created_at desc, m.id desc limit 1000
+  )
+  select coalesce(jsonb_agg(jsonb_build_object(
+      'id', n.id, 'role', n.role,
+      'parts', coalesce(case when n.role = 'assistant' then n.parts end,
+        jsonb_build_array(jsonb_build_object('type', 'text', 'text', n.content))),
+      'metadata', jsonb_strip_nulls(jsonb_build_object('turn_id', n.turn_id, 'conversation_id', n.conversation_id,
+        'user_id', n.user_id, 'model', n.model_used, 'model_label', n.model_label,
+        'agent', n.agent_type, 'status', n.status, 'created_at', n.created_at,
+        'cost_usd', case when n.role = 'assistant'
+          then (select l.cost_usd from public.chat_logs as l where l.turn_id = n.turn_id) end)))
+    order by n.created_at, n.id), '[]')
+  from newest as n
+$$;
+comment on function public.ui_messages(text) is
+  'The newest 1000 messages of a conversation as UIMessages of the AI SDK, {id, role, parts, metadata}, oldest '
+  'first; an empty array when the caller has none. chat_id is the conversation''s id or the client''s own (id of '
+  'useChat). Only the user who paid sees the cost.';
+revoke execute on function public.ui_messages from public, anon, authenticated, service_role;
+grant execute on function public.ui_messages(text) to authenticated;
+
+create function private.unlabel_answers() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  -- A finish that holds an answer replaces it: waiting for it could deadlock.
+  update public.messages as m set model_label = null
+    where m.id in (select n.id from public.messages as n
+      where n.model_used like 'client:%' and n.model_label is not null
+        and split_part(n.model_used, ':', 2) = old.id::text
+      for update skip locked);
+  return old;
+end
+$$;
+comment on function private.unlabel_answers() is
+  'Trigger: removes a deleted node''s name from the labels of answers. Definer, because no role may update messages.';
+revoke execute on function private.unlabel_answers from public, anon, authenticated, service_role;
+
+create trigger client_nodes_unlabel_answers after delete on public.client_nodes
+  for each row execute function private.unlabel_answers();

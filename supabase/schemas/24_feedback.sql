@@ -1,0 +1,56 @@
+-- Purpose: a user's rating of a turn.
+-- Affects: public.feedback
+-- Access: users read, insert and update their own; admins read all.
+
+create table public.feedback (
+  id bigint generated always as identity constraint feedback_pkey primary key,
+  turn_id uuid not null,
+  user_id uuid not null default auth.uid() constraint feedback_user_id_fkey
+    references auth.users (id) on delete cascade,
+  rating smallint constraint feedback_rating_check check (rating between 1 and 5),
+  sentiment text constraint feedback_sentiment_check check (sentiment in ('positive', 'neutral', 'negative')),
+  note text constraint feedback_note_check check (char_length(note) <= 4000),
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  constraint feedback_turn_id_user_id_key unique (turn_id, user_id),
+  constraint feedback_rating_sentiment_note_check check (num_nonnulls(rating, sentiment, note) > 0)
+);
+comment on table public.feedback is 'A user''s rating of a turn.';
+comment on column public.feedback.turn_id is
+  'The turn, as in chat_logs and messages. No foreign key, so that ratings outlive the log row.';
+comment on column public.feedback.rating is '1 to 5, 5 is best; null when only a note or a sentiment was given.';
+comment on column public.feedback.note is 'Free text of the user, verbatim; deleted with the user.';
+
+create index feedback_user_id_idx on public.feedback (user_id);
+create index feedback_created_at_idx on public.feedback (created_at);
+create trigger feedback_touch_updated_at before update on public.feedback
+  for each row execute function private.touch_updated_at();
+
+alter table public.feedback enable row level security;
+revoke all on public.feedback from public, anon, authenticated, service_role;
+revoke all on sequence public.feedback_id_seq from public, anon, authenticated, service_role;
+grant select on public.feedback to authenticated;
+grant insert (turn_id, user_id, rating, sentiment, note) on public.feedback to authenticated;
+grant update (turn_id, user_id, rating, sentiment, note) on public.feedback to authenticated;
+grant select on public.feedback to service_role;
+
+create policy feedback_select_own on public.feedback for select to authenticated
+  using (user_id = (select auth.uid()) or (select private.is_admin()));
+
+create function private.can_see_turn(p_turn_id uuid) returns boolean
+  language sql stable security definer set search_path = '' as $$
+  select exists (select 1 from public.chat_logs as l where l.turn_id = p_turn_id and l.user_id = (select auth.uid()))
+    or exists (select 1 from public.messages as m where m.turn_id = p_turn_id
+               and m.conversation_id in (select private.my_conversations()))
+$$;
+comment on function private.can_see_turn(uuid) is
+  'Whether the turn is the caller''s own or in one of the caller''s conversations. Definer, to look up by key '
+  'instead of through policies.';
+revoke execute on function private.can_see_turn from public, anon, authenticated, service_role;
+grant execute on function private.can_see_turn(uuid) to authenticated;
+
+create policy feedback_insert_own on public.feedback for insert to authenticated
+  with check (user_id = (select auth.uid()) and private.can_see_turn(turn_id));
+comment on policy feedback_insert_own on public.feedback is 'Users rate only turns that they can see.';
+create policy feedback_update_own on public.feedback for update to authenticated
+  using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()) and private.can_see_turn(turn_id));

@@ -1,0 +1,39 @@
+"""The token bounds of the functions and of the database are the same numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared import usage
+from shared.messages import Message
+from tests.stack.turns import Database
+
+TEXTS = ("", "a", "hello world", "héllo wörld", "日本語のテキスト", "🙂" * 50, "x" * 3000)
+
+
+def _ask(db: Database, expression: str, *values: object) -> int:
+    row = db.execute(f"select {expression} as n", values).fetchone()
+    assert row is not None
+    number: int = row["n"]
+    return number
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_upper_bound_of_a_message_is_the_same(db: Database, text: str) -> None:
+    """A token for each byte of UTF-8, and sixteen around the message."""
+    bound = _ask(db, "private.token_upper_bound(%s)", text)
+    assert bound == len(text.encode()) + 16
+    assert bound == usage.token_upper_bound([Message("user", text)])
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_estimate_of_a_message_is_a_token_for_three_bytes(db: Database, text: str) -> None:
+    """Rounded up, and four around the message."""
+    assert _ask(db, "private.estimate_tokens(%s)", text) == -(-len(text.encode()) // 3) + 4
+
+
+def test_the_constants_are_the_same(db: Database) -> None:
+    """The assumed window, the reserved output and the maximum of a reserved prompt, as the functions use them."""
+    assert _ask(db, "private.default_context_window()") == 8192
+    assert _ask(db, "private.max_prompt_tokens()") == 1_000_000
+    assert _ask(db, "private.default_max_tokens()") == 4096
