@@ -52,7 +52,7 @@ def _counters(db: Database, scope: str) -> dict[str, dict[str, Any]]:
     """The counters of the current day and month, by period; zeros where there is no row yet."""
     rows = db.execute(
         "select p.period, (c).requests, (c).spent_usd, (c).reserved_usd, (c).input_tokens, (c).output_tokens "
-        "from (values ('day'), ('month')) as p (period), private.counter_now(%s, p.period) as c",
+        "from (values ('day'), ('month')) as p (period), private.current_counter(%s, p.period) as c",
         [scope],
     ).fetchall()
     return {row.pop("period"): row for row in rows}
