@@ -21,7 +21,7 @@ endif
 .DEFAULT_GOAL := help
 
 help:  ## print this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 15
 
 setup: $(STAMP) $(NPM_STAMP)  ## install the locked packages into .venv and node_modules; PYTHON=python3.13 chooses the version
 
