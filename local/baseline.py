@@ -1,4 +1,9 @@
-"""Writes the baseline migrations from supabase/schemas, and the checksums of all migrations."""
+"""Writes the baseline migrations from supabase/schemas, and the checksums of all migrations.
+
+Until the first release a change of the database is a change of a schema file and `make baseline`. From the release on
+the baseline is frozen: `main` then writes checksums only, and each change adds a migration (`make migration`). A new
+column stands last in its table's schema file, as `add column` puts it.
+"""
 
 from __future__ import annotations
 

@@ -44,10 +44,16 @@ def main(arguments: list[str]) -> int:
     if not text:
         print("schemas and migrations make the same database: there is nothing to write")
         return 0
-    path = baseline.MIGRATIONS / f"{datetime.now(UTC):%Y%m%d%H%M%S}_{arguments[0]}.sql"
+    path = baseline.MIGRATIONS / f"{_version()}_{arguments[0]}.sql"
     path.write_text(_HEADER + text, encoding="utf-8")
     print(f"Wrote {path.relative_to(baseline.ROOT)}: read and edit it, then run `make baseline`.")
     return 0
+
+
+def _version() -> str:
+    """The UTC time as 14 digits, or the newest migration's version plus one where that is later."""
+    newest = max(int(path.name.split("_")[0]) for path in baseline.MIGRATIONS.glob("*.sql"))
+    return str(max(int(f"{datetime.now(UTC):%Y%m%d%H%M%S}"), newest + 1))
 
 
 def _free_port() -> int:
@@ -79,7 +85,8 @@ def _difference(port: int) -> str:
     )
     if done.returncode != 0:
         return f"-- The CLI could not write the statements. What differs:\n{names}"
-    return f"-- What differs:\n{names}\n{done.stdout.strip()}\n"
+    statements = [line for line in done.stdout.splitlines() if not line.startswith(("\u2502", "\u25b2"))]  # notices
+    return f"-- What differs:\n{names}\n" + "\n".join(statements).strip() + "\n"
 
 
 if __name__ == "__main__":
