@@ -720,6 +720,10 @@ begin
     group by h.scope, h.place order by h.place, h.scope
   loop
     perform private.lock_counters(v.scope, v.days);
+    if exists (select from unnest(v.days, v.held) as d (day, held) join public.usage_counters as c
+        on c.scope = v.scope and c.period = 'day' and c.period_start = d.day where c.reserved_usd < d.held) then
+      raise warning 'the counters of scope % hold less than its turns reserve', v.scope;
+    end if;
     perform private.settle_in_scope(v.scope, d.day, d.held, 0, 0, 0, 0) from unnest(v.days, v.held) as d (day, held);
   end loop;
   return coalesce(cardinality(v_rows), 0);
@@ -727,6 +731,7 @@ end
 $$;
 comment on function public.sweep_turns(integer) is
   'Closes up to max_rows turns whose lease has ended as abandoned and releases their reservations. Returns the '
-  'number; 0 while another sweep or a deletion runs. A later finish still books its usage and answer.';
+  'number; 0 while another sweep or a deletion runs. Warns when a counter holds less than its turns reserve. A later '
+  'finish still books its usage and answer.';
 revoke execute on function public.sweep_turns from public, anon, authenticated, service_role;
 grant execute on function public.sweep_turns(integer) to service_role;

@@ -254,16 +254,17 @@ create function private.settle_in_scope(
   language sql volatile security invoker set search_path = '' as $$
   -- Two statements so that the day is always locked before the month.
   update public.usage_counters as c
-    set reserved_usd = c.reserved_usd - p_release_usd, spent_usd = c.spent_usd + p_spent_usd,
+    set reserved_usd = greatest(c.reserved_usd - p_release_usd, 0), spent_usd = c.spent_usd + p_spent_usd,
         input_tokens = c.input_tokens + p_input, output_tokens = c.output_tokens + p_output,
         requests = c.requests + p_requests
     where c.scope = p_scope and c.period = 'day' and c.period_start = p_day;
   update public.usage_counters as c
-    set reserved_usd = c.reserved_usd - p_release_usd, spent_usd = c.spent_usd + p_spent_usd,
+    set reserved_usd = greatest(c.reserved_usd - p_release_usd, 0), spent_usd = c.spent_usd + p_spent_usd,
         input_tokens = c.input_tokens + p_input, output_tokens = c.output_tokens + p_output,
         requests = c.requests + p_requests
     where c.scope = p_scope and c.period = 'month' and c.period_start = date_trunc('month', p_day)::date
 $$;
 comment on function private.settle_in_scope(text, date, numeric, numeric, bigint, bigint, integer) is
-  'Releases a reservation and books the usage, in a scope''s day and month.';
+  'Releases a reservation and books the usage, in a scope''s day and month. A counter that holds less than is released '
+  'becomes 0, so that a wrong counter fails neither a finish nor a sweep.';
 revoke execute on function private.settle_in_scope from public, anon, authenticated, service_role;

@@ -220,6 +220,24 @@ def test_two_people_do_not_share_a_personal_cap(alice: Person, model: Models, db
     assert (asked(alice, name).status_code, asked(sign_up(alice.stack), name).status_code) == (402, 200)
 
 
+@pytest.mark.parametrize("end", ["finish", "sweep"])
+def test_a_counter_that_holds_too_little_stops_neither_finish_nor_sweep(
+    alice: Person, bob: Person, model: Models, db: Database, end: str
+) -> None:
+    """A turn that reserves more than its user's counters hold is closed, and so are the turns of others."""
+    name = model("echo", _PRICED)
+    wrong, right = begin(alice, name), begin(bob, name)
+    db.execute("update public.usage_counters set reserved_usd = 0 where scope = %s", [alice.id])
+    if end == "sweep":
+        die(db, wrong, right)
+        assert sweep(alice.stack) >= 2
+    else:
+        assert [finish(alice, wrong)["outcome"], finish(bob, right)["outcome"]] == ["settled", "settled"]
+    for person in (alice, bob):
+        assert {row["reserved_usd"] for row in _counters(db, person.id).values()} == {0}
+        assert [row["status"] for row in person.rows("chat_logs")] == ["completed" if end == "finish" else "abandoned"]
+
+
 def _details(refused: httpx.Response) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(refused.json()["details"])["metadata"]
     return found
