@@ -36,8 +36,8 @@ TABLE = {
     "GET /v1/models": list_openai_models,
     "GET /v1/models/{identifier:path}": get_openai_model,
     "POST /nodes/{id}/probe": on_demand("functions.llms.nodes", "probe_node"),
-    "GET /debug": on_demand("functions.llms.diagnostics", "show_diagnostics"),
-    "POST /debug/test": on_demand("functions.llms.diagnostics", "test_connection"),
+    "GET /debug": on_demand("functions.llms.debug.diagnostics", "show_diagnostics"),
+    "POST /debug/test": on_demand("functions.llms.debug.diagnostics", "test_connection"),
     "GET /health": healthy,
     "GET /health/ready": ready,
 }

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from functions.llms.checks import Check
-from functions.llms.connection import ConnectionRequest
+from functions.llms.debug.checks import Check
+from functions.llms.debug.connection import ConnectionRequest
 from shared import errors, openapi
 from shared.openapi import Answer, Operation
 from shared.openapi_common import SHARED_OPERATIONS

@@ -11,9 +11,9 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.llms.access import access_checks
-from functions.llms.checks import Check
-from functions.llms.connection import tested
+from functions.llms.debug.access import access_checks
+from functions.llms.debug.checks import Check
+from functions.llms.debug.connection import tested
 from shared import supabase
 from shared.auth import Person, authenticate
 from shared.config import settings

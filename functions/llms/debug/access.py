@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from functions.llms.checks import Check
+from functions.llms.debug.checks import Check
 from shared import supabase
 from shared.auth import Person
 from shared.config import settings
