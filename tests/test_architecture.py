@@ -28,6 +28,7 @@ FLOORS = (
         "body",
         "fallback",
         "http",
+        "object_store",
         "provider_config",
         "secrets",
         "spool",
@@ -37,7 +38,7 @@ FLOORS = (
         "usage",
     ),
     ("attempts", "providers"),
-    ("auth",),
+    ("auth", "nodes"),
     ("turns",),
     ("catalogue", "gateway", "ledger", "structured"),
     ("endpoint", "health"),
@@ -50,6 +51,7 @@ NEIGHBOURS = {
     ("privacy", "redaction"),  # withholds what it cannot redact
     ("supabase", "http"),  # the data API travels over the one session
     ("secrets", "http"),  # and so does the store's
+    ("spool", "object_store"),  # the spool is a folder in an object store
     ("structured", "gateway"),  # asks through the one loop
 }
 _SANDBOXED = {"duckdb": {"session"}, "functions.chat.sql.session": {"child"}, "functions.chat.sql.child": set()}

@@ -28,6 +28,7 @@ from shared.http import close_sessions
 from tests.bucket import serving_bucket
 from tests.line import Line, line_to
 from tests.pausing import Pausing, serving_pausing
+from tests.refresh_steps import run_step
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service, text_of
 
@@ -253,7 +254,7 @@ def _drain_here(times: int) -> list[dict[str, Any]]:
 
     async def drain() -> list[dict[str, Any]]:
         try:
-            return await asyncio.gather(*(step.run(is_dry_run=False) for _ in range(times)))
+            return await asyncio.gather(*(run_step(step.run, is_dry_run=False) for _ in range(times)))
         finally:
             await close_sessions()
 
