@@ -17,6 +17,7 @@ from functions.refresh import spool as drained
 from shared import spool
 from shared.config import settings
 from shared.http import close_sessions
+from tests.refresh_steps import run_step
 from tests.stack.chaos import INPUT_USD, OUTPUT_USD, Chaos
 from tests.stack.people import Stack, sign_up
 
@@ -61,7 +62,7 @@ def _keep(entry: dict[str, Any], user_id: str) -> None:
 
 def _drain() -> None:
     async def thrice() -> None:
-        await asyncio.gather(*(drained.run(is_dry_run=False) for _ in range(3)))
+        await asyncio.gather(*(run_step(drained.run) for _ in range(3)))
         await close_sessions()
 
     asyncio.run(thrice())

@@ -4,8 +4,8 @@
     text: identifiers, log, redaction, privacy, sanitize, sigv4, sse, surrogates, tokens, usage.
     json: strict_json, validation.
     settings: addresses, variables, config, provider_config.
-    network: node_addresses, http, secrets, supabase, supabase_py, auth, spool, body.
-    models: attempts, fallback, providers, gateway, structured.
+    network: node_addresses, http, secrets, supabase, supabase_py, auth, object_store, spool, body.
+    models: attempts, fallback, providers, nodes, gateway, structured.
     turns: turns, ledger, catalogue.
     http routes: cors, error_response, endpoint, health, openai_models.
 

@@ -1,6 +1,6 @@
-"""llms: the models people can choose from, for frontends and for OpenAI's SDKs, and what their own nodes offer.
+"""llms: lists the models that a user can choose, for frontends and OpenAI's SDKs, and probes client nodes.
 
-And for operators: whether all that a turn leans on is there.
+Admins get diagnostics of everything that a turn needs.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from shared.openai_models import get_openai_model, list_openai_models
 
 
 async def list_models(request: Request) -> Response:
-    """GET /: active models by display order; 304 when the caller has this list already."""
+    """GET /: active models by display order; 304 when the client has this list already."""
     person = await authenticate(request)
-    listed = await catalogue.catalogue_cache.get(person.token)
-    headers = {"ETag": listed.etag, "Cache-Control": "private, no-cache"}
-    told = ",".join(request.headers.getlist("if-none-match"))
-    known = {tag.strip().removeprefix("W/") for tag in told.split(",")}
+    catalogue_list = await catalogue.catalogue_cache.get(person.token)
+    headers = {"ETag": catalogue_list.etag, "Cache-Control": "private, no-cache"}
+    tags = ",".join(request.headers.getlist("if-none-match"))
+    known = {tag.strip().removeprefix("W/") for tag in tags.split(",")}
     if headers["ETag"] in known or "*" in known:
         return Response(status_code=304, headers=headers)
-    return Response(listed.body, headers=headers, media_type="application/json")
+    return Response(catalogue_list.body, headers=headers, media_type="application/json")
 
 
 TABLE = {
@@ -36,8 +36,8 @@ TABLE = {
     "GET /v1/models": list_openai_models,
     "GET /v1/models/{identifier:path}": get_openai_model,
     "POST /nodes/{id}/probe": on_demand("functions.llms.nodes", "probe_node"),
-    "GET /debug": on_demand("functions.llms.diagnostics", "show_diagnostics"),
-    "POST /debug/test": on_demand("functions.llms.diagnostics", "test_connection"),
+    "GET /debug": on_demand("functions.llms.debug.diagnostics", "show_diagnostics"),
+    "POST /debug/test": on_demand("functions.llms.debug.diagnostics", "test_connection"),
     "GET /health": healthy,
     "GET /health/ready": ready,
 }

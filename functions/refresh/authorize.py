@@ -1,4 +1,4 @@
-"""Who may start a run: the cron secret, Google's scheduler, an admin, and AWS's own schedule; nobody else."""
+"""Decides who may start a run: the cron secret, Google's scheduler, an admin, or AWS's schedule."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _MIN_SECRET_LENGTH = 32
 
 
 async def authorize(request: Request) -> str:
-    """What started the run, for its row. Raises Unauthenticated, and KeysUnavailable when a token cannot be checked.
+    """The trigger's name for the run's row. Raises Unauthenticated; KeysUnavailable when a token cannot be checked.
 
-    A secret that is unset or short admits nobody.
+    A CRON_SECRET that is unset or short matches no token.
     """
     secret = settings().get("CRON_SECRET")
     if secret and len(secret) < _MIN_SECRET_LENGTH:
@@ -37,10 +37,10 @@ async def authorize(request: Request) -> str:
 
 
 def authorize_event(request: Request) -> str:
-    """`aws-event` for an event that Lambda itself delivered. Raises NotFound for everybody else.
+    """`aws-event` for an event that Lambda delivered. Raises NotFound for any other request.
 
-    The Lambda Web Adapter sets this header on every request, in place of what the caller sent: null for an event, an
-    object for a function URL's request. Elsewhere it is anybody's, so it counts only where Lambda says we are in it.
+    The Lambda Web Adapter overwrites this header on every request: null for an event, an object for a request to the
+    function URL. Outside Lambda a client can send it, so it counts only when Lambda's own variable is set.
     """
     is_lambda = bool(settings().get("AWS_LAMBDA_FUNCTION_NAME"))
     if is_lambda and request.headers.getlist("x-amzn-request-context") == ["null"]:
@@ -49,10 +49,10 @@ def authorize_event(request: Request) -> str:
 
 
 def is_event(request: Request) -> bool:
-    """Whether Lambda delivered this by itself, be it an event that `authorize_event` knows or not.
+    """Whether Lambda delivered the request as an event, including events that `authorize_event` rejects.
 
-    It opens nothing: it only tells failures that Lambda must hear of from those of a function URL's caller, whose
-    request always has a context.
+    It grants nothing. It separates failed events from failed requests to the function URL, which always have a
+    context.
     """
     contexts = request.headers.getlist("x-amzn-request-context")
     return bool(settings().get("AWS_LAMBDA_FUNCTION_NAME")) and not any(map(_is_context, contexts))
@@ -67,7 +67,7 @@ def _is_context(text: str) -> bool:
 
 
 def _issuer(token: str) -> str:
-    """Who a token claims to be from, to know who can check it; nothing is believed of it here."""
+    """The unverified issuer of a token, which selects the verifier; empty when the token is not a JWT."""
     try:
         return str(jwt.decode(token, options={"verify_signature": False}).get("iss"))
     except jwt.PyJWTError:

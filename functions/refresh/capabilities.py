@@ -1,4 +1,4 @@
-"""What models can do where their provider's list does not tell, by what their names begin with."""
+"""The capabilities of models whose provider does not list them, by the start of the model's name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _ALL = {"supports_vision": True, "supports_tools": True, "supports_json": True}
 _MULTIMODAL_CHAT = _ALL | {"max_output_tokens": 16_384}
 _REASONING = {"supports_tools": True, "supports_json": True, "supports_temperature": False}
 
-# Checked 2026-11-21. Gemini and gpt-4o: as the seed rows, whose models these families are. That the o and gpt-5 series
-# take no temperature: explodinggradients/ragas pull 2418; labring/fastgpt-plugin pull 297 for gpt-5.1 and what the chat
-# variants take. What is not known of a model is left out, which means unknown.
-_KEPT: Final = (
+# Checked 2026-11-21. Gemini and gpt-4o: the same as their seed rows. The o and gpt-5 series reject a temperature:
+# explodinggradients/ragas pull 2418; gpt-5.1 and the chat variants: labring/fastgpt-plugin pull 297. A capability that
+# is left out is unknown.
+_BY_NAME: Final = (
     ("google", re.compile(r"gemini-"), _ALL),
     ("openai", re.compile(r"(ft:)?gpt-4o"), _MULTIMODAL_CHAT),
     ("openai", re.compile(r"(ft:)?gpt-4\.1"), _ALL | {"max_output_tokens": 32_768}),
@@ -27,12 +27,12 @@ _KEPT: Final = (
 
 
 def capabilities_of(provider: str, model: ProviderModel) -> Mapping[str, Any]:
-    """What the list tells, over what is kept here, over the window that genai-prices knows."""
-    kept = next((can for name, names, can in _KEPT if name == provider and names.match(model.upstream_id)), {})
-    return {**_window(provider, model), **kept, **model.capabilities}
+    """The provider's list overrides the table here; the table overrides the context window of genai-prices."""
+    by_name = next((can for name, names, can in _BY_NAME if name == provider and names.match(model.upstream_id)), {})
+    return {**_context_window(provider, model), **by_name, **model.capabilities}
 
 
-def _window(provider: str, model: ProviderModel) -> Mapping[str, Any]:
+def _context_window(provider: str, model: ProviderModel) -> Mapping[str, Any]:
     if "context_window" in model.capabilities:
         return {}
     try:

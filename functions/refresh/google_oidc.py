@@ -1,4 +1,4 @@
-"""Tokens of Google's service accounts, as Cloud Scheduler sends them to a function that is public."""
+"""Verifies the tokens of Google service accounts, which Cloud Scheduler sends to a public function."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ keys = SigningKeys(lambda: settings().get("CRON_OIDC_KEYS_URL", _KEYS_URL))
 
 
 async def verify(token: str) -> None:
-    """Returns when it is a service account of CRON_OIDC_EMAILS, and meant for CRON_OIDC_AUDIENCE.
+    """Returns when the token is for CRON_OIDC_AUDIENCE and from a service account of CRON_OIDC_EMAILS.
 
     Raises Unauthenticated, also while either is unset, and KeysUnavailable when Google's keys cannot be fetched.
     """
     audience, emails = settings().get("CRON_OIDC_AUDIENCE"), settings().names("CRON_OIDC_EMAILS")
-    refused = Unauthenticated("This token may not start a refresh.")
+    rejected = Unauthenticated("This token may not start a refresh.")
     if not audience or not emails or len(token) > MAX_TOKEN_BYTES:
-        raise refused
+        raise rejected
     try:
         kid = jwt.get_unverified_header(token).get("kid")
         if not isinstance(kid, str):
-            raise refused
+            raise rejected
         claims: dict[str, Any] = jwt.decode(
             token,
             await keys.get(kid),
@@ -39,6 +39,6 @@ async def verify(token: str) -> None:
             options={"require": ["exp", "iat", "aud", "iss", "email"], "strict_aud": True},
         )
     except (jwt.PyJWTError, ValueError, TypeError) as error:
-        raise refused from error
+        raise rejected from error
     if claims.get("email_verified") is not True or claims["email"] not in emails:
-        raise refused
+        raise rejected

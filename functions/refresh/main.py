@@ -1,11 +1,11 @@
-"""refresh: the scheduled run that keeps the catalogue true. Who → what → one run at a time → each step → outcome."""
+"""refresh: the scheduled run of jobs, such as the update of the catalogue. Who → what → lease → steps → outcome."""
 
 from __future__ import annotations
 
-import functools
 import time
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import functions_framework.aio
 from starlette.requests import Request
@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, Response
 from functions.refresh import sync_catalogue
 from functions.refresh.authorize import authorize, authorize_event, is_event
 from functions.refresh.request import RefreshRequest
-from functions.refresh.runs import Run, begin_run, end_run, kept_alive
+from functions.refresh.runs import begin_run, end_run, lease_extended
+from functions.refresh.step import Step, StepContext, StepOutcome
 from functions.refresh.steps import STEPS
 from shared.body import parse_body, read_body
 from shared.endpoint import Handler, respond, routes, with_document
@@ -24,40 +25,33 @@ from shared.log import log
 
 _STATUS = {"succeeded": 200, "partial": 207, "failed": 500}
 _EVENTS = "/_events"
-_EVENT_DONE = {200, 207, 409}  # 409: another run is doing it
-_EVENT_FAILED = 599  # what AWS_LWA_ERROR_STATUS_CODES names, and nobody else ever gets
+_EVENT_DONE = {200, 207, 409}  # 409: another run is active
+_EVENT_FAILED = 599  # named by AWS_LWA_ERROR_STATUS_CODES; no client receives it
 
 
 async def refresh_now(request: Request) -> Response:
-    """POST / and GET /: one run of the steps."""
+    """POST / and GET /: runs the steps that the body names."""
     trigger = await authorize(request)
     return await _run(trigger, await _read(request))
 
 
 async def refresh_on_event(request: Request) -> Response:
-    """POST /_events: AWS's schedule, handed on by the adapter; one run of all steps, whatever the event says.
+    """POST /_events: an event of AWS's schedule, forwarded by the adapter; runs all steps and ignores the event.
 
-    When it fails, whatever failed, `told_to_lambda` has the invocation fail, too.
+    When the run fails, `with_event_status` makes the Lambda invocation fail.
     """
     return await _run(authorize_event(request), RefreshRequest())
 
 
 async def _run(trigger: str, asked: RefreshRequest) -> Response:
     run = await begin_run(trigger, is_dry_run=asked.dry_run)
-    async with kept_alive(run):
-        outcomes: dict[str, dict[str, Any]] = {}
-        for name in STEPS:
-            if name not in asked.steps:
-                continue
-            if name == "retention" and not outcomes.get("spool", {"ok": True})["ok"]:
-                # Turns that still wait in the spool need the rows that retention would delete.
-                outcomes[name] = {"ok": False, "ms": 0, "skipped": "The spool was not drained."}
-            else:
-                outcomes[name] = await _take(name, run, asked.dry_run)
+    async with lease_extended(run):
+        outcomes = await run_steps(asked.steps, StepContext(run, asked.dry_run))
     status = _status_of(outcomes)
-    catalogue = outcomes.get("models", {})
-    sync, changes = catalogue.pop("sync", {}), catalogue.pop("changes", [])
-    await end_run(run, status, outcomes, sync, changes)
+    steps = {name: {"ok": outcome.ok} | outcome.details for name, outcome in outcomes.items()}
+    sync = {name: value for outcome in outcomes.values() for name, value in outcome.sync.items()}
+    changes = [line for outcome in outcomes.values() for line in outcome.changes]
+    await end_run(run, status, steps, sync, changes)
     log("refresh", run_id=run.id, status=status, is_dry_run=asked.dry_run)
     menu = await sync_catalogue.menu()
     body = {
@@ -66,7 +60,7 @@ async def _run(trigger: str, asked: RefreshRequest) -> Response:
         "syncResults": sync,
         "changes": changes,
         "unpriced": sync_catalogue.unpriced(menu),
-        "steps": outcomes,
+        "steps": steps,
         "models": menu,
         "timestamp": datetime.now(UTC).isoformat(),
         "run_id": run.id,
@@ -79,24 +73,35 @@ async def _read(request: Request) -> RefreshRequest:
     return RefreshRequest() if is_empty else parse_body(await read_body(request), RefreshRequest)
 
 
-async def _take(name: str, run: Run, is_dry_run: bool) -> dict[str, Any]:
-    """One step's outcome; a step that fails leaves the others to run."""
-    step = functools.partial(sync_catalogue.run, run=run) if name == "models" else STEPS[name]
+async def run_steps(names: Collection[str], context: StepContext) -> dict[str, StepOutcome]:
+    """The outcomes of the named steps, in the order of STEPS."""
+    outcomes: dict[str, StepOutcome] = {}
+    for step in STEPS:
+        if step.name not in names:
+            continue
+        if step.after in outcomes and not outcomes[step.after].ok:
+            outcomes[step.name] = StepOutcome(ok=False, details={"ms": 0, "skipped": step.skipped})
+        else:
+            outcomes[step.name] = await _run_step(step, context)
+    return outcomes
+
+
+async def _run_step(step: Step, context: StepContext) -> StepOutcome:
+    """The step's outcome with its duration in `ms`; not ok when the step raises, so that the other steps still run."""
     started = time.monotonic()
     try:
-        outcome = await step(is_dry_run=is_dry_run)
+        outcome = await step.run(context)
     except ParleyError as error:
-        outcome = {"ok": False, "error": error.code, "message": error.message}
-    except Exception as error:  # noqa: BLE001 - whatever it is, the run's row and the other steps must not be lost
-        log("crash", step=name, error=type(error).__name__)
-        outcome = {"ok": False, "error": "internal_error"}
-    return {"ok": outcome.pop("ok"), "ms": round((time.monotonic() - started) * 1000)} | outcome
+        outcome = StepOutcome(ok=False, details={"error": error.code, "message": error.message})
+    except Exception as error:  # noqa: BLE001 - an unexpected error must not lose the run's row and the other steps
+        log("crash", step=step.name, error=type(error).__name__)
+        outcome = StepOutcome(ok=False, details={"error": "internal_error"})
+    return replace(outcome, details={"ms": round((time.monotonic() - started) * 1000)} | outcome.details)
 
 
-def _status_of(outcomes: dict[str, dict[str, Any]]) -> str:
-    good = sum(outcome["ok"] for outcome in outcomes.values())
-    has_errors = any(outcome.get("sync", {}).get("failed") for outcome in outcomes.values())
-    if good == len(outcomes) and not has_errors:
+def _status_of(outcomes: Mapping[str, StepOutcome]) -> str:
+    good = sum(outcome.ok for outcome in outcomes.values())
+    if good == len(outcomes) and not any(outcome.has_errors for outcome in outcomes.values()):
         return "succeeded"
     return "partial" if good else "failed"
 
@@ -110,14 +115,14 @@ ROUTES = routes(with_document(TABLE, "refresh"))
 @functions_framework.aio.http
 async def refresh(request: Request) -> Response:
     """The function."""
-    return told_to_lambda(request, await respond(request, ROUTES))
+    return with_event_status(request, await respond(request, ROUTES))
 
 
-def told_to_lambda(request: Request, response: Response) -> Response:
-    """The response; with a status of its own when it is the failure of an event, also of one that nobody recognised.
+def with_event_status(request: Request, response: Response) -> Response:
+    """The response; with status 599 when a Lambda event failed, also an event that `authorize_event` rejects.
 
-    The adapter makes an invocation's failure of the statuses it is told, for every request, and drops the body: were
-    they ordinary ones, callers of the URL would get a bare 502 in their place.
+    The adapter fails the invocation for the configured statuses, whatever the request, and drops the body. With an
+    ordinary status, clients of the function URL would get a 502 without a body.
     """
     has_failed = response.status_code not in _EVENT_DONE
     if has_failed and getattr(request.state, "route", None) == _EVENTS and is_event(request):

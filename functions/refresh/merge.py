@@ -1,4 +1,4 @@
-"""A list becomes the rows that the database merges: which are worth adding, how they are called, what they cost."""
+"""Turns a provider's list into the rows that merge_models() takes: addable or not, key, name, price."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from functions.refresh.runs import Run
 from functions.refresh.sources import ProviderModel
 from shared import supabase
 
-MAX_ADDED_MODELS = 500  # of one provider, in the order of its list; models already in the catalogue stay
+MAX_ADDED_MODELS = 500  # per provider, in the order of its list; models in the catalogue do not count
 _MERGE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class MergeResult:
-    """What a merge did, or in a dry run would do; `changes` in words."""
+    """The counts of a merge, or of what a dry run would change; `changes` has one line for each change."""
 
     listed: int = 0
     added: int = 0
@@ -32,7 +32,7 @@ class MergeResult:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose models: a provider, or one of the project's client nodes."""
+    """The owner of a list: a provider, or a client node of the project."""
 
     provider: str
     node_id: int | None = None
@@ -45,27 +45,27 @@ class Owner:
 async def merge(
     owner: Owner, listed: Sequence[ProviderModel], run: Run, usable: Iterable[str], *, is_dry_run: bool
 ) -> MergeResult:
-    """Brings the owner's rows up to the list, in one call and one transaction.
+    """Updates the owner's rows to match the list, in one call and one transaction.
 
-    Raises Unprocessable for a list that is not believed, Conflict when the run's lease has ended, DatabaseUnavailable.
+    Raises Unprocessable for an implausible list, Conflict when the run lost its lease, DatabaseUnavailable.
     """
-    asked = {
+    arguments = {
         "provider": owner.provider,
         "node_id": owner.node_id,
-        "listed": [as_row(owner, model) for model in offered(listed)],
+        "listed": [as_row(owner, model) for model in mark_addable(listed)],
         "retirements": retirements_of(owner.provider),
         "usable": sorted(usable),
         "fence": run.fence,
         "dry_run": is_dry_run,
     }
     who = supabase.as_service()
-    told = await supabase.rpc("merge_models", {"merge": asked}, who, timeout_seconds=_MERGE_SECONDS)
-    changes = [f"{owner.name}: {words}" for words in told.pop("changes")]
-    return MergeResult(listed=len(listed), changes=changes, **told)
+    merged = await supabase.rpc("merge_models", {"merge": arguments}, who, timeout_seconds=_MERGE_SECONDS)
+    changes = [f"{owner.name}: {line}" for line in merged.pop("changes")]
+    return MergeResult(listed=len(listed), changes=changes, **merged)
 
 
-def offered(listed: Sequence[ProviderModel]) -> list[ProviderModel]:
-    """The list with models not worth adding marked: snapshots beside their model, and those over MAX_ADDED_MODELS."""
+def mark_addable(listed: Sequence[ProviderModel]) -> list[ProviderModel]:
+    """The list with `is_addable` off for dated snapshots of a listed model, and for models over MAX_ADDED_MODELS."""
     names = {model.upstream_id for model in listed}
     room, marked = MAX_ADDED_MODELS, []
     for model in listed:
@@ -85,11 +85,11 @@ def _marked(model: ProviderModel, *, is_addable: bool) -> ProviderModel:
 
 
 def as_row(owner: Owner, model: ProviderModel) -> dict[str, Any]:
-    """One model as merge_models takes it. A node's models are named by it, and a price is not a node's to tell."""
+    """One model as merge_models() takes it. The key of a node's model contains the node; its price stays null."""
     is_node = owner.node_id is not None
     return {
         "upstream_id": model.upstream_id,
-        "model_key": f"{owner.name}:{model.upstream_id}" if is_node else key_of(_readable(owner, model)),
+        "model_key": f"{owner.name}:{model.upstream_id}" if is_node else key_of(_name_for_key(owner, model)),
         "model_name": model.name or (model.upstream_id if is_node else name_of(model.upstream_id)),
         "capabilities": dict(model.capabilities if is_node else capabilities_of(owner.provider, model)),
         "pricing": None if is_node else price_of(owner.provider, model),
@@ -98,6 +98,6 @@ def as_row(owner: Owner, model: ProviderModel) -> dict[str, Any]:
     }
 
 
-def _readable(owner: Owner, model: ProviderModel) -> str:
-    """MatchAI's models are numbers; their keys come from their names."""
+def _name_for_key(owner: Owner, model: ProviderModel) -> str:
+    """The text for the model's key; MatchAI's ids are numbers, so their models use the name."""
     return model.name if owner.provider == "matcha" and model.name else model.upstream_id

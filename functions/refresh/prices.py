@@ -1,4 +1,4 @@
-"""What a model costs: as its provider tells, else as genai-prices knows (offline), else as kept here by hand."""
+"""A model's price: from its provider's list, else from genai-prices (offline), else from the table here."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from genai_prices.types import TieredPrices
 
 from functions.refresh.sources import HostOffer, Pricing, ProviderModel
 
-KEPT: Final[Mapping[tuple[str, str], Pricing]] = {}
-"""By provider and upstream id, what genai-prices does not know yet; each with its source and the day it was checked.
+HAND_WRITTEN: Final[Mapping[tuple[str, str], Pricing]] = {}
+"""Prices that genai-prices lacks, by provider and upstream id; each with its source and the date of the check.
 
-Checked on 2026-11-21: of the seeds' and today's models it knows all that have a price.
+Checked on 2026-11-21: genai-prices has every seeded and every current model that has a price.
 """
 
 _FIELDS = {"input": "input_mtok", "output": "output_mtok", "cached_input": "cache_read_mtok"}
 
 
 def price_of(provider: str, model: ProviderModel) -> Pricing | None:
-    """The model's pricing as the catalogue keeps it; None when nobody knows, never zero for that."""
+    """The model's pricing as the catalogue stores it; None when the price is unknown, never zero."""
     if model.pricing is not None:
         return model.pricing
     if model.offers:
-        return _dearest(model.upstream_id, model.offers)
-    return _known(provider, model.upstream_id) or KEPT.get((provider, model.upstream_id))
+        return _highest(model.upstream_id, model.offers)
+    return _from_genai_prices(provider, model.upstream_id) or HAND_WRITTEN.get((provider, model.upstream_id))
 
 
-def _dearest(upstream_id: str, offers: tuple[HostOffer, ...]) -> Pricing | None:
-    """What the dearest host takes, for the router picks one: known only when every host's price is."""
-    rates = [offer.pricing or _known(f"huggingface_{offer.host}", upstream_id) for offer in offers]
-    told = [rate for rate in rates if rate is not None]
-    if len(told) < len(rates):
+def _highest(upstream_id: str, offers: tuple[HostOffer, ...]) -> Pricing | None:
+    """The highest price of all hosts, because the router picks the host; None unless every host has a price."""
+    rates = [offer.pricing or _from_genai_prices(f"huggingface_{offer.host}", upstream_id) for offer in offers]
+    known = [rate for rate in rates if rate is not None]
+    if len(known) < len(rates):
         return None
-    return {name: max(rate[name] for rate in told) for name in ("input", "output")}
+    return {name: max(rate[name] for rate in known) for name in ("input", "output")}
 
 
-def _known(provider: str, upstream_id: str) -> Pricing | None:
-    """What genai-prices says today."""
+def _from_genai_prices(provider: str, upstream_id: str) -> Pricing | None:
+    """The price in genai-prices today; None when it has none."""
     try:
         _, model = data_snapshot.get_snapshot().find_provider_model(upstream_id, None, provider, None)
-        told = model.get_prices(datetime.now(UTC))
+        current = model.get_prices(datetime.now(UTC))
     except LookupError:
         return None
-    prices = {name: getattr(told, field, None) for name, field in _FIELDS.items()}
+    prices = {name: getattr(current, field, None) for name, field in _FIELDS.items()}
     base = _rate(prices, 0)
     if base is None:
         return None
@@ -56,7 +56,7 @@ def _known(provider: str, upstream_id: str) -> Pricing | None:
 
 
 def _rate(prices: Mapping[str, Any], input_tokens: int) -> Pricing | None:
-    """The prices for so many input tokens; None without both directions, or when all of it is said to be free."""
+    """The prices at this number of input tokens; None when input or output is missing, or when all are zero."""
     rate = {name: usd for name, each in prices.items() if (usd := _at(each, input_tokens)) is not None}
     if "input" not in rate or "output" not in rate or not any(rate.values()):
         return None

@@ -1,4 +1,4 @@
-"""Models whose end is announced or past, and what takes their place; kept by hand, because no list tells it."""
+"""Retired and retiring models with their successors; written by hand, because most lists lack them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Retirement:
-    """`replaced_by` is the model_key of the successor; `retires_on` None when the day is not known, but the end is."""
+    """`replaced_by` is the successor's model_key; `retires_on` is None for a model that has retired already."""
 
     provider: str
     upstream_id: str
@@ -17,8 +17,7 @@ class Retirement:
     replaced_by: str
 
 
-# As the providers' deprecation pages (docs.claude.com, ai.google.dev) had it on 2026-11-21; of those that have retired
-# already only the fact is kept, not the day.
+# Source: the providers' deprecation pages (docs.claude.com, ai.google.dev), read 2026-11-21.
 RETIREMENTS = (
     Retirement("anthropic", "claude-3-7-sonnet-20250219", None, "claude-sonnet-4-6"),
     Retirement("anthropic", "claude-3-5-sonnet-20241022", None, "claude-sonnet-4-6"),
@@ -30,7 +29,7 @@ RETIREMENTS = (
 
 
 def retirements_of(provider: str) -> list[dict[str, Any]]:
-    """Those of one provider, as merge_models takes them."""
+    """The retirements of one provider, as merge_models() takes them."""
     return [
         {
             "upstream_id": each.upstream_id,

@@ -1,16 +1,15 @@
-"""Step `rollup`: how models have done lately, and what can be learned of people's own turns, for those who let it."""
+"""Step `rollup`: measures the models' recent turns, and updates the profiles of users who allow it."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from functions.refresh.step import StepContext, StepOutcome
 from shared import supabase
 
 
-async def run(*, is_dry_run: bool) -> dict[str, Any]:
-    """The step's outcome: models that were measured, profiles that changed. Raises DatabaseUnavailable."""
+async def run(context: StepContext) -> StepOutcome:
+    """The outcome: counts of measured models and changed profiles. Raises DatabaseUnavailable."""
     measured = profiles = 0
-    if not is_dry_run:
+    if not context.is_dry_run:
         measured = await supabase.rpc("measure_models", {}, supabase.as_service(), timeout_seconds=30.0)
         profiles = await supabase.rpc("roll_up_profiles", {}, supabase.as_service(), timeout_seconds=30.0)
-    return {"ok": True, "measured": measured, "profiles": profiles}
+    return StepOutcome(details={"measured": measured, "profiles": profiles})

@@ -1,4 +1,7 @@
-"""One run at a time, and a row for each."""
+"""The lease that allows one run at a time, and the row of each run.
+
+The rows are written with supabase-py, because `shared.supabase` only reads tables and calls functions.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ from shared.supabase_py import database_errors, service_client
 from supabase import AsyncClient
 
 _JOB = "refresh"
-_LEASE_SECONDS = 45  # after which a killed run stands in nobody's way
+_LEASE_SECONDS = 45  # then the next run can start, even if this one was killed
 _EXTEND_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that holds the lease; `fence` is higher than that of every earlier run."""
+    """A run that holds the lease; its `fence` is higher than the fence of every earlier run."""
 
     id: str
     fence: int
@@ -44,23 +47,23 @@ async def begin_run(trigger: str, *, is_dry_run: bool) -> Run:
         try:
             await client.table("refresh_runs").insert(row, returning=ReturnMethod.minimal).execute()
         except BaseException:
-            await _release(client, run)  # else nobody could start one until the lease ends
+            await _release(client, run)  # otherwise no run can start until the lease expires
             raise
     return run
 
 
 @asynccontextmanager
-async def kept_alive(run: Run) -> AsyncIterator[None]:
-    """Extends the lease again and again while the block runs; what must not happen without it asks by the fence."""
-    keeper = asyncio.create_task(_extend_often(run))
+async def lease_extended(run: Run) -> AsyncIterator[None]:
+    """Extends the lease every 15 seconds while the block runs. merge_models() checks the fence."""
+    extender = asyncio.create_task(_extend_until_lost(run))
     try:
         yield
     finally:
-        keeper.cancel()
-        await asyncio.gather(keeper, return_exceptions=True)
+        extender.cancel()
+        await asyncio.gather(extender, return_exceptions=True)
 
 
-async def _extend_often(run: Run) -> None:
+async def _extend_until_lost(run: Run) -> None:
     lease = {"job": _JOB, "holder_id": run.id, "fence": run.fence, "ttl_seconds": _LEASE_SECONDS}
     is_held: Any = True
     while is_held:
@@ -68,13 +71,13 @@ async def _extend_often(run: Run) -> None:
         try:
             is_held = await supabase.rpc("extend_lease", lease, supabase.as_service())
         except ParleyError:
-            continue  # the lease is good for two more tries
+            continue  # the lease lasts for two more attempts
 
 
 async def end_run(
     run: Run, status: str, steps: dict[str, Any], sync_results: dict[str, Any], changes: list[str]
 ) -> None:
-    """Completes the run's row and frees the lease. Raises DatabaseUnavailable; the lease then ends by itself."""
+    """Completes the run's row and releases the lease. Raises DatabaseUnavailable; the lease then expires."""
     ended = {
         "status": status,
         "steps": steps,

@@ -1,7 +1,7 @@
-"""Step `spool`: books the turns that the database could not take when they ended, and sets aside what has no place.
+"""Step `spool`: books the spooled turns, and quarantines the objects that cannot be booked.
 
-An object goes only after the database took it, and the database takes each attempt once: a drain that dies halfway
-is repeated, and several at once do no harm.
+An object is deleted only after the database accepted it, and the database books each attempt once. So an interrupted
+drain can be repeated, and several drains can run at once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import datetime
 from time import monotonic as clock
 from typing import Any
 
+from functions.refresh.step import StepContext, StepOutcome
 from shared import spool, supabase
 from shared.config import settings
 from shared.errors import (
@@ -35,23 +36,22 @@ from shared.spool import SpooledObject
 
 _MAX_OBJECTS = 1000
 _AT_ONCE = 8
-_SECONDS = 60.0  # the rest is the next run's
+_SECONDS = 60.0  # the next run drains the rest
 _BOOKED = {"settled": "drained", "stale": "drained", "duplicate": "duplicates"}
-_OURS_TO_MEND = (DatabaseUnavailable, Forbidden, Unauthenticated, NotConfigured)  # no object is at fault
+_NOT_THE_OBJECTS_FAULT = (DatabaseUnavailable, Forbidden, Unauthenticated, NotConfigured)
 
-
-# What an object says of itself that is not a record of this version, or not to its end.
+# The origin of an object that is truncated, or of another version.
 _USER_ID = re.compile(r'"user_id"\s*:\s*"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"')
 _SPOOLED_AT = re.compile(r'"spooled_at"\s*:\s*"([^"]{1,40})"')
 
 
 class NotARecordError(Exception):
-    """An object that is not what `shared.spool` writes; its text is the reason."""
+    """The object is not a record of `shared.spool`; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whose turn an object says it is, and when it was spooled, ISO 8601; None when it does not say."""
+    """The user and the ISO 8601 time in an object; None where the object has none."""
 
     user_id: str | None = None
     spooled_at: str | None = None
@@ -59,40 +59,39 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as it was read."""
+    """A valid record."""
 
     entry: dict[str, Any]
     origin: Origin
 
 
-async def run(*, is_dry_run: bool) -> dict[str, Any]:
-    """The step's outcome: records drained, duplicates, quarantined and left; ok when none failed.
+async def run(context: StepContext) -> StepOutcome:
+    """The outcome: counts of drained, duplicate, quarantined and left records; ok when no record failed.
 
-    Raises NotConfigured, DependencyDown when the spool, DatabaseUnavailable when the database cannot be reached.
+    Raises NotConfigured, DependencyDown (spool unreachable), DatabaseUnavailable.
     """
-    found = await spool.waiting(_MAX_OBJECTS)
+    rest = await spool.waiting(_MAX_OBJECTS)
     counts: Counter[str] = Counter()
     deadline = clock() + _SECONDS
-    rest = found
-    while rest and not is_dry_run and clock() < deadline:
-        some, rest = rest[:_AT_ONCE], rest[_AT_ONCE:]
-        # All of them end before one's failure counts: nothing goes on behind a step that has failed.
-        outcomes = await asyncio.gather(*(_drain_safely(each) for each in some), return_exceptions=True)
+    while rest and not context.is_dry_run and clock() < deadline:
+        batch, rest = rest[:_AT_ONCE], rest[_AT_ONCE:]
+        # The whole batch ends before a failure is raised, so that no task outlives the step.
+        outcomes = await asyncio.gather(*(_drain_safely(each) for each in batch), return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
             counts[outcome] += 1
-    told = {name: counts[name] for name in ("drained", "duplicates", "quarantined")}
-    return {"ok": not counts["failed"], **told, "left": counts["failed"] + len(rest)}
+    details = {name: counts[name] for name in ("drained", "duplicates", "quarantined")}
+    return StepOutcome(not counts["failed"], details | {"left": counts["failed"] + len(rest)})
 
 
 async def _drain_safely(each: SpooledObject) -> str:
-    """What became of the object; whatever is wrong with one must not stop the others."""
+    """The object's outcome, `failed` after an unexpected error, so that the other objects are still drained."""
     try:
         return await _drain(each)
-    except _OURS_TO_MEND:
+    except _NOT_THE_OBJECTS_FAULT:
         raise
-    except Exception as error:  # noqa: BLE001 - it stays where it is, and is tried again by the next run
+    except Exception as error:  # noqa: BLE001 - the object stays, and the next run tries it again
         log("spool_object_failed", object=each.key, turn_id=_turn_id(each), error=type(error).__name__)
         return "failed"
 
@@ -102,7 +101,7 @@ async def _drain(each: SpooledObject) -> str:
         return await _set_aside(each)
     raw = await spool.read(each)
     if raw is None:
-        return "gone"  # another drain was faster
+        return "gone"  # another drain removed it
     text = raw.decode(errors="replace")
     try:
         record = parse(raw)
@@ -119,7 +118,7 @@ def parse(raw: bytes) -> Record:
     """The record in an object's bytes. Raises NotARecordError."""
     try:
         record = json.loads(raw)
-        json.dumps(sanitize_text(record), allow_nan=False)  # what PostgreSQL would not take, such as NaN
+        json.dumps(sanitize_text(record), allow_nan=False)  # PostgreSQL rejects NaN
     except (ValueError, RecursionError) as error:
         raise NotARecordError("not_json") from error
     if not isinstance(record, dict) or record.get("version") is True or record.get("version") != spool.VERSION:
@@ -131,7 +130,7 @@ def parse(raw: bytes) -> Record:
 
 
 def origin_of(text: str) -> Origin:
-    """Whose an object is that is no record; nobody's when it names several people."""
+    """The origin of an invalid record; without a user when the text names several users."""
     people, times = set(_USER_ID.findall(text)), _SPOOLED_AT.findall(text)
     return _origin(people.pop() if len(people) == 1 else None, min(times, default=None))
 
@@ -141,19 +140,19 @@ def _origin(user_id: Any, spooled_at: Any) -> Origin:
         moment = datetime.fromisoformat(spooled_at)
     except (TypeError, ValueError):
         moment = None
-    told_at = moment.isoformat() if moment and moment.tzinfo else None
-    return Origin(user_id if is_canonical_uuid(user_id) else None, told_at)
+    timestamp = moment.isoformat() if moment and moment.tzinfo else None
+    return Origin(user_id if is_canonical_uuid(user_id) else None, timestamp)
 
 
 async def _book(entry: dict[str, Any]) -> str:
-    """The outcome of `chat_finish`, `unknown_turn`, or `refused` when it takes other entries but not this one."""
+    """The outcome of `chat_finish`; `unknown_turn`; `refused` when it rejects only this entry."""
     try:
         return await _finish(entry)
     except ParleyError:
-        # A turn that never was: when this fails too, it is not the record's fault, and everything stays.
+        # A turn that does not exist: if this call fails too, the database is at fault, and every object stays.
         await _finish({"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())})
     try:
-        return await _finish(entry)  # its person may have been in the middle of being deleted
+        return await _finish(entry)  # the first call may have met the deletion of its user
     except InternalError:
         return "refused"
     except DatabaseUnavailable as error:
@@ -167,13 +166,13 @@ async def _finish(entry: dict[str, Any]) -> str:
 
 
 def _turn_id(each: SpooledObject) -> str | None:
-    """The turn that the object's name says; None when it says none."""
+    """The turn id in the object's key; None when there is none."""
     name = each.key.partition(".")[0]
     return name if is_canonical_uuid(name) else None
 
 
 async def _set_aside(each: SpooledObject) -> str:
-    """An object too large to be read goes on lying in the store, where a person can look at it."""
+    """Moves an object that is too large to read to quarantine/, where the operator can inspect it."""
     kept_key = await spool.set_aside(each)
     if kept_key is None:
         return "gone"

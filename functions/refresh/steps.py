@@ -1,19 +1,17 @@
-"""The steps of a run, in the order in which they are taken."""
+"""The steps of a run, in the order in which they run."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 from functions.refresh import alerts, retention, roll_up, spool, sweep, sync_catalogue
+from functions.refresh.step import Step
 
-Step = Callable[..., Awaitable[dict[str, Any]]]
-
-STEPS: dict[str, Step] = {
-    "models": sync_catalogue.run,
-    "spool": spool.run,
-    "sweep": sweep.run,
-    "rollup": roll_up.run,
-    "retention": retention.run,
-    "alerts": alerts.run,
-}
+STEPS = (
+    Step("models", sync_catalogue.run),
+    Step("spool", spool.run),
+    Step("sweep", sweep.run),
+    Step("rollup", roll_up.run),
+    # Turns that are still in the spool need the rows that retention deletes.
+    Step("retention", retention.run, after="spool", skipped="The spool was not drained."),
+    Step("alerts", alerts.run),
+)
+NAMES = tuple(step.name for step in STEPS)

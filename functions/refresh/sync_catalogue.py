@@ -1,136 +1,119 @@
-"""Step `models`: asks every configured provider and the project's own nodes for their models; merges what they list."""
+"""Step `models`: lists the models of every configured provider and of the project's nodes, and merges the lists."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-from postgrest import ReturnMethod
-
 from functions.refresh.merge import MergeResult, Owner, merge
-from functions.refresh.runs import Run
 from functions.refresh.sources import SOURCES, ProviderModel, Source, fetch
-from shared import supabase
+from functions.refresh.step import StepContext, StepOutcome
+from shared import nodes, supabase
 from shared.config import settings
-from shared.errors import NodeFailed, ParleyError
+from shared.errors import ParleyError
 from shared.log import log
 from shared.messages import Node
 from shared.provider_config import chosen_default, is_configured
-from shared.providers import list_node
-from shared.supabase_py import database_errors, service_client
+from shared.providers import ListedModel
 
-_LIST_SECONDS = 15.0
-_MAX_NODE_MODELS = 300  # as many as the database stores of one node
-_MAX_WORDS = 500  # lines of a run's changes that are kept; the counts are always whole
+_TIMEOUT_SECONDS = 10.0
+_MAX_CHANGES = 500  # lines in a run's row; `sync` always counts all
+_NODES = "client_nodes?select=id,base_url,has_key&owner_id=is.null&is_active=is.true&order=id"
 
 
 @dataclass(frozen=True, slots=True)
 class ListResult:
-    """What asking an owner for its list gave: the models, or why there are none."""
+    """The models of an owner, or the failure that prevented the list; `node` is None for a provider."""
 
     owner: Owner
     ms: int
-    listed: list[ProviderModel] = field(default_factory=list)
+    models: list[ProviderModel] = field(default_factory=list)
     failure: str | None = None
+    node: Node | None = None
 
 
-async def run(*, run: Run, is_dry_run: bool) -> dict[str, Any]:
-    """The step's outcome, with `sync` as the counts of the whole catalogue and `changes` in words.
+async def run(context: StepContext) -> StepOutcome:
+    """The outcome, with the catalogue's `sync` counts and `changes`.
 
-    One source that fails is reported under `errors` and changes nothing; the step fails when every source did.
+    A source that fails is listed under `errors` and changes nothing. The step fails when every source fails.
     """
-    adopted = await _adopt_default(is_dry_run=is_dry_run)
-    nodes = await _project_nodes()
+    adopted = await _adopt_default(is_dry_run=context.is_dry_run)
+    own_nodes = await _project_nodes()
     configured = [source for source in SOURCES if is_configured(source.provider)]
-    asked = [_ask_provider(source) for source in configured] + [_ask_node(node) for node in nodes]
+    lists = [_list_source(source) for source in configured] + [_list_node(node) for node in own_nodes]
     usable = [source.provider for source in configured] + ["client"]
     sync: dict[str, Any] = {"added": adopted["added"], "updated": 0, "deactivated": 0, "failed": 0, "errors": []}
     sources: dict[str, dict[str, Any]] = {}
-    changes: list[str] = [f"LLM_PROVIDER: {words}" for words in adopted["changes"]]
-    for answered in await asyncio.gather(*asked):
+    changes: list[str] = [f"LLM_PROVIDER: {line}" for line in adopted["changes"]]
+    for result in await asyncio.gather(*lists):
         try:
-            merged = await _take(answered, run, usable, is_dry_run=is_dry_run)
+            merged = await _merge(result, context, usable)
         except ParleyError as error:
             sync["failed"] += 1
-            sync["errors"].append({"provider": answered.owner.name, "message": error.message})
-            sources[answered.owner.name] = {"ok": False, "ms": answered.ms}
+            sync["errors"].append({"provider": result.owner.name, "message": error.message})
+            sources[result.owner.name] = {"ok": False, "ms": result.ms}
             continue
         for name in ("added", "updated", "deactivated"):
             sync[name] += getattr(merged, name)
         counts = {name: getattr(merged, name) for name in ("listed", "added", "updated", "missing", "deactivated")}
-        sources[answered.owner.name] = {"ok": True, "ms": answered.ms} | counts
+        sources[result.owner.name] = {"ok": True, "ms": result.ms} | counts
         changes += merged.changes
-    return {
-        "ok": not sources or sync["failed"] < len(sources),
-        "sources": sources,
-        "not_configured": [source.provider for source in SOURCES if source not in configured],
-        "sync": sync,
-        "changes": _kept(changes),
-    }
+    not_configured = [source.provider for source in SOURCES if source not in configured]
+    return StepOutcome(
+        ok=not sources or sync["failed"] < len(sources),
+        details={"sources": sources, "not_configured": not_configured},
+        changes=_shortened(changes),
+        sync=sync,
+    )
 
 
-async def _take(answered: ListResult, run: Run, usable: list[str], *, is_dry_run: bool) -> MergeResult:
-    if answered.failure is not None:
-        raise ParleyError(answered.failure)
-    merged = await merge(answered.owner, answered.listed, run, usable, is_dry_run=is_dry_run)
-    if answered.owner.node_id is not None and not is_dry_run:
-        await _store_node(answered.owner.node_id, answered.listed)
+async def _merge(result: ListResult, context: StepContext, usable: list[str]) -> MergeResult:
+    if result.failure is not None:
+        raise ParleyError(result.failure)
+    merged = await merge(result.owner, result.models, context.run, usable, is_dry_run=context.is_dry_run)
+    if result.node is not None and not context.is_dry_run:
+        served = [ListedModel(each.upstream_id, each.name, dict(each.capabilities)) for each in result.models]
+        await nodes.store_models(result.node, served)
     return merged
 
 
-async def _ask_provider(source: Source) -> ListResult:
-    return await _ask(Owner(source.provider), fetch(source))
+async def _list_source(source: Source) -> ListResult:
+    return await _result(Owner(source.provider), fetch(source))
 
 
-async def _ask_node(node: Node) -> ListResult:
-    return await _ask(Owner("client", node.id), _list_node(node))
+async def _list_node(node: Node) -> ListResult:
+    return await _result(Owner("client", node.id), _node_models(node), node)
 
 
-async def _ask(owner: Owner, asking: Any) -> ListResult:
-    """Whatever goes wrong with one source must not cost the others their turn."""
+async def _node_models(node: Node) -> list[ProviderModel]:
+    return [ProviderModel(each.upstream_id, each.name, each.capabilities) for each in await nodes.list_models(node)]
+
+
+async def _result(owner: Owner, listing: Awaitable[list[ProviderModel]], node: Node | None = None) -> ListResult:
+    """The result of one source; a failure is part of it, so that the other sources are still merged."""
     started = time.monotonic()
-    listed: list[ProviderModel] = []
+    models: list[ProviderModel] = []
     failure = None
     try:
-        listed = await asking
+        models = await listing
     except ParleyError as error:
         failure = error.message
-    except Exception as error:  # noqa: BLE001 - a stranger's list may hold anything
+    except Exception as error:  # noqa: BLE001 - a list from outside may contain anything
         log("crash", step="models", source=owner.name, error=type(error).__name__)
         failure = "Something went wrong on our side."
-    return ListResult(owner, round((time.monotonic() - started) * 1000), listed, failure)
-
-
-async def _list_node(node: Node) -> list[ProviderModel]:
-    try:
-        async with asyncio.timeout(_LIST_SECONDS):
-            models = await list_node(node)
-    except TimeoutError as error:
-        raise NodeFailed from error
-    return [ProviderModel(each.upstream_id, each.name, each.capabilities) for each in models[:_MAX_NODE_MODELS]]
+    return ListResult(owner, round((time.monotonic() - started) * 1000), models, failure, node)
 
 
 async def _project_nodes() -> list[Node]:
-    with database_errors():
-        client = await service_client()
-        found = client.table("client_nodes").select("id,base_url,has_key").is_("owner_id", "null")
-        rows: Any = (await found.is_("is_active", "true").order("id").execute()).data
+    rows = await supabase.select(_NODES, supabase.as_service(), timeout_seconds=_TIMEOUT_SECONDS)
     return [Node(**row) for row in rows]
 
 
-async def _store_node(node_id: int, listed: list[ProviderModel]) -> None:
-    served = [{"id": m.upstream_id, "name": m.name, "capabilities": dict(m.capabilities)} for m in listed]
-    seen = {"models": served, "last_seen_at": datetime.now(UTC).isoformat()}
-    with database_errors():
-        client = await service_client()
-        await client.table("client_nodes").update(seen, returning=ReturnMethod.minimal).eq("id", node_id).execute()
-
-
 async def _adopt_default(*, is_dry_run: bool) -> dict[str, Any]:
-    """Makes the model that LLM_PROVIDER asks for the default, unless a person chose one; {added, changes}."""
+    """Makes LLM_PROVIDER's model the default, unless an admin chose one. Returns {added, changes}."""
     wanted = chosen_default(settings())
     if wanted is None:
         return {"added": 0, "changes": []}
@@ -139,17 +122,17 @@ async def _adopt_default(*, is_dry_run: bool) -> dict[str, Any]:
     return adopted
 
 
-def _kept(changes: list[str]) -> list[str]:
-    more = len(changes) - _MAX_WORDS
-    return changes if more <= 0 else [*changes[:_MAX_WORDS], f"and {more} more"]
+def _shortened(changes: list[str]) -> list[str]:
+    more = len(changes) - _MAX_CHANGES
+    return changes if more <= 0 else [*changes[:_MAX_CHANGES], f"and {more} more"]
 
 
 async def menu() -> list[dict[str, Any]]:
-    """What people can choose from now, by display order."""
-    found: list[dict[str, Any]] = await supabase.rpc("model_menu", {}, supabase.as_service())
-    return found
+    """The models that users can choose now, by display order."""
+    models: list[dict[str, Any]] = await supabase.rpc("model_menu", {}, supabase.as_service())
+    return models
 
 
 def unpriced(models: list[dict[str, Any]]) -> list[str]:
-    """The keys of models whose price nobody knows: turns with them cost null, and no cap holds them."""
+    """The keys of models without a known price; their turns cost null, and no cost cap limits them."""
     return [model["model_key"] for model in models if model["pricing"] is None]

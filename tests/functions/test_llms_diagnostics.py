@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from functions.llms.diagnostics import clock_check, cron_check, default_check, prices_check, provider_check
+from functions.llms.debug.diagnostics import clock_check, cron_check, default_check, prices_check, provider_check
 from functions.llms.main import ROUTES
 from shared import auth
 from shared.endpoint import respond

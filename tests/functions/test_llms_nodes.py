@@ -1,4 +1,4 @@
-"""The probe of a client node from its door, with a database and a node that say what they are told."""
+"""The probe of a client node over HTTP, with a scripted database and node."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-from functions.llms import nodes
 from functions.llms.main import ROUTES
-from functions.llms.nodes import as_stored
-from shared import auth
+from shared import auth, nodes
 from shared.endpoint import respond
-from shared.providers import ListedModel
 from tests.asgi import Caller, call
 from tests.fakes.openai import OpenAiHost
 from tests.fakes.supabase import PERSON_ID, Project
@@ -125,11 +122,3 @@ async def test_every_way_a_node_fails_looks_the_same(
     words = "The client node could not be reached or did not answer as expected."
     assert (got.json()["error"]["message"], got.json()["error"]["metadata"]) == (words, {})
     assert [each.path for each in project.asked] == [NODES]
-
-
-def test_the_first_three_hundred_models_are_kept_each_once() -> None:
-    """A node's list may be long and repeat itself; a price in it does not count."""
-    listed = [ListedModel(f"m{n % 400}", name=f"{n}", pricing={"input": 0}) for n in range(800)]
-    stored = as_stored(listed)
-    assert [each["id"] for each in stored] == [f"m{n}" for n in range(300)]
-    assert stored[5] == {"id": "m5", "name": "5", "capabilities": {}}

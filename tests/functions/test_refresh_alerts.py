@@ -13,6 +13,7 @@ from aiohttp import web
 from functions.refresh import alerts
 from shared.errors import NotConfigured
 from tests.fakes.supabase import PERSON_ID, Project
+from tests.refresh_steps import run_step
 
 pytestmark = pytest.mark.anyio
 
@@ -98,7 +99,7 @@ async def test_exactly_what_the_webhook_took_is_marked(
     environ(**_project_of(project), ALERT_WEBHOOK_URL=webhook.url)
     webhook.statuses = [500, 200, 302, 204]
     _answers(project, [_ROW | {"id": number} for number in (1, 2, 3, 4)], pending=2, raised=3)
-    outcome = await alerts.run(is_dry_run=False)
+    outcome = await run_step(alerts.run, is_dry_run=False)
     assert outcome == {"ok": False, "raised": 3, "delivered": 2, "pending": 2}
     assert project.asked_of("settle_cost_alerts") == [{"taken": [2, 4], "untaken": [1, 3]}]
     assert webhook.got == [{"text": alerts.text_of(_ROW)}] * 4
@@ -110,20 +111,20 @@ async def test_what_others_are_delivering_does_not_make_the_step_fail(
     """Only what was in this run's hands and stayed there counts against it."""
     environ(**_project_of(project), ALERT_WEBHOOK_URL=webhook.url)
     _answers(project, [], pending=7)
-    assert await alerts.run(is_dry_run=False) == {"ok": True, "raised": 0, "delivered": 0, "pending": 7}
+    assert await run_step(alerts.run, is_dry_run=False) == {"ok": True, "raised": 0, "delivered": 0, "pending": 7}
 
 
 async def test_a_webhook_that_is_not_there_leaves_them_pending(project: Project, environ: Callable[..., None]) -> None:
     """Nothing is lost to a refused connection."""
     environ(**_project_of(project), ALERT_WEBHOOK_URL="http://127.0.0.1:9/hook")
     _answers(project, [_ROW], pending=1)
-    assert await alerts.run(is_dry_run=False) == {"ok": False, "raised": 0, "delivered": 0, "pending": 1}
+    assert await run_step(alerts.run, is_dry_run=False) == {"ok": False, "raised": 0, "delivered": 0, "pending": 1}
 
 
 async def test_without_a_webhook_rows_are_kept(project: Project) -> None:
     """They are raised and counted; nobody claims them."""
     _answers(project, [_ROW], pending=1, raised=1)
-    assert await alerts.run(is_dry_run=False) == {"ok": True, "raised": 1, "delivered": 0, "pending": 1}
+    assert await run_step(alerts.run, is_dry_run=False) == {"ok": True, "raised": 1, "delivered": 0, "pending": 1}
     assert project.asked_of("claim_cost_alerts") == []
 
 
@@ -133,7 +134,7 @@ async def test_a_dry_run_raises_and_delivers_nothing(
     """It only counts what is pending."""
     environ(**_project_of(project), ALERT_WEBHOOK_URL=webhook.url)
     _answers(project, [_ROW], pending=1)
-    assert await alerts.run(is_dry_run=True) == {"ok": True, "raised": 0, "delivered": 0, "pending": 1}
+    assert await run_step(alerts.run, is_dry_run=True) == {"ok": True, "raised": 0, "delivered": 0, "pending": 1}
     assert (project.asked_of("raise_cost_alerts"), webhook.got) == ([], [])
 
 
@@ -141,7 +142,7 @@ async def test_thresholds_in_dollars_travel_to_the_last_digit(project: Project, 
     """The database reads the number as it was written; zero and nothing are no threshold."""
     environ(**_project_of(project), DAILY_COST_THRESHOLD="25.10", MONTHLY_COST_THRESHOLD="0")
     _answers(project, [])
-    await alerts.run(is_dry_run=False)
+    await run_step(alerts.run, is_dry_run=False)
     assert project.asked_of("raise_cost_alerts") == [{"daily_usd": "25.10", "monthly_usd": None}]
 
 
@@ -153,7 +154,7 @@ async def test_a_threshold_that_is_no_amount_is_named(
     """Nothing is raised with half of the settings."""
     environ(**_project_of(project), **{name: value})
     with pytest.raises(NotConfigured, match=name):
-        await alerts.run(is_dry_run=False)
+        await run_step(alerts.run, is_dry_run=False)
     assert project.asked == []
 
 
@@ -168,7 +169,7 @@ async def test_a_webhook_must_be_https_unless_it_is_here(
     environ(**_project_of(project), ALERT_WEBHOOK_URL=url)
     _answers(project, [_ROW], raised=1)
     with pytest.raises(NotConfigured, match="ALERT_WEBHOOK_URL") as caught:
-        await alerts.run(is_dry_run=False)
+        await run_step(alerts.run, is_dry_run=False)
     assert "secret" not in str(caught.value)
     assert len(project.asked_of("raise_cost_alerts")) == 1
 

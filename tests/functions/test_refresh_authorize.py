@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from functions.refresh import google_oidc
 from functions.refresh.authorize import authorize, authorize_event
-from functions.refresh.main import ROUTES, told_to_lambda
+from functions.refresh.main import ROUTES, with_event_status
 from shared import auth
 from shared.endpoint import respond
 from shared.errors import KeysUnavailable, NotFound, Unauthenticated
@@ -217,7 +217,7 @@ async def test_an_event_that_is_not_done_has_a_status_of_its_own(
     environ(AWS_LAMBDA_FUNCTION_NAME="refresh" if is_lambda else "", CRON_SECRET=SECRET)
 
     async def function(request: Request) -> Response:
-        return told_to_lambda(request, await respond(request, ROUTES))
+        return with_event_status(request, await respond(request, ROUTES))
 
     got = await call(function, method, path, headers)
     assert (got.status, got.json()["error"]["request_id"]) == (status, got.headers["x-request-id"])

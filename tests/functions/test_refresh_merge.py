@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from functions.refresh.merge import MAX_ADDED_MODELS, Owner, as_row, offered
+from functions.refresh.merge import MAX_ADDED_MODELS, Owner, as_row, mark_addable
 from functions.refresh.naming import key_of, name_of
 from functions.refresh.retirements import RETIREMENTS, retirements_of
 from functions.refresh.sources import SOURCES, ProviderModel
@@ -35,12 +35,12 @@ def test_keys_and_names_can_be_read(upstream_id: str, key: str, name: str) -> No
 def test_a_snapshot_is_not_added_beside_its_model() -> None:
     """But alone it is, and what the catalogue has of it is kept either way."""
     listed = [ProviderModel("gpt-4o"), ProviderModel("gpt-4o-2024-08-06"), ProviderModel("claude-haiku-4-5-20251001")]
-    assert [model.is_addable for model in offered(listed)] == [True, False, True]
+    assert [model.is_addable for model in mark_addable(listed)] == [True, False, True]
 
 
 def test_a_very_long_list_adds_only_so_many() -> None:
     """The first ones come in, none is forgotten."""
-    marked = offered([ProviderModel(f"m{number}") for number in range(10_000)])
+    marked = mark_addable([ProviderModel(f"m{number}") for number in range(10_000)])
     assert len(marked) == 10_000
     assert [model.is_addable for model in marked] == [True] * MAX_ADDED_MODELS + [False] * (10_000 - MAX_ADDED_MODELS)
 

@@ -33,7 +33,7 @@ def test_what_nobody_knows_is_null_and_never_zero(monkeypatch: pytest.MonkeyPatc
     assert price_of("nobody", ProviderModel("gpt-4o")) is None
     assert price_of("matcha", ProviderModel("28")) is None
     kept = {"input": 1, "output": 2}
-    monkeypatch.setattr(prices, "KEPT", {("openai", "gpt-9-nonsense"): kept})
+    monkeypatch.setattr(prices, "HAND_WRITTEN", {("openai", "gpt-9-nonsense"): kept})
     assert price_of("openai", ProviderModel("gpt-9-nonsense")) == kept
 
 

@@ -9,6 +9,7 @@ import pytest
 from functions.refresh import retention
 from shared.errors import NotConfigured
 from tests.fakes.supabase import Project
+from tests.refresh_steps import run_step
 
 pytestmark = pytest.mark.anyio
 
@@ -17,7 +18,7 @@ _PURGE = "/rest/v1/rpc/purge_logs"
 
 async def test_without_a_number_of_days_everything_is_kept(project: Project) -> None:
     """The database is not even asked."""
-    outcome = await retention.run(is_dry_run=False)
+    outcome = await run_step(retention.run, is_dry_run=False)
     assert outcome == {"ok": True, "purged": 0, "batches": 0, "kept": "for ever"}
     assert project.asked == []
 
@@ -26,7 +27,7 @@ async def test_batches_go_until_one_comes_back_short(project: Project, environ: 
     """A batch that was not full was the last."""
     environ(SUPABASE_URL=project.url, SUPABASE_SERVICE_KEY="sb_secret_x", LOG_RETENTION_DAYS="30")
     project.answers[_PURGE] = (200, 12)
-    assert await retention.run(is_dry_run=False) == {"ok": True, "purged": 12, "batches": 1}
+    assert await run_step(retention.run, is_dry_run=False) == {"ok": True, "purged": 12, "batches": 1}
     assert project.asked_of("purge_logs") == [{"retention_days": 30, "batch_size": 5000}]
 
 
@@ -38,13 +39,13 @@ async def test_full_batches_end_with_the_minute(
     project.answers[_PURGE] = (200, 5000)
     clock = iter(range(0, 1000, 25))
     monkeypatch.setattr(retention, "clock", lambda: next(clock))
-    assert await retention.run(is_dry_run=False) == {"ok": True, "purged": 10000, "batches": 2}
+    assert await run_step(retention.run, is_dry_run=False) == {"ok": True, "purged": 10000, "batches": 2}
 
 
 async def test_a_dry_run_deletes_nothing(project: Project, environ: Callable[..., None]) -> None:
     """It only reads the setting."""
     environ(SUPABASE_URL=project.url, SUPABASE_SERVICE_KEY="sb_secret_x", LOG_RETENTION_DAYS="30")
-    assert await retention.run(is_dry_run=True) == {"ok": True, "purged": 0, "batches": 0}
+    assert await run_step(retention.run, is_dry_run=True) == {"ok": True, "purged": 0, "batches": 0}
     assert project.asked == []
 
 
@@ -55,5 +56,5 @@ async def test_a_value_that_is_no_number_of_days_is_named(
     """A typing error neither deletes everything nor keeps everything silently."""
     environ(SUPABASE_URL=project.url, SUPABASE_SERVICE_KEY="sb_secret_x", LOG_RETENTION_DAYS=value)
     with pytest.raises(NotConfigured, match="LOG_RETENTION_DAYS"):
-        await retention.run(is_dry_run=False)
+        await run_step(retention.run, is_dry_run=False)
     assert project.asked == []

@@ -8,6 +8,7 @@ import pytest
 
 from functions.refresh import roll_up
 from tests.fakes.supabase import Project
+from tests.refresh_steps import run_step
 
 pytestmark = pytest.mark.anyio
 
@@ -20,5 +21,9 @@ async def test_the_database_learns_and_a_dry_run_does_not(
     environ(SUPABASE_URL=project.url, SUPABASE_SERVICE_KEY="sb_secret_x")
     project.answers["/rest/v1/rpc/measure_models"] = (200, 2)
     project.answers["/rest/v1/rpc/roll_up_profiles"] = (200, 3)
-    assert await roll_up.run(is_dry_run=is_dry_run) == {"ok": True, "measured": measured, "profiles": profiles}
+    assert await run_step(roll_up.run, is_dry_run=is_dry_run) == {
+        "ok": True,
+        "measured": measured,
+        "profiles": profiles,
+    }
     assert len(project.asked_of("roll_up_profiles")) == int(not is_dry_run)

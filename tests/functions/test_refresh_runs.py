@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from functions.refresh import runs
-from functions.refresh.runs import Run, kept_alive
+from functions.refresh.runs import Run, lease_extended
 from tests.fakes.supabase import Project
 
 pytestmark = pytest.mark.anyio
@@ -28,14 +28,14 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 
 def _is_extending() -> bool:
-    return any("_extend_often" in str(task) for task in asyncio.all_tasks())
+    return any("_extend_until_lost" in str(task) for task in asyncio.all_tasks())
 
 
 @pytest.mark.parametrize("answer", [(200, True), (503, "down")])
 async def test_it_is_extended_while_the_run_goes_on(project: Project, answer: tuple[int, object]) -> None:
     """Again and again, also when the database misses a call; and no more after the run."""
     project.answers[EXTEND] = answer
-    async with kept_alive(RUN):
+    async with lease_extended(RUN):
         await _until(lambda: len(project.asked_of("extend_lease")) >= 3)
     asked = project.asked_of("extend_lease")
     assert asked[0] == {"job": "refresh", "holder_id": RUN.id, "fence": 7, "ttl_seconds": 45}
@@ -45,7 +45,7 @@ async def test_it_is_extended_while_the_run_goes_on(project: Project, answer: tu
 async def test_a_lease_that_has_gone_is_left_alone(project: Project) -> None:
     """Whoever took it over has it."""
     project.answers[EXTEND] = (200, None)
-    async with kept_alive(RUN):
+    async with lease_extended(RUN):
         await _until(lambda: bool(project.asked_of("extend_lease")))
         await _until(lambda: not _is_extending())
     assert len(project.asked_of("extend_lease")) == 1
@@ -55,6 +55,6 @@ async def test_a_run_that_fails_ends_it_too(project: Project) -> None:
     """The failure is what is told."""
     project.answers[EXTEND] = (200, True)
     with pytest.raises(ZeroDivisionError):
-        async with kept_alive(RUN):
+        async with lease_extended(RUN):
             raise ZeroDivisionError
     assert not _is_extending()

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from functions.refresh import spool as step
 from functions.refresh.spool import NotARecordError, Origin, Record, origin_of, parse
-from functions.refresh.steps import STEPS
+from functions.refresh.steps import NAMES
 from shared import spool
 from shared.errors import DatabaseUnavailable, DependencyDown, NotConfigured
 from shared.spool import SpooledObject, key_of, record_of
 from tests.fakes.supabase import Project
+from tests.refresh_steps import run_step
 
 pytestmark = pytest.mark.anyio
 
@@ -49,13 +50,13 @@ def folder(project: Project, environ: Callable[..., None], tmp_path: Path) -> Pa
 
 async def test_without_a_spool_there_is_nothing_to_do(project: Project) -> None:
     """The database is not even asked."""
-    assert await step.run(is_dry_run=False) == {"ok": True, **_NOTHING}
+    assert await run_step(step.run, is_dry_run=False) == {"ok": True, **_NOTHING}
     assert project.asked == []
 
 
 async def test_the_step_comes_after_the_models_and_before_the_sweep() -> None:
     """A turn that waits in the spool is booked as what it was, not first as abandoned."""
-    names = list(STEPS)
+    names = NAMES
     assert names.index("models") < names.index("spool") < names.index("sweep")
 
 
@@ -68,7 +69,7 @@ async def test_what_the_database_took_leaves_the_spool(
     """The entry goes as it was spooled, as the service; the object goes after it."""
     project.answers[FINISH] = (200, {"outcome": outcome})
     _spooled(folder, _record())
-    assert await step.run(is_dry_run=False) == {"ok": True, **_NOTHING, count: 1}
+    assert await run_step(step.run, is_dry_run=False) == {"ok": True, **_NOTHING, count: 1}
     assert project.asked_of("chat_finish") == [{"entry": _record()["entry"]}]
     assert project.asked[0].headers["apikey"] == "sb_secret_x"
     assert list(folder.iterdir()) == []
@@ -82,7 +83,7 @@ async def test_a_database_that_is_down_or_refuses_us_fails_the_step_and_everythi
     project.answers[FINISH] = (status, answer)
     _spooled(folder, *map(_record, range(10)))
     with pytest.raises(Exception, match=r"database|token"):
-        await step.run(is_dry_run=False)
+        await run_step(step.run, is_dry_run=False)
     assert len(list(folder.iterdir())) == 10
     assert project.asked_of("quarantine_spooled") == []
 
@@ -91,7 +92,7 @@ async def test_a_database_that_takes_no_entry_at_all_is_not_the_records_fault(pr
     """A ledger without chat_finish, half migrated: everything stays, and the step says so."""
     project.answers[FINISH] = (404, {"code": "PGRST202", "message": "no such function"})
     _spooled(folder, *map(_record, range(10)))
-    assert await step.run(is_dry_run=False) == {"ok": False, **_NOTHING, "left": 10}
+    assert await run_step(step.run, is_dry_run=False) == {"ok": False, **_NOTHING, "left": 10}
     assert len(list(folder.iterdir())) == 10
     assert project.asked_of("quarantine_spooled") == []
 
@@ -100,7 +101,7 @@ async def test_a_turn_nobody_began_is_set_aside_with_its_record(project: Project
     """It is in quarantine before it leaves the spool, with whose it says it is."""
     project.answers[FINISH] = (200, {"outcome": "unknown"})
     _spooled(folder, _record())
-    assert await step.run(is_dry_run=False) == {"ok": True, **_NOTHING, "quarantined": 1}
+    assert await run_step(step.run, is_dry_run=False) == {"ok": True, **_NOTHING, "quarantined": 1}
     (told,) = project.asked_of("quarantine_spooled")
     assert (told["object_key"], told["reason"], told["user_id"]) == (key_of(_record()), "unknown_turn", _PERSON)
     assert json.loads(told["record"])["entry"] == _record()["entry"]
@@ -114,7 +115,7 @@ async def test_what_others_left_there_is_redacted_before_it_is_set_aside(
     """A file that is no record of ours may hold anything; with LOG_CONTENT=none nothing of it is kept."""
     environ(LOG_CONTENT=log_content)
     (folder / "odd.json").write_text("call +49 170 1234567")
-    assert (await step.run(is_dry_run=False))["quarantined"] == 1
+    assert (await run_step(step.run, is_dry_run=False))["quarantined"] == 1
     (told,) = project.asked_of("quarantine_spooled")
     assert (told["reason"], told["record"]) == ("not_json", kept)
 
@@ -125,7 +126,7 @@ async def test_what_cannot_be_set_aside_stays(project: Project, folder: Path) ->
     (folder / "odd.json").write_text("?")
     _spooled(folder, _record())
     with pytest.raises(DatabaseUnavailable):
-        await step.run(is_dry_run=False)
+        await run_step(step.run, is_dry_run=False)
     assert [path.name for path in folder.iterdir()] == ["odd.json"]
 
 
@@ -142,7 +143,7 @@ async def test_one_object_that_cannot_be_read_stops_no_other(
         return await read(each)
 
     monkeypatch.setattr(spool, "read", reading)
-    assert await step.run(is_dry_run=False) == {"ok": False, **_NOTHING, "drained": 2, "left": 1}
+    assert await run_step(step.run, is_dry_run=False) == {"ok": False, **_NOTHING, "drained": 2, "left": 1}
     assert [path.name for path in folder.iterdir()] == [key_of(_record(1))]
     assert len(project.asked) == 2
 
@@ -161,14 +162,14 @@ async def test_a_step_that_fails_leaves_nothing_running_behind_it(
 
     monkeypatch.setattr(spool, "read", reading)
     with pytest.raises(DatabaseUnavailable):
-        await step.run(is_dry_run=False)
+        await run_step(step.run, is_dry_run=False)
     assert [path.name for path in folder.iterdir()] == [key_of(_record(1))]
 
 
 async def test_a_dry_run_counts_and_touches_nothing(project: Project, folder: Path) -> None:
     """Only the listing is read."""
     _spooled(folder, *map(_record, range(3)))
-    assert await step.run(is_dry_run=True) == {"ok": True, **_NOTHING, "left": 3}
+    assert await run_step(step.run, is_dry_run=True) == {"ok": True, **_NOTHING, "left": 3}
     assert len(list(folder.iterdir())) == 3
     assert project.asked == []
 
@@ -178,7 +179,7 @@ async def test_a_backlog_takes_several_runs(project: Project, folder: Path, monk
     _spooled(folder, *map(_record, range(20)))
     clock = itertools.count(0, 40)
     monkeypatch.setattr(step, "clock", lambda: next(clock))
-    assert await step.run(is_dry_run=False) == {"ok": True, **_NOTHING, "drained": 8, "left": 12}
+    assert await run_step(step.run, is_dry_run=False) == {"ok": True, **_NOTHING, "drained": 8, "left": 12}
     assert len(project.asked) == 8
 
 
@@ -189,10 +190,10 @@ async def test_a_spool_that_cannot_be_reached_or_opened_fails_the_step(
     environ(AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_ALLOW_HTTP="1", AWS_REGION="x")
     environ(AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="x", SPOOL_URL="s3://nobody/there")
     with pytest.raises(DependencyDown, match="spool"):
-        await step.run(is_dry_run=False)
+        await run_step(step.run, is_dry_run=False)
     environ(SPOOL_URL="nonsense")
     with pytest.raises(NotConfigured, match="SPOOL_URL"):
-        await step.run(is_dry_run=False)
+        await run_step(step.run, is_dry_run=False)
     assert project.asked == []
 
 
@@ -266,9 +267,9 @@ async def test_what_is_too_large_to_be_read_is_put_aside_whole(project: Project,
     """It goes on lying in the store, out of the way of the next drain, and the row says where."""
     huge = "x" * (spool.MAX_BYTES + 1)
     (folder / "huge.json").write_text(huge)
-    assert (await step.run(is_dry_run=False))["quarantined"] == 1
+    assert (await run_step(step.run, is_dry_run=False))["quarantined"] == 1
     (told,) = project.asked_of("quarantine_spooled")
     assert (told["reason"], told["record"], told["kept_key"]) == ("too_large", None, "quarantine/huge.json")
     assert (folder / "quarantine" / "huge.json").read_text() == huge
     assert not (folder / "huge.json").exists()
-    assert await step.run(is_dry_run=False) == {"ok": True, **_NOTHING}
+    assert await run_step(step.run, is_dry_run=False) == {"ok": True, **_NOTHING}

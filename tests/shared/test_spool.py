@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from shared import spool
+from shared import object_store, spool
 from shared.errors import DependencyDown, NotConfigured
 from shared.privacy import WITHHELD
 from shared.spool import SpooledObject, key_of, record_of
@@ -141,7 +141,7 @@ async def test_a_store_that_does_not_answer_costs_a_bounded_time(
 ) -> None:
     """One that takes connections and says nothing is given up: writing says no, draining says why."""
     monkeypatch.setattr(spool, "KEEP_SECONDS", 0.2)
-    monkeypatch.setattr(spool, "_DRAIN_SECONDS", 0.2)
+    monkeypatch.setattr(object_store, "CALL_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         environ(**bucket | {"AWS_ENDPOINT_URL": address, "SPOOL_URL": "s3://silent/spool"})

@@ -13,6 +13,7 @@ import psycopg
 from functions.refresh import spool as drained
 from shared import spool
 from shared.http import close_sessions
+from tests.refresh_steps import run_step
 from tests.stack.chaos import Chaos
 from tests.stack.conftest import Models
 from tests.stack.people import Stack, sign_up
@@ -32,7 +33,7 @@ def drain() -> None:
 
     async def thrice() -> None:
         try:
-            for outcome in await asyncio.gather(*(drained.run(is_dry_run=False) for _ in range(3))):
+            for outcome in await asyncio.gather(*(run_step(drained.run, is_dry_run=False) for _ in range(3))):
                 assert outcome["left"] == 0
         finally:
             await close_sessions()

@@ -27,6 +27,7 @@ from shared.http import close_sessions
 from tests.bucket import serving_bucket
 from tests.fakes.slow_model import Pausing, serving_pausing
 from tests.fakes.tcp_proxy import Line, line_to
+from tests.refresh_steps import run_step
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service, text_of
 from tests.stack.turns import Database, begin, entry_of
@@ -246,7 +247,7 @@ def _drain_here(times: int) -> list[dict[str, Any]]:
 
     async def drain() -> list[dict[str, Any]]:
         try:
-            return await asyncio.gather(*(step.run(is_dry_run=False) for _ in range(times)))
+            return await asyncio.gather(*(run_step(step.run, is_dry_run=False) for _ in range(times)))
         finally:
             await close_sessions()
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from functions.llms.checks import Check
-from functions.llms.connection import ConnectionRequest
+from functions.llms.debug.checks import Check
+from functions.llms.debug.connection import ConnectionRequest
 from shared import errors
 from tools.openapi import document as openapi
 from tools.openapi.document import Operation, Success

@@ -1,4 +1,4 @@
-"""Where models are listed: a row for each provider, in the order in which the catalogue takes them in."""
+"""The model lists: one source for each provider, in the order of the merge."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _READERS = {"openai": openai.read, "huggingface": huggingface.read}
 
 
 def _host(host: ProviderConfig) -> Source:
-    """A row of the registry; all that such a host lists counts, unless it has a reader of its own."""
+    """The source of a registry row; every listed model counts, unless the host has its own reader."""
     return Source(
         provider=host.name,
         base_url=host.base_url,
@@ -37,7 +37,7 @@ SOURCES = (
         base_url=_GOOGLE.base_url,
         base_url_variable=_GOOGLE.base_url_variable,
         key_variable=_GOOGLE.key_variable,
-        path="/v1/models",  # the version that chat calls: what only v1beta lists, it could not reach
+        path="/v1/models",  # the version that chat calls; chat cannot call models that only v1beta lists
         query={"pageSize": "1000"},
         headers=lambda key: {"x-goog-api-key": key},
         read=gemini.read,
@@ -63,6 +63,6 @@ SOURCES = (
         path="/llms",
         headers=lambda key: {"MATCHA-API-KEY": key},
         read=matcha.read,
-        instead=matcha.from_table,
+        fallback=matcha.from_table,
     ),
 )

@@ -15,7 +15,7 @@ def read(page: Any) -> list[ProviderModel]:
 
 
 def after(page: Any) -> dict[str, str] | None:
-    """What to ask for the next page; None after the last."""
+    """The query of the next page; None after the last page."""
     return {"after_id": str(page["last_id"])} if page.get("has_more") is True else None
 
 
@@ -34,9 +34,9 @@ def _listed(entry: dict[str, Any]) -> ProviderModel:
 
 
 def _supported(entry: dict[str, Any], ability: str) -> Any:
-    told = entry.get("capabilities")
-    one = told.get(ability) if isinstance(told, dict) else None
-    return one.get("supported") if isinstance(one, dict) else None
+    capabilities = entry.get("capabilities")
+    value = capabilities.get(ability) if isinstance(capabilities, dict) else None
+    return value.get("supported") if isinstance(value, dict) else None
 
 
 def _retirement(entry: dict[str, Any]) -> date | None:

@@ -1,4 +1,4 @@
-"""The one place where refresh asks providers for their lists: page by page, within bounds, no redirects."""
+"""Fetches the providers' model lists: page by page, within limits, without redirects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from functions.refresh.sources.listed import ProviderModel, without_doubles
+from functions.refresh.sources.listed import ProviderModel, without_duplicates
 from shared import http
 from shared.config import settings
 from shared.errors import ProviderError, ProviderTimeout
@@ -18,7 +18,7 @@ from shared.providers.provider_errors import PARSE_ERRORS, error_for_status, mal
 
 LIST_SECONDS = 20.0  # for all pages of one provider
 _MAX_PAGES = 50
-_MAX_BYTES = 32 * 1024 * 1024  # of all pages; ten thousand entries of the most talkative list are 15
+_MAX_BYTES = 32 * 1024 * 1024  # of all pages; the longest entries take 15 MiB for ten thousand models
 
 
 def _is_last(_page: Any) -> None:
@@ -27,9 +27,9 @@ def _is_last(_page: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a provider's list is, how its key travels, and which pure functions read it.
+    """A provider's list: its URL, the headers with the key, and the pure functions that read it.
 
-    `instead` is what a provider without such a list offers: its answer is then 404, 405 or 501.
+    `fallback` gives the models when the provider answers 404, 405 or 501, because it has no list.
     """
 
     provider: str
@@ -41,11 +41,11 @@ class Source:
     read: Callable[[Any], list[ProviderModel]]
     after: Callable[[Any], dict[str, str] | None] = _is_last
     query: Mapping[str, str] = field(default_factory=dict)
-    instead: Callable[[], list[ProviderModel]] | None = None
+    fallback: Callable[[], list[ProviderModel]] | None = None
 
 
 async def fetch(source: Source) -> list[ProviderModel]:
-    """All models of the list, each once. Raises ProviderError, and NotConfigured for a key that cannot travel."""
+    """All models of the list, each once. Raises ProviderError, and NotConfigured for an invalid key."""
     found: list[ProviderModel] = []
     try:
         async with asyncio.timeout(LIST_SECONDS):
@@ -58,10 +58,10 @@ async def fetch(source: Source) -> list[ProviderModel]:
     except PARSE_ERRORS as error:
         raise malformed_response(source.provider, "a model list") from error
     except ProviderError as error:
-        if source.instead is None or error.upstream_status not in {404, 405, 501}:
+        if source.fallback is None or error.upstream_status not in {404, 405, 501}:
             raise
-        found = source.instead()
-    return without_doubles(found)
+        found = source.fallback()
+    return without_duplicates(found)
 
 
 async def _pages(source: Source) -> AsyncIterator[Any]:
@@ -78,7 +78,7 @@ async def _pages(source: Source) -> AsyncIterator[Any]:
     raise ValueError("more pages than any provider has")
 
 
-async def _get(source: Source, query: Mapping[str, str], most_bytes: int) -> bytes:
+async def _get(source: Source, query: Mapping[str, str], max_bytes: int) -> bytes:
     url = settings().checked(source.base_url_variable, source.base_url).rstrip("/") + source.path
     headers = source.headers(settings().key(source.key_variable))
     async with http.session().get(url, params=query, headers=headers, allow_redirects=False) as response:
@@ -87,6 +87,6 @@ async def _get(source: Source, query: Mapping[str, str], most_bytes: int) -> byt
         body = b""
         async for chunk in response.content.iter_any():
             body += chunk
-            if len(body) > most_bytes:
+            if len(body) > max_bytes:
                 raise ValueError("list too large")
         return body

@@ -7,8 +7,8 @@ from typing import Any
 
 from functions.refresh.sources.listed import ProviderModel, known, read_each, title
 
-# What answers generateContent and is still nobody to chat with. Gemma 3 refuses system instructions, which every turn
-# has: "Developer instruction is not enabled for models/gemma-3-27b-it" (github.com/0xPlaygrounds/rig/issues/788, and
+# Models that support generateContent but cannot chat. Gemma 3 rejects system instructions, which every turn has:
+# "Developer instruction is not enabled for models/gemma-3-27b-it" (github.com/0xPlaygrounds/rig/issues/788, and
 # google/adk-python/issues/3900, read 2026-11-21).
 _NOT_CHAT = re.compile(
     r"embedding|tts|image|imagen|veo|lyria|live|audio|banana|omni|robotics|computer-use|translate|aqa|^gemma-[23]"
@@ -21,7 +21,7 @@ def read(page: Any) -> list[ProviderModel]:
 
 
 def after(page: Any) -> dict[str, str] | None:
-    """What to ask for the next page; None after the last."""
+    """The query of the next page; None after the last page."""
     token = page.get("nextPageToken")
     return {"pageToken": str(token)} if token else None
 

@@ -17,7 +17,7 @@ def _listed(entry: dict[str, Any]) -> ProviderModel | None:
     inputs, outputs = _modalities(entry, "input_modalities"), _modalities(entry, "output_modalities")
     if not live or "text" not in inputs or "text" not in outputs:
         return None
-    # The router picks the host: what is promised is what every one of them can do.
+    # The router picks the host, so a capability counts only when every live host has it.
     windows = [host["context_length"] for host in live if known(context_window=host.get("context_length"))]
     capabilities = known(
         context_window=min(windows, default=None),
@@ -31,18 +31,18 @@ def _listed(entry: dict[str, Any]) -> ProviderModel | None:
 
 def _modalities(entry: dict[str, Any], kind: str) -> list[Any]:
     architecture = entry.get("architecture")
-    told = architecture.get(kind) if isinstance(architecture, dict) else None
-    return told if isinstance(told, list) else ["text"]
+    values = architecture.get(kind) if isinstance(architecture, dict) else None
+    return values if isinstance(values, list) else ["text"]
 
 
 def _all(hosts: list[dict[str, Any]], ability: str) -> bool | None:
-    told = [host.get(ability) for host in hosts]
-    return all(told) if all(isinstance(each, bool) for each in told) else None
+    values = [host.get(ability) for host in hosts]
+    return all(values) if all(isinstance(each, bool) for each in values) else None
 
 
-def _pricing(told: Any) -> Pricing | None:
-    if not isinstance(told, dict):
+def _pricing(listed: Any) -> Pricing | None:
+    if not isinstance(listed, dict):
         return None
-    rates = {"input": price(told.get("input")), "output": price(told.get("output"))}
-    # What is said to be free wins every policy and counts against no cap: nobody knows its price.
+    rates = {"input": price(listed.get("input")), "output": price(listed.get("output"))}
+    # A listed price of zero counts as unknown: it would win every policy and count against no cap.
     return rates if None not in rates.values() and any(rates.values()) else None

@@ -1,4 +1,4 @@
-"""A model as its provider lists it, and the checks that every reader makes of what a stranger's JSON claims."""
+"""A model as its provider lists it, and the checks that every reader applies to the provider's JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_USD: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class HostOffer:
-    """One host that serves a model behind a router; `pricing` None where it does not tell."""
+    """One host that serves a model behind a router; `pricing` is None when the router lists no price."""
 
     host: str
     pricing: Pricing | None = None
@@ -30,9 +30,9 @@ class HostOffer:
 
 @dataclass(frozen=True, slots=True)
 class ProviderModel:
-    """A chat-capable model in a provider's list; None and absent capabilities are what the list does not tell.
+    """A chat-capable model in a provider's list; None and absent capabilities mean that the list has no value.
 
-    `is_addable` False: kept where the catalogue has it, but not added, such as a snapshot beside the model itself.
+    With `is_addable` False the model is updated in the catalogue but never added, such as a dated snapshot.
     """
 
     upstream_id: str
@@ -45,14 +45,14 @@ class ProviderModel:
 
 
 def entries(listed: Any) -> Iterator[dict[str, Any]]:
-    """The objects in a list, whatever else stands between them. Raises TypeError for what is no list."""
+    """The objects in a list; other items are skipped. Raises TypeError when it is not a list."""
     if not isinstance(listed, list):
         raise TypeError("no list of models")
     return (entry for entry in listed if isinstance(entry, dict))
 
 
 def read_each(listed: Any, read: Callable[[dict[str, Any]], ProviderModel | None]) -> list[ProviderModel]:
-    """What `read` makes of each entry that has a usable name; one odd entry does not cost the others theirs."""
+    """The models that `read` returns, with usable ids. An invalid entry is skipped, and the others are kept."""
     found = []
     for entry in entries(listed):
         with suppress(*PARSE_ERRORS):
@@ -63,20 +63,20 @@ def read_each(listed: Any, read: Callable[[dict[str, Any]], ProviderModel | None
 
 
 def is_name(text: Any) -> bool:
-    """Whether this can be a model's name; it becomes part of an identifier and of URLs."""
+    """Whether the text can be a model's id, which becomes part of an identifier and of URLs."""
     return isinstance(text, str) and text.isprintable() and 0 < len(text) <= _MAX_CHARACTERS and text == text.strip()
 
 
 def title(text: Any) -> str | None:
-    """A name for people, as the database takes it; None for what is none."""
+    """A display name that the database accepts; None for other values."""
     if not isinstance(text, str):
         return None
     return sanitize_text(" ".join(text.split()))[:_MAX_CHARACTERS] or None
 
 
-def known(**told: Any) -> dict[str, Any]:
-    """Capabilities without those that are not told or of the wrong kind."""
-    return {name: value for name, value in told.items() if _is_capability(name, value)}
+def known(**values: Any) -> dict[str, Any]:
+    """The capabilities that have a value of the right type."""
+    return {name: value for name, value in values.items() if _is_capability(name, value)}
 
 
 def _is_capability(name: str, value: Any) -> bool:
@@ -86,13 +86,13 @@ def _is_capability(name: str, value: Any) -> bool:
 
 
 def price(usd: Any) -> float | int | None:
-    """US dollars per million tokens; None for what is no price."""
+    """US dollars per million tokens; None when the value is not a price."""
     is_number = isinstance(usd, int | float) and not isinstance(usd, bool)
     return usd if is_number and math.isfinite(usd) and 0 <= usd <= _MAX_USD else None
 
 
-def without_doubles(models: Iterable[ProviderModel]) -> list[ProviderModel]:
-    """The models in their order, each name once: the first that was listed counts."""
+def without_duplicates(models: Iterable[ProviderModel]) -> list[ProviderModel]:
+    """The models in their order, each id once; the first entry of an id counts."""
     by_id: dict[str, ProviderModel] = {}
     for model in models:
         by_id.setdefault(model.upstream_id, model)

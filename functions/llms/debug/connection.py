@@ -1,4 +1,4 @@
-"""Whether a model answers: a call of one token to it, or for a provider's name a call that costs nothing."""
+"""Tests a connection: a call of one token to a model, or a free call to a provider."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class ConnectionRequest(BaseModel):
     identifier: Annotated[str, StringConstraints(min_length=1, max_length=400)]
 
 
-async def tested(request: Request, person: Person) -> dict[str, Any]:
-    """{identifier, ok, ms} and, when it is not, {error, message, fix}. Raises ModelNotFound for what nobody knows."""
+async def run_connection_test(request: Request, person: Person) -> dict[str, Any]:
+    """{identifier, ok, ms}; after a failure also {error, message, fix}. Raises ModelNotFound for an unknown name."""
     identifier = parse_body(await read_body(request), ConnectionRequest).identifier
     target = None if identifier in PROVIDERS else await _target(identifier, person)
     started = time.monotonic()
@@ -72,9 +72,9 @@ async def _one_token(provider_name: str, call: ModelRequest) -> None:
 
 
 async def _target(identifier: str, person: Person) -> tuple[str, ModelRequest]:
-    """The provider and the call that an identifier or key stands for, as this person may see it."""
+    """The provider and the request for an identifier or key that this user may see."""
     who = supabase.as_caller(person.token)
-    provider, upstream_id, node_id = await _row(identifier, who) or _read(identifier)
+    provider, upstream_id, node_id = await _row(identifier, who) or _parse(identifier)
     if provider not in PROVIDERS:
         raise ModelNotFound(f'There is no model or provider "{identifier[:100]}".', param="identifier")
     return provider, ModelRequest(
@@ -90,8 +90,8 @@ async def _row(identifier: str, who: dict[str, str]) -> tuple[str, str, int | No
     return None
 
 
-def _read(identifier: str) -> tuple[str, str, int | None]:
-    """What an identifier says by itself, of a model that the catalogue does not have."""
+def _parse(identifier: str) -> tuple[str, str, int | None]:
+    """Provider, upstream id and node id from the identifier's text, for a model that is not in the catalogue."""
     provider, _, rest = identifier.partition(":")
     node, _, model = rest.partition(":")
     if provider == "client":

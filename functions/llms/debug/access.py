@@ -1,7 +1,7 @@
-"""Who can reach what in the database: its catalogue, the rows two strangers see, and the data API from outside.
+"""Checks access to the database: privileges, the rows that strangers see, and the data API from outside.
 
-The database looks as a person who exists nowhere: its function switches role and claims, looks, and rolls back.
-So no account is created for it, and a check that fails half way leaves nothing behind.
+diagnose_visibility() switches to the role and claims of a user that does not exist, reads, and rolls back. So the
+check needs no account, and a failed check leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from functions.llms.checks import Check
+from functions.llms.debug.checks import Check
 from shared import supabase
 from shared.auth import Person
 from shared.config import settings
@@ -27,7 +27,7 @@ async def access_checks(person: Person) -> list[Check]:
 
 
 async def _database_access(person: Person) -> Check:
-    answers = await asyncio.gather(_ask("diagnose_access", person), _ask("diagnose_visibility", person))
+    answers = await asyncio.gather(_call("diagnose_access", person), _call("diagnose_visibility", person))
     for answer in answers:
         if isinstance(answer, InternalError) and not isinstance(answer, NotConfigured):
             fix = "The database has no diagnose_access() or diagnose_visibility(): apply the migrations."
@@ -40,8 +40,8 @@ async def _database_access(person: Person) -> Check:
     return access_check(catalogue, visibility)
 
 
-async def _ask(name: str, person: Person) -> Any:
-    """The function's answer, or the error it ended with."""
+async def _call(name: str, person: Person) -> Any:
+    """The function's result, or the error that it raised."""
     try:
         return await supabase.rpc(name, {}, supabase.as_caller(person.token), timeout_seconds=_SECONDS)
     except ParleyError as error:
@@ -49,7 +49,7 @@ async def _ask(name: str, person: Person) -> Any:
 
 
 def access_check(catalogue: dict[str, Any], visibility: dict[str, Any]) -> Check:
-    """The verdict on `diagnose_access()` and `diagnose_visibility()`: broken when rows or rights are open to others."""
+    """The verdict on `diagnose_access()` and `diagnose_visibility()`: broken when others get rows or privileges."""
     findings = [_leak(each) for each in visibility["visible"]] + list(catalogue["findings"])
     found: dict[str, Any] = {"relations": catalogue["relations"], "functions": catalogue["functions"]}
     if visibility["unchecked"]:
@@ -73,13 +73,13 @@ def _leak(visible: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _data_api(person: Person) -> Check:
-    """Whether the public key opens a table, or schema private can be asked for, through the data API."""
+    """Whether the data API shows a table to the public key, or exposes the schema private."""
     key = settings().get("SUPABASE_ANON_KEY")
     if not key:
         return Check(_API, "broken", {}, "Set SUPABASE_ANON_KEY: without it no turn can begin.")
     private = supabase.as_caller(person.token) | {"Accept-Profile": "private"}
     is_open, is_exposed = await asyncio.gather(
-        _answers("llm_models?select=id&limit=1", {"apikey": key}), _is_exposed("settings?limit=1", private)
+        _is_readable("llm_models?select=id&limit=1", {"apikey": key}), _is_exposed("settings?limit=1", private)
     )
     found = {"public_key_reads_models": is_open, "is_private_exposed": is_exposed}
     if is_open:
@@ -92,8 +92,8 @@ async def _data_api(person: Person) -> Check:
     return Check(_API, "ok", found)
 
 
-async def _answers(path: str, who: dict[str, str]) -> bool | None:
-    """Whether the request is answered rather than refused; None when the database says neither."""
+async def _is_readable(path: str, who: dict[str, str]) -> bool | None:
+    """Whether the rows can be read; None when the request fails for another reason than access."""
     try:
         await supabase.select(path, who, timeout_seconds=_SECONDS)
     except (Unauthenticated, Forbidden):
@@ -104,11 +104,11 @@ async def _answers(path: str, who: dict[str, str]) -> bool | None:
 
 
 async def _is_exposed(path: str, who: dict[str, str]) -> bool | None:
-    """Whether the schema is known to the data API; a refused table (403) is one of a schema that is."""
+    """Whether the data API exposes the schema; a 403 for a table means that it does."""
     try:
         await supabase.select(path, who, timeout_seconds=_SECONDS)
     except InternalError:
-        return False  # 406, or 404 from an API that knows the schema public only
+        return False  # 406, or 404 from an API that exposes only the schema public
     except Forbidden:
         return True
     except ParleyError:

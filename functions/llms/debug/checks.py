@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at; `fix` says what to do unless its verdict is ok or off."""
+    """A checked item with its verdict; `fix` is None when the verdict is ok or off."""
 
     check: str
     verdict: Literal["ok", "off", "warning", "broken"]

@@ -1,4 +1,4 @@
-"""What an operator asks when something is odd: each thing a turn leans on, with a verdict and what to do about it."""
+"""Diagnostics for admins: a verdict and a fix for each thing that a turn needs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.llms.access import access_checks
-from functions.llms.checks import Check
-from functions.llms.connection import tested
+from functions.llms.debug.access import access_checks
+from functions.llms.debug.checks import Check
+from functions.llms.debug.connection import run_connection_test
 from shared import supabase
 from shared.auth import Person, authenticate
 from shared.config import settings
@@ -21,14 +21,14 @@ from shared.errors import Forbidden, NoDefaultModel, ParleyError
 from shared.provider_config import KEYED_PROVIDERS, PROVIDERS, advice, deployment, is_configured
 from shared.variables import PROVIDER_NAMES
 
-_CRON_HOURS = 26  # a daily run, and room for a slow one
+_CRON_HOURS = 26  # a daily run plus two hours
 _SKEW_SECONDS = 5.0
 _SOON = timedelta(days=14)
 _HEADERS = {"Cache-Control": "no-store"}
 
 
 async def show_diagnostics(request: Request) -> Response:
-    """GET /debug: for admins; costs no token and tells no key."""
+    """GET /debug: for admins; uses no tokens and shows no key."""
     person = await _admin(request)
     checks = [provider_check(each.name) for each in KEYED_PROVIDERS]
     checks += [*(await access_checks(person)), *(await _database_checks(person)), await _lookups_check(person)]
@@ -39,9 +39,9 @@ async def show_diagnostics(request: Request) -> Response:
 
 
 async def test_connection(request: Request) -> Response:
-    """POST /debug/test {identifier}: for admins; whether a model answers with one token, or a provider lists at all."""
+    """POST /debug/test {identifier}: for admins; tests a model with one token, or a provider by its list."""
     person = await _admin(request)
-    return JSONResponse(await tested(request, person), headers=_HEADERS)
+    return JSONResponse(await run_connection_test(request, person), headers=_HEADERS)
 
 
 async def _admin(request: Request) -> Person:
@@ -52,7 +52,7 @@ async def _admin(request: Request) -> Person:
 
 
 def provider_check(name: str) -> Check:
-    """Whether a provider's variables are set and look right; their values are never told."""
+    """Whether a provider's variables are set and look right; their values are never shown."""
     required = PROVIDERS[name].required_variables
     key, prefixes = required[0], PROVIDERS[name].key_prefixes
     raw = settings().raw(key)
@@ -80,7 +80,7 @@ def provider_check(name: str) -> Check:
 
 
 async def _database_checks(person: Person) -> list[Check]:
-    asked = datetime.now(UTC)
+    started_at = datetime.now(UTC)
     started = time.monotonic()
     try:
         found = await supabase.rpc("diagnose_catalogue", {}, supabase.as_caller(person.token))
@@ -91,16 +91,16 @@ async def _database_checks(person: Person) -> list[Check]:
         return [Check("database", "broken", {"error": error.code}, fix)]
     return [
         Check("database", "ok", {"ms": round(seconds * 1000)}),
-        clock_check(datetime.fromisoformat(found["now"]), asked, seconds),
-        default_check(routes, found["default"], asked.date()),
-        cron_check(found["last_good_run"], found["last_run"], asked),
+        clock_check(datetime.fromisoformat(found["now"]), started_at, seconds),
+        default_check(routes, found["default"], started_at.date()),
+        cron_check(found["last_good_run"], found["last_run"], started_at),
         prices_check(found["unpriced"]),
         circuits_check(found["open_circuits"]),
     ]
 
 
 async def _lookups_check(person: Person) -> Check:
-    """Model names of the last 7 days that no active model goes by, with their turns: the five most asked ones."""
+    """The five most requested model names of the last 7 days that match no active model, with their turns."""
     try:
         rows = await supabase.rpc("lookup_failures", {}, supabase.as_caller(person.token))
     except ParleyError as error:
@@ -115,9 +115,9 @@ async def _lookups_check(person: Person) -> Check:
     return Check("model lookups", "warning", found, fix) if turns else Check("model lookups", "ok", found)
 
 
-def clock_check(theirs: datetime, asked: datetime, round_trip_seconds: float) -> Check:
-    """How far our clock is from the database's, as far as the round trip lets us see; tokens are checked by ours."""
-    skew = (theirs - asked).total_seconds() - round_trip_seconds / 2
+def clock_check(database_now: datetime, started_at: datetime, round_trip_seconds: float) -> Check:
+    """The difference of our clock and the database's, within the round trip; our clock decides when tokens expire."""
+    skew = (database_now - started_at).total_seconds() - round_trip_seconds / 2
     found = {"skew_seconds": round(skew, 3), "round_trip_seconds": round(round_trip_seconds, 3)}
     if abs(skew) > _SKEW_SECONDS + round_trip_seconds / 2:
         return Check("clock", "warning", found, "Set this host's clock: sign-ins are refused when it is off by 30 s.")
@@ -125,7 +125,7 @@ def clock_check(theirs: datetime, asked: datetime, round_trip_seconds: float) ->
 
 
 async def _default_routes(person: Person) -> list[dict[str, Any]]:
-    """The routes of a turn that names no model, as `chat_begin` chooses them here; none when nothing can be called."""
+    """The routes that `chat_begin` chooses for a turn that names no model; empty when no model can be called."""
     turn = {"message": "Say yes.", "model": "default", "dry_run": True} | deployment()
     try:
         begun = await supabase.rpc("chat_begin", {"turn": turn}, supabase.as_caller(person.token))
@@ -136,9 +136,9 @@ async def _default_routes(person: Person) -> list[dict[str, Any]]:
 
 
 def default_check(routes: list[dict[str, Any]], default: dict[str, Any] | None, today: date) -> Check:
-    """Whether a turn that names no model is answered, and by the model that the variables and the catalogue name.
+    """Whether a turn without a model name gets the model that the variables and the catalogue name.
 
-    `routes` are what such a turn gets in this deployment, `default` is the catalogue's row with is_default.
+    `routes` are the routes of such a turn in this deployment; `default` is the catalogue's row with is_default.
     """
     if not routes:
         return Check("default model", "broken", {}, advice() or "Run refresh, or make an active model the default.")
@@ -169,7 +169,7 @@ def default_check(routes: list[dict[str, Any]], default: dict[str, Any] | None, 
 
 
 def cron_check(last_good: str | None, last_run: dict[str, Any] | None, now: datetime) -> Check:
-    """How long ago the catalogue was refreshed without an error."""
+    """Whether a refresh has succeeded within the last 26 hours."""
     found = {"last_good_run": last_good, "last_run": last_run}
     if last_good is None:
         return Check("refresh", "warning", found, "No run has succeeded yet: schedule POST on refresh's URL.")
@@ -180,12 +180,12 @@ def cron_check(last_good: str | None, last_run: dict[str, Any] | None, now: date
 
 
 def prices_check(unpriced: list[str]) -> Check:
-    """Models whose turns cost null, because nobody knows their price."""
+    """The models without a known price, whose turns cost null."""
     fix = "Set pricing on these rows of llm_models; no cost cap holds them until then." if unpriced else None
     return Check("prices", "warning" if unpriced else "ok", {"unpriced": unpriced}, fix)
 
 
 def circuits_check(circuits: list[dict[str, Any]]) -> Check:
-    """Providers, models and nodes that are not called right now; `is_shared` false: not for one person only."""
+    """Providers, models and nodes with an open circuit; with `is_shared` false it is open for one user only."""
     fix = "They close by themselves; test them with POST /debug/test." if circuits else None
     return Check("circuits", "warning" if circuits else "ok", {"open": circuits}, fix)
