@@ -6,8 +6,8 @@
     settings: addresses, variables, config, provider_config.
     network: node_addresses, http, secrets, supabase, supabase_py, auth, object_store, spool, body.
     models: attempts, fallback, providers, nodes, gateway, structured.
-    turns: turns, ledger, catalogue.
-    http routes: cors, error_response, endpoint, health, openai_models.
+    turns: turns, receipts, limit_headers, ledger, run_turn, catalogue.
+    http routes: cors, error_response, responses, endpoint, health, openai_models.
 
 tests/test_architecture.py checks this map.
 """

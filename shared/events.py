@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Final, Literal
 
-from shared.messages import ProviderPayload, ToolCall
+from shared.messages import Message, ProviderPayload, ToolCall
 
 StopReason = Literal["stop", "length", "tool_calls", "filtered", "truncated"]
 
@@ -50,3 +52,25 @@ class Finish:
 
 
 ModelEvent = Text | Reasoning | ToolCall | Usage | Finish
+
+CONTENT: Final = (Text, Reasoning, ToolCall)
+"""The events that are content: after the first of them no call is made again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """The result of a tool call, for the model and for the client; an error is `{"error", "hint"}`."""
+
+    call: ToolCall
+    content: Mapping[str, Any]
+    is_error: bool = False
+
+    def message(self) -> Message:
+        """The message that the model reads."""
+        text = json.dumps(self.content, ensure_ascii=False, default=str)
+        return Message("tool", text, tool_call_id=self.call.id, is_error=self.is_error)
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """The model is called again with the results of its tools."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from shared.events import Usage
@@ -133,37 +133,12 @@ class TurnResult:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the caller is told at the end: `logged` is True when the turn is booked, "spooled" when it soon will be.
+    """The end of a turn. `logged` is True when the turn is booked and "spooled" when refresh will book it.
 
-    It is False when only a line of our log has it, or another worker's answer stands.
+    It is False when only a line of the log has the turn, or when the answer of another worker stands.
     """
 
-    entry: TurnResult
+    result: TurnResult
     cost_usd: float | None
     logged: Logged
     message_id: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The receipt of the HTTP contract."""
-        entry, route = self.entry, self.entry.route
-        return {
-            "turn_id": entry.turn.turn_id,
-            "request_id": entry.turn.request_id,
-            "conversation_id": entry.turn.conversation_id,
-            "route": {
-                "identifier": route.identifier,
-                "provider": route.provider,
-                "model": route.upstream_id,
-                "node_id": route.node_id,
-                "label": route.label,
-                "reason": entry.turn.reason,
-                "fallbacks": [r.identifier for r in entry.turn.routes if r is not route],
-            },
-            "agents": list(entry.agents),
-            "tools_used": list(entry.tools_used),
-            "usage": asdict(entry.usage),
-            "cost_usd": self.cost_usd,
-            "duration_ms": entry.duration_ms,
-            "ttft_ms": entry.ttft_ms,
-            "logged": self.logged,
-        }

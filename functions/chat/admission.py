@@ -1,55 +1,116 @@
-"""What a caller is told of an admitted turn besides the answer itself."""
+"""Admission of a turn: what chat asks of the ledger, and the answer of a dry run."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Final
 
-from shared.errors import BudgetExceeded, QuotaExceeded
-from shared.routes import Route
-from shared.turns import Turn
+from starlette.requests import Request
 
+from functions.chat.agents import AGENTS, longest_prompt
+from functions.chat.completion_request import CompletionRequest
+from functions.chat.request import ChatRequest
+from functions.chat.tools import max_tool_tokens
+from shared import ledger
+from shared.auth import Person
+from shared.errors import BudgetExceeded, InvalidRequest, QuotaExceeded, Unprocessable
+from shared.gateway import Options
+from shared.identifiers import is_idempotency_key
+from shared.limit_headers import refusal_with_limits
+from shared.messages import Tool
+from shared.provider_config import deployment
+from shared.turns import Turn, TurnRequest
+from shared.usage import token_upper_bound
 
-def route_headers(route: Route, fallbacks: int) -> dict[str, str]:
-    """Which model serves, and how many routes were passed over before it."""
-    # Models may be named in any script, headers may not.
-    return {"X-Model": quote(route.identifier, safe=":/@+., "), "X-Fallbacks": str(fallbacks)}
-
-
-def limit_headers(turn: Turn) -> dict[str, str]:
-    """Route, rate-limit and budget headers; a cap that does not exist has no header."""
-    headers = route_headers(turn.routes[0], 0)
-    if turn.replay is not None:
-        headers["Idempotent-Replayed"] = "true"
-    limits = turn.limits
-    if limits is None:
-        return headers
-    if limits.requests_limit is not None:
-        headers["x-ratelimit-limit-requests"] = str(limits.requests_limit)
-        headers["x-ratelimit-remaining-requests"] = str(max(0, limits.requests_remaining or 0))
-        seconds = (datetime.fromisoformat(limits.requests_reset_at) - datetime.now(UTC)).total_seconds()
-        headers["x-ratelimit-reset-requests"] = f"{max(0, round(seconds))}s"
-    if limits.budget_remaining_usd is not None:
-        headers["x-budget-remaining-usd"] = f"{limits.budget_remaining_usd:.9f}"
-    return headers
+ENDPOINTS: Final = {"/chat/stream": "chat_stream", "/ai/chat": "ai_chat"}
+"""The `endpoint` of a log row by the path of its request; every other path is `chat`."""
+_MAX_RESERVED_TOKENS = 1_000_000  # as chat_begin clamps both counts
 
 
-def with_limits(refusal: QuotaExceeded | BudgetExceeded) -> QuotaExceeded | BudgetExceeded:
-    """The refusal with the headers that an admitted turn would have had: nothing is left, and when there is again."""
-    told = refusal.metadata
-    if "limit" in told:
-        refusal.headers["x-ratelimit-limit-requests"] = str(told["limit"])
-        refusal.headers["x-ratelimit-remaining-requests"] = "0"
-        refusal.headers["x-ratelimit-reset-requests"] = f"{round(refusal.retry_after_seconds or 0)}s"
-    if "limit_usd" in told:
-        left = told["limit_usd"] - told["spent_usd"] - told["reserved_usd"]
-        refusal.headers["x-budget-remaining-usd"] = f"{max(0.0, left):.9f}"
-    return refusal
+async def admit(person: Person, turn_request: TurnRequest) -> Turn:
+    """The admitted turn. Raises what `ledger.begin` raises; a refusal by a limit has the limit headers."""
+    try:
+        return await ledger.begin(person, turn_request)
+    except (QuotaExceeded, BudgetExceeded) as refusal:
+        raise refusal_with_limits(refusal) from None
 
 
-def dry_run_answer(turn: Turn) -> dict[str, Any]:
-    """The route with its fallbacks, estimated tokens and cost range, and what is left; nothing was called or stored."""
+def chat_turn(asked: ChatRequest, request: Request) -> TurnRequest:
+    """What a chat request asks of the ledger. Raises InvalidRequest and Unprocessable for a wrong Idempotency-Key."""
+    key = _idempotency_key(request)
+    if key is not None and not asked.store:
+        raise Unprocessable("An Idempotency-Key needs a stored answer: leave out store or the key.", param="store")
+    return TurnRequest(
+        endpoint=ENDPOINTS.get(request.url.path.rstrip("/"), "chat"),
+        request_id=request.state.request_id,
+        message=asked.question,
+        conversation_id=asked.conversation_id,
+        client_id=asked.id,
+        channel_id=asked.channel_id,
+        thread_ts=asked.thread_ts,
+        model=asked.model,
+        agent=asked.likely_agent,
+        asked_agent=asked.agent,
+        agent_models={name: agent.models for name, agent in AGENTS.items() if agent.models},
+        **deployment(),
+        max_tokens=asked.max_tokens,
+        prompt_tokens=longest_prompt(),
+        tool_tokens=max_tool_tokens(),
+        idempotency_key=key,
+        body_hash=request.state.body_hash if key else None,
+        store=asked.store,
+        strict_model=asked.strict_model,
+        dry_run=asked.dry_run,
+        question_id=asked.question_id,
+        message_id=None if asked.messageId is None else str(asked.messageId),
+        regenerate=asked.trigger == "regenerate-message",
+        metadata=asked.metadata,
+    )
+
+
+def completion_turn(asked: CompletionRequest, request: Request) -> TurnRequest:
+    """What a completion asks of the ledger. It stores nothing but the log row.
+
+    An Idempotency-Key, which OpenAI's SDKs send with every call, is ignored: there is no stored answer to give back.
+    Raises Unprocessable when the conversation is too long to reserve money for.
+    """
+    options = asked.options()
+    prompt = token_upper_bound(asked.conversation) + token_upper_bound((), (_schema_as_tool(options),))
+    tools = token_upper_bound((), options.tools)
+    if max(prompt, tools) > _MAX_RESERVED_TOKENS:
+        raise Unprocessable("The request exceeds the maximum of 1,000,000 reserved tokens.", param="messages")
+    return TurnRequest(
+        endpoint="chat.completions",
+        request_id=request.state.request_id,
+        message=asked.question,
+        model=asked.model,
+        needs=asked.needs,
+        **deployment(),
+        max_tokens=asked.max_completion_tokens or asked.max_tokens,
+        prompt_tokens=max(0, prompt - len(asked.question.encode())),
+        tool_tokens=tools,
+        store=False,
+        log_words=asked.store is not False,
+        strict_model=True,
+        metadata=asked.metadata or {},
+    )
+
+
+def _idempotency_key(request: Request) -> str | None:
+    key = request.headers.get("idempotency-key")
+    if key is not None and not is_idempotency_key(key):
+        raise InvalidRequest("Idempotency-Key takes 1 to 255 printable ASCII characters.", param="Idempotency-Key")
+    return key
+
+
+def _schema_as_tool(options: Options) -> Tool:
+    """A tool that takes as many tokens as the output schema with its instruction."""
+    instruction = "Answer with JSON only, without any other text. It must fit this JSON Schema:"
+    text = f"{options.output_format.name} {options.output_format.description or ''} {instruction}"
+    return Tool("schema", text, options.output_schema or {})
+
+
+def dry_run_json(turn: Turn) -> dict[str, Any]:
+    """The route with its fallbacks, the estimated tokens, the range of the cost, and what is left of the limits."""
     routes = [
         {"identifier": r.identifier, "provider": r.provider, "model": r.upstream_id, "node_id": r.node_id}
         for r in turn.routes

@@ -11,12 +11,8 @@ from starlette.requests import Request
 from functions.chat.completion_messages import AnyMessage, ToolName, conversation_of, fault_of
 from functions.chat.request import MAX_TOKENS, Name
 from shared.body import parse_body, read_body
-from shared.errors import Unprocessable
 from shared.gateway import Options
 from shared.messages import ANY_OBJECT, PLAIN_FORMAT, Format, Message, Tool
-from shared.provider_config import deployment
-from shared.turns import TurnRequest
-from shared.usage import token_upper_bound
 
 MAX_BYTES = 4 * 1024 * 1024  # images are sent as text; both clouds take six megabytes
 _MAX_RESERVED_TOKENS = 1_000_000  # what chat_begin holds money for beside the question, in tokens
@@ -229,37 +225,6 @@ def _names(tools: list[FunctionTool] | None) -> list[str]:
     return [tool.function.name for tool in tools or ()]
 
 
-async def read_completion_request(request: Request) -> tuple[CompletionRequest, TurnRequest]:
-    """The body, and what to ask of the ledger; nothing of it is kept but the log row.
-
-    An Idempotency-Key, which OpenAI's SDKs send with every call, has no stored answer to give back and is left alone.
-    Raises InvalidRequest, BodyTooLarge, Unprocessable, …
-    """
-    asked = parse_body(await read_body(request, MAX_BYTES), CompletionRequest)
-    options = asked.options()
-    prompt = token_upper_bound(asked.conversation) + token_upper_bound((), (_told_of_schema(options),))
-    tools = token_upper_bound((), options.tools)
-    if max(prompt, tools) > _MAX_RESERVED_TOKENS:
-        raise Unprocessable("The conversation is longer than any money is held for.", param="messages")
-    return asked, TurnRequest(
-        endpoint="chat.completions",
-        request_id=request.state.request_id,
-        message=asked.question,
-        model=asked.model,
-        needs=asked.needs,
-        **deployment(),
-        max_tokens=asked.max_completion_tokens or asked.max_tokens,
-        prompt_tokens=max(0, prompt - len(asked.question.encode())),
-        tool_tokens=tools,
-        store=False,
-        log_words=asked.store is not False,
-        strict_model=True,
-        metadata=asked.metadata or {},
-    )
-
-
-def _told_of_schema(options: Options) -> Tool:
-    """A schema takes as much room as a tool with these parameters, its instruction included."""
-    words = "Answer with JSON only, without any other text. It must fit this JSON Schema:"
-    told = f"{options.output_format.name} {options.output_format.description or ''} {words}"
-    return Tool("schema", told, options.output_schema or {})
+async def read_completion_request(request: Request) -> CompletionRequest:
+    """The validated body. Raises InvalidRequest, BodyTooLarge, Unprocessable, …"""
+    return parse_body(await read_body(request, MAX_BYTES), CompletionRequest)

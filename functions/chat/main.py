@@ -1,6 +1,6 @@
-"""chat: one turn with a model, streamed or whole. Who → what → admit → speak, tell and remember.
+"""chat: one turn with a model, streamed or whole. Authenticate, read, admit, run; the response encodes and ends it.
 
-Two ways in and out over the same turn: the AI SDK's with agents and a stored conversation, and OpenAI's without.
+Two pairs of request and response share the turn: the AI SDK's, with agents and a stored conversation, and OpenAI's.
 """
 
 from __future__ import annotations
@@ -9,72 +9,58 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.chat.admission import dry_run_answer, limit_headers, with_limits
-from functions.chat.agent_run import run_agent_turn, run_turn
+from functions.chat.admission import admit, chat_turn, completion_turn, dry_run_json
+from functions.chat.agent_run import AgentRun
 from functions.chat.completion_request import read_completion_request
 from functions.chat.completion_run import CompletionRun
 from functions.chat.replay import replayed
 from functions.chat.request import read_chat_request
 from functions.chat.streams.json_answer import TurnJson
 from functions.chat.streams.openai import CompletionJson, CompletionStream
-from functions.chat.streams.response import StreamResponse, WholeResponse
 from functions.chat.streams.ui import UiStream
-from shared import ledger
-from shared.auth import Person, authenticate
+from shared.auth import authenticate
 from shared.config import settings
 from shared.endpoint import respond, routes, with_document
-from shared.errors import BudgetExceeded, QuotaExceeded
 from shared.health import healthy, ready
 from shared.openai_models import get_openai_model, list_openai_models
 from shared.providers import load_sdks
-from shared.turns import Turn, TurnRequest
+from shared.responses import StreamResponse, WholeResponse
+from shared.run_turn import run_turn
 
 
-async def take_turn(request: Request) -> Response:
-    """POST / and its aliases: one turn."""
+async def take_turn(request: Request, *, stream: bool | None = None) -> Response:
+    """POST / and its aliases: one turn. `stream` overrides the field of the body."""
     person = await authenticate(request)
-    asked, ask = await read_chat_request(request)
-    turn = await _admitted(person, ask)
+    asked = await read_chat_request(request)
+    turn = await admit(person, chat_turn(asked, request))
     if asked.dry_run:
-        return JSONResponse(dry_run_answer(turn))
-    headers = limit_headers(turn)
-    events = replayed(turn) if turn.replay else run_agent_turn(turn, asked, request.state.arrived)
-    if asked.stream:
-        return StreamResponse(events, UiStream(turn), request.state.request_id, headers)
-    return WholeResponse(events, TurnJson(), request.state.request_id, headers)
+        return JSONResponse(dry_run_json(turn))
+    events = replayed(turn) if turn.replay else run_turn(AgentRun(turn, asked, request.state.arrived))
+    if asked.stream if stream is None else stream:
+        return StreamResponse(turn, events, UiStream(turn))
+    return WholeResponse(turn, events, TurnJson())
 
 
 async def stream_turn(request: Request) -> Response:
-    """POST /chat/stream: one turn, streamed whatever `stream` says."""
-    return await take_turn(request)
+    """POST /chat/stream: one turn, always streamed."""
+    return await take_turn(request, stream=True)
 
 
 async def resume(request: Request) -> Response:
-    """GET /{id}/stream below every address of a turn: 204, for no stream outlives its request.
-
-    `useChat` asks it with `resume`.
-    """
+    """GET /{id}/stream below every address of a turn, which `useChat` calls to resume: 204, as no stream is kept."""
     await authenticate(request)
     return Response(status_code=204)
 
 
 async def complete(request: Request) -> Response:
-    """POST /v1/chat/completions: one answer to a conversation that the caller keeps."""
+    """POST /v1/chat/completions: one answer to a conversation that the client keeps."""
     person = await authenticate(request)
-    asked, ask = await read_completion_request(request)
-    turn = await _admitted(person, ask)
-    events = run_turn(turn, CompletionRun(turn, asked, request.state.arrived))
-    headers, request_id = limit_headers(turn), request.state.request_id
+    asked = await read_completion_request(request)
+    turn = await admit(person, completion_turn(asked, request))
+    events = run_turn(CompletionRun(turn, asked, request.state.arrived))
     if asked.stream:
-        return StreamResponse(events, CompletionStream(turn, wants_usage=asked.wants_usage), request_id, headers)
-    return WholeResponse(events, CompletionJson(turn), request_id, headers)
-
-
-async def _admitted(person: Person, ask: TurnRequest) -> Turn:
-    try:
-        return await ledger.begin(person, ask)
-    except (QuotaExceeded, BudgetExceeded) as refusal:
-        raise with_limits(refusal) from None
+        return StreamResponse(turn, events, CompletionStream(turn, wants_usage=asked.wants_usage))
+    return WholeResponse(turn, events, CompletionJson(turn))
 
 
 load_sdks(settings().names("PRELOAD_PROVIDERS"))

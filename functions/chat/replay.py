@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from functions.chat.agent_run import Failure, TurnEvent
 from shared.errors import BY_CODE, ProviderError
 from shared.events import Text, Usage
 from shared.routes import RouteChosen
+from shared.run_turn import Failure, TurnEvent
 from shared.turns import Receipt, Turn, TurnResult
 
 

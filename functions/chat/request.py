@@ -1,4 +1,4 @@
-"""What may be asked of chat, and the ledger's words for it."""
+"""The body of a turn's request."""
 
 from __future__ import annotations
 
@@ -10,14 +10,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from starlette.requests import Request
 
-from functions.chat.agents import AGENTS, longest_prompt
+from functions.chat.agents import AGENTS
 from functions.chat.domains import Domain, classified
-from functions.chat.tool_loop import max_tool_tokens
 from shared.body import parse_body, read_body
-from shared.errors import InvalidRequest, Unprocessable
-from shared.identifiers import is_idempotency_key
-from shared.provider_config import deployment
-from shared.turns import TurnRequest
 
 _MAX_METADATA_BYTES = 16 * 1024
 MAX_TOKENS = (
@@ -26,8 +21,6 @@ MAX_TOKENS = (
 )
 
 PLACE = "Where a new conversation begins in another interface; a conversation that exists keeps its own."
-ENDPOINTS = {"/chat/stream": "chat_stream", "/ai/chat": "ai_chat"}
-"""What the log calls the paths of a turn; every other is `chat`."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 Place = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -136,41 +129,11 @@ class ChatRequest(BaseModel):
         return self.agent if self.agent in AGENTS else self.domain.name
 
 
-async def read_chat_request(request: Request) -> tuple[ChatRequest, TurnRequest]:
-    """The body, and what to ask of the ledger. Raises InvalidRequest, BodyTooLarge, Unprocessable, …"""
-    key = request.headers.get("idempotency-key")
-    if key is not None and not is_idempotency_key(key):
-        raise InvalidRequest("Idempotency-Key takes 1 to 255 printable ASCII characters.", param="Idempotency-Key")
+async def read_chat_request(request: Request) -> ChatRequest:
+    """The validated body. Raises InvalidRequest, BodyTooLarge, Unprocessable, …
+
+    `request.state.body_hash` gets the hash of the body, which tells two bodies with one Idempotency-Key apart.
+    """
     raw = await read_body(request)
-    asked = parse_body(raw, ChatRequest)
-    path = request.url.path.rstrip("/")
-    if path == "/chat/stream":
-        asked = asked.model_copy(update={"stream": True})
-    if key is not None and not asked.store:
-        raise Unprocessable("An Idempotency-Key needs a stored answer: leave out store or the key.", param="store")
-    return asked, TurnRequest(
-        endpoint=ENDPOINTS.get(path, "chat"),
-        request_id=request.state.request_id,
-        message=asked.question,
-        conversation_id=asked.conversation_id,
-        client_id=asked.id,
-        channel_id=asked.channel_id,
-        thread_ts=asked.thread_ts,
-        model=asked.model,
-        agent=asked.likely_agent,
-        asked_agent=asked.agent,
-        agent_models={name: agent.models for name, agent in AGENTS.items() if agent.models},
-        **deployment(),
-        max_tokens=asked.max_tokens,
-        prompt_tokens=longest_prompt(),
-        tool_tokens=max_tool_tokens(),
-        idempotency_key=key,
-        body_hash=hashlib.sha256(raw).hexdigest() if key else None,
-        store=asked.store,
-        strict_model=asked.strict_model,
-        dry_run=asked.dry_run,
-        question_id=asked.question_id,
-        message_id=None if asked.messageId is None else str(asked.messageId),
-        regenerate=asked.trigger == "regenerate-message",
-        metadata=asked.metadata,
-    )
+    request.state.body_hash = hashlib.sha256(raw).hexdigest()
+    return parse_body(raw, ChatRequest)

@@ -4,38 +4,31 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from functions.chat.agents import AGENTS, Agent, prompt_for
 from functions.chat.context import estimated, fit
 from functions.chat.tools import available_tools, prepare
-from functions.chat.tools.calling import MAX_ANSWER_BYTES, Toolbox, ToolResult
-from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal, offer
+from functions.chat.tools.calling import MAX_ANSWER_BYTES, Toolbox
+from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal
 from functions.chat.tools.hand_off import NAME as HAND_OFF
 from functions.chat.tools.hand_off import HandOff
 from shared import ledger
 from shared.errors import BudgetExceeded
-from shared.events import Finish, ModelEvent, Text
+from shared.events import Finish, ModelEvent, NextStep, Text, ToolResult
 from shared.fallback import MIN_SECONDS
 from shared.gateway import ModelSession, Options
 from shared.messages import Message, ProviderPayload, ToolCall
 from shared.providers.tool_calls import fresh_id
 from shared.routes import Route, RouteChosen
+from shared.run_turn import RunEvent
 from shared.turns import Turn
 from shared.usage import token_upper_bound
 
 MAX_TOOL_ROUNDS: Final = 8
 MAX_HAND_OFFS: Final = 2
 _UNKNOWN_WINDOW = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class NextStep:
-    """The model is asked again, with what its tools answered."""
-
-
-LoopEvent = ModelEvent | RouteChosen | ToolResult | NextStep
 
 
 class _Step:
@@ -102,7 +95,7 @@ class ToolLoop:
         """Who has spoken, in order."""
         return [*(each["from"] for each in self.hand_offs), self.agent.name]
 
-    async def events(self) -> AsyncGenerator[LoopEvent, None]:
+    async def events(self) -> AsyncGenerator[RunEvent, None]:
         """All that the models and tools say. Raises what the gateway raises, and what `ledger.extend` does."""
         self.toolbox = self._filled_toolbox()
         for number in range(MAX_TOOL_ROUNDS + 1):
@@ -211,8 +204,3 @@ def _called(call: ToolCall) -> dict[str, Any]:
 def _window_of(route: Route) -> int:
     """Tokens; one that nobody knows is reckoned as chat_begin does."""
     return int(route.capabilities.get("context_window") or _UNKNOWN_WINDOW)
-
-
-def max_tool_tokens() -> int:
-    """What being told of tools can take in at most, whoever speaks."""
-    return token_upper_bound((), [*(tool.offered() for tool in available_tools()), offer(HAND_OFF, HandOff)])

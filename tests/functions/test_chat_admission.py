@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from functions.chat.admission import dry_run_answer, limit_headers
+from functions.chat.admission import dry_run_json
+from shared.limit_headers import limit_headers
 from tests.functions.turns import LIMITS, ROUTE, TURN, turn
 
 PLAN = {"input_tokens_estimate": 12, "reserve_usd": 0.001, "least_usd": 0.0001}
@@ -73,7 +74,7 @@ def test_a_replayed_turn_says_that_it_is() -> None:
 def test_a_dry_run_tells_route_estimate_and_limits() -> None:
     """All that the caller would want to know before spending anything."""
     node = replace(ROUTE, identifier="client:7:llama", provider="client", upstream_id="llama", node_id=7)
-    assert dry_run_answer(turn(routes=(ROUTE, node), plan=PLAN)) == {
+    assert dry_run_json(turn(routes=(ROUTE, node), plan=PLAN)) == {
         "route": {
             "identifier": "openai:gpt-4o",
             "provider": "openai",
@@ -97,5 +98,5 @@ def test_a_dry_run_tells_route_estimate_and_limits() -> None:
 
 def test_a_model_without_a_price_has_no_estimate_of_cost() -> None:
     """Unknown is null, and so are limits that nobody set."""
-    answer = dry_run_answer(turn(routes=(replace(ROUTE, pricing=None),), plan=PLAN, limits=None))
+    answer = dry_run_json(turn(routes=(replace(ROUTE, pricing=None),), plan=PLAN, limits=None))
     assert (answer["estimate"]["cost_usd"], answer["limits"]) == (None, None)

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from functions.chat.agent_run import Failure, TurnEvent, run_agent_turn
+from functions.chat.agent_run import AgentRun
 from functions.chat.request import ChatRequest
 from shared import fallback, gateway
 from shared.errors import (
@@ -24,6 +24,7 @@ from shared.errors import (
 from shared.events import Finish, Reasoning, Text, Usage
 from shared.messages import Message
 from shared.routes import Route, RouteChosen
+from shared.run_turn import Failure, TurnEvent, run_turn
 from shared.tokens import estimate_tokens
 from shared.turns import Receipt
 from tests.fakes.openai import OpenAiHost, chunk, said, serving_models, sse
@@ -48,7 +49,7 @@ async def model(
 
 
 async def _spoken(asked: ChatRequest = ASKED, **changes: Any) -> list[TurnEvent]:
-    return [event async for event in run_agent_turn(turn(**changes), asked, time.monotonic())]
+    return [event async for event in run_turn(AgentRun(turn(**changes), asked, time.monotonic()))]
 
 
 def _booked(project: Project) -> dict[str, Any]:
@@ -176,7 +177,7 @@ async def test_a_caller_who_closes_the_turn_leaves_a_cancelled_entry_behind(
 ) -> None:
     """What was said so far is booked, and the model is hung up on."""
     model.pieces, model.ending = [HALF], "hold"
-    events = run_agent_turn(turn(), ASKED, time.monotonic())
+    events = run_turn(AgentRun(turn(), ASKED, time.monotonic()))
     assert await anext(events) == RouteChosen(ROUTE, 0)
     assert await anext(events) == Text("Hel")
     await events.aclose()
@@ -192,7 +193,7 @@ async def test_a_caller_who_is_cancelled_leaves_a_cancelled_entry_behind(model: 
     seen: list[TurnEvent] = []
 
     async def listen() -> None:
-        async for event in run_agent_turn(turn(), ASKED, time.monotonic()):
+        async for event in run_turn(AgentRun(turn(), ASKED, time.monotonic())):
             seen.append(event)
             if isinstance(event, Text):
                 tasks.cancel_scope.cancel()

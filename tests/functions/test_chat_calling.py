@@ -12,8 +12,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.chat.tools import calling
-from functions.chat.tools.calling import Toolbox, ToolResult
+from functions.chat.tools.calling import Toolbox
 from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal
+from shared.events import ToolResult
 from shared.messages import ToolCall
 
 pytestmark = pytest.mark.anyio

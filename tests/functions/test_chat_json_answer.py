@@ -6,13 +6,14 @@ import json
 from dataclasses import replace
 
 from functions.chat.streams.json_answer import whole_answer
+from shared.receipts import receipt_json
 from tests.functions.turns import ENTRY, RECEIPT
 
 
 def test_a_whole_answer_reads_as_the_contract_says() -> None:
     """Message, route, agent, usage, cost and receipt are there, and nothing else."""
     answer = whole_answer(RECEIPT)
-    told = RECEIPT.as_json()
+    told = receipt_json(RECEIPT)
     assert answer == {
         "id": "turn-1",
         "conversation_id": "conversation-1",
@@ -30,4 +31,4 @@ def test_a_whole_answer_reads_as_the_contract_says() -> None:
 
 def test_an_unknown_cost_is_null() -> None:
     """A model without a price costs nobody knows what, never zero."""
-    assert whole_answer(replace(RECEIPT, cost_usd=None, entry=replace(ENTRY, finish_reason=None)))["cost_usd"] is None
+    assert whole_answer(replace(RECEIPT, cost_usd=None, result=replace(ENTRY, finish_reason=None)))["cost_usd"] is None

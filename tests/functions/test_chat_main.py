@@ -80,6 +80,19 @@ async def test_a_turn_may_be_one_object(model: OpenAiHost, project: Project) -> 
     assert model.received
 
 
+@pytest.mark.parametrize(
+    ("path", "streams"),
+    [("/", False), ("/chat", False), ("/ai/chat", False), ("/chat/stream", True), ("/chat/stream/", True)],
+)
+async def test_the_streaming_alias_always_streams(
+    model: OpenAiHost, project: Project, path: str, *, streams: bool
+) -> None:
+    """`/chat/stream` streams whatever the body says; the other paths follow the body."""
+    got = await _ask(project, path, body={"message": "Hi", "stream": False})
+    assert got.headers["content-type"].startswith("text/event-stream") is streams
+    assert model.received
+
+
 async def test_a_dry_run_asks_no_model_and_books_nothing(model: OpenAiHost, project: Project) -> None:
     """It is one question to the database."""
     got = await _ask(project, body={"message": "Hi", "dry_run": True})

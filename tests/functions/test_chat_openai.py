@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from functions.chat.agent_run import Failure, TurnEvent
 from functions.chat.streams.openai import CompletionJson, CompletionStream
 from shared.errors import AnswerCut
 from shared.events import Finish, Reasoning, StopReason, Text
 from shared.messages import ToolCall
 from shared.routes import RouteChosen
+from shared.run_turn import Failure, TurnEvent
 from tests.functions.turns import ENTRY, RECEIPT, ROUTE, TURN, frames
 from tools.openapi.chat_responses import CompletionAnswer
 
@@ -68,10 +68,10 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_no_stop_reason() -> Non
 )
 def test_a_completion_gathers_calls_thoughts_and_reason(reason: StopReason, told: str) -> None:
     """One object, which fits the model that the document shows."""
-    teller = CompletionJson(TURN)
+    encoder = CompletionJson(TURN)
     for event in (Reasoning("hm"), _LOOK, Finish(reason)):
-        teller.see(event)
-    answer = CompletionAnswer.model_validate(teller.answer(replace(RECEIPT, entry=replace(ENTRY, content=""))))
+        encoder.observe(event)
+    answer = CompletionAnswer.model_validate(encoder.encode(replace(RECEIPT, result=replace(ENTRY, content=""))))
     (choice,) = answer.choices
     assert (choice.finish_reason, choice.message.content) == (told, None)
     assert (choice.message.reasoning_content, choice.message.tool_calls[0].id) == ("hm", "c1")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from functions.chat.agent_run import Failure, TurnEvent
 from functions.chat.replay import replayed
 from shared.errors import ProviderError, ProviderTimeout
 from shared.events import Text, Usage
 from shared.routes import RouteChosen
+from shared.run_turn import Failure, TurnEvent
 from shared.turns import Receipt
 from tests.functions.turns import ROUTE, turn
 
@@ -54,7 +54,7 @@ async def test_the_answer_comes_again_with_its_first_receipt() -> None:
     assert text == Text("Write to ada@example.com")
     assert isinstance(receipt, Receipt)
     assert (receipt.message_id, receipt.cost_usd, receipt.logged) == ("message-1", 0.002, True)
-    entry = receipt.entry
+    entry = receipt.result
     assert (entry.route, entry.usage, entry.agent_type) == (NODE, Usage(10, 5, 2, 1), "technical")
     assert (entry.status, entry.finish_reason, entry.duration_ms, entry.ttft_ms) == ("completed", "stop", 900, 100)
 
@@ -73,7 +73,7 @@ async def test_a_turn_that_broke_off_breaks_off_again(code: str, kind: type[Prov
     assert isinstance(failure, Failure)
     assert type(failure.error) is kind
     assert isinstance(receipt, Receipt)
-    assert (receipt.entry.status, receipt.entry.error_code) == ("partial", code)
+    assert (receipt.result.status, receipt.result.error_code) == ("partial", code)
 
 
 @pytest.mark.parametrize("stored", [{}, {"log": None, "message": None}, {"log": {}, "message": {}}], ids=str)
@@ -81,4 +81,4 @@ async def test_a_turn_without_words_has_only_its_receipt(stored: dict[str, Any])
     """What was not stored cannot come again, but the caller learns that the turn was booked."""
     (receipt,) = await _replayed(stored)
     assert isinstance(receipt, Receipt)
-    assert (receipt.entry.route, receipt.entry.usage, receipt.logged) == (ROUTE, Usage(0, 0), True)
+    assert (receipt.result.route, receipt.result.usage, receipt.logged) == (ROUTE, Usage(0, 0), True)

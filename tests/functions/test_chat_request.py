@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from functions.chat.admission import chat_turn
 from functions.chat.agents import AGENTS, longest_prompt
 from functions.chat.request import ChatRequest, read_chat_request
 from shared.body import parse_body
@@ -182,7 +183,8 @@ async def _asked(body: dict[str, Any], path: str = "/", **headers: str) -> tuple
     named = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
     request = request_of(caller, "POST", path, named)
     request.state.request_id = "request-1"
-    return await read_chat_request(request)
+    asked = await read_chat_request(request)
+    return asked, chat_turn(asked, request)
 
 
 @pytest.mark.anyio
@@ -259,17 +261,6 @@ async def test_a_key_that_is_none_is_refused(key: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         await _asked({"message": "Hi"}, idempotency_key=key)
     assert caught.value.param == "Idempotency-Key"
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("path", "streams"),
-    [("/", False), ("/chat", False), ("/ai/chat", False), ("/chat/stream", True), ("/chat/stream/", True)],
-)
-async def test_the_streaming_alias_always_streams(path: str, *, streams: bool) -> None:
-    """A frontend that was written for it gets a stream whatever the body says."""
-    asked, _ = await _asked({"message": "Hi", "stream": False}, path)
-    assert asked.stream is streams
 
 
 @pytest.mark.anyio

@@ -12,12 +12,13 @@ import anyio
 import pytest
 
 from functions.chat import tool_loop as rounds_module
-from functions.chat.agent_run import Failure, NextStep, TurnEvent, run_agent_turn
+from functions.chat.agent_run import AgentRun
 from functions.chat.request import ChatRequest
-from functions.chat.tools.calling import ToolResult
 from functions.chat.tools.contract import Tool, ToolAnswer
-from shared.events import Text
+from shared.events import NextStep, Text, ToolResult
 from shared.messages import Message
+from shared.receipts import receipt_json
+from shared.run_turn import Failure, TurnEvent, run_turn
 from shared.turns import Receipt
 from tests.fakes.openai import OpenAiHost, chunk, said, serving_models, sse
 from tests.fakes.supabase import Project
@@ -66,7 +67,7 @@ def _add_call(*numbers: int) -> tuple[str, Any]:
 
 
 async def _spoken(asked: ChatRequest = ASKED, **changes: Any) -> list[TurnEvent]:
-    return [event async for event in run_agent_turn(turn(**{"routes": (ABLE,)} | changes), asked, time.monotonic())]
+    return [event async for event in run_turn(AgentRun(turn(**{"routes": (ABLE,)} | changes), asked, time.monotonic()))]
 
 
 def _results(events: list[TurnEvent]) -> list[Any]:
@@ -104,7 +105,7 @@ async def test_a_tools_result_goes_back_to_the_model(model: OpenAiHost, project:
     assert (booked["context_size_tokens"], len(booked["attempts"])) == (30, 2)
     receipt = events[-1]
     assert isinstance(receipt, Receipt)
-    assert receipt.as_json()["tools_used"] == booked["tools_used"]
+    assert receipt_json(receipt)["tools_used"] == booked["tools_used"]
 
 
 async def test_every_further_call_holds_money_first(model: OpenAiHost, project: Project) -> None:
@@ -190,7 +191,7 @@ async def test_an_agent_hands_over_in_the_middle_of_a_turn(model: OpenAiHost, pr
     assert ("helpful" in first, "engineer" in second) == (True, True)
     receipt = events[-1]
     assert isinstance(receipt, Receipt)
-    assert receipt.as_json()["agents"] == ["general", "technical"]
+    assert receipt_json(receipt)["agents"] == ["general", "technical"]
     booked = _booked(project)
     assert (booked["agent_type"], booked["agent_handoffs"], booked["escalation_suggested"]) == ("technical", 1, True)
     assert booked["escalation_metadata"] == {
@@ -253,7 +254,7 @@ async def test_who_leaves_between_two_steps_is_booked_as_cancelled(model: OpenAi
     """The first step's end is not the turn's."""
     model.script = [_calls(_add_call(1), text="First.")]
     model.ending = "hold"
-    events = run_agent_turn(turn(routes=(ABLE,)), ASKED, time.monotonic())
+    events = run_turn(AgentRun(turn(routes=(ABLE,)), ASKED, time.monotonic()))
     async for event in events:
         if isinstance(event, NextStep):
             break

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.chat.agent_run import Failure, TurnEvent
 from functions.chat.streams.ui import UiStream
 from shared.errors import ProviderTimeout
 from shared.events import Finish, Reasoning, Text, Usage
 from shared.messages import ToolCall
+from shared.receipts import receipt_json
 from shared.routes import RouteChosen
+from shared.run_turn import Failure, TurnEvent
 from tests.functions.turns import ENTRY, RECEIPT, ROUTE, TURN, frames
 
 BEGIN = [
@@ -27,7 +28,7 @@ BEGIN = [
 ]
 END = [
     {"type": "finish-step"},
-    {"type": "data-receipt", "data": RECEIPT.as_json()},
+    {"type": "data-receipt", "data": receipt_json(RECEIPT)},
     {
         "type": "finish",
         "finishReason": "stop",
@@ -85,7 +86,7 @@ def test_broken_arguments_are_a_part_of_their_own() -> None:
 
 def test_an_answer_that_was_stopped_replays_as_stopped() -> None:
     """The SDK marks the message as aborted."""
-    receipt = replace(RECEIPT, entry=replace(ENTRY, status="cancelled", finish_reason=None))
+    receipt = replace(RECEIPT, result=replace(ENTRY, status="cancelled", finish_reason=None))
     told = frames(_streamed(Text("Hel"), receipt))
     assert [each["type"] for each in told[-3:-1]] == ["abort", "finish"]
     assert told[-2]["finishReason"] == "other"

@@ -36,6 +36,7 @@ from shared.events import Usage
 from shared.ledger import as_record
 from shared.messages import Message
 from shared.privacy import WITHHELD
+from shared.receipts import receipt_json
 from shared.routes import Attempt, Route
 from shared.turns import Limits, Receipt, Turn, TurnRequest, TurnResult
 from tests.fakes.supabase import Project
@@ -353,7 +354,7 @@ async def test_a_turn_that_the_database_cannot_take_waits_in_the_spool(
     project.answers[FINISH] = (503, "down")
     entry = replace(ENTRY, turn=replace(TURN, user_id=PERSON.id))
     receipt = await ledger.finish(entry)
-    assert (receipt.logged, receipt.cost_usd, receipt.as_json()["logged"]) == ("spooled", None, "spooled")
+    assert (receipt.logged, receipt.cost_usd, receipt_json(receipt)["logged"]) == ("spooled", None, "spooled")
     assert len(project.asked) == 2
     record = json.loads((tmp_path / "turn-1.worker-1.json").read_text())
     assert record["entry"] == as_record(entry) | {"content": "Write to [email]"}
@@ -471,7 +472,7 @@ def test_a_receipt_reads_as_the_contract_says() -> None:
         agents=("general", "technical"),
         tools_used=({"name": "analyze_data", "ms": 12, "ok": True},),
     )
-    assert Receipt(entry, 0.002, logged=True).as_json() == {
+    assert receipt_json(Receipt(entry, 0.002, logged=True)) == {
         "turn_id": "turn-1",
         "request_id": "request-1",
         "conversation_id": "conversation-1",

@@ -5,24 +5,25 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from functions.chat.agent_run import TurnEvent
+from shared.receipts import receipt_json
+from shared.run_turn import TurnEvent
 from shared.turns import Receipt
 
 
 class TurnJson:
     """The answer is in the receipt; there is nothing to keep on the way."""
 
-    def see(self, event: TurnEvent) -> None:
+    def observe(self, event: TurnEvent) -> None:
         """Keeps nothing."""
 
-    def answer(self, receipt: Receipt) -> dict[str, Any]:
+    def encode(self, receipt: Receipt) -> dict[str, Any]:
         """The contract's JSON."""
         return whole_answer(receipt)
 
 
 def whole_answer(receipt: Receipt) -> dict[str, Any]:
     """The JSON of a turn that was asked for without streaming."""
-    entry, told = receipt.entry, receipt.as_json()
+    entry, told = receipt.result, receipt_json(receipt)
     return {
         "id": entry.turn.turn_id,
         "conversation_id": entry.turn.conversation_id,

@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from functions.chat.agent_run import Failure, TurnEvent
 from shared.error_response import error_body
 from shared.events import Finish, Reasoning, StopReason, Text
 from shared.messages import ToolCall
 from shared.routes import RouteChosen
+from shared.run_turn import Failure, TurnEvent
 from shared.sse import DONE, frame
 from shared.turns import Receipt, Turn
 
@@ -85,7 +85,7 @@ class CompletionJson:
         self._thoughts: list[str] = []
         self._reason: StopReason = "stop"
 
-    def see(self, event: TurnEvent) -> None:
+    def observe(self, event: TurnEvent) -> None:
         """Keeps what the receipt does not hold."""
         match event:
             case ToolCall():
@@ -97,9 +97,9 @@ class CompletionJson:
             case _:
                 pass
 
-    def answer(self, receipt: Receipt) -> dict[str, Any]:
+    def encode(self, receipt: Receipt) -> dict[str, Any]:
         """The completion."""
-        content = receipt.entry.content
+        content = receipt.result.content
         message: dict[str, Any] = {
             "role": "assistant",
             "content": content if content or not self._calls else None,
@@ -110,7 +110,7 @@ class CompletionJson:
         if self._thoughts:
             message["reasoning_content"] = "".join(self._thoughts)
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _FINISH_REASONS[self._reason]}
-        head = _head(self._turn, "chat.completion") | {"model": receipt.entry.route.identifier}
+        head = _head(self._turn, "chat.completion") | {"model": receipt.result.route.identifier}
         return head | {"choices": [choice], "usage": _usage(receipt)}
 
 
@@ -131,7 +131,7 @@ def _called(call: ToolCall) -> dict[str, Any]:
 
 def _usage(receipt: Receipt) -> dict[str, Any]:
     """OpenAI's counts; `cost` in USD as OpenRouter made customary, null when the price is unknown."""
-    usage = receipt.entry.usage
+    usage = receipt.result.usage
     return {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,

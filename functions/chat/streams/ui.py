@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from functions.chat.agent_run import Failure, NextStep, ToolResult, TurnEvent
 from shared.errors import ParleyError
-from shared.events import Reasoning, Text
+from shared.events import NextStep, Reasoning, Text, ToolResult
 from shared.messages import ToolCall
+from shared.receipts import receipt_json
 from shared.routes import RouteChosen
+from shared.run_turn import Failure, TurnEvent
 from shared.sse import DONE, frame
 from shared.turns import Receipt, Turn, TurnResult
 
@@ -84,8 +85,8 @@ class UiStream:
 
     def _end(self, receipt: Receipt) -> bytes:
         """The receipt goes before an error: `useChat` reads nothing after one."""
-        entry = receipt.entry
-        frames = [frame({"type": "finish-step"}), frame({"type": "data-receipt", "data": receipt.as_json()})]
+        entry = receipt.result
+        frames = [frame({"type": "finish-step"}), frame({"type": "data-receipt", "data": receipt_json(receipt)})]
         if self._error is not None:
             frames.append(frame({"type": "error", "errorText": self._error.message}))
         elif entry.status == "cancelled":  # only a replay gets here: whoever hung up reads nothing

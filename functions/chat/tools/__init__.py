@@ -7,7 +7,10 @@ from typing import Any
 
 from functions.chat.tools import analyze_data
 from functions.chat.tools.analyze_data import ANALYZE_DATA, DESCRIBE_DATA
-from functions.chat.tools.contract import Tool
+from functions.chat.tools.contract import Tool, offer
+from functions.chat.tools.hand_off import NAME as HAND_OFF
+from functions.chat.tools.hand_off import HandOff
+from shared.usage import token_upper_bound
 
 
 def available_tools() -> tuple[Tool[Any], ...]:
@@ -19,3 +22,8 @@ def prepare(names: Collection[str]) -> None:
     """Has what these tools work with load while the model is still thinking."""
     if ANALYZE_DATA.name in names and analyze_data.is_available():
         analyze_data.preload()
+
+
+def max_tool_tokens() -> int:
+    """The most input tokens that the definitions of all tools can take."""
+    return token_upper_bound((), [*(tool.offered() for tool in available_tools()), offer(HAND_OFF, HandOff)])

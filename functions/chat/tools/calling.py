@@ -6,17 +6,17 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import anyio
 from pydantic import ValidationError
 
 from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal
+from shared.events import ToolResult
 from shared.log import log
-from shared.messages import Message, ToolCall
 from shared.messages import Tool as OfferedTool
+from shared.messages import ToolCall
 from shared.validation import describe
 
 MAX_CALLS: Final = 8  # in one round; who wants more asks again with what these told
@@ -25,20 +25,6 @@ MAX_ANSWER_BYTES: Final = 64 * 1024  # it is read, and paid for, with every late
 _MAX_ERRORS = 5
 # What failed for a reason of the moment may be asked again.
 _PASSING = {"tool_timeout", "tool_failed", "data_unavailable"}
-
-
-@dataclass(frozen=True, slots=True)
-class ToolResult:
-    """What a call came to, for the model and for whoever watches the stream; an error is `{"error", "hint"}`."""
-
-    call: ToolCall
-    content: Mapping[str, Any]
-    is_error: bool = False
-
-    def message(self) -> Message:
-        """As the model reads it."""
-        text = json.dumps(self.content, ensure_ascii=False, default=str)
-        return Message("tool", text, tool_call_id=self.call.id, is_error=self.is_error)
 
 
 class Toolbox:

@@ -1,4 +1,4 @@
-"""From a turn's events to an HTTP response, watching whether the caller is still there."""
+"""HTTP responses of a turn, streamed or whole; a client that disconnects ends the turn."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import anyio.abc
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from functions.chat.admission import route_headers
-from functions.chat.agent_run import Failure, TurnEvent
 from shared.error_response import error_response
 from shared.errors import ParleyError
+from shared.limit_headers import limit_headers, route_headers
 from shared.routes import RouteChosen
+from shared.run_turn import Failure, TurnEvent
 from shared.sanitize import sanitize_text
 from shared.sse import PING
-from shared.turns import Receipt
+from shared.turns import Receipt, Turn
 
 START_AFTER_SECONDS = 3.0
 PING_AFTER_SECONDS = 15.0
@@ -32,12 +32,12 @@ _STREAM_HEADERS = {
 Events = AsyncGenerator[TurnEvent, None]
 
 
-class Encoder(Protocol):
-    """Events to the frames of one protocol; `headers` are its own."""
+class StreamEncoder(Protocol):
+    """Encodes events as the frames of one protocol; `headers` are the protocol's own."""
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What the response says of the protocol."""
+        """Response headers of the protocol."""
         ...
 
     def begin(self) -> bytes:
@@ -45,25 +45,25 @@ class Encoder(Protocol):
         ...
 
     def encode(self, event: TurnEvent) -> bytes:
-        """Frames of one event; none for those that only the ledger needs."""
+        """Frames of one event; empty for events that only the ledger needs."""
         ...
 
 
 class JsonEncoder(Protocol):
-    """Events to one JSON object."""
+    """Encodes events as one JSON object."""
 
-    def see(self, event: TurnEvent) -> None:
-        """Takes note of one event."""
+    def observe(self, event: TurnEvent) -> None:
+        """Keeps what the receipt does not have."""
         ...
 
-    def answer(self, receipt: Receipt) -> dict[str, Any]:
-        """The whole answer."""
+    def encode(self, receipt: Receipt) -> dict[str, Any]:
+        """The whole object."""
         ...
 
 
 @asynccontextmanager
 async def _until_hang_up(receive: Receive) -> AsyncIterator[anyio.abc.TaskGroup]:
-    """Cancels its body when the caller disconnects; the events' own end then books the turn as cancelled."""
+    """Cancels its body when the client disconnects; the end of the events then records the turn as cancelled."""
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -81,69 +81,69 @@ class WholeResponse(Response):
 
     logs_itself = True
 
-    def __init__(self, events: Events, teller: JsonEncoder, request_id: str, headers: dict[str, str]) -> None:
-        super().__init__(headers=headers)
-        self._events, self._teller, self._request_id = events, teller, request_id
+    def __init__(self, turn: Turn, events: Events, encoder: JsonEncoder) -> None:
+        super().__init__(headers=limit_headers(turn))
+        self._turn, self._events, self._encoder = turn, events, encoder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: ParleyError | None = None
         receipt: Receipt | None = None
         async with _until_hang_up(receive), aclosing(self._events) as events:
             async for event in events:
-                self.headers.update(_served_by(event))
-                self._teller.see(event)
+                self.headers.update(_served_by(self._turn, event))
+                self._encoder.observe(event)
                 if isinstance(event, Failure):
                     failure = event.error
                 elif isinstance(event, Receipt):
                     receipt = event
         if receipt is None:
-            return  # hung up: nobody is there
+            return  # the client disconnected
         if failure is not None:
-            response = error_response(failure, self._request_id)
-        else:  # booked already: nothing in it may keep it from being told
-            response = JSONResponse(sanitize_text(self._teller.answer(receipt)))
+            response = error_response(failure, self._turn.request_id)
+        else:  # the turn is charged already: a character that cannot be encoded must not cost the client the answer
+            response = JSONResponse(sanitize_text(self._encoder.encode(receipt)))
         await _with_headers_of(self, response)(scope, receive, send)
 
 
 class StreamResponse(Response):
     """Sends events as they come.
 
-    The response starts with the first content or after three seconds of waiting for it, whichever is first, so that
-    a model that fails at once is an HTTP status; it keeps the line open with a ping after fifteen seconds of silence.
+    The response starts with the first content or after three seconds, whichever is first, so that a model that fails
+    at once is an HTTP status. A ping after fifteen seconds of silence keeps the connection open.
     """
 
     logs_itself = True
 
-    def __init__(self, events: Events, encoder: Encoder, request_id: str, headers: dict[str, str]) -> None:
-        super().__init__(headers=headers | _STREAM_HEADERS | dict(encoder.headers))
-        self._events, self._encoder, self._request_id = events, encoder, request_id
+    def __init__(self, turn: Turn, events: Events, encoder: StreamEncoder) -> None:
+        super().__init__(headers=limit_headers(turn) | _STREAM_HEADERS | dict(encoder.headers))
+        self._turn, self._events, self._encoder = turn, events, encoder
         self._is_started = self._is_refused = False
         self._starting = anyio.Lock()
         self._sent_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: ParleyError | None = None
-        is_told = False
+        is_complete = False
         async with _until_hang_up(receive) as tasks, aclosing(self._events) as events:
             tasks.start_soon(self._keep_alive, send, tasks.cancel_scope)
             async for event in events:
                 if not self._is_started:
-                    self.headers.update(_served_by(event))
+                    self.headers.update(_served_by(self._turn, event))
                 if isinstance(event, Failure) and not self._is_started:
                     failure, self._is_refused = event.error, True
                 elif failure is None and (frames := self._encoder.encode(event)):
                     await self._start(send)
                     await self._write(send, frames)
-            is_told = True
-        if not is_told:
-            return  # hung up
+            is_complete = True
+        if not is_complete:
+            return  # the client disconnected
         if failure is not None:
-            await _with_headers_of(self, error_response(failure, self._request_id))(scope, receive, send)
+            await _with_headers_of(self, error_response(failure, self._turn.request_id))(scope, receive, send)
         else:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _start(self, send: Send) -> None:
-        async with self._starting:  # the first event and the three seconds may come at once
+        async with self._starting:  # the first event and the three seconds may coincide
             if not self._is_started and not self._is_refused:
                 self._is_started = True
                 await send({"type": "http.response.start", "status": 200, "headers": self._stream_headers()})
@@ -167,17 +167,17 @@ class StreamResponse(Response):
                 await self._write(send, PING)
 
 
-def _served_by(event: TurnEvent) -> dict[str, str]:
-    """What an event tells of the route, for the headers: who begins to answer, and in the end who was tried last."""
+def _served_by(turn: Turn, event: TurnEvent) -> dict[str, str]:
+    """Route headers when a route begins to answer, and at the end those of the last route that was tried."""
     if isinstance(event, RouteChosen):
-        return route_headers(event.route, event.fallbacks)
+        return route_headers(turn, event.route)
     if isinstance(event, Receipt):
-        return route_headers(event.entry.route, event.entry.turn.routes.index(event.entry.route))
+        return route_headers(turn, event.result.route)
     return {}
 
 
 def _with_headers_of(outer: Response, inner: Response) -> Response:
-    """What the door put on the outer response (CORS, request id) and the turn (limits) belongs on the error too."""
+    """The inner response with the outer one's headers of the endpoint (CORS, request id) and of the turn (limits)."""
     own = {name.lower() for name, _ in inner.raw_headers} | {b"content-type", b"content-length", b"cache-control"}
     inner.raw_headers.extend(
         (name, value)

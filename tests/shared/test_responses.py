@@ -7,25 +7,26 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from dataclasses import replace
 
 import pytest
+from starlette.responses import Response
 from starlette.types import Message
 
-from functions.chat.agent_run import Failure, TurnEvent
-from functions.chat.streams import response as module
 from functions.chat.streams.json_answer import TurnJson, whole_answer
-from functions.chat.streams.response import StreamResponse, WholeResponse
 from functions.chat.streams.ui import UiStream
+from shared import responses as module
 from shared.errors import ProviderOverloaded
 from shared.events import Text
+from shared.responses import StreamResponse, WholeResponse
 from shared.routes import RouteChosen
+from shared.run_turn import Failure, TurnEvent
 from shared.sse import PING
 from tests.asgi import Caller
 from tests.functions.turns import ENTRY, RECEIPT, ROUTE, TURN, frames
 
 pytestmark = pytest.mark.anyio
 OVERLOADED = Failure(ProviderOverloaded("The provider openai is overloaded.", retry_after_seconds=7))
-HEADERS = {"X-Model": "openai:gpt-4o", "X-Request-Id": "request-1", "Access-Control-Allow-Origin": "https://a.example"}
+HEADERS = {"X-Request-Id": "request-1", "Access-Control-Allow-Origin": "https://a.example"}
 SCOPE = {"type": "http"}
-FAILED = replace(RECEIPT, entry=replace(ENTRY, status="failed"))
+FAILED = replace(RECEIPT, result=replace(ENTRY, status="failed"))
 
 
 class Script:
@@ -54,15 +55,21 @@ def _types(caller: Caller) -> list[str]:
     return [value if isinstance(value, str) else value["type"] for value in frames(caller.body)]
 
 
+def _with_headers(response: Response) -> Response:
+    """The response with the headers that the endpoint adds."""
+    response.headers.update(HEADERS)
+    return response
+
+
 async def _streamed(script: Script, caller: Caller | None = None) -> Caller:
     caller = caller or Caller()
-    await StreamResponse(script.events(), UiStream(TURN), "request-1", HEADERS)(SCOPE, caller.receive, caller.send)
+    await _with_headers(StreamResponse(TURN, script.events(), UiStream(TURN)))(SCOPE, caller.receive, caller.send)
     return caller
 
 
 async def _whole(script: Script, caller: Caller | None = None) -> Caller:
     caller = caller or Caller()
-    await WholeResponse(script.events(), TurnJson(), "request-1", HEADERS)(SCOPE, caller.receive, caller.send)
+    await _with_headers(WholeResponse(TURN, script.events(), TurnJson()))(SCOPE, caller.receive, caller.send)
     return caller
 
 
@@ -94,7 +101,7 @@ async def test_a_stream_is_sent_as_it_comes() -> None:
 @pytest.mark.parametrize("send", [_streamed, _whole])
 async def test_text_that_cannot_be_encoded_is_told_all_the_same(send: Callable[[Script], Awaitable[Caller]]) -> None:
     """Half a character, from wherever it came, costs itself and not the answer that was paid for."""
-    got = await send(Script(Text("Hel\ud83d"), replace(RECEIPT, entry=replace(ENTRY, content="Hel\ud83d"))))
+    got = await send(Script(Text("Hel\ud83d"), replace(RECEIPT, result=replace(ENTRY, content="Hel\ud83d"))))
     assert (got.status, got.is_complete) == (200, True)
     assert b"Hel" in got.body
 
@@ -200,7 +207,7 @@ async def test_a_whole_answer_that_breaks_off_is_an_error() -> None:
 
 
 OTHER = replace(ROUTE, identifier="anthropic:claude")
-ELSEWHERE = replace(RECEIPT, entry=replace(ENTRY, route=OTHER, turn=replace(TURN, routes=(ROUTE, OTHER))))
+ELSEWHERE = replace(RECEIPT, result=replace(ENTRY, route=OTHER, turn=replace(TURN, routes=(ROUTE, OTHER))))
 
 
 @pytest.mark.parametrize("send", [_streamed, _whole])
