@@ -43,11 +43,6 @@ class FallbackPlan:
     def route(self) -> Route:
         return self._routes[self._place]
 
-    @property
-    def fallbacks(self) -> int:
-        """How many routes were passed over."""
-        return self._place
-
     def after(self, error: ParleyError, now: float) -> float | None:
         """Seconds to wait before calling `route`, which may be another one now; None when nothing is left to try.
 

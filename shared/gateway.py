@@ -109,7 +109,7 @@ class ModelSession:
                     async for event in events:
                         if not has_begun and self.route != self._told:
                             self._told = self.route
-                            yield RouteChosen(self.route, self._routes.index(self.route))
+                            yield RouteChosen(self.route)
                         has_begun = True
                         yield event
                 wait = None

@@ -97,7 +97,6 @@ def _admitted(answer: dict[str, Any], ask: TurnRequest, worker_id: str, user_id:
         history_left_out=answer.get("history_left_out") or 0,
         speaker=answer.get("speaker"),
         profile=answer.get("profile"),
-        participants=answer.get("participants") or 1,
     )
 
 

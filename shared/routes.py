@@ -32,10 +32,9 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class RouteChosen:
-    """A route has begun to answer, `fallbacks` routes after the first; said once a turn, before its first event."""
+    """A route has begun to answer; sent once for each route, before its first event."""
 
     route: Route
-    fallbacks: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,6 @@ class Turn:
     history_left_out: int = 0
     speaker: str | None = None
     profile: Mapping[str, Any] | None = None
-    participants: int = 1
 
 
 @dataclass(frozen=True, slots=True)

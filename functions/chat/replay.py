@@ -19,7 +19,7 @@ async def replayed(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
     message: dict[str, Any] = stored.get("message") or {}
     content = message.get("content") or row.get("response") or ""
     route = next((r for r in turn.routes if r.identifier == row.get("model_identifier")), turn.routes[0])
-    yield RouteChosen(route, turn.routes.index(route))
+    yield RouteChosen(route)
     if content:
         yield Text(content)
     entry = TurnResult(

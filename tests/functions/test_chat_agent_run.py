@@ -63,7 +63,7 @@ async def test_a_turn_is_spoken_booked_and_receipted(model: OpenAiHost, project:
     model.pieces = [said("Hello")]
     history = (Message("user", "Earlier"), Message("assistant", "Yes"))
     events = await _spoken(ChatRequest(message="Hi", agent="technical", temperature=0.5), history=history)
-    assert events[:-1] == [RouteChosen(ROUTE, 0), Text("Hello"), Usage(10, 5), Finish("stop")]
+    assert events[:-1] == [RouteChosen(ROUTE), Text("Hello"), Usage(10, 5), Finish("stop")]
     receipt = events[-1]
     assert isinstance(receipt, Receipt)
     assert (receipt.cost_usd, receipt.message_id, receipt.logged) == (0.002, "message-1", True)
@@ -178,7 +178,7 @@ async def test_a_caller_who_closes_the_turn_leaves_a_cancelled_entry_behind(
     """What was said so far is booked, and the model is hung up on."""
     model.pieces, model.ending = [HALF], "hold"
     events = run_turn(AgentRun(turn(), ASKED, time.monotonic()))
-    assert await anext(events) == RouteChosen(ROUTE, 0)
+    assert await anext(events) == RouteChosen(ROUTE)
     assert await anext(events) == Text("Hel")
     await events.aclose()
     await model.until_hung_up()
@@ -200,7 +200,7 @@ async def test_a_caller_who_is_cancelled_leaves_a_cancelled_entry_behind(model: 
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listen)
-    assert seen == [RouteChosen(ROUTE, 0), Text("Hel")]
+    assert seen == [RouteChosen(ROUTE), Text("Hel")]
     assert _booked(project)["status"] == "cancelled"
     await model.until_hung_up()
 

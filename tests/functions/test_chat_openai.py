@@ -31,7 +31,7 @@ def _deltas(told: list[object]) -> list[object]:
 
 def test_a_stream_says_who_speaks_then_words_then_why_it_ended() -> None:
     """Usage only when it was asked for, last and without choices."""
-    events = (RouteChosen(ROUTE, 0), Reasoning("hm"), Text("Hel"), Text("lo"), Finish("stop"), RECEIPT)
+    events = (RouteChosen(ROUTE), Reasoning("hm"), Text("Hel"), Text("lo"), Finish("stop"), RECEIPT)
     told = _streamed(*events)
     assert _deltas(told) == [
         {"role": "assistant", "content": ""},

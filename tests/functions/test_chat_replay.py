@@ -44,7 +44,7 @@ async def _replayed(stored: dict[str, Any]) -> list[TurnEvent]:
 async def test_the_model_that_served_is_named_again() -> None:
     """A turn that fell back shows so in its replay too."""
     events = replayed(turn(routes=(ROUTE, NODE), replay={"log": LOG}))
-    assert await anext(events) == RouteChosen(NODE, 1)
+    assert await anext(events) == RouteChosen(NODE)
     await events.aclose()
 
 

@@ -404,7 +404,7 @@ async def test_a_question_nobody_classifies_is_answered_all_the_same(
 async def test_in_company_the_question_says_whose_it_is(model: OpenAiHost) -> None:
     """As the history does for all the others."""
     model.pieces = [said("Hello")]
-    await _spoken(speaker="Ada", participants=2)
+    await _spoken(speaker="Ada")
     system, question = model.received[0].json()["messages"]
     assert "Ada asks" in system["content"]
     assert question["content"] == "Ada: Hi"

@@ -95,7 +95,7 @@ def test_an_answer_that_was_stopped_replays_as_stopped() -> None:
 def test_the_model_is_named_at_the_beginning_when_it_is_known() -> None:
     """A frontend can show who answers while it answers."""
     stream = UiStream(TURN)
-    assert stream.encode(RouteChosen(ROUTE, 0)) == b""
+    assert stream.encode(RouteChosen(ROUTE)) == b""
     assert frames(stream.begin())[0]["messageMetadata"]["model"] == "openai:gpt-4o"
 
 

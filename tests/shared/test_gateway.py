@@ -69,7 +69,7 @@ async def test_a_model_is_asked_as_the_route_says(host: OpenAiHost) -> None:
     conversation = _exchange(options=Options(temperature=0.5))
     events, error = await _spoken(conversation)
     assert error is None
-    assert events == [RouteChosen(ROUTE, 0), Text("Hello"), Usage(10, 5), Finish("stop")]
+    assert events == [RouteChosen(ROUTE), Text("Hello"), Usage(10, 5), Finish("stop")]
     body = host.received[0].json()
     assert (body["model"], body["max_completion_tokens"], body["temperature"]) == ("gpt-4o", 77, 0.5)
     assert [message["content"] for message in body["messages"]] == ["Be kind.", "Hi"]
@@ -118,7 +118,7 @@ async def test_an_answer_that_breaks_off_is_passed_on_and_then_an_error(host: Op
     host.pieces = [sse(chunk({"content": "Hel"}))]
     conversation = _exchange()
     events, error = await _spoken(conversation)
-    assert events == [RouteChosen(ROUTE, 0), Text("Hel"), Finish("truncated")]
+    assert events == [RouteChosen(ROUTE), Text("Hel"), Finish("truncated")]
     assert type(error) is AnswerCut
     assert not _only(conversation).ok
 
@@ -130,7 +130,7 @@ async def test_a_silence_between_two_words_ends_as_a_timeout(host: OpenAiHost, m
     monkeypatch.setattr(gateway, "IDLE_SECONDS", 0.05)
     conversation = _exchange()
     events, error = await _spoken(conversation)
-    assert (events, type(error)) == ([RouteChosen(ROUTE, 0), Text("Hel")], ProviderTimeout)
+    assert (events, type(error)) == ([RouteChosen(ROUTE), Text("Hel")], ProviderTimeout)
     assert _only(conversation).error_code == "provider_timeout"
     await host.until_hung_up()
 
@@ -176,7 +176,7 @@ async def test_a_turn_ends_with_its_time(
     environ(TURN_SECONDS="100")
     host.pieces, host.ending = [sse(*[chunk({"content": "on "})] * 3)], "hold"
     events = _exchange().events(MESSAGES)
-    assert await anext(events) == RouteChosen(ROUTE, 0)
+    assert await anext(events) == RouteChosen(ROUTE)
     passed = 101
     with pytest.raises(ProviderTimeout):
         async for _ in events:
@@ -229,7 +229,7 @@ async def test_a_reader_who_leaves_hangs_up_on_the_model_and_the_attempt_counts_
     host.pieces, host.ending = [sse(chunk({"content": "Hel"}))], "hold"
     conversation = _exchange()
     events = conversation.events(MESSAGES)
-    assert await anext(events) == RouteChosen(ROUTE, 0)
+    assert await anext(events) == RouteChosen(ROUTE)
     await events.aclose()
     await host.until_hung_up()
     assert _only(conversation).ok
@@ -266,7 +266,7 @@ async def test_a_failed_call_is_made_again_and_only_the_good_answer_is_heard(hos
     host.script = [(500, []), (200, [said("Hello")])]
     conversation = _exchange()
     events, error = await _spoken(conversation)
-    assert (events, error) == ([RouteChosen(ROUTE, 0), Text("Hello"), USED, Finish("stop")], None)
+    assert (events, error) == ([RouteChosen(ROUTE), Text("Hello"), USED, Finish("stop")], None)
     assert [(a.ok, a.error_code, a.usage) for a in conversation.attempts] == [
         (False, "provider_error", None),
         (True, None, USED),
@@ -280,7 +280,7 @@ async def test_what_a_failed_call_counted_is_not_mixed_into_the_good_one(host: O
     silent = sse(chunk({"content": "Hello"}), chunk({}, "stop"))
     host.script = [(200, [sse(counted, {"error": "busy"})]), (200, [silent])]
     conversation = _exchange()
-    assert (await _spoken(conversation))[0] == [RouteChosen(ROUTE, 0), Text("Hello"), Finish("stop")]
+    assert (await _spoken(conversation))[0] == [RouteChosen(ROUTE), Text("Hello"), Finish("stop")]
     assert conversation.usage.source == "estimate"
     assert conversation.usage.input_tokens < 999
 
@@ -290,7 +290,7 @@ async def test_the_next_route_serves_when_the_first_is_down(host: OpenAiHost, ot
     host.status, other.pieces = 500, [said("Hello")]
     conversation = _exchange(ROUTE, HF)
     events, error = await _spoken(conversation)
-    assert (events[0], error) == (RouteChosen(HF, 1), None)
+    assert (events[0], error) == (RouteChosen(HF), None)
     assert conversation.route == HF
     assert [a.provider_key for a in conversation.attempts] == ["openai", "openai", "huggingface"]
     assert other.received[0].headers["authorization"] == "Bearer hf-ours"
@@ -367,7 +367,7 @@ async def test_a_route_without_a_key_or_with_an_open_circuit_is_passed_over(
     until = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
     conversation = _exchange(replace(ROUTE, open_until=until), ROUTE, HF)
     events, error = await _spoken(conversation)
-    assert (events[0], error) == (RouteChosen(HF, 2), None)
+    assert (events[0], error) == (RouteChosen(HF), None)
     assert [a.error_code for a in conversation.attempts] == ["provider_unavailable", "not_configured", None]
 
 
@@ -404,7 +404,7 @@ async def test_a_second_call_goes_on_where_the_first_was_served(host: OpenAiHost
     hf = replace(HF, capabilities={"supports_tools": True})
     conversation = _exchange(ROUTE, hf, options=Options(tools=(TOOL,)))
     events, _ = await _spoken(conversation)
-    assert events[0] == RouteChosen(hf, 1)
+    assert events[0] == RouteChosen(hf)
     assert ToolCall("a", "find", {}) in events
     asked = len(host.received)
     second, _ = await _spoken(conversation)

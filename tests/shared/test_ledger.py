@@ -202,16 +202,16 @@ async def test_a_turn_knows_who_spoke_and_how_to_help(project: Project) -> None:
         {"role": "user", "content": "Hm", "name": "Person 2"},
     ]
     profile = {"skill_level": "expert", "communication_style": None, "preferred_agent": "auto"}
-    told = {"history": history, "history_left_out": 4, "speaker": "Ada", "participants": 2, "profile": profile}
+    told = {"history": history, "history_left_out": 4, "speaker": "Ada", "profile": profile}
     project.answers[BEGIN] = (200, ADMITTED | told)
     turn = await ledger.begin(PERSON, replace(ASK, agent_models={"general": ("fast", "gpt-4o")}))
     assert project.asked_of("chat_begin")[0]["turn"]["agent_models"] == {"general": ["fast", "gpt-4o"]}
     said = [message.content for message in turn.history]
     assert said == ["Ada: Hi", "Hello", "Person 2: Hm"]
-    assert (turn.history_left_out, turn.speaker, turn.participants, turn.profile) == (4, "Ada", 2, profile)
+    assert (turn.history_left_out, turn.speaker, turn.profile) == (4, "Ada", profile)
     project.answers[BEGIN] = (200, ADMITTED)
     turn = await ledger.begin(PERSON, ASK)
-    assert (turn.history_left_out, turn.speaker, turn.participants, turn.profile) == (0, None, 1, None)
+    assert (turn.history_left_out, turn.speaker, turn.profile) == (0, None, None)
 
 
 @pytest.mark.anyio

@@ -26,6 +26,8 @@ pytestmark = pytest.mark.anyio
 OVERLOADED = Failure(ProviderOverloaded("The provider openai is overloaded.", retry_after_seconds=7))
 HEADERS = {"X-Request-Id": "request-1", "Access-Control-Allow-Origin": "https://a.example"}
 SCOPE = {"type": "http"}
+OTHER = replace(ROUTE, identifier="anthropic:claude")
+ROUTED = replace(TURN, routes=(ROUTE, OTHER))
 FAILED = replace(RECEIPT, result=replace(ENTRY, status="failed"))
 
 
@@ -63,13 +65,13 @@ def _with_headers(response: Response) -> Response:
 
 async def _streamed(script: Script, caller: Caller | None = None) -> Caller:
     caller = caller or Caller()
-    await _with_headers(StreamResponse(TURN, script.events(), UiStream(TURN)))(SCOPE, caller.receive, caller.send)
+    await _with_headers(StreamResponse(ROUTED, script.events(), UiStream(TURN)))(SCOPE, caller.receive, caller.send)
     return caller
 
 
 async def _whole(script: Script, caller: Caller | None = None) -> Caller:
     caller = caller or Caller()
-    await _with_headers(WholeResponse(TURN, script.events(), TurnJson()))(SCOPE, caller.receive, caller.send)
+    await _with_headers(WholeResponse(ROUTED, script.events(), TurnJson()))(SCOPE, caller.receive, caller.send)
     return caller
 
 
@@ -206,14 +208,13 @@ async def test_a_whole_answer_that_breaks_off_is_an_error() -> None:
     assert (got.status, got.json()["error"]["code"]) == (503, "provider_overloaded")
 
 
-OTHER = replace(ROUTE, identifier="anthropic:claude")
-ELSEWHERE = replace(RECEIPT, result=replace(ENTRY, route=OTHER, turn=replace(TURN, routes=(ROUTE, OTHER))))
+ELSEWHERE = replace(RECEIPT, result=replace(ENTRY, route=OTHER, turn=ROUTED))
 
 
 @pytest.mark.parametrize("send", [_streamed, _whole])
 async def test_who_served_stands_in_the_headers(send: Callable[[Script], Awaitable[Caller]]) -> None:
     """A fallback is told with the first byte, an answer that failed everywhere names where it failed last."""
-    got = await send(Script(RouteChosen(OTHER, 1), Text("Hello"), ELSEWHERE))
+    got = await send(Script(RouteChosen(OTHER), Text("Hello"), ELSEWHERE))
     assert (got.headers["x-model"], got.headers["x-fallbacks"]) == ("anthropic:claude", "1")
     failed = await send(Script(OVERLOADED, ELSEWHERE))
     assert failed.status == 503
@@ -222,5 +223,5 @@ async def test_who_served_stands_in_the_headers(send: Callable[[Script], Awaitab
 
 async def test_a_fallback_after_the_first_byte_is_left_to_the_receipt() -> None:
     """Headers that were sent are not changed."""
-    script = Script(Text("Hel"), RouteChosen(OTHER, 1), ELSEWHERE)
+    script = Script(Text("Hel"), RouteChosen(OTHER), ELSEWHERE)
     assert (await _streamed(script)).headers["x-model"] == "openai:gpt-4o"

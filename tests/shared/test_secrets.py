@@ -186,7 +186,7 @@ async def test_a_turn_with_a_replaced_key_is_retried_with_the_new_one(
     await secrets.ready()
     store.values = {"OPENAI_API_KEY": "the-new-secret"}
     exchange = exchange_over(_ROUTE)
-    assert await spoken(exchange) == ([RouteChosen(_ROUTE, 0), Text("Hello"), Usage(10, 5), Finish("stop")], None)
+    assert await spoken(exchange) == ([RouteChosen(_ROUTE), Text("Hello"), Usage(10, 5), Finish("stop")], None)
     keys = [each.headers["authorization"] for each in refused_once.received]
     assert keys == [f"Bearer {_STORED}", "Bearer the-new-secret"]
     assert [attempt.ok for attempt in exchange.attempts] == [False, True]
