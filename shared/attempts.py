@@ -23,13 +23,13 @@ class Outcome:
 
 
 def recorded(route: Route, started: float, meter: UsageMeter, outcome: Outcome) -> Attempt:
-    """One call as it stands in the row; `started` by time.monotonic()."""
+    """The record of one call for the log row; `started` is a time of time.monotonic()."""
     error = outcome.error
     is_good = error is None and (outcome.is_complete or meter.has_content)
     upstream = error if isinstance(error, ProviderError) else None
     if isinstance(error, ProviderAuthFailed | ModelUnavailable):  # the operator's to fix: key, account, region, model
-        told = {"provider": route.provider, "model": route.identifier, "error": error.code}
-        log("alert", **told, upstream_status=error.upstream_status)
+        fields = {"provider": route.provider, "model": route.identifier, "error": error.code}
+        log("alert", **fields, upstream_status=error.upstream_status)
     return Attempt(
         identifier=route.identifier,
         provider_key=provider_key(route.provider, route.node_id),

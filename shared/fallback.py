@@ -20,7 +20,7 @@ from shared.routes import Route
 TRIES_PER_PROVIDER = 2
 TRIES_IN_ALL = 4
 MIN_SECONDS = 5.0  # with less time left no model is called any more
-PATIENCE_SECONDS = 2.0  # longer than this nobody waits while another route is free
+PATIENCE_SECONDS = 2.0  # the longest wait while another route is free
 BACKOFF_SECONDS = 0.25
 
 

@@ -1,4 +1,4 @@
-"""Speaking to models: the one retry and fallback loop, its time limits, and what each call came to."""
+"""Calls of models: the one retry and fallback loop, its time limits, and the record of each call."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ModelSession:
     """One turn with models: the events as they come, and afterwards who served, what was tried and what it used.
 
     `arrived` is when the request came, by time.monotonic(): the turn's time runs from then. `options` may be changed
-    between calls. `before_retry` is told, after a failed call that is charged all the same, how many tokens the next
+    between calls. `before_retry` gets, after a failed call that is charged, the input token bound of the next
     may take in; when it raises there is no next.
     """
 
@@ -71,7 +71,7 @@ class ModelSession:
         self.attempts: list[Attempt] = []
         self._routes, self._arrived, self._before_retry = routes, arrived, before_retry
         self._deadline = float("inf")
-        self._told: Route | None = None
+        self._chosen: Route | None = None
 
     @property
     def deadline(self) -> float:
@@ -107,8 +107,8 @@ class ModelSession:
             try:
                 async with aclosing(self._attempt(messages)) as events:
                     async for event in events:
-                        if not has_begun and self.route != self._told:
-                            self._told = self.route
+                        if not has_begun and self.route != self._chosen:
+                            self._chosen = self.route
                             yield RouteChosen(self.route)
                         has_begun = True
                         yield event
@@ -144,7 +144,7 @@ class ModelSession:
                 async for event in stream:
                     if (kept := bounds.keep(event)) is None:
                         continue
-                    meter.see(kept)
+                    meter.observe(kept)
                     held.append(kept)
                     is_complete = isinstance(kept, Finish) and kept.reason != "truncated"
                     if meter.has_content or is_complete:
@@ -154,7 +154,7 @@ class ModelSession:
             if not is_complete:
                 _refuse_half(meter)
         except ParleyError as failure:
-            error = _told_as(failure, self.route, has_begun=meter.has_content)
+            error = _as_node_failure(failure, self.route, has_begun=meter.has_content)
             raise error from failure.__cause__
         except Exception:
             error = InternalError("Something went wrong on our side.")  # a bug of ours is no answer and not charged
@@ -167,7 +167,7 @@ class ModelSession:
         """Passes events on while they come in time: limits for the first content, for silence, for the whole turn."""
         first_by = time.monotonic() + FIRST_TOKEN_SECONDS
         has_content = False
-        async with aclosing(stream):  # whoever closes this hangs up on the model
+        async with aclosing(stream):  # closing this generator hangs up on the model
             while True:
                 now = time.monotonic()
                 limit = now + IDLE_SECONDS if has_content else first_by
@@ -201,7 +201,7 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Mode
     """What the route's model is asked: nothing it cannot do."""
     can = route.capabilities
     if not can.get("supports_tools"):
-        messages = told_plainly(messages)
+        messages = without_tool_calls(messages)
     node = None
     if route.node_id is not None:
         node = Node(route.node_id, route.base_url or "", route.has_key)
@@ -227,8 +227,8 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Mode
     )
 
 
-def told_plainly(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The conversation for a model that knows nothing of tools: what was called and told becomes plain words."""
+def without_tool_calls(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The conversation for a model without tools: calls and results become plain text."""
     return tuple(_plain(message) if message.role == "tool" or message.tool_calls else message for message in messages)
 
 
@@ -281,7 +281,7 @@ def _cut() -> AnswerCut:
     return AnswerCut("The model's answer broke off before its end.")
 
 
-def _told_as(failure: ParleyError, route: Route, *, has_begun: bool) -> ParleyError:
+def _as_node_failure(failure: ParleyError, route: Route, *, has_begun: bool) -> ParleyError:
     """One message for every way a node can fail; a line that is lost in the middle is an answer that was cut."""
     if not isinstance(failure, ProviderError):
         return failure

@@ -88,7 +88,7 @@ def _admitted(answer: dict[str, Any], ask: TurnRequest, worker_id: str, user_id:
         conversation_id=answer.get("conversation_id"),
         routes=tuple(_route(fields) for fields in answer["routes"]),
         reason=answer["reason"],
-        history=tuple(Message(m["role"], _said(m)) for m in answer.get("history", ())),
+        history=tuple(Message(m["role"], _prompt_text(m)) for m in answer.get("history", ())),
         is_stored=ask.store or ask.log_words,
         limits=Limits(**answer["limits"]) if answer.get("limits") else None,
         plan={name: answer[name] for name in ("input_tokens_estimate", "reserve_usd", "least_usd") if name in answer},
@@ -100,8 +100,8 @@ def _admitted(answer: dict[str, Any], ask: TurnRequest, worker_id: str, user_id:
     )
 
 
-def _said(message: Mapping[str, Any]) -> str:
-    """A message as a model reads it: with its speaker's name where there are several."""
+def _prompt_text(message: Mapping[str, Any]) -> str:
+    """The text of a message for the prompt, with its speaker's name when there are several."""
     name = message.get("name")
     return f"{name}: {message['content']}" if name else str(message["content"])
 
@@ -149,29 +149,29 @@ async def finish(entry: TurnResult) -> Receipt:
     a lost answer is safe.
     """
     bind_turn(entry.turn.request_id, entry.turn.turn_id)
-    told = as_record(entry)
+    fields = as_record(entry)
     with anyio.CancelScope(shield=True):
-        booked = await _book(told)
+        booked = await _book(fields)
         if booked is not None and booked["outcome"] != "unknown":
             is_logged = booked["outcome"] in {"settled", "duplicate"}
             return Receipt(entry, booked.get("cost_usd"), is_logged, booked.get("message_id"))
-        record = spool.record_of(told, entry.turn.user_id)
+        record = spool.record_of(fields, entry.turn.user_id)
         if booked is None and await spool.keep(record):
             return Receipt(entry, None, logged="spooled")
     # The last resort: the redacted record as one line, from which the row can be rebuilt. A turn that this database
-    # never admitted has no row to complete, and is only told here. A host may cut so long a line into pieces, which
+    # never admitted has no row to complete, and is recorded only here. A host may cut so long a line into pieces, which
     # are no JSON: what an alarm looks for is a short one before it.
-    log("unbooked_turn", status=told["status"])
+    log("unbooked_turn", status=fields["status"])
     log("unbooked_record", record=record)
     return Receipt(entry, None, logged=False)
 
 
-async def _book(told: dict[str, Any]) -> dict[str, Any] | None:
+async def _book(fields: dict[str, Any]) -> dict[str, Any] | None:
     """The answer of `chat_finish`, None when there is none."""
     for _ in range(_FINISH_TRIES):
         try:
             booked: dict[str, Any] = await supabase.rpc(
-                "chat_finish", {"entry": told}, supabase.as_service(), timeout_seconds=_TRY_SECONDS
+                "chat_finish", {"entry": fields}, supabase.as_service(), timeout_seconds=_TRY_SECONDS
             )
         except ParleyError as error:
             log("finish_failed", error=error.code)
@@ -181,7 +181,7 @@ async def _book(told: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _storable_parts(entry: TurnResult) -> list[dict[str, Any]] | None:
-    """The parts, unless they are more than anybody reads or no JSON at all: the answer's words stand beside them."""
+    """Message parts, or None if they exceed 4 MB or are not JSON; `content` still has the text."""
     if not entry.parts:
         return None
     try:

@@ -11,14 +11,14 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 
 ANY_OBJECT: Final = {"type": "object"}
-"""The output schema of whoever wants a JSON object and does not say which."""
+"""The output schema for a JSON object without a given schema."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """A tool the model wants called; `arguments` is the JSON object it wrote, `written` its text where that is known.
 
-    What it wrote stands in `broken` when that is no JSON object; `arguments` is empty then.
+    `broken` has the text when it is no JSON object; `arguments` is empty then.
     """
 
     id: str
@@ -78,7 +78,7 @@ class Message:
 class Tool:
     """A tool a model may call; `parameters` is the JSON Schema of its arguments, an object.
 
-    `is_strict` is whether the arguments must fit it to the letter; None where nobody said.
+    `is_strict` says whether the arguments must fit it exactly; None when the client did not set it.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What a provider may be told of an output schema besides it; `is_strict` None: strict where the schema can be."""
+    """Further fields of an output schema; with `is_strict` None it is strict where the schema allows that."""
 
     name: str = "answer"
     description: str | None = None
@@ -113,7 +113,7 @@ class ModelRequest:
     """One model call in no dialect; `model` is the provider's own name, `node` set only for a client node.
 
     `output_schema` is the JSON Schema that the answer's text must fit, an object, or ANY_OBJECT; None for free text.
-    Tools that may not be called are still told of: a conversation in which they were called makes no sense without
+    Tools that may not be called are still sent: a conversation in which they were called makes no sense without
     them. `must_call` is the name of the tool to call, or True for whichever. The answer ends before any text of `stop`.
     """
 

@@ -28,15 +28,15 @@ async def ask_for(output: type[Output], exchange: ModelSession, messages: tuple[
     An answer that does not fit goes back with what is wrong with it, once. Raises OutputInvalid when the second does
     not fit either, and what the gateway raises. What both calls used is in the exchange.
     """
-    answer = await _said(exchange, messages)
+    answer = await _answer_text(exchange, messages)
     try:
         return _read(output, answer)
     except ValidationError as error:
         complaint = "Your answer does not fit the schema. Answer again with the JSON alone.\n"
         complaint += "\n".join(describe(error, "answer", _MAX_ERRORS))
-    mended = await _said(exchange, (*messages, Message("assistant", answer), Message("user", complaint)))
+    repaired = await _answer_text(exchange, (*messages, Message("assistant", answer), Message("user", complaint)))
     try:
-        return _read(output, mended)
+        return _read(output, repaired)
     except ValidationError as error:
         raise OutputInvalid("The model's answer does not fit the schema it was asked for.") from error
 
@@ -46,8 +46,8 @@ def schema_of(output: type[BaseModel]) -> dict[str, object]:
     return output.model_json_schema()
 
 
-async def _said(exchange: ModelSession, messages: tuple[Message, ...]) -> str:
-    """The answer's text. Raises OutputInvalid for one that was blocked or is too long: that cannot be mended."""
+async def _answer_text(exchange: ModelSession, messages: tuple[Message, ...]) -> str:
+    """The answer's text. Raises OutputInvalid for one that was blocked or is too long: a second call would not help."""
     words: list[str] = []
     async with aclosing(exchange.events(messages)) as events:
         async for event in events:
@@ -59,6 +59,6 @@ async def _said(exchange: ModelSession, messages: tuple[Message, ...]) -> str:
 
 
 def _read(output: type[Output], answer: str) -> Output:
-    """Models that were only told of the schema like to fence their JSON, or to talk around it."""
+    """The validated value. Models without schema support often wrap their JSON in a fence or in prose."""
     start, end = answer.find("{"), answer.rfind("}") + 1
     return output.model_validate_json(answer[start:end] if 0 <= start < end else answer.strip())

@@ -14,7 +14,7 @@ _HIGH = range(0xD800, 0xDC00)
 class SurrogateRepair:
     r"""Holds back the first half of a character until the piece with its second comes, or something else does.
 
-    A host may cut JSON's `\ud83d\ude80` between two chunks. Whoever reads what comes out may encode and store it.
+    A host may cut JSON's `\ud83d\ude80` between two chunks. The output can be encoded and stored.
     """
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ Logged = bool | Literal["spooled"]
 class TurnRequest:
     """What a function wants admitted. Names are `chat_begin`'s; None leaves the choice to the database.
 
-    `agent` is the likely one, `asked_agent` what the caller said (None: nothing). `agent_models` are what each agent
+    `agent` is the likely one, `asked_agent` the one in the request (None: none). `agent_models` are what each agent
     would like when neither caller, conversation nor person names a model: keys, identifiers or aliases, the first that
     is alive. Policies such as `auto` choose among models that have the abilities in `needs` (`supports_vision`, …).
     `providers` are those that can be called (None: all), `defaults` the model of each for a turn that names none; both
@@ -28,7 +28,7 @@ class TurnRequest:
     can use them.
     `channel_id` and `thread_ts` say where in another interface a new conversation begins.
     `log_words` keeps the words, redacted, in the log row of a turn that is not stored. `question_id` is the frontend's
-    own id of the question. `regenerate` answers a stored question anew: that of the answer or question `message_id`,
+    own id of the question. `regenerate` answers a stored question again: that of the answer or question `message_id`,
     else `question_id`, else the latest with these words; without it `message_id` is the question that this one edits.
     The answer takes the place of that turn and of what the asker asked after it.
     """

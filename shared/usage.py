@@ -12,14 +12,14 @@ from shared.tokens import estimate_tokens
 
 _AROUND_MESSAGE = 4
 _MAX_TOKENS_AROUND_MESSAGE = 16  # as chat_begin reserves for a chat template's marks
-_MAX_TOKENS_AROUND_CALL = 32  # its marks, or the words that tell a model of it that knows no tools
-_USUAL_IMAGE = 1_000  # where nobody counted: between Gemini's 258 a tile and Claude's 1,600
+_MAX_TOKENS_AROUND_CALL = 32  # its marks, or the words that describe it to a model without tools
+_USUAL_IMAGE = 1_000  # the estimate without a count: between Gemini's 258 a tile and Claude's 1,600
 _MAX_IMAGE_TOKENS = 48_200  # the dearest reading there is: gpt-4o-mini's of eight tiles (OpenAI's guide, 2026-11)
 _SOURCES: tuple[UsageSource, ...] = ("estimate", "partial", "provider")  # the weakest first
 
 
 class UsageMeter:
-    """Sees one call's events and tells its usage; of a provider's counts the latest wins, they are never added up.
+    """Measures the usage of one call from its events. The provider's latest count replaces earlier ones.
 
     A client node's counts are believed up to what was reserved: a token a byte in, what was asked for out.
     """
@@ -28,10 +28,10 @@ class UsageMeter:
         self.has_content = False
         self._call = call
         self._counted: Usage | None = None
-        self._said: list[str] = []
-        self._uncounted: list[str] = []  # said since the provider counted last
+        self._pieces: list[str] = []
+        self._uncounted: list[str] = []  # text since the provider's last count
 
-    def see(self, event: ModelEvent) -> None:
+    def observe(self, event: ModelEvent) -> None:
         """Takes note of one event."""
         match event:
             case Text(text) | Reasoning(text):
@@ -52,7 +52,7 @@ class UsageMeter:
     def usage(self, *, is_complete: bool) -> Usage:
         """Usage so far.
 
-        Of an answer that was cut, what was said after the provider's last count is estimated and added to it.
+        For an answer that was cut, it adds an estimate of the text after the provider's last count.
         """
         if self._counted is None:
             return self._estimate()
@@ -61,19 +61,19 @@ class UsageMeter:
 
     def _note(self, text: str) -> None:
         self.has_content = True
-        self._said.append(text)
+        self._pieces.append(text)
         self._uncounted.append(text)
 
     def _with_the_rest(self, counted: Usage) -> Usage:
-        unheard = self._uncounted if counted.output_tokens else self._said
-        so_far = min(counted.output_tokens + _tokens_of(unheard), self._call.max_output_tokens)
+        uncounted = self._uncounted if counted.output_tokens else self._pieces
+        so_far = min(counted.output_tokens + _tokens_of(uncounted), self._call.max_output_tokens)
         return replace(counted, output_tokens=max(counted.output_tokens, so_far), source="partial")
 
     def _estimate(self) -> Usage:
         messages = self._call.messages
         input_tokens = sum(estimate_tokens(_words_of(m)) + _AROUND_MESSAGE for m in messages)
         input_tokens += _USUAL_IMAGE * sum(len(m.images) for m in messages)
-        return self._bounded(Usage(input_tokens, _tokens_of(self._said), source="estimate"))
+        return self._bounded(Usage(input_tokens, _tokens_of(self._pieces), source="estimate"))
 
     def _bounded(self, usage: Usage) -> Usage:
         input_tokens = min(usage.input_tokens, token_upper_bound(self._call.messages, self._call.tools))
@@ -92,15 +92,15 @@ def token_upper_bound(messages: Iterable[Message], tools: Iterable[Tool] = ()) -
     offered = sum(
         len((tool.name + tool.description).encode()) + len(json.dumps(dict(tool.parameters))) for tool in tools
     )
-    return offered + sum(_most_of(message) + _MAX_TOKENS_AROUND_MESSAGE for message in messages)
+    return offered + sum(_message_bound(message) + _MAX_TOKENS_AROUND_MESSAGE for message in messages)
 
 
-def _most_of(message: Message) -> int:
+def _message_bound(message: Message) -> int:
     """What only the provider understands of its own turn is its words once more, and its signatures."""
     native = len(json.dumps(message.native.content, default=str)) if message.native else 0
     ids = [call.id for call in message.tool_calls] + [message.tool_call_id or ""] * (message.role == "tool")
-    told = len("".join((_words_of(message), *ids)).encode()) + _MAX_TOKENS_AROUND_CALL * len(ids)
-    return max(native, told) + _MAX_IMAGE_TOKENS * len(message.images)
+    plain = len("".join((_words_of(message), *ids)).encode()) + _MAX_TOKENS_AROUND_CALL * len(ids)
+    return max(native, plain) + _MAX_IMAGE_TOKENS * len(message.images)
 
 
 def _words_of(message: Message) -> str:

@@ -1,4 +1,4 @@
-"""The agents a turn can be given to, as data, and what a model is told when it speaks as one of them."""
+"""The agents that can take a turn, as data, and the system prompt of each."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from functions.chat.tools.hand_off import NAME as HAND_OFF
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """A role a model takes: how it is told to answer, what it may use, and by which models it is best served.
+    """A role of the model: its prompt, its tools, and the models that serve it best.
 
-    `models` are keys, identifiers or aliases; the first that the catalogue knows counts, and only where nobody chose.
-    Each agent has an alias of its own name, which an operator may give arms: nobody's answers become dearer by default.
+    `models` are keys, identifiers or aliases. The first that the catalogue knows counts, when the turn names no model.
+    Each agent has an alias of its own name, without arms until an operator adds some: no answer costs more by default.
     """
 
     name: str
@@ -59,12 +59,12 @@ _MAX_NAME = 60
 
 
 def prompt_for(agent: Agent, profile: Mapping[str, Any] | None, speaker: str | None) -> str:
-    """The system prompt: the agent's own, fitted to the person by what they told of themselves, and who is speaking."""
-    told = profile or {}
+    """The system prompt: the agent's own, adapted to the user's profile, with the name of the speaker."""
+    preferences = profile or {}
     lines = (
         agent.prompt,
-        _SKILLS.get(told.get("skill_level") or "", ""),
-        _STYLES.get(told.get("communication_style") or "", ""),
+        _SKILLS.get(preferences.get("skill_level") or "", ""),
+        _STYLES.get(preferences.get("communication_style") or "", ""),
         _SPEAKERS.format(speaker=speaker) if speaker else "",
     )
     return " ".join(line for line in lines if line)

@@ -1,4 +1,4 @@
-"""The messages of OpenAI's chat completions: what may stand in them, and how they become our own values."""
+"""The messages of OpenAI's chat completions: their validation, and their conversion to our own values."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def _kind(content: object) -> str:
     return "text" if isinstance(content, str) else "parts"
 
 
-# By its kind, so that what is wrong with a part is said instead of that it is no text.
+# By its kind, so that an error names what is wrong with a part, not that it is no text.
 _Kind = Discriminator(_kind)
 _Text = Annotated[list[TextPart], _Some]
 _Shown = Annotated[list[Annotated[TextPart | ImagePart, Field(discriminator="type")]], _Some]
-_Said = Annotated[list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]], _Some]
+_Parts = Annotated[list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]], _Some]
 Words = Annotated[Annotated[str, Tag("text")] | Annotated[_Text, Tag("parts")], _Kind]
 
 
@@ -113,10 +113,10 @@ class Call(_Lenient):
 
 
 class AssistantMessage(_Lenient):
-    """What a model said and called earlier."""
+    """An earlier answer of a model, with its tool calls."""
 
     role: Literal["assistant"]
-    content: Annotated[Annotated[str, Tag("text")] | Annotated[_Said, Tag("parts")], _Kind] | None = None
+    content: Annotated[Annotated[str, Tag("text")] | Annotated[_Parts, Tag("parts")], _Kind] | None = None
     refusal: str | None = None
     tool_calls: Annotated[list[Call], Field(max_length=128, fail_fast=True)] | None = None
     audio: None = None
@@ -149,10 +149,10 @@ def conversation_of(messages: Iterable[AnyMessage]) -> tuple[Message, ...]:
         ids[call.id] = call.id if is_usual else f"call_{sha256(f'{len(given)} {call.id}'.encode()).hexdigest()[:16]}"
         given.add(ids[call.id])
         made = tool_call(ids[call.id], call.function.name, call.function.arguments)
-        # What is no JSON object came from a model, and is told as it was to providers that take text.
+        # Arguments that are no JSON object came from a model; providers that take text get them unchanged.
         return made if made.broken is None else replace(made, broken=None, written=made.broken)
 
-    def spoken(message: AnyMessage) -> Message:
+    def converted(message: AnyMessage) -> Message:
         role: Role = "system" if message.role == "developer" else message.role
         content = _text(message)
         if isinstance(message, AssistantMessage):
@@ -162,7 +162,7 @@ def conversation_of(messages: Iterable[AnyMessage]) -> tuple[Message, ...]:
         parts = tuple(part.image() if isinstance(part, ImagePart) else _words(part) for part in _parts(message))
         return Message(role, content, parts=parts if any(isinstance(part, Image) for part in parts) else ())
 
-    return tuple(map(spoken, messages))
+    return tuple(map(converted, messages))
 
 
 def fault_of(messages: Sequence[AnyMessage]) -> str | None:
@@ -212,5 +212,5 @@ def _words(part: TextPart | ImagePart | RefusalPart) -> str:
 
 
 def _text(message: AnyMessage) -> str:
-    said = "".join(_words(part) for part in _parts(message))
-    return said or (message.refusal or "" if isinstance(message, AssistantMessage) else "")
+    text = "".join(_words(part) for part in _parts(message))
+    return text or (message.refusal or "" if isinstance(message, AssistantMessage) else "")

@@ -41,7 +41,7 @@ class FunctionTool(_Strict):
     function: Function
 
     def offered(self) -> Tool:
-        """As a model is told of it."""
+        """The definition that a model gets."""
         parameters = self.function.parameters or {"type": "object", "properties": {}}
         return Tool(self.function.name, self.function.description or "", parameters, self.function.strict)
 
@@ -91,7 +91,7 @@ class SchemaFormat(_Strict):
 
 
 class StreamOptions(_Strict):
-    """What a stream tells besides the answer."""
+    """What a stream sends besides the answer."""
 
     include_usage: bool = False
     include_obfuscation: bool | None = None
@@ -102,7 +102,7 @@ class CompletionRequest(_Strict):
 
     Fields that would change the answer and that not every provider knows are taken at their neutral value only;
     names for the caller's own use (`user`, …) and hints (`seed`, `service_tier`, …) are taken and unused. `metadata`
-    stands in the log row, and `store: false` keeps the words out of it.
+    is kept in the log row, and `store: false` keeps the words out of it.
     """
 
     model: Name
@@ -160,7 +160,7 @@ class CompletionRequest(_Strict):
     @field_validator("tool_choice")
     @classmethod
     def _is_among_the_tools(cls, choice: Choice, info: ValidationInfo) -> Choice:
-        if "tools" not in info.data:  # they are told of themselves
+        if "tools" not in info.data:  # the tools have errors of their own
             return choice
         names = _names(info.data["tools"])
         if isinstance(choice, NamedChoice) and choice.function.name not in names:
@@ -176,7 +176,7 @@ class CompletionRequest(_Strict):
 
     @property
     def question(self) -> str:
-        """What the person said last."""
+        """The text of the last user message."""
         return next((m.content for m in reversed(self.conversation) if m.role == "user"), "")
 
     @property
@@ -212,8 +212,8 @@ class CompletionRequest(_Strict):
     def _format(self) -> Format:
         if not isinstance(self.response_format, SchemaFormat):
             return PLAIN_FORMAT
-        told = self.response_format.json_schema
-        return Format(told.name, told.description, told.strict)
+        schema = self.response_format.json_schema
+        return Format(schema.name, schema.description, schema.strict)
 
     def _schema(self) -> dict[str, Any] | None:
         if isinstance(self.response_format, SchemaFormat):

@@ -33,7 +33,7 @@ class Domain:
 
     @property
     def is_sure(self) -> bool:
-        """Whether nobody else need be asked."""
+        """Whether the rules alone are enough, without a model."""
         return self.confidence >= SURE_FROM
 
 
@@ -109,8 +109,8 @@ _ASKED: Final = (
 async def asked_of_model(exchange: ModelSession, question: str) -> Domain:
     """By a model, whose options carry the schema of Classification. Raises what structured answers raise."""
     messages = (Message("user", _ASKED + question[:_READ_CHARACTERS]),)
-    told = await ask_for(Classification, exchange, messages)
-    return Domain(told.domain, round(told.confidence, 3), "model")
+    answer = await ask_for(Classification, exchange, messages)
+    return Domain(answer.domain, round(answer.confidence, 3), "model")
 
 
 def max_classification_tokens(question: str) -> int:

@@ -1,4 +1,4 @@
-"""The stored answer of a turn that was asked again with the same idempotency key: no model call, no cost."""
+"""The stored answer for a repeated idempotency key: no model call, no cost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.turns import Receipt, Turn, TurnResult
 
 
 async def replayed(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
-    """The events of the first time, as far as they were stored, and its receipt."""
+    """The stored events of the first attempt, and its receipt."""
     stored: dict[str, Any] = dict(turn.replay or {})
     row: dict[str, Any] = stored.get("log") or {}
     message: dict[str, Any] = stored.get("message") or {}
@@ -43,12 +43,12 @@ async def replayed(turn: Turn) -> AsyncGenerator[TurnEvent, None]:
         tools_used=tuple(row.get("tools_used") or ()),
     )
     if code := row.get("error_code"):
-        yield Failure(BY_CODE.get(code, ProviderError)("This turn broke off when it was asked first."))
+        yield Failure(BY_CODE.get(code, ProviderError)("The first attempt of this turn failed."))
     yield Receipt(entry, row.get("cost_usd"), logged=True, message_id=message.get("id"))
 
 
 def _agents_of(row: dict[str, Any]) -> tuple[str, ...]:
-    """Who spoke, in order, as far as the row tells."""
+    """The agents of the turn in order, as far as the row names them."""
     hand_offs = (row.get("escalation_metadata") or {}).get("hand_offs") or ()
     last = row.get("agent_type")
     return (*(each["from"] for each in hand_offs), last) if last else ()

@@ -54,8 +54,8 @@ class UiMessage(BaseModel):
 class ChatRequest(BaseModel):
     """One turn: either `message`, or the AI SDK's `messages`, of which the last user message counts.
 
-    `messageId` names, with `trigger: regenerate-message`, the answer or question that is answered anew; without it, the
-    question that this one edits. What is not there makes it an ordinary turn.
+    With `trigger: regenerate-message`, `messageId` names the answer or question to regenerate. Without the trigger it
+    names the question that this one edits. An unknown id makes it an ordinary turn.
     """
 
     model_config = ConfigDict(
@@ -85,7 +85,7 @@ class ChatRequest(BaseModel):
     @field_validator("messages")
     @classmethod
     def _asks_without_files(cls, messages: list[UiMessage] | None) -> list[UiMessage] | None:
-        """A picture that nobody looks at is no question; conversations keep words only."""
+        """Rejects files in the question: conversations keep text only."""
         last = next((place for place, m in reversed([*enumerate(messages or ())]) if m.role == "user"), None)
         parts = messages[last].parts if messages and last is not None else []
         if (number := next((n for n, part in enumerate(parts) if part.get("type") == "file"), None)) is not None:
@@ -104,14 +104,14 @@ class ChatRequest(BaseModel):
 
     @property
     def question(self) -> str:
-        """What the person says in this turn."""
+        """The text of the user's question."""
         if self.message is not None:
             return self.message
         return self._asked.text if self._asked else ""
 
     @property
     def question_id(self) -> str | None:
-        """The frontend's id of the question."""
+        """The client's id of the question."""
         return self._asked.id if self._asked else None
 
     @property
@@ -120,19 +120,19 @@ class ChatRequest(BaseModel):
 
     @cached_property
     def domain(self) -> Domain:
-        """What the question is about, by the rules."""
+        """The domain of the question by the rules."""
         return classified(self.question)
 
     @property
     def likely_agent(self) -> str:
-        """The agent that takes the turn, as far as it is known before the database has told who asks."""
+        """The agent that takes the turn, before the profile of the user is known."""
         return self.agent if self.agent in AGENTS else self.domain.name
 
 
 async def read_chat_request(request: Request) -> ChatRequest:
     """The validated body. Raises InvalidRequest, BodyTooLarge, Unprocessable, …
 
-    `request.state.body_hash` gets the hash of the body, which tells two bodies with one Idempotency-Key apart.
+    `request.state.body_hash` gets the hash of the body, so that one Idempotency-Key with two bodies is detected.
     """
     raw = await read_body(request)
     request.state.body_hash = hashlib.sha256(raw).hexdigest()

@@ -1,4 +1,4 @@
-"""The model calls of one turn: the model speaks, its tools answer, until it has said all or may not go on."""
+"""The model calls of one turn: model and tools alternate until the answer is complete or a limit ends it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _UNKNOWN_WINDOW = 8192
 
 
 class _Step:
-    """One model call as it goes: what it called, and how it ended."""
+    """One model call: its tool calls, and how it ended."""
 
     def __init__(self) -> None:
         self.calls: list[ToolCall] = []
@@ -43,10 +43,10 @@ class _Step:
     def has_called(self) -> bool:
         return self.reason == "tool_calls" and bool(self.calls)
 
-    def see(self, event: ModelEvent | RouteChosen, words: list[str]) -> None:
+    def observe(self, event: ModelEvent | RouteChosen, texts: list[str]) -> None:
         match event:
             case Text(text):
-                words.append(text)
+                texts.append(text)
             case ToolCall():
                 self.calls.append(event)
             case Finish():
@@ -56,25 +56,25 @@ class _Step:
 
 
 class ToolLoop:
-    """One turn's calls, and at any moment what was said, used and handed over.
+    """The calls of one turn. At any moment it has the text, the used tools and the hand-offs until now.
 
     After eight rounds of tools the model is asked once more and may not call any. `reason` is why it ended, None until
     then: a model's stop reason, or `budget` or `time` when there was none left for another call. `dropped` messages of
-    the history made room for what tools told.
+    the history made room for results of tools.
     """
 
-    def __init__(self, turn: Turn, exchange: ModelSession, question: str, temperature: float | None) -> None:
+    def __init__(self, turn: Turn, session: ModelSession, question: str, temperature: float | None) -> None:
         self.agent: Agent = AGENTS["general"]
         self.hand_offs: list[dict[str, str]] = []
         self.reason: str | None = None
         self.dropped = 0
         self.toolbox = Toolbox((), 0.0)
-        self._turn, self._exchange, self._temperature = turn, exchange, temperature
+        self._turn, self._session, self._temperature = turn, session, temperature
         asked = f"{turn.speaker}: {question}" if turn.speaker else question
         self._history = list(turn.history)
-        self._said = [Message("user", asked)]
+        self._messages = [Message("user", asked)]
         self._ids: set[str] = set()
-        self._words: list[str] = []
+        self._pieces: list[str] = []
         self._texts: list[str] = []
         self._parts: list[dict[str, Any]] = []
         self._has_handed_off = False
@@ -82,35 +82,35 @@ class ToolLoop:
     @property
     def content(self) -> str:
         """The answer so far, the texts of its rounds as paragraphs."""
-        return "\n\n".join(text for text in (*self._texts, "".join(self._words)) if text)
+        return "\n\n".join(text for text in (*self._texts, "".join(self._pieces)) if text)
 
     @property
     def parts(self) -> tuple[dict[str, Any], ...] | None:
         """The answer as the parts of a UIMessage; None when its text is all there is."""
-        text = "".join(self._words)
+        text = "".join(self._pieces)
         return (*self._parts, *(_step(text) if text else ())) if self._parts else None
 
     @property
     def agents(self) -> list[str]:
-        """Who has spoken, in order."""
+        """The agents that answered, in order."""
         return [*(each["from"] for each in self.hand_offs), self.agent.name]
 
     async def events(self) -> AsyncGenerator[RunEvent, None]:
-        """All that the models and tools say. Raises what the gateway raises, and what `ledger.extend` does."""
+        """The events of models and tools. Raises what the gateway and `ledger.extend` raise."""
         self.toolbox = self._filled_toolbox()
         for number in range(MAX_TOOL_ROUNDS + 1):
             options = self._options(may_call=number < MAX_TOOL_ROUNDS)
             if number:
-                if (reason := await self._why_not(options)) is not None:
+                if (reason := await self._refusal(options)) is not None:
                     self.reason = reason
                     return
                 yield NextStep()
-            self._exchange.options = options
+            self._session.options = options
             step = _Step()
-            async with aclosing(self._exchange.events(self._asked())) as events:
+            async with aclosing(self._session.events(self._prompt_messages())) as events:
                 async for each in events:
                     event = self._named(each) if isinstance(each, ToolCall) else each
-                    step.see(event, self._words)
+                    step.observe(event, self._pieces)
                     yield event
             if not step.has_called:
                 self.reason = step.reason
@@ -120,33 +120,33 @@ class ToolLoop:
 
     async def _answered(self, calls: list[ToolCall], native: ProviderPayload | None) -> list[ToolResult]:
         """Runs what the model called, and adds both to the conversation."""
-        text, self._words = "".join(self._words), []
+        text, self._pieces = "".join(self._pieces), []
         self._texts.append(text)
         self._parts.extend([*_step(text), *map(_called, calls)])  # as far as it has come, should the caller go now
         self._has_handed_off = False
         results = await self.toolbox.results_of(calls, self.agent.tools)
         self._parts[-len(calls) :] = map(_part, results)
-        self._said.extend([Message("assistant", text, tuple(calls), native), *(each.message() for each in results)])
+        self._messages.extend([Message("assistant", text, tuple(calls), native), *(each.message() for each in results)])
         return results
 
     def _filled_toolbox(self) -> Toolbox:
-        """A result may take a quarter of what the model can read."""
+        """The tools of the turn. A result may take a quarter of the context window."""
         route = self._turn.routes[0]
         if route.capabilities.get("supports_tools"):
             prepare(self.agent.tools)
-        most_bytes = min(MAX_ANSWER_BYTES, _window_of(route) * 3 // 4)
+        max_bytes = min(MAX_ANSWER_BYTES, _window_of(route) * 3 // 4)
         tools = [*available_tools(), Tool(HAND_OFF, HandOff, self._hand_off)]
-        return Toolbox(tools, self._exchange.deadline - MIN_SECONDS, most_bytes)
+        return Toolbox(tools, self._session.deadline - MIN_SECONDS, max_bytes)
 
     def _named(self, call: ToolCall) -> ToolCall:
-        """Some hosts give the same ids to every answer's calls."""
+        """The call with an unused id: some hosts repeat ids in every answer."""
         if call.id in self._ids:
             call = replace(call, id=fresh_id())
         self._ids.add(call.id)
         return call
 
-    def _asked(self) -> tuple[Message, ...]:
-        return (*self._prompt(), *self._history, *self._said)
+    def _prompt_messages(self) -> tuple[Message, ...]:
+        return (*self._prompt(), *self._history, *self._messages)
 
     def _prompt(self) -> tuple[Message]:
         return (Message("system", prompt_for(self.agent, self._turn.profile, self._turn.speaker)),)
@@ -154,15 +154,15 @@ class ToolLoop:
     def _options(self, *, may_call: bool) -> Options:
         return Options(self._temperature, self.toolbox.offered(self.agent.tools), may_call)
 
-    async def _why_not(self, options: Options) -> str | None:
-        """Why there is no further call: no time or no money. None when there is one, its money held, and room made."""
-        if not self._exchange.has_time:
+    async def _refusal(self, options: Options) -> str | None:
+        """Why there is no further call: `time` or `budget`. None when its money is reserved and its messages fit."""
+        if not self._session.has_time:
             return "time"
-        route = self._exchange.route
+        route = self._session.route
         fixed = estimated(self._prompt(), options.tools)
-        self.dropped += fit(self._history, self._said, _window_of(route) - route.max_output_tokens - fixed)
+        self.dropped += fit(self._history, self._messages, _window_of(route) - route.max_output_tokens - fixed)
         try:
-            await ledger.extend(self._turn, token_upper_bound(self._asked(), options.tools))
+            await ledger.extend(self._turn, token_upper_bound(self._prompt_messages(), options.tools))
         except BudgetExceeded:
             return "budget"
         return None
@@ -202,5 +202,5 @@ def _called(call: ToolCall) -> dict[str, Any]:
 
 
 def _window_of(route: Route) -> int:
-    """Tokens; one that nobody knows is reckoned as chat_begin does."""
+    """Context window in tokens; 8192 when unknown, as in chat_begin."""
     return int(route.capabilities.get("context_window") or _UNKNOWN_WINDOW)

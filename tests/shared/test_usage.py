@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.events import ModelEvent, Reasoning, Text, Usage
-from shared.gateway import told_plainly
+from shared.gateway import without_tool_calls
 from shared.messages import Message, ModelRequest, Node, Tool, ToolCall
 from shared.providers.chat_completions import request_body
 from shared.tokens import estimate_tokens
@@ -23,7 +23,7 @@ ESTIMATED_INPUT = sum(estimate_tokens(message.content) + 4 for message in PROMPT
 def _metered(*events: ModelEvent, call: ModelRequest = CALL, is_complete: bool = True) -> Usage:
     meter = UsageMeter(call)
     for event in events:
-        meter.see(event)
+        meter.observe(event)
     return meter.usage(is_complete=is_complete)
 
 
@@ -110,7 +110,7 @@ def test_no_call_takes_in_more_than_was_reserved(messages: tuple[Message, ...], 
     body = request_body(ModelRequest("m", messages, 10, tools=tools))
     read = [*_strings(body["messages"]), *_strings(body.get("tools", []))]
     assert sum(len(each.encode()) for each in read if each not in _MARKS) <= token_upper_bound(messages, tools)
-    plain = "".join(message.content for message in told_plainly(messages))
+    plain = "".join(message.content for message in without_tool_calls(messages))
     assert len(plain.encode()) <= token_upper_bound(messages)
 
 

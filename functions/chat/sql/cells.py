@@ -1,6 +1,6 @@
 """A result as JSON for a model: exact, bounded, in columns and rows.
 
-DECIMAL stays text ("4512.25"), so nobody on the way can make a float of it. Integers are numbers up to 2**53, text
+DECIMAL stays text ("4512.25"), so that no reader turns it into a float. Integers are numbers up to 2**53, text
 beyond. DOUBLE is a number of 15 significant digits, what is not finite is text. Times are ISO 8601. The rest is text.
 """
 

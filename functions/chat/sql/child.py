@@ -32,7 +32,7 @@ def main(path: Path) -> None:
     try:
         session = Session(path)
         session.answer(_WARM_UP)  # what is loaded late is loaded now
-    except Exception as error:  # noqa: BLE001 - the parent is told, whatever it was
+    except Exception as error:  # noqa: BLE001 - the parent gets every error as a reply
         _say(output, {"error": type(error).__name__})
         os._exit(1)
     _confine()

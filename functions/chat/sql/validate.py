@@ -17,7 +17,7 @@ _HINTS = {
 
 
 class NotAllowedError(ValueError):
-    """A query outside the allow-list; the text is for whoever wrote it."""
+    """A query outside the allow-list; the text is for the author of the query."""
 
 
 def check(tree: Mapping[str, Any], tables: AbstractSet[str]) -> None:
@@ -44,7 +44,7 @@ def _why_unparsed(tree: Mapping[str, Any]) -> str:
 
 
 def _children(node: Mapping[str, Any], ctes: frozenset[str]) -> Iterator[tuple[Any, frozenset[str]]]:
-    """What stands in a node, each part with the CTEs it can see: a CTE sees those before it, not itself.
+    """The parts of a node, each with the CTEs that it can see: a CTE sees those before it, not itself.
 
     A name that is not yet a CTE is looked up in the catalogue, so `with t as (from t)` reads the table t.
     """

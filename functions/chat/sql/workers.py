@@ -24,7 +24,7 @@ _PASSED_ON = ("LD_LIBRARY_PATH", "PYTHONHOME", "TMPDIR")  # without which some h
 
 
 class _WorkerDiedError(Exception):
-    """The process ended, or said something that is no answer."""
+    """The process ended, or sent something that is no reply."""
 
 
 class Worker:
@@ -51,7 +51,7 @@ class Worker:
         )
         try:
             async with asyncio.timeout(_START_SECONDS):
-                answer = await worker._heard()
+                answer = await worker._read_reply()
         except (_WorkerDiedError, TimeoutError) as error:
             answer = {"error": type(error).__name__}
         if answer.get("ready"):
@@ -75,7 +75,7 @@ class Worker:
                 await self._process.stdin.drain()
             except OSError as error:
                 raise _WorkerDiedError from error
-            return await self._heard()
+            return await self._read_reply()
 
     def kill(self) -> None:
         """Ends it at once, whatever it is doing."""
@@ -87,7 +87,7 @@ class Worker:
         self.kill()
         await self._process.communicate()
 
-    async def _heard(self) -> Answer:
+    async def _read_reply(self) -> Answer:
         if self._process.stdout is None:
             raise _WorkerDiedError
         try:
@@ -138,7 +138,7 @@ class Workers:
             except asyncio.CancelledError:
                 self._keep(starting)
                 raise
-            if worker is None or worker.is_alive:  # else it ended while it was idle, which is nobody's fault
+            if worker is None or worker.is_alive:  # a worker that ended while idle is no fault of the query
                 return starting
 
     async def _answer(self, starting: Starting, worker: Worker, request: Mapping[str, Any]) -> Answer:

@@ -11,7 +11,7 @@ from shared.turns import Receipt
 
 
 class TurnJson:
-    """The answer is in the receipt; there is nothing to keep on the way."""
+    """Encodes a turn as one JSON object; everything it needs is in the receipt."""
 
     def observe(self, event: TurnEvent) -> None:
         """Keeps nothing."""
@@ -22,17 +22,17 @@ class TurnJson:
 
 
 def whole_answer(receipt: Receipt) -> dict[str, Any]:
-    """The JSON of a turn that was asked for without streaming."""
-    entry, told = receipt.result, receipt_json(receipt)
+    """The JSON of a turn without streaming."""
+    result, receipt_object = receipt.result, receipt_json(receipt)
     return {
-        "id": entry.turn.turn_id,
-        "conversation_id": entry.turn.conversation_id,
-        "message": {"id": receipt.message_id, "role": "assistant", "content": entry.content},
-        "route": told["route"],
-        "agent": entry.agent_type,
-        "usage": asdict(entry.usage),
+        "id": result.turn.turn_id,
+        "conversation_id": result.turn.conversation_id,
+        "message": {"id": receipt.message_id, "role": "assistant", "content": result.content},
+        "route": receipt_object["route"],
+        "agent": result.agent_type,
+        "usage": asdict(result.usage),
         "cost_usd": receipt.cost_usd,
-        "finish_reason": entry.finish_reason,
-        "tools_used": list(entry.tools_used),
-        "receipt": told,
+        "finish_reason": result.finish_reason,
+        "tools_used": list(result.tools_used),
+        "receipt": receipt_object,
     }

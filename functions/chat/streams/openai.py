@@ -38,7 +38,7 @@ class CompletionStream:
         self._has_failed = False
 
     def begin(self) -> bytes:
-        """The first chunk, which says who speaks."""
+        """The first chunk, which has the role."""
         return self._chunk({"role": "assistant", "content": ""})
 
     def encode(self, event: TurnEvent) -> bytes:
@@ -68,8 +68,8 @@ class CompletionStream:
         if self._has_failed:
             return DONE
         last = self._chunk({}, self._reason or "stop")
-        told = frame(self._head | {"choices": [], "usage": _usage(receipt)}) if self._wants_usage else b""
-        return last + told + DONE
+        usage = frame(self._head | {"choices": [], "usage": _usage(receipt)}) if self._wants_usage else b""
+        return last + usage + DONE
 
     def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}

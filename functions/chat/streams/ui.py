@@ -89,8 +89,8 @@ class UiStream:
         frames = [frame({"type": "finish-step"}), frame({"type": "data-receipt", "data": receipt_json(receipt)})]
         if self._error is not None:
             frames.append(frame({"type": "error", "errorText": self._error.message}))
-        elif entry.status == "cancelled":  # only a replay gets here: whoever hung up reads nothing
-            frames.append(frame({"type": "abort", "reason": "The answer was stopped when it was asked first."}))
+        elif entry.status == "cancelled":  # only a replay gets here: a client that hung up reads nothing
+            frames.append(frame({"type": "abort", "reason": "The first attempt of this answer was stopped."}))
         metadata = {
             "model": entry.route.identifier,
             "agent": entry.agent_type,
@@ -107,8 +107,8 @@ class UiStream:
 def _call(call: ToolCall) -> dict[str, Any]:
     named = {"toolCallId": call.id, "toolName": call.name}
     if call.broken is not None:
-        told = {"type": "tool-input-error", "input": call.broken, "errorText": "The arguments are no JSON object."}
-        return told | named
+        broken = {"type": "tool-input-error", "input": call.broken, "errorText": "The arguments are no JSON object."}
+        return broken | named
     return {"type": "tool-input-available", "input": dict(call.arguments)} | named
 
 

@@ -30,7 +30,7 @@ class AnalyzeData(BaseModel):
 
 
 class DescribeData(BaseModel):
-    """Tells which tables there are: columns with types, units and notes, row counts, and the time they cover."""
+    """Lists the tables: columns with types, units and notes, row counts, and the time that they cover."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -44,7 +44,7 @@ def is_available() -> bool:
 
 def preload() -> None:
     """Has the child process load ahead of the first question; for a turn that will offer these tools. Never raises."""
-    with contextlib.suppress(ToolRefusal):  # told when it is asked
+    with contextlib.suppress(ToolRefusal):  # the call itself reports it
         _workers().start_ahead()
 
 

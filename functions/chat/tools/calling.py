@@ -1,4 +1,4 @@
-"""Calling tools: side by side, each held to its time, and every way to fail told to the model so that it can go on."""
+"""Calls of tools: concurrent, each with a time limit; the model gets every failure as a result and can go on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared.messages import Tool as OfferedTool
 from shared.messages import ToolCall
 from shared.validation import describe
 
-MAX_CALLS: Final = 8  # in one round; who wants more asks again with what these told
+MAX_CALLS: Final = 8  # of one model call; the model can call more after these results
 TOOL_SECONDS: Final = 30.0
 MAX_ANSWER_BYTES: Final = 64 * 1024  # it is read, and paid for, with every later call of the turn
 _MAX_ERRORS = 5
@@ -30,20 +30,20 @@ _PASSING = {"tool_timeout", "tool_failed", "data_unavailable"}
 class Toolbox:
     """The tools of one turn, and what was used of them.
 
-    Nothing runs beyond `deadline` (by time.monotonic()), and no answer is longer than `most_bytes`.
+    Nothing runs beyond `deadline` (by time.monotonic()), and no answer is longer than `max_bytes`.
     """
 
     def __init__(
-        self, tools: Iterable[Tool[Any]], deadline: float = math.inf, most_bytes: int = MAX_ANSWER_BYTES
+        self, tools: Iterable[Tool[Any]], deadline: float = math.inf, max_bytes: int = MAX_ANSWER_BYTES
     ) -> None:
         self.used: list[dict[str, Any]] = []
-        self._deadline, self._most_bytes = deadline, most_bytes
+        self._deadline, self._max_bytes = deadline, max_bytes
         self._turns = asyncio.Semaphore(1)
         self._tools = {tool.name: tool for tool in tools}
         self._asked: set[tuple[str, str]] = set()
 
     def offered(self, names: Iterable[str]) -> tuple[OfferedTool, ...]:
-        """Those of `names` that there are, as a model is told of them."""
+        """The definitions of the available tools among `names`."""
         return tuple(self._tools[name].offered() for name in names if name in self._tools)
 
     async def results_of(self, calls: Sequence[ToolCall], names: Iterable[str]) -> list[ToolResult]:
@@ -88,7 +88,7 @@ class Toolbox:
             if refusal.code in _PASSING:
                 self._asked.discard(asked)
             raise
-        if len(json.dumps(answer.content, default=str)) > self._most_bytes:
+        if len(json.dumps(answer.content, default=str)) > self._max_bytes:
             raise ToolRefusal("result_too_large", "The result is too large: ask for less at once.")
         return answer
 

@@ -16,14 +16,14 @@ Arguments = TypeVar("Arguments", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswer:
-    """What a tool tells the model, a JSON object; `rows` where it counts them."""
+    """A tool's result for the model, a JSON object; `rows` where it counts them."""
 
     content: Mapping[str, Any]
     rows: int | None = None
 
 
 class ToolRefusal(Exception):
-    """The tool cannot do what was asked; the model is told `{"error": code, "hint": hint}` and may try otherwise."""
+    """The tool cannot do what the model asks; the model gets `{"error": code, "hint": hint}` and may retry."""
 
     def __init__(self, code: str, hint: str) -> None:
         super().__init__(code)
@@ -32,9 +32,9 @@ class ToolRefusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tool(Generic[Arguments]):
-    """A tool of ours. The docstring of `arguments` tells the model what the tool is for, its fields what they take.
+    """A tool of ours. The docstring of `arguments` describes the tool to the model, its fields describe themselves.
 
-    A turn makes calls of tools with `takes_turns` one after another: what they work with is there for everybody.
+    A turn makes calls of tools with `takes_turns` one after another: all turns share what they work with.
     """
 
     name: str
@@ -43,12 +43,12 @@ class Tool(Generic[Arguments]):
     takes_turns: bool = False
 
     def offered(self) -> OfferedTool:
-        """As every provider is told of it."""
+        """The definition for every provider."""
         return offer(self.name, self.arguments)
 
 
 def offer(name: str, arguments: type[BaseModel]) -> OfferedTool:
-    """A tool of that name as every provider is told of it: one JSON Schema, from the one model."""
+    """Builds the provider-neutral tool definition from the arguments model."""
     schema = arguments.model_json_schema()
     schema.pop("title", None)
     schema.pop("description", None)
