@@ -1,7 +1,7 @@
 """The package that all functions share. A module imports only from its own line or from a line above it.
 
     values: errors, forms, messages, events, routes.
-    text: identifiers, log, redaction, privacy, sanitize, sigv4, sse, surrogates, tokens, usage.
+    text: identifiers, log, redaction, privacy, sanitize, sigv4, sse, surrogates, tokens, token_bounds, usage.
     json: strict_json, validation.
     settings: addresses, variables, config, provider_config.
     network: node_addresses, http, secrets, supabase, supabase_py, auth, object_store, spool, body.

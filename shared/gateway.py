@@ -32,7 +32,8 @@ from shared.routes import Attempt, Route, RouteChosen
 from shared.sanitize import sanitize_text
 from shared.secrets import secrets
 from shared.surrogates import SurrogateRepair
-from shared.usage import UsageMeter, token_upper_bound, total
+from shared.token_bounds import token_upper_bound
+from shared.usage import UsageMeter, total
 
 FIRST_TOKEN_SECONDS = 20.0
 IDLE_SECONDS = 20.0

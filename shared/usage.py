@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import replace
 
 from shared.events import ModelEvent, Reasoning, Text, Usage, UsageSource
-from shared.messages import Message, ModelRequest, Tool, ToolCall
+from shared.messages import ModelRequest, ToolCall
+from shared.token_bounds import IMAGE_TOKENS, TOKENS_PER_MESSAGE, text_of, token_upper_bound
 from shared.tokens import estimate_tokens
 
-_AROUND_MESSAGE = 4
-_MAX_TOKENS_AROUND_MESSAGE = 16  # as chat_begin reserves for a chat template's marks
-_MAX_TOKENS_AROUND_CALL = 32  # its marks, or the words that describe it to a model without tools
-_USUAL_IMAGE = 1_000  # the estimate without a count: between Gemini's 258 a tile and Claude's 1,600
-_MAX_IMAGE_TOKENS = 48_200  # the dearest reading there is: gpt-4o-mini's of eight tiles (OpenAI's guide, 2026-11)
 _SOURCES: tuple[UsageSource, ...] = ("estimate", "partial", "provider")  # the weakest first
 
 
@@ -71,8 +66,8 @@ class UsageMeter:
 
     def _estimate(self) -> Usage:
         messages = self._call.messages
-        input_tokens = sum(estimate_tokens(_words_of(m)) + _AROUND_MESSAGE for m in messages)
-        input_tokens += _USUAL_IMAGE * sum(len(m.images) for m in messages)
+        input_tokens = sum(estimate_tokens(text_of(m)) + TOKENS_PER_MESSAGE for m in messages)
+        input_tokens += IMAGE_TOKENS * sum(len(m.images) for m in messages)
         return self._bounded(Usage(input_tokens, _tokens_of(self._pieces), source="estimate"))
 
     def _bounded(self, usage: Usage) -> Usage:
@@ -85,27 +80,6 @@ class UsageMeter:
             cached_tokens=min(usage.cached_tokens, input_tokens),
             reasoning_tokens=min(usage.reasoning_tokens, output_tokens),
         )
-
-
-def token_upper_bound(messages: Iterable[Message], tools: Iterable[Tool] = ()) -> int:
-    """What a call can take in at most: no tokenizer makes more than a token of a byte."""
-    offered = sum(
-        len((tool.name + tool.description).encode()) + len(json.dumps(dict(tool.parameters))) for tool in tools
-    )
-    return offered + sum(_message_bound(message) + _MAX_TOKENS_AROUND_MESSAGE for message in messages)
-
-
-def _message_bound(message: Message) -> int:
-    """What only the provider understands of its own turn is its words once more, and its signatures."""
-    native = len(json.dumps(message.native.content, default=str)) if message.native else 0
-    ids = [call.id for call in message.tool_calls] + [message.tool_call_id or ""] * (message.role == "tool")
-    plain = len("".join((_words_of(message), *ids)).encode()) + _MAX_TOKENS_AROUND_CALL * len(ids)
-    return max(native, plain) + _MAX_IMAGE_TOKENS * len(message.images)
-
-
-def _words_of(message: Message) -> str:
-    calls = "".join(call.name + call.text for call in message.tool_calls)
-    return message.content + calls
 
 
 def _tokens_of(pieces: list[str]) -> int:

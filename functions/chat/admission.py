@@ -18,12 +18,11 @@ from shared.identifiers import is_idempotency_key
 from shared.limit_headers import refusal_with_limits
 from shared.messages import Tool
 from shared.provider_config import deployment
+from shared.token_bounds import MAX_RESERVED_TOKENS, token_upper_bound
 from shared.turns import Turn, TurnRequest
-from shared.usage import token_upper_bound
 
 ENDPOINTS: Final = {"/chat/stream": "chat_stream", "/ai/chat": "ai_chat"}
 """The `endpoint` of a log row by the path of its request; every other path is `chat`."""
-_MAX_RESERVED_TOKENS = 1_000_000  # as chat_begin clamps both counts
 
 
 async def admit(person: Person, turn_request: TurnRequest) -> Turn:
@@ -76,7 +75,7 @@ def completion_turn(asked: CompletionRequest, request: Request) -> TurnRequest:
     options = asked.options()
     prompt = token_upper_bound(asked.conversation) + token_upper_bound((), (_schema_as_tool(options),))
     tools = token_upper_bound((), options.tools)
-    if max(prompt, tools) > _MAX_RESERVED_TOKENS:
+    if max(prompt, tools) > MAX_RESERVED_TOKENS:
         raise Unprocessable("The request exceeds the maximum of 1,000,000 reserved tokens.", param="messages")
     return TurnRequest(
         endpoint="chat.completions",

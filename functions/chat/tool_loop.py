@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from functions.chat.agents import AGENTS, Agent, prompt_for
-from functions.chat.context import estimated, fit
+from functions.chat.context import fit
 from functions.chat.tools import available_tools, prepare
 from functions.chat.tools.calling import MAX_ANSWER_BYTES, Toolbox
 from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal
@@ -21,14 +21,13 @@ from shared.fallback import MIN_SECONDS
 from shared.gateway import ModelSession, Options
 from shared.messages import Message, ProviderPayload, ToolCall
 from shared.providers.tool_calls import fresh_id
-from shared.routes import Route, RouteChosen
+from shared.routes import RouteChosen
 from shared.run_turn import RunEvent
+from shared.token_bounds import context_window, estimate_prompt, token_upper_bound
 from shared.turns import Turn
-from shared.usage import token_upper_bound
 
 MAX_TOOL_ROUNDS: Final = 8
 MAX_HAND_OFFS: Final = 2
-_UNKNOWN_WINDOW = 8192
 
 
 class _Step:
@@ -134,7 +133,7 @@ class ToolLoop:
         route = self._turn.routes[0]
         if route.capabilities.get("supports_tools"):
             prepare(self.agent.tools)
-        max_bytes = min(MAX_ANSWER_BYTES, _window_of(route) * 3 // 4)
+        max_bytes = min(MAX_ANSWER_BYTES, context_window(route.capabilities) * 3 // 4)
         tools = [*available_tools(), Tool(HAND_OFF, HandOff, self._hand_off)]
         return Toolbox(tools, self._session.deadline - MIN_SECONDS, max_bytes)
 
@@ -159,8 +158,10 @@ class ToolLoop:
         if not self._session.has_time:
             return "time"
         route = self._session.route
-        fixed = estimated(self._prompt(), options.tools)
-        self.dropped += fit(self._history, self._messages, _window_of(route) - route.max_output_tokens - fixed)
+        fixed = estimate_prompt(self._prompt(), options.tools)
+        self.dropped += fit(
+            self._history, self._messages, context_window(route.capabilities) - route.max_output_tokens - fixed
+        )
         try:
             await ledger.extend(self._turn, token_upper_bound(self._prompt_messages(), options.tools))
         except BudgetExceeded:
@@ -199,8 +200,3 @@ def _called(call: ToolCall) -> dict[str, Any]:
         "state": "input-available",
         "input": dict(call.arguments),
     }
-
-
-def _window_of(route: Route) -> int:
-    """Context window in tokens; 8192 when unknown, as in chat_begin."""
-    return int(route.capabilities.get("context_window") or _UNKNOWN_WINDOW)

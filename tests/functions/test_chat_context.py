@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
-from functions.chat.context import estimated, fit
+from functions.chat.context import fit
 from shared.messages import Message, Tool, ToolCall
+from shared.token_bounds import estimate_prompt
 
 _TURN = (Message("user", "a" * 300), Message("assistant", "b" * 300))
 
@@ -18,7 +19,7 @@ def test_the_oldest_turns_go_first_and_whole() -> None:
     """A question goes with its answer; what fits stays; how many messages went is told."""
     history, said = list(_TURN * 3), [Message("user", "now")]
     assert fit(history, said, 10_000) == 0
-    assert fit(history, said, estimated((*_TURN, *said))) == 4
+    assert fit(history, said, estimate_prompt((*_TURN, *said))) == 4
     assert history == list(_TURN)
 
 
@@ -44,4 +45,4 @@ def test_what_cannot_fit_is_left_to_the_model() -> None:
 def test_tools_are_reckoned_with() -> None:
     """Their descriptions and schemas are read with every call."""
     tool = Tool("f", "d" * 300, {"type": "object"})
-    assert estimated([], [tool]) > 100
+    assert estimate_prompt([], [tool]) > 100

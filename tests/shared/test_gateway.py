@@ -29,7 +29,7 @@ from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
 from shared.gateway import ModelSession, Options
 from shared.messages import Message, Tool, ToolCall
 from shared.routes import Attempt, Route, RouteChosen
-from shared.usage import token_upper_bound
+from shared.token_bounds import token_upper_bound
 from tests.fakes.openai import OpenAiHost, chunk, said, serving_models, sse
 
 pytestmark = pytest.mark.anyio

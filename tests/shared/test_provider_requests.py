@@ -14,7 +14,7 @@ from shared.providers.chat_completions import request_body
 from shared.providers.gemini import _config  # the only place with the SDK's arguments
 from shared.providers.gemini_messages import contents_of
 from shared.providers.matcha import _until
-from shared.usage import token_upper_bound
+from shared.token_bounds import token_upper_bound
 
 _DATA = b64encode(b"picture").decode()
 _SEEN = Message("user", "What is it?", parts=("What is ", Image("image/png", _DATA, "low"), "it?"))

@@ -11,8 +11,9 @@ from shared.events import ModelEvent, Reasoning, Text, Usage
 from shared.gateway import without_tool_calls
 from shared.messages import Message, ModelRequest, Node, Tool, ToolCall
 from shared.providers.chat_completions import request_body
+from shared.token_bounds import token_upper_bound
 from shared.tokens import estimate_tokens
-from shared.usage import UsageMeter, token_upper_bound, total
+from shared.usage import UsageMeter, total
 
 PROMPT = (Message("system", "Be kind."), Message("user", "Hello there"))
 CALL = ModelRequest("m", PROMPT, 100)

@@ -10,7 +10,7 @@ from functions.chat.tools.analyze_data import ANALYZE_DATA, DESCRIBE_DATA
 from functions.chat.tools.contract import Tool, offer
 from functions.chat.tools.hand_off import NAME as HAND_OFF
 from functions.chat.tools.hand_off import HandOff
-from shared.usage import token_upper_bound
+from shared.token_bounds import token_upper_bound
 
 
 def available_tools() -> tuple[Tool[Any], ...]:
