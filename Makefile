@@ -17,7 +17,7 @@ ifneq ($(and $(FOUND),$(filter $(FOUND),$(WANTED))),$(or $(FOUND),none))
 $(shell rm -f $(STAMP))
 endif
 
-.PHONY: help setup run check quick test lint format docs docs-database baseline migration lock package bench clean
+.PHONY: help setup run check quick-shared quick-others test lint format docs docs-database baseline migration lock package bench clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
@@ -46,11 +46,15 @@ run: $(STAMP)  ## start the whole stack on this machine; ARGS="--ports 9000 --no
 	$(PY) -m local up $(ARGS)
 
 check: $(STAMP)  ## lint, types and the tests that need no database and start no programs, in under a minute
-	@$(MAKE) --no-print-directory -j2 lint quick
+	@$(MAKE) --no-print-directory -j3 lint quick-shared quick-others
 
-# Without the folders whose tests share a stack, and without the mark `processes` elsewhere.
-quick: $(STAMP)
-	$(PY) -m pytest --ignore=tests/stack --ignore=tests/local --ignore=tests/deploy -m "not processes" $(ARGS)
+# Without the folders whose tests share a stack, and without the mark `processes` elsewhere; in two halves, side by side.
+quick-shared: $(STAMP)
+	$(PY) -m pytest tests/shared -m "not processes" $(ARGS)
+
+quick-others: $(STAMP)
+	$(PY) -m pytest --ignore=tests/shared --ignore=tests/stack --ignore=tests/local --ignore=tests/deploy \
+	-m "not processes" $(ARGS)
 
 test: setup lint  ## lint, types, unit tests and stack tests; ARGS="-k name" selects tests
 	$(PY) -m pytest $(ARGS)
