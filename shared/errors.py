@@ -218,7 +218,7 @@ class NotConfigured(InternalError):
     """The deployment lacks a variable that this request needs."""
 
     code = "not_configured"
-    client_action = "TurnRequest the operator, whose log names the variable."
+    client_action = "Ask the operator, whose log names the variable."
 
 
 class ProviderError(ParleyError):

@@ -286,7 +286,7 @@ async def test_what_a_failed_call_counted_is_not_mixed_into_the_good_one(host: O
 
 
 async def test_the_next_route_serves_when_the_first_is_down(host: OpenAiHost, other: OpenAiHost) -> None:
-    """RouteChosen says which one it is, and how many were passed over."""
+    """RouteChosen names the route that answers."""
     host.status, other.pieces = 500, [said("Hello")]
     conversation = _exchange(ROUTE, HF)
     events, error = await _spoken(conversation)

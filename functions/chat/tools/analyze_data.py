@@ -17,7 +17,7 @@ _SQL_CHARACTERS = 8_192
 
 
 class AnalyzeData(BaseModel):
-    """Answers a question about the market data with one DuckDB SQL SELECT, read-only. ModelRequest describe_data first.
+    """Answers a question about the market data with one DuckDB SQL SELECT, read-only. Call describe_data first.
 
     Joins, CTEs, window functions, QUALIFY, GROUP BY ALL, quantiles, time_bucket and PIVOT … IN are available. The
     answer holds at most 200 rows (`truncated` says that there were more): aggregate in SQL rather than reading bars.
