@@ -73,7 +73,9 @@ def exchange_over(*routes: Route, **options: Any) -> ModelSession:
     return ModelSession(routes, Options(**options), time.monotonic())
 
 
-async def spoken(exchange: ModelSession, messages: tuple[Message, ...] = QUESTION) -> tuple[Events, ParleyError | None]:
+async def events_of(
+    exchange: ModelSession, messages: tuple[Message, ...] = QUESTION
+) -> tuple[Events, ParleyError | None]:
     """All events of an answer, and the error it ended with."""
     events: Events = []
     try:

@@ -97,7 +97,7 @@ def chunk(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, 
     return {"object": "chat.completion.chunk", "choices": [{"delta": delta, "finish_reason": finish_reason}]}
 
 
-def said(text: str, prompt_tokens: int = 10, completion_tokens: int = 5) -> bytes:
+def text_chunk(text: str, prompt_tokens: int = 10, completion_tokens: int = 5) -> bytes:
     """A whole answer of one piece, as a stream."""
     usage = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
     return sse(chunk({"content": text}), chunk({}, "stop"), {"choices": [], "usage": usage}, "[DONE]")

@@ -31,7 +31,7 @@ class Line(socketserver.ThreadingTCPServer):
         for end in list(self.ends):
             _shut(end, socket.SHUT_RDWR)
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Carries new connections again."""
         self.is_cut = False
 

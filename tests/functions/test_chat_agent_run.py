@@ -27,7 +27,7 @@ from shared.routes import Route, RouteChosen
 from shared.run_turn import Failure, TurnEvent, run_turn
 from shared.tokens import estimate_tokens
 from shared.turns import Receipt
-from tests.fakes.openai import OpenAiHost, chunk, said, serving_models, sse
+from tests.fakes.openai import OpenAiHost, chunk, serving_models, sse, text_chunk
 from tests.fakes.supabase import Project
 from tests.functions.turns import ASKED, ROUTE, TURN, turn
 
@@ -48,7 +48,7 @@ async def model(
         yield running
 
 
-async def _spoken(asked: ChatRequest = ASKED, **changes: Any) -> list[TurnEvent]:
+async def _events_of(asked: ChatRequest = ASKED, **changes: Any) -> list[TurnEvent]:
     return [event async for event in run_turn(AgentRun(turn(**changes), asked, time.monotonic()))]
 
 
@@ -60,9 +60,9 @@ def _booked(project: Project) -> dict[str, Any]:
 
 async def test_a_turn_is_spoken_booked_and_receipted(model: OpenAiHost, project: Project) -> None:
     """The model gets prompt, history and question; the events come through; the last one is the receipt."""
-    model.pieces = [said("Hello")]
+    model.pieces = [text_chunk("Hello")]
     history = (Message("user", "Earlier"), Message("assistant", "Yes"))
-    events = await _spoken(ChatRequest(message="Hi", agent="technical", temperature=0.5), history=history)
+    events = await _events_of(ChatRequest(message="Hi", agent="technical", temperature=0.5), history=history)
     assert events[:-1] == [RouteChosen(ROUTE), Text("Hello"), Usage(10, 5), Finish("stop")]
     receipt = events[-1]
     assert isinstance(receipt, Receipt)
@@ -97,7 +97,7 @@ async def test_a_turn_that_breaks_off_is_booked_with_what_came(
 ) -> None:
     """Before any word it failed, after one it is partial; a Failure and then the receipt end it."""
     model.pieces, model.status, model.ending = pieces, status, ending
-    events = await _spoken()
+    events = await _events_of()
     failure, receipt = events[-2:]
     assert isinstance(failure, Failure)
     assert isinstance(receipt, Receipt)
@@ -111,7 +111,7 @@ async def test_a_turn_that_breaks_off_is_booked_with_what_came(
 async def test_a_failure_without_a_word_costs_nothing(model: OpenAiHost, project: Project) -> None:
     """Its usage is zero, so that the person's day is given back."""
     model.status = 500
-    await _spoken()
+    await _events_of()
     usage = _booked(project)["usage"]
     assert (usage["input_tokens"], usage["output_tokens"]) == (0, 0)
 
@@ -123,7 +123,7 @@ async def test_a_partial_answer_is_charged_by_what_was_used(
     """The provider's own counts when it sent some, else an estimate; both are marked."""
     usage = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 1}}
     model.pieces, model.ending = [HALF, sse(usage) if is_counted else b": ping\n\n"], "cut"
-    await _spoken()
+    await _events_of()
     booked = _booked(project)["usage"]
     if is_counted:
         assert (booked["input_tokens"], booked["output_tokens"], booked["source"]) == (7, 1, "partial")
@@ -136,7 +136,7 @@ async def test_of_usage_the_latest_count_wins(model: OpenAiHost, project: Projec
     """Counts are cumulative and never added up."""
     counts = [{"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": n}} for n in (1, 2, 3)]
     model.pieces = [HALF, sse(*counts, chunk({}, "stop"), "[DONE]")]
-    await _spoken()
+    await _events_of()
     assert _booked(project)["usage"]["output_tokens"] == 3
 
 
@@ -145,10 +145,10 @@ async def test_a_node_cannot_claim_more_than_was_reserved(
 ) -> None:
     """A provider of ours is believed; a node at most a token a byte in, and what was asked for out."""
     environ(ALLOW_PRIVATE_NODES="1")
-    model.pieces = [said("Hi", 90_000_000, 80_000_000)]
-    await _spoken()
+    model.pieces = [text_chunk("Hi", 90_000_000, 80_000_000)]
+    await _events_of()
     node = Route("client:7:llama", "client", "llama", 1000, node_id=7, base_url=model.url)
-    await _spoken(routes=(node,))
+    await _events_of(routes=(node,))
     ours, nodes = (each["entry"]["usage"] for each in project.asked_of("chat_finish"))
     assert (ours["input_tokens"], ours["output_tokens"]) == (90_000_000, 80_000_000)
     assert 0 < nodes["input_tokens"] < 1000
@@ -158,14 +158,14 @@ async def test_a_node_cannot_claim_more_than_was_reserved(
 async def test_an_estimate_is_never_more_than_was_reserved(model: OpenAiHost, project: Project) -> None:
     """A host that counts nothing and says more than it was asked for is booked with what was asked for."""
     model.pieces = [sse(chunk({"content": "word " * 500}), chunk({}, "stop"))]
-    await _spoken(routes=(Route("openai:m", "openai", "m", 10),))
+    await _events_of(routes=(Route("openai:m", "openai", "m", 10),))
     assert (_booked(project)["usage"]["output_tokens"], _booked(project)["usage"]["source"]) == (10, "estimate")
 
 
 async def test_thoughts_are_paid_for_but_not_kept(model: OpenAiHost, project: Project) -> None:
     """Reasoning comes through, counts as a first sign of life and in an estimate, and is no part of the answer."""
     model.pieces = [sse(chunk({"reasoning_content": "well well well"}), chunk({"content": "Hi"}), chunk({}, "stop"))]
-    assert (await _spoken())[1:3] == [Reasoning("well well well"), Text("Hi")]
+    assert (await _events_of())[1:3] == [Reasoning("well well well"), Text("Hi")]
     booked = _booked(project)
     assert booked["content"] == "Hi"
     assert booked["usage"]["output_tokens"] == estimate_tokens("Hiwell well well")
@@ -211,7 +211,7 @@ async def test_a_silent_model_is_booked_as_a_timeout(
     """The caller is told that it took too long, and the row says the same."""
     model.ending = "hold"
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
-    failure = (await _spoken())[-2]
+    failure = (await _events_of())[-2]
     assert isinstance(failure, Failure)
     assert type(failure.error) is ProviderTimeout
     assert _booked(project)["error_code"] == "provider_timeout"
@@ -222,7 +222,7 @@ async def test_a_missing_key_is_told_and_booked(
 ) -> None:
     """An operator's mistake does not cost the row; which variable it is stands in the log, not in the answer."""
     environ(OPENAI_API_KEY="")
-    failure = (await _spoken())[-2]
+    failure = (await _events_of())[-2]
     assert isinstance(failure, Failure)
     assert type(failure.error) is NotConfigured
     assert "OPENAI_API_KEY" not in failure.error.message
@@ -235,7 +235,7 @@ async def test_a_bug_costs_neither_the_row_nor_a_proper_end(
     model: OpenAiHost, project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Here a history that is none: the caller gets an end without words, the row its failure, our log the class."""
-    failure, receipt = await _spoken(history=("secret words",))
+    failure, receipt = await _events_of(history=("secret words",))
     assert isinstance(failure, Failure)
     assert isinstance(receipt, Receipt)
     assert type(failure.error) is InternalError
@@ -257,7 +257,7 @@ async def test_a_deadline_that_is_no_number_is_told_and_booked(
 ) -> None:
     """An operator's slip in TURN_SECONDS is named in their log and leaves no turn open."""
     environ(TURN_SECONDS=seconds)
-    failure = (await _spoken())[-2]
+    failure = (await _events_of())[-2]
     assert isinstance(failure, Failure)
     assert type(failure.error) is NotConfigured
     assert "TURN_SECONDS" in capsys.readouterr().out
@@ -268,8 +268,8 @@ async def test_a_deadline_that_is_no_number_is_told_and_booked(
 async def test_a_ledger_that_is_down_does_not_take_the_answer_along(model: OpenAiHost, project: Project) -> None:
     """The caller has every word, and a receipt that says it was not logged."""
     project.answers[FINISH] = (503, "down")
-    model.pieces = [said("Hello")]
-    _, text, *_, receipt = await _spoken()
+    model.pieces = [text_chunk("Hello")]
+    _, text, *_, receipt = await _events_of()
     assert text == Text("Hello")
     assert isinstance(receipt, Receipt)
     assert (receipt.logged, receipt.cost_usd) == (False, None)
@@ -279,8 +279,8 @@ async def test_a_turn_leaves_one_line_without_content(
     model: OpenAiHost, project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Our own log knows ids, outcome and timings, and nothing that was said."""
-    model.pieces = [said("Hello ada@example.com")]
-    await _spoken(ChatRequest(message="a private question"))
+    model.pieces = [text_chunk("Hello ada@example.com")]
+    await _events_of(ChatRequest(message="a private question"))
     written = capsys.readouterr().out
     assert written.count('"event": "turn"') == 1
     assert '"status": "completed"' in written
@@ -297,8 +297,8 @@ async def test_every_line_of_a_turn_carries_both_its_ids(
     project.answers[EXTEND] = (503, "down")
     project.answers[FINISH] = (503, "down")
     model.status = 401
-    await _spoken(ChatRequest(message="so and so"))
-    await _spoken(history=("no message",))
+    await _events_of(ChatRequest(message="so and so"))
+    await _events_of(history=("no message",))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     events = {"unclassified", "alert", "crash", "finish_failed", "unbooked_turn", "unbooked_record", "turn"}
     assert {line["event"] for line in lines} == events

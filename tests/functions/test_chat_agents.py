@@ -24,10 +24,10 @@ def test_a_prompt_is_fitted_to_the_person() -> None:
     agent = AGENTS["technical"]
     plain = prompt_for(agent, None, None)
     assert plain == agent.prompt == prompt_for(agent, {"skill_level": None, "communication_style": None}, None)
-    told = prompt_for(agent, {"skill_level": "beginner", "communication_style": "concise"}, None)
-    assert told.startswith(plain)
-    assert "explain every term" in told
-    assert "short" in told
+    received = prompt_for(agent, {"skill_level": "beginner", "communication_style": "concise"}, None)
+    assert received.startswith(plain)
+    assert "explain every term" in received
+    assert "short" in received
 
 
 def test_in_company_the_model_knows_who_asks() -> None:

@@ -59,13 +59,13 @@ def _round(*ids: str) -> list[dict[str, Any]]:
 def test_ids_that_a_provider_would_refuse_are_replaced_in_calls_and_results() -> None:
     """Odd, long and used again: each call keeps its result, no two share an id, and the same ones come every time."""
     messages = [_HI, *_round("functions.f:0", "x" * 100, "c1"), *_round("functions.f:0", "c1")]
-    told = _asked(messages=messages).conversation
-    calls = [call.id for message in told for call in message.tool_calls]
-    assert calls == [message.tool_call_id for message in told if message.role == "tool"]
+    received = _asked(messages=messages).conversation
+    calls = [call.id for message in received for call in message.tool_calls]
+    assert calls == [message.tool_call_id for message in received if message.role == "tool"]
     assert len(set(calls)) == 5
     assert calls[2] == "c1"
     assert all(is_usual_id(each) for each in calls)
-    assert told == _asked(messages=messages).conversation
+    assert received == _asked(messages=messages).conversation
 
 
 @pytest.mark.parametrize("arguments", ['{"at": 1e2, "by": 0.10000000000000000555}', '{"at":', "[1]", ""])
@@ -110,13 +110,13 @@ def test_an_image_that_nobody_counted_is_estimated() -> None:
 def test_an_answer_comes_back_as_the_sdk_keeps_it() -> None:
     """With what was made of it, hints for caches and nulls: unknown fields of a message change nothing."""
     call = {**_CALL, "index": 0, "function": {**_CALL["function"], "parsed_arguments": {"at": "it"}}}
-    said = {**_CALLED, "tool_calls": [call], "parsed": None, "annotations": [], "refusal": None}
+    sent_text = {**_CALLED, "tool_calls": [call], "parsed": None, "annotations": [], "refusal": None}
     result = {**_RESULT, "name": "look"}
     shown = _image("data:image/png;base64,AAAA")
     shown["content"][0] |= {"cache_control": {"type": "ephemeral"}}
     shown["content"][0]["image_url"]["detail"] = None
-    _, called, told, seen = _asked(messages=[_HI, said, result, shown], tools=[_TOOL]).conversation
-    assert (called.tool_calls[0].arguments, told.content) == ({"at": "it"}, "it")
+    _, called, received, seen = _asked(messages=[_HI, sent_text, result, shown], tools=[_TOOL]).conversation
+    assert (called.tool_calls[0].arguments, received.content) == ({"at": "it"}, "it")
     assert seen.images == (Image("image/png", "AAAA", "auto"),)
 
 
@@ -130,8 +130,8 @@ def test_options_say_how_to_answer() -> None:
     assert _asked(tools=[_TOOL], tool_choice="none").options().may_call_tools is False
     assert _asked(response_format={"type": "json_object"}).options().output_schema == ANY_OBJECT
     schema = {"name": "x", "schema": {"type": "object"}, "strict": True}
-    told = _asked(response_format={"type": "json_schema", "json_schema": schema}).options()
-    assert told.output_schema == {"type": "object"}
+    received = _asked(response_format={"type": "json_schema", "json_schema": schema}).options()
+    assert received.output_schema == {"type": "object"}
 
 
 @pytest.mark.parametrize(

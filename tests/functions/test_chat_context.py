@@ -17,29 +17,29 @@ def _result(text: str) -> Message:
 
 def test_the_oldest_turns_go_first_and_whole() -> None:
     """A question goes with its answer; what fits stays; how many messages went is told."""
-    history, said = list(_TURN * 3), [Message("user", "now")]
-    assert fit(history, said, 10_000) == 0
-    assert fit(history, said, estimate_prompt((*_TURN, *said))) == 4
+    history, sent_text = list(_TURN * 3), [Message("user", "now")]
+    assert fit(history, sent_text, 10_000) == 0
+    assert fit(history, sent_text, estimate_prompt((*_TURN, *sent_text))) == 4
     assert history == list(_TURN)
 
 
 def test_then_old_results_lose_their_text_and_the_newest_stay() -> None:
     """The model is told that it may ask for less; the question is never touched."""
     calls = Message("assistant", "", (ToolCall("c", "f", {}),))
-    said = [Message("user", "now"), calls, _result("x" * 3000), calls, _result("y" * 3000)]
+    sent_text = [Message("user", "now"), calls, _result("x" * 3000), calls, _result("y" * 3000)]
     history = list(_TURN)
-    fit(history, said, 1200)
+    fit(history, sent_text, 1200)
     assert history == []
-    assert json.loads(said[2].content)["error"] == "result_dropped"
-    assert said[2].is_error
-    assert (said[0].content, said[4].content) == ("now", "y" * 3000)
+    assert json.loads(sent_text[2].content)["error"] == "result_dropped"
+    assert sent_text[2].is_error
+    assert (sent_text[0].content, sent_text[4].content) == ("now", "y" * 3000)
 
 
 def test_what_cannot_fit_is_left_to_the_model() -> None:
     """Nothing to drop is no endless loop."""
-    said = [Message("user", "x" * 9000)]
-    assert fit([], said, 10) == 0
-    assert said == [Message("user", "x" * 9000)]
+    sent_text = [Message("user", "x" * 9000)]
+    assert fit([], sent_text, 10) == 0
+    assert sent_text == [Message("user", "x" * 9000)]
 
 
 def test_tools_are_reckoned_with() -> None:

@@ -12,7 +12,7 @@ from shared.errors import OutputInvalid
 from shared.gateway import ModelSession, Options
 from shared.routes import Route
 from shared.structured import schema_of
-from tests.fakes.openai import OpenAiHost, said, serving_models
+from tests.fakes.openai import OpenAiHost, serving_models, text_chunk
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ async def test_a_model_may_be_asked(environ: Callable[..., None], sessions: None
     """Its answer is a value with its own confidence; what fits no schema is refused after a second try."""
     async with serving_models() as host:
         environ(OPENAI_BASE_URL=host.url, OPENAI_API_KEY="sk-ours")
-        host.pieces = [said('{"domain": "research", "confidence": 0.9}')]
+        host.pieces = [text_chunk('{"domain": "research", "confidence": 0.9}')]
         found = await asked_of_model(_exchange(), "Tell me more")
         assert (found.name, found.confidence, found.by) == ("research", 0.9, "model")
         await _refused(host, '{"domain": "cooking", "confidence": 0.9}')
@@ -55,7 +55,7 @@ async def test_a_model_may_be_asked(environ: Callable[..., None], sessions: None
 
 
 async def _refused(host: OpenAiHost, answer: str) -> None:
-    host.pieces = [said(answer)]
+    host.pieces = [text_chunk(answer)]
     with pytest.raises(OutputInvalid):
         await asked_of_model(_exchange(), "Tell me more")
 

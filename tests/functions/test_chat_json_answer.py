@@ -13,18 +13,18 @@ from tests.functions.turns import ENTRY, RECEIPT
 def test_a_whole_answer_reads_as_the_contract_says() -> None:
     """Message, route, agent, usage, cost and receipt are there, and nothing else."""
     answer = whole_answer(RECEIPT)
-    told = receipt_json(RECEIPT)
+    received = receipt_json(RECEIPT)
     assert answer == {
         "id": "turn-1",
         "conversation_id": "conversation-1",
         "message": {"id": "message-1", "role": "assistant", "content": "Hello"},
-        "route": told["route"],
+        "route": received["route"],
         "agent": "general",
-        "usage": told["usage"],
+        "usage": received["usage"],
         "cost_usd": 0.002,
         "finish_reason": "stop",
         "tools_used": [],
-        "receipt": told,
+        "receipt": received,
     }
     assert json.loads(json.dumps(answer)) == answer
 

@@ -12,7 +12,7 @@ from functions.chat.main import ROUTES
 from shared import auth
 from shared.endpoint import respond
 from tests.asgi import Caller, call
-from tests.fakes.openai import OpenAiHost, said, serving_models
+from tests.fakes.openai import OpenAiHost, serving_models, text_chunk
 from tests.fakes.supabase import Project
 from tests.functions.turns import frames
 
@@ -48,7 +48,7 @@ async def model(
         "/rest/v1/rpc/chat_finish": (200, {"outcome": "settled", "cost_usd": 0.002, "message_id": "message-1"}),
     }
     async with serving_models() as running:
-        running.pieces = [said("Hello")]
+        running.pieces = [text_chunk("Hello")]
         environ(OPENAI_BASE_URL=running.url, OPENAI_API_KEY="sk-ours", CORS_ORIGINS="https://app.example")
         yield running
 

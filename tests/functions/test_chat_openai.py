@@ -25,22 +25,22 @@ def _streamed(*events: TurnEvent, wants_usage: bool = False) -> list[object]:
     return frames(stream.begin() + body + b"".join(stream.encode(event) for event in events[1:]))
 
 
-def _deltas(told: list[object]) -> list[object]:
-    return [each["choices"][0]["delta"] for each in told if isinstance(each, dict) and each.get("choices")]
+def _deltas(received: list[object]) -> list[object]:
+    return [each["choices"][0]["delta"] for each in received if isinstance(each, dict) and each.get("choices")]
 
 
 def test_a_stream_says_who_speaks_then_words_then_why_it_ended() -> None:
     """Usage only when it was asked for, last and without choices."""
     events = (RouteChosen(ROUTE), Reasoning("hm"), Text("Hel"), Text("lo"), Finish("stop"), RECEIPT)
-    told = _streamed(*events)
-    assert _deltas(told) == [
+    received = _streamed(*events)
+    assert _deltas(received) == [
         {"role": "assistant", "content": ""},
         {"reasoning_content": "hm"},
         {"content": "Hel"},
         {"content": "lo"},
         {},
     ]
-    assert told[-1] == "[DONE]"
+    assert received[-1] == "[DONE]"
     counted = _streamed(*events, wants_usage=True)
     last = counted[-2]
     assert isinstance(last, dict)
@@ -56,23 +56,23 @@ def test_calls_are_numbered_and_broken_arguments_are_the_callers_to_see() -> Non
 
 def test_a_stream_that_breaks_off_ends_with_an_error_and_no_stop_reason() -> None:
     """Which is what makes the SDKs raise."""
-    told = _streamed(Text("Hel"), Failure(AnswerCut("It broke off.")), RECEIPT)
-    error, done = told[-2:]
+    received = _streamed(Text("Hel"), Failure(AnswerCut("It broke off.")), RECEIPT)
+    error, done = received[-2:]
     assert isinstance(error, dict)
     assert (error["error"]["code"], error["error"]["request_id"], done) == ("answer_cut", "request-1", "[DONE]")
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"),
+    ("reason", "received"),
     [("stop", "stop"), ("length", "length"), ("tool_calls", "tool_calls"), ("filtered", "content_filter")],
 )
-def test_a_completion_gathers_calls_thoughts_and_reason(reason: StopReason, told: str) -> None:
+def test_a_completion_gathers_calls_thoughts_and_reason(reason: StopReason, received: str) -> None:
     """One object, which fits the model that the document shows."""
     encoder = CompletionJson(TURN)
     for event in (Reasoning("hm"), _LOOK, Finish(reason)):
         encoder.observe(event)
     answer = CompletionAnswer.model_validate(encoder.encode(replace(RECEIPT, result=replace(ENTRY, content=""))))
     (choice,) = answer.choices
-    assert (choice.finish_reason, choice.message.content) == (told, None)
+    assert (choice.finish_reason, choice.message.content) == (received, None)
     assert (choice.message.reasoning_content, choice.message.tool_calls[0].id) == ("hm", "c1")
     assert answer.usage.cost == 0.002

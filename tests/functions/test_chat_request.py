@@ -218,7 +218,7 @@ async def test_the_ledger_is_asked_in_its_own_words() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "received"),
     [
         ({}, ("m3", None, False)),
         ({"messageId": "m1"}, ("m3", "m1", False)),
@@ -231,11 +231,11 @@ async def test_the_ledger_is_asked_in_its_own_words() -> None:
     ids=str,
 )
 async def test_which_question_is_meant_is_told_by_its_ids(
-    fields: dict[str, Any], told: tuple[str | None, str | None, bool]
+    fields: dict[str, Any], received: tuple[str | None, str | None, bool]
 ) -> None:
     """The frontend's id of the question, the message it names, and whether it is to be answered anew."""
     _, ask = await _asked(USE_CHAT | fields)
-    assert (ask.question_id, ask.message_id, ask.regenerate) == told
+    assert (ask.question_id, ask.message_id, ask.regenerate) == received
 
 
 @pytest.mark.anyio

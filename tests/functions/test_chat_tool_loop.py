@@ -20,7 +20,7 @@ from shared.messages import Message
 from shared.receipts import receipt_json
 from shared.run_turn import Failure, TurnEvent, run_turn
 from shared.turns import Receipt
-from tests.fakes.openai import OpenAiHost, chunk, said, serving_models, sse
+from tests.fakes.openai import OpenAiHost, chunk, serving_models, sse, text_chunk
 from tests.fakes.supabase import Project
 from tests.functions.test_chat_calling import Adding
 from tests.functions.turns import ROUTE, turn
@@ -66,7 +66,7 @@ def _add_call(*numbers: int) -> tuple[str, Any]:
     return "analyze_data", {"numbers": list(numbers)}
 
 
-async def _spoken(asked: ChatRequest = ASKED, **changes: Any) -> list[TurnEvent]:
+async def _events_of(asked: ChatRequest = ASKED, **changes: Any) -> list[TurnEvent]:
     return [event async for event in run_turn(AgentRun(turn(**{"routes": (ABLE,)} | changes), asked, time.monotonic()))]
 
 
@@ -82,8 +82,8 @@ def _booked(project: Project) -> dict[str, Any]:
 
 async def test_a_tools_result_goes_back_to_the_model(model: OpenAiHost, project: Project) -> None:
     """One answer of two steps; the row knows what was used, the message keeps all parts, both calls are counted."""
-    model.script = [_calls(_add_call(40, 2), text="Let me add."), (200, [said("It is 42", 30, 4)])]
-    events = await _spoken()
+    model.script = [_calls(_add_call(40, 2), text="Let me add."), (200, [text_chunk("It is 42", 30, 4)])]
+    events = await _events_of()
     assert _results(events) == [{"sum": 42}]
     assert [type(event) for event in events if isinstance(event, NextStep | ToolResult)] == [ToolResult, NextStep]
     second = model.received[1].json()["messages"]
@@ -110,8 +110,8 @@ async def test_a_tools_result_goes_back_to_the_model(model: OpenAiHost, project:
 
 async def test_every_further_call_holds_money_first(model: OpenAiHost, project: Project) -> None:
     """At least a token for each byte the model will read, tools included."""
-    model.script = [_calls(_add_call(1)), _calls(_add_call(2)), (200, [said("Done")])]
-    await _spoken()
+    model.script = [_calls(_add_call(1)), _calls(_add_call(2)), (200, [text_chunk("Done")])]
+    await _events_of()
     extended = [asked["extension"]["input_tokens"] for asked in project.asked_of("chat_extend")]
     for tokens, received in zip(extended, model.received[1:], strict=True):
         body = received.json()
@@ -124,7 +124,7 @@ async def test_without_money_the_best_answer_so_far_stands(model: OpenAiHost, pr
     """The turn is complete, with `budget` as the reason, and the model is not called again."""
     project.answers[EXTEND] = (200, {"outcome": "refused", "code": "budget_exceeded", "metadata": {}})
     model.script = [_calls(_add_call(1), text="So far so good.")]
-    events = await _spoken()
+    events = await _events_of()
     assert not [event for event in events if isinstance(event, Failure | NextStep)]
     booked = _booked(project)
     assert (booked["status"], booked["finish_reason"]) == ("completed", "budget")
@@ -136,15 +136,15 @@ async def test_a_turn_that_another_worker_took_over_ends(model: OpenAiHost, proj
     """It holds no money any more, so it may not go on."""
     project.answers[EXTEND] = (200, {"outcome": "closed"})
     model.script = [_calls(_add_call(1), text="So")]
-    assert [event.error.code for event in await _spoken() if isinstance(event, Failure)] == ["request_in_progress"]
+    assert [event.error.code for event in await _events_of() if isinstance(event, Failure)] == ["request_in_progress"]
     assert _booked(project)["status"] == "partial"
     assert len(model.received) == 1
 
 
 async def test_a_model_that_loops_on_tools_comes_to_an_end(model: OpenAiHost, project: Project) -> None:
     """The same call is refused, and after eight rounds it may not call any more."""
-    model.script = [_calls(_add_call(1))] * 8 + [(200, [said("I give up")])]
-    events = await _spoken()
+    model.script = [_calls(_add_call(1))] * 8 + [(200, [text_chunk("I give up")])]
+    events = await _events_of()
     results = _results(events)
     assert results[0] == {"sum": 1}
     assert {result.get("error") for result in results[1:]} == {"repeated_call"}
@@ -157,7 +157,7 @@ async def test_a_model_that_loops_on_tools_comes_to_an_end(model: OpenAiHost, pr
 async def test_a_model_that_calls_even_then_has_said_all(model: OpenAiHost, project: Project) -> None:
     """The ninth call's tools are not run."""
     model.script = [_calls(_add_call(n)) for n in range(8)] + [_calls(_add_call(99), text="One more")]
-    events = await _spoken()
+    events = await _events_of()
     assert len(_results(events)) == 8
     assert len(model.received) == 9
     assert (_booked(project)["status"], _booked(project)["finish_reason"]) == ("completed", "stop")
@@ -175,8 +175,8 @@ async def test_a_slip_is_told_and_the_turn_ends_well(
     model: OpenAiHost, project: Project, call: tuple[str, Any], code: str
 ) -> None:
     """The model reads what is wrong and answers."""
-    model.script = [_calls(call), (200, [said("Sorry")])]
-    events = await _spoken()
+    model.script = [_calls(call), (200, [text_chunk("Sorry")])]
+    events = await _events_of()
     assert [result["error"] for result in _results(events)] == [code]
     assert json.loads(model.received[1].json()["messages"][-1]["content"])["hint"]
     assert (_booked(project)["status"], _booked(project)["content"]) == ("completed", "Sorry")
@@ -185,8 +185,8 @@ async def test_a_slip_is_told_and_the_turn_ends_well(
 async def test_an_agent_hands_over_in_the_middle_of_a_turn(model: OpenAiHost, project: Project) -> None:
     """The next one goes on under its own prompt; receipt and row name both, and why."""
     hand_over = ("hand_off", {"agent": "technical", "reason": "It is about code."})
-    model.script = [_calls(hand_over, text="Let me fetch somebody."), (200, [said("Use a lock.")])]
-    events = await _spoken()
+    model.script = [_calls(hand_over, text="Let me fetch somebody."), (200, [text_chunk("Use a lock.")])]
+    events = await _events_of()
     first, second = (received.json()["messages"][0]["content"] for received in model.received)
     assert ("helpful" in first, "engineer" in second) == (True, True)
     receipt = events[-1]
@@ -211,9 +211,9 @@ async def test_a_turn_changes_hands_at_most_twice(model: OpenAiHost, project: Pr
         _calls(to("technical", "Code."), to("research", "Data.")),
         _calls(to("general", "Small talk.")),
         _calls(to("research", "Sources.")),
-        (200, [said("Enough")]),
+        (200, [text_chunk("Enough")]),
     ]
-    events = await _spoken()
+    events = await _events_of()
     assert [result.get("error", "ok") for result in _results(events)] == [
         "hand_off_to_yourself",
         "ok",
@@ -226,16 +226,16 @@ async def test_a_turn_changes_hands_at_most_twice(model: OpenAiHost, project: Pr
 
 async def test_an_agent_uses_its_own_tools_only(model: OpenAiHost) -> None:
     """What another may use does not exist for it."""
-    model.script = [_calls(_add_call(1)), (200, [said("Hm")])]
-    events = await _spoken(ChatRequest(message="Hi", agent="technical"))
+    model.script = [_calls(_add_call(1)), (200, [text_chunk("Hm")])]
+    events = await _events_of(ChatRequest(message="Hi", agent="technical"))
     assert [tool["function"]["name"] for tool in model.received[0].json()["tools"]] == ["hand_off"]
     assert [result["error"] for result in _results(events)] == ["unknown_tool"]
 
 
 async def test_a_model_without_tools_is_offered_none(model: OpenAiHost) -> None:
     """And answers as ever, in one step."""
-    model.pieces = [said("Hello")]
-    events = await _spoken(routes=(ROUTE,))
+    model.pieces = [text_chunk("Hello")]
+    events = await _events_of(routes=(ROUTE,))
     assert Text("Hello") in events
     assert "tools" not in model.received[0].json()
 
@@ -243,7 +243,7 @@ async def test_a_model_without_tools_is_offered_none(model: OpenAiHost) -> None:
 async def test_a_break_in_the_second_step_leaves_what_was_said(model: OpenAiHost, project: Project) -> None:
     """The row is partial, with the first step's words, both calls' usage and the tools' use."""
     model.script = [_calls(_add_call(1), text="First."), (400, [])]
-    events = await _spoken()
+    events = await _events_of()
     assert [event.error.code for event in events if isinstance(event, Failure)] == ["provider_refused"]
     booked = _booked(project)
     assert (booked["status"], booked["content"], len(booked["tools_used"])) == ("partial", "First.", 1)
@@ -267,8 +267,8 @@ async def test_a_turn_stays_within_what_its_model_can_read(model: OpenAiHost, pr
     """History makes room for results, whole turns at a time, and the row counts what went."""
     small = replace(ROUTE, max_output_tokens=500, capabilities={"supports_tools": True, "context_window": 3000})
     history = (Message("user", "q" * 1500), Message("assistant", "a" * 1500)) * 2
-    model.script = [_calls(_add_call(1)), _calls(_add_call(2), text="w" * 3000), (200, [said("Done")])]
-    await _spoken(routes=(small,), history=history, history_left_out=7)
+    model.script = [_calls(_add_call(1)), _calls(_add_call(2), text="w" * 3000), (200, [text_chunk("Done")])]
+    await _events_of(routes=(small,), history=history, history_left_out=7)
     sizes = [len(received.body) for received in model.received]
     assert sizes[2] - sizes[1] < 3000
     assert [message["role"] for message in model.received[2].json()["messages"][:2]] == ["system", "user"]
@@ -281,7 +281,7 @@ async def test_a_turn_without_time_for_another_call_ends_well(
     """With what was said, and `time` as the reason."""
     environ(TURN_SECONDS="4")
     model.script = [_calls(_add_call(1), text="So far.")]
-    events = await _spoken()
+    events = await _events_of()
     assert not [event for event in events if isinstance(event, Failure)]
     booked = _booked(project)
     assert (booked["status"], booked["finish_reason"], booked["content"]) == ("completed", "time", "So far.")
@@ -290,8 +290,8 @@ async def test_a_turn_without_time_for_another_call_ends_well(
 async def test_ids_that_a_host_gives_twice_are_told_apart(model: OpenAiHost, project: Project) -> None:
     """Each call has an id of its own in the turn, and its result bears it."""
     again = [_calls(_add_call(n)) for n in range(2)]
-    model.script = [*again, (200, [said("Done")])]
-    events = await _spoken()
+    model.script = [*again, (200, [text_chunk("Done")])]
+    events = await _events_of()
     ids = [event.call.id for event in events if isinstance(event, ToolResult)]
     assert len(set(ids)) == 2
     messages = model.received[2].json()["messages"]
@@ -304,8 +304,8 @@ async def test_arguments_that_no_database_takes_cost_neither_row_nor_end(
     model: OpenAiHost, project: Project, arguments: str
 ) -> None:
     """They are a broken call like any other."""
-    model.script = [_calls(("hand_off", arguments)), (200, [said("Sorry")])]
-    events = await _spoken()
+    model.script = [_calls(("hand_off", arguments)), (200, [text_chunk("Sorry")])]
+    events = await _events_of()
     assert isinstance(events[-1], Receipt)
     assert (_booked(project)["status"], _booked(project)["content"]) == ("completed", "Sorry")
 
@@ -325,7 +325,7 @@ async def test_a_caller_who_leaves_during_a_tool_leaves_its_use_behind(
     model.script = [_calls(_add_call(1))]
 
     async def listen() -> None:
-        await _spoken()
+        await _events_of()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listen)
@@ -353,8 +353,8 @@ async def test_the_agent_is_the_one_asked_for_or_preferred_or_fitting(
     model: OpenAiHost, project: Project, agent: Any, preferred: str | None, question: str, first: str
 ) -> None:
     """In this order; what the question is about is recorded either way, with how sure that is."""
-    model.pieces = [said("Hello")]
-    await _spoken(ChatRequest(message=question, agent=agent), profile={"preferred_agent": preferred})
+    model.pieces = [text_chunk("Hello")]
+    await _events_of(ChatRequest(message=question, agent=agent), profile={"preferred_agent": preferred})
     booked = _booked(project)
     assert booked["agent_type"] == first
     assert booked["domain_classification"] in {"technical", "general"}
@@ -368,9 +368,9 @@ async def test_a_model_is_asked_what_it_is_about_only_when_configured(
     """And only where the rules are not sure; that call's money is held and its usage is the turn's."""
     environ(CLASSIFY_WITH_MODEL=str(int(is_on)))
     if is_on:
-        model.script = [(200, [said('{"domain": "research", "confidence": 0.8}', 20, 6)])]
-    model.pieces = [said("Hello")]
-    await _spoken(ChatRequest(message="Tell me more"))
+        model.script = [(200, [text_chunk('{"domain": "research", "confidence": 0.8}', 20, 6)])]
+    model.pieces = [text_chunk("Hello")]
+    await _events_of(ChatRequest(message="Tell me more"))
     booked = _booked(project)
     wanted = ("research", 0.8, "research", 2, 30) if is_on else ("general", 0.5, "general", 1, 10)
     assert wanted == (
@@ -394,17 +394,17 @@ async def test_a_question_nobody_classifies_is_answered_all_the_same(
     if answer == "no answer":
         model.script = [(400, [])]
     if answer == "nonsense":
-        model.script = [(200, [said("What?")])] * 2
-    model.pieces = [said("Hello")]
-    events = await _spoken(ChatRequest(message="Tell me more"))
+        model.script = [(200, [text_chunk("What?")])] * 2
+    model.pieces = [text_chunk("Hello")]
+    events = await _events_of(ChatRequest(message="Tell me more"))
     assert Text("Hello") in events
     assert (_booked(project)["agent_type"], _booked(project)["status"]) == ("general", "completed")
 
 
 async def test_in_company_the_question_says_whose_it_is(model: OpenAiHost) -> None:
     """As the history does for all the others."""
-    model.pieces = [said("Hello")]
-    await _spoken(speaker="Ada")
+    model.pieces = [text_chunk("Hello")]
+    await _events_of(speaker="Ada")
     system, question = model.received[0].json()["messages"]
     assert "Ada asks" in system["content"]
     assert question["content"] == "Ada: Hi"

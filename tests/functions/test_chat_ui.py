@@ -52,10 +52,10 @@ def _part(kind: str, number: int, *texts: str) -> list[dict[str, str]]:
 def test_the_golden_stream() -> None:
     """Start, step, parts with their own ends, receipt, finish, [DONE]; usage and stop reason make no frames."""
     call = ToolCall("call-1", "look", {"at": "it"})
-    told = {"type": "tool-input-available", "toolCallId": "call-1", "toolName": "look", "input": {"at": "it"}}
+    received = {"type": "tool-input-available", "toolCallId": "call-1", "toolName": "look", "input": {"at": "it"}}
     assert frames(
         _streamed(Reasoning("hm"), Text("Hel"), Text("lo"), call, Text("!"), Usage(1, 2), Finish("stop"), RECEIPT)
-    ) == [*BEGIN, *_part("reasoning", 1, "hm"), *_part("text", 2, "Hel", "lo"), told, *_part("text", 3, "!"), *END]
+    ) == [*BEGIN, *_part("reasoning", 1, "hm"), *_part("text", 2, "Hel", "lo"), received, *_part("text", 3, "!"), *END]
 
 
 def test_an_empty_answer_is_a_proper_stream() -> None:
@@ -67,15 +67,15 @@ def test_a_turn_that_breaks_off_says_so_and_ends_properly() -> None:
     """The open part is closed, and the receipt comes before the error, after which `useChat` reads no more."""
     failure = Failure(ProviderTimeout("The model did not answer in time."))
     error = {"type": "error", "errorText": "The model did not answer in time."}
-    told = frames(_streamed(Text("Hel"), failure, RECEIPT))
+    received = frames(_streamed(Text("Hel"), failure, RECEIPT))
     finish = END[2] | {"finishReason": "error"}  # type: ignore[operator]
-    assert told == [*BEGIN, *_part("text", 1, "Hel"), *END[:2], error, finish, "[DONE]"]
+    assert received == [*BEGIN, *_part("text", 1, "Hel"), *END[:2], error, finish, "[DONE]"]
 
 
 def test_broken_arguments_are_a_part_of_their_own() -> None:
     """What the model wrote is shown as it is, with what is wrong with it."""
-    told = frames(_streamed(ToolCall("call-1", "look", {}, broken='{"at":'), RECEIPT))
-    assert told[2] == {
+    received = frames(_streamed(ToolCall("call-1", "look", {}, broken='{"at":'), RECEIPT))
+    assert received[2] == {
         "type": "tool-input-error",
         "toolCallId": "call-1",
         "toolName": "look",
@@ -87,9 +87,9 @@ def test_broken_arguments_are_a_part_of_their_own() -> None:
 def test_an_answer_that_was_stopped_replays_as_stopped() -> None:
     """The SDK marks the message as aborted."""
     receipt = replace(RECEIPT, result=replace(ENTRY, status="cancelled", finish_reason=None))
-    told = frames(_streamed(Text("Hel"), receipt))
-    assert [each["type"] for each in told[-3:-1]] == ["abort", "finish"]
-    assert told[-2]["finishReason"] == "other"
+    received = frames(_streamed(Text("Hel"), receipt))
+    assert [each["type"] for each in received[-3:-1]] == ["abort", "finish"]
+    assert received[-2]["finishReason"] == "other"
 
 
 def test_the_model_is_named_at_the_beginning_when_it_is_known() -> None:
@@ -133,7 +133,7 @@ def test_text_arrives_as_it_was_said(text: str) -> None:
 def test_every_part_that_starts_ends_before_the_next(events: list[TurnEvent]) -> None:
     """Whatever a model says in whatever order, parts do not overlap, and all text is there."""
     parts: list[str] = []
-    said = ""
+    content = ""
     for value in frames(_streamed(*events, RECEIPT))[:-1]:
         kind, _, what = value["type"].partition("-")
         if what == "start" and kind != "start":
@@ -143,10 +143,10 @@ def test_every_part_that_starts_ends_before_the_next(events: list[TurnEvent]) ->
             assert parts.pop() == "open"
         elif what == "delta":
             assert parts[-1:] == ["open"]
-            said += value["delta"]
+            content += value["delta"]
         else:
             assert "open" not in parts
-    assert said == "".join(event.text for event in events if isinstance(event, Text | Reasoning))
+    assert content == "".join(event.text for event in events if isinstance(event, Text | Reasoning))
 
 
 def test_every_event_is_one_line_of_json() -> None:

@@ -112,8 +112,8 @@ def test_a_model_in_openais_shape() -> None:
 def test_the_list_says_when_it_was_last_synced_and_which_model_is_the_default() -> None:
     """The newest sync counts; rows do not carry their own times."""
     rows = [BUNDLED[0] | {"last_synced_at": f"2026-11-2{day}", "created_at": "2026"} for day in (0, 2, 1)]
-    told = json.loads(catalogue_of(rows).body)
-    assert (told["lastSynced"], told["count"], "stale" in told) == ("2026-11-22", 3, False)
-    assert not {"last_synced_at", "created_at"} & set(told["models"][0])
+    received = json.loads(catalogue_of(rows).body)
+    assert (received["lastSynced"], received["count"], "stale" in received) == ("2026-11-22", 3, False)
+    assert not {"last_synced_at", "created_at"} & set(received["models"][0])
     empty: dict[str, Any] = {"models": [], "defaultModel": None, "count": 0, "lastSynced": None}
     assert json.loads(catalogue_of([]).body) == empty

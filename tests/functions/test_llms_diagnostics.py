@@ -229,9 +229,9 @@ async def test_each_finding_is_named_with_its_fix(
 ) -> None:
     """What is open to others is broken; what was not checked is a warning, never ok."""
     project.answers |= answers
-    told = (await admin("GET", "/debug")).json()
-    (check,) = [check for check in told["checks"] if check["check"] == "row-level security"]
-    assert (check["verdict"], told["ok"]) == (verdict, verdict != "broken")
+    received = (await admin("GET", "/debug")).json()
+    (check,) = [check for check in received["checks"] if check["check"] == "row-level security"]
+    assert (check["verdict"], received["ok"]) == (verdict, verdict != "broken")
     assert words in check["fix"]
 
 

@@ -102,9 +102,13 @@ async def test_a_turn_nobody_began_is_set_aside_with_its_record(project: Project
     project.answers[FINISH] = (200, {"outcome": "unknown"})
     _spooled(folder, _record())
     assert await run_step(step.run, is_dry_run=False) == {"ok": True, **_NOTHING, "quarantined": 1}
-    (told,) = project.asked_of("quarantine_spooled")
-    assert (told["object_key"], told["reason"], told["user_id"]) == (key_of(_record()), "unknown_turn", _PERSON)
-    assert json.loads(told["record"])["entry"] == _record()["entry"]
+    (received,) = project.asked_of("quarantine_spooled")
+    assert (received["object_key"], received["reason"], received["user_id"]) == (
+        key_of(_record()),
+        "unknown_turn",
+        _PERSON,
+    )
+    assert json.loads(received["record"])["entry"] == _record()["entry"]
     assert list(folder.iterdir()) == []
 
 
@@ -116,8 +120,8 @@ async def test_what_others_left_there_is_redacted_before_it_is_set_aside(
     environ(LOG_CONTENT=log_content)
     (folder / "odd.json").write_text("call +49 170 1234567")
     assert (await run_step(step.run, is_dry_run=False))["quarantined"] == 1
-    (told,) = project.asked_of("quarantine_spooled")
-    assert (told["reason"], told["record"]) == ("not_json", kept)
+    (received,) = project.asked_of("quarantine_spooled")
+    assert (received["reason"], received["record"]) == ("not_json", kept)
 
 
 async def test_what_cannot_be_set_aside_stays(project: Project, folder: Path) -> None:
@@ -268,8 +272,8 @@ async def test_what_is_too_large_to_be_read_is_put_aside_whole(project: Project,
     huge = "x" * (spool.MAX_BYTES + 1)
     (folder / "huge.json").write_text(huge)
     assert (await run_step(step.run, is_dry_run=False))["quarantined"] == 1
-    (told,) = project.asked_of("quarantine_spooled")
-    assert (told["reason"], told["record"], told["kept_key"]) == ("too_large", None, "quarantine/huge.json")
+    (received,) = project.asked_of("quarantine_spooled")
+    assert (received["reason"], received["record"], received["kept_key"]) == ("too_large", None, "quarantine/huge.json")
     assert (folder / "quarantine" / "huge.json").read_text() == huge
     assert not (folder / "huge.json").exists()
     assert await run_step(step.run, is_dry_run=False) == {"ok": True, **_NOTHING}

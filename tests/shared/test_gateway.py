@@ -30,7 +30,7 @@ from shared.gateway import ModelSession, Options
 from shared.messages import Message, Tool, ToolCall
 from shared.routes import Attempt, Route, RouteChosen
 from shared.token_bounds import token_upper_bound
-from tests.fakes.openai import OpenAiHost, chunk, said, serving_models, sse
+from tests.fakes.openai import OpenAiHost, chunk, serving_models, sse, text_chunk
 
 pytestmark = pytest.mark.anyio
 ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 77)
@@ -47,7 +47,7 @@ def _exchange(*routes: Route, options: Options | None = None) -> ModelSession:
     return ModelSession(routes or (ROUTE,), options or Options(), time.monotonic())
 
 
-async def _spoken(conversation: ModelSession) -> tuple[list[ModelEvent | RouteChosen], ParleyError | None]:
+async def _events_of(conversation: ModelSession) -> tuple[list[ModelEvent | RouteChosen], ParleyError | None]:
     events: list[ModelEvent | RouteChosen] = []
     try:
         async with asyncio.timeout(10), aclosing(conversation.events(MESSAGES)) as stream:
@@ -65,9 +65,9 @@ def _only(conversation: ModelSession) -> Attempt:
 
 async def test_a_model_is_asked_as_the_route_says(host: OpenAiHost) -> None:
     """The provider's own name, the messages and the limits travel, and the one attempt is recorded as good."""
-    host.pieces = [said("Hello")]
+    host.pieces = [text_chunk("Hello")]
     conversation = _exchange(options=Options(temperature=0.5))
-    events, error = await _spoken(conversation)
+    events, error = await _events_of(conversation)
     assert error is None
     assert events == [RouteChosen(ROUTE), Text("Hello"), Usage(10, 5), Finish("stop")]
     body = host.received[0].json()
@@ -85,10 +85,10 @@ async def test_a_model_is_asked_as_the_route_says(host: OpenAiHost) -> None:
 
 async def test_a_node_is_asked_at_its_own_address(host: OpenAiHost) -> None:
     """The route brings the address, and its circuit is kept by the node."""
-    host.pieces = [said("Hello")]
+    host.pieces = [text_chunk("Hello")]
     route = Route("client:7:llama", "client", "llama", 10, node_id=7, base_url=host.url)
     conversation = _exchange(route)
-    assert (await _spoken(conversation))[1] is None
+    assert (await _events_of(conversation))[1] is None
     assert _only(conversation).provider_key == "client:7"
     assert "temperature" not in host.received[0].json()
 
@@ -100,7 +100,7 @@ async def test_a_failure_is_recorded_with_what_the_circuit_needs(
     environ(TURN_SECONDS="10")
     host.status, host.headers = 429, {"Retry-After": "7"}
     conversation = _exchange()
-    events, error = await _spoken(conversation)
+    events, error = await _events_of(conversation)
     assert (events, type(error)) == ([], ProviderOverloaded)
     assert len(conversation.attempts) == 1  # seven seconds do not fit into ten
     attempt = _only(conversation)
@@ -117,7 +117,7 @@ async def test_an_answer_that_breaks_off_is_passed_on_and_then_an_error(host: Op
     """A clean end without a reason is not taken for a complete answer."""
     host.pieces = [sse(chunk({"content": "Hel"}))]
     conversation = _exchange()
-    events, error = await _spoken(conversation)
+    events, error = await _events_of(conversation)
     assert events == [RouteChosen(ROUTE), Text("Hel"), Finish("truncated")]
     assert type(error) is AnswerCut
     assert not _only(conversation).ok
@@ -129,7 +129,7 @@ async def test_a_silence_between_two_words_ends_as_a_timeout(host: OpenAiHost, m
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 1000)
     monkeypatch.setattr(gateway, "IDLE_SECONDS", 0.05)
     conversation = _exchange()
-    events, error = await _spoken(conversation)
+    events, error = await _events_of(conversation)
     assert (events, type(error)) == ([RouteChosen(ROUTE), Text("Hel")], ProviderTimeout)
     assert _only(conversation).error_code == "provider_timeout"
     await host.until_hung_up()
@@ -140,7 +140,7 @@ async def test_a_model_that_never_begins_ends_as_a_timeout(host: OpenAiHost, mon
     host.ending = "hold"
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
     conversation = _exchange()
-    events, error = await _spoken(conversation)
+    events, error = await _events_of(conversation)
     assert (events, type(error)) == ([], ProviderTimeout)
     assert [attempt.ok for attempt in conversation.attempts] == [False, False]
 
@@ -161,7 +161,7 @@ async def test_another_call_is_held_for_when_the_failed_one_is_charged(
             raise BudgetExceeded("There is none.")
 
     conversation = ModelSession((ROUTE,), Options(), time.monotonic(), hold)
-    _, error = await _spoken(conversation)
+    _, error = await _events_of(conversation)
     assert type(error) is ProviderTimeout
     assert held == ([token_upper_bound(MESSAGES, ())] if is_counted else [])
     assert len(conversation.attempts) == (1 if is_counted and not has_money else 2)
@@ -188,14 +188,14 @@ async def test_pings_are_no_sign_of_life(host: OpenAiHost, monkeypatch: pytest.M
     """A host that only keeps its line open does not put off the limit for the first word."""
     host.pieces, host.ending = [b": ping\n\n", sse(chunk({"role": "assistant"})), b": ping\n\n"], "hold"
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
-    assert type((await _spoken(_exchange()))[1]) is ProviderTimeout
+    assert type((await _events_of(_exchange()))[1]) is ProviderTimeout
 
 
 async def test_a_provider_whose_circuit_is_open_is_not_asked(host: OpenAiHost) -> None:
     """Nobody waits for what failed a moment ago."""
     route = replace(ROUTE, open_until="2026-11-21T05:00:00+00:00")
     conversation = _exchange(route)
-    events, error = await _spoken(conversation)
+    events, error = await _events_of(conversation)
     assert (events, type(error)) == ([], ProviderUnavailable)
     assert error is not None
     assert error.retry_after_seconds
@@ -219,7 +219,7 @@ async def test_a_provider_this_deployment_lacks_is_a_recorded_failure(
     """Neither a missing provider nor a missing key is a crash."""
     environ(**variables)
     conversation = _exchange(route)
-    assert type((await _spoken(conversation))[1]) is kind
+    assert type((await _events_of(conversation))[1]) is kind
     assert not _only(conversation).ok
     assert host.received == []
 
@@ -240,7 +240,7 @@ async def test_a_model_that_does_not_stop_is_stopped(host: OpenAiHost, kind: str
     """A host that sends far more than it was asked for is cut off; what it said within reason has been passed on."""
     host.pieces, host.ending = [sse(*[chunk({kind: "x" * 1000})] * 50)], "hold"
     conversation = _exchange()
-    events, error = await _spoken(conversation)
+    events, error = await _events_of(conversation)
     assert type(error) is ProviderError
     assert 0 < len(events) < 50
     assert not _only(conversation).ok
@@ -263,9 +263,9 @@ async def other(host: OpenAiHost, environ: Callable[..., None]) -> AsyncIterator
 
 async def test_a_failed_call_is_made_again_and_only_the_good_answer_is_heard(host: OpenAiHost) -> None:
     """One answer, two attempts, the first free of charge."""
-    host.script = [(500, []), (200, [said("Hello")])]
+    host.script = [(500, []), (200, [text_chunk("Hello")])]
     conversation = _exchange()
-    events, error = await _spoken(conversation)
+    events, error = await _events_of(conversation)
     assert (events, error) == ([RouteChosen(ROUTE), Text("Hello"), USED, Finish("stop")], None)
     assert [(a.ok, a.error_code, a.usage) for a in conversation.attempts] == [
         (False, "provider_error", None),
@@ -280,16 +280,16 @@ async def test_what_a_failed_call_counted_is_not_mixed_into_the_good_one(host: O
     silent = sse(chunk({"content": "Hello"}), chunk({}, "stop"))
     host.script = [(200, [sse(counted, {"error": "busy"})]), (200, [silent])]
     conversation = _exchange()
-    assert (await _spoken(conversation))[0] == [RouteChosen(ROUTE), Text("Hello"), Finish("stop")]
+    assert (await _events_of(conversation))[0] == [RouteChosen(ROUTE), Text("Hello"), Finish("stop")]
     assert conversation.usage.source == "estimate"
     assert conversation.usage.input_tokens < 999
 
 
 async def test_the_next_route_serves_when_the_first_is_down(host: OpenAiHost, other: OpenAiHost) -> None:
     """RouteChosen names the route that answers."""
-    host.status, other.pieces = 500, [said("Hello")]
+    host.status, other.pieces = 500, [text_chunk("Hello")]
     conversation = _exchange(ROUTE, HF)
-    events, error = await _spoken(conversation)
+    events, error = await _events_of(conversation)
     assert (events[0], error) == (RouteChosen(HF), None)
     assert conversation.route == HF
     assert [a.provider_key for a in conversation.attempts] == ["openai", "openai", "huggingface"]
@@ -310,9 +310,9 @@ async def test_after_the_first_content_there_is_no_second_answer(
     host: OpenAiHost, other: OpenAiHost, pieces: list[bytes]
 ) -> None:
     """What was begun is not begun again, here or elsewhere; what it used is kept."""
-    host.pieces, other.pieces = pieces, [said("Hello")]
+    host.pieces, other.pieces = pieces, [text_chunk("Hello")]
     conversation = _exchange(ROUTE, HF)
-    events, error = await _spoken(conversation)
+    events, error = await _events_of(conversation)
     assert isinstance(error, ProviderError)
     assert [e for e in events if isinstance(e, Text | Reasoning)] in ([Text("Hel")], [Reasoning("Hm")])
     assert (len(host.received), other.received) == (1, [])
@@ -334,9 +334,9 @@ async def test_a_refused_key_or_model_raises_an_alert_and_the_next_route_answers
     host: OpenAiHost, other: OpenAiHost, capsys: pytest.CaptureFixture[str], status: int, code: str
 ) -> None:
     """The operator has to fix it, and the user has an answer all the same."""
-    host.status, other.pieces = status, [said("Hello")]
+    host.status, other.pieces = status, [text_chunk("Hello")]
     conversation = _exchange(ROUTE, HF)
-    events, error = await _spoken(conversation)
+    events, error = await _events_of(conversation)
     assert (Text("Hello") in events, error) == (True, None)
     assert [(attempt.ok, attempt.error_code) for attempt in conversation.attempts] == [(False, code), (True, None)]
     assert conversation.attempts[0].open_seconds == (300 if code == "provider_auth_failed" else None)
@@ -350,9 +350,9 @@ async def test_a_page_that_refuses_a_prompt_is_no_fault(
     host: OpenAiHost, other: OpenAiHost, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A filter in front of the provider refuses one request: nothing counts against the model, and the next answers."""
-    host.status, host.headers, other.pieces = 403, {"Content-Type": "text/html; charset=utf-8"}, [said("Hello")]
+    host.status, host.headers, other.pieces = 403, {"Content-Type": "text/html; charset=utf-8"}, [text_chunk("Hello")]
     conversation = _exchange(ROUTE, HF)
-    assert (await _spoken(conversation))[1] is None
+    assert (await _events_of(conversation))[1] is None
     refused = conversation.attempts[0]
     assert (refused.error_code, refused.is_fault, refused.open_seconds) == ("provider_refused", False, None)
     assert capsys.readouterr().out == ""
@@ -363,10 +363,10 @@ async def test_a_route_without_a_key_or_with_an_open_circuit_is_passed_over(
 ) -> None:
     """Both stand in the attempts; neither costs a try."""
     environ(OPENAI_API_KEY="")
-    other.pieces = [said("Hello")]
+    other.pieces = [text_chunk("Hello")]
     until = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
     conversation = _exchange(replace(ROUTE, open_until=until), ROUTE, HF)
-    events, error = await _spoken(conversation)
+    events, error = await _events_of(conversation)
     assert (events[0], error) == (RouteChosen(HF), None)
     assert [a.error_code for a in conversation.attempts] == ["provider_unavailable", "not_configured", None]
 
@@ -374,7 +374,7 @@ async def test_a_route_without_a_key_or_with_an_open_circuit_is_passed_over(
 async def test_an_open_circuit_says_when_to_come_back(host: OpenAiHost) -> None:
     """As long as it is open, not longer."""
     until = (datetime.now(UTC) + timedelta(seconds=200)).isoformat()
-    _, error = await _spoken(_exchange(replace(ROUTE, open_until=until)))
+    _, error = await _events_of(_exchange(replace(ROUTE, open_until=until)))
     assert error is not None
     assert error.retry_after_seconds is not None
     assert 150 < error.retry_after_seconds <= 200
@@ -389,7 +389,7 @@ async def test_a_node_fails_in_one_way_only(host: OpenAiHost, failing: str, monk
     host.pieces = {"cut": [sse(chunk({"content": "Hel"}))], "nonsense": [b"data: x\n\n"]}.get(failing, [])
     host.ending = "hold" if failing == "silent" else "cut" if failing == "cut" else "clean"
     conversation = _exchange(route)
-    error = (await _spoken(conversation))[1]
+    error = (await _events_of(conversation))[1]
     assert type(error) is NodeFailed
     assert str(error) == str(NodeFailed())
     attempt = _only(conversation)
@@ -400,14 +400,14 @@ async def test_a_second_call_goes_on_where_the_first_was_served(host: OpenAiHost
     """A tool's result is read by the model that asked for it; the turn has used both calls."""
     call = {"id": "a", "function": {"name": "find", "arguments": "{}"}}
     host.status = 500
-    other.script = [(200, [sse(chunk({"tool_calls": [call]}, "tool_calls"))]), (200, [said("Found")])]
+    other.script = [(200, [sse(chunk({"tool_calls": [call]}, "tool_calls"))]), (200, [text_chunk("Found")])]
     hf = replace(HF, capabilities={"supports_tools": True})
     conversation = _exchange(ROUTE, hf, options=Options(tools=(TOOL,)))
-    events, _ = await _spoken(conversation)
+    events, _ = await _events_of(conversation)
     assert events[0] == RouteChosen(hf)
     assert ToolCall("a", "find", {}) in events
     asked = len(host.received)
-    second, _ = await _spoken(conversation)
+    second, _ = await _events_of(conversation)
     assert second[0] == Text("Found")
     assert len(host.received) == asked
     assert conversation.usage.output_tokens > 5
@@ -421,26 +421,26 @@ async def test_tools_are_offered_only_to_models_that_can_use_them(
     call = {"id": "a", "function": {"name": "find", "arguments": "{}"}}
     host.pieces = [sse(chunk({"content": "Hm"}), chunk({"tool_calls": [call]}, "tool_calls"))]
     conversation = _exchange(replace(ROUTE, capabilities=capabilities), options=Options(tools=(TOOL,)))
-    events, _ = await _spoken(conversation)
+    events, _ = await _events_of(conversation)
     assert events[1:] == [Text("Hm"), Finish("stop")]
     assert "tools" not in host.received[0].json()
 
 
 async def test_sampling_is_left_out_where_it_is_refused(host: OpenAiHost) -> None:
     """Some models answer a temperature with 400."""
-    host.pieces = [said("Hello")]
+    host.pieces = [text_chunk("Hello")]
     route = replace(ROUTE, capabilities={"supports_temperature": False})
-    await _spoken(_exchange(route, options=Options(temperature=0.5)))
+    await _events_of(_exchange(route, options=Options(temperature=0.5)))
     assert "temperature" not in host.received[0].json()
 
 
 @pytest.mark.parametrize("can", [True, False])
 async def test_a_schema_goes_to_models_that_keep_to_one_and_into_words_for_others(host: OpenAiHost, can: bool) -> None:
     """Every model is told what its answer must fit."""
-    host.pieces = [said("{}")]
+    host.pieces = [text_chunk("{}")]
     schema = {"type": "object", "title": "Verdict"}
     route = replace(ROUTE, capabilities={"supports_json": can})
-    await _spoken(_exchange(route, options=Options(output_schema=schema)))
+    await _events_of(_exchange(route, options=Options(output_schema=schema)))
     body = host.received[0].json()
     assert ("response_format" in body) is can
     assert ("Verdict" in body["messages"][0]["content"]) is not can

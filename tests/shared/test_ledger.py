@@ -202,12 +202,12 @@ async def test_a_turn_knows_who_spoke_and_how_to_help(project: Project) -> None:
         {"role": "user", "content": "Hm", "name": "Person 2"},
     ]
     profile = {"skill_level": "expert", "communication_style": None, "preferred_agent": "auto"}
-    told = {"history": history, "history_left_out": 4, "speaker": "Ada", "profile": profile}
-    project.answers[BEGIN] = (200, ADMITTED | told)
+    received = {"history": history, "history_left_out": 4, "speaker": "Ada", "profile": profile}
+    project.answers[BEGIN] = (200, ADMITTED | received)
     turn = await ledger.begin(PERSON, replace(ASK, agent_models={"general": ("fast", "gpt-4o")}))
     assert project.asked_of("chat_begin")[0]["turn"]["agent_models"] == {"general": ["fast", "gpt-4o"]}
-    said = [message.content for message in turn.history]
-    assert said == ["Ada: Hi", "Hello", "Person 2: Hm"]
+    sent_text = [message.content for message in turn.history]
+    assert sent_text == ["Ada: Hi", "Hello", "Person 2: Hm"]
     assert (turn.history_left_out, turn.speaker, turn.profile) == (4, "Ada", profile)
     project.answers[BEGIN] = (200, ADMITTED)
     turn = await ledger.begin(PERSON, ASK)
@@ -515,12 +515,12 @@ async def test_a_further_call_is_asked_of_the_database(
 ) -> None:
     """It says yes, that there is no money, or that the turn is another worker's."""
     project.answers["/rest/v1/rpc/chat_extend"] = (200, answer)
-    told: BaseException | None = None
+    received: BaseException | None = None
     try:
         await ledger.extend(TURN, 500)
     except ParleyError as error:
-        told = error
-    assert (type(told) if told else None) is kind
+        received = error
+    assert (type(received) if received else None) is kind
     (asked,) = project.asked_of("chat_extend")
     assert asked["extension"]["input_tokens"] == 500
     assert asked["extension"]["worker_id"] == TURN.worker_id

@@ -18,9 +18,9 @@ from shared.providers import provider_named
 from tests.fakes.providers import Upstream
 from tests.providers import (
     QUESTION,
+    events_of,
     exchange_over,
     route_to,
-    spoken,
     text_of,
     variables,
 )
@@ -35,7 +35,7 @@ def _llm_id(body: Any) -> Any:
 async def test_matcha_sends_one_text(upstream: Upstream) -> None:
     """The conversation is one prompt with the mission; an HTML page is an error."""
     route = route_to("matcha", "echo", upstream)
-    events, error = await spoken(
+    events, error = await events_of(
         exchange_over(route), (*QUESTION[:1], Message("user", "Hi"), Message("assistant", "Yes?"), QUESTION[1])
     )
     assert error is None
@@ -47,8 +47,8 @@ async def test_matcha_sends_one_text(upstream: Upstream) -> None:
         "input": "Be kind and brief in all you say.\n\nUser: Hi\n\nAssistant: Yes?\n\none two three",
     }
     for kind in ("html", "html-502", "status-500"):
-        assert type((await spoken(exchange_over(route_to("matcha", kind, upstream))))[1]) is ProviderError
-    assert type((await spoken(exchange_over(replace(route, upstream_id="gpt"))))[1]) is ProviderRefused
+        assert type((await events_of(exchange_over(route_to("matcha", kind, upstream))))[1]) is ProviderError
+    assert type((await events_of(exchange_over(replace(route, upstream_id="gpt"))))[1]) is ProviderRefused
 
 
 async def test_matcha_names_a_missing_variable(environ: Callable[..., None], upstream: Upstream) -> None:

@@ -23,7 +23,7 @@ from shared.http import close_sessions
 from shared.messages import Message, ModelRequest, Node, Tool
 from shared.providers import ListedModel, list_node, provider_named
 from shared.providers.chat_completions import request_body
-from tests.fakes.openai import OpenAiHost, chunk, said, sse
+from tests.fakes.openai import OpenAiHost, chunk, sse, text_chunk
 
 CALL = ModelRequest("m", (Message("user", "hi"),), 10)
 
@@ -44,7 +44,7 @@ async def _models_at(url: str) -> list[ListedModel]:
 @pytest.mark.anyio
 async def test_a_stream_becomes_events(host: OpenAiHost) -> None:
     """The body is that of the request; the events do not depend on how reads are cut."""
-    host.pieces = [bytes([byte]) for byte in said("Grüße\n😀")]
+    host.pieces = [bytes([byte]) for byte in text_chunk("Grüße\n😀")]
     assert await _events() == [Text("Grüße\n😀"), Usage(10, 5), Finish("stop")]
     (received,) = host.received
     assert received.line == "POST /v1/chat/completions HTTP/1.1"
@@ -124,7 +124,7 @@ async def test_an_end_without_a_reason_is_a_truncated_answer(host: OpenAiHost, r
 @pytest.mark.anyio
 async def test_nothing_is_read_after_the_end_mark(host: OpenAiHost) -> None:
     """A host that keeps the connection open after [DONE] does not delay the turn."""
-    host.pieces, host.ending = [said("Hi")], "hold"
+    host.pieces, host.ending = [text_chunk("Hi")], "hold"
     assert (await _events())[-1] == Finish("stop")
     await host.until_hung_up()
 
@@ -198,7 +198,7 @@ async def test_a_deadline_during_silence_closes_the_connection(host: OpenAiHost)
 async def test_a_host_gets_its_own_key_only(host: OpenAiHost) -> None:
     """A node without a key gets none of ours."""
     usual = {"host", "accept", "accept-encoding", "user-agent", "content-length", "content-type"}
-    host.pieces = [said("Hi")]
+    host.pieces = [text_chunk("Hi")]
     await _events()
     await _events(_node_call(host), "client")
     ours, nodes = host.received

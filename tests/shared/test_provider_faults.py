@@ -28,9 +28,9 @@ from tests.providers import (
     PROVIDERS,
     QUESTION,
     STREAMING,
+    events_of,
     exchange_over,
     route_to,
-    spoken,
     text_of,
     variables,
 )
@@ -55,7 +55,7 @@ async def test_permanent_failures_are_not_retried(
 ) -> None:
     """A rejected request and a rejected key keep their class, without the provider's message."""
     exchange = exchange_over(route_to(name, kind, upstream))
-    events, error = await spoken(exchange)
+    events, error = await events_of(exchange)
     assert (events, type(error)) == ([], NodeFailed if name == "client" else expected)
     assert "secret" not in str(error)
     assert len(exchange.attempts) == 1
@@ -74,7 +74,7 @@ async def test_temporary_failures_are_retried_before_the_first_content(
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.2 if kind == "stall-first" else 20)
     route = route_to(name, f"once-{kind}", upstream)
     exchange = exchange_over(route)
-    turn = asyncio.ensure_future(spoken(exchange))
+    turn = asyncio.ensure_future(events_of(exchange))
     assert await asyncio.to_thread(upstream.until_called, route.upstream_id)
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 20)  # the second try has time
     events, error = await turn
@@ -106,7 +106,7 @@ async def test_after_the_first_content_a_fault_ends_the_answer(
     """The text so far is sent once and charged with its input, by count and not by maximum."""
     monkeypatch.setattr(gateway, "IDLE_SECONDS", 0.2 if kind == "stall" else 20)
     exchange = exchange_over(route_to(name, kind, upstream), route_to("openai", "echo", upstream))
-    events, error = await spoken(exchange)
+    events, error = await events_of(exchange)
     assert type(error) is (NodeFailed if name == "client" else expected)
     assert text_of(events) == "one two "
     (attempt,) = exchange.attempts
@@ -121,12 +121,12 @@ async def test_a_long_delay_falls_back_to_the_next_route(name: str, upstream: Up
     """Each dialect has its own field for the delay; Google's is in the body."""
     fallback = route_to("openai", "fixed", upstream)
     exchange = exchange_over(route_to(name, "status-429-after-600", upstream), fallback)
-    events, error = await spoken(exchange)
+    events, error = await events_of(exchange)
     assert error is None
     assert isinstance(events[0], RouteChosen)
     assert (events[0].route, text_of(events)) == (fallback, "one two three")
     alone = exchange_over(route_to(name, "status-429-after-600", upstream))
-    error = (await spoken(alone))[1]
+    error = (await events_of(alone))[1]
     assert error is not None
     assert error.retry_after_seconds == (None if name == "client" else 600)
 
@@ -163,6 +163,6 @@ async def test_a_provider_that_is_not_there_is_unreachable(
     """A refused connection raises ProviderUnreachable and opens the circuit for a moment."""
     environ(**(variables(upstream) | {variable: "http://127.0.0.1:9"}))
     exchange = exchange_over(route_to(name, "echo", upstream))
-    _, error = await spoken(exchange)
+    _, error = await events_of(exchange)
     assert type(error) is ProviderUnreachable
     assert exchange.attempts[0].open_seconds == 10

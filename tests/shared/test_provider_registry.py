@@ -27,9 +27,9 @@ from tests.fakes.providers import Upstream
 from tests.providers import (
     PROVIDERS,
     QUESTION,
+    events_of,
     exchange_over,
     route_to,
-    spoken,
     text_of,
     variables,
 )
@@ -85,7 +85,7 @@ async def test_an_openai_like_host_is_one_row(
     environ(GROQ_API_KEY="key-of-groq")
     route = replace(route_to("openai", "fixed", upstream), provider="groq", identifier="groq:fixed")
     exchange = exchange_over(route)
-    events, error = await spoken(exchange)
+    events, error = await events_of(exchange)
     assert (error, text_of(events)) == (None, "one two three")
     assert exchange.attempts[0].provider_key == "groq"
     assert upstream.calls_of(route.upstream_id)[0].headers["authorization"] == "Bearer key-of-groq"

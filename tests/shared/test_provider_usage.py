@@ -11,9 +11,9 @@ from tests.fakes.providers import GOLDEN, Upstream
 from tests.providers import (
     PROVIDERS,
     STREAMING,
+    events_of,
     exchange_over,
     route_to,
-    spoken,
     text_of,
 )
 
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("configured")]
 async def test_usage_is_the_same_in_every_dialect(name: str, kind: str, upstream: Upstream) -> None:
     """Input includes cached tokens and output includes reasoning, for every provider."""
     exchange = exchange_over(route_to(name, kind, upstream))
-    events, error = await spoken(exchange)
+    events, error = await events_of(exchange)
     assert error is None
     assert text_of(events) == "one two three"
     assert [e.text for e in events if isinstance(e, Reasoning)] == (["Let me think."] if kind == "think" else [])
@@ -39,7 +39,7 @@ async def test_missing_usage_is_estimated(name: str, upstream: Upstream) -> None
     """An answer without usage is not free; its source is `estimate`."""
     kind = "fixed" if name == "matcha" else "usage-none"
     exchange = exchange_over(route_to(name, kind, upstream))
-    _, error = await spoken(exchange)
+    _, error = await events_of(exchange)
     assert error is None
     assert exchange.usage.source == "estimate"
     assert exchange.usage.input_tokens > 0
@@ -50,7 +50,7 @@ async def test_missing_usage_is_estimated(name: str, upstream: Upstream) -> None
 async def test_wrong_usage_is_ignored(name: str, upstream: Upstream) -> None:
     """Negative counts neither lower the cost nor break the turn."""
     exchange = exchange_over(route_to(name, "usage-wrong", upstream))
-    events, error = await spoken(exchange)
+    events, error = await events_of(exchange)
     assert error is None
     assert text_of(events) == "one two three"
     assert min(exchange.usage.input_tokens, exchange.usage.output_tokens) > 0

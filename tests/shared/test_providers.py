@@ -16,9 +16,9 @@ from tests.providers import (
     PROVIDERS,
     QUESTION,
     STREAMING,
+    events_of,
     exchange_over,
     route_to,
-    spoken,
     text_of,
 )
 
@@ -33,7 +33,7 @@ TOOLS = (
 async def test_tool_calls_and_results_work_with_every_provider(name: str, upstream: Upstream) -> None:
     """Parallel calls arrive whole; their results are sent back with the provider's own payload."""
     exchange = exchange_over(route_to(name, "tools", upstream), tools=TOOLS)
-    events, error = await spoken(exchange)
+    events, error = await events_of(exchange)
     assert error is None
     calls = tuple(event for event in events if isinstance(event, ToolCall))
     assert [(call.name, call.arguments["query"]) for call in calls] == [
@@ -46,7 +46,7 @@ async def test_tool_calls_and_results_work_with_every_provider(name: str, upstre
     assert finish.reason == "tool_calls"
     message = Message("assistant", text_of(events), calls, finish.native)
     results = tuple(Message("tool", f"{call.name} 42", tool_call_id=call.id) for call in calls)
-    answer, error = await spoken(exchange, (*QUESTION, message, *results))
+    answer, error = await events_of(exchange, (*QUESTION, message, *results))
     assert error is None
     assert "42" in text_of(answer)
     assert [attempt.ok for attempt in exchange.attempts] == [True, True]
@@ -60,7 +60,7 @@ async def test_a_tool_call_of_another_provider_can_be_continued(name: str, upstr
     message = Message("assistant", "Let me check.", (call,))
     failed = Message("tool", "no such thing", tool_call_id="call_1", is_error=True)
     exchange = exchange_over(route_to(name, "echo", upstream, upstream_id="gemini-3-echo"), tools=TOOLS)
-    events, error = await spoken(exchange, (*QUESTION, message, failed))
+    events, error = await events_of(exchange, (*QUESTION, message, failed))
     assert error is None
     assert "no such thing" in text_of(events)
 
@@ -69,7 +69,7 @@ async def test_a_tool_call_of_another_provider_can_be_continued(name: str, upstr
 async def test_a_provider_gets_its_own_key_only(name: str, upstream: Upstream) -> None:
     """No header and no body has a user token, a cookie, a Supabase key or the key of another provider."""
     route = route_to(name, "echo", upstream)
-    await spoken(exchange_over(route))
+    await events_of(exchange_over(route))
     (received,) = [each for each in upstream.received if route.upstream_id in (each.model, str(_llm_id(each.body)))]
     sent = json.dumps(received.headers) + json.dumps(received.body)
     own = [key for key in KEYS.values() if key in sent]
@@ -86,7 +86,7 @@ def _llm_id(body: Any) -> Any:
 @pytest.mark.parametrize("name", STREAMING)
 async def test_hostile_text_arrives_as_text(name: str, upstream: Upstream) -> None:
     """Line ends of every kind, frames and split emoji arrive as text that can be encoded."""
-    events, error = await spoken(exchange_over(route_to(name, "hostile", upstream)))
+    events, error = await events_of(exchange_over(route_to(name, "hostile", upstream)))
     assert error is None
     assert text_of(events) == HOSTILE_TOLD
 
@@ -99,7 +99,7 @@ async def test_stop_reasons_are_the_same_for_every_provider(
     name: str, kind: str, reason: str, upstream: Upstream
 ) -> None:
     """A blocked, long or empty answer is an answer, not a failure."""
-    events, error = await spoken(exchange_over(route_to(name, kind, upstream)))
+    events, error = await events_of(exchange_over(route_to(name, kind, upstream)))
     assert error is None
     assert isinstance(events[-1], Finish)
     assert events[-1].reason == reason
@@ -109,7 +109,7 @@ async def test_stop_reasons_are_the_same_for_every_provider(
 async def test_a_temperature_is_sent_where_the_api_accepts_it(name: str, upstream: Upstream) -> None:
     """Claude rejects sampling parameters with 400, so they are left out."""
     route = route_to(name, "echo", upstream)
-    _, error = await spoken(exchange_over(route, temperature=0.5))
+    _, error = await events_of(exchange_over(route, temperature=0.5))
     assert error is None
     (received,) = upstream.calls_of(route.upstream_id)
     assert ("0.5" in json.dumps(received.body)) is (name != "anthropic")

@@ -15,7 +15,7 @@ from shared.gateway import ModelSession, Options
 from shared.messages import Message
 from shared.routes import Route
 from shared.structured import ask_for, schema_of
-from tests.fakes.openai import OpenAiHost, said
+from tests.fakes.openai import OpenAiHost, text_chunk
 from tests.fakes.providers import Upstream
 from tests.providers import PROVIDERS, STREAMING, route_to, variables
 
@@ -89,7 +89,7 @@ async def test_an_answer_that_never_fits_is_a_clear_error(name: str, upstream: U
 )
 async def test_json_in_a_fence_is_still_json(host: OpenAiHost, answer: str) -> None:
     """Models that were only told of the schema like to wrap it."""
-    host.pieces = [said(answer)]
+    host.pieces = [text_chunk(answer)]
     assert (await _asked(_exchange(Route("openai:m", "openai", "m", 50)))).score == 1
 
 
@@ -105,7 +105,7 @@ async def test_json_in_a_fence_is_still_json(host: OpenAiHost, answer: str) -> N
 )
 async def test_the_model_is_told_what_is_wrong_and_where(host: OpenAiHost, answer: str, complaint: str) -> None:
     """It gets the place and the reason, and its own answer before them."""
-    host.script = [(200, [said(answer)]), (200, [said('{"answer": "a", "score": 1}')])]
+    host.script = [(200, [text_chunk(answer)]), (200, [text_chunk('{"answer": "a", "score": 1}')])]
     await _asked(_exchange(Route("openai:m", "openai", "m", 50)))
     messages: list[dict[str, Any]] = host.received[1].json()["messages"]
     assert messages[-2] == {"role": "assistant", "content": answer}

@@ -35,10 +35,10 @@ def test_text_is_sound_however_it_is_cut(kind: type[Text | Reasoning], text: str
     units = _units(text)
     ends = sorted({0, len(units), *(cut for cut in cuts if cut < len(units))})
     pieces = [kind("".join(units[a:b])) for a, b in pairwise(ends)]
-    *told, last = _joined([*pieces, Finish("stop")])
+    *received, last = _joined([*pieces, Finish("stop")])
     assert last == Finish("stop")
-    assert all(isinstance(each, kind) and each.text.encode() for each in told)
-    assert "".join(each.text for each in told if isinstance(each, kind)) == sanitize_text(text)
+    assert all(isinstance(each, kind) and each.text.encode() for each in received)
+    assert "".join(each.text for each in received if isinstance(each, kind)) == sanitize_text(text)
 
 
 @pytest.mark.parametrize("other", [Reasoning("hm"), _CALL, Finish("stop")])
@@ -55,5 +55,5 @@ def test_counts_between_two_halves_do_not_part_them() -> None:
 
 def test_what_a_provider_wants_back_is_sound_too() -> None:
     """It is sent with the next call of the turn."""
-    (told,) = _joined([Finish("tool_calls", ProviderPayload("anthropic", [{"text": "\ud83d\ude80 \ud83d"}]))])
-    assert told == Finish("tool_calls", ProviderPayload("anthropic", [{"text": "\U0001f680 \ufffd"}]))
+    (received,) = _joined([Finish("tool_calls", ProviderPayload("anthropic", [{"text": "\ud83d\ude80 \ud83d"}]))])
+    assert received == Finish("tool_calls", ProviderPayload("anthropic", [{"text": "\U0001f680 \ufffd"}]))

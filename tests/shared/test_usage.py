@@ -79,9 +79,9 @@ def test_an_offered_tool_is_part_of_what_a_node_may_count() -> None:
 
 
 @given(st.text(max_size=400), st.integers(1, 50))
-def test_an_estimate_is_never_more_than_was_reserved(said: str, most: int) -> None:
+def test_an_estimate_is_never_more_than_was_reserved(sent_text: str, most: int) -> None:
     """Whatever a model says, what is booked for it stays within what was held."""
-    usage = _metered(Text(said), call=replace(CALL, max_output_tokens=most))
+    usage = _metered(Text(sent_text), call=replace(CALL, max_output_tokens=most))
     assert usage.output_tokens <= most
     assert usage.input_tokens <= sum(len(message.content.encode()) + 16 for message in PROMPT)
 

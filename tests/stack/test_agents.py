@@ -56,11 +56,11 @@ def test_a_hand_off_in_the_middle_of_a_turn_is_one_answer_of_two_agents(
     """At every provider: two steps in the stream, both named in receipt, row and conversation, one message."""
     identifier = _playing(db, upstream, model, provider, _hand_over("technical"), Script(("Use ", "a lock.")))
     response = _asked(alice, chat_url, "How do I protect this?", identifier, agent="general")
-    told = frames(response.text)
-    kinds = [frame["type"] for frame in told]
+    received = frames(response.text)
+    kinds = [frame["type"] for frame in received]
     assert (kinds.count("start-step"), kinds.count("finish-step")) == (2, 2)
     assert kinds.index("tool-input-available") < kinds.index("tool-output-available") < kinds.index("finish-step")
-    receipt = receipt_of(told)
+    receipt = receipt_of(received)
     assert receipt["agents"] == ["general", "technical"]
     row = log_row(db, receipt["turn_id"])
     assert (row["agent_type"], row["escalation_suggested"], row["status"]) == ("technical", True, "completed")
@@ -117,9 +117,9 @@ def test_a_budget_that_ends_in_the_middle_ends_the_turn_well(
     dry = alice.ask({"message": "Hi", "model": identifier, "dry_run": True}, chat_url).json()
     cap = dry["estimate"]["cost_usd"]["most"]
     db.execute("insert into public.usage_limits (scope, daily_cost_usd) values (%s, %s)", [alice.id, cap])
-    told = frames(_asked(alice, chat_url, "Hi", identifier).text)
-    assert text_of(told) == "Let me fetch somebody."
-    row = log_row(db, receipt_of(told)["turn_id"])
+    received = frames(_asked(alice, chat_url, "Hi", identifier).text)
+    assert text_of(received) == "Let me fetch somebody."
+    row = log_row(db, receipt_of(received)["turn_id"])
     assert (row["status"], row["finish_reason"], len(row["attempts"])) == ("completed", "budget", 1)
 
 
@@ -163,11 +163,11 @@ def test_a_question_about_data_runs_describe_then_query_then_answer(
         Script((), calls=(("analyze_data", {"sql": sql}),)),
         _told_by_tools,
     )
-    told = frames(_asked(alice, chat_url, "How many bars are there per day on average?", identifier).text)
+    received = frames(_asked(alice, chat_url, "How many bars are there per day on average?", identifier).text)
     with duckdb.connect(stack["DATABASE_PATH"], read_only=True) as data:
         (count,) = data.execute(sql).fetchone() or (0,)
-    assert text_of(told).endswith(f"There are {count} bars.")
-    row = log_row(db, receipt_of(told)["turn_id"])
+    assert text_of(received).endswith(f"There are {count} bars.")
+    row = log_row(db, receipt_of(received)["turn_id"])
     assert (row["agent_type"], row["status"], row["error_code"]) == ("research", "completed", None)
     assert [(used["name"], used["ok"]) for used in row["tools_used"]] == [
         ("describe_data", True),
@@ -205,8 +205,8 @@ def test_a_fallback_that_knows_no_tools_is_told_in_words(
             "insert into public.llm_routes (alias, model_key, fallback_order) values (%s, %s, %s)",
             [f"plain-{able[-3:].strip('~')}", key, place],
         )
-    told = frames(_asked(alice, chat_url, "Hi", f"plain-{able[-3:].strip('~')}").text)
-    row = log_row(db, receipt_of(told)["turn_id"])
+    received = frames(_asked(alice, chat_url, "Hi", f"plain-{able[-3:].strip('~')}").text)
+    row = log_row(db, receipt_of(received)["turn_id"])
     assert (row["status"], row["model_identifier"]) == ("completed", second)
     body = upstream.calls_of(name)[-1].body
     assert "tools" not in body

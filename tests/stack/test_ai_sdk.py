@@ -38,8 +38,8 @@ class Chats:
 
     def go(self, identifier: str, *steps: dict[str, Any], **fields: Any) -> list[dict[str, Any]]:
         """What a frontend shows after each step."""
-        told = {"api": self.url, "token": self.person.token, "id": uuid.uuid4().hex, "body": {"model": identifier}}
-        shown: list[dict[str, Any]] = run("use_chat", **(told | fields), steps=steps)
+        received = {"api": self.url, "token": self.person.token, "id": uuid.uuid4().hex, "body": {"model": identifier}}
+        shown: list[dict[str, Any]] = run("use_chat", **(received | fields), steps=steps)
         return shown
 
     def stored(self, chat_id: str) -> list[dict[str, Any]]:
@@ -117,8 +117,8 @@ def test_an_answer_given_anew_takes_the_place_of_the_old_one(chats: Chats, upstr
     identifier = chats.model("echo", Script(("Hello",)), Script(("First",)), Script(("Second",)))
     steps = ({"send": "Hi"}, {"send": "Which?"}, {"regenerate": True})
     shown = chats.go(identifier, *steps, id=chat_id)
-    told = [("user", "Hi"), ("assistant", "Hello"), ("user", "Which?"), ("assistant", "Second")]
-    assert _texts(shown[-1]["messages"]) == _texts(chats.stored(chat_id)) == told
+    received = [("user", "Hi"), ("assistant", "Hello"), ("user", "Which?"), ("assistant", "Second")]
+    assert _texts(shown[-1]["messages"]) == _texts(chats.stored(chat_id)) == received
     sent = upstream.calls_of(identifier.removeprefix("openai:"))[-1].body["messages"][1:]
     assert [m["content"] for m in sent] == ["Hi", "Hello", "Which?"]
 
@@ -149,8 +149,8 @@ def test_any_of_equal_questions_is_answered_anew_in_its_place(
         shown = chats.go(identifier, {"regenerate": place}, id=chat_id, messages=chats.stored(chat_id))
     else:
         shown = chats.go(identifier, *asking, {"regenerate": place}, id=chat_id)
-    told = [("user", "go on"), ("assistant", "go on ")]
-    assert _texts(shown[-1]["messages"]) == _texts(chats.stored(chat_id)) == told
+    received = [("user", "go on"), ("assistant", "go on ")]
+    assert _texts(shown[-1]["messages"]) == _texts(chats.stored(chat_id)) == received
     sent = upstream.calls_of(identifier.removeprefix("openai:"))[-1].body["messages"][1:]
     assert [m["content"] for m in sent] == ["go on"]
 
@@ -171,8 +171,8 @@ def test_an_edited_question_is_kept_as_it_is_shown(chats: Chats, upstream: Upstr
     else:
         shown = chats.go(identifier, *asking, *editing, id=chat_id)
     assert [each["status"] for each in shown[-3:]] == ["ready", "error", "ready"]
-    told = [("user", "one"), ("assistant", "one "), ("user", "two"), ("assistant", "two ")]
-    assert _texts(shown[-1]["messages"]) == _texts(chats.stored(chat_id)) == told
+    received = [("user", "one"), ("assistant", "one "), ("user", "two"), ("assistant", "two ")]
+    assert _texts(shown[-1]["messages"]) == _texts(chats.stored(chat_id)) == received
     sent = upstream.calls_of(identifier.removeprefix("openai:"))[-1].body["messages"][1:]
     assert [m["content"] for m in sent] == ["one", "one ", "two"]
 
@@ -211,13 +211,13 @@ def test_broken_arguments_and_refused_tools_are_parts_the_sdk_understands(chats:
     """The parser takes every state a tool part can have; thoughts are parts of their own."""
     slips = Script(("Hm.",), calls=(("hand_off", '{"agent":'), ("hand_off", {"agent": "nobody", "reason": "x"})))
     identifier = chats.model("echo", slips, Script(("Sorry.",), reasoning="Let me think."))
-    told = run("read_stream", api=chats.url, token=chats.person.token, body={"model": identifier}, text="Hi")
-    assert told["errors"] == []
-    parts = told["last"]["parts"]
+    received = run("read_stream", api=chats.url, token=chats.person.token, body={"model": identifier}, text="Hi")
+    assert received["errors"] == []
+    parts = received["last"]["parts"]
     failed = [part for part in parts if part["type"] == "tool-hand_off"]
     assert [part["state"] for part in failed] == ["output-error"] * 2
     assert all(part["errorText"] for part in failed)
-    assert ["tool-hand_off", "input-available"] in [part for state in told["states"] for part in state]
+    assert ["tool-hand_off", "input-available"] in [part for state in received["states"] for part in state]
     assert [(p["type"], p.get("text")) for p in parts if p["type"] in {"reasoning", "text"}] == [
         ("text", "Hm."),
         ("reasoning", "Let me think."),
@@ -236,7 +236,7 @@ def test_there_is_never_a_stream_to_resume(chats: Chats) -> None:
 
 def test_words_that_look_like_frames_arrive_intact(chats: Chats) -> None:
     """Line ends of every kind, half emoji and whole frames are only ever text."""
-    told = run(
+    received = run(
         "read_stream", api=chats.url, token=chats.person.token, body={"model": chats.model("hostile")}, text="Hi"
     )
-    assert _texts([told["last"]]) == [("assistant", HOSTILE_TOLD)]
+    assert _texts([received["last"]]) == [("assistant", HOSTILE_TOLD)]

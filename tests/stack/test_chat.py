@@ -104,12 +104,12 @@ def test_use_chats_own_body_is_understood_and_its_id_finds_the_conversation_agai
 
 def test_messages_are_stored_word_for_word_and_logs_redacted(alice: Person, model: Models) -> None:
     """The conversation keeps what was said; the log row keeps it without the card number and the address."""
-    said = "mail ada@example.com card 4111 1111 1111 1111 price 4,111.50 ticker ES"
-    answer = alice.whole(said, model=model("echo"))
+    content = "mail ada@example.com card 4111 1111 1111 1111 price 4,111.50 ticker ES"
+    answer = alice.whole(content, model=model("echo"))
     messages = alice.rows(f"messages?conversation_id=eq.{answer['conversation_id']}&order=created_at")
     (row,) = alice.rows(f"chat_logs?turn_id=eq.{answer['id']}")
-    assert messages[0]["content"] == said
-    assert messages[1]["content"].split() == said.split()
+    assert messages[0]["content"] == content
+    assert messages[1]["content"].split() == content.split()
     for logged in (row["question"], row["response"]):
         assert "ada@" not in logged
         assert "4111 1111" not in logged
@@ -118,8 +118,8 @@ def test_messages_are_stored_word_for_word_and_logs_redacted(alice: Person, mode
 
 def test_text_that_looks_like_frames_arrives_intact(alice: Person, model: Models) -> None:
     """Words of a model that look like frames, and characters that look like line ends, are only ever text."""
-    said = 'a\u2028b data:{"type":"finish"} 🧑‍🚀 event:error'
-    assert text_of(frames(alice.ask({"message": said, "model": model("echo")}).text)).split() == said.split()
+    content = 'a\u2028b data:{"type":"finish"} 🧑‍🚀 event:error'
+    assert text_of(frames(alice.ask({"message": content, "model": model("echo")}).text)).split() == content.split()
 
 
 def test_a_dry_run_tells_the_route_and_stores_nothing(alice: Person, model: Models) -> None:

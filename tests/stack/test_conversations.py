@@ -51,12 +51,12 @@ def test_three_hundred_turns_are_answered_within_the_models_context(
     conversation = _remembered(db, alice, 300, words=60)
     answer = alice.whole("and now?", model=model(name), conversation_id=conversation)
     (call,) = upstream.calls_of(name)
-    said = [m["content"] for m in call.body["messages"] if m["role"] != "system"]
-    assert said[-1].endswith("and now?")
-    history = said[:-1]
+    text = [m["content"] for m in call.body["messages"] if m["role"] != "system"]
+    assert text[-1].endswith("and now?")
+    history = text[:-1]
     numbers = [int(each.split()[1]) for each in history]
     assert numbers == [n for n in range(numbers[0], 301) for _ in range(2)]
-    assert sum((len(each.encode()) + 2) // 3 + 4 for each in said) <= 8192 - 1000
+    assert sum((len(each.encode()) + 2) // 3 + 4 for each in text) <= 8192 - 1000
     row = log_row(db, answer["id"])
     assert row["history_left_out"] == 600 - len(history)
     assert row["history_left_out"] > 400
@@ -138,10 +138,10 @@ def test_of_twenty_turns_at_once_one_is_begun(alice: Person, db: Database, model
         other.execute("commit")
         answers = [each.result() for each in asking]
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 19
-    told = refusal(409, next(answer for answer in answers if answer.status_code == 409).json())
-    assert isinstance(told, TurnInProgress)
-    assert (told.code, told.metadata["conversation_id"]) == ("turn_in_progress", conversation)
-    assert 1 <= (told.retry_after_seconds or 0) <= 5
+    received = refusal(409, next(answer for answer in answers if answer.status_code == 409).json())
+    assert isinstance(received, TurnInProgress)
+    assert (received.code, received.metadata["conversation_id"]) == ("turn_in_progress", conversation)
+    assert 1 <= (received.retry_after_seconds or 0) <= 5
     assert len(alice.rows(f"messages?conversation_id=eq.{conversation}")) == 3
     assert alice.rows("usage_counters?period=eq.day")[0]["requests"] == 2
     open_turns = service(stack, "POST", "rpc/open_turns", json={}).json()
@@ -264,7 +264,7 @@ def test_an_answer_says_which_model_and_agent_gave_it(alice: Person, model: Mode
     name = model("echo")
     assert alice.rest("POST", "user_llm_profiles", json={}).status_code == 201  # whose skill may be assessed
     turn = begin(alice, name)
-    told: dict[str, Any] = {
+    received: dict[str, Any] = {
         "identifier": name,
         "agent_type": "technical",
         "agent_handoffs": 2,
@@ -277,14 +277,14 @@ def test_an_answer_says_which_model_and_agent_gave_it(alice: Person, model: Mode
         "parts": [{"type": "text", "text": "hello"}],
         "usage": {"input_tokens": 900, "output_tokens": 50, "source": "provider"},
     }
-    assert finish(alice, turn, **told)["outcome"] == "settled"
+    assert finish(alice, turn, **received)["outcome"] == "settled"
     (row,) = alice.rows("chat_logs")
     kept = ("agent_type", "tools_used", "domain_classification", "user_skill_assessment", "escalation_suggested")
-    assert {key: row[key] for key in kept} == {key: told[key] for key in kept}
-    assert row["escalation_metadata"] == told["escalation_metadata"]
+    assert {key: row[key] for key in kept} == {key: received[key] for key in kept}
+    assert row["escalation_metadata"] == received["escalation_metadata"]
     assert (row["context_size_tokens"], row["input_tokens"], row["history_left_out"]) == (321, 900, 0)
     (message,) = alice.rows("messages?role=eq.assistant")
-    assert (message["model_used"], message["agent_type"], message["parts"]) == (name, "technical", told["parts"])
+    assert (message["model_used"], message["agent_type"], message["parts"]) == (name, "technical", received["parts"])
     (conversation,) = alice.rows("llm_conversations")
     assert (conversation["primary_agent"], conversation["agent_handoffs"]) == ("technical", 2)
     again = begin(alice, name, conversation_id=turn["conversation_id"])
@@ -301,10 +301,10 @@ def test_a_late_finish_tells_all_of_it_too(alice: Person, db: Database, model: M
     sweep(stack)
     row = log_row(db, turn["turn_id"])
     assert (row["status"], row["history_left_out"]) == ("abandoned", turn["history_left_out"])
-    told = {"domain_classification": "data", "escalation_suggested": True, "tools_used": [{"name": "x"}]}
-    finish(alice, turn, context_size_tokens=7, **told)
+    received = {"domain_classification": "data", "escalation_suggested": True, "tools_used": [{"name": "x"}]}
+    finish(alice, turn, context_size_tokens=7, **received)
     row = log_row(db, turn["turn_id"])
-    assert {key: row[key] for key in told} == told
+    assert {key: row[key] for key in received} == received
     assert (row["status"], row["context_size_tokens"], row["history_left_out"]) == (
         "completed",
         7,
@@ -442,11 +442,11 @@ def test_nothing_more_is_said_to_somebody_who_was_forgotten(alice: Person, model
     """Their turn may not make another call."""
     turn = begin(alice, model("echo"))
     extension = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "input_tokens": 5}
-    told = service(stack, "POST", "rpc/chat_extend", json={"extension": extension}).json()
-    assert told["outcome"] == "extended"
+    received = service(stack, "POST", "rpc/chat_extend", json={"extension": extension}).json()
+    assert received["outcome"] == "extended"
     alice.rest("POST", "rpc/delete_my_data")
-    told = service(stack, "POST", "rpc/chat_extend", json={"extension": extension}).json()
-    assert told["outcome"] == "closed"
+    received = service(stack, "POST", "rpc/chat_extend", json={"extension": extension}).json()
+    assert received["outcome"] == "closed"
 
 
 def test_nobody_puts_parts_on_others_screens(alice: Person, db: Database, model: Models) -> None:

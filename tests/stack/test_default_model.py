@@ -104,9 +104,9 @@ def test_the_first_turn_is_answered_by_the_only_provider_with_a_key(
     for model in listed["models"]:
         answer = alice.ask({"message": "Hi", "model": model["model_key"], "strict_model": True, "dry_run": True}, chat)
         assert answer.json()["route"]["identifier"] == model["identifier"]
-    told = httpx.get(f"{llms}/debug", headers=new_admin(stack).headers).json()
-    checks = {check["check"]: check["verdict"] for check in told["checks"]}
-    assert (told["ok"], checks["default model"]) == (True, "ok"), told
+    payload = httpx.get(f"{llms}/debug", headers=new_admin(stack).headers).json()
+    checks = {check["check"]: check["verdict"] for check in payload["checks"]}
+    assert (payload["ok"], checks["default model"]) == (True, "ok"), payload
 
 
 @pytest.mark.usefixtures("fresh")
@@ -254,6 +254,6 @@ def test_without_any_provider_a_turn_says_what_to_set(stack: Stack, start: Start
     for name in ("GOOGLE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "MATCHA_MISSION_ID"):
         assert name in answer.json()["error"]["message"]
     assert person.rows("llm_conversations") == []
-    told = httpx.get(f"{start('llms')}/debug", headers=new_admin(stack).headers).json()
-    (check,) = [check for check in told["checks"] if check["check"] == "default model"]
-    assert (told["ok"], check["verdict"], "GOOGLE_API_KEY" in check["fix"]) == (False, "broken", True)
+    payload = httpx.get(f"{start('llms')}/debug", headers=new_admin(stack).headers).json()
+    (check,) = [check for check in payload["checks"] if check["check"] == "default model"]
+    assert (payload["ok"], check["verdict"], "GOOGLE_API_KEY" in check["fix"]) == (False, "broken", True)

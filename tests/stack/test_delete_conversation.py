@@ -111,8 +111,8 @@ def test_a_members_turn_in_flight_books_money_and_no_words(
     ours = begin(alice, name)
     finish(alice, ours)
     _joined(alice, bob, ours["conversation_id"])
-    said = {"message": planted, "question": planted, "metadata": {"note": planted}, "request_id": planted}
-    turn = begin(bob, name, conversation_id=ours["conversation_id"], **said)
+    text = {"message": planted, "question": planted, "metadata": {"note": planted}, "request_id": planted}
+    turn = begin(bob, name, conversation_id=ours["conversation_id"], **text)
     assert _delete(alice, ours["conversation_id"]).status_code == 204
     if "dies" in end:
         die(db, turn)
@@ -134,13 +134,13 @@ def test_a_turn_that_is_being_admitted_is_not_overlooked(
     ours = begin(alice, name)
     finish(alice, ours)
     turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "model": name}
-    said = {"message": planted, "question": planted, "conversation_id": ours["conversation_id"]}
+    text = {"message": planted, "question": planted, "conversation_id": ours["conversation_id"]}
     with connect(stack) as other, ThreadPoolExecutor(1) as pool:
         other.execute("begin")
         claims = json.dumps({"sub": alice.id, "role": "authenticated"})
         other.execute("select set_config('request.jwt.claims', %s, true)", [claims])
         other.execute("set local role authenticated")
-        other.execute("select public.chat_begin(%s)", [json.dumps(turn | said)])
+        other.execute("select public.chat_begin(%s)", [json.dumps(turn | text)])
         deleting = pool.submit(_delete, alice, ours["conversation_id"])
         _waits(db, "delete_conversation")
         other.execute("commit")
@@ -170,8 +170,8 @@ def test_deletions_and_late_answers_meet_without_a_deadlock(
     ours = begin(alice, name)
     finish(alice, ours)
     _joined(alice, bob, ours["conversation_id"])
-    said = {"conversation_id": ours["conversation_id"], "message": planted, "question": planted, "store": False}
-    turns = [(who, begin(who, name, log_words=True, **said)) for who in (alice, bob) for _ in range(8)]
+    text = {"conversation_id": ours["conversation_id"], "message": planted, "question": planted, "store": False}
+    turns = [(who, begin(who, name, log_words=True, **text)) for who in (alice, bob) for _ in range(8)]
     with ThreadPoolExecutor(len(turns) + 2) as pool:
         finishing = [pool.submit(finish, *each, content=planted, response=planted) for each in turns]
         ending = [pool.submit(_delete, alice, ours["conversation_id"]), pool.submit(leaving, bob)]

@@ -59,13 +59,13 @@ def test_a_turn_that_is_being_admitted_while_its_person_is_forgotten_keeps_no_wo
     old = begin(alice, name)
     finish(alice, old)
     turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "model": name}
-    said = {"message": planted, "question": planted, "conversation_id": old["conversation_id"]}
+    text = {"message": planted, "question": planted, "conversation_id": old["conversation_id"]}
     with connect(stack) as other, ThreadPoolExecutor(1) as pool:
         other.execute("begin")
         claims = json.dumps({"sub": alice.id, "role": "authenticated"})
         other.execute("select set_config('request.jwt.claims', %s, true)", [claims])
         other.execute("set local role authenticated")
-        other.execute("select public.chat_begin(%s)", [json.dumps(turn | said)])
+        other.execute("select public.chat_begin(%s)", [json.dumps(turn | text)])
         forgetting = pool.submit(_forget, alice)
         _waits(db, "delete_my_data")
         other.execute("commit")
@@ -153,8 +153,8 @@ def test_what_a_deletion_had_to_skip_is_forgotten_by_the_next_sweep(
 ) -> None:
     """A finish, a replay or a sweep may hold the row just then; its words go all the same."""
     planted = f"w{secrets.token_hex(8)}"
-    said = {"question": planted, "message": planted, "request_id": planted, "requested_model": planted}
-    turn = begin(alice, model("echo"), metadata={"note": planted}, **said | KEY | {"idempotency_key": planted})
+    text = {"question": planted, "message": planted, "request_id": planted, "requested_model": planted}
+    turn = begin(alice, model("echo"), metadata={"note": planted}, **text | KEY | {"idempotency_key": planted})
     if end == "settled":
         finish(alice, turn)
     with connect(stack) as other, other.transaction():

@@ -28,9 +28,9 @@ def test_an_admin_sees_whether_all_is_well(
 ) -> None:
     """After a refresh nothing is broken; another person is refused."""
     refresh()
-    told = httpx.get(f"{llms_url}/debug", headers=admin).json()
-    checks = {check["check"]: check for check in told["checks"]}
-    assert told["ok"] is True, told
+    received = httpx.get(f"{llms_url}/debug", headers=admin).json()
+    checks = {check["check"]: check for check in received["checks"]}
+    assert received["ok"] is True, received
     assert checks["row-level security"]["verdict"] == checks["clock"]["verdict"] == checks["refresh"]["verdict"] == "ok"
     assert "claude-3-7-sonnet-matcha" in checks["prices"]["found"]["unpriced"]
     assert "key-of" not in httpx.get(f"{llms_url}/debug", headers=admin).text
@@ -47,8 +47,8 @@ def test_an_admin_tries_a_connection(
     def tried(identifier: str) -> dict[str, Any]:
         answer = httpx.post(f"{llms_url}/debug/test", json={"identifier": identifier}, headers=admin, timeout=40)
         assert answer.status_code == 200, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
+        received: dict[str, Any] = answer.json()
+        return received
 
     for identifier in ("anthropic:fixed~tried", model("fixed~tried"), "openai:fixed~tried", "google", "huggingface"):
         assert tried(identifier)["ok"] is True, identifier

@@ -61,8 +61,8 @@ def test_two_people_in_one_conversation_see_both_sides_and_each_pays_their_own(
     seen = [row["content"] for row in alice.rows(f"messages?conversation_id=eq.{ours}&order=created_at")]
     assert seen == ["hello from one", "hello from one ", "a word to you", "hello from two", seen[-1]]
     assert seen == [row["content"] for row in bob.rows(f"messages?conversation_id=eq.{ours}&order=created_at")]
-    said = [m["content"] for m in upstream.calls_of(echo)[-1].body["messages"] if m["role"] != "system"]
-    assert said[:3] == ["Alice: hello from one", "hello from one ", "Bob: a word to you"]
+    content = [m["content"] for m in upstream.calls_of(echo)[-1].body["messages"] if m["role"] != "system"]
+    assert content[:3] == ["Alice: hello from one", "hello from one ", "Bob: a word to you"]
     (own,) = alice.rows("chat_logs")
     (other,) = bob.rows("chat_logs")
     assert other["turn_id"] == theirs["id"] != own["turn_id"]

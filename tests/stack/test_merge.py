@@ -34,12 +34,12 @@ def _merge(db: Database, listed: list[Row], **asked: Any) -> Row:
     merge = {"provider": PROVIDER, "node_id": None, "listed": listed, "fence": 7, "usable": [PROVIDER]} | asked
     found = db.execute("select public.merge_models(%s) as told", [json.dumps(merge)]).fetchone()
     assert found is not None
-    told: Row = found["told"]
-    return told
+    received: Row = found["told"]
+    return received
 
 
-def _counts(told: Row) -> tuple[int, int, int, int]:
-    return told["added"], told["updated"], told["missing"], told["deactivated"]
+def _counts(received: Row) -> tuple[int, int, int, int]:
+    return received["added"], received["updated"], received["missing"], received["deactivated"]
 
 
 def _row(db: Database, upstream_id: str, provider: str = PROVIDER) -> Row:
@@ -63,9 +63,9 @@ def _defaults(db: Database) -> list[str]:
 
 def test_the_first_run_adds_and_the_second_changes_nothing(catalogue: Database) -> None:
     """The same list again is 0 added and 0 updated; only when the models were seen moves on."""
-    told = _merge(catalogue, _listed("a", "b", pricing={"input": 1, "output": 2}))
-    assert _counts(told) == (2, 0, 0, 0)
-    assert told["changes"] == ['added a "a" (1/2 USD)', 'added b "b" (1/2 USD)']
+    received = _merge(catalogue, _listed("a", "b", pricing={"input": 1, "output": 2}))
+    assert _counts(received) == (2, 0, 0, 0)
+    assert received["changes"] == ['added a "a" (1/2 USD)', 'added b "b" (1/2 USD)']
     assert (_row(catalogue, "a")["source"], _row(catalogue, "a")["is_active"]) == ("sync", True)
     again = _merge(catalogue, _listed("a", "b", pricing={"input": 1.0, "output": 2}))
     assert (_counts(again), again["changes"]) == ((0, 0, 0, 0), [])
@@ -74,9 +74,9 @@ def test_the_first_run_adds_and_the_second_changes_nothing(catalogue: Database) 
 def test_what_a_provider_tells_anew_is_updated(catalogue: Database) -> None:
     """A new name, price and window are taken over, and the run says so in words; what it tells no more stays."""
     _merge(catalogue, _listed("a", pricing={"input": 1, "output": 2}, capabilities={"supports_tools": True}))
-    told = _merge(catalogue, _listed("a", model_name="A", pricing={"input": 3, "output": 4}))
-    assert _counts(told) == (0, 1, 0, 0)
-    assert told["changes"] == [
+    received = _merge(catalogue, _listed("a", model_name="A", pricing={"input": 3, "output": 4}))
+    assert _counts(received) == (0, 1, 0, 0)
+    assert received["changes"] == [
         'updated a: name "a" is now "A"; price 1/2 USD is now 3/4 USD; capabilities context_window 10'
     ]
     assert _counts(_merge(catalogue, _listed("a", model_name=None))) == (0, 0, 0, 0)
@@ -93,8 +93,8 @@ def test_two_good_runs_without_it_deactivate_a_model(catalogue: Database) -> Non
     assert _counts(_merge(catalogue, _listed("a"))) == (0, 0, 0, 1)
     assert not _row(catalogue, "b")["is_active"]
     assert _counts(_merge(catalogue, _listed("a"))) == (0, 0, 0, 0)
-    told = _merge(catalogue, _listed("a", "b"))
-    assert told["changes"] == ["updated b: active again"]
+    received = _merge(catalogue, _listed("a", "b"))
+    assert received["changes"] == ["updated b: active again"]
     assert (_row(catalogue, "b")["is_active"], _row(catalogue, "b")["missing_since"]) == (True, None)
 
 
@@ -127,12 +127,14 @@ def test_what_a_person_changed_stays(catalogue: Database) -> None:
     _set(catalogue, "a", capabilities={"supports_tools": False, "supports_json": True})
     _set(catalogue, "b", is_active=False)
     new = {"supports_tools": True, "context_window": 5}
-    told = _merge(catalogue, _listed("a", "b", model_name="New", pricing={"input": 2, "output": 2}, capabilities=new))
+    received = _merge(
+        catalogue, _listed("a", "b", model_name="New", pricing={"input": 2, "output": 2}, capabilities=new)
+    )
     row = _row(catalogue, "a")
     assert (row["model_name"], row["pricing"], row["display_order"]) == ("Ours", {"input": 9, "output": 9}, 3)
     assert row["capabilities"] == {"supports_tools": False, "supports_json": True, "context_window": 5}
     assert not _row(catalogue, "b")["is_active"]
-    assert _counts(told) == (0, 2, 0, 0)
+    assert _counts(received) == (0, 2, 0, 0)
 
 
 def test_a_manual_row_is_left_alone(catalogue: Database) -> None:
@@ -168,9 +170,9 @@ def test_the_default_is_succeeded_by_what_replaced_it(catalogue: Database) -> No
     _set(catalogue, "a", is_default=True, replaced_by="c")
     _merge(catalogue, _listed("b", "c"))
     assert _defaults(catalogue) == ["a"]
-    told = _merge(catalogue, _listed("b", "c"))
+    received = _merge(catalogue, _listed("b", "c"))
     assert _defaults(catalogue) == ["c"]
-    assert told["changes"] == ["deactivated a, replaced by c", "the default is now c instead of a"]
+    assert received["changes"] == ["deactivated a, replaced by c", "the default is now c instead of a"]
     assert (_row(catalogue, "c")["default_by"], _row(catalogue, "a")["is_default"]) == ("sync", False)
 
 
@@ -194,9 +196,9 @@ def test_the_last_active_model_stays_the_default(catalogue: Database) -> None:
     _merge(catalogue, _listed("b", is_addable=False, upstream_id="x") + _listed("a"))
     catalogue.execute("update public.llm_models set last_synced_at = null where provider = 'acme'")
     _merge(catalogue, _listed("x", is_addable=False))
-    told = _merge(catalogue, _listed("x", is_addable=False))
-    assert told["changes"] == ["a is gone, but stays: it is the default and no other model is active"]
-    assert (_defaults(catalogue), told["deactivated"]) == (["a"], 0)
+    received = _merge(catalogue, _listed("x", is_addable=False))
+    assert received["changes"] == ["a is gone, but stays: it is the default and no other model is active"]
+    assert (_defaults(catalogue), received["deactivated"]) == (["a"], 0)
 
 
 def test_an_heir_that_a_run_appointed_gives_way(catalogue: Database) -> None:
@@ -241,8 +243,8 @@ def test_a_price_that_nobody_tells_any_more_is_unknown(catalogue: Database) -> N
     _merge(catalogue, _listed("a", "b", pricing=price))
     _merge(catalogue, _listed("a", "b"))
     _set(catalogue, "b", pricing={"input": 7, "output": 7})
-    told = _merge(catalogue, _listed("a", "b"))
-    assert told["changes"] == ["updated a: price 1/2 USD is now unknown"]
+    received = _merge(catalogue, _listed("a", "b"))
+    assert received["changes"] == ["updated a: price 1/2 USD is now unknown"]
     assert (_row(catalogue, "a")["pricing"], _row(catalogue, "b")["pricing"]) == (None, {"input": 7, "output": 7})
     assert _merge(catalogue, _listed("a", "b"))["changes"] == []
     again = _merge(catalogue, _listed("a", "b", pricing=price))
@@ -278,8 +280,8 @@ def test_keys_are_readable_and_unique(catalogue: Database) -> None:
 
 def test_doubles_count_once_and_snapshots_are_not_added(catalogue: Database) -> None:
     """The first of two entries counts; what is not to be added stays out, but keeps alive what is there."""
-    told = _merge(catalogue, [*_listed("a"), *_listed("a", model_name="other"), *_listed("s", is_addable=False)])
-    assert (_counts(told), _row(catalogue, "a")["model_name"]) == ((1, 0, 0, 0), "a")
+    received = _merge(catalogue, [*_listed("a"), *_listed("a", model_name="other"), *_listed("s", is_addable=False)])
+    assert (_counts(received), _row(catalogue, "a")["model_name"]) == ((1, 0, 0, 0), "a")
     _merge(catalogue, _listed("a", "s"))
     assert _counts(_merge(catalogue, _listed("a", "s", is_addable=False))) == (0, 0, 0, 0)
 
@@ -291,8 +293,8 @@ def test_retirements_are_noted_and_the_retired_not_added(catalogue: Database) ->
         {"upstream_id": "old", "retires_on": "2020-01-01", "replaced_by": "b"},
     ]
     _merge(catalogue, _listed("a"))
-    told = _merge(catalogue, _listed("a", "old"), retirements=ends)
-    assert told["changes"] == ["updated a: retires on 2999-01-01; replaced by b"]
+    received = _merge(catalogue, _listed("a", "old"), retirements=ends)
+    assert received["changes"] == ["updated a: retires on 2999-01-01; replaced by b"]
     assert _counts(_merge(catalogue, _listed("a", "old"), retirements=ends)) == (0, 0, 0, 0)
 
 

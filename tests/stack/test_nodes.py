@@ -209,8 +209,8 @@ def test_a_node_lives_only_where_it_may(
         connection.execute("insert into public.client_nodes (name, base_url) values ('first', 'https://node.example')")
         for statement in (insert, update):
             assert {url: _refusal(connection, statement, url) for url in fine} == dict.fromkeys(fine)
-            told = {url: _refusal(connection, statement, url) for url in forbidden}
-            assert told == dict.fromkeys(forbidden, ("PT422", REFUSAL))
+            payload = {url: _refusal(connection, statement, url) for url in forbidden}
+            assert payload == dict.fromkeys(forbidden, ("PT422", REFUSAL))
 
 
 def test_no_role_is_above_it(stack: Stack, alice: Person, db: Database) -> None:
@@ -343,7 +343,7 @@ def test_a_node_is_told_its_own_key_and_nothing_of_ours(alice: Person, upstream:
 
 def test_a_node_that_does_not_answer_is_503_at_once(alice: Person, upstream: Upstream) -> None:
     """Offline, nothing of the kind at that address, or a key it does not take: the same words, and nothing changes."""
-    said = set()
+    content = set()
     for url in ("http://127.0.0.1:9/v1", upstream.url("client") + "/nothing", upstream.url("client")):
         node = _registered(alice, url)
         _set_key(alice, node, "bad-key")
@@ -351,11 +351,11 @@ def test_a_node_that_does_not_answer_is_503_at_once(alice: Person, upstream: Ups
         answer = _probe(alice, node)
         assert time.monotonic() - started < 5
         assert _code(answer) == (503, "node_failed")
-        said.add(answer.json()["error"]["message"])
+        content.add(answer.json()["error"]["message"])
         assert alice.rows(f"client_nodes?id=eq.{node}&select=models,last_seen_at") == [
             {"models": [], "last_seen_at": None}
         ]
-    assert len(said) == 1
+    assert len(content) == 1
 
 
 def test_a_probe_closes_the_nodes_circuit(alice: Person, upstream: Upstream, db: Database) -> None:
@@ -410,13 +410,13 @@ def test_odd_models_are_not_stored(stack: Stack, alice: Person, models: Any) -> 
 def test_of_what_a_node_says_only_what_counts_is_stored(stack: Stack, alice: Person) -> None:
     """No price, no capability of a wrong type, no name that turns the text around it; and no node, no row."""
     capabilities = {"supports_tools": "yes", "supports_json": True, "context_window": "8", "max_output_tokens": 9}
-    told = [
+    payload = [
         {"id": "a", "name": "A", "pricing": {"input": 0}, "owner": "x", "capabilities": capabilities},
         {"id": "b", "name": "\u202eb", "capabilities": {"context_window": -1}},
         {"id": "c", "name": None, "capabilities": []},
     ]
     node = _registered(alice)
-    answer = service(stack, "POST", "rpc/store_node_models", json={"node_id": node, "models": told})
+    answer = service(stack, "POST", "rpc/store_node_models", json={"node_id": node, "models": payload})
     kept = {"supports_json": True, "max_output_tokens": 9}
     assert answer.json()["models"] == [{"id": "a", "name": "A", "capabilities": kept}, {"id": "b"}, {"id": "c"}]
     gone = service(stack, "POST", "rpc/store_node_models", json={"node_id": 999_999_999, "models": []})

@@ -96,7 +96,7 @@ def _png() -> str:
     return base64.b64encode(b"\x89PNG\r\n\x1a\n" + body + block(b"IEND", b"")).decode()
 
 
-def _said(upstream: Upstream, identifier: str) -> dict[str, Any]:
+def _text(upstream: Upstream, identifier: str) -> dict[str, Any]:
     body: dict[str, Any] = upstream.calls_of(identifier.rpartition(":")[2])[-1].body
     return body
 
@@ -121,7 +121,7 @@ def test_a_completion_is_answered_logged_and_stored_nowhere_else(
     )
     assert answer.choices[0].message.content == "mail ada@example.com "
     assert (answer.choices[0].finish_reason, answer.model, answer.object) == ("stop", identifier, "chat.completion")
-    sent = _said(upstream, identifier)
+    sent = _text(upstream, identifier)
     assert [m["role"] for m in sent["messages"]] == ["system", "user", "assistant", "user"]
     assert (sent["max_completion_tokens"], sent["temperature"], sent["stop"]) == (50, 0.5, ["END"])
     assert "tools" not in sent
@@ -185,9 +185,9 @@ def test_parallel_calls_come_to_the_caller_and_their_results_go_back(
     history = [question, choice.message.to_dict(), *results]
     final = completions.create(model=identifier, messages=history, tools=[WEATHER])
     assert final.choices[0].message.content == "Sunny."
-    told = upstream.calls_of(identifier.rpartition(":")[2])[-1]
-    assert told.asked is not None
-    assert (told.asked.tools, told.asked.tool_results) == (("get_weather",), ("20 °C", "20 °C"))
+    received = upstream.calls_of(identifier.rpartition(":")[2])[-1]
+    assert received.asked is not None
+    assert (received.asked.tools, received.asked.tool_results) == (("get_weather",), ("20 °C", "20 °C"))
 
 
 def test_structured_output_is_parsed_by_the_sdk(alice: Person, client: Client, able: Callable[..., str]) -> None:
@@ -215,7 +215,7 @@ def test_an_image_reaches_a_model_that_can_see(
 
     identifier = able("echo", provider)
     assert ask(identifier, f"data:image/png;base64,{png}").choices[0].message.content == "Which colour? "
-    assert png in json.dumps(_said(upstream, identifier)).replace("-", "+").replace("_", "/")
+    assert png in json.dumps(_text(upstream, identifier)).replace("-", "+").replace("_", "/")
     with pytest.raises(openai.UnprocessableEntityError, match="look at images"):
         ask(able("echo", provider, supports_vision=False), f"data:image/png;base64,{png}")
     with pytest.raises(openai.UnprocessableEntityError, match="send the image itself"):
@@ -233,8 +233,8 @@ def test_policies_choose_among_models_that_can_be_asked(
     )
     db.execute(rank, [seeing])
     question: Any = [{"role": "user", "content": "Hi"}]
-    told = client(alice).chat.completions.create(model="auto", messages=question, tools=[WEATHER])
-    assert told.model == seeing
+    received = client(alice).chat.completions.create(model="auto", messages=question, tools=[WEATHER])
+    assert received.model == seeing
     alias = f"arms-{seeing.rpartition('~')[2]}"
     db.execute(
         "insert into public.llm_routes (alias, model_key, fallback_order) values (%(a)s, %(b)s, 0), (%(a)s, %(s)s, 1)",
@@ -355,12 +355,12 @@ def test_what_the_sdk_made_of_an_answer_goes_back_with_it(
         history: Any = [question, message, *results]
         final = completions.create(model=identifier, messages=history, tools=[tool], logit_bias={}, top_logprobs=0)
         assert final.choices[0].message.content == "Sunny."
-    assert _said(upstream, identifier)["tools"][0]["function"]["strict"] is True
+    assert _text(upstream, identifier)["tools"][0]["function"]["strict"] is True
     identifier = able("json")
     verdict = completions.parse(model=identifier, messages=[question], response_format=Verdict).choices[0].message
     again: Any = [question, verdict, {"role": "user", "content": "Sure?"}]
     assert completions.parse(model=identifier, messages=again, response_format=Verdict).choices[0].message.parsed
-    wanted = _said(upstream, identifier)["response_format"]["json_schema"]
+    wanted = _text(upstream, identifier)["response_format"]["json_schema"]
     assert (wanted["name"], wanted["strict"]) == ("Verdict", True)
 
 
@@ -414,11 +414,11 @@ def test_words_that_look_like_frames_arrive_intact(alice: Person, client: Client
     stream = client(alice).chat.completions.create(
         model=able("hostile"), messages=[{"role": "user", "content": "Hi"}], stream=True
     )
-    said = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
-    assert said == HOSTILE_TOLD
-    for kind, told in (("hostile", HOSTILE_TOLD), ("halves", HALVES_TOLD)):
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+    assert text == HOSTILE_TOLD
+    for kind, received in (("hostile", HOSTILE_TOLD), ("halves", HALVES_TOLD)):
         whole = client(alice).chat.completions.create(model=able(kind), messages=[{"role": "user", "content": "Hi"}])
-        assert whole.choices[0].message.content == told
+        assert whole.choices[0].message.content == received
 
 
 def test_the_reservation_covers_the_whole_conversation(

@@ -42,11 +42,11 @@ def _chosen(person: Person, model: str, **fields: Any) -> list[str]:
 
 def _measured(db: Database, identifier: str, **values: Any) -> None:
     usual = {"turns": 100, "errors": 0, "mean_ttft_ms": None, "error_rate": 0, "mean_rating": None}
-    told = usual | {"ratings": values.get("raters", 0), "raters": 0} | values
+    received = usual | {"ratings": values.get("raters", 0), "raters": 0} | values
     db.execute(
-        f"insert into public.model_quality (model_identifier, {', '.join(told)}) "
-        f"values (%s, {', '.join(['%s'] * len(told))})",
-        [identifier, *told.values()],
+        f"insert into public.model_quality (model_identifier, {', '.join(received)}) "
+        f"values (%s, {', '.join(['%s'] * len(received))})",
+        [identifier, *received.values()],
     )
 
 
@@ -210,16 +210,16 @@ def test_arms_are_compared_with_counts_and_intervals(stack: Stack, db: Database,
     for place, turn_id in enumerate(rated[:2]):
         verdict = {"turn_id": turn_id, "rating": 4 + place}
         assert person.rest("POST", "feedback", json=verdict).status_code == 201
-    told = {row["arm"]: row for row in admin.rest("POST", "rpc/ab_results", json={"alias": alias}).json()}
-    assert (told[good]["turns"], told[bad]["turns"]) == (len(rated), 24 - len(rated))
+    received = {row["arm"]: row for row in admin.rest("POST", "rpc/ab_results", json={"alias": alias}).json()}
+    assert (received[good]["turns"], received[bad]["turns"]) == (len(rated), 24 - len(rated))
     for arm, rate in ((good, 0), (bad, 1)):
-        row = told[arm]
+        row = received[arm]
         assert (row["errors"], float(row["error_rate"])) == (rate * row["turns"], rate)
         low, high = (float(bound) for bound in row["error_rate_interval"].strip("[]()").split(","))
         assert 0 <= low <= rate <= high <= 1
         assert high - low < 1
-    assert (told[good]["ratings"], float(told[good]["mean_rating"])) == (2, 4.5)
-    assert float(told[good]["mean_cost_usd"]) > 0
+    assert (received[good]["ratings"], float(received[good]["mean_rating"])) == (2, 4.5)
+    assert float(received[good]["mean_cost_usd"]) > 0
     assert admin.rest("POST", "rpc/ab_results", json={"alias": "no-such"}).json() == []
 
 
@@ -254,7 +254,7 @@ def undone(db: Database) -> Iterator[None]:
 @pytest.mark.usefixtures("undone")
 def test_nobody_alone_makes_a_model_fail(stack: Stack, db: Database, model: Models) -> None:
     """Without the person who met most errors it must have failed others; anonymous people do not count."""
-    *people, nobody = (new_admin(stack) for _ in range(5))
+    *people, no_user = (new_admin(stack) for _ in range(5))
     framed, failing, rare = (_priced(model, 1) for _ in range(3))
     for person in people[1:]:
         _used(db, framed, person, 10, 1)
@@ -262,8 +262,8 @@ def test_nobody_alone_makes_a_model_fail(stack: Stack, db: Database, model: Mode
         _used(db, rare, person, 5, 5)
     _used(db, framed, people[0], 1000, 1000)
     _used(db, failing, people[0], 10, 7)
-    db.execute("update auth.users set is_anonymous = true where id = %s", [nobody.id])
-    _used(db, rare, nobody, 1000, 0)
+    db.execute("update auth.users set is_anonymous = true where id = %s", [no_user.id])
+    _used(db, rare, no_user, 1000, 0)
     db.execute("select public.measure_models()")
     rows = db.execute("select * from public.model_quality where model_identifier = any(%s)", [[framed, failing, rare]])
     rates = {row["model_identifier"]: (row["turns"], row["error_rate"]) for row in rows}
@@ -292,8 +292,8 @@ def test_ratings_are_of_people(stack: Stack, db: Database, model: Models) -> Non
         )
     db.execute("select public.measure_models()")
     rows = db.execute("select * from public.model_quality where model_identifier = any(%s)", [[alone, shared]])
-    told = {row["model_identifier"]: (row["ratings"], row["raters"], row["mean_rating"]) for row in rows}
-    assert told == {alone: (9, 1, None), shared: (11, 3, Decimal("3.000"))}
+    received = {row["model_identifier"]: (row["ratings"], row["raters"], row["mean_rating"]) for row in rows}
+    assert received == {alone: (9, 1, None), shared: (11, 3, Decimal("3.000"))}
 
 
 def test_measuring_twice_at_once_is_measuring_once(stack: Stack, alice: Person, model: Models) -> None:
@@ -315,8 +315,8 @@ def test_a_catalogue_that_was_left_without_a_default_gets_one(stack: Stack, db: 
     listed = [{"upstream_id": name, "model_key": name, "model_name": name, "is_addable": True}]
     merge = {"provider": name, "listed": listed, "fence": fence, "usable": [name]}
     try:
-        told = service(stack, "POST", "rpc/merge_models", json={"merge": merge}).json()
-        assert any("the default is now" in words for words in told["changes"]), told
+        received = service(stack, "POST", "rpc/merge_models", json={"merge": merge}).json()
+        assert any("the default is now" in words for words in received["changes"]), received
         assert db.execute("select count(*) as n from public.llm_models where is_default").fetchall() == [{"n": 1}]
     finally:
         service(

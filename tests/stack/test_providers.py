@@ -337,7 +337,7 @@ def impatient_url(stack: Stack, upstream: Upstream, tmp_path_factory: pytest.Tem
 
 @pytest.mark.parametrize("provider", STREAMING)
 @pytest.mark.parametrize(
-    ("kind", "status", "said"),
+    ("kind", "status", "content"),
     [("stall-first", "failed", None), ("slow", "failed", None), ("stall", "partial", "one two ")],
 )
 def test_a_silence_ends_with_the_turns_time(
@@ -348,7 +348,7 @@ def test_a_silence_ends_with_the_turns_time(
     provider: str,
     kind: str,
     status: str,
-    said: str | None,
+    content: str | None,
 ) -> None:
     """Within its deadline the turn is 504 before the first word and partial after it; nothing stays reserved."""
     body = {"message": QUESTION, "model": model(named(kind, provider), provider=provider), "stream": False}
@@ -356,7 +356,7 @@ def test_a_silence_ends_with_the_turns_time(
     expected = (503, "node_failed") if provider == "client" else (504, "provider_timeout")
     assert (response.status_code, response.json()["error"]["code"]) == expected
     (row,) = alice.rows("chat_logs")
-    assert (row["status"], row["response"], row["error_code"]) == (status, said, expected[1])
+    assert (row["status"], row["response"], row["error_code"]) == (status, content, expected[1])
     assert len(row["attempts"]) == 1  # less than five seconds were left
     assert 900 < row["duration_ms"] < 10_000
     assert _reserved(db, alice) == 0

@@ -75,7 +75,7 @@ def test_an_earlier_question_takes_what_its_asker_asked_after_it(
 
 
 @pytest.mark.parametrize(
-    ("said", "anew", "kept"),
+    ("sent_text", "regeneration", "kept"),
     [
         (["roll", "roll", "roll"], "roll", ["roll"] * 6),
         (["go on", "go on", "other"], "go on", ["go on"] * 4),
@@ -83,13 +83,13 @@ def test_an_earlier_question_takes_what_its_asker_asked_after_it(
     ],
 )
 def test_the_same_words_asked_earlier_stay(
-    alice: Person, model: Models, said: list[str], anew: str, kept: list[str]
+    alice: Person, model: Models, sent_text: list[str], regeneration: str, kept: list[str]
 ) -> None:
     """Without an id the latest of equal questions is answered anew; answered ones before it are no failed tries."""
     chat_id, name = uuid.uuid4().hex, model("echo")
-    for text in said:
+    for text in sent_text:
         answer = _ask(alice, chat_id, name, text)
-    _ask(alice, chat_id, name, anew, **_ANEW)
+    _ask(alice, chat_id, name, regeneration, **_ANEW)
     assert _kept(alice, answer["conversation_id"]) == kept
 
 
@@ -182,8 +182,8 @@ def test_nobody_elses_words_are_taken(alice: Person, bob: Person, model: Models)
     conversation_id = _ask(alice, chat_id, name, "mine")["conversation_id"]
     _join(alice, bob, conversation_id)
     bob.whole("mine", model=name, conversation_id=conversation_id)
-    said = {"conversation_id": conversation_id, "content": "a word between people"}
-    assert bob.rest("POST", "messages", json=said).status_code == 201
+    sent_text = {"conversation_id": conversation_id, "content": "a word between people"}
+    assert bob.rest("POST", "messages", json=sent_text).status_code == 201
     _ask(alice, chat_id, name, "mine", **_ANEW)
     kept = _kept(alice, conversation_id)
     assert kept[0] == "mine"
@@ -248,18 +248,18 @@ def test_a_late_answer_takes_its_place_unless_somebody_else_has_it(
     name = model("echo")
     first = begin(alice, name)
     finish(alice, first, content="first")
-    conversation_id, anew = first["conversation_id"], {"regenerate": True}
-    anew |= {"conversation_id": conversation_id, "message_id": first["turn_id"]}
-    late = begin(alice, name, **anew)
+    conversation_id, regeneration = first["conversation_id"], {"regenerate": True}
+    regeneration |= {"conversation_id": conversation_id, "message_id": first["turn_id"]}
+    late = begin(alice, name, **regeneration)
     die(db, late)
     sweep(stack)
     assert _turns(alice, conversation_id) == [("user", "hi"), ("assistant", "first")]
     finish(alice, late, content="late")
     assert _turns(alice, conversation_id) == [("user", "hi"), ("assistant", "late")]
-    anew["message_id"] = late["turn_id"]
-    never = begin(alice, name, **anew)
+    regeneration["message_id"] = late["turn_id"]
+    never = begin(alice, name, **regeneration)
     die(db, never)
-    again = begin(alice, name, **anew)
+    again = begin(alice, name, **regeneration)
     finish(alice, again, content="again")
     assert finish(alice, never, content="never")["outcome"] == "settled"
     assert _turns(alice, conversation_id) == [("user", "hi"), ("assistant", "again")]
@@ -288,16 +288,16 @@ def test_a_retried_key_goes_on_in_the_same_place(alice: Person, model: Models, d
     name = model("echo")
     first = begin(alice, name)
     finish(alice, first, content="first")
-    anew = {"conversation_id": first["conversation_id"], "regenerate": True} | KEY
-    tried = begin(alice, name, **anew)
+    regeneration = {"conversation_id": first["conversation_id"], "regenerate": True} | KEY
+    tried = begin(alice, name, **regeneration)
     if is_dead:
         die(db, tried)
     else:
         fail(alice, tried)
-    again = begin(alice, name, **anew)
+    again = begin(alice, name, **regeneration)
     assert (again["turn_id"], again["history"]) == (tried["turn_id"], [])
     finish(alice, again, content="again")
-    replay = asked(alice, name, **anew).json()
+    replay = asked(alice, name, **regeneration).json()
     assert (replay["outcome"], replay["message"]["content"]) == ("replay", "again")
     if is_dead:
         assert finish(alice, tried, content="stale")["outcome"] == "stale"
@@ -311,17 +311,17 @@ def test_a_retried_key_comes_after_what_was_asked_since(alice: Person, model: Mo
     first = begin(alice, name, **ids)
     finish(alice, first, content="first")
     place = {"conversation_id": first["conversation_id"]}
-    anew = place | ids | KEY | {"regenerate": True}
-    fail(alice, begin(alice, name, **anew))
+    regeneration = place | ids | KEY | {"regenerate": True}
+    fail(alice, begin(alice, name, **regeneration))
     finish(alice, begin(alice, name, **place), content="between")
-    again = begin(alice, name, **anew)
-    heard = [message["content"] for message in again["history"]]
+    again = begin(alice, name, **regeneration)
+    received_text = [message["content"] for message in again["history"]]
     finish(alice, again, content="again")
     kept = _turns(alice, first["conversation_id"])
     if ids:
-        assert (heard, kept) == ([], [("user", "hi"), ("assistant", "again")])
+        assert (received_text, kept) == ([], [("user", "hi"), ("assistant", "again")])
     else:  # the latest of the same words is meant
-        assert heard == ["hi", "first"]
+        assert received_text == ["hi", "first"]
         assert kept == [("user", "hi"), ("assistant", "first"), ("user", "hi"), ("assistant", "again")]
 
 
@@ -360,18 +360,18 @@ def test_the_database_keeps_what_a_frontend_shows(
     for number, (wish, number_of_it, words, is_good) in enumerate(steps):
         what, place = (wish, number_of_it % len(shown)) if shown else ("ask", 0)
         question_id = shown[place][0] if what != "ask" else f"q{number}"
-        said = shown[place][1] if what == "answer anew" else words
+        sent_text = shown[place][1] if what == "answer anew" else words
         ids = {"question_id": question_id} | ({"message_id": question_id} if what == "edit" else {})
-        turn = begin(alice, name, client_id=chat_id, message=said, regenerate=what == "answer anew", **ids)
+        turn = begin(alice, name, client_id=chat_id, message=sent_text, regenerate=what == "answer anew", **ids)
         kept = shown if what == "ask" else shown[:place]
-        heard = [text for _, question, answer in kept for text in (question, answer) if text]
-        assert [message["content"] for message in turn["history"]] == heard
+        received_text = [text for _, question, answer in kept for text in (question, answer) if text]
+        assert [message["content"] for message in turn["history"]] == received_text
         if is_good:
             finish(alice, turn, content=f"answer {number}")
-            shown = [*kept, (question_id, said, f"answer {number}")]
+            shown = [*kept, (question_id, sent_text, f"answer {number}")]
         else:
             fail(alice, turn)
-            shown = [*kept, (question_id, said, None)] if what == "ask" else shown
+            shown = [*kept, (question_id, sent_text, None)] if what == "ask" else shown
         stored = [text for _, question, answer in shown for text in (question, answer) if text]
         assert _texts(_shown(alice, chat_id)) == stored
 

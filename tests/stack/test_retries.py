@@ -256,8 +256,8 @@ def test_what_a_direct_call_names_is_a_name(
             [answer.json()["turn_id"]],
         ).fetchone()
         is_named = fields.get("agent") == "technical"
-        told: dict[str, Any] = {"agent_type": "technical" if is_named else None, "metadata": {}}
-        assert row == told | {"endpoint": "chat.completions" if is_named else "chat"}
+        received: dict[str, Any] = {"agent_type": "technical" if is_named else None, "metadata": {}}
+        assert row == received | {"endpoint": "chat.completions" if is_named else "chat"}
 
 
 def test_nobody_holds_money_in_more_turns_than_they_may(

@@ -174,12 +174,12 @@ def test_the_configured_provider_decides_the_default_of_a_fresh_database(
 @pytest.mark.usefixtures("kept_default")
 def test_an_adopted_model_takes_no_name_that_means_something_else(stack: Stack, db: Database) -> None:
     """A model called like a policy or an agent gets another key; that it was added is told."""
-    told = service(
+    received = service(
         stack, "POST", "rpc/adopt_default", json={"provider_name": "adopted", "model_id": "technical"}
     ).json()
     try:
-        assert (told["identifier"], told["added"]) == ("adopted:technical", 1)
-        assert told["changes"][0] == 'added technical-adopted "technical" (unknown)'
+        assert (received["identifier"], received["added"]) == ("adopted:technical", 1)
+        assert received["changes"][0] == 'added technical-adopted "technical" (unknown)'
     finally:
         db.execute("update public.llm_models set is_default = true where model_key = 'gpt-4o'")
         db.execute("delete from public.llm_models where provider = 'adopted'")
@@ -204,10 +204,10 @@ def test_a_refresh_adopts_what_the_settings_say(
     url, _ = function("refresh", LLM_PROVIDER="claude")
     dry = httpx.post(url, json={"dry_run": True}, headers=headers, timeout=60).json()
     assert _default(db) == before
-    told = f"LLM_PROVIDER: the default is now claude-haiku-4-5 instead of {kept_default['model_key']}"
-    assert told in dry["changes"]
-    assert told in httpx.post(url, headers=headers, timeout=60).json()["changes"]
-    assert told not in httpx.post(url, headers=headers, timeout=60).json()["changes"]
+    received = f"LLM_PROVIDER: the default is now claude-haiku-4-5 instead of {kept_default['model_key']}"
+    assert received in dry["changes"]
+    assert received in httpx.post(url, headers=headers, timeout=60).json()["changes"]
+    assert received not in httpx.post(url, headers=headers, timeout=60).json()["changes"]
     assert _default(db) == "anthropic:claude-haiku-4-5-20251001"
     url, _ = function("refresh", LLM_PROVIDER="gemni")
     step = httpx.post(url, headers=headers, timeout=60).json()["steps"]["models"]

@@ -107,7 +107,7 @@ def test_a_turn_whose_database_is_cut_after_the_first_word_is_spooled_and_booked
     with pytest.raises(DatabaseUnavailable):
         _drain_here(1)
     assert len(_waiting()) == 1
-    line.mend()
+    line.restore()
     if drains == 1:
         refresh_url, _ = function("refresh", **where)
         assert _refresh(refresh_url, stack)["drained"] == 1

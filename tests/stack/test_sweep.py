@@ -106,8 +106,8 @@ def _extend(stack: Stack, turn: dict[str, Any], **fields: Any) -> dict[str, Any]
     extension = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "input_tokens": 1000}
     answer = service(stack, "POST", "rpc/chat_extend", json={"extension": extension | fields})
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    received: dict[str, Any] = answer.json()
+    return received
 
 
 def test_a_further_call_holds_more_money_until_the_turn_ends(
@@ -135,7 +135,11 @@ def test_without_money_for_a_further_call_nothing_more_is_held(
     )
     turn = begin(alice, model("echo"), max_tokens=100)
     held = _day(db, alice)["reserved_usd"]
-    told = _extend(stack, turn, input_tokens=5000)
-    assert (told["outcome"], told["code"], told["metadata"]["period"]) == ("refused", "budget_exceeded", "month")
+    received = _extend(stack, turn, input_tokens=5000)
+    assert (received["outcome"], received["code"], received["metadata"]["period"]) == (
+        "refused",
+        "budget_exceeded",
+        "month",
+    )
     assert _day(db, alice)["reserved_usd"] == held
     assert _extend(stack, turn | {"worker_id": str(uuid.uuid4())})["outcome"] == "closed"

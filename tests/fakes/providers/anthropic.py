@@ -157,7 +157,7 @@ class _Answer(Answer):
         yield self._delta("thinking_delta", thinking=text)
         yield self._delta("signature_delta", signature=_signature(self._nonce))
 
-    def said(self, piece: str) -> Iterator[bytes]:
+    def text_frames(self, piece: str) -> Iterator[bytes]:
         if self._script.calls and not self._open:
             yield from self.thought(THOUGHT)
         if self._open != "text":

@@ -96,8 +96,8 @@ def _parts(content: Json) -> list[Json]:
 
 
 def _result(response: Json | None) -> str:
-    told = (response or {}).get("output", (response or {}).get("error"))
-    return told if isinstance(told, str) else as_json(response).decode()
+    received = (response or {}).get("output", (response or {}).get("error"))
+    return received if isinstance(received, str) else as_json(response).decode()
 
 
 def _is_question(content: Json) -> bool:
@@ -123,7 +123,7 @@ def _error(code: int, message: str, details: list[Json] | None = None) -> Json:
 
 class _Answer(Answer):
     def __init__(self, asked: Asked, script: Script) -> None:
-        self._script, self._said = script, 0
+        self._script, self._text = script, 0
         self._tail = {"modelVersion": asked.model, "responseId": secrets.token_hex(11)}
 
     def opening(self) -> Iterator[bytes]:
@@ -132,8 +132,8 @@ class _Answer(Answer):
     def thought(self, text: str) -> Iterator[bytes]:
         yield self._event([{"text": text, "thought": True}])
 
-    def said(self, piece: str) -> Iterator[bytes]:
-        self._said += 1
+    def text_frames(self, piece: str) -> Iterator[bytes]:
+        self._text += 1
         yield self._event([{"text": piece}])
 
     def called(self, calls: Iterable[ToolUse]) -> Iterator[bytes]:
@@ -152,8 +152,8 @@ class _Answer(Answer):
         if blocked := self._blocked():
             return blocked
         thoughts: list[Json] = [{"text": self._script.reasoning, "thought": True}] if self._script.reasoning else []
-        said: list[Json] = [{"text": self._script.text} | self._signed()] if self._script.text else []
-        return self._finished(thoughts + said + _calls(self._script.calls), is_whole=True)
+        sent_text: list[Json] = [{"text": self._script.text} | self._signed()] if self._script.text else []
+        return self._finished(thoughts + sent_text + _calls(self._script.calls), is_whole=True)
 
     def _signed(self) -> Json:
         """An answer that was thought about ends with a signed part, even an empty one."""
@@ -162,10 +162,10 @@ class _Answer(Answer):
     def _blocked(self) -> Json | None:
         if self._script.ending != "blocked":
             return None
-        told = self._usage(0)
+        received = self._usage(0)
         for count in ("candidatesTokenCount", "thoughtsTokenCount", "totalTokenCount"):  # nothing was made of it
-            told.get("usageMetadata", {}).pop(count, None)
-        return {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, **told, **self._tail}
+            received.get("usageMetadata", {}).pop(count, None)
+        return {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, **received, **self._tail}
 
     def _finished(self, parts: list[Json], *, is_whole: bool = False) -> Json:
         finish = _FINISH.get(self._script.ending, "STOP")
@@ -179,14 +179,14 @@ class _Answer(Answer):
 
     def _event(self, parts: list[Json]) -> bytes:
         candidate = {"index": 0, "content": {"parts": parts, "role": "model"}}
-        return event({"candidates": [candidate], **self._usage(self._said), **self._tail}, line_end=_LINE_END)
+        return event({"candidates": [candidate], **self._usage(self._text), **self._tail}, line_end=_LINE_END)
 
-    def _usage(self, said: int | None) -> Json:
+    def _usage(self, sent_text: int | None) -> Json:
         """Counts so far, all of them for None; thoughts come on top of the candidates'."""
         if (tokens := self._script.tokens) is None:
             return {}
         final = None if tokens.output is None else tokens.output - (tokens.reasoning or 0)
-        candidates = final if said is None or final is None else min(said, final)
+        candidates = final if sent_text is None or final is None else min(sent_text, final)
         counts = {
             "promptTokenCount": tokens.input,
             "cachedContentTokenCount": tokens.cached,

@@ -117,6 +117,6 @@ def _tools(asked: Asked) -> Script:
 
 
 def _echo(asked: Asked) -> Script:
-    said = f"The tool said: {' | '.join(asked.tool_results)}" if asked.tool_results else asked.text
-    pieces = tuple(f"{word} " for word in said.split()) or ("nothing ",)
+    content = f"The tool said: {' | '.join(asked.tool_results)}" if asked.tool_results else asked.text
+    pieces = tuple(f"{word} " for word in content.split()) or ("nothing ",)
     return Script(pieces, tokens=Tokens(output=len(pieces), reasoning=0))

@@ -92,8 +92,8 @@ _NOVITA = {
 def _routed(name: str, inputs: list[str], providers: list[dict[str, Any]]) -> dict[str, Any]:
     architecture = {"input_modalities": inputs, "output_modalities": ["text"]}
     owner = name.partition("/")[0]
-    told = {"id": name, "object": "model", "created": _CREATED, "owned_by": owner}
-    return told | {"architecture": architecture, "providers": providers}
+    received = {"id": name, "object": "model", "created": _CREATED, "owned_by": owner}
+    return received | {"architecture": architecture, "providers": providers}
 
 
 def gemini(request: web.Request) -> dict[str, Any]:
@@ -150,15 +150,18 @@ def _anthropic_page(request: web.Request, models: Sequence[Any], most: int) -> d
 
 
 def _anthropic(name: str, title: str, window: int, longest: int) -> dict[str, Any]:
-    def told(*, can: bool) -> dict[str, Any]:
+    def received(*, can: bool) -> dict[str, Any]:
         return {"supported": can}
 
     abilities = ("batch", "citations", "code_execution", "image_input", "pdf_input", "structured_outputs")
-    levels = {level: told(can=False) for level in ("low", "medium", "high", "max")}
-    capabilities: dict[str, Any] = {ability: told(can=True) for ability in abilities}
-    capabilities["context_management"] = told(can=True)
+    levels = {level: received(can=False) for level in ("low", "medium", "high", "max")}
+    capabilities: dict[str, Any] = {ability: received(can=True) for ability in abilities}
+    capabilities["context_management"] = received(can=True)
     capabilities["effort"] = {"supported": False, **levels}
-    capabilities["thinking"] = {"supported": True, "types": {"adaptive": told(can=True), "enabled": told(can=True)}}
+    capabilities["thinking"] = {
+        "supported": True,
+        "types": {"adaptive": received(can=True), "enabled": received(can=True)},
+    }
     return {
         "type": "model",
         "id": name,

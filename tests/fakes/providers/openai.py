@@ -82,8 +82,8 @@ class OpenAi:
 
     def refuse(self, refusal: Refusal) -> Reply:
         if self._flavour == "hf" and refusal.status != 400:
-            said = {"key": "Invalid username or password.", "credit": _HF_NO_CREDIT}
-            return Reply(refusal.status, {"error": said.get(refusal.reason, refusal.message)}, refusal.headers)
+            content = {"key": "Invalid username or password.", "credit": _HF_NO_CREDIT}
+            return Reply(refusal.status, {"error": content.get(refusal.reason, refusal.message)}, refusal.headers)
         status, message = refusal.status, refusal.message
         kind, code = _ERRORS.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))
         if refusal.reason == "key":
@@ -101,7 +101,7 @@ class _Answer(Answer):
     def __init__(self, flavour: Flavour, asked: Asked, script: Script, body: Json) -> None:
         self._flavour, self._script = flavour, script
         self._tells_usage = bool((body.get("stream_options") or {}).get("include_usage")) and script.tokens is not None
-        self._said = 0
+        self._text = 0
         self._head = {
             "id": f"chatcmpl-{secrets.token_hex(6)}",
             "object": "chat.completion.chunk",
@@ -118,8 +118,8 @@ class _Answer(Answer):
     def thought(self, text: str) -> Iterator[bytes]:
         yield self._chunk({self._reasoning_field: text})
 
-    def said(self, piece: str) -> Iterator[bytes]:
-        self._said += 1
+    def text_frames(self, piece: str) -> Iterator[bytes]:
+        self._text += 1
         yield self._chunk({"content": piece})
 
     def called(self, calls: Iterable[ToolUse]) -> Iterator[bytes]:
@@ -171,7 +171,7 @@ class _Answer(Answer):
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
         chunk: Json = {**self._head, "choices": [choice]}
         if self._script.is_counting_along:
-            chunk["usage"] = _usage(Tokens(output=self._said, reasoning=0))
+            chunk["usage"] = _usage(Tokens(output=self._text, reasoning=0))
         elif self._tells_usage:
             chunk["usage"] = None
         return event(chunk)

@@ -30,7 +30,7 @@ class Stage:
         if script.reasoning:
             await _send(response, answer.thought(script.reasoning))
         for piece in script.pieces:
-            await _send(response, answer.said(piece))
+            await _send(response, answer.text_frames(piece))
         if script.ending == "torn":
             return self._torn(response)
         await self._wait_forever(script, response, answer)
@@ -72,7 +72,7 @@ class Stage:
             self._started()
             await asyncio.Event().wait()
         while script.ending == "endless":
-            await _send(response, answer.said("on "))
+            await _send(response, answer.text_frames("on "))
             self._started()
             await asyncio.sleep(0.02)
 

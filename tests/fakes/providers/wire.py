@@ -109,7 +109,7 @@ class Answer(ABC):
         """Reasoning."""
         return ()
 
-    def said(self, piece: str) -> Iterable[bytes]:  # noqa: ARG002 - not every dialect streams
+    def text_frames(self, piece: str) -> Iterable[bytes]:  # noqa: ARG002 - not every dialect streams
         """A piece of text."""
         return ()
 

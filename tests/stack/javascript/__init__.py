@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 
-def run(script: str, **told: Any) -> Any:
+def run(script: str, **received: Any) -> Any:
     """What the script prints when it is told this."""
     path = Path(__file__).with_name(f"{script}.mjs")
     done = subprocess.run(
-        ["node", str(path)], input=json.dumps(told), capture_output=True, text=True, timeout=60, check=False
+        ["node", str(path)], input=json.dumps(received), capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
