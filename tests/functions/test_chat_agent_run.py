@@ -58,7 +58,7 @@ def _booked(project: Project) -> dict[str, Any]:
     return entry
 
 
-async def test_a_turn_is_spoken_booked_and_receipted(model: OpenAiHost, project: Project) -> None:
+async def test_a_turn_is_answered_booked_and_has_a_receipt(model: OpenAiHost, project: Project) -> None:
     """The model gets prompt, history and question; the events come through; the last one is the receipt."""
     model.pieces = [text_chunk("Hello")]
     history = (Message("user", "Earlier"), Message("assistant", "Yes"))
@@ -217,7 +217,7 @@ async def test_a_silent_model_is_booked_as_a_timeout(
     assert _booked(project)["error_code"] == "provider_timeout"
 
 
-async def test_a_missing_key_is_told_and_booked(
+async def test_a_missing_key_is_reported_and_booked(
     model: OpenAiHost, project: Project, environ: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An operator's mistake does not cost the row; which variable it is stands in the log, not in the answer."""
@@ -248,7 +248,7 @@ async def test_a_bug_costs_neither_the_row_nor_a_proper_end(
 
 
 @pytest.mark.parametrize("seconds", ["soon", "nan", "-"])
-async def test_a_deadline_that_is_no_number_is_told_and_booked(
+async def test_a_deadline_that_is_no_number_is_reported_and_booked(
     model: OpenAiHost,
     project: Project,
     environ: Callable[..., None],

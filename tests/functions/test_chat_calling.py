@@ -70,7 +70,7 @@ async def test_a_tool_answers_and_its_use_is_noted() -> None:
         ({"numbers": [-1]}, "tool_failed", "without it"),
     ],
 )
-async def test_what_cannot_be_done_is_told_with_a_hint(
+async def test_what_cannot_be_done_is_returned_with_a_hint(
     call: dict[str, Any], code: str, hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A code, and what to do about it; never the values, never what broke inside."""

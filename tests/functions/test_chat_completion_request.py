@@ -78,7 +78,7 @@ def test_arguments_come_back_as_the_model_wrote_them(arguments: str) -> None:
     assert (call.text, call.broken) == (arguments or "{}", None)
 
 
-def test_what_is_said_of_a_schema_is_kept() -> None:
+def test_the_fields_of_a_schema_are_kept() -> None:
     """Name, description and strictness, of the answer and of tools."""
     schema = {"name": "x", "description": "An x.", "schema": {"type": "object"}, "strict": True}
     asked = _asked(
@@ -100,7 +100,7 @@ def test_an_image_stands_among_the_words_where_it_stood() -> None:
     assert message.content == "a"
 
 
-def test_an_image_that_nobody_counted_is_estimated() -> None:
+def test_an_uncounted_image_is_estimated() -> None:
     """Not as nothing."""
     (message,) = _asked(messages=[_image("data:image/png;base64,AAAA")]).conversation
     usage = UsageMeter(ModelRequest("model", (message,), 10)).usage(is_complete=True)
@@ -186,7 +186,7 @@ _MANY = 5000
     ],
     ids=lambda fields: str(fields)[:60],
 )
-def test_what_is_wrong_a_thousand_times_is_told_once(fields: dict[str, Any]) -> None:
+def test_what_is_wrong_a_thousand_times_is_reported_once(fields: dict[str, Any]) -> None:
     """No list builds an error for each of its items."""
     with pytest.raises(ValidationError) as caught:
         _asked(**fields)

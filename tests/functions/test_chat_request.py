@@ -58,7 +58,7 @@ def test_a_picture_does_not_vanish(beside: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("messages", [[1] * 2000, [{"role": "user", "parts": [1] * 900}] * 50])
-def test_what_is_wrong_a_thousand_times_is_told_once(messages: list[Any]) -> None:
+def test_what_is_wrong_a_thousand_times_is_reported_once(messages: list[Any]) -> None:
     """No list builds an error for each of its items."""
     with pytest.raises(ValidationError) as caught:
         ChatRequest.model_validate({"messages": messages})
@@ -143,7 +143,7 @@ def test_these_bodies_are_refused(body: dict[str, Any], param: str | None) -> No
     assert caught.value.param == param
 
 
-def test_what_a_validator_says_is_said_plainly() -> None:
+def test_validation_errors_are_plain() -> None:
     """A frontend developer reads what to send, not which library checked it."""
     with pytest.raises(Unprocessable, match=r"^body: send either message or messages$"):
         _read({})
@@ -173,7 +173,7 @@ def test_a_uuid_is_read_in_any_case() -> None:
 @pytest.mark.parametrize(
     ("asked", "agent"), [(None, "technical"), ("auto", "technical"), ("research", "research"), ("general", "general")]
 )
-def test_somebody_takes_every_turn(asked: str | None, agent: str) -> None:
+def test_every_turn_has_an_agent(asked: str | None, agent: str) -> None:
     """Whoever is wished for, else the one for the question."""
     assert _read({"message": "My Python script crashes with a TypeError", "agent": asked}).likely_agent == agent
 
@@ -230,9 +230,7 @@ async def test_the_ledger_is_asked_in_its_own_words() -> None:
     ],
     ids=str,
 )
-async def test_which_question_is_meant_is_told_by_its_ids(
-    fields: dict[str, Any], received: tuple[str | None, str | None, bool]
-) -> None:
+async def test_ids_name_the_question(fields: dict[str, Any], received: tuple[str | None, str | None, bool]) -> None:
     """The frontend's id of the question, the message it names, and whether it is to be answered anew."""
     _, ask = await _asked(USE_CHAT | fields)
     assert (ask.question_id, ask.message_id, ask.regenerate) == received

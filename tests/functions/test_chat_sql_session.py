@@ -97,7 +97,7 @@ def test_an_order_survives(session: Session) -> None:
     assert content["columns"] == ["close", "close"]
 
 
-def test_many_rows_are_cut_and_said_to_be(session: Session) -> None:
+def test_many_rows_are_cut_and_marked(session: Session) -> None:
     """200 rows at most, and `truncated` says that there were more."""
     content = _ask(session, "select range from range(201)")["content"]
     assert (content["row_count"], content["truncated"]) == (200, True)
@@ -123,7 +123,7 @@ def test_a_wide_result_is_cut_or_refused(session: Session) -> None:
     assert _ask(session, f"select {', '.join(['1'] * 101)}")["error"] == "result_too_large"
 
 
-def test_a_mistake_is_told_in_duckdbs_words(session: Session) -> None:
+def test_an_error_has_duckdbs_message(session: Session) -> None:
     """A wrong column comes back with the candidates, without the excerpt of the query that was really run."""
     answer = _ask(session, "select clos from bars_1d")
     assert answer["error"] == "query_failed"

@@ -112,8 +112,8 @@ async def main():
 asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    most_kb = int(done.stdout.split()[-1])
-    assert 50_000 < most_kb < 512 * 1024
+    peak_kb = int(done.stdout.split()[-1])
+    assert 50_000 < peak_kb < 512 * 1024
 
 
 async def test_a_child_is_given_nothing(trading: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +203,7 @@ asyncio.run(Workers(Path({str(trading)!r}), seconds=600).ask({{"operation": "que
     assert wait_until(lambda: not any(_seen(pid, "cmdline") for pid in children), 30)
 
 
-async def test_a_file_that_is_no_database_is_said_to_be_unavailable(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     """The model is told that there is no data, and the next question tries again."""
     path = tmp_path / "no.duckdb"
     path.write_text("no database at all")
@@ -214,7 +214,7 @@ async def test_a_file_that_is_no_database_is_said_to_be_unavailable(tmp_path: Pa
 
 
 @pytest.mark.usefixtures("sessions")
-async def test_a_database_that_was_replaced_is_read_anew(tmp_path: Path, trading: Path) -> None:
+async def test_a_replaced_database_is_read_again(tmp_path: Path, trading: Path) -> None:
     """A new file under the old name is what the next question sees, and the old one's children go."""
     path = tmp_path / "trading.duckdb"
     path.write_bytes(trading.read_bytes())

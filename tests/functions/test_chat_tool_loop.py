@@ -154,7 +154,7 @@ async def test_a_model_that_loops_on_tools_comes_to_an_end(model: OpenAiHost, pr
     assert _booked(project)["content"] == "I give up"
 
 
-async def test_a_model_that_calls_even_then_has_said_all(model: OpenAiHost, project: Project) -> None:
+async def test_a_model_that_calls_even_then_is_complete(model: OpenAiHost, project: Project) -> None:
     """The ninth call's tools are not run."""
     model.script = [_calls(_add_call(n)) for n in range(8)] + [_calls(_add_call(99), text="One more")]
     events = await _events_of()
@@ -171,7 +171,7 @@ async def test_a_model_that_calls_even_then_has_said_all(model: OpenAiHost, proj
         (("analyze_data", {"numbers": "x"}), "invalid_arguments"),
     ],
 )
-async def test_a_slip_is_told_and_the_turn_ends_well(
+async def test_a_wrong_call_is_returned_and_the_turn_completes(
     model: OpenAiHost, project: Project, call: tuple[str, Any], code: str
 ) -> None:
     """The model reads what is wrong and answers."""
@@ -240,7 +240,7 @@ async def test_a_model_without_tools_is_offered_none(model: OpenAiHost) -> None:
     assert "tools" not in model.received[0].json()
 
 
-async def test_a_break_in_the_second_step_leaves_what_was_said(model: OpenAiHost, project: Project) -> None:
+async def test_a_break_in_the_second_step_keeps_the_text_so_far(model: OpenAiHost, project: Project) -> None:
     """The row is partial, with the first step's words, both calls' usage and the tools' use."""
     model.script = [_calls(_add_call(1), text="First."), (400, [])]
     events = await _events_of()
@@ -287,7 +287,7 @@ async def test_a_turn_without_time_for_another_call_ends_well(
     assert (booked["status"], booked["finish_reason"], booked["content"]) == ("completed", "time", "So far.")
 
 
-async def test_ids_that_a_host_gives_twice_are_told_apart(model: OpenAiHost, project: Project) -> None:
+async def test_ids_that_a_host_gives_twice_are_distinguished(model: OpenAiHost, project: Project) -> None:
     """Each call has an id of its own in the turn, and its result bears it."""
     again = [_calls(_add_call(n)) for n in range(2)]
     model.script = [*again, (200, [text_chunk("Done")])]
@@ -384,7 +384,7 @@ async def test_a_model_is_asked_what_it_is_about_only_when_configured(
 
 
 @pytest.mark.parametrize("answer", ["no money", "no answer", "nonsense"])
-async def test_a_question_nobody_classifies_is_answered_all_the_same(
+async def test_an_unclassified_question_is_answered(
     model: OpenAiHost, project: Project, environ: Callable[..., None], answer: str
 ) -> None:
     """The rules' guess stands."""

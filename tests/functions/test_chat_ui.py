@@ -114,7 +114,7 @@ def test_the_model_is_named_at_the_beginning_when_it_is_known() -> None:
     ],
     ids=ascii,
 )
-def test_text_arrives_as_it_was_said(text: str) -> None:
+def test_text_arrives_unchanged(text: str) -> None:
     """No text ends a line, an event or the stream."""
     raw = _streamed(Text(text), RECEIPT)
     assert frames(raw) == [*BEGIN, *_part("text", 1, text), *END]

@@ -55,7 +55,7 @@ LOOKUPS = [
         ("hf_secret ", "warning", "sk-"),
     ],
 )
-def test_a_key_is_looked_at_and_not_told(environ: Callable[..., None], key: str, verdict: str, words: str) -> None:
+def test_a_key_is_checked_and_not_shown(environ: Callable[..., None], key: str, verdict: str, words: str) -> None:
     """Present, trimmed, the usual beginning; with what to do about it, and without itself."""
     environ(OPENAI_API_KEY=key)
     check = provider_check("openai")
@@ -265,7 +265,7 @@ async def test_a_silent_database_is_broken(admin: Callable[..., Any], project: P
 
 
 @pytest.mark.anyio
-async def test_without_the_public_key_the_other_checks_are_told(
+async def test_without_the_public_key_the_other_checks_are_reported(
     admin: Callable[..., Any], environ: Callable[..., None]
 ) -> None:
     """A missing setting is a finding, not the end of the report."""
@@ -285,7 +285,7 @@ async def test_it_is_for_admins_only(admin: Callable[..., Any], project: Project
 
 
 @pytest.mark.anyio
-async def test_a_provider_that_does_not_answer_is_told_with_a_fix(admin: Callable[..., Any], project: Project) -> None:
+async def test_a_silent_provider_is_reported_with_a_fix(admin: Callable[..., Any], project: Project) -> None:
     """By its own name it is asked for its list, which costs nothing; what nobody knows is 404."""
     got = (await admin("POST", "/debug/test", {"identifier": "openai"})).json()
     assert (got["ok"], got["error"]) == (False, "provider_unreachable")

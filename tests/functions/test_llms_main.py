@@ -84,7 +84,7 @@ async def test_a_token_the_database_refuses_is_a_401(project: Project) -> None:
     assert (await _ask(project)).status == 401
 
 
-async def test_without_a_token_nobody_gets_a_list(project: Project) -> None:
+async def test_a_list_needs_a_token(project: Project) -> None:
     """The catalogue is for signed-in people."""
     for path in ("/", "/v1/models", "/v1/models/gpt-4o"):
         assert (await _ask(project, path, Authorization="")).status == 401

@@ -29,7 +29,7 @@ async def _request(authorization: str) -> str:
     return await authorize(request_of(Caller(), "POST", "/", {"Authorization": authorization}))
 
 
-async def test_whoever_holds_the_secret_may(environ: Callable[..., None]) -> None:
+async def test_a_user_who_holds_the_secret_may(environ: Callable[..., None]) -> None:
     """And the run's row says what started it."""
     environ(CRON_SECRET=SECRET)
     assert await _request(f"Bearer {SECRET}") == "cron-secret"
@@ -50,7 +50,7 @@ async def test_whoever_holds_the_secret_may(environ: Callable[..., None]) -> Non
         ("", "Bearer x"),
     ],
 )
-async def test_nobody_else_may(environ: Callable[..., None], secret: str, given: str) -> None:
+async def test_no_other_secret_is_accepted(environ: Callable[..., None], secret: str, given: str) -> None:
     """A secret that is unset or short admits nobody, not even whoever knows it."""
     environ(CRON_SECRET=secret)
     with pytest.raises(Unauthenticated):
@@ -148,7 +148,7 @@ async def test_a_forged_google_token_is_refused(google: Callable[..., str], proj
 
 
 @pytest.mark.parametrize("variable", ["CRON_OIDC_AUDIENCE", "CRON_OIDC_EMAILS"])
-async def test_without_its_settings_google_is_nobody(
+async def test_without_settings_google_tokens_are_refused(
     google: Callable[..., str], environ: Callable[..., None], variable: str
 ) -> None:
     """Neither is guessed."""
@@ -157,7 +157,7 @@ async def test_without_its_settings_google_is_nobody(
         await _request(f"Bearer {google()}")
 
 
-async def test_while_googles_keys_cannot_be_had_nobody_can_say(google: Callable[..., str], project: Project) -> None:
+async def test_without_googles_keys_a_token_cannot_be_verified(google: Callable[..., str], project: Project) -> None:
     """Which is not the caller's fault: 503, so that the scheduler tries again."""
     project.keys_status = 500
     with pytest.raises(KeysUnavailable):

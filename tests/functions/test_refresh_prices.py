@@ -27,7 +27,7 @@ def test_else_it_is_looked_up_with_its_tiers() -> None:
     }
 
 
-def test_what_nobody_knows_is_null_and_never_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_price_is_null_and_never_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown model, an unknown provider; unless it is kept by hand."""
     assert price_of("openai", ProviderModel("gpt-9-nonsense")) is None
     assert price_of("nobody", ProviderModel("gpt-4o")) is None

@@ -51,7 +51,7 @@ def test_every_provider_with_a_key_has_a_source() -> None:
     }
 
 
-def test_gemini_chat_models_are_told_from_the_others() -> None:
+def test_gemini_chat_models_are_distinguished_from_others() -> None:
     """By method and by name; what is left has its windows, a plain name and its maker's title."""
     embeds = entry("google", "gemini-embedding-001", supportedGenerationMethods=["embedContent"])
     others = ("gemini-2.5-flash-preview-tts", "gemini-2.5-flash-image", "gemini-3.8-live", "gemma-3-27b-it", "veo-3")

@@ -97,7 +97,7 @@ async def test_a_database_that_takes_no_entry_at_all_is_not_the_records_fault(pr
     assert project.asked_of("quarantine_spooled") == []
 
 
-async def test_a_turn_nobody_began_is_set_aside_with_its_record(project: Project, folder: Path) -> None:
+async def test_an_unknown_turn_is_quarantined_with_its_record(project: Project, folder: Path) -> None:
     """It is in quarantine before it leaves the spool, with whose it says it is."""
     project.answers[FINISH] = (200, {"outcome": "unknown"})
     _spooled(folder, _record())
@@ -210,7 +210,7 @@ _JSON = st.recursive(
 
 
 @given(st.binary() | _JSON.map(lambda value: json.dumps(value).encode()))
-def test_whatever_lies_there_is_a_record_or_is_told_why_not(raw: bytes) -> None:
+def test_whatever_lies_there_is_a_record_or_is_rejected_with_its_reason(raw: bytes) -> None:
     """No object makes the parser fail in another way, and what it takes is what the database can be given."""
     try:
         record = parse(raw)
@@ -234,7 +234,7 @@ def test_whatever_lies_there_is_a_record_or_is_told_why_not(raw: bytes) -> None:
     ],
     ids=str,
 )
-def test_a_record_that_is_almost_right_is_told_why_not(changes: dict[str, Any], reason: str) -> None:
+def test_a_record_that_is_almost_right_is_rejected_with_its_reason(changes: dict[str, Any], reason: str) -> None:
     """Another version, another shape, ids as the database does not print them, numbers that are none."""
     with pytest.raises(NotARecordError, match=reason):
         parse(json.dumps(_record() | changes).encode())
@@ -262,7 +262,7 @@ def test_what_is_no_record_still_says_whose_it_is(change: Callable[[str], str]) 
     "text",
     ["", '{"user_id": "x", "spooled_at": "2026-W01"}', f'"user_id":"{_PERSON}" "user_id": "{_IDS["worker_id"]}"'],
 )
-def test_what_names_nobody_or_several_is_nobodys(text: str) -> None:
+def test_a_record_with_no_or_several_users_has_no_owner(text: str) -> None:
     """A guess would leave words behind when the other is deleted."""
     assert origin_of(text) == Origin()
 

@@ -404,7 +404,7 @@ async def test_a_database_that_hangs_costs_a_bounded_time_and_not_the_record(
 
 
 @pytest.mark.anyio
-async def test_whoever_hangs_up_is_spooled_too(project: Project, environ: Callable[..., None], tmp_path: Path) -> None:
+async def test_a_cancelled_turn_is_spooled_too(project: Project, environ: Callable[..., None], tmp_path: Path) -> None:
     """A cancelled turn whose database is down still reaches the spool before the cancellation goes on."""
     environ(SPOOL_URL=tmp_path.as_uri())
     project.answers[FINISH] = (503, "down")
@@ -453,7 +453,7 @@ def test_a_persons_hash_needs_the_pepper(environ: Callable[..., None]) -> None:
 
 
 @pytest.mark.anyio
-async def test_whoever_hangs_up_does_not_take_the_row_along(project: Project) -> None:
+async def test_a_user_who_hangs_up_does_not_take_the_row_along(project: Project) -> None:
     """A cancelled turn is booked to its end before the cancellation goes on."""
     project.answers[FINISH] = (200, {"outcome": "settled", "cost_usd": 0.002})
     with anyio.CancelScope() as scope:

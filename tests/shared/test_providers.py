@@ -10,7 +10,7 @@ import pytest
 from shared.events import Finish
 from shared.messages import Message, Tool, ToolCall
 from shared.providers import SDKS
-from tests.fakes.providers import HOSTILE_TOLD, Upstream
+from tests.fakes.providers import HOSTILE_SANITISED, Upstream
 from tests.providers import (
     KEYS,
     PROVIDERS,
@@ -88,7 +88,7 @@ async def test_hostile_text_arrives_as_text(name: str, upstream: Upstream) -> No
     """Line ends of every kind, frames and split emoji arrive as text that can be encoded."""
     events, error = await events_of(exchange_over(route_to(name, "hostile", upstream)))
     assert error is None
-    assert text_of(events) == HOSTILE_TOLD
+    assert text_of(events) == HOSTILE_SANITISED
 
 
 @pytest.mark.parametrize("name", STREAMING)

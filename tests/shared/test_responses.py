@@ -101,7 +101,7 @@ async def test_a_stream_is_sent_as_it_comes() -> None:
 
 
 @pytest.mark.parametrize("send", [_streamed, _whole])
-async def test_text_that_cannot_be_encoded_is_told_all_the_same(send: Callable[[Script], Awaitable[Caller]]) -> None:
+async def test_text_that_cannot_be_encoded_is_sent(send: Callable[[Script], Awaitable[Caller]]) -> None:
     """Half a character, from wherever it came, costs itself and not the answer that was paid for."""
     got = await send(Script(Text("Hel\ud83d"), replace(RECEIPT, result=replace(ENTRY, content="Hel\ud83d"))))
     assert (got.status, got.is_complete) == (200, True)

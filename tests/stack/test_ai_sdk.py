@@ -9,7 +9,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.fakes.providers import HOSTILE_TOLD, Script, Upstream
+from tests.fakes.providers import HOSTILE_SANITISED, Script, Upstream
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.javascript import run
@@ -239,4 +239,4 @@ def test_words_that_look_like_frames_arrive_intact(chats: Chats) -> None:
     received = run(
         "read_stream", api=chats.url, token=chats.person.token, body={"model": chats.model("hostile")}, text="Hi"
     )
-    assert _texts([received["last"]]) == [("assistant", HOSTILE_TOLD)]
+    assert _texts([received["last"]]) == [("assistant", HOSTILE_SANITISED)]

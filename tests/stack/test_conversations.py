@@ -426,7 +426,7 @@ def test_steps_without_a_word_are_no_answer_until_the_turn_is_complete(
     assert "" not in [message["content"] for message in asked["history"]]
 
 
-def test_whoever_is_gone_holds_nobody_up(alice: Person, bob: Person, model: Models) -> None:
+def test_a_user_who_is_gone_holds_nobody_up(alice: Person, bob: Person, model: Models) -> None:
     """A member who was removed in the middle of a turn of theirs does not keep the conversation."""
     identifier = model("echo")
     conversation = alice.whole("hi", model=identifier)["conversation_id"]
@@ -449,7 +449,7 @@ def test_nothing_more_is_said_to_somebody_who_was_forgotten(alice: Person, model
     assert received["outcome"] == "closed"
 
 
-def test_nobody_puts_parts_on_others_screens(alice: Person, db: Database, model: Models) -> None:
+def test_no_member_can_store_parts_of_a_message(alice: Person, db: Database, model: Models) -> None:
     """Posted ones are refused, asked ones left out, older ones not shown: a question is what the model heard."""
     name = model("echo")
     parts = [1, None, {"type": "text"}, {"type": "file", "url": "javascript:alert(1)"}, {"type": "data-receipt"}]

@@ -45,7 +45,7 @@ def _live(alice: Person, model: Models, planted: str) -> None:
     assert alice.rest("POST", "client_nodes", json=node).status_code == 201
 
 
-def test_whoever_asks_is_forgotten_and_totals_stay(alice: Person, model: Models, db: Database) -> None:
+def test_a_user_who_asks_is_forgotten_and_totals_stay(alice: Person, model: Models, db: Database) -> None:
     """No table holds a word of theirs; what was used and spent is still counted, without them; they can go on."""
     planted = f"w{secrets.token_hex(8)}"
     _live(alice, model, planted)
@@ -58,7 +58,7 @@ def test_whoever_asks_is_forgotten_and_totals_stay(alice: Person, model: Models,
     assert alice.whole("hello again", model=model("echo"))["message"]["content"] == "hello again "
 
 
-def test_nobody_forgets_for_another(alice: Person, bob: Person, model: Models, stack: Stack) -> None:
+def test_no_user_deletes_the_data_of_another(alice: Person, bob: Person, model: Models, stack: Stack) -> None:
     """Only the caller's own words go, and somebody must be signed in."""
     theirs = bob.whole("keep me", model=model("echo"))
     alice.rest("POST", "rpc/delete_my_data")

@@ -119,7 +119,7 @@ def test_no_two_people_have_one_name(alice: Person, bob: Person, db: Database, m
     assert (_plan(alice, ours)["speaker"], _plan(bob, ours)["speaker"]) == ("Ada", "ADA (2)")
 
 
-def test_whoever_left_is_not_taken_for_somebody_else(alice: Person, bob: Person, db: Database, model: Models) -> None:
+def test_a_user_who_left_is_not_taken_for_another(alice: Person, bob: Person, db: Database, model: Models) -> None:
     """Their words stay, without their name, also when one person is left."""
     _call(db, bob, name="Bob")
     ours = alice.whole("mine", model=model("echo"))["conversation_id"]

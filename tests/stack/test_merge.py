@@ -235,7 +235,7 @@ def test_the_retired_are_the_last_to_succeed(catalogue: Database) -> None:
     assert _defaults(catalogue) == ["c"]
 
 
-def test_a_price_that_nobody_tells_any_more_is_unknown(catalogue: Database) -> None:
+def test_a_price_that_is_no_longer_listed_is_unknown(catalogue: Database) -> None:
     """In the second run without it, and then until it is told again; a person's and the seed's stay."""
     price = {"input": 1, "output": 2}
     _merge(catalogue, _listed("a", "b", pricing=price))

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.fakes.providers import HOSTILE_TOLD, Script, Upstream
+from tests.fakes.providers import HOSTILE_SANITISED, Script, Upstream
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.javascript import run
@@ -112,4 +112,4 @@ def test_every_refusal_is_the_sdks_own_exception(sdk: Sdk, db: Database) -> None
 def test_words_that_look_like_frames_arrive_intact(sdk: Sdk) -> None:
     """Line ends of every kind, half emoji and whole frames are only ever text."""
     (streamed,) = sdk.call({"model": sdk.model("hostile"), "how": "stream"})
-    assert streamed["text"] == HOSTILE_TOLD
+    assert streamed["text"] == HOSTILE_SANITISED

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from pydantic import BaseModel
 
-from tests.fakes.providers import HALVES_TOLD, HOSTILE_TOLD, Script, Upstream
+from tests.fakes.providers import HALVES_SANITISED, HOSTILE_SANITISED, Script, Upstream
 from tests.fakes.providers.wire import Tokens
 from tests.providers import STREAMING, named
 from tests.stack.conftest import Models
@@ -296,7 +296,7 @@ def test_every_refusal_is_the_sdks_own_exception(
 
 
 @pytest.mark.parametrize("provider", STREAMING)
-def test_what_a_provider_takes_for_wrong_is_the_callers_to_mend(
+def test_what_a_provider_takes_for_wrong_is_the_callers_fault(
     alice: Person, client: Client, able: Callable[..., str], provider: str
 ) -> None:
     """Not tried again, and no server's error; except at nodes, which have one error for everything."""
@@ -415,8 +415,8 @@ def test_words_that_look_like_frames_arrive_intact(alice: Person, client: Client
         model=able("hostile"), messages=[{"role": "user", "content": "Hi"}], stream=True
     )
     text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
-    assert text == HOSTILE_TOLD
-    for kind, received in (("hostile", HOSTILE_TOLD), ("halves", HALVES_TOLD)):
+    assert text == HOSTILE_SANITISED
+    for kind, received in (("hostile", HOSTILE_SANITISED), ("halves", HALVES_SANITISED)):
         whole = client(alice).chat.completions.create(model=able(kind), messages=[{"role": "user", "content": "Hi"}])
         assert whole.choices[0].message.content == received
 

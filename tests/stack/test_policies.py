@@ -148,7 +148,7 @@ def test_schemas_are_liked_but_not_needed(alice: Person, db: Database, model: Mo
     assert chosen.index(exact) < chosen.index(wordy) if wordy in chosen else exact in chosen
 
 
-def test_what_no_model_can_do_is_said_so(alice: Person) -> None:
+def test_a_request_that_no_model_can_serve_is_refused(alice: Person) -> None:
     """A policy is not unknown because nobody fits."""
     answer = asked(alice, "auto", strict_model=True, needs=["supports_flight"], dry_run=True)
     assert (answer.status_code, json.loads(answer.json()["details"])["code"]) == (422, "validation_failed")
@@ -252,7 +252,7 @@ def undone(db: Database) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("undone")
-def test_nobody_alone_makes_a_model_fail(stack: Stack, db: Database, model: Models) -> None:
+def test_one_user_cannot_mark_a_model_as_failing(stack: Stack, db: Database, model: Models) -> None:
     """Without the person who met most errors it must have failed others; anonymous people do not count."""
     *people, no_user = (new_admin(stack) for _ in range(5))
     framed, failing, rare = (_priced(model, 1) for _ in range(3))

@@ -155,7 +155,7 @@ def test_a_second_roll_up_changes_nothing(alice: Person, db: Database, stack: St
     assert _profile(alice) == before
 
 
-def test_whoever_switches_profiling_off_is_unlearned_at_once_and_stays_so(
+def test_a_user_who_switches_profiling_off_is_unlearned_at_once_and_stays_so(
     alice: Person, db: Database, model: Models, stack: Stack
 ) -> None:
     """The switch empties what was learned, no roll-up fills it, no turn assesses their skill; on again, it learns."""
@@ -178,7 +178,7 @@ def test_whoever_switches_profiling_off_is_unlearned_at_once_and_stays_so(
     assert _profile(alice)["conversation_patterns"]["turns"] == 3
 
 
-def test_nobody_is_profiled_who_has_no_profile(alice: Person, db: Database, stack: Stack) -> None:
+def test_users_without_a_profile_are_not_profiled(alice: Person, db: Database, stack: Stack) -> None:
     """The roll-up begins none."""
     _log(db, alice)
     _roll_up(stack)

@@ -19,7 +19,7 @@ from shared.events import Finish, Text
 from shared.gateway import ModelSession, Options
 from shared.messages import Message, Tool, ToolCall
 from shared.turns import TurnRequest, TurnResult
-from tests.fakes.providers import GOLDEN, HALVES_TOLD, HOSTILE_TOLD, Upstream
+from tests.fakes.providers import GOLDEN, HALVES_SANITISED, HOSTILE_SANITISED, Upstream
 from tests.providers import STREAMING, named, variables
 from tests.stack.conftest import Models, running_function
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, text_of
@@ -297,20 +297,20 @@ def test_hostile_text_of_every_provider_stays_text(alice: Person, model: Models,
     """It neither ends the stream nor makes a frame; what cannot be stored is replaced in the row."""
     asked = {"message": "go", "model": model(named("hostile", provider), provider=provider)}
     events = frames(alice.ask(asked, chat_url).text)
-    assert text_of(events) == HOSTILE_TOLD
+    assert text_of(events) == HOSTILE_SANITISED
     assert events[-1]["type"] == "finish"
     (message,) = alice.rows("messages?role=eq.assistant")
-    assert message["content"] == HOSTILE_TOLD
+    assert message["content"] == HOSTILE_SANITISED
     whole = alice.ask(asked | {"stream": False}, chat_url)
-    assert (whole.status_code, whole.json()["message"]["content"]) == (200, HOSTILE_TOLD)
+    assert (whole.status_code, whole.json()["message"]["content"]) == (200, HOSTILE_SANITISED)
 
 
 def test_a_character_that_a_host_cut_in_two_is_whole(alice: Person, model: Models, chat_url: str) -> None:
     """Streamed, in one piece and in the row; half of one is a character that stands for it."""
     asked = {"message": "go", "model": model(named("halves", "openai"), provider="openai")}
-    assert text_of(frames(alice.ask(asked, chat_url).text)) == HALVES_TOLD
-    assert alice.ask(asked | {"stream": False}, chat_url).json()["message"]["content"] == HALVES_TOLD
-    assert {row["content"] for row in alice.rows("messages?role=eq.assistant")} == {HALVES_TOLD}
+    assert text_of(frames(alice.ask(asked, chat_url).text)) == HALVES_SANITISED
+    assert alice.ask(asked | {"stream": False}, chat_url).json()["message"]["content"] == HALVES_SANITISED
+    assert {row["content"] for row in alice.rows("messages?role=eq.assistant")} == {HALVES_SANITISED}
 
 
 def test_matcha_serves_a_model_of_the_catalogue_by_its_number(

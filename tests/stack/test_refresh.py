@@ -47,7 +47,7 @@ def test_a_persons_token_and_the_service_key_do_not_start_one(stack: Stack, alic
         assert httpx.post(stack["REFRESH_URL"], headers={"Authorization": f"Bearer {token}"}).status_code == 401
 
 
-def test_a_short_secret_admits_nobody(function: Any) -> None:
+def test_a_short_secret_is_refused(function: Any) -> None:
     """A secret of fewer than 32 characters is refused even when it is given rightly."""
     url, _ = function("refresh", CRON_SECRET="short")
     assert httpx.post(url, headers={"Authorization": "Bearer short"}).status_code == 401

@@ -18,7 +18,7 @@ from tests.stack.people import Person, Stack, eventually, service
 from tests.stack.turns import KEY, asked, begin, die, fail, finish, sweep
 
 Database = psycopg.Connection[dict[str, Any]]
-_ANEW = {"trigger": "regenerate-message"}
+_REGENERATE = {"trigger": "regenerate-message"}
 
 
 def _body(chat_id: str, model: str, text: str, **fields: Any) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def _texts(messages: list[dict[str, Any]]) -> list[str]:
     return ["".join(part["text"] for part in m["parts"] if part["type"] == "text").strip() for m in messages]
 
 
-def _heard(upstream: Upstream, name: str = "echo") -> list[str]:
+def _prompt_texts(upstream: Upstream, name: str = "echo") -> list[str]:
     """What the model was told last, after its prompt."""
     return [message["content"].strip() for message in upstream.calls_of(name)[-1].body["messages"][1:]]
 
@@ -67,8 +67,8 @@ def test_an_earlier_question_takes_what_its_asker_asked_after_it(
     chat_id, name = uuid.uuid4().hex, model("echo")
     for text in ("one", "two", "three"):
         answer = _ask(alice, chat_id, name, text)
-    again = _ask(alice, chat_id, name, "two", **_ANEW)
-    assert _heard(upstream) == ["one", "one", "two"]
+    again = _ask(alice, chat_id, name, "two", **_REGENERATE)
+    assert _prompt_texts(upstream) == ["one", "one", "two"]
     assert _kept(alice, answer["conversation_id"]) == ["one", "one", "two", "two"]
     assert len(alice.rows("chat_logs?select=id")) == 4
     assert again["conversation_id"] == answer["conversation_id"]
@@ -89,7 +89,7 @@ def test_the_same_words_asked_earlier_stay(
     chat_id, name = uuid.uuid4().hex, model("echo")
     for text in sent_text:
         answer = _ask(alice, chat_id, name, text)
-    _ask(alice, chat_id, name, regeneration, **_ANEW)
+    _ask(alice, chat_id, name, regeneration, **_REGENERATE)
     assert _kept(alice, answer["conversation_id"]) == kept
 
 
@@ -103,7 +103,7 @@ def test_an_id_says_which_of_equal_questions_is_meant(alice: Person, model: Mode
     ids = {"answer": first["id"], "question": _shown(alice, chat_id)[0]["id"], "own id": "q1"}
     fields = {"messageId": ids[named_by]} if named_by in ids else {"id": "q1"}
     words = "go on" if named_by != "own id, new words" else "go away"
-    _ask(alice, chat_id, name, words, **_ANEW, **fields)
+    _ask(alice, chat_id, name, words, **_REGENERATE, **fields)
     assert _texts(_shown(alice, chat_id)) == [words] * 2
 
 
@@ -119,7 +119,7 @@ def test_an_edited_question_takes_the_place_of_the_old_one(
     edited = _shown(alice, chat_id)[2]["id"] if is_ours else "mine"
     for text in ("too", "two"):
         _ask(alice, chat_id, name, text, id=edited, messageId=edited)
-        assert _heard(upstream) == ["one", "one", text]
+        assert _prompt_texts(upstream) == ["one", "one", text]
         assert _texts(_shown(alice, chat_id)) == ["one", "one", text, text]
 
 
@@ -138,31 +138,31 @@ def test_a_failed_try_is_not_there(alice: Person, model: Models, upstream: Upstr
     for text in ("one", "two"):
         conversation_id = _ask(alice, chat_id, good, text)["conversation_id"]
     for _ in range(2):
-        assert alice.ask(_body(chat_id, bad, "one", **_ANEW)).status_code >= 500
+        assert alice.ask(_body(chat_id, bad, "one", **_REGENERATE)).status_code >= 500
     assert _texts(_shown(alice, chat_id)) == _kept(alice, conversation_id) == ["one", "one", "two", "two"]
     _ask(alice, chat_id, good, "three")
-    assert _heard(upstream) == ["one", "one", "two", "two", "three"]
-    assert alice.ask(_body(chat_id, bad, "one", **_ANEW)).status_code >= 500
-    _ask(alice, chat_id, good, "one", **_ANEW)
-    assert _heard(upstream) == ["one"]
+    assert _prompt_texts(upstream) == ["one", "one", "two", "two", "three"]
+    assert alice.ask(_body(chat_id, bad, "one", **_REGENERATE)).status_code >= 500
+    _ask(alice, chat_id, good, "one", **_REGENERATE)
+    assert _prompt_texts(upstream) == ["one"]
     assert _texts(_shown(alice, chat_id)) == ["one", "one"]
 
 
-def test_whoever_hangs_up_before_the_first_word_keeps_the_old_answer(
+def test_a_user_who_hangs_up_before_the_first_word_keeps_the_old_answer(
     alice: Person, model: Models, db: Database, upstream: Upstream
 ) -> None:
     """While it runs nothing of it is shown, and another one has to wait; given up, it leaves nothing behind."""
     chat_id, good, name = uuid.uuid4().hex, model("echo"), named("stall-first", "client")
     _ask(alice, chat_id, good, "one")
-    body = _body(chat_id, model(name), "one", **_ANEW, stream=True)
+    body = _body(chat_id, model(name), "one", **_REGENERATE, stream=True)
     with httpx.stream("POST", alice.stack["CHAT_URL"], json=body, headers=alice.headers, timeout=60):
         assert upstream.until_called(name)
         assert _texts(_shown(alice, chat_id)) == ["one", "one"]
-        assert alice.ask(_body(chat_id, good, "one", **_ANEW)).status_code == 409
+        assert alice.ask(_body(chat_id, good, "one", **_REGENERATE)).status_code == 409
     query = "select 1 from public.chat_logs where user_id = %s and status = 'cancelled'"
     eventually(lambda: db.execute(query, [alice.id]).fetchone())
     assert _texts(_shown(alice, chat_id)) == ["one", "one"]
-    _ask(alice, chat_id, good, "one", **_ANEW)
+    _ask(alice, chat_id, good, "one", **_REGENERATE)
     assert _texts(_shown(alice, chat_id)) == ["one", "one"]
 
 
@@ -171,12 +171,12 @@ def test_a_question_without_an_answer_is_answered_in_its_place(alice: Person, mo
     chat_id, good, bad = uuid.uuid4().hex, model("echo"), model("status-400")
     assert alice.ask(_body(chat_id, bad, "one")).status_code >= 500
     assert _texts(_shown(alice, chat_id)) == ["one"]
-    assert alice.ask(_body(chat_id, bad, "one", **_ANEW)).status_code >= 500
-    _ask(alice, chat_id, good, "one", **_ANEW)
+    assert alice.ask(_body(chat_id, bad, "one", **_REGENERATE)).status_code >= 500
+    _ask(alice, chat_id, good, "one", **_REGENERATE)
     assert _texts(_shown(alice, chat_id)) == ["one", "one"]
 
 
-def test_nobody_elses_words_are_taken(alice: Person, bob: Person, model: Models) -> None:
+def test_words_of_others_stay(alice: Person, bob: Person, model: Models) -> None:
     """In a group, what others asked and said stays, before and after."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     conversation_id = _ask(alice, chat_id, name, "mine")["conversation_id"]
@@ -184,7 +184,7 @@ def test_nobody_elses_words_are_taken(alice: Person, bob: Person, model: Models)
     bob.whole("mine", model=name, conversation_id=conversation_id)
     sent_text = {"conversation_id": conversation_id, "content": "a word between people"}
     assert bob.rest("POST", "messages", json=sent_text).status_code == 201
-    _ask(alice, chat_id, name, "mine", **_ANEW)
+    _ask(alice, chat_id, name, "mine", **_REGENERATE)
     kept = _kept(alice, conversation_id)
     assert kept[0] == "mine"
     assert kept[2] == "a word between people"
@@ -192,7 +192,7 @@ def test_nobody_elses_words_are_taken(alice: Person, bob: Person, model: Models)
 
 
 @pytest.mark.parametrize("named_by", ["answer", "question", "own id"])
-def test_somebody_elses_question_is_asked_again_not_replaced(
+def test_the_question_of_another_user_is_asked_again_not_replaced(
     alice: Person, bob: Person, model: Models, named_by: str
 ) -> None:
     """Whoever has another's answer given anew, or edits another's question, asks for themselves; both stay."""
@@ -202,7 +202,7 @@ def test_somebody_elses_question_is_asked_again_not_replaced(
     _join(alice, bob, conversation_id)
     bob.whole("why", model=name, conversation_id=conversation_id)
     ids = {"answer": first["id"], "question": _shown(alice, chat_id)[0]["id"], "own id": "q1"}
-    how = _ANEW if named_by == "answer" else {}
+    how = _REGENERATE if named_by == "answer" else {}
     fields = {"id": ids[named_by], "messageId": ids[named_by], "conversation_id": conversation_id} | how
     _ask(bob, chat_id, name, "why", **fields)
     assert len(_kept(alice, conversation_id)) == 6
@@ -222,17 +222,17 @@ def test_a_question_that_is_not_there_is_an_ordinary_turn(alice: Person, model: 
     """Nothing is taken when there is nothing to replace."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     _ask(alice, chat_id, name, "one")
-    answer = _ask(alice, chat_id, name, "never asked", **_ANEW, messageId="never seen")
+    answer = _ask(alice, chat_id, name, "never asked", **_REGENERATE, messageId="never seen")
     assert _kept(alice, answer["conversation_id"]) == ["one", "one", "never asked", "never asked"]
 
 
-def test_without_a_trace_the_old_answer_is_not_heard_either(alice: Person, model: Models, upstream: Upstream) -> None:
+def test_without_storing_the_prompt_leaves_out_the_old_answer(alice: Person, model: Models, upstream: Upstream) -> None:
     """`store: false`: answered anew from what was before, and nothing in the conversation changes."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     for text in ("one", "two"):
         _ask(alice, chat_id, name, text)
-    _ask(alice, chat_id, name, "two", **_ANEW, store=False)
-    assert _heard(upstream) == ["one", "one", "two"]
+    _ask(alice, chat_id, name, "two", **_REGENERATE, store=False)
+    assert _prompt_texts(upstream) == ["one", "one", "two"]
     assert _texts(_shown(alice, chat_id)) == ["one", "one", "two", "two"]
 
 
@@ -241,7 +241,7 @@ def _turns(person: Person, conversation_id: str) -> list[tuple[str, str]]:
     return [(row["role"], row["content"]) for row in rows]
 
 
-def test_a_late_answer_takes_its_place_unless_somebody_else_has_it(
+def test_a_late_answer_takes_its_place_unless_another_user_has_it(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
     """Of a dead function's turn the old answer stands; a late end replaces it; after another try it is only booked."""
@@ -325,7 +325,7 @@ def test_a_retried_key_comes_after_what_was_asked_since(alice: Person, model: Mo
         assert kept == [("user", "hi"), ("assistant", "first"), ("user", "hi"), ("assistant", "again")]
 
 
-def test_what_nobody_sees_is_forgotten_too(alice: Person, bob: Person, model: Models, db: Database) -> None:
+def test_tentative_questions_are_deleted_too(alice: Person, bob: Person, model: Models, db: Database) -> None:
     """A question that waits for its answer goes with its person's words, in somebody else's conversation as well."""
     name = model("echo")
     opened = begin(alice, name)

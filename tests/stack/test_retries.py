@@ -260,7 +260,7 @@ def test_what_a_direct_call_names_is_a_name(
         assert row == received | {"endpoint": "chat.completions" if is_named else "chat"}
 
 
-def test_nobody_holds_money_in_more_turns_than_they_may(
+def test_no_user_reserves_money_in_more_turns_than_allowed(
     alice: Person, bob: Person, model: Models, db: Database
 ) -> None:
     """Exactly as many run, also of forty begun at once; one that ends makes room, and others have their own."""

@@ -214,7 +214,7 @@ def test_a_refresh_adopts_what_the_settings_say(
     assert (step["ok"], step["error"]) == (False, "not_configured")
 
 
-def test_nobody_but_the_service_adopts_a_default(alice: Person) -> None:
+def test_only_the_service_adopts_a_default(alice: Person) -> None:
     """A person cannot choose what everybody uses."""
     answer = alice.rest("POST", "rpc/adopt_default", json={"provider_name": "openai", "model_id": "gpt-4o"})
     assert answer.status_code in {403, 404}
@@ -273,7 +273,7 @@ def test_an_admin_who_confirms_the_default_has_chosen_it(stack: Stack, db: Datab
         ("capabilities", '{"supports_tools": "yes"}'),
     ],
 )
-def test_what_nobody_could_compute_with_is_refused_when_it_is_written(db: Database, column: str, value: str) -> None:
+def test_a_value_that_breaks_arithmetic_is_refused_on_write(db: Database, column: str, value: str) -> None:
     """One odd row would otherwise be everybody's broken turn."""
     with pytest.raises(psycopg.errors.CheckViolation):
         db.execute(f"update public.llm_models set {column} = %s where model_key = 'gpt-4o'", [value])

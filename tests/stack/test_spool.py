@@ -32,7 +32,7 @@ from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service, text_of
 from tests.stack.turns import Database, begin, entry_of
 
-_SAID = ("Buy ESZ6 at $4,111.50 on 2026-11-21 and write to ada@exam", "ple.com about it.")
+_PIECES = ("Buy ESZ6 at $4,111.50 on 2026-11-21 and write to ada@exam", "ple.com about it.")
 _LOGGED = "Buy ESZ6 at $4,111.50 on 2026-11-21 and write to [email] about it."
 _COST = Decimal("0.00002")  # 10 tokens in and 5 out, as `model` prices them
 
@@ -40,7 +40,7 @@ _COST = Decimal("0.00002")  # 10 tokens in and 5 out, as `model` prices them
 @pytest.fixture
 def pausing() -> Iterator[Pausing]:
     """A model that says its first piece at once and the rest when it is let."""
-    with serving_pausing(*_SAID) as running:
+    with serving_pausing(*_PIECES) as running:
         yield running
 
 
@@ -98,7 +98,7 @@ def test_a_turn_whose_database_is_cut_after_the_first_word_is_spooled_and_booked
         pausing.may_go_on.set()
         read += list(lines)
     receipt = receipt_of(events := frames("\n\n".join(read)))
-    assert text_of(events) == "".join(_SAID)
+    assert text_of(events) == "".join(_PIECES)
     assert (receipt["logged"], receipt["cost_usd"]) == ("spooled", None)
     assert _reserved(db, alice) > 0
     assert alice.rows("chat_logs") == []
@@ -200,7 +200,7 @@ def test_what_was_spooled_before_its_person_was_forgotten_comes_back_nowhere(
     assert found == [{"record": kept, "reason": "unknown_turn"}]
 
 
-def test_nobody_but_the_service_quarantines(alice: Person, stack: Stack) -> None:
+def test_only_the_service_quarantines(alice: Person, stack: Stack) -> None:
     """People can neither write there nor read what is there."""
     arguments = {"object_key": "x.json", "reason": "refused"}
     assert alice.rest("POST", "rpc/quarantine_spooled", json=arguments).status_code == 403

@@ -70,9 +70,7 @@ def test_many_sweeps_and_finishes_at_once_leave_every_turn_closed_once(
         assert {row["status"] for row in person.rows("chat_logs")} == {"completed"}
 
 
-def test_a_dead_turn_of_somebody_who_is_gone_keeps_no_words(
-    alice: Person, model: Models, db: Database, stack: Stack
-) -> None:
+def test_a_dead_turn_of_a_deleted_user_keeps_no_words(alice: Person, model: Models, db: Database, stack: Stack) -> None:
     """The row and the money stay, the question does not."""
     turn = begin(alice, model("echo"))
     db.execute("delete from auth.users where id = %s", [alice.id])
@@ -96,7 +94,7 @@ def test_refresh_sweeps(alice: Person, model: Models, db: Database, stack: Stack
     assert log_row(db, turn["turn_id"])["status"] == "abandoned"
 
 
-def test_nobody_but_the_service_sweeps_or_extends(alice: Person) -> None:
+def test_only_the_service_sweeps_or_extends(alice: Person) -> None:
     """People can neither close others' turns nor hold money for their own."""
     for name in ("sweep_turns", "chat_extend"):
         assert alice.rest("POST", f"rpc/{name}", json={}).status_code in {403, 404}

@@ -218,7 +218,7 @@ def test_rows_are_seen_by_those_they_concern(cast: Cast, db: Database, path: str
 
 
 @pytest.mark.parametrize("table", INSERTS)
-def test_nobody_writes_what_is_not_theirs(cast: Cast, table: str) -> None:
+def test_no_user_writes_rows_of_another(cast: Cast, table: str) -> None:
     """Rows are made by those whose they are; logs, counters and conversations by the ledger alone."""
     row, wanted = INSERTS[table]
     for who, status in zip(cast.everyone, wanted, strict=True):
@@ -277,7 +277,7 @@ def test_not_even_its_owner_writes_what_a_node_is_known_for(cast: Cast, column: 
     assert column in {"models", "last_seen_at"} or service(cast.stack, "PATCH", path, json={column: value}).is_error
 
 
-def test_nobody_joins_by_inserting_themselves(cast: Cast) -> None:
+def test_no_user_joins_by_inserting_a_row(cast: Cast) -> None:
     """A stranger cannot add themselves, nor post into a conversation they are not in."""
     row = cast.filled({"conversation_id": "{conversation}", "user_id": "{stranger}"})
     other = sign_up(cast.stack)
@@ -318,7 +318,7 @@ def test_no_one_forges_the_assistants_words_or_anothers(cast: Cast) -> None:
         assert cast.owner.rest("POST", "messages", json=row).status_code == 403
 
 
-def test_nobody_but_the_owner_of_the_schema_may_truncate(db: Database) -> None:
+def test_only_the_owner_of_the_schema_may_truncate(db: Database) -> None:
     """No API role holds TRUNCATE, REFERENCES or TRIGGER on any table of ours."""
     held = db.execute(
         """select table_name, grantee, privilege_type from information_schema.role_table_grants
@@ -338,7 +338,7 @@ def test_every_table_has_row_level_security_and_no_policy_lets_all_in(db: Databa
     assert (open_tables, lax) == ([], [])
 
 
-def test_nobody_may_execute_a_definer_function(db: Database) -> None:
+def test_no_role_may_execute_an_ungranted_definer_function(db: Database) -> None:
     """No security-definer function is executable by anon, in whatever way the right came."""
     found = db.execute(
         """select p.proname from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace

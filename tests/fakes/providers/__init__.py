@@ -1,15 +1,15 @@
 """A scripted model server on loopback that speaks every provider's dialect; the model's name says what it does."""
 
-from tests.fakes.providers.kinds import GOLDEN, HALVES_TOLD, HOSTILE, HOSTILE_TOLD, matcha_id
+from tests.fakes.providers.kinds import GOLDEN, HALVES_SANITISED, HOSTILE, HOSTILE_SANITISED, matcha_id
 from tests.fakes.providers.lists import Shelf, entry
 from tests.fakes.providers.server import Received, Upstream, serving_upstream
 from tests.fakes.providers.wire import Script
 
 __all__ = [
     "GOLDEN",
-    "HALVES_TOLD",
+    "HALVES_SANITISED",
     "HOSTILE",
-    "HOSTILE_TOLD",
+    "HOSTILE_SANITISED",
     "Received",
     "Script",
     "Shelf",

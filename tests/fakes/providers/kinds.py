@@ -26,12 +26,12 @@ HOSTILE: Final = (
     " nul \x00 ",
     "lone \ud800 end",
 )
-HOSTILE_TOLD: Final = "".join(HOSTILE).replace("\x00", "\ufffd").replace("\ud800", "\ufffd")
+HOSTILE_SANITISED: Final = "".join(HOSTILE).replace("\x00", "\ufffd").replace("\ud800", "\ufffd")
 """What callers are told of it: NUL and half a character can be neither stored nor encoded."""
 _TWO = ("one ", "two ")
 HALVES: Final = ("go \ud83d", "\ude80", " up \ud83d")
 """A rocket that was cut in two, and half of another."""
-HALVES_TOLD: Final = "go \U0001f680 up \ufffd"
+HALVES_SANITISED: Final = "go \U0001f680 up \ufffd"
 _THREE = ("one ", "two ", "three")
 _JSON = ('{"answer": ', '"forty-two", ', '"score": 3}')
 _NO_JSON = ("I would ", "rather not.")
