@@ -17,7 +17,7 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 
 @dataclass
 class Caller:
-    """Whoever sent the request: what they have got so far, and whether they are still there."""
+    """The client of a request: what it has received so far, and whether it is still connected."""
 
     chunks: list[bytes] = field(default_factory=list)
     sent: list[Message] = field(default_factory=list)

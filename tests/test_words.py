@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# A folder includes its subfolders. Further folders of tests follow once they are clean.
-FOLDERS = ("bench", "deploy", "functions", "local", "shared", "supabase", "tests/deploy", "tests/local", "tools")
+FOLDERS = ("bench", "deploy", "functions", "local", "shared", "supabase", "tests", "tools")
 # Each word has a plain term, such as: inform, report, log; no user, a user, any client; again; repair; validate.
 NAME_WORDS = {
     *("told", "said", "heard", "spoken", "anew", "nobody", "somebody", "whoever", "whomever", "anybody", "everybody"),

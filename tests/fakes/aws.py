@@ -32,7 +32,7 @@ class Account:
         }
 
     def client(self, service: str, environ: Mapping[str, str] | None = None) -> Any:
-        """boto3's, as whoever `environ` names."""
+        """The boto3 client for the credentials in `environ`."""
         who = self.environ | dict(environ or {})
         return boto3.client(
             service,
@@ -56,7 +56,7 @@ class Account:
     def guarded(self) -> Iterator[None]:
         """Meanwhile signatures are checked, and that a role's policies allow what is asked.
 
-        Of S3 only: moto does not tell policies which parameter or queue is meant. Conditions it denies, unseen.
+        Of S3 only: moto does not give policies the parameter or the queue. It denies conditions that it cannot see.
         """
         before = settings.INITIAL_NO_AUTH_ACTION_COUNT
         settings.INITIAL_NO_AUTH_ACTION_COUNT = 0

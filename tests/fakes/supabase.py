@@ -1,4 +1,4 @@
-"""A Supabase project on loopback: signing keys, and a data API that says what it is told."""
+"""A Supabase project on loopback: signing keys, and a data API with scripted answers."""
 
 from __future__ import annotations
 

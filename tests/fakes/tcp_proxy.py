@@ -1,4 +1,4 @@
-"""A TCP line to a server that can be cut and mended, as a network's is."""
+"""A TCP proxy that can be cut and restored, as a network can."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller is told of an admitted turn."""
+"""The headers of an admitted turn, and the answer of a dry run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLAN = {"input_tokens_estimate": 12, "reserve_usd": 0.001, "least_usd": 0.0001}
 
 
 def test_headers_say_who_serves_and_what_is_left() -> None:
-    """Limits are in the words that OpenAI's clients know, the time until they start anew in whole seconds."""
+    """Limits have the header names that OpenAI's clients know; the reset time is in whole seconds."""
     resets = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
     headers = limit_headers(turn(limits=replace(LIMITS, requests_reset_at=resets)))
     assert headers.pop("x-ratelimit-reset-requests") in {"7200s", "7199s", "7198s"}
@@ -29,7 +29,7 @@ def test_headers_say_who_serves_and_what_is_left() -> None:
 
 
 def test_a_cap_that_does_not_exist_has_no_header() -> None:
-    """Nobody is told of a limit they do not have."""
+    """A limit that does not exist has no header."""
     headers = limit_headers(turn(limits=replace(LIMITS, requests_limit=None, budget_remaining_usd=None)))
     assert set(headers) == {"X-Model", "X-Fallbacks"}
     assert set(limit_headers(turn(limits=None))) == {"X-Model", "X-Fallbacks"}
@@ -66,7 +66,7 @@ def test_a_models_name_fits_into_a_header(identifier: str, header: str) -> None:
 
 
 def test_a_replayed_turn_says_that_it_is() -> None:
-    """Whoever sent the same key again sees that no model was asked."""
+    """A client that repeats a key sees that no model was called."""
     assert limit_headers(turn(replay={}))["Idempotent-Replayed"] == "true"
     assert "Idempotent-Replayed" not in limit_headers(TURN)
 
@@ -97,6 +97,6 @@ def test_a_dry_run_tells_route_estimate_and_limits() -> None:
 
 
 def test_a_model_without_a_price_has_no_estimate_of_cost() -> None:
-    """Unknown is null, and so are limits that nobody set."""
+    """Unknown values are null, and so are limits that are not set."""
     answer = dry_run_json(turn(routes=(replace(ROUTE, pricing=None),), plan=PLAN, limits=None))
     assert (answer["estimate"]["cost_usd"], answer["limits"]) == (None, None)

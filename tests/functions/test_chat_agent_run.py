@@ -1,4 +1,4 @@
-"""One turn between a model and a ledger that both say what they are told."""
+"""One turn between a scripted model and a scripted ledger."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ async def test_thoughts_are_paid_for_but_not_kept(model: OpenAiHost, project: Pr
 async def test_a_caller_who_closes_the_turn_leaves_a_cancelled_entry_behind(
     model: OpenAiHost, project: Project
 ) -> None:
-    """What was said so far is booked, and the model is hung up on."""
+    """The text so far is booked, and the call of the model is closed."""
     model.pieces, model.ending = [HALF], "hold"
     events = run_turn(AgentRun(turn(), ASKED, time.monotonic()))
     assert await anext(events) == RouteChosen(ROUTE)
@@ -208,7 +208,7 @@ async def test_a_caller_who_is_cancelled_leaves_a_cancelled_entry_behind(model: 
 async def test_a_silent_model_is_booked_as_a_timeout(
     model: OpenAiHost, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The caller is told that it took too long, and the row says the same."""
+    """The client gets the timeout error, and the row has it too."""
     model.ending = "hold"
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
     failure = (await _events_of())[-2]
@@ -220,7 +220,7 @@ async def test_a_silent_model_is_booked_as_a_timeout(
 async def test_a_missing_key_is_reported_and_booked(
     model: OpenAiHost, project: Project, environ: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An operator's mistake does not cost the row; which variable it is stands in the log, not in the answer."""
+    """An operator's mistake does not cost the row; the name of the variable is in the log, not in the answer."""
     environ(OPENAI_API_KEY="")
     failure = (await _events_of())[-2]
     assert isinstance(failure, Failure)
@@ -278,7 +278,7 @@ async def test_a_ledger_that_is_down_does_not_take_the_answer_along(model: OpenA
 async def test_a_turn_leaves_one_line_without_content(
     model: OpenAiHost, project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Our own log knows ids, outcome and timings, and nothing that was said."""
+    """The log has ids, outcome and timings, and no text of the turn."""
     model.pieces = [text_chunk("Hello ada@example.com")]
     await _events_of(ChatRequest(message="a private question"))
     written = capsys.readouterr().out

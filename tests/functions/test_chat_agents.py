@@ -1,4 +1,4 @@
-"""The agents: who they are, what they may use, and how they are told to speak."""
+"""The agents: their names, tools and system prompts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_every_agent_can_be_handed_to() -> None:
 
 
 def test_a_prompt_is_fitted_to_the_person() -> None:
-    """Skill and style each add a sentence; who told nothing gets the agent's own words."""
+    """Skill and style each add a sentence; without them the prompt is the agent's own."""
     agent = AGENTS["technical"]
     plain = prompt_for(agent, None, None)
     assert plain == agent.prompt == prompt_for(agent, {"skill_level": None, "communication_style": None}, None)

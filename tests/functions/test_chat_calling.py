@@ -46,7 +46,7 @@ async def _one(box: Toolbox, name: str = "add", broken: str | None = None, **arg
 
 
 async def test_a_tool_answers_and_its_use_is_noted() -> None:
-    """Name, time, outcome and rows, and nothing of what was said."""
+    """Name, time, outcome and rows, and no text of the call."""
     box = _box()
     result = await _one(box, numbers=[1, 2])
     assert (result.content, result.is_error) == ({"sum": 3}, False)
@@ -95,7 +95,7 @@ async def test_the_same_call_is_answered_once() -> None:
 
 
 async def test_parallel_calls_run_side_by_side() -> None:
-    """Two that wait for each other both end, and their results stand in the order of the calls."""
+    """Two tools that wait for each other both end, and their results are in the order of the calls."""
     met = [anyio.Event(), anyio.Event()]
 
     class Which(BaseModel):
@@ -115,14 +115,14 @@ async def test_parallel_calls_run_side_by_side() -> None:
 
 
 async def test_too_many_calls_at_once_are_not_all_made() -> None:
-    """Those beyond the limit are told so."""
+    """Calls beyond the limit get an error result."""
     calls = [ToolCall(str(n), "add", {"numbers": [n + 1]}) for n in range(calling.MAX_CALLS + 2)]
     results = await _box().results_of(calls, ["add"])
     assert [result.content.get("error") for result in results][-3:] == [None, "too_many_calls", "too_many_calls"]
 
 
 async def test_a_tool_has_a_time_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that hangs is told as such, and the others' results stay."""
+    """A tool that hangs gets a timeout result, and the other results stay."""
     monkeypatch.setattr(calling, "TOOL_SECONDS", 0.02)
 
     async def hang(asked: Adding) -> ToolAnswer:
@@ -212,7 +212,7 @@ async def test_a_caller_who_goes_leaves_the_use_behind() -> None:
 
 
 async def test_a_result_has_a_size() -> None:
-    """What would fill the context is asked for anew."""
+    """A result that would fill the context asks the model for less."""
 
     async def flood(asked: Adding) -> ToolAnswer:
         return ToolAnswer({"text": "x" * 70_000, "asked": asked.numbers})

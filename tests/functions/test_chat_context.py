@@ -1,4 +1,4 @@
-"""Making room for what tools tell."""
+"""Room in the context window for the results of tools."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _result(text: str) -> Message:
 
 
 def test_the_oldest_turns_go_first_and_whole() -> None:
-    """A question goes with its answer; what fits stays; how many messages went is told."""
+    """A question goes with its answer; what fits stays; the number of dropped messages is returned."""
     history, sent_text = list(_TURN * 3), [Message("user", "now")]
     assert fit(history, sent_text, 10_000) == 0
     assert fit(history, sent_text, estimate_prompt((*_TURN, *sent_text))) == 4
@@ -24,7 +24,7 @@ def test_the_oldest_turns_go_first_and_whole() -> None:
 
 
 def test_then_old_results_lose_their_text_and_the_newest_stay() -> None:
-    """The model is told that it may ask for less; the question is never touched."""
+    """The replacement text asks the model for less; the question is never changed."""
     calls = Message("assistant", "", (ToolCall("c", "f", {}),))
     sent_text = [Message("user", "now"), calls, _result("x" * 3000), calls, _result("y" * 3000)]
     history = list(_TURN)

@@ -30,7 +30,7 @@ from tests.fakes.openai import OpenAiHost, serving_models, text_chunk
     ],
 )
 def test_the_rules_are_sure_of_plain_questions(question: str, domain: str) -> None:
-    """They name the domain, and say that nobody else need be asked."""
+    """They name the domain and need no model to confirm it."""
     found = classified(question)
     assert (found.name, found.is_sure, found.by) == (domain, True, "rules")
     assert classified(question) == found

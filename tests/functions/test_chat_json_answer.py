@@ -30,5 +30,5 @@ def test_a_whole_answer_reads_as_the_contract_says() -> None:
 
 
 def test_an_unknown_cost_is_null() -> None:
-    """A model without a price costs nobody knows what, never zero."""
+    """A model without a price has a null cost, never zero."""
     assert whole_answer(replace(RECEIPT, cost_usd=None, result=replace(ENTRY, finish_reason=None)))["cost_usd"] is None

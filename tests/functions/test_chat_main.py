@@ -133,7 +133,7 @@ async def test_a_body_that_is_no_turn_reaches_no_database(
 
 
 async def test_a_refusal_of_the_ledger_is_the_answer(model: OpenAiHost, project: Project) -> None:
-    """A person whose day is used up is told so in the shape that SDKs know, and no model is asked."""
+    """A user without requests left gets the error shape that SDKs know, and no model is called."""
     details = json.dumps({"code": "quota_exceeded", "metadata": {"retry_after": 60, "limit": 5}})
     project.answers["/rest/v1/rpc/chat_begin"] = (429, {"code": "PT429", "message": "Enough.", "details": details})
     got = await _ask(project)

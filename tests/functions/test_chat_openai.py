@@ -48,7 +48,7 @@ def test_a_stream_says_who_speaks_then_words_then_why_it_ended() -> None:
 
 
 def test_calls_are_numbered_and_broken_arguments_are_the_callers_to_see() -> None:
-    """Each call whole, with its own index; what the model wrote is not mended."""
+    """Each call is whole and has its own index; broken arguments stay as the model wrote them."""
     first, second = (each["tool_calls"][0] for each in _deltas(_streamed(_LOOK, _BROKEN, RECEIPT))[1:3])  # type: ignore[index]
     assert (first["index"], first["id"], first["function"]) == (0, "c1", {"name": "look", "arguments": '{"at": "ütz"}'})
     assert (second["index"], second["function"]["arguments"]) == (1, '{"at":')

@@ -66,7 +66,7 @@ async def test_without_a_message_the_log_has_to_do() -> None:
 
 @pytest.mark.parametrize(("code", "kind"), [("provider_timeout", ProviderTimeout), ("code_of_long_ago", ProviderError)])
 async def test_a_turn_that_broke_off_breaks_off_again(code: str, kind: type[ProviderError]) -> None:
-    """The same key gives the same outcome: what was said, then that it was not all."""
+    """The same key gives the same outcome: the text so far, then the error."""
     log = LOG | {"status": "partial", "error_code": code}
     text, failure, receipt = await _replayed({"log": log, "message": {"id": "message-1", "content": "Hel"}})
     assert text == Text("Hel")

@@ -174,7 +174,7 @@ def test_a_uuid_is_read_in_any_case() -> None:
     ("asked", "agent"), [(None, "technical"), ("auto", "technical"), ("research", "research"), ("general", "general")]
 )
 def test_every_turn_has_an_agent(asked: str | None, agent: str) -> None:
-    """Whoever is wished for, else the one for the question."""
+    """The requested agent, else the one for the question."""
     assert _read({"message": "My Python script crashes with a TypeError", "agent": asked}).likely_agent == agent
 
 
@@ -231,7 +231,7 @@ async def test_the_ledger_is_asked_in_its_own_words() -> None:
     ids=str,
 )
 async def test_ids_name_the_question(fields: dict[str, Any], received: tuple[str | None, str | None, bool]) -> None:
-    """The frontend's id of the question, the message it names, and whether it is to be answered anew."""
+    """The client's id of the question, the message that it names, and whether to regenerate it."""
     _, ask = await _asked(USE_CHAT | fields)
     assert (ask.question_id, ask.message_id, ask.regenerate) == received
 
@@ -273,7 +273,7 @@ async def test_a_key_that_is_none_is_refused(key: str) -> None:
     ],
 )
 async def test_the_log_names_the_path_that_was_asked(path: str, endpoint: str) -> None:
-    """`endpoint` tells the aliases of a turn apart."""
+    """`endpoint` distinguishes the aliases of a turn."""
     _, ask = await _asked({"message": "Hi"}, path)
     assert ask.endpoint == endpoint
 

@@ -113,7 +113,7 @@ def test_a_huge_cell_is_cut(session: Session) -> None:
 
 
 def test_a_wide_result_is_cut_or_refused(session: Session) -> None:
-    """24 KB at most: fewer rows; when not even one fits, the model is told to select less."""
+    """24 KB at most: fewer rows; when not even one fits, the hint asks for fewer columns."""
     wide = ", ".join(["string_agg(symbol, '')"] * 20)
     content = _ask(session, f"select {wide} from bars_1m group by trade_date")["content"]
     assert content["truncated"]
@@ -132,7 +132,7 @@ def test_an_error_has_duckdbs_message(session: Session) -> None:
 
 
 def test_a_path_in_a_message_is_left_out(session: Session, trading: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What DuckDB says of files does not tell where they are."""
+    """An error of DuckDB about a file does not contain its path."""
     monkeypatch.setattr(session_module, "check", lambda *_: None)
     answer = _ask(session, f"select * from read_text('{trading}')")
     assert str(trading.parent) not in answer["hint"]

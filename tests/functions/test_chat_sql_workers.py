@@ -63,7 +63,7 @@ def _seen(pid: int | str, name: str) -> bytes:
 
 
 async def _until(condition: Callable[[], object]) -> None:
-    """Returns once it holds and the event loop has had time to hear of it; for what another process does."""
+    """Returns once it holds and the event loop has noticed it; for effects of another process."""
     async with asyncio.timeout(30):
         is_met = False
         while not is_met:
@@ -88,7 +88,7 @@ async def test_a_query_without_measure_fails_and_the_next_is_right(trading: Path
 
 
 async def test_a_fresh_child_is_started_ahead(trading: Path) -> None:
-    """After a kill the next child loads before anybody asks."""
+    """After a kill the next child loads before the next query."""
     async with _workers(trading, seconds=0.5) as workers:
         await workers.ask(_query(_ENDLESS))
         await _until(lambda: len(_children()) == 1)
@@ -137,7 +137,7 @@ async def test_a_child_is_given_nothing(trading: Path, monkeypatch: pytest.Monke
 
 
 async def test_a_cancelled_caller_leaves_no_answer_behind(trading: Path) -> None:
-    """Whoever hangs up in mid-query: the next one gets their own answer, not the late one."""
+    """After a caller leaves during a query, the next caller gets its own answer, not the late one."""
     async with _workers(trading) as workers:
         await workers.ask(_query("select 1"))
         running = asyncio.create_task(workers.ask(_query("select 41 + count(*) from range(300000000)")))
@@ -204,7 +204,7 @@ asyncio.run(Workers(Path({str(trading)!r}), seconds=600).ask({{"operation": "que
 
 
 async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
-    """The model is told that there is no data, and the next question tries again."""
+    """The result says that there is no data, and the next query tries again."""
     path = tmp_path / "no.duckdb"
     path.write_text("no database at all")
     async with _workers(path) as workers:

@@ -1,4 +1,4 @@
-"""Models and tools in one turn, over a model server that says what it is told."""
+"""Models and tools in one turn, with a scripted model server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def _add(asked: Adding) -> ToolAnswer:
 async def model(
     project: Project, environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[OpenAiHost]:
-    """A model server beside a project with money; there is a tool that adds, for whoever may analyze data."""
+    """A scripted model server beside a project with money; agents with data tools also have a tool that adds."""
     project.answers["/rest/v1/rpc/chat_finish"] = (200, {"outcome": "settled", "cost_usd": 0.002, "message_id": "m"})
     project.answers[EXTEND] = (200, {"outcome": "extended", "reserved_usd": 1})
     monkeypatch.setattr(rounds_module, "available_tools", lambda: (Tool("analyze_data", Adding, _add),))
@@ -201,7 +201,7 @@ async def test_an_agent_hands_over_in_the_middle_of_a_turn(model: OpenAiHost, pr
 
 
 async def test_a_turn_changes_hands_at_most_twice(model: OpenAiHost, project: Project) -> None:
-    """Then whoever has it answers; nobody hands over to themselves, or to two at once."""
+    """Then the current agent answers; no agent hands over to itself, or to two at once."""
 
     def to(agent: str, reason: str) -> tuple[str, Any]:
         return "hand_off", {"agent": agent, "reason": reason}
@@ -278,7 +278,7 @@ async def test_a_turn_stays_within_what_its_model_can_read(model: OpenAiHost, pr
 async def test_a_turn_without_time_for_another_call_ends_well(
     model: OpenAiHost, project: Project, environ: Callable[..., None]
 ) -> None:
-    """With what was said, and `time` as the reason."""
+    """With the text so far, and `time` as the reason."""
     environ(TURN_SECONDS="4")
     model.script = [_calls(_add_call(1), text="So far.")]
     events = await _events_of()

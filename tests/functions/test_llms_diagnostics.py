@@ -1,4 +1,4 @@
-"""Each check's verdict, and that no key is ever told."""
+"""Each check's verdict, and that no key is ever shown."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ async def test_it_is_for_admins_only(admin: Callable[..., Any], project: Project
 
 @pytest.mark.anyio
 async def test_a_silent_provider_is_reported_with_a_fix(admin: Callable[..., Any], project: Project) -> None:
-    """By its own name it is asked for its list, which costs nothing; what nobody knows is 404."""
+    """A provider's own name tests its model list, which is free; an unknown name is 404."""
     got = (await admin("POST", "/debug/test", {"identifier": "openai"})).json()
     assert (got["ok"], got["error"]) == (False, "provider_unreachable")
     assert "base URL" in got["fix"]

@@ -1,4 +1,4 @@
-"""llms from its door, before a database that says what it is told."""
+"""llms over HTTP, before a scripted database."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ async def test_a_model_that_is_not_there_is_a_404(project: Project, name: str) -
 async def test_a_moment_after_it_was_read_the_list_comes_from_memory(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many who ask at once cost the database one question, and everybody gets the same."""
+    """Many requests at once cost the database one query, and all get the same list."""
     monkeypatch.setattr(catalogue, "_FRESH_SECONDS", 60.0)
     project.answers[MODELS] = (200, NEWER)
     first, *others = await asyncio.gather(*(_ask(project) for _ in range(20)))

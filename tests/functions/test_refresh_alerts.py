@@ -1,4 +1,4 @@
-"""How crossed thresholds are told, and to whom."""
+"""How crossed thresholds are sent, and to which receiver."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ async def test_a_webhook_that_is_not_there_leaves_them_pending(project: Project,
 
 
 async def test_without_a_webhook_rows_are_kept(project: Project) -> None:
-    """They are raised and counted; nobody claims them."""
+    """They are raised and counted, and stay unclaimed."""
     _answers(project, [_ROW], pending=1, raised=1)
     assert await run_step(alerts.run, is_dry_run=False) == {"ok": True, "raised": 1, "delivered": 0, "pending": 1}
     assert project.asked_of("claim_cost_alerts") == []

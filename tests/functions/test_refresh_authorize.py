@@ -51,14 +51,14 @@ async def test_a_user_who_holds_the_secret_may(environ: Callable[..., None]) -> 
     ],
 )
 async def test_no_other_secret_is_accepted(environ: Callable[..., None], secret: str, given: str) -> None:
-    """A secret that is unset or short admits nobody, not even whoever knows it."""
+    """A secret that is unset or short is never accepted, not even when it is given rightly."""
     environ(CRON_SECRET=secret)
     with pytest.raises(Unauthenticated):
         await _request(given)
 
 
 async def test_a_short_secret_is_in_the_log(environ: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever schedules sees 401 and would look for the fault in the token."""
+    """With a 401 the operator would look for the fault in the token."""
     environ(CRON_SECRET="c" * 31)
     with pytest.raises(Unauthenticated):
         await _request("Bearer " + "c" * 31)
@@ -70,7 +70,7 @@ async def test_a_short_secret_is_in_the_log(environ: Callable[..., None], capsys
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("path", ["/", "/refresh", "/api/llms/refresh"])
 async def test_every_way_in_is_guarded(environ: Callable[..., None], method: str, path: str) -> None:
-    """A stranger starts nothing by any alias, and is told so before anything else is looked at."""
+    """A stranger starts nothing by any alias, and is refused before anything else is read."""
     environ(CRON_SECRET=SECRET)
     got = await call(lambda request: respond(request, ROUTES), method, path, chunks=[b"{nonsense"])
     assert (got.status, got.taken) == (401, 0)
@@ -127,7 +127,7 @@ async def test_googles_scheduler_may(google: Callable[..., str]) -> None:
     ids=str,
 )
 async def test_other_tokens_of_googles_may_not(google: Callable[..., str], changes: dict[str, Any]) -> None:
-    """Anybody can get one of Google's tokens; only ours counts."""
+    """Any account can get one of Google's tokens; only the configured ones count."""
     with pytest.raises(Unauthenticated):
         await _request(f"Bearer {google(**changes)}")
 
@@ -213,7 +213,7 @@ _URLS = {"x-amzn-request-context": '{"http": {"method": "POST"}}'}
 async def test_an_event_that_is_not_done_has_a_status_of_its_own(
     environ: Callable[..., None], *, method: str, path: str, headers: dict[str, str], is_lambda: bool, status: int
 ) -> None:
-    """Also one without what we know events by: nothing runs, and Lambda hears of it. Requests never get that status."""
+    """Also an unrecognised event: nothing runs, and Lambda gets the failure status, which HTTP requests never get."""
     environ(AWS_LAMBDA_FUNCTION_NAME="refresh" if is_lambda else "", CRON_SECRET=SECRET)
 
     async def function(request: Request) -> Response:

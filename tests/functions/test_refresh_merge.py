@@ -1,4 +1,4 @@
-"""A list on its way to the database: which models are worth adding, how they are called, what is said of them."""
+"""A list before it goes to the database: which models are worth adding, and their names and fields."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_very_long_list_adds_only_so_many() -> None:
 
 
 def test_a_nodes_model_is_named_by_its_node_and_has_no_price() -> None:
-    """Whoever runs a node does not say what it costs."""
+    """The owner of a node does not set a price."""
     row = as_row(Owner("client", 7), ProviderModel("gpt-4o", pricing={"input": 0, "output": 0}))
     assert (row["model_key"], row["model_name"], row["pricing"]) == ("client:7:gpt-4o", "gpt-4o", None)
     assert row["capabilities"] == {}

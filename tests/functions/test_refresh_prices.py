@@ -1,4 +1,4 @@
-"""What models cost, from whoever knows."""
+"""The prices of models and their sources."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 
 
 def test_a_providers_own_price_comes_first() -> None:
-    """What the list tells is not looked up."""
+    """A price in the list is not looked up."""
     assert price_of("openai", ProviderModel("gpt-4o", pricing={"input": 1, "output": 2})) == {"input": 1, "output": 2}
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 async def test_the_database_learns_and_a_dry_run_does_not(
     project: Project, environ: Callable[..., None], is_dry_run: bool, measured: int, profiles: int
 ) -> None:
-    """The step tells how many models were measured and how many profiles changed."""
+    """The outcome has the number of measured models and of changed profiles."""
     environ(SUPABASE_URL=project.url, SUPABASE_SERVICE_KEY="sb_secret_x")
     project.answers["/rest/v1/rpc/measure_models"] = (200, 2)
     project.answers["/rest/v1/rpc/roll_up_profiles"] = (200, 3)

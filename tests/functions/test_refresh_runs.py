@@ -43,7 +43,7 @@ async def test_it_is_extended_while_the_run_goes_on(project: Project, answer: tu
 
 
 async def test_a_lease_that_has_gone_is_left_alone(project: Project) -> None:
-    """Whoever took it over has it."""
+    """The run that took the lease over keeps it."""
     project.answers[EXTEND] = (200, None)
     async with lease_extended(RUN):
         await _until(lambda: bool(project.asked_of("extend_lease")))
@@ -52,7 +52,7 @@ async def test_a_lease_that_has_gone_is_left_alone(project: Project) -> None:
 
 
 async def test_a_run_that_fails_ends_it_too(project: Project) -> None:
-    """The failure is what is told."""
+    """The error of the failure is the one that is raised."""
     project.answers[EXTEND] = (200, True)
     with pytest.raises(ZeroDivisionError):
         async with lease_extended(RUN):

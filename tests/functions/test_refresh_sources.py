@@ -88,7 +88,7 @@ def test_open_ai_names_are_sorted_out() -> None:
 
 
 def test_another_hosts_list_is_taken_as_it_is() -> None:
-    """Whatever it calls its models, with the window where it is told."""
+    """Any model name is read, with the context window when the list has it."""
     (one, other) = read_any({"data": [{"id": "acme-large"}, {"id": "b", "max_model_len": 4096}, {"id": None}]})
     assert (one.upstream_id, one.capabilities, other.capabilities) == ("acme-large", {}, {"context_window": 4096})
 

@@ -242,7 +242,7 @@ def test_a_record_that_is_almost_right_is_rejected_with_its_reason(changes: dict
 
 @pytest.mark.parametrize(("user_id", "read"), [(_PERSON, _PERSON), ("", None), ("x", None), (5, None)])
 def test_a_person_is_known_by_a_canonical_id(user_id: Any, read: str | None) -> None:
-    """Anything else is nobody, and no reason to refuse the money."""
+    """Any other value is no owner, and no reason to refuse the cost."""
     record = _record() | {"user_id": user_id}
     assert parse(json.dumps(record).encode()) == Record(record["entry"], Origin(read, _moment(record)))
 

@@ -112,7 +112,7 @@ async def test_other_origins_get_no_cors_headers(environ: Callable[..., None], m
 
 @pytest.mark.parametrize("path", ["/", "/elsewhere", "/crash"])
 async def test_every_response_has_cors_headers_for_an_admitted_origin(environ: Callable[..., None], path: str) -> None:
-    """Errors and crashes have CORS headers, too; Vary tells caches that responses differ by origin."""
+    """Errors and crashes have CORS headers, too; Vary makes caches keep one response for each origin."""
     environ(CORS_ORIGINS=ORIGIN)
     got = await _ask(path=path, origin=ORIGIN)
     assert got.headers["access-control-allow-origin"] == ORIGIN

@@ -41,5 +41,5 @@ def test_equal_values_are_equal(value: Text) -> None:
 
 
 def test_usage_comes_from_the_provider_by_default() -> None:
-    """Counts that nobody gave are zero, and their source is the provider."""
+    """Missing counts are zero, and their source is the provider."""
     assert Usage(1, 2) == Usage(1, 2, cached_tokens=0, reasoning_tokens=0, source="provider")

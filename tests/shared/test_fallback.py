@@ -104,7 +104,7 @@ def test_a_provider_that_was_not_called_is_passed_over(error: ParleyError) -> No
 
 
 def test_a_route_whose_circuit_is_open_is_not_fallen_back_to() -> None:
-    """Nobody waits for what failed a moment ago."""
+    """A route that failed a moment ago is not waited for."""
     assert _tried(_chain(A, _route("b:1", is_open=True), C), DOWN) == ["a:1", "a:1", "c:1", "c:1"]
 
 
@@ -122,7 +122,7 @@ def test_a_delay_the_provider_asks_for_is_kept_when_it_fits() -> None:
     assert _chain(A, deadline=11).after(busy, 0.0) is None
 
 
-def test_nobody_waits_long_while_another_route_is_free() -> None:
+def test_no_long_wait_while_another_route_is_free() -> None:
     """A long delay or a provider that says nothing sends the turn on at once."""
     for error in (ProviderOverloaded("busy", retry_after_seconds=7), ProviderTimeout("silent")):
         chain = _chain(A, B)

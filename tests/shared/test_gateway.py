@@ -39,7 +39,7 @@ MESSAGES = (Message("system", "Be kind."), Message("user", "Hi"))
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits before trying again."""
+    """Retries have no delay in this test."""
     monkeypatch.setattr(fallback, "BACKOFF_SECONDS", 0.0)
 
 
@@ -96,7 +96,7 @@ async def test_a_node_is_asked_at_its_own_address(host: OpenAiHost) -> None:
 async def test_a_failure_is_recorded_with_what_the_circuit_needs(
     host: OpenAiHost, environ: Callable[..., None]
 ) -> None:
-    """Code, upstream status and how long to leave it alone stand in the attempt."""
+    """The attempt has the code, the upstream status and the pause that the provider asks for."""
     environ(TURN_SECONDS="10")
     host.status, host.headers = 429, {"Retry-After": "7"}
     conversation = _exchange()
@@ -124,7 +124,7 @@ async def test_an_answer_that_breaks_off_is_passed_on_and_then_an_error(host: Op
 
 
 async def test_a_silence_between_two_words_ends_as_a_timeout(host: OpenAiHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was said stays said; the model is given up and hung up on."""
+    """Sent text stays; the call is closed."""
     host.pieces, host.ending = [sse(chunk({"content": "Hel"}))], "hold"
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 1000)
     monkeypatch.setattr(gateway, "IDLE_SECONDS", 0.05)
@@ -192,7 +192,7 @@ async def test_pings_are_no_sign_of_life(host: OpenAiHost, monkeypatch: pytest.M
 
 
 async def test_a_provider_whose_circuit_is_open_is_not_asked(host: OpenAiHost) -> None:
-    """Nobody waits for what failed a moment ago."""
+    """A route that failed a moment ago is not waited for."""
     route = replace(ROUTE, open_until="2026-11-21T05:00:00+00:00")
     conversation = _exchange(route)
     events, error = await _events_of(conversation)
@@ -225,7 +225,7 @@ async def test_a_provider_this_deployment_lacks_is_a_recorded_failure(
 
 
 async def test_a_reader_who_leaves_hangs_up_on_the_model_and_the_attempt_counts_as_good(host: OpenAiHost) -> None:
-    """Closing the events is nobody's failure: the provider's circuit stays closed."""
+    """Closing the events is no failure: the provider's circuit stays closed."""
     host.pieces, host.ending = [sse(chunk({"content": "Hel"}))], "hold"
     conversation = _exchange()
     events = conversation.events(MESSAGES)
@@ -237,7 +237,7 @@ async def test_a_reader_who_leaves_hangs_up_on_the_model_and_the_attempt_counts_
 
 @pytest.mark.parametrize("kind", ["content", "reasoning_content"])
 async def test_a_model_that_does_not_stop_is_stopped(host: OpenAiHost, kind: str) -> None:
-    """A host that sends far more than it was asked for is cut off; what it said within reason has been passed on."""
+    """A host that sends far more than the request allows is cut off; the allowed part has been passed on."""
     host.pieces, host.ending = [sse(*[chunk({kind: "x" * 1000})] * 50)], "hold"
     conversation = _exchange()
     events, error = await _events_of(conversation)
@@ -261,7 +261,7 @@ async def other(host: OpenAiHost, environ: Callable[..., None]) -> AsyncIterator
         yield running
 
 
-async def test_a_failed_call_is_made_again_and_only_the_good_answer_is_heard(host: OpenAiHost) -> None:
+async def test_a_failed_call_is_repeated_and_only_the_good_answer_is_sent(host: OpenAiHost) -> None:
     """One answer, two attempts, the first free of charge."""
     host.script = [(500, []), (200, [text_chunk("Hello")])]
     conversation = _exchange()
@@ -361,7 +361,7 @@ async def test_a_page_that_refuses_a_prompt_is_no_fault(
 async def test_a_route_without_a_key_or_with_an_open_circuit_is_passed_over(
     other: OpenAiHost, environ: Callable[..., None]
 ) -> None:
-    """Both stand in the attempts; neither costs a try."""
+    """Both are in the attempts; neither counts as a try."""
     environ(OPENAI_API_KEY="")
     other.pieces = [text_chunk("Hello")]
     until = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
@@ -383,7 +383,7 @@ async def test_an_open_circuit_says_when_to_come_back(host: OpenAiHost) -> None:
 
 @pytest.mark.parametrize("failing", ["refused", "silent", "cut", "early", "nonsense"])
 async def test_a_node_fails_in_one_way_only(host: OpenAiHost, failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Message, code and attempt tell nobody what stands at that address, and it is called once."""
+    """Message, code and attempt reveal nothing about that address, and it is called once."""
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
     route = replace(NODE, base_url=NODE.base_url if failing == "refused" else host.url)
     host.pieces = {"cut": [sse(chunk({"content": "Hel"}))], "nonsense": [b"data: x\n\n"]}.get(failing, [])
@@ -436,7 +436,7 @@ async def test_sampling_is_left_out_where_it_is_refused(host: OpenAiHost) -> Non
 
 @pytest.mark.parametrize("can", [True, False])
 async def test_a_schema_goes_to_models_that_keep_to_one_and_into_words_for_others(host: OpenAiHost, can: bool) -> None:
-    """Every model is told what its answer must fit."""
+    """Every model gets the schema of its answer."""
     host.pieces = [text_chunk("{}")]
     schema = {"type": "object", "title": "Verdict"}
     route = replace(ROUTE, capabilities={"supports_json": can})

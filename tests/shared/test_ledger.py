@@ -1,4 +1,4 @@
-"""The two round trips of a turn, against a database that says what it is told."""
+"""The two round trips of a turn, against a scripted database."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_a_record_tells_what_agents_and_tools_did(environ: Callable[..., None]) 
 
 @pytest.mark.parametrize("is_stored", [True, False])
 def test_no_words_of_a_handover_stay_where_none_may(environ: Callable[..., None], is_stored: bool) -> None:
-    """A turn that is not stored and an operator who wants no content: that it was handed on is told, why is not."""
+    """For an unstored turn, or with LOG_CONTENT=none, the row has the hand-off but not its reason."""
     environ(LOG_CONTENT="redacted" if not is_stored else "none")
     parts = ({"type": "text", "text": "planted"},)
     turn = replace(TURN, is_stored=is_stored)
@@ -239,7 +239,7 @@ async def test_a_turn_is_admitted_as_the_person(project: Project) -> None:
 async def test_a_question_that_is_not_to_be_logged_is_not_sent_for_the_log(
     project: Project, environ: Callable[..., None], store: bool, log_content: str
 ) -> None:
-    """Whoever asks not to store, or an operator who wants no content, leaves the row without a question."""
+    """A turn with `store: false`, or with LOG_CONTENT=none, leaves the row without a question."""
     project.answers[BEGIN] = (200, ADMITTED)
     environ(LOG_CONTENT=log_content)
     await ledger.begin(PERSON, replace(ASK, store=store))
@@ -250,7 +250,7 @@ async def test_a_question_that_is_not_to_be_logged_is_not_sent_for_the_log(
 
 @pytest.mark.anyio
 async def test_a_lease_outlasts_the_turn(project: Project, environ: Callable[..., None]) -> None:
-    """The sweeper does not take a turn from whoever is still at it; a name that is no model's is redacted like text."""
+    """The sweep takes no turn from a live worker; a name that is no model's is redacted like text."""
     project.answers[BEGIN] = (200, ADMITTED)
     environ(TURN_SECONDS="100")
     await ledger.begin(PERSON, replace(ASK, model="ask ada@example.com"))

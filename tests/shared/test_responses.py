@@ -213,7 +213,7 @@ ELSEWHERE = replace(RECEIPT, result=replace(ENTRY, route=OTHER, turn=ROUTED))
 
 @pytest.mark.parametrize("send", [_streamed, _whole])
 async def test_who_served_stands_in_the_headers(send: Callable[[Script], Awaitable[Caller]]) -> None:
-    """A fallback is told with the first byte, an answer that failed everywhere names where it failed last."""
+    """The first byte names a fallback; an answer that failed everywhere names its last route."""
     got = await send(Script(RouteChosen(OTHER), Text("Hello"), ELSEWHERE))
     assert (got.headers["x-model"], got.headers["x-fallbacks"]) == ("anthropic:claude", "1")
     failed = await send(Script(OVERLOADED, ELSEWHERE))

@@ -112,7 +112,7 @@ async def test_an_object_is_put_aside_in_the_same_store() -> None:
 
 
 async def test_only_records_right_under_the_url_are_ours(environ: Callable[..., None], tmp_path: Path) -> None:
-    """Folders below, other kinds of files and other prefixes of a bucket are somebody else's; an empty file is seen."""
+    """Folders below, other kinds of files and other prefixes of a bucket are ignored; an empty file is seen."""
     environ(SPOOL_URL=tmp_path.as_uri())
     (tmp_path / "exports").mkdir()
     for name in ("exports/a.json", "notes.txt", ".hidden", "b.json"):
@@ -124,7 +124,7 @@ async def test_only_records_right_under_the_url_are_ours(environ: Callable[..., 
 async def test_a_bucket_holds_the_records_under_its_prefix(
     environ: Callable[..., None], bucket: dict[str, str]
 ) -> None:
-    """Where the operator said and nowhere else; what lies beside or above it is not seen."""
+    """Only in the configured place; objects beside or above it are not seen."""
     environ(**bucket)
     assert await spool.keep(record_of(_ENTRY, _PERSON))
     for other in ("some", "some/pre", "some/prefix/below"):
@@ -157,7 +157,7 @@ async def test_a_store_that_does_not_answer_costs_a_bounded_time(
 async def test_a_store_that_fails_is_no_and_one_line(
     environ: Callable[..., None], capsys: pytest.CaptureFixture[str], url: str
 ) -> None:
-    """Nobody at the address, or a URL that is none: writing raises nothing."""
+    """No server at the address, or an invalid URL: writing raises nothing."""
     environ(SPOOL_URL=url, AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_ALLOW_HTTP="1", AWS_REGION="x")
     environ(AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="x")
     assert not await spool.keep(record_of(_ENTRY, _PERSON))
@@ -184,7 +184,7 @@ def test_a_record_is_complete_in_itself_and_holds_no_verbatim_words() -> None:
 
 @pytest.mark.parametrize("response", [None, ""])
 def test_a_record_without_words_for_the_log_has_none_at_all(response: Any) -> None:
-    """LOG_CONTENT=none and store: false hold for the spool, too; that something was said is told."""
+    """LOG_CONTENT=none and store: false hold for the spool, too; the record has a marker in place of the text."""
     assert record_of(_ENTRY | {"response": response}, _PERSON)["entry"]["content"] == WITHHELD
     assert record_of(_ENTRY | {"response": response, "content": ""}, _PERSON)["entry"]["content"] == ""
 

@@ -50,7 +50,7 @@ async def _asked(exchange: ModelSession) -> Verdict:
 @pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("name", PROVIDERS)
 async def test_every_provider_answers_with_a_value(name: str, upstream: Upstream) -> None:
-    """Where there is a way to ask for a schema it is used; MatchAI is told in words."""
+    """A provider's schema field is used where there is one; MatchAI gets the schema in words."""
     exchange = _exchange(route_to(name, "json", upstream))
     assert await _asked(exchange) == Verdict(answer="forty-two", score=3)
     assert len(exchange.attempts) == 1
@@ -63,7 +63,7 @@ async def test_every_provider_answers_with_a_value(name: str, upstream: Upstream
 
 @pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("name", STREAMING)
-async def test_an_answer_that_does_not_fit_is_mended_once(name: str, upstream: Upstream) -> None:
+async def test_an_answer_that_does_not_fit_is_repaired_once(name: str, upstream: Upstream) -> None:
     """The model sees its answer and what is wrong with it; both calls are paid for."""
     exchange = _exchange(route_to(name, "json-bad-once", upstream))
     assert await _asked(exchange) == Verdict(answer="forty-two", score=3)
@@ -74,7 +74,7 @@ async def test_an_answer_that_does_not_fit_is_mended_once(name: str, upstream: U
 @pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("name", STREAMING)
 async def test_an_answer_that_never_fits_is_a_clear_error(name: str, upstream: Upstream) -> None:
-    """After one repair it is over; what the model said is not in the error, what it used is in the exchange."""
+    """There is one repair only; the error has no text of the model, and the session has its usage."""
     exchange = _exchange(route_to(name, "json-bad", upstream))
     with pytest.raises(OutputInvalid) as caught:
         await _asked(exchange)
@@ -88,7 +88,7 @@ async def test_an_answer_that_never_fits_is_a_clear_error(name: str, upstream: U
     ['{"answer": "a", "score": 1}', '```json\n{"answer": "a", "score": 1}\n```', '\n {"answer": "a", "score": 1} \n'],
 )
 async def test_json_in_a_fence_is_still_json(host: OpenAiHost, answer: str) -> None:
-    """Models that were only told of the schema like to wrap it."""
+    """Models without a schema field often wrap their JSON."""
     host.pieces = [text_chunk(answer)]
     assert (await _asked(_exchange(Route("openai:m", "openai", "m", 50)))).score == 1
 
@@ -103,7 +103,7 @@ async def test_json_in_a_fence_is_still_json(host: OpenAiHost, answer: str) -> N
         ("", "answer: Invalid JSON"),
     ],
 )
-async def test_the_model_is_told_what_is_wrong_and_where(host: OpenAiHost, answer: str, complaint: str) -> None:
+async def test_the_model_gets_the_fault_and_its_place(host: OpenAiHost, answer: str, complaint: str) -> None:
     """It gets the place and the reason, and its own answer before them."""
     host.script = [(200, [text_chunk(answer)]), (200, [text_chunk('{"answer": "a", "score": 1}')])]
     await _asked(_exchange(Route("openai:m", "openai", "m", 50)))

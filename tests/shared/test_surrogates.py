@@ -42,7 +42,7 @@ def test_text_is_sound_however_it_is_cut(kind: type[Text | Reasoning], text: str
 
 
 @pytest.mark.parametrize("other", [Reasoning("hm"), _CALL, Finish("stop")])
-def test_a_half_that_stays_alone_is_told_before_what_comes_next(other: ModelEvent) -> None:
+def test_a_half_that_stays_alone_is_sent_before_what_comes_next(other: ModelEvent) -> None:
     """As the character that stands for one that is lost."""
     assert _joined([Text("a\ud83d"), other]) == [Text("a"), Text("\ufffd"), other]
 

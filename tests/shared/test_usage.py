@@ -107,7 +107,7 @@ _tools = st.builds(Tool, st.just("look"), _texts, st.dictionaries(_texts, _texts
 
 @given(st.lists(_messages, max_size=4).map(tuple), st.lists(_tools, max_size=2).map(tuple))
 def test_no_call_takes_in_more_than_was_reserved(messages: tuple[Message, ...], tools: tuple[Tool, ...]) -> None:
-    """Not a byte of what a model reads is left out, ids and every script included; told in words neither."""
+    """The bound counts every byte that a model reads, ids and all scripts included, also for tools in words."""
     body = request_body(ModelRequest("m", messages, 10, tools=tools))
     read = [*_strings(body["messages"]), *_strings(body.get("tools", []))]
     assert sum(len(each.encode()) for each in read if each not in _MARKS) <= token_upper_bound(messages, tools)

@@ -37,7 +37,7 @@ class Truth:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def spend(self, person: str, usd: Decimal) -> None:
-        """One attempt's cost; each is booked once, however often it is told."""
+        """One attempt's cost; each is booked once, however often it is reported."""
         with self.lock:
             self.spent += usd
             self.by_person[person] = self.by_person.get(person, Decimal(0)) + usd

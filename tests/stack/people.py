@@ -62,7 +62,7 @@ class Person:
 
 
 def sign_up(stack: Stack) -> Person:
-    """Somebody new."""
+    """A new user."""
     email = f"{secrets.token_hex(6)}@example.com"
     response = httpx.post(
         f"{stack['SUPABASE_URL']}/auth/v1/signup",
@@ -75,7 +75,7 @@ def sign_up(stack: Stack) -> Person:
 
 
 def new_admin(stack: Stack) -> Person:
-    """Somebody new whom the service made an admin."""
+    """A new user whom the service made an admin."""
     person = sign_up(stack)
     headers = {"apikey": stack["SUPABASE_SERVICE_KEY"]}
     made = httpx.put(

@@ -112,7 +112,7 @@ def test_a_technical_question_goes_to_the_technical_agent(
 def test_a_budget_that_ends_in_the_middle_ends_the_turn_well(
     alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """What was said so far is the answer; nothing is spent beyond the cap."""
+    """The text so far is the answer; nothing is spent beyond the cap."""
     identifier = _playing(db, upstream, model, "openai", _hand_over("technical"), Script(("Never said",)))
     dry = alice.ask({"message": "Hi", "model": identifier, "dry_run": True}, chat_url).json()
     cap = dry["estimate"]["cost_usd"]["most"]
@@ -123,7 +123,7 @@ def test_a_budget_that_ends_in_the_middle_ends_the_turn_well(
     assert (row["status"], row["finish_reason"], len(row["attempts"])) == ("completed", "budget", 1)
 
 
-def test_slips_of_a_model_are_told_to_it_in_every_dialect(
+def test_wrong_tool_calls_are_returned_to_the_model_in_every_dialect(
     alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database
 ) -> None:
     """A tool that does not exist and arguments that fit nothing: the model reads why and answers."""
@@ -142,8 +142,8 @@ def test_slips_of_a_model_are_told_to_it_in_every_dialect(
         assert ["error" in json.loads(result) for result in asked.tool_results] in ([True, True], [])
 
 
-def _told_by_tools(asked: Asked) -> Script:
-    """The number that the query gave, said as a model would."""
+def _answer_from_tools(asked: Asked) -> Script:
+    """The number from the query, in a model's sentence."""
     content = json.loads(asked.tool_results[-1])
     return Script(("There are ", str(content["rows"][0][0]), " bars."))
 
@@ -161,7 +161,7 @@ def test_a_question_about_data_runs_describe_then_query_then_answer(
         provider,
         Script(("Let me look.",), calls=(("describe_data", {}),)),
         Script((), calls=(("analyze_data", {"sql": sql}),)),
-        _told_by_tools,
+        _answer_from_tools,
     )
     received = frames(_asked(alice, chat_url, "How many bars are there per day on average?", identifier).text)
     with duckdb.connect(stack["DATABASE_PATH"], read_only=True) as data:
@@ -176,10 +176,10 @@ def test_a_question_about_data_runs_describe_then_query_then_answer(
     assert row["tools_used"][1]["rows"] == 1
 
 
-def test_a_turn_with_a_hand_off_is_replayed_with_all_it_told(
+def test_a_turn_with_a_hand_off_is_replayed_with_its_receipt(
     alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """Agents and tools stand in the second receipt as in the first, at no cost and without a call."""
+    """The second receipt has the agents and tools of the first, at no cost and without a call."""
     identifier = _playing(db, upstream, model, "openai", _hand_over("technical"), Script(("Done",)))
     body, key = (
         {"message": "Hi", "model": identifier, "stream": False, "agent": "general"},
@@ -192,7 +192,7 @@ def test_a_turn_with_a_hand_off_is_replayed_with_all_it_told(
     assert len(upstream.calls_of(identifier.rpartition(":")[2])) == 2
 
 
-def test_a_fallback_that_knows_no_tools_is_told_in_words(
+def test_a_fallback_without_tools_gets_them_in_words(
     alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database
 ) -> None:
     """In the middle of a turn: what was called and answered stands there as text."""

@@ -98,7 +98,7 @@ def test_a_conversation_with_tools_is_shown_part_by_part_and_comes_back_from_the
 
 
 def test_a_returning_client_goes_on_with_what_it_loaded(chats: Chats, bob: Person, upstream: Upstream) -> None:
-    """Loaded messages are the chat's first ones; nobody else can load them, and none is an empty list."""
+    """Loaded messages are the chat's first ones; no other user can load them, and none is an empty list."""
     chat_id, identifier = uuid.uuid4().hex, chats.model("echo")
     chats.go(identifier, {"send": "my name is Ada"}, id=chat_id)
     loaded = chats.stored(chat_id)
@@ -111,8 +111,8 @@ def test_a_returning_client_goes_on_with_what_it_loaded(chats: Chats, bob: Perso
     assert chats.stored(loaded[1]["metadata"]["conversation_id"])[:2] == loaded
 
 
-def test_an_answer_given_anew_takes_the_place_of_the_old_one(chats: Chats, upstream: Upstream) -> None:
-    """`regenerate`: the model does not hear its old answer, and one question with one answer is stored."""
+def test_a_regenerated_answer_replaces_the_old_one(chats: Chats, upstream: Upstream) -> None:
+    """`regenerate`: the prompt leaves out the old answer, and one question with one answer is stored."""
     chat_id = uuid.uuid4().hex
     identifier = chats.model("echo", Script(("Hello",)), Script(("First",)), Script(("Second",)))
     steps = ({"send": "Hi"}, {"send": "Which?"}, {"regenerate": True})
@@ -138,10 +138,10 @@ def test_the_old_answer_stands_until_there_is_a_new_one(chats: Chats) -> None:
 
 @pytest.mark.parametrize("is_loaded", [False, True])
 @pytest.mark.parametrize("place", [0, 1])
-def test_any_of_equal_questions_is_answered_anew_in_its_place(
+def test_any_of_equal_questions_is_regenerated_in_its_place(
     chats: Chats, upstream: Upstream, is_loaded: bool, place: int
 ) -> None:
-    """`regenerate({messageId})`, of a question or its answer, before and after the page was loaded anew."""
+    """`regenerate({messageId})`, of a question or its answer, before and after the page is reloaded."""
     chat_id, identifier = uuid.uuid4().hex, chats.model("echo")
     asking = [{"send": "go on"}, {"send": "other"}, {"send": "go on"}]
     if is_loaded:
@@ -177,7 +177,7 @@ def test_an_edited_question_is_kept_as_it_is_shown(chats: Chats, upstream: Upstr
     assert [m["content"] for m in sent] == ["one", "one ", "two"]
 
 
-def test_an_error_in_the_middle_keeps_what_was_said(chats: Chats, db: Database) -> None:
+def test_an_error_in_the_middle_keeps_the_text_so_far(chats: Chats, db: Database) -> None:
     """The chat is in its error state with our words, the half answer and its receipt are there, and it can go on."""
     shown = chats.go(
         chats.model("echo", Script(("one ", "two "), "torn"), Script(("All well.",))), {"send": "Hi"}, {"send": "Again"}
@@ -197,7 +197,7 @@ def test_a_refusal_before_the_first_word_is_an_error_with_our_json(chats: Chats)
     assert '"code":"model_not_found"' in shown["error"]
 
 
-def test_who_stops_keeps_what_was_said_and_so_does_the_conversation(chats: Chats) -> None:
+def test_a_stopped_answer_stays_in_the_client_and_in_the_conversation(chats: Chats) -> None:
     """`stop()` in the middle: the message is there, the model stops, and the stored answer is a cancelled one."""
     chat_id = uuid.uuid4().hex
     (shown,) = chats.go(chats.model("endless"), {"send": "Hi", "stop": True}, id=chat_id)
@@ -226,7 +226,7 @@ def test_broken_arguments_and_refused_tools_are_parts_the_sdk_understands(chats:
 
 
 def test_there_is_never_a_stream_to_resume(chats: Chats) -> None:
-    """`resume` of `useChat` finds nothing to go on with, which is no error; strangers are told nothing."""
+    """`resume` of `useChat` finds no stream, which is no error; a request without a token is refused."""
     for base in ("", "/chat", "/chat/stream", "/ai/chat"):
         address = f"{chats.url}{base}/{uuid.uuid4().hex}/stream"
         assert httpx.get(address, headers=chats.person.headers).status_code == 204

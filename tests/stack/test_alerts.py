@@ -1,4 +1,4 @@
-"""Crossed thresholds: one row each, however many runs there are, and told until somebody has taken them."""
+"""Crossed thresholds: one row each, however many runs there are, and sent until the receiver accepts them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def webhook() -> Iterator[Webhook]:
 
 @pytest.fixture(autouse=True)
 def _clean(db: Database) -> Iterator[None]:
-    """What earlier tests have used is told before, so that what is new is this test's; its counters go again."""
+    """Sends what earlier tests crossed, so that new alerts are this test's; removes its counters afterwards."""
     db.execute("select public.raise_cost_alerts()")
     db.execute("update public.cost_alerts set notified_at = now() where notified_at is null")
     before = db.execute("select * from public.usage_counters").fetchall()
@@ -149,7 +149,7 @@ def test_the_period_before_counts_and_older_ones_do_not(alice: Person, db: Datab
 
 
 def test_a_cap_whose_rest_pays_no_turn_is_reached(alice: Person, bob: Person, db: Database, stack: Stack) -> None:
-    """Turns are refused before the last cent is spent, and that is told; what two turns cost says little."""
+    """Turns are refused before the last cent is spent, and the alert is sent then; two turns are too few to judge."""
     for person, requests in ((alice, 5), (bob, 2)):
         _cap(db, person.id, daily_cost_usd=1)
         _spend(db, person.id, 0.9, requests=requests)
@@ -210,10 +210,10 @@ def test_one_delivers_what_many_claim(alice: Person, db: Database, stack: Stack)
     assert sorted(row["id"] for row in claim(0)) == sorted(ids[6:8])
 
 
-def test_a_webhook_that_is_down_is_told_later_and_once(
+def test_alerts_of_a_broken_webhook_are_sent_later_and_once(
     alice: Person, db: Database, stack: Stack, function: Any, webhook: Webhook
 ) -> None:
-    """The step fails while nobody takes them, the next run delivers, and the one after has nothing to say."""
+    """The step fails while the webhook is down, the next run delivers, and the one after has nothing to send."""
     _cap(db, alice.id, daily_cost_usd=1)
     _spend(db, alice.id, 0.9)
     url, _ = function("refresh", ALERT_WEBHOOK_URL=webhook.url)

@@ -42,7 +42,7 @@ def _active(db: Database) -> set[str]:
 
 
 def test_the_first_run_adds_and_the_second_changes_nothing(stack: Stack, db: Database, refresh: Refresh) -> None:
-    """What providers list comes in, readable; the diff is told and kept; the same again is 0 added and 0 updated."""
+    """Listed models are added readably; the changes are returned and kept; the same list adds and updates none."""
     first = refresh()
     assert (first.status_code, _sync(first)["errors"]) == (200, []), first.text
     assert _sync(first)["added"] == 6  # one Claude and MatchAI's five are new beside the seed
@@ -158,7 +158,7 @@ def test_a_provider_without_a_key_is_none_of_ours(
     assert _row(db, "openai:gpt-4o")["is_active"]
 
 
-def test_what_nobody_prices_is_named(db: Database, refresh: Refresh, upstream: Upstream) -> None:
+def test_models_without_a_price_are_named(db: Database, refresh: Refresh, upstream: Upstream) -> None:
     """An unknown price is null in the row, and its model stands under `unpriced`."""
     upstream.shelves["openai"] = Shelf([entry("openai", name) for name in ("gpt-4o", "gpt-4o-mini", "gpt-9-nonsense")])
     answer = refresh().json()
@@ -168,7 +168,7 @@ def test_what_nobody_prices_is_named(db: Database, refresh: Refresh, upstream: U
 
 
 def test_of_twenty_at_once_one_works(refresh: Refresh, upstream: Upstream) -> None:
-    """While it does, the others are told 409; afterwards the next works."""
+    """While it does, the others get 409; afterwards the next works."""
     upstream.shelves["openai"] = Shelf([entry("openai", "gpt-4o"), entry("openai", "gpt-4o-mini")], is_held=True)
     before = len(upstream.lists_of("openai"))
     with ThreadPoolExecutor(20) as pool:
@@ -185,7 +185,7 @@ def test_of_twenty_at_once_one_works(refresh: Refresh, upstream: Upstream) -> No
 def test_after_one_was_killed_the_next_completes(
     db: Database, refresh: Refresh, function: Callable[..., Any], upstream: Upstream
 ) -> None:
-    """Its lease ends soon, for nobody extends it; what it had not merged is merged then."""
+    """Its lease ends soon, as no process extends it; the next run merges the rest."""
     url, process = function("refresh", **variables(upstream))
     upstream.shelves["openai"] = Shelf([entry("openai", "gpt-4o"), entry("openai", "gpt-4o-mini")], is_held=True)
     before = len(upstream.lists_of("openai"))
@@ -208,7 +208,7 @@ def test_after_one_was_killed_the_next_completes(
 def test_when_the_default_vanishes_conversations_go_on(
     db: Database, refresh: Refresh, upstream: Upstream, alice: Person, chat_url: str
 ) -> None:
-    """Its successor is default in the run that takes it away, and who had chosen it is told `model_replaced`."""
+    """Its successor is default in the run that removes it, and users who chose it get `model_replaced`."""
     upstream.shelves["anthropic"] = Shelf([entry("anthropic", name) for name in ("fixed~old", "fixed~new")])
     refresh()
     old, new = (_row(db, f"anthropic:fixed~{which}")["model_key"] for which in ("old", "new"))

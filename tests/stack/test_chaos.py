@@ -50,7 +50,7 @@ def _one(db: Database, query: str, *values: Any) -> Any:
 def test_after_chaos_logs_counters_and_truth_agree_to_the_last_digit(
     stack: Stack, db: Database, model: Models, environ: Callable[..., None], tmp_path: Path
 ) -> None:
-    """Nobody got more than their cap, every turn has one row, every cent is booked once, and nothing stays reserved."""
+    """No user exceeds a cap, every turn has one row, every cent is booked once, and nothing stays reserved."""
     environ(**{name: stack[name] for name in _NAMES}, SPOOL_URL=tmp_path.as_uri())
     (tmp_path / "poison.json").write_text('{"version": 1, "entry": "none"}')
     people = [sign_up(stack) for _ in range(_PEOPLE)]

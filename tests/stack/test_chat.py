@@ -103,7 +103,7 @@ def test_use_chats_own_body_is_understood_and_its_id_finds_the_conversation_agai
 
 
 def test_messages_are_stored_word_for_word_and_logs_redacted(alice: Person, model: Models) -> None:
-    """The conversation keeps what was said; the log row keeps it without the card number and the address."""
+    """The conversation keeps the text; the log row keeps it without the card number and the address."""
     content = "mail ada@example.com card 4111 1111 1111 1111 price 4,111.50 ticker ES"
     answer = alice.whole(content, model=model("echo"))
     messages = alice.rows(f"messages?conversation_id=eq.{answer['conversation_id']}&order=created_at")
@@ -133,7 +133,7 @@ def test_a_dry_run_tells_the_route_and_stores_nothing(alice: Person, model: Mode
 
 
 def test_an_unknown_model_falls_back_and_says_so_or_is_404_when_strict(alice: Person) -> None:
-    """A model nobody knows is answered by the default one, unless the caller insists."""
+    """An unknown model is replaced by the default one, unless `strict_model` is set."""
     answer = alice.ask({"message": "hello", "model": "no-such-model", "dry_run": True}).json()
     assert answer["route"]["reason"] == "model_not_found"
     refused = alice.ask({"message": "hello", "model": "no-such-model", "strict_model": True})
@@ -141,7 +141,7 @@ def test_an_unknown_model_falls_back_and_says_so_or_is_404_when_strict(alice: Pe
 
 
 def test_a_strangers_conversation_is_404_like_one_that_never_was(alice: Person, bob: Person, model: Models) -> None:
-    """Nobody learns whether a conversation that is not theirs exists."""
+    """No user learns whether a conversation of others exists."""
     theirs = alice.whole("hello", model=model("echo"))["conversation_id"]
     answers = [bob.ask({"message": "hi", "conversation_id": each}) for each in (theirs, str(uuid.uuid4()))]
     assert [a.status_code for a in answers] == [404, 404]
@@ -169,7 +169,7 @@ def test_a_key_needs_a_stored_answer(alice: Person) -> None:
 
 
 def test_models_may_be_named_in_any_script(alice: Person, model: Models) -> None:
-    """A name that no header can hold as it is costs nobody their turn."""
+    """A model name that does not fit into a header does not fail the turn."""
     response = alice.ask({"message": "hello", "model": model("模型")})
     assert response.status_code == 200
     assert response.headers["x-model"].endswith(":%E6%A8%A1%E5%9E%8B")
@@ -204,7 +204,7 @@ def test_a_turn_that_is_not_to_be_stored_leaves_a_row_without_words(alice: Perso
     assert row["output_tokens"] == 2
 
 
-def test_limits_are_told_and_kept(alice: Person, model: Models, db: Database) -> None:
+def test_limits_are_sent_and_enforced(alice: Person, model: Models, db: Database) -> None:
     """Every answer says what is left; past the cap it is 429 with the time of the reset, and no model is asked."""
     db.execute("insert into public.usage_limits (scope, daily_requests) values (%s, 1)", [alice.id])
     name = model("echo")
@@ -250,7 +250,7 @@ def test_a_node_learns_nothing_about_the_caller(alice: Person, model: Models, up
 def test_what_is_private_stands_in_no_row_and_no_line(
     alice: Person, model: Models, db: Database, function: Any, tmp_path: Path
 ) -> None:
-    """An address, a card, an account and a key, said by the person and again by the model in many pieces."""
+    """An address, a card, an account and a key, in the question and again in the answer in many pieces."""
     private = ["ada@example.com", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "+49 170 1234567"]
     private.append("sk-proj-abcdefghijklmnopqrstuvwxyz0123456789")
     harmless = ["price 4,111.50", "ticker ES", "2026-11-21"]

@@ -23,7 +23,7 @@ _SECRET = "s" * 40  # of a function that signs in by a secret of its own
 def test_a_caller_who_hangs_up_leaves_a_cancelled_row_and_frees_the_model(
     alice: Person, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """Hanging up mid-stream stops the upstream, books what was said, and releases the reservation."""
+    """Hanging up mid-stream stops the upstream, books the text so far, and releases the reservation."""
     name = model("endless")
     with httpx.stream(
         "POST", alice.stack["CHAT_URL"], json={"message": "go", "model": name}, headers=alice.headers, timeout=30
@@ -86,7 +86,7 @@ def test_a_model_that_fails_at_once_is_an_http_status_and_a_failed_row(
 
 
 def test_a_model_server_that_is_down_is_503_with_a_failed_row(alice: Person, model: Models) -> None:
-    """Nobody listening at the node's address: 503, a failed row, nothing reserved."""
+    """No server at the node's address: 503, a failed row, nothing reserved."""
     response = alice.ask(
         {"message": "hello", "model": model("echo", base_url="http://127.0.0.1:9/v1"), "stream": False}
     )
@@ -98,7 +98,7 @@ def test_a_model_server_that_is_down_is_503_with_a_failed_row(alice: Person, mod
 def test_an_answer_that_breaks_off_ends_with_an_error_event_and_a_partial_row(
     alice: Person, model: Models, kind: str
 ) -> None:
-    """After the first word a failure is an event, the stream still ends properly, and the row keeps what was said."""
+    """After the first word a failure is an event, the stream ends properly, and the row keeps the text so far."""
     response = alice.ask({"message": "one two", "model": model(kind)})
     events = frames(response.text)
     assert response.status_code == 200
@@ -167,7 +167,7 @@ def test_a_retried_failure_is_a_failure_again_or_a_new_try(
 def test_a_key_whose_caller_left_before_the_first_word_may_be_used_again(
     alice: Person, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """A hang-up before anything was said costs what it cost, and the retry with its key is answered."""
+    """A hang-up before the first word is charged its input, and the retry with its key is answered."""
     name = model("silent")
     body = {"message": "go", "model": name}
     key = {"Idempotency-Key": "again"}

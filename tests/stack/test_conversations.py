@@ -1,4 +1,4 @@
-"""A conversation: what a model is shown of it, one turn at a time, its title and model, and what a turn tells."""
+"""A conversation: its history in the prompt, one turn at a time, its title and model, and the fields of a turn."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_long_conversation_begins_fast(alice: Person, db: Database, model: Mod
 
 
 def test_a_question_and_its_answer_stay_or_go_together(alice: Person, db: Database, model: Models) -> None:
-    """An answer that would fit alone does not come without its question; what was said to people stands alone."""
+    """An answer that would fit alone does not come without its question; messages between users stay alone."""
     name, conversation = model("echo"), _remembered(db, alice, 1, words=1)
     long = begin(alice, name, conversation_id=conversation, message="x" * 30_000)
     finish(alice, long, content="short")
@@ -122,7 +122,7 @@ def test_a_question_whose_turn_failed_stays_in_the_history(alice: Person, model:
 
 
 def test_of_twenty_turns_at_once_one_is_begun(alice: Person, db: Database, model: Models, stack: Stack) -> None:
-    """The others are told to come back, and when; they leave no message, no money held and no count."""
+    """The others get a time to retry; they leave no message, no reserved money and no count."""
     name = model("echo")
     first = begin(alice, name)
     finish(alice, first)
@@ -260,7 +260,7 @@ def test_a_title_that_stands_is_not_overwritten(alice: Person, model: Models) ->
 
 
 def test_an_answer_says_which_model_and_agent_gave_it(alice: Person, model: Models) -> None:
-    """Every assistant message has its model; row and conversation have what the turn told of itself."""
+    """Every assistant message has its model; row and conversation have the fields of the result."""
     name = model("echo")
     assert alice.rest("POST", "user_llm_profiles", json={}).status_code == 201  # whose skill may be assessed
     turn = begin(alice, name)
@@ -321,7 +321,7 @@ def test_odd_tools_do_not_cost_the_row(alice: Person, model: Models, odd: Any) -
 
 
 def test_a_forgotten_turn_leaves_no_words_of_tools_or_escalation(alice: Person, db: Database, model: Models) -> None:
-    """Whoever asked to be forgotten while it ran: figures stay, everything worded goes."""
+    """When the user asks for deletion during the turn, figures stay and all text goes."""
     turn = begin(alice, model("echo"))
     alice.rest("POST", "rpc/delete_my_data")
     finish(alice, turn, tools_used=[{"name": "planted"}], escalation_metadata={"reason": "planted"})
@@ -376,7 +376,7 @@ def test_odd_wishes_of_an_agent_choose_the_default(alice: Person, odd: Any) -> N
 
 
 def test_behind_an_agents_wish_stands_the_default(alice: Person, db: Database, model: Models) -> None:
-    """A provider that is not there does not fail a turn that nobody asked it for."""
+    """A preferred provider that is missing does not fail a turn."""
     wish = model(named("echo", "openai"), provider="openai")
     default = db.execute("select identifier from public.llm_models where is_default").fetchone()
     assert default is not None
@@ -426,7 +426,7 @@ def test_steps_without_a_word_are_no_answer_until_the_turn_is_complete(
     assert "" not in [message["content"] for message in asked["history"]]
 
 
-def test_a_user_who_is_gone_holds_nobody_up(alice: Person, bob: Person, model: Models) -> None:
+def test_a_deleted_user_blocks_no_other_user(alice: Person, bob: Person, model: Models) -> None:
     """A member who was removed in the middle of a turn of theirs does not keep the conversation."""
     identifier = model("echo")
     conversation = alice.whole("hi", model=identifier)["conversation_id"]
@@ -438,7 +438,7 @@ def test_a_user_who_is_gone_holds_nobody_up(alice: Person, bob: Person, model: M
     assert asked(alice, identifier, conversation_id=conversation).status_code == 200
 
 
-def test_nothing_more_is_said_to_somebody_who_was_forgotten(alice: Person, model: Models, stack: Stack) -> None:
+def test_a_turn_of_a_forgotten_user_makes_no_further_call(alice: Person, model: Models, stack: Stack) -> None:
     """Their turn may not make another call."""
     turn = begin(alice, model("echo"))
     extension = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "input_tokens": 5}
@@ -450,7 +450,7 @@ def test_nothing_more_is_said_to_somebody_who_was_forgotten(alice: Person, model
 
 
 def test_no_member_can_store_parts_of_a_message(alice: Person, db: Database, model: Models) -> None:
-    """Posted ones are refused, asked ones left out, older ones not shown: a question is what the model heard."""
+    """Posted parts are refused, requested ones left out, older ones not shown: a question is the text in the prompt."""
     name = model("echo")
     parts = [1, None, {"type": "text"}, {"type": "file", "url": "javascript:alert(1)"}, {"type": "data-receipt"}]
     turn = begin(alice, name, parts=parts)

@@ -18,7 +18,7 @@ Database = psycopg.Connection[dict[str, Any]]
 def test_sixty_turns_with_fifteen_left_are_fifteen_calls_of_the_model(
     alice: Person, model: Models, db: Database, upstream: Upstream
 ) -> None:
-    """The cap holds exactly; whoever was refused reads what ran out, when it comes back, and not to try before."""
+    """The cap holds exactly; a refused client learns the limit, its reset time, and that it must not retry before."""
     db.execute("insert into public.usage_limits (scope, daily_requests) values (%s, 15)", [alice.id])
     name = named("echo", "client")
     body = {"message": "hello", "model": model(name), "stream": False}
@@ -42,7 +42,7 @@ def test_sixty_turns_with_fifteen_left_are_fifteen_calls_of_the_model(
 def test_thirty_requests_with_one_key_are_one_call_of_the_model(
     alice: Person, model: Models, upstream: Upstream
 ) -> None:
-    """One answers, the others hear that it runs or get its answer again, and one turn is counted and paid."""
+    """One request answers, the others are in progress or get its answer, and one turn is counted and paid."""
     name = named("slow", "client")
     body = {"message": "hello", "model": model(name), "stream": False}
     with ThreadPoolExecutor(30) as pool:
@@ -65,7 +65,7 @@ def test_thirty_requests_with_one_key_are_one_call_of_the_model(
     assert (replayed.status_code, replayed.headers["idempotent-replayed"]) == (200, "true")
 
 
-def test_a_budget_that_is_used_up_is_told_with_what_is_left(alice: Person, model: Models, db: Database) -> None:
+def test_a_used_up_budget_is_refused_with_what_is_left(alice: Person, model: Models, db: Database) -> None:
     """402 says which period, how much of it is spent, held and needed; the header what is left of it."""
     db.execute("insert into public.usage_limits (scope, daily_cost_usd) values (%s, 0.001)", [alice.id])
     refused = alice.ask({"message": "hello", "model": model("echo"), "stream": False})

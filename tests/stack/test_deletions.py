@@ -1,4 +1,4 @@
-"""Deletions that meet turns which begin, end late or died: nobody waits in a circle, and no word stays."""
+"""Deletions that meet turns which begin, end late or died: no deadlock, and no text stays."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_an_owner_who_leaves_and_a_members_late_answer_wait_in_one_order(
 def test_two_who_are_in_each_others_conversations_are_forgotten_at_once(
     alice: Person, bob: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """One after the other: both hear that it was done, and no deadlock was found."""
+    """One after the other: both report success, and there is no deadlock."""
     name = model("echo")
     deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
     before = db.execute(deadlocks).fetchone()
@@ -130,7 +130,7 @@ def test_two_who_are_in_each_others_conversations_are_forgotten_at_once(
 
 
 @pytest.mark.parametrize("held", ["public.llm_conversations where id", "auth.users where id"])
-def test_a_sweep_leaves_out_what_somebody_is_just_deleting(
+def test_a_sweep_leaves_out_rows_under_deletion(
     alice: Person, model: Models, db: Database, stack: Stack, held: str
 ) -> None:
     """It waits for no deletion, closes the others, and takes the rest the next time."""
@@ -212,7 +212,7 @@ def test_the_address_and_models_of_a_persons_own_node_go_with_them(
 
 
 def test_names_of_the_projects_own_models_stay_in_the_log(alice: Person, model: Models, db: Database) -> None:
-    """They are nobody's words; only the address goes."""
+    """They have no user's text; only the address goes."""
     name = model("echo")
     turn = begin(alice, name)
     finish(alice, turn)
@@ -224,7 +224,7 @@ def test_names_of_the_projects_own_models_stay_in_the_log(alice: Person, model: 
 
 
 def test_a_deleted_persons_caps_and_untold_alerts_go(alice: Person, db: Database, stack: Stack) -> None:
-    """Nobody is told of the use of somebody who is gone; what was told stays as it was told."""
+    """Alerts of a deleted user are not sent; sent ones stay as they are."""
     db.execute("insert into public.usage_limits (scope, daily_cost_usd) values (%s, 1)", [alice.id])
     db.execute(
         """insert into public.cost_alerts (scope, period, period_start, threshold, amount, cap, notified_at)
@@ -238,8 +238,8 @@ def test_a_deleted_persons_caps_and_untold_alerts_go(alice: Person, db: Database
     assert [row["threshold"] for row in left] == ["cost 50%"]
 
 
-def test_refresh_forgets_nobody_twice(alice: Person, model: Models, db: Database, stack: Stack) -> None:
-    """Whoever asked to be forgotten and goes on has words again, which a sweep leaves alone."""
+def test_refresh_deletes_the_data_of_a_user_once(alice: Person, model: Models, db: Database, stack: Stack) -> None:
+    """A user who continues after the deletion has text again, which a sweep leaves alone."""
     assert _forget(alice).status_code == 204
     turn = begin(alice, model("echo"), question="mine again")
     finish(alice, turn)

@@ -1,4 +1,4 @@
-"""Who may start a refresh, and what admins are told about the catalogue, over real HTTP."""
+"""Who may start a refresh, and what admins see of the catalogue, over real HTTP."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_an_admin_sees_whether_all_is_well(
 def test_an_admin_tries_a_connection(
     refresh: Refresh, admin: dict[str, str], model: Models, upstream: Upstream, llms_url: str
 ) -> None:
-    """A model of each provider answers with one token; a wrong one is told with what to do."""
+    """A model of each provider answers with one token; a wrong one comes with a fix."""
     upstream.shelves["anthropic"] = Shelf([entry("anthropic", "fixed~tried"), entry("anthropic", "badkey~tried")])
     refresh()
 
@@ -66,7 +66,7 @@ def test_an_admins_token_starts_a_refresh(refresh_url: str, admin: dict[str, str
     assert answer.status_code == 200, answer.text
 
 
-def test_lambdas_schedule_starts_a_refresh_and_nobody_else_by_its_path(
+def test_only_lambdas_schedule_starts_a_refresh_by_its_path(
     db: Database, refresh: Refresh, function: Callable[..., Any], refresh_url: str, upstream: Upstream
 ) -> None:
     """The header that the adapter sets counts inside Lambda only."""

@@ -28,7 +28,7 @@ def test_a_person_rates_what_they_have_seen_and_may_change_their_mind(alice: Per
 
 
 def test_members_rate_each_others_turns(alice: Person, bob: Person) -> None:
-    """Whoever is in the conversation has seen its answers."""
+    """A member of the conversation has seen its answers."""
     answer = alice.whole("hi")
     member = {"conversation_id": answer["conversation_id"], "user_id": bob.id}
     assert alice.rest("POST", "conversation_members", json=member).status_code == 201
@@ -44,7 +44,7 @@ def test_a_verdict_says_something_and_only_what_there_is(alice: Person) -> None:
 
 
 def test_verdicts_go_with_their_person(alice: Person, db: Database) -> None:
-    """Whoever asks for their data to be deleted leaves no verdict behind."""
+    """A user who asks for deletion of their data leaves no verdict."""
     turn = alice.whole("hi")["id"]
     assert alice.rest("POST", "feedback", json={"turn_id": turn, "note": "mine"}).status_code == 201
     assert alice.rest("POST", "rpc/delete_my_data", json={}).status_code == 204

@@ -59,7 +59,7 @@ def test_a_user_who_asks_is_forgotten_and_totals_stay(alice: Person, model: Mode
 
 
 def test_no_user_deletes_the_data_of_another(alice: Person, bob: Person, model: Models, stack: Stack) -> None:
-    """Only the caller's own words go, and somebody must be signed in."""
+    """Only the caller's own text goes, and the caller must be signed in."""
     theirs = bob.whole("keep me", model=model("echo"))
     alice.rest("POST", "rpc/delete_my_data")
     assert bob.rows(f"chat_logs?turn_id=eq.{theirs['id']}")[0]["response"] == "keep me "
@@ -72,7 +72,7 @@ def test_no_user_deletes_the_data_of_another(alice: Person, bob: Person, model: 
 
 
 def test_a_deleted_person_leaves_no_words_and_no_name(alice: Person, model: Models, db: Database, stack: Stack) -> None:
-    """Deleting the account is enough, wherever their words were; no foreign key stands in the way."""
+    """Deleting the account is enough, wherever the text was; no foreign key prevents it."""
     planted = f"w{secrets.token_hex(8)}"
     _live(alice, model, planted)
     _delete_person(stack, alice)

@@ -49,7 +49,7 @@ def _names(plan: dict[str, Any]) -> list[str]:
 def test_two_people_in_one_conversation_see_both_sides_and_each_pays_their_own(
     alice: Person, bob: Person, db: Database, model: Models, upstream: Upstream
 ) -> None:
-    """Both read everything, the model knows who said what, and a turn is charged to whoever asked it."""
+    """Both read everything, the prompt names each speaker, and a turn is charged to its asker."""
     _call(db, alice, name="Alice")
     _call(db, bob, full_name="Bob")
     echo = named("echo", "client")
@@ -93,7 +93,7 @@ def test_two_people_in_one_conversation_see_both_sides_and_each_pays_their_own(
 def test_people_are_called_by_one_line_that_is_no_address(
     alice: Person, bob: Person, db: Database, model: Models, metadata: Any, name: str
 ) -> None:
-    """What people write into their own metadata can be neither a second line nor anybody's e-mail address."""
+    """A name in a user's own metadata can be neither a second line nor an e-mail address."""
     db.execute(
         "update auth.users set raw_user_meta_data = %s where id = %s",
         [None if metadata is None else Jsonb(metadata), alice.id],
@@ -111,7 +111,7 @@ def test_people_are_called_by_one_line_that_is_no_address(
 
 
 def test_no_two_people_have_one_name(alice: Person, bob: Person, db: Database, model: Models) -> None:
-    """Whoever calls themselves like somebody who was there before is told apart."""
+    """A user with the name of an earlier member gets a distinct name."""
     _call(db, alice, name="Ada")
     _call(db, bob, name="ADA")
     ours = alice.whole("hello", model=model("echo"))["conversation_id"]
@@ -134,10 +134,10 @@ def test_a_user_who_left_is_not_taken_for_another(alice: Person, bob: Person, db
     ]
 
 
-def test_only_the_owner_adds_and_everybody_but_the_owner_may_leave(
+def test_only_the_owner_adds_and_any_other_member_may_leave(
     alice: Person, bob: Person, stack: Stack, model: Models
 ) -> None:
-    """A member adds and removes nobody, a stranger sees nothing, the owner's own row stays."""
+    """A member adds and removes no user, a stranger sees nothing, the owner's own row stays."""
     carol, stranger = sign_up(stack), sign_up(stack)
     ours = alice.whole("hello", model=model("echo"))["conversation_id"]
     _add(alice, ours, bob, carol)
@@ -177,7 +177,7 @@ def test_a_removed_member_is_out_at_once(alice: Person, bob: Person, model: Mode
 def test_an_answer_under_way_when_its_asker_is_removed_still_comes(
     alice: Person, bob: Person, model: Models, upstream: Upstream
 ) -> None:
-    """The question stands in the conversation, so its answer does, too; the asker pays and hears it out."""
+    """The question is in the conversation, so its answer is too; the asker pays and reads it to the end."""
     name = named("slow", "client")
     slow, ours = model(name), alice.whole("hello", model=model("echo"))["conversation_id"]
     _add(alice, ours, bob)
@@ -196,7 +196,7 @@ def test_an_answer_under_way_when_its_asker_is_removed_still_comes(
 
 
 def test_one_persons_turn_makes_the_others_wait(alice: Person, bob: Person, model: Models) -> None:
-    """One turn of a model at a time, whoever asks; the refused one pays nothing."""
+    """One turn of a model at a time for all members; the refused one costs nothing."""
     name = model("echo")
     ours = alice.whole("hello", model=name)["conversation_id"]
     _add(alice, ours, bob)

@@ -66,7 +66,7 @@ def test_an_attempt_that_lost_its_lease_books_its_cost_and_touches_nothing_else(
 
 
 def test_a_takeover_is_logged_in_its_own_words(alice: Person, model: Models, db: Database) -> None:
-    """Whoever retries a key after a dead worker stands in the row with their own question, not with an earlier one."""
+    """A retry of a key after a dead worker is logged with its own question, not with the earlier one."""
     key = KEY
     first = begin(alice, model("echo"), question="forged", endpoint="refresh", lease_seconds=1, **key)
     die(db, first)
@@ -96,7 +96,7 @@ def test_a_conversation_deleted_under_a_finish_costs_neither_the_row_nor_the_del
 
 
 def test_one_key_at_once_is_one_turn(alice: Person, model: Models) -> None:
-    """Twenty callers with one idempotency key get one new turn; the others hear that it runs."""
+    """Twenty requests with one idempotency key make one new turn; the others are in progress."""
     name, key = model("echo"), {"idempotency_key": "same", "body_hash": "h"}
     with ThreadPoolExecutor(20) as pool:
         outcomes = sorted(turn["outcome"] for turn in pool.map(lambda _: begin(alice, name, **key), range(20)))

@@ -71,8 +71,8 @@ def test_the_first_run_adds_and_the_second_changes_nothing(catalogue: Database) 
     assert (_counts(again), again["changes"]) == ((0, 0, 0, 0), [])
 
 
-def test_what_a_provider_tells_anew_is_updated(catalogue: Database) -> None:
-    """A new name, price and window are taken over, and the run says so in words; what it tells no more stays."""
+def test_what_a_provider_lists_again_is_updated(catalogue: Database) -> None:
+    """A new name, price and window are taken over, and the changes name them; fields that are no longer listed stay."""
     _merge(catalogue, _listed("a", pricing={"input": 1, "output": 2}, capabilities={"supports_tools": True}))
     received = _merge(catalogue, _listed("a", model_name="A", pricing={"input": 3, "output": 4}))
     assert _counts(received) == (0, 1, 0, 0)
@@ -121,7 +121,7 @@ def test_half_of_the_models_is_the_least_that_is_believed(catalogue: Database, k
 
 
 def test_what_a_person_changed_stays(catalogue: Database) -> None:
-    """A name, a price, one capability, an order, a switch: what differs from what was told is theirs."""
+    """A name, a price, one capability, an order, a switch: a value unlike the synced one is a manual edit."""
     _merge(catalogue, _listed("a", "b", pricing={"input": 1, "output": 2}, capabilities={"supports_tools": True}))
     _set(catalogue, "a", model_name="Ours", pricing={"input": 9, "output": 9}, display_order=3)
     _set(catalogue, "a", capabilities={"supports_tools": False, "supports_json": True})
@@ -212,7 +212,7 @@ def test_an_heir_that_a_run_appointed_gives_way(catalogue: Database) -> None:
     back = _merge(catalogue, _listed("a", "b", "c"))
     assert back["changes"] == ["updated a: active again; replaced by none"]
     _set(catalogue, "a", replaced_by=appointed)
-    assert _merge(catalogue, _listed("a", "b", "c"))["changes"] == []  # a person's choice, whoever it falls on
+    assert _merge(catalogue, _listed("a", "b", "c"))["changes"] == []  # an admin's choice of any model
     _set(catalogue, "a", replaced_by=None)
     for _ in range(2):
         _set(catalogue, "a", is_default=True)
@@ -224,7 +224,7 @@ def test_an_heir_that_a_run_appointed_gives_way(catalogue: Database) -> None:
 
 
 def test_the_retired_are_the_last_to_succeed(catalogue: Database) -> None:
-    """A model that its provider still lists after its last day is nobody's heir while there is another."""
+    """A model that is still listed after its last day is no successor while there is another."""
     catalogue.execute("update public.llm_models set is_active = is_default")
     _merge(catalogue, _listed("a", "b", "c"))
     _set(catalogue, "b", display_order=1, retires_on="2020-01-01")
@@ -236,7 +236,7 @@ def test_the_retired_are_the_last_to_succeed(catalogue: Database) -> None:
 
 
 def test_a_price_that_is_no_longer_listed_is_unknown(catalogue: Database) -> None:
-    """In the second run without it, and then until it is told again; a person's and the seed's stay."""
+    """In the second run without it, and then until it is listed again; an admin's price and the seed's stay."""
     price = {"input": 1, "output": 2}
     _merge(catalogue, _listed("a", "b", pricing=price))
     assert _merge(catalogue, _listed("a", "b"))["changes"] == []
@@ -325,7 +325,7 @@ def test_a_run_whose_lease_has_gone_writes_nothing(catalogue: Database, fence: i
     assert catalogue.execute("select 1 from public.llm_models where provider = 'acme'").fetchall() == []
 
 
-def test_the_platforms_numbers_are_noted_where_nobody_has_them(catalogue: Database) -> None:
+def test_the_platforms_numbers_are_noted_where_no_model_has_them(catalogue: Database) -> None:
     """A row of MatchAI carries its number, unless a model of the seed has it."""
     rows = [*_listed("40", model_key="gpt-4o", model_name="GPT-4o"), *_listed("77", model_key="new", model_name="New")]
     _merge(catalogue, rows, provider="matcha")

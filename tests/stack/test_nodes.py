@@ -252,7 +252,7 @@ def test_only_the_service_reads_a_key(stack: Stack, alice: Person, bob: Person, 
 
 
 def test_a_stranger_cannot_tell_whether_a_node_is_there(stack: Stack, alice: Person, bob: Person) -> None:
-    """Setting a key of somebody else's node, shared or not, is the same 404 as of one that does not exist."""
+    """Setting a key of another user's node, shared or not, is the same 404 as of one that does not exist."""
     admin = new_admin(stack)
     for node in (_registered(alice), _registered(alice, is_shared=True), 999_999_999):
         for person in (bob, admin):
@@ -290,7 +290,7 @@ def test_a_node_that_moves_forgets_its_key(stack: Stack, alice: Person, db: Data
 
 
 def test_an_admin_keeps_the_projects_own_nodes(stack: Stack, alice: Person, db: Database, upstream: Upstream) -> None:
-    """A node that is nobody's is an admin's to give a key and to probe, and no other person's."""
+    """For a node without an owner, only an admin may set a key and probe."""
     row = db.execute(
         """insert into public.client_nodes (owner_id, name, base_url, is_shared)
            values (null, 'ours', %s, true) returning id""",
@@ -323,7 +323,7 @@ def test_what_a_probe_finds_can_be_chosen(alice: Person, bob: Person, upstream: 
     assert _code(missing) == (404, "model_not_found")
 
 
-def test_a_node_is_told_its_own_key_and_nothing_of_ours(alice: Person, upstream: Upstream) -> None:
+def test_a_node_gets_its_own_key_and_nothing_of_ours(alice: Person, upstream: Upstream) -> None:
     """Neither a probe nor a turn hands it the caller's token, cookie or apikey; the answers do not show its key."""
     node = _registered(alice, upstream.url("client"))
     for authorization in (None, "Bearer sk-of-this-node"):
@@ -424,7 +424,7 @@ def test_of_what_a_node_says_only_what_counts_is_stored(stack: Stack, alice: Per
 
 
 def test_a_key_is_sent_only_to_the_address_it_was_given_for(alice: Person, stack: Stack) -> None:
-    """Whoever read an address before the node moved gets no key for it."""
+    """A caller that read an address before the node moved gets no key for it."""
     node = _registered(alice)
     assert _set_key(alice, node, "sk-mine").status_code == 204
     asked = {"node_id": node, "base_url": "https://elsewhere.example/v1"}

@@ -57,7 +57,7 @@ Client = Callable[[Person], openai.OpenAI]
 
 @pytest.fixture
 def client(chat_url: str) -> Iterator[Client]:
-    """The SDK as somebody uses it, pointed at chat; it makes no second tries."""
+    """The SDK as a developer uses it, pointed at chat; it makes no retries."""
     opened: list[openai.OpenAI] = []
 
     def of(person: Person) -> openai.OpenAI:
@@ -167,7 +167,7 @@ def test_a_stream_comes_in_chunks_and_tells_usage_when_asked(
 def test_parallel_calls_come_to_the_caller_and_their_results_go_back(
     alice: Person, client: Client, able: Callable[..., str], upstream: Upstream, provider: str
 ) -> None:
-    """At every provider; no tool of ours and no agent's prompt is among what the model is told."""
+    """At every provider; the request to the model has no tool of ours and no agent's prompt."""
     identifier = able("echo", provider)
     upstream.plays[identifier.rpartition(":")[2]] = (TWO_CALLS, TWO_CALLS, Script(("Sunny.",)))
     completions = client(alice).chat.completions
@@ -251,7 +251,7 @@ def test_policies_choose_among_models_that_can_be_asked(
     schema: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
     db.execute("update public.llm_models set capabilities = capabilities || '{\"supports_json\": false}'")
     wordy = client(alice).chat.completions.create(model="auto", messages=question, response_format=schema)
-    assert wordy.choices[0].message.content  # by a model that is told of the schema in words
+    assert wordy.choices[0].message.content  # by a model that gets the schema in words
     keyless = openai.OpenAI(base_url=f"{alice.stack['CHAT_URL']}/v1", api_key=alice.token, max_retries=0)
     with keyless:
         asked = keyless.chat.completions.with_raw_response.create(model="auto", messages=question, max_tokens=5)
@@ -389,7 +389,7 @@ def test_an_answer_that_breaks_off_is_an_exception_in_the_middle(
 def test_who_closes_the_stream_stops_the_model(
     alice: Person, client: Client, able: Callable[..., str], db: Database
 ) -> None:
-    """The turn is booked as cancelled, with what was said, and holds no money any more."""
+    """The turn is booked as cancelled, with the text so far, and reserves no money any more."""
     question: Any = [{"role": "user", "content": "Hi"}]
     with client(alice).chat.completions.create(model=able("endless"), messages=question, stream=True) as stream:
         first = next(chunk for chunk in stream if chunk.choices[0].delta.content)

@@ -81,7 +81,7 @@ def test_arms_share_conversations_by_weight_and_stick_to_them(
 
 
 def test_a_conversation_stays_with_its_arm(alice: Person, db: Database, model: Models) -> None:
-    """Turn by turn, in the rows, even when an arm is added; the row tells alias and arm."""
+    """Turn by turn, in the rows, even when an arm is added; the row has alias and arm."""
     one, two = (model(f"echo~{uuid.uuid4().hex[:6]}") for _ in range(2))
     alias = _arms(db, f"s{uuid.uuid4().hex[:8]}", (one, 1, 0), (two, 1, 0))
     first = alice.whole("hi", model=alias)
@@ -140,7 +140,7 @@ def test_auto_is_the_cheapest_that_can_and_does(alice: Person, db: Database, mod
 
 @pytest.mark.usefixtures("quality")
 def test_schemas_are_liked_but_not_needed(alice: Person, db: Database, model: Models) -> None:
-    """A model that knows no schemas is told in words, and comes after those that do."""
+    """A model without schemas gets the schema in words, and comes after those with schemas."""
     wordy, exact = _priced(model, 0.001), _priced(model, 0.002)
     _can(db, exact, "supports_json")
     assert _chosen(alice, "auto", providers=["openai"])[:2] == [wordy, exact]
@@ -149,7 +149,7 @@ def test_schemas_are_liked_but_not_needed(alice: Person, db: Database, model: Mo
 
 
 def test_a_request_that_no_model_can_serve_is_refused(alice: Person) -> None:
-    """A policy is not unknown because nobody fits."""
+    """A policy is not unknown because no model fits."""
     answer = asked(alice, "auto", strict_model=True, needs=["supports_flight"], dry_run=True)
     assert (answer.status_code, json.loads(answer.json()["details"])["code"]) == (422, "validation_failed")
 
@@ -191,7 +191,7 @@ def test_an_arm_that_was_replaced_goes_on_with_its_successor(alice: Person, db: 
 
 @pytest.mark.usefixtures("quality")
 def test_an_alias_with_arms_is_what_its_arms_say(alice: Person, db: Database, model: Models) -> None:
-    """An operator's arms stand in for the policy of the same name."""
+    """An operator's arms replace the policy of the same name."""
     mine = _priced(model, 50)
     _arms(db, "fast", (mine, 1, 0))
     try:
@@ -269,7 +269,7 @@ def test_one_user_cannot_mark_a_model_as_failing(stack: Stack, db: Database, mod
     rates = {row["model_identifier"]: (row["turns"], row["error_rate"]) for row in rows}
     assert rates[framed] == (1030, Decimal("0.100"))
     assert rates[failing] == (40, Decimal("0.600"))
-    assert rates[rare] == (1015, None)  # too few turns of people who can be told apart
+    assert rates[rare] == (1015, None)  # too few turns of distinct users
 
 
 @pytest.mark.usefixtures("undone")
@@ -305,7 +305,7 @@ def test_measuring_twice_at_once_is_measuring_once(stack: Stack, alice: Person, 
 
 
 def test_a_catalogue_that_was_left_without_a_default_gets_one(stack: Stack, db: Database) -> None:
-    """Whoever took it away, the next good list heals it, and says so."""
+    """Without any default, the next good list sets one, and the changes name it."""
     before = db.execute("select id, default_by from public.llm_models where is_default").fetchone()
     assert before is not None
     db.execute("update public.llm_models set is_default = false where is_default")

@@ -54,7 +54,7 @@ def _log(db: Database, person: Person, count: int = 1, **fields: Any) -> None:
 
 
 def test_preferences_are_their_persons_to_write(alice: Person, bob: Person) -> None:
-    """Each column can be written once and changed again by its person, and by nobody else."""
+    """Each column can be written once and changed again by its user, and by no other user."""
     assert alice.rest("POST", "user_llm_profiles", json=_PREFERENCES).status_code == 201
     for column, value in _PREFERENCES.items():
         assert _profile(alice)[column] == value
@@ -108,7 +108,7 @@ def test_preferences_that_mean_nothing_are_refused(alice: Person, column: str, v
 
 
 def test_a_turn_knows_how_its_person_likes_to_be_helped(alice: Person, bob: Person) -> None:
-    """Without a profile it knows nothing; with profiling switched off it still knows what the person said."""
+    """Without a profile it is empty; with profiling switched off it still has what the user entered."""
     assert _plan(alice)["profile"] is None
     alice.rest("POST", "user_llm_profiles", json={"skill_level": "beginner", "preferred_agent": "research"})
     wanted = {"skill_level": "beginner", "communication_style": None, "preferred_agent": "research"}
@@ -210,7 +210,7 @@ def test_a_profile_begins_with_the_first_turn_and_learns_nothing(alice: Person, 
 
 
 def test_a_profile_that_its_person_changed_is_theirs(alice: Person, bob: Person, model: Models) -> None:
-    """An automatic row can be changed or upserted like any other; nobody else's insert removes it."""
+    """An automatic row can be changed or upserted like any other; no other user's insert removes it."""
     name, upsert = model("echo"), {"Prefer": "resolution=merge-duplicates"}
     for person in (alice, bob):
         _turn(person, name)

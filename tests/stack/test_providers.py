@@ -93,7 +93,7 @@ _BEFORE = {
 def test_a_fault_before_the_first_word_is_a_status_and_a_failed_row(
     alice: Person, model: Models, db: Database, chat_url: str, provider: str, kind: str
 ) -> None:
-    """Status, code and attempts are the documented ones; nothing is said, charged, counted or held."""
+    """Status, code and attempts are the documented ones; nothing is sent, charged, counted or held."""
     status, code, attempts = _BEFORE[kind] if provider != "client" else (503, "node_failed", 1)
     body = {"message": QUESTION, "model": model(named(kind, provider), provider=provider)}
     response = alice.ask(body, chat_url)
@@ -124,7 +124,7 @@ _AFTER = {
 def test_a_fault_after_the_first_word_is_a_partial_row_without_a_second_answer(
     alice: Person, model: Models, db: Database, chat_url: str, provider: str, kind: str, is_streaming: bool
 ) -> None:
-    """What was said stays, is charged, and is said once; streaming it ends with an error event, whole with a status."""
+    """Sent text stays, is charged, and is sent once; a stream ends with an error event, JSON with a status."""
     status, code = _AFTER[kind] if provider != "client" else (503, "node_failed")
     body = {"message": QUESTION, "model": model(named(kind, provider), provider=provider), "stream": is_streaming}
     response = alice.ask(body, chat_url)
@@ -166,7 +166,7 @@ def test_a_turn_survives_a_providers_bad_day(alice: Person, model: Models, db: D
 def test_the_alias_default_is_the_fallback_of_turns_that_name_no_model(
     alice: Person, model: Models, db: Database, chat_url: str
 ) -> None:
-    """Whoever leaves the choice to us is served as long as anything serves."""
+    """A turn without a chosen model is served as long as any model answers."""
     down, up = (
         model(named("status-500", "openai"), provider="openai"),
         model(named("fixed", "google"), provider="google"),
@@ -241,7 +241,7 @@ def test_a_model_that_is_not_served_to_us_closes_no_provider(
 def test_a_refused_request_says_nothing_against_its_provider(
     alice: Person, model: Models, db: Database, chat_url: str
 ) -> None:
-    """Nobody can close a provider to others by asking nonsense of it."""
+    """No user can open a provider's circuit for others with bad requests."""
     body = {"message": QUESTION, "model": model(named("status-400", "openai"), provider="openai"), "stream": False}
     for _ in range(4):
         assert alice.ask(body, chat_url).json()["error"]["code"] == "provider_refused"
@@ -253,7 +253,7 @@ def test_a_refused_request_says_nothing_against_its_provider(
 def test_a_caller_who_hangs_up_closes_the_socket_of_every_provider(
     alice: Person, model: Models, db: Database, chat_url: str, upstream: Upstream, provider: str, is_streaming: bool
 ) -> None:
-    """The model is stopped within a second, and the row has its input and what was said."""
+    """The model is stopped within a second, and the row has its input and the text so far."""
     name = named("endless", provider)
     body = {"message": QUESTION, "model": model(name, provider=provider), "stream": is_streaming}
     with httpx.Client() as client:
@@ -371,7 +371,7 @@ TOOLS = (Tool("find", "Finds", {"type": "object", "properties": {"query": {"type
 async def test_a_conversation_with_a_tool_costs_the_same_at_every_provider(
     alice: Person, model: Models, db: Database, upstream: Upstream, environ: Any, provider: str
 ) -> None:
-    """Two calls of one turn, the second with the tool's result: admitted, spoken, priced and booked as one."""
+    """Two calls of one turn, the second with the tool's result: admitted, answered, priced and booked as one."""
     environ(**variables(upstream), **{name: alice.stack[name] for name in _SUPABASE})
     name = model(named("tools", provider), provider=provider)
     _allow_tools(db, name)

@@ -92,7 +92,7 @@ def test_a_node_that_is_down_is_reported_and_nothing_of_it_is_lost(stack: Stack,
 
 
 def test_one_run_at_a_time(stack: Stack) -> None:
-    """Of several at once one works and the others are told that it runs; afterwards the next one works again."""
+    """Of several at once one works and the others get 409; afterwards the next one works again."""
     with ThreadPoolExecutor(8) as pool:
         codes = sorted(answer.status_code for answer in pool.map(lambda _: _refresh(stack), range(8)))
     assert 200 in codes

@@ -1,4 +1,4 @@
-"""Questions that are answered anew or edited: what the model hears, and what the conversation keeps."""
+"""Regenerated and edited questions: what is in the prompt, and what the conversation keeps."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _texts(messages: list[dict[str, Any]]) -> list[str]:
 
 
 def _prompt_texts(upstream: Upstream, name: str = "echo") -> list[str]:
-    """What the model was told last, after its prompt."""
+    """The messages of the last prompt, after the system prompt."""
     return [message["content"].strip() for message in upstream.calls_of(name)[-1].body["messages"][1:]]
 
 
@@ -85,7 +85,7 @@ def test_an_earlier_question_takes_what_its_asker_asked_after_it(
 def test_the_same_words_asked_earlier_stay(
     alice: Person, model: Models, sent_text: list[str], regeneration: str, kept: list[str]
 ) -> None:
-    """Without an id the latest of equal questions is answered anew; answered ones before it are no failed tries."""
+    """Without an id the latest of equal questions is regenerated; answered ones before it are no failed tries."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     for text in sent_text:
         answer = _ask(alice, chat_id, name, text)
@@ -111,7 +111,7 @@ def test_an_id_says_which_of_equal_questions_is_meant(alice: Person, model: Mode
 def test_an_edited_question_takes_the_place_of_the_old_one(
     alice: Person, model: Models, upstream: Upstream, is_ours: bool
 ) -> None:
-    """`sendMessage` with a `messageId`, again and again: the model hears what was before, the rest goes."""
+    """`sendMessage` with a `messageId`, again and again: the prompt has the turns before it, later turns go."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     _ask(alice, chat_id, name, "one")
     _ask(alice, chat_id, name, "tow", id="mine")
@@ -124,7 +124,7 @@ def test_an_edited_question_takes_the_place_of_the_old_one(
 
 
 def test_an_answers_id_edits_nothing(alice: Person, model: Models) -> None:
-    """`sendMessage()` without a message names the last one, whoever said it; ids that are not there name nothing."""
+    """`sendMessage()` without a message names the last one, of any role; unknown ids name nothing."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     answer = _ask(alice, chat_id, name, "one", id="q1")
     _ask(alice, chat_id, name, "one", id="q1", messageId=answer["id"])
@@ -133,7 +133,7 @@ def test_an_answers_id_edits_nothing(alice: Person, model: Models) -> None:
 
 
 def test_a_failed_try_is_not_there(alice: Person, model: Models, upstream: Upstream) -> None:
-    """The old answer stands, in what is shown and heard, and the next try takes the place of what the first should."""
+    """The old answer stays shown and in the prompt; the next try replaces what the first try should have."""
     chat_id, good, bad = uuid.uuid4().hex, model("echo"), model("status-400")
     for text in ("one", "two"):
         conversation_id = _ask(alice, chat_id, good, text)["conversation_id"]
@@ -177,7 +177,7 @@ def test_a_question_without_an_answer_is_answered_in_its_place(alice: Person, mo
 
 
 def test_words_of_others_stay(alice: Person, bob: Person, model: Models) -> None:
-    """In a group, what others asked and said stays, before and after."""
+    """In a group, questions and answers of others stay, before and after."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     conversation_id = _ask(alice, chat_id, name, "mine")["conversation_id"]
     _join(alice, bob, conversation_id)
@@ -195,7 +195,7 @@ def test_words_of_others_stay(alice: Person, bob: Person, model: Models) -> None
 def test_the_question_of_another_user_is_asked_again_not_replaced(
     alice: Person, bob: Person, model: Models, named_by: str
 ) -> None:
-    """Whoever has another's answer given anew, or edits another's question, asks for themselves; both stay."""
+    """A user who regenerates or edits a turn of another user asks a question of their own; both stay."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     first = _ask(alice, chat_id, name, "why", id="q1")
     conversation_id = first["conversation_id"]
@@ -209,7 +209,7 @@ def test_the_question_of_another_user_is_asked_again_not_replaced(
 
 
 def test_two_people_may_have_the_same_ids(alice: Person, bob: Person, model: Models) -> None:
-    """A frontend's own id means its person's question, though somebody else's with that id is newer."""
+    """A client's own id names its user's question, even when another user's question with that id is newer."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     conversation_id = _ask(alice, chat_id, name, "one", id="q1")["conversation_id"]
     _join(alice, bob, conversation_id)
@@ -227,7 +227,7 @@ def test_a_question_that_is_not_there_is_an_ordinary_turn(alice: Person, model: 
 
 
 def test_without_storing_the_prompt_leaves_out_the_old_answer(alice: Person, model: Models, upstream: Upstream) -> None:
-    """`store: false`: answered anew from what was before, and nothing in the conversation changes."""
+    """`store: false`: regenerated from the turns before, and nothing in the conversation changes."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     for text in ("one", "two"):
         _ask(alice, chat_id, name, text)
@@ -306,7 +306,7 @@ def test_a_retried_key_goes_on_in_the_same_place(alice: Person, model: Models, d
 
 @pytest.mark.parametrize("ids", [{}, {"question_id": "q1"}], ids=["by words", "by id"])
 def test_a_retried_key_comes_after_what_was_asked_since(alice: Person, model: Models, ids: dict[str, str]) -> None:
-    """What was said between a failed try and the next is replaced as well, and not heard."""
+    """Turns between a failed try and the next are replaced as well, and left out of the prompt."""
     name = model("echo")
     first = begin(alice, name, **ids)
     finish(alice, first, content="first")
@@ -326,7 +326,7 @@ def test_a_retried_key_comes_after_what_was_asked_since(alice: Person, model: Mo
 
 
 def test_tentative_questions_are_deleted_too(alice: Person, bob: Person, model: Models, db: Database) -> None:
-    """A question that waits for its answer goes with its person's words, in somebody else's conversation as well."""
+    """A question that waits for its answer is deleted with its user's text, in another user's conversation as well."""
     name = model("echo")
     opened = begin(alice, name)
     finish(alice, opened)
@@ -354,7 +354,7 @@ _STEP = st.tuples(
 def test_the_database_keeps_what_a_frontend_shows(
     alice: Person, model: Models, steps: list[tuple[str, int, str, bool]]
 ) -> None:
-    """Asked, edited and answered anew in any order, with failures: a model of `useChat` and the database agree."""
+    """Asked, edited and regenerated in any order, with failures: a model of `useChat` and the database agree."""
     name, chat_id = model("echo"), uuid.uuid4().hex
     shown: list[tuple[str, str, str | None]] = []  # the frontend's id, the question, its answer
     for number, (wish, number_of_it, words, is_good) in enumerate(steps):

@@ -101,7 +101,7 @@ def test_rows_of_people_who_are_gone_go_as_well(alice: Person, model: Models, db
 
 @pytest.mark.parametrize("held", ["private.turns where id", "public.chat_logs where turn_id"])
 def test_retention_waits_for_no_lock(alice: Person, model: Models, db: Database, stack: Stack, held: str) -> None:
-    """A row that somebody works on is left for the next run, whole."""
+    """A row that another transaction holds is left for the next run, whole."""
     turn, other_turn = (_turn(alice, model("echo")) for _ in range(2))
     _age(db, turn, other_turn)
     with connect(stack) as other, other.transaction():

@@ -1,4 +1,4 @@
-"""Turns asked again with their key: one row, and all that any attempt used stands in it and in the counters."""
+"""Turns repeated with their key: one row, and the usage of every attempt is in it and in the counters."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_an_attempt_is_counted_once_also_when_it_cost_nothing(
 def test_a_retry_that_dies_leaves_nothing_of_the_attempt_before_but_what_it_used(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """An abandoned row tells no other attempt's error and times; tokens and cost are those of the counters."""
+    """An abandoned row has no other attempt's error and times; tokens and cost are those of the counters."""
     name = model("echo")
     fail(alice, begin(alice, name, **KEY))
     second = begin(alice, name, **KEY)
@@ -162,7 +162,7 @@ def test_a_late_finish_tells_whose_row_it_is(alice: Person, model: Models, db: D
 def test_days_that_meet_at_midnight_do_not_wait_for_each_other(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """A sweep of two days locks both before the month, as everybody locks their one day before it."""
+    """A sweep of two days locks both before the month, as every turn locks its one day before it."""
     name = model("echo")
     old, new = begin(alice, name), begin(alice, name)
     db.execute("update private.turns set day = day - 1 where id = %s", [old["turn_id"]])
@@ -200,7 +200,7 @@ def test_a_replay_tells_what_is_left(alice: Person, model: Models, db: Database)
 
 
 def test_words_that_may_not_be_kept_close_the_turn(alice: Person, model: Models) -> None:
-    """What was said and is not told is no reason to answer twice; without any word the key is free."""
+    """An answer with text is not answered twice, even when it is not stored; without any text the key is free."""
     name = model("echo")
     first = begin(alice, name, **KEY)
     finish(alice, first, status="partial", content="", response=None, has_content=True)

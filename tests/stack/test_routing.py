@@ -62,7 +62,7 @@ def test_a_model_is_named_by_its_key_or_identifier(asked: str, identifier: str, 
     "asked", ["nothing", "openai:", ":", "client:", "client:x:y", "matcha:99", "matcha:x", "x" * 300]
 )
 def test_an_unknown_model_is_the_default_or_when_strict_not_found(db: Database, asked: str, resolve: Resolve) -> None:
-    """It is said which, and why; a number that MatchAI does not have is unknown too."""
+    """The receipt names the model and the reason; a number that MatchAI does not have is unknown too."""
     route = resolve(asked)
     assert (route["identifier"], route["reason"]) == (_default(db), "model_not_found")
     error = resolve(asked, strict_model=True)["error"]
@@ -72,7 +72,7 @@ def test_an_unknown_model_is_the_default_or_when_strict_not_found(db: Database, 
 def test_a_replaced_model_is_its_successors_successor_unless_strict(
     db: Database, model: Models, resolve: Resolve
 ) -> None:
-    """What was retired twice still finds what lives; whoever is strict wants that model or none."""
+    """A twice retired model still leads to a live one; with `strict_model` only that model counts."""
     alive = model(named("echo", "openai"), provider="openai")
     first, second = (model(named("echo", "openai"), provider="openai") for _ in range(2))
     db.execute("update public.llm_models set is_active = false, replaced_by = %s where model_key = %s", [second, first])
@@ -100,7 +100,7 @@ def test_an_alias_is_its_arms_in_order_without_those_that_cannot_read_the_questi
 
 
 def test_each_call_of_a_turn_is_priced_by_its_own_route(alice: Person, db: Database, model: Models) -> None:
-    """What a failed call used is paid at its price, what the answer used at its own; each stands in the row."""
+    """Usage of a failed call has its own price, the answer's usage another; the row has both."""
     dear = model(named("echo", "openai"), pricing='{"input": 100, "output": 200}', provider="openai")
     cheap = model(named("echo", "openai"), provider="openai")
     free = model(named("echo", "openai"), pricing=None, provider="openai")
@@ -173,7 +173,7 @@ def test_the_configured_provider_decides_the_default_of_a_fresh_database(
 
 @pytest.mark.usefixtures("kept_default")
 def test_an_adopted_model_takes_no_name_that_means_something_else(stack: Stack, db: Database) -> None:
-    """A model called like a policy or an agent gets another key; that it was added is told."""
+    """A model named like a policy or an agent gets another key, and the changes name it."""
     received = service(
         stack, "POST", "rpc/adopt_default", json={"provider_name": "adopted", "model_id": "technical"}
     ).json()
@@ -198,7 +198,7 @@ def test_a_default_that_a_person_chose_stays(stack: Stack, db: Database) -> None
 def test_a_refresh_adopts_what_the_settings_say(
     stack: Stack, function: Any, db: Database, kept_default: dict[str, Any]
 ) -> None:
-    """The cron is all it takes after a deployment; a dry run tells it and changes nothing, a slip is told."""
+    """The cron is enough after a deployment; a dry run reports it and changes nothing, a wrong value is an error."""
     headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}
     before = _default(db)
     url, _ = function("refresh", LLM_PROVIDER="claude")
@@ -215,7 +215,7 @@ def test_a_refresh_adopts_what_the_settings_say(
 
 
 def test_only_the_service_adopts_a_default(alice: Person) -> None:
-    """A person cannot choose what everybody uses."""
+    """A user cannot choose the default of all users."""
     answer = alice.rest("POST", "rpc/adopt_default", json={"provider_name": "openai", "model_id": "gpt-4o"})
     assert answer.status_code in {403, 404}
 
@@ -274,14 +274,14 @@ def test_an_admin_who_confirms_the_default_has_chosen_it(stack: Stack, db: Datab
     ],
 )
 def test_a_value_that_breaks_arithmetic_is_refused_on_write(db: Database, column: str, value: str) -> None:
-    """One odd row would otherwise be everybody's broken turn."""
+    """One odd row would otherwise fail the turns of all users."""
     with pytest.raises(psycopg.errors.CheckViolation):
         db.execute(f"update public.llm_models set {column} = %s where model_key = 'gpt-4o'", [value])
 
 
 @pytest.mark.parametrize(("provider", "model"), [("client", "x"), ("openai", "///"), ("openai", ""), ("Open AI", "x")])
 def test_a_default_that_cannot_be_is_refused_in_our_words(stack: Stack, provider: str, model: str) -> None:
-    """A slip in the settings is told, not a constraint's name."""
+    """A wrong setting gives a clear error, not the name of a constraint."""
     answer = service(stack, "POST", "rpc/adopt_default", json={"provider_name": provider, "model_id": model})
     assert (answer.status_code, json.loads(answer.json()["details"])["code"]) == (422, "validation_failed")
 

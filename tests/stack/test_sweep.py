@@ -23,7 +23,7 @@ def _day(db: Database, person: Person) -> dict[str, Any]:
 def test_a_dead_turn_becomes_abandoned_with_its_question_and_frees_its_money(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """Only what has lost its lease is closed; what it cost nobody knows, and that is not zero."""
+    """Only a turn without a lease is closed; its unknown cost is null, not zero."""
     name = model("echo")
     dead, alive = begin(alice, name), begin(alice, name)
     held = _day(db, alice)["reserved_usd"]
@@ -41,7 +41,7 @@ def test_a_dead_turn_becomes_abandoned_with_its_question_and_frees_its_money(
 def test_a_finish_after_the_sweep_still_books_what_happened(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """A worker that was only slow is heard: one row, its answer, its cost once, nothing released twice."""
+    """A worker that was only slow can still finish: one row, its answer, its cost once, nothing released twice."""
     turn = begin(alice, model("echo"))
     die(db, turn)
     sweep(stack)
@@ -55,7 +55,7 @@ def test_a_finish_after_the_sweep_still_books_what_happened(
 def test_many_sweeps_and_finishes_at_once_leave_every_turn_closed_once(
     alice: Person, bob: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """No deadlock, no double release: whoever comes first closes a turn, and the sums are right."""
+    """No deadlock, no double release: one of them closes each turn, and the sums are right."""
     name = model("echo")
     turns = [(person, begin(person, name)) for person in (alice, bob) for _ in range(20)]
     die(db, *(turn for _, turn in turns))
@@ -127,7 +127,7 @@ def test_a_further_call_holds_more_money_until_the_turn_ends(
 def test_without_money_for_a_further_call_nothing_more_is_held(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """The turn is told what ran out and can end with what it has; the month's refusal gives the day's hold back."""
+    """The refusal names the cap and the turn ends with its text so far; the month's refusal returns the day's hold."""
     db.execute(
         "insert into public.usage_limits (scope, daily_cost_usd, monthly_cost_usd) values (%s, 5, 0.002)", [alice.id]
     )

@@ -1,4 +1,4 @@
-"""Who may do what: every table and function, for nobody, two people, an admin and the service, through the data API."""
+"""Who may do what: every table and function, for anon, two users, an admin and the service, through the data API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.stack.people import Person, Stack, new_admin, service, sign_up
 
 Database = psycopg.Connection[dict[str, Any]]
 
-# What nobody, somebody else, an admin and the service get: 200 = rows, 0 = 200 without any, else the refusal.
+# What anon, another user, an admin and the service get: 200 = rows, 0 = 200 without any, else the refusal.
 SELECTS = {
     "client_nodes?id=eq.{node}": (401, 0, 200, 200),
     "llm_models?limit=1": (401, 200, 200, 200),
@@ -36,7 +36,7 @@ SELECTS = {
     "feedback?turn_id=eq.{turn}": (401, 0, 200, 200),
     "model_quality?model_identifier=eq.tenancy": (401, 200, 200, 200),
 }
-# A forged row for each table, refused to everyone in the order nobody, the owner, somebody else, an admin, the service;
+# A forged row for each table, refused to everyone in the order anon, the owner, another user, an admin, the service;
 # 0 = allowed.
 INSERTS = {
     "client_nodes": (
@@ -168,13 +168,13 @@ class Cast:
 
     @property
     def outsiders(self) -> list[Person | str]:
-        """Nobody, a stranger, an admin, the service."""
-        return ["nobody", self.stranger, self.admin, "service"]
+        """anon, another user, an admin, the service."""
+        return ["anon", self.stranger, self.admin, "service"]
 
     @property
     def everyone(self) -> list[Person | str]:
         """The same with the owner."""
-        return ["nobody", self.owner, self.stranger, self.admin, "service"]
+        return ["anon", self.owner, self.stranger, self.admin, "service"]
 
     def filled(self, value: Any) -> Any:
         """A template with this cast's names; `{fresh}` is a new id each time."""
@@ -185,7 +185,7 @@ class Cast:
         return value
 
     def ask(self, who: Person | str, method: str, path: str, **options: Any) -> httpx.Response:
-        """A request as a person, as `nobody` or as the `service`."""
+        """A request as a user, as `anon` or as the `service`."""
         if isinstance(who, Person):
             return who.rest(method, path, **options)
         if who == "service":
@@ -209,7 +209,7 @@ def cast(stack: Stack, db: Database) -> Iterator[Cast]:
 
 @pytest.mark.parametrize("path", SELECTS)
 def test_rows_are_seen_by_those_they_concern(cast: Cast, db: Database, path: str) -> None:
-    """Nobody is 401, a stranger sees no row, an admin and the service see it."""
+    """Anon is 401, another user sees no row, an admin and the service see it."""
     db.execute("insert into public.refresh_runs (trigger) values ('tenancy')")
     for who, wanted in zip(cast.outsiders, SELECTS[path], strict=True):
         answer = cast.ask(who, "GET", cast.filled(path))
@@ -233,12 +233,12 @@ def test_a_stranger_changes_nothing(cast: Cast, path: str) -> None:
         options = {"json": body} if body else {}
         answer = cast.stranger.rest(method, cast.filled(path), headers={"Prefer": "return=representation"}, **options)
         assert answer.status_code == 403 or answer.json() == [], answer.text
-        assert cast.ask("nobody", method, cast.filled(path), **options).status_code == 401
+        assert cast.ask("anon", method, cast.filled(path), **options).status_code == 401
 
 
 @pytest.mark.parametrize("table", _UNTOUCHABLE)
 def test_not_even_an_admin_or_the_service_rewrites_history(cast: Cast, table: str) -> None:
-    """Ledgers and what was said cannot be updated by an admin nor deleted by the service."""
+    """Ledgers and texts cannot be updated by an admin nor deleted by the service."""
     path = cast.filled(next(each for each in UPDATES if each.startswith(table)))
     changed = cast.admin.rest("PATCH", path, json=UPDATES[next(each for each in UPDATES if each.startswith(table))])
     assert changed.status_code == 403, changed.text
@@ -257,7 +257,7 @@ def test_the_service_changes_caps_and_deletes_none(cast: Cast) -> None:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_functions_are_called_by_those_they_are_for(cast: Cast, name: str) -> None:
-    """No function of ours is open to nobody; settling is the service's, admission a person's."""
+    """No function of ours is open to anon; settling is the service's, admission a user's."""
     arguments, wanted = CALLS[name]
     for who, status in zip(cast.outsiders, wanted, strict=True):
         answer = cast.ask(who, "POST", f"rpc/{name}", json=cast.filled(arguments))
@@ -268,7 +268,7 @@ def test_functions_are_called_by_those_they_are_for(cast: Cast, name: str) -> No
     ("column", "value"), [("has_key", True), ("models", [{"id": "x"}]), ("last_seen_at", "now"), ("owner_id", None)]
 )
 def test_not_even_its_owner_writes_what_a_node_is_known_for(cast: Cast, column: str, value: Any) -> None:
-    """What set_node_key and a probe write, nobody else does; nor does a node change hands."""
+    """Only set_node_key and a probe write these columns; no node changes its owner."""
     row = {"name": "x", "base_url": "https://x.example/v1", column: value}
     path = cast.filled("client_nodes?id=eq.{node}")
     for who in (cast.owner, cast.stranger, cast.admin):

@@ -99,7 +99,7 @@ def test_a_takeover_and_the_cost_of_the_stale_attempt_count(alice: Person, model
 def test_an_abandoned_turn_that_finishes_late_counts_as_finished(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """The sweeper's row is an error until the worker is heard after all."""
+    """The sweeper's row is an error until the worker finishes after all."""
     name = model("echo")
     turns = [begin(alice, name) for _ in range(3)]
     die(db, *turns)

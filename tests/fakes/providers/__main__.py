@@ -9,5 +9,5 @@ from tests.fakes.providers.server import serving_upstream
 from tests.providers import variables
 
 with serving_upstream() as upstream:
-    print(json.dumps(variables(upstream) | {"NODE_URL": upstream.url("client")}), flush=True)  # noqa: T201 - read by whoever started it
+    print(json.dumps(variables(upstream) | {"NODE_URL": upstream.url("client")}), flush=True)  # noqa: T201 - read by the parent
     sys.stdin.read()

@@ -27,7 +27,7 @@ HOSTILE: Final = (
     "lone \ud800 end",
 )
 HOSTILE_SANITISED: Final = "".join(HOSTILE).replace("\x00", "\ufffd").replace("\ud800", "\ufffd")
-"""What callers are told of it: NUL and half a character can be neither stored nor encoded."""
+"""The text that clients receive: NUL and half a character can be neither stored nor encoded."""
 _TWO = ("one ", "two ")
 HALVES: Final = ("go \ud83d", "\ude80", " up \ud83d")
 """A rocket that was cut in two, and half of another."""
@@ -88,7 +88,7 @@ def matcha_id(name: str) -> int:
 
 
 def matcha_name(number: int) -> str:
-    """The model name of a number; one that nobody registered is its own name."""
+    """The model name of a number; an unregistered number is its own name."""
     return _matcha_names.get(number, str(number))
 
 

@@ -54,7 +54,7 @@ def openai(request: web.Request) -> dict[str, Any]:  # noqa: ARG001 - a Lister
 
 
 def node(request: web.Request) -> dict[str, Any]:
-    """What a vLLM server tells; the header x-models says which names."""
+    """The model list of a vLLM server; the header x-models names its models."""
     names = request.headers.get("x-models", "echo,endless").split(",")
     return {"object": "list", "data": [{"id": name, "object": "model", "max_model_len": 8192} for name in names]}
 

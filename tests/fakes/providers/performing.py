@@ -15,7 +15,7 @@ _FOUR_BYTES = re.compile(rb"[\xf0-\xf7]")
 
 
 class Stage:
-    """One connection; `started` is told when an answer begins to wait or goes on without end."""
+    """One connection; `started` is set when an answer begins to wait or continues without end."""
 
     def __init__(self, request: web.Request, gate: asyncio.Event, started: Callable[[], None]) -> None:
         self._request, self._gate, self._started = request, gate, started
@@ -34,7 +34,7 @@ class Stage:
         if script.ending == "torn":
             return self._torn(response)
         await self._wait_forever(script, response, answer)
-        self.is_over = True  # who leaves from here on has read the end, or what nobody can go on from
+        self.is_over = True  # a client that leaves from here on has read the end or cannot continue
         if script.ending == "overloaded":
             await _send(response, answer.overloaded())
         elif script.ending != "early":

@@ -74,9 +74,9 @@ class Upstream:
     """The running server, to be used from any thread.
 
     `hung_up` counts answers whose reader went away before their end, `started` those that began to wait (each word of
-    an endless one). What `plays` holds for a model's full name is said by it call by call, the last for ever, whatever
+    an endless one). `plays` holds scripts by a model's full name: one per call, the last for ever, whatever
     its kind. The methods that wait block: an event loop calls them through `asyncio.to_thread`.
-    `shelves` are lists by dialect that stand in for the usual ones.
+    `shelves` are lists by dialect that replace the usual ones.
     """
 
     received: list[Received] = field(default_factory=list)
@@ -168,7 +168,7 @@ class Upstream:
                 raise
             except ConnectionError:
                 self._lose(asked.model, stage)
-                return web.Response()  # which nobody is there to read
+                return web.Response()  # the client has left
 
         return answer
 

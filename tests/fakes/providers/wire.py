@@ -60,7 +60,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An error answer, said in the dialect's own words; `retry_after_seconds` as it stands on the wire."""
+    """An error response in the dialect's own form; `retry_after_seconds` as it is on the wire."""
 
     status: int
     reason: Literal["status", "key", "credit", "request"] = "status"

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def run(script: str, **received: Any) -> Any:
-    """What the script prints when it is told this."""
+    """The output of the script for this input."""
     path = Path(__file__).with_name(f"{script}.mjs")
     done = subprocess.run(
         ["node", str(path)], input=json.dumps(received), capture_output=True, text=True, timeout=60, check=False
