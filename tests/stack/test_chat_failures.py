@@ -86,7 +86,7 @@ def test_a_model_that_fails_at_once_is_an_http_status_and_a_failed_row(
 
 
 def test_a_model_server_that_is_down_is_503_with_a_failed_row(alice: Person, model: Models) -> None:
-    """No server at the node's address: 503, a failed row, nothing reserved."""
+    """Without a server at the address of the node, the answer is 503 and the row is failed."""
     response = alice.ask(
         {"message": "hello", "model": model("echo", base_url="http://127.0.0.1:9/v1"), "stream": False}
     )

@@ -69,7 +69,9 @@ def test_a_circuit_opens_for_everyone_after_faults_that_two_people_met(
     assert row == {"failures": 0, "openings": 0, "open_until": None, "sole_user_id": None}
 
 
-def test_one_user_cannot_take_a_model_from_others(circuits: Database, alice: Person, bob: Person) -> None:
+def test_repeated_faults_of_one_user_do_not_open_the_circuit_for_others_at_once(
+    circuits: Database, alice: Person, bob: Person
+) -> None:
     """However often: the circuit is open for that person only, and one fault of another opens it for seconds."""
     for _ in range(40):
         _met(circuits, alice, _FAULT | {"open_seconds": 60}, "now() + interval '1 hour'")
