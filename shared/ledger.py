@@ -1,4 +1,4 @@
-"""The two round trips of a turn: begin admits it and holds the money, finish books what happened, exactly once."""
+"""The two round trips of a turn: `begin` admits it and reserves its money, `finish` books its result exactly once."""
 
 from __future__ import annotations
 
@@ -30,33 +30,27 @@ from shared.routes import Route
 from shared.turns import Limits, Receipt, Turn, TurnRequest, TurnResult
 
 _FAILED_LOOKUPS = {"model_not_found", "model_replaced"}
-
 _FINISH_TRIES = 2
-
 _EXTEND_TRIES = 2
-
 _MAX_PARTS_CHARACTERS = 4_000_000
-
-_TRY_SECONDS = 3.0  # with the spool's KEEP_SECONDS below the ten that the gateway leaves before the platform's deadline
-
+_TRY_SECONDS = 3.0  # two tries and the spool's KEEP_SECONDS fit into the 10 s after the turn's deadline
 _LEASE_MARGIN_SECONDS = 60
 
 
-async def begin(person: Person, ask: TurnRequest) -> Turn:
-    """Admits a turn in one round trip, as the person.
+async def begin(person: Person, request: TurnRequest) -> Turn:
+    """The admitted turn, after one round trip with the user's own token.
 
     Raises the refusals of `chat_begin` (QuotaExceeded, BudgetExceeded, ModelNotFound, ConversationNotFound,
-    TurnInProgress, …),
-    RequestInProgress or IdempotencyMismatch for a reused key, DatabaseUnavailable, NoDefaultModel, which names the
-    variables to set when no provider is configured.
+    TurnInProgress, …), RequestInProgress or IdempotencyMismatch for a reused key, and DatabaseUnavailable. Raises
+    NoDefaultModel, which names the variables to set, when no provider is configured.
     """
     worker_id = str(uuid.uuid4())
-    turn = asdict(ask) | {
+    turn = asdict(request) | {
         "turn_id": str(uuid.uuid4()),
         "worker_id": worker_id,
-        "question": loggable(ask.message, settings().log_content) if ask.store or ask.log_words else None,
-        "requested_model": loggable(ask.model, "redacted") if ask.model else None,
-        "metadata": loggable_json(ask.metadata) if settings().log_content != "none" else {},
+        "question": loggable(request.message, settings().log_content) if request.store or request.log_words else None,
+        "requested_model": loggable(request.model, "redacted") if request.model else None,
+        "metadata": loggable_json(request.metadata) if settings().log_content != "none" else {},
         "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
     }
     try:
@@ -72,7 +66,7 @@ async def begin(person: Person, ask: TurnRequest) -> Turn:
         )
     if answer["outcome"] == "mismatch":
         raise IdempotencyMismatch("This idempotency key was used with another body.")
-    admitted = _admitted(answer, ask, worker_id, person.id)
+    admitted = _admitted(answer, request, worker_id, person.id)
     bind_turn(admitted.request_id, admitted.turn_id)
     if admitted.reason in _FAILED_LOOKUPS and admitted.replay is None:
         asked_model = answer.get("unresolved_model") or turn["requested_model"]
@@ -80,16 +74,16 @@ async def begin(person: Person, ask: TurnRequest) -> Turn:
     return admitted
 
 
-def _admitted(answer: dict[str, Any], ask: TurnRequest, worker_id: str, user_id: str) -> Turn:
+def _admitted(answer: dict[str, Any], request: TurnRequest, worker_id: str, user_id: str) -> Turn:
     return Turn(
-        turn_id=answer["turn_id"] or ask.request_id,
-        request_id=ask.request_id,
+        turn_id=answer["turn_id"] or request.request_id,
+        request_id=request.request_id,
         worker_id=worker_id,
         conversation_id=answer.get("conversation_id"),
         routes=tuple(_route(fields) for fields in answer["routes"]),
         reason=answer["reason"],
         history=tuple(Message(m["role"], _prompt_text(m)) for m in answer.get("history", ())),
-        is_stored=ask.store or ask.log_words,
+        is_stored=request.store or request.log_words,
         limits=Limits(**answer["limits"]) if answer.get("limits") else None,
         plan={name: answer[name] for name in ("input_tokens_estimate", "reserve_usd", "least_usd") if name in answer},
         replay=answer if answer["outcome"] == "replay" else None,
@@ -111,10 +105,10 @@ def _route(fields: dict[str, Any]) -> Route:
 
 
 async def extend(turn: Turn, input_tokens: int) -> None:
-    """Holds money for a further model call of the turn, of at most so many tokens in.
+    """Reserves money for a further model call with at most `input_tokens`.
 
     Raises BudgetExceeded when there is none, RequestInProgress when another worker has taken the turn over,
-    DatabaseUnavailable. What was held before stays held either way.
+    DatabaseUnavailable. Earlier reservations of the turn stay either way.
     """
     extension = {
         "turn_id": turn.turn_id,
@@ -126,11 +120,11 @@ async def extend(turn: Turn, input_tokens: int) -> None:
     if answer["outcome"] == "refused":
         raise BudgetExceeded("The budget does not cover another model call.", metadata=answer["metadata"])
     if answer["outcome"] != "extended":
-        raise RequestInProgress("This turn is not this worker's any more.")
+        raise RequestInProgress("Another worker has taken this turn over.")
 
 
 async def _extended(extension: dict[str, Any]) -> dict[str, Any]:
-    """Twice, should the first answer be lost: what is held twice is released with the rest at the end."""
+    """The answer of `chat_extend`, on the second try if the first is lost: the end of the turn releases both."""
     for number in range(_EXTEND_TRIES):
         try:
             held: dict[str, Any] = await supabase.rpc("chat_extend", {"extension": extension}, supabase.as_service())
@@ -142,32 +136,31 @@ async def _extended(extension: dict[str, Any]) -> dict[str, Any]:
     raise AssertionError("the last try returns or raises")
 
 
-async def finish(entry: TurnResult) -> Receipt:
-    """Books the turn and never raises. Shielded: a caller who hangs up does not lose the row.
+async def finish(result: TurnResult) -> Receipt:
+    """Books the turn and returns its receipt; never raises. A client that hangs up does not lose the row.
 
-    Two quick tries, then the spool, each within a bounded time; `chat_finish` is idempotent, so that another try after
-    a lost answer is safe.
+    It tries twice, then writes to the spool, each within a time limit. `chat_finish` is idempotent, so a second try
+    after a lost answer is safe.
     """
-    bind_turn(entry.turn.request_id, entry.turn.turn_id)
-    fields = as_record(entry)
+    bind_turn(result.turn.request_id, result.turn.turn_id)
+    fields = as_record(result)
     with anyio.CancelScope(shield=True):
         booked = await _book(fields)
         if booked is not None and booked["outcome"] != "unknown":
             is_logged = booked["outcome"] in {"settled", "duplicate"}
-            return Receipt(entry, booked.get("cost_usd"), is_logged, booked.get("message_id"))
-        record = spool.record_of(fields, entry.turn.user_id)
+            return Receipt(result, booked.get("cost_usd"), is_logged, booked.get("message_id"))
+        record = spool.record_of(fields, result.turn.user_id)
         if booked is None and await spool.keep(record):
-            return Receipt(entry, None, logged="spooled")
-    # The last resort: the redacted record as one line, from which the row can be rebuilt. A turn that this database
-    # never admitted has no row to complete, and is recorded only here. A host may cut so long a line into pieces, which
-    # are no JSON: what an alarm looks for is a short one before it.
+            return Receipt(result, None, logged="spooled")
+    # The last resort: the redacted record as one log line, from which the row can be rebuilt. The short line before it
+    # is for alarms: a host may cut the long one into pieces. A turn that this database never admitted has no row.
     log("unbooked_turn", status=fields["status"])
     log("unbooked_record", record=record)
-    return Receipt(entry, None, logged=False)
+    return Receipt(result, None, logged=False)
 
 
 async def _book(fields: dict[str, Any]) -> dict[str, Any] | None:
-    """The answer of `chat_finish`, None when there is none."""
+    """The answer of `chat_finish`; None when both tries fail."""
     for _ in range(_FINISH_TRIES):
         try:
             booked: dict[str, Any] = await supabase.rpc(
@@ -180,45 +173,45 @@ async def _book(fields: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _storable_parts(entry: TurnResult) -> list[dict[str, Any]] | None:
+def _storable_parts(result: TurnResult) -> list[dict[str, Any]] | None:
     """Message parts, or None if they exceed 4 MB or are not JSON; `content` still has the text."""
-    if not entry.parts:
+    if not result.parts:
         return None
     try:
-        is_stored = len(json.dumps(entry.parts, allow_nan=False)) <= _MAX_PARTS_CHARACTERS
+        is_stored = len(json.dumps(result.parts, allow_nan=False)) <= _MAX_PARTS_CHARACTERS
     except (TypeError, ValueError, RecursionError):
         is_stored = False
-    return [dict(part) for part in entry.parts] if is_stored else None
+    return [dict(part) for part in result.parts] if is_stored else None
 
 
-def as_record(entry: TurnResult) -> dict[str, Any]:
-    """The entry as `chat_finish` takes it; a turn that is not to be stored goes without its words."""
-    is_stored, log_content = entry.turn.is_stored, settings().log_content
-    content = entry.content if is_stored else ""
+def as_record(result: TurnResult) -> dict[str, Any]:
+    """The result as the parameter of `chat_finish`, without text when the turn is not stored."""
+    is_stored, log_content = result.turn.is_stored, settings().log_content
+    content = result.content if is_stored else ""
     return {
-        "turn_id": entry.turn.turn_id,
-        "worker_id": entry.turn.worker_id,
-        "status": entry.status,
-        "identifier": entry.route.identifier,
+        "turn_id": result.turn.turn_id,
+        "worker_id": result.turn.worker_id,
+        "status": result.status,
+        "identifier": result.route.identifier,
         "content": content,
-        "has_content": bool(entry.content),
+        "has_content": bool(result.content),
         "response": loggable(content, log_content) if content else None,
-        "parts": _storable_parts(entry) if is_stored else None,
-        "usage": asdict(entry.usage),
-        "finish_reason": entry.finish_reason,
-        "error_code": entry.error_code,
-        "attempts": [asdict(attempt) for attempt in entry.attempts],
-        "agent_type": entry.agent_type,
-        "agent_handoffs": entry.handoffs,
-        "tools_used": loggable_value(entry.tools_used, "redacted") or [],
-        "domain_classification": entry.domain,
-        "domain_confidence": entry.domain_confidence,
-        "user_skill_assessment": entry.skill,
-        "escalation_suggested": entry.escalation is not None,
-        "escalation_metadata": loggable_value(entry.escalation, log_content) if is_stored else None,
-        "context_size_tokens": entry.context_tokens,
-        "history_left_out": entry.turn.history_left_out,
-        "duration_ms": entry.duration_ms,
-        "ttft_ms": entry.ttft_ms,
-        "user_id_hash": person_hash(entry.turn.user_id, settings().get("HASH_PEPPER")),
+        "parts": _storable_parts(result) if is_stored else None,
+        "usage": asdict(result.usage),
+        "finish_reason": result.finish_reason,
+        "error_code": result.error_code,
+        "attempts": [asdict(attempt) for attempt in result.attempts],
+        "agent_type": result.agent_type,
+        "agent_handoffs": result.handoffs,
+        "tools_used": loggable_value(result.tools_used, "redacted") or [],
+        "domain_classification": result.domain,
+        "domain_confidence": result.domain_confidence,
+        "user_skill_assessment": result.skill,
+        "escalation_suggested": result.escalation is not None,
+        "escalation_metadata": loggable_value(result.escalation, log_content) if is_stored else None,
+        "context_size_tokens": result.context_tokens,
+        "history_left_out": result.turn.history_left_out,
+        "duration_ms": result.duration_ms,
+        "ttft_ms": result.ttft_ms,
+        "user_id_hash": person_hash(result.turn.user_id, settings().get("HASH_PEPPER")),
     }

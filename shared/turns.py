@@ -17,20 +17,20 @@ Logged = bool | Literal["spooled"]
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """What a function wants admitted. Names are `chat_begin`'s; None leaves the choice to the database.
+    """A turn that a function asks the ledger to admit. The fields are `chat_begin`'s; None leaves the choice to it.
 
-    `agent` is the likely one, `asked_agent` the one in the request (None: none). `agent_models` are what each agent
-    would like when neither caller, conversation nor person names a model: keys, identifiers or aliases, the first that
-    is alive. Policies such as `auto` choose among models that have the abilities in `needs` (`supports_vision`, …).
-    `providers` are those that can be called (None: all), `defaults` the model of each for a turn that names none; both
-    come from `shared.provider_config.deployment`. `prompt_tokens` and `tool_tokens` are what the
-    system prompt and the tools take in at most, a token a byte; tools are reckoned with only where a model of the route
-    can use them.
-    `channel_id` and `thread_ts` say where in another interface a new conversation begins.
-    `log_words` keeps the words, redacted, in the log row of a turn that is not stored. `question_id` is the frontend's
-    own id of the question. `regenerate` answers a stored question again: that of the answer or question `message_id`,
-    else `question_id`, else the latest with these words; without it `message_id` is the question that this one edits.
-    The answer takes the place of that turn and of what the asker asked after it.
+    Agents and models: `agent` is the likely agent, `asked_agent` the one in the request. `agent_models` are each
+    agent's models for a turn without a chosen one: keys, identifiers or aliases, of which the first active one counts.
+    Policies such as `auto` choose among models with the abilities in `needs` (`supports_vision`, …). `providers` are
+    those that can be called (None: all); `defaults` has the default model of each. Both are from
+    `shared.provider_config.deployment`.
+    Tokens: `prompt_tokens` and `tool_tokens` are upper bounds for the system prompt and the tools, one token per byte.
+    Tools count only when a model of the route can use them.
+    Places: `channel_id` and `thread_ts` say where in another interface a new conversation begins.
+    Storage: `log_words` keeps the redacted text in the log row of a turn that is not stored.
+    Regenerating: `question_id` is the client's own id of the question. With `regenerate` the turn of `message_id` (an
+    answer or question), else of `question_id`, else the latest with the same text, is answered again. Without it,
+    `message_id` is the question that this one edits. The answer replaces that turn and later turns of the same user.
     """
 
     endpoint: str
@@ -64,7 +64,7 @@ class TurnRequest:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is left of a person's caps after a turn's reservation; None = no cap."""
+    """What is left of a user's caps after the reservation of a turn; None without a cap."""
 
     requests_limit: int | None
     requests_remaining: int | None
@@ -74,11 +74,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """An admitted turn: all that is needed to run and to finish it. `replay` is set when it was answered before.
+    """An admitted turn, with all that is needed to run and to finish it.
 
-    `history_left_out` counts messages of the conversation that did not fit. `speaker` is what to call the asker where
-    several people take part, else None. `profile` is {skill_level, communication_style, preferred_agent}, each may be
-    null; None when the person has none.
+    `replay` is the stored answer of a repeated idempotency key. `history_left_out` is the number of messages that did
+    not fit. `speaker` is the asker's name in a conversation of several users, else None. `profile` is {skill_level,
+    communication_style, preferred_agent}, each may be null; None when the user has no profile.
     """
 
     turn_id: str
@@ -102,10 +102,9 @@ class Turn:
 class TurnResult:
     """How a turn ended. `content` and `parts` are verbatim, for the conversation; the log row gets `content` redacted.
 
-    `agent_type` is the agent that spoke last, after `handoffs`; `agents` are all, in order. `tools_used` are
-    {name, ms, ok, …}: no arguments and no results, for they are logged of turns that are not stored, too. `escalation`
-    says why the turn was handed on. `context_tokens` is the provider's own count of the last call's prompt; None when
-    it did not say.
+    `agent_type` is the agent of the answer, after `handoffs`; `agents` are all agents in order. `tools_used` are
+    {name, ms, ok, …} without arguments and results, as turns that are not stored have them too. `escalation` is the
+    reason of a hand-off. `context_tokens` is the provider's own count of the last prompt; None when it did not count.
     """
 
     turn: Turn

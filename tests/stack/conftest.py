@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,15 @@ _NAMES = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY", "DATABASE
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """Everything running: database, API, model and functions."""
+    """Everything running: database, API, model and functions.
+
+    The database's time zone has another date than UTC now, so that a date without `at time zone 'utc'` is noticed.
+    """
     if all(name in os.environ for name in _NAMES):
         yield Stack(dict(os.environ))
         return
-    with data_folder() as data, running_stack(data, free_ports(), "--no-reload") as running:
+    zone = "Etc/GMT-14" if datetime.now(UTC).hour >= 10 else "Etc/GMT+12"
+    with data_folder() as data, running_stack(data, free_ports(), "--no-reload", environ={"PGTZ": zone}) as running:
         yield Stack(running.values)
 
 
