@@ -1,4 +1,4 @@
-"""What a model call came to, as it is recorded and charged."""
+"""The outcome of a model call: how it is recorded and charged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.usage import UsageMeter
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended; without an error and not complete, its reader left."""
+    """How a call ended. Without an error and not complete, the client hung up."""
 
     error: ParleyError | None
     is_asked: bool
@@ -27,7 +27,7 @@ def recorded(route: Route, started: float, meter: UsageMeter, outcome: Outcome) 
     error = outcome.error
     is_good = error is None and (outcome.is_complete or meter.has_content)
     upstream = error if isinstance(error, ProviderError) else None
-    if isinstance(error, ProviderAuthFailed | ModelUnavailable):  # the operator's to fix: key, account, region, model
+    if isinstance(error, ProviderAuthFailed | ModelUnavailable):  # for the operator to fix: key, account, region, model
         fields = {"provider": route.provider, "model": route.identifier, "error": error.code}
         log("alert", **fields, upstream_status=error.upstream_status)
     return Attempt(
@@ -44,7 +44,7 @@ def recorded(route: Route, started: float, meter: UsageMeter, outcome: Outcome) 
 
 
 def _charged(meter: UsageMeter, outcome: Outcome) -> Usage | None:
-    """A failure before the first word is not charged, except what was counted until we gave up ourselves."""
+    """The usage to charge, or None. A call that timed out before its first content is charged what its provider counted."""
     if outcome.error is None:
         return meter.usage(is_complete=outcome.is_complete) if outcome.is_asked else None
     is_given_up = meter.is_counted and isinstance(outcome.error, ProviderTimeout)

@@ -1,4 +1,4 @@
-"""What a model sends back, event by event."""
+"""The events of a model's answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """A piece of what a model thought aloud before or between its answer."""
+    """A piece of a model's reasoning before or between its answer."""
 
     text: str
 
@@ -45,7 +45,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Why the model stopped; `truncated` when its stream ended without saying why."""
+    """Why the model stopped; `truncated` when its stream ended without a reason."""
 
     reason: StopReason
     native: ProviderPayload | None = None

@@ -1,4 +1,4 @@
-"""What to do after a failed call: the same route again, the next one, or nothing. Knows no network and no clock."""
+"""What to do after a failed call: the same route again, the next one, or nothing. It uses no network and no clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shared.routes import Route
 
 TRIES_PER_PROVIDER = 2
 TRIES_IN_ALL = 4
-MIN_SECONDS = 5.0  # with less time left no model is called any more
+MIN_SECONDS = 5.0  # with less time left there is no further call
 PATIENCE_SECONDS = 2.0  # the longest wait while another route is free
 BACKOFF_SECONDS = 0.25
 

@@ -37,14 +37,14 @@ from shared.usage import UsageMeter, total
 
 FIRST_TOKEN_SECONDS = 20.0
 IDLE_SECONDS = 20.0
-_MAX_CHARACTERS_PER_TOKEN = 64  # beyond any tokenizer's longest pieces: a host that sends more than it was asked for
+_MAX_CHARACTERS_PER_TOKEN = 64  # more than any tokenizer's longest piece: a host over this limit sends too much
 
 BeforeRetry = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the models of a turn are to answer, whichever serves it."""
+    """Options of a model call, for every route of the turn."""
 
     temperature: float | None = None
     tools: tuple[Tool, ...] = ()
@@ -57,7 +57,7 @@ class Options:
 
 
 class ModelSession:
-    """One turn with models: the events as they come, and afterwards who served, what was tried and what it used.
+    """The model calls of one turn: their events, and afterwards the route, the attempts and the usage.
 
     `arrived` is when the request came, by time.monotonic(): the turn's time runs from then. `options` may be changed
     between calls. `before_retry` gets, after a failed call that is charged, the input token bound of the next
@@ -76,7 +76,7 @@ class ModelSession:
 
     @property
     def deadline(self) -> float:
-        """When the turn's time is over, by time.monotonic(). Raises NotConfigured."""
+        """The end of the turn's time, by time.monotonic(). Raises NotConfigured."""
         return self._arrived + settings().turn_seconds
 
     @property
@@ -86,7 +86,7 @@ class ModelSession:
 
     @property
     def usage(self) -> Usage:
-        """What all calls of the turn used together."""
+        """The usage of all calls of the turn together."""
         return total(attempt.usage for attempt in self.attempts if attempt.usage)
 
     async def events(self, messages: tuple[Message, ...]) -> AsyncGenerator[ModelEvent | RouteChosen, None]:
@@ -120,7 +120,7 @@ class ModelSession:
                     raise
 
     async def _is_covered(self, messages: tuple[Message, ...]) -> bool:
-        """Whether the money held is enough for another call: one that was charged has used up its own."""
+        """Whether the reserved money is enough for another call: a charged call has used up its own."""
         if self._before_retry is None or self.attempts[-1].usage is None:
             return True
         try:
@@ -130,7 +130,7 @@ class ModelSession:
         return True
 
     async def _attempt(self, messages: tuple[Message, ...]) -> AsyncGenerator[ModelEvent, None]:
-        """One call, recorded however it ends; says nothing before its first content, so that it can be made again."""
+        """One call, recorded however it ends. It yields nothing before its first content, so it can be repeated."""
         started = time.monotonic()
         call = _call(self.route, self.options, messages)
         meter, bounds = UsageMeter(call), _Bounds(call)
@@ -158,14 +158,14 @@ class ModelSession:
             error = _as_node_failure(failure, self.route, has_begun=meter.has_content)
             raise error from failure.__cause__
         except Exception:
-            error = InternalError("Something went wrong on our side.")  # a bug of ours is no answer and not charged
+            error = InternalError()  # a bug of ours is not charged
             raise
         finally:
             outcome = Outcome(error, is_asked=is_asked, is_complete=is_complete)
             self.attempts.append(recorded(self.route, started, meter, outcome))
 
     async def _timed(self, stream: AsyncGenerator[ModelEvent, None]) -> AsyncGenerator[ModelEvent, None]:
-        """Passes events on while they come in time: limits for the first content, for silence, for the whole turn."""
+        """The events, with time limits for the first content, for silence and for the whole turn."""
         first_by = time.monotonic() + FIRST_TOKEN_SECONDS
         has_content = False
         async with aclosing(stream):  # closing this generator hangs up on the model
@@ -184,7 +184,7 @@ class ModelSession:
 
 
 async def _wait_after(error: ParleyError, chain: FallbackPlan, asked_at: float) -> float | None:
-    """Seconds before the next call, which is the same one when its key was replaced meanwhile; None: no call."""
+    """Seconds before the next call, or None for no call. After a replaced key it is the same call again."""
     if isinstance(error, ProviderAuthFailed) and await secrets.changed_since(asked_at):
         return chain.again()
     return chain.after(error, time.monotonic())
@@ -199,7 +199,7 @@ async def _sound(stream: AsyncGenerator[ModelEvent, None]) -> AsyncGenerator[Mod
 
 
 def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> ModelRequest:
-    """What the route's model is asked: nothing it cannot do."""
+    """The request for the route's model, without what the model cannot do."""
     can = route.capabilities
     if not can.get("supports_tools"):
         messages = without_tool_calls(messages)
@@ -241,7 +241,7 @@ def _plain(message: Message) -> Message:
 
 
 class _Bounds:
-    """Holds a host to what it was asked for: no calls where there are no tools, and an end of text.
+    """Bounds for the events of a host: no calls without tools, and a maximum of text.
 
     A call of a tool that does not exist is passed on: a model that slips learns from the answer what there is.
     """
@@ -251,7 +251,7 @@ class _Bounds:
         self._characters_left = _MAX_CHARACTERS_PER_TOKEN * (call.max_output_tokens + 100)
 
     def keep(self, event: ModelEvent) -> ModelEvent | None:
-        """The event as it is passed on, None when it is not. Raises ProviderError when it is too much."""
+        """The event to pass on; None for a dropped one. Raises ProviderError over the maximum."""
         match event:
             case Text(text) | Reasoning(text):
                 self._characters_left -= len(text)
@@ -283,7 +283,7 @@ def _cut() -> AnswerCut:
 
 
 def _as_node_failure(failure: ParleyError, route: Route, *, has_begun: bool) -> ParleyError:
-    """One message for every way a node can fail; a line that is lost in the middle is an answer that was cut."""
+    """The same error for every failure of a node; a connection lost during the answer is AnswerCut."""
     if not isinstance(failure, ProviderError):
         return failure
     if route.node_id is not None and not isinstance(failure, NodeFailed | ProviderUnavailable):

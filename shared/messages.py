@@ -1,4 +1,4 @@
-"""What a model is given: messages, tools, formats, and one request of them all."""
+"""What a model gets: messages, tools, output formats, and one request with all of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ANY_OBJECT: Final = {"type": "object"}
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A tool the model wants called; `arguments` is the JSON object it wrote, `written` its text where that is known.
+    """A tool call of a model; `arguments` is the JSON object, `written` its text when the provider sent text.
 
     `broken` has the text when it is no JSON object; `arguments` is empty then.
     """
@@ -29,13 +29,13 @@ class ToolCall:
 
     @property
     def text(self) -> str:
-        """The arguments as JSON text: numbers as they were written, where they were."""
+        """The arguments as JSON text, as the model wrote them when that is known."""
         return json.dumps(dict(self.arguments), ensure_ascii=False) if self.written is None else self.written
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderPayload:
-    """An assistant's turn as its provider wrote it, with what only that provider understands.
+    """An assistant's message in its provider's own form, with fields that only that provider understands.
 
     Thought signatures and thinking blocks must come back unchanged with a tool's result; other providers ignore it.
     """
@@ -46,7 +46,7 @@ class ProviderPayload:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture to look at: `data` is base64, `detail` how closely, where a provider lets one choose."""
+    """An image: `data` is base64, `detail` is its resolution for providers that have the choice."""
 
     media_type: str
     data: str
@@ -55,7 +55,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message a model is given: calls and native are an assistant's, `tool_call_id` and `is_error` a tool's.
+    """One message for a model: `tool_calls` and `native` are an assistant's, `tool_call_id` and `is_error` a tool's.
 
     `parts` are texts and images in their order, where a message has images; `content` is its text either way.
     """
@@ -76,7 +76,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool a model may call; `parameters` is the JSON Schema of its arguments, an object.
+    """A tool that a model may call; `parameters` is the JSON Schema of its arguments, an object.
 
     `is_strict` says whether the arguments must fit it exactly; None when the client did not set it.
     """
@@ -101,7 +101,7 @@ PLAIN_FORMAT: Final = Format()
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A client node to call: where it lives, and whether its owner left a key for it with us."""
+    """A client node to call: its address, and whether its owner stored a key for it."""
 
     id: int
     base_url: str
@@ -110,7 +110,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One model call in no dialect; `model` is the provider's own name, `node` set only for a client node.
+    """One provider-neutral model request; `model` is the provider's own name, `node` is set for a client node only.
 
     `output_schema` is the JSON Schema that the answer's text must fit, an object, or ANY_OBJECT; None for free text.
     Tools that may not be called are still sent: a conversation in which they were called makes no sense without

@@ -1,4 +1,4 @@
-"""Where a turn may run, and how each call went."""
+"""The routes of a turn, and the attempts on them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.events import Usage
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a turn may be served, as the database resolved it; `base_url` and `has_key` only for client nodes.
+    """A model that may serve the turn, as the database resolved it; `base_url` and `has_key` are for client nodes.
 
     `pricing` is USD per million tokens, None when the price is unknown; `open_until` is set while its circuit is open.
     `label` is the model as people know it, "<node> (<model>)" for a client node.
@@ -39,7 +39,7 @@ class RouteChosen:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call of a provider within a turn, as it is recorded in the row.
+    """The record of one provider call of a turn, as in the log row.
 
     `usage` is None when the call used nothing. `is_fault` when the failure speaks against the provider, not the
     request; `open_seconds` asks for no further calls for so long.

@@ -1,4 +1,4 @@
-"""Answers that are values: a model is asked for JSON of a schema, and once more when it does not fit."""
+"""Structured answers: a model gets a JSON Schema, and one more try when its answer does not fit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HOPELESS = {
 
 
 async def ask_for(output: type[Output], exchange: ModelSession, messages: tuple[Message, ...]) -> Output:
-    """The model's answer as a value of `output`, whose JSON Schema the exchange's options carry (`schema_of`).
+    """The model's answer as a value of `output`, whose JSON Schema is in the session's options (`schema_of`).
 
     An answer that does not fit goes back with what is wrong with it, once. Raises OutputInvalid when the second does
     not fit either, and what the gateway raises. What both calls used is in the exchange.

@@ -1,4 +1,4 @@
-"""Sound text from whatever a model's host sends: halves of a character are joined, what has no UTF-8 is replaced."""
+"""Valid text from a model's host: halves of a character are joined, invalid UTF-8 is replaced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HIGH = range(0xD800, 0xDC00)
 
 
 class SurrogateRepair:
-    r"""Holds back the first half of a character until the piece with its second comes, or something else does.
+    r"""Holds back the first half of a character until the second half or another event comes.
 
     A host may cut JSON's `\ud83d\ude80` between two chunks. The output can be encoded and stored.
     """
@@ -22,9 +22,9 @@ class SurrogateRepair:
         self._half = ""
 
     def joined(self, event: ModelEvent) -> Iterator[ModelEvent]:
-        """The events to pass on; none for a piece of which nothing is whole yet."""
+        """The events to pass on; none for a piece without a whole character."""
         if isinstance(event, Usage):
-            yield event  # some count along, between two halves too
+            yield event  # may come between two halves
             return
         if self._half and not isinstance(event, self._kind):
             half, self._half = self._half, ""

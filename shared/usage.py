@@ -1,4 +1,4 @@
-"""What a model call has used, at any moment: the provider's counts where it gave some, else an estimate."""
+"""The usage of a model call at any moment: the provider's counts, or an estimate without them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.messages import ModelRequest, ToolCall
 from shared.token_bounds import IMAGE_TOKENS, TOKENS_PER_MESSAGE, text_of, token_upper_bound
 from shared.tokens import estimate_tokens
 
-_SOURCES: tuple[UsageSource, ...] = ("estimate", "partial", "provider")  # the weakest first
+_SOURCES: tuple[UsageSource, ...] = ("estimate", "partial", "provider")  # the least reliable first
 
 
 class UsageMeter:
@@ -27,7 +27,7 @@ class UsageMeter:
         self._uncounted: list[str] = []  # text since the provider's last count
 
     def observe(self, event: ModelEvent) -> None:
-        """Takes note of one event."""
+        """Adds one event to the usage."""
         match event:
             case Text(text) | Reasoning(text):
                 self._note(text)
@@ -88,7 +88,7 @@ def _tokens_of(pieces: list[str]) -> int:
 
 
 def total(usages: Iterable[Usage]) -> Usage:
-    """Usage of several calls together, as uncertain as the least certain of them; zero of none."""
+    """The sum of several usages, with the least reliable source among them; zero of none."""
     known = list(usages)
     return Usage(
         input_tokens=sum(usage.input_tokens for usage in known),

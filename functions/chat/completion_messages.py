@@ -16,7 +16,7 @@ from shared.providers.tool_calls import is_usual_id, tool_call, values_in
 
 MAX_IMAGES = 16
 _Some = Field(max_length=1000, fail_fast=True)  # of the parts of one message
-_MAX_VALUES = 100_000  # as in the body itself, where arguments are but text
+_MAX_VALUES = 100_000  # as for the body itself, where arguments are one text
 _DATA_URL = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,([A-Za-z0-9+/]+={0,2})")
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -24,8 +24,8 @@ CallId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class _Lenient(BaseModel):
-    # SDKs send back what they were given together with what they made of it (`parsed`, `index`, …): fields that are
-    # not known here are left alone. Built with the first request: a cold start for chat itself need not wait for it.
+    # SDKs send answers back with fields of their own (`parsed`, `index`, …), so unknown fields are ignored.
+    # Built with the first request, to keep the cold start of chat short.
     model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
 
@@ -37,7 +37,7 @@ class TextPart(_Lenient):
 
 
 class RefusalPart(_Lenient):
-    """What a model refused to say, as its caller brings it back."""
+    """A refusal of a model that the client sends back."""
 
     type: Literal["refusal"]
     refusal: str
@@ -60,13 +60,13 @@ class ImageUrl(_Lenient):
 
 
 class ImagePart(_Lenient):
-    """An image to look at."""
+    """An image for the model."""
 
     type: Literal["image_url"]
     image_url: ImageUrl
 
     def image(self) -> Image:
-        """The image without its wrapping."""
+        """The image as our own value."""
         head, _, data = self.image_url.url.partition(";base64,")
         return Image(head.removeprefix("data:"), data, self.image_url.detail or "auto")
 
@@ -84,14 +84,14 @@ Words = Annotated[Annotated[str, Tag("text")] | Annotated[_Text, Tag("parts")], 
 
 
 class SystemMessage(_Lenient):
-    """Instructions; `developer` is the newer word for them."""
+    """Instructions; `developer` is the newer name of the role."""
 
     role: Literal["system", "developer"]
     content: Words
 
 
 class UserMessage(_Lenient):
-    """What a person says and shows."""
+    """The user's text and images."""
 
     role: Literal["user"]
     content: Annotated[Annotated[str, Tag("text")] | Annotated[_Shown, Tag("parts")], _Kind]
@@ -105,7 +105,7 @@ class CalledTools(_Lenient):
 
 
 class Call(_Lenient):
-    """A call that a model made earlier."""
+    """An earlier tool call of a model."""
 
     id: CallId
     type: Literal["function"]
@@ -125,7 +125,7 @@ class AssistantMessage(_Lenient):
 
 
 class ToolMessage(_Lenient):
-    """What a tool came to."""
+    """The result of a tool."""
 
     role: Literal["tool"]
     content: Words
@@ -136,7 +136,7 @@ AnyMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMess
 
 
 def conversation_of(messages: Iterable[AnyMessage]) -> tuple[Message, ...]:
-    """The messages as a provider is given them.
+    """The messages in the form for a provider.
 
     Ids of calls that some provider would refuse, odd or used before, are replaced in the call and in its result; by
     the same ones each time the conversation comes, so that what providers keep of it fits.
@@ -166,7 +166,7 @@ def conversation_of(messages: Iterable[AnyMessage]) -> tuple[Message, ...]:
 
 
 def fault_of(messages: Sequence[AnyMessage]) -> str | None:
-    """What no provider would take: no question, too many images, a result without its call or a call without one."""
+    """What no provider accepts: no question, too many images, a result without its call, or the reverse; else None."""
     question = next((message for message in reversed(messages) if isinstance(message, UserMessage)), None)
     if question is None:
         return "there is nothing to answer"

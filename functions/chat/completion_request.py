@@ -1,4 +1,4 @@
-"""What may be asked of OpenAI's chat completions, and the ledger's words for it."""
+"""The body of OpenAI's chat completions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Strict(BaseModel):
 
 
 class Function(_Strict):
-    """A function of the caller's; `strict` goes to hosts of OpenAI's kind, others hold to the schema as they do."""
+    """A function of the client; `strict` goes to OpenAI-compatible hosts only."""
 
     name: ToolName
     description: str | None = None
@@ -35,7 +35,7 @@ class Function(_Strict):
 
 
 class FunctionTool(_Strict):
-    """A tool the model may ask its caller to use."""
+    """A tool that the client runs when the model calls it."""
 
     type: Literal["function"]
     function: Function
@@ -75,7 +75,7 @@ class ObjectFormat(_Strict):
 
 
 class Schema(_Strict):
-    """A JSON Schema that the answer must fit; the rest of it goes to hosts of OpenAI's kind."""
+    """A JSON Schema that the answer must fit; the other fields go to OpenAI-compatible hosts."""
 
     name: ToolName
     description: str | None = None
@@ -98,7 +98,7 @@ class StreamOptions(_Strict):
 
 
 class CompletionRequest(_Strict):
-    """One stateless answer to the whole conversation, which the caller keeps.
+    """One stateless answer to the whole conversation, which the client keeps.
 
     Fields that would change the answer and that not every provider knows are taken at their neutral value only;
     names for the caller's own use (`user`, …) and hints (`seed`, `service_tier`, …) are taken and unused. `metadata`
@@ -171,7 +171,7 @@ class CompletionRequest(_Strict):
 
     @cached_property
     def conversation(self) -> tuple[Message, ...]:
-        """All messages, as a provider is given them."""
+        """All messages in the form for a provider."""
         return conversation_of(self.messages)
 
     @property
@@ -181,7 +181,7 @@ class CompletionRequest(_Strict):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The abilities it takes, by the catalogue's names for them."""
+        """The abilities that the request needs, by their names in the catalogue."""
         wanted = {
             "supports_tools": bool(self.tools),
             "supports_vision": any(message.images for message in self.conversation),
@@ -195,7 +195,7 @@ class CompletionRequest(_Strict):
         return self.stream_options is not None and self.stream_options.include_usage
 
     def options(self) -> Options:
-        """How the model is to answer."""
+        """The options of the model call."""
         choice = self.tool_choice
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         return Options(

@@ -1,4 +1,4 @@
-"""Which kind of question it is: by rules that say how sure they are, or by a model where they are not.
+"""The domain of a question: by rules with a confidence, or by a model when the rules are not sure.
 
 The rules cost microseconds and always say the same; their words are English, as the prompts are.
 """
@@ -16,16 +16,16 @@ from shared.messages import Message
 from shared.structured import ask_for
 
 SURE_FROM: Final = 0.6
-_READ_CHARACTERS = 8_000  # what a question is about stands at its beginning
+_READ_CHARACTERS = 8_000  # the beginning of a question is enough
 _MAX_HITS = 3
-_PRIOR = 1.0  # what speaks for none of them: one weak word is no certainty
+_PRIOR = 1.0  # the weight of no domain, so that one weak word is not sure
 
 DomainName = Literal["general", "technical", "research"]
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """What a question is about, named like the agent for it; `confidence` from 0 to 1, `by` rules or a model."""
+    """The domain of a question, named like its agent; `confidence` is from 0 to 1, `by` is `rules` or `model`."""
 
     name: str
     confidence: float
@@ -78,7 +78,7 @@ _PATTERNS: Final = {
 
 
 def classified(question: str) -> Domain:
-    """By rules: each kind's weighted signs, each counted a few times; sure when one kind has clearly more."""
+    """The domain by rules: each domain has weighted words that count a few times; sure when one clearly has more."""
     text = question[:_READ_CHARACTERS]
     scores = {
         name: sum(weight * min(len(set(sign.findall(text))), _MAX_HITS) for weight, sign in signs)
@@ -107,12 +107,12 @@ _ASKED: Final = (
 
 
 async def asked_of_model(exchange: ModelSession, question: str) -> Domain:
-    """By a model, whose options carry the schema of Classification. Raises what structured answers raise."""
+    """The domain by a model, whose options have the schema of Classification. Raises what `ask_for` raises."""
     messages = (Message("user", _ASKED + question[:_READ_CHARACTERS]),)
     answer = await ask_for(Classification, exchange, messages)
     return Domain(answer.domain, round(answer.confidence, 3), "model")
 
 
 def max_classification_tokens(question: str) -> int:
-    """What asking a model can take in at most, the second try included."""
+    """The most input tokens of the classification, with its second try."""
     return 2 * (len(_ASKED) + len(question[:_READ_CHARACTERS].encode())) + 2_000

@@ -80,7 +80,7 @@ class ToolLoop:
 
     @property
     def content(self) -> str:
-        """The answer so far, the texts of its rounds as paragraphs."""
+        """The answer so far: the texts of its calls as paragraphs."""
         return "\n\n".join(text for text in (*self._texts, "".join(self._pieces)) if text)
 
     @property
@@ -118,10 +118,10 @@ class ToolLoop:
                 yield result
 
     async def _answered(self, calls: list[ToolCall], native: ProviderPayload | None) -> list[ToolResult]:
-        """Runs what the model called, and adds both to the conversation."""
+        """Runs the tool calls, and adds calls and results to the messages."""
         text, self._pieces = "".join(self._pieces), []
         self._texts.append(text)
-        self._parts.extend([*_step(text), *map(_called, calls)])  # as far as it has come, should the caller go now
+        self._parts.extend([*_step(text), *map(_called, calls)])  # kept if the client hangs up now
         self._has_handed_off = False
         results = await self.toolbox.results_of(calls, self.agent.tools)
         self._parts[-len(calls) :] = map(_part, results)

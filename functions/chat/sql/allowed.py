@@ -1,4 +1,4 @@
-"""What a query may consist of, in the words of DuckDB's parser tree; whatever is not here is refused.
+"""The allowed parts of a query, by the names of DuckDB's parser tree; all others are refused.
 
 Left out on purpose though harmless-looking: lambdas, recursive queries and string padding, which are only good for
 making much out of little; macros over tables (`histogram(table, column)`), which read what their text says.

@@ -25,7 +25,7 @@ Row = Sequence[str | None]
 
 
 class TooLargeError(ValueError):
-    """A result of which not even one row fits."""
+    """Not even one row of the result fits."""
 
 
 def packed(columns: Sequence[str], types: Sequence[str], rows: Sequence[Row]) -> dict[str, Any]:

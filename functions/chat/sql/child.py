@@ -31,7 +31,7 @@ def main(path: Path) -> None:
     output = _own_output()
     try:
         session = Session(path)
-        session.answer(_WARM_UP)  # what is loaded late is loaded now
+        session.answer(_WARM_UP)  # DuckDB loads parts with the first query
     except Exception as error:  # noqa: BLE001 - the parent gets every error as a reply
         _say(output, {"error": type(error).__name__})
         os._exit(1)
@@ -49,7 +49,7 @@ def main(path: Path) -> None:
 
 
 def _own_output() -> BinaryIO:
-    """Standard output, for us alone: whatever else is printed goes nowhere."""
+    """Standard output for replies only; any other output is dropped."""
     own = os.fdopen(os.dup(1), "wb", buffering=0)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -64,19 +64,19 @@ def _say(output: BinaryIO, answer: dict[str, Any]) -> None:
 
 
 def _confine() -> None:
-    """No more memory, no file or socket opened from here on, none written, no core dumped."""
+    """Limits memory, and from here on forbids opening files or sockets, writing and core dumps."""
     _lower(resource.RLIMIT_AS, _ADDRESS_SPACE)
     for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
         _lower(kind, 0)
 
 
 def _lower(kind: int, most: int) -> None:
-    with contextlib.suppress(OSError, ValueError):  # macOS does not know a limited address space
+    with contextlib.suppress(OSError, ValueError):  # macOS has no limit of the address space
         resource.setrlimit(kind, (most, most))
 
 
 def _allow_cpu(seconds: float) -> None:
-    """Both threads at work for so long; the parent's timer comes first, and this is for when there is none any more."""
+    """Limits the CPU time of both threads. The parent's timer is earlier; this is for a child without a parent."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     most = math.ceil(used.ru_utime + used.ru_stime + 2 * seconds + 1)
     resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))

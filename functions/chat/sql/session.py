@@ -1,4 +1,4 @@
-"""DuckDB over one file, read-only and shut in; only the child process imports this."""
+"""DuckDB over one file, read-only and sandboxed; only the child process imports this."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _COLUMNS = """
     select column_name, data_type, comment from duckdb_columns()
     where not internal and schema_name = 'main' and table_name = ? order by column_index
 """
-# A model likes to end with a semicolon and a remark.
+# Models often end a query with a semicolon and a comment.
 _END = re.compile(r"(?:;(?:\s|;|--[^\n]*(?:\n|\Z))*|\s+)\Z")
 _PATH = re.compile(r"(?:/[^\s/'\"]+){2,}/?")
 
@@ -47,7 +47,7 @@ Answer = dict[str, Any]
 
 
 class Session:
-    """Answers requests. Every call has a connection of its own, so nothing of one is left for the next."""
+    """Answers requests. Every call has its own connection, so no state reaches the next."""
 
     def __init__(self, path: Path) -> None:
         """Raises duckdb.Error when the file cannot be opened."""
@@ -58,7 +58,7 @@ class Session:
         }
 
     def close(self) -> None:
-        """Lets go of the file, so that this process may open it in another way."""
+        """Closes the file, so that this process can open it in another way."""
         self._database.close()
 
     def answer(self, request: Mapping[str, Any]) -> Answer:

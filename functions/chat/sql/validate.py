@@ -1,4 +1,4 @@
-"""The allow-list over a parsed query. Pure: it is handed the tree that DuckDB's own parser made, and the tables."""
+"""The allow-list over a parsed query. A pure function of the tree from DuckDB's own parser and the tables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check(tree: Mapping[str, Any], tables: AbstractSet[str]) -> None:
     if len(statements) != 1:
         raise NotAllowedError("Send exactly one SELECT statement.")
     todo: list[tuple[Any, frozenset[str]]] = [(statements[0], frozenset())]
-    while todo:  # not recursive: the depth of the tree is the writer's
+    while todo:  # not recursive: the author of the query controls the depth
         value, ctes = todo.pop()
         if isinstance(value, list):
             todo.extend((each, ctes) for each in value)

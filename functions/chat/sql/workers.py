@@ -1,4 +1,4 @@
-"""Our side of the sandbox: at most two child processes, a kill timer over each question, a fresh one after a fault."""
+"""The parent's side of the sandbox: at most two children, a time limit for each query, a new child after a fault."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUERY_SECONDS: Final = 10.0
 _START_SECONDS = 30.0
 _ANSWER_BYTES = 1_000_000
 _WORKERS = 2
-_PASSED_ON = ("LD_LIBRARY_PATH", "PYTHONHOME", "TMPDIR")  # without which some hosts' Python does not start, or unpack
+_PASSED_ON = ("LD_LIBRARY_PATH", "PYTHONHOME", "TMPDIR")  # some hosts' Python needs them to start or unpack
 
 
 class _WorkerDiedError(Exception):
@@ -28,14 +28,14 @@ class _WorkerDiedError(Exception):
 
 
 class Worker:
-    """One child process, to be asked one thing at a time."""
+    """One child process, which runs one query at a time."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @classmethod
     async def start(cls, path: Path) -> Worker | None:
-        """A child that is ready for `path`; None when it cannot be had, which is logged."""
+        """A child that is ready for `path`; None when it does not start, which is logged."""
         environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         worker = cls(
             await asyncio.create_subprocess_exec(
@@ -65,7 +65,7 @@ class Worker:
         return self._process.returncode is None
 
     async def ask(self, request: Mapping[str, Any], seconds: float) -> Answer:
-        """Its answer. Raises _WorkerDiedError, and TimeoutError after `seconds`."""
+        """The reply. Raises _WorkerDiedError, and TimeoutError after `seconds`."""
         line = json.dumps({**request, "seconds": seconds}).encode() + b"\n"
         async with asyncio.timeout(seconds):
             if self._process.stdin is None:
@@ -78,12 +78,12 @@ class Worker:
             return await self._read_reply()
 
     def kill(self) -> None:
-        """Ends it at once, whatever it is doing."""
+        """Kills the child."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
     async def end(self) -> None:
-        """Ends it and waits until it is gone."""
+        """Kills the child and waits for its end."""
         self.kill()
         await self._process.communicate()
 
@@ -101,7 +101,7 @@ Starting = asyncio.Task[Worker | None]
 
 
 class Workers:
-    """The children over one database file. A question waits for its turn; each answer comes from a sound child."""
+    """The children of one database file. A query waits for a free child; a faulty child never serves again."""
 
     def __init__(self, path: Path, *, seconds: float = QUERY_SECONDS, most: int = _WORKERS) -> None:
         self._path, self._seconds = path, seconds
@@ -112,7 +112,7 @@ class Workers:
         self._is_closed = False
 
     def start_ahead(self) -> None:
-        """Has a child load while something else is going on."""
+        """Starts a child in the background."""
         if not (self._ready or self._is_closed or self._busy >= self._most):
             self._ready.append(self._start())
 
@@ -130,7 +130,7 @@ class Workers:
                 self._busy -= 1
 
     async def _started(self) -> Starting:
-        """A child that has loaded, taken out of those that are ready."""
+        """A loaded child, taken from the ready ones."""
         while True:
             starting = self._ready.pop() if self._ready else self._start()
             try:
@@ -155,7 +155,7 @@ class Workers:
             return {"error": "query_failed", "hint": "The query needed more than it may have; make it smaller."}
         else:
             return answer
-        finally:  # also when the caller has gone: an answer that comes late must not be the next one's
+        finally:  # also after a cancelled query: its late reply must not go to the next one
             if is_sound:
                 self._keep(starting)
             else:
@@ -163,14 +163,14 @@ class Workers:
                 self.start_ahead()
 
     def close(self) -> None:
-        """Ends the idle children now and the others with their questions; there will be no new ones."""
+        """Ends idle children now and the others after their queries; no new ones start."""
         self._is_closed = True
         for starting in self._ready:
             self._retire_when_started(starting)
         self._ready.clear()
 
     async def wait_closed(self) -> None:
-        """Closes, and returns when every child is gone."""
+        """Closes, and returns when every child has ended."""
         self.close()
         while self._ending:
             await asyncio.gather(*self._ending)

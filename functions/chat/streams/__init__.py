@@ -1,1 +1,1 @@
-"""Events to bytes: what a caller sees of a turn."""
+"""Encoders from the events of a turn to the bytes of a response."""

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions, from the turn's events to chunks or one object; knows nothing of sockets.
+"""OpenAI's chat completions, from the turn's events to chunks or one object; without any network.
 
 Wire format: https://platform.openai.com/docs/api-reference/chat, read 2026-11-21.
 """
@@ -77,7 +77,7 @@ class CompletionStream:
 
 
 class CompletionJson:
-    """Gathers one completion into one object."""
+    """Encodes one completion as one object."""
 
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
@@ -124,13 +124,13 @@ def _head(turn: Turn, kind: str) -> dict[str, Any]:
 
 
 def _called(call: ToolCall) -> dict[str, Any]:
-    """A call as OpenAI writes it; arguments, broken ones too, go to the caller as the model wrote them."""
+    """A call as OpenAI writes it; arguments, broken ones too, go to the client as the model wrote them."""
     arguments = call.text if call.broken is None else call.broken
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
 def _usage(receipt: Receipt) -> dict[str, Any]:
-    """OpenAI's counts; `cost` in USD as OpenRouter made customary, null when the price is unknown."""
+    """OpenAI's counts; `cost` is in USD as OpenRouter sends it, null when the price is unknown."""
     usage = receipt.result.usage
     return {
         "prompt_tokens": usage.input_tokens,

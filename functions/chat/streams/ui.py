@@ -1,4 +1,4 @@
-"""The AI SDK's UI message stream, from the turn's events to frames; knows nothing of sockets.
+"""The AI SDK's UI message stream, from the turn's events to frames; without any network.
 
 Wire format: https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol, read 2026-11-21.
 """
@@ -38,7 +38,7 @@ class UiStream:
         self._error: ParleyError | None = None
 
     def begin(self) -> bytes:
-        """The first frames; the model is named when one has begun to answer."""
+        """The first frames; the model's name follows when a route begins to answer."""
         metadata = {"turn_id": self._turn.turn_id, "conversation_id": self._turn.conversation_id}
         if self._model:
             metadata["model"] = self._model

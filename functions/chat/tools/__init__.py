@@ -1,4 +1,4 @@
-"""The tools a model may be given: one line each."""
+"""The tools for models: one line each."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from shared.token_bounds import token_upper_bound
 
 
 def available_tools() -> tuple[Tool[Any], ...]:
-    """Those that can work here, without loading what they work with."""
+    """The tools of this deployment, without loading their data."""
     return (DESCRIBE_DATA, ANALYZE_DATA) if analyze_data.is_available() else ()
 
 
 def prepare(names: Collection[str]) -> None:
-    """Has what these tools work with load while the model is still thinking."""
+    """Starts to load the data of these tools while the model works."""
     if ANALYZE_DATA.name in names and analyze_data.is_available():
         analyze_data.preload()
 

@@ -38,12 +38,12 @@ class DescribeData(BaseModel):
 
 
 def is_available() -> bool:
-    """Whether there is a database to ask, which decides whether a model is offered these tools."""
+    """Whether there is a database; without one the model gets no such tools."""
     return _database_path().is_file()
 
 
 def preload() -> None:
-    """Has the child process load ahead of the first question; for a turn that will offer these tools. Never raises."""
+    """Starts the child process before the first query, for a turn with these tools. Never raises."""
     with contextlib.suppress(ToolRefusal):  # the call itself reports it
         _workers().start_ahead()
 
@@ -63,7 +63,7 @@ DESCRIBE_DATA: Final = Tool("describe_data", DescribeData, _describe, takes_turn
 
 
 async def _ask(request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The content of the answer. Raises ToolRefusal with the code and the hint of anything else."""
+    """The content of the reply. Raises ToolRefusal with the code and hint of an error."""
     answer = await _workers().ask(request)
     if "error" in answer:
         raise ToolRefusal(answer["error"], answer["hint"])

@@ -21,14 +21,14 @@ from shared.validation import describe
 
 MAX_CALLS: Final = 8  # of one model call; the model can call more after these results
 TOOL_SECONDS: Final = 30.0
-MAX_ANSWER_BYTES: Final = 64 * 1024  # it is read, and paid for, with every later call of the turn
+MAX_ANSWER_BYTES: Final = 64 * 1024  # the user pays for it with every later call of the turn
 _MAX_ERRORS = 5
-# What failed for a reason of the moment may be asked again.
+# Errors after which the same call may succeed.
 _PASSING = {"tool_timeout", "tool_failed", "data_unavailable"}
 
 
 class Toolbox:
-    """The tools of one turn, and what was used of them.
+    """The tools of one turn, and the record of their calls.
 
     Nothing runs beyond `deadline` (by time.monotonic()), and no answer is longer than `max_bytes`.
     """
@@ -47,7 +47,7 @@ class Toolbox:
         return tuple(self._tools[name].offered() for name in names if name in self._tools)
 
     async def results_of(self, calls: Sequence[ToolCall], names: Iterable[str]) -> list[ToolResult]:
-        """Every call's result, in the order of the calls; only `names` may be called."""
+        """The results in the order of the calls; only tools in `names` may be called."""
         allowed = [name for name in names if name in self._tools]
         results: dict[int, ToolResult] = {}
 
@@ -58,7 +58,7 @@ class Toolbox:
             except ToolRefusal as refusal:
                 results[place] = ToolResult(call, {"error": refusal.code, "hint": refusal.hint}, is_error=True)
                 self._note(call, started, ok=False, error=refusal.code)
-            except BaseException:  # the caller has gone
+            except BaseException:  # the turn was cancelled
                 self._note(call, started, ok=False, error="cancelled")
                 raise
             else:
@@ -71,7 +71,7 @@ class Toolbox:
         return [result for _, result in sorted(results.items())]
 
     async def _answer_of(self, call: ToolCall, place: int, allowed: list[str]) -> ToolAnswer:
-        """Raises ToolRefusal for every reason there is."""
+        """The tool's result. Raises ToolRefusal for every failure."""
         if place >= MAX_CALLS:
             raise ToolRefusal("too_many_calls", f"At most {MAX_CALLS} calls at once; this one was not made.")
         if call.name not in allowed:
@@ -101,7 +101,7 @@ class Toolbox:
             async with asyncio.timeout(self._deadline - time.monotonic()):
                 if not tool.takes_turns:
                     return await self._in_time(tool, arguments)
-                async with self._turns:  # the clock of one call does not run while another of the turn is at it
+                async with self._turns:  # the time limit of a call starts when the call before it has ended
                     return await self._in_time(tool, arguments)
         except TimeoutError as error:
             hint = "It took too long, or others kept it busy: ask for less at once, or once more."
@@ -117,5 +117,5 @@ class Toolbox:
             return await tool.run(arguments)
 
     def _note(self, call: ToolCall, started: float, *, ok: bool, **more: Any) -> None:
-        name = call.name if call.name in self._tools else "unknown"  # what a model makes up may hold anything
+        name = call.name if call.name in self._tools else "unknown"  # an invented name may contain any text
         self.used.append({"name": name, "ms": round((time.monotonic() - started) * 1000), "ok": ok, **more})

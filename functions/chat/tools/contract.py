@@ -1,4 +1,4 @@
-"""What a tool is: a name, a model of its arguments, and an async function of them."""
+"""A tool: a name, a model of its arguments, and an async function of them."""
 
 from __future__ import annotations
 
