@@ -44,7 +44,7 @@ def recorded(route: Route, started: float, meter: UsageMeter, outcome: Outcome) 
 
 
 def _charged(meter: UsageMeter, outcome: Outcome) -> Usage | None:
-    """The usage to charge, or None. A call that timed out before its first content is charged what its provider counted."""
+    """The usage to charge, or None. A call that timed out before its first content is charged its counted usage."""
     if outcome.error is None:
         return meter.usage(is_complete=outcome.is_complete) if outcome.is_asked else None
     is_given_up = meter.is_counted and isinstance(outcome.error, ProviderTimeout)
