@@ -99,3 +99,23 @@ def words_left(db: Database, planted: str) -> list[str]:
     ).fetchall()
     query = "select 1 from {} as t where t::text like %s limit 1"
     return [row["name"] for row in tables if db.execute(query.format(row["name"]), [f"%{planted}%"]).fetchone()]
+
+
+def conversation_with(db: Database, person: Person, turns: int, words: int = 20) -> str:
+    """A conversation of so many turns, each a question and an answer of about so many words."""
+    row = db.execute("insert into public.llm_conversations (user_id) values (%s) returning id", [person.id]).fetchone()
+    assert row is not None
+    conversation = str(row["id"])
+    db.execute(
+        "insert into public.conversation_members (conversation_id, user_id, role) values (%s, %s, 'owner')",
+        [conversation, person.id],
+    )
+    db.execute(
+        """insert into public.messages (conversation_id, user_id, role, content, turn_id, created_at)
+           select %(conversation)s::uuid, case r.role when 'user' then %(person)s::uuid end, r.role,
+             r.role || ' ' || t.n || repeat(' word', %(words)s), md5(%(conversation)s::text || t.n)::uuid,
+             now() - interval '1 day' + make_interval(secs => t.n * 10 + r.place)
+           from generate_series(1, %(turns)s) as t (n), (values ('user', 1), ('assistant', 2)) as r (role, place)""",
+        {"conversation": conversation, "person": person.id, "turns": turns, "words": words},
+    )
+    return conversation
