@@ -11,8 +11,8 @@ import pytest
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, new_admin, service
+from tests.stack.turns import Database
 
-Database = psycopg.Connection[dict[str, Any]]
 Debug = Callable[[], dict[str, Any]]
 
 # A change, its undoing, the object that is named, and the verdict.

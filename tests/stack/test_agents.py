@@ -7,7 +7,6 @@ from typing import Any
 
 import duckdb
 import httpx
-import psycopg
 import pytest
 
 from tests.fakes.providers import Script, Upstream
@@ -16,8 +15,8 @@ from tests.fakes.providers.wire import Asked, Refusal
 from tests.providers import STREAMING, named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, frames, log_row, receipt_of, text_of
+from tests.stack.turns import Database
 
-Database = psycopg.Connection[dict[str, Any]]
 _ABLE = '{"context_window": 8192, "max_output_tokens": 1000, "supports_tools": true, "supports_json": true}'
 
 

@@ -6,7 +6,6 @@ import uuid
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from tests.fakes.providers import HOSTILE_SANITISED, Script, Upstream
@@ -14,8 +13,8 @@ from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.javascript import run
 from tests.stack.people import Person, eventually, log_row
+from tests.stack.turns import Database
 
-Database = psycopg.Connection[dict[str, Any]]
 _ABLE = '{"context_window": 8192, "max_output_tokens": 1000, "supports_tools": true, "supports_json": true}'
 _HAND_OVER = Script(("A moment.",), calls=(("hand_off", {"agent": "technical", "reason": "It is about code."}),))
 

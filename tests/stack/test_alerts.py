@@ -11,12 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from tests.stack.people import Person, Stack, service
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import Database
 
 
 class Webhook(ThreadingHTTPServer):

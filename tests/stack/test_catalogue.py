@@ -8,15 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from tests.fakes.providers import Shelf, Upstream, entry
 from tests.providers import variables
 from tests.stack.conftest import Refresh
 from tests.stack.people import Person, Stack, connect, eventually, service, sign_up
+from tests.stack.turns import Database
 
-Database = psycopg.Connection[dict[str, Any]]
 LISTED = ("google", "anthropic", "openai", "huggingface")
 
 

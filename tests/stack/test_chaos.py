@@ -8,8 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from functions.refresh import spool as drained
 from shared import spool
 from shared.http import close_sessions
@@ -17,8 +15,8 @@ from tests.refresh_steps import run_step
 from tests.stack.chaos import Chaos
 from tests.stack.conftest import Models
 from tests.stack.people import Stack, sign_up
+from tests.stack.turns import Database
 
-Database = psycopg.Connection[dict[str, Any]]
 _NAMES = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
 _PEOPLE, _TURNS, _WORKERS, _CAP = 4, 240, 16, 50
 

@@ -7,14 +7,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.fakes.providers import Upstream
 from tests.stack.conftest import Models
 from tests.stack.people import Person, frames, log_row, receipt_of, text_of
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import Database
 
 
 def test_a_person_hears_the_real_model_and_sees_the_turn_in_their_own_log(alice: Person, bob: Person) -> None:

@@ -8,14 +8,12 @@ from typing import Any
 
 import httpx
 import jwt
-import psycopg
 import pytest
 
 from tests.fakes.providers import Upstream
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, eventually, frames, service, text_of
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import Database
 
 _SECRET = "s" * 40  # of a function that signs in by a secret of its own
 

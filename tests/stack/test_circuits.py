@@ -6,12 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.stack.people import Person, Stack, sign_up
+from tests.stack.turns import Database
 
-Database = psycopg.Connection[dict[str, Any]]
 _FAULT = {"provider_key": "openai", "identifier": "openai:circuits", "ok": False, "is_fault": True, "error_code": "x"}
 _FINE = _FAULT | {"ok": True, "is_fault": False}
 _NO_KEY = _FAULT | {"is_fault": False, "open_seconds": 300, "error_code": "provider_auth_failed"}

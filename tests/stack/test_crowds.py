@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
-import psycopg
 
 from tests.fakes.providers import Upstream
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, eventually
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import Database
 
 
 def test_sixty_turns_with_fifteen_left_are_fifteen_calls_of_the_model(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from tests.fakes.providers import Upstream
@@ -15,8 +14,8 @@ from tests.fakes.providers.wire import Refusal
 from tests.providers import variables
 from tests.stack.conftest import running_function
 from tests.stack.people import Person, Stack, log_row, new_admin, sign_up
+from tests.stack.turns import Database
 
-Database = psycopg.Connection[dict[str, Any]]
 _OWN = {
     "google": ("GOOGLE_API_KEY",),
     "anthropic": ("ANTHROPIC_API_KEY",),

@@ -7,18 +7,14 @@ import secrets
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from tests.fakes.providers import Upstream
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, eventually, frames, log_row, receipt_of, service
-from tests.stack.turns import begin, die, finish, sweep, words_left
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import Database, begin, die, finish, sweep, words_left
 
 
 def _delete(person: Person, conversation_id: str) -> httpx.Response:

@@ -9,14 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, eventually, log_row, sign_up
-from tests.stack.turns import KEY, begin, die, finish, sweep
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import KEY, Database, begin, die, finish, sweep
 
 
 def _words_left(db: Database, planted: str) -> list[str]:

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from tests.fakes.providers import Shelf, Upstream, entry
 from tests.providers import variables
 from tests.stack.conftest import Models, Refresh
 from tests.stack.people import Person, Stack, new_admin
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import Database
 
 
 @pytest.fixture

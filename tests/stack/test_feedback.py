@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
-
-import psycopg
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, service
-from tests.stack.turns import begin, finish
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import Database, begin, finish
 
 
 def test_a_person_rates_what_they_have_seen_and_may_change_their_mind(alice: Person, bob: Person) -> None:

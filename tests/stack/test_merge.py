@@ -9,7 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import Database
+
 Row = dict[str, Any]
 PROVIDER = "acme"
 

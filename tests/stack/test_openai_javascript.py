@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.fakes.providers import HOSTILE_SANITISED, Script, Upstream
@@ -14,8 +13,8 @@ from tests.stack.conftest import Models
 from tests.stack.javascript import run
 from tests.stack.people import Person
 from tests.stack.test_openai_python import TWO_CALLS, WEATHER
+from tests.stack.turns import Database
 
-Database = psycopg.Connection[dict[str, Any]]
 _ABLE = '{"context_window": 8192, "max_output_tokens": 1000, "supports_tools": true, "supports_json": true}'
 _HI: list[dict[str, Any]] = [{"role": "user", "content": "Hi"}]
 _SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}, "score": {"type": "integer"}}}

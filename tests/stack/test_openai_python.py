@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import openai
-import psycopg
 import pytest
 from pydantic import BaseModel
 
@@ -19,8 +18,8 @@ from tests.fakes.providers.wire import Tokens
 from tests.providers import STREAMING, named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, eventually, log_row
+from tests.stack.turns import Database
 
-Database = psycopg.Connection[dict[str, Any]]
 _ABLE = {
     "context_window": 100_000,
     "max_output_tokens": 1000,

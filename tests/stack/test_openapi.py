@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, new_admin
+from tests.stack.turns import Database
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # whatever its own dependencies have to say
@@ -26,7 +26,6 @@ with warnings.catch_warnings():
         status_code_conformance,
     )
 
-Database = psycopg.Connection[dict[str, Any]]
 _CHECKS = [
     not_a_server_error,
     status_code_conformance,

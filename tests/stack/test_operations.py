@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from tests.stack.conftest import ROOT, Models
 from tests.stack.people import Person, Stack
+from tests.stack.turns import Database
 
-Database = psycopg.Connection[dict[str, Any]]
 _BLOCK = re.compile(r"^```(sql|js)\n(?:--|//) (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 SNIPPETS = {name: text for _, name, text in _BLOCK.findall(PAGE)}

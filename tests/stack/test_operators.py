@@ -7,16 +7,13 @@ import secrets
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from tests.stack.conftest import ROOT, Models
 from tests.stack.people import Person, Stack
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import Database
 
 
 class Local:

@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from shared import ledger
@@ -23,8 +22,8 @@ from tests.fakes.providers import GOLDEN, HALVES_SANITISED, HOSTILE_SANITISED, U
 from tests.providers import STREAMING, named, variables
 from tests.stack.conftest import Models, running_function
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, text_of
+from tests.stack.turns import Database
 
-Database = psycopg.Connection[dict[str, Any]]
 GOLDEN_USD = Decimal("0.000074000")  # 40 fresh and 20 cached tokens in, 12 out, at 1, 0.5 and 2 dollars a million
 QUESTION = "one two three"
 _numbers = itertools.count(1)

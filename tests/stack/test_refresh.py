@@ -6,14 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from tests.fakes.providers import Upstream
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, service
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import Database
 
 
 def _refresh(stack: Stack, method: str = "POST", kind: str = "", **options: Any) -> httpx.Response:

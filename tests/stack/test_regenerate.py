@@ -6,7 +6,6 @@ import uuid
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,9 +14,8 @@ from tests.fakes.providers import Upstream
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, eventually, service
-from tests.stack.turns import KEY, asked, begin, die, fail, finish, sweep
+from tests.stack.turns import KEY, Database, asked, begin, die, fail, finish, sweep
 
-Database = psycopg.Connection[dict[str, Any]]
 _REGENERATE = {"trigger": "regenerate-message"}
 
 

@@ -6,14 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, eventually, log_row
-from tests.stack.turns import KEY, asked, begin, die, fail, finish, sweep, used
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import KEY, Database, asked, begin, die, fail, finish, sweep, used
 
 
 def _began_yesterday(db: Database, person: Person, turn: dict[str, Any]) -> None:

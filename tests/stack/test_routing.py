@@ -15,10 +15,7 @@ import pytest
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, log_row, service
-from tests.stack.turns import begin, finish
-
-Database = psycopg.Connection[dict[str, Any]]
-
+from tests.stack.turns import Database, begin, finish
 
 Resolve = Callable[..., dict[str, Any]]
 

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, new_admin, service, sign_up
-
-Database = psycopg.Connection[dict[str, Any]]
+from tests.stack.turns import Database
 
 # What anon, another user, an admin and the service get: 200 = rows, 0 = 200 without any, else the refusal.
 SELECTS = {
