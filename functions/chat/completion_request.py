@@ -15,7 +15,6 @@ from shared.gateway import Options
 from shared.messages import ANY_OBJECT, PLAIN_FORMAT, Format, Message, Tool
 
 MAX_BYTES = 4 * 1024 * 1024  # images are sent as text; both clouds take six megabytes
-_MAX_RESERVED_TOKENS = 1_000_000  # what chat_begin holds money for beside the question, in tokens
 
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 

@@ -16,8 +16,8 @@ from shared.body import parse_body, read_body
 
 _MAX_METADATA_BYTES = 16 * 1024
 MAX_TOKENS = (
-    "The most an answer may have, as far as the model can; 4,096 where nothing is said, which also bounds what is "
-    "reserved. An answer that is cut there says so in its finish reason."
+    "The maximum of output tokens, at most the model's own; the default is 4,096. It also bounds the reservation. "
+    "An answer that reaches it has the finish reason for length."
 )
 
 PLACE = "Where a new conversation begins in another interface; a conversation that exists keeps its own."

@@ -178,7 +178,7 @@ class ToolLoop:
         self._has_handed_off = True
         self.hand_offs.append({"from": self.agent.name, "to": asked.agent, "reason": asked.reason})
         self.agent = AGENTS[asked.agent]
-        return ToolAnswer({"agent": asked.agent, "told": "You are this agent now: go on with the answer."})
+        return ToolAnswer({"agent": asked.agent, "instruction": "You are this agent now: continue the answer."})
 
 
 def _step(text: str) -> list[dict[str, Any]]:

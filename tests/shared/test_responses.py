@@ -47,7 +47,7 @@ class Script:
                     await self.go_on.wait()
                 else:
                     yield event
-            self.ended = "told"
+            self.ended = "complete"
         except (GeneratorExit, asyncio.CancelledError):
             self.ended = "left"
             raise

@@ -33,9 +33,9 @@ def _listed(*names: str, **changes: Any) -> list[Row]:
 
 def _merge(db: Database, listed: list[Row], **asked: Any) -> Row:
     merge = {"provider": PROVIDER, "node_id": None, "listed": listed, "fence": 7, "usable": [PROVIDER]} | asked
-    found = db.execute("select public.merge_models(%s) as told", [json.dumps(merge)]).fetchone()
+    found = db.execute("select public.merge_models(%s) as outcome", [json.dumps(merge)]).fetchone()
     assert found is not None
-    received: Row = found["told"]
+    received: Row = found["outcome"]
     return received
 
 

@@ -14,6 +14,7 @@ import pytest
 from tests.fakes.providers import Upstream
 from tests.stack.conftest import ROOT
 from tests.stack.people import Person, Stack
+from tests.stack.turns import Database
 
 DOCS = ROOT / "docs"
 # Two pages have tests of their own; the database page shows signatures; the schedules need pg_cron and Vault, which the
@@ -29,7 +30,6 @@ BLOCKS = [
 SQL = [pytest.param(text, id=page) for page, language, text in BLOCKS if language == "sql"]
 _PRELUDE = """
 import { createClient } from '@supabase/supabase-js';
-from tests.stack.turns import Database
 const { SUPABASE_URL, SUPABASE_ANON_KEY, LLMS_URL, TOKEN: token } = process.env;
 const global = { headers: { Authorization: `Bearer ${token}` } };
 const supabase = createClient(SUPABASE_URL, SUPABASE_ANON_KEY, { global });
