@@ -6,7 +6,7 @@
     settings: addresses, variables, config, provider_config.
     network: node_addresses, http, secrets, supabase, supabase_py, auth, object_store, spool, body.
     models: attempts, fallback, providers, nodes, gateway, structured.
-    turns: turns, receipts, limit_headers, ledger, run_turn, catalogue.
+    turns: turns, admitted_turn, receipts, limit_headers, ledger, run_turn, catalogue.
     http routes: cors, error_response, responses, endpoint, health, openai_models.
 
 tests/test_architecture.py checks this map.

@@ -59,18 +59,17 @@ class Options:
 class ModelSession:
     """The model calls of one turn: their events, and afterwards the route, the attempts and the usage.
 
-    `arrived` is when the request came, by time.monotonic(): the turn's time runs from then. `options` may be changed
-    between calls. `before_retry` gets, after a failed call that is charged, the input token bound of the next
-    may take in; when it raises there is no next.
+    `arrived` is when the request came, by time.monotonic(): the turn's time runs from then. `options` are the options
+    of calls without their own. After a failed call that is charged, `before_retry` gets the most input tokens of the
+    next call; when it raises, there is no next call.
     """
 
     def __init__(
         self, routes: tuple[Route, ...], options: Options, arrived: float, before_retry: BeforeRetry | None = None
     ) -> None:
         self.route = routes[0]
-        self.options = options
         self.attempts: list[Attempt] = []
-        self._routes, self._arrived, self._before_retry = routes, arrived, before_retry
+        self._routes, self._options, self._arrived, self._before_retry = routes, options, arrived, before_retry
         self._deadline = float("inf")
         self._chosen: Route | None = None
 
@@ -89,13 +88,16 @@ class ModelSession:
         """The usage of all calls of the turn together."""
         return total(attempt.usage for attempt in self.attempts if attempt.usage)
 
-    async def events(self, messages: tuple[Message, ...]) -> AsyncGenerator[ModelEvent | RouteChosen, None]:
+    async def events(
+        self, messages: tuple[Message, ...], options: Options | None = None
+    ) -> AsyncGenerator[ModelEvent | RouteChosen, None]:
         """A model's answer to `messages`: RouteChosen when a route begins to answer, then its events.
 
-        Before the first content a call that failed for a passing reason is made again, there or at the next route;
-        after it there is no second answer. Raises the ProviderError (or NotConfigured, DatabaseUnavailable) it ends
-        with. A second call goes on with the route that served the first.
+        Before the first content a call with a transient failure is repeated, there or at the next route; after it there
+        is no second answer. Raises the last ProviderError (or NotConfigured, DatabaseUnavailable). A second call begins
+        with the route that served the first.
         """
+        options = options or self._options
         self._deadline = self.deadline
         if self.attempts and not self.has_time:
             raise ProviderTimeout("The turn has no time left for another call.")
@@ -106,7 +108,7 @@ class ModelSession:
             await asyncio.sleep(wait)
             self.route, asked_at = chain.route, time.monotonic()
             try:
-                async with aclosing(self._attempt(messages)) as events:
+                async with aclosing(self._attempt(messages, options)) as events:
                     async for event in events:
                         if not has_begun and self.route != self._chosen:
                             self._chosen = self.route
@@ -116,23 +118,23 @@ class ModelSession:
                 wait = None
             except ParleyError as error:
                 wait = None if has_begun else await _wait_after(error, chain, asked_at)
-                if wait is None or not await self._is_covered(messages):
+                if wait is None or not await self._is_covered(messages, options):
                     raise
 
-    async def _is_covered(self, messages: tuple[Message, ...]) -> bool:
+    async def _is_covered(self, messages: tuple[Message, ...], options: Options) -> bool:
         """Whether the reserved money is enough for another call: a charged call has used up its own."""
         if self._before_retry is None or self.attempts[-1].usage is None:
             return True
         try:
-            await self._before_retry(token_upper_bound(messages, self.options.tools))
+            await self._before_retry(token_upper_bound(messages, options.tools))
         except ParleyError:
             return False
         return True
 
-    async def _attempt(self, messages: tuple[Message, ...]) -> AsyncGenerator[ModelEvent, None]:
+    async def _attempt(self, messages: tuple[Message, ...], options: Options) -> AsyncGenerator[ModelEvent, None]:
         """One call, recorded however it ends. It yields nothing before its first content, so it can be repeated."""
         started = time.monotonic()
-        call = _call(self.route, self.options, messages)
+        call = _call(self.route, options, messages)
         meter, bounds = UsageMeter(call), _Bounds(call)
         is_asked = is_complete = False
         error: ParleyError | None = None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import anyio
 
 from shared import spool, supabase
+from shared.admitted_turn import admitted_turn
 from shared.auth import Person
 from shared.config import settings
 from shared.errors import (
@@ -23,11 +23,9 @@ from shared.errors import (
     RequestInProgress,
 )
 from shared.log import bind_turn, log
-from shared.messages import Message
 from shared.privacy import loggable, loggable_json, loggable_value, person_hash
 from shared.provider_config import advice
-from shared.routes import Route
-from shared.turns import Limits, Receipt, Turn, TurnRequest, TurnResult
+from shared.turns import Receipt, Turn, TurnRequest, TurnResult
 
 _FAILED_LOOKUPS = {"model_not_found", "model_replaced"}
 _FINISH_TRIES = 2
@@ -66,42 +64,12 @@ async def begin(person: Person, request: TurnRequest) -> Turn:
         )
     if answer["outcome"] == "mismatch":
         raise IdempotencyMismatch("This idempotency key was used with another body.")
-    admitted = _admitted(answer, request, worker_id, person.id)
+    admitted = admitted_turn(answer, request, worker_id, person.id)
     bind_turn(admitted.request_id, admitted.turn_id)
     if admitted.reason in _FAILED_LOOKUPS and admitted.replay is None:
         asked_model = answer.get("unresolved_model") or turn["requested_model"]
         log(admitted.reason, level="warning", asked_model=asked_model, served=admitted.routes[0].identifier)
     return admitted
-
-
-def _admitted(answer: dict[str, Any], request: TurnRequest, worker_id: str, user_id: str) -> Turn:
-    return Turn(
-        turn_id=answer["turn_id"] or request.request_id,
-        request_id=request.request_id,
-        worker_id=worker_id,
-        conversation_id=answer.get("conversation_id"),
-        routes=tuple(_route(fields) for fields in answer["routes"]),
-        reason=answer["reason"],
-        history=tuple(Message(m["role"], _prompt_text(m)) for m in answer.get("history", ())),
-        is_stored=request.store or request.log_words,
-        limits=Limits(**answer["limits"]) if answer.get("limits") else None,
-        plan={name: answer[name] for name in ("input_tokens_estimate", "reserve_usd", "least_usd") if name in answer},
-        replay=answer if answer["outcome"] == "replay" else None,
-        user_id=user_id,
-        history_left_out=answer.get("history_left_out") or 0,
-        speaker=answer.get("speaker"),
-        profile=answer.get("profile"),
-    )
-
-
-def _prompt_text(message: Mapping[str, Any]) -> str:
-    """The text of a message for the prompt, with its speaker's name when there are several."""
-    name = message.get("name")
-    return f"{name}: {message['content']}" if name else str(message["content"])
-
-
-def _route(fields: dict[str, Any]) -> Route:
-    return Route(**{name: fields[name] for name in Route.__dataclass_fields__ if name in fields})
 
 
 async def extend(turn: Turn, input_tokens: int) -> None:

@@ -73,12 +73,48 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Quote:
+    """What a turn may cost; `least_usd` is None when no route has a known price, which reserves 0."""
+
+    input_tokens: int
+    least_usd: float | None
+    reserve_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a user prefers; None where nothing is set."""
+
+    skill_level: str | None = None
+    communication_style: str | None = None
+    preferred_agent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The stored result of an earlier request with the same idempotency key; `cost_usd` is None when unknown."""
+
+    status: Status = "completed"
+    usage: Usage = field(default_factory=lambda: Usage(0, 0))
+    identifier: str | None = None
+    content: str = ""
+    message_id: str | None = None
+    duration_ms: int = 0
+    ttft_ms: int | None = None
+    finish_reason: str | None = None
+    error_code: str | None = None
+    agent_type: str | None = None
+    agents: tuple[str, ...] = ()
+    tools_used: tuple[Mapping[str, Any], ...] = ()
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """An admitted turn, with all that is needed to run and to finish it.
 
-    `replay` is the stored answer of a repeated idempotency key. `history_left_out` is the number of messages that did
-    not fit. `speaker` is the asker's name in a conversation of several users, else None. `profile` is {skill_level,
-    communication_style, preferred_agent}, each may be null; None when the user has no profile.
+    `replay` is set for a repeated idempotency key. `quote` is None for a replay. `history_left_out` is the number of
+    messages that did not fit. `speaker` is the asker's name in a conversation of several users, else None.
     """
 
     turn_id: str
@@ -90,12 +126,12 @@ class Turn:
     history: tuple[Message, ...] = ()
     is_stored: bool = True
     limits: Limits | None = None
-    plan: Mapping[str, Any] = field(default_factory=dict)
-    replay: Mapping[str, Any] | None = None
+    quote: Quote | None = None
+    replay: Replay | None = None
     user_id: str = ""
     history_left_out: int = 0
     speaker: str | None = None
-    profile: Mapping[str, Any] | None = None
+    profile: Profile = Profile()
 
 
 @dataclass(frozen=True, slots=True)

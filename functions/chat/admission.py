@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -18,8 +19,9 @@ from shared.identifiers import is_idempotency_key
 from shared.limit_headers import refusal_with_limits
 from shared.messages import Tool
 from shared.provider_config import deployment
+from shared.routes import Route
 from shared.token_bounds import MAX_RESERVED_TOKENS, token_upper_bound
-from shared.turns import Turn, TurnRequest
+from shared.turns import Quote, Turn, TurnRequest
 
 ENDPOINTS: Final = {"/chat/stream": "chat_stream", "/ai/chat": "ai_chat"}
 """The `endpoint` of a log row by the path of its request; every other path is `chat`."""
@@ -55,7 +57,7 @@ def chat_turn(asked: ChatRequest, request: Request) -> TurnRequest:
         prompt_tokens=longest_prompt(),
         tool_tokens=max_tool_tokens(),
         idempotency_key=key,
-        body_hash=request.state.body_hash if key else None,
+        body_hash=hashlib.sha256(request.state.body).hexdigest() if key else None,
         store=asked.store,
         strict_model=asked.strict_model,
         dry_run=asked.dry_run,
@@ -117,13 +119,7 @@ def dry_run_json(turn: Turn) -> dict[str, Any]:
     limits = turn.limits
     return {
         "route": routes[0] | {"reason": turn.reason, "fallbacks": [r["identifier"] for r in routes[1:]]},
-        "estimate": {
-            "input_tokens": turn.plan["input_tokens_estimate"],
-            "max_output_tokens": turn.routes[0].max_output_tokens,
-            "cost_usd": {"least": turn.plan["least_usd"], "most": turn.plan["reserve_usd"]}
-            if turn.routes[0].pricing
-            else None,
-        },
+        "estimate": _estimate_json(turn.quote, turn.routes[0]) if turn.quote else None,
         "limits": {
             "requests_remaining": limits.requests_remaining,
             "requests_reset_at": limits.requests_reset_at,
@@ -132,3 +128,9 @@ def dry_run_json(turn: Turn) -> dict[str, Any]:
         if limits
         else None,
     }
+
+
+def _estimate_json(quote: Quote, route: Route) -> dict[str, Any]:
+    """The estimated tokens, and the range of the cost; null when the route has no known price."""
+    cost = {"least": quote.least_usd, "most": quote.reserve_usd} if route.pricing else None
+    return {"input_tokens": quote.input_tokens, "max_output_tokens": route.max_output_tokens, "cost_usd": cost}

@@ -47,7 +47,7 @@ class AgentRun:
 
     async def _choose_agent(self) -> None:
         """Sets the first agent: the requested one, else the user's preferred one, else the one for the question."""
-        wanted = self._asked.agent or (self.turn.profile or {}).get("preferred_agent") or "auto"
+        wanted = self._asked.agent or self.turn.profile.preferred_agent or "auto"
         if wanted == "auto" and not self._domain.is_sure and settings().is_on("CLASSIFY_WITH_MODEL"):
             await self._classify_with_model()
         self._loop.agent = AGENTS.get(wanted) or AGENTS[self._domain.name]
@@ -86,7 +86,7 @@ class AgentRun:
             parts=loop.parts,
             domain=self._domain.name,
             domain_confidence=self._domain.confidence,
-            skill=(self.turn.profile or {}).get("skill_level"),
+            skill=self.turn.profile.skill_level,
             escalation={"hand_offs": loop.hand_offs} if loop.hand_offs else None,
             handoffs=len(loop.hand_offs),
             context_tokens=_context_tokens(session.attempts),

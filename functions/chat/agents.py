@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from functions.chat.tools.hand_off import NAME as HAND_OFF
+from shared.turns import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +58,18 @@ _SPEAKERS: Final = "Several people take part; each of their messages begins with
 _MAX_NAME = 60
 
 
-def prompt_for(agent: Agent, profile: Mapping[str, Any] | None, speaker: str | None) -> str:
+def prompt_for(agent: Agent, profile: Profile, speaker: str | None) -> str:
     """The system prompt: the agent's own, adapted to the user's profile, with the name of the speaker."""
-    preferences = profile or {}
     lines = (
         agent.prompt,
-        _SKILLS.get(preferences.get("skill_level") or "", ""),
-        _STYLES.get(preferences.get("communication_style") or "", ""),
+        _SKILLS.get(profile.skill_level or "", ""),
+        _STYLES.get(profile.communication_style or "", ""),
         _SPEAKERS.format(speaker=speaker) if speaker else "",
     )
     return " ".join(line for line in lines if line)
 
 
 def longest_prompt() -> int:
-    """Bytes of the longest prompt there can be, to hold money for before it is known who asks."""
+    """Bytes of the longest possible prompt, for the reservation before the profile is known."""
     longest = sum(max(len(line.encode()) for line in lines.values()) + 1 for lines in (_SKILLS, _STYLES))
     return max(len(a.prompt.encode()) for a in AGENTS.values()) + longest + len(_SPEAKERS) + 4 * _MAX_NAME

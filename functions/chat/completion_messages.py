@@ -78,38 +78,38 @@ def _kind(content: object) -> str:
 # By its kind, so that an error names what is wrong with a part, not that it is no text.
 _Kind = Discriminator(_kind)
 _Text = Annotated[list[TextPart], _Some]
-_Shown = Annotated[list[Annotated[TextPart | ImagePart, Field(discriminator="type")]], _Some]
+_UserParts = Annotated[list[Annotated[TextPart | ImagePart, Field(discriminator="type")]], _Some]
 _Parts = Annotated[list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]], _Some]
-Words = Annotated[Annotated[str, Tag("text")] | Annotated[_Text, Tag("parts")], _Kind]
+TextContent = Annotated[Annotated[str, Tag("text")] | Annotated[_Text, Tag("parts")], _Kind]
 
 
 class SystemMessage(_Lenient):
     """Instructions; `developer` is the newer name of the role."""
 
     role: Literal["system", "developer"]
-    content: Words
+    content: TextContent
 
 
 class UserMessage(_Lenient):
     """The user's text and images."""
 
     role: Literal["user"]
-    content: Annotated[Annotated[str, Tag("text")] | Annotated[_Shown, Tag("parts")], _Kind]
+    content: Annotated[Annotated[str, Tag("text")] | Annotated[_UserParts, Tag("parts")], _Kind]
 
 
-class CalledTools(_Lenient):
+class FunctionCall(_Lenient):
     """A function and the arguments that a model wrote for it."""
 
     name: ToolName
     arguments: str
 
 
-class Call(_Lenient):
+class AssistantToolCall(_Lenient):
     """An earlier tool call of a model."""
 
     id: CallId
     type: Literal["function"]
-    function: CalledTools
+    function: FunctionCall
 
 
 class AssistantMessage(_Lenient):
@@ -118,7 +118,7 @@ class AssistantMessage(_Lenient):
     role: Literal["assistant"]
     content: Annotated[Annotated[str, Tag("text")] | Annotated[_Parts, Tag("parts")], _Kind] | None = None
     refusal: str | None = None
-    tool_calls: Annotated[list[Call], Field(max_length=128, fail_fast=True)] | None = None
+    tool_calls: Annotated[list[AssistantToolCall], Field(max_length=128, fail_fast=True)] | None = None
     audio: None = None
     function_call: None = None
     reasoning_content: str | None = None
@@ -128,7 +128,7 @@ class ToolMessage(_Lenient):
     """The result of a tool."""
 
     role: Literal["tool"]
-    content: Words
+    content: TextContent
     tool_call_id: CallId
 
 
@@ -138,16 +138,16 @@ AnyMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMess
 def conversation_of(messages: Iterable[AnyMessage]) -> tuple[Message, ...]:
     """The messages in the form for a provider.
 
-    Ids of calls that some provider would refuse, odd or used before, are replaced in the call and in its result; by
-    the same ones each time the conversation comes, so that what providers keep of it fits.
+    Call ids that some provider refuses, odd or used before, are replaced in the call and in its result. The same
+    conversation gets the same ids, so that a provider's prompt cache fits.
     """
-    ids: dict[str, str] = {}  # by the caller's, of the latest call that has it
-    given: set[str] = set()
+    ids: dict[str, str] = {}  # by the client's id, of the latest call with that id
+    used: set[str] = set()
 
-    def called(call: Call) -> ToolCall:
-        is_usual = is_usual_id(call.id) and call.id not in given
-        ids[call.id] = call.id if is_usual else f"call_{sha256(f'{len(given)} {call.id}'.encode()).hexdigest()[:16]}"
-        given.add(ids[call.id])
+    def converted_call(call: AssistantToolCall) -> ToolCall:
+        is_usual = is_usual_id(call.id) and call.id not in used
+        ids[call.id] = call.id if is_usual else f"call_{sha256(f'{len(used)} {call.id}'.encode()).hexdigest()[:16]}"
+        used.add(ids[call.id])
         made = tool_call(ids[call.id], call.function.name, call.function.arguments)
         # Arguments that are no JSON object came from a model; providers that take text get them unchanged.
         return made if made.broken is None else replace(made, broken=None, written=made.broken)
@@ -156,7 +156,7 @@ def conversation_of(messages: Iterable[AnyMessage]) -> tuple[Message, ...]:
         role: Role = "system" if message.role == "developer" else message.role
         content = _text(message)
         if isinstance(message, AssistantMessage):
-            return Message(role, content, tuple(map(called, message.tool_calls or ())))
+            return Message(role, content, tuple(map(converted_call, message.tool_calls or ())))
         if isinstance(message, ToolMessage):
             return Message(role, content, tool_call_id=ids.get(message.tool_call_id, message.tool_call_id))
         parts = tuple(part.image() if isinstance(part, ImagePart) else _words(part) for part in _parts(message))

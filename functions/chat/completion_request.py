@@ -99,9 +99,9 @@ class StreamOptions(_Strict):
 class CompletionRequest(_Strict):
     """One stateless answer to the whole conversation, which the client keeps.
 
-    Fields that would change the answer and that not every provider knows are taken at their neutral value only;
-    names for the caller's own use (`user`, …) and hints (`seed`, `service_tier`, …) are taken and unused. `metadata`
-    is kept in the log row, and `store: false` keeps the words out of it.
+    Fields that would change the answer and that not every provider has are accepted at their neutral value only.
+    The client's own names (`user`, …) and hints (`seed`, `service_tier`, …) are accepted and unused. `metadata` is
+    kept in the log row; with `store: false` the row has no text.
     """
 
     model: Name
@@ -110,7 +110,7 @@ class CompletionRequest(_Strict):
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000, description=MAX_TOKENS)
     max_completion_tokens: int | None = Field(
-        default=None, ge=1, le=1_000_000, description="The newer word for `max_tokens`, which it goes before."
+        default=None, ge=1, le=1_000_000, description="The newer name of `max_tokens`; it wins when both are set."
     )
     temperature: float | None = Field(default=None, ge=0, le=2)
     stop: StopText | Annotated[list[StopText], Field(max_length=4, fail_fast=True)] | None = None
@@ -153,7 +153,7 @@ class CompletionRequest(_Strict):
     def _have_names_of_their_own(cls, tools: list[FunctionTool] | None) -> list[FunctionTool] | None:
         names = _names(tools)
         if len(set(names)) != len(names):
-            raise ValueError("every tool has a name of its own")
+            raise ValueError("tool names must be unique")
         return tools
 
     @field_validator("tool_choice")
@@ -163,7 +163,7 @@ class CompletionRequest(_Strict):
             return choice
         names = _names(info.data["tools"])
         if isinstance(choice, NamedChoice) and choice.function.name not in names:
-            raise ValueError("there is no such tool")
+            raise ValueError("tool_choice names a tool that is not in tools")
         if choice == "required" and not names:
             raise ValueError("there are no tools")
         return choice

@@ -35,7 +35,7 @@ async def take_turn(request: Request, *, stream: bool | None = None) -> Response
     turn = await admit(person, chat_turn(asked, request))
     if asked.dry_run:
         return JSONResponse(dry_run_json(turn))
-    events = replayed(turn) if turn.replay else run_turn(AgentRun(turn, asked, request.state.arrived))
+    events = replayed(turn, turn.replay) if turn.replay else run_turn(AgentRun(turn, asked, request.state.arrived))
     if asked.stream if stream is None else stream:
         return StreamResponse(turn, events, UiStream(turn))
     return WholeResponse(turn, events, TurnJson())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
@@ -132,8 +131,7 @@ class ChatRequest(BaseModel):
 async def read_chat_request(request: Request) -> ChatRequest:
     """The validated body. Raises InvalidRequest, BodyTooLarge, Unprocessable, …
 
-    `request.state.body_hash` gets the hash of the body, so that one Idempotency-Key with two bodies is detected.
+    `request.state.body` keeps its bytes, which an Idempotency-Key is bound to.
     """
-    raw = await read_body(request)
-    request.state.body_hash = hashlib.sha256(raw).hexdigest()
-    return parse_body(raw, ChatRequest)
+    request.state.body = await read_body(request)
+    return parse_body(request.state.body, ChatRequest)

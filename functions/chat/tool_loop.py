@@ -14,6 +14,7 @@ from functions.chat.tools.calling import MAX_ANSWER_BYTES, Toolbox
 from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal
 from functions.chat.tools.hand_off import NAME as HAND_OFF
 from functions.chat.tools.hand_off import HandOff
+from functions.chat.ui_parts import call_part, result_part, step_parts
 from shared import ledger
 from shared.errors import BudgetExceeded
 from shared.events import Finish, ModelEvent, NextStep, Text, ToolResult
@@ -87,7 +88,7 @@ class ToolLoop:
     def parts(self) -> tuple[dict[str, Any], ...] | None:
         """The answer as the parts of a UIMessage; None when its text is all there is."""
         text = "".join(self._pieces)
-        return (*self._parts, *(_step(text) if text else ())) if self._parts else None
+        return (*self._parts, *(step_parts(text) if text else ())) if self._parts else None
 
     @property
     def agents(self) -> list[str]:
@@ -104,9 +105,8 @@ class ToolLoop:
                     self.reason = reason
                     return
                 yield NextStep()
-            self._session.options = options
             step = _Step()
-            async with aclosing(self._session.events(self._prompt_messages())) as events:
+            async with aclosing(self._session.events(self._prompt_messages(), options)) as events:
                 async for each in events:
                     event = self._named(each) if isinstance(each, ToolCall) else each
                     step.observe(event, self._pieces)
@@ -121,10 +121,10 @@ class ToolLoop:
         """Runs the tool calls, and adds calls and results to the messages."""
         text, self._pieces = "".join(self._pieces), []
         self._texts.append(text)
-        self._parts.extend([*_step(text), *map(_called, calls)])  # kept if the client hangs up now
+        self._parts.extend([*step_parts(text), *map(call_part, calls)])  # kept if the client hangs up now
         self._has_handed_off = False
         results = await self.toolbox.results_of(calls, self.agent.tools)
-        self._parts[-len(calls) :] = map(_part, results)
+        self._parts[-len(calls) :] = map(result_part, results)
         self._messages.extend([Message("assistant", text, tuple(calls), native), *(each.message() for each in results)])
         return results
 
@@ -179,24 +179,3 @@ class ToolLoop:
         self.hand_offs.append({"from": self.agent.name, "to": asked.agent, "reason": asked.reason})
         self.agent = AGENTS[asked.agent]
         return ToolAnswer({"agent": asked.agent, "instruction": "You are this agent now: continue the answer."})
-
-
-def _step(text: str) -> list[dict[str, Any]]:
-    return [{"type": "step-start"}, *([{"type": "text", "text": text}] if text else [])]
-
-
-def _part(result: ToolResult) -> dict[str, Any]:
-    """A tool's part of a UIMessage, as the AI SDK keeps it."""
-    called = _called(result.call)
-    if result.is_error:
-        return called | {"state": "output-error", "errorText": str(result.content["hint"])}
-    return called | {"state": "output-available", "output": dict(result.content)}
-
-
-def _called(call: ToolCall) -> dict[str, Any]:
-    return {
-        "type": f"tool-{call.name}",
-        "toolCallId": call.id,
-        "state": "input-available",
-        "input": dict(call.arguments),
-    }

@@ -152,6 +152,7 @@ REFUSED = (
     "select 1 from bars_1d group by getenv('PATH')",
     "select case when true then getenv('PATH') end",
     "select row_number() over (order by getenv('PATH'))",
+    "select getenv('PATH') over ()",
     "select 1 from bars_1d b join instruments i on read_text('/etc/passwd') is null",
     "select 1::mood",
     "select list_aggregate([1], 'getenv')",

@@ -9,9 +9,10 @@ import pytest
 
 from functions.chat.admission import dry_run_json
 from shared.limit_headers import limit_headers
+from shared.turns import Quote, Replay
 from tests.functions.turns import LIMITS, ROUTE, TURN, turn
 
-PLAN = {"input_tokens_estimate": 12, "reserve_usd": 0.001, "least_usd": 0.0001}
+QUOTE = Quote(12, 0.0001, 0.001)
 
 
 def test_headers_say_who_serves_and_what_is_left() -> None:
@@ -67,14 +68,14 @@ def test_a_models_name_fits_into_a_header(identifier: str, header: str) -> None:
 
 def test_a_replayed_turn_says_that_it_is() -> None:
     """A client that repeats a key sees that no model was called."""
-    assert limit_headers(turn(replay={}))["Idempotent-Replayed"] == "true"
+    assert limit_headers(turn(replay=Replay()))["Idempotent-Replayed"] == "true"
     assert "Idempotent-Replayed" not in limit_headers(TURN)
 
 
 def test_a_dry_run_tells_route_estimate_and_limits() -> None:
     """All that the caller would want to know before spending anything."""
     node = replace(ROUTE, identifier="client:7:llama", provider="client", upstream_id="llama", node_id=7)
-    assert dry_run_json(turn(routes=(ROUTE, node), plan=PLAN)) == {
+    assert dry_run_json(turn(routes=(ROUTE, node), quote=QUOTE)) == {
         "route": {
             "identifier": "openai:gpt-4o",
             "provider": "openai",
@@ -98,5 +99,5 @@ def test_a_dry_run_tells_route_estimate_and_limits() -> None:
 
 def test_a_model_without_a_price_has_no_estimate_of_cost() -> None:
     """Unknown values are null, and so are limits that are not set."""
-    answer = dry_run_json(turn(routes=(replace(ROUTE, pricing=None),), plan=PLAN, limits=None))
+    answer = dry_run_json(turn(routes=(replace(ROUTE, pricing=None),), quote=QUOTE, limits=None))
     assert (answer["estimate"]["cost_usd"], answer["limits"]) == (None, None)

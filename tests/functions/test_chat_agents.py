@@ -8,6 +8,7 @@ import pytest
 
 from functions.chat.agents import AGENTS, longest_prompt, prompt_for
 from functions.chat.tools.hand_off import HandOff
+from shared.turns import Profile
 
 _SKILLS = (None, "beginner", "intermediate", "advanced", "expert")
 _STYLES = (None, "concise", "balanced", "detailed")
@@ -22,21 +23,21 @@ def test_every_agent_can_be_handed_to() -> None:
 def test_a_prompt_is_fitted_to_the_person() -> None:
     """Skill and style each add a sentence; without them the prompt is the agent's own."""
     agent = AGENTS["technical"]
-    plain = prompt_for(agent, None, None)
-    assert plain == agent.prompt == prompt_for(agent, {"skill_level": None, "communication_style": None}, None)
-    received = prompt_for(agent, {"skill_level": "beginner", "communication_style": "concise"}, None)
+    plain = prompt_for(agent, Profile(), None)
+    assert plain == agent.prompt
+    received = prompt_for(agent, Profile("beginner", "concise"), None)
     assert received.startswith(plain)
     assert "explain every term" in received
     assert "short" in received
 
 
-def test_in_company_the_model_knows_who_asks() -> None:
+def test_a_prompt_names_the_speaker_of_a_group() -> None:
     """The speaker is named, and that others' messages begin with their names."""
-    assert "Ada asks" in prompt_for(AGENTS["general"], None, "Ada")
+    assert "Ada asks" in prompt_for(AGENTS["general"], Profile(), "Ada")
 
 
-@pytest.mark.parametrize("profile", [{"skill_level": "wizard"}, {"communication_style": 5}, {"other": "x"}])
-def test_a_profile_of_another_version_is_no_failure(profile: dict[str, object]) -> None:
+@pytest.mark.parametrize("profile", [Profile("wizard"), Profile(None, "florid")])
+def test_a_profile_of_another_version_is_no_failure(profile: Profile) -> None:
     """What this code does not know adds nothing."""
     assert prompt_for(AGENTS["general"], profile, None) == AGENTS["general"].prompt
 
@@ -44,5 +45,5 @@ def test_a_profile_of_another_version_is_no_failure(profile: dict[str, object]) 
 def test_money_is_held_for_the_longest_prompt() -> None:
     """No agent, profile and name together are longer than what a turn is admitted with."""
     for agent, skill, style in product(AGENTS.values(), _SKILLS, _STYLES):
-        profile = {"skill_level": skill, "communication_style": style}
+        profile = Profile(skill, style)
         assert len(prompt_for(agent, profile, "\U0001f600" * 60).encode()) <= longest_prompt()

@@ -92,3 +92,15 @@ def test_a_deep_tree_is_walked_without_recursion() -> None:
     for _ in range(50_000):
         node = {"x": node}
     check(_tree(node), _TABLES)
+
+
+@pytest.mark.parametrize("kind", ["FUNCTION", "WINDOW_AGGREGATE", "WINDOW_ROW_NUMBER"])
+def test_an_unlisted_function_is_refused_in_a_window_too(kind: str) -> None:
+    """A function with OVER () must be on the list, like any other function; a listed one passes."""
+
+    def query(name: str) -> dict[str, Any]:
+        return _tree(_select(_table("bars"), select_list=[{"type": kind, "qualified_name": {"path": [name]}}]))
+
+    check(query("sum"), _TABLES)
+    with pytest.raises(NotAllowedError, match="'getenv' is not available"):
+        check(query("getenv"), _TABLES)

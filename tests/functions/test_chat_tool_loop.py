@@ -19,7 +19,7 @@ from shared.events import NextStep, Text, ToolResult
 from shared.messages import Message
 from shared.receipts import receipt_json
 from shared.run_turn import Failure, TurnEvent, run_turn
-from shared.turns import Receipt
+from shared.turns import Profile, Receipt
 from tests.fakes.openai import OpenAiHost, chunk, serving_models, sse, text_chunk
 from tests.fakes.supabase import Project
 from tests.functions.test_chat_calling import Adding
@@ -354,7 +354,7 @@ async def test_the_agent_is_the_one_asked_for_or_preferred_or_fitting(
 ) -> None:
     """In this order; what the question is about is recorded either way, with how sure that is."""
     model.pieces = [text_chunk("Hello")]
-    await _events_of(ChatRequest(message=question, agent=agent), profile={"preferred_agent": preferred})
+    await _events_of(ChatRequest(message=question, agent=agent), profile=Profile(preferred_agent=preferred))
     booked = _booked(project)
     assert booked["agent_type"] == first
     assert booked["domain_classification"] in {"technical", "general"}

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from types import SimpleNamespace
+
 import pytest
+from genai_prices import data_snapshot
+from genai_prices.types import ModelPrice
 
 from functions.refresh import prices
 from functions.refresh.prices import price_of
@@ -35,6 +40,14 @@ def test_an_unknown_price_is_null_and_never_zero(monkeypatch: pytest.MonkeyPatch
     kept = {"input": 1, "output": 2}
     monkeypatch.setattr(prices, "HAND_WRITTEN", {("openai", "gpt-9-nonsense"): kept})
     assert price_of("openai", ProviderModel("gpt-9-nonsense")) == kept
+
+
+def test_a_looked_up_price_of_zero_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that genai-prices lists with 0 for input and output has no price."""
+    model = SimpleNamespace(get_prices=lambda _: ModelPrice(input_mtok=Decimal(0), output_mtok=Decimal(0)))
+    snapshot = SimpleNamespace(find_provider_model=lambda *_: (None, model))
+    monkeypatch.setattr(data_snapshot, "get_snapshot", lambda: snapshot)
+    assert price_of("openai", ProviderModel("gpt-4o")) is None
 
 
 def test_a_router_costs_what_its_dearest_host_takes() -> None:

@@ -113,6 +113,14 @@ def test_a_router_promises_what_every_live_host_can() -> None:
     assert model.offers == (HostOffer("a", {"input": 1, "output": 2}), HostOffer("b"))
 
 
+def test_a_listed_price_of_zero_is_unknown() -> None:
+    """A host that lists 0 for input and output has no price; 0 for one of them is a price."""
+    prices = {"zero": {"input": 0, "output": 0}, "half": {"input": 0, "output": 2}}
+    hosts = [{"provider": name, "status": "live", "pricing": pricing} for name, pricing in prices.items()]
+    (model,) = BY_NAME["huggingface"].read(_page("huggingface", entry("huggingface", "o/m", providers=hosts)))
+    assert model.offers == (HostOffer("zero"), HostOffer("half", {"input": 0, "output": 2}))
+
+
 def test_matcha_lists_are_read_in_both_forms() -> None:
     """With or without an object around it, under either name of a field."""
     one, other = {"id": 28, "name": "Claude 3.7 Sonnet"}, {"llm_id": 41, "model_name": "New"}

@@ -30,6 +30,21 @@ async def test_a_name_that_resolves_to_an_internal_address_is_rejected() -> None
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("addresses", [("8.8.8.8", "10.0.0.1"), ("10.0.0.1", "8.8.8.8")])
+async def test_a_name_with_a_public_and_an_internal_address_is_rejected(
+    addresses: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One internal address rejects the name, in either order of the answer."""
+
+    def answer(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    with pytest.raises(ForbiddenAddressError):
+        await GuardedResolver(allow_private=False).resolve("mixed.example", 443)
+
+
+@pytest.mark.anyio
 @pytest.mark.usefixtures("sessions")
 @pytest.mark.parametrize(
     "host",

@@ -38,7 +38,7 @@ from shared.messages import Message
 from shared.privacy import WITHHELD
 from shared.receipts import receipt_json
 from shared.routes import Attempt, Route
-from shared.turns import Limits, Receipt, Turn, TurnRequest, TurnResult
+from shared.turns import Limits, Profile, Quote, Receipt, Turn, TurnRequest, TurnResult
 from tests.fakes.supabase import Project
 
 ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 1000, pricing={"input": 1})
@@ -208,10 +208,10 @@ async def test_a_turn_knows_who_spoke_and_how_to_help(project: Project) -> None:
     assert project.asked_of("chat_begin")[0]["turn"]["agent_models"] == {"general": ["fast", "gpt-4o"]}
     sent_text = [message.content for message in turn.history]
     assert sent_text == ["Ada: Hi", "Hello", "Person 2: Hm"]
-    assert (turn.history_left_out, turn.speaker, turn.profile) == (4, "Ada", profile)
+    assert (turn.history_left_out, turn.speaker, turn.profile) == (4, "Ada", Profile("expert", None, "auto"))
     project.answers[BEGIN] = (200, ADMITTED)
     turn = await ledger.begin(PERSON, ASK)
-    assert (turn.history_left_out, turn.speaker, turn.profile) == (0, None, None)
+    assert (turn.history_left_out, turn.speaker, turn.profile) == (0, None, Profile())
 
 
 @pytest.mark.anyio
@@ -230,7 +230,7 @@ async def test_a_turn_is_admitted_as_the_person(project: Project) -> None:
     assert (turn.routes[0].base_url, turn.routes[0].node_id) == ("https://node.example/v1", 7)
     assert turn.history == (Message("user", "Hi"), Message("assistant", "Hello"))
     assert turn.limits == Limits(50, 49, "2026-11-22T00:00:00+00:00", 0.5)
-    assert turn.plan == {"input_tokens_estimate": 12, "reserve_usd": 0.001, "least_usd": 0.0001}
+    assert turn.quote == Quote(12, 0.0001, 0.001)
     assert turn.replay is None
 
 
@@ -265,7 +265,7 @@ async def test_a_turn_answered_before_is_replayed(project: Project) -> None:
     project.answers[BEGIN] = (200, ADMITTED | {"outcome": "replay", "log": {"cost_usd": 1}})
     turn = await ledger.begin(PERSON, ASK)
     assert turn.replay is not None
-    assert turn.replay["log"] == {"cost_usd": 1}
+    assert turn.replay.cost_usd == 1
 
 
 @pytest.mark.anyio
