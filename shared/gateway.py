@@ -24,7 +24,7 @@ from shared.errors import (
     ProviderUnavailable,
     ProviderUnreachable,
 )
-from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
+from shared.events import CONTENT, Finish, ModelEvent, Reasoning, Text, Usage
 from shared.fallback import MIN_SECONDS, FallbackPlan
 from shared.messages import PLAIN_FORMAT, Format, Message, ModelRequest, Node, Tool, ToolCall
 from shared.providers import provider_named
@@ -181,7 +181,7 @@ class ModelSession:
                     raise ProviderTimeout("The model did not answer in time.") from error
                 if event is None:
                     return
-                has_content = has_content or isinstance(event, Text | Reasoning | ToolCall)
+                has_content = has_content or isinstance(event, CONTENT)
                 yield event
 
 

@@ -1,7 +1,4 @@
-"""The parts of a UIMessage, as the AI SDK stores an answer with tools.
-
-Format: https://ai-sdk.dev/docs/reference/ai-sdk-core/ui-message, read 2026-11-21.
-"""
+"""The parts of the AI SDK's UIMessage for an answer with tools."""
 
 from __future__ import annotations
 

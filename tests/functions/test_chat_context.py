@@ -17,32 +17,40 @@ def _result(text: str) -> Message:
 
 def test_the_oldest_turns_go_first_and_whole() -> None:
     """A question goes with its answer; what fits stays; the number of dropped messages is returned."""
-    history, sent_text = list(_TURN * 3), [Message("user", "now")]
-    assert fit(history, sent_text, 10_000) == 0
-    assert fit(history, sent_text, estimate_prompt((*_TURN, *sent_text))) == 4
+    history, new = list(_TURN * 3), [Message("user", "now")]
+    assert fit(history, new, 10_000) == 0
+    assert fit(history, new, estimate_prompt((*_TURN, *new))) == 4
     assert history == list(_TURN)
 
 
 def test_then_old_results_lose_their_text_and_the_newest_stay() -> None:
     """The replacement text asks the model for less; the question is never changed."""
     calls = Message("assistant", "", (ToolCall("c", "f", {}),))
-    sent_text = [Message("user", "now"), calls, _result("x" * 3000), calls, _result("y" * 3000)]
+    new = [Message("user", "now"), calls, _result("x" * 3000), calls, _result("y" * 3000)]
     history = list(_TURN)
-    fit(history, sent_text, 1200)
+    fit(history, new, 1200)
     assert history == []
-    assert json.loads(sent_text[2].content)["error"] == "result_dropped"
-    assert sent_text[2].is_error
-    assert (sent_text[0].content, sent_text[4].content) == ("now", "y" * 3000)
+    assert json.loads(new[2].content)["error"] == "result_dropped"
+    assert new[2].is_error
+    assert (new[0].content, new[4].content) == ("now", "y" * 3000)
 
 
 def test_what_cannot_fit_is_left_to_the_model() -> None:
     """Nothing to drop is no endless loop."""
-    sent_text = [Message("user", "x" * 9000)]
-    assert fit([], sent_text, 10) == 0
-    assert sent_text == [Message("user", "x" * 9000)]
+    new = [Message("user", "x" * 9000)]
+    assert fit([], new, 10) == 0
+    assert new == [Message("user", "x" * 9000)]
 
 
 def test_tools_are_reckoned_with() -> None:
     """Their descriptions and schemas are read with every call."""
     tool = Tool("f", "d" * 300, {"type": "object"})
     assert estimate_prompt([], [tool]) > 100
+
+
+def test_the_newest_result_stays_when_nothing_else_is_left_to_drop() -> None:
+    """A budget below the newest result leaves it whole, as the model has not read it yet."""
+    calls = Message("assistant", "", (ToolCall("c", "f", {}),))
+    new = [Message("user", "now"), calls, _result("y" * 3000)]
+    assert fit([], new, 10) == 0
+    assert new[2] == _result("y" * 3000)

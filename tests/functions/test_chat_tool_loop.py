@@ -275,6 +275,15 @@ async def test_a_turn_stays_within_what_its_model_can_read(model: OpenAiHost, pr
     assert _booked(project)["history_left_out"] > 7
 
 
+async def test_room_for_the_answer_is_kept_when_results_come(model: OpenAiHost, project: Project) -> None:
+    """A prompt that fits into the window drops history when the answer would not fit beside it."""
+    route = replace(ROUTE, max_output_tokens=4096, capabilities={"supports_tools": True, "context_window": 8192})
+    history = (Message("user", "q" * 3000), Message("assistant", "a" * 3000))
+    model.script = [_calls(_add_call(1), text="w" * 9000), (200, [text_chunk("Done")])]
+    await _events_of(routes=(route,), history=history)
+    assert _booked(project)["history_left_out"] == 2
+
+
 async def test_a_turn_without_time_for_another_call_ends_well(
     model: OpenAiHost, project: Project, environ: Callable[..., None]
 ) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from functions.refresh import runs
-from functions.refresh.runs import Run, lease_extended
+from functions.refresh.runs import Run, begin_run, lease_extended
+from shared.errors import DatabaseUnavailable
 from tests.fakes.supabase import Project
 
 pytestmark = pytest.mark.anyio
@@ -19,6 +20,19 @@ EXTEND = "/rest/v1/rpc/extend_lease"
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "_EXTEND_SECONDS", 0.0)
+
+
+async def test_a_run_whose_row_cannot_be_written_releases_its_lease(project: Project) -> None:
+    """The error is raised, and the next run need not wait for the end of the lease."""
+    project.answers |= {
+        "/rest/v1/rpc/take_lease": (200, 7),
+        "/rest/v1/refresh_runs": (503, {"message": "down", "code": "PGRST000", "details": None, "hint": None}),
+        "/rest/v1/rpc/release_lease": (200, True),
+    }
+    with pytest.raises(DatabaseUnavailable):
+        await begin_run("cron", is_dry_run=False)
+    (released,) = project.asked_of("release_lease")
+    assert (released["job"], released["fence"]) == ("refresh", 7)
 
 
 async def _until(condition: Callable[[], bool]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ from shared.errors import (
 )
 from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
 from shared.gateway import ModelSession, Options
-from shared.messages import Message, Tool, ToolCall
+from shared.messages import Message, ModelRequest, Tool, ToolCall
 from shared.routes import Attempt, Route, RouteChosen
 from shared.token_bounds import token_upper_bound
 from tests.fakes.openai import OpenAiHost, chunk, serving_models, sse, text_chunk
@@ -56,6 +56,11 @@ async def _events_of(conversation: ModelSession) -> tuple[list[ModelEvent | Rout
     except ParleyError as error:
         return events, error
     return events, None
+
+
+async def _read_to_the_end(events: AsyncIterator[ModelEvent | RouteChosen]) -> None:
+    async for _ in events:
+        pass
 
 
 def _only(conversation: ModelSession) -> Attempt:
@@ -123,14 +128,17 @@ async def test_an_answer_that_breaks_off_is_passed_on_and_then_an_error(host: Op
     assert not _only(conversation).ok
 
 
-async def test_a_silence_between_two_words_ends_as_a_timeout(host: OpenAiHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sent text stays; the call is closed."""
-    host.pieces, host.ending = [sse(chunk({"content": "Hel"}))], "hold"
+@pytest.mark.parametrize(("field", "event"), [("content", Text("Hel")), ("reasoning_content", Reasoning("Hel"))])
+async def test_a_silence_after_the_first_content_ends_as_a_timeout(
+    host: OpenAiHost, monkeypatch: pytest.MonkeyPatch, field: str, event: ModelEvent
+) -> None:
+    """Text and reasoning end the wait for the first content; sent events stay, and the call is closed."""
+    host.pieces, host.ending = [sse(chunk({field: "Hel"}))], "hold"
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 1000)
     monkeypatch.setattr(gateway, "IDLE_SECONDS", 0.05)
     conversation = _exchange()
     events, error = await _events_of(conversation)
-    assert (events, type(error)) == ([RouteChosen(ROUTE), Text("Hel")], ProviderTimeout)
+    assert (events, type(error)) == ([RouteChosen(ROUTE), event], ProviderTimeout)
     assert _only(conversation).error_code == "provider_timeout"
     await host.until_hung_up()
 
@@ -173,15 +181,37 @@ async def test_a_turn_ends_with_its_time(
     """TURN_SECONDS bounds the whole of it, however lively the model is."""
     passed = 0.0
     monkeypatch.setattr(gateway, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed))
+    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 1000)
+    monkeypatch.setattr(gateway, "IDLE_SECONDS", 1000)
     environ(TURN_SECONDS="100")
     host.pieces, host.ending = [sse(*[chunk({"content": "on "})] * 3)], "hold"
     events = _exchange().events(MESSAGES)
     assert await anext(events) == RouteChosen(ROUTE)
     passed = 101
     with pytest.raises(ProviderTimeout):
-        async for _ in events:
-            pass
+        await asyncio.wait_for(_read_to_the_end(events), 10)
     await host.until_hung_up()
+
+
+async def test_a_bug_in_the_middle_of_an_answer_is_a_failed_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exception that is none of our errors is recorded as `internal_error`, after the text that was sent."""
+
+    class Broken:
+        async def stream(self, _request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+            yield Text("Hel")
+            raise RuntimeError
+
+    async def provider_named(_name: str) -> Broken:
+        return Broken()
+
+    monkeypatch.setattr(gateway, "provider_named", provider_named)
+    conversation = _exchange()
+    events = conversation.events(MESSAGES)
+    assert [await anext(events), await anext(events)] == [RouteChosen(ROUTE), Text("Hel")]
+    with pytest.raises(RuntimeError):
+        await anext(events)
+    attempt = _only(conversation)
+    assert (attempt.ok, attempt.error_code) == (False, "internal_error")
 
 
 async def test_pings_are_no_sign_of_life(host: OpenAiHost, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,12 +411,14 @@ async def test_an_open_circuit_says_when_to_come_back(host: OpenAiHost) -> None:
     assert host.received == []
 
 
-@pytest.mark.parametrize("failing", ["refused", "silent", "cut", "early", "nonsense"])
+@pytest.mark.parametrize("failing", ["refused", "silent", "cut", "early", "nonsense", "endless"])
 async def test_a_node_fails_in_one_way_only(host: OpenAiHost, failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Message, code and attempt reveal nothing about that address, and it is called once."""
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
+    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05 if failing == "silent" else 20)
     route = replace(NODE, base_url=NODE.base_url if failing == "refused" else host.url)
     host.pieces = {"cut": [sse(chunk({"content": "Hel"}))], "nonsense": [b"data: x\n\n"]}.get(failing, [])
+    if failing == "endless":
+        host.pieces = [sse(*[chunk({"content": "x" * 1000})] * 50)]
     host.ending = "hold" if failing == "silent" else "cut" if failing == "cut" else "clean"
     conversation = _exchange(route)
     error = (await _events_of(conversation))[1]

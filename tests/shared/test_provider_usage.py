@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import pytest
+from anthropic import types
 
-from shared.events import Finish, Reasoning
+from shared.events import Finish, Reasoning, Usage
+from shared.providers.anthropic_messages import usage_of
 from tests.fakes.providers import GOLDEN, Upstream
 from tests.providers import (
     PROVIDERS,
@@ -55,3 +57,10 @@ async def test_wrong_usage_is_ignored(name: str, upstream: Upstream) -> None:
     assert text_of(events) == "one two three"
     assert min(exchange.usage.input_tokens, exchange.usage.output_tokens) > 0
     assert exchange.usage.output_tokens <= 1000
+
+
+def test_claudes_first_output_count_is_a_placeholder() -> None:
+    """The output count of a stream's start is not charged, whatever it is; its input count is."""
+    start = types.Usage(input_tokens=40, output_tokens=250)
+    assert usage_of(start, start, is_placeholder=True) == Usage(40, 0)
+    assert usage_of(types.MessageDeltaUsage(output_tokens=3), start) == Usage(40, 3)
