@@ -12,7 +12,7 @@ from shared import ledger
 from shared.events import Usage
 from shared.ledger import as_record
 from tests.fakes.supabase import Project
-from tests.shared.test_ledger import ADMITTED, ASK, BEGIN, ENTRY, PERSON, TURN
+from tests.shared.ledger_values import ADMITTED, ASK, BEGIN, ENTRY, PERSON, TURN
 
 RECORDS = (baseline.SCHEMAS / "02_turn_records.sql").read_text()
 SCHEMAS = "\n".join(path.read_text() for path in baseline.schema_files())

@@ -1,0 +1,143 @@
+"""The last round trip of a turn, and the spool behind it, against a scripted database."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from shared import ledger, spool
+from shared.ledger import as_record
+from shared.receipts import receipt_json
+from tests.fakes.supabase import Project
+from tests.shared.ledger_values import ENTRY, FINISH, PERSON, TURN
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("outcome", "logged"), [("settled", True), ("duplicate", True), ("stale", False)])
+async def test_a_booked_turn_has_a_receipt(project: Project, outcome: str, logged: bool) -> None:
+    """Booked as the service, once; the receipt says what it cost and whether the row is there."""
+    project.answers[FINISH] = (200, {"outcome": outcome, "cost_usd": 0.002, "message_id": "message-1"})
+    receipt = await ledger.finish(ENTRY)
+    assert (receipt.cost_usd, receipt.logged, receipt.message_id) == (0.002, logged, "message-1")
+    assert project.asked[0].headers["apikey"] == "sb_secret_x"
+    assert project.asked_of("chat_finish") == [{"entry": as_record(ENTRY)}]
+
+
+@pytest.mark.anyio
+async def test_a_turn_this_database_never_admitted_is_only_logged(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is no row to complete and no use in trying again."""
+    project.answers[FINISH] = (200, {"outcome": "unknown"})
+    assert not (await ledger.finish(ENTRY)).logged
+    assert len(project.asked) == 1
+    assert "unbooked_turn" in capsys.readouterr().out
+
+
+@pytest.mark.anyio
+async def test_a_database_that_fails_at_the_end_costs_the_row_but_not_the_answer(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two tries, and without a spool one redacted line from which the row can be rebuilt, after a short one that no
+    host cuts; nothing is raised.
+    """
+    project.answers[FINISH] = (503, "down")
+    receipt = await ledger.finish(ENTRY)
+    assert (receipt.cost_usd, receipt.logged) == (None, False)
+    assert len(project.asked) == 2
+    written = capsys.readouterr().out
+    *_, alarm, last = written.splitlines()
+    assert (json.loads(alarm)["event"], len(alarm) < 500) == ("unbooked_turn", True)
+    line = json.loads(last)
+    assert line["event"] == "unbooked_record"
+    assert line["record"]["entry"] == as_record(ENTRY) | {"content": "Write to [email]"}
+    assert line["record"]["version"] == 1
+    assert "ada@example.com" not in written
+
+
+@pytest.mark.anyio
+async def test_a_turn_that_the_database_cannot_take_waits_in_the_spool(
+    project: Project, environ: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After two tries the record is there, redacted and complete; the receipt says so and no line has to."""
+    environ(SPOOL_URL=tmp_path.as_uri(), HASH_PEPPER="pepper")
+    project.answers[FINISH] = (503, "down")
+    entry = replace(ENTRY, turn=replace(TURN, user_id=PERSON.id))
+    receipt = await ledger.finish(entry)
+    assert (receipt.logged, receipt.cost_usd, receipt_json(receipt)["logged"]) == ("spooled", None, "spooled")
+    assert len(project.asked) == 2
+    record = json.loads((tmp_path / "turn-1.worker-1.json").read_text())
+    assert record["entry"] == as_record(entry) | {"content": "Write to [email]"}
+    assert (record["user_id"], record["user_id_hash"]) == (PERSON.id, as_record(entry)["user_id_hash"])
+    assert "unbooked_turn" not in capsys.readouterr().out
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("answer", [{"outcome": "settled"}, {"outcome": "stale"}, {"outcome": "unknown"}], ids=str)
+async def test_what_the_database_answered_is_not_spooled(
+    project: Project, environ: Callable[..., None], tmp_path: Path, answer: dict[str, str]
+) -> None:
+    """A booked turn, one that another worker answered, and one this database never admitted wait for nothing."""
+    environ(SPOOL_URL=tmp_path.as_uri())
+    project.answers[FINISH] = (200, answer)
+    await ledger.finish(ENTRY)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.anyio
+async def test_a_spool_that_fails_too_leaves_the_line(
+    project: Project, environ: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only then is the record in our log, and the receipt does not claim more."""
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    environ(SPOOL_URL=(tmp_path / "taken").as_uri())
+    project.answers[FINISH] = (503, "down")
+    assert (await ledger.finish(ENTRY)).logged is False
+    events = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
+    assert events == ["finish_failed", "finish_failed", "spool_failed", "unbooked_turn", "unbooked_record"]
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("sessions")
+async def test_a_database_that_hangs_costs_a_bounded_time_and_not_the_record(
+    environ: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both tries are given up in time for the spool; at full length all of it fits below the platform's deadline."""
+    assert ledger._FINISH_TRIES * ledger._TRY_SECONDS + spool.KEEP_SECONDS <= 9  # noqa: SLF001 - of the gateway's ten
+    monkeypatch.setattr(ledger, "_TRY_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environ(SUPABASE_URL=f"http://127.0.0.1:{silent.getsockname()[1]}", SUPABASE_SERVICE_KEY="sb_secret_x")
+        environ(SPOOL_URL=tmp_path.as_uri())
+        started = time.monotonic()
+        assert (await ledger.finish(ENTRY)).logged == "spooled"
+        assert time.monotonic() - started < 2
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_turn_is_spooled_too(project: Project, environ: Callable[..., None], tmp_path: Path) -> None:
+    """A cancelled turn whose database is down still reaches the spool before the cancellation goes on."""
+    environ(SPOOL_URL=tmp_path.as_uri())
+    project.answers[FINISH] = (503, "down")
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        receipt = await ledger.finish(ENTRY)
+    assert receipt.logged == "spooled"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.anyio
+async def test_a_user_who_hangs_up_does_not_take_the_row_along(project: Project) -> None:
+    """A cancelled turn is booked to its end before the cancellation goes on."""
+    project.answers[FINISH] = (200, {"outcome": "settled", "cost_usd": 0.002})
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        receipt = await ledger.finish(ENTRY)
+    assert receipt.logged
+    assert len(project.asked) == 1
