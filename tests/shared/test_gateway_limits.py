@@ -1,0 +1,95 @@
+"""Time and size limits of a model call."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from shared import gateway
+from shared.errors import (
+    ProviderError,
+    ProviderTimeout,
+)
+from shared.events import ModelEvent, Reasoning, Text
+from shared.routes import RouteChosen
+from tests.fakes.openai import OpenAiHost, chunk, sse
+from tests.shared.model_sessions import MESSAGES, ROUTE, events_of, only_attempt, read_to_the_end, session_over
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_backoff")]
+
+
+@pytest.mark.parametrize(("field", "event"), [("content", Text("Hel")), ("reasoning_content", Reasoning("Hel"))])
+async def test_a_silence_after_the_first_content_ends_as_a_timeout(
+    host: OpenAiHost, monkeypatch: pytest.MonkeyPatch, field: str, event: ModelEvent
+) -> None:
+    """Text and reasoning end the wait for the first content; sent events stay, and the call is closed."""
+    host.pieces, host.ending = [sse(chunk({field: "Hel"}))], "hold"
+    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 1000)
+    monkeypatch.setattr(gateway, "IDLE_SECONDS", 0.05)
+    session = session_over()
+    events, error = await events_of(session)
+    assert (events, type(error)) == ([RouteChosen(ROUTE), event], ProviderTimeout)
+    assert only_attempt(session).error_code == "provider_timeout"
+    await host.until_hung_up()
+
+
+async def test_a_model_that_never_begins_ends_as_a_timeout(host: OpenAiHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first word has its own limit."""
+    host.ending = "hold"
+    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
+    session = session_over()
+    events, error = await events_of(session)
+    assert (events, type(error)) == ([], ProviderTimeout)
+    assert [attempt.ok for attempt in session.attempts] == [False, False]
+
+
+async def test_a_turn_ends_with_its_time(
+    host: OpenAiHost, environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TURN_SECONDS bounds the whole of it, however lively the model is."""
+    passed = 0.0
+    monkeypatch.setattr(gateway, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed))
+    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 1000)
+    monkeypatch.setattr(gateway, "IDLE_SECONDS", 1000)
+    environ(TURN_SECONDS="100")
+    host.pieces, host.ending = [sse(*[chunk({"content": "on "})] * 3)], "hold"
+    events = session_over().events(MESSAGES)
+    assert await anext(events) == RouteChosen(ROUTE)
+    passed = 101
+    with pytest.raises(ProviderTimeout):
+        await asyncio.wait_for(read_to_the_end(events), 10)
+    await host.until_hung_up()
+
+
+async def test_pings_are_no_sign_of_life(host: OpenAiHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that only keeps its line open does not put off the limit for the first word."""
+    host.pieces, host.ending = [b": ping\n\n", sse(chunk({"role": "assistant"})), b": ping\n\n"], "hold"
+    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
+    assert type((await events_of(session_over()))[1]) is ProviderTimeout
+
+
+async def test_a_reader_who_leaves_hangs_up_on_the_model_and_the_attempt_counts_as_good(host: OpenAiHost) -> None:
+    """Closing the events is no failure: the provider's circuit stays closed."""
+    host.pieces, host.ending = [sse(chunk({"content": "Hel"}))], "hold"
+    session = session_over()
+    events = session.events(MESSAGES)
+    assert await anext(events) == RouteChosen(ROUTE)
+    await events.aclose()
+    await host.until_hung_up()
+    assert only_attempt(session).ok
+
+
+@pytest.mark.parametrize("kind", ["content", "reasoning_content"])
+async def test_a_model_that_does_not_stop_is_stopped(host: OpenAiHost, kind: str) -> None:
+    """A host that sends far more than the request allows is cut off; the allowed part has been passed on."""
+    host.pieces, host.ending = [sse(*[chunk({kind: "x" * 1000})] * 50)], "hold"
+    session = session_over()
+    events, error = await events_of(session)
+    assert type(error) is ProviderError
+    assert 0 < len(events) < 50
+    assert not only_attempt(session).ok
+    await host.until_hung_up()
