@@ -44,9 +44,11 @@ def main(arguments: list[str]) -> int:
     if not text:
         print("schemas and migrations make the same database: there is nothing to write")
         return 0
+    if not baseline.is_frozen():
+        print("This first migration freezes the baseline. Before the first release, `make baseline` alone is enough.")
     path = baseline.MIGRATIONS / f"{_version()}_{arguments[0]}.sql"
     path.write_text(_HEADER + text, encoding="utf-8")
-    print(f"Wrote {path.relative_to(baseline.ROOT)}: read and edit it, then run `make baseline`.")
+    print(f"Wrote {path.relative_to(baseline.ROOT)}: read and edit it, then run `make baseline` for its checksum.")
     return 0
 
 

@@ -58,7 +58,10 @@ def test_the_comparison_names_what_differs(postgres_servers: PostgresServer) -> 
 
 
 def test_the_baseline_is_what_the_schemas_say() -> None:
-    """The generated migrations are the schema files, unedited; `make baseline` writes them."""
+    """Until a later migration freezes it, the baseline is the schema files, unedited; `make baseline` writes it."""
+    assert baseline.edited() == []
+    if baseline.is_frozen():
+        return
     for name, text in baseline.baseline().items():
         assert (baseline.MIGRATIONS / name).read_text() == text, name
 

@@ -586,7 +586,7 @@ begin
     set failures = v.failures, sole_user_id = v.sole_user_id, failing_since = v.failing_since,
       open_until = v.open_until,
         openings = v.openings + (v.sole_user_id is null and v.open_until is not null)::integer, reason = p_reason,
-          updated_at = now()
+        updated_at = now()
     where h.provider_key = p_key;
 end
 $$;
@@ -624,7 +624,7 @@ begin
       -- only.
       update public.provider_health as h
         set failures = 0, openings = 0, open_until = null, reason = null, sole_user_id = null, failing_since = null,
-          updated_at = now()
+        updated_at = now()
         where h.provider_key = v.key and h.failures > 0
           and (h.open_until is null or h.open_until <= p_begun_at or h.sole_user_id <> p_user_id);
     elsif v.is_account then

@@ -468,7 +468,7 @@ create function private.write_log(
      case when p_person is not null then p_result.tools_used else '[]' end,
      (p_result.usage).input_tokens, (p_result.usage).output_tokens, (p_result.usage).cached_tokens,
      (p_result.usage).reasoning_tokens, (p_result.usage).source, p_cost, p_route ->> 'upstream_id',
-       p_route ->> 'provider',
+     p_route ->> 'provider',
      p_route ->> 'identifier', p_row.requested_model, coalesce(p_result.agent_type, p_row.agent_type),
      p_result.domain_classification, p_result.domain_confidence,
      case when not exists (select 1 from public.user_llm_profiles as p where p.user_id = p_person
@@ -498,7 +498,7 @@ create function private.write_log(
         escalation_metadata = excluded.escalation_metadata, context_size_tokens = excluded.context_size_tokens,
         history_left_out = excluded.history_left_out, route_alias = excluded.route_alias,
         route_arm = excluded.route_arm, route_reason = excluded.route_reason,
-          unresolved_model = excluded.unresolved_model,
+        unresolved_model = excluded.unresolved_model,
         duration_ms = excluded.duration_ms, ttft_ms = excluded.ttft_ms, attempts = excluded.attempts,
         finish_reason = excluded.finish_reason, error_code = excluded.error_code, metadata = excluded.metadata,
         user_id_hash = excluded.user_id_hash, request_id = excluded.request_id,
@@ -629,7 +629,7 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
   insert into public.chat_logs as l
     (turn_id, request_id, user_id, conversation_id, endpoint, status, question, cost_usd, input_tokens, output_tokens,
      model, provider, model_identifier, requested_model, agent_type, history_left_out, metadata, created_at,
-       route_alias, route_arm,
+     route_alias, route_arm,
      route_reason, unresolved_model)
   select r.id, case when u.id is not null then r.request_id end, u.id, c.id, r.endpoint, 'abandoned',
     case when u.id is not null then r.question end, e.cost_usd, e.input_tokens, e.output_tokens,
@@ -650,7 +650,7 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
     set status = excluded.status, question = excluded.question, cost_usd = excluded.cost_usd,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, usage_source = null,
         cached_tokens = null, reasoning_tokens = null, duration_ms = null, ttft_ms = null, finish_reason = null,
-          error_code = null,
+        error_code = null,
         request_id = excluded.request_id,
         history_left_out = excluded.history_left_out, created_at = excluded.created_at,
         route_alias = excluded.route_alias, route_arm = excluded.route_arm,

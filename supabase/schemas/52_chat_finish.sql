@@ -97,7 +97,7 @@ create function private.write_log(
      case when p_person is not null then p_result.tools_used else '[]' end,
      (p_result.usage).input_tokens, (p_result.usage).output_tokens, (p_result.usage).cached_tokens,
      (p_result.usage).reasoning_tokens, (p_result.usage).source, p_cost, p_route ->> 'upstream_id',
-       p_route ->> 'provider',
+     p_route ->> 'provider',
      p_route ->> 'identifier', p_row.requested_model, coalesce(p_result.agent_type, p_row.agent_type),
      p_result.domain_classification, p_result.domain_confidence,
      case when not exists (select 1 from public.user_llm_profiles as p where p.user_id = p_person
@@ -127,7 +127,7 @@ create function private.write_log(
         escalation_metadata = excluded.escalation_metadata, context_size_tokens = excluded.context_size_tokens,
         history_left_out = excluded.history_left_out, route_alias = excluded.route_alias,
         route_arm = excluded.route_arm, route_reason = excluded.route_reason,
-          unresolved_model = excluded.unresolved_model,
+        unresolved_model = excluded.unresolved_model,
         duration_ms = excluded.duration_ms, ttft_ms = excluded.ttft_ms, attempts = excluded.attempts,
         finish_reason = excluded.finish_reason, error_code = excluded.error_code, metadata = excluded.metadata,
         user_id_hash = excluded.user_id_hash, request_id = excluded.request_id,

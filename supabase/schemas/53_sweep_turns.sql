@@ -8,7 +8,7 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
   insert into public.chat_logs as l
     (turn_id, request_id, user_id, conversation_id, endpoint, status, question, cost_usd, input_tokens, output_tokens,
      model, provider, model_identifier, requested_model, agent_type, history_left_out, metadata, created_at,
-       route_alias, route_arm,
+     route_alias, route_arm,
      route_reason, unresolved_model)
   select r.id, case when u.id is not null then r.request_id end, u.id, c.id, r.endpoint, 'abandoned',
     case when u.id is not null then r.question end, e.cost_usd, e.input_tokens, e.output_tokens,
@@ -29,7 +29,7 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
     set status = excluded.status, question = excluded.question, cost_usd = excluded.cost_usd,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, usage_source = null,
         cached_tokens = null, reasoning_tokens = null, duration_ms = null, ttft_ms = null, finish_reason = null,
-          error_code = null,
+        error_code = null,
         request_id = excluded.request_id,
         history_left_out = excluded.history_left_out, created_at = excluded.created_at,
         route_alias = excluded.route_alias, route_arm = excluded.route_arm,
