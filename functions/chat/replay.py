@@ -12,7 +12,7 @@ from shared.turns import Receipt, Replay, Turn, TurnResult
 
 
 async def replayed(turn: Turn, replay: Replay) -> AsyncGenerator[TurnEvent, None]:
-    """The events of the first attempt as far as they are stored, and its receipt."""
+    """The stored events of the first attempt, and its receipt."""
     route = next((route for route in turn.routes if route.identifier == replay.identifier), turn.routes[0])
     yield RouteChosen(route)
     if replay.content:
