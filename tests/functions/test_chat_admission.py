@@ -1,4 +1,4 @@
-"""The headers of an admitted turn, and the answer of a dry run."""
+"""The headers of an admitted turn, and the response to a dry run."""
 
 from __future__ import annotations
 

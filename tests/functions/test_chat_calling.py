@@ -1,4 +1,4 @@
-"""Calling tools: every way to fail is an answer to the model."""
+"""Tool calls: every failure is a result for the model."""
 
 from __future__ import annotations
 

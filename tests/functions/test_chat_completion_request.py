@@ -1,4 +1,4 @@
-"""What may be asked of chat completions, and what becomes of it."""
+"""The body of chat completions, and its conversion to our values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a question is about, by rules and by a model."""
+"""The domain of a question, by rules and by a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""chat from its door to its last frame, between a model and a project on loopback."""
+"""chat from request to last frame, with a model and a project on loopback."""
 
 from __future__ import annotations
 

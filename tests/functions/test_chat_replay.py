@@ -1,4 +1,4 @@
-"""The stored answer of a turn that was asked again."""
+"""The replay of a stored answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be asked of chat."""
+"""The body of a chat request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The allow-list and DuckDB's own locks, asked directly: what is refused, what passes, how an answer looks."""
+"""The allow-list and DuckDB's own locks, called directly: refused queries, allowed queries, and results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The allow-list over trees made by hand: what DuckDB's parser may come up with one day is refused today."""
+"""The allow-list over trees made by hand, including nodes that DuckDB's parser does not have yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The child process: what it is given, what ends it, and that the next query does not notice."""
+"""The child process: its rights, its end, and the next query after a fault."""
 
 from __future__ import annotations
 

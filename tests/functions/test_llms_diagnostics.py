@@ -1,4 +1,4 @@
-"""Each check's verdict, and that no key is ever shown."""
+"""The verdict of each check; no check shows a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""llms over HTTP, before a scripted database."""
+"""llms over HTTP, with a scripted database."""
 
 from __future__ import annotations
 

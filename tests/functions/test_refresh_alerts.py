@@ -1,4 +1,4 @@
-"""How crossed thresholds are sent, and to which receiver."""
+"""The delivery of alerts."""
 
 from __future__ import annotations
 

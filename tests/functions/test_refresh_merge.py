@@ -1,4 +1,4 @@
-"""A list before it goes to the database: which models are worth adding, and their names and fields."""
+"""A list before the database merges it: names, fields, and which models may be added."""
 
 from __future__ import annotations
 

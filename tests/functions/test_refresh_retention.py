@@ -1,4 +1,4 @@
-"""How long log rows are kept, and how they go."""
+"""The step `retention`: settings and batches."""
 
 from __future__ import annotations
 

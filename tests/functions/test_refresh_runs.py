@@ -1,4 +1,4 @@
-"""A run's lease, kept alive."""
+"""The lease of a run."""
 
 from __future__ import annotations
 

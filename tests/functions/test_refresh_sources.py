@@ -1,4 +1,4 @@
-"""Each provider's list, read; and fetched from the scripted upstream within bounds."""
+"""Each provider's list, parsed, and fetched from the scripted server within limits."""
 
 from __future__ import annotations
 

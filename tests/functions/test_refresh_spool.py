@@ -1,4 +1,4 @@
-"""What a drain does with what it finds, and with a spool or a database that fails meanwhile."""
+"""The drain of the spool: each kind of object, and failures of the spool and the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is tried after a failure: rules over routes, errors and times, without any of them."""
+"""The rules after a failed call, without calls, clock or network."""
 
 from __future__ import annotations
 

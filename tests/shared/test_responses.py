@@ -1,4 +1,4 @@
-"""From a turn's events to a response, with a caller who listens or leaves."""
+"""The responses of a turn, with a client that reads or disconnects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that every reader, encoder and database takes."""
+"""Sanitised text."""
 
 from __future__ import annotations
 

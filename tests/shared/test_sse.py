@@ -1,4 +1,4 @@
-"""Server-sent events, both ways."""
+"""Server-sent events: encoding and decoding."""
 
 from __future__ import annotations
 

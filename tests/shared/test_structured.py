@@ -1,4 +1,4 @@
-"""Answers that must fit a schema, from every provider's own way of keeping to one."""
+"""Structured answers of every provider."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text that a host cut anywhere, made sound."""
+"""Repair of text that a host cut within a character."""
 
 from __future__ import annotations
 

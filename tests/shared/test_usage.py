@@ -1,4 +1,4 @@
-"""What a call has used, by its events."""
+"""The usage of a call, measured from its events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The AI SDK from npm against the running stack: its own transport, parser and chat are the judges."""
+"""The AI SDK from npm against the running stack: its own transport, parser and chat."""
 
 from __future__ import annotations
 

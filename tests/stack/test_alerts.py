@@ -1,4 +1,4 @@
-"""Crossed thresholds: one row each, however many runs there are, and sent until the receiver accepts them."""
+"""Alerts: one row for each crossing, delivered until the webhook accepts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Caps at the moment of refusal: daily and monthly, personal and global, with many turns at once."""
+"""Caps: daily and monthly, of a user and global, with concurrent turns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A catalogue that keeps itself: refresh and llms over real HTTP, every provider the scripted upstream."""
+"""refresh and llms over real HTTP, with every provider from the scripted server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""chat when something breaks: the model, the database, the function itself, or the caller's patience."""
+"""chat when the model, the database, the function or the client's connection fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whom a fault keeps from a model, a provider or a node, and for how long."""
+"""Circuits: for which users a fault opens one, and for how long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two transactions that meet: who waits, who goes on, and what each of them leaves."""
+"""Two concurrent transactions: which one waits, and what each writes."""
 
 from __future__ import annotations
 

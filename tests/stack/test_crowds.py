@@ -1,4 +1,4 @@
-"""Many callers at once, over real HTTP and into a real model server."""
+"""Many concurrent clients over real HTTP, with a real model server."""
 
 from __future__ import annotations
 

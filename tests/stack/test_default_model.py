@@ -1,4 +1,4 @@
-"""The model of a turn that names none: one that this deployment can call now, whichever keys it has."""
+"""The model of a turn that names none, for each combination of keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An owner deletes a conversation: its words go wherever they are, use and cost stay, running turns end well."""
+"""rpc/delete_conversation: text is deleted, usage and cost stay, running turns end normally."""
 
 from __future__ import annotations
 

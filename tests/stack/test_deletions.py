@@ -1,4 +1,4 @@
-"""Deletions that meet turns which begin, end late or died: no deadlock, and no text stays."""
+"""Deletions beside turns that begin, end late or were killed: no deadlock, and no text stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may start a refresh, and what admins see of the catalogue, over real HTTP."""
+"""Who may start a refresh, and GET /debug of an admin, over real HTTP."""
 
 from __future__ import annotations
 

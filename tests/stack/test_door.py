@@ -1,4 +1,4 @@
-"""What holds for every function, over real HTTP."""
+"""Rules for every function over real HTTP: paths, tokens, CORS, bodies and errors."""
 
 from __future__ import annotations
 

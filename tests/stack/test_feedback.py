@@ -1,4 +1,4 @@
-"""People's verdicts on turns."""
+"""Feedback on turns."""
 
 from __future__ import annotations
 

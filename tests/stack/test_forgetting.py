@@ -1,4 +1,4 @@
-"""People who want their words gone, or are gone themselves."""
+"""delete_my_data and the deletion of accounts."""
 
 from __future__ import annotations
 

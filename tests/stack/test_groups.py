@@ -1,4 +1,4 @@
-"""Several people in one conversation: what each sees and pays, what the model calls them, and how they go."""
+"""Several users in one conversation: access, charges, names, and leaving."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of a conversation that a prompt has: what fits, in pairs, and counted."""
+"""The history in a prompt: whole turns that fit; all other messages are counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger's two functions, called directly: what must hold under concurrency and repetition."""
+"""The ledger's two functions, called directly, concurrently and repeatedly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a provider's list changes in the catalogue, as the database merges it; each test is undone."""
+"""merge_models(): the changes that a provider's list makes; each test is rolled back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Client nodes over real HTTP and SQL: where they may live, who knows their key, and what a probe of them does."""
+"""Client nodes over real HTTP and SQL: addresses, keys and probes."""
 
 from __future__ import annotations
 

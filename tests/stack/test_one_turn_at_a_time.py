@@ -1,4 +1,4 @@
-"""One turn of a conversation at a time: what waits, what is refused, and what a dead turn blocks."""
+"""One turn of a conversation at a time: which requests wait, are refused or continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OpenAI's own Python SDK against the running stack: whatever it is used for elsewhere, it does here."""
+"""OpenAI's own Python SDK against the running stack."""
 
 from __future__ import annotations
 

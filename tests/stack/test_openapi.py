@@ -1,4 +1,4 @@
-"""schemathesis reads the documents that the functions serve, and asks them everything it can think of."""
+"""schemathesis sends generated requests and compares the responses with the served documents."""
 
 from __future__ import annotations
 

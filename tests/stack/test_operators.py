@@ -1,4 +1,4 @@
-"""An operator's first hour on the laptop: the commands, against the running stack."""
+"""The operator's commands of the local stack, against the running stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choosing a model is a policy: weighted arms that stick, the cheapest, fastest or best that fits; what came of it."""
+"""Policies and weighted arms, and the measurements behind them."""
 
 from __future__ import annotations
 

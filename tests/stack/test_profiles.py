@@ -1,4 +1,4 @@
-"""How a person likes to be helped: theirs to say, the roll-up's to learn, and theirs to switch off."""
+"""Profiles: stated preferences, learned values, and switching learning off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chat through every provider, over real HTTP and into real rows, each at its scripted worst."""
+"""chat with every provider and its scripted faults, over real HTTP and into real rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Old log rows go in batches; what is open, new or not rolled up stays, and so do the sums."""
+"""purge_logs(): old rows are deleted in batches; open, new and uncounted rows and all sums stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns repeated with their key: one row, and the usage of every attempt is in it and in the counters."""
+"""Turns repeated with their key: row and counters have the usage of every attempt."""
 
 from __future__ import annotations
 

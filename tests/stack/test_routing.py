@@ -1,4 +1,4 @@
-"""From what a caller names to the routes that serve it, and what each call of a turn costs."""
+"""From the model name in a request to its routes, and the cost of each call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database goes away between a turn's first word and its booking, and comes back."""
+"""Turns whose database is down when they end, and the drain afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns whose function died: closed by the sweeper, and what comes later still counts."""
+"""Turns of killed instances: the sweep closes them, and a late finish still counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a turn leaves in its message, its log row and its conversation."""
+"""What a turn writes to its message, its log row and its conversation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The roll-up by day: at every instant what the logs add up to, and what they added up to once they are purged."""
+"""usage_daily equals the sums of the logs, also of rows that were purged."""
 
 from __future__ import annotations
 
