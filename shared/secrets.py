@@ -65,7 +65,7 @@ class Secrets:
             return
         lock = self._own_lock()
         if lock.locked() and self._values is not None:
-            return  # another request fetches; the old values are good enough
+            return  # another request fetches the secrets; this one uses the old values
         async with lock:
             if time.monotonic() >= self._fresh_until:
                 await self._renew()

@@ -1,4 +1,4 @@
-"""Starts a local stack the way a person does, for tests that need one."""
+"""Starts a local stack as a user does, for tests that need their own."""
 
 from __future__ import annotations
 

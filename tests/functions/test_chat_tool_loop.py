@@ -81,7 +81,7 @@ def _booked(project: Project) -> dict[str, Any]:
 
 
 async def test_a_tools_result_goes_back_to_the_model(model: OpenAiHost, project: Project) -> None:
-    """One answer of two steps; the row knows what was used, the message keeps all parts, both calls are counted."""
+    """The answer has two steps; row, message and usage include both calls."""
     model.script = [_calls(_add_call(40, 2), text="Let me add."), (200, [text_chunk("It is 42", 30, 4)])]
     events = await _events_of()
     assert _results(events) == [{"sum": 42}]
@@ -109,7 +109,7 @@ async def test_a_tools_result_goes_back_to_the_model(model: OpenAiHost, project:
 
 
 async def test_every_further_call_holds_money_first(model: OpenAiHost, project: Project) -> None:
-    """At least a token for each byte the model will read, tools included."""
+    """Each further call reserves at least one token per byte of its prompt, tools included."""
     model.script = [_calls(_add_call(1)), _calls(_add_call(2)), (200, [text_chunk("Done")])]
     await _events_of()
     extended = [asked["extension"]["input_tokens"] for asked in project.asked_of("chat_extend")]
@@ -121,7 +121,7 @@ async def test_every_further_call_holds_money_first(model: OpenAiHost, project: 
 
 
 async def test_without_money_the_best_answer_so_far_stands(model: OpenAiHost, project: Project) -> None:
-    """The turn is complete, with `budget` as the reason, and the model is not called again."""
+    """The turn is completed with the reason `budget`, and the model is not called again."""
     project.answers[EXTEND] = (200, {"outcome": "refused", "code": "budget_exceeded", "metadata": {}})
     model.script = [_calls(_add_call(1), text="So far so good.")]
     events = await _events_of()
@@ -133,7 +133,7 @@ async def test_without_money_the_best_answer_so_far_stands(model: OpenAiHost, pr
 
 
 async def test_a_turn_that_another_worker_took_over_ends(model: OpenAiHost, project: Project) -> None:
-    """It holds no money any more, so it may not go on."""
+    """Its extension is closed, so it makes no further call."""
     project.answers[EXTEND] = (200, {"outcome": "closed"})
     model.script = [_calls(_add_call(1), text="So")]
     assert [event.error.code for event in await _events_of() if isinstance(event, Failure)] == ["request_in_progress"]
@@ -142,7 +142,7 @@ async def test_a_turn_that_another_worker_took_over_ends(model: OpenAiHost, proj
 
 
 async def test_a_model_that_loops_on_tools_comes_to_an_end(model: OpenAiHost, project: Project) -> None:
-    """The same call is refused, and after eight rounds it may not call any more."""
+    """A repeated call is refused, and after eight rounds tools are forbidden."""
     model.script = [_calls(_add_call(1))] * 8 + [(200, [text_chunk("I give up")])]
     events = await _events_of()
     results = _results(events)
@@ -155,7 +155,7 @@ async def test_a_model_that_loops_on_tools_comes_to_an_end(model: OpenAiHost, pr
 
 
 async def test_a_model_that_calls_even_then_is_complete(model: OpenAiHost, project: Project) -> None:
-    """The ninth call's tools are not run."""
+    """The tool calls of the ninth model call are not run."""
     model.script = [_calls(_add_call(n)) for n in range(8)] + [_calls(_add_call(99), text="One more")]
     events = await _events_of()
     assert len(_results(events)) == 8
@@ -183,7 +183,7 @@ async def test_a_wrong_call_is_returned_and_the_turn_completes(
 
 
 async def test_an_agent_hands_over_in_the_middle_of_a_turn(model: OpenAiHost, project: Project) -> None:
-    """The next one goes on under its own prompt; receipt and row name both, and why."""
+    """The next agent has its own prompt; receipt and row have both agents, and the row the reason."""
     hand_over = ("hand_off", {"agent": "technical", "reason": "It is about code."})
     model.script = [_calls(hand_over, text="Let me fetch somebody."), (200, [text_chunk("Use a lock.")])]
     events = await _events_of()
@@ -201,7 +201,7 @@ async def test_an_agent_hands_over_in_the_middle_of_a_turn(model: OpenAiHost, pr
 
 
 async def test_a_turn_changes_hands_at_most_twice(model: OpenAiHost, project: Project) -> None:
-    """Then the current agent answers; no agent hands over to itself, or to two at once."""
+    """A third hand-off, one to the same agent and two at once are refused."""
 
     def to(agent: str, reason: str) -> tuple[str, Any]:
         return "hand_off", {"agent": agent, "reason": reason}
@@ -225,7 +225,7 @@ async def test_a_turn_changes_hands_at_most_twice(model: OpenAiHost, project: Pr
 
 
 async def test_an_agent_uses_its_own_tools_only(model: OpenAiHost) -> None:
-    """What another may use does not exist for it."""
+    """A tool of another agent is an unknown tool."""
     model.script = [_calls(_add_call(1)), (200, [text_chunk("Hm")])]
     events = await _events_of(ChatRequest(message="Hi", agent="technical"))
     assert [tool["function"]["name"] for tool in model.received[0].json()["tools"]] == ["hand_off"]
@@ -233,7 +233,7 @@ async def test_an_agent_uses_its_own_tools_only(model: OpenAiHost) -> None:
 
 
 async def test_a_model_without_tools_is_offered_none(model: OpenAiHost) -> None:
-    """And answers as ever, in one step."""
+    """It answers in one step without tools."""
     model.pieces = [text_chunk("Hello")]
     events = await _events_of(routes=(ROUTE,))
     assert Text("Hello") in events
@@ -241,7 +241,7 @@ async def test_a_model_without_tools_is_offered_none(model: OpenAiHost) -> None:
 
 
 async def test_a_break_in_the_second_step_keeps_the_text_so_far(model: OpenAiHost, project: Project) -> None:
-    """The row is partial, with the first step's words, both calls' usage and the tools' use."""
+    """The row is partial, with the first step's text, the usage of both calls and the used tools."""
     model.script = [_calls(_add_call(1), text="First."), (400, [])]
     events = await _events_of()
     assert [event.error.code for event in events if isinstance(event, Failure)] == ["provider_refused"]
@@ -251,7 +251,7 @@ async def test_a_break_in_the_second_step_keeps_the_text_so_far(model: OpenAiHos
 
 
 async def test_who_leaves_between_two_steps_is_booked_as_cancelled(model: OpenAiHost, project: Project) -> None:
-    """The first step's end is not the turn's."""
+    """The stop reason of the first step does not complete the turn."""
     model.script = [_calls(_add_call(1), text="First.")]
     model.ending = "hold"
     events = run_turn(AgentRun(turn(routes=(ABLE,)), ASKED, time.monotonic()))
@@ -264,7 +264,7 @@ async def test_who_leaves_between_two_steps_is_booked_as_cancelled(model: OpenAi
 
 
 async def test_a_turn_stays_within_what_its_model_can_read(model: OpenAiHost, project: Project) -> None:
-    """History makes room for results, whole turns at a time, and the row counts what went."""
+    """Whole turns of the history are dropped to make room for results, and the row counts them."""
     small = replace(ROUTE, max_output_tokens=500, capabilities={"supports_tools": True, "context_window": 3000})
     history = (Message("user", "q" * 1500), Message("assistant", "a" * 1500)) * 2
     model.script = [_calls(_add_call(1)), _calls(_add_call(2), text="w" * 3000), (200, [text_chunk("Done")])]
@@ -276,7 +276,7 @@ async def test_a_turn_stays_within_what_its_model_can_read(model: OpenAiHost, pr
 
 
 async def test_room_for_the_answer_is_kept_when_results_come(model: OpenAiHost, project: Project) -> None:
-    """A prompt that fits into the window drops history when the answer would not fit beside it."""
+    """History is dropped when prompt and answer together do not fit into the window."""
     route = replace(ROUTE, max_output_tokens=4096, capabilities={"supports_tools": True, "context_window": 8192})
     history = (Message("user", "q" * 3000), Message("assistant", "a" * 3000))
     model.script = [_calls(_add_call(1), text="w" * 9000), (200, [text_chunk("Done")])]
@@ -287,7 +287,7 @@ async def test_room_for_the_answer_is_kept_when_results_come(model: OpenAiHost, 
 async def test_a_turn_without_time_for_another_call_ends_well(
     model: OpenAiHost, project: Project, environ: Callable[..., None]
 ) -> None:
-    """With the text so far, and `time` as the reason."""
+    """It is completed with the text so far and the reason `time`."""
     environ(TURN_SECONDS="4")
     model.script = [_calls(_add_call(1), text="So far.")]
     events = await _events_of()
@@ -297,7 +297,7 @@ async def test_a_turn_without_time_for_another_call_ends_well(
 
 
 async def test_ids_that_a_host_gives_twice_are_distinguished(model: OpenAiHost, project: Project) -> None:
-    """Each call has an id of its own in the turn, and its result bears it."""
+    """Each call of a turn has a unique id, which its result has, too."""
     again = [_calls(_add_call(n)) for n in range(2)]
     model.script = [*again, (200, [text_chunk("Done")])]
     events = await _events_of()
@@ -312,7 +312,7 @@ async def test_ids_that_a_host_gives_twice_are_distinguished(model: OpenAiHost, 
 async def test_arguments_that_no_database_takes_cost_neither_row_nor_end(
     model: OpenAiHost, project: Project, arguments: str
 ) -> None:
-    """They are a broken call like any other."""
+    """They are an invalid call like any other."""
     model.script = [_calls(("hand_off", arguments)), (200, [text_chunk("Sorry")])]
     events = await _events_of()
     assert isinstance(events[-1], Receipt)
@@ -322,7 +322,7 @@ async def test_arguments_that_no_database_takes_cost_neither_row_nor_end(
 async def test_a_caller_who_leaves_during_a_tool_leaves_its_use_behind(
     model: OpenAiHost, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The row names the tool as cancelled, the parts the call that has no answer; nothing empty stands there."""
+    """The row has the tool as cancelled, and the parts have the call without a result."""
     has_begun = anyio.Event()
 
     async def hang(asked: Adding) -> ToolAnswer:
@@ -361,7 +361,7 @@ async def test_a_caller_who_leaves_during_a_tool_leaves_its_use_behind(
 async def test_the_agent_is_the_one_asked_for_or_preferred_or_fitting(
     model: OpenAiHost, project: Project, agent: Any, preferred: str | None, question: str, first: str
 ) -> None:
-    """In this order; what the question is about is recorded either way, with how sure that is."""
+    """The order is requested, preferred, by question; the domain is recorded in each case."""
     model.pieces = [text_chunk("Hello")]
     await _events_of(ChatRequest(message=question, agent=agent), profile=Profile(preferred_agent=preferred))
     booked = _booked(project)
@@ -374,7 +374,7 @@ async def test_the_agent_is_the_one_asked_for_or_preferred_or_fitting(
 async def test_a_model_is_asked_what_it_is_about_only_when_configured(
     model: OpenAiHost, project: Project, environ: Callable[..., None], is_on: bool
 ) -> None:
-    """And only where the rules are not sure; that call's money is held and its usage is the turn's."""
+    """The model is asked only when the rules are not sure; the turn includes that call's cost."""
     environ(CLASSIFY_WITH_MODEL=str(int(is_on)))
     if is_on:
         model.script = [(200, [text_chunk('{"domain": "research", "confidence": 0.8}', 20, 6)])]
@@ -396,7 +396,7 @@ async def test_a_model_is_asked_what_it_is_about_only_when_configured(
 async def test_an_unclassified_question_is_answered(
     model: OpenAiHost, project: Project, environ: Callable[..., None], answer: str
 ) -> None:
-    """The rules' guess stands."""
+    """If the classification fails, the rules' domain is used."""
     environ(CLASSIFY_WITH_MODEL="1")
     if answer == "no money":
         project.answers[EXTEND] = (200, {"outcome": "refused", "code": "budget_exceeded", "metadata": {}})
@@ -411,7 +411,7 @@ async def test_an_unclassified_question_is_answered(
 
 
 async def test_in_company_the_question_says_whose_it_is(model: OpenAiHost) -> None:
-    """As the history does for all the others."""
+    """In a conversation of several users the question begins with the user's name."""
     model.pieces = [text_chunk("Hello")]
     await _events_of(speaker="Ada")
     system, question = model.received[0].json()["messages"]

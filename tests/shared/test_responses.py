@@ -1,4 +1,4 @@
-"""From a turn's events to a response, with a caller who listens or leaves."""
+"""The responses of a turn, with a client that reads or disconnects."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def _whole(script: Script, caller: Caller | None = None) -> Caller:
 
 
 async def test_a_stream_is_sent_as_it_comes() -> None:
-    """Headers, first frames, text, end; every event in a message of its own, nothing held back."""
+    """Headers, first frames, text and end are sent at once, each event in a message of its own."""
     got = await _streamed(Script(Text("Hel"), Text("lo"), RECEIPT))
     assert (got.status, got.is_complete) == (200, True)
     assert got.headers["content-type"] == "text/event-stream; charset=utf-8"
@@ -102,7 +102,7 @@ async def test_a_stream_is_sent_as_it_comes() -> None:
 
 @pytest.mark.parametrize("send", [_streamed, _whole])
 async def test_text_that_cannot_be_encoded_is_sent(send: Callable[[Script], Awaitable[Caller]]) -> None:
-    """Half a character, from wherever it came, costs itself and not the answer that was paid for."""
+    """A lone surrogate is replaced, and the rest of the answer is sent."""
     got = await send(Script(Text("Hel\ud83d"), replace(RECEIPT, result=replace(ENTRY, content="Hel\ud83d"))))
     assert (got.status, got.is_complete) == (200, True)
     assert b"Hel" in got.body
@@ -110,7 +110,7 @@ async def test_text_that_cannot_be_encoded_is_sent(send: Callable[[Script], Awai
 
 @pytest.mark.parametrize("send", [_streamed, _whole])
 async def test_a_turn_that_fails_at_once_is_an_http_status(send: Callable[[Script], Awaitable[Caller]]) -> None:
-    """Nothing has been sent yet, so SDKs see the status; what door and turn put on the response stays on it."""
+    """Before the first byte an error is a status; it has the headers of the endpoint and of the turn."""
     got = await send(Script(OVERLOADED, FAILED))
     assert (got.status, got.json()["error"]["code"]) == (503, "provider_overloaded")
     assert got.json()["error"]["request_id"] == "request-1"
@@ -124,7 +124,7 @@ async def test_a_turn_that_fails_at_once_is_an_http_status(send: Callable[[Scrip
 
 
 async def test_a_turn_that_fails_later_is_an_error_event() -> None:
-    """The stream goes on to its proper end."""
+    """The stream has the error and ends properly."""
     got = await _streamed(Script(Text("Hel"), OVERLOADED, RECEIPT))
     assert got.status == 200
     assert _types(got)[-5:] == ["finish-step", "data-receipt", "error", "finish", "[DONE]"]
@@ -132,7 +132,7 @@ async def test_a_turn_that_fails_later_is_an_error_event() -> None:
 
 
 async def test_a_slow_model_gets_its_stream_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a while without a word the response starts; a failure is an event then."""
+    """After three seconds without content the stream starts; a later failure is an event."""
     monkeypatch.setattr(module, "START_AFTER_SECONDS", 0)
     script, caller = Script(None, OVERLOADED, RECEIPT), Caller()
 
@@ -147,7 +147,7 @@ async def test_a_slow_model_gets_its_stream_started(monkeypatch: pytest.MonkeyPa
 
 
 async def test_first_word_and_slow_start_do_not_get_in_each_others_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When both happen at the same moment there is still one start, before everything else."""
+    """If both happen at once, the response starts once, before any frame."""
     monkeypatch.setattr(module, "START_AFTER_SECONDS", 0)
     script, caller = Script(None, Text("Hel"), RECEIPT), Caller()
 
@@ -162,7 +162,7 @@ async def test_first_word_and_slow_start_do_not_get_in_each_others_way(monkeypat
 
 
 async def test_a_silence_is_filled_with_pings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxies that close idle lines see life; readers of the protocol see nothing."""
+    """A ping keeps the connection open, and readers of the protocol ignore it."""
     monkeypatch.setattr(module, "START_AFTER_SECONDS", 0)
     monkeypatch.setattr(module, "PING_AFTER_SECONDS", 0)
     script, caller = Script(Text("Hel"), None, RECEIPT), Caller()
@@ -182,7 +182,7 @@ async def test_a_silence_is_filled_with_pings(monkeypatch: pytest.MonkeyPatch) -
 async def test_a_caller_who_hangs_up_ends_the_turn(
     send: Callable[[Script, Caller], Coroutine[None, None, Caller]],
 ) -> None:
-    """The events are closed where they stand, and nothing more is sent."""
+    """The events are closed, and nothing more is sent."""
     script, caller = Script(Text("Hel"), None, RECEIPT), Caller()
     task = asyncio.create_task(send(script, caller))
     await asyncio.sleep(0)
@@ -213,7 +213,7 @@ ELSEWHERE = replace(RECEIPT, result=replace(ENTRY, route=OTHER, turn=ROUTED))
 
 @pytest.mark.parametrize("send", [_streamed, _whole])
 async def test_who_served_stands_in_the_headers(send: Callable[[Script], Awaitable[Caller]]) -> None:
-    """The first byte names a fallback; an answer that failed everywhere names its last route."""
+    """The headers name the answering fallback, or after a failure the last route."""
     got = await send(Script(RouteChosen(OTHER), Text("Hello"), ELSEWHERE))
     assert (got.headers["x-model"], got.headers["x-fallbacks"]) == ("anthropic:claude", "1")
     failed = await send(Script(OVERLOADED, ELSEWHERE))

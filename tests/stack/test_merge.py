@@ -1,4 +1,4 @@
-"""What a provider's list changes in the catalogue, as the database merges it; each test is undone."""
+"""merge_models(): the changes that a provider's list makes; each test is rolled back."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_what_a_provider_lists_again_is_updated(catalogue: Database) -> None:
 
 
 def test_two_good_runs_without_it_deactivate_a_model(catalogue: Database) -> None:
-    """The first time it is marked, the second time switched off; coming back it is active and no longer missing."""
+    """The first run marks it, the second deactivates it; when it is listed again, it is active and not missing."""
     _merge(catalogue, _listed("a", "b"))
     assert _counts(_merge(catalogue, _listed("a"))) == (0, 0, 1, 0)
     assert _row(catalogue, "b")["is_active"]
@@ -100,7 +100,7 @@ def test_two_good_runs_without_it_deactivate_a_model(catalogue: Database) -> Non
 
 
 def test_a_model_that_comes_back_in_time_has_lost_nothing(catalogue: Database) -> None:
-    """One run without it leaves no trace after the next with it."""
+    """After one run without it, the next run with it restores the row completely."""
     _merge(catalogue, _listed("a", "b"))
     _merge(catalogue, _listed("a"))
     assert _counts(_merge(catalogue, _listed("a", "b"))) == (0, 0, 0, 0)
@@ -109,7 +109,7 @@ def test_a_model_that_comes_back_in_time_has_lost_nothing(catalogue: Database) -
 
 @pytest.mark.parametrize(("kept", "is_believed"), [(0, False), (1, False), (2, True), (4, True)])
 def test_half_of_the_models_is_the_least_that_is_believed(catalogue: Database, kept: int, *, is_believed: bool) -> None:
-    """An empty list, or one with fewer than half of what was active, changes nothing and is refused."""
+    """A list that is empty or has fewer than half of the active models is refused and changes nothing."""
     names = ["a", "b", "c", "d"]
     _merge(catalogue, _listed(*names))
     if is_believed:
@@ -122,7 +122,7 @@ def test_half_of_the_models_is_the_least_that_is_believed(catalogue: Database, k
 
 
 def test_what_a_person_changed_stays(catalogue: Database) -> None:
-    """A name, a price, one capability, an order, a switch: a value unlike the synced one is a manual edit."""
+    """A value that differs from the synced one is a manual edit: a name, a price, a capability, an order, a switch."""
     _merge(catalogue, _listed("a", "b", pricing={"input": 1, "output": 2}, capabilities={"supports_tools": True}))
     _set(catalogue, "a", model_name="Ours", pricing={"input": 9, "output": 9}, display_order=3)
     _set(catalogue, "a", capabilities={"supports_tools": False, "supports_json": True})
@@ -139,7 +139,7 @@ def test_what_a_person_changed_stays(catalogue: Database) -> None:
 
 
 def test_a_manual_row_is_left_alone(catalogue: Database) -> None:
-    """A row that a person made is neither changed nor switched off, whatever is listed."""
+    """A row with source = manual is neither changed nor deactivated by any list."""
     _merge(catalogue, _listed("a", "b"))
     _set(catalogue, "b", source="manual", model_name="Mine")
     assert _counts(_merge(catalogue, _listed("a", "b", model_name=None, pricing={"input": 1, "output": 1}))) == (
@@ -155,7 +155,7 @@ def test_a_manual_row_is_left_alone(catalogue: Database) -> None:
 
 
 def test_what_a_person_switched_on_again_stays_on(catalogue: Database) -> None:
-    """A model that refresh took away and an admin brought back is theirs."""
+    """A model that refresh deactivated and an admin activated again stays active."""
     _merge(catalogue, _listed("a", "b"))
     for _ in range(2):
         _merge(catalogue, _listed("a"))
@@ -166,7 +166,7 @@ def test_what_a_person_switched_on_again_stays_on(catalogue: Database) -> None:
 
 
 def test_the_default_is_succeeded_by_what_replaced_it(catalogue: Database) -> None:
-    """In the very run that takes it away; there is one default before and after, and the old one names its heir."""
+    """The run that deactivates the default makes its successor the default; the old row names the successor."""
     _merge(catalogue, _listed("a", "b", "c"))
     _set(catalogue, "a", is_default=True, replaced_by="c")
     _merge(catalogue, _listed("b", "c"))
@@ -178,7 +178,7 @@ def test_the_default_is_succeeded_by_what_replaced_it(catalogue: Database) -> No
 
 
 def test_a_default_that_nothing_replaced_is_succeeded_by_the_next_in_order(catalogue: Database) -> None:
-    """Of providers that are configured, if there is one; and conversations find the way by replaced_by."""
+    """The next model of a configured provider is the default; conversations find it by replaced_by."""
     catalogue.execute("update public.llm_models set display_order = 1 where provider = 'openai'")
     _merge(catalogue, _listed("a", "b", "c"))
     _set(catalogue, "a", is_default=True)
@@ -190,7 +190,7 @@ def test_a_default_that_nothing_replaced_is_succeeded_by_the_next_in_order(catal
 
 
 def test_the_last_active_model_stays_the_default(catalogue: Database) -> None:
-    """A default that does not answer is better than none, and the run says so."""
+    """The last active model stays the default although it is not listed, and the run reports it."""
     _merge(catalogue, _listed("a"))
     _set(catalogue, "a", is_default=True)
     catalogue.execute("update public.llm_models set is_active = false where not is_default")
@@ -203,7 +203,7 @@ def test_the_last_active_model_stays_the_default(catalogue: Database) -> None:
 
 
 def test_an_heir_that_a_run_appointed_gives_way(catalogue: Database) -> None:
-    """To one that is named later; and when the model is back nothing replaces it."""
+    """A named successor replaces the chosen one; it is removed when the model is listed again."""
     _merge(catalogue, _listed("a", "b", "c"))
     _set(catalogue, "a", is_default=True)
     for _ in range(2):
@@ -225,7 +225,7 @@ def test_an_heir_that_a_run_appointed_gives_way(catalogue: Database) -> None:
 
 
 def test_the_retired_are_the_last_to_succeed(catalogue: Database) -> None:
-    """A model that is still listed after its last day is no successor while there is another."""
+    """A model that is listed after its retirement day is the successor only if there is no other."""
     catalogue.execute("update public.llm_models set is_active = is_default")
     _merge(catalogue, _listed("a", "b", "c"))
     _set(catalogue, "b", display_order=1, retires_on="2020-01-01")
@@ -237,7 +237,7 @@ def test_the_retired_are_the_last_to_succeed(catalogue: Database) -> None:
 
 
 def test_a_price_that_is_no_longer_listed_is_unknown(catalogue: Database) -> None:
-    """In the second run without it, and then until it is listed again; an admin's price and the seed's stay."""
+    """The second run without a price makes it null until it is listed; prices of admins and of the seed stay."""
     price = {"input": 1, "output": 2}
     _merge(catalogue, _listed("a", "b", pricing=price))
     assert _merge(catalogue, _listed("a", "b"))["changes"] == []
@@ -257,7 +257,7 @@ def test_a_price_that_is_no_longer_listed_is_unknown(catalogue: Database) -> Non
 
 
 def test_a_dry_run_tells_the_same_and_changes_nothing(catalogue: Database) -> None:
-    """Its counts and words are those of the run that follows."""
+    """A dry run has the counts and changes of the run that follows."""
     _merge(catalogue, _listed("a", "b"))
     before = catalogue.execute("select * from public.llm_models order by id").fetchall()
     dry = _merge(catalogue, _listed("a", "c", model_name="New"), dry_run=True)
@@ -267,7 +267,7 @@ def test_a_dry_run_tells_the_same_and_changes_nothing(catalogue: Database) -> No
 
 
 def test_keys_are_readable_and_unique(catalogue: Database) -> None:
-    """A key that is taken, by a model or an alias, gets the provider's name; a second one within a list a digest."""
+    """A used key gets the provider's name as prefix; a second equal key in a list gets a digest."""
     _merge(catalogue, _listed("gpt-4o"))
     assert _row(catalogue, "gpt-4o")["model_key"] == "gpt-4o-acme"
     catalogue.execute("insert into public.llm_routes (alias, model_key) values ('clever', 'gpt-4o')")
@@ -280,7 +280,7 @@ def test_keys_are_readable_and_unique(catalogue: Database) -> None:
 
 
 def test_doubles_count_once_and_snapshots_are_not_added(catalogue: Database) -> None:
-    """The first of two entries counts; what is not to be added stays out, but keeps alive what is there."""
+    """The first of two equal entries counts; a snapshot is not added but keeps an existing row active."""
     received = _merge(catalogue, [*_listed("a"), *_listed("a", model_name="other"), *_listed("s", is_addable=False)])
     assert (_counts(received), _row(catalogue, "a")["model_name"]) == ((1, 0, 0, 0), "a")
     _merge(catalogue, _listed("a", "s"))
@@ -288,7 +288,7 @@ def test_doubles_count_once_and_snapshots_are_not_added(catalogue: Database) -> 
 
 
 def test_retirements_are_noted_and_the_retired_not_added(catalogue: Database) -> None:
-    """A model whose end is announced says when and what comes after; one whose end has passed does not come in."""
+    """A retiring model has its day and successor; a retired one is not added."""
     ends = [
         {"upstream_id": "a", "retires_on": "2999-01-01", "replaced_by": "b"},
         {"upstream_id": "old", "retires_on": "2020-01-01", "replaced_by": "b"},
@@ -300,7 +300,7 @@ def test_retirements_are_noted_and_the_retired_not_added(catalogue: Database) ->
 
 
 def test_the_seeds_models_stay_as_they_are_called(catalogue: Database) -> None:
-    """Number, key, name and order of the five rows are the frontend's; prices and abilities are the provider's."""
+    """The five rows keep number, key, name and order; prices and abilities come from the provider."""
     listed = [
         {"upstream_id": "gpt-4o", "model_key": "other", "model_name": "Other", "capabilities": {"context_window": 9}},
         {"upstream_id": "gpt-4o-mini", "model_key": "m", "model_name": "Mini", "capabilities": {}},
@@ -319,7 +319,7 @@ def test_the_seeds_models_stay_as_they_are_called(catalogue: Database) -> None:
 
 @pytest.mark.parametrize("fence", [6, 8, None])
 def test_a_run_whose_lease_has_gone_writes_nothing(catalogue: Database, fence: int | None) -> None:
-    """The fence of another run, or of none, is refused."""
+    """A merge with another fence or without one is refused."""
     with pytest.raises(psycopg.Error, match="lease has ended") as refused, catalogue.transaction():
         _merge(catalogue, _listed("a"), fence=fence)
     assert refused.value.sqlstate == "PT409"
@@ -327,7 +327,7 @@ def test_a_run_whose_lease_has_gone_writes_nothing(catalogue: Database, fence: i
 
 
 def test_the_platforms_numbers_are_noted_where_no_model_has_them(catalogue: Database) -> None:
-    """A row of MatchAI carries its number, unless a model of the seed has it."""
+    """A row of MatchAI has its number, unless a seed model has it."""
     rows = [*_listed("40", model_key="gpt-4o", model_name="GPT-4o"), *_listed("77", model_key="new", model_name="New")]
     _merge(catalogue, rows, provider="matcha")
     assert [_row(catalogue, name, "matcha")["matcha_llm_id"] for name in ("40", "77")] == [None, 77]

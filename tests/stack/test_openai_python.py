@@ -1,4 +1,4 @@
-"""OpenAI's own Python SDK against the running stack: whatever it is used for elsewhere, it does here."""
+"""OpenAI's own Python SDK against the running stack."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _text(upstream: Upstream, identifier: str) -> dict[str, Any]:
 def test_a_completion_is_answered_logged_and_stored_nowhere_else(
     alice: Person, client: Client, able: Callable[..., str], upstream: Upstream, db: Database
 ) -> None:
-    """The whole conversation goes to the model as it is; the row has redacted words and the exact cost, no message."""
+    """The model gets the conversation as it is; the log row has redacted text and the exact cost; no message is new."""
     identifier = able("echo")
     answer = client(alice).chat.completions.create(
         model=identifier,
@@ -137,7 +137,7 @@ def test_a_completion_is_answered_logged_and_stored_nowhere_else(
 def test_words_that_are_not_to_be_stored_are_not_even_logged(
     alice: Person, client: Client, able: Callable[..., str], db: Database
 ) -> None:
-    """`store=False`: the row counts and costs, and says nothing."""
+    """With `store=False` the row has usage and cost but no text."""
     answer = client(alice).chat.completions.create(
         model=able("echo"), messages=[{"role": "user", "content": "Hi"}], store=False
     )
@@ -149,7 +149,7 @@ def test_words_that_are_not_to_be_stored_are_not_even_logged(
 def test_a_stream_comes_in_chunks_and_tells_usage_when_asked(
     alice: Person, client: Client, able: Callable[..., str]
 ) -> None:
-    """Words one by one, one stop reason, and a last chunk without choices that counts."""
+    """The stream has text chunks, one stop reason, and a last chunk with usage and without choices."""
     identifier = able("think")
     asked: Any = {"model": identifier, "messages": [{"role": "user", "content": "Hi"}], "stream": True}
     chunks = list(client(alice).chat.completions.create(**asked, stream_options={"include_usage": True}))
@@ -166,7 +166,7 @@ def test_a_stream_comes_in_chunks_and_tells_usage_when_asked(
 def test_parallel_calls_come_to_the_caller_and_their_results_go_back(
     alice: Person, client: Client, able: Callable[..., str], upstream: Upstream, provider: str
 ) -> None:
-    """At every provider; the request to the model has no tool of ours and no agent's prompt."""
+    """At every provider the request has no tool of Parley and no agent's prompt."""
     identifier = able("echo", provider)
     upstream.plays[identifier.rpartition(":")[2]] = (TWO_CALLS, TWO_CALLS, Script(("Sunny.",)))
     completions = client(alice).chat.completions
@@ -205,7 +205,7 @@ def test_structured_output_is_parsed_by_the_sdk(alice: Person, client: Client, a
 def test_an_image_reaches_a_model_that_can_see(
     alice: Person, client: Client, able: Callable[..., str], upstream: Upstream, provider: str
 ) -> None:
-    """As each provider takes images; a model that cannot see is 422, and so is an address to fetch it from."""
+    """Each provider gets the image in its own format; a model without vision and an image URL are 422."""
     png = _png()
 
     def ask(identifier: str, url: str) -> Any:
@@ -224,7 +224,7 @@ def test_an_image_reaches_a_model_that_can_see(
 def test_policies_choose_among_models_that_can_be_asked(
     alice: Person, client: Client, able: Callable[..., str], db: Database
 ) -> None:
-    """`auto` passes over models without a key here or without an ability; an alias over its arms without it."""
+    """`auto` and an alias skip models whose provider has no key and models that lack an ability."""
     blind, seeing = able("echo", supports_tools=False), able("echo")
     db.execute('update public.llm_models set pricing = \'{"input": 0, "output": 0}\' where identifier = %s', [blind])
     rank = (
@@ -298,7 +298,7 @@ def test_every_refusal_is_the_sdks_own_exception(
 def test_what_a_provider_takes_for_wrong_is_the_callers_fault(
     alice: Person, client: Client, able: Callable[..., str], provider: str
 ) -> None:
-    """Not tried again, and no server's error; except at nodes, which have one error for everything."""
+    """A rejected request is not retried and is no 5xx, except at nodes, which have one error for every failure."""
     question: Any = [{"role": "user", "content": "Hi"}]
     if provider == "client":
         with pytest.raises(openai.InternalServerError):
@@ -318,7 +318,7 @@ def test_what_a_provider_takes_for_wrong_is_the_callers_fault(
 def test_a_conversation_may_begin_in_the_middle(
     alice: Person, client: Client, able: Callable[..., str], provider: str
 ) -> None:
-    """With calls of the assistant, with odd ids, and a message without words: every provider takes it."""
+    """Every provider accepts a conversation with tool calls, unusual ids and an empty message."""
     call = {"id": "functions.get_weather:0", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
     called: list[Any] = [
         {"role": "assistant", "content": None, "tool_calls": [call]},
@@ -333,7 +333,7 @@ def test_a_conversation_may_begin_in_the_middle(
 def test_what_the_sdk_made_of_an_answer_goes_back_with_it(
     alice: Person, client: Client, able: Callable[..., str], upstream: Upstream
 ) -> None:
-    """Parsed arguments and parsed answers, as `parse` and `stream` leave them in the message."""
+    """Messages with parsed arguments and parsed answers, as `parse` and `stream` return them, are accepted."""
     identifier = able("echo")
     upstream.plays[identifier.rpartition(":")[2]] = (TWO_CALLS, TWO_CALLS, Script(("Sunny.",)), Script(("Sunny.",)))
     completions = client(alice).chat.completions
@@ -366,7 +366,7 @@ def test_what_the_sdk_made_of_an_answer_goes_back_with_it(
 def test_an_answer_that_breaks_off_is_an_exception_in_the_middle(
     alice: Person, client: Client, able: Callable[..., str], db: Database
 ) -> None:
-    """What came before it has arrived; the row is a partial one."""
+    """The client has the text before the exception, and the row is partial."""
     stream = client(alice).chat.completions.create(
         model=able("cut"), messages=[{"role": "user", "content": "Hi"}], stream=True
     )
@@ -388,7 +388,7 @@ def test_an_answer_that_breaks_off_is_an_exception_in_the_middle(
 def test_who_closes_the_stream_stops_the_model(
     alice: Person, client: Client, able: Callable[..., str], db: Database
 ) -> None:
-    """The turn is booked as cancelled, with the text so far, and reserves no money any more."""
+    """The turn is booked as cancelled with the text so far, and its reservation is released."""
     question: Any = [{"role": "user", "content": "Hi"}]
     with client(alice).chat.completions.create(model=able("endless"), messages=question, stream=True) as stream:
         first = next(chunk for chunk in stream if chunk.choices[0].delta.content)
@@ -423,7 +423,7 @@ def test_words_that_look_like_frames_arrive_intact(alice: Person, client: Client
 def test_the_reservation_covers_the_whole_conversation(
     alice: Person, client: Client, able: Callable[..., str], upstream: Upstream, db: Database
 ) -> None:
-    """A long conversation with a short question is refused when its own length is beyond the budget."""
+    """A long conversation with a short question is refused if the budget does not cover all of it."""
     identifier = able("echo")
     upstream.plays[identifier.rpartition(":")[2]] = (Script(("ok",), tokens=Tokens()),)
     db.execute("insert into public.usage_limits (scope, daily_cost_usd) values (%s, 0.01)", [alice.id])

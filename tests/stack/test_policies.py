@@ -1,4 +1,4 @@
-"""Choosing a model is a policy: weighted arms that stick, the cheapest, fastest or best that fits; what came of it."""
+"""Policies and weighted arms, and the measurements behind them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _priced(model: Models, price: float | None) -> str:
 def test_arms_share_conversations_by_weight_and_stick_to_them(
     alice: Person, db: Database, model: Models, chat_url: str
 ) -> None:
-    """A conversation meets the same arm again; over many, each arm has its share; the others are fallbacks."""
+    """A conversation always has the same arm; many conversations have each arm by its weight."""
     heavy, light, reserve = (_priced(model, 1) for _ in range(3))
     alias = _arms(db, f"w{uuid.uuid4().hex[:8]}", (heavy, 3, 0), (light, 1, 0), (reserve, 0, 0))
     rows = db.execute(
@@ -81,7 +81,7 @@ def test_arms_share_conversations_by_weight_and_stick_to_them(
 
 
 def test_a_conversation_stays_with_its_arm(alice: Person, db: Database, model: Models) -> None:
-    """Turn by turn, in the rows, even when an arm is added; the row has alias and arm."""
+    """All its turns have the same arm, also after another arm is added; the row has alias and arm."""
     one, two = (model(f"echo~{uuid.uuid4().hex[:6]}") for _ in range(2))
     alias = _arms(db, f"s{uuid.uuid4().hex[:8]}", (one, 1, 0), (two, 1, 0))
     first = alice.whole("hi", model=alias)
@@ -96,7 +96,7 @@ def test_a_conversation_stays_with_its_arm(alice: Person, db: Database, model: M
 
 
 def test_a_new_arm_moves_only_what_it_takes(alice: Person, db: Database, model: Models) -> None:
-    """Conversations that do not go to the new arm stay where they were."""
+    """Conversations that do not move to the new arm keep their arm."""
     arms = [_priced(model, 1) for _ in range(3)]
     alias = _arms(db, f"n{uuid.uuid4().hex[:8]}", (arms[0], 1, 0), (arms[1], 1, 0))
     ask = (
@@ -113,7 +113,7 @@ def test_a_new_arm_moves_only_what_it_takes(alice: Person, db: Database, model: 
 
 @pytest.mark.usefixtures("quality")
 def test_auto_is_the_cheapest_that_can_and_does(alice: Person, db: Database, model: Models) -> None:
-    """Failing, badly rated, unpriced, unable, unreachable and too small models come last or not at all."""
+    """Failing, badly rated, unpriced, unable, unreachable and too small models come last or are left out."""
     failing, hated, unpriced, blind, small, good, dearer = (
         _priced(model, price) for price in (0.001, 0.002, None, 0.003, 0.004, 0.005, 0.006)
     )
@@ -140,7 +140,7 @@ def test_auto_is_the_cheapest_that_can_and_does(alice: Person, db: Database, mod
 
 @pytest.mark.usefixtures("quality")
 def test_schemas_are_liked_but_not_needed(alice: Person, db: Database, model: Models) -> None:
-    """A model without schemas gets the schema in words, and comes after those with schemas."""
+    """A model without schema support comes after those with it, and gets the schema as text."""
     wordy, exact = _priced(model, 0.001), _priced(model, 0.002)
     _can(db, exact, "supports_json")
     assert _chosen(alice, "auto", providers=["openai"])[:2] == [wordy, exact]
@@ -149,13 +149,13 @@ def test_schemas_are_liked_but_not_needed(alice: Person, db: Database, model: Mo
 
 
 def test_a_request_that_no_model_can_serve_is_refused(alice: Person) -> None:
-    """A policy is not unknown because no model fits."""
+    """If no model of a policy fits, the error does not say that the policy is unknown."""
     answer = asked(alice, "auto", strict_model=True, needs=["supports_flight"], dry_run=True)
     assert (answer.status_code, json.loads(answer.json()["details"])["code"]) == (422, "validation_failed")
 
 
 def test_an_arm_that_cannot_do_what_is_asked_comes_last(alice: Person, db: Database, model: Models) -> None:
-    """Whatever its weight and order; nothing is then planned or counted by it."""
+    """An arm without the ability comes last despite weight and order, and does not determine the plan."""
     blind, seeing = _priced(model, 1), _priced(model, 1)
     _can(db, seeing, "supports_vision")
     alias = _arms(db, f"v{uuid.uuid4().hex[:8]}", (blind, 9, 0), (seeing, 1, 1))
@@ -165,7 +165,7 @@ def test_an_arm_that_cannot_do_what_is_asked_comes_last(alice: Person, db: Datab
 
 @pytest.mark.usefixtures("quality")
 def test_fast_speaks_soonest_and_best_is_loved_most(alice: Person, db: Database, model: Models) -> None:
-    """Few ratings weigh little; who is not known yet comes after who is fast, and is judged by price for best."""
+    """Few ratings have little weight; an unmeasured model comes after fast ones, and `best` ranks it by price."""
     slow, quick, loved, once = (_priced(model, price) for price in (1, 2, 3, 4))
     unknown = _priced(model, 900)
     asked = {"providers": ["openai"]}
@@ -178,7 +178,7 @@ def test_fast_speaks_soonest_and_best_is_loved_most(alice: Person, db: Database,
 
 
 def test_an_arm_that_was_replaced_goes_on_with_its_successor(alice: Person, db: Database, model: Models) -> None:
-    """Its conversations follow it; where two arms have come to the same model it stands once; no circle is walked."""
+    """Its conversations use the successor; a shared successor is tried once; a cycle of successors ends."""
     gone, heir, other = (_priced(model, 1) for _ in range(3))
     alias = _arms(db, f"r{uuid.uuid4().hex[:8]}", (gone, 1, 0), (other, 0, 0))
     db.execute("update public.llm_models set is_active = false, replaced_by = %s where model_key = %s", [heir, gone])
@@ -191,7 +191,7 @@ def test_an_arm_that_was_replaced_goes_on_with_its_successor(alice: Person, db: 
 
 @pytest.mark.usefixtures("quality")
 def test_an_alias_with_arms_is_what_its_arms_say(alice: Person, db: Database, model: Models) -> None:
-    """An operator's arms replace the policy of the same name."""
+    """Arms that an operator adds replace the policy of the same name."""
     mine = _priced(model, 50)
     _arms(db, "fast", (mine, 1, 0))
     try:
@@ -201,7 +201,7 @@ def test_an_alias_with_arms_is_what_its_arms_say(alice: Person, db: Database, mo
 
 
 def test_arms_are_compared_with_counts_and_intervals(stack: Stack, db: Database, model: Models) -> None:
-    """By the arm a turn was given to: turns, errors, cost and ratings, each with how sure it is; an admin sees all."""
+    """Each arm has turns, errors, cost and ratings with intervals; an admin sees those of all users."""
     person, admin = new_admin(stack), new_admin(stack)
     good, bad = model(f"echo~{uuid.uuid4().hex[:6]}"), model(f"status-400~{uuid.uuid4().hex[:6]}")
     alias = _arms(db, f"c{uuid.uuid4().hex[:8]}", (good, 1, 0), (bad, 1, 0))
@@ -224,7 +224,7 @@ def test_arms_are_compared_with_counts_and_intervals(stack: Stack, db: Database,
 
 
 def test_models_are_measured_by_what_was_logged(stack: Stack, alice: Person, model: Models) -> None:
-    """Turns, errors, time to the first word and ratings; measured again it says the same."""
+    """Each model has turns, errors, time to the first content and ratings; a second run gives the same."""
     good = model(f"echo~{uuid.uuid4().hex[:6]}")
     answer = alice.whole("hi", model=good)
     assert alice.ask({"message": "hi", "model": good}).status_code == 200
@@ -253,7 +253,7 @@ def undone(db: Database) -> Iterator[None]:
 
 @pytest.mark.usefixtures("undone")
 def test_one_user_cannot_mark_a_model_as_failing(stack: Stack, db: Database, model: Models) -> None:
-    """Without the person who met most errors it must have failed others; anonymous people do not count."""
+    """The error rate leaves out the user with the most errors, and anonymous users."""
     *people, no_user = (new_admin(stack) for _ in range(5))
     framed, failing, rare = (_priced(model, 1) for _ in range(3))
     for person in people[1:]:
@@ -274,7 +274,7 @@ def test_one_user_cannot_mark_a_model_as_failing(stack: Stack, db: Database, mod
 
 @pytest.mark.usefixtures("undone")
 def test_ratings_are_of_people(stack: Stack, db: Database, model: Models) -> None:
-    """However often one person rates it is one opinion, and three make a mean."""
+    """All ratings of one user count as one opinion, and a mean needs three users."""
     people = [new_admin(stack) for _ in range(3)]
     alone, shared = _priced(model, 1), _priced(model, 1)
     verdicts = [(alone, people[0], 1)] * 9 + [(shared, people[0], 1)] * 9
@@ -297,7 +297,7 @@ def test_ratings_are_of_people(stack: Stack, db: Database, model: Models) -> Non
 
 
 def test_measuring_twice_at_once_is_measuring_once(stack: Stack, alice: Person, model: Models) -> None:
-    """Runs that meet wait for each other."""
+    """Concurrent runs wait for each other."""
     assert alice.ask({"message": "hi", "model": model(f"echo~{uuid.uuid4().hex[:6]}")}).status_code == 200
     with ThreadPoolExecutor(8) as pool:
         answers = pool.map(lambda _: service(stack, "POST", "rpc/measure_models", json={}).status_code, range(16))
@@ -305,7 +305,7 @@ def test_measuring_twice_at_once_is_measuring_once(stack: Stack, alice: Person, 
 
 
 def test_a_catalogue_that_was_left_without_a_default_gets_one(stack: Stack, db: Database) -> None:
-    """Without any default, the next good list sets one, and the changes name it."""
+    """If there is no default, the next successful list sets one, and the changes name it."""
     before = db.execute("select id, default_by from public.llm_models where is_default").fetchone()
     assert before is not None
     db.execute("update public.llm_models set is_default = false where is_default")

@@ -1,4 +1,4 @@
-"""Chat through every provider, over real HTTP and into real rows, each at its scripted worst."""
+"""chat with every provider and its scripted faults, over real HTTP and into real rows."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _alias(db: Database, *identifiers: str) -> str:
 def test_streamed_and_unstreamed_turns_cost_the_golden_amount(
     alice: Person, model: Models, db: Database, chat_url: str, provider: str, kind: str
 ) -> None:
-    """The same tokens and the same money in the receipt, in the row and in the counters, whichever way it was asked."""
+    """Receipt, row and counters have the same tokens and cost, with and without streaming."""
     name = model(named(kind, provider), provider=provider)
     streamed = alice.ask({"message": QUESTION, "model": name}, chat_url)
     whole = alice.ask({"message": QUESTION, "model": name, "stream": False}, chat_url)
@@ -92,7 +92,7 @@ _BEFORE = {
 def test_a_fault_before_the_first_word_is_a_status_and_a_failed_row(
     alice: Person, model: Models, db: Database, chat_url: str, provider: str, kind: str
 ) -> None:
-    """Status, code and attempts are the documented ones; nothing is sent, charged, counted or held."""
+    """Status, code and attempts are documented; nothing is sent, charged, counted or reserved."""
     status, code, attempts = _BEFORE[kind] if provider != "client" else (503, "node_failed", 1)
     body = {"message": QUESTION, "model": model(named(kind, provider), provider=provider)}
     response = alice.ask(body, chat_url)
@@ -123,7 +123,7 @@ _AFTER = {
 def test_a_fault_after_the_first_word_is_a_partial_row_without_a_second_answer(
     alice: Person, model: Models, db: Database, chat_url: str, provider: str, kind: str, is_streaming: bool
 ) -> None:
-    """Sent text stays, is charged, and is sent once; a stream ends with an error event, JSON with a status."""
+    """Sent text is charged; a stream ends with an error event, a JSON answer is an HTTP status."""
     status, code = _AFTER[kind] if provider != "client" else (503, "node_failed")
     body = {"message": QUESTION, "model": model(named(kind, provider), provider=provider), "stream": is_streaming}
     response = alice.ask(body, chat_url)
@@ -143,7 +143,7 @@ def test_a_fault_after_the_first_word_is_a_partial_row_without_a_second_answer(
 
 
 def test_a_turn_survives_a_providers_bad_day(alice: Person, model: Models, db: Database, chat_url: str) -> None:
-    """The next model of the alias answers; headers, receipt and row say who did and what was tried."""
+    """The next model of the alias answers; headers, receipt and row have it and the failed attempts."""
     down = model(named("status-500", "openai"), provider="openai", pricing='{"input": 900, "output": 900}')
     up = model(named("fixed", "anthropic"), provider="anthropic")
     alias = _alias(db, down, up)
@@ -165,7 +165,7 @@ def test_a_turn_survives_a_providers_bad_day(alice: Person, model: Models, db: D
 def test_the_alias_default_is_the_fallback_of_turns_that_name_no_model(
     alice: Person, model: Models, db: Database, chat_url: str
 ) -> None:
-    """A turn without a chosen model is served as long as any model answers."""
+    """A turn that names no model is answered as long as one arm answers."""
     down, up = (
         model(named("status-500", "openai"), provider="openai"),
         model(named("fixed", "google"), provider="google"),
@@ -188,7 +188,7 @@ def test_the_alias_default_is_the_fallback_of_turns_that_name_no_model(
 def test_a_circuit_opens_for_the_person_who_met_three_faults(
     alice: Person, bob: Person, model: Models, db: Database, chat_url: str, upstream: Upstream
 ) -> None:
-    """It is the model's alone, and for the person who met them; another person's fault opens it for everyone."""
+    """The model's circuit opens for that user; a fault of another user opens it for everyone."""
     failing, fine = named("status-500", "openai"), model(named("echo", "openai"), provider="openai")
     identifier = model(failing, provider="openai")
     body = {"message": QUESTION, "model": identifier, "stream": False}
@@ -209,7 +209,7 @@ def test_a_circuit_opens_for_the_person_who_met_three_faults(
 def test_a_refused_key_opens_the_circuit_for_minutes_at_once(
     alice: Person, bob: Person, model: Models, db: Database, chat_url: str
 ) -> None:
-    """The turn that found out is answered by the next route; the next ones go there without asking again."""
+    """The next route answers this turn; later turns do not call the provider."""
     down, up = model(named("badkey", "google"), provider="google"), model(named("fixed", "openai"), provider="openai")
     alias = _alias(db, down, up)
     body = {"message": QUESTION, "model": alias, "stream": False}
@@ -226,7 +226,7 @@ def test_a_refused_key_opens_the_circuit_for_minutes_at_once(
 def test_a_model_that_is_not_served_to_us_closes_no_provider(
     alice: Person, bob: Person, model: Models, chat_url: str
 ) -> None:
-    """A 403 of one model, however often, leaves the provider's other models to everyone."""
+    """Repeated 403s of one model do not open the circuit of its provider."""
     forbidden = model(named("status-403", "openai"), provider="openai")
     fine = model(named("fixed", "openai"), provider="openai")
     body = {"message": QUESTION, "model": forbidden, "stream": False}
@@ -240,7 +240,7 @@ def test_a_model_that_is_not_served_to_us_closes_no_provider(
 def test_a_refused_request_says_nothing_against_its_provider(
     alice: Person, model: Models, db: Database, chat_url: str
 ) -> None:
-    """No user can open a provider's circuit for others with bad requests."""
+    """Invalid requests of a user do not open the circuit of a provider."""
     body = {"message": QUESTION, "model": model(named("status-400", "openai"), provider="openai"), "stream": False}
     for _ in range(4):
         assert alice.ask(body, chat_url).json()["error"]["code"] == "provider_refused"
@@ -252,7 +252,7 @@ def test_a_refused_request_says_nothing_against_its_provider(
 def test_a_caller_who_hangs_up_closes_the_socket_of_every_provider(
     alice: Person, model: Models, db: Database, chat_url: str, upstream: Upstream, provider: str, is_streaming: bool
 ) -> None:
-    """The model is stopped within a second, and the row has its input and the text so far."""
+    """The model stops within a second, and the row has its input and the text so far."""
     name = named("endless", provider)
     body = {"message": QUESTION, "model": model(name, provider=provider), "stream": is_streaming}
     with httpx.Client() as client:
@@ -278,7 +278,7 @@ def test_a_caller_who_hangs_up_closes_the_socket_of_every_provider(
 def test_no_provider_ever_sees_what_is_not_its_business(
     alice: Person, model: Models, chat_url: str, upstream: Upstream
 ) -> None:
-    """Neither the person's token nor their cookies, our Supabase keys or our request id travel on."""
+    """A provider gets no token, cookie or request id of the user, and no Supabase key."""
     names = [named("echo", provider) for provider in STREAMING]
     for provider, name in zip(STREAMING, names, strict=True):
         body = {"message": QUESTION, "model": model(name, provider=provider), "stream": False}
@@ -293,7 +293,7 @@ def test_no_provider_ever_sees_what_is_not_its_business(
 
 @pytest.mark.parametrize("provider", STREAMING)
 def test_hostile_text_of_every_provider_stays_text(alice: Person, model: Models, chat_url: str, provider: str) -> None:
-    """It neither ends the stream nor makes a frame; what cannot be stored is replaced in the row."""
+    """It neither ends the stream nor adds a frame; characters that cannot be stored are replaced in the row."""
     asked = {"message": "go", "model": model(named("hostile", provider), provider=provider)}
     events = frames(alice.ask(asked, chat_url).text)
     assert text_of(events) == HOSTILE_SANITISED
@@ -305,7 +305,7 @@ def test_hostile_text_of_every_provider_stays_text(alice: Person, model: Models,
 
 
 def test_a_character_that_a_host_cut_in_two_is_whole(alice: Person, model: Models, chat_url: str) -> None:
-    """Streamed, in one piece and in the row; half of one is a character that stands for it."""
+    """The stream, the JSON answer and the row have the whole character; a lone half is replaced."""
     asked = {"message": "go", "model": model(named("halves", "openai"), provider="openai")}
     assert text_of(frames(alice.ask(asked, chat_url).text)) == HALVES_SANITISED
     assert alice.ask(asked | {"stream": False}, chat_url).json()["message"]["content"] == HALVES_SANITISED
@@ -315,7 +315,7 @@ def test_a_character_that_a_host_cut_in_two_is_whole(alice: Person, model: Model
 def test_matcha_serves_a_model_of_the_catalogue_by_its_number(
     alice: Person, model: Models, db: Database, chat_url: str
 ) -> None:
-    """matcha:<number> is the model that has this number there; its price is unknown and its usage an estimate."""
+    """matcha:<number> calls the model with this number; its price is unknown, its usage estimated."""
     number = int(named("echo", "matcha"))
     known = model(named("echo", "openai"), provider="openai")
     db.execute("update public.llm_models set matcha_llm_id = %s where model_key = %s", [number, known])
@@ -349,7 +349,7 @@ def test_a_silence_ends_with_the_turns_time(
     status: str,
     content: str | None,
 ) -> None:
-    """Within its deadline the turn is 504 before the first word and partial after it; nothing stays reserved."""
+    """At the deadline a silent turn is 504 before the first content and partial after it; nothing stays reserved."""
     body = {"message": QUESTION, "model": model(named(kind, provider), provider=provider), "stream": False}
     response = alice.ask(body, impatient_url)
     expected = (503, "node_failed") if provider == "client" else (504, "provider_timeout")
@@ -370,7 +370,7 @@ TOOLS = (Tool("find", "Finds", {"type": "object", "properties": {"query": {"type
 async def test_a_conversation_with_a_tool_costs_the_same_at_every_provider(
     alice: Person, model: Models, db: Database, upstream: Upstream, environ: Any, provider: str
 ) -> None:
-    """Two calls of one turn, the second with the tool's result: admitted, answered, priced and booked as one."""
+    """A turn of two calls, the second with the tool's result, is admitted, priced and booked as one."""
     environ(**variables(upstream), **{name: alice.stack[name] for name in _SUPABASE})
     name = model(named("tools", provider), provider=provider)
     _allow_tools(db, name)

@@ -61,7 +61,7 @@ def _join(owner: Person, member: Person, conversation_id: str) -> None:
 def test_an_earlier_question_takes_what_its_asker_asked_after_it(
     alice: Person, model: Models, upstream: Upstream
 ) -> None:
-    """As `useChat` cuts its messages; the log keeps every turn."""
+    """Later turns of the same user are replaced, as `useChat` does; the log keeps every turn."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     for text in ("one", "two", "three"):
         answer = _ask(alice, chat_id, name, text)
@@ -83,7 +83,7 @@ def test_an_earlier_question_takes_what_its_asker_asked_after_it(
 def test_the_same_words_asked_earlier_stay(
     alice: Person, model: Models, sent_text: list[str], regeneration: str, kept: list[str]
 ) -> None:
-    """Without an id the latest of equal questions is regenerated; answered ones before it are no failed tries."""
+    """Without an id the latest of equal questions is regenerated, and the earlier ones stay."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     for text in sent_text:
         answer = _ask(alice, chat_id, name, text)
@@ -93,7 +93,7 @@ def test_the_same_words_asked_earlier_stay(
 
 @pytest.mark.parametrize("named_by", ["answer", "question", "own id", "own id alone", "own id, new words"])
 def test_an_id_says_which_of_equal_questions_is_meant(alice: Person, model: Models, named_by: str) -> None:
-    """The answer's id or the question's, ours or the frontend's, before the words."""
+    """An id of the answer or the question, Parley's or the frontend's, precedes the text."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     first = _ask(alice, chat_id, name, "go on", id="q1")
     for text in ("other", "go on"):
@@ -109,7 +109,7 @@ def test_an_id_says_which_of_equal_questions_is_meant(alice: Person, model: Mode
 def test_an_edited_question_takes_the_place_of_the_old_one(
     alice: Person, model: Models, upstream: Upstream, is_ours: bool
 ) -> None:
-    """`sendMessage` with a `messageId`, again and again: the prompt has the turns before it, later turns go."""
+    """After repeated edits by `messageId` the prompt has only earlier turns; later turns are deleted."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     _ask(alice, chat_id, name, "one")
     _ask(alice, chat_id, name, "tow", id="mine")
@@ -122,7 +122,7 @@ def test_an_edited_question_takes_the_place_of_the_old_one(
 
 
 def test_an_answers_id_edits_nothing(alice: Person, model: Models) -> None:
-    """`sendMessage()` without a message names the last one, of any role; unknown ids name nothing."""
+    """A `messageId` of an answer or an unknown one, without the trigger, makes an ordinary turn."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     answer = _ask(alice, chat_id, name, "one", id="q1")
     _ask(alice, chat_id, name, "one", id="q1", messageId=answer["id"])
@@ -131,7 +131,7 @@ def test_an_answers_id_edits_nothing(alice: Person, model: Models) -> None:
 
 
 def test_a_failed_try_is_not_there(alice: Person, model: Models, upstream: Upstream) -> None:
-    """The old answer stays shown and in the prompt; the next try replaces what the first try should have."""
+    """The old answer stays visible and in the prompt; the next try replaces the same turn."""
     chat_id, good, bad = uuid.uuid4().hex, model("echo"), model("status-400")
     for text in ("one", "two"):
         conversation_id = _ask(alice, chat_id, good, text)["conversation_id"]
@@ -149,7 +149,7 @@ def test_a_failed_try_is_not_there(alice: Person, model: Models, upstream: Upstr
 def test_a_user_who_hangs_up_before_the_first_word_keeps_the_old_answer(
     alice: Person, model: Models, db: Database, upstream: Upstream
 ) -> None:
-    """While it runs nothing of it is shown, and another one has to wait; given up, it leaves nothing behind."""
+    """A running try is hidden and blocks another one; after a hang-up the old answer stays."""
     chat_id, good, name = uuid.uuid4().hex, model("echo"), named("stall-first", "client")
     _ask(alice, chat_id, good, "one")
     body = _body(chat_id, model(name), "one", **_REGENERATE, stream=True)
@@ -165,7 +165,7 @@ def test_a_user_who_hangs_up_before_the_first_word_keeps_the_old_answer(
 
 
 def test_a_question_without_an_answer_is_answered_in_its_place(alice: Person, model: Models) -> None:
-    """The first try failed: one question remains, with its answer."""
+    """After a failed first try and a successful one there is one question with its answer."""
     chat_id, good, bad = uuid.uuid4().hex, model("echo"), model("status-400")
     assert alice.ask(_body(chat_id, bad, "one")).status_code >= 500
     assert _texts(_shown(alice, chat_id)) == ["one"]
@@ -175,7 +175,7 @@ def test_a_question_without_an_answer_is_answered_in_its_place(alice: Person, mo
 
 
 def test_words_of_others_stay(alice: Person, bob: Person, model: Models) -> None:
-    """In a group, questions and answers of others stay, before and after."""
+    """In a group, messages of other users stay, before and after the replaced turn."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     conversation_id = _ask(alice, chat_id, name, "mine")["conversation_id"]
     _join(alice, bob, conversation_id)
@@ -207,7 +207,7 @@ def test_the_question_of_another_user_is_asked_again_not_replaced(
 
 
 def test_two_people_may_have_the_same_ids(alice: Person, bob: Person, model: Models) -> None:
-    """A client's own id names its user's question, even when another user's question with that id is newer."""
+    """A client's own id names its user's question, even if another user has a newer one with that id."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     conversation_id = _ask(alice, chat_id, name, "one", id="q1")["conversation_id"]
     _join(alice, bob, conversation_id)
@@ -217,7 +217,7 @@ def test_two_people_may_have_the_same_ids(alice: Person, bob: Person, model: Mod
 
 
 def test_a_question_that_is_not_there_is_an_ordinary_turn(alice: Person, model: Models) -> None:
-    """Nothing is taken when there is nothing to replace."""
+    """Regenerating an unknown question replaces nothing."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     _ask(alice, chat_id, name, "one")
     answer = _ask(alice, chat_id, name, "never asked", **_REGENERATE, messageId="never seen")
@@ -225,7 +225,7 @@ def test_a_question_that_is_not_there_is_an_ordinary_turn(alice: Person, model: 
 
 
 def test_without_storing_the_prompt_leaves_out_the_old_answer(alice: Person, model: Models, upstream: Upstream) -> None:
-    """`store: false`: regenerated from the turns before, and nothing in the conversation changes."""
+    """With store: false the prompt has only earlier turns, and the conversation does not change."""
     chat_id, name = uuid.uuid4().hex, model("echo")
     for text in ("one", "two"):
         _ask(alice, chat_id, name, text)
@@ -242,7 +242,7 @@ def _turns(person: Person, conversation_id: str) -> list[tuple[str, str]]:
 def test_a_late_answer_takes_its_place_unless_another_user_has_it(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """Of a dead function's turn the old answer stands; a late end replaces it; after another try it is only booked."""
+    """After a killed instance the old answer stays; a late finish replaces it unless a new try did."""
     name = model("echo")
     first = begin(alice, name)
     finish(alice, first, content="first")
@@ -269,7 +269,7 @@ def test_a_late_answer_takes_its_place_unless_another_user_has_it(
 def test_a_late_answer_to_a_question_that_was_replaced_is_only_booked(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """An answer never stands without its question."""
+    """The answer is not stored, because its question was deleted."""
     name = model("echo")
     lost = begin(alice, name)
     die(db, lost)
@@ -282,7 +282,7 @@ def test_a_late_answer_to_a_question_that_was_replaced_is_only_booked(
 
 @pytest.mark.parametrize("is_dead", [True, False])
 def test_a_retried_key_goes_on_in_the_same_place(alice: Person, model: Models, db: Database, is_dead: bool) -> None:
-    """Failed or taken over, a second try with the key replaces what the first should have; then it only replays."""
+    """A retry with the key replaces the turn that the first try should have; later requests replay it."""
     name = model("echo")
     first = begin(alice, name)
     finish(alice, first, content="first")
@@ -304,7 +304,7 @@ def test_a_retried_key_goes_on_in_the_same_place(alice: Person, model: Models, d
 
 @pytest.mark.parametrize("ids", [{}, {"question_id": "q1"}], ids=["by words", "by id"])
 def test_a_retried_key_comes_after_what_was_asked_since(alice: Person, model: Models, ids: dict[str, str]) -> None:
-    """Turns between a failed try and the next are replaced as well, and left out of the prompt."""
+    """The retry also replaces the turns after the failed try, and leaves them out of the prompt."""
     name = model("echo")
     first = begin(alice, name, **ids)
     finish(alice, first, content="first")
@@ -352,7 +352,7 @@ _STEP = st.tuples(
 def test_the_database_keeps_what_a_frontend_shows(
     alice: Person, model: Models, steps: list[tuple[str, int, str, bool]]
 ) -> None:
-    """Asked, edited and regenerated in any order, with failures: a model of `useChat` and the database agree."""
+    """After random questions, edits, retries and failures a model of `useChat` has the stored messages."""
     name, chat_id = model("echo"), uuid.uuid4().hex
     shown: list[tuple[str, str, str | None]] = []  # the frontend's id, the question, its answer
     for number, (wish, number_of_it, words, is_good) in enumerate(steps):
@@ -375,7 +375,7 @@ def test_the_database_keeps_what_a_frontend_shows(
 
 
 def test_the_service_sees_what_is_held_back(alice: Person, model: Models, stack: Stack) -> None:
-    """Held back is not lost: the operator finds the question of a failed try."""
+    """The service key can read a tentative question."""
     name = model("echo")
     first = begin(alice, name)
     finish(alice, first)

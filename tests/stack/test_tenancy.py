@@ -207,7 +207,7 @@ def cast(stack: Stack, db: Database) -> Iterator[Cast]:
 
 @pytest.mark.parametrize("path", SELECTS)
 def test_rows_are_seen_by_those_they_concern(cast: Cast, db: Database, path: str) -> None:
-    """Anon is 401, another user sees no row, an admin and the service see it."""
+    """Without a token it is 401; another user sees no row; an admin and the service see it."""
     db.execute("insert into public.refresh_runs (trigger) values ('tenancy')")
     for who, wanted in zip(cast.outsiders, SELECTS[path], strict=True):
         answer = cast.ask(who, "GET", cast.filled(path))
@@ -217,7 +217,7 @@ def test_rows_are_seen_by_those_they_concern(cast: Cast, db: Database, path: str
 
 @pytest.mark.parametrize("table", INSERTS)
 def test_no_user_writes_rows_of_another(cast: Cast, table: str) -> None:
-    """Rows are made by those whose they are; logs, counters and conversations by the ledger alone."""
+    """A user inserts only own rows; only the ledger writes logs, counters and conversations."""
     row, wanted = INSERTS[table]
     for who, status in zip(cast.everyone, wanted, strict=True):
         answer = cast.ask(who, "POST", table, json=cast.filled(row))
@@ -226,7 +226,7 @@ def test_no_user_writes_rows_of_another(cast: Cast, table: str) -> None:
 
 @pytest.mark.parametrize("path", UPDATES)
 def test_a_stranger_changes_nothing(cast: Cast, path: str) -> None:
-    """An update by a stranger is refused or touches no row, and so does a deletion."""
+    """An update or a deletion by another user is refused or changes no row."""
     for method, body in (("PATCH", UPDATES[path]), ("DELETE", None)):
         options = {"json": body} if body else {}
         answer = cast.stranger.rest(method, cast.filled(path), headers={"Prefer": "return=representation"}, **options)
@@ -236,7 +236,7 @@ def test_a_stranger_changes_nothing(cast: Cast, path: str) -> None:
 
 @pytest.mark.parametrize("table", _UNTOUCHABLE)
 def test_not_even_an_admin_or_the_service_rewrites_history(cast: Cast, table: str) -> None:
-    """Ledgers and texts cannot be updated by an admin nor deleted by the service."""
+    """An admin cannot update ledgers and messages, and the service cannot delete them."""
     path = cast.filled(next(each for each in UPDATES if each.startswith(table)))
     changed = cast.admin.rest("PATCH", path, json=UPDATES[next(each for each in UPDATES if each.startswith(table))])
     assert changed.status_code == 403, changed.text
@@ -244,7 +244,7 @@ def test_not_even_an_admin_or_the_service_rewrites_history(cast: Cast, table: st
 
 
 def test_the_service_changes_caps_and_deletes_none(cast: Cast) -> None:
-    """A null removes a cap; rows stay."""
+    """The service removes a cap by setting null; it cannot delete rows."""
     path = cast.filled("usage_limits?scope=eq.{stranger}")
     row = {"scope": cast.names["stranger"], "daily_requests": 5}
     assert service(cast.stack, "POST", "usage_limits", json=row).status_code == 201
@@ -255,7 +255,7 @@ def test_the_service_changes_caps_and_deletes_none(cast: Cast) -> None:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_functions_are_called_by_those_they_are_for(cast: Cast, name: str) -> None:
-    """No function of ours is open to anon; settling is the service's, admission a user's."""
+    """Anon may call no function of Parley; only the service may settle, only users may begin a turn."""
     arguments, wanted = CALLS[name]
     for who, status in zip(cast.outsiders, wanted, strict=True):
         answer = cast.ask(who, "POST", f"rpc/{name}", json=cast.filled(arguments))
@@ -266,7 +266,7 @@ def test_functions_are_called_by_those_they_are_for(cast: Cast, name: str) -> No
     ("column", "value"), [("has_key", True), ("models", [{"id": "x"}]), ("last_seen_at", "now"), ("owner_id", None)]
 )
 def test_not_even_its_owner_writes_what_a_node_is_known_for(cast: Cast, column: str, value: Any) -> None:
-    """Only set_node_key and a probe write these columns; no node changes its owner."""
+    """Only set_node_key and a probe write these columns; the owner of a node cannot change."""
     row = {"name": "x", "base_url": "https://x.example/v1", column: value}
     path = cast.filled("client_nodes?id=eq.{node}")
     for who in (cast.owner, cast.stranger, cast.admin):
@@ -276,7 +276,7 @@ def test_not_even_its_owner_writes_what_a_node_is_known_for(cast: Cast, column: 
 
 
 def test_no_user_joins_by_inserting_a_row(cast: Cast) -> None:
-    """A stranger cannot add themselves, nor post into a conversation they are not in."""
+    """A user cannot add themselves to a conversation, nor write into it without being a member."""
     row = cast.filled({"conversation_id": "{conversation}", "user_id": "{stranger}"})
     other = sign_up(cast.stack)
     assert other.rest("POST", "conversation_members", json=row | {"user_id": other.id}).status_code == 403
@@ -285,7 +285,7 @@ def test_no_user_joins_by_inserting_a_row(cast: Cast) -> None:
 
 
 def test_a_member_takes_part_until_removed(cast: Cast, model: Models) -> None:
-    """A member reads, posts and asks; once removed they are out at the next request."""
+    """A member reads, writes and asks; after removal the next request is refused."""
     friend, identifier = sign_up(cast.stack), model("echo")
     mine = cast.owner.whole("welcome", model=identifier)["conversation_id"]
     assert friend.ask({"message": "x", "conversation_id": mine}).status_code == 404
@@ -304,7 +304,7 @@ def test_a_member_takes_part_until_removed(cast: Cast, model: Models) -> None:
 
 
 def test_no_one_forges_the_assistants_words_or_anothers(cast: Cast) -> None:
-    """A member posts as themselves and as a person only."""
+    """A member inserts messages only in the own name and with the role user."""
     conversation = cast.names["conversation"]
     for forged in (
         {"role": "assistant"},
@@ -327,7 +327,7 @@ def test_only_the_owner_of_the_schema_may_truncate(db: Database) -> None:
 
 
 def test_every_table_has_row_level_security_and_no_policy_lets_all_in(db: Database) -> None:
-    """Row-level security is on everywhere, and no policy is a bare `true`."""
+    """Row-level security is enabled on every table, and no policy is only `true`."""
     open_tables = db.execute(
         """select c.relname from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
            where n.nspname in ('public', 'private') and c.relkind = 'r' and not c.relrowsecurity"""
@@ -337,7 +337,7 @@ def test_every_table_has_row_level_security_and_no_policy_lets_all_in(db: Databa
 
 
 def test_no_role_may_execute_an_ungranted_definer_function(db: Database) -> None:
-    """No security-definer function is executable by anon, in whatever way the right came."""
+    """Anon may execute no security-definer function, directly or through another role."""
     found = db.execute(
         """select p.proname from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace
            where n.nspname in ('public', 'private') and p.prosecdef

@@ -1,4 +1,4 @@
-"""Turns without a function: the ledger's two round trips, called as the function calls them."""
+"""Turns without a function: calls the ledger's two round trips as the function does."""
 
 from __future__ import annotations
 
