@@ -11,8 +11,8 @@ from tests.fakes.providers import HOSTILE_SANITISED, Script, Upstream
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.javascript import run
+from tests.stack.openai_sdk import TWO_CALLS, WEATHER
 from tests.stack.people import Person
-from tests.stack.test_openai_python import TWO_CALLS, WEATHER
 from tests.stack.turns import Database
 
 _ABLE = '{"context_window": 8192, "max_output_tokens": 1000, "supports_tools": true, "supports_json": true}'
