@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Protocol
@@ -153,14 +152,14 @@ class StreamResponse(Response):
         return [(name, value) for name, value in self.raw_headers if name != b"content-length"]
 
     async def _write(self, send: Send, frames: bytes) -> None:
-        self._sent_at = time.monotonic()
+        self._sent_at = anyio.current_time()
         await send({"type": "http.response.body", "body": frames, "more_body": True})
 
     async def _keep_alive(self, send: Send, scope: anyio.CancelScope) -> None:
         await anyio.sleep(START_AFTER_SECONDS)
         await self._start(send)
         while self._is_started and not scope.cancel_called:
-            wait = self._sent_at + PING_AFTER_SECONDS - time.monotonic()
+            wait = self._sent_at + PING_AFTER_SECONDS - anyio.current_time()
             if wait > 0:
                 await anyio.sleep(wait)
             else:

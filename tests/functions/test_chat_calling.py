@@ -9,23 +9,16 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from functions.chat.tools import calling
 from functions.chat.tools.calling import Toolbox
 from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal
 from shared.events import ToolResult
 from shared.messages import ToolCall
+from tests.functions.tool_turns import Adding
 
 pytestmark = pytest.mark.anyio
-
-
-class Adding(BaseModel):
-    """Adds numbers."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    numbers: list[int] = Field(max_length=3)
 
 
 async def _add(asked: Adding) -> ToolAnswer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import CoroutineType
 
 import pytest
 
@@ -42,7 +43,8 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 
 def _is_extending() -> bool:
-    return any("_extend_until_lost" in str(task) for task in asyncio.all_tasks())
+    coroutines = [task.get_coro() for task in asyncio.all_tasks()]
+    return any(isinstance(each, CoroutineType) and each.cr_code.co_filename == runs.__file__ for each in coroutines)
 
 
 @pytest.mark.parametrize("answer", [(200, True), (503, "down")])

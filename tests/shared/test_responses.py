@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 
+import anyio
 import pytest
 from starlette.responses import Response
 from starlette.types import Message
@@ -17,10 +18,11 @@ from shared.errors import ProviderOverloaded
 from shared.events import Text
 from shared.responses import StreamResponse, WholeResponse
 from shared.routes import RouteChosen
-from shared.run_turn import Failure, TurnEvent
+from shared.run_turn import Failure
 from shared.sse import PING
 from tests.asgi import Caller
 from tests.functions.turns import ENTRY, RECEIPT, ROUTE, TURN, frames
+from tests.shared.turn_events import Script, Words
 
 pytestmark = pytest.mark.anyio
 OVERLOADED = Failure(ProviderOverloaded("The provider openai is overloaded.", retry_after_seconds=7))
@@ -28,29 +30,29 @@ HEADERS = {"X-Request-Id": "request-1", "Access-Control-Allow-Origin": "https://
 SCOPE = {"type": "http"}
 OTHER = replace(ROUTE, identifier="anthropic:claude")
 ROUTED = replace(TURN, routes=(ROUTE, OTHER))
+_STEPS = 20  # of the event loop: more than any task needs for what is due
 FAILED = replace(RECEIPT, result=replace(ENTRY, status="failed"))
 
 
-class Script:
-    """Events of a turn; `None` among them waits until `go_on` is set. Knows how it ended."""
+@pytest.fixture
+async def seconds_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Awaitable[None]]:
+    """Lets seconds pass for the event loop without waiting for them; what is due in each is done before the next."""
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
 
-    def __init__(self, *events: TurnEvent | None) -> None:
-        self.go_on = asyncio.Event()
-        self.ended = ""
-        self._events = events
+    async def settle() -> None:
+        for _ in range(_STEPS):
+            await anyio.lowlevel.checkpoint()
 
-    async def events(self) -> AsyncGenerator[TurnEvent, None]:
-        """The events."""
-        try:
-            for event in self._events:
-                if event is None:
-                    await self.go_on.wait()
-                else:
-                    yield event
-            self.ended = "complete"
-        except (GeneratorExit, asyncio.CancelledError):
-            self.ended = "left"
-            raise
+    async def pass_(seconds: int) -> None:
+        nonlocal now
+        await settle()
+        for _ in range(seconds):
+            now += 1
+            await settle()
+
+    return pass_
 
 
 def _types(caller: Caller) -> list[str]:
@@ -63,7 +65,7 @@ def _with_headers(response: Response) -> Response:
     return response
 
 
-async def _streamed(script: Script, caller: Caller | None = None) -> Caller:
+async def _streamed(script: Script | Words, caller: Caller | None = None) -> Caller:
     caller = caller or Caller()
     await _with_headers(StreamResponse(ROUTED, script.events(), UiStream(TURN)))(SCOPE, caller.receive, caller.send)
     return caller
@@ -161,19 +163,22 @@ async def test_first_word_and_slow_start_do_not_get_in_each_others_way(monkeypat
     assert [message["type"] for message in caller.sent].count("http.response.start") == 1
 
 
-async def test_a_silence_is_filled_with_pings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ping keeps the connection open, and readers of the protocol ignore it."""
-    monkeypatch.setattr(module, "START_AFTER_SECONDS", 0)
-    monkeypatch.setattr(module, "PING_AFTER_SECONDS", 0)
-    script, caller = Script(Text("Hel"), None, RECEIPT), Caller()
-
-    def go_on_after_two_pings(_: Message) -> None:
-        if caller.body.count(PING) == 2:
-            script.go_on.set()
-
-    caller.on_send = go_on_after_two_pings
-    await _streamed(script, caller)
-    assert caller.body.count(PING) >= 2
+async def test_a_silence_is_filled_with_pings(seconds_pass: Callable[[int], Awaitable[None]]) -> None:
+    """No ping while words come; after the last one, a ping for each fifteen seconds of silence."""
+    words, caller = Words(), Caller()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_streamed, words, caller)
+        for _ in range(5):
+            words.give(Text("Hel"))
+            await seconds_pass(10)
+        assert (_types(caller).count("text-delta"), caller.body.count(PING)) == (5, 0)
+        await seconds_pass(4)
+        assert caller.body.count(PING) == 0
+        await seconds_pass(1)
+        assert caller.body.count(PING) == 1
+        await seconds_pass(25)
+        assert caller.body.count(PING) == 2
+        words.give(RECEIPT)
     assert _types(caller)[-1] == "[DONE]"
     assert caller.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
 

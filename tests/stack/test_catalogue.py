@@ -41,7 +41,7 @@ def _active(db: Database) -> set[str]:
 
 
 def test_the_first_run_adds_and_the_second_changes_nothing(stack: Stack, db: Database, refresh: Refresh) -> None:
-    """Listed models are added readably; the changes are returned and kept; the same list adds and updates none."""
+    """The same list again is 0 added and 0 updated; only when the models were seen moves on."""
     first = refresh()
     assert (first.status_code, _sync(first)["errors"]) == (200, []), first.text
     assert _sync(first)["added"] == 6  # one Claude and MatchAI's five are new beside the seed
