@@ -29,7 +29,7 @@ def create_app(data_dsn: str, auth_dsn: str, keys: Keys, url: str, on_link: Call
     """The ASGI app of one database. `on_link` receives (address, link) where Supabase would send a mail."""
     data_pool, auth_pool = Pool(data_dsn, 20), Pool(auth_dsn, 5)
     tokens = Tokens(keys)
-    rest, auth = RestApi(data_pool, tokens), AuthApi(auth_pool, tokens, url, on_link)
+    rest, auth = RestApi(data_pool, tokens, url), AuthApi(auth_pool, tokens, url, on_link)
     data_pool.on_schema_change = rest.forget_schema
 
     @asynccontextmanager
@@ -43,7 +43,7 @@ def create_app(data_dsn: str, auth_dsn: str, keys: Keys, url: str, on_link: Call
     return Starlette(
         lifespan=lifespan,
         routes=[
-            Route("/rest/v1/{path:path}", rest.handle, methods=["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"]),
+            Route("/rest/v1/{path:path}", rest),
             *auth.routes(),
             Route("/{path:path}", not_found),
         ],

@@ -8,7 +8,17 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from local.rest.errors import ApiError
-from local.rest.syntax import OPERATORS, QUANTIFIERS, QUERY_FUNCTIONS, Column, Condition, Embed, Field, Group
+from local.rest.syntax import (
+    AGGREGATES,
+    OPERATORS,
+    QUANTIFIERS,
+    QUERY_FUNCTIONS,
+    Column,
+    Condition,
+    Embed,
+    Field,
+    Group,
+)
 
 Result = TypeVar("Result")
 
@@ -16,6 +26,11 @@ _QUANTIFIED = {"eq", "gt", "gte", "lt", "lte", "like", "ilike", "match", "imatch
 _IS_VALUES = {"null", "not_null", "true", "false", "unknown"}
 _NESTED_GROUP = re.compile(r"(not\.)?(and|or) *(?=\()")
 _MAX_DEPTH = 20  # deeper than real queries, within Python's stack limit
+
+
+def _is_aggregate(target: Field) -> bool:
+    name, dot, function = (target.path[-1][1] if target.path else target.name).rpartition(".")
+    return function in AGGREGATES and (bool(dot and name) or function == "count")
 
 
 class Scanner:
@@ -39,20 +54,27 @@ class Scanner:
         return tuple(items)
 
     def _item(self) -> Column | Embed:
+        self._spaces()
+        is_spread = self._take("...") or self._take("..")
         alias, target = None, self.field(",():!")
-        if self._peek(":") and not self._peek("::"):
+        if self._peek(":") and not self._peek("::") and not is_spread:
             self._take(":")
             alias, target = target.name, self.field(",():!")
         hints = []
         while self._take("!"):
             hints.append(self._until(",():!"))
+        if self._peek("()") and not hints and _is_aggregate(target):
+            raise ApiError(400, "PGRST123", "Use of aggregate functions is not allowed")
         if self._take("("):
             with self._deeper():
+                self._spaces()
                 inside = () if self._peek(")") else self.select()
             self._need(")")
             self._spaces()
             named = tuple(hint for hint in hints if hint not in {"inner", "left"})
-            return Embed(target.name, alias, named, "inner" in hints, inside)
+            return Embed(target.name, alias, named, "inner" in hints, inside, is_spread)
+        if is_spread or hints:
+            raise self._error('"("')
         return Column(target, alias, self._until(",)").strip() if self._take("::") else None)
 
     def field(self, stops: str) -> Field:

@@ -32,14 +32,19 @@ QUERY_FUNCTIONS = {
     "wfts": "websearch_to_tsquery",
 }
 QUANTIFIERS = {"any", "all"}
+AGGREGATES = {"avg", "count", "max", "min", "sum"}
 
 
 @dataclass(frozen=True)
 class Field:
-    """A column with an optional JSON path: `meta->a->>b` has the path (("->", "a"), ("->>", "b"))."""
+    """A column with an optional JSON path: `meta->a->>b` has the path (("->", "a"), ("->>", "b")).
+
+    `embed` is the embedded table that has the column, in an order by `authors(name)`.
+    """
 
     name: str
     path: tuple[tuple[str, str], ...] = ()
+    embed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,13 +58,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Embed:
-    """A related table embedded in the row."""
+    """A related table embedded in the row; a spread one gives its columns to the row."""
 
     name: str
     alias: str | None
     hints: tuple[str, ...]
     is_inner: bool
     select: tuple[Column | Embed, ...]
+    is_spread: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,41 +1,18 @@
-"""SQL of writes and function calls. The JSON body is passed unchanged as one parameter, so no number is rounded."""
+"""SQL of writes. The JSON body is passed unchanged as one parameter, so no number is rounded."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
+from local.rest.bodies import Body
 from local.rest.errors import ApiError
-from local.rest.schema_cache import Function, Table
-from local.rest.sql import SqlBuilder, quoted
-
-
-@dataclass(frozen=True)
-class Body:
-    """The rows of a request body, and their text as a JSON array."""
-
-    rows: list[dict[str, Any]]
-    text: str
-
-
-def read_json(raw: bytes) -> tuple[Any, str]:
-    """The JSON value and its text. Raises ApiError 400 for invalid JSON."""
-    try:
-        text = raw.decode()
-        return json.loads(text), text
-    except (ValueError, RecursionError):
-        raise ApiError(400, "PGRST102", "Empty or invalid json") from None
-
-
-def read_rows(raw: bytes) -> Body:
-    """The rows of a body: one object or a list of objects. Raises ApiError 400 for anything else."""
-    value, text = read_json(raw)
-    rows = value if isinstance(value, list) else [value]
-    if not all(isinstance(row, dict) for row in rows):
-        raise ApiError(400, "PGRST102", "Empty or invalid json")
-    return Body(rows, text if isinstance(value, list) else f"[{text}]")
+from local.rest.expressions import quoted
+from local.rest.query import RowSelection
+from local.rest.results import UPDATED
+from local.rest.schema_cache import SCHEMA, Table
+from local.rest.sql import SqlBuilder
+from local.rest.syntax import Condition
 
 
 def insert(
@@ -75,7 +52,9 @@ def on_conflict(table: Table, body: Body, columns: tuple[str, ...], resolution: 
     clause = f" on conflict ({', '.join(map(quoted, target))}) do "
     if resolution == "ignore-duplicates" or not changed:
         return clause + "nothing"
-    return clause + "update set " + ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in changed)
+    changes = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in changed)
+    count = f"coalesce(nullif(current_setting('{UPDATED}', true), ''), '0')::int + 1"
+    return f"{clause}update set {changes} where set_config('{UPDATED}', ({count})::text, true) <> ''"
 
 
 def update(builder: SqlBuilder, table: Table, body: Body, columns: tuple[str, ...]) -> str:
@@ -103,29 +82,30 @@ def delete(builder: SqlBuilder, table: Table) -> str:
     return f"delete from {target}{condition}"
 
 
-def call_with_json(builder: SqlBuilder, function: Function, given: dict[str, Any], text: str) -> str:
-    """A function call with arguments from a JSON object."""
-    used = {name: kind for name, kind in function.arguments.items() if name in given}
-    if not used:
-        return _call(function, "", "")
-    definition = ", ".join(f"{quoted(name)} {kind}" for name, kind in used.items())
-    source = f"json_to_record({builder.parameter(text)}::json) as _given ({definition}), lateral "
-    return _call(function, source, ", ".join(f"{quoted(name)} := _given.{quoted(name)}" for name in used))
+def reject_limits(rows: RowSelection) -> None:
+    """Raises ApiError 400 for a limit of a change, which PostgREST does not apply to the change."""
+    if rows.limit is not None or rows.offset:
+        raise ApiError(400, "PGRST127", "Feature not implemented", "limit and offset of an update or a deletion")
 
 
-def call_with_texts(builder: SqlBuilder, function: Function, given: dict[str, str]) -> str:
-    """A function call with arguments from a query string."""
-    used = {name: kind for name, kind in function.arguments.items() if name in given}
-    passed = (f"{quoted(name)} := {builder.parameter(given[name])}::{kind}" for name, kind in used.items())
-    return _call(function, "", ", ".join(passed))
+def check_put(table: Table, body: Body, rows: RowSelection) -> None:
+    """Raises ApiError unless the filter is exactly the primary key of the only row of the body."""
+    if rows.limit is not None or rows.offset:
+        raise ApiError(400, "PGRST114", "limit/offset querystring parameters are not allowed for PUT")
+    keys = {
+        each.field.name: str(each.value)
+        for each in rows.where
+        if isinstance(each, Condition) and each.operator == "eq" and not each.is_negated and not each.field.path
+    }
+    if len(keys) != len(rows.where) or not keys or set(keys) != set(table.primary_key):
+        text = "Filters must include all and only primary key columns with 'eq' operators"
+        raise ApiError(405, "PGRST105", text)
+    if len(body.rows) != 1 or any(_text(body.rows[0].get(name)) != value for name, value in keys.items()):
+        raise ApiError(400, "PGRST115", "Payload values do not match URL in primary key column(s)")
 
 
-def _call(function: Function, source: str, passed: str) -> str:
-    """The select of a call. A scalar result, also jsonb, is a column named v."""
-    name = f"public.{quoted(function.name)}"
-    if function.is_composite:
-        return f"select _call.* from {source}{name}({passed}) as _call"
-    return f"select _call.v from {source}(select {name}({passed}) as v) as _call"
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) or value is None else str(value)
 
 
 def check_columns(table: Table, names: Iterable[str]) -> None:
@@ -137,4 +117,4 @@ def check_columns(table: Table, names: Iterable[str]) -> None:
 
 
 def _target(table: Table) -> str:
-    return f"public.{quoted(table.name)}"
+    return f"{SCHEMA}.{quoted(table.name)}"

@@ -22,9 +22,9 @@ def _token(api: Api, **claims: Any) -> str:
     ("path", "status", "code"),
     [
         ("nowhere", 404, "PGRST205"),
-        ("", 404, "PGRST205"),
-        ("books/1", 404, "PGRST205"),
+        ("books/1", 404, "PGRST125"),
         ("rpc/nowhere", 404, "PGRST202"),
+        ("rpc", 404, "PGRST205"),
         ("rpc/", 404, "PGRST205"),
         ("books?select=nothing", 400, "42703"),
         ("books?nothing=eq.1", 400, "42703"),
@@ -88,13 +88,11 @@ def test_an_invalid_body_is_rejected(api: Api, body: str, status: int, code: str
 
 
 def test_a_missing_parent_is_a_conflict(api: Api) -> None:
-    """A foreign key without a parent row is a 409; unknown methods are a 405."""
+    """A foreign key without a parent row is a 409."""
     headers = {"apikey": api.keys.secret_key}
     response = api.http.post(f"{api.url}/rest/v1/books", json={"title": "x", "author_id": 77}, headers=headers)
     assert (response.status_code, response.json()["code"]) == (409, "23503")
-    assert api.http.put(f"{api.url}/rest/v1/books?id=eq.1", json={}, headers=headers).status_code == 405
     assert api.http.patch(f"{api.url}/rest/v1/books?id=eq.-1", json=[], headers=headers).status_code == 204
-    assert api.http.get(f"{api.url}/rest/v1/books", headers=headers | {"accept": "text/csv"}).status_code == 406
 
 
 @pytest.mark.parametrize(
