@@ -149,7 +149,7 @@ class SqlBuilder(Expressions):
 def _source(relationship: Relationship, parent: Table, reference: str, alias: str) -> tuple[str, str]:
     """The from item of an embedded table, and the condition that joins it to the parent; empty for a function."""
     if relationship.function:
-        row = reference
+        row = f"{reference}.*"
         if reference == RESULT:  # the rows of a write have no type
             fields = ", ".join(f"{reference}.{quoted(name)}" for name in parent.columns)
             row = f"row({fields})::{SCHEMA}.{quoted(parent.name)}"

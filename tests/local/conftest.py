@@ -11,7 +11,7 @@ import pytest
 from local import postgres
 from tests.local.servers import Api, Server, running_api, running_postgres
 
-_SAMPLE = Path(__file__).with_name("sample.sql")
+_SAMPLES = [Path(__file__).with_name(name) for name in ("sample.sql", "projects.sql")]
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +23,10 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def api(server: Server) -> Iterator[Api]:
-    """The API over the tables of sample.sql; tests restore the rows that they change."""
+    """The API over the tables of sample.sql and projects.sql; tests restore the rows that they change."""
     postgres.prepare_database(server.port, "sample")
-    server.query(_SAMPLE.read_text(), "sample", "postgres")
+    for sample in _SAMPLES:
+        server.query(sample.read_text(), "sample", "postgres")
     with running_api(server, "sample") as running:
         yield running
 

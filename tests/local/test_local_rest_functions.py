@@ -135,4 +135,4 @@ def test_arguments_must_match(http: httpx.Client) -> None:
     assert _call(http, "add", {"a": 1 << 40}).json()["code"] == "22003"
     for unnamed in ([], [1], 1, "a"):
         response = _call(http, "add", unnamed)
-        assert (response.status_code, response.json()["code"]) == (400, "PGRST102")
+        assert (response.status_code, response.json()["code"]) == (404, "PGRST202")
