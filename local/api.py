@@ -25,8 +25,10 @@ from local.tokens import Tokens
 _EXPOSED = ["Content-Range", "X-Supabase-Api-Version", "X-Total-Count", "Link"]
 
 
-def create_app(data_dsn: str, auth_dsn: str, keys: Keys, url: str, on_link: Callable[[str, str], None]) -> Starlette:
-    """The ASGI app of one database. `on_link` receives (address, link) where Supabase would send a mail."""
+def create_app(
+    data_dsn: str, auth_dsn: str, keys: Keys, url: str, on_link: Callable[[str, str, str], None]
+) -> Starlette:
+    """The ASGI app of one database. `on_link` receives (address, link, code) where Supabase would send a mail."""
     data_pool, auth_pool = Pool(data_dsn, 20), Pool(auth_dsn, 5)
     tokens = Tokens(keys)
     rest, auth = RestApi(data_pool, tokens, url), AuthApi(auth_pool, tokens, url, on_link)
@@ -37,16 +39,13 @@ def create_app(data_dsn: str, auth_dsn: str, keys: Keys, url: str, on_link: Call
         async with data_pool, auth_pool:
             yield
 
-    async def not_found(_request: Request) -> Response:
-        return JSONResponse({"code": 404, "error_code": "not_found", "msg": "Not found in this local API"}, 404)
-
     return Starlette(
         lifespan=lifespan,
         routes=[
             Route("/rest/v1/{path:path}", rest),
             *auth.routes(),
-            Route("/{path:path}", not_found),
         ],
+        exception_handlers={404: _not_found, 405: _not_allowed},
         middleware=[
             Middleware(
                 CORSMiddleware,
@@ -59,6 +58,17 @@ def create_app(data_dsn: str, auth_dsn: str, keys: Keys, url: str, on_link: Call
     )
 
 
+async def _not_found(_request: Request, _error: Exception) -> Response:
+    return JSONResponse({"code": 404, "error_code": "not_found", "msg": "Not found in this local API"}, 404)
+
+
+async def _not_allowed(request: Request, _error: Exception) -> Response:
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    methods = {name for route in routes if route.path_regex.match(request.url.path) for name in route.methods or ()}
+    body = {"code": 405, "error_code": "bad_method", "msg": f"{request.method} is not allowed here"}
+    return JSONResponse(body, 405, {"allow": ", ".join(sorted(methods))})
+
+
 def main() -> None:
     """Serves until SIGTERM; the supervisor sets the variables."""
     port, url = int(os.environ["PARLEY_API_PORT"]), os.environ["PARLEY_API_URL"]
@@ -68,7 +78,7 @@ def main() -> None:
         postgres.dsn(database_port, "supabase_auth_admin", name),
         load_or_create(Path(os.environ["PARLEY_KEYS_FILE"])),
         url,
-        lambda email, link: print(f"magic link for {email}: {link}", flush=True),
+        lambda email, link, code: print(f"magic link for {email}: {link} (code {code})", flush=True),
     )
     uvicorn.run(app, host=postgres.HOST, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
 

@@ -22,14 +22,15 @@ from local.rest.errors import ApiError
 from local.tokens import Tokens
 
 Handler = Callable[[Connection, Request, dict[str, Any]], Awaitable[Any]]
-_WITHOUT_KEY = {("GET", "/verify"), ("GET", "/.well-known/jwks.json"), ("GET", "/health")}
+_WITHOUT_KEY = {("GET", "/verify"), ("GET", "/authorize"), ("GET", "/.well-known/jwks.json"), ("GET", "/health")}
+_PROVIDERS = ("apple", "azure", "bitbucket", "discord", "facebook", "figma", "github", "gitlab", "google", "keycloak")
 
 
 class AuthApi:
-    """Auth of one project. `on_link` receives (address, link) where Supabase would send a mail."""
+    """Auth of one project. `on_link` receives (address, link, code) where Supabase would send a mail."""
 
     def __init__(
-        self, pool: AsyncConnectionPool[Any], tokens: Tokens, url: str, on_link: Callable[[str, str], None]
+        self, pool: AsyncConnectionPool[Any], tokens: Tokens, url: str, on_link: Callable[[str, str, str], None]
     ) -> None:
         self._pool, self._tokens = pool, tokens
         sessions = Sessions(tokens, url)
@@ -46,6 +47,10 @@ class AuthApi:
             ("POST", "/otp", self._links.send),
             ("POST", "/magiclink", self._links.send),
             ("POST", "/recover", self._links.recover),
+            ("POST", "/resend", self._links.resend),
+            ("GET", "/reauthenticate", self._links.reauthenticate),
+            ("GET", "/authorize", self._sign_in.authorize),
+            ("POST", "/factors", self._sign_in.enroll),
             ("POST", "/invite", self._links.invite),
             ("POST", "/verify", self._links.verify),
             ("GET", "/verify", self._links.follow),
@@ -103,11 +108,13 @@ class AuthApi:
         return JSONResponse(keys, headers={"cache-control": "public, max-age=600"})
 
     async def _health(self, _request: Request) -> Response:
-        return JSONResponse({"name": "Parley's local Auth", "version": "1"})
+        description = "Parley's local replacement for Supabase Auth"
+        return JSONResponse({"name": "Parley's local Auth", "version": "1", "description": description})
 
     async def _settings(self, _request: Request) -> Response:
-        external = {"email": True, "anonymous_users": True}
-        return JSONResponse({"external": external, "disable_signup": False, "mailer_autoconfirm": True})
+        external = dict.fromkeys(_PROVIDERS, False) | {"email": True, "phone": False, "anonymous_users": True}
+        switches = {"disable_signup": False, "mailer_autoconfirm": True, "phone_autoconfirm": False}
+        return JSONResponse({"external": external, **switches, "sms_provider": "", "saml_enabled": False})
 
 
 def _read_json(raw: bytes) -> dict[str, Any]:

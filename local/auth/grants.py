@@ -78,10 +78,10 @@ async def close_sessions(connection: Connection, user_id: str, session_id: str |
     await connection.execute(statement.encode(), arguments)
 
 
-async def new_link(connection: Connection, user_id: str, email: str) -> tuple[str, str]:
-    """A one-time code and its hash, valid for an hour; it replaces an earlier code of the user."""
+async def new_link(connection: Connection, user_id: str, email: str, prefix: str = "") -> tuple[str, str]:
+    """A one-time code and its hash with the prefix, valid for an hour; it replaces an earlier code of the user."""
     code = f"{secrets.randbelow(10**6):06d}"
-    hashed = link_hash(email, code)
+    hashed = prefix + link_hash(email, code)
     await connection.execute(
         b"""insert into auth.one_time_tokens (id, user_id, token_type, token_hash, relates_to)
             values ($1, $2, 'recovery_token', $3, $4)
@@ -96,13 +96,16 @@ def link_hash(email: str, code: str) -> str:
     return hashlib.sha224((email.strip().lower() + code).encode()).hexdigest()
 
 
-async def use_link(connection: Connection, hashed: str) -> str | None:
-    """The id of the link's user, whose address is now confirmed; None for an unknown or expired link."""
+async def use_link(connection: Connection, *hashes: str) -> str | None:
+    """The id of the user of a link with one of these hashes, whose address is now confirmed.
+
+    None for an unknown or expired link.
+    """
     row = await fetch_one(
         connection,
-        """delete from auth.one_time_tokens where token_hash = $1 and created_at > now() - interval '1 hour'
-           returning user_id::text""",
-        hashed,
+        """delete from auth.one_time_tokens where token_hash = any ($1) and token_type = 'recovery_token'
+             and created_at > now() - interval '1 hour' returning user_id::text""",
+        list(hashes),
     )
     if row is None:
         return None

@@ -4,48 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
 
-from local.auth import accounts, grants
+from local.auth import accounts, grants, pkce
 from local.auth.accounts import Connection
 from local.auth.errors import AuthError
 from local.auth.sessions import Sessions, read_email, read_metadata, read_password, require_account
 
 _KINDS = {"magiclink", "signup", "invite", "recovery"}
+_EXPIRED = "Email link is invalid or has expired"
 _SESSION = ("access_token", "expires_at", "expires_in", "refresh_token", "token_type")
 
 
 class Links:
-    """Handlers of links; `on_link` receives (address, link)."""
+    """Handlers of links; `on_link` receives (address, link, code)."""
 
-    def __init__(self, sessions: Sessions, on_link: Callable[[str, str], None]) -> None:
+    def __init__(self, sessions: Sessions, on_link: Callable[[str, str, str], None]) -> None:
         self._sessions, self._on_link = sessions, on_link
 
     async def send(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
         """Sends a sign-in link; creates a missing account unless `create_user` is false."""
+        refuse_phone(body)
         email = read_email(body)
         account = await accounts.find(connection, email=email)
         if account is None and not body.get("create_user", True):
             raise AuthError(422, "otp_disabled", "Signups not allowed for otp")
         data = read_metadata(body, "data")
         user_id = account.user["id"] if account else await _create_unconfirmed(connection, email, data)
-        return await self._send(connection, request, user_id, email, "magiclink")
+        return await self._send(connection, request, user_id, email, "magiclink", pkce.read_challenge(body))
 
     async def recover(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
         """Sends a password-recovery link; an unknown address gets the same response."""
         email = read_email(body)
-        account = await accounts.find(connection, email=email)
-        return await self._send(connection, request, account.user["id"], email, "recovery") if account else {}
+        account, challenge = await accounts.find(connection, email=email), pkce.read_challenge(body)
+        if account is None:
+            return {}
+        return await self._send(connection, request, account.user["id"], email, "recovery", challenge)
+
+    async def resend(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
+        """Sends a link again; an unknown address gets the same response."""
+        refuse_phone(body)
+        email = read_email(body)
+        account, challenge = await accounts.find(connection, email=email), pkce.read_challenge(body)
+        if body.get("type") not in {"signup", "email_change"}:
+            raise AuthError(400, "validation_failed", "Missing one of these types: signup, email_change")
+        if account is None:
+            return {}
+        return await self._send(connection, request, account.user["id"], email, "signup", challenge)
+
+    async def reauthenticate(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
+        """Sends the signed-in user a code."""
+        account, _ = await self._sessions.caller(connection, request)
+        if not account.user["email"]:
+            raise AuthError(422, "validation_failed", "Reauthentication requires the user to have an email")
+        return await self._send(connection, request, account.user["id"], account.user["email"], "magiclink", None)
 
     async def invite(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
         """Creates an account and sends its sign-in link."""
         self._sessions.require_admin(request)
         email = read_email(body)
         user_id = await _create_unconfirmed(connection, email, read_metadata(body, "data"))
-        await self._send(connection, request, user_id, email, "invite")
+        await self._send(connection, request, user_id, email, "invite", None)
         return (await require_account(connection, user_id)).user
 
     async def generate(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
@@ -70,35 +92,50 @@ class Links:
 
     async def verify(self, connection: Connection, _request: Request, body: dict[str, Any]) -> Any:
         """A session for the hash of a link, or for an address and its code."""
-        hashed = body.get("token_hash") or grants.link_hash(str(body.get("email", "")), str(body.get("token", "")))
-        user_id = await grants.use_link(connection, str(hashed))
+        refuse_phone(body)
+        code, hashed, kind = (str(body.get(name) or "") for name in ("token", "token_hash", "type"))
+        if not code and not hashed:
+            raise AuthError(400, "validation_failed", "Verify requires a token or a token hash")
+        if not kind:
+            raise AuthError(400, "validation_failed", "Verify requires a verification type")
+        if not hashed:
+            hashed = grants.link_hash(read_email(body), code)
+        is_known = kind in _KINDS | {"email"}
+        user_id = await grants.use_link(connection, hashed, pkce.PREFIX + hashed) if is_known else None
         if user_id is None:
             raise AuthError(403, "otp_expired", "Token has expired or is invalid")
         return await self._sessions.open_session(connection, user_id, "otp")
 
     async def follow(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
-        """A redirect for a browser; its fragment holds the session or the error."""
+        """A redirect for a browser. Its fragment holds the session or the error; with PKCE its query has the code."""
         query = request.query_params
-        user_id = await grants.use_link(connection, query.get("token_hash") or query.get("token", ""))
+        hashed, target = query.get("token_hash") or query.get("token", ""), query.get("redirect_to")
+        user_id = await grants.use_link(connection, hashed)
+        code = await pkce.issue_code(connection, user_id) if user_id and hashed.startswith(pkce.PREFIX) else None
+        if code:
+            return RedirectResponse(_with_query(target or self._sessions.url, {"code": code}), 303)
         if user_id is None:
-            text = "Email link is invalid or has expired"
-            fragment = {"error": "access_denied", "error_code": "otp_expired", "error_description": text}
-        else:
-            session = await self._sessions.open_session(connection, user_id, "otp")
-            fragment = {name: session[name] for name in _SESSION} | {"type": query.get("type", "magiclink")}
-        return RedirectResponse(f"{query.get('redirect_to') or self._sessions.url}#{urlencode(fragment)}", 303)
+            error = {"error": "access_denied", "error_code": "otp_expired", "error_description": _EXPIRED}
+            target = _with_query(target or self._sessions.url, error if hashed.startswith(pkce.PREFIX) else {})
+            return RedirectResponse(f"{target}#{urlencode(error)}", 303)
+        session = await self._sessions.open_session(connection, user_id, "otp")
+        fragment = {name: session[name] for name in _SESSION} | {"type": query.get("type", "magiclink")}
+        return RedirectResponse(f"{target or self._sessions.url}#{urlencode(fragment)}", 303)
 
     async def _send(
-        self, connection: Connection, request: Request, user_id: str, email: str, kind: str
+        self, connection: Connection, request: Request, user_id: str, email: str, kind: str, challenge: str | None
     ) -> dict[str, Any]:
-        link = await self._link(connection, user_id, email, kind, request.query_params.get("redirect_to"))
-        self._on_link(email, link["action_link"])
+        if challenge:
+            await pkce.start(connection, user_id, challenge)
+        redirect, prefix = request.query_params.get("redirect_to"), pkce.PREFIX if challenge else ""
+        link = await self._link(connection, user_id, email, kind, redirect, prefix)
+        self._on_link(email, link["action_link"], link["email_otp"])
         return {}
 
     async def _link(
-        self, connection: Connection, user_id: str, email: str, kind: str, redirect: str | None
+        self, connection: Connection, user_id: str, email: str, kind: str, redirect: str | None, prefix: str = ""
     ) -> dict[str, Any]:
-        code, hashed = await grants.new_link(connection, user_id, email)
+        code, hashed = await grants.new_link(connection, user_id, email, prefix)
         target = redirect or self._sessions.url
         query = urlencode({"token": hashed, "type": kind, "redirect_to": target})
         return {
@@ -108,6 +145,17 @@ class Links:
             "verification_type": kind,
             "redirect_to": target,
         }
+
+
+def refuse_phone(body: dict[str, Any]) -> None:
+    """Raises AuthError 400 for a phone number: this local Auth sends no texts."""
+    if body.get("phone"):
+        raise AuthError(400, "phone_provider_disabled", "Unsupported phone provider")
+
+
+def _with_query(address: str, more: dict[str, str]) -> str:
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(query=urlencode([*parse_qsl(parts.query, keep_blank_values=True), *more.items()])))
 
 
 async def _create_unconfirmed(

@@ -8,9 +8,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from local.auth import accounts, grants
+from local.auth import accounts, grants, pkce
 from local.auth.accounts import Connection
 from local.auth.errors import AuthError
+from local.auth.links import refuse_phone
 from local.auth.sessions import Sessions, read_email, read_metadata, read_password, require_account
 
 _SCOPES = {"global", "local", "others"}
@@ -24,6 +25,7 @@ class SignIn:
 
     async def sign_up(self, connection: Connection, _request: Request, body: dict[str, Any]) -> Any:
         """Creates a confirmed account; without an address it is an anonymous one."""
+        refuse_phone(body)
         data = read_metadata(body, "data")
         if not body.get("email"):
             user_id = await accounts.create(connection, user_metadata=data)
@@ -39,12 +41,16 @@ class SignIn:
         return await self._sessions.open_session(connection, user_id, "password")
 
     async def token(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
-        """A session for a password, or the next tokens for a refresh token."""
+        """A session for a password or the code of a link, or the next tokens for a refresh token."""
         grant = request.query_params.get("grant_type")
+        refuse_phone(body)
         if grant == "password":
             return await self._by_password(connection, body)
         if grant == "refresh_token":
             return await self._sessions.refresh(connection, str(body.get("refresh_token")))
+        if grant == "pkce":
+            code, verifier = str(body.get("auth_code") or ""), str(body.get("code_verifier") or "")
+            return await self._sessions.open_session(connection, await pkce.exchange(connection, code, verifier), "otp")
         raise AuthError(400, "validation_failed", "unsupported_grant_type")
 
     async def _by_password(self, connection: Connection, body: dict[str, Any]) -> dict[str, Any]:
@@ -70,6 +76,16 @@ class SignIn:
         changes = {"user_metadata": read_metadata(body, "data"), "password": secret, "email": email}
         await accounts.change(connection, account.user["id"], changes)
         return (await require_account(connection, account.user["id"])).user
+
+    async def authorize(self, _connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
+        """Refuses sign-in at another provider."""
+        name = request.query_params.get("provider", "")
+        raise AuthError(400, "validation_failed", f"Unsupported provider: {name} is not enabled in this local Auth")
+
+    async def enroll(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
+        """Refuses a second factor."""
+        await self._sessions.caller(connection, request)
+        raise AuthError(422, "mfa_totp_enroll_not_enabled", "MFA enroll is disabled for TOTP")
 
     async def logout(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
         """Ends the sessions of a scope."""
