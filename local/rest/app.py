@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from local.rest.errors import ApiError, from_postgres
 from local.rest.request import RestRequest
-from local.rest.responses import error_response, response_of
+from local.rest.responses import error_response, plan_response, response_of
 from local.rest.results import Statement
 from local.rest.schema_cache import SCHEMA, SchemaCache, read_schema
 from local.rest.statement import allowed_methods, build_statement
@@ -115,15 +115,20 @@ async def _run(
     # One round trip; a result that decides whether the change is kept is read before the commit. After an error the
     # pool rolls back when the connection returns to it.
     is_committed = statement.is_read_only or not rest_request.is_checked
+    explain = rest_request.media.explain
+    text = statement.sql if explain is None else f"explain ({explain}) {statement.sql}"
     async with connection.pipeline():
         await connection.execute(b"begin read only" if statement.is_read_only else b"begin")
         await connection.execute(f"select {calls}".encode(), flat)
-        cursor = await connection.execute(statement.sql.encode(), statement.arguments)
+        cursor = await connection.execute(text.encode(), statement.arguments)
         if is_committed:
             await connection.execute(b"commit")
     row: tuple[Any, ...] | None = await cursor.fetchone()
     assert row is not None  # noqa: S101 - an aggregate without group by has one row
-    response = response_of(rest_request, statement, row)
+    if explain is None:
+        response = response_of(rest_request, statement, row)
+    else:
+        response = plan_response(rest_request, [row[0], *(each[0] for each in await cursor.fetchall())])
     if not is_committed:
-        await connection.execute(b"rollback" if rest_request.preferences.is_rolled_back else b"commit")
+        await connection.execute(b"rollback" if rest_request.is_rolled_back else b"commit")
     return response

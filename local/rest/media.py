@@ -11,24 +11,27 @@ CSV = "text/csv"
 OPENAPI = "application/openapi+json"
 _OBJECT = "application/vnd.pgrst.object"
 _ARRAY = "application/vnd.pgrst.array"
+_PLAN = "application/vnd.pgrst.plan"
+_PLAN_OPTIONS = ("analyze", "verbose", "settings", "buffers", "wal")
 _JSON_KINDS = {JSON, "*/*", "application/*", _ARRAY, f"{_ARRAY}+json"}
 _MAX_TYPES = 50
 
 
 @dataclass(frozen=True)
 class Media:
-    """The chosen format."""
+    """The chosen format. `explain` are the options of EXPLAIN for a plan; None for rows."""
 
     content_type: str
     is_single: bool = False
     is_csv: bool = False
     is_stripped: bool = False
+    explain: str | None = None
 
 
 def choose_media(accept: str, *, is_root: bool = False) -> Media:
     """The first acceptable format, by quality. Raises ApiError 406 when there is none.
 
-    Execution plans, GeoJSON and other types are off, as in PostgREST without settings for them.
+    GeoJSON and other types are off, as in PostgREST without settings for them.
     """
     wanted = [kind.strip() for kind in accept.split(",")[:_MAX_TYPES]] if accept.strip() else ["*/*"]
     for kind in sorted(wanted, key=_quality, reverse=True):
@@ -57,6 +60,8 @@ def _root_media(kind: str) -> Media | None:
 def _rows_media(kind: str) -> Media | None:
     name, *parameters = (part.strip().lower() for part in kind.split(";"))
     is_stripped = "nulls=stripped" in parameters
+    if name.removesuffix("+json").removesuffix("+text") == _PLAN:
+        return _plan(name, parameters)
     if name == CSV:
         return Media(f"{CSV}; charset=utf-8", is_csv=True)
     if name.removesuffix("+json") == _OBJECT:
@@ -65,3 +70,12 @@ def _rows_media(kind: str) -> Media | None:
     if name.removesuffix("+json") == _ARRAY and is_stripped:
         return Media(f"{_ARRAY}+json;nulls=stripped; charset=utf-8", is_stripped=True)
     return Media(f"{JSON}; charset=utf-8") if name in _JSON_KINDS else None
+
+
+def _plan(name: str, parameters: list[str]) -> Media:
+    given = next((each.removeprefix("options=").split("|") for each in parameters if each.startswith("options=")), [])
+    kind = "json" if name.endswith("+json") else "text"
+    chosen = [option for option in _PLAN_OPTIONS if option in given]
+    is_single = any(_OBJECT in each for each in parameters)
+    explain = ", ".join([*chosen, f"format {kind}"])
+    return Media(f"{_PLAN}+{kind}; charset=utf-8", is_single=is_single, explain=explain)

@@ -61,7 +61,12 @@ class RestRequest:
     @property
     def is_checked(self) -> bool:
         """Whether the result decides if the changes are kept."""
-        return self.is_single or self.preferences.max_affected is not None or self.preferences.is_rolled_back
+        return self.is_single or self.preferences.max_affected is not None or self.is_rolled_back
+
+    @property
+    def is_rolled_back(self) -> bool:
+        """Whether no change is kept: the client wants none, or only the plan, which may have made it."""
+        return self.preferences.is_rolled_back or self.media.explain is not None
 
     def check(self) -> None:
         """Raises ApiError for an unknown method, path or schema, and for what a strict client does not allow."""

@@ -48,6 +48,12 @@ def response_of(request: RestRequest, statement: Statement, row: tuple[Any, ...]
     return Response(b"" if is_empty else body, code, response_headers)
 
 
+def plan_response(request: RestRequest, lines: list[Any]) -> Response:
+    """The execution plan of a request: one JSON value, or lines of text."""
+    body = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+    return Response(body, 200, {"content-type": request.media.content_type})
+
+
 def _status(
     request: RestRequest, statement: Statement, shown: int | None, count: int, total: int | None, updated: int | None
 ) -> int:

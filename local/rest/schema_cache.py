@@ -89,6 +89,12 @@ class SchemaCache:
     functions: dict[str, list[Function]]
     role_settings: dict[str, list[tuple[str, str]]]
 
+    @property
+    def has_plans(self) -> bool:
+        """Whether clients may read execution plans: `alter role authenticator set pgrst.db_plan_enabled = true`."""
+        settings = dict(self.role_settings.get("authenticator", []))
+        return settings.get("pgrst.db_plan_enabled") in {"true", "on", "1"}
+
     def table(self, name: str) -> Table:
         """The table. Raises ApiError 404 when it does not exist."""
         if name not in self.tables:

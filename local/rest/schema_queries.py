@@ -57,6 +57,7 @@ FUNCTIONS = """
 """
 ROLE_SETTINGS = """
     select rolname, coalesce(
-      (select json_agg(s) from unnest(rolconfig) as s where s ~ '^(statement|lock)_timeout='), '[]')
+      (select json_agg(s) from unnest(rolconfig) as s
+       where s ~ '^(statement_timeout|lock_timeout|pgrst.db_plan_enabled)='), '[]')
     from pg_roles
 """

@@ -22,7 +22,9 @@ _COMMON = ("return", "count", "tx", "handling", "timezone")
 
 def build_statement(request: RestRequest, schema: SchemaCache) -> Statement:
     """The statement of a request. Raises ApiError; its `is_cache_miss` is true when the schema may be outdated."""
-    _ = request.media  # a type that is not available is an error before all others
+    if request.media.explain is not None and not schema.has_plans:  # an error before all others
+        accept = request.headers.get("accept", "")
+        raise ApiError(406, "PGRST107", f"None of these media types are available: {accept}")
     if not request.path:
         return root_statement()
     is_call = request.path.startswith("rpc/")

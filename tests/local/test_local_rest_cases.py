@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
 from tests.local.rest_cases import Case, cases, verify
 from tests.local.servers import Api
+from tests.stack_process import wait_until
 
 
 @cases("profiles")
@@ -151,6 +154,29 @@ def test_a_rolled_back_write_changes_nothing(http: httpx.Client, api: Api) -> No
     response = http.post("/rest/v1/items", json={"id": 99}, headers={"prefer": "tx=rollback"})
     assert (response.status_code, response.headers["preference-applied"]) == (201, "tx=rollback")
     assert api.query("select count(*) from public.items where id = 99") == [(0,)]
+
+
+@pytest.fixture
+def plans(api: Api) -> Iterator[None]:
+    """Execution plans are on, as an operator turns them on."""
+    api.query("alter role authenticator set pgrst.db_plan_enabled = 'true'; notify pgrst, 'reload schema'")
+    yield
+    api.query("alter role authenticator reset pgrst.db_plan_enabled; notify pgrst, 'reload schema'")
+
+
+@pytest.mark.usefixtures("plans")
+def test_a_plan_is_shown_where_it_is_on(http: httpx.Client, api: Api) -> None:
+    """It is text or JSON, and with analyze the change that it measured is not kept."""
+    plan = "application/vnd.pgrst.plan"
+    assert wait_until(lambda: http.get("/rest/v1/clients", headers={"accept": plan}).status_code == 200, 5)
+    shown = http.get("/rest/v1/clients?id=eq.1", headers={"accept": f'{plan}+json; for="application/json"'})
+    assert "Plan" in shown.json()[0]
+    assert shown.headers["content-type"] == f"{plan}+json; charset=utf-8"
+    text = http.get("/rest/v1/clients?id=eq.1", headers={"accept": f"{plan}+text; options=analyze|verbose"}).text
+    assert "actual time" in text
+    http.delete("/rest/v1/items?id=eq.1", headers={"accept": f"{plan}; options=analyze"})
+    assert api.query("select count(*) from public.items") == [(15,)]
+    assert api.query("select count(*) from pg_stat_activity where state like 'idle in transaction%'") == [(0,)]
 
 
 @pytest.mark.parametrize("header", ["traceparent", "sentry-trace", "x-region", "x-anything-at-all"])
