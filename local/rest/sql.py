@@ -93,9 +93,7 @@ class SqlBuilder(Expressions):
 
     def _embed(self, table: Table, reference: str, embed: Embed, path: str, parts: _Parts) -> str:
         """The embedded rows as a JSON column; a spread embed gives columns. An inner embed also filters the parent."""
-        child_path = f"{path}.{embed.name}".strip(".")
-        if embed.alias and f"{path}.{embed.alias}".strip(".") in self._query.rows:
-            child_path = f"{path}.{embed.alias}".strip(".")
+        child_path = self._path_of(embed, path)
         relationship = self._schema.relationship(table.name, embed.name, embed.hints)
         if embed.is_spread and relationship.is_many:  # its columns would be lists, which are aggregates
             raise ApiError(400, "PGRST123", "Use of aggregate functions is not allowed")
@@ -125,6 +123,12 @@ class SqlBuilder(Expressions):
         else:
             body = f"(select row_to_json(_row) from ({inside}) as _row)"
         return f"{body} as {quoted(name)}"
+
+    def _path_of(self, embed: Embed, path: str) -> str:
+        """The path of the embed's filters: by its other name where the query uses that, else by the table's name."""
+        named, aliased = (f"{path}.{name}".strip(".") for name in (embed.name, embed.alias))
+        is_used = any(used == aliased or used.startswith(f"{aliased}.") for used in self._query.rows)
+        return aliased if embed.alias and is_used else named
 
     def _order(self, table: Table, reference: str, rows: RowSelection, parts: _Parts) -> str:
         terms = [
