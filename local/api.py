@@ -22,7 +22,7 @@ from local.pool import Pool
 from local.rest.app import RestApi
 from local.tokens import Tokens
 
-_EXPOSED = ["Content-Range", "X-Supabase-Api-Version", "X-Total-Count", "Link"]
+_EXPOSED = ["Content-Range", "Location", "X-Supabase-Api-Version", "X-Total-Count", "Link"]
 
 
 def create_app(

@@ -98,10 +98,9 @@ class Links:
             raise AuthError(400, "validation_failed", "Verify requires a token or a token hash")
         if not kind:
             raise AuthError(400, "validation_failed", "Verify requires a verification type")
-        if not hashed:
-            hashed = grants.link_hash(read_email(body), code)
-        is_known = kind in _KINDS | {"email"}
-        user_id = await grants.use_link(connection, hashed, pkce.PREFIX + hashed) if is_known else None
+        of_code = "" if hashed else grants.link_hash(read_email(body), code)
+        hashes = (hashed,) if hashed else (of_code, pkce.PREFIX + of_code)
+        user_id = await grants.use_link(connection, *hashes) if kind in _KINDS | {"email"} else None
         if user_id is None:
             raise AuthError(403, "otp_expired", "Token has expired or is invalid")
         return await self._sessions.open_session(connection, user_id, "otp")
