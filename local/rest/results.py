@@ -68,6 +68,7 @@ def reject_unused_paths(builder: SqlBuilder, query: Query) -> None:
     """Raises ApiError 400 for filters, orders and limits of a table that is not embedded."""
     unused = set(query.rows) - builder.used_paths
     if unused:
-        name = min(unused)
+        parts = min(unused).split(".")
+        name = next(part for i, part in enumerate(parts, 1) if ".".join(parts[:i]) not in builder.used_paths)
         hint = f"Verify that '{name}' is included in the 'select' query parameter."
         raise ApiError(400, "PGRST108", f"'{name}' is not an embedded resource in this request", hint=hint)

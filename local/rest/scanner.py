@@ -65,6 +65,8 @@ class Scanner:
             hints.append(self._until(",():!"))
         if self._peek("()") and not hints and _is_aggregate(target):
             raise ApiError(400, "PGRST123", "Use of aggregate functions is not allowed")
+        if (self._peek("(") or hints) and target.path:
+            raise self._error("a JSON path or a column name")
         if self._take("("):
             with self._deeper():
                 self._spaces()

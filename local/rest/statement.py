@@ -74,7 +74,8 @@ def _read_statement(request: RestRequest, table: Table, builder: SqlBuilder, que
 
 def _write_statement(request: RestRequest, table: Table, builder: SqlBuilder, query: Query) -> Statement:
     preferences, is_insert = request.preferences, request.method == "POST"
-    change, is_upsert = _change(request, table, builder, query)
+    change, has_updates = _change(request, table, builder, query)
+    is_upsert = request.method == "PUT" or (is_insert and preferences.get("resolution") == "merge-duplicates")
     query.at_path("").where.clear()  # the filter chose the rows to change; it must not filter the result
     location = table.primary_key if is_insert and preferences.get("return") == "headers-only" else ()
     returned = builder.returning(table) if preferences.wants_rows else ", ".join(map(quoted, location)) or "1"
@@ -96,7 +97,7 @@ def _write_statement(request: RestRequest, table: Table, builder: SqlBuilder, qu
         "DELETE": (*_COMMON, "max-affected"),
     }
     return Statement(
-        result_of(steps, body, total=total, counts_updates=is_upsert, location=location),
+        result_of(steps, body, total=total, counts_updates=has_updates, location=location),
         builder.arguments,
         is_read_only=False,
         success_status=201 if is_insert or is_upsert else 200,
