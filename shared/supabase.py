@@ -11,7 +11,7 @@ import aiohttp
 from shared import http
 from shared.config import settings
 from shared.errors import BY_CODE, DatabaseUnavailable, Forbidden, InternalError, ParleyError, Unauthenticated
-from shared.sanitize import sanitize_text
+from shared.sanitize import sanitized_json
 
 
 def as_caller(token: str) -> dict[str, str]:
@@ -31,7 +31,7 @@ async def rpc(name: str, arguments: dict[str, Any], headers: dict[str, str], *, 
     Raises the class of `shared.errors` whose code the function raised, Unauthenticated if the database rejects the
     token, DatabaseUnavailable if it does not answer in time, InternalError otherwise.
     """
-    body = json.dumps(sanitize_text(arguments), separators=(",", ":"), allow_nan=False).encode()
+    body = sanitized_json(arguments).encode()
     return await _request("POST", f"/rest/v1/rpc/{name}", headers, timeout_seconds, data=body)
 
 
