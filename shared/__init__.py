@@ -5,7 +5,7 @@
     json: strict_json, validation.
     settings: addresses, variables, config, provider_config.
     network: node_addresses, http, secrets, supabase, supabase_py, auth, object_store, spool, body.
-    models: attempts, fallback, providers, nodes, gateway, structured.
+    models: attempts, fallback, watchdog, providers, nodes, gateway, structured.
     turns: turns, admitted_turn, receipts, limit_headers, ledger, run_turn, catalogue.
     http routes: cors, error_response, responses, endpoint, health, openai_models.
 

@@ -33,7 +33,9 @@ def test_whatever_is_stored_has_a_utf8_form(text: str) -> None:
 _STRINGS = st.text() | st.text(st.characters(categories=["Cs", "Cc", "So"])) | st.sampled_from(["\\u0000", "\\ud83d"])
 
 
-@given(st.recursive(_STRINGS | st.none() | st.integers(), lambda each: st.lists(each) | st.dictionaries(_STRINGS, each)))
+@given(
+    st.recursive(_STRINGS | st.none() | st.integers(), lambda each: st.lists(each) | st.dictionaries(_STRINGS, each))
+)
 def test_the_json_text_of_a_value_is_sanitised(value: object) -> None:
     """The text holds what a walk over the value gives."""
     assert json.loads(sanitized_json(value)) == sanitize_text(value)
