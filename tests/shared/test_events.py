@@ -49,7 +49,7 @@ def test_usage_comes_from_the_provider_by_default() -> None:
 def test_successive_pieces_become_one() -> None:
     """Text and reasoning stay apart, and every other event keeps its place."""
     usage = Usage(1, 2)
-    events = [Reasoning("h"), Reasoning("m"), Text("a"), Text("b"), usage, Text("c"), Finish("stop")]
+    events: list[ModelEvent] = [Reasoning("h"), Reasoning("m"), Text("a"), Text("b"), usage, Text("c"), Finish("stop")]
     assert list(merge_pieces(events)) == [Reasoning("hm"), Text("ab"), usage, Text("c"), Finish("stop")]
 
 
