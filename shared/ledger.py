@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import asdict
 from typing import Any
 
 import anyio
@@ -25,6 +24,8 @@ from shared.errors import (
 from shared.log import bind_turn, log
 from shared.privacy import loggable, loggable_json, loggable_value, person_hash
 from shared.provider_config import advice
+from shared.records import fields_of
+from shared.routes import Attempt
 from shared.turns import Receipt, Turn, TurnRequest, TurnResult
 
 _FAILED_LOOKUPS = {"model_not_found", "model_replaced"}
@@ -43,7 +44,7 @@ async def begin(person: Person, request: TurnRequest) -> Turn:
     NoDefaultModel, which names the variables to set, when no provider is configured.
     """
     worker_id = str(uuid.uuid4())
-    turn = asdict(request) | {
+    turn = fields_of(request) | {
         "turn_id": str(uuid.uuid4()),
         "worker_id": worker_id,
         "question": loggable(request.message, settings().log_content) if request.store or request.log_words else None,
@@ -152,6 +153,10 @@ def _storable_parts(result: TurnResult) -> list[dict[str, Any]] | None:
     return [dict(part) for part in result.parts] if is_stored else None
 
 
+def _attempt_json(attempt: Attempt) -> dict[str, Any]:
+    return fields_of(attempt) | {"usage": attempt.usage and fields_of(attempt.usage)}
+
+
 def as_record(result: TurnResult) -> dict[str, Any]:
     """The result as the parameter of `chat_finish`, without text when the turn is not stored."""
     is_stored, log_content = result.turn.is_stored, settings().log_content
@@ -165,10 +170,10 @@ def as_record(result: TurnResult) -> dict[str, Any]:
         "has_content": bool(result.content),
         "response": loggable(content, log_content) if content else None,
         "parts": _storable_parts(result) if is_stored else None,
-        "usage": asdict(result.usage),
+        "usage": fields_of(result.usage),
         "finish_reason": result.finish_reason,
         "error_code": result.error_code,
-        "attempts": [asdict(attempt) for attempt in result.attempts],
+        "attempts": [_attempt_json(attempt) for attempt in result.attempts],
         "agent_type": result.agent_type,
         "agent_handoffs": result.handoffs,
         "tools_used": loggable_value(result.tools_used, "redacted") or [],
