@@ -22,7 +22,7 @@ from shared.errors import (
     RequestInProgress,
 )
 from shared.log import bind_turn, log
-from shared.privacy import loggable, loggable_json, loggable_value, person_hash
+from shared.privacy import loggable, loggable_json, loggable_name, loggable_value, person_hash
 from shared.provider_config import advice
 from shared.records import fields_of
 from shared.routes import Attempt
@@ -48,7 +48,7 @@ async def begin(person: Person, request: TurnRequest) -> Turn:
         "turn_id": str(uuid.uuid4()),
         "worker_id": worker_id,
         "question": loggable(request.message, settings().log_content) if request.store or request.log_words else None,
-        "requested_model": loggable(request.model, "redacted") if request.model else None,
+        "requested_model": loggable_name(request.model) if request.model else None,
         "metadata": loggable_json(request.metadata) if settings().log_content != "none" else {},
         "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
     }
