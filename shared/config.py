@@ -12,7 +12,7 @@ from shared.errors import NotConfigured
 from shared.variables import REQUIRED, WrongVariable, found, laid_over, missing_variables, wrong_value, wrong_variables
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # hashed by identity: what is derived from it can be cached
 class Settings:
     """The variables and their checks. The representation contains no values, so that no secret is printed."""
 

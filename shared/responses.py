@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any, Protocol
 
 import anyio
@@ -106,8 +106,19 @@ class WholeResponse(Response):
         if failure is not None:
             response = error_response(failure, self._turn.request_id)
         else:  # the turn is charged already: a character that cannot be encoded must not cost the client the answer
-            response = JSONResponse(sanitize_text(self._encoder.encode(receipt)))
+            response = _SanitizedJson(self._encoder.encode(receipt))
         await _with_headers_of(self, response)(scope, receive, send)
+
+
+class _SanitizedJson(JSONResponse):
+    """JSON whose strings are sanitised where they cannot be encoded or hold NUL."""
+
+    def render(self, content: Any) -> bytes:
+        with suppress(UnicodeEncodeError):
+            body = super().render(content)
+            if b"\\u0000" not in body:
+                return body
+        return super().render(sanitize_text(content))
 
 
 class StreamResponse(Response):

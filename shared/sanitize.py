@@ -27,7 +27,7 @@ def sanitize_text(value: Any) -> Any:
         return value.replace("\x00", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if value is None or isinstance(value, bool | int | float):
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):
         return {sanitize_text(key): sanitize_text(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [sanitize_text(item) for item in value]

@@ -50,7 +50,7 @@ async def _request(
             asyncio.timeout(timeout_seconds),
             http.session().request(method, url, data=data, headers=sent, allow_redirects=False) as response,
         ):
-            status, text = response.status, await response.text()
+            status, text = response.status, (await response.read()).decode()
     except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as error:
         raise _down() from error
     try:

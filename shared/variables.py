@@ -132,6 +132,7 @@ _TABLE = (
     Variable("CLASSIFY_WITH_MODEL", forms.switch),
 )
 VARIABLES: Final[Mapping[str, Variable]] = {each.name: each for each in _TABLE}
+_NAMES: Final = {each.name: (each.name, *each.second_names) for each in _TABLE}
 FIRST_NAMES: Final[Mapping[str, str]] = {second: each.name for each in _TABLE for second in each.second_names}
 """First names by second name."""
 REQUIRED: Final = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
@@ -140,8 +141,7 @@ REQUIRED: Final = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
 
 def names_of(name: str) -> tuple[str, ...]:
     """The name and its second names, in the order in which they count."""
-    variable = VARIABLES.get(name)
-    return (name, *variable.second_names) if variable else (name,)
+    return _NAMES.get(name) or (name,)
 
 
 def found(values: Mapping[str, str], name: str) -> tuple[str, str]:
