@@ -37,8 +37,12 @@ def _usual(char: str) -> str:
 _ISSUED = re.compile(r"4\d{12}(?:\d{3}){0,2}|3[47]\d{13}|3[0689]\d{12,17}|35\d{14,17}|2[2-7]\d{14}|[56]\d{12,18}")
 
 
+_NON_DIGIT = re.compile(r"\D")
+_GROUP = re.compile(r"\d+(?= |$)")
+
+
 def _is_card(text: str) -> bool:
-    digits = re.sub(r"\D", "", text)
+    digits = _NON_DIGIT.sub("", text)
     doubled = sum(int(d) if i % 2 == 0 else int(d) * 2 % 10 + int(d) // 5 for i, d in enumerate(reversed(digits)))
     return bool(_ISSUED.fullmatch(digits)) and len(set(digits)) > 1 and doubled % 10 == 0
 
@@ -83,7 +87,7 @@ _AMOUNT = re.compile(
 
 
 def _is_phone(text: str) -> bool:
-    digits = re.sub(r"\D", "", text)
+    digits = _NON_DIGIT.sub("", text)
     if _AMOUNT.fullmatch(text) or len(digits) > 17:
         return False
     if text.startswith("+1"):
@@ -93,7 +97,7 @@ def _is_phone(text: str) -> bool:
 
 def _phone_length(text: str) -> int:
     """The length of the phone number, with all groups or without the last ones, which may be another number."""
-    ends = (match.end() for match in reversed(list(re.finditer(r"\d+(?= |$)", text))))
+    ends = (match.end() for match in reversed(list(_GROUP.finditer(text))))
     return next((end for end in ends if _is_phone(text[:end])), 0) if _undated_length(text) else 0
 
 
