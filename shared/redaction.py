@@ -87,6 +87,8 @@ _AMOUNT = re.compile(
 
 
 def _is_phone(text: str) -> bool:
+    if text.isdigit():
+        return 8 <= len(text) <= 17
     digits = _NON_DIGIT.sub("", text)
     if _AMOUNT.fullmatch(text) or len(digits) > 17:
         return False
@@ -97,8 +99,12 @@ def _is_phone(text: str) -> bool:
 
 def _phone_length(text: str) -> int:
     """The length of the phone number, with all groups or without the last ones, which may be another number."""
+    if not _undated_length(text):
+        return 0
+    if _is_phone(text):  # a match ends with a digit, so its end is that of its last group
+        return len(text)
     ends = (match.end() for match in reversed(list(_GROUP.finditer(text))))
-    return next((end for end in ends if _is_phone(text[:end])), 0) if _undated_length(text) else 0
+    return next((end for end in ends if _is_phone(text[:end])), 0)
 
 
 def _undated_length(text: str) -> int:
