@@ -52,7 +52,7 @@ class JsonEncoder(Protocol):
     """Encodes events as one JSON object."""
 
     def observe(self, event: TurnEvent) -> None:
-        """Keeps what the receipt does not have."""
+        """Records what the encoder needs and the receipt does not have."""
         ...
 
     def encode(self, receipt: Receipt) -> dict[str, Any]:
@@ -62,9 +62,9 @@ class JsonEncoder(Protocol):
 
 @contextmanager
 def _until_hang_up(receive: Receive) -> Iterator[None]:
-    """Cancels its body when the client disconnects; the end of the events then records the turn as cancelled.
+    """Cancels its body when the client disconnects; `run_turn` then books the turn as cancelled.
 
-    A scope of anyio, because the booking shields itself from it.
+    The scope is anyio's, because the booking shields itself from it.
     """
 
     async def watch() -> None:
@@ -105,7 +105,7 @@ class WholeResponse(Response):
         self.headers.update(route_headers(self._turn, receipt.result.route))
         if failure is not None:
             response = error_response(failure, self._turn.request_id)
-        else:  # the turn is charged already: a character that cannot be encoded must not cost the client the answer
+        else:  # sanitised, because the turn is already charged and a character that cannot be encoded must not fail it
             response = _SanitizedJson(self._encoder.encode(receipt))
         await _with_headers_of(self, response)(scope, receive, send)
 
@@ -122,10 +122,10 @@ class _SanitizedJson(JSONResponse):
 
 
 class StreamResponse(Response):
-    """Sends events as they come.
+    """Sends each event as soon as it arrives.
 
-    The response starts with the first content or after three seconds, whichever is first, so that a model that fails
-    at once is an HTTP status. A ping after fifteen seconds of silence keeps the connection open.
+    The response starts with the first content or after three seconds, whichever is first, so that the immediate failure
+    of a model is an HTTP status. A ping after fifteen seconds of silence keeps the connection open.
     """
 
     logs_itself = True

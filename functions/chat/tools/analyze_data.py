@@ -39,13 +39,13 @@ class DescribeData(BaseModel):
 
 
 def is_available() -> bool:
-    """Whether there is a database; without one the model gets no such tools."""
+    """Whether there is a database file; without it the model does not get these tools."""
     return os.path.isfile(_database_name())  # noqa: PTH113 - each turn asks thrice, and Path takes ten times as long
 
 
 def preload() -> None:
     """Starts the child process before the first query, for a turn with these tools. Never raises."""
-    with contextlib.suppress(ToolRefusal):  # the call itself reports it
+    with contextlib.suppress(ToolRefusal):  # the call itself reports the error
         _workers().start_ahead()
 
 
