@@ -2,7 +2,7 @@
 
     values: errors, forms, messages, events, records, routes.
     text: identifiers, log, redaction, privacy, sanitize, sigv4, sse, surrogates, tokens, token_bounds, usage.
-    json: strict_json, validation.
+    json: lenient_json, strict_json, validation.
     settings: addresses, variables, config, provider_config.
     network: node_addresses, http, secrets, supabase, supabase_py, auth, object_store, spool, body.
     models: attempts, fallback, watchdog, providers, nodes, gateway, structured.

@@ -11,6 +11,7 @@ import aiohttp
 from shared import http
 from shared.config import settings
 from shared.errors import BY_CODE, DatabaseUnavailable, Forbidden, InternalError, ParleyError, Unauthenticated
+from shared.lenient_json import read_json
 from shared.sanitize import sanitized_json
 
 
@@ -54,7 +55,7 @@ async def _request(
     except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as error:
         raise _down() from error
     try:
-        payload = json.loads(text) if text else None
+        payload = read_json(text) if text else None
     except ValueError as error:
         raise _down() from error
     if status < 300:
