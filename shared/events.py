@@ -56,6 +56,9 @@ ModelEvent = Text | Reasoning | ToolCall | Usage | Finish
 CONTENT: Final = (Text, Reasoning, ToolCall)
 """The events that are content: after the first of them no call is made again."""
 
+PIECES: Final = (Text, Reasoning)
+"""The events that are text; a tuple, because `Text | Reasoning` is a new object for each event."""
+
 MAX_MERGED_CHARACTERS: Final = 4_096  # a host that sends too much is cut off near its limit
 
 
@@ -68,7 +71,7 @@ def merge_pieces(events: Iterable[ModelEvent]) -> Iterator[ModelEvent]:
     text = ""
     try:
         for event in events:
-            if isinstance(event, Text | Reasoning):
+            if isinstance(event, PIECES):
                 if type(event) is kind and len(text) + len(event.text) <= MAX_MERGED_CHARACTERS:
                     text += event.text
                     continue

@@ -251,8 +251,8 @@ class _Intake:
     def _within_bounds(self, event: ModelEvent) -> ModelEvent | None:
         """The event to pass on; None for a dropped one. Raises ProviderError over the maximum."""
         match event:
-            case Text(text) | Reasoning(text):
-                self._characters_left -= len(text)
+            case Text() | Reasoning():
+                self._characters_left -= len(event.text)
                 if self._characters_left < 0:
                     raise ProviderError("The model sent more than it was asked for.")
             case ToolCall() if not self._may_call:

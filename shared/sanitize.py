@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+_LISTS = (list, tuple)
 _compact = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
@@ -25,11 +26,9 @@ def sanitize_text(value: Any) -> Any:
         if is_sound(value):
             return value
         return value.replace("\x00", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, dict | Mapping):
+    if isinstance(value, Mapping):
         return {sanitize_text(key): sanitize_text(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, _LISTS):
         return [sanitize_text(item) for item in value]
     return value
 

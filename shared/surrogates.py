@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
+from shared.events import PIECES, Finish, ModelEvent, Reasoning, Text, Usage
 from shared.sanitize import is_sound, sanitize_text
 
 _HIGH = range(0xD800, 0xDC00)
@@ -23,7 +23,7 @@ class SurrogateRepair:
 
     def joined(self, event: ModelEvent) -> Sequence[ModelEvent]:
         """The events to pass on; none for a piece without a whole character."""
-        if isinstance(event, Text | Reasoning):
+        if isinstance(event, PIECES):
             if not self._half and event.text and is_sound(event.text):
                 return (event,)
             return [*self._released(type(event)), *self._repaired(event)]

@@ -29,8 +29,8 @@ class UsageMeter:
     def observe(self, event: ModelEvent) -> None:
         """Adds one event to the usage."""
         match event:
-            case Text(text) | Reasoning(text):
-                self._note(text)
+            case Text() | Reasoning():
+                self._note(event.text)
             case ToolCall():
                 self._note(event.name + (event.broken or event.text))
             case Usage():
