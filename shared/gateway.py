@@ -29,7 +29,7 @@ from shared.fallback import MIN_SECONDS, FallbackPlan
 from shared.messages import PLAIN_FORMAT, Format, Message, ModelRequest, Node, Tool, ToolCall
 from shared.providers import provider_named
 from shared.routes import Attempt, Route, RouteChosen
-from shared.sanitize import sanitize_text
+from shared.sanitize import is_sound, sanitize_text
 from shared.secrets import secrets
 from shared.surrogates import SurrogateRepair
 from shared.token_bounds import token_upper_bound
@@ -194,7 +194,7 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Mode
         messages, schema = (Message("system", words), *messages), None
     return ModelRequest(
         model=route.upstream_id,
-        messages=tuple(replace(message, content=sanitize_text(message.content)) for message in messages),
+        messages=tuple(map(_sanitised, messages)),
         max_output_tokens=route.max_output_tokens,
         temperature=options.temperature if can.get("supports_temperature", True) else None,
         tools=options.tools if can.get("supports_tools") else (),
@@ -206,6 +206,10 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Mode
         stop=options.stop,
         output_format=options.output_format,
     )
+
+
+def _sanitised(message: Message) -> Message:
+    return message if is_sound(message.content) else replace(message, content=sanitize_text(message.content))
 
 
 def without_tool_calls(messages: tuple[Message, ...]) -> tuple[Message, ...]:
