@@ -43,14 +43,16 @@ _GROUP = re.compile(r"\d+(?= |$)")
 
 def _is_card(text: str) -> bool:
     digits = _NON_DIGIT.sub("", text)
+    if not _ISSUED.fullmatch(digits) or len(set(digits)) == 1:
+        return False
     doubled = sum(int(d) if i % 2 == 0 else int(d) * 2 % 10 + int(d) // 5 for i, d in enumerate(reversed(digits)))
-    return bool(_ISSUED.fullmatch(digits)) and len(set(digits)) > 1 and doubled % 10 == 0
+    return doubled % 10 == 0
 
 
 def _card_length(text: str) -> int:
     """The length of the card, with or without the last group, which may be its security code."""
     shorter = re.sub(r"\D+\d+$", "", text)
-    return next((len(each) for each in (text, shorter) if _is_card(each)), 0)
+    return next((len(each) for each in dict.fromkeys((text, shorter)) if _is_card(each)), 0)
 
 
 _IBAN_LENGTHS = {
