@@ -43,6 +43,12 @@ class Load:
     async def _connect(self, caller: _Caller) -> None:
         await asyncio.get_running_loop().create_connection(lambda: caller, "127.0.0.1", self.port)
 
+    async def wait_until_all_have_begun(self, max_seconds: float) -> None:
+        """Returns when each caller has received its first token, at the latest after `max_seconds`."""
+        deadline = time.perf_counter() + max_seconds
+        while not all(caller.has_begun for caller in self._callers) and time.perf_counter() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
     async def end(self) -> float:
         """Waits for the responses that have begun; the seconds since the first request."""
         self.is_ending = True
@@ -70,7 +76,7 @@ class Load:
 
 class _Caller(asyncio.Protocol):
     def __init__(self, load: Load, request: bytes) -> None:
-        self.is_waiting = False
+        self.is_waiting = self.has_begun = False
         self._load = load
         self._request = request
         self._transport: asyncio.Transport | None = None
@@ -114,6 +120,7 @@ class _Caller(asyncio.Protocol):
         tokens = body.count(MARK)
         if tokens:
             self._first = self._first or time.perf_counter()
+            self.has_begun = True
             self._load.tokens += tokens
 
     def on_message_complete(self) -> None:

@@ -44,6 +44,7 @@ class Peer:
     install: Callable[[Path], None]
     environ: Mapping[str, str]
     token: str = "bench"  # noqa: S105 - any token will do
+    loads: frozenset[str] = frozenset({"unary", "streams", "hold"})
 
 
 def installed() -> list[Peer]:
@@ -92,6 +93,7 @@ PEERS = {
         _install_litellm,
         {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"},
         "sk-bench",
+        frozenset({"unary", "streams"}),  # 500 streams take it minutes
     ),
 }
 

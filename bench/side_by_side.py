@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -27,8 +26,9 @@ from bench.figures import Column, Figures, Sample
 from bench.load import Load
 from bench.project import Project, bench_stack, prepare_project
 from bench.run import Run
-from bench.targets import Target, all_targets, get, llms_target
-from bench.upstream import MARK, Script
+from bench.starting import Unmeasured, started
+from bench.targets import Target, all_targets, llms_target
+from bench.upstream import Script
 from local.environment import ROOT
 from tests.stack_process import free_ports
 
@@ -36,8 +36,7 @@ UNARY, WARM_STREAM = Script(0, 16, 0), Script(0, 16, 1)
 STREAM, BURST, HELD = Script(50, 64, 5), Script(0, 256, 0), Script(50, 1000, 20)
 SCRIPTS = (UNARY, WARM_STREAM, STREAM, BURST, HELD)
 REFERENCE = "raw pass-through"
-HELD_STREAMS, _HELD_TOKENS_A_SECOND = 500, 1000 / HELD.every_ms
-_READY_SECONDS = 90.0
+HELD_STREAMS, _HELD_TOKENS_A_SECOND, _BEGIN_SECONDS = 500, 1000 / HELD.every_ms, 20.0
 _CORES = sorted(os.sched_getaffinity(0))
 _OURS, _THEIRS = _CORES[-1:], _CORES[:-1] or _CORES
 
@@ -78,9 +77,12 @@ def measure(run: Run) -> Figures:
         os.sched_setaffinity(0, _OURS)
         try:
             for number in range(run.rounds):
-                samples.setdefault(llms.name, []).append(Sample(_cold_llms(llms)))
-                for target in targets:
-                    sample = _measure_target(_Bench(run, pid), project, target)
+                for target in (*targets, llms):
+                    try:
+                        sample = _measure_target(_Bench(run, pid), project, target)
+                    except Unmeasured as reason:
+                        print(f"  round {number + 1}, {reason}", file=sys.stderr)
+                        continue
                     samples.setdefault(target.name, []).append(sample)
                     print(f"  round {number + 1}, {target.name}: noise {sample.noise_cores:.2f}", file=sys.stderr)
         finally:
@@ -123,59 +125,9 @@ def _measure_target(bench: _Bench, project: Project, target: Target) -> Sample:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_loads(bench, project, target, {}))
     processes.wait_until_quiet(bench.run.quiet_seconds)
-    with started(target) as (process, cold_ms), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with started(target, _THEIRS) as (process, cold_ms), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         sample = runner.run(_loads(bench, project, target, {"own": process.pid, **target.roots}))
     return Sample({"cold_ms": cold_ms, **sample.values}, sample.noise_cores)
-
-
-@contextmanager
-def started(target: Target) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
-    """The target's process, and the milliseconds from its start to its first answer. It has ended afterwards."""
-    request = target.requests(UNARY, stream=True)[0] if target.has_tokens else get(target.path)
-    begin = time.perf_counter()
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            target.command, cwd=target.folder, env=dict(target.environ), stdout=log, stderr=subprocess.STDOUT
-        )
-        processes.pin([process.pid], _THEIRS)
-        try:
-            answered = _first_answer(target, request, process)
-            if answered is None:
-                log.seek(0)
-                raise SystemExit(f"{target.name} did not answer: {log.read()[-2000:].decode(errors='replace')}")
-            yield process, (answered - begin) * 1000
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _first_answer(target: Target, request: bytes, process: subprocess.Popen[bytes]) -> float | None:
-    """When the first 200 with a token came, or with any body from a target without one; None if none came."""
-    request = request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
-    deadline = time.perf_counter() + _READY_SECONDS
-    while time.perf_counter() < deadline and process.poll() is None:
-        received = b""
-        try:
-            with socket.create_connection(("127.0.0.1", target.port), timeout=20) as line:
-                line.sendall(request)
-                while piece := line.recv(65536):
-                    received += piece
-                    body = received.partition(b"\r\n\r\n")[2]
-                    if received[9:12] == b"200" and (MARK in body or (body and not target.has_tokens)):
-                        return time.perf_counter()
-        except OSError:
-            pass
-        time.sleep(0.003)
-    return None
-
-
-def _cold_llms(target: Target) -> dict[str, float]:
-    with started(target) as (_, cold_ms):
-        return {"cold_ms": cold_ms}
 
 
 async def _loads(bench: _Bench, project: Project, target: Target, roots: dict[str, int]) -> Sample:
@@ -195,9 +147,10 @@ async def _loads(bench: _Bench, project: Project, target: Target, roots: dict[st
         _require_answers(target, load, len(load.latencies_ms))
         return load, usage.cpu_seconds, took
 
-    await take(8, UNARY)
-    load, _, _ = await take(1, UNARY)
-    values["latency_ms"] = statistics.median(load.latencies_ms)
+    if "unary" in target.loads:
+        await take(8, UNARY)
+        load, _, _ = await take(1, UNARY)
+        values["latency_ms"] = statistics.median(load.latencies_ms)
     if "streams" in target.loads:
         await take(8, WARM_STREAM, stream=True)
         load, _, _ = await take(16, STREAM, stream=True)
@@ -208,20 +161,21 @@ async def _loads(bench: _Bench, project: Project, target: Target, roots: dict[st
     if roots and "hold" in target.loads:
         values |= await _hold(bench, target, roots)
         await asyncio.to_thread(project.wait_for_open_turns)
-    if roots:
+    if roots and "unary" in target.loads:
         processes.pin(own, _CORES)
         load, used, took = await take(64, UNARY)
         turns = len(load.latencies_ms)
         values["turns_s"] = turns / took
         values |= {f"{name}_ms": cpu * 1000 / turns for name, cpu in used.items()}
-    return Sample(values, max(noise))
+    return Sample(values, max(noise, default=0.0))
 
 
 async def _hold(bench: _Bench, target: Target, roots: dict[str, int]) -> dict[str, float]:
     """500 long streams: what a token costs while all are open, and how much slower than the upstream they are."""
     load = Load(target.port, target.requests(HELD, stream=True))
     await load.open(HELD_STREAMS, bench.run.ramp_seconds)
-    await asyncio.sleep(bench.run.ramp_seconds + 1)
+    await asyncio.sleep(bench.run.ramp_seconds)
+    await load.wait_until_all_have_begun(_BEGIN_SECONDS)
     tokens, begin = load.tokens, time.perf_counter()
     with _Usage(bench, roots) as usage:
         await asyncio.sleep(bench.run.hold_seconds)
@@ -258,8 +212,8 @@ class _Usage:
 
 
 def _require_answers(target: Target, load: Load, answers: int) -> None:
-    """Prints the first error. Raises SystemExit when there is no answer to measure."""
+    """Prints the first error. Raises Unmeasured when there is no answer to measure."""
     if load.errors:
         print(f"  {target.name}: {len(load.errors)} errors, the first: {load.errors[0]}", file=sys.stderr)
     if not answers:
-        raise SystemExit(f"{target.name} gave no answer")
+        raise Unmeasured(f"{target.name} gave no answer")

@@ -17,7 +17,7 @@ from bench.upstream import Script
 from local.environment import ROOT
 from tests.stack_process import clean_environ, free_ports
 
-ALL = frozenset({"unary", "streams", "hold"})
+ALL = frozenset({"unary", "streams", "hold"})  # hold: 500 streams
 _QUESTION = "Say something short about gateways."
 
 
@@ -99,7 +99,15 @@ def all_targets(project: Project, upstream_port: int, folder: Path) -> list[Targ
 def llms_target(project: Project) -> Target:
     """The model list; only its cold start is measured."""
     environ = {**project.values, "OPENAI_API_KEY": "sk-bench"}
-    return _function("llms /health", "llms", ROOT / "functions/llms/main.py", environ, path="/health", has_tokens=False)
+    return _function(
+        "llms /health",
+        "llms",
+        ROOT / "functions/llms/main.py",
+        environ,
+        path="/health",
+        loads=frozenset(),
+        has_tokens=False,
+    )
 
 
 def _function(name: str, target: str, source: Path, environ: Mapping[str, str], **options: Any) -> Target:
@@ -123,4 +131,5 @@ def _peer(peer: peers.Peer, folder: Path, upstream: str) -> Target:
         "/v1/chat/completions",
         headers=peer.headers(upstream),
         tokens=(peer.token,),
+        loads=peer.loads,
     )
