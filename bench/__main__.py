@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
@@ -31,6 +32,9 @@ NAMES = (*TABLE, *ALONE, *ON_A_STACK)
 
 def main() -> None:
     """Prints one block for each name, then the goals that the blocks have figures for."""
+    # A run in the background ignores SIGINT, and SIGTERM would leave the stack running.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     options = _options()
     run = QUICK if options.quick else FULL
     names = options.names or (list(TABLE) if options.quick else list(NAMES))

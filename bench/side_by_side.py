@@ -136,7 +136,6 @@ async def _loads(bench: _Bench, project: Project, target: Target, roots: dict[st
     own = processes.tree(roots["own"]) if roots else set()
 
     async def take(callers: int, script: Script, *, stream: bool = False) -> tuple[Load, dict[str, float], float]:
-        processes.wait_until_quiet(bench.run.quiet_seconds)
         load = Load(target.port, target.requests(script, stream=stream))
         with _Usage(bench, roots) as usage:
             await load.open(callers)
