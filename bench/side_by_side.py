@@ -53,6 +53,7 @@ COLUMNS = (
     Column("added first token ms", "added_first_ms", 1),
     Column("cold ms", "cold_ms", 0),
     Column("errors", "errors", 0),
+    Column("noise cores", "noise_cores", 2),
 )
 
 
@@ -166,7 +167,7 @@ async def _loads(bench: _Bench, project: Project, target: Target, roots: dict[st
         turns = len(load.latencies_ms)
         values["turns_s"] = turns / took
         values |= {f"{name}_ms": cpu * 1000 / turns for name, cpu in used.items()}
-    return Sample(values, max(noise, default=0.0))
+    return Sample(values | {"noise_cores": max(noise, default=0.0)}, max(noise, default=0.0))
 
 
 async def _hold(bench: _Bench, target: Target, roots: dict[str, int]) -> dict[str, float]:
