@@ -19,10 +19,10 @@ FOLDER = ROOT / "build" / "peers"
 _PORTKEY = {
     "private": True,
     "dependencies": {"@portkey-ai/gateway": "1.15.2"},
-    "overrides": {"@hono/node-server": "1.14.0", "hono": "4.9.7"},  # newer ones do not start this version
+    "overrides": {"@hono/node-server": "1.14.0", "hono": "4.9.7"},  # pinned, too: its speed is theirs
 }
 _LITELLM = "litellm[proxy]==1.109.1"
-_LITELLM_OVERRIDE = "litellm-proxy-extras==0.4.110"  # the version it asks for is not on PyPI
+_LITELLM_OVERRIDE = "litellm-proxy-extras==0.4.110"  # not every index has 0.4.113, which it asks for
 _LITELLM_CONFIG = """
 model_list:
   - model_name: "bench-*"
