@@ -158,15 +158,16 @@ async def _loads(bench: _Bench, project: Project, target: Target, roots: dict[st
     if roots and "streams" in target.loads:
         load, used, _ = await take(16, BURST, stream=True)
         values["burst_us"] = used["own"] * 1e6 / load.tokens
-    if roots and "hold" in target.loads:
-        values |= await _hold(bench, target, roots)
-        await asyncio.to_thread(project.wait_for_open_turns)
     if roots and "unary" in target.loads:
         processes.pin(own, _CORES)
         load, used, took = await take(64, UNARY)
+        processes.pin(own, _THEIRS)
         turns = len(load.latencies_ms)
         values["turns_s"] = turns / took
         values |= {f"{name}_ms": cpu * 1000 / turns for name, cpu in used.items()}
+    if roots and "hold" in target.loads:  # last: some programs go on reading the upstream after the hang-up
+        values |= await _hold(bench, target, roots)
+        await asyncio.to_thread(project.wait_for_open_turns)
     return Sample(values | {"noise_cores": max(noise, default=0.0)}, max(noise, default=0.0))
 
 
