@@ -67,6 +67,10 @@ def _over(name: str, target: str, reference: str) -> Measure:
     return quotient(_table(target, name), _table(reference, name))
 
 
+def _ledger(version: int, fsync: str, name: str) -> Measure:
+    return one("ledger", f"PostgreSQL {version}, fsync {fsync}", name)
+
+
 def _slowest_page(blocks: Blocks) -> float | None:
     grown = blocks.get("growth", {}).get("1,000,000 rows", {})
     return max((grown[page] for page in _OWN_PAGES if page in grown), default=None)
@@ -93,7 +97,7 @@ GOALS = (
             f"PostgreSQL {version}, {what}",
             before,
             limit,
-            one("ledger", f"PostgreSQL {version}, fsync {fsync}", name),
+            _ledger(version, fsync, name),
             is_rate=True,
             unit="turns/s",
         )
@@ -102,6 +106,10 @@ GOALS = (
             ("4 clients", "off", "turns_s_4", "570", 1800),
             ("16 clients, fsync", "on", "turns_s_16", "273", 700),
         )
+    ),
+    *(
+        Goal(f"PostgreSQL {version}, CPU of begin + finish", before, 1.2, _ledger(version, "off", "cpu_ms"), unit="ms")
+        for version, before in ((15, "9.6"), (17, "10.6"), (18, "3.2"))
     ),
     Goal("a user's slowest own page, 1,000,000 rows", "28-612", 1, _slowest_page, unit="ms"),
     Goal("begin in 2,000 messages", "12-15", 3, one("growth", growth.LONG, "begin_ms"), unit="ms"),
