@@ -39,7 +39,7 @@ $(NPM_STAMP): package.json package-lock.json
 	@command -v npm >/dev/null || { \
 	echo "npm is missing: install it (Debian and Ubuntu: apt install npm). \`make run\` does not need it." >&2; exit 1; }
 	@echo "Installing the npm packages of package-lock.json"
-	@npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
+	@npm install --no-save --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 run: $(STAMP)  ## start the whole stack on this machine; ARGS="--ports 9000 --no-model" passes options

@@ -55,10 +55,14 @@ comment on policy client_nodes_select_visible on public.client_nodes is
   'Own nodes, and shared ones while they are active; admins see all.';
 create policy client_nodes_insert_owner on public.client_nodes for insert to authenticated
   with check (owner_id = (select auth.uid()));
+comment on policy client_nodes_insert_owner on public.client_nodes is
+  'Users insert nodes of their own; project nodes are inserted by the operator.';
 create policy client_nodes_update_owner on public.client_nodes for update to authenticated
   using (owner_id = (select auth.uid())) with check (owner_id = (select auth.uid()));
+comment on policy client_nodes_update_owner on public.client_nodes is 'Users change their own nodes only.';
 create policy client_nodes_delete_owner on public.client_nodes for delete to authenticated
   using (owner_id = (select auth.uid()));
+comment on policy client_nodes_delete_owner on public.client_nodes is 'Users delete their own nodes only.';
 
 create table private.client_node_keys (
   node_id bigint constraint client_node_keys_pkey primary key
@@ -381,10 +385,13 @@ create policy llm_models_select_active on public.llm_models for select to authen
 comment on policy llm_models_select_active on public.llm_models is 'Signed-in users see active models; admins see all.';
 create policy llm_models_insert_admin on public.llm_models for insert to authenticated
   with check ((select private.is_admin()));
+comment on policy llm_models_insert_admin on public.llm_models is 'Admins only.';
 create policy llm_models_update_admin on public.llm_models for update to authenticated
   using ((select private.is_admin())) with check ((select private.is_admin()));
+comment on policy llm_models_update_admin on public.llm_models is 'Admins only.';
 create policy llm_models_delete_admin on public.llm_models for delete to authenticated
   using ((select private.is_admin()));
+comment on policy llm_models_delete_admin on public.llm_models is 'Admins only.';
 
 create function private.replace_default() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -480,10 +487,13 @@ create policy llm_routes_select_all on public.llm_routes for select to authentic
 comment on policy llm_routes_select_all on public.llm_routes is 'Signed-in users see all aliases.';
 create policy llm_routes_insert_admin on public.llm_routes for insert to authenticated
   with check ((select private.is_admin()));
+comment on policy llm_routes_insert_admin on public.llm_routes is 'Admins only.';
 create policy llm_routes_update_admin on public.llm_routes for update to authenticated
   using ((select private.is_admin())) with check ((select private.is_admin()));
+comment on policy llm_routes_update_admin on public.llm_routes is 'Admins only.';
 create policy llm_routes_delete_admin on public.llm_routes for delete to authenticated
   using ((select private.is_admin()));
+comment on policy llm_routes_delete_admin on public.llm_routes is 'Admins only.';
 
 -- Purpose: circuits of providers, models and client nodes, shared by all instances.
 -- Affects: public.provider_health

@@ -149,6 +149,8 @@ grant select on public.llm_conversations to service_role;
 
 create policy llm_conversations_update_owner on public.llm_conversations for update to authenticated
   using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+comment on policy llm_conversations_update_owner on public.llm_conversations is
+  'Only the owner changes a conversation.';
 
 create table public.conversation_members (
   conversation_id uuid not null constraint conversation_members_conversation_id_fkey
@@ -333,8 +335,12 @@ revoke execute on function private.speaker_names from public, anon, authenticate
 
 create policy llm_conversations_select_member on public.llm_conversations for select to authenticated
   using (id in (select private.my_conversations()) or (select private.is_admin()));
+comment on policy llm_conversations_select_member on public.llm_conversations is
+  'Members see their conversations; admins see all.';
 create policy conversation_members_select_member on public.conversation_members for select to authenticated
   using (conversation_id in (select private.my_conversations()) or (select private.is_admin()));
+comment on policy conversation_members_select_member on public.conversation_members is
+  'Members see all members of their conversations; admins see all.';
 
 -- Purpose: the log: one row for each finished turn.
 -- Affects: public.chat_logs, public.lookup_failures()
@@ -704,6 +710,7 @@ grant select on public.feedback to service_role;
 
 create policy feedback_select_own on public.feedback for select to authenticated
   using (user_id = (select auth.uid()) or (select private.is_admin()));
+comment on policy feedback_select_own on public.feedback is 'Users see their own feedback; admins see all.';
 
 create function private.can_see_turn(p_turn_id uuid) returns boolean
   language sql stable security definer set search_path = '' as $$
@@ -722,6 +729,8 @@ create policy feedback_insert_own on public.feedback for insert to authenticated
 comment on policy feedback_insert_own on public.feedback is 'Users rate only turns that they can see.';
 create policy feedback_update_own on public.feedback for update to authenticated
   using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()) and private.can_see_turn(turn_id));
+comment on policy feedback_update_own on public.feedback is
+  'Users change their own feedback, and only to turns that they can see.';
 
 -- Purpose: how a user likes to be helped, and what the user's turns of the last 90 days show.
 -- Affects: public.user_llm_profiles, public.roll_up_profiles()
@@ -793,8 +802,10 @@ comment on policy user_llm_profiles_select_own on public.user_llm_profiles is
   'Only the user reads the profile, not even admins.';
 create policy user_llm_profiles_insert_own on public.user_llm_profiles for insert to authenticated
   with check (user_id = (select auth.uid()));
+comment on policy user_llm_profiles_insert_own on public.user_llm_profiles is 'Only the user inserts the profile.';
 create policy user_llm_profiles_update_own on public.user_llm_profiles for update to authenticated
   using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+comment on policy user_llm_profiles_update_own on public.user_llm_profiles is 'Only the user changes the profile.';
 
 create function private.begin_profile(p_user_id uuid) returns void
   language sql volatile security invoker set search_path = '' as $$

@@ -34,10 +34,13 @@ create policy usage_limits_select_admin on public.usage_limits for select to aut
 comment on policy usage_limits_select_admin on public.usage_limits is 'Only admins read caps; users call my_limits().';
 create policy usage_limits_insert_admin on public.usage_limits for insert to authenticated
   with check ((select private.is_admin()));
+comment on policy usage_limits_insert_admin on public.usage_limits is 'Admins only.';
 create policy usage_limits_update_admin on public.usage_limits for update to authenticated
   using ((select private.is_admin())) with check ((select private.is_admin()));
+comment on policy usage_limits_update_admin on public.usage_limits is 'Admins only.';
 create policy usage_limits_delete_admin on public.usage_limits for delete to authenticated
   using ((select private.is_admin()));
+comment on policy usage_limits_delete_admin on public.usage_limits is 'Admins only.';
 
 create table public.usage_counters (
   scope text not null,

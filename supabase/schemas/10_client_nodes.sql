@@ -53,10 +53,14 @@ comment on policy client_nodes_select_visible on public.client_nodes is
   'Own nodes, and shared ones while they are active; admins see all.';
 create policy client_nodes_insert_owner on public.client_nodes for insert to authenticated
   with check (owner_id = (select auth.uid()));
+comment on policy client_nodes_insert_owner on public.client_nodes is
+  'Users insert nodes of their own; project nodes are inserted by the operator.';
 create policy client_nodes_update_owner on public.client_nodes for update to authenticated
   using (owner_id = (select auth.uid())) with check (owner_id = (select auth.uid()));
+comment on policy client_nodes_update_owner on public.client_nodes is 'Users change their own nodes only.';
 create policy client_nodes_delete_owner on public.client_nodes for delete to authenticated
   using (owner_id = (select auth.uid()));
+comment on policy client_nodes_delete_owner on public.client_nodes is 'Users delete their own nodes only.';
 
 create table private.client_node_keys (
   node_id bigint constraint client_node_keys_pkey primary key

@@ -30,7 +30,10 @@ create policy llm_routes_select_all on public.llm_routes for select to authentic
 comment on policy llm_routes_select_all on public.llm_routes is 'Signed-in users see all aliases.';
 create policy llm_routes_insert_admin on public.llm_routes for insert to authenticated
   with check ((select private.is_admin()));
+comment on policy llm_routes_insert_admin on public.llm_routes is 'Admins only.';
 create policy llm_routes_update_admin on public.llm_routes for update to authenticated
   using ((select private.is_admin())) with check ((select private.is_admin()));
+comment on policy llm_routes_update_admin on public.llm_routes is 'Admins only.';
 create policy llm_routes_delete_admin on public.llm_routes for delete to authenticated
   using ((select private.is_admin()));
+comment on policy llm_routes_delete_admin on public.llm_routes is 'Admins only.';

@@ -52,6 +52,8 @@ grant select on public.llm_conversations to service_role;
 
 create policy llm_conversations_update_owner on public.llm_conversations for update to authenticated
   using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+comment on policy llm_conversations_update_owner on public.llm_conversations is
+  'Only the owner changes a conversation.';
 
 create table public.conversation_members (
   conversation_id uuid not null constraint conversation_members_conversation_id_fkey
@@ -236,5 +238,9 @@ revoke execute on function private.speaker_names from public, anon, authenticate
 
 create policy llm_conversations_select_member on public.llm_conversations for select to authenticated
   using (id in (select private.my_conversations()) or (select private.is_admin()));
+comment on policy llm_conversations_select_member on public.llm_conversations is
+  'Members see their conversations; admins see all.';
 create policy conversation_members_select_member on public.conversation_members for select to authenticated
   using (conversation_id in (select private.my_conversations()) or (select private.is_admin()));
+comment on policy conversation_members_select_member on public.conversation_members is
+  'Members see all members of their conversations; admins see all.';

@@ -68,8 +68,10 @@ comment on policy user_llm_profiles_select_own on public.user_llm_profiles is
   'Only the user reads the profile, not even admins.';
 create policy user_llm_profiles_insert_own on public.user_llm_profiles for insert to authenticated
   with check (user_id = (select auth.uid()));
+comment on policy user_llm_profiles_insert_own on public.user_llm_profiles is 'Only the user inserts the profile.';
 create policy user_llm_profiles_update_own on public.user_llm_profiles for update to authenticated
   using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+comment on policy user_llm_profiles_update_own on public.user_llm_profiles is 'Only the user changes the profile.';
 
 create function private.begin_profile(p_user_id uuid) returns void
   language sql volatile security invoker set search_path = '' as $$

@@ -175,7 +175,8 @@ begin
       'outcome', private.book_lost_attempt(v_row, v_result.worker_id, v_cost, v_input, v_output));
   end if;
   if v_row.state in ('settled', 'failed') then
-    return (select jsonb_build_object('outcome', 'duplicate', 'log_id', l.id, 'cost_usd', l.cost_usd)
+    return (select jsonb_build_object('outcome', 'duplicate', 'log_id', l.id, 'cost_usd', l.cost_usd, 'message_id',
+              (select m.id from public.messages as m where m.turn_id = v_row.id and m.role = 'assistant'))
             from public.chat_logs as l where l.turn_id = v_row.id);
   end if;
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -71,3 +72,13 @@ async def test_a_turn_without_text_has_only_its_receipt() -> None:
     (receipt,) = await _replayed(Replay())
     assert isinstance(receipt, Receipt)
     assert (receipt.result.route, receipt.result.usage, receipt.logged) == (ROUTE, Usage(0, 0), True)
+
+
+async def test_a_replay_logs_one_line_with_both_ids(capsys: pytest.CaptureFixture[str]) -> None:
+    """An operator finds a replayed request by its own request id, and by the id of the turn."""
+    replaying = turn(routes=(ROUTE, NODE))
+    async for _ in replayed(replaying, REPLAY):
+        pass
+    line = json.loads(capsys.readouterr().out)
+    assert (line["event"], line["status"], line["model"]) == ("replay", "completed", "client:7:llama")
+    assert (line["request_id"], line["turn_id"]) == (replaying.request_id, replaying.turn_id)

@@ -33,12 +33,13 @@ def test_exactly_as_many_are_admitted_at_once_as_the_cap_allows(alice: Person, m
 
 
 def test_a_turn_is_booked_once_however_often_it_is_finished(alice: Person, model: Models, db: Database) -> None:
-    """Ten finishes at once settle one turn: one row, one message, its cost once, nothing reserved."""
+    """Ten finishes at once settle one turn: one row, one message that each answer names, its cost once."""
     turn = begin(alice, model("echo"))
     assert _counter(db, alice.id)["reserved_usd"] > 0
     with ThreadPoolExecutor(10) as pool:
-        outcomes = sorted(answer["outcome"] for answer in pool.map(lambda _: finish(alice, turn), range(10)))
-    assert outcomes == ["duplicate"] * 9 + ["settled"]
+        answers = list(pool.map(lambda _: finish(alice, turn), range(10)))
+    assert sorted(answer["outcome"] for answer in answers) == ["duplicate"] * 9 + ["settled"]
+    assert {answer["message_id"] for answer in answers} == {turn["turn_id"]}
     counter = _counter(db, alice.id)
     assert (counter["spent_usd"], counter["reserved_usd"]) == (Decimal("0.002"), 0)
     assert len(alice.rows("chat_logs")) == 1

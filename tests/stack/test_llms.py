@@ -22,7 +22,8 @@ def test_the_list_is_the_active_models_by_display_order(alice: Person) -> None:
     assert all(model["is_active"] for model in answer["models"])
     assert answer["defaultModel"] == DEMO
     demo = next(model for model in answer["models"] if model["model_key"] == DEMO)
-    assert demo["model_name"] == "demo (offline)"
+    (node,) = alice.rows("client_nodes?id=eq.1")
+    assert (node["name"], demo["model_name"]) == ("this machine", "demo (offline)")  # labels have both
     assert "stale" not in answer
 
 

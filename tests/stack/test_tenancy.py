@@ -346,13 +346,17 @@ def test_no_role_may_execute_an_ungranted_definer_function(db: Database) -> None
     assert found == []
 
 
-def test_tables_functions_policies_and_odd_columns_are_commented(db: Database) -> None:
-    """Every table, function and table's first policy says what it is for."""
+def test_tables_functions_and_policies_are_commented(db: Database) -> None:
+    """Every table, function and policy says what it is for."""
     silent = db.execute(
         """select c.relname as name from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
            where n.nspname in ('public', 'private') and c.relkind = 'r' and obj_description(c.oid) is null
            union all
            select p.proname from pg_proc as p where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
-             and obj_description(p.oid) is null"""
+             and obj_description(p.oid) is null
+           union all
+           select p.polname from pg_policy as p join pg_class as c on c.oid = p.polrelid
+             where c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+             and obj_description(p.oid, 'pg_policy') is null"""
     ).fetchall()
     assert silent == []
