@@ -61,8 +61,12 @@ insert into public.usage_daily (day, user_id, provider, model_identifier, agent_
     sum(duration_ms), sum(ttft_ms), count(ttft_ms)
   from public.chat_logs group by 1, 2, 3, 4, 5, 6
 """
+_COUNTERS_TABLE = """
+select oid::regclass::text from pg_class
+  where relnamespace = 'public'::regnamespace and relname like 'usage\\_counter%' and relkind = 'r'
+"""
 _COUNTERS_SQL = """
-insert into public.usage_counters (scope, period, period_start, requests, input_tokens, output_tokens, spent_usd)
+insert into {table} (scope, period, period_start, requests, input_tokens, output_tokens, spent_usd)
   select user_id::text, 'day', day, sum(requests), sum(input_tokens), sum(output_tokens), sum(cost_usd)
   from public.usage_daily where user_id is not null and day < current_date group by 1, 3 on conflict do nothing
 """
@@ -88,7 +92,8 @@ def grow(db: psycopg.Connection[Any], size: int) -> None:
     for sql in (_TURNS_SQL, _LOGS_SQL, _MESSAGES_SQL):
         db.execute(sql, {"first": first, "last": size})
     db.execute(_DAILY_SQL)
-    db.execute(_COUNTERS_SQL)
+    table = db.execute(_COUNTERS_TABLE).fetchone()  # usage_counters, or the table below that view
+    db.execute(_COUNTERS_SQL.format(table=table[0] if table else "public.usage_counters"))
     db.execute("set session_replication_role = origin")
     db.execute("vacuum analyze")
 
