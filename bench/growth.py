@@ -12,7 +12,14 @@ import psycopg
 
 from bench import database, figures
 from bench.figures import Column, Figures
-from bench.growth_rows import CONVERSATION_MESSAGES, LONG_CONVERSATION, PEOPLE, add_long_conversation, grow
+from bench.growth_rows import (
+    CONVERSATION,
+    CONVERSATION_MESSAGES,
+    LONG_CONVERSATION,
+    PEOPLE,
+    add_long_conversation,
+    grow,
+)
 from bench.run import Run
 
 REFERENCE = "0 rows"
@@ -20,18 +27,27 @@ LONG = "2,000 messages"
 _TURNS = 200
 _READS = 15
 _WRITER, _READER = 7, 1234  # apart: the newest turns would make the reader's first page cheap
+_NEW_USER = PEOPLE + 1  # has no rows: a page that walks along an index of all users never ends early
 _CHAT_FIELDS = "'endpoint', 'chat', 'store', true"
 
 Connection = psycopg.Connection[Any]
 
-PAGES = {
-    "log page": "select * from public.chat_logs order by created_at desc limit 50",
+_LOG_PAGE = "select * from public.chat_logs order by created_at desc limit 50"
+_READS_OF = {
     "log count": "select count(*) from public.chat_logs",
     "usage, 30 days": "select * from public.usage_daily where day > current_date - 30 order by day desc limit 1000",
     "counters": "select * from public.usage_counters order by period_start desc limit 100",
     "limits": "select * from public.my_limits()",
     "conversations": "select * from public.llm_conversations order by last_activity desc limit 50",
+    "messages": f"select * from public.messages where conversation_id = {CONVERSATION.format(n=_READER - 1)} "
+    "order by created_at desc limit 50",
 }
+PAGES = {
+    "log page": (_LOG_PAGE, _READER),
+    "log page, new user": (_LOG_PAGE, _NEW_USER),
+    **{page: (query, _READER) for page, query in _READS_OF.items()},
+}
+"""The query and the user of each page, by its name."""
 TURNS = (Column("begin + finish ms", "turn_ms", 2), Column("begin, stored ms", "begin_ms", 2))
 
 
@@ -40,7 +56,7 @@ def measure(run: Run) -> Figures:
     turns: Figures = {}
     pages: Figures = {}
     with (
-        database.migrated_database(PEOPLE) as server,
+        database.migrated_database(_NEW_USER) as server,
         psycopg.connect(database.dsn_of(server, "supabase_admin"), autocommit=True) as owner,
         psycopg.connect(database.dsn_of(server, "authenticator"), autocommit=True) as db,
     ):
@@ -54,9 +70,9 @@ def measure(run: Run) -> Figures:
             name = f"{size:,} rows"
             turns[name] = _turn_figures(db)
             pages[name] = {}
-            for page, query in PAGES.items():
-                pages[name][page], scans = _page(db, query)
-                print(f"  {page:15s} {pages[name][page]:8.2f} ms   {scans}")
+            for page, (query, reader) in PAGES.items():
+                pages[name][page], scans = _page(db, query, reader)
+                print(f"  {page:18s} {pages[name][page]:8.2f} ms   {scans}")
         add_long_conversation(owner)
         turns[LONG] = {"begin_ms": _begin_ms(db, f"'conversation_id', '{LONG_CONVERSATION}'", 20)}
     print(f"growth: the ledger; the last row is a begin in a conversation of {CONVERSATION_MESSAGES:,} messages")
@@ -113,11 +129,11 @@ def _timed(act: Callable[..., None], *arguments: Any) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def _page(db: Connection, query: str) -> tuple[float, str]:
+def _page(db: Connection, query: str, reader: int) -> tuple[float, str]:
     """The median milliseconds of a query as one user, and the scans of its plan."""
     taken, plan = [], {}
     with db.transaction():
-        db.execute(database.USER_CLAIMS.format(person=database.PERSON.format(n=_READER)))
+        db.execute(database.USER_CLAIMS.format(person=database.PERSON.format(n=reader)))
         for _ in range(_READS):
             row = db.execute(f"explain (analyze, timing off, format json) {query}").fetchone()
             result = (row[0] if isinstance(row[0], list) else json.loads(row[0]))[0] if row else {}

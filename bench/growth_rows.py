@@ -15,7 +15,10 @@ _CONVERSATIONS = 5  # of each user
 _MAX_ROWS = 1_000_000  # spread over the three months
 
 _PERSON_OF = f"({PERSON.format(n=f'(1 + mod(n, {PEOPLE}))')})"
-_CONVERSATION_OF = f"md5('conversation-' || mod(n, {PEOPLE * _CONVERSATIONS}))::uuid"
+CONVERSATION = "md5('conversation-' || {n})::uuid"
+"""SQL: the id of the conversation number n; those of the user n + 1 are n, n + 2,000, and so on."""
+
+_CONVERSATION_OF = CONVERSATION.format(n=f"mod(n, {PEOPLE * _CONVERSATIONS})")
 _TURN_OF = "md5('turn-' || n)::uuid"
 _TIME_OF = f"now() - interval '90 days' * n / {_MAX_ROWS}"
 _ROWS = "from generate_series(%(first)s::integer, %(last)s::integer) as n"
