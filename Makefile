@@ -17,7 +17,7 @@ ifneq ($(and $(FOUND),$(filter $(FOUND),$(WANTED))),$(or $(FOUND),none))
 $(shell rm -f $(STAMP))
 endif
 
-.PHONY: help setup run check quick-shared quick-others test lint format docs docs-database baseline migration lock package bench bench-peers clean
+.PHONY: help setup run check quick-shared quick-others test test-stack test-others lint format docs docs-database baseline migration lock package bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
@@ -57,7 +57,18 @@ quick-others: $(STAMP)
 	-m "not processes" $(ARGS)
 
 test: setup lint  ## lint, types, unit tests and stack tests; ARGS="-k name" selects tests
+ifdef ARGS
 	$(PY) -m pytest $(ARGS)
+else
+	@$(MAKE) --no-print-directory -j2 test-stack test-others
+endif
+
+# In two halves, side by side: each mostly waits for programs it started, and has its own.
+test-stack: $(STAMP)
+	$(PY) -m pytest tests/stack --durations=25
+
+test-others: $(STAMP)
+	$(PY) -m pytest --ignore=tests/stack --durations=25
 
 lint: $(STAMP)  ## check style and types
 	$(PY) -m ruff check .

@@ -12,7 +12,7 @@ create table public.llm_routes (
   created_at timestamptz not null default now(),
   constraint llm_routes_alias_model_key_key unique (alias, model_key)
 );
-comment on table public.llm_routes is 'A model behind an alias such as auto, fast or cheap.';
+comment on table public.llm_routes is 'An arm of an alias: a model that the alias may choose.';
 comment on column public.llm_routes.weight is
   'Share of new conversations among rows of the same fallback_order; 0 = fallback only.';
 comment on column public.llm_routes.fallback_order is 'Rows are tried from the lowest to the highest.';

@@ -1,4 +1,4 @@
-"""The stored answer of a turn that was asked again."""
+"""The replay of a stored answer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def _replayed(replay: Replay) -> list[TurnEvent]:
 
 
 async def test_the_model_that_served_is_named_again() -> None:
-    """A turn that fell back shows so in its replay too."""
+    """The replay of a turn with a fallback names the model that answered."""
     events = replayed(turn(routes=(ROUTE, NODE)), REPLAY)
     assert await anext(events) == RouteChosen(NODE)
     await events.aclose()
@@ -68,7 +68,7 @@ async def test_a_failed_turn_fails_again(code: str, kind: type[ProviderError]) -
 
 
 async def test_a_turn_without_text_has_only_its_receipt() -> None:
-    """Text that was not stored cannot come again, but the client learns that the turn was booked."""
+    """If the text was not stored, the replay has only the receipt."""
     (receipt,) = await _replayed(Replay())
     assert isinstance(receipt, Receipt)
     assert (receipt.result.route, receipt.result.usage, receipt.logged) == (ROUTE, Usage(0, 0), True)
