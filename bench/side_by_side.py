@@ -89,7 +89,8 @@ def measure(run: Run) -> Figures:
         finally:
             os.sched_setaffinity(0, _CORES)
     found = with_added({name: figures.median_of(taken) for name, taken in samples.items()})
-    print(f"side by side, {run.rounds} interleaved rounds on {len(_CORES)} cores, medians of quiet rounds")
+    rounds = "1 round" if run.rounds == 1 else f"medians of {run.rounds} interleaved rounds"
+    print(f"side by side on {len(_CORES)} cores, {rounds}")
     print(figures.tables(found, COLUMNS, REFERENCE))
     return found
 
