@@ -149,7 +149,7 @@ async def _loads(bench: _Bench, project: Project, target: Target, roots: dict[st
         return load, usage.cpu_seconds, took
 
     if "unary" in target.loads:
-        await take(8, UNARY)
+        await take(64, UNARY)  # the first call on each connection of a pool costs more
         load, _, _ = await take(1, UNARY)
         values["latency_ms"] = statistics.median(load.latencies_ms)
     if "streams" in target.loads:
