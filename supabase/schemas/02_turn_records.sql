@@ -88,29 +88,26 @@ create function private.read_turn_result(p_entry jsonb) returns private.turn_res
   language plpgsql immutable security invoker set search_path = '' as $$
 declare
   v private.turn_result;
+  v_is_odd boolean;
 begin
   begin
     v := jsonb_populate_record(null::private.turn_result, p_entry);
+    v_is_odd := least(v.duration_ms, v.ttft_ms, v.context_size_tokens, v.history_left_out, (v.usage).input_tokens,
+        (v.usage).output_tokens, (v.usage).cached_tokens, (v.usage).reasoning_tokens) < 0
+      or greatest(v.duration_ms, v.ttft_ms) > 86400000
+      or (v.usage).cached_tokens > coalesce((v.usage).input_tokens, 0);
   exception when numeric_value_out_of_range or invalid_text_representation or datatype_mismatch
       or invalid_parameter_value then
-    -- A count that no column holds, or a usage that is no object. Rare, so only then is each count clamped.
+    v_is_odd := true;
+  end;
+  if v_is_odd then  -- clamping costs more than all the rest, and functions send no such counts
     v := jsonb_populate_record(null::private.turn_result, p_entry || jsonb_build_object(
       'usage', coalesce(private.clamp_usage(p_entry -> 'usage'), '{}'),
       'duration_ms', private.clamp_count(p_entry -> 'duration_ms', 86400000),
       'ttft_ms', private.clamp_count(p_entry -> 'ttft_ms', 86400000),
       'context_size_tokens', private.clamp_count(p_entry -> 'context_size_tokens'),
       'history_left_out', private.clamp_count(p_entry -> 'history_left_out')));
-  end;
-  v.usage.input_tokens := greatest((v.usage).input_tokens, 0);
-  v.usage.output_tokens := greatest((v.usage).output_tokens, 0);
-  v.usage.reasoning_tokens := greatest((v.usage).reasoning_tokens, 0);
-  if (v.usage).cached_tokens is not null then
-    v.usage.cached_tokens := least(greatest((v.usage).cached_tokens, 0), coalesce((v.usage).input_tokens, 0));
   end if;
-  v.duration_ms := least(greatest(v.duration_ms, 0), 86400000);
-  v.ttft_ms := least(greatest(v.ttft_ms, 0), 86400000);
-  v.context_size_tokens := greatest(v.context_size_tokens, 0);
-  v.history_left_out := greatest(v.history_left_out, 0);
   v.content := coalesce(v.content, '');
   v.has_content := coalesce(v.has_content, v.content <> '');
   v.agent_handoffs := greatest(coalesce(v.agent_handoffs, 0), 0);

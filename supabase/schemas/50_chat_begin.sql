@@ -345,8 +345,8 @@ begin
           set content = excluded.content, client_id = excluded.client_id, is_tentative = excluded.is_tentative
         returning id into v_message_id;
     end if;
-    v_limits := private.reserve_turn(v_user_id, v_turn.turn_id, (v_plan ->> 'reserve_usd')::numeric, v_claim -> 'held',
-      v_caps, v_known.global_caps);
+    v_limits := private.reserve_turn(v_user_id, v_turn.turn_id, (v_plan ->> 'reserve_usd')::numeric,
+      nullif(v_claim -> 'held', 'null'), v_caps, v_known.global_caps);
   end if;
 
   return v_plan || jsonb_build_object(
@@ -357,7 +357,7 @@ begin
     'unresolved_model', private.unresolved_name(v_resolved ->> 'reason', v_turn.requested_model,
       v_conversation.default_model, v_profile.preferred_model),
     'profile', case when v_profile.user_id is not null then jsonb_build_object('skill_level', v_profile.skill_level,
-      'communication_style', v_profile.communication_style, 'preferred_agent', v_profile.preferred_agent) end,
+      'communication_style', v_profile.communication_style) end,
     'limits', v_limits);
 end
 $$;

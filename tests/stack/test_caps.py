@@ -51,8 +51,12 @@ def global_caps(db: Database) -> Iterator[Callable[..., None]]:
 def _counters(db: Database, scope: str) -> dict[str, dict[str, Any]]:
     """The counters of the current day and month, by period; zeros where there is no row yet."""
     rows = db.execute(
-        "select p.period, (c).requests, (c).spent_usd, (c).reserved_usd, (c).input_tokens, (c).output_tokens "
-        "from (values ('day'), ('month')) as p (period), private.current_counter(%s, p.period) as c",
+        """select p.period, coalesce(c.requests, 0) as requests, coalesce(c.spent_usd, 0) as spent_usd,
+             coalesce(c.reserved_usd, 0) as reserved_usd, coalesce(c.input_tokens, 0) as input_tokens,
+             coalesce(c.output_tokens, 0) as output_tokens
+           from (values ('day'), ('month')) as p (period) left join public.usage_counters as c
+             on c.scope = %s and c.period = p.period
+               and c.period_start = date_trunc(p.period, now() at time zone 'utc')::date""",
         [scope],
     ).fetchall()
     return {row.pop("period"): row for row in rows}
@@ -186,7 +190,7 @@ def test_a_turn_is_charged_to_the_month_in_which_it_began(alice: Person, model: 
     last = "date_trunc('month', now() at time zone 'utc')::date - 1"
     db.execute(f"update private.turns set day = {last} where id = %s", [turn["turn_id"]])
     db.execute(
-        f"update public.usage_counters set period_start = case period when 'day' then {last} "
+        f"update public.usage_counter_slots set period_start = case period when 'day' then {last} "
         f"else date_trunc('month', {last})::date end where scope = %s",
         [alice.id],
     )
@@ -227,7 +231,7 @@ def test_a_counter_that_holds_too_little_stops_neither_finish_nor_sweep(
     """A turn that reserves more than its user's counters hold is closed, and so are the turns of others."""
     name = model("echo", _PRICED)
     wrong, right = begin(alice, name), begin(bob, name)
-    db.execute("update public.usage_counters set reserved_usd = 0 where scope = %s", [alice.id])
+    db.execute("update public.usage_counter_slots set reserved_usd = 0 where scope = %s", [alice.id])
     if end == "sweep":
         die(db, wrong, right)
         assert sweep(alice.stack) >= 2
