@@ -113,7 +113,7 @@ begin
       'open_until', private.circuit_until('client:' || n.id, p_model))
     from public.client_nodes as n cross join lateral jsonb_array_elements(n.models) as e (model)
     where n.id = split_part(p_model, ':', 2)::bigint
-      -- The catalogue's row decides price and activity of a model that it has.
+      -- If the catalogue has the model, its row decides the price and whether the model is active.
       and not exists (select 1 from public.llm_models as m where m.node_id = n.id and m.upstream_id = e.model ->> 'id')
       and n.is_active and (n.is_shared or n.owner_id = p_user_id)
       and e.model ->> 'id' = substr(p_model, length('client:' || split_part(p_model, ':', 2) || ':') + 1)
@@ -145,8 +145,8 @@ begin
     from asked as a join public.llm_models as m
       on (m.provider = 'matcha' and m.upstream_id = a.number::text)
          or (m.matcha_llm_id = a.number and m.node_id is null)
-    -- Once the platform's list is known, its own rows decide. Before that a model counts unless an admin deactivated
-    -- it.
+    -- Once refresh has read the platform's list, the list decides. Before that a model counts unless an admin
+    -- deactivated it.
     where case when m.provider = 'matcha' then m.is_active
       else (m.is_active or m.missing_since is not null)
         and not exists (select from public.llm_models as o where o.provider = 'matcha') end
@@ -180,7 +180,7 @@ begin
   select m.* into v_model from public.llm_models as m where m.model_key = p_model;
   v_route := case when found then private.model_route(v_model, p_criteria) end;
   if v_route is null then
-    -- An identifier names its provider: no other one serves.
+    -- An identifier names a provider, so no other provider may serve it.
     select m.* into v_model from public.llm_models as m where m.identifier = p_model and m.is_active;
     if found and private.is_callable(v_model.provider, p_criteria) then
       v_route := private.catalogue_route(v_model);
@@ -236,7 +236,7 @@ begin
         a.fallback_order, a.weight = 0, a.draw nulls last, a.weight desc, a.id) as place
       from arms as a where a.route is not null
     ), firsts as (
-      -- Two arms may lead to the same model: it is tried once.
+      -- Two arms may have the same successor, which is tried once.
       select distinct on (p.route ->> 'identifier') p.route, p.place from placed as p order by p.route ->> 'identifier',
         p.place
     )
@@ -260,7 +260,7 @@ begin
         3 * (m.pricing ->> 'input')::numeric + (m.pricing ->> 'output')::numeric as price,
         -- Acceptable: at most 30 % errors and a mean rating of at least 3, where there are enough turns and ratings.
         coalesce(q.error_rate <= 0.3, true) and coalesce(q.ratings < 5 or q.mean_rating >= 3, true) as is_acceptable,
-        -- Smoothed with five ratings of 3.5, because few raters prove little.
+        -- Smoothed with five ratings of 3.5, because a mean of few ratings is unreliable.
         coalesce((q.mean_rating * q.raters + 3.5 * 5) / (q.raters + 5), 3.5) as rating,
         p_criteria -> 'needs' ? 'supports_json' and not coalesce((m.capabilities ->> 'supports_json')::boolean,
           false) as is_wordy
@@ -398,8 +398,8 @@ begin
     ), behind as (
       select o.route, o.place from others as o where o.rank = 3
       union all
-      -- Without arms: the next provider, so that an outage does not stop turns. Text for a user's own server goes
-      -- nowhere else.
+      -- Without arms the next provider is the fallback, so that an outage does not stop turns. Text for a client node
+      -- must not go to a provider.
       (select o.route, o.place from others as o, first
        where o.rank in (1, 2, 4) and not coalesce((p_criteria ->> 'is_strict')::boolean, false)
          and not exists (select from wished as a where a.rank = 3 and a.route is not null)

@@ -1,4 +1,4 @@
--- Purpose: caps, and counters of what a scope has used and reserved in a period.
+-- Purpose: caps on use, and counters of what a scope has used and reserved in a period.
 -- Affects: public.usage_limits, public.usage_counters, public.my_limits()
 -- Access: admins and the service write caps; users read their own counters and call my_limits(); the ledger writes
 -- counters.
@@ -32,10 +32,13 @@ create policy usage_limits_select_admin on public.usage_limits for select to aut
 comment on policy usage_limits_select_admin on public.usage_limits is 'Only admins read caps; users call my_limits().';
 create policy usage_limits_insert_admin on public.usage_limits for insert to authenticated
   with check ((select private.is_admin()));
+comment on policy usage_limits_insert_admin on public.usage_limits is 'Admins only.';
 create policy usage_limits_update_admin on public.usage_limits for update to authenticated
   using ((select private.is_admin())) with check ((select private.is_admin()));
+comment on policy usage_limits_update_admin on public.usage_limits is 'Admins only.';
 create policy usage_limits_delete_admin on public.usage_limits for delete to authenticated
   using ((select private.is_admin()));
+comment on policy usage_limits_delete_admin on public.usage_limits is 'Admins only.';
 
 create table public.usage_counter_slots (
   scope text not null,
@@ -93,6 +96,19 @@ comment on view public.usage_counters is
 revoke all on public.usage_counters from public, anon, authenticated, service_role;
 grant select on public.usage_counters to authenticated;
 grant select on public.usage_counters to service_role;
+
+create function private.refuse_counter() returns trigger
+  language plpgsql security invoker set search_path = '' as $$
+begin
+  raise exception using errcode = '42501', message = 'Only the ledger writes counters.';
+end
+$$;
+comment on function private.refuse_counter() is
+  'Trigger: without it PostgreSQL would call a write to this view impossible (500), not forbidden (403).';
+revoke execute on function private.refuse_counter from public, anon, authenticated, service_role;
+
+create trigger usage_counters_refuse_write instead of insert or update or delete on public.usage_counters
+  for each row execute function private.refuse_counter();
 
 create function private.share_out_again() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -315,8 +331,9 @@ declare
   v_is_shared boolean := p_scope = 'global' and (p_max_requests is not null or p_max_usd is not null);
   v_row public.usage_counter_slots;
 begin
-  -- Reading first admits too many; one conditional update admits exactly the cap. The second try follows the insert of
-  -- a counter, the sharing of a global cap, or another turn's release. Its row is locked, so it succeeds.
+  -- A read followed by an update would let concurrent turns exceed the cap; one conditional update cannot. The second
+  -- try follows the insert of a missing counter, the sharing of a global cap, or another turn's release. It succeeds,
+  -- because its row is locked.
   for v_try in 1..2 loop
     update public.usage_counter_slots as c
       set requests = c.requests + p_requests, reserved_usd = c.reserved_usd + p_usd

@@ -43,8 +43,8 @@ begin
       'retry_after', least(ceil(extract(epoch from v_row.lease_until - now())), 5));
   end if;
 
-  -- The earlier attempt failed without content or its worker is dead. Its reservation is released, and what earlier
-  -- attempts used moves to the day that the turn is charged now.
+  -- The earlier attempt failed without content, or its lease has ended. Its reservation is released, and the usage of
+  -- earlier attempts moves to the day on which the turn is charged now.
   if v_row.state = 'started' or v_row.day <> (now() at time zone 'utc')::date then
     select jsonb_build_object('day', v_row.day,
         'reserved_usd', case when v_row.state = 'started' then v_row.reserved_usd else 0 end,
@@ -62,8 +62,8 @@ end
 $$;
 comment on function private.claim_turn(uuid, private.turn_request) is
   '{outcome: new | replay | in_progress | mismatch, turn_id, conversation_id?, held?}. held is {day, reserved_usd, '
-  'requests, spent_usd, input_tokens, output_tokens}: what a dead attempt still reserves, and what earlier attempts '
-  'used on another day.';
+  'requests, spent_usd, input_tokens, output_tokens}: what an attempt whose lease has ended still reserves, and what '
+  'earlier attempts used on another day.';
 revoke execute on function private.claim_turn from public, anon, authenticated, service_role;
 
 create function private.write_turn(p_user_id uuid, p_turn private.turn_request, p_conversation_id uuid, p_agent text,
@@ -100,7 +100,7 @@ create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user
 declare
   v_first jsonb := p_routes #> '{0,capabilities}';
   v_context bigint := coalesce((v_first ->> 'context_window')::bigint, private.default_context_window());
-  -- Upper bounds from the function. Tools count only when a model of the routes can use them.
+  -- Upper bounds that chat sends. Tools count only when a model of the routes can use them.
   v_prompt bigint := p_turn.prompt_tokens
     + case when jsonb_path_exists(p_routes, '$[*].capabilities.supports_tools ? (@ == true)')
       then coalesce(p_turn.tool_tokens, 0) else 0 end;
@@ -109,7 +109,7 @@ declare
   v_new_tokens bigint;
   v_history jsonb;
   v_input bigint;
-  v_most bigint;
+  v_max_input bigint;
   v_route jsonb;
   v_output bigint;
   v_routes jsonb := '[]';
@@ -121,13 +121,13 @@ begin
     v_message := concat_ws(': ', v_speakers ->> p_user_id::text, v_message);
   end if;
   v_new_tokens := private.estimate_tokens(v_message) + v_prompt / 3;
-  -- Half of the cautious estimate is still more than plain prose has.
+  -- The estimate is high: a message is refused only at twice the window, because a shorter one may still fit.
   if v_new_tokens / 2 > v_context then
     perform private.refuse('PT422', 'context_exceeded', 'The message is longer than this model can read.',
       jsonb_build_object('context_window', v_context));
   end if;
   v_input := v_new_tokens;
-  v_most := private.token_upper_bound(v_message) + v_prompt;
+  v_max_input := private.token_upper_bound(v_message) + v_prompt;
   if p_conversation_id is not null then
     -- Half of the window is left for results of tools.
     v_history := private.recent_history(p_conversation_id, p_user_id, v_speakers,
@@ -135,7 +135,7 @@ begin
         case when v_first @> '{"supports_tools": true}' and p_turn.tool_tokens is not null then v_context / 2 end),
       p_turn.turn_id);
     select v_input + coalesce(sum(private.estimate_tokens(h.content)), 0),
-        v_most + coalesce(sum(private.token_upper_bound(h.content)), 0)
+        v_max_input + coalesce(sum(private.token_upper_bound(h.content)), 0)
       into v_input, v_most
       from (select concat_ws(': ', m ->> 'name', m ->> 'content') as content
         from jsonb_array_elements(v_history -> 'messages') as m) as h;
@@ -144,11 +144,11 @@ begin
   -- reserves nothing.
   for v_place in 0 .. jsonb_array_length(p_routes) - 1 loop
     v_route := p_routes -> v_place;
-    -- A fallback whose window is too small would only reject the prompt.
+    -- A fallback with too small a window would reject the prompt, so it is left out.
     continue when v_place > 0 and v_input > (v_route #>> '{capabilities,context_window}')::bigint;
     v_output := private.max_output(v_route -> 'capabilities', p_turn.max_tokens);
     v_routes := v_routes || jsonb_build_array(v_route || jsonb_build_object('max_output_tokens', v_output));
-    v_reserve := greatest(v_reserve, private.turn_cost(v_route -> 'pricing', v_most, v_output));
+    v_reserve := greatest(v_reserve, private.turn_cost(v_route -> 'pricing', v_max_input, v_output));
     v_least := least(v_least, private.turn_cost(v_route -> 'pricing', v_input, 1));
   end loop;
   return jsonb_build_object('routes', v_routes, 'history', coalesce(v_history -> 'messages', '[]'),
@@ -179,7 +179,7 @@ begin
 end
 $$;
 comment on function private.move_held(text, smallint, date, jsonb) is
-  'Releases in one scope what a dead attempt reserved, and moves what earlier attempts used on another day to p_day. '
+  'Releases in one scope what an attempt whose lease has ended reserved, and moves what earlier attempts used on another day to p_day. '
   'All counters of both days stay locked. p_held is held of claim_turn().';
 revoke execute on function private.move_held from public, anon, authenticated, service_role;
 
@@ -198,7 +198,7 @@ declare
 begin
   -- One lock order everywhere: the user's counters, then the global ones, which are held until the commit.
   if p_held is not null then
-    if (p_held ->> 'day')::date <> v_day then  -- the log row's day is always the day charged
+    if (p_held ->> 'day')::date <> v_day then  -- the day of the log row is always the day that is charged
       update public.chat_logs as l set created_at = now() where l.turn_id = p_turn_id;
     end if;
     perform private.move_held(v_user, 0::smallint, v_day, p_held);
@@ -222,9 +222,9 @@ begin
 end
 $$;
 comment on function private.reserve_turn(uuid, uuid, numeric, jsonb, public.usage_limits, public.usage_limits) is
-  'Reserves p_usd and counts one turn for the user and globally; releases what a dead attempt held, and moves what '
-  'earlier attempts used to today. Returns what is left. Refuses with too_many_turns (429) at open_turns_per_person '
-  'running turns.';
+  'Reserves p_usd and counts one turn for the user and globally. Releases the reservation of an attempt whose lease '
+  'has ended, and moves the usage of earlier attempts to today. Returns what is left. Refuses with too_many_turns '
+  '(429) at open_turns_per_person running turns.';
 revoke execute on function private.reserve_turn from public, anon, authenticated, service_role;
 
 create function private.model_label(p_routes jsonb, p_identifier text) returns text
@@ -274,8 +274,8 @@ declare
   v_limits jsonb;
   v_replaces uuid;
 begin
-  -- Locked as the foreign key of messages locks it later, so that a deletion of this user waits before either side
-  -- locks the conversation.
+  -- The insert into messages will take the same lock for its foreign key. Taken first, it makes a deletion of this user
+  -- wait before either transaction locks the conversation.
   select p as profile, g as global_caps, case when own.scope is null then shared else own end as caps into v_known
     from auth.users as u
     left join public.user_llm_profiles as p on p.user_id = u.id
@@ -294,7 +294,7 @@ begin
   end if;
   v_turn := private.read_turn_request(turn);
   if not v_turn.dry_run then
-    -- A deletion of the user's text waits for this turn, or this turn for it, so that its row is seen.
+    -- A deletion of the user's text takes the same lock, so that it sees the rows of all admitted turns.
     perform pg_advisory_xact_lock_shared(hashtextextended('private.forget:' || v_user_id, 0));
   end if;
   if not v_turn.dry_run
@@ -303,7 +303,7 @@ begin
     if v_claim ->> 'outcome' <> 'new' then
       return v_claim;
     end if;
-    -- A retried key continues the turn and the conversation that it began.
+    -- A retry with the same key continues the earlier turn in its conversation.
     v_turn.turn_id := v_claim ->> 'turn_id';
     v_turn.conversation_id := coalesce(v_claim ->> 'conversation_id', v_turn.conversation_id);
   end if;
@@ -315,11 +315,12 @@ begin
     v_conversation := private.lock_conversation(v_user_id, v_conversation.id, v_turn.turn_id, v_turn.message);
   end if;
   if v_claim is not null then
-    -- Set before the history is read, which leaves out the replaced turns; also for turns that are not stored.
+    -- Set before the history is read, because the history leaves out the replaced turns, also for a turn that is not
+    -- stored.
     v_replaces := private.turn_to_replace(v_user_id, v_conversation.id, v_turn);
     update private.turns as r set replaces = v_replaces
       where r.id = v_turn.turn_id and r.replaces is distinct from v_replaces;
-    -- A retry comes after everything since the last attempt, and replaces that, too.
+    -- A retry replaces turns that came after the earlier attempt, too, so its question gets a later time.
     update public.messages as m set created_at = clock_timestamp()
       where v_replaces is not null and m.turn_id = v_turn.turn_id and m.role = 'user';
   end if;
