@@ -136,7 +136,7 @@ begin
       p_turn.turn_id);
     select v_input + coalesce(sum(private.estimate_tokens(h.content)), 0),
         v_max_input + coalesce(sum(private.token_upper_bound(h.content)), 0)
-      into v_input, v_most
+      into v_input, v_max_input
       from (select concat_ws(': ', m ->> 'name', m ->> 'content') as content
         from jsonb_array_elements(v_history -> 'messages') as m) as h;
   end if;
@@ -179,8 +179,8 @@ begin
 end
 $$;
 comment on function private.move_held(text, smallint, date, jsonb) is
-  'Releases in one scope what an attempt whose lease has ended reserved, and moves what earlier attempts used on another day to p_day. '
-  'All counters of both days stay locked. p_held is held of claim_turn().';
+  'Releases in one scope the reservation of an attempt whose lease has ended, and moves what earlier attempts used on '
+  'another day to p_day. All counters of both days stay locked. p_held is held of claim_turn().';
 revoke execute on function private.move_held from public, anon, authenticated, service_role;
 
 create function private.reserve_turn(p_user_id uuid, p_turn_id uuid, p_usd numeric, p_held jsonb,
