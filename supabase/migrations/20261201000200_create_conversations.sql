@@ -332,9 +332,17 @@ comment on function private.speaker_names(uuid) is
 revoke execute on function private.speaker_names from public, anon, authenticated, service_role;
 
 create policy llm_conversations_select_member on public.llm_conversations for select to authenticated
-  using (id in (select private.my_conversations()) or (select private.is_admin()));
+  using (id = any (array(select private.my_conversations()))
+    or id between (select private.if_admin('00000000-0000-0000-0000-000000000000'))
+      and (select private.if_admin('ffffffff-ffff-ffff-ffff-ffffffffffff')));
+comment on policy llm_conversations_select_member on public.llm_conversations is
+  'Members and admins. Both conditions use the index; the range is empty for others than admins.';
 create policy conversation_members_select_member on public.conversation_members for select to authenticated
-  using (conversation_id in (select private.my_conversations()) or (select private.is_admin()));
+  using (conversation_id = any (array(select private.my_conversations()))
+    or conversation_id between (select private.if_admin('00000000-0000-0000-0000-000000000000'))
+      and (select private.if_admin('ffffffff-ffff-ffff-ffff-ffffffffffff')));
+comment on policy conversation_members_select_member on public.conversation_members is
+  'Members of the conversation and admins, as for llm_conversations.';
 
 -- Purpose: the log: one row for each finished turn.
 -- Affects: public.chat_logs, public.lookup_failures()
@@ -432,7 +440,7 @@ comment on column public.chat_logs.unresolved_model is
   '(redacted), else of the conversation or profile. Null otherwise, for text that does not look like a model name, '
   'and for deleted users.';
 
-create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc);
+create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc, id desc);
 create index chat_logs_conversation_id_idx on public.chat_logs (conversation_id);
 create index chat_logs_created_at_idx on public.chat_logs (created_at desc);
 create index chat_logs_route_alias_created_at_idx on public.chat_logs (route_alias, created_at)
@@ -705,7 +713,7 @@ comment on column public.feedback.turn_id is
 comment on column public.feedback.rating is '1 to 5, 5 is best; null when only a note or a sentiment was given.';
 comment on column public.feedback.note is 'Free text of the user, verbatim; deleted with the user.';
 
-create index feedback_user_id_idx on public.feedback (user_id);
+create index feedback_user_id_created_at_idx on public.feedback (user_id, created_at desc);
 create index feedback_created_at_idx on public.feedback (created_at);
 create trigger feedback_touch_updated_at before update on public.feedback
   for each row execute function private.touch_updated_at();
