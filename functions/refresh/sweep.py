@@ -1,4 +1,4 @@
-"""Step `sweep`: closes turns whose function died, and removes from settled turns what no replay needs."""
+"""Step `sweep`: closes turns of killed instances, and removes from settled turns what no replay needs."""
 
 from __future__ import annotations
 
