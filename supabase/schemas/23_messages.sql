@@ -133,15 +133,18 @@ begin
       select n.*, max(n.created_at) over in_turn as ended_at,
         -- An answer without its question, beyond the limit or deleted, is left out.
         bool_or(n.role = 'user' or n.is_alone) over in_turn as is_whole,
-        -- as estimate_tokens()
-        (octet_length(n.content) + coalesce(octet_length(n.name) + 2, 0) + 2) / 3 + 4 as tokens
+        octet_length(n.content) + coalesce(octet_length(n.name) + 2, 0) as octets
       from newest as n window in_turn as (partition by n.turn_id)
     ), fitting as (
-      select t.*, coalesce(sum(t.tokens) filter (where t.is_whole) over (order by t.ended_at desc, t.turn_id desc), 0)
-        <= coalesce(p_max_tokens, 0) as is_fitting
+      -- as estimate_tokens()
+      select t.*, coalesce(sum((t.octets + 2) / 3 + 4) filter (where t.is_whole)
+        over (order by t.ended_at desc, t.turn_id desc), 0) <= coalesce(p_max_tokens, 0) as is_fitting
       from turns as t
     )
     select count(*) as n, count(*) filter (where f.is_fitting and f.is_whole) as shown,
+      coalesce(sum((f.octets + 2) / 3 + 4) filter (where f.is_fitting and f.is_whole), 0) as tokens,
+      -- as token_upper_bound()
+      coalesce(sum(f.octets + 16) filter (where f.is_fitting and f.is_whole), 0) as max_tokens,
       -- The budget ends here, and no turn before its end may have a question that was not read.
       bool_or(not f.is_fitting) and bool_and(f.is_whole or not f.is_fitting) as is_settled,
       jsonb_agg(case when f.name is null then jsonb_build_object('role', f.role, 'content', f.content)
@@ -151,13 +154,15 @@ begin
     exit when v.n < v_limit or v.is_settled or v_limit = 1000;
     v_limit := least(v_limit * 4, 1000);
   end loop;
-  return jsonb_build_object('messages', coalesce(v.messages, '[]'), 'left_out', case when v.n < v_limit then v.n
-    else (select count(*) from public.messages as m where m.conversation_id = p_conversation_id and not m.is_tentative
-      and (m.turn_id is null or m.turn_id <> all (v_skipped))) end - v.shown);
+  return jsonb_build_object('messages', coalesce(v.messages, '[]'), 'tokens', v.tokens, 'max_tokens', v.max_tokens,
+    'left_out', case when v.n < v_limit then v.n else (
+      select count(*) from public.messages as m where m.conversation_id = p_conversation_id and not m.is_tentative
+        and (m.turn_id is null or m.turn_id <> all (v_skipped))) end - v.shown);
 end
 $$;
 comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
-  '{messages, left_out}: the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
+  '{messages, left_out, tokens (by estimate_tokens), max_tokens (by token_upper_bound)}: '
+  'the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
   'without the turn itself. A question and its answer stay or go together. left_out counts the other messages. Reads '
   'no more texts than the budget needs.';
 revoke execute on function private.recent_history from public, anon, authenticated, service_role;
