@@ -136,11 +136,8 @@ begin
       least(v_context - private.max_output(v_first, p_turn.max_tokens) - v_new_tokens,
         case when v_first @> '{"supports_tools": true}' and p_turn.tool_tokens is not null then v_context / 2 end),
       p_turn.turn_id);
-    select v_input + coalesce(sum(private.estimate_tokens(h.content)), 0),
-        v_max_input + coalesce(sum(private.token_upper_bound(h.content)), 0)
-      into v_input, v_max_input
-      from (select concat_ws(': ', m ->> 'name', m ->> 'content') as content
-        from jsonb_array_elements(v_history -> 'messages') as m) as h;
+    v_input := v_input + (v_history ->> 'tokens')::bigint;
+    v_max_input := v_max_input + (v_history ->> 'max_tokens')::bigint;
   end if;
   -- The reservation covers the most expensive route at full output and the upper bound of input. An unknown price
   -- reserves nothing.
@@ -696,9 +693,17 @@ begin
             input_tokens = s.input_tokens + excluded.input_tokens,
             output_tokens = s.output_tokens + excluded.output_tokens;
   end if;
-  update private.turns as r
-    set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
-    where r.id = v_row.id;
+  if v_is_open or v_row.idempotency_key is not null or v_row.tries > 1 then
+    update private.turns as r
+      set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
+      where r.id = v_row.id;
+  else  -- thin at once: nothing is left to replay or to price, and the shorter row is written faster
+    update private.turns as r
+      set state = 'settled', finished_at = now(), reserved_usd = 0, is_thin = true, question = null, metadata = '{}',
+          request_id = null, requested_model = null, agent_type = null, replaces = null, history_left_out = null,
+          routes = '[]'
+      where r.id = v_row.id;
+  end if;
   perform private.record_health(v_result.attempts, v_row.started_at, v_person.id);
   perform private.settle_turn(v_row, v_release, v_cost, v_input, v_output, -v_is_refunded::integer);
   return jsonb_build_object('outcome', 'settled', 'log_id', v_log_id, 'message_id', v_message_id, 'cost_usd', v_cost);

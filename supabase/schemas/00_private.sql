@@ -1,6 +1,7 @@
 -- Purpose: the schema private, settings, and small helpers that every other file uses.
 -- Affects: schema private; table private.settings; helper functions
--- Access: authenticated may use the schema and call is_admin(); no client role reads a table of this schema.
+-- Access: authenticated may use the schema and call is_admin() and if_admin(); no client role reads a table of this
+-- schema.
 
 create schema private;
 comment on schema private is
@@ -30,6 +31,14 @@ comment on function private.is_admin() is
   'not read.';
 revoke execute on function private.is_admin from public, anon, authenticated, service_role;
 grant execute on function private.is_admin() to authenticated;
+
+create function private.if_admin(p_id uuid) returns uuid
+  language sql stable security invoker set search_path = '' as $$ select case when private.is_admin() then p_id end $$;
+comment on function private.if_admin(uuid) is
+  'The id for admins, else null. A policy compares ids with it to let admins see all rows by a condition that an index '
+  'can answer for others.';
+revoke execute on function private.if_admin from public, anon, authenticated, service_role;
+grant execute on function private.if_admin(uuid) to authenticated;
 
 create function private.touch_updated_at() returns trigger
   language plpgsql security invoker set search_path = '' as $$

@@ -94,7 +94,7 @@ comment on column public.chat_logs.unresolved_model is
   '(redacted), else from the conversation or profile. Null otherwise, for text that does not look like a model name, '
   'and for deleted users.';
 
-create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc);
+create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc, id desc);
 create index chat_logs_conversation_id_idx on public.chat_logs (conversation_id);
 create index chat_logs_created_at_idx on public.chat_logs (created_at desc);
 create index chat_logs_route_alias_created_at_idx on public.chat_logs (route_alias, created_at)

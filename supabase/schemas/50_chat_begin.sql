@@ -134,11 +134,8 @@ begin
       least(v_context - private.max_output(v_first, p_turn.max_tokens) - v_new_tokens,
         case when v_first @> '{"supports_tools": true}' and p_turn.tool_tokens is not null then v_context / 2 end),
       p_turn.turn_id);
-    select v_input + coalesce(sum(private.estimate_tokens(h.content)), 0),
-        v_max_input + coalesce(sum(private.token_upper_bound(h.content)), 0)
-      into v_input, v_max_input
-      from (select concat_ws(': ', m ->> 'name', m ->> 'content') as content
-        from jsonb_array_elements(v_history -> 'messages') as m) as h;
+    v_input := v_input + (v_history ->> 'tokens')::bigint;
+    v_max_input := v_max_input + (v_history ->> 'max_tokens')::bigint;
   end if;
   -- The reservation covers the most expensive route at full output and the upper bound of input. An unknown price
   -- reserves nothing.

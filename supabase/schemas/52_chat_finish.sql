@@ -257,9 +257,17 @@ begin
             input_tokens = s.input_tokens + excluded.input_tokens,
             output_tokens = s.output_tokens + excluded.output_tokens;
   end if;
-  update private.turns as r
-    set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
-    where r.id = v_row.id;
+  if v_is_open or v_row.idempotency_key is not null or v_row.tries > 1 then
+    update private.turns as r
+      set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
+      where r.id = v_row.id;
+  else  -- thin at once: nothing is left to replay or to price, and the shorter row is written faster
+    update private.turns as r
+      set state = 'settled', finished_at = now(), reserved_usd = 0, is_thin = true, question = null, metadata = '{}',
+          request_id = null, requested_model = null, agent_type = null, replaces = null, history_left_out = null,
+          routes = '[]'
+      where r.id = v_row.id;
+  end if;
   perform private.record_health(v_result.attempts, v_row.started_at, v_person.id);
   perform private.settle_turn(v_row, v_release, v_cost, v_input, v_output, -v_is_refunded::integer);
   return jsonb_build_object('outcome', 'settled', 'log_id', v_log_id, 'message_id', v_message_id, 'cost_usd', v_cost);
