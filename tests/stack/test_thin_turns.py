@@ -33,8 +33,8 @@ def _row(db: Database, turn: dict[str, Any], *, hours: int = 0) -> dict[str, Any
 def test_a_settled_turn_keeps_no_text_and_its_log_row_does(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """Question, metadata and routes go after an hour; the log row, and the outcome of a repeated finish, stay."""
-    turn = begin(alice, model("echo"), **_WORDS)
+    """A turn with a key loses its text after an hour; the log row, and the outcome of a repeated finish, stay."""
+    turn = begin(alice, model("echo"), **_WORDS, **KEY)
     finish(alice, turn)
     assert _row(db, turn)["question"] == "planted words"
     assert _thin(stack) >= 0
@@ -42,14 +42,21 @@ def test_a_settled_turn_keeps_no_text_and_its_log_row_does(
     before = log_row(db, turn["turn_id"])
     assert _thin(stack) >= 1
     row = _row(db, turn)
-    assert (row["is_thin"], row["question"], row["requested_model"], row["metadata"], row["routes"]) == (
-        *(True, None, None),
-        *({}, []),
-    )
+    assert (row["is_thin"], row["question"], row["requested_model"], row["metadata"]) == (True, None, None, {})
     assert log_row(db, turn["turn_id"]) == before
     assert before["question"] == "planted words"
     assert finish(alice, turn)["outcome"] == "duplicate"
     assert _thin(stack) == 0
+
+
+def test_a_turn_without_a_key_is_thin_when_it_settles(alice: Person, model: Models, db: Database) -> None:
+    """No replay and no price is needed any more; the log row has the rest."""
+    turn = begin(alice, model("echo"), **_WORDS)
+    finish(alice, turn)
+    row = _row(db, turn)
+    assert (row["is_thin"], row["question"], row["metadata"], row["routes"]) == (True, None, {}, [])
+    assert log_row(db, turn["turn_id"])["question"] == "planted words"
+    assert finish(alice, turn)["outcome"] == "duplicate"
 
 
 def test_a_key_replays_a_thinned_turn(alice: Person, model: Models, db: Database, stack: Stack) -> None:
@@ -104,7 +111,8 @@ def test_a_turn_that_may_run_again_stays_whole(
 def test_no_more_turns_are_thinned_than_asked(alice: Person, model: Models, db: Database, stack: Stack) -> None:
     """A batch is a batch, the oldest first."""
     _thin(stack)
-    turns = [begin(alice, model("echo")) for _ in range(3)]
+    keys = [KEY | {"idempotency_key": str(number)} for number in range(3)]
+    turns = [begin(alice, model("echo"), **key) for key in keys]
     for number, turn in enumerate(turns):
         finish(alice, turn)
         _row(db, turn, hours=200 - number)
