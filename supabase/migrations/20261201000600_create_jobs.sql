@@ -555,8 +555,8 @@ create function public.ab_results(alias text, from_day date default null, to_day
       (select avg(f.rating) from public.feedback as f where f.turn_id = l.turn_id) as rating
     from public.chat_logs as l
     where l.route_alias = ab_results.alias
-      and l.created_at >= coalesce(from_day, (now() at time zone 'utc')::date - 30) at time zone 'utc'
-      and l.created_at < (coalesce(to_day, (now() at time zone 'utc')::date) + 1) at time zone 'utc'
+      and l.created_at >= coalesce(from_day, (now() at time zone 'utc')::date - 30)::timestamp at time zone 'utc'
+      and l.created_at < (coalesce(to_day, (now() at time zone 'utc')::date) + 1)::timestamp at time zone 'utc'
   ), sums as (
     select t.route_arm, count(distinct t.conversation_id) as conversations, count(*) as turns,
       count(*) filter (where t.model_identifier = t.route_arm) as served, count(*) filter (where t.is_error) as errors,
@@ -583,9 +583,37 @@ comment on function public.ab_results(text, date, date) is
 revoke execute on function public.ab_results from public, anon, authenticated, service_role;
 grant execute on function public.ab_results(text, date, date) to authenticated, service_role;
 
--- Purpose: deletes old logs, and quarantines spooled records that cannot be booked.
--- Affects: public.purge_logs(), public.quarantine_spooled()
+-- Purpose: thins settled turns, deletes old logs, and quarantines spooled records that cannot be booked.
+-- Affects: public.thin_turns(), public.purge_logs(), public.quarantine_spooled()
 -- Access: the service only; definer because logs and write-ahead rows are not granted.
+
+create function public.thin_turns(max_rows integer default 5000) returns integer
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_thinned integer;
+begin
+  -- A turn of several attempts keeps its routes: an attempt that lost its lease may still be booked by their prices.
+  update private.turns as r
+    set is_thin = true, question = null, metadata = '{}', request_id = null, requested_model = null, agent_type = null,
+        replaces = null, history_left_out = null,
+        routes = case when r.tries > 1 then r.routes when r.idempotency_key is null then '[]' else coalesce((
+          select jsonb_build_array(e.route - '{pricing,capabilities,base_url,has_key}'::text[])
+          from jsonb_array_elements(r.routes) with ordinality as e (route, place)
+          left join public.chat_logs as l on l.turn_id = r.id
+          order by (e.route ->> 'identifier' = l.model_identifier) is true desc, e.place limit 1), '[]') end
+    where r.id = any (array(
+      select t.id from private.turns as t
+      where t.state = 'settled' and not t.is_thin and t.finished_at < now() - interval '1 hour'
+      order by t.finished_at limit least(greatest(max_rows, 1), 50000) for update skip locked));
+  get diagnostics v_thinned = row_count;
+  return v_thinned;
+end
+$$;
+comment on function public.thin_turns(integer) is
+  'Removes from up to max_rows write-ahead rows, settled for an hour, what their log rows hold or a running turn '
+  'alone needs. Keys still replay. Returns the number.';
+revoke execute on function public.thin_turns from public, anon, authenticated, service_role;
+grant execute on function public.thin_turns(integer) to service_role;
 
 create function public.purge_logs(retention_days integer, batch_size integer default 5000) returns integer
   language plpgsql volatile security definer set search_path = '' as $$

@@ -65,8 +65,10 @@ class Chaos:
         with ThreadPoolExecutor(workers + 4) as pool:
             trouble = [pool.submit(self._kill), pool.submit(self._sweep_on), pool.submit(self._sweep_on)]
             trouble.append(pool.submit(self._drain_on, drain))
-            list(pool.map(self._turn, range(turns)))
-            self._over.set()
+            try:
+                list(pool.map(self._turn, range(turns)))
+            finally:
+                self._over.set()
             for each in trouble:
                 each.result()
         drain()

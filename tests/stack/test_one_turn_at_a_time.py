@@ -26,7 +26,7 @@ def test_of_twenty_turns_at_once_one_is_begun(alice: Person, db: Database, model
     with connect(stack) as other, ThreadPoolExecutor(20) as pool:
         # What is locked last is held, so that all of them have looked before the first has ended.
         other.execute("begin")
-        other.execute("select from public.usage_counters where scope = %s for update", [alice.id])
+        other.execute("select from public.usage_counter_slots where scope = %s for update", [alice.id])
         asking = [pool.submit(asked, alice, name, conversation_id=conversation) for _ in range(20)]
         eventually(lambda: db.execute(waiting).fetchone())
         other.execute("commit")
