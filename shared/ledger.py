@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from shared import spool, supabase
+from shared import ledger_calls, spool
 from shared.admitted_turn import admitted_turn
 from shared.auth import Person
 from shared.config import settings
@@ -52,7 +52,7 @@ async def begin(person: Person, request: TurnRequest) -> Turn:
         "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
     }
     try:
-        answer = await supabase.rpc("chat_begin", {"turn": turn}, supabase.as_caller(person.token))
+        answer = await ledger_calls.call("chat_begin", {"turn": turn}, person)
     except NoDefaultModel as error:
         raise NoDefaultModel(advice() or error.message) from None
     except ModelNotFound:
@@ -95,7 +95,7 @@ async def _extended(extension: dict[str, Any]) -> dict[str, Any]:
     """The answer of `chat_extend`, on the second try if the first is lost: the end of the turn releases both."""
     for number in range(_EXTEND_TRIES):
         try:
-            held: dict[str, Any] = await supabase.rpc("chat_extend", {"extension": extension}, supabase.as_service())
+            held: dict[str, Any] = await ledger_calls.call("chat_extend", {"extension": extension}, None)
         except DatabaseUnavailable:
             if number + 1 == _EXTEND_TRIES:
                 raise
@@ -131,8 +131,8 @@ async def _book(fields: dict[str, Any]) -> dict[str, Any] | None:
     """The answer of `chat_finish`; None when both tries fail."""
     for _ in range(_FINISH_TRIES):
         try:
-            booked: dict[str, Any] = await supabase.rpc(
-                "chat_finish", {"entry": fields}, supabase.as_service(), timeout_seconds=_TRY_SECONDS
+            booked: dict[str, Any] = await ledger_calls.call(
+                "chat_finish", {"entry": fields}, None, timeout_seconds=_TRY_SECONDS
             )
         except ParleyError as error:
             log("finish_failed", error=error.code)

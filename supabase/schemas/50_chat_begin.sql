@@ -36,14 +36,15 @@ begin
   end if;
 
   select * into v_row from private.turns as r
-    where r.user_id = p_user_id and r.idempotency_key = p_turn.idempotency_key for update;
+    where r.user_id = p_user_id and (r.idempotency_key = p_turn.idempotency_key or r.id = p_turn.turn_id) for update;
   if not found or v_row.body_hash is distinct from p_turn.body_hash then
     return jsonb_build_object('outcome', 'mismatch');
   end if;
   if v_row.state = 'settled' then
     return private.replayed_turn(v_row) || jsonb_build_object('limits', private.current_limits(p_user_id));
   end if;
-  if v_row.state = 'started' and v_row.lease_until > now() then
+  -- A worker that lost the answer begins its turn again.
+  if v_row.state = 'started' and v_row.lease_until > now() and v_row.worker_id is distinct from p_turn.worker_id then
     return jsonb_build_object('outcome', 'in_progress',
       'retry_after', least(ceil(extract(epoch from v_row.lease_until - now())), 5));
   end if;
@@ -212,11 +213,21 @@ $$;
 comment on function private.model_label(jsonb, text) is 'The label of a turn''s route; null when its node is deleted.';
 revoke execute on function private.model_label from public, anon, authenticated, service_role;
 
+create function private.signed_in_user() returns uuid
+  language sql stable security invoker set search_path = '' as $$
+  select (c.claims ->> 'sub')::uuid from (select auth.jwt() as claims) as c
+  where c.claims ->> 'role' = 'authenticated'
+    and coalesce((c.claims ->> 'exp')::numeric > extract(epoch from now()) - 30, true)
+$$;
+comment on function private.signed_in_user() is
+  'The user of the claims; null when they are no signed-in user''s, or have expired for 30 seconds, as for PostgREST.';
+revoke execute on function private.signed_in_user from public, anon, authenticated, service_role;
+
 create function public.chat_begin(turn jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s'
 as $$
 declare
-  v_user_id uuid := (select auth.uid());
+  v_user_id uuid := private.signed_in_user();
   v_turn private.turn_request;
   v_claim jsonb := '{}';
   v_conversation public.llm_conversations;

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from shared.database_errors import refusal
 from shared.errors import TurnInProgress
-from shared.supabase import refusal
 from tests.fakes.providers import Upstream
 from tests.providers import named
 from tests.stack.conftest import Models
