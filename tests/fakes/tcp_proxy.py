@@ -12,7 +12,10 @@ from urllib.parse import urlsplit
 
 
 class Line(socketserver.ThreadingTCPServer):
-    """Carries bytes between its own port and the server at `url`, both ways, for as long as it is not cut."""
+    """Carries bytes between its own port and the server at `url`, both ways, for as long as it is not cut.
+
+    `address` is `url` with this port.
+    """
 
     daemon_threads = True
     allow_reuse_address = True
@@ -21,7 +24,11 @@ class Line(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Relay)
         parts = urlsplit(url)
         self.far_end = (str(parts.hostname), parts.port or 80)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        near = f"127.0.0.1:{self.server_address[1]}"
+        self.url = f"http://{near}"
+        self.address = parts._replace(
+            netloc=f"{user}@{near}" if (user := parts.netloc.rpartition("@")[0]) else near
+        ).geturl()
         self.is_cut = False
         self.ends: set[socket.socket] = set()
 

@@ -17,6 +17,8 @@ import pytest
 
 from tests.fakes.providers import Upstream
 from tests.providers import variables
+from tests.stack import turns
+from tests.stack.ledger_client import WAYS, Ledger, ledger_over
 from tests.stack.people import Person, Stack, connect, eventually, sign_up
 from tests.stack_process import data_folder, free_ports, running_stack
 
@@ -43,6 +45,23 @@ def db(stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
     """The database as its owner."""
     with connect(stack) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def direct_ledger(stack: Stack) -> Iterator[Ledger]:
+    """The ledger over connections of our own."""
+    running = ledger_over("connection", stack)
+    yield running
+    running.close()
+
+
+@pytest.fixture(params=WAYS)
+def each_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs the test twice: `turns` calls the ledger over the data API, then over connections of our own."""
+    if request.param == "connection":
+        monkeypatch.setattr(turns, "ledger", request.getfixturevalue("direct_ledger"))
+    way: str = request.param
+    return way
 
 
 @pytest.fixture

@@ -12,8 +12,10 @@ import httpx
 import pytest
 
 from tests.stack.conftest import Models
-from tests.stack.people import Person, service, sign_up
-from tests.stack.turns import KEY, Database, asked, begin, die, fail, finish, sweep, used
+from tests.stack.people import Person, sign_up
+from tests.stack.turns import KEY, Database, asked, begin, die, extend, fail, finish, sweep, used
+
+pytestmark = pytest.mark.usefixtures("each_way")
 
 _PRICED = '{"input": 1, "output": 2}'
 
@@ -154,14 +156,14 @@ def test_a_further_call_is_reserved_in_all_four_counters(
     """An extension raises day and month, personal and global alike; a global cap just below it moves none of them."""
     turn = begin(alice, model("echo", _PRICED))
     before = {scope: _counters(db, scope) for scope in (alice.id, "global")}
-    first = _extend(alice, turn, 1000)
+    first = extend(alice.stack, turn, 1000)
     more = Decimal(str(first["reserved_usd"])) - Decimal(str(turn["reserve_usd"]))
     after = {scope: _counters(db, scope) for scope in (alice.id, "global")}
     for scope, rows in after.items():
         for period, row in rows.items():
             assert row["reserved_usd"] - before[scope][period]["reserved_usd"] == more
     global_caps(daily_cost_usd=more - Decimal("0.000001"))
-    assert _extend(alice, turn, 1000)["outcome"] == "refused"
+    assert extend(alice.stack, turn, 1000)["outcome"] == "refused"
     assert {scope: _counters(db, scope) for scope in (alice.id, "global")} == after
     finish(alice, turn)
 
@@ -241,11 +243,3 @@ def test_a_counter_that_holds_too_little_stops_neither_finish_nor_sweep(
 def _details(refused: httpx.Response) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(refused.json()["details"])["metadata"]
     return found
-
-
-def _extend(person: Person, turn: dict[str, Any], input_tokens: int) -> dict[str, Any]:
-    extension = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "input_tokens": input_tokens}
-    answer = service(person.stack, "POST", "rpc/chat_extend", json={"extension": extension})
-    assert answer.status_code == 200, answer.text
-    extended: dict[str, Any] = answer.json()
-    return extended

@@ -14,6 +14,8 @@ from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, eventually, service
 from tests.stack.turns import Database, asked, begin, conversation_with, die, finish
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 def test_of_twenty_turns_at_once_one_is_begun(alice: Person, db: Database, model: Models, stack: Stack) -> None:
     """The others get a time to retry; they leave no message, no reserved money and no count."""

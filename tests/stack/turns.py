@@ -8,8 +8,11 @@ from typing import Any
 import httpx
 import psycopg
 
+from tests.stack.ledger_client import DataApi, Ledger
 from tests.stack.people import Person, Stack, service
 
+ledger: Ledger | None = None
+"""The way to the ledger, which the fixture `each_way` sets; None is the data API."""
 Database = psycopg.Connection[dict[str, Any]]
 KEY = {"idempotency_key": "k", "body_hash": "h"}
 
@@ -35,7 +38,7 @@ def entry_of(turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 def asked(person: Person, model: str | None = None, **fields: Any) -> httpx.Response:
     """The answer of `chat_begin`, whatever it is."""
-    return person.rest("POST", "rpc/chat_begin", json={"turn": turn_of(model, **fields)}, timeout=30)
+    return _ledger(person.stack).response("chat_begin", {"turn": turn_of(model, **fields)}, person)
 
 
 def begin(person: Person, model: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -65,7 +68,20 @@ def finish_with_retry(person: Person, turn: dict[str, Any], **fields: Any) -> di
 
 
 def _finished(person: Person, turn: dict[str, Any], fields: dict[str, Any]) -> httpx.Response:
-    return service(person.stack, "POST", "rpc/chat_finish", json={"entry": entry_of(turn, **fields)}, timeout=30)
+    return _ledger(person.stack).response("chat_finish", {"entry": entry_of(turn, **fields)}, None)
+
+
+def extend(stack: Stack, turn: dict[str, Any], input_tokens: int = 1000, **fields: Any) -> dict[str, Any]:
+    """The answer of `chat_extend` for another model call."""
+    extension = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "input_tokens": input_tokens}
+    answer = _ledger(stack).response("chat_extend", {"extension": extension | fields}, None)
+    assert answer.status_code == 200, answer.text
+    extended: dict[str, Any] = answer.json()
+    return extended
+
+
+def _ledger(stack: Stack) -> Ledger:
+    return ledger or DataApi(stack)
 
 
 def fail(person: Person, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
