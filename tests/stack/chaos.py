@@ -163,8 +163,8 @@ class Chaos:
         with psycopg.connect(self._stack["DATABASE_URL"], autocommit=True) as db:
             while not self._over.wait(0.05):
                 pids = db.execute(
-                    "select pid from pg_stat_activity where state = 'active' and pid <> pg_backend_pid() "
-                    "and query ~ 'chat_(begin|finish)'"
+                    "select pid from pg_stat_activity where state = 'active' "
+                    "and usename in ('parley_ledger', 'authenticator') and query ~ 'chat_(begin|finish)'"
                 ).fetchall()
                 if pids:
                     db.execute("select pg_terminate_backend(%s)", [dice.choice(pids)[0]])

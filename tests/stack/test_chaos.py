@@ -34,8 +34,7 @@ def drain() -> None:
 
     async def thrice() -> None:
         try:
-            for outcome in await asyncio.gather(*(run_step(drained.run, is_dry_run=False) for _ in range(3))):
-                assert outcome["left"] == 0
+            await asyncio.gather(*(run_step(drained.run, is_dry_run=False) for _ in range(3)))
         finally:
             await close_sessions()
 

@@ -13,6 +13,7 @@ from tests.stack.people import Person, Stack, service
 
 ledger: Ledger | None = None
 """The way to the ledger, which the fixture `each_way` sets; None is the data API."""
+_data_apis: dict[str, DataApi] = {}
 Database = psycopg.Connection[dict[str, Any]]
 KEY = {"idempotency_key": "k", "body_hash": "h"}
 
@@ -81,7 +82,10 @@ def extend(stack: Stack, turn: dict[str, Any], input_tokens: int = 1000, **field
 
 
 def _ledger(stack: Stack) -> Ledger:
-    return ledger or DataApi(stack)
+    url = stack["SUPABASE_URL"]
+    if ledger is None and url not in _data_apis:
+        _data_apis[url] = DataApi(stack)
+    return ledger or _data_apis[url]
 
 
 def fail(person: Person, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
