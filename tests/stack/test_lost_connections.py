@@ -119,6 +119,7 @@ def test_an_answer_that_is_lost_after_the_commit_is_asked_for_again(
     turn = turn_of(model("echo"), **key)
     if call == "finish":
         _begin(ledger, alice, turn)
+    ledger.call("node_key", {"node_id": 0, "base_url": ""}, None)  # opens the connection
     line.loses_answers = True
     with ThreadPoolExecutor(1) as pool:
         work = pool.submit(_begin, ledger, alice, turn) if call == "begin" else pool.submit(_finish, ledger, turn)
