@@ -5,7 +5,7 @@
     json: strict_json, validation.
     settings: addresses, variables, config, provider_config.
     network: node_addresses, http, secrets, database_errors, supabase, supabase_py, auth, object_store, spool, body.
-    ledger: ledger_connection, ledger_calls.
+    connections: ledger_connection, ledger_calls.
     models: attempts, fallback, providers, nodes, gateway, structured.
     turns: turns, admitted_turn, receipts, limit_headers, ledger, run_turn, catalogue.
     http routes: cors, error_response, responses, endpoint, health, openai_models.

@@ -31,7 +31,7 @@ async def _ready(required: tuple[str, ...]) -> Response:
     try:
         await secrets.ready()
         _refuse_wrong_variables(required)
-        await ledger_calls.check(timeout_seconds=1.0)
+        await ledger_calls.check(1.0)
     except DependencyDown:
         raise
     except NotConfigured as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio
 
-from shared import ledger_calls, spool
+from shared import ledger_calls, spool, supabase
 from shared.admitted_turn import admitted_turn
 from shared.auth import Person
 from shared.config import settings
@@ -52,7 +52,9 @@ async def begin(person: Person, request: TurnRequest) -> Turn:
         "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
     }
     try:
-        answer = await ledger_calls.call("chat_begin", {"turn": turn}, person)
+        answer = await ledger_calls.call(
+            "chat_begin", {"turn": turn}, lambda: supabase.as_caller(person.token), person.claims
+        )
     except NoDefaultModel as error:
         raise NoDefaultModel(advice() or error.message) from None
     except ModelNotFound:
@@ -95,7 +97,7 @@ async def _extended(extension: dict[str, Any]) -> dict[str, Any]:
     """The answer of `chat_extend`, on the second try if the first is lost: the end of the turn releases both."""
     for number in range(_EXTEND_TRIES):
         try:
-            held: dict[str, Any] = await ledger_calls.call("chat_extend", {"extension": extension}, None)
+            held: dict[str, Any] = await ledger_calls.call("chat_extend", {"extension": extension}, supabase.as_service)
         except DatabaseUnavailable:
             if number + 1 == _EXTEND_TRIES:
                 raise
@@ -132,7 +134,7 @@ async def _book(fields: dict[str, Any]) -> dict[str, Any] | None:
     for _ in range(_FINISH_TRIES):
         try:
             booked: dict[str, Any] = await ledger_calls.call(
-                "chat_finish", {"entry": fields}, None, timeout_seconds=_TRY_SECONDS
+                "chat_finish", {"entry": fields}, supabase.as_service, timeout_seconds=_TRY_SECONDS
             )
         except ParleyError as error:
             log("finish_failed", error=error.code)

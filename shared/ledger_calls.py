@@ -3,49 +3,58 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 from shared import supabase
-from shared.auth import Person
-from shared.config import settings
+from shared.errors import NotConfigured
 
-URL_VARIABLE = "LEDGER_DATABASE_URL"
-_CONNECTION = "shared.ledger_connection"  # loads psycopg, so only processes that use it import it
-_SERVICE_CLAIMS = '{"role":"service_role"}'
-_is_allowed = False
+SERVICE_CLAIMS = '{"role":"service_role"}'
+_CONNECTION = "shared.ledger_connection"  # loads psycopg, so it is imported by processes that connect only
+_address: Callable[[], str] = str
 
 
-def allow_direct_connection() -> None:
-    """Lets this process use LEDGER_DATABASE_URL. chat calls it as it starts; other functions have no such driver."""
-    global _is_allowed  # noqa: PLW0603 - one per process, as the function that it runs
-    _is_allowed = True
+def connect_to(address: Callable[[], str]) -> None:
+    """Makes this process connect to PostgreSQL at the address that `address` returns; not while that is empty.
+
+    chat calls it as it starts; the units of other functions have no driver.
+    """
+    global _address  # noqa: PLW0603 - one per process, as the function that it runs
+    _address = address
     if is_direct():
         importlib.import_module(_CONNECTION)
 
 
 def is_direct() -> bool:
-    """Whether calls go to PostgreSQL itself."""
-    return _is_allowed and bool(settings().get(URL_VARIABLE))
+    """Whether calls go to PostgreSQL itself; they raise NotConfigured if its address is wrong."""
+    try:
+        return bool(_address())
+    except NotConfigured:
+        return True
 
 
-async def call(name: str, arguments: dict[str, Any], person: Person | None, *, timeout_seconds: float = 5.0) -> Any:
-    """The result of a database function, in the name of `person`, or of the service when it is None.
+async def call(
+    name: str,
+    arguments: dict[str, Any],
+    headers: Callable[[], dict[str, str]],
+    claims: str = SERVICE_CLAIMS,
+    *,
+    timeout_seconds: float = 5.0,
+) -> Any:
+    """The result of a database function: with `claims` over a connection, with `headers` over the data API.
 
     Raises the class of `shared.errors` whose code the function raised, Unauthenticated if the token is not accepted,
     DatabaseUnavailable if the database does not answer in time, NotConfigured, InternalError otherwise.
     """
-    if is_direct():
-        claims = person.claims if person else _SERVICE_CLAIMS
+    if url := _address():
         connection = importlib.import_module(_CONNECTION)
-        return await connection.call(name, arguments, claims, timeout_seconds)
-    headers = supabase.as_caller(person.token) if person else supabase.as_service()
-    return await supabase.rpc(name, arguments, headers, timeout_seconds=timeout_seconds)
+        return await connection.call(url, name, arguments, claims, timeout_seconds)
+    return await supabase.rpc(name, arguments, headers(), timeout_seconds=timeout_seconds)
 
 
-async def check(*, timeout_seconds: float) -> None:
+async def check(timeout_seconds: float) -> None:
     """Returns when the database answers. Raises as `call` does."""
-    if is_direct():
-        connection = importlib.import_module(_CONNECTION)
-        await connection.check(timeout_seconds)
+    if url := _address():
+        await importlib.import_module(_CONNECTION).check(url, timeout_seconds)
     else:
         await supabase.select("llm_models?select=id&limit=1", supabase.as_service(), timeout_seconds=timeout_seconds)

@@ -18,7 +18,6 @@ from psycopg.pq import TransactionStatus
 
 from shared import http
 from shared.addresses import is_loopback
-from shared.config import settings
 from shared.database_errors import refusal_of_sqlstate, unavailable
 from shared.log import log
 from shared.sanitize import sanitize_text
@@ -182,15 +181,16 @@ async def _ended(connection: _Connection, running: asyncio.Future[Any]) -> None:
 _current: dict[asyncio.AbstractEventLoop, tuple[str, Connections]] = {}
 
 
-async def _connections() -> Connections:
-    """The connections of the running event loop to the address of the settings, which may change with new secrets."""
-    loop, url = asyncio.get_running_loop(), settings().require("LEDGER_DATABASE_URL")
+async def _connections(url: str) -> Connections:
+    """The connections of the running event loop; those to another address, which has been replaced, are closed."""
+    loop = asyncio.get_running_loop()
     known, connections = _current.get(loop, ("", None))
-    if connections is None or known != url:
-        if connections is not None:
-            await connections.close()
-        else:
-            http.at_close(_close_all)
+    if connections is None:
+        http.at_close(_close_all)
+    elif known != url:
+        await connections.close()
+        connections = None
+    if connections is None:
         connections = Connections(url)
         _current[loop] = (url, connections)
     return connections
@@ -201,14 +201,14 @@ async def _close_all() -> None:
     await connections.close()
 
 
-async def call(name: str, arguments: dict[str, Any], claims: str, timeout_seconds: float) -> Any:
-    """As `Connections.call`, with the address of the settings. Raises NotConfigured if it is wrong."""
-    return await (await _connections()).call(name, arguments, claims, timeout_seconds)
+async def call(url: str, name: str, arguments: dict[str, Any], claims: str, timeout_seconds: float) -> Any:
+    """As `Connections.call`, over the connections of the running event loop."""
+    return await (await _connections(url)).call(name, arguments, claims, timeout_seconds)
 
 
-async def check(timeout_seconds: float) -> None:
-    """As `Connections.check`, with the address of the settings."""
-    await (await _connections()).check(timeout_seconds)
+async def check(url: str, timeout_seconds: float) -> None:
+    """As `Connections.check`, over the connections of the running event loop."""
+    await (await _connections(url)).check(timeout_seconds)
 
 
 def _statement(name: str, parameters: tuple[str, ...]) -> bytes:

@@ -82,7 +82,7 @@ def test_the_role_may_call_four_functions_and_nothing_else(owner: Rows, role: Ro
     assert (allowed, callable_ones) == ([], _MEANT)
 
 
-def test_the_role_makes_nothing_and_becomes_nobody(role: Rows) -> None:
+def test_the_role_creates_no_object_and_takes_no_other_role(role: Rows) -> None:
     """It creates no object, changes no setting of others, and takes on no other role."""
     attempts = (
         "create table public.mine ()",

@@ -65,7 +65,7 @@ async def complete(request: Request) -> Response:
 
 
 load_sdks(settings().names("PRELOAD_PROVIDERS"))
-ledger_calls.allow_direct_connection()
+ledger_calls.connect_to(lambda: settings().ledger_url)
 
 TABLE = {
     "POST /": take_turn,

@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from shared import http, ledger_calls
+from shared import http, ledger_calls, supabase
 from shared.config import settings
 from shared.errors import NodeFailed, ProviderError
 from shared.events import ModelEvent
@@ -110,7 +110,7 @@ class OpenAiCompatible:
         key = settings().key(self._host.key_variable) if self._host.key_variable else ""
         if node is not None and node.has_key:
             arguments = {"node_id": node.id, "base_url": node.base_url}
-            key = await ledger_calls.call("node_key", arguments, None) or ""
+            key = await ledger_calls.call("node_key", arguments, supabase.as_service) or ""
         return {"Authorization": f"Bearer {key}"} if key else {}
 
 
