@@ -17,7 +17,7 @@ ifneq ($(and $(FOUND),$(filter $(FOUND),$(WANTED))),$(or $(FOUND),none))
 $(shell rm -f $(STAMP))
 endif
 
-.PHONY: help setup run check quick-shared quick-others test lint format docs docs-database baseline migration lock package bench clean
+.PHONY: help setup run check quick-shared quick-others test test-stack test-others lint format docs docs-database baseline migration lock package bench clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
@@ -39,7 +39,7 @@ $(NPM_STAMP): package.json package-lock.json
 	@command -v npm >/dev/null || { \
 	echo "npm is missing: install it (Debian and Ubuntu: apt install npm). \`make run\` does not need it." >&2; exit 1; }
 	@echo "Installing the npm packages of package-lock.json"
-	@npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
+	@npm install --no-save --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 run: $(STAMP)  ## start the whole stack on this machine; ARGS="--ports 9000 --no-model" passes options
@@ -57,7 +57,18 @@ quick-others: $(STAMP)
 	-m "not processes" $(ARGS)
 
 test: setup lint  ## lint, types, unit tests and stack tests; ARGS="-k name" selects tests
+ifdef ARGS
 	$(PY) -m pytest $(ARGS)
+else
+	@$(MAKE) --no-print-directory -j2 test-stack test-others
+endif
+
+# In two halves, side by side: each mostly waits for programs it started, and has its own.
+test-stack: $(STAMP)
+	$(PY) -m pytest tests/stack --durations=25
+
+test-others: $(STAMP)
+	$(PY) -m pytest --ignore=tests/stack --durations=25
 
 lint: $(STAMP)  ## check style and types
 	$(PY) -m ruff check .

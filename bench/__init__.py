@@ -1,1 +1,1 @@
-"""Measures speed and size, each figure beside its reference from the same run. Trust ratios, not absolute values."""
+"""Measures speed and size, each beside a reference from the same run. Compare ratios, not absolute values."""

@@ -76,7 +76,7 @@ def build_lambda(
     _install(name, arch, python, work)
     _strip(work, _UNUSED if has_duckdb else (*_UNUSED, *_DUCKDB))
     _compile(work, interpreter, "-b")
-    for path in work.rglob("*.py"):  # a third of the unit; a traceback still names the line
+    for path in work.rglob("*.py"):  # sources are a third of the unit; a traceback still names the line
         path.unlink()
     _pack(work)
     _copy_sources(name, work)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 from local.data_dir import command, display_path
 from local.seeding import MODEL_KEY, MODEL_NAME
 from local.stack_plan import StackPlan
@@ -63,9 +60,8 @@ def _notes(plan: StackPlan) -> list[str]:
 
 
 def _curl(plan: StackPlan) -> str:
-    python = display_path(Path(sys.executable))
     email = DEMO_EMAIL if plan.is_embedded else "YOUR_EMAIL"
-    token = command(f"token {email}", plan.options.data_dir.path, python)
+    token = command(f"token {email}", plan.options.data_dir.path)
     return (
         f'curl -N {plan.variables["CHAT_URL"]} -H "Authorization: Bearer $({token})" '
         f"-H 'Content-Type: application/json' -d '{_QUESTION}'"

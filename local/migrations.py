@@ -10,7 +10,7 @@ import psycopg
 
 from local.errors import StackError
 
-_FIRST = "20261201000000"  # the baseline; databases made before it have migrations that no file is left of
+_FIRST = "20261201000000"  # the baseline; older databases have migrations whose files were deleted
 _FILE_NAME = re.compile(r"(\d{14})_(\w+)\.sql")
 _HISTORY = """
     create schema if not exists supabase_migrations;

@@ -65,6 +65,12 @@ def _free_port() -> int:
     return port
 
 
+def summary(differences: list[str]) -> str:
+    """SQL comments: the first line of each difference, and both definitions of a column, which show its position."""
+    shown = [each.splitlines()[: None if each.startswith("column ") else 1] for each in differences]
+    return "".join(f"-- {line[:110]}\n" for lines in shown for line in lines)
+
+
 def _difference(port: int) -> str:
     """SQL from the migrations' database to the schemas'; empty when they are the same. Raises StackError."""
     for name in ("migrated", "declared"):
@@ -75,7 +81,7 @@ def _difference(port: int) -> str:
     found = snapshot.differences(snapshot.take(migrated), snapshot.take(declared))
     if not found:
         return ""
-    names = "".join(f"-- {line.splitlines()[0][:110]}\n" for line in found)
+    text = f"What differs between the migrations (first) and the schemas (second):\n{summary(found)}"
     done = subprocess.run(
         ["npx", "--no-install", "supabase", "db", "diff", "--use-pg-delta", "--from", migrated, "--to", declared],
         cwd=baseline.ROOT,
@@ -86,9 +92,9 @@ def _difference(port: int) -> str:
         check=False,
     )
     if done.returncode != 0:
-        return f"-- The CLI could not write the statements. What differs:\n{names}"
+        return f"-- The CLI could not write the statements. {text}"
     statements = [line for line in done.stdout.splitlines() if not line.startswith(("\u2502", "\u25b2"))]  # notices
-    return f"-- What differs:\n{names}\n" + "\n".join(statements).strip() + "\n"
+    return f"-- {text}\n" + "\n".join(statements).strip() + "\n"
 
 
 if __name__ == "__main__":

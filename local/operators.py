@@ -37,9 +37,7 @@ class Project:
         try:
             response = httpx.request(method, url, json=body, headers=auth_headers | headers, timeout=10)
         except httpx.TransportError as error:
-            raise StackError(
-                f"no answer from {self.url}: {error}; is the stack running? (`python -m local up`)"
-            ) from None
+            raise StackError(f"no answer from {self.url}: {error}; is the stack running? (`make run`)") from None
         if response.status_code >= 300:
             raise StackError(f"{method} {url} answered {response.status_code}: {' '.join(response.text.split())[:200]}")
         return response.json() if response.content else None

@@ -46,7 +46,7 @@ class Pool(AsyncConnectionPool[Any]):
             connection.pgconn.consume_input()
             connection.pgconn.consume_input()  # the server's last message and the end of the connection are two reads
         except psycopg.OperationalError:
-            await self.check()  # the other connections are broken too: replace all at once
+            await self.check()  # the other connections are broken too, so all are replaced
             raise
         while connection.pgconn.notifies():
             self.on_schema_change()

@@ -133,7 +133,7 @@ class Children:
 
     @contextlib.contextmanager
     def guarding(self, pid: int) -> Iterator[None]:
-        """Has a database ended when this process is killed meanwhile; the body stops it."""
+        """While the body runs, the reaper ends this database if this process is killed; the body itself stops it."""
         self._reaper.watch_database(pid)
         yield
         self._reaper.forget_database(pid)

@@ -15,6 +15,7 @@ from local.weights import ALIAS, CONTEXT_TOKENS
 
 MODEL_KEY = f"client:1:{ALIAS}"
 MODEL_NAME = "demo (offline)"
+_NODE_NAME = "this machine"
 
 # The Supabase CLI's own table, so that its commands also know the seed.
 _SEED_TABLE = """
@@ -31,7 +32,7 @@ _ALLOW_PRIVATE_NODES = """
 # The node exists without a model too, so that no user's node gets the id 1.
 _KEEP_NODE = """
     insert into public.client_nodes as n (id, owner_id, name, base_url, is_shared, is_active, models, last_seen_at)
-    values (1, null, %(name)s, %(url)s, true, %(is_active)s,
+    values (1, null, %(node)s, %(url)s, true, %(is_active)s,
             jsonb_build_array(jsonb_build_object('id', %(alias)s::text)), now())
     on conflict (id) do update set
       name = excluded.name, base_url = excluded.base_url, is_shared = true, is_active = excluded.is_active,
@@ -116,6 +117,7 @@ def _run(dsn: str, model_url: str, statements: list[LiteralString], *, is_active
     values = {
         "key": MODEL_KEY,
         "name": MODEL_NAME,
+        "node": _NODE_NAME,
         "alias": ALIAS,
         "context": CONTEXT_TOKENS,
         "url": model_url,

@@ -37,9 +37,7 @@ def _post(supabase_url: str, service_key: str, path: str, body: dict[str, Any]) 
     try:
         return httpx.post(f"{supabase_url.rstrip('/')}/auth/v1/{path}", json=body, headers=headers, timeout=10)
     except httpx.TransportError as error:
-        raise StackError(
-            f"no answer from {supabase_url}: {error}; is the stack running? (`python -m local up`)"
-        ) from None
+        raise StackError(f"no answer from {supabase_url}: {error}; is the stack running? (`make run`)") from None
 
 
 def _checked(response: httpx.Response) -> dict[str, Any]:

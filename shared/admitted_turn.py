@@ -1,4 +1,4 @@
-"""The answer of `chat_begin` as values: the one place that reads its JSON."""
+"""Reads the JSON of `chat_begin` into values; no other module does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.turns import Limits, Profile, Quote, Replay, Turn, TurnRequest
 
 
 def admitted_turn(admission: Mapping[str, Any], request: TurnRequest, worker_id: str, user_id: str) -> Turn:
-    """The turn that `chat_begin` admitted, planned or found stored. A dry run has no turn id of its own."""
+    """The turn that `chat_begin` admitted, replays or, for a dry run, planned. A dry run has no turn id of its own."""
     return Turn(
         turn_id=admission["turn_id"] or request.request_id,
         request_id=request.request_id,
@@ -37,7 +37,7 @@ def _route(fields: Mapping[str, Any]) -> Route:
 
 
 def _message(fields: Mapping[str, Any]) -> Message:
-    """The message, after its author's name where a conversation has several users."""
+    """The message; in a conversation of several users it begins with the author's name."""
     name = fields.get("name")
     return Message(fields["role"], f"{name}: {fields['content']}" if name else str(fields["content"]))
 
@@ -53,7 +53,7 @@ def _profile(fields: Mapping[str, Any]) -> Profile:
 
 
 def _replay(admission: Mapping[str, Any]) -> Replay:
-    """The message has the text of the answer; the log row has its redacted text and all the rest."""
+    """The stored result. The message has the text; the log row has the redacted text and all other fields."""
     row: Mapping[str, Any] = admission.get("log") or {}
     message: Mapping[str, Any] = admission.get("message") or {}
     return Replay(

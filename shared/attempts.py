@@ -27,7 +27,9 @@ def recorded(route: Route, started: float, meter: UsageMeter, outcome: Outcome) 
     error = outcome.error
     is_good = error is None and (outcome.is_complete or meter.has_content)
     upstream = error if isinstance(error, ProviderError) else None
-    if isinstance(error, ProviderAuthFailed | ModelUnavailable):  # for the operator to fix: key, account, region, model
+    if isinstance(
+        error, ProviderAuthFailed | ModelUnavailable
+    ):  # the operator must fix it: key, account, region or model
         fields = {"provider": route.provider, "model": route.identifier, "error": error.code}
         log("alert", **fields, upstream_status=error.upstream_status)
     return Attempt(

@@ -96,7 +96,7 @@ class SigningKeys:
                 listed = (await response.json(content_type=None))["keys"]
             keys = {key["kid"]: key for key in listed if key.get("use", "sig") == "sig" and "kid" in key}
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError, AttributeError):
-            self._tried_at = time.monotonic()  # requests that waited do not repeat a slow failure
+            self._tried_at = time.monotonic()  # requests that waited for a failed fetch do not repeat it
             return  # the old keys stay; get() checks their age
         self._keys = {kid: parsed for kid, key in keys.items() if (parsed := _parse_key(key))}
         self._fetched_at = time.monotonic()

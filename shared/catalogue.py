@@ -1,4 +1,4 @@
-"""The list of models that a user can choose, cached; the last good list serves while the database is down."""
+"""The list of models that a user can choose, cached; while the database is down, it is the last list that was read."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def catalogue_of(models: list[dict[str, Any]], *, is_stale: bool = False) -> Cat
 
 
 class CatalogueCache:
-    """Caches the latest list of this instance; before the first one it is the shipped list.
+    """Caches the latest list of this instance; before the first one was read, it is the shipped list.
 
-    All users get the same list, so one request reads it for the others.
+    All users get the same list, so one request reads it for all.
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class CatalogueCache:
 
 
 def shipped_models() -> list[dict[str, Any]]:
-    """The shipped models that this deployment can call, or all if it can call none; one is the default."""
+    """The shipped models that this deployment can call, or all if it can call none; one of them is the default."""
     rows: list[dict[str, Any]] = json.loads(_BUNDLED.read_text())
     models = [row for row in rows if is_configured(row["provider"])]
     if not models and is_configured("matcha"):

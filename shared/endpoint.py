@@ -1,4 +1,4 @@
-"""The entry of every function: the request id, the routes, the request's log line, and errors as responses."""
+"""The entry point of every function: request id, routing, the request's log line, and errors as responses."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def _document(name: str) -> bytes:
 
 
 async def respond(request: Request, table: Iterable[Route]) -> Response:
-    """The response of the matching route, or an error response; raises nothing but cancellation.
+    """The response of the matching route, or an error response. Raises only cancellation.
 
-    A response with a true attribute `logs_itself` has no status yet; its sender logs it.
+    A response with a true attribute `logs_itself` does not know its status yet and logs it later.
     """
     request.state.request_id = request_id_of(request.headers.get("x-request-id"))
     request.state.arrived = time.monotonic()
@@ -154,7 +154,7 @@ def _log_outcome(request: Request, response: Response) -> None:
     log(
         "request",
         method=request.method,
-        path=getattr(request.state, "route", "?"),  # the pattern: the path itself may contain personal data
+        path=getattr(request.state, "route", "?"),  # the pattern, because the path itself may contain personal data
         status=response.status_code,
         ms=ms,
     )

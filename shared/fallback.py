@@ -20,15 +20,15 @@ from shared.routes import Route
 TRIES_PER_PROVIDER = 2
 TRIES_IN_ALL = 4
 MIN_SECONDS = 5.0  # with less time left there is no further call
-PATIENCE_SECONDS = 2.0  # the longest wait while another route is free
+PATIENCE_SECONDS = 2.0  # the longest wait for a repeated call while another route can be called
 BACKOFF_SECONDS = 0.25
 
 
 class FallbackPlan:
     """The routes of one model call, first choice first; `route` is the one to call now.
 
-    At most two calls of a provider (one of a client node, which fails fast) and four in all, by `deadline`, a moment
-    of the same clock as the times given to `after`.
+    It allows at most two calls of a provider (one of a client node, so that a failing node costs little time) and four
+    in all. `deadline` is a time of the same clock as `now` of `after`.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class FallbackPlan:
         return self._routes[self._place]
 
     def after(self, error: ParleyError, now: float) -> float | None:
-        """Seconds to wait before calling `route`, which may be another one now; None when nothing is left to try.
+        """Seconds to wait before the next call of `route`, which may have changed; None when there is no next call.
 
-        Full jitter before another call of the same provider, its own Retry-After at least.
+        A repeated call of the same provider waits with full jitter, and at least for the provider's Retry-After.
         """
         if isinstance(error, ProviderUnavailable | NotConfigured):  # nothing was called
             return self._next(now)

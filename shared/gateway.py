@@ -1,4 +1,4 @@
-"""Calls of models: the one retry and fallback loop, its time limits, and the record of each call."""
+"""Model calls: the retry and fallback loop, its time limits, and the record of each call."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ class Options:
 class ModelSession:
     """The model calls of one turn: their events, and afterwards the route, the attempts and the usage.
 
-    `arrived` is when the request came, by time.monotonic(): the turn's time runs from then. `options` are the options
-    of calls without their own. After a failed call that is charged, `before_retry` gets the most input tokens of the
-    next call; when it raises, there is no next call.
+    `arrived` is the time.monotonic() at which the request arrived, when the turn's time begins. `options` are those of
+    calls without their own. After a failed call that is charged, `before_retry` is called with the most input tokens of
+    the next call; if it raises, there is no next call.
     """
 
     def __init__(
@@ -93,9 +93,9 @@ class ModelSession:
     ) -> AsyncGenerator[ModelEvent | RouteChosen, None]:
         """A model's answer to `messages`: RouteChosen when a route begins to answer, then its events.
 
-        Before the first content a call with a transient failure is repeated, there or at the next route; after it there
-        is no second answer. Raises the last ProviderError (or NotConfigured, DatabaseUnavailable). A second call begins
-        with the route that served the first.
+        Before the first content a failed call is repeated at the same or the next route, if its error allows that.
+        After it there is no second answer. Raises the last ProviderError (or NotConfigured, DatabaseUnavailable).
+        A later call of this method begins with the route that answered the earlier one.
         """
         options = options or self._options
         self._deadline = self.deadline
@@ -122,7 +122,7 @@ class ModelSession:
                     raise
 
     async def _is_covered(self, messages: tuple[Message, ...], options: Options) -> bool:
-        """Whether the reserved money is enough for another call: a charged call has used up its own."""
+        """Whether the reserved money covers another call: a charged call has used its own reservation."""
         if self._before_retry is None or self.attempts[-1].usage is None:
             return True
         try:
@@ -160,7 +160,7 @@ class ModelSession:
             error = _as_node_failure(failure, self.route, has_begun=meter.has_content)
             raise error from failure.__cause__
         except Exception:
-            error = InternalError()  # a bug of ours is not charged
+            error = InternalError()  # our own bug is not charged
             raise
         finally:
             outcome = Outcome(error, is_asked=is_asked, is_complete=is_complete)
@@ -243,9 +243,9 @@ def _plain(message: Message) -> Message:
 
 
 class _Bounds:
-    """Bounds for the events of a host: no calls without tools, and a maximum of text.
+    """Bounds for the events of a host: no tool calls without tools, and a maximum of text.
 
-    A call of a tool that does not exist is passed on: a model that slips learns from the answer what there is.
+    A call of an unknown tool is passed on, because the tool loop answers it with the names of the tools.
     """
 
     def __init__(self, call: ModelRequest) -> None:

@@ -1,4 +1,4 @@
-"""The two round trips of a turn: `begin` admits it and reserves its money, `finish` books its result exactly once."""
+"""The two round trips of a turn: `begin` admits it and reserves its cost, `finish` books its result exactly once."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ async def begin(person: Person, request: TurnRequest) -> Turn:
 
 
 async def extend(turn: Turn, input_tokens: int) -> None:
-    """Reserves money for a further model call with at most `input_tokens`.
+    """Reserves the cost of a further model call with at most `input_tokens`.
 
-    Raises BudgetExceeded when there is none, RequestInProgress when another worker has taken the turn over,
-    DatabaseUnavailable. Earlier reservations of the turn stay either way.
+    Raises BudgetExceeded when the budget does not cover it, RequestInProgress when another worker has taken over the
+    turn, DatabaseUnavailable. Earlier reservations of the turn stay in each case.
     """
     extension = {
         "turn_id": turn.turn_id,
@@ -94,7 +94,7 @@ async def extend(turn: Turn, input_tokens: int) -> None:
 
 
 async def _extended(extension: dict[str, Any]) -> dict[str, Any]:
-    """The answer of `chat_extend`, on the second try if the first is lost: the end of the turn releases both."""
+    """The answer of `chat_extend`. A lost answer is retried; if both calls reserved, the turn's end releases both."""
     for number in range(_EXTEND_TRIES):
         try:
             held: dict[str, Any] = await ledger_calls.call("chat_extend", {"extension": extension}, supabase.as_service)
@@ -122,8 +122,8 @@ async def finish(result: TurnResult) -> Receipt:
         record = spool.record_of(fields, result.turn.user_id)
         if booked is None and await spool.keep(record):
             return Receipt(result, None, logged="spooled")
-    # The last resort: the redacted record as one log line, from which the row can be rebuilt. The short line before it
-    # is for alarms: a host may cut the long one into pieces. A turn that this database never admitted has no row.
+    # The last resort: one log line with the redacted record, from which an operator can rebuild the row. The short line
+    # before it is for alarms, because a host may cut the long one. A turn that this database never admitted has no row.
     log("unbooked_turn", status=fields["status"])
     log("unbooked_record", record=record)
     return Receipt(result, None, logged=False)

@@ -11,7 +11,7 @@ from shared.turns import Turn
 
 
 def route_headers(turn: Turn, route: Route) -> dict[str, str]:
-    """The model that serves the turn, and the number of routes before it that did not."""
+    """The model that answers the turn, and the number of routes before it that did not answer."""
     # Model names may use any script, headers may not.
     identifier = quote(route.identifier, safe=":/@+., ")
     return {"X-Model": identifier, "X-Fallbacks": str(turn.routes.index(route))}
@@ -36,7 +36,7 @@ def limit_headers(turn: Turn) -> dict[str, str]:
 
 
 def refusal_with_limits(refusal: QuotaExceeded | BudgetExceeded) -> QuotaExceeded | BudgetExceeded:
-    """The same refusal with the limit headers of an admitted turn; nothing is left of the limit that it names."""
+    """The same refusal with the limit headers of an admitted turn, for the limit that it names."""
     limits = refusal.metadata
     headers = dict(refusal.headers)
     if "limit" in limits:

@@ -1,4 +1,4 @@
-"""What a model gets: messages, tools, output formats, and one request with all of them."""
+"""The values of a model request: messages, tools, output formats, and the request itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANY_OBJECT: Final = {"type": "object"}
 class ToolCall:
     """A tool call of a model; `arguments` is the JSON object, `written` its text when the provider sent text.
 
-    `broken` has the text when it is no JSON object; `arguments` is empty then.
+    If the text is not a JSON object, `broken` has it and `arguments` is empty.
     """
 
     id: str
@@ -37,7 +37,7 @@ class ToolCall:
 class ProviderPayload:
     """An assistant's message in its provider's own form, with fields that only that provider understands.
 
-    Thought signatures and thinking blocks must come back unchanged with a tool's result; other providers ignore it.
+    Thought signatures and thinking blocks must be sent back unchanged with a tool's result. Other providers ignore it.
     """
 
     provider: str
@@ -46,7 +46,7 @@ class ProviderPayload:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image: `data` is base64, `detail` is its resolution for providers that have the choice."""
+    """An image: `data` is base64, `detail` is the resolution for providers that support one."""
 
     media_type: str
     data: str
@@ -55,9 +55,9 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message for a model: `tool_calls` and `native` are an assistant's, `tool_call_id` and `is_error` a tool's.
+    """One message for a model. Only an assistant's has `tool_calls` and `native`; a tool's, `tool_call_id`, `is_error`.
 
-    `parts` are texts and images in their order, where a message has images; `content` is its text either way.
+    A message with images has `parts`, its texts and images in order. `content` is the text of every message.
     """
 
     role: Role
@@ -113,8 +113,8 @@ class ModelRequest:
     """One provider-neutral model request; `model` is the provider's own name, `node` is set for a client node only.
 
     `output_schema` is the JSON Schema that the answer's text must fit, an object, or ANY_OBJECT; None for free text.
-    Tools that may not be called are still sent: a conversation in which they were called makes no sense without
-    them. `must_call` is the name of the tool to call, or True for whichever. The answer ends before any text of `stop`.
+    Tools that may not be called are still sent, because earlier messages may contain calls of them. `must_call` is the
+    name of the tool to call, or True for any tool. The answer ends before any text of `stop`.
     """
 
     model: str

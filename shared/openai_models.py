@@ -1,4 +1,4 @@
-"""`GET /v1/models` for OpenAI's SDKs. llms and chat serve it, as an SDK may use either base URL."""
+"""`GET /v1/models` for OpenAI's SDKs. Both llms and chat serve it, because an SDK may have either base URL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.errors import ModelNotFound
 
 
 async def list_openai_models(request: Request) -> Response:
-    """GET /v1/models: the models that a user can choose, in OpenAI's shape."""
+    """GET /v1/models: the models that a user can choose, in OpenAI's format."""
     person = await authenticate(request)
     listed = await catalogue.catalogue_cache.get(person.token)
     return JSONResponse({"object": "list", "data": [as_openai_model(row) for row in listed.models]})

@@ -1,6 +1,6 @@
 """The providers of models: one row each, and which of them this deployment can call.
 
-Kept apart from the provider clients, so that functions which only list models do not import them.
+It is separate from the provider clients, so that functions that only list models do not import them.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Protocol
@@ -53,7 +52,7 @@ class JsonEncoder(Protocol):
     """Encodes events as one JSON object."""
 
     def observe(self, event: TurnEvent) -> None:
-        """Keeps what the receipt does not have."""
+        """Records what the encoder needs and the receipt does not have."""
         ...
 
     def encode(self, receipt: Receipt) -> dict[str, Any]:
@@ -63,7 +62,7 @@ class JsonEncoder(Protocol):
 
 @asynccontextmanager
 async def _until_hang_up(receive: Receive) -> AsyncIterator[anyio.abc.TaskGroup]:
-    """Cancels its body when the client disconnects; the end of the events then records the turn as cancelled."""
+    """Cancels its body when the client disconnects; `run_turn` then books the turn as cancelled."""
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -100,16 +99,16 @@ class WholeResponse(Response):
             return  # the client disconnected
         if failure is not None:
             response = error_response(failure, self._turn.request_id)
-        else:  # the turn is charged already: a character that cannot be encoded must not cost the client the answer
+        else:  # sanitised, because the turn is already charged and a character that cannot be encoded must not fail it
             response = JSONResponse(sanitize_text(self._encoder.encode(receipt)))
         await _with_headers_of(self, response)(scope, receive, send)
 
 
 class StreamResponse(Response):
-    """Sends events as they come.
+    """Sends each event as soon as it arrives.
 
-    The response starts with the first content or after three seconds, whichever is first, so that a model that fails
-    at once is an HTTP status. A ping after fifteen seconds of silence keeps the connection open.
+    The response starts with the first content or after three seconds, whichever is first, so that the immediate failure
+    of a model is an HTTP status. A ping after fifteen seconds of silence keeps the connection open.
     """
 
     logs_itself = True
@@ -153,14 +152,14 @@ class StreamResponse(Response):
         return [(name, value) for name, value in self.raw_headers if name != b"content-length"]
 
     async def _write(self, send: Send, frames: bytes) -> None:
-        self._sent_at = time.monotonic()
+        self._sent_at = anyio.current_time()
         await send({"type": "http.response.body", "body": frames, "more_body": True})
 
     async def _keep_alive(self, send: Send, scope: anyio.CancelScope) -> None:
         await anyio.sleep(START_AFTER_SECONDS)
         await self._start(send)
         while self._is_started and not scope.cancel_called:
-            wait = self._sent_at + PING_AFTER_SECONDS - time.monotonic()
+            wait = self._sent_at + PING_AFTER_SECONDS - anyio.current_time()
             if wait > 0:
                 await anyio.sleep(wait)
             else:

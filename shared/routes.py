@@ -11,10 +11,10 @@ from shared.events import Usage
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A model that may serve the turn, as the database resolved it; `base_url` and `has_key` are for client nodes.
+    """A model that may answer the turn, as the database chose it; `base_url` and `has_key` are for client nodes.
 
     `pricing` is USD per million tokens, None when the price is unknown; `open_until` is set while its circuit is open.
-    `label` is the model as people know it, "<node> (<model>)" for a client node.
+    `label` is the display name of the model, "<node> (<model>)" for a client node.
     """
 
     identifier: str
@@ -41,8 +41,8 @@ class RouteChosen:
 class Attempt:
     """The record of one provider call of a turn, as in the log row.
 
-    `usage` is None when the call used nothing. `is_fault` when the failure speaks against the provider, not the
-    request; `open_seconds` asks for no further calls for so long.
+    `usage` is None when the call is not charged. `is_fault` says whether the failure counts for a circuit.
+    `open_seconds` is how long to make no further call; None without such a time.
     """
 
     identifier: str

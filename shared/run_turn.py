@@ -1,4 +1,4 @@
-"""The life of a turn: its events, its end whatever happens, its ledger entry and its one log line."""
+"""Runs a turn: passes its events on, books its result however it ends, and writes its log line."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TurnEnd:
 
 
 class TurnRun(Protocol):
-    """One admitted turn that is being answered."""
+    """An admitted turn that is running."""
 
     @property
     def turn(self) -> Turn:
@@ -57,22 +57,22 @@ class TurnRun(Protocol):
 
     @property
     def arrived(self) -> float:
-        """When the request came, by time.monotonic()."""
+        """The time.monotonic() at which the request arrived."""
         ...
 
     def events(self) -> AsyncGenerator[RunEvent, None]:
-        """What models and tools produce. Raises what the gateway and the ledger raise."""
+        """The events of models and tools. Raises what the gateway and the ledger raise."""
         ...
 
     def result(self, end: TurnEnd) -> TurnResult:
-        """What the run produced until now; called once, when the run has ended in any way."""
+        """The result of the run; called once, after the run has ended in any way."""
         ...
 
 
 async def run_turn(run: TurnRun) -> AsyncGenerator[TurnEvent, None]:
     """The events of the run, a Failure if it failed, and last its Receipt.
 
-    Closing or cancelling this generator at any point records the turn as cancelled, with its content and usage so far.
+    If this generator is closed or cancelled, the turn is booked as cancelled, with its content and usage so far.
     """
     error: ParleyError | None = None
     ttft_ms: int | None = None
@@ -88,7 +88,7 @@ async def run_turn(run: TurnRun) -> AsyncGenerator[TurnEvent, None]:
         error = NotConfigured("This deployment lacks a setting that this turn needs.")
     except ParleyError as failure:
         error = failure
-    except Exception as crash:  # noqa: BLE001 - a bug must cost neither the row nor the proper end of a stream
+    except Exception as crash:  # noqa: BLE001 - after a bug too, the row is written and the stream ends properly
         log("crash", error=type(crash).__name__)
         error = InternalError()
     finally:

@@ -1,4 +1,4 @@
-"""Text that every reader, encoder and database takes."""
+"""Makes text acceptable for PostgreSQL and for UTF-8 encoders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def sanitize_text(value: Any) -> Any:
-    """JSON as PostgreSQL takes it: NUL and lone surrogates become U+FFFD; halves that came apart are joined again."""
+    """JSON that PostgreSQL accepts: NUL and lone surrogates become U+FFFD; adjacent surrogate halves are joined."""
     if isinstance(value, str):
         return value.replace("\x00", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, Mapping):

@@ -50,6 +50,7 @@ class Secrets:
 
     ttl_seconds = 300.0
     retry_seconds = 15.0  # between two fetches after a failure or a refused key
+    first_retry_seconds = 1.0  # the same until the first secrets
     stale_seconds = 1.0  # how long a request waits for new secrets if there are old ones
 
     def __init__(self, fetch: Callable[[str], Awaitable[dict[str, str]]]) -> None:
@@ -65,7 +66,7 @@ class Secrets:
             return
         lock = self._own_lock()
         if lock.locked() and self._values is not None:
-            return  # another request fetches; the old values are good enough
+            return  # another request fetches the secrets; this one uses the old values
         async with lock:
             if time.monotonic() >= self._fresh_until:
                 await self._renew()
@@ -95,7 +96,9 @@ class Secrets:
         except (DependencyDown, TimeoutError) as error:
             log("secrets_failed", **_log_fields(error), is_stale=bool(self._values))
             self._tried_at = time.monotonic()
-            self._fresh_until = self._tried_at + (self.retry_seconds if self._values is not None else 1.0)
+            self._fresh_until = self._tried_at + (
+                self.first_retry_seconds if self._values is None else self.retry_seconds
+            )
             return
         self._tried_at = time.monotonic()
         if not fetched:

@@ -1,4 +1,4 @@
-"""The spool: turn records that the database could not accept; one JSON object for each attempt at a turn.
+"""The spool: turn records that the database could not accept, one JSON object for each attempt at a turn.
 
 SPOOL_URL names the folder (`shared.object_store` lists the schemes). Only objects directly under the URL that end in
 .json belong to the spool, so the bucket may hold other objects.

@@ -11,7 +11,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 class SseDecoder:
-    """Takes bytes as they arrive and gives the data of each complete event.
+    """Converts bytes, as they arrive, to the data of each complete event.
 
     Lines end at LF or CRLF only. Splitting as `str.splitlines` does would break JSON at U+2028 inside strings,
     and would break UTF-8 that two reads cut in half.

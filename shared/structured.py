@@ -1,4 +1,4 @@
-"""Structured answers: a model gets a JSON Schema, and one more try when its answer does not fit."""
+"""Structured answers: a model gets a JSON Schema, and a second try when its answer does not fit."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _HOPELESS = {
 async def ask_for(output: type[Output], exchange: ModelSession, messages: tuple[Message, ...]) -> Output:
     """The model's answer as a value of `output`, whose JSON Schema is in the session's options (`schema_of`).
 
-    An answer that does not fit goes back with what is wrong with it, once. Raises OutputInvalid when the second does
-    not fit either, and what the gateway raises. What both calls used is in the exchange.
+    If the answer does not fit, the model gets it back once, with what is wrong. Raises OutputInvalid when the second
+    answer does not fit either, and what the gateway raises. The session has the usage of both calls.
     """
     answer = await _answer_text(exchange, messages)
     try:

@@ -15,7 +15,7 @@ from shared.sanitize import sanitize_text
 
 
 def as_caller(token: str) -> dict[str, str]:
-    """Headers of a request in the name of the user of `token`."""
+    """Headers of a request as the user of `token`."""
     return {"apikey": settings().require("SUPABASE_ANON_KEY"), "Authorization": f"Bearer {token}"}
 
 

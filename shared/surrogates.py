@@ -1,4 +1,4 @@
-"""Valid text from a model's host: halves of a character are joined, invalid UTF-8 is replaced."""
+"""Repairs text from a model's host: joins halves of a character, replaces lone halves."""
 
 from __future__ import annotations
 

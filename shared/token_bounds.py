@@ -12,15 +12,15 @@ from typing import Any, Final
 
 from shared.messages import Message, Tool
 
-BYTES_PER_TOKEN: Final = 3  # the cautious estimate by which history is cut
-TOKENS_PER_MESSAGE: Final = 4  # the same estimate, for a chat template's marks around a message
+BYTES_PER_TOKEN: Final = 3  # the high estimate by which history is cut
+TOKENS_PER_MESSAGE: Final = 4  # the same estimate, for the marks that a chat template puts around a message
 MAX_TOKENS_PER_MESSAGE: Final = 16  # the upper bound for the same marks
 MAX_TOKENS_PER_CALL: Final = 32  # a tool call's marks, or the words that describe it to a model without tools
 IMAGE_TOKENS: Final = 1_000  # the estimate: between Gemini's 258 a tile and Claude's 1,600
 MAX_IMAGE_TOKENS: Final = 48_200  # the most expensive: gpt-4o-mini with eight tiles (OpenAI's guide, 2026-11)
 DEFAULT_CONTEXT_WINDOW: Final = 8_192
 DEFAULT_OUTPUT_TOKENS: Final = 4_096
-MAX_RESERVED_TOKENS: Final = 1_000_000  # the most input that is reserved beside the question
+MAX_RESERVED_TOKENS: Final = 1_000_000  # the most tokens that are reserved for the prompt, and for the tools
 
 
 def context_window(capabilities: Mapping[str, Any]) -> int:
@@ -52,7 +52,7 @@ def token_upper_bound(messages: Iterable[Message], tools: Iterable[Tool] = ()) -
 
 
 def _message_bound(message: Message) -> int:
-    """The larger of the two forms that may be sent: the provider's own payload, or text, calls and ids."""
+    """The bound of the larger of two forms that may be sent: the provider's own payload, or text, calls and ids."""
     native = len(json.dumps(message.native.content, default=str)) if message.native else 0
     ids = [call.id for call in message.tool_calls] + [message.tool_call_id or ""] * (message.role == "tool")
     plain = len("".join((text_of(message), *ids)).encode()) + MAX_TOKENS_PER_CALL * len(ids)

@@ -1,4 +1,4 @@
-"""A turn's values: what a function asks for, what was admitted, how it ended, and its receipt."""
+"""The values of a turn: the request for admission, the admitted turn, its result and its receipt."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ Logged = bool | Literal["spooled"]
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """A turn that a function asks the ledger to admit. The fields are `chat_begin`'s; None leaves the choice to it.
+    """A turn that a function asks the ledger to admit. The fields are those of `chat_begin`, which replaces None.
 
-    Agents and models: `agent` is the likely agent, `asked_agent` the one in the request. `agent_models` are each
-    agent's models for a turn without a chosen one: keys, identifiers or aliases, of which the first active one counts.
-    Policies such as `auto` choose among models with the abilities in `needs` (`supports_vision`, …). `providers` are
-    those that can be called (None: all); `defaults` has the default model of each. Both are from
+    Agents and models: `agent` is the likely agent, `asked_agent` the agent in the request. `agent_models` has the
+    preferred models of each agent: keys, identifiers or aliases, of which the first active one is used when the request
+    names no model. Policies such as `auto` choose among models with the abilities in `needs` (`supports_vision`, …).
+    `providers` are those that can be called (None: all); `defaults` has the default model of each. Both are from
     `shared.provider_config.deployment`.
     Tokens: `prompt_tokens` and `tool_tokens` are upper bounds for the system prompt and the tools, one token per byte.
     Tools count only when a model of the route can use them.
-    Places: `channel_id` and `thread_ts` say where in another interface a new conversation begins.
-    Storage: `log_words` keeps the redacted text in the log row of a turn that is not stored.
-    Regenerating: `question_id` is the client's own id of the question. With `regenerate` the turn of `message_id` (an
-    answer or question), else of `question_id`, else the latest with the same text, is answered again. Without it,
-    `message_id` is the question that this one edits. The answer replaces that turn and later turns of the same user.
+    Other interfaces: `channel_id` and `thread_ts` are the channel and thread in which a new conversation begins.
+    Storage: with `log_words` the log row has the redacted text even if the turn is not stored.
+    Regenerating: `question_id` is the client's own id of the question. With `regenerate` the model answers an earlier
+    turn again: that of `message_id` (an answer or question), else of `question_id`, else the latest with the same text.
+    Without it, `message_id` is the question that this one edits. The new answer replaces that turn and later turns of
+    the same user.
     """
 
     endpoint: str
@@ -64,7 +65,7 @@ class TurnRequest:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is left of a user's caps after the reservation of a turn; None without a cap."""
+    """What is left of a user's caps after the reservation of a turn; None where there is no cap."""
 
     requests_limit: int | None
     requests_remaining: int | None
@@ -74,7 +75,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a turn may cost; `least_usd` is None when no route has a known price, which reserves 0."""
+    """What a turn may cost. When no route has a known price, `least_usd` is None and nothing is reserved."""
 
     input_tokens: int
     least_usd: float | None
@@ -83,7 +84,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a user prefers; None where nothing is set."""
+    """A user's preferences; None where nothing is set."""
 
     skill_level: str | None = None
     communication_style: str | None = None
@@ -111,10 +112,10 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """An admitted turn, with all that is needed to run and to finish it.
+    """An admitted turn, with everything that is needed to run and to finish it.
 
     `replay` is set for a repeated idempotency key. `quote` is None for a replay. `history_left_out` is the number of
-    messages that did not fit. `speaker` is the asker's name in a conversation of several users, else None.
+    messages that did not fit. `speaker` is the user's name in a conversation of several users, else None.
     """
 
     turn_id: str
@@ -138,9 +139,10 @@ class Turn:
 class TurnResult:
     """How a turn ended. `content` and `parts` are verbatim, for the conversation; the log row gets `content` redacted.
 
-    `agent_type` is the agent of the answer, after `handoffs`; `agents` are all agents in order. `tools_used` are
-    {name, ms, ok, …} without arguments and results, as turns that are not stored have them too. `escalation` is the
-    reason of a hand-off. `context_tokens` is the provider's own count of the last prompt; None when it did not count.
+    `agent_type` is the last agent; `agents` are all agents in order, and `handoffs` counts the changes. `tools_used`
+    are {name, ms, ok, …} without arguments and results, because they are logged even if the turn is not stored.
+    `escalation` is the reason of a hand-off. `context_tokens` is the provider's own count of the last prompt; None when
+    the provider did not count it.
     """
 
     turn: Turn
@@ -169,7 +171,7 @@ class TurnResult:
 class Receipt:
     """The end of a turn. `logged` is True when the turn is booked and "spooled" when refresh will book it.
 
-    It is False when only a line of the log has the turn, or when the answer of another worker stands.
+    It is False when only the function's log has the turn, or when another worker has taken it over.
     """
 
     result: TurnResult

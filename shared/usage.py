@@ -16,7 +16,7 @@ _SOURCES: tuple[UsageSource, ...] = ("estimate", "partial", "provider")  # the l
 class UsageMeter:
     """Measures the usage of one call from its events. The provider's latest count replaces earlier ones.
 
-    A client node's counts are believed up to what was reserved: a token a byte in, what was asked for out.
+    A client node's counts are accepted up to what was reserved: one input token per byte, and the allowed output.
     """
 
     def __init__(self, call: ModelRequest) -> None:

@@ -1,4 +1,4 @@
-"""Pydantic's validation errors in words, without the rejected values: they may contain anything."""
+"""Pydantic's validation errors as sentences, without the rejected values, which may contain secrets."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def found(values: Mapping[str, str], name: str) -> tuple[str, str]:
 
 
 def laid_over(lower: Mapping[str, str], upper: Mapping[str, str]) -> dict[str, str]:
-    """Both mappings together; a variable that `upper` sets under any of its names overrides `lower`."""
+    """Both mappings merged; a variable that `upper` sets under any of its names overrides `lower`."""
     set_above = {FIRST_NAMES.get(name, name) for name, value in upper.items() if value.strip()}
     kept = {name: value for name, value in lower.items() if FIRST_NAMES.get(name, name) not in set_above}
     return kept | {name: value for name, value in upper.items() if value.strip()}

@@ -1,4 +1,4 @@
-"""Calls a handler as a server would, message by message, without a server."""
+"""Calls an ASGI handler message by message, without a server."""
 
 from __future__ import annotations
 

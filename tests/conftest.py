@@ -1,4 +1,4 @@
-"""What every test may ask for: an event loop, an environment of its own, and a project on loopback."""
+"""Fixtures for all tests: an event loop, an environment, and a Supabase project on loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every provider against the scripted upstream: how it is configured, and a route to a model that behaves as named."""
+"""Settings for every provider with the scripted server, and a route to a model of a given behaviour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starts a local stack the way a person does, for tests that need one."""
+"""Starts a local stack as a user does, for tests that need their own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,13 +18,14 @@ from pathlib import Path
 import httpx
 
 from local.environment import PROVIDER_KEYS, ROOT, read_file
-from local.ports import is_taken
+from local.ports import HOST, is_taken
 from shared.variables import FIRST_NAMES
 
 MARK = "TEST_STACK_MARK"  # a test sets it to find all processes that its stack started
 _READY_SECONDS = 60.0
 _READY = "Parley is ready"
 _BLOCK = 13  # from the page's port to the model's
+_STEP = 20  # from one block to the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +123,25 @@ def data_folder() -> Iterator[Path]:
 
 
 def free_ports() -> int:
-    """A base for --ports whose whole block is free; below the range the kernel hands out for outgoing connections."""
+    """A base for --ports whose whole block is free, and this process's until it ends.
+
+    It is below the range that the kernel hands out for outgoing connections.
+    """
     while True:
-        base = random.randrange(20_000, 32_000, 20)  # noqa: S311 - apart from other runs, not secret
-        if not any(is_taken(base + offset) for offset in range(_BLOCK)):
+        base = random.randrange(20_000, 32_000, _STEP)  # noqa: S311 - apart from other runs, not secret
+        if _reserve(base) and not any(is_taken(base + offset) for offset in range(_BLOCK)):
             return base
+
+
+def _reserve(base: int) -> bool:
+    """Whether no other test run has the block: the run that has it holds the block's last port, which no part uses."""
+    with socket.socket() as mark:
+        try:
+            mark.bind((HOST, base + _STEP - 1))
+        except OSError:
+            return False
+        mark.detach()  # left open until this process ends
+    return True
 
 
 def marked(mark: str) -> dict[int, str]:

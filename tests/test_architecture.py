@@ -1,4 +1,4 @@
-"""The rooms: which module may import which, what a cold start loads, and what names and variables are documented."""
+"""The layers: which module may import which, what a cold start loads, and which names and variables are documented."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_shared_has_no_import_loop() -> None:
 def test_the_map_of_shared_is_true() -> None:
     """The docstring of shared/ names every module once; each one imports only from its own line or a line above."""
     lines = re.findall(r"^    [a-z ]+: ([\w, ]+)\.$", str(shared.__doc__), re.MULTILINE)
-    floors = {name: floor for floor, line in enumerate(lines) for name in line.split(", ")}
+    layers = {name: layer for layer, line in enumerate(lines) for name in line.split(", ")}
     graph = _graph()
     top = {name.split(".")[1] for name in graph if "." in name}
     assert sorted(top) == sorted(name for line in lines for name in line.split(", "))
@@ -59,7 +59,7 @@ def test_the_map_of_shared_is_true() -> None:
         (importer, imported)
         for importer, found in graph.items()
         for imported in found
-        if importer != "shared" and floors[imported.split(".")[1]] > floors[importer.split(".")[1]]
+        if importer != "shared" and layers[imported.split(".")[1]] > layers[importer.split(".")[1]]
     ]
     assert wrong == []
 

@@ -1,4 +1,4 @@
-"""The generated documents: what is checked in is what the code gives, and nothing is missing from it."""
+"""The generated documents: each equals what the code gives."""
 
 from __future__ import annotations
 

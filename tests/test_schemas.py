@@ -52,6 +52,7 @@ def test_the_comparison_names_what_differs(postgres_servers: PostgresServer) -> 
         "column public.feedback.created_at",
         "comment on function private.is_admin()",
         "privileges of function private.is_admin()",
+        "comment on policy feedback_select_own on public.feedback",
         "policy feedback_select_own on public.feedback",
         "relation public.feedback",
     }
@@ -80,7 +81,7 @@ def test_each_function_table_and_policy_is_created_once(pattern: re.Pattern[str]
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_a_schema_file_follows_the_rules(path: Path) -> None:
-    """Header, width, lower case, no rows; each table with RLS and comment, each function with comment and revoke."""
+    """Header, width, lower case, no rows; tables with RLS, functions with revoke; these and policies with comment."""
     text = path.read_text()
     assert re.match(r"-- Purpose: .*\n(-- .*\n)*-- Affects: .*\n(-- .*\n)*-- Access: .*\n(-- .*\n)*\n", text)
     assert [line for line in text.splitlines() if len(line) > 120] == []
@@ -92,6 +93,8 @@ def test_a_schema_file_follows_the_rules(path: Path) -> None:
         assert f"alter table {table} enable row level security;" in text, table
         assert f"revoke all on {table} from public, anon, authenticated, service_role;" in text, table
         assert f"comment on table {table} is" in text, table
+    for policy, table in _POLICY.findall(text):
+        assert f"comment on policy {policy} on {table} is" in text, policy
     for function in _FUNCTION.findall(text):
         assert f"comment on function {function}(" in text, function
         assert f"revoke execute on function {function} from public, anon, authenticated, service_role;" in text, (

@@ -1,4 +1,4 @@
-"""Admission of a turn: what chat asks of the ledger, and the answer of a dry run."""
+"""Admission of a turn: the request to the ledger, and the response to a dry run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENDPOINTS: Final = {"/chat/stream": "chat_stream", "/ai/chat": "ai_chat"}
 
 
 async def admit(person: Person, turn_request: TurnRequest) -> Turn:
-    """The admitted turn. Raises what `ledger.begin` raises; a refusal by a limit has the limit headers."""
+    """The admitted turn. Raises what `ledger.begin` raises; QuotaExceeded and BudgetExceeded have limit headers."""
     try:
         return await ledger.begin(person, turn_request)
     except (QuotaExceeded, BudgetExceeded) as refusal:
@@ -36,7 +36,7 @@ async def admit(person: Person, turn_request: TurnRequest) -> Turn:
 
 
 def chat_turn(asked: ChatRequest, request: Request) -> TurnRequest:
-    """What a chat request asks of the ledger. Raises InvalidRequest and Unprocessable for a wrong Idempotency-Key."""
+    """The request to the ledger for a chat turn. Raises InvalidRequest, Unprocessable for a wrong Idempotency-Key."""
     key = _idempotency_key(request)
     if key is not None and not asked.store:
         raise Unprocessable("An Idempotency-Key needs a stored answer: leave out store or the key.", param="store")
@@ -69,9 +69,9 @@ def chat_turn(asked: ChatRequest, request: Request) -> TurnRequest:
 
 
 def completion_turn(asked: CompletionRequest, request: Request) -> TurnRequest:
-    """What a completion asks of the ledger. It stores nothing but the log row.
+    """The request to the ledger for a completion, which stores only the log row.
 
-    An Idempotency-Key, which OpenAI's SDKs send with every call, is ignored: there is no stored answer to give back.
+    An Idempotency-Key, which OpenAI's SDKs send with every call, is ignored: there is no stored answer to replay.
     Raises Unprocessable when the conversation is too long to reserve money for.
     """
     options = asked.options()

@@ -1,4 +1,4 @@
-"""The run of an agent: history, model and tools make the events, and at the end the result."""
+"""The run of an agent: chooses the agent, runs its tool loop and gives the result."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class AgentRun:
         self._loop.agent = AGENTS.get(wanted) or AGENTS[self._domain.name]
 
     async def _classify_with_model(self) -> None:
-        """Asks a model for the domain. Without money for another call or an answer, the guess of the rules stays."""
+        """Asks a model for the domain. If the budget does not cover the call, or it fails, the rules' domain stays."""
         route = replace(self.turn.routes[0], max_output_tokens=CLASSIFYING_TOKENS)
         session = ModelSession((route,), Options(output_schema=schema_of(Classification)), self.arrived)
         try:

@@ -13,8 +13,8 @@ from shared.turns import Profile
 class Agent:
     """A role of the model: its prompt, its tools, and the models that serve it best.
 
-    `models` are keys, identifiers or aliases. The first that the catalogue knows counts, when the turn names no model.
-    Each agent has an alias of its own name, without arms until an operator adds some: no answer costs more by default.
+    `models` are keys, identifiers or aliases. A turn that names no model uses the first of them that the catalogue has.
+    An agent's own name is an alias without arms until an operator adds some, so that no answer costs more by default.
     """
 
     name: str

@@ -75,7 +75,7 @@ def _kind(content: object) -> str:
     return "text" if isinstance(content, str) else "parts"
 
 
-# By its kind, so that an error names what is wrong with a part, not that it is no text.
+# By `type`, so that an error names the wrong field of a part, not all the types that it is not.
 _Kind = Discriminator(_kind)
 _Text = Annotated[list[TextPart], _Some]
 _UserParts = Annotated[list[Annotated[TextPart | ImagePart, Field(discriminator="type")]], _Some]
@@ -138,8 +138,8 @@ AnyMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMess
 def conversation_of(messages: Iterable[AnyMessage]) -> tuple[Message, ...]:
     """The messages in the form for a provider.
 
-    Call ids that some provider refuses, odd or used before, are replaced in the call and in its result. The same
-    conversation gets the same ids, so that a provider's prompt cache fits.
+    Call ids that a provider may reject, unusual or repeated, are replaced in the call and in its result. The same
+    conversation always gets the same ids, so that a provider's prompt cache can be used.
     """
     ids: dict[str, str] = {}  # by the client's id, of the latest call with that id
     used: set[str] = set()
@@ -166,7 +166,10 @@ def conversation_of(messages: Iterable[AnyMessage]) -> tuple[Message, ...]:
 
 
 def fault_of(messages: Sequence[AnyMessage]) -> str | None:
-    """What no provider accepts: no question, too many images, a result without its call, or the reverse; else None."""
+    """What no provider accepts: no question, too many images, a result without its call or a call without its result.
+
+    None when the conversation is acceptable.
+    """
     question = next((message for message in reversed(messages) if isinstance(message, UserMessage)), None)
     if question is None:
         return "there is nothing to answer"

@@ -20,7 +20,7 @@ StopText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class _Strict(BaseModel):
-    # Built with the first request: a cold start for chat itself need not wait for it.
+    # Built with the first request, so that a cold start for `POST /` does not wait for it.
     model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
 
@@ -99,9 +99,9 @@ class StreamOptions(_Strict):
 class CompletionRequest(_Strict):
     """One stateless answer to the whole conversation, which the client keeps.
 
-    Fields that would change the answer and that not every provider has are accepted at their neutral value only.
-    The client's own names (`user`, …) and hints (`seed`, `service_tier`, …) are accepted and unused. `metadata` is
-    kept in the log row; with `store: false` the row has no text.
+    A field that would change the answer, and that some providers lack, is accepted at its neutral value only.
+    The client's own ids (`user`, …) and hints (`seed`, `service_tier`, …) are accepted and ignored. The log row has
+    `metadata`; with `store: false` the row has no text.
     """
 
     model: Name

@@ -1,4 +1,4 @@
-"""One stateless completion: the client's conversation and tools go to a model as they are, in one call."""
+"""One stateless completion: one model call with the client's own conversation and tools."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WRONG_REQUEST = {None, 400, 413, 422}  # None: our code for the provider reject
 
 
 class CompletionRun:
-    """One completion. It passes over routes whose model cannot see images or use tools that the request has."""
+    """One completion. It skips routes whose model lacks an ability that the request needs: images or tools."""
 
     def __init__(self, turn: Turn, asked: CompletionRequest, arrived: float) -> None:
         self.turn, self.arrived = turn, arrived
@@ -32,7 +32,7 @@ class CompletionRun:
         self._reason: str | None = None
 
     async def events(self) -> AsyncGenerator[RunEvent, None]:
-        """The model's answer. Raises Unprocessable when no model can do it, and what the gateway raises."""
+        """The model's answer. Raises Unprocessable when no model has the abilities, and what the gateway raises."""
         missing = None if self._able else _missing(self.turn.routes[0], self._asked)
         if missing is not None:
             raise Unprocessable(f"This model cannot {missing[0]}.", param=missing[1])
@@ -43,7 +43,7 @@ class CompletionRun:
                     yield event
         except ProviderRefused as refusal:
             if refusal.upstream_status in _WRONG_REQUEST:
-                refusal.status = 422  # the conversation is the client's own, and so is its fault
+                refusal.status = 422  # the client wrote the conversation, so the error is the client's
             raise
 
     def _observe(self, event: RunEvent) -> None:
@@ -73,9 +73,9 @@ class CompletionRun:
 
 
 def _missing(route: Route, asked: CompletionRequest) -> tuple[str, str] | None:
-    """The first thing that the route's model cannot do, and the field that asks for it; None when it can do all.
+    """The first ability that the route's model lacks, and the field that needs it; None when it lacks none.
 
-    A missing schema ability does not count: such a model gets the schema in words.
+    JSON schemas do not count: a model without that ability gets the schema as text.
     """
     lacking = (_LACKING[need] for need in asked.needs if need in _LACKING and not route.capabilities.get(need))
     return next(lacking, None)

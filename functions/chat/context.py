@@ -15,9 +15,10 @@ _DROPPED: Final = json.dumps(
 
 
 def fit(history: list[Message], new: list[Message], budget: int) -> int:
-    """Makes room within `budget` tokens: the oldest turns of `history` go, then old results in `new` lose their text.
+    """Shortens the conversation to `budget` tokens; returns the number of messages that it removed.
 
-    The question and the newest results stay. Returns the number of messages that went.
+    It removes the oldest turns of `history`, then replaces the text of old results in `new`. The question and the
+    newest results stay.
     """
     had = len(history)
     while history and estimate_prompt((*history, *new)) > budget:

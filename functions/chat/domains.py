@@ -1,6 +1,6 @@
 """The domain of a question: by rules with a confidence, or by a model when the rules are not sure.
 
-The rules cost microseconds and always say the same; their words are English, as the prompts are.
+The rules take microseconds and always give the same result. They know English words only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shared.structured import ask_for
 SURE_FROM: Final = 0.6
 _READ_CHARACTERS = 8_000  # the beginning of a question is enough
 _MAX_HITS = 3
-_PRIOR = 1.0  # the weight of no domain, so that one weak word is not sure
+_PRIOR = 1.0  # added to the sum of weights, so that one weak word gives a low confidence
 
 DomainName = Literal["general", "technical", "research"]
 
@@ -78,7 +78,10 @@ _PATTERNS: Final = {
 
 
 def classified(question: str) -> Domain:
-    """The domain by rules: each domain has weighted words that count a few times; sure when one clearly has more."""
+    """The domain by rules. Each domain has weighted words; its score counts each word at most `_MAX_HITS` times.
+
+    The confidence is the share of the best score in the two best.
+    """
     text = question[:_READ_CHARACTERS]
     scores = {
         name: sum(weight * min(len(set(sign.findall(text))), _MAX_HITS) for weight, sign in signs)

@@ -1,6 +1,6 @@
-"""chat: one turn with a model, streamed or whole. Authenticate, read, admit, run; the response encodes and ends it.
+"""chat: runs one turn. Authenticates, reads the body, admits the turn and runs it; the response encodes its events.
 
-Two pairs of request and response share the turn: the AI SDK's, with agents and a stored conversation, and OpenAI's.
+A turn has one of two protocols: the AI SDK's, with agents and a stored conversation, or OpenAI's chat completions.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from shared.run_turn import run_turn
 async def take_turn(request: Request, *, stream: bool | None = None) -> Response:
     """POST / and its aliases: one turn. `stream` overrides the field of the body."""
     person = await authenticate(request)
-    asked = await read_chat_request(request)
-    turn = await admit(person, chat_turn(asked, request))
-    if asked.dry_run:
+    body = await read_chat_request(request)
+    turn = await admit(person, chat_turn(body, request))
+    if body.dry_run:
         return JSONResponse(dry_run_json(turn))
-    events = replayed(turn, turn.replay) if turn.replay else run_turn(AgentRun(turn, asked, request.state.arrived))
-    if asked.stream if stream is None else stream:
+    events = replayed(turn, turn.replay) if turn.replay else run_turn(AgentRun(turn, body, request.state.arrived))
+    if body.stream if stream is None else stream:
         return StreamResponse(turn, events, UiStream(turn))
     return WholeResponse(turn, events, TurnJson())
 
@@ -48,7 +48,7 @@ async def stream_turn(request: Request) -> Response:
 
 
 async def resume(request: Request) -> Response:
-    """GET /{id}/stream below every address of a turn, which `useChat` calls to resume: 204, as no stream is kept."""
+    """GET /{id}/stream, which `useChat` calls to resume a stream: 204, because a stream ends with its request."""
     await authenticate(request)
     return Response(status_code=204)
 
@@ -56,11 +56,11 @@ async def resume(request: Request) -> Response:
 async def complete(request: Request) -> Response:
     """POST /v1/chat/completions: one answer to a conversation that the client keeps."""
     person = await authenticate(request)
-    asked = await read_completion_request(request)
-    turn = await admit(person, completion_turn(asked, request))
-    events = run_turn(CompletionRun(turn, asked, request.state.arrived))
-    if asked.stream:
-        return StreamResponse(turn, events, CompletionStream(turn, wants_usage=asked.wants_usage))
+    body = await read_completion_request(request)
+    turn = await admit(person, completion_turn(body, request))
+    events = run_turn(CompletionRun(turn, body, request.state.arrived))
+    if body.stream:
+        return StreamResponse(turn, events, CompletionStream(turn, wants_usage=body.wants_usage))
     return WholeResponse(turn, events, CompletionJson(turn))
 
 
@@ -87,5 +87,5 @@ ROUTES = routes(with_document(TABLE, "chat"))
 
 @functions_framework.aio.http
 async def chat(request: Request) -> Response:
-    """The function."""
+    """The response to any request of this function."""
     return await respond(request, ROUTES)

@@ -6,14 +6,17 @@ from collections.abc import AsyncGenerator
 
 from shared.errors import BY_CODE, ProviderError
 from shared.events import Text
+from shared.log import bind_turn, log
 from shared.routes import RouteChosen
 from shared.run_turn import Failure, TurnEvent
 from shared.turns import Receipt, Replay, Turn, TurnResult
 
 
 async def replayed(turn: Turn, replay: Replay) -> AsyncGenerator[TurnEvent, None]:
-    """The events of the first attempt as far as they are stored, and its receipt."""
+    """The stored events of the first attempt, and its receipt; logs one line."""
     route = next((route for route in turn.routes if route.identifier == replay.identifier), turn.routes[0])
+    bind_turn(turn.request_id, turn.turn_id)
+    log("replay", status=replay.status, model=route.identifier, error=replay.error_code)
     yield RouteChosen(route)
     if replay.content:
         yield Text(replay.content)

@@ -29,7 +29,7 @@ CanonicalUuid = Annotated[
 
 
 class UiMessage(BaseModel):
-    """A message as the AI SDK sends it; parts other than text are left alone. `id` is the frontend's own or ours."""
+    """A message as the AI SDK sends it; only text parts are read. `id` is the frontend's own or Parley's."""
 
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
 
@@ -51,10 +51,10 @@ class UiMessage(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """One turn: either `message`, or the AI SDK's `messages`, of which the last user message counts.
+    """One turn: either `message`, or the AI SDK's `messages`, whose last user message is the question.
 
     With `trigger: regenerate-message`, `messageId` names the answer or question to regenerate. Without the trigger it
-    names the question that this one edits. An unknown id makes it an ordinary turn.
+    names the question that this one edits. With an unknown id the request is an ordinary turn.
     """
 
     model_config = ConfigDict(

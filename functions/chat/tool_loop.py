@@ -56,11 +56,11 @@ class _Step:
 
 
 class ToolLoop:
-    """The calls of one turn. At any moment it has the text, the used tools and the hand-offs until now.
+    """The model calls of one turn. At any moment it has the text, the used tools and the hand-offs so far.
 
-    After eight rounds of tools the model is asked once more and may not call any. `reason` is why it ended, None until
-    then: a model's stop reason, or `budget` or `time` when there was none left for another call. `dropped` messages of
-    the history made room for results of tools.
+    After eight rounds with tools there is one last model call, which may not call tools. `reason` says why the loop
+    ended, None before that: a model's stop reason, or `budget` or `time` when the budget or the time did not allow
+    another call. `dropped` is the number of history messages that were removed to make room for results of tools.
     """
 
     def __init__(self, turn: Turn, session: ModelSession, question: str, temperature: float | None) -> None:
@@ -81,12 +81,12 @@ class ToolLoop:
 
     @property
     def content(self) -> str:
-        """The answer so far: the texts of its calls as paragraphs."""
+        """The answer so far: the texts of the model calls as paragraphs."""
         return "\n\n".join(text for text in (*self._texts, "".join(self._pieces)) if text)
 
     @property
     def parts(self) -> tuple[dict[str, Any], ...] | None:
-        """The answer as the parts of a UIMessage; None when its text is all there is."""
+        """The answer as the parts of a UIMessage; None when it has only text."""
         text = "".join(self._pieces)
         return (*self._parts, *(step_parts(text) if text else ())) if self._parts else None
 
@@ -121,7 +121,7 @@ class ToolLoop:
         """Runs the tool calls, and adds calls and results to the messages."""
         text, self._pieces = "".join(self._pieces), []
         self._texts.append(text)
-        self._parts.extend([*step_parts(text), *map(call_part, calls)])  # kept if the client hangs up now
+        self._parts.extend([*step_parts(text), *map(call_part, calls)])  # for the result, if the client hangs up now
         self._has_handed_off = False
         results = await self.toolbox.results_of(calls, self.agent.tools)
         self._parts[-len(calls) :] = map(result_part, results)

@@ -1,6 +1,6 @@
 """llms: lists the models that a user can choose, for frontends and OpenAI's SDKs, and probes client nodes.
 
-Admins get diagnostics of everything that a turn needs.
+Admins can test everything that a turn needs.
 """
 
 from __future__ import annotations
@@ -46,5 +46,5 @@ ROUTES = routes(with_document(TABLE, "llms"))
 
 @functions_framework.aio.http
 async def llms(request: Request) -> Response:
-    """The function."""
+    """The response to any request of this function."""
     return await respond(request, ROUTES)

@@ -1,4 +1,4 @@
-"""refresh: the scheduled run of jobs, such as the update of the catalogue. Who → what → lease → steps → outcome."""
+"""refresh: runs scheduled jobs. Authorizes, reads the body, takes the lease, runs the steps and records the outcome."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ ROUTES = routes(with_document(TABLE, "refresh"))
 
 @functions_framework.aio.http
 async def refresh(request: Request) -> Response:
-    """The function."""
+    """The response to any request of this function."""
     return with_event_status(request, await respond(request, ROUTES))
 
 

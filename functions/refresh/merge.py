@@ -1,4 +1,4 @@
-"""Turns a provider's list into the rows that merge_models() takes: addable or not, key, name, price."""
+"""Converts a provider's list into the rows of merge_models(), with key, name, price and `is_addable`."""
 
 from __future__ import annotations
 

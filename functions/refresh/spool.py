@@ -40,7 +40,7 @@ _SECONDS = 60.0  # the next run drains the rest
 _BOOKED = {"settled": "drained", "stale": "drained", "duplicate": "duplicates"}
 _NOT_THE_OBJECTS_FAULT = (DatabaseUnavailable, Forbidden, Unauthenticated, NotConfigured)
 
-# The origin of an object that is truncated, or of another version.
+# Finds the origin of an object that is truncated or has another version.
 _USER_ID = re.compile(r'"user_id"\s*:\s*"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"')
 _SPOOLED_AT = re.compile(r'"spooled_at"\s*:\s*"([^"]{1,40})"')
 
@@ -149,7 +149,7 @@ async def _book(entry: dict[str, Any]) -> str:
     try:
         return await _finish(entry)
     except ParleyError:
-        # A turn that does not exist: if this call fails too, the database is at fault, and every object stays.
+        # A call with an unknown turn: if it fails too, the database is at fault, and every object stays.
         await _finish({"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())})
     try:
         return await _finish(entry)  # the first call may have met the deletion of its user

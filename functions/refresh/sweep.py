@@ -1,4 +1,4 @@
-"""Step `sweep`: closes turns whose function died, keeps their questions and releases their reservations."""
+"""Step `sweep`: closes turns of killed instances, keeps their questions and releases their reservations."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ def load_sdks(names: Iterable[str]) -> None:
 
 def _load(name: str) -> None:
     module, provider = SDKS[name]
-    # An import creates no garbage, and collection takes a quarter of its time. Only a call that found the collector
-    # on turns it on again: the first of two concurrent ones, and none during a start.
+    # An import creates no garbage, and collection takes a quarter of its time. A call turns the collector on again only
+    # if it was on before: the first of two concurrent calls does, a call during a cold start does not.
     was_on = gc.isenabled()
     gc.disable()
     try:

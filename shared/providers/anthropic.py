@@ -27,7 +27,7 @@ from shared.providers.sdk_http import shared_client, transport_failures
 from shared.providers.tool_calls import tool_call
 
 # An error inside a stream is an APIStatusError with status 200; its type has the meaning.
-_OVERLOADED = 529  # also for unknown types inside a 200
+_OVERLOADED = 529  # also for an error of unknown type inside a 200
 _STATUS_OF_TYPE = {
     "invalid_request_error": 400,
     "authentication_error": 401,

@@ -22,7 +22,7 @@ _STOP_REASONS: dict[str, StopReason] = {
     "content_filter": "filtered",
 }
 _MAX_CALLS, _MAX_ARGUMENTS = 128, 1024 * 1024
-_MAX_NAME = 150  # leaves room for client:<node>: in the catalogue's 200
+_MAX_NAME = 150  # the catalogue allows 200, with the prefix client:<node>:
 
 
 def request_body(request: ModelRequest, limit_field: str = "max_tokens") -> dict[str, Any]:

@@ -29,7 +29,7 @@ from shared.providers.provider_errors import (
 from shared.providers.sdk_http import first_of, shared_client, transport_failures
 from shared.providers.tool_calls import tool_call
 
-# It warns for each client if GOOGLE_API_KEY and GEMINI_API_KEY are both set, although we pass the key.
+# The SDK warns for each client if GOOGLE_API_KEY and GEMINI_API_KEY are both set, although we pass the key.
 logging.getLogger("google_genai._api_client").addFilter(lambda record: "GEMINI_API_KEY" not in record.getMessage())
 
 _SERVER_SECONDS = "600"  # Google's own limit; the gateway gives up earlier

@@ -40,7 +40,7 @@ class Matcha:
         yield Finish("stop")
 
     async def check(self, node: Node | None = None) -> None:  # noqa: ARG002 - the contract's
-        """MatchAI has no free endpoint, so this only checks the settings."""
+        """Checks only the settings, because MatchAI has no free endpoint."""
         _mission_id()
         settings().require("MATCHA_BASE_URL")
         settings().key("MATCHA_API_KEY")

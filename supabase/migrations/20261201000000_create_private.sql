@@ -18,7 +18,7 @@ comment on table private.settings is 'Settings of this deployment, one row each.
 comment on column private.settings.name is
   'allow_private_nodes = on: client nodes may use http, any port and private addresses; for laptops only, together '
   'with ALLOW_PRIVATE_NODES of the functions. profiling = on: new profiles may be learned from; default off. '
-  'lease_seconds, open_turns_per_person: numbers, see docs/configuration.md.';
+  'lease_seconds, open_turns_per_person: numbers, see docs/limits-and-costs.md.';
 
 alter table private.settings enable row level security;
 revoke all on private.settings from public, anon, authenticated, service_role;
@@ -97,7 +97,7 @@ revoke execute on function private.clamp_usage from public, anon, authenticated,
 
 -- Purpose: the shape of prices and capabilities, what a turn costs, and how many tokens a text may be.
 -- Affects: functions in private
--- Access: the ledger only; check constraints of llm_models call the is_… functions as the role that writes.
+-- Access: the ledger only; check constraints of llm_models call the is_… functions with the role of the writer.
 
 create function private.is_price(p_price jsonb) returns boolean
   language sql immutable security invoker set search_path = ''
@@ -164,14 +164,14 @@ create function private.estimate_tokens(p_text text) returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select (octet_length(p_text) + 2) / 3 + 4 $$;
 comment on function private.estimate_tokens(text) is
-  'A cautious estimate in tokens, for cutting history: one for three bytes, and four around each message.';
+  'A cautious estimate in tokens, by which history is cut: one for three bytes, and four for each message.';
 revoke execute on function private.estimate_tokens from public, anon, authenticated, service_role;
 
 create function private.token_upper_bound(p_text text) returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select octet_length(p_text) + 16 $$;
 comment on function private.token_upper_bound(text) is
-  'Most tokens that a message can have, for reservations: one for each byte, and sixteen around each message.';
+  'The most tokens that a message can have, for reservations: one for each byte, and sixteen for each message.';
 revoke execute on function private.token_upper_bound from public, anon, authenticated, service_role;
 
 create function private.default_context_window() returns integer
@@ -190,7 +190,7 @@ create function private.max_prompt_tokens() returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select 1000000 $$;
 comment on function private.max_prompt_tokens() is
-  'Most tokens of a system prompt, and of tools, that a reservation covers; more counts as this many.';
+  'The most tokens of a system prompt, and of tools, that a reservation covers; a larger number is cut to this one.';
 revoke execute on function private.max_prompt_tokens from public, anon, authenticated, service_role;
 
 create function private.price_text(p_pricing jsonb) returns text
@@ -335,6 +335,6 @@ begin
 end
 $$;
 comment on function private.read_turn_result(jsonb) is
-  'The parameter of chat_finish as a record. Counts are clamped to what columns hold, so that no count makes a turn '
-  'fail to settle; a missing content is empty.';
+  'The parameter of chat_finish as a record. Counts are clamped to the ranges of their columns, so that every turn can '
+  'be settled; a missing content is empty.';
 revoke execute on function private.read_turn_result from public, anon, authenticated, service_role;

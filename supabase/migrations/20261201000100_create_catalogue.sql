@@ -55,10 +55,14 @@ comment on policy client_nodes_select_visible on public.client_nodes is
   'Own nodes, and shared ones while they are active; admins see all.';
 create policy client_nodes_insert_owner on public.client_nodes for insert to authenticated
   with check (owner_id = (select auth.uid()));
+comment on policy client_nodes_insert_owner on public.client_nodes is
+  'Users insert nodes of their own; project nodes are inserted by the operator.';
 create policy client_nodes_update_owner on public.client_nodes for update to authenticated
   using (owner_id = (select auth.uid())) with check (owner_id = (select auth.uid()));
+comment on policy client_nodes_update_owner on public.client_nodes is 'Users change their own nodes only.';
 create policy client_nodes_delete_owner on public.client_nodes for delete to authenticated
   using (owner_id = (select auth.uid()));
+comment on policy client_nodes_delete_owner on public.client_nodes is 'Users delete their own nodes only.';
 
 create table private.client_node_keys (
   node_id bigint constraint client_node_keys_pkey primary key
@@ -74,7 +78,7 @@ comment on column private.client_node_keys.api_key is
 alter table private.client_node_keys enable row level security;
 revoke all on private.client_node_keys from public, anon, authenticated, service_role;
 
--- IANA's special-purpose registries, read 2026-11-21; the last but one of IPv4 is Azure's wire server.
+-- IANA's special-purpose registries, read 2026-11-21, and 168.63.129.16, Azure's wire server.
 create function private.is_public_address(p_address inet) returns boolean
   language sql immutable security invoker set search_path = '' as $$
   select case family(p_address)
@@ -82,7 +86,7 @@ create function private.is_public_address(p_address inet) returns boolean
       '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24',
       '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24',
       '168.63.129.16/32', '224.0.0.0/3']::inet[])
-    -- 2001::/23 has Teredo in it and 2002::/16 is 6to4: both embed an IPv4 address, as do mapped addresses and NAT64's.
+    -- 2001::/23 includes Teredo, and 2002::/16 is 6to4. Both embed an IPv4 address, as mapped and NAT64 addresses do.
     else p_address <<= '2000::/3'::inet
       and not p_address <<= any (array['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20']::inet[])
     end
@@ -381,10 +385,13 @@ create policy llm_models_select_active on public.llm_models for select to authen
 comment on policy llm_models_select_active on public.llm_models is 'Signed-in users see active models; admins see all.';
 create policy llm_models_insert_admin on public.llm_models for insert to authenticated
   with check ((select private.is_admin()));
+comment on policy llm_models_insert_admin on public.llm_models is 'Admins only.';
 create policy llm_models_update_admin on public.llm_models for update to authenticated
   using ((select private.is_admin())) with check ((select private.is_admin()));
+comment on policy llm_models_update_admin on public.llm_models is 'Admins only.';
 create policy llm_models_delete_admin on public.llm_models for delete to authenticated
   using ((select private.is_admin()));
+comment on policy llm_models_delete_admin on public.llm_models is 'Admins only.';
 
 create function private.replace_default() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -462,7 +469,7 @@ create table public.llm_routes (
   created_at timestamptz not null default now(),
   constraint llm_routes_alias_model_key_key unique (alias, model_key)
 );
-comment on table public.llm_routes is 'A model behind an alias such as auto, fast or cheap.';
+comment on table public.llm_routes is 'An arm of an alias: a model that the alias may choose.';
 comment on column public.llm_routes.weight is
   'Share of new conversations among rows of the same fallback_order; 0 = fallback only.';
 comment on column public.llm_routes.fallback_order is 'Rows are tried from the lowest to the highest.';
@@ -480,10 +487,13 @@ create policy llm_routes_select_all on public.llm_routes for select to authentic
 comment on policy llm_routes_select_all on public.llm_routes is 'Signed-in users see all aliases.';
 create policy llm_routes_insert_admin on public.llm_routes for insert to authenticated
   with check ((select private.is_admin()));
+comment on policy llm_routes_insert_admin on public.llm_routes is 'Admins only.';
 create policy llm_routes_update_admin on public.llm_routes for update to authenticated
   using ((select private.is_admin())) with check ((select private.is_admin()));
+comment on policy llm_routes_update_admin on public.llm_routes is 'Admins only.';
 create policy llm_routes_delete_admin on public.llm_routes for delete to authenticated
   using ((select private.is_admin()));
+comment on policy llm_routes_delete_admin on public.llm_routes is 'Admins only.';
 
 -- Purpose: circuits of providers, models and client nodes, shared by all instances.
 -- Affects: public.provider_health
@@ -560,18 +570,18 @@ begin
   insert into public.provider_health (provider_key) values (p_key) on conflict on
     constraint provider_health_pkey do nothing;
   select * into v from public.provider_health as h where h.provider_key = p_key for update;
-  -- A turn that began before the circuit opened met the same incident: it does not count again.
+  -- A turn that began before the circuit opened met the same incident, so its fault is not counted again.
   if v.open_until > p_begun_at and (v.sole_user_id is null or v.sole_user_id = p_user_id) then
     return;
   end if;
   if v.failures = 0 or v.updated_at < now() - interval '1 hour' then
     v.failures := 1; v.openings := 0; v.sole_user_id := p_user_id; v.failing_since := now();
   elsif v_is_anonymous and v.sole_user_id is distinct from p_user_id then
-    return;  -- Anonymous accounts are free: their faults open a circuit for themselves only.
+    return;  -- Anyone can create anonymous accounts, so the faults of one do not count for other users.
   elsif exists (select 1 from auth.users as u where u.id = v.sole_user_id and u.is_anonymous and u.id <> p_user_id) then
     v.failures := 1; v.sole_user_id := p_user_id; v.failing_since := now();
   elsif v.sole_user_id is null and v.open_until is not null then
-    -- The last opening for everyone is over: the next needs two users again.
+    -- The last opening for everyone is over, so the next one needs two users again.
     v.failures := v.failures + 1; v.sole_user_id := p_user_id; v.failing_since := now();
   else
     v.failures := v.failures + 1;
@@ -740,7 +750,7 @@ create function private.node_route(p_user_id uuid, p_model text) returns jsonb
   from public.client_nodes as n cross join lateral jsonb_array_elements(n.models) as e (model)
   where p_model ~ '^client:[1-9][0-9]{0,17}:.'
     and n.id = case when p_model ~ '^client:[1-9][0-9]{0,17}:.' then split_part(p_model, ':', 2)::bigint end
-    -- The catalogue's row decides price and activity of a model that it has.
+    -- If the catalogue has the model, its row decides the price and whether the model is active.
     and not exists (select 1 from public.llm_models as m where m.node_id = n.id and m.upstream_id = e.model ->> 'id')
     and n.is_active and (n.is_shared or n.owner_id = p_user_id)
     and e.model ->> 'id' = substr(p_model, length('client:' || split_part(p_model, ':', 2) || ':') + 1)
@@ -765,7 +775,8 @@ create function private.matcha_route(p_model text) returns jsonb
     'open_until', private.circuit_until('matcha', 'matcha:' || a.number))
   from asked as a join public.llm_models as m
     on (m.provider = 'matcha' and m.upstream_id = a.number::text) or (m.matcha_llm_id = a.number and m.node_id is null)
-  -- Once the platform's list is known, its own rows decide. Before that a model counts unless an admin deactivated it.
+  -- Once refresh has read the platform's list, the list decides. Before that a model counts unless an admin
+  -- deactivated it.
   where case when m.provider = 'matcha' then m.is_active
     else (m.is_active or m.missing_since is not null)
       and not exists (select from public.llm_models as o where o.provider = 'matcha') end
@@ -794,7 +805,7 @@ create function private.find_route(p_user_id uuid, p_model text, p_criteria json
        select private.model_route(m, p_criteria) as route, 1 as place from public.llm_models as m
          where m.model_key = p_model
        union all
-       -- An identifier names its provider: no other one serves.
+       -- An identifier names a provider, so no other provider may serve it.
        select private.catalogue_route(m), 2 from public.llm_models as m
          where m.identifier = p_model and m.is_active and private.is_callable(m.provider, p_criteria)) as f
      where f.route is not null order by f.place limit 1),
@@ -839,7 +850,7 @@ create function private.alias_chain(p_user_id uuid, p_alias text, p_criteria jso
       a.fallback_order, a.weight = 0, a.draw nulls last, a.weight desc, a.id) as place
     from arms as a where a.route is not null
   ), firsts as (
-    -- Two arms may lead to the same model: it is tried once.
+    -- Two arms may have the same successor, which is tried once.
     select distinct on (p.route ->> 'identifier') p.route, p.place from placed as p order by p.route ->> 'identifier',
       p.place
   )
@@ -860,7 +871,7 @@ create function private.policy_chain(p_alias text, p_criteria jsonb) returns jso
       3 * (m.pricing ->> 'input')::numeric + (m.pricing ->> 'output')::numeric as price,
       -- Acceptable: at most 30 % errors and a mean rating of at least 3, where there are enough turns and ratings.
       coalesce(q.error_rate <= 0.3, true) and coalesce(q.ratings < 5 or q.mean_rating >= 3, true) as is_acceptable,
-      -- Smoothed with five ratings of 3.5, because few raters prove little.
+      -- Smoothed with five ratings of 3.5, because a mean of few ratings is unreliable.
       coalesce((q.mean_rating * q.raters + 3.5 * 5) / (q.raters + 5), 3.5) as rating,
       p_criteria -> 'needs' ? 'supports_json' and not coalesce((m.capabilities ->> 'supports_json')::boolean,
         false) as is_wordy
@@ -972,8 +983,8 @@ create function private.find_default(p_user_id uuid, p_criteria jsonb) returns j
   ), behind as (
     select o.route, o.place from others as o where o.rank = 3
     union all
-    -- Without arms: the next provider, so that an outage does not stop turns. Text for a user's own server goes nowhere
-    -- else.
+    -- Without arms the next provider is the fallback, so that an outage does not stop turns. Text for a client node
+    -- must not go to a provider.
     (select o.route, o.place from others as o, first
      where o.rank in (1, 2, 4) and not coalesce((p_criteria ->> 'is_strict')::boolean, false)
        and not exists (select from wished as a where a.rank = 3 and a.route is not null)

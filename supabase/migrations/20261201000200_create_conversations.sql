@@ -33,20 +33,21 @@ create table private.turns (
   replaces uuid
 ) with (fillfactor = 70);
 comment on table private.turns is
-  'An admitted turn, written by chat_begin before any model request. It survives a function that dies.';
+  'An admitted turn, written by chat_begin before any model request, so that it is known when the instance is killed.';
 comment on column private.turns.user_id is
   'The user whose counters hold the reservation. No foreign key, here and on conversation_id: chat_finish and '
   'deletions lock in different orders, and the reservation must be released even when the user is gone.';
 comment on column private.turns.worker_id is
-  'Fencing token of the attempt that holds the lease. A finish with another token only books its cost.';
-comment on column private.turns.lease_until is 'When the reservation ends if the turn does not finish.';
+  'Fencing token of the attempt that holds the lease. For a finish with another token, only the cost is booked.';
+comment on column private.turns.lease_until is
+  'When another attempt may take over the turn, or the sweep may close it, if it has not finished.';
 comment on column private.turns.tries is 'Attempts that have held the lease.';
 comment on column private.turns.question is 'Redacted. Kept so that an abandoned turn still has its question.';
 comment on column private.turns.is_stored is
   'Whether text is kept: redacted in the log, and verbatim in the conversation when the turn has one.';
 comment on column private.turns.routes is 'The route and its fallbacks, with the prices at admission.';
 comment on column private.turns.day is
-  'UTC day, and with it the month, that is charged, even when the turn ends after midnight.';
+  'The UTC day whose counters, and those of its month, are charged, even when the turn ends after midnight.';
 comment on column private.turns.is_forgotten is
   'The user was deleted, or asked to delete their text: no text of this turn is written any more.';
 comment on column private.turns.history_left_out is
@@ -90,8 +91,8 @@ create function public.open_turns() returns table (
   from private.turns as r where r.state = 'started' order by r.started_at
 $$;
 comment on function public.open_turns() is
-  'Admitted turns that have not finished, without their text. A turn whose lease_until has passed belongs to a '
-  'function that died.';
+  'Admitted turns that have not finished, without their text. When lease_until has passed, the instance of the turn '
+  'was killed.';
 revoke execute on function public.open_turns from public, anon, authenticated, service_role;
 grant execute on function public.open_turns() to service_role;
 
@@ -131,7 +132,7 @@ comment on column public.llm_conversations.thread_ts is
   'Thread of that channel, as sent with the first turn; null when none was sent.';
 comment on column public.llm_conversations.primary_agent is 'The agent of the last answer; written by chat_finish.';
 comment on column public.llm_conversations.default_model is
-  'Any model identifier, key or alias; null = the catalogue''s default.';
+  'Identifier, key or alias of the model for turns that name none; null = no default of the conversation.';
 comment on column public.llm_conversations.agent_handoffs is
   'Number of hand-offs from one agent to another; written by chat_finish.';
 comment on column public.llm_conversations.total_tokens_used is
@@ -149,6 +150,8 @@ grant select on public.llm_conversations to service_role;
 
 create policy llm_conversations_update_owner on public.llm_conversations for update to authenticated
   using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+comment on policy llm_conversations_update_owner on public.llm_conversations is
+  'Only the owner changes a conversation.';
 
 create table public.conversation_members (
   conversation_id uuid not null constraint conversation_members_conversation_id_fkey
@@ -282,7 +285,7 @@ revoke execute on function private.open_conversation from public, anon, authenti
 create function private.touch_conversation() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  -- The holder of the lock begins or ends a turn, and writes the same.
+  -- Whichever transaction holds the lock begins or ends a turn, which also sets last_activity.
   update public.llm_conversations as c set last_activity = now()
     where c.id = (select t.id from public.llm_conversations as t
       where t.id = new.conversation_id for no key update skip locked);
@@ -303,7 +306,7 @@ create function private.display_name(p_metadata jsonb) returns text
         60)) as name
     from (values (1, 'name'), (2, 'full_name')) as k (place, key)
     where jsonb_typeof(p_metadata -> k.key) = 'string') as n
-  -- Generated names cannot be taken.
+  -- A user must not take a name that speaker_names() generates.
   where n.name <> '' and n.name !~ '@' and n.name !~ '\(\d+\)$' and n.name !~* '^(person \d+|former member)$'
   order by n.place limit 1
 $$;
@@ -333,8 +336,12 @@ revoke execute on function private.speaker_names from public, anon, authenticate
 
 create policy llm_conversations_select_member on public.llm_conversations for select to authenticated
   using (id in (select private.my_conversations()) or (select private.is_admin()));
+comment on policy llm_conversations_select_member on public.llm_conversations is
+  'Members see their conversations; admins see all.';
 create policy conversation_members_select_member on public.conversation_members for select to authenticated
   using (conversation_id in (select private.my_conversations()) or (select private.is_admin()));
+comment on policy conversation_members_select_member on public.conversation_members is
+  'Members see all members of their conversations; admins see all.';
 
 -- Purpose: the log: one row for each finished turn.
 -- Affects: public.chat_logs, public.lookup_failures()
@@ -428,8 +435,8 @@ comment on column public.chat_logs.route_reason is
   'Why this model served: requested, conversation_default, profile, agent or default; model_replaced: a successor '
   'served for a retired model; model_not_found: the name is unknown and the default served. Null when unknown.';
 comment on column public.chat_logs.unresolved_model is
-  'The name that could not be found when route_reason is model_not_found or model_replaced: of the request '
-  '(redacted), else of the conversation or profile. Null otherwise, for text that does not look like a model name, '
+  'The name that could not be found when route_reason is model_not_found or model_replaced: from the request '
+  '(redacted), else from the conversation or profile. Null otherwise, for text that does not look like a model name, '
   'and for deleted users.';
 
 create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc);
@@ -536,7 +543,7 @@ create function private.turn_to_replace(p_user_id uuid, p_conversation_id uuid, 
   returns uuid
   language sql stable security invoker set search_path = '' as $$
   with meant as (
-    -- Any member may send a message's id, but only its author the client's id.
+    -- Any member may name a message by its id, but only its author by the client's id.
     select m.turn_id, m.created_at, m.user_id = p_user_id as is_own, m.content = p_turn.message as is_same,
       case
         when p_turn.message_id in (m.id::text, case when m.user_id = p_user_id then m.client_id end) then 1
@@ -650,7 +657,7 @@ grant execute on function public.ui_messages(text) to authenticated;
 create function private.unlabel_answers() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  -- A finish that holds an answer replaces it: waiting for it could deadlock.
+  -- A finish that has locked an answer is about to delete it. Waiting for that finish could deadlock.
   update public.messages as m set model_label = null
     where m.id in (select n.id from public.messages as n
       where n.model_used like 'client:%' and n.model_label is not null
@@ -704,6 +711,7 @@ grant select on public.feedback to service_role;
 
 create policy feedback_select_own on public.feedback for select to authenticated
   using (user_id = (select auth.uid()) or (select private.is_admin()));
+comment on policy feedback_select_own on public.feedback is 'Users see their own feedback; admins see all.';
 
 create function private.can_see_turn(p_turn_id uuid) returns boolean
   language sql stable security definer set search_path = '' as $$
@@ -722,8 +730,10 @@ create policy feedback_insert_own on public.feedback for insert to authenticated
 comment on policy feedback_insert_own on public.feedback is 'Users rate only turns that they can see.';
 create policy feedback_update_own on public.feedback for update to authenticated
   using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()) and private.can_see_turn(turn_id));
+comment on policy feedback_update_own on public.feedback is
+  'Users change their own feedback, and only to turns that they can see.';
 
--- Purpose: how a user likes to be helped, and what the user's turns of the last 90 days show.
+-- Purpose: a user's preferences, and values learned from the user's turns of the last 90 days.
 -- Affects: public.user_llm_profiles, public.roll_up_profiles()
 -- Access: users read and write their preferences; the service calls the roll-up, which writes the learned columns.
 
@@ -750,9 +760,10 @@ create table public.user_llm_profiles (
   updated_at timestamptz not null default now()
 );
 comment on table public.user_llm_profiles is
-  'How a user likes to be helped: stated preferences, and what was learned from turns.';
+  'A user''s stated preferences, and values learned from the user''s turns.';
 comment on column public.user_llm_profiles.skill_level is 'As stated by the user; null when not stated.';
-comment on column public.user_llm_profiles.communication_style is 'Wanted length of answers; null = no preference.';
+comment on column public.user_llm_profiles.communication_style is
+  'The preferred length of answers; null = no preference.';
 comment on column public.user_llm_profiles.preferred_agent is
   'The agent of a turn that names none; null = no preference.';
 comment on column public.user_llm_profiles.preferred_model is
@@ -761,7 +772,7 @@ comment on column public.user_llm_profiles.preferred_model is
 comment on column public.user_llm_profiles.is_profiling_enabled is
   'Whether anything may be learned. Switching it off clears the learned columns at once; stated preferences stay.';
 comment on column public.user_llm_profiles.context_preferences is
-  'Free for the client''s use: an object of at most 16 KB.';
+  'Values of the client, which Parley does not read: an object of at most 16 KB.';
 comment on column public.user_llm_profiles.agent_satisfaction_scores is
   'Learned: object of agent to {mean, n}, the mean rating (1 to 5) of n rated turns; null without ratings.';
 comment on column public.user_llm_profiles.conversation_patterns is
@@ -793,8 +804,10 @@ comment on policy user_llm_profiles_select_own on public.user_llm_profiles is
   'Only the user reads the profile, not even admins.';
 create policy user_llm_profiles_insert_own on public.user_llm_profiles for insert to authenticated
   with check (user_id = (select auth.uid()));
+comment on policy user_llm_profiles_insert_own on public.user_llm_profiles is 'Only the user inserts the profile.';
 create policy user_llm_profiles_update_own on public.user_llm_profiles for update to authenticated
   using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+comment on policy user_llm_profiles_update_own on public.user_llm_profiles is 'Only the user changes the profile.';
 
 create function private.begin_profile(p_user_id uuid) returns void
   language sql volatile security invoker set search_path = '' as $$
@@ -847,8 +860,8 @@ begin
 end
 $$;
 comment on function private.own_profile() is
-  'Trigger: a profile that the user inserts replaces the automatic one and keeps what was learned, unless profiling '
-  'is off; a row that the user updates becomes the user''s own. Definer, because no role may delete profiles.';
+  'Trigger: a profile that the user inserts replaces the automatic one and keeps the learned values, unless profiling '
+  'is off; after an update by the user, is_automatic is false. Definer, because no role may delete profiles.';
 revoke execute on function private.own_profile from public, anon, authenticated, service_role;
 
 create trigger user_llm_profiles_own_inserted before insert on public.user_llm_profiles
@@ -920,7 +933,7 @@ create function public.roll_up_profiles() returns integer
 declare
   v_changed integer;
 begin
-  -- Only with profiling; unchanged profiles are not written.
+  -- Profiles with profiling off and unchanged profiles are not written.
   update public.user_llm_profiles as p
     set conversation_patterns = n.patterns, expertise_areas = n.areas, agent_satisfaction_scores = n.scores,
         learning_progress = n.progress

@@ -20,7 +20,7 @@ create function private.claim_turn(p_user_id uuid, p_turn private.turn_request) 
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
   v_lease_until timestamptz := now() + make_interval(secs => p_turn.lease_seconds);
-  v_keeps_words boolean := p_turn.store or p_turn.log_words;
+  v_is_stored boolean := p_turn.store or p_turn.log_words;
   v_agent text := private.internal_name(p_turn.agent, 40);
   v_row private.turns;
   v_held jsonb;
@@ -31,7 +31,7 @@ begin
      is_stored, requested_model, agent_type, metadata)
   values
     (p_turn.turn_id, p_user_id, p_turn.request_id, p_turn.endpoint, p_turn.idempotency_key, p_turn.body_hash,
-     p_turn.worker_id, v_lease_until, p_turn.question, v_keeps_words, p_turn.requested_model, v_agent, p_turn.metadata)
+     p_turn.worker_id, v_lease_until, p_turn.question, v_is_stored, p_turn.requested_model, v_agent, p_turn.metadata)
   on conflict do nothing;
   if found then
     return jsonb_build_object('outcome', 'new', 'turn_id', p_turn.turn_id);
@@ -51,8 +51,8 @@ begin
       'retry_after', least(ceil(extract(epoch from v_row.lease_until - now())), 5));
   end if;
 
-  -- The earlier attempt failed without content or its worker is dead. Its reservation is released, and what earlier
-  -- attempts used moves to the day that the turn is charged now.
+  -- The earlier attempt failed without content, or its lease has ended. Its reservation is released, and the usage of
+  -- earlier attempts moves to the day on which the turn is charged now.
   if v_row.state = 'started' or v_row.day <> (now() at time zone 'utc')::date then
     select jsonb_build_object('turn_id', v_row.id, 'day', v_row.day,
         'reserved_usd', case when v_row.state = 'started' then v_row.reserved_usd else 0 end,
@@ -63,7 +63,7 @@ begin
   update private.turns as r
     set state = 'started', worker_id = p_turn.worker_id, lease_until = v_lease_until, tries = r.tries + 1,
         started_at = now(), finished_at = null, request_id = p_turn.request_id, endpoint = p_turn.endpoint,
-        question = p_turn.question, is_stored = v_keeps_words, requested_model = p_turn.requested_model,
+        question = p_turn.question, is_stored = v_is_stored, requested_model = p_turn.requested_model,
         agent_type = v_agent, metadata = p_turn.metadata
     where r.id = v_row.id;
   return jsonb_build_object('outcome', 'new', 'turn_id', v_row.id, 'conversation_id', v_row.conversation_id, 'held',
@@ -72,8 +72,8 @@ end
 $$;
 comment on function private.claim_turn(uuid, private.turn_request) is
   '{outcome: new | replay | in_progress | mismatch, turn_id, conversation_id?, held?}. held is {turn_id, day, '
-  'reserved_usd, requests, spent_usd, input_tokens, output_tokens}: what a dead attempt still reserves, and what '
-  'earlier attempts used on another day.';
+  'reserved_usd, requests, spent_usd, input_tokens, output_tokens}: what an attempt whose lease has ended still '
+  'reserves, and what earlier attempts used on another day.';
 revoke execute on function private.claim_turn from public, anon, authenticated, service_role;
 
 create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user_id uuid, p_turn private.turn_request)
@@ -82,7 +82,7 @@ create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user
 declare
   v_context bigint := coalesce((p_routes #>> '{0,capabilities,context_window}')::bigint,
     private.default_context_window());
-  -- Upper bounds from the function. Tools count only when a model of the routes can use them.
+  -- Upper bounds that chat sends. Tools count only when a model of the routes can use them.
   v_prompt bigint := p_turn.prompt_tokens
     + case when jsonb_path_exists(p_routes, '$[*].capabilities.supports_tools ? (@ == true)')
       then coalesce(p_turn.tool_tokens, 0) else 0 end;
@@ -92,14 +92,14 @@ declare
   v_routes jsonb;
   v_history jsonb;
   v_input bigint;
-  v_most bigint;
+  v_max_input bigint;
 begin
   select jsonb_agg(e.route || jsonb_build_object('max_output_tokens',
       greatest(1, least(coalesce(p_turn.max_tokens, private.default_max_tokens()),
         (e.route #>> '{capabilities,max_output_tokens}')::bigint,
         (e.route #>> '{capabilities,context_window}')::bigint / 2))) order by e.place)
     into v_routes from jsonb_array_elements(p_routes) with ordinality as e (route, place);
-  -- Half of the cautious estimate is still more than plain prose has.
+  -- The estimate is high: a message is refused only at twice the window, because a shorter one may still fit.
   if v_new_tokens / 2 > v_context then
     perform private.refuse('PT422', 'context_exceeded', 'The message is longer than this model can read.',
       jsonb_build_object('context_window', v_context));
@@ -113,10 +113,10 @@ begin
     p_turn.turn_id);
   select v_new_tokens + coalesce(sum(private.estimate_tokens(h.content)), 0),
       private.token_upper_bound(v_message) + v_prompt + coalesce(sum(private.token_upper_bound(h.content)), 0)
-    into v_input, v_most
+    into v_input, v_max_input
     from (select concat_ws(': ', m ->> 'name', m ->> 'content') as content
       from jsonb_array_elements(v_history -> 'messages') as m) as h;
-  -- A fallback whose window is too small would only reject the prompt.
+  -- A fallback with too small a window would reject the prompt, so it is left out.
   select jsonb_agg(e.route order by e.place) into v_routes
     from jsonb_array_elements(v_routes) with ordinality as e (route, place)
     where e.place = 1 or coalesce(v_input <= (e.route #>> '{capabilities,context_window}')::bigint, true);
@@ -127,7 +127,8 @@ begin
       'participants', greatest(1, (select count(*) from public.conversation_members as m
         where m.conversation_id = p_conversation_id)),
       'input_tokens_estimate', v_input,
-      'reserve_usd', coalesce(max(private.turn_cost(r -> 'pricing', v_most, (r ->> 'max_output_tokens')::bigint)), 0),
+      'reserve_usd',
+        coalesce(max(private.turn_cost(r -> 'pricing', v_max_input, (r ->> 'max_output_tokens')::bigint)), 0),
       'least_usd', min(private.turn_cost(r -> 'pricing', v_input, 1)))
     from jsonb_array_elements(v_routes) as r);
 end
@@ -151,14 +152,14 @@ declare
   v_output bigint := case when v_is_moved then (p_held ->> 'output_tokens')::bigint else 0 end;
   v_caps public.usage_limits := private.user_caps(p_user_id,
     coalesce(((select auth.jwt()) ->> 'is_anonymous')::boolean, false));
-  v_most integer := private.setting('open_turns_per_person', 64);
+  v_max_open integer := private.setting('open_turns_per_person', 64);
   v_open record;
   v_global public.usage_limits;
   v_user_day public.usage_counters;
   v_user_month public.usage_counters;
 begin
   select * into v_global from public.usage_limits where scope = 'global';
-  if v_is_moved then  -- the log row's day is always the day charged
+  if v_is_moved then  -- the day of the log row is always the day that is charged
     update public.chat_logs as l set created_at = now() where l.turn_id = (p_held ->> 'turn_id')::uuid;
   end if;
   -- One lock order everywhere: the user's counters, then the global ones, for which all turns wait.
@@ -179,9 +180,9 @@ begin
   -- Counted under the lock of the user's counter, so that two turns cannot both take the last place.
   select count(*) as n, extract(epoch from min(r.lease_until) - now()) as seconds into v_open from private.turns as r
     where r.user_id = p_user_id and r.state = 'started' and r.lease_until > now();
-  if v_open.n > v_most then
+  if v_open.n > v_max_open then
     perform private.refuse('PT429', 'too_many_turns', 'Too many turns are being answered at once.',
-      jsonb_build_object('most', v_most, 'retry_after', least(ceil(v_open.seconds), 5)));
+      jsonb_build_object('most', v_max_open, 'retry_after', least(ceil(v_open.seconds), 5)));
   end if;
   if v_is_moved then
     perform private.lock_counters('global', array[v_held_day, v_day]);
@@ -199,9 +200,9 @@ begin
 end
 $$;
 comment on function private.reserve_turn(uuid, numeric, jsonb) is
-  'Reserves p_usd and counts one turn for the user and globally; releases what a dead attempt held, and moves what '
-  'earlier attempts used to today. Returns what is left. Refuses with too_many_turns (429) at open_turns_per_person '
-  'running turns.';
+  'Reserves p_usd and counts one turn for the user and globally. Releases the reservation of an attempt whose lease '
+  'has ended, and moves the usage of earlier attempts to today. Returns what is left. Refuses with too_many_turns '
+  '(429) at open_turns_per_person running turns.';
 revoke execute on function private.reserve_turn from public, anon, authenticated, service_role;
 
 create function private.model_label(p_routes jsonb, p_identifier text) returns text
@@ -241,8 +242,8 @@ declare
   v_agent text;
   v_replaces uuid;
 begin
-  -- Locked as the foreign key of messages locks it later, so that a deletion of this user waits before either side
-  -- locks the conversation.
+  -- The insert into messages will take the same lock for its foreign key. Taken first, it makes a deletion of this user
+  -- wait before either transaction locks the conversation.
   perform 1 from auth.users as u where u.id = v_user_id for key share;
   if not found then
     perform private.refuse('PT401', 'invalid_token', 'This person does not exist.');
@@ -252,13 +253,13 @@ begin
   end if;
   v_turn := private.read_turn_request(turn);
   if not v_turn.dry_run then
-    -- A deletion of the user's text waits for this turn, or this turn for it, so that its row is seen.
+    -- A deletion of the user's text takes the same lock, so that it sees the rows of all admitted turns.
     perform pg_advisory_xact_lock_shared(hashtextextended('private.forget:' || v_user_id, 0));
     v_claim := private.claim_turn(v_user_id, v_turn);
     if v_claim ->> 'outcome' <> 'new' then
       return v_claim;
     end if;
-    -- A retried key continues the turn and the conversation that it began.
+    -- A retry with the same key continues the earlier turn in its conversation.
     v_turn.turn_id := v_claim ->> 'turn_id';
     v_turn.conversation_id := coalesce(v_claim ->> 'conversation_id', v_turn.conversation_id);
   end if;
@@ -268,11 +269,12 @@ begin
     v_conversation := private.lock_conversation(v_user_id, v_conversation.id, v_turn.turn_id, v_turn.message);
   end if;
   if not v_turn.dry_run then
-    -- Set before the history is read, which leaves out the replaced turns; also for turns that are not stored.
+    -- Set before the history is read, because the history leaves out the replaced turns, also for a turn that is not
+    -- stored.
     v_replaces := private.turn_to_replace(v_user_id, v_conversation.id, v_turn);
     update private.turns as r set replaces = v_replaces
       where r.id = v_turn.turn_id and r.replaces is distinct from v_replaces;
-    -- A retry comes after everything since the last attempt, and replaces that, too.
+    -- A retry replaces turns that came after the earlier attempt, too, so its question gets a later time.
     update public.messages as m set created_at = clock_timestamp()
       where v_replaces is not null and m.turn_id = v_turn.turn_id and m.role = 'user';
   end if;
@@ -327,7 +329,7 @@ comment on function public.chat_begin(jsonb) is
 revoke execute on function public.chat_begin from public, anon, authenticated, service_role;
 grant execute on function public.chat_begin(jsonb) to authenticated;
 
--- Purpose: a further reservation for a turn that needs another model request.
+-- Purpose: reserves the cost of a further model request of a running turn.
 -- Affects: public.chat_extend()
 -- Access: the service only; definer because write-ahead rows and counters are not granted.
 
@@ -345,7 +347,7 @@ declare
 begin
   select * into v_row from private.turns as r where r.id = v_extension.turn_id for update;
   if not found or v_row.state <> 'started' or v_row.worker_id is distinct from v_extension.worker_id
-    -- A deleted user gets no further model request.
+    -- No further model request is made for a deleted user.
     or v_row.is_forgotten or not exists (select 1 from auth.users as u where u.id = v_row.user_id) then
     return jsonb_build_object('outcome', 'closed');
   end if;
@@ -380,7 +382,7 @@ comment on function public.chat_extend(jsonb) is
 revoke execute on function public.chat_extend from public, anon, authenticated, service_role;
 grant execute on function public.chat_extend(jsonb) to service_role;
 
--- Purpose: the second round trip of a turn: answer, log and settlement, exactly once.
+-- Purpose: the second round trip of a turn: stores the answer, writes the log row and settles the cost, exactly once.
 -- Affects: public.chat_finish()
 -- Access: the service only; definer because logs and counters are not granted.
 
@@ -428,8 +430,8 @@ begin
   if p_row.conversation_id is null then
     return null;
   end if;
-  -- Parts without text are an answer only of a completed turn; otherwise the key can be tried again. An answer whose
-  -- question was replaced meanwhile is dropped.
+  -- An answer has text, or has parts and is completed; without an answer the key can be tried again. If the question
+  -- was replaced meanwhile, its answer is not stored.
   if p_row.is_stored and (p_result.content <> '' or (p_result.status = 'completed' and p_result.parts is not null))
     and exists (select 1 from public.messages as q where q.turn_id = p_row.id and q.role = 'user') then
     insert into public.messages (id, conversation_id, user_id, role, content, parts, model_used, model_label,
@@ -496,7 +498,7 @@ create function private.write_log(
      p_row.routes #>> '{0,alias}', case when p_row.routes #> '{0,alias}' is not null
        then p_row.routes #>> '{0,identifier}' end,
      p_row.route_reason, case when p_person is not null then private.unresolved_model(p_row) end)
-  -- A late or repeated attempt overwrites the row of a sweep, a failure or an early disconnect.
+  -- The row may be from a sweep, a failure or an early disconnect; a late or repeated attempt overwrites it.
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, response = excluded.response,
         tools_used = excluded.tools_used, input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
@@ -517,8 +519,8 @@ create function private.write_log(
   returning l.id
 $$;
 comment on function private.write_log(private.turns, uuid, private.turn_result, jsonb, numeric) is
-  'Writes exactly one log row for each turn, dated when it began so that its day is the day charged; without text '
-  'when the user is deleted.';
+  'Writes exactly one log row for each turn. created_at is the beginning of the turn, so that its day is the day that '
+  'is charged. The row has no text when the user is deleted.';
 revoke execute on function private.write_log from public, anon, authenticated, service_role;
 
 create function public.chat_finish(entry jsonb) returns jsonb
@@ -557,7 +559,8 @@ begin
       'outcome', private.book_lost_attempt(v_row, v_result.worker_id, v_cost, v_input, v_output));
   end if;
   if v_row.state in ('settled', 'failed') then
-    return (select jsonb_build_object('outcome', 'duplicate', 'log_id', l.id, 'cost_usd', l.cost_usd)
+    return (select jsonb_build_object('outcome', 'duplicate', 'log_id', l.id, 'cost_usd', l.cost_usd, 'message_id',
+              (select m.id from public.messages as m where m.turn_id = v_row.id and m.role = 'assistant'))
             from public.chat_logs as l where l.turn_id = v_row.id);
   end if;
 
@@ -567,8 +570,8 @@ begin
   select sum(s.cost_usd) as cost_usd, sum(s.input_tokens) as input_tokens, sum(s.output_tokens) as output_tokens
     into v_earlier from private.lost_attempt_costs as s where s.turn_id = v_row.id;
 
-  -- When the user was deleted meanwhile, the cost is booked and the text is not. The lock order is that of a deletion:
-  -- user, conversation, log row. A deletion of the user skips the write-ahead row, which is locked before them here.
+  -- When the user was deleted meanwhile, the cost is booked without text. The lock order is that of a deletion: user,
+  -- conversation, log row. A deletion skips the write-ahead row, because a finish locks it before the user.
   select u.id into v_person from auth.users as u where u.id = v_row.user_id and not v_row.is_forgotten for key share;
   if v_person is null then
     v_result := private.anonymised_result(v_result, v_row.user_id);
@@ -587,7 +590,7 @@ begin
   v_result.identifier := v_route ->> 'identifier';
   v_result.context_size_tokens := coalesce(v_result.context_size_tokens,
     case when (v_result.usage).source <> 'estimate' then (v_result.usage).input_tokens end);
-  -- The counters hold what earlier attempts used and cost, so the log row holds it, too.
+  -- The counters include what earlier attempts used and cost, so the log row includes it, too.
   v_logged := v_result;
   if v_earlier.input_tokens is not null then
     v_logged.usage.input_tokens := least(v_input + v_earlier.input_tokens, 2147483647);
@@ -597,8 +600,8 @@ begin
     case when v_cost is null and v_earlier.cost_usd is null then null
       else coalesce(v_cost, 0) + coalesce(v_earlier.cost_usd, 0) end);
   v_message_id := private.store_answer(v_row, v_result, v_cost);
-  -- A turn without any content may be tried again with its key; its usage and cost stay booked. Content that may not be
-  -- stored counts as content.
+  -- A turn without content may be tried again with its key; its usage and cost stay booked. Content counts even if it
+  -- must not be stored.
   v_is_open := not v_result.has_content and v_result.status <> 'completed';
   if v_is_open then
     insert into private.lost_attempt_costs as s (turn_id, worker_id, cost_usd, input_tokens, output_tokens)
@@ -630,7 +633,7 @@ comment on function public.chat_finish(jsonb) is
 revoke execute on function public.chat_finish from public, anon, authenticated, service_role;
 grant execute on function public.chat_finish(jsonb) to service_role;
 
--- Purpose: closing turns whose function died: the question is kept and the money released.
+-- Purpose: closes turns of killed instances: keeps the question and releases the reservation.
 -- Affects: public.sweep_turns()
 -- Access: the service only; definer because write-ahead rows, logs and counters are not granted.
 
@@ -668,7 +671,8 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
         route_reason = excluded.route_reason, unresolved_model = excluded.unresolved_model
 $$;
 comment on function private.log_abandoned(private.turns[]) is
-  'Writes one abandoned log row for each turn. Its cost is what dead attempts spent; null when unknown.';
+  'Writes one abandoned log row for each turn. Its cost is that of the attempts that were booked; null when there are '
+  'none.';
 revoke execute on function private.log_abandoned from public, anon, authenticated, service_role;
 
 create function public.sweep_turns(max_rows integer default 500) returns integer
@@ -681,12 +685,12 @@ declare
   v_is_nameless boolean;
   v record;
 begin
-  -- One sweep at a time, and none during delete_my_data: inserts and updates reach usage_daily in two passes and could
-  -- deadlock. A second sweep has nothing to do.
+  -- Only one sweep runs at a time, and none during delete_my_data: both change usage_daily in two passes and could
+  -- deadlock. A second sweep returns 0.
   if not pg_try_advisory_xact_lock(hashtextextended('private.sweep_turns', 0)) then
     return 0;
   end if;
-  -- Rows that a finish held while their user was deleted.
+  -- Rows that a deletion skipped because a finish had locked them.
   perform private.forget_turns(array(
     select r.id from private.forgotten_people as f join private.turns as r on r.user_id = f.user_id
     where not f.is_complete and not r.is_forgotten for update of r skip locked));
@@ -698,8 +702,8 @@ begin
     select r from private.turns as r
     where r.state = 'started' and r.lease_until < now()
     order by r.lease_until limit least(greatest(max_rows, 1), 5000) for update skip locked) as picked;
-  -- Log rows refer to users and conversations. Those being deleted are left for the next sweep, because the deletion
-  -- may be waiting for a log row of this one.
+  -- Log rows refer to users and conversations. Turns of those that are being deleted are left for the next sweep,
+  -- because the deletion may wait for a log row of this sweep.
   v_people := array(select u.id from auth.users as u
     where u.id in (select s.user_id from unnest(v_rows) as s) for key share skip locked);
   v_conversations := array(select c.id from public.llm_conversations as c
@@ -710,7 +714,7 @@ begin
       and (s.conversation_id is null or s.conversation_id = any (v_conversations)
         or not exists (select 1 from public.llm_conversations as c where c.id = s.conversation_id))
     order by s.lease_until);
-  -- Rows without a user first: a deletion that waits for a conversation changes those rows of usage_daily before.
+  -- Rows without a user first: a deletion that waits for a conversation has already changed such rows of usage_daily.
   foreach v_is_nameless in array array[true, false] loop
     v_ids := array(select s.id from unnest(v_rows) as s
       where (s.is_forgotten or s.user_id <> all (v_people)) = v_is_nameless);

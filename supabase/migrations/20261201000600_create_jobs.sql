@@ -12,7 +12,7 @@ create table private.job_leases (
 );
 comment on table private.job_leases is 'The holder of each job''s lease, and when it ends.';
 comment on column private.job_leases.fence is
-  'Grows with every holder, so that writes of an earlier holder are detected.';
+  'Increases with every holder, so that writes of an earlier holder are detected.';
 
 alter table private.job_leases enable row level security;
 revoke all on private.job_leases from public, anon, authenticated, service_role;
@@ -108,7 +108,7 @@ comment on function public.release_lease(text, uuid, bigint) is
 revoke execute on function public.release_lease from public, anon, authenticated, service_role;
 grant execute on function public.release_lease(text, uuid, bigint) to service_role;
 
--- Purpose: one provider's list of models merged into the catalogue, and the default that results.
+-- Purpose: merges a provider's list of models into the catalogue, and updates the default.
 -- Affects: public.merge_models(), public.adopt_default(), public.diagnose_catalogue()
 -- Access: the service merges; diagnose_catalogue() reads as its caller.
 
@@ -118,7 +118,7 @@ declare
   v_active bigint;
   v_present bigint;
 begin
-  -- Only models that a list has shown before count; unlisted seed models are no evidence against a list.
+  -- Only models that an earlier list contained count, because a list may always have lacked a seed model.
   select count(*), count(*) filter (where exists (select from jsonb_to_recordset(p_listed) as l (upstream_id text)
       where l.upstream_id = m.upstream_id))
     into v_active, v_present
@@ -181,7 +181,7 @@ create function private.plan_known_models(p_provider text, p_node_id bigint, p_l
       case when k.is_pinned or not k.is_listed
           or (k.synced_values ? 'pricing' and nullif(k.synced_values -> 'pricing', 'null') is distinct from k.pricing)
         then k.pricing
-        -- As with models, the second run without a price makes it unknown.
+        -- The second run in a row without a price makes the price unknown.
         when k.new_pricing is null and k.synced_values ->> 'price_seen' = 'false' then null
         else coalesce(k.new_pricing, k.pricing) end as next_pricing,
       -- Refresh activates only what it deactivated itself.
@@ -194,7 +194,7 @@ create function private.plan_known_models(p_provider text, p_node_id bigint, p_l
   ), planned as (
     select m.*,
       case when m.is_pinned then m.replaced_by
-           -- A successor chosen by a run gives way to a named one, and is removed when the model is back.
+           -- A named successor replaces one that a run chose. The chosen one is removed when the model is listed again.
            when m.replaced_by = m.synced_values ->> 'successor'
              then coalesce(m.known_successor, case when not m.next_active
              then m.replaced_by end)
@@ -469,7 +469,7 @@ comment on function public.diagnose_catalogue() is
 revoke execute on function public.diagnose_catalogue from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_catalogue() to authenticated;
 
--- Purpose: measuring models from the log, and comparing the arms of an alias.
+-- Purpose: measures models from the log, and compares the arms of an alias.
 -- Affects: public.measure_models(), public.wilson_interval(), public.ab_results()
 -- Access: the service measures; signed-in users compare over the rows they may read.
 
@@ -481,7 +481,7 @@ declare
   v_measured integer;
 begin
   perform pg_advisory_xact_lock(hashtextextended('private.measure_models', 0));
-  -- Anonymous accounts are free: their turns and ratings do not count.
+  -- Anyone can create anonymous accounts, so their turns and ratings do not count.
   select count(distinct d.user_id) into v_people
     from public.usage_daily as d join auth.users as a on a.id = d.user_id and not coalesce(a.is_anonymous, false)
     where d.day >= v_today - 30;
@@ -492,7 +492,7 @@ begin
     select d.model_identifier, d.user_id, sum(d.requests) as turns, sum(d.errors) as errors,
       sum(d.ttft_ms_sum) as ttft_ms, sum(d.ttft_count) as ttfts
     from public.usage_daily as d
-    -- Only models that all users may choose, not those of users' own servers.
+    -- Only models that all users may choose, not those of users' own nodes.
     where d.day >= v_today - 7 and exists (select 1 from public.llm_models as m where m.identifier = d.model_identifier)
     group by d.model_identifier, d.user_id
   ), totals as (
@@ -525,7 +525,8 @@ begin
   return v_measured;
 end
 $$;
-comment on function public.measure_models() is 'Measures every model that served lately; returns their number.';
+comment on function public.measure_models() is
+  'Measures every catalogue model with turns in the last seven UTC days or today; returns the number of models.';
 revoke execute on function public.measure_models from public, anon, authenticated, service_role;
 grant execute on function public.measure_models() to service_role;
 
@@ -582,7 +583,7 @@ comment on function public.ab_results(text, date, date) is
 revoke execute on function public.ab_results from public, anon, authenticated, service_role;
 grant execute on function public.ab_results(text, date, date) to authenticated, service_role;
 
--- Purpose: deleting old logs, and quarantining spooled records that cannot be booked.
+-- Purpose: deletes old logs, and quarantines spooled records that cannot be booked.
 -- Affects: public.purge_logs(), public.quarantine_spooled()
 -- Access: the service only; definer because logs and write-ahead rows are not granted.
 
@@ -623,8 +624,8 @@ create function public.quarantine_spooled(
   object_key text, reason text, record text default null, user_id uuid default null,
   spooled_at timestamptz default null, kept_key text default null) returns void
   language sql volatile security definer set search_path = '' as $$
-  -- The latest call wins. A record spooled within one lease after the deletion may belong to a turn from before. The
-  -- record of a forgotten turn, whose id is in the object's name, is not kept.
+  -- A later call replaces an earlier one. A record that was spooled within one lease after the deletion may belong to a
+  -- turn from before it. The record of a forgotten turn, whose id is in the object's name, is not kept.
   insert into private.spool_quarantine as q (object_key, reason, record, user_id, kept_key)
   select quarantine_spooled.object_key, quarantine_spooled.reason,
     case when u.id is not null and not exists (
@@ -644,7 +645,7 @@ comment on function public.quarantine_spooled(text, text, text, uuid, timestampt
 revoke execute on function public.quarantine_spooled from public, anon, authenticated, service_role;
 grant execute on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) to service_role;
 
--- Purpose: findings on row security, policies, grants and functions, and which rows other users can see.
+-- Purpose: finds faults in row security, policies, grants and functions, and rows that other users can see.
 -- Affects: public.diagnose_access(), public.diagnose_visibility()
 -- Access: admins; invoker because pg_catalog is readable by every role and a definer function cannot change the role.
 
@@ -676,7 +677,7 @@ create function private.api_grants()
       from private.own_relations() as r join pg_attribute as a on a.attrelid = r.oid
       where a.attacl is not null and not a.attisdropped
     union all
-    -- Without an access list everyone may execute a function. Trigger functions cannot be called.
+    -- Without an access list every role may execute a function. Trigger functions cannot be called.
     select p.oid::regprocedure::text, 'function', n.nspname = 'private', p.oid,
         coalesce(p.proacl, acldefault('f', p.proowner)), null
       from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace
@@ -789,7 +790,7 @@ create function private.function_findings() returns table (object text, problem 
     from (select g.oid, array_agg(g.grantee) as grantees from private.api_grants() as g
       where g.kind = 'function' group by g.oid) as g join pg_proc as p on p.oid = g.oid where p.prosecdef
   )
-  -- The comment of a function that is meant for everyone signed in says so.
+  -- The comment of a function that is meant for every signed-in user contains "for everyone signed in".
   select d.object, 'authenticated may execute it with its owner''s rights, and it does not look at the caller', true,
       format('revoke execute on function %s from authenticated;', d.object)
     from definers as d

@@ -1,6 +1,6 @@
 -- Purpose: the shape of prices and capabilities, what a turn costs, and how many tokens a text may be.
 -- Affects: functions in private
--- Access: the ledger only; check constraints of llm_models call the is_… functions as the role that writes.
+-- Access: the ledger only; check constraints of llm_models call the is_… functions with the role of the writer.
 
 create function private.is_price(p_price jsonb) returns boolean
   language sql immutable security invoker set search_path = ''
@@ -67,14 +67,14 @@ create function private.estimate_tokens(p_text text) returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select (octet_length(p_text) + 2) / 3 + 4 $$;
 comment on function private.estimate_tokens(text) is
-  'A cautious estimate in tokens, for cutting history: one for three bytes, and four around each message.';
+  'A cautious estimate in tokens, by which history is cut: one for three bytes, and four for each message.';
 revoke execute on function private.estimate_tokens from public, anon, authenticated, service_role;
 
 create function private.token_upper_bound(p_text text) returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select octet_length(p_text) + 16 $$;
 comment on function private.token_upper_bound(text) is
-  'Most tokens that a message can have, for reservations: one for each byte, and sixteen around each message.';
+  'The most tokens that a message can have, for reservations: one for each byte, and sixteen for each message.';
 revoke execute on function private.token_upper_bound from public, anon, authenticated, service_role;
 
 create function private.default_context_window() returns integer
@@ -93,7 +93,7 @@ create function private.max_prompt_tokens() returns integer
   language sql immutable security invoker set search_path = ''
 as $$ select 1000000 $$;
 comment on function private.max_prompt_tokens() is
-  'Most tokens of a system prompt, and of tools, that a reservation covers; more counts as this many.';
+  'The most tokens of a system prompt, and of tools, that a reservation covers; a larger number is cut to this one.';
 revoke execute on function private.max_prompt_tokens from public, anon, authenticated, service_role;
 
 create function private.price_text(p_pricing jsonb) returns text

@@ -103,6 +103,6 @@ begin
 end
 $$;
 comment on function private.read_turn_result(jsonb) is
-  'The parameter of chat_finish as a record. Counts are clamped to what columns hold, so that no count makes a turn '
-  'fail to settle; a missing content is empty.';
+  'The parameter of chat_finish as a record. Counts are clamped to the ranges of their columns, so that every turn can '
+  'be settled; a missing content is empty.';
 revoke execute on function private.read_turn_result from public, anon, authenticated, service_role;

@@ -53,10 +53,14 @@ comment on policy client_nodes_select_visible on public.client_nodes is
   'Own nodes, and shared ones while they are active; admins see all.';
 create policy client_nodes_insert_owner on public.client_nodes for insert to authenticated
   with check (owner_id = (select auth.uid()));
+comment on policy client_nodes_insert_owner on public.client_nodes is
+  'Users insert nodes of their own; project nodes are inserted by the operator.';
 create policy client_nodes_update_owner on public.client_nodes for update to authenticated
   using (owner_id = (select auth.uid())) with check (owner_id = (select auth.uid()));
+comment on policy client_nodes_update_owner on public.client_nodes is 'Users change their own nodes only.';
 create policy client_nodes_delete_owner on public.client_nodes for delete to authenticated
   using (owner_id = (select auth.uid()));
+comment on policy client_nodes_delete_owner on public.client_nodes is 'Users delete their own nodes only.';
 
 create table private.client_node_keys (
   node_id bigint constraint client_node_keys_pkey primary key
@@ -72,7 +76,7 @@ comment on column private.client_node_keys.api_key is
 alter table private.client_node_keys enable row level security;
 revoke all on private.client_node_keys from public, anon, authenticated, service_role;
 
--- IANA's special-purpose registries, read 2026-11-21; the last but one of IPv4 is Azure's wire server.
+-- IANA's special-purpose registries, read 2026-11-21, and 168.63.129.16, Azure's wire server.
 create function private.is_public_address(p_address inet) returns boolean
   language sql immutable security invoker set search_path = '' as $$
   select case family(p_address)
@@ -80,7 +84,7 @@ create function private.is_public_address(p_address inet) returns boolean
       '0.0.0.0/8', '10.0.0.0/8', '100.64.0.0/10', '127.0.0.0/8', '169.254.0.0/16', '172.16.0.0/12', '192.0.0.0/24',
       '192.0.2.0/24', '192.88.99.0/24', '192.168.0.0/16', '198.18.0.0/15', '198.51.100.0/24', '203.0.113.0/24',
       '168.63.129.16/32', '224.0.0.0/3']::inet[])
-    -- 2001::/23 has Teredo in it and 2002::/16 is 6to4: both embed an IPv4 address, as do mapped addresses and NAT64's.
+    -- 2001::/23 includes Teredo, and 2002::/16 is 6to4. Both embed an IPv4 address, as mapped and NAT64 addresses do.
     else p_address <<= '2000::/3'::inet
       and not p_address <<= any (array['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20']::inet[])
     end

@@ -83,10 +83,13 @@ create policy llm_models_select_active on public.llm_models for select to authen
 comment on policy llm_models_select_active on public.llm_models is 'Signed-in users see active models; admins see all.';
 create policy llm_models_insert_admin on public.llm_models for insert to authenticated
   with check ((select private.is_admin()));
+comment on policy llm_models_insert_admin on public.llm_models is 'Admins only.';
 create policy llm_models_update_admin on public.llm_models for update to authenticated
   using ((select private.is_admin())) with check ((select private.is_admin()));
+comment on policy llm_models_update_admin on public.llm_models is 'Admins only.';
 create policy llm_models_delete_admin on public.llm_models for delete to authenticated
   using ((select private.is_admin()));
+comment on policy llm_models_delete_admin on public.llm_models is 'Admins only.';
 
 create function private.replace_default() returns trigger
   language plpgsql security definer set search_path = '' as $$

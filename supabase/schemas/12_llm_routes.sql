@@ -12,7 +12,7 @@ create table public.llm_routes (
   created_at timestamptz not null default now(),
   constraint llm_routes_alias_model_key_key unique (alias, model_key)
 );
-comment on table public.llm_routes is 'A model behind an alias such as auto, fast or cheap.';
+comment on table public.llm_routes is 'An arm of an alias: a model that the alias may choose.';
 comment on column public.llm_routes.weight is
   'Share of new conversations among rows of the same fallback_order; 0 = fallback only.';
 comment on column public.llm_routes.fallback_order is 'Rows are tried from the lowest to the highest.';
@@ -30,7 +30,10 @@ create policy llm_routes_select_all on public.llm_routes for select to authentic
 comment on policy llm_routes_select_all on public.llm_routes is 'Signed-in users see all aliases.';
 create policy llm_routes_insert_admin on public.llm_routes for insert to authenticated
   with check ((select private.is_admin()));
+comment on policy llm_routes_insert_admin on public.llm_routes is 'Admins only.';
 create policy llm_routes_update_admin on public.llm_routes for update to authenticated
   using ((select private.is_admin())) with check ((select private.is_admin()));
+comment on policy llm_routes_update_admin on public.llm_routes is 'Admins only.';
 create policy llm_routes_delete_admin on public.llm_routes for delete to authenticated
   using ((select private.is_admin()));
+comment on policy llm_routes_delete_admin on public.llm_routes is 'Admins only.';

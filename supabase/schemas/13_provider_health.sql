@@ -73,18 +73,18 @@ begin
   insert into public.provider_health (provider_key) values (p_key) on conflict on
     constraint provider_health_pkey do nothing;
   select * into v from public.provider_health as h where h.provider_key = p_key for update;
-  -- A turn that began before the circuit opened met the same incident: it does not count again.
+  -- A turn that began before the circuit opened met the same incident, so its fault is not counted again.
   if v.open_until > p_begun_at and (v.sole_user_id is null or v.sole_user_id = p_user_id) then
     return;
   end if;
   if v.failures = 0 or v.updated_at < now() - interval '1 hour' then
     v.failures := 1; v.openings := 0; v.sole_user_id := p_user_id; v.failing_since := now();
   elsif v_is_anonymous and v.sole_user_id is distinct from p_user_id then
-    return;  -- Anonymous accounts are free: their faults open a circuit for themselves only.
+    return;  -- Anyone can create anonymous accounts, so the faults of one do not count for other users.
   elsif exists (select 1 from auth.users as u where u.id = v.sole_user_id and u.is_anonymous and u.id <> p_user_id) then
     v.failures := 1; v.sole_user_id := p_user_id; v.failing_since := now();
   elsif v.sole_user_id is null and v.open_until is not null then
-    -- The last opening for everyone is over: the next needs two users again.
+    -- The last opening for everyone is over, so the next one needs two users again.
     v.failures := v.failures + 1; v.sole_user_id := p_user_id; v.failing_since := now();
   else
     v.failures := v.failures + 1;

@@ -92,7 +92,7 @@ create function private.node_route(p_user_id uuid, p_model text) returns jsonb
   from public.client_nodes as n cross join lateral jsonb_array_elements(n.models) as e (model)
   where p_model ~ '^client:[1-9][0-9]{0,17}:.'
     and n.id = case when p_model ~ '^client:[1-9][0-9]{0,17}:.' then split_part(p_model, ':', 2)::bigint end
-    -- The catalogue's row decides price and activity of a model that it has.
+    -- If the catalogue has the model, its row decides the price and whether the model is active.
     and not exists (select 1 from public.llm_models as m where m.node_id = n.id and m.upstream_id = e.model ->> 'id')
     and n.is_active and (n.is_shared or n.owner_id = p_user_id)
     and e.model ->> 'id' = substr(p_model, length('client:' || split_part(p_model, ':', 2) || ':') + 1)
@@ -117,7 +117,8 @@ create function private.matcha_route(p_model text) returns jsonb
     'open_until', private.circuit_until('matcha', 'matcha:' || a.number))
   from asked as a join public.llm_models as m
     on (m.provider = 'matcha' and m.upstream_id = a.number::text) or (m.matcha_llm_id = a.number and m.node_id is null)
-  -- Once the platform's list is known, its own rows decide. Before that a model counts unless an admin deactivated it.
+  -- Once refresh has read the platform's list, the list decides. Before that a model counts unless an admin
+  -- deactivated it.
   where case when m.provider = 'matcha' then m.is_active
     else (m.is_active or m.missing_since is not null)
       and not exists (select from public.llm_models as o where o.provider = 'matcha') end
@@ -146,7 +147,7 @@ create function private.find_route(p_user_id uuid, p_model text, p_criteria json
        select private.model_route(m, p_criteria) as route, 1 as place from public.llm_models as m
          where m.model_key = p_model
        union all
-       -- An identifier names its provider: no other one serves.
+       -- An identifier names a provider, so no other provider may serve it.
        select private.catalogue_route(m), 2 from public.llm_models as m
          where m.identifier = p_model and m.is_active and private.is_callable(m.provider, p_criteria)) as f
      where f.route is not null order by f.place limit 1),
@@ -191,7 +192,7 @@ create function private.alias_chain(p_user_id uuid, p_alias text, p_criteria jso
       a.fallback_order, a.weight = 0, a.draw nulls last, a.weight desc, a.id) as place
     from arms as a where a.route is not null
   ), firsts as (
-    -- Two arms may lead to the same model: it is tried once.
+    -- Two arms may have the same successor, which is tried once.
     select distinct on (p.route ->> 'identifier') p.route, p.place from placed as p order by p.route ->> 'identifier',
       p.place
   )
@@ -212,7 +213,7 @@ create function private.policy_chain(p_alias text, p_criteria jsonb) returns jso
       3 * (m.pricing ->> 'input')::numeric + (m.pricing ->> 'output')::numeric as price,
       -- Acceptable: at most 30 % errors and a mean rating of at least 3, where there are enough turns and ratings.
       coalesce(q.error_rate <= 0.3, true) and coalesce(q.ratings < 5 or q.mean_rating >= 3, true) as is_acceptable,
-      -- Smoothed with five ratings of 3.5, because few raters prove little.
+      -- Smoothed with five ratings of 3.5, because a mean of few ratings is unreliable.
       coalesce((q.mean_rating * q.raters + 3.5 * 5) / (q.raters + 5), 3.5) as rating,
       p_criteria -> 'needs' ? 'supports_json' and not coalesce((m.capabilities ->> 'supports_json')::boolean,
         false) as is_wordy
@@ -324,8 +325,8 @@ create function private.find_default(p_user_id uuid, p_criteria jsonb) returns j
   ), behind as (
     select o.route, o.place from others as o where o.rank = 3
     union all
-    -- Without arms: the next provider, so that an outage does not stop turns. Text for a user's own server goes nowhere
-    -- else.
+    -- Without arms the next provider is the fallback, so that an outage does not stop turns. Text for a client node
+    -- must not go to a provider.
     (select o.route, o.place from others as o, first
      where o.rank in (1, 2, 4) and not coalesce((p_criteria ->> 'is_strict')::boolean, false)
        and not exists (select from wished as a where a.rank = 3 and a.route is not null)

@@ -31,20 +31,21 @@ create table private.turns (
   replaces uuid
 ) with (fillfactor = 70);
 comment on table private.turns is
-  'An admitted turn, written by chat_begin before any model request. It survives a function that dies.';
+  'An admitted turn, written by chat_begin before any model request, so that it is known when the instance is killed.';
 comment on column private.turns.user_id is
   'The user whose counters hold the reservation. No foreign key, here and on conversation_id: chat_finish and '
   'deletions lock in different orders, and the reservation must be released even when the user is gone.';
 comment on column private.turns.worker_id is
-  'Fencing token of the attempt that holds the lease. A finish with another token only books its cost.';
-comment on column private.turns.lease_until is 'When the reservation ends if the turn does not finish.';
+  'Fencing token of the attempt that holds the lease. For a finish with another token, only the cost is booked.';
+comment on column private.turns.lease_until is
+  'When another attempt may take over the turn, or the sweep may close it, if it has not finished.';
 comment on column private.turns.tries is 'Attempts that have held the lease.';
 comment on column private.turns.question is 'Redacted. Kept so that an abandoned turn still has its question.';
 comment on column private.turns.is_stored is
   'Whether text is kept: redacted in the log, and verbatim in the conversation when the turn has one.';
 comment on column private.turns.routes is 'The route and its fallbacks, with the prices at admission.';
 comment on column private.turns.day is
-  'UTC day, and with it the month, that is charged, even when the turn ends after midnight.';
+  'The UTC day whose counters, and those of its month, are charged, even when the turn ends after midnight.';
 comment on column private.turns.is_forgotten is
   'The user was deleted, or asked to delete their text: no text of this turn is written any more.';
 comment on column private.turns.history_left_out is
@@ -88,7 +89,7 @@ create function public.open_turns() returns table (
   from private.turns as r where r.state = 'started' order by r.started_at
 $$;
 comment on function public.open_turns() is
-  'Admitted turns that have not finished, without their text. A turn whose lease_until has passed belongs to a '
-  'function that died.';
+  'Admitted turns that have not finished, without their text. When lease_until has passed, the instance of the turn '
+  'was killed.';
 revoke execute on function public.open_turns from public, anon, authenticated, service_role;
 grant execute on function public.open_turns() to service_role;

@@ -34,7 +34,7 @@ comment on column public.llm_conversations.thread_ts is
   'Thread of that channel, as sent with the first turn; null when none was sent.';
 comment on column public.llm_conversations.primary_agent is 'The agent of the last answer; written by chat_finish.';
 comment on column public.llm_conversations.default_model is
-  'Any model identifier, key or alias; null = the catalogue''s default.';
+  'Identifier, key or alias of the model for turns that name none; null = no default of the conversation.';
 comment on column public.llm_conversations.agent_handoffs is
   'Number of hand-offs from one agent to another; written by chat_finish.';
 comment on column public.llm_conversations.total_tokens_used is
@@ -52,6 +52,8 @@ grant select on public.llm_conversations to service_role;
 
 create policy llm_conversations_update_owner on public.llm_conversations for update to authenticated
   using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+comment on policy llm_conversations_update_owner on public.llm_conversations is
+  'Only the owner changes a conversation.';
 
 create table public.conversation_members (
   conversation_id uuid not null constraint conversation_members_conversation_id_fkey
@@ -185,7 +187,7 @@ revoke execute on function private.open_conversation from public, anon, authenti
 create function private.touch_conversation() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  -- The holder of the lock begins or ends a turn, and writes the same.
+  -- Whichever transaction holds the lock begins or ends a turn, which also sets last_activity.
   update public.llm_conversations as c set last_activity = now()
     where c.id = (select t.id from public.llm_conversations as t
       where t.id = new.conversation_id for no key update skip locked);
@@ -206,7 +208,7 @@ create function private.display_name(p_metadata jsonb) returns text
         60)) as name
     from (values (1, 'name'), (2, 'full_name')) as k (place, key)
     where jsonb_typeof(p_metadata -> k.key) = 'string') as n
-  -- Generated names cannot be taken.
+  -- A user must not take a name that speaker_names() generates.
   where n.name <> '' and n.name !~ '@' and n.name !~ '\(\d+\)$' and n.name !~* '^(person \d+|former member)$'
   order by n.place limit 1
 $$;
@@ -236,5 +238,9 @@ revoke execute on function private.speaker_names from public, anon, authenticate
 
 create policy llm_conversations_select_member on public.llm_conversations for select to authenticated
   using (id in (select private.my_conversations()) or (select private.is_admin()));
+comment on policy llm_conversations_select_member on public.llm_conversations is
+  'Members see their conversations; admins see all.';
 create policy conversation_members_select_member on public.conversation_members for select to authenticated
   using (conversation_id in (select private.my_conversations()) or (select private.is_admin()));
+comment on policy conversation_members_select_member on public.conversation_members is
+  'Members see all members of their conversations; admins see all.';

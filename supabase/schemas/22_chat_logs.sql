@@ -90,8 +90,8 @@ comment on column public.chat_logs.route_reason is
   'Why this model served: requested, conversation_default, profile, agent or default; model_replaced: a successor '
   'served for a retired model; model_not_found: the name is unknown and the default served. Null when unknown.';
 comment on column public.chat_logs.unresolved_model is
-  'The name that could not be found when route_reason is model_not_found or model_replaced: of the request '
-  '(redacted), else of the conversation or profile. Null otherwise, for text that does not look like a model name, '
+  'The name that could not be found when route_reason is model_not_found or model_replaced: from the request '
+  '(redacted), else from the conversation or profile. Null otherwise, for text that does not look like a model name, '
   'and for deleted users.';
 
 create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc);

@@ -66,7 +66,7 @@ create function private.turn_to_replace(p_user_id uuid, p_conversation_id uuid, 
   returns uuid
   language sql stable security invoker set search_path = '' as $$
   with meant as (
-    -- Any member may send a message's id, but only its author the client's id.
+    -- Any member may name a message by its id, but only its author by the client's id.
     select m.turn_id, m.created_at, m.user_id = p_user_id as is_own, m.content = p_turn.message as is_same,
       case
         when p_turn.message_id in (m.id::text, case when m.user_id = p_user_id then m.client_id end) then 1
@@ -180,7 +180,7 @@ grant execute on function public.ui_messages(text) to authenticated;
 create function private.unlabel_answers() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  -- A finish that holds an answer replaces it: waiting for it could deadlock.
+  -- A finish that has locked an answer is about to delete it. Waiting for that finish could deadlock.
   update public.messages as m set model_label = null
     where m.id in (select n.id from public.messages as n
       where n.model_used like 'client:%' and n.model_label is not null

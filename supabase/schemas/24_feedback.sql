@@ -36,6 +36,7 @@ grant select on public.feedback to service_role;
 
 create policy feedback_select_own on public.feedback for select to authenticated
   using (user_id = (select auth.uid()) or (select private.is_admin()));
+comment on policy feedback_select_own on public.feedback is 'Users see their own feedback; admins see all.';
 
 create function private.can_see_turn(p_turn_id uuid) returns boolean
   language sql stable security definer set search_path = '' as $$
@@ -54,3 +55,5 @@ create policy feedback_insert_own on public.feedback for insert to authenticated
 comment on policy feedback_insert_own on public.feedback is 'Users rate only turns that they can see.';
 create policy feedback_update_own on public.feedback for update to authenticated
   using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()) and private.can_see_turn(turn_id));
+comment on policy feedback_update_own on public.feedback is
+  'Users change their own feedback, and only to turns that they can see.';

@@ -1,4 +1,4 @@
--- Purpose: how a user likes to be helped, and what the user's turns of the last 90 days show.
+-- Purpose: a user's preferences, and values learned from the user's turns of the last 90 days.
 -- Affects: public.user_llm_profiles, public.roll_up_profiles()
 -- Access: users read and write their preferences; the service calls the roll-up, which writes the learned columns.
 
@@ -25,9 +25,10 @@ create table public.user_llm_profiles (
   updated_at timestamptz not null default now()
 );
 comment on table public.user_llm_profiles is
-  'How a user likes to be helped: stated preferences, and what was learned from turns.';
+  'A user''s stated preferences, and values learned from the user''s turns.';
 comment on column public.user_llm_profiles.skill_level is 'As stated by the user; null when not stated.';
-comment on column public.user_llm_profiles.communication_style is 'Wanted length of answers; null = no preference.';
+comment on column public.user_llm_profiles.communication_style is
+  'The preferred length of answers; null = no preference.';
 comment on column public.user_llm_profiles.preferred_agent is
   'The agent of a turn that names none; null = no preference.';
 comment on column public.user_llm_profiles.preferred_model is
@@ -36,7 +37,7 @@ comment on column public.user_llm_profiles.preferred_model is
 comment on column public.user_llm_profiles.is_profiling_enabled is
   'Whether anything may be learned. Switching it off clears the learned columns at once; stated preferences stay.';
 comment on column public.user_llm_profiles.context_preferences is
-  'Free for the client''s use: an object of at most 16 KB.';
+  'Values of the client, which Parley does not read: an object of at most 16 KB.';
 comment on column public.user_llm_profiles.agent_satisfaction_scores is
   'Learned: object of agent to {mean, n}, the mean rating (1 to 5) of n rated turns; null without ratings.';
 comment on column public.user_llm_profiles.conversation_patterns is
@@ -68,8 +69,10 @@ comment on policy user_llm_profiles_select_own on public.user_llm_profiles is
   'Only the user reads the profile, not even admins.';
 create policy user_llm_profiles_insert_own on public.user_llm_profiles for insert to authenticated
   with check (user_id = (select auth.uid()));
+comment on policy user_llm_profiles_insert_own on public.user_llm_profiles is 'Only the user inserts the profile.';
 create policy user_llm_profiles_update_own on public.user_llm_profiles for update to authenticated
   using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+comment on policy user_llm_profiles_update_own on public.user_llm_profiles is 'Only the user changes the profile.';
 
 create function private.begin_profile(p_user_id uuid) returns void
   language sql volatile security invoker set search_path = '' as $$
@@ -122,8 +125,8 @@ begin
 end
 $$;
 comment on function private.own_profile() is
-  'Trigger: a profile that the user inserts replaces the automatic one and keeps what was learned, unless profiling '
-  'is off; a row that the user updates becomes the user''s own. Definer, because no role may delete profiles.';
+  'Trigger: a profile that the user inserts replaces the automatic one and keeps the learned values, unless profiling '
+  'is off; after an update by the user, is_automatic is false. Definer, because no role may delete profiles.';
 revoke execute on function private.own_profile from public, anon, authenticated, service_role;
 
 create trigger user_llm_profiles_own_inserted before insert on public.user_llm_profiles
@@ -195,7 +198,7 @@ create function public.roll_up_profiles() returns integer
 declare
   v_changed integer;
 begin
-  -- Only with profiling; unchanged profiles are not written.
+  -- Profiles with profiling off and unchanged profiles are not written.
   update public.user_llm_profiles as p
     set conversation_patterns = n.patterns, expertise_areas = n.areas, agent_satisfaction_scores = n.scores,
         learning_progress = n.progress

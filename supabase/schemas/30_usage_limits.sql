@@ -1,4 +1,4 @@
--- Purpose: caps, and counters of what a scope has used and reserved in a period.
+-- Purpose: caps on use, and counters of what a scope has used and reserved in a period.
 -- Affects: public.usage_limits, public.usage_counters, public.my_limits()
 -- Access: admins and the service write caps; users read their own counters and call my_limits(); the ledger writes
 -- counters.
@@ -32,10 +32,13 @@ create policy usage_limits_select_admin on public.usage_limits for select to aut
 comment on policy usage_limits_select_admin on public.usage_limits is 'Only admins read caps; users call my_limits().';
 create policy usage_limits_insert_admin on public.usage_limits for insert to authenticated
   with check ((select private.is_admin()));
+comment on policy usage_limits_insert_admin on public.usage_limits is 'Admins only.';
 create policy usage_limits_update_admin on public.usage_limits for update to authenticated
   using ((select private.is_admin())) with check ((select private.is_admin()));
+comment on policy usage_limits_update_admin on public.usage_limits is 'Admins only.';
 create policy usage_limits_delete_admin on public.usage_limits for delete to authenticated
   using ((select private.is_admin()));
+comment on policy usage_limits_delete_admin on public.usage_limits is 'Admins only.';
 
 create table public.usage_counters (
   scope text not null,
@@ -202,7 +205,8 @@ create function private.reserve_in_scope(
 declare
   v_row public.usage_counters;
 begin
-  -- Reading first admits too many; one conditional update admits exactly the cap. The second try follows the insert.
+  -- A read followed by an update would let concurrent turns exceed the cap; one conditional update cannot. The second
+  -- try follows the insert of a missing counter.
   for v_try in 1..2 loop
     update public.usage_counters as c
       set requests = c.requests + 1, reserved_usd = c.reserved_usd + p_usd

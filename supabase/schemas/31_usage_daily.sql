@@ -90,8 +90,7 @@ declare
   v public.usage_daily;
   v_row public.usage_daily;
 begin
-  -- One pass in key order, so that concurrent changes cannot deadlock. Deleted users have no rows: foreign keys set
-  -- user_id to null.
+  -- One pass in key order, so that concurrent changes cannot deadlock. Rows of deleted users have a null user_id.
   for v in
     select 0, c.day, u.id, c.provider, c.model_identifier, c.agent_type, c.endpoint, sum(c.requests),
       sum(c.input_tokens), sum(c.output_tokens), sum(c.cached_tokens), sum(c.reasoning_tokens), sum(c.cost_usd),

@@ -22,7 +22,7 @@ comment on column public.cost_alerts.threshold is
 comment on column public.cost_alerts.amount is 'US dollars spent, or turns admitted, when the crossing was found.';
 comment on column public.cost_alerts.cap is 'US dollars or turns: the cap or the amount at that time.';
 comment on column public.cost_alerts.claimed_until is
-  'Until when one run alone may deliver it; null when no run has tried.';
+  'Until when no other run may deliver it; null when no run has tried.';
 comment on column public.cost_alerts.notified_at is 'When the webhook accepted it; null before that.';
 
 create index cost_alerts_pending_idx on public.cost_alerts (id) where notified_at is null;
@@ -88,7 +88,7 @@ grant execute on function public.raise_cost_alerts(numeric, numeric) to service_
 
 create function public.claim_cost_alerts(max_rows integer default 50) returns setof public.cost_alerts
   language sql volatile security definer set search_path = '' as $$
-  -- Untried alerts first, so that one that always fails does not block the others.
+  -- Untried alerts first, so that an alert that always fails does not block the others.
   update public.cost_alerts as a set claimed_until = now() + interval '5 minutes'
   where a.id = any (array(
     select p.id from public.cost_alerts as p

@@ -1,4 +1,4 @@
--- Purpose: deleting users' words: on request, with the account, or with a conversation.
+-- Purpose: deletes users' text: on request, with the account, or with a conversation.
 -- Affects: private.forgotten_people, private.spool_quarantine, public.delete_my_data(), public.delete_conversation()
 -- Access: signed-in users for their own data; definer because logs and write-ahead rows are not granted.
 
@@ -8,11 +8,11 @@ create table private.forgotten_people (
   is_complete boolean not null default true
 );
 comment on table private.forgotten_people is
-  'Users whose text was deleted, with or without the account, so that spooled text from before is not stored.';
+  'Users whose text was deleted, with or without the account, so that text spooled before the deletion is not stored.';
 comment on column private.forgotten_people.user_id is 'No foreign key, because most accounts are deleted.';
 comment on column private.forgotten_people.forgotten_at is 'The last time, by the database''s clock.';
 comment on column private.forgotten_people.is_complete is
-  'False while a finish may have held a write-ahead row of the user during the deletion; sweep_turns looks again.';
+  'False while the deletion may have skipped a write-ahead row that a finish had locked; sweep_turns checks again.';
 
 create index forgotten_people_user_id_idx on private.forgotten_people (user_id) where not is_complete;
 
@@ -108,7 +108,7 @@ create function private.forget_turns(p_ids uuid[]) returns void
 $$;
 comment on function private.forget_turns(uuid[]) is
   'Removes users'' text and node addresses from write-ahead rows; cost and state stay. Names of the user''s own '
-  'models go when the turn has ended, so the end of a forgotten turn calls this again.';
+  'models are removed only after the turn has ended, so the end of a forgotten turn calls this again.';
 revoke execute on function private.forget_turns from public, anon, authenticated, service_role;
 
 create function private.forget_answers(p_user_id uuid) returns void
@@ -146,8 +146,8 @@ revoke execute on function private.forget_words from public, anon, authenticated
 create function private.forget_deleted_person() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  -- A running finish holds its row and waits for this deletion. It is skipped: it finds the user deleted and writes no
-  -- text. Waiting for it would deadlock.
+  -- A running finish holds its row and waits for this deletion, so waiting for the row would deadlock. The row is
+  -- skipped: the finish will find the user deleted and write no text.
   perform private.forget_turns(array(
     select r.id from private.turns as r where r.user_id = old.id for update skip locked));
   perform private.record_forgotten(old.id, p_is_complete => false);
@@ -175,10 +175,11 @@ begin
   end if;
   -- One deletion at a time, and not during a sweep: two users in each other's conversations would deadlock.
   perform pg_advisory_xact_lock(hashtextextended('private.sweep_turns', 0));
-  -- A turn that is being admitted holds this lock, shared: its row is seen below, or it begins afterwards.
+  -- chat_begin holds this lock as shared. So the statements below see the row of every turn that it has admitted, and
+  -- later turns begin after this deletion.
   perform pg_advisory_xact_lock(hashtextextended('private.forget:' || v_user_id, 0));
   perform private.record_forgotten(v_user_id, p_is_complete => true);
-  -- The lock order of a finish: write-ahead rows first. A running finish ends before, or finds its turn forgotten.
+  -- The lock order of a finish: write-ahead rows first. A running finish ends before this, or finds its turn forgotten.
   perform private.forget_turns(array(
     select r.id from private.turns as r where r.user_id = v_user_id order by r.id for update));
   delete from public.llm_conversations as c where c.user_id = v_user_id;
@@ -226,7 +227,8 @@ begin
     union select l.user_id from public.chat_logs as l where l.conversation_id = v_id);
   -- Locked before all other rows, so that a deletion of one of these accounts waits here.
   perform 1 from auth.users as u where u.id = any (v_people) order by u.id for key share;
-  -- A turn that is being admitted holds its user's lock, shared: its row is seen below, or it finds no conversation.
+  -- chat_begin holds its user's lock as shared. So the statements below see the row of every turn that it has admitted,
+  -- and later turns find no conversation.
   perform pg_advisory_xact_lock(hashtextextended('private.forget:' || p.id, 0))
     from (select u.id from unnest(v_people) as u (id) where u.id is not null order by u.id) as p;
   -- The order of a finish: write-ahead rows, the conversation, log rows.

@@ -18,7 +18,7 @@ create function private.claim_turn(p_user_id uuid, p_turn private.turn_request) 
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
   v_lease_until timestamptz := now() + make_interval(secs => p_turn.lease_seconds);
-  v_keeps_words boolean := p_turn.store or p_turn.log_words;
+  v_is_stored boolean := p_turn.store or p_turn.log_words;
   v_agent text := private.internal_name(p_turn.agent, 40);
   v_row private.turns;
   v_held jsonb;
@@ -29,7 +29,7 @@ begin
      is_stored, requested_model, agent_type, metadata)
   values
     (p_turn.turn_id, p_user_id, p_turn.request_id, p_turn.endpoint, p_turn.idempotency_key, p_turn.body_hash,
-     p_turn.worker_id, v_lease_until, p_turn.question, v_keeps_words, p_turn.requested_model, v_agent, p_turn.metadata)
+     p_turn.worker_id, v_lease_until, p_turn.question, v_is_stored, p_turn.requested_model, v_agent, p_turn.metadata)
   on conflict do nothing;
   if found then
     return jsonb_build_object('outcome', 'new', 'turn_id', p_turn.turn_id);
@@ -49,8 +49,8 @@ begin
       'retry_after', least(ceil(extract(epoch from v_row.lease_until - now())), 5));
   end if;
 
-  -- The earlier attempt failed without content or its worker is dead. Its reservation is released, and what earlier
-  -- attempts used moves to the day that the turn is charged now.
+  -- The earlier attempt failed without content, or its lease has ended. Its reservation is released, and the usage of
+  -- earlier attempts moves to the day on which the turn is charged now.
   if v_row.state = 'started' or v_row.day <> (now() at time zone 'utc')::date then
     select jsonb_build_object('turn_id', v_row.id, 'day', v_row.day,
         'reserved_usd', case when v_row.state = 'started' then v_row.reserved_usd else 0 end,
@@ -61,7 +61,7 @@ begin
   update private.turns as r
     set state = 'started', worker_id = p_turn.worker_id, lease_until = v_lease_until, tries = r.tries + 1,
         started_at = now(), finished_at = null, request_id = p_turn.request_id, endpoint = p_turn.endpoint,
-        question = p_turn.question, is_stored = v_keeps_words, requested_model = p_turn.requested_model,
+        question = p_turn.question, is_stored = v_is_stored, requested_model = p_turn.requested_model,
         agent_type = v_agent, metadata = p_turn.metadata
     where r.id = v_row.id;
   return jsonb_build_object('outcome', 'new', 'turn_id', v_row.id, 'conversation_id', v_row.conversation_id, 'held',
@@ -70,8 +70,8 @@ end
 $$;
 comment on function private.claim_turn(uuid, private.turn_request) is
   '{outcome: new | replay | in_progress | mismatch, turn_id, conversation_id?, held?}. held is {turn_id, day, '
-  'reserved_usd, requests, spent_usd, input_tokens, output_tokens}: what a dead attempt still reserves, and what '
-  'earlier attempts used on another day.';
+  'reserved_usd, requests, spent_usd, input_tokens, output_tokens}: what an attempt whose lease has ended still '
+  'reserves, and what earlier attempts used on another day.';
 revoke execute on function private.claim_turn from public, anon, authenticated, service_role;
 
 create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user_id uuid, p_turn private.turn_request)
@@ -80,7 +80,7 @@ create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user
 declare
   v_context bigint := coalesce((p_routes #>> '{0,capabilities,context_window}')::bigint,
     private.default_context_window());
-  -- Upper bounds from the function. Tools count only when a model of the routes can use them.
+  -- Upper bounds that chat sends. Tools count only when a model of the routes can use them.
   v_prompt bigint := p_turn.prompt_tokens
     + case when jsonb_path_exists(p_routes, '$[*].capabilities.supports_tools ? (@ == true)')
       then coalesce(p_turn.tool_tokens, 0) else 0 end;
@@ -90,14 +90,14 @@ declare
   v_routes jsonb;
   v_history jsonb;
   v_input bigint;
-  v_most bigint;
+  v_max_input bigint;
 begin
   select jsonb_agg(e.route || jsonb_build_object('max_output_tokens',
       greatest(1, least(coalesce(p_turn.max_tokens, private.default_max_tokens()),
         (e.route #>> '{capabilities,max_output_tokens}')::bigint,
         (e.route #>> '{capabilities,context_window}')::bigint / 2))) order by e.place)
     into v_routes from jsonb_array_elements(p_routes) with ordinality as e (route, place);
-  -- Half of the cautious estimate is still more than plain prose has.
+  -- The estimate is high: a message is refused only at twice the window, because a shorter one may still fit.
   if v_new_tokens / 2 > v_context then
     perform private.refuse('PT422', 'context_exceeded', 'The message is longer than this model can read.',
       jsonb_build_object('context_window', v_context));
@@ -111,10 +111,10 @@ begin
     p_turn.turn_id);
   select v_new_tokens + coalesce(sum(private.estimate_tokens(h.content)), 0),
       private.token_upper_bound(v_message) + v_prompt + coalesce(sum(private.token_upper_bound(h.content)), 0)
-    into v_input, v_most
+    into v_input, v_max_input
     from (select concat_ws(': ', m ->> 'name', m ->> 'content') as content
       from jsonb_array_elements(v_history -> 'messages') as m) as h;
-  -- A fallback whose window is too small would only reject the prompt.
+  -- A fallback with too small a window would reject the prompt, so it is left out.
   select jsonb_agg(e.route order by e.place) into v_routes
     from jsonb_array_elements(v_routes) with ordinality as e (route, place)
     where e.place = 1 or coalesce(v_input <= (e.route #>> '{capabilities,context_window}')::bigint, true);
@@ -125,7 +125,8 @@ begin
       'participants', greatest(1, (select count(*) from public.conversation_members as m
         where m.conversation_id = p_conversation_id)),
       'input_tokens_estimate', v_input,
-      'reserve_usd', coalesce(max(private.turn_cost(r -> 'pricing', v_most, (r ->> 'max_output_tokens')::bigint)), 0),
+      'reserve_usd',
+        coalesce(max(private.turn_cost(r -> 'pricing', v_max_input, (r ->> 'max_output_tokens')::bigint)), 0),
       'least_usd', min(private.turn_cost(r -> 'pricing', v_input, 1)))
     from jsonb_array_elements(v_routes) as r);
 end
@@ -149,14 +150,14 @@ declare
   v_output bigint := case when v_is_moved then (p_held ->> 'output_tokens')::bigint else 0 end;
   v_caps public.usage_limits := private.user_caps(p_user_id,
     coalesce(((select auth.jwt()) ->> 'is_anonymous')::boolean, false));
-  v_most integer := private.setting('open_turns_per_person', 64);
+  v_max_open integer := private.setting('open_turns_per_person', 64);
   v_open record;
   v_global public.usage_limits;
   v_user_day public.usage_counters;
   v_user_month public.usage_counters;
 begin
   select * into v_global from public.usage_limits where scope = 'global';
-  if v_is_moved then  -- the log row's day is always the day charged
+  if v_is_moved then  -- the day of the log row is always the day that is charged
     update public.chat_logs as l set created_at = now() where l.turn_id = (p_held ->> 'turn_id')::uuid;
   end if;
   -- One lock order everywhere: the user's counters, then the global ones, for which all turns wait.
@@ -177,9 +178,9 @@ begin
   -- Counted under the lock of the user's counter, so that two turns cannot both take the last place.
   select count(*) as n, extract(epoch from min(r.lease_until) - now()) as seconds into v_open from private.turns as r
     where r.user_id = p_user_id and r.state = 'started' and r.lease_until > now();
-  if v_open.n > v_most then
+  if v_open.n > v_max_open then
     perform private.refuse('PT429', 'too_many_turns', 'Too many turns are being answered at once.',
-      jsonb_build_object('most', v_most, 'retry_after', least(ceil(v_open.seconds), 5)));
+      jsonb_build_object('most', v_max_open, 'retry_after', least(ceil(v_open.seconds), 5)));
   end if;
   if v_is_moved then
     perform private.lock_counters('global', array[v_held_day, v_day]);
@@ -197,9 +198,9 @@ begin
 end
 $$;
 comment on function private.reserve_turn(uuid, numeric, jsonb) is
-  'Reserves p_usd and counts one turn for the user and globally; releases what a dead attempt held, and moves what '
-  'earlier attempts used to today. Returns what is left. Refuses with too_many_turns (429) at open_turns_per_person '
-  'running turns.';
+  'Reserves p_usd and counts one turn for the user and globally. Releases the reservation of an attempt whose lease '
+  'has ended, and moves the usage of earlier attempts to today. Returns what is left. Refuses with too_many_turns '
+  '(429) at open_turns_per_person running turns.';
 revoke execute on function private.reserve_turn from public, anon, authenticated, service_role;
 
 create function private.model_label(p_routes jsonb, p_identifier text) returns text
@@ -239,8 +240,8 @@ declare
   v_agent text;
   v_replaces uuid;
 begin
-  -- Locked as the foreign key of messages locks it later, so that a deletion of this user waits before either side
-  -- locks the conversation.
+  -- The insert into messages will take the same lock for its foreign key. Taken first, it makes a deletion of this user
+  -- wait before either transaction locks the conversation.
   perform 1 from auth.users as u where u.id = v_user_id for key share;
   if not found then
     perform private.refuse('PT401', 'invalid_token', 'This person does not exist.');
@@ -250,13 +251,13 @@ begin
   end if;
   v_turn := private.read_turn_request(turn);
   if not v_turn.dry_run then
-    -- A deletion of the user's text waits for this turn, or this turn for it, so that its row is seen.
+    -- A deletion of the user's text takes the same lock, so that it sees the rows of all admitted turns.
     perform pg_advisory_xact_lock_shared(hashtextextended('private.forget:' || v_user_id, 0));
     v_claim := private.claim_turn(v_user_id, v_turn);
     if v_claim ->> 'outcome' <> 'new' then
       return v_claim;
     end if;
-    -- A retried key continues the turn and the conversation that it began.
+    -- A retry with the same key continues the earlier turn in its conversation.
     v_turn.turn_id := v_claim ->> 'turn_id';
     v_turn.conversation_id := coalesce(v_claim ->> 'conversation_id', v_turn.conversation_id);
   end if;
@@ -266,11 +267,12 @@ begin
     v_conversation := private.lock_conversation(v_user_id, v_conversation.id, v_turn.turn_id, v_turn.message);
   end if;
   if not v_turn.dry_run then
-    -- Set before the history is read, which leaves out the replaced turns; also for turns that are not stored.
+    -- Set before the history is read, because the history leaves out the replaced turns, also for a turn that is not
+    -- stored.
     v_replaces := private.turn_to_replace(v_user_id, v_conversation.id, v_turn);
     update private.turns as r set replaces = v_replaces
       where r.id = v_turn.turn_id and r.replaces is distinct from v_replaces;
-    -- A retry comes after everything since the last attempt, and replaces that, too.
+    -- A retry replaces turns that came after the earlier attempt, too, so its question gets a later time.
     update public.messages as m set created_at = clock_timestamp()
       where v_replaces is not null and m.turn_id = v_turn.turn_id and m.role = 'user';
   end if;

@@ -1,4 +1,4 @@
--- Purpose: a further reservation for a turn that needs another model request.
+-- Purpose: reserves the cost of a further model request of a running turn.
 -- Affects: public.chat_extend()
 -- Access: the service only; definer because write-ahead rows and counters are not granted.
 
@@ -16,7 +16,7 @@ declare
 begin
   select * into v_row from private.turns as r where r.id = v_extension.turn_id for update;
   if not found or v_row.state <> 'started' or v_row.worker_id is distinct from v_extension.worker_id
-    -- A deleted user gets no further model request.
+    -- No further model request is made for a deleted user.
     or v_row.is_forgotten or not exists (select 1 from auth.users as u where u.id = v_row.user_id) then
     return jsonb_build_object('outcome', 'closed');
   end if;

@@ -1,4 +1,4 @@
--- Purpose: the second round trip of a turn: answer, log and settlement, exactly once.
+-- Purpose: the second round trip of a turn: stores the answer, writes the log row and settles the cost, exactly once.
 -- Affects: public.chat_finish()
 -- Access: the service only; definer because logs and counters are not granted.
 
@@ -46,8 +46,8 @@ begin
   if p_row.conversation_id is null then
     return null;
   end if;
-  -- Parts without text are an answer only of a completed turn; otherwise the key can be tried again. An answer whose
-  -- question was replaced meanwhile is dropped.
+  -- An answer has text, or has parts and is completed; without an answer the key can be tried again. If the question
+  -- was replaced meanwhile, its answer is not stored.
   if p_row.is_stored and (p_result.content <> '' or (p_result.status = 'completed' and p_result.parts is not null))
     and exists (select 1 from public.messages as q where q.turn_id = p_row.id and q.role = 'user') then
     insert into public.messages (id, conversation_id, user_id, role, content, parts, model_used, model_label,
@@ -114,7 +114,7 @@ create function private.write_log(
      p_row.routes #>> '{0,alias}', case when p_row.routes #> '{0,alias}' is not null
        then p_row.routes #>> '{0,identifier}' end,
      p_row.route_reason, case when p_person is not null then private.unresolved_model(p_row) end)
-  -- A late or repeated attempt overwrites the row of a sweep, a failure or an early disconnect.
+  -- The row may be from a sweep, a failure or an early disconnect; a late or repeated attempt overwrites it.
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, response = excluded.response,
         tools_used = excluded.tools_used, input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
@@ -135,8 +135,8 @@ create function private.write_log(
   returning l.id
 $$;
 comment on function private.write_log(private.turns, uuid, private.turn_result, jsonb, numeric) is
-  'Writes exactly one log row for each turn, dated when it began so that its day is the day charged; without text '
-  'when the user is deleted.';
+  'Writes exactly one log row for each turn. created_at is the beginning of the turn, so that its day is the day that '
+  'is charged. The row has no text when the user is deleted.';
 revoke execute on function private.write_log from public, anon, authenticated, service_role;
 
 create function public.chat_finish(entry jsonb) returns jsonb
@@ -175,7 +175,8 @@ begin
       'outcome', private.book_lost_attempt(v_row, v_result.worker_id, v_cost, v_input, v_output));
   end if;
   if v_row.state in ('settled', 'failed') then
-    return (select jsonb_build_object('outcome', 'duplicate', 'log_id', l.id, 'cost_usd', l.cost_usd)
+    return (select jsonb_build_object('outcome', 'duplicate', 'log_id', l.id, 'cost_usd', l.cost_usd, 'message_id',
+              (select m.id from public.messages as m where m.turn_id = v_row.id and m.role = 'assistant'))
             from public.chat_logs as l where l.turn_id = v_row.id);
   end if;
 
@@ -185,8 +186,8 @@ begin
   select sum(s.cost_usd) as cost_usd, sum(s.input_tokens) as input_tokens, sum(s.output_tokens) as output_tokens
     into v_earlier from private.lost_attempt_costs as s where s.turn_id = v_row.id;
 
-  -- When the user was deleted meanwhile, the cost is booked and the text is not. The lock order is that of a deletion:
-  -- user, conversation, log row. A deletion of the user skips the write-ahead row, which is locked before them here.
+  -- When the user was deleted meanwhile, the cost is booked without text. The lock order is that of a deletion: user,
+  -- conversation, log row. A deletion skips the write-ahead row, because a finish locks it before the user.
   select u.id into v_person from auth.users as u where u.id = v_row.user_id and not v_row.is_forgotten for key share;
   if v_person is null then
     v_result := private.anonymised_result(v_result, v_row.user_id);
@@ -205,7 +206,7 @@ begin
   v_result.identifier := v_route ->> 'identifier';
   v_result.context_size_tokens := coalesce(v_result.context_size_tokens,
     case when (v_result.usage).source <> 'estimate' then (v_result.usage).input_tokens end);
-  -- The counters hold what earlier attempts used and cost, so the log row holds it, too.
+  -- The counters include what earlier attempts used and cost, so the log row includes it, too.
   v_logged := v_result;
   if v_earlier.input_tokens is not null then
     v_logged.usage.input_tokens := least(v_input + v_earlier.input_tokens, 2147483647);
@@ -215,8 +216,8 @@ begin
     case when v_cost is null and v_earlier.cost_usd is null then null
       else coalesce(v_cost, 0) + coalesce(v_earlier.cost_usd, 0) end);
   v_message_id := private.store_answer(v_row, v_result, v_cost);
-  -- A turn without any content may be tried again with its key; its usage and cost stay booked. Content that may not be
-  -- stored counts as content.
+  -- A turn without content may be tried again with its key; its usage and cost stay booked. Content counts even if it
+  -- must not be stored.
   v_is_open := not v_result.has_content and v_result.status <> 'completed';
   if v_is_open then
     insert into private.lost_attempt_costs as s (turn_id, worker_id, cost_usd, input_tokens, output_tokens)

@@ -1,4 +1,4 @@
--- Purpose: closing turns whose function died: the question is kept and the money released.
+-- Purpose: closes turns of killed instances: keeps the question and releases the reservation.
 -- Affects: public.sweep_turns()
 -- Access: the service only; definer because write-ahead rows, logs and counters are not granted.
 
@@ -36,7 +36,8 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
         route_reason = excluded.route_reason, unresolved_model = excluded.unresolved_model
 $$;
 comment on function private.log_abandoned(private.turns[]) is
-  'Writes one abandoned log row for each turn. Its cost is what dead attempts spent; null when unknown.';
+  'Writes one abandoned log row for each turn. Its cost is that of the attempts that were booked; null when there are '
+  'none.';
 revoke execute on function private.log_abandoned from public, anon, authenticated, service_role;
 
 create function public.sweep_turns(max_rows integer default 500) returns integer
@@ -49,12 +50,12 @@ declare
   v_is_nameless boolean;
   v record;
 begin
-  -- One sweep at a time, and none during delete_my_data: inserts and updates reach usage_daily in two passes and could
-  -- deadlock. A second sweep has nothing to do.
+  -- Only one sweep runs at a time, and none during delete_my_data: both change usage_daily in two passes and could
+  -- deadlock. A second sweep returns 0.
   if not pg_try_advisory_xact_lock(hashtextextended('private.sweep_turns', 0)) then
     return 0;
   end if;
-  -- Rows that a finish held while their user was deleted.
+  -- Rows that a deletion skipped because a finish had locked them.
   perform private.forget_turns(array(
     select r.id from private.forgotten_people as f join private.turns as r on r.user_id = f.user_id
     where not f.is_complete and not r.is_forgotten for update of r skip locked));
@@ -66,8 +67,8 @@ begin
     select r from private.turns as r
     where r.state = 'started' and r.lease_until < now()
     order by r.lease_until limit least(greatest(max_rows, 1), 5000) for update skip locked) as picked;
-  -- Log rows refer to users and conversations. Those being deleted are left for the next sweep, because the deletion
-  -- may be waiting for a log row of this one.
+  -- Log rows refer to users and conversations. Turns of those that are being deleted are left for the next sweep,
+  -- because the deletion may wait for a log row of this sweep.
   v_people := array(select u.id from auth.users as u
     where u.id in (select s.user_id from unnest(v_rows) as s) for key share skip locked);
   v_conversations := array(select c.id from public.llm_conversations as c
@@ -78,7 +79,7 @@ begin
       and (s.conversation_id is null or s.conversation_id = any (v_conversations)
         or not exists (select 1 from public.llm_conversations as c where c.id = s.conversation_id))
     order by s.lease_until);
-  -- Rows without a user first: a deletion that waits for a conversation changes those rows of usage_daily before.
+  -- Rows without a user first: a deletion that waits for a conversation has already changed such rows of usage_daily.
   foreach v_is_nameless in array array[true, false] loop
     v_ids := array(select s.id from unnest(v_rows) as s
       where (s.is_forgotten or s.user_id <> all (v_people)) = v_is_nameless);

@@ -10,7 +10,7 @@ create table private.job_leases (
 );
 comment on table private.job_leases is 'The holder of each job''s lease, and when it ends.';
 comment on column private.job_leases.fence is
-  'Grows with every holder, so that writes of an earlier holder are detected.';
+  'Increases with every holder, so that writes of an earlier holder are detected.';
 
 alter table private.job_leases enable row level security;
 revoke all on private.job_leases from public, anon, authenticated, service_role;

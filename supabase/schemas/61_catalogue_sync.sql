@@ -1,4 +1,4 @@
--- Purpose: one provider's list of models merged into the catalogue, and the default that results.
+-- Purpose: merges a provider's list of models into the catalogue, and updates the default.
 -- Affects: public.merge_models(), public.adopt_default(), public.diagnose_catalogue()
 -- Access: the service merges; diagnose_catalogue() reads as its caller.
 
@@ -8,7 +8,7 @@ declare
   v_active bigint;
   v_present bigint;
 begin
-  -- Only models that a list has shown before count; unlisted seed models are no evidence against a list.
+  -- Only models that an earlier list contained count, because a list may always have lacked a seed model.
   select count(*), count(*) filter (where exists (select from jsonb_to_recordset(p_listed) as l (upstream_id text)
       where l.upstream_id = m.upstream_id))
     into v_active, v_present
@@ -71,7 +71,7 @@ create function private.plan_known_models(p_provider text, p_node_id bigint, p_l
       case when k.is_pinned or not k.is_listed
           or (k.synced_values ? 'pricing' and nullif(k.synced_values -> 'pricing', 'null') is distinct from k.pricing)
         then k.pricing
-        -- As with models, the second run without a price makes it unknown.
+        -- The second run in a row without a price makes the price unknown.
         when k.new_pricing is null and k.synced_values ->> 'price_seen' = 'false' then null
         else coalesce(k.new_pricing, k.pricing) end as next_pricing,
       -- Refresh activates only what it deactivated itself.
@@ -84,7 +84,7 @@ create function private.plan_known_models(p_provider text, p_node_id bigint, p_l
   ), planned as (
     select m.*,
       case when m.is_pinned then m.replaced_by
-           -- A successor chosen by a run gives way to a named one, and is removed when the model is back.
+           -- A named successor replaces one that a run chose. The chosen one is removed when the model is listed again.
            when m.replaced_by = m.synced_values ->> 'successor'
              then coalesce(m.known_successor, case when not m.next_active
              then m.replaced_by end)

@@ -1,4 +1,4 @@
--- Purpose: measuring models from the log, and comparing the arms of an alias.
+-- Purpose: measures models from the log, and compares the arms of an alias.
 -- Affects: public.measure_models(), public.wilson_interval(), public.ab_results()
 -- Access: the service measures; signed-in users compare over the rows they may read.
 
@@ -10,7 +10,7 @@ declare
   v_measured integer;
 begin
   perform pg_advisory_xact_lock(hashtextextended('private.measure_models', 0));
-  -- Anonymous accounts are free: their turns and ratings do not count.
+  -- Anyone can create anonymous accounts, so their turns and ratings do not count.
   select count(distinct d.user_id) into v_people
     from public.usage_daily as d join auth.users as a on a.id = d.user_id and not coalesce(a.is_anonymous, false)
     where d.day >= v_today - 30;
@@ -21,7 +21,7 @@ begin
     select d.model_identifier, d.user_id, sum(d.requests) as turns, sum(d.errors) as errors,
       sum(d.ttft_ms_sum) as ttft_ms, sum(d.ttft_count) as ttfts
     from public.usage_daily as d
-    -- Only models that all users may choose, not those of users' own servers.
+    -- Only models that all users may choose, not those of users' own nodes.
     where d.day >= v_today - 7 and exists (select 1 from public.llm_models as m where m.identifier = d.model_identifier)
     group by d.model_identifier, d.user_id
   ), totals as (
@@ -54,7 +54,8 @@ begin
   return v_measured;
 end
 $$;
-comment on function public.measure_models() is 'Measures every model that served lately; returns their number.';
+comment on function public.measure_models() is
+  'Measures every catalogue model with turns in the last seven UTC days or today; returns the number of models.';
 revoke execute on function public.measure_models from public, anon, authenticated, service_role;
 grant execute on function public.measure_models() to service_role;
 

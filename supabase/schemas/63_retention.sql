@@ -1,4 +1,4 @@
--- Purpose: deleting old logs, and quarantining spooled records that cannot be booked.
+-- Purpose: deletes old logs, and quarantines spooled records that cannot be booked.
 -- Affects: public.purge_logs(), public.quarantine_spooled()
 -- Access: the service only; definer because logs and write-ahead rows are not granted.
 
@@ -39,8 +39,8 @@ create function public.quarantine_spooled(
   object_key text, reason text, record text default null, user_id uuid default null,
   spooled_at timestamptz default null, kept_key text default null) returns void
   language sql volatile security definer set search_path = '' as $$
-  -- The latest call wins. A record spooled within one lease after the deletion may belong to a turn from before. The
-  -- record of a forgotten turn, whose id is in the object's name, is not kept.
+  -- A later call replaces an earlier one. A record that was spooled within one lease after the deletion may belong to a
+  -- turn from before it. The record of a forgotten turn, whose id is in the object's name, is not kept.
   insert into private.spool_quarantine as q (object_key, reason, record, user_id, kept_key)
   select quarantine_spooled.object_key, quarantine_spooled.reason,
     case when u.id is not null and not exists (

@@ -1,4 +1,4 @@
--- Purpose: findings on row security, policies, grants and functions, and which rows other users can see.
+-- Purpose: finds faults in row security, policies, grants and functions, and rows that other users can see.
 -- Affects: public.diagnose_access(), public.diagnose_visibility()
 -- Access: admins; invoker because pg_catalog is readable by every role and a definer function cannot change the role.
 
@@ -30,7 +30,7 @@ create function private.api_grants()
       from private.own_relations() as r join pg_attribute as a on a.attrelid = r.oid
       where a.attacl is not null and not a.attisdropped
     union all
-    -- Without an access list everyone may execute a function. Trigger functions cannot be called.
+    -- Without an access list every role may execute a function. Trigger functions cannot be called.
     select p.oid::regprocedure::text, 'function', n.nspname = 'private', p.oid,
         coalesce(p.proacl, acldefault('f', p.proowner)), null
       from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace
@@ -143,7 +143,7 @@ create function private.function_findings() returns table (object text, problem 
     from (select g.oid, array_agg(g.grantee) as grantees from private.api_grants() as g
       where g.kind = 'function' group by g.oid) as g join pg_proc as p on p.oid = g.oid where p.prosecdef
   )
-  -- The comment of a function that is meant for everyone signed in says so.
+  -- The comment of a function that is meant for every signed-in user contains "for everyone signed in".
   select d.object, 'authenticated may execute it with its owner''s rights, and it does not look at the caller', true,
       format('revoke execute on function %s from authenticated;', d.object)
     from definers as d

@@ -1,4 +1,4 @@
-"""Reads a deployment from an account and starts instances from what it finds there."""
+"""Reads a deployment from an account and starts instances of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model server on loopback that sends exactly the bytes a test scripted, and remembers what it was asked."""
+"""A model server on loopback that sends scripted bytes and records its requests."""
 
 from __future__ import annotations
 

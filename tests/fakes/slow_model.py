@@ -1,4 +1,4 @@
-"""A model on loopback that says its first piece at once and the rest when it is let."""
+"""A model on loopback that sends its first piece at once and the rest when a test releases it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all dialects of the scripted model server share."""
+"""The behaviour that all protocols of the scripted model server share."""
 
 from __future__ import annotations
 

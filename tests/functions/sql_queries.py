@@ -1,4 +1,4 @@
-"""Queries that people's models send: honest ones, ways out of the sandbox, and bombs."""
+"""Queries as models write them: valid ones, ways out of the sandbox, and queries that use up resources."""
 
 from __future__ import annotations
 

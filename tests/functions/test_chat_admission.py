@@ -1,4 +1,4 @@
-"""The headers of an admitted turn, and the answer of a dry run."""
+"""The headers of an admitted turn, and the response to a dry run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_cap_that_does_not_exist_has_no_header() -> None:
 
 @pytest.mark.parametrize("remaining", [0, -3, None])
 def test_nothing_left_is_never_less_than_zero(remaining: int | None) -> None:
-    """A count that was overrun, and a moment that has passed, read as zero."""
+    """An exceeded cap and a reset time in the past give zero."""
     headers = limit_headers(
         turn(limits=replace(LIMITS, requests_remaining=remaining, requests_reset_at="2020-01-01T00:00:00+00:00"))
     )
@@ -47,7 +47,7 @@ def test_nothing_left_is_never_less_than_zero(remaining: int | None) -> None:
 
 @pytest.mark.parametrize(("budget", "text"), [(0.0000001, "0.000000100"), (12, "12.000000000"), (0, "0.000000000")])
 def test_small_budgets_are_no_powers_of_ten(budget: float, text: str) -> None:
-    """A number in a header is written out."""
+    """A small number in a header has no exponent."""
     assert limit_headers(turn(limits=replace(LIMITS, budget_remaining_usd=budget)))["x-budget-remaining-usd"] == text
 
 
@@ -60,20 +60,20 @@ def test_small_budgets_are_no_powers_of_ten(budget: float, text: str) -> None:
     ],
 )
 def test_a_models_name_fits_into_a_header(identifier: str, header: str) -> None:
-    """Whatever script a node's owner writes in, and whatever they try to smuggle in, it stays one header."""
+    """A name in any script, or with line ends, is encoded into one header."""
     named = limit_headers(turn(routes=(replace(ROUTE, identifier=identifier),)))["X-Model"]
     assert named == header
     assert named.isascii()
 
 
 def test_a_replayed_turn_says_that_it_is() -> None:
-    """A client that repeats a key sees that no model was called."""
+    """A replay has the header Idempotent-Replayed."""
     assert limit_headers(turn(replay=Replay()))["Idempotent-Replayed"] == "true"
     assert "Idempotent-Replayed" not in limit_headers(TURN)
 
 
 def test_a_dry_run_tells_route_estimate_and_limits() -> None:
-    """All that the caller would want to know before spending anything."""
+    """The response has the route, the estimate and the limits."""
     node = replace(ROUTE, identifier="client:7:llama", provider="client", upstream_id="llama", node_id=7)
     assert dry_run_json(turn(routes=(ROUTE, node), quote=QUOTE)) == {
         "route": {

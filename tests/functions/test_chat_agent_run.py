@@ -59,7 +59,7 @@ def _booked(project: Project) -> dict[str, Any]:
 
 
 async def test_a_turn_is_answered_booked_and_has_a_receipt(model: OpenAiHost, project: Project) -> None:
-    """The model gets prompt, history and question; the events come through; the last one is the receipt."""
+    """The model gets prompt, history and question; the last event is the receipt."""
     model.pieces = [text_chunk("Hello")]
     history = (Message("user", "Earlier"), Message("assistant", "Yes"))
     events = await _events_of(ChatRequest(message="Hi", agent="technical", temperature=0.5), history=history)
@@ -95,7 +95,7 @@ async def test_a_turn_is_answered_booked_and_has_a_receipt(model: OpenAiHost, pr
 async def test_a_turn_that_breaks_off_is_booked_with_what_came(
     model: OpenAiHost, project: Project, pieces: list[bytes], status: int, ending: Any, kind: type, booked_as: str
 ) -> None:
-    """Before any word it failed, after one it is partial; a Failure and then the receipt end it."""
+    """It is failed before content and partial after it; the events end with a Failure and the receipt."""
     model.pieces, model.status, model.ending = pieces, status, ending
     events = await _events_of()
     failure, receipt = events[-2:]
@@ -109,7 +109,7 @@ async def test_a_turn_that_breaks_off_is_booked_with_what_came(
 
 
 async def test_a_failure_without_a_word_costs_nothing(model: OpenAiHost, project: Project) -> None:
-    """Its usage is zero, so that the person's day is given back."""
+    """Its usage is zero, so that the request is not counted."""
     model.status = 500
     await _events_of()
     usage = _booked(project)["usage"]
@@ -120,7 +120,7 @@ async def test_a_failure_without_a_word_costs_nothing(model: OpenAiHost, project
 async def test_a_partial_answer_is_charged_by_what_was_used(
     model: OpenAiHost, project: Project, is_counted: bool
 ) -> None:
-    """The provider's own counts when it sent some, else an estimate; both are marked."""
+    """Its usage is the provider's own counts, else an estimate, and is marked as either."""
     usage = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 1}}
     model.pieces, model.ending = [HALF, sse(usage) if is_counted else b": ping\n\n"], "cut"
     await _events_of()
@@ -143,7 +143,7 @@ async def test_of_usage_the_latest_count_wins(model: OpenAiHost, project: Projec
 async def test_a_node_cannot_claim_more_than_was_reserved(
     model: OpenAiHost, project: Project, environ: Callable[..., None]
 ) -> None:
-    """A provider of ours is believed; a node at most a token a byte in, and what was asked for out."""
+    """A provider's counts are accepted; a node's are limited to the reservation."""
     environ(ALLOW_PRIVATE_NODES="1")
     model.pieces = [text_chunk("Hi", 90_000_000, 80_000_000)]
     await _events_of()
@@ -156,14 +156,14 @@ async def test_a_node_cannot_claim_more_than_was_reserved(
 
 
 async def test_an_estimate_is_never_more_than_was_reserved(model: OpenAiHost, project: Project) -> None:
-    """A host that counts nothing and says more than it was asked for is booked with what was asked for."""
+    """If a host counts nothing and exceeds max_tokens, the requested maximum is booked."""
     model.pieces = [sse(chunk({"content": "word " * 500}), chunk({}, "stop"))]
     await _events_of(routes=(Route("openai:m", "openai", "m", 10),))
     assert (_booked(project)["usage"]["output_tokens"], _booked(project)["usage"]["source"]) == (10, "estimate")
 
 
 async def test_thoughts_are_paid_for_but_not_kept(model: OpenAiHost, project: Project) -> None:
-    """Reasoning comes through, counts as a first sign of life and in an estimate, and is no part of the answer."""
+    """Reasoning is streamed, is content for the time limit and the estimate, and is not in the answer."""
     model.pieces = [sse(chunk({"reasoning_content": "well well well"}), chunk({"content": "Hi"}), chunk({}, "stop"))]
     assert (await _events_of())[1:3] == [Reasoning("well well well"), Text("Hi")]
     booked = _booked(project)
@@ -234,7 +234,7 @@ async def test_a_missing_key_is_reported_and_booked(
 async def test_a_bug_costs_neither_the_row_nor_a_proper_end(
     model: OpenAiHost, project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Here a history that is none: the caller gets an end without words, the row its failure, our log the class."""
+    """After an exception the client gets an error and a receipt, the row is failed, the log has the class."""
     failure, receipt = await _events_of(history=("secret words",))
     assert isinstance(failure, Failure)
     assert isinstance(receipt, Receipt)
@@ -255,7 +255,7 @@ async def test_a_deadline_that_is_no_number_is_reported_and_booked(
     capsys: pytest.CaptureFixture[str],
     seconds: str,
 ) -> None:
-    """An operator's slip in TURN_SECONDS is named in their log and leaves no turn open."""
+    """A wrong TURN_SECONDS is logged by name, and the turn is booked."""
     environ(TURN_SECONDS=seconds)
     failure = (await _events_of())[-2]
     assert isinstance(failure, Failure)
@@ -266,7 +266,7 @@ async def test_a_deadline_that_is_no_number_is_reported_and_booked(
 
 
 async def test_a_ledger_that_is_down_does_not_take_the_answer_along(model: OpenAiHost, project: Project) -> None:
-    """The caller has every word, and a receipt that says it was not logged."""
+    """The client gets the whole answer, and a receipt with logged false."""
     project.answers[FINISH] = (503, "down")
     model.pieces = [text_chunk("Hello")]
     _, text, *_, receipt = await _events_of()
@@ -292,7 +292,7 @@ async def test_a_turn_leaves_one_line_without_content(
 async def test_every_line_of_a_turn_carries_both_its_ids(
     model: OpenAiHost, project: Project, environ: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The HTTP request's and the turn's own, also for a crash, a refused key and a turn that could not be booked."""
+    """Also lines of a crash, a rejected key and an unbooked turn have the request id and the turn id."""
     environ(CLASSIFY_WITH_MODEL="1")
     project.answers[EXTEND] = (503, "down")
     project.answers[FINISH] = (503, "down")

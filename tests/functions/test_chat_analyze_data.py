@@ -32,7 +32,7 @@ def data(environ: Callable[..., None], trading: Path, sessions: None) -> None:  
 
 @pytest.mark.usefixtures("data")
 async def test_a_question_is_answered_with_the_numbers_right() -> None:
-    """Describe, then query: exact prices, the rows counted for the log."""
+    """describe_data, then analyze_data give exact prices and the number of rows for the log."""
     preload()
     described = await DESCRIBE_DATA.run(DescribeData())
     assert described.rows == 4
@@ -57,7 +57,7 @@ async def test_a_question_is_answered_with_the_numbers_right() -> None:
     ],
 )
 async def test_a_refusal_names_its_reason(sql: str, code: str) -> None:
-    """What cannot be done comes back as a code and a hint that the model can act on."""
+    """A refused query returns a code and a hint for the model."""
     with pytest.raises(ToolRefusal) as refusal:
         await ANALYZE_DATA.run(AnalyzeData(sql=sql))
     assert refusal.value.code == code
@@ -65,7 +65,7 @@ async def test_a_refusal_names_its_reason(sql: str, code: str) -> None:
 
 
 async def test_without_a_file_there_is_no_tool(environ: Callable[..., None], tmp_path: Path) -> None:
-    """The tools are not offered, and a call is answered that there is no data."""
+    """The tools are not offered, and a call returns that there is no data."""
     environ(DATABASE_PATH=str(tmp_path / "none.duckdb"))
     assert not is_available()
     preload()
@@ -76,7 +76,7 @@ async def test_without_a_file_there_is_no_tool(environ: Callable[..., None], tmp
 
 @pytest.mark.usefixtures("data")
 def test_with_a_file_the_tools_are_offered() -> None:
-    """One parameter each, described to the model in the tool's own words."""
+    """Each tool has one parameter and a description for the model."""
     assert is_available()
     offered = ANALYZE_DATA.offered()
     assert (offered.name, list(offered.parameters["properties"])) == ("analyze_data", ["sql"])
@@ -85,13 +85,13 @@ def test_with_a_file_the_tools_are_offered() -> None:
 
 
 def test_more_than_eight_kilobytes_are_no_argument() -> None:
-    """A query that long is refused before anything is asked."""
+    """A query over 8 KB is refused before the child gets it."""
     with pytest.raises(ValidationError):
         AnalyzeData(sql="x" * 8_193)
 
 
 def test_chat_never_loads_duckdb() -> None:
-    """Importing the tool, and even using it, leaves DuckDB to the child."""
+    """Importing and using the tools does not import DuckDB in this process."""
     script = "import sys, functions.chat.tools.analyze_data; print('duckdb' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

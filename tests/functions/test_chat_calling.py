@@ -1,4 +1,4 @@
-"""Calling tools: every way to fail is an answer to the model."""
+"""Tool calls: every failure is a result for the model."""
 
 from __future__ import annotations
 
@@ -9,23 +9,16 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from functions.chat.tools import calling
 from functions.chat.tools.calling import Toolbox
 from functions.chat.tools.contract import Tool, ToolAnswer, ToolRefusal
 from shared.events import ToolResult
 from shared.messages import ToolCall
+from tests.functions.tool_turns import Adding
 
 pytestmark = pytest.mark.anyio
-
-
-class Adding(BaseModel):
-    """Adds numbers."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    numbers: list[int] = Field(max_length=3)
 
 
 async def _add(asked: Adding) -> ToolAnswer:
@@ -46,7 +39,7 @@ async def _one(box: Toolbox, name: str = "add", broken: str | None = None, **arg
 
 
 async def test_a_tool_answers_and_its_use_is_noted() -> None:
-    """Name, time, outcome and rows, and no text of the call."""
+    """tools_used has name, time, outcome and rows, and no text of the call."""
     box = _box()
     result = await _one(box, numbers=[1, 2])
     assert (result.content, result.is_error) == ({"sum": 3}, False)
@@ -73,7 +66,7 @@ async def test_a_tool_answers_and_its_use_is_noted() -> None:
 async def test_what_cannot_be_done_is_returned_with_a_hint(
     call: dict[str, Any], code: str, hint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A code, and what to do about it; never the values, never what broke inside."""
+    """The result is a code and a hint, without values and without internal errors."""
     box = _box()
     result = await _one(box, **call)
     assert (result.content["error"], result.is_error, result.message().is_error) == (code, True, True)
@@ -85,7 +78,7 @@ async def test_what_cannot_be_done_is_returned_with_a_hint(
 
 
 async def test_the_same_call_is_answered_once() -> None:
-    """In whatever order its arguments stand, in this round or a later one; other arguments are another call."""
+    """A call with equal arguments is refused as repeated, in the same round and in later ones."""
     box = Toolbox([Tool("add", Adding, _add)])
     calls = [ToolCall(str(n), "add", {"numbers": [1, 2]}) for n in range(2)]
     first, second = await box.results_of(calls, ["add"])
@@ -137,7 +130,7 @@ async def test_a_tool_has_a_time_to_answer(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_what_failed_for_a_reason_of_the_moment_may_be_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that never came to its turn has no answer to go back to."""
+    """A call that timed out may be repeated with the same arguments."""
     monkeypatch.setattr(calling, "TOOL_SECONDS", 0.02)
     tries = 0
 
@@ -154,7 +147,7 @@ async def test_what_failed_for_a_reason_of_the_moment_may_be_asked_again(monkeyp
 
 
 async def test_calls_that_take_turns_run_one_after_another() -> None:
-    """None begins before the one before it has ended."""
+    """Each call begins after the one before it has ended."""
     running = most = 0
 
     async def take(asked: Adding) -> ToolAnswer:
@@ -173,7 +166,7 @@ async def test_calls_that_take_turns_run_one_after_another() -> None:
 
 
 async def test_waiting_for_ones_turn_costs_none_of_ones_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the first has used up all of its own, the next still has all of its."""
+    """The time limit of a call begins when the call before it has ended."""
     monkeypatch.setattr(calling, "TOOL_SECONDS", 0.05)
 
     async def take(asked: Adding) -> ToolAnswer:
@@ -188,7 +181,7 @@ async def test_waiting_for_ones_turn_costs_none_of_ones_time(monkeypatch: pytest
 
 
 async def test_nothing_runs_beyond_the_end_of_the_turn() -> None:
-    """What is left of the turn bounds a tool as well."""
+    """The rest of the turn's time limits each tool call."""
 
     async def hang(asked: Adding) -> ToolAnswer:
         await anyio.sleep_forever()
@@ -199,7 +192,7 @@ async def test_nothing_runs_beyond_the_end_of_the_turn() -> None:
 
 
 async def test_a_caller_who_goes_leaves_the_use_behind() -> None:
-    """What was running is noted as cancelled."""
+    """A cancelled call is recorded as cancelled."""
 
     async def hang(asked: Adding) -> ToolAnswer:
         await anyio.sleep_forever()
@@ -212,7 +205,7 @@ async def test_a_caller_who_goes_leaves_the_use_behind() -> None:
 
 
 async def test_a_result_has_a_size() -> None:
-    """A result that would fill the context asks the model for less."""
+    """A result over the limit is an error that asks the model for less."""
 
     async def flood(asked: Adding) -> ToolAnswer:
         return ToolAnswer({"text": "x" * 70_000, "asked": asked.numbers})
@@ -224,7 +217,7 @@ async def test_a_result_has_a_size() -> None:
 
 
 async def test_a_tool_is_offered_by_its_model_of_arguments() -> None:
-    """The docstring is the description, the schema closed; what there is not is not offered."""
+    """The docstring is the description, the schema is closed, and unavailable tools are not offered."""
     (offered,) = _box().offered(["add", "other"])
     assert (offered.name, offered.description) == ("add", "Adds numbers.")
     assert offered.parameters["additionalProperties"] is False

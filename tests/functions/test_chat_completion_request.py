@@ -1,4 +1,4 @@
-"""What may be asked of chat completions, and what becomes of it."""
+"""The body of chat completions, and its conversion to our values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _image(url: str) -> dict[str, Any]:
 
 
 def test_a_conversation_with_tools_goes_through_as_it_is() -> None:
-    """Roles, calls with their arguments, and results by the id of their call."""
+    """Roles, calls with their arguments, and results with their call ids are kept."""
     developer = {"role": "developer", "content": "Be brief."}
     asked = _asked(messages=[developer, _HI, _CALLED, _RESULT], tools=[_TOOL])
     system, user, called, result = asked.conversation
@@ -57,7 +57,7 @@ def _round(*ids: str) -> list[dict[str, Any]]:
 
 
 def test_ids_that_a_provider_would_refuse_are_replaced_in_calls_and_results() -> None:
-    """Odd, long and used again: each call keeps its result, no two share an id, and the same ones come every time."""
+    """Unusual, long and repeated ids are replaced, in calls and results alike, always by the same ids."""
     messages = [_HI, *_round("functions.f:0", "x" * 100, "c1"), *_round("functions.f:0", "c1")]
     received = _asked(messages=messages).conversation
     calls = [call.id for message in received for call in message.tool_calls]
@@ -70,7 +70,7 @@ def test_ids_that_a_provider_would_refuse_are_replaced_in_calls_and_results() ->
 
 @pytest.mark.parametrize("arguments", ['{"at": 1e2, "by": 0.10000000000000000555}', '{"at":', "[1]", ""])
 def test_arguments_come_back_as_the_model_wrote_them(arguments: str) -> None:
-    """Broken ones too, for providers that take text."""
+    """Providers that take text get the arguments unchanged, valid or not."""
     (_, called, _) = _asked(
         messages=[_HI, {"role": "assistant", "tool_calls": [_call("c1", arguments)]}, _RESULT]
     ).conversation
@@ -79,7 +79,7 @@ def test_arguments_come_back_as_the_model_wrote_them(arguments: str) -> None:
 
 
 def test_the_fields_of_a_schema_are_kept() -> None:
-    """Name, description and strictness, of the answer and of tools."""
+    """Schemas of the answer and of tools keep name, description and strictness."""
     schema = {"name": "x", "description": "An x.", "schema": {"type": "object"}, "strict": True}
     asked = _asked(
         response_format={"type": "json_schema", "json_schema": schema},
@@ -93,7 +93,7 @@ def test_the_fields_of_a_schema_are_kept() -> None:
 
 
 def test_an_image_stands_among_the_words_where_it_stood() -> None:
-    """Parts keep their order; the text is what is counted and logged."""
+    """Parts keep their order; `content` has their text."""
     parts = [{"type": "text", "text": "a"}, *_image("data:image/png;base64,AAAA")["content"]]
     (message,) = _asked(messages=[{"role": "user", "content": parts}]).conversation
     assert message.parts == ("a", Image("image/png", "AAAA", "low"))
@@ -101,14 +101,14 @@ def test_an_image_stands_among_the_words_where_it_stood() -> None:
 
 
 def test_an_uncounted_image_is_estimated() -> None:
-    """Not as nothing."""
+    """An image without the provider's count has an estimate above zero."""
     (message,) = _asked(messages=[_image("data:image/png;base64,AAAA")]).conversation
     usage = UsageMeter(ModelRequest("model", (message,), 10)).usage(is_complete=True)
     assert (usage.source, usage.input_tokens >= 1000) == ("estimate", True)
 
 
 def test_an_answer_comes_back_as_the_sdk_keeps_it() -> None:
-    """With what was made of it, hints for caches and nulls: unknown fields of a message change nothing."""
+    """Unknown fields of a message, such as `parsed`, are ignored."""
     call = {**_CALL, "index": 0, "function": {**_CALL["function"], "parsed_arguments": {"at": "it"}}}
     sent_text = {**_CALLED, "tool_calls": [call], "parsed": None, "annotations": [], "refusal": None}
     result = {**_RESULT, "name": "look"}
@@ -121,7 +121,7 @@ def test_an_answer_comes_back_as_the_sdk_keeps_it() -> None:
 
 
 def test_options_say_how_to_answer() -> None:
-    """Choice of tools, parallel calls, stop and schema, each as a provider is asked for it."""
+    """Tool choice, parallel calls, stop and schema are options of the model call."""
     chosen = {"type": "function", "function": {"name": "look"}}
     named = _asked(tools=[_TOOL], tool_choice=chosen, parallel_tool_calls=False, stop="END").options()
     assert (named.must_call, named.may_call_in_parallel, named.stop) == ("look", False, ("END",))
@@ -149,7 +149,7 @@ def test_options_say_how_to_answer() -> None:
     ],
 )
 def test_what_is_wrong_is_named_as_the_caller_knows_it(fields: dict[str, Any], param: str) -> None:
-    """A path through the body, with nothing of our own models in it."""
+    """The error has the path in the body, without names of our models."""
     with pytest.raises(Unprocessable) as caught:
         parse_body(json.dumps({"model": "gpt-4o", "messages": [_HI]} | fields).encode(), CompletionRequest)
     assert caught.value.param == param
@@ -157,7 +157,7 @@ def test_what_is_wrong_is_named_as_the_caller_knows_it(fields: dict[str, Any], p
 
 
 def test_what_is_asked_says_what_it_takes() -> None:
-    """By the catalogue's names: policies choose among models that can."""
+    """`needs` has the abilities by their names in the catalogue."""
     schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}
     assert _asked().needs == ()
     assert _asked(tools=[]).needs == ()
@@ -187,7 +187,7 @@ _MANY = 5000
     ids=lambda fields: str(fields)[:60],
 )
 def test_what_is_wrong_a_thousand_times_is_reported_once(fields: dict[str, Any]) -> None:
-    """No list builds an error for each of its items."""
+    """A long list with many errors reports the first one only."""
     with pytest.raises(ValidationError) as caught:
         _asked(**fields)
     assert caught.value.error_count() <= 3
@@ -204,7 +204,7 @@ def test_what_is_wrong_a_thousand_times_is_reported_once(fields: dict[str, Any])
     ],
 )
 def test_what_changes_nothing_is_taken(neutral: dict[str, Any]) -> None:
-    """SDKs and frameworks send such fields by themselves."""
+    """Fields that SDKs send and that do not change the answer are accepted."""
     assert _asked(**neutral).question == "Hi"
 
 
@@ -241,6 +241,6 @@ def test_what_changes_nothing_is_taken(neutral: dict[str, Any]) -> None:
     ids=lambda fields: str(fields)[:60],
 )
 def test_what_cannot_be_done_is_refused(refused: dict[str, Any]) -> None:
-    """Rather than done otherwise than asked."""
+    """A field that cannot be honoured is 422 instead of being ignored."""
     with pytest.raises(ValidationError):
         _asked(**refused)

@@ -16,7 +16,7 @@ def _result(text: str) -> Message:
 
 
 def test_the_oldest_turns_go_first_and_whole() -> None:
-    """A question goes with its answer; what fits stays; the number of dropped messages is returned."""
+    """A question is dropped with its answer, and the number of dropped messages is returned."""
     history, new = list(_TURN * 3), [Message("user", "now")]
     assert fit(history, new, 10_000) == 0
     assert fit(history, new, estimate_prompt((*_TURN, *new))) == 4
@@ -36,20 +36,20 @@ def test_then_old_results_lose_their_text_and_the_newest_stay() -> None:
 
 
 def test_what_cannot_fit_is_left_to_the_model() -> None:
-    """Nothing to drop is no endless loop."""
+    """Without anything to drop the function returns."""
     new = [Message("user", "x" * 9000)]
     assert fit([], new, 10) == 0
     assert new == [Message("user", "x" * 9000)]
 
 
 def test_tools_are_reckoned_with() -> None:
-    """Their descriptions and schemas are read with every call."""
+    """The descriptions and schemas of tools count towards the budget."""
     tool = Tool("f", "d" * 300, {"type": "object"})
     assert estimate_prompt([], [tool]) > 100
 
 
 def test_the_newest_result_stays_when_nothing_else_is_left_to_drop() -> None:
-    """A budget below the newest result leaves it whole, as the model has not read it yet."""
+    """Even over the budget the newest result stays, because the model has not read it yet."""
     calls = Message("assistant", "", (ToolCall("c", "f", {}),))
     new = [Message("user", "now"), calls, _result("y" * 3000)]
     assert fit([], new, 10) == 0

@@ -1,4 +1,4 @@
-"""What a question is about, by rules and by a model."""
+"""The domain of a question, by rules and by a model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.fakes.openai import OpenAiHost, serving_models, text_chunk
     ],
 )
 def test_the_rules_are_sure_of_plain_questions(question: str, domain: str) -> None:
-    """They name the domain and need no model to confirm it."""
+    """The rules' domain needs no model to confirm it."""
     found = classified(question)
     assert (found.name, found.is_sure, found.by) == (domain, True, "rules")
     assert classified(question) == found
@@ -38,13 +38,13 @@ def test_the_rules_are_sure_of_plain_questions(question: str, domain: str) -> No
 
 @pytest.mark.parametrize("question", ["Why?", "Tell me more", "", "Is the market server slow?", "Pourquoi le ciel ?"])
 def test_the_rules_say_when_they_are_not_sure(question: str) -> None:
-    """Nothing to go by, or as much for one as for another."""
+    """Without a hit, or with equal scores, the domain is not sure."""
     assert not classified(question).is_sure
 
 
 @pytest.mark.anyio
 async def test_a_model_may_be_asked(environ: Callable[..., None], sessions: None) -> None:  # noqa: ARG001 - closes them
-    """Its answer is a value with its own confidence; what fits no schema is refused after a second try."""
+    """The model's domain has its own confidence; an invalid answer is an error after a second try."""
     async with serving_models() as host:
         environ(OPENAI_BASE_URL=host.url, OPENAI_API_KEY="sk-ours")
         host.pieces = [text_chunk('{"domain": "research", "confidence": 0.9}')]

@@ -11,7 +11,7 @@ from tests.functions.turns import ENTRY, RECEIPT
 
 
 def test_a_whole_answer_reads_as_the_contract_says() -> None:
-    """Message, route, agent, usage, cost and receipt are there, and nothing else."""
+    """The object has message, route, agent, usage, cost and receipt, and no other fields."""
     answer = whole_answer(RECEIPT)
     received = receipt_json(RECEIPT)
     assert answer == {

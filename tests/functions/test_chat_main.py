@@ -1,4 +1,4 @@
-"""chat from its door to its last frame, between a model and a project on loopback."""
+"""chat from request to last frame, with a model and a project on loopback."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def _ask(project: Project, path: str = "/", token: str | None = None, body
 
 @pytest.mark.parametrize("path", ["/", "/chat", "/chat/stream", "/ai/chat"])
 async def test_a_turn_streams_by_default_at_every_alias(model: OpenAiHost, project: Project, path: str) -> None:
-    """An unchanged useChat can be pointed at the function as it is, and a frontend of the seeds too."""
+    """All paths accept the body of `useChat` and stream."""
     got = await _ask(project, path, origin="https://app.example")
     assert (got.status, got.headers["access-control-allow-origin"]) == (200, "https://app.example")
     values = frames(got.body)
@@ -73,7 +73,7 @@ async def test_a_turn_streams_by_default_at_every_alias(model: OpenAiHost, proje
 
 
 async def test_a_turn_may_be_one_object(model: OpenAiHost, project: Project) -> None:
-    """`stream: false` waits for the end."""
+    """With `stream: false` the response is one JSON object at the end."""
     got = await _ask(project, body={"message": "Hi", "stream": False})
     assert (got.status, got.json()["message"]["content"], got.json()["cost_usd"]) == (200, "Hello", 0.002)
     assert got.headers["x-model"] == "openai:gpt-4o"
@@ -94,7 +94,7 @@ async def test_the_streaming_alias_always_streams(
 
 
 async def test_a_dry_run_asks_no_model_and_books_nothing(model: OpenAiHost, project: Project) -> None:
-    """It is one question to the database."""
+    """A dry run is one call of chat_begin."""
     got = await _ask(project, body={"message": "Hi", "dry_run": True})
     assert got.json()["route"]["identifier"] == "openai:gpt-4o"
     assert model.received == []
@@ -102,7 +102,7 @@ async def test_a_dry_run_asks_no_model_and_books_nothing(model: OpenAiHost, proj
 
 
 async def test_the_same_key_again_gives_the_stored_answer(model: OpenAiHost, project: Project) -> None:
-    """No model is asked, and the header says so."""
+    """The replay calls no model and has its header."""
     stored = {"outcome": "replay", "log": {"cost_usd": 0.002}, "message": {"id": "message-1", "content": "Hello"}}
     project.answers["/rest/v1/rpc/chat_begin"] = (200, ADMITTED | stored)
     got = await _ask(project, body={"message": "Hi", "stream": False}, idempotency_key="key-1")
@@ -113,7 +113,7 @@ async def test_the_same_key_again_gives_the_stored_answer(model: OpenAiHost, pro
 
 @pytest.mark.parametrize("token", ["sb_publishable_x", "e30.e30.e30", " "])
 async def test_a_stranger_reaches_neither_database_nor_model(model: OpenAiHost, project: Project, token: str) -> None:
-    """Who comes before what: without a person's token the body is not even read."""
+    """Without an access token the response is 401 before the body is read."""
     got = await _ask(project, token=token, body={"nonsense": True})
     assert (got.status, got.taken) == (401, 0)
     assert project.asked == []
@@ -126,14 +126,14 @@ async def test_a_stranger_reaches_neither_database_nor_model(model: OpenAiHost, 
 async def test_a_body_that_is_no_turn_reaches_no_database(
     model: OpenAiHost, project: Project, body: Any, status: int
 ) -> None:
-    """What comes before whether it may."""
+    """An invalid body is 422 before chat_begin."""
     assert (await _ask(project, body=body)).status == status
     assert project.asked == []
     assert model.received == []
 
 
 async def test_a_refusal_of_the_ledger_is_the_answer(model: OpenAiHost, project: Project) -> None:
-    """A user without requests left gets the error shape that SDKs know, and no model is called."""
+    """A user over the cap gets the error in OpenAI's format, and no model is called."""
     details = json.dumps({"code": "quota_exceeded", "metadata": {"retry_after": 60, "limit": 5}})
     project.answers["/rest/v1/rpc/chat_begin"] = (429, {"code": "PT429", "message": "Enough.", "details": details})
     got = await _ask(project)
@@ -143,7 +143,7 @@ async def test_a_refusal_of_the_ledger_is_the_answer(model: OpenAiHost, project:
 
 
 async def test_a_model_that_fails_at_once_is_a_status(model: OpenAiHost, project: Project) -> None:
-    """The turn is booked as failed, and its limits stand on the error."""
+    """The turn is booked as failed, and the error has limit headers."""
     model.status = 500
     got = await _ask(project)
     assert (got.status, got.headers["x-model"]) == (502, "openai:gpt-4o")

@@ -30,7 +30,7 @@ def _deltas(received: list[object]) -> list[object]:
 
 
 def test_a_stream_says_who_speaks_then_words_then_why_it_ended() -> None:
-    """Usage only when it was asked for, last and without choices."""
+    """Chunks have role, text and stop reason; usage comes last, without choices, if requested."""
     events = (RouteChosen(ROUTE), Reasoning("hm"), Text("Hel"), Text("lo"), Finish("stop"), RECEIPT)
     received = _streamed(*events)
     assert _deltas(received) == [
@@ -48,14 +48,14 @@ def test_a_stream_says_who_speaks_then_words_then_why_it_ended() -> None:
 
 
 def test_calls_are_numbered_and_broken_arguments_are_the_callers_to_see() -> None:
-    """Each call is whole and has its own index; broken arguments stay as the model wrote them."""
+    """Each call is one chunk with its index; invalid arguments are unchanged."""
     first, second = (each["tool_calls"][0] for each in _deltas(_streamed(_LOOK, _BROKEN, RECEIPT))[1:3])  # type: ignore[index]
     assert (first["index"], first["id"], first["function"]) == (0, "c1", {"name": "look", "arguments": '{"at": "ütz"}'})
     assert (second["index"], second["function"]["arguments"]) == (1, '{"at":')
 
 
 def test_a_stream_that_breaks_off_ends_with_an_error_and_no_stop_reason() -> None:
-    """Which is what makes the SDKs raise."""
+    """An error frame without a stop reason makes the SDKs raise."""
     received = _streamed(Text("Hel"), Failure(AnswerCut("It broke off.")), RECEIPT)
     error, done = received[-2:]
     assert isinstance(error, dict)
@@ -67,7 +67,7 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_no_stop_reason() -> Non
     [("stop", "stop"), ("length", "length"), ("tool_calls", "tool_calls"), ("filtered", "content_filter")],
 )
 def test_a_completion_gathers_calls_thoughts_and_reason(reason: StopReason, received: str) -> None:
-    """One object, which fits the model that the document shows."""
+    """The object fits the model of the OpenAPI document."""
     encoder = CompletionJson(TURN)
     for event in (Reasoning("hm"), _LOOK, Finish(reason)):
         encoder.observe(event)

@@ -1,7 +1,8 @@
-"""The stored answer of a turn that was asked again."""
+"""The replay of a stored answer."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -38,7 +39,7 @@ async def _replayed(replay: Replay) -> list[TurnEvent]:
 
 
 async def test_the_model_that_served_is_named_again() -> None:
-    """A turn that fell back shows so in its replay too."""
+    """The replay of a turn with a fallback names the model that answered."""
     events = replayed(turn(routes=(ROUTE, NODE)), REPLAY)
     assert await anext(events) == RouteChosen(NODE)
     await events.aclose()
@@ -67,7 +68,17 @@ async def test_a_failed_turn_fails_again(code: str, kind: type[ProviderError]) -
 
 
 async def test_a_turn_without_text_has_only_its_receipt() -> None:
-    """Text that was not stored cannot come again, but the client learns that the turn was booked."""
+    """If the text was not stored, the replay has only the receipt."""
     (receipt,) = await _replayed(Replay())
     assert isinstance(receipt, Receipt)
     assert (receipt.result.route, receipt.result.usage, receipt.logged) == (ROUTE, Usage(0, 0), True)
+
+
+async def test_a_replay_logs_one_line_with_both_ids(capsys: pytest.CaptureFixture[str]) -> None:
+    """An operator finds a replayed request by its own request id, and by the id of the turn."""
+    replaying = turn(routes=(ROUTE, NODE))
+    async for _ in replayed(replaying, REPLAY):
+        pass
+    line = json.loads(capsys.readouterr().out)
+    assert (line["event"], line["status"], line["model"]) == ("replay", "completed", "client:7:llama")
+    assert (line["request_id"], line["turn_id"]) == (replaying.request_id, replaying.turn_id)

@@ -1,4 +1,4 @@
-"""What may be asked of chat."""
+"""The body of a chat request."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _read(body: Any) -> ChatRequest:
 
 @pytest.mark.parametrize("beside", [[], _user("What is this?")["parts"]])
 def test_a_picture_does_not_vanish(beside: list[Any]) -> None:
-    """A file in the question is refused and named, whether words stand beside it or not."""
+    """A file in the question is 422 with its name, with or without text."""
     shown = {"role": "user", "parts": [*beside, _FILE]}
     with pytest.raises(Unprocessable, match=rf"messages: 1\.parts\.{len(beside)} is a file") as caught:
         _read({"messages": [_user("Hi"), shown]})
@@ -59,7 +59,7 @@ def test_a_picture_does_not_vanish(beside: list[Any]) -> None:
 
 @pytest.mark.parametrize("messages", [[1] * 2000, [{"role": "user", "parts": [1] * 900}] * 50])
 def test_what_is_wrong_a_thousand_times_is_reported_once(messages: list[Any]) -> None:
-    """No list builds an error for each of its items."""
+    """A long list with many errors reports the first one only."""
     with pytest.raises(ValidationError) as caught:
         ChatRequest.model_validate({"messages": messages})
     assert caught.value.error_count() == 1
@@ -87,7 +87,7 @@ def test_what_is_wrong_a_thousand_times_is_reported_once(messages: list[Any]) ->
     ids=str,
 )
 def test_these_bodies_are_a_turn(body: dict[str, Any], question: str) -> None:
-    """A plain message, or what the AI SDK's useChat sends as it is; of many messages the person's last one counts."""
+    """`message` and the body of useChat are accepted; the last user message is the question."""
     assert _read(body).question == question
 
 
@@ -137,14 +137,14 @@ def test_these_bodies_are_a_turn(body: dict[str, Any], question: str) -> None:
     ids=lambda value: str(value)[:60],
 )
 def test_these_bodies_are_refused(body: dict[str, Any], param: str | None) -> None:
-    """422 names the field that is wrong; a body that is wrong as a whole names none."""
+    """The 422 names the wrong field; for an error of the whole body there is none."""
     with pytest.raises(Unprocessable) as caught:
         _read(body)
     assert caught.value.param == param
 
 
 def test_validation_errors_are_plain() -> None:
-    """A frontend developer reads what to send, not which library checked it."""
+    """The message says what to send, without the names of the validation library."""
     with pytest.raises(Unprocessable, match=r"^body: send either message or messages$"):
         _read({})
 
@@ -156,7 +156,7 @@ def test_validation_errors_are_plain() -> None:
     )
 )
 def test_any_json_is_a_turn_or_a_refusal(value: object) -> None:
-    """Nothing that a caller sends makes the model fail in another way."""
+    """Any JSON gives a ChatRequest or a validation error."""
     for body in (value, {"message": value}, {"messages": value}, {"messages": [{"role": "user", "parts": [value]}]}):
         try:
             asked = _read(body)
@@ -166,7 +166,7 @@ def test_any_json_is_a_turn_or_a_refusal(value: object) -> None:
 
 
 def test_a_uuid_is_read_in_any_case() -> None:
-    """What leaves the parser is the database's own spelling."""
+    """The parsed uuid has the database's spelling."""
     assert _read({"message": "Hi", "conversation_id": UUID.upper()}).conversation_id == UUID
 
 
@@ -174,7 +174,7 @@ def test_a_uuid_is_read_in_any_case() -> None:
     ("asked", "agent"), [(None, "technical"), ("auto", "technical"), ("research", "research"), ("general", "general")]
 )
 def test_every_turn_has_an_agent(asked: str | None, agent: str) -> None:
-    """The requested agent, else the one for the question."""
+    """It is the requested agent, else the one for the question."""
     assert _read({"message": "My Python script crashes with a TypeError", "agent": asked}).likely_agent == agent
 
 
@@ -189,7 +189,7 @@ async def _asked(body: dict[str, Any], path: str = "/", **headers: str) -> tuple
 
 @pytest.mark.anyio
 async def test_the_ledger_is_asked_in_its_own_words() -> None:
-    """All that the database decides on comes from the body, the path and the key."""
+    """The fields of the TurnRequest come from the body, the path and the key."""
     body = {
         "message": "Hi",
         "id": "chat-1",
@@ -231,14 +231,14 @@ async def test_the_ledger_is_asked_in_its_own_words() -> None:
     ids=str,
 )
 async def test_ids_name_the_question(fields: dict[str, Any], received: tuple[str | None, str | None, bool]) -> None:
-    """The client's id of the question, the message that it names, and whether to regenerate it."""
+    """The TurnRequest has the client's id of the question, `message_id` and `regenerate`."""
     _, ask = await _asked(USE_CHAT | fields)
     assert (ask.question_id, ask.message_id, ask.regenerate) == received
 
 
 @pytest.mark.anyio
 async def test_a_key_needs_an_answer_that_is_stored() -> None:
-    """What is not stored cannot be given again, so both together are refused; each alone is fine."""
+    """An idempotency key with store: false is refused; each alone is accepted."""
     with pytest.raises(Unprocessable) as caught:
         await _asked({"message": "Hi", "store": False}, idempotency_key="key-1")
     assert caught.value.param == "store"
@@ -247,7 +247,7 @@ async def test_a_key_needs_an_answer_that_is_stored() -> None:
 
 @pytest.mark.anyio
 async def test_without_a_key_there_is_nothing_to_compare() -> None:
-    """Only a turn with an idempotency key carries the hash of its body."""
+    """Only a turn with an idempotency key has the hash of its body."""
     _, ask = await _asked({"message": "Hi"})
     assert (ask.idempotency_key, ask.body_hash) == (None, None)
 
@@ -255,7 +255,7 @@ async def test_without_a_key_there_is_nothing_to_compare() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("key", ["", "x" * 256, "ä", "a\tb"])
 async def test_a_key_that_is_none_is_refused(key: str) -> None:
-    """It is malformed, and named."""
+    """A malformed key is 400, and `param` names the header."""
     with pytest.raises(InvalidRequest) as caught:
         await _asked({"message": "Hi"}, idempotency_key=key)
     assert caught.value.param == "Idempotency-Key"
@@ -280,7 +280,7 @@ async def test_the_log_names_the_path_that_was_asked(path: str, endpoint: str) -
 
 @pytest.mark.anyio
 async def test_a_channel_and_a_thread_reach_the_ledger() -> None:
-    """Other interfaces name where a conversation begins; a name has 1 to 200 characters."""
+    """channel_id and thread_ts have 1 to 200 characters."""
     _, ask = await _asked({"message": "Hi", "channel_id": "C024BE91L", "thread_ts": "1355517523.000005"})
     assert (ask.channel_id, ask.thread_ts) == ("C024BE91L", "1355517523.000005")
     for wrong in ("", "x" * 201):

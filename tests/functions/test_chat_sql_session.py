@@ -1,4 +1,4 @@
-"""The allow-list and DuckDB's own locks, asked directly: what is refused, what passes, how an answer looks."""
+"""The allow-list and DuckDB's own locks, called directly: refused queries, allowed queries, and results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _rows(session: Session, sql: str) -> Any:
 
 @pytest.mark.parametrize("sql", REFUSED, ids=lambda sql: sql[:60])
 def test_a_way_out_is_refused_and_the_next_honest_query_is_right(session: Session, sql: str) -> None:
-    """Whatever is not on the allow-list goes back with a hint, and nothing of it is left."""
+    """A query outside the allow-list returns a hint and does not affect the next one."""
     answer = _ask(session, sql)
     assert answer["error"] == "query_not_allowed"
     assert answer["hint"]
@@ -41,7 +41,7 @@ def test_a_way_out_is_refused_and_the_next_honest_query_is_right(session: Sessio
 
 @pytest.mark.parametrize("sql", HONEST, ids=lambda sql: sql[:60])
 def test_an_analysts_query_is_answered(session: Session, sql: str) -> None:
-    """Joins, windows, CTEs, quantiles, dates, PIVOT … IN and their like are available."""
+    """Joins, windows, CTEs, quantiles, dates and PIVOT … IN are allowed."""
     assert _ask(session, sql)["content"]["rows"]
 
 
@@ -59,14 +59,14 @@ def test_an_analysts_query_is_answered(session: Session, sql: str) -> None:
 def test_duckdb_holds_what_would_pass_the_allow_list(
     session: Session, sql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each wall stands alone: without the allow-list, files, network and writes are still shut."""
+    """Even without the allow-list DuckDB refuses files, network and writes."""
     monkeypatch.setattr(session_module, "check", lambda *_: None)
     assert _ask(session, sql)["error"] == "query_failed"
     assert _rows(session, "select count(*) from bars_1d") == [[150]]
 
 
 def test_settings_cannot_be_changed(trading: Path) -> None:
-    """The configuration is locked from the first moment, for every connection."""
+    """The configuration is locked for every connection."""
     with duckdb.connect(trading, config=CONFIG) as connection:
         for statement in ("set enable_external_access = true", "set memory_limit = '9GB'", "set threads = 9"):
             with pytest.raises(duckdb.Error, match="locked"):
@@ -74,7 +74,7 @@ def test_settings_cannot_be_changed(trading: Path) -> None:
 
 
 def test_values_come_back_exact(session: Session) -> None:
-    """Decimals are text, integers beyond 2**53 too, doubles lose their noise, times are ISO, nothing breaks JSON."""
+    """Decimals and large integers are text, doubles have 15 digits, times are ISO 8601, all is valid JSON."""
     sql = """select 1.10::decimal(18, 5), 0.1::double + 0.2::double, 'nan'::double, '-inf'::double, 2::bigint ** 2,
         170141183460469231731687303715884105727::hugeint, 9007199254740993, 7::utinyint, true, null,
         timestamp '2026-10-01 10:00:00.5', timestamptz '2026-10-01 10:00:00+02', date '2026-10-01', time '17:00',
@@ -90,7 +90,7 @@ def test_values_come_back_exact(session: Session) -> None:
 
 
 def test_an_order_survives(session: Session) -> None:
-    """Rows come in the order that the query asked for, and columns with one name stay two."""
+    """Rows keep the query's order, and two columns with one name stay two."""
     content = _ask(session, "select close, close from bars_1m where symbol = 'ES' order by close desc")["content"]
     closes = [float(row[0]) for row in content["rows"]]
     assert closes == sorted(closes, reverse=True)
@@ -124,7 +124,7 @@ def test_a_wide_result_is_cut_or_refused(session: Session) -> None:
 
 
 def test_an_error_has_duckdbs_message(session: Session) -> None:
-    """A wrong column comes back with the candidates, without the excerpt of the query that was really run."""
+    """An unknown column returns the candidates, without an excerpt of the query that was run."""
     answer = _ask(session, "select clos from bars_1d")
     assert answer["error"] == "query_failed"
     assert '"close"' in answer["hint"]
@@ -139,7 +139,7 @@ def test_a_path_in_a_message_is_left_out(session: Session, trading: Path, monkey
 
 
 def test_every_table_is_described(session: Session) -> None:
-    """Columns with types and notes, rows, and the time they cover; compact enough for a model."""
+    """Tables have columns with types and notes, row counts and the time that they cover."""
     content = session.answer({"operation": "describe", "table": None})["content"]
     tables = {table["name"]: table for table in content["tables"]}
     assert set(tables) == {"bars_1d", "bars_1m", "bars_5m", "instruments"}
@@ -151,7 +151,7 @@ def test_every_table_is_described(session: Session) -> None:
 
 
 def test_one_table_is_described(session: Session) -> None:
-    """By its name in any case; a name that is none is answered with those there are."""
+    """A table is found in any letter case; an unknown name returns the existing ones."""
     content = session.answer({"operation": "describe", "table": "BARS_1D"})["content"]
     assert [table["name"] for table in content["tables"]] == ["bars_1d"]
     answer = session.answer({"operation": "describe", "table": "x'; drop table bars_1d"})
@@ -159,7 +159,7 @@ def test_one_table_is_described(session: Session) -> None:
 
 
 def test_an_odd_database_is_described_too(tmp_path: Path) -> None:
-    """Quotes in names, views over what is out of reach, and hundreds of tables neither break nor flood the answer."""
+    """Quotes in names, views that cannot be read and hundreds of tables give a bounded description."""
     path = tmp_path / "odd.duckdb"
     with duckdb.connect(path) as database:
         (tmp_path / "x.csv").write_text("a\n1\n")

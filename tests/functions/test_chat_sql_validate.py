@@ -1,4 +1,4 @@
-"""The allow-list over trees made by hand: what DuckDB's parser may come up with one day is refused today."""
+"""The allow-list over trees made by hand, including nodes that DuckDB's parser does not have yet."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_known_table_passes_in_any_case() -> None:
 
 @pytest.mark.parametrize("path", [["other"], ["temp", "bars"], ["trading", "main", "bars"], [], ["main.bars"]])
 def test_any_other_table_is_refused(path: list[str]) -> None:
-    """Another name, schema or catalogue is not looked up at all; the hint names the tables there are."""
+    """A table in another schema or catalogue is not looked up; the hint names the existing tables."""
     with pytest.raises(NotAllowedError, match="there are bars"):
         check(_tree(_select(_table(*path))), _TABLES)
 
@@ -53,14 +53,14 @@ def test_a_cte_is_seen_by_those_after_it_only() -> None:
 
 @pytest.mark.parametrize("kind", ["DELETE_QUERY_NODE", "SHOW_REF", "LAMBDA", "RECURSIVE_CTE_NODE", "A_NEW_NODE"])
 def test_an_unknown_node_is_refused_wherever_it_stands(kind: str) -> None:
-    """However deep in the tree, and under whatever key."""
+    """An unknown node is refused at any depth and under any key."""
     for place in ({"x": {"y": [[{"type": kind}]]}}, {"sample": {"type": kind}}):
         with pytest.raises(NotAllowedError):
             check(_tree(_select(_table("bars"), **place)), _TABLES)
 
 
 def test_a_function_is_known_by_the_name_it_is_looked_up_by() -> None:
-    """The path decides, not the display name; a schema before the name, or no path, is refused."""
+    """The path decides, not the display name; a function with a schema or without a path is refused."""
     for path, is_allowed in ((["SUM"], True), (["getenv"], False), (["main", "sum"], False), ([], False)):
         call = {"type": "FUNCTION", "function_name": "sum", "qualified_name": {"path": path}}
         if is_allowed:
@@ -79,7 +79,7 @@ def test_a_function_over_rows_is_not_one_over_tables() -> None:
 
 
 def test_it_is_one_statement() -> None:
-    """None, two, and what the parser could not read are refused, each with a hint."""
+    """No statement, two statements and a syntax error are refused, each with a hint."""
     one = _select(_table("bars"))
     for tree in (_tree(), _tree(one, one), {"error": True, "error_type": "parser", "error_message": "at x"}, {}):
         with pytest.raises(NotAllowedError, match=r"."):

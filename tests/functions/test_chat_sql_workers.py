@@ -1,4 +1,4 @@
-"""The child process: what it is given, what ends it, and that the next query does not notice."""
+"""The child process: its rights, its end, and the next query after a fault."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ asyncio.run(main())
 
 
 async def test_a_child_is_given_nothing(trading: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key of ours, no file of ours but the database, another directory, and limits from the kernel."""
+    """The child has no key, no open file but the database, another directory, and limits of the kernel."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
     with (trading.parent / "of the parent").open("w") as own:
         os.set_inheritable(own.fileno(), True)
@@ -137,7 +137,7 @@ async def test_a_child_is_given_nothing(trading: Path, monkeypatch: pytest.Monke
 
 
 async def test_a_cancelled_caller_leaves_no_answer_behind(trading: Path) -> None:
-    """After a caller leaves during a query, the next caller gets its own answer, not the late one."""
+    """After a cancelled query the next query gets its own answer, not the late one."""
     async with _workers(trading) as workers:
         await workers.ask(_query("select 1"))
         running = asyncio.create_task(workers.ask(_query("select 41 + count(*) from range(300000000)")))
@@ -149,7 +149,7 @@ async def test_a_cancelled_caller_leaves_no_answer_behind(trading: Path) -> None
 
 
 async def test_a_caller_cancelled_while_a_child_loads_wastes_nothing(trading: Path) -> None:
-    """The child that was loading for them serves the next."""
+    """The child that was loading runs the next query."""
     async with _workers(trading) as workers:
         running = asyncio.create_task(workers.ask(_query("select 1")))
         await _until(_children)
@@ -169,7 +169,7 @@ async def test_many_turns_share_two_children(trading: Path) -> None:
 
 
 async def test_an_idle_child_that_died_is_nobodys_fault(trading: Path) -> None:
-    """A child ended from outside between two questions is replaced before the second is asked."""
+    """A child that ended while idle is replaced before the next query."""
     async with _workers(trading) as workers:
         await workers.ask(_query("select 1"))
         (pid,) = _children()
@@ -179,7 +179,7 @@ async def test_an_idle_child_that_died_is_nobodys_fault(trading: Path) -> None:
 
 
 async def test_a_child_that_dies_over_a_query_is_an_error_of_that_query(trading: Path) -> None:
-    """A child that ends in mid-query fails that query alone."""
+    """If a child ends during a query, only that query fails."""
     async with _workers(trading) as workers:
         running = asyncio.create_task(workers.ask(_query(_ENDLESS)))
         await _until(lambda: _asked(_children()))
@@ -189,7 +189,7 @@ async def test_a_child_that_dies_over_a_query_is_an_error_of_that_query(trading:
 
 
 def test_children_die_with_their_parent(trading: Path) -> None:
-    """A function that is killed in mid-query leaves no process behind."""
+    """If the function is killed during a query, no child is left."""
     script = f"""
 import asyncio
 from pathlib import Path
@@ -215,7 +215,7 @@ async def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None
 
 @pytest.mark.usefixtures("sessions")
 async def test_a_replaced_database_is_read_again(tmp_path: Path, trading: Path) -> None:
-    """A new file under the old name is what the next question sees, and the old one's children go."""
+    """The next query reads a new file at the same path, and the old file's children end."""
     path = tmp_path / "trading.duckdb"
     path.write_bytes(trading.read_bytes())
     assert "content" in await workers_over(path).ask(_query("select * from bars_1d"))

@@ -50,7 +50,7 @@ def _part(kind: str, number: int, *texts: str) -> list[dict[str, str]]:
 
 
 def test_the_golden_stream() -> None:
-    """Start, step, parts with their own ends, receipt, finish, [DONE]; usage and stop reason make no frames."""
+    """The frames are start, step, parts with their ends, receipt, finish and [DONE]."""
     call = ToolCall("call-1", "look", {"at": "it"})
     received = {"type": "tool-input-available", "toolCallId": "call-1", "toolName": "look", "input": {"at": "it"}}
     assert frames(
@@ -59,12 +59,12 @@ def test_the_golden_stream() -> None:
 
 
 def test_an_empty_answer_is_a_proper_stream() -> None:
-    """A model that says nothing leaves no parts."""
+    """An answer without text has no parts."""
     assert frames(_streamed(Finish("stop"), RECEIPT)) == [*BEGIN, *END]
 
 
 def test_a_turn_that_breaks_off_says_so_and_ends_properly() -> None:
-    """The open part is closed, and the receipt comes before the error, after which `useChat` reads no more."""
+    """The open part ends, and the receipt precedes the error, because `useChat` reads nothing after it."""
     failure = Failure(ProviderTimeout("The model did not answer in time."))
     error = {"type": "error", "errorText": "The model did not answer in time."}
     received = frames(_streamed(Text("Hel"), failure, RECEIPT))
@@ -73,7 +73,7 @@ def test_a_turn_that_breaks_off_says_so_and_ends_properly() -> None:
 
 
 def test_broken_arguments_are_a_part_of_their_own() -> None:
-    """What the model wrote is shown as it is, with what is wrong with it."""
+    """The part has the model's text and the error."""
     received = frames(_streamed(ToolCall("call-1", "look", {}, broken='{"at":'), RECEIPT))
     assert received[2] == {
         "type": "tool-input-error",
@@ -93,7 +93,7 @@ def test_an_answer_that_was_stopped_replays_as_stopped() -> None:
 
 
 def test_the_model_is_named_at_the_beginning_when_it_is_known() -> None:
-    """A frontend can show who answers while it answers."""
+    """If a route is chosen before the first frame, the start frame has the model."""
     stream = UiStream(TURN)
     assert stream.encode(RouteChosen(ROUTE)) == b""
     assert frames(stream.begin())[0]["messageMetadata"]["model"] == "openai:gpt-4o"
@@ -115,7 +115,7 @@ def test_the_model_is_named_at_the_beginning_when_it_is_known() -> None:
     ids=ascii,
 )
 def test_text_arrives_unchanged(text: str) -> None:
-    """No text ends a line, an event or the stream."""
+    """No text can end a line, an event or the stream."""
     raw = _streamed(Text(text), RECEIPT)
     assert frames(raw) == [*BEGIN, *_part("text", 1, text), *END]
     assert b"\r" not in raw
@@ -131,7 +131,7 @@ def test_text_arrives_unchanged(text: str) -> None:
     )
 )
 def test_every_part_that_starts_ends_before_the_next(events: list[TurnEvent]) -> None:
-    """Whatever a model says in whatever order, parts do not overlap, and all text is there."""
+    """For any order of events parts do not overlap, and the text is complete."""
     parts: list[str] = []
     content = ""
     for value in frames(_streamed(*events, RECEIPT))[:-1]:
@@ -150,7 +150,7 @@ def test_every_part_that_starts_ends_before_the_next(events: list[TurnEvent]) ->
 
 
 def test_every_event_is_one_line_of_json() -> None:
-    """Frames are what any reader of the protocol expects."""
+    """Each frame is one event that an SSE reader can read."""
     lines = _streamed(Text("Hel"), RECEIPT).split(b"\n\n")
     assert lines.pop() == b""
     assert lines.pop() == b"data: [DONE]"

@@ -17,7 +17,7 @@ BUNDLED: list[dict[str, Any]] = json.loads((ROOT / "shared" / "bundled.json").re
 
 
 def test_the_shipped_list_is_the_active_seed() -> None:
-    """What is served when the database was never reached is what every database starts with."""
+    """shared/bundled.json has the active models of the seed."""
     seed = (ROOT / "supabase" / "migrations" / "20261201000700_seed_catalogue_and_limits.sql").read_text()
     rows = re.findall(
         r"\('([\w-]+)', '([^']+)', '(\w+)', '([^']+)', (\d+),\s*'({[^}]*})',\s*'({.*?})', true, (\w+), [\w']+, (\d+)",
@@ -35,7 +35,7 @@ def test_the_shipped_list_is_the_active_seed() -> None:
 
 
 def test_prices_in_openais_shape_are_exact_strings_per_token() -> None:
-    """Dollars per million become dollars per token without floating-point dust; unknown stays null."""
+    """USD per million become exact USD per token; an unknown price is null."""
     assert as_openai_model(BUNDLED[0])["pricing"] == {
         "prompt": "0.0000001",
         "completion": "0.0000004",
@@ -51,7 +51,7 @@ def _configured(environ: Callable[..., None]) -> None:
 
 
 def test_the_tag_follows_the_content() -> None:
-    """The same list has the same tag, another has another, and being stale is part of it."""
+    """The ETag changes with the list and with `stale`."""
     one, other = catalogue_of(BUNDLED), catalogue_of(BUNDLED[:1])
     assert one.etag == catalogue_of([dict(reversed(row.items())) for row in BUNDLED]).etag
     assert re.fullmatch(r'"[0-9a-f]{32}"', one.etag)
@@ -86,13 +86,13 @@ def test_the_shipped_list_shows_what_can_be_called(environ: Callable[..., None])
     ],
 )
 def test_a_price_is_written_out(usd_per_million: float, usd_per_token: str) -> None:
-    """No powers of ten, no trailing zeros, no digit lost."""
+    """A price has no exponent, no trailing zeros and all its digits."""
     model = as_openai_model(BUNDLED[0] | {"pricing": {"input": usd_per_million, "tiers": []}})
     assert model["pricing"] == {"prompt": usd_per_token}
 
 
 def test_a_model_in_openais_shape() -> None:
-    """Its identifier is what to send back as `model`; what is not known is null."""
+    """Its id is the identifier; unknown values are null."""
     row = BUNDLED[0] | {"created_at": "2026-11-21T00:00:00.123456+00:00"}
     assert as_openai_model(row) | {"pricing": None} == {
         "id": "google:gemini-2.5-flash-lite",
@@ -110,7 +110,7 @@ def test_a_model_in_openais_shape() -> None:
 
 
 def test_the_list_says_when_it_was_last_synced_and_which_model_is_the_default() -> None:
-    """The newest sync counts; rows do not carry their own times."""
+    """The field `lastSynced` is the latest time; models do not have times of their own."""
     rows = [BUNDLED[0] | {"last_synced_at": f"2026-11-2{day}", "created_at": "2026"} for day in (0, 2, 1)]
     received = json.loads(catalogue_of(rows).body)
     assert (received["lastSynced"], received["count"], "stale" in received) == ("2026-11-22", 3, False)

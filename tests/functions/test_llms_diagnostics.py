@@ -1,4 +1,4 @@
-"""Each check's verdict, and that no key is ever shown."""
+"""The verdict of each check; no check shows a key."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ LOOKUPS = [
     ],
 )
 def test_a_key_is_checked_and_not_shown(environ: Callable[..., None], key: str, verdict: str, words: str) -> None:
-    """Present, trimmed, the usual beginning; with what to do about it, and without itself."""
+    """The check reports a missing, untrimmed or unusual key with a fix, and not its value."""
     environ(OPENAI_API_KEY=key)
     check = provider_check("openai")
     assert check.verdict == verdict
@@ -93,7 +93,7 @@ def test_half_a_configuration_is_broken(environ: Callable[..., None]) -> None:
 def test_the_default_is_the_model_that_a_turn_gets(
     environ: Callable[..., None], change: dict[str, Any], variables: dict[str, str], verdict: str
 ) -> None:
-    """It stays at its provider, and it is the one that the variables ask for."""
+    """It is called at its own provider, and it is the one that the variables name."""
     environ(OPENAI_API_KEY="k", **variables)
     check = default_check([ROUTE], DEFAULT | change, NOW.date())
     assert (check.verdict, check.found["identifier"]) == (verdict, "openai:gpt-4o")
@@ -110,7 +110,7 @@ def test_without_a_default_the_variables_are_named(environ: Callable[..., None])
 
 @pytest.mark.parametrize(("hours", "verdict"), [(1, "ok"), (25, "ok"), (27, "warning")])
 def test_a_cron_that_stopped_is_seen(hours: int, verdict: str) -> None:
-    """After a day and a bit, or when it never ran."""
+    """The check fails after 26 hours without a successful run, or without any run."""
     assert cron_check((NOW - timedelta(hours=hours)).isoformat(), {}, NOW).verdict == verdict
     assert cron_check(None, None, NOW).verdict == "warning"
 
@@ -119,7 +119,7 @@ def test_a_cron_that_stopped_is_seen(hours: int, verdict: str) -> None:
     ("skew", "round_trip", "verdict"), [(0.1, 0.2, "ok"), (-6, 0.2, "warning"), (7, 0.1, "warning"), (6, 6, "ok")]
 )
 def test_a_clock_that_is_off_is_seen(skew: float, round_trip: float, verdict: str) -> None:
-    """As far as the round trip lets us see."""
+    """The check reports a difference of clocks larger than the round trip."""
     assert clock_check(NOW + timedelta(seconds=skew), NOW, round_trip).verdict == verdict
     assert prices_check([]).verdict == "ok"
 
@@ -153,7 +153,7 @@ def admin(project: Project, environ: Callable[..., None], monkeypatch: pytest.Mo
 
 @pytest.mark.anyio
 async def test_an_admin_sees_every_check(admin: Callable[..., Any], project: Project) -> None:
-    """With verdicts and fixes; the public key is tried without a token, schema private by its name."""
+    """Each check has a verdict and a fix; the public key is tested without a token."""
     got = await admin("GET", "/debug")
     verdicts = {check["check"]: check["verdict"] for check in got.json()["checks"]}
     assert (got.status, got.headers["cache-control"], got.json()["ok"]) == (200, "no-store", True)
@@ -227,7 +227,7 @@ VISIBILITY = "/rest/v1/rpc/diagnose_visibility"
 async def test_each_finding_is_named_with_its_fix(
     admin: Callable[..., Any], project: Project, answers: dict[str, tuple[int, Any]], verdict: str, words: str
 ) -> None:
-    """What is open to others is broken; what was not checked is a warning, never ok."""
+    """An open access is broken; an unchecked table is a warning."""
     project.answers |= answers
     received = (await admin("GET", "/debug")).json()
     (check,) = [check for check in received["checks"] if check["check"] == "row-level security"]
@@ -248,7 +248,7 @@ async def test_each_finding_is_named_with_its_fix(
 async def test_what_the_data_api_opens_is_found(
     admin: Callable[..., Any], project: Project, answers: dict[str, tuple[int, Any]], verdict: str, words: str
 ) -> None:
-    """A public key that reads tables, and a schema private that is exposed."""
+    """The check finds a table that the public key reads, and an exposed schema private."""
     project.answers |= answers
     (check,) = [c for c in (await admin("GET", "/debug")).json()["checks"] if c["check"] == "data API"]
     assert check["verdict"] == verdict
@@ -257,7 +257,7 @@ async def test_what_the_data_api_opens_is_found(
 
 @pytest.mark.anyio
 async def test_a_silent_database_is_broken(admin: Callable[..., Any], project: Project) -> None:
-    """Its error's code is shown."""
+    """The check has the code of the error."""
     project.answers["/rest/v1/rpc/diagnose_catalogue"] = (503, "down")
     got = await admin("GET", "/debug")
     broken = {check["check"]: check["found"] for check in got.json()["checks"] if check["verdict"] == "broken"}
@@ -278,7 +278,7 @@ async def test_without_the_public_key_the_other_checks_are_reported(
 @pytest.mark.anyio
 @pytest.mark.parametrize(("method", "path"), [("GET", "/debug"), ("POST", "/debug/test")])
 async def test_it_is_for_admins_only(admin: Callable[..., Any], project: Project, method: str, path: str) -> None:
-    """Others learn that it exists and no more; nothing is asked for them."""
+    """Other users get 403, and no check runs."""
     got = await admin(method, path, app_metadata={})
     assert (got.status, got.json()["error"]["code"]) == (403, "forbidden")
     assert project.asked == []

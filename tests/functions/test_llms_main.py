@@ -1,4 +1,4 @@
-"""llms over HTTP, before a scripted database."""
+"""llms over HTTP, with a scripted database."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def _ask(project: Project, path: str = "/", **headers: str) -> Caller:
 
 @pytest.mark.parametrize("path", ["/", "/llms", "/api/llms", "/ai/models"])
 async def test_the_list_is_read_as_the_person(project: Project, path: str) -> None:
-    """Every alias gives the rows that the database shows this person."""
+    """Every path returns the rows that the database shows to the user."""
     project.answers[MODELS] = (200, NEWER)
     got = await _ask(project, path)
     assert got.json()["models"] == [BUNDLED[1]]
@@ -47,7 +47,7 @@ async def test_the_list_is_read_as_the_person(project: Project, path: str) -> No
 
 @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', "*"])
 async def test_a_list_that_is_known_already_is_not_sent_again(project: Project, form: str) -> None:
-    """The tag that came with it gives 304, in every form that HTTP allows; another gives the list."""
+    """The list's ETag gives 304 in every form that HTTP allows; another gives the list."""
     project.answers[MODELS] = (200, NEWER)
     tag = (await _ask(project)).headers["etag"]
     again = await _ask(project, if_none_match=form.format(tag))
@@ -58,7 +58,7 @@ async def test_a_list_that_is_known_already_is_not_sent_again(project: Project, 
 
 
 async def test_tags_may_come_in_several_headers(project: Project) -> None:
-    """As HTTP has it, a list in two lines is one list."""
+    """Several If-None-Match headers are one list."""
     project.answers[MODELS] = (200, NEWER)
     tag = (await _ask(project)).headers["etag"]
     sent = [("Authorization", f"Bearer {project.token()}"), ("If-None-Match", '"other"'), ("If-None-Match", tag)]
@@ -67,7 +67,7 @@ async def test_tags_may_come_in_several_headers(project: Project) -> None:
 
 
 async def test_a_database_that_is_down_makes_the_list_stale(project: Project) -> None:
-    """A new instance has the shipped list, an older one the last that it saw."""
+    """A new instance has the shipped list, an older one its last list."""
     project.answers[MODELS] = (503, "down")
     first = (await _ask(project)).json()
     assert (first["stale"], first["models"]) == (True, BUNDLED)
@@ -79,13 +79,13 @@ async def test_a_database_that_is_down_makes_the_list_stale(project: Project) ->
 
 
 async def test_a_token_the_database_refuses_is_a_401(project: Project) -> None:
-    """It is not covered up by an old list."""
+    """It is not answered with a stale list."""
     project.answers[MODELS] = (401, {"message": "JWT expired"})
     assert (await _ask(project)).status == 401
 
 
 async def test_a_list_needs_a_token(project: Project) -> None:
-    """The catalogue is for signed-in people."""
+    """Without an access token the response is 401."""
     for path in ("/", "/v1/models", "/v1/models/gpt-4o"):
         assert (await _ask(project, path, Authorization="")).status == 401
     assert project.asked == []
@@ -93,7 +93,7 @@ async def test_a_list_needs_a_token(project: Project) -> None:
 
 @pytest.mark.parametrize("name", ["openai:gpt-4o", "gpt-4o"])
 async def test_one_model_is_found_by_identifier_or_key(project: Project, name: str) -> None:
-    """OpenAI's SDKs ask for one; what they get back is what to send as `model`."""
+    """GET /v1/models/{id} returns the model with its identifier as id."""
     project.answers[MODELS] = (200, NEWER)
     assert (await _ask(project, f"/v1/models/{name}")).json()["id"] == "openai:gpt-4o"
     listed = (await _ask(project, "/v1/models")).json()
@@ -102,7 +102,7 @@ async def test_one_model_is_found_by_identifier_or_key(project: Project, name: s
 
 @pytest.mark.parametrize("name", ["nobody", "openai:gpt-4", "huggingface:meta-llama/Llama-3.1-8B"])
 async def test_a_model_that_is_not_there_is_a_404(project: Project, name: str) -> None:
-    """It says which parameter to change."""
+    """The error names the parameter `model`."""
     project.answers[MODELS] = (200, NEWER)
     got = await _ask(project, f"/v1/models/{name}")
     assert (got.status, got.json()["error"]["code"], got.json()["error"]["param"]) == (404, "model_not_found", "model")
@@ -122,7 +122,7 @@ async def test_a_moment_after_it_was_read_the_list_comes_from_memory(
 async def test_while_one_reads_the_others_have_the_list_they_had(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database that takes its time slows down one person, not all."""
+    """While one request reads a slow database, the others get the cached list."""
     project.answers[MODELS] = (200, NEWER)
     await _ask(project)
     reading, release = asyncio.Event(), asyncio.Event()

@@ -40,7 +40,7 @@ def _code(got: Caller) -> tuple[int, str]:
 
 
 async def test_what_the_node_lists_is_stored_as_the_service(project: Project, host: OpenAiHost) -> None:
-    """The node is read as the person, its models are written as the service, and the answer is what was stored."""
+    """The node is read with the user's token, its models are stored with the service key."""
     _shows(project, host)
     host.pieces = [b'{"data": [{"id": "m", "max_model_len": 4096, "pricing": {"input": 0}}]}']
     got = await _probe(project)
@@ -57,7 +57,7 @@ async def test_what_the_node_lists_is_stored_as_the_service(project: Project, ho
 
 @pytest.mark.parametrize("key", [None, "sk-node"])
 async def test_a_node_learns_its_own_key_and_nothing_else(project: Project, host: OpenAiHost, key: str | None) -> None:
-    """Neither the caller's token, cookie and apikey nor anything of ours travels to it."""
+    """The node gets no token, cookie or apikey of the user, and no other key."""
     _shows(project, host, has_key=key is not None)
     project.answers[KEY] = (200, f'"{key}"')
     host.pieces = [b'{"data": []}']
@@ -69,7 +69,7 @@ async def test_a_node_learns_its_own_key_and_nothing_else(project: Project, host
 
 @pytest.mark.parametrize("node", ["x", "7x", "-7", "1" * 19, "\u0667", "7%20", "7,8"])
 async def test_what_is_no_number_is_not_found(project: Project, node: str) -> None:
-    """It never becomes part of a query."""
+    """An id that is no number is not part of a query."""
     assert _code(await _probe(project, node)) == (404, "not_found")
     assert project.asked == []
 
@@ -88,7 +88,7 @@ async def test_what_is_no_number_is_not_found(project: Project, node: str) -> No
 async def test_a_node_is_probed_by_its_owner(
     project: Project, host: OpenAiHost, owner_id: str | None, claims: dict[str, Any], status: int
 ) -> None:
-    """And the project's own by admins; being able to see a shared node is not enough, and then it is not called."""
+    """Admins probe project nodes; a user who only sees a shared node gets 404 without a call."""
     _shows(project, host, owner_id=owner_id)
     host.pieces = [b'{"data": []}']
     assert (await _probe(project, **claims)).status == status

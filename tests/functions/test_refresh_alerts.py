@@ -1,4 +1,4 @@
-"""How crossed thresholds are sent, and to which receiver."""
+"""The delivery of alerts."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ def _answers(project: Project, rows: list[dict[str, Any]], pending: int = 0, rai
     ids=["budget", "requests", "amount"],
 )
 def test_a_message_says_what_of_what_and_when(changes: dict[str, Any], text: str) -> None:
-    """Amounts are plain numbers, days are UTC, and a person is an id."""
+    """Amounts have no exponent, days are UTC, and users are ids."""
     assert alerts.text_of(_ROW | changes) == text
 
 
 async def test_exactly_what_the_webhook_took_is_marked(
     project: Project, webhook: Webhook, environ: Callable[..., None]
 ) -> None:
-    """A refusal and a redirect are no taking; they make the step fail, and the others are delivered all the same."""
+    """After a refusal or a redirect the step fails, and the other alerts are delivered."""
     environ(**_project_of(project), ALERT_WEBHOOK_URL=webhook.url)
     webhook.statuses = [500, 200, 302, 204]
     _answers(project, [_ROW | {"id": number} for number in (1, 2, 3, 4)], pending=2, raised=3)
@@ -108,21 +108,21 @@ async def test_exactly_what_the_webhook_took_is_marked(
 async def test_what_others_are_delivering_does_not_make_the_step_fail(
     project: Project, webhook: Webhook, environ: Callable[..., None]
 ) -> None:
-    """Only what was in this run's hands and stayed there counts against it."""
+    """Only alerts that this run claimed and did not deliver make it fail."""
     environ(**_project_of(project), ALERT_WEBHOOK_URL=webhook.url)
     _answers(project, [], pending=7)
     assert await run_step(alerts.run, is_dry_run=False) == {"ok": True, "raised": 0, "delivered": 0, "pending": 7}
 
 
 async def test_a_webhook_that_is_not_there_leaves_them_pending(project: Project, environ: Callable[..., None]) -> None:
-    """Nothing is lost to a refused connection."""
+    """After a refused connection the alerts stay pending."""
     environ(**_project_of(project), ALERT_WEBHOOK_URL="http://127.0.0.1:9/hook")
     _answers(project, [_ROW], pending=1)
     assert await run_step(alerts.run, is_dry_run=False) == {"ok": False, "raised": 0, "delivered": 0, "pending": 1}
 
 
 async def test_without_a_webhook_rows_are_kept(project: Project) -> None:
-    """They are raised and counted, and stay unclaimed."""
+    """Alerts are raised and counted, and are not claimed."""
     _answers(project, [_ROW], pending=1, raised=1)
     assert await run_step(alerts.run, is_dry_run=False) == {"ok": True, "raised": 1, "delivered": 0, "pending": 1}
     assert project.asked_of("claim_cost_alerts") == []
@@ -139,7 +139,7 @@ async def test_a_dry_run_raises_and_delivers_nothing(
 
 
 async def test_thresholds_in_dollars_travel_to_the_last_digit(project: Project, environ: Callable[..., None]) -> None:
-    """The database reads the number as it was written; zero and nothing are no threshold."""
+    """The database gets the exact number; zero and an unset variable are no threshold."""
     environ(**_project_of(project), DAILY_COST_THRESHOLD="25.10", MONTHLY_COST_THRESHOLD="0")
     _answers(project, [])
     await run_step(alerts.run, is_dry_run=False)
@@ -151,7 +151,7 @@ async def test_thresholds_in_dollars_travel_to_the_last_digit(project: Project, 
 async def test_a_threshold_that_is_no_amount_is_named(
     project: Project, environ: Callable[..., None], name: str, value: str
 ) -> None:
-    """Nothing is raised with half of the settings."""
+    """No alert is raised while one of the variables is wrong."""
     environ(**_project_of(project), **{name: value})
     with pytest.raises(NotConfigured, match=name):
         await run_step(alerts.run, is_dry_run=False)
@@ -165,7 +165,7 @@ async def test_a_threshold_that_is_no_amount_is_named(
 async def test_a_webhook_must_be_https_unless_it_is_here(
     project: Project, environ: Callable[..., None], url: str
 ) -> None:
-    """Rows are kept; the error names the variable, never its value."""
+    """With a wrong address alerts stay pending; the error names the variable, not its value."""
     environ(**_project_of(project), ALERT_WEBHOOK_URL=url)
     _answers(project, [_ROW], raised=1)
     with pytest.raises(NotConfigured, match="ALERT_WEBHOOK_URL") as caught:

@@ -30,7 +30,7 @@ async def _request(authorization: str) -> str:
 
 
 async def test_a_user_who_holds_the_secret_may(environ: Callable[..., None]) -> None:
-    """And the run's row says what started it."""
+    """The run's row has the trigger."""
     environ(CRON_SECRET=SECRET)
     assert await _request(f"Bearer {SECRET}") == "cron-secret"
 
@@ -51,14 +51,14 @@ async def test_a_user_who_holds_the_secret_may(environ: Callable[..., None]) -> 
     ],
 )
 async def test_no_other_secret_is_accepted(environ: Callable[..., None], secret: str, given: str) -> None:
-    """A secret that is unset or short is never accepted, not even when it is given rightly."""
+    """An unset or short secret is never accepted, even if the request sends it."""
     environ(CRON_SECRET=secret)
     with pytest.raises(Unauthenticated):
         await _request(given)
 
 
 async def test_a_short_secret_is_in_the_log(environ: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
-    """With a 401 the operator would look for the fault in the token."""
+    """The log line informs the operator that the secret is at fault, not the request."""
     environ(CRON_SECRET="c" * 31)
     with pytest.raises(Unauthenticated):
         await _request("Bearer " + "c" * 31)
@@ -70,14 +70,14 @@ async def test_a_short_secret_is_in_the_log(environ: Callable[..., None], capsys
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("path", ["/", "/refresh", "/api/llms/refresh"])
 async def test_every_way_in_is_guarded(environ: Callable[..., None], method: str, path: str) -> None:
-    """A stranger starts nothing by any alias, and is refused before anything else is read."""
+    """Without credentials every path is 401 before the body is read."""
     environ(CRON_SECRET=SECRET)
     got = await call(lambda request: respond(request, ROUTES), method, path, chunks=[b"{nonsense"])
     assert (got.status, got.taken) == (401, 0)
 
 
 async def test_an_admin_may_and_another_person_may_not(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By their access token, with the role that only the project can give."""
+    """The access token must have the admin role in app_metadata."""
     monkeypatch.setattr(auth, "verifier", auth.Verifier())
     assert await _request(f"Bearer {project.token(app_metadata={'role': 'admin'})}") == "admin"
     others: list[dict[str, Any]] = [{}, {"app_metadata": {"role": "user"}}, {"user_metadata": {"role": "admin"}}]
@@ -106,7 +106,7 @@ def google(project: Project, environ: Callable[..., None], monkeypatch: pytest.M
 
 
 async def test_googles_scheduler_may(google: Callable[..., str]) -> None:
-    """With a token of a service account that is named, made for this address."""
+    """Its token is for the configured audience, from a configured service account."""
     assert await _request(f"Bearer {google()}") == "google-oidc"
     assert await _request(f"Bearer {google(iss='accounts.google.com')}") == "google-oidc"
 
@@ -127,13 +127,13 @@ async def test_googles_scheduler_may(google: Callable[..., str]) -> None:
     ids=str,
 )
 async def test_other_tokens_of_googles_may_not(google: Callable[..., str], changes: dict[str, Any]) -> None:
-    """Any account can get one of Google's tokens; only the configured ones count."""
+    """A token of another Google account or for another audience is refused."""
     with pytest.raises(Unauthenticated):
         await _request(f"Bearer {google(**changes)}")
 
 
 async def test_a_forged_google_token_is_refused(google: Callable[..., str], project: Project) -> None:
-    """Signed with another key, with none, or with the public key as a secret."""
+    """A token with another key, without a signature, or with the public key as a secret is refused."""
     claims = jwt.decode(google(), options={"verify_signature": False})
     stranger = signing_key("RS256", "stranger")
     listed = project.keys[0]
@@ -151,14 +151,14 @@ async def test_a_forged_google_token_is_refused(google: Callable[..., str], proj
 async def test_without_settings_google_tokens_are_refused(
     google: Callable[..., str], environ: Callable[..., None], variable: str
 ) -> None:
-    """Neither is guessed."""
+    """Both variables must be set."""
     environ(**{variable: ""})
     with pytest.raises(Unauthenticated):
         await _request(f"Bearer {google()}")
 
 
 async def test_without_googles_keys_a_token_cannot_be_verified(google: Callable[..., str], project: Project) -> None:
-    """Which is not the caller's fault: 503, so that the scheduler tries again."""
+    """The response is 503, so that the scheduler retries."""
     project.keys_status = 500
     with pytest.raises(KeysUnavailable):
         await _request(f"Bearer {google()}")
@@ -213,7 +213,7 @@ _URLS = {"x-amzn-request-context": '{"http": {"method": "POST"}}'}
 async def test_an_event_that_is_not_done_has_a_status_of_its_own(
     environ: Callable[..., None], *, method: str, path: str, headers: dict[str, str], is_lambda: bool, status: int
 ) -> None:
-    """Also an unrecognised event: nothing runs, and Lambda gets the failure status, which HTTP requests never get."""
+    """A failed or unrecognised event gets 599, which HTTP requests never get."""
     environ(AWS_LAMBDA_FUNCTION_NAME="refresh" if is_lambda else "", CRON_SECRET=SECRET)
 
     async def function(request: Request) -> Response:

@@ -36,7 +36,7 @@ def test_what_the_provider_lists_wins() -> None:
 
 
 def test_reasoning_models_take_no_temperature() -> None:
-    """The o series and gpt-5 reject the parameter, so it is not sent to them."""
+    """The o series and gpt-5 have supports_temperature false."""
     assert [
         capabilities_of("openai", ProviderModel(name))["supports_temperature"] for name in ("o3", "gpt-5-mini")
     ] == [

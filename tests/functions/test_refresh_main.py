@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
     [({}, list(NAMES), False), ({"steps": ["models"]}, ["models"], False), ({"dry_run": True}, list(NAMES), True)],
 )
 def test_all_steps_are_taken_unless_some_are_named(body: dict[str, Any], steps: list[str], is_dry_run: bool) -> None:
-    """An empty body is a full run."""
+    """An empty body runs all steps."""
     asked = parse_body(json.dumps(body).encode(), RefreshRequest)
     assert (asked.steps, asked.dry_run) == (steps, is_dry_run)
 
@@ -36,7 +36,7 @@ def test_all_steps_are_taken_unless_some_are_named(body: dict[str, Any], steps: 
     ids=str,
 )
 def test_other_bodies_are_refused(body: dict[str, Any]) -> None:
-    """A step that does not exist is not silently left out."""
+    """An unknown step is 422."""
     with pytest.raises(Unprocessable):
         parse_body(json.dumps(body).encode(), RefreshRequest)
 
@@ -54,7 +54,7 @@ def test_other_bodies_are_refused(body: dict[str, Any]) -> None:
     ids=str,
 )
 def test_a_run_is_as_good_as_its_steps(outcomes: list[StepOutcome], status: str) -> None:
-    """All good, some good or none; one source that failed makes a good step partial."""
+    """The status depends on all steps; a failed source makes a successful step partial."""
     assert _status_of({str(number): outcome for number, outcome in enumerate(outcomes)}) == status
 
 

@@ -1,4 +1,4 @@
-"""A list before it goes to the database: which models are worth adding, and their names and fields."""
+"""A list before the database merges it: names, fields, and which models may be added."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from functions.refresh.sources import SOURCES, ProviderModel
     ],
 )
 def test_keys_and_names_can_be_read(upstream_id: str, key: str, name: str) -> None:
-    """A key has no owner, no date and no capitals; a name looks as its maker would write it."""
+    """A key has no owner, date or capitals; a name has the maker's spelling."""
     assert (key_of(upstream_id), name_of(upstream_id)) == (key, name)
 
 
 def test_a_snapshot_is_not_added_beside_its_model() -> None:
-    """But alone it is, and what the catalogue has of it is kept either way."""
+    """A snapshot without its model is added; a snapshot in the catalogue is kept in either case."""
     listed = [ProviderModel("gpt-4o"), ProviderModel("gpt-4o-2024-08-06"), ProviderModel("claude-haiku-4-5-20251001")]
     assert [model.is_addable for model in mark_addable(listed)] == [True, False, True]
 
 
 def test_a_very_long_list_adds_only_so_many() -> None:
-    """The first ones come in, none is forgotten."""
+    """The first models are added; known models beyond the limit are still updated."""
     marked = mark_addable([ProviderModel(f"m{number}") for number in range(10_000)])
     assert len(marked) == 10_000
     assert [model.is_addable for model in marked] == [True] * MAX_ADDED_MODELS + [False] * (10_000 - MAX_ADDED_MODELS)
@@ -53,7 +53,7 @@ def test_a_nodes_model_is_named_by_its_node_and_has_no_price() -> None:
 
 
 def test_what_a_list_does_not_tell_is_filled_in() -> None:
-    """Names, prices, windows and abilities that are known elsewhere; what the list says comes first."""
+    """Missing names, prices, windows and abilities come from other sources; the list's own values come first."""
     row = as_row(Owner("openai"), ProviderModel("gpt-4o", capabilities={"supports_vision": False}))
     assert (row["model_name"], row["pricing"]) == ("GPT-4o", {"input": 2.5, "output": 10, "cached_input": 1.25})
     assert row["capabilities"]["context_window"] == 128_000
@@ -64,7 +64,7 @@ def test_what_a_list_does_not_tell_is_filled_in() -> None:
 
 
 def test_retirements_name_providers_that_are_listed() -> None:
-    """Each belongs to a source, and none replaces itself."""
+    """Each retirement belongs to a source, and no model replaces itself."""
     assert {each.provider for each in RETIREMENTS} <= {source.provider for source in SOURCES}
     assert all(key_of(each.upstream_id) != each.replaced_by for each in RETIREMENTS)
     assert {"upstream_id": "gemini-2.5-flash", "retires_on": "2026-12-01", "replaced_by": "gemini-3-8-flash"} in (

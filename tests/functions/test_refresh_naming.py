@@ -18,7 +18,7 @@ from functions.refresh.naming import key_of, name_of, without_date
     ],
 )
 def test_a_key_is_lower_case_and_a_name_is_readable(upstream_id: str, key: str, name: str) -> None:
-    """Neither has the owner or the date of a snapshot."""
+    """Key and name contain neither the owner nor the date of a snapshot."""
     assert (key_of(upstream_id), name_of(upstream_id)) == (key, name)
 
 
@@ -29,7 +29,7 @@ def test_an_id_without_latin_letters_still_has_a_key(upstream_id: str) -> None:
 
 
 def test_a_key_has_a_maximum_length() -> None:
-    """120 characters, without a hyphen at its end."""
+    """A key has at most 120 characters and no hyphen at its end."""
     key = key_of("a" * 119 + "-" + "b" * 200)
     assert key == "a" * 119
 

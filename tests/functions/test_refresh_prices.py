@@ -17,12 +17,12 @@ LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 
 
 def test_a_providers_own_price_comes_first() -> None:
-    """A price in the list is not looked up."""
+    """With a price in the list, genai-prices is not used."""
     assert price_of("openai", ProviderModel("gpt-4o", pricing={"input": 1, "output": 2})) == {"input": 1, "output": 2}
 
 
 def test_else_it_is_looked_up_with_its_tiers() -> None:
-    """In the shape that turn_cost() computes with: a tier holds for prompts above so many tokens."""
+    """The tiers have the format of turn_cost(): each applies to prompts above its token count."""
     assert price_of("anthropic", ProviderModel("claude-sonnet-4-6")) == {"input": 3, "output": 15, "cached_input": 0.3}
     assert price_of("google", ProviderModel("gemini-2.5-pro")) == {
         "input": 1.25,
@@ -33,7 +33,7 @@ def test_else_it_is_looked_up_with_its_tiers() -> None:
 
 
 def test_an_unknown_price_is_null_and_never_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unknown model, an unknown provider; unless it is kept by hand."""
+    """An unknown model or provider has a null price, unless the table in the module has one."""
     assert price_of("openai", ProviderModel("gpt-9-nonsense")) is None
     assert price_of("nobody", ProviderModel("gpt-4o")) is None
     assert price_of("matcha", ProviderModel("28")) is None
@@ -51,7 +51,7 @@ def test_a_looked_up_price_of_zero_is_unknown(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_router_costs_what_its_dearest_host_takes() -> None:
-    """It picks the host; while one host's price is unknown, so is the model's."""
+    """The price is the highest of all hosts; it is unknown while one host's price is unknown."""
     cheap, dear = (
         HostOffer("novita", {"input": 0.02, "output": 0.1}),
         HostOffer("cerebras", {"input": 0.1, "output": 0.05}),

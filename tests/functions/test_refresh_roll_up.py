@@ -1,4 +1,4 @@
-"""What is learned of people's turns, as a step of refresh."""
+"""The step `rollup`."""
 
 from __future__ import annotations
 

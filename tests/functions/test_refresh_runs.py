@@ -1,9 +1,10 @@
-"""A run's lease, kept alive."""
+"""The lease of a run."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import CoroutineType
 
 import pytest
 
@@ -23,7 +24,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_run_whose_row_cannot_be_written_releases_its_lease(project: Project) -> None:
-    """The error is raised, and the next run need not wait for the end of the lease."""
+    """The error is raised, and the next run can start before the end of the lease."""
     project.answers |= {
         "/rest/v1/rpc/take_lease": (200, 7),
         "/rest/v1/refresh_runs": (503, {"message": "down", "code": "PGRST000", "details": None, "hint": None}),
@@ -42,12 +43,13 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 
 def _is_extending() -> bool:
-    return any("_extend_until_lost" in str(task) for task in asyncio.all_tasks())
+    coroutines = [task.get_coro() for task in asyncio.all_tasks()]
+    return any(isinstance(each, CoroutineType) and each.cr_code.co_filename == runs.__file__ for each in coroutines)
 
 
 @pytest.mark.parametrize("answer", [(200, True), (503, "down")])
 async def test_it_is_extended_while_the_run_goes_on(project: Project, answer: tuple[int, object]) -> None:
-    """Again and again, also when the database misses a call; and no more after the run."""
+    """The lease is extended regularly, also after a failed call, and not after the run."""
     project.answers[EXTEND] = answer
     async with lease_extended(RUN):
         await _until(lambda: len(project.asked_of("extend_lease")) >= 3)
@@ -57,7 +59,7 @@ async def test_it_is_extended_while_the_run_goes_on(project: Project, answer: tu
 
 
 async def test_a_lease_that_has_gone_is_left_alone(project: Project) -> None:
-    """The run that took the lease over keeps it."""
+    """A lease that another run took over is not extended."""
     project.answers[EXTEND] = (200, None)
     async with lease_extended(RUN):
         await _until(lambda: bool(project.asked_of("extend_lease")))
@@ -66,7 +68,7 @@ async def test_a_lease_that_has_gone_is_left_alone(project: Project) -> None:
 
 
 async def test_a_run_that_fails_ends_it_too(project: Project) -> None:
-    """The error of the failure is the one that is raised."""
+    """The error of the body is raised."""
     project.answers[EXTEND] = (200, True)
     with pytest.raises(ZeroDivisionError):
         async with lease_extended(RUN):

@@ -1,4 +1,4 @@
-"""Each provider's list, read; and fetched from the scripted upstream within bounds."""
+"""Each provider's list, parsed, and fetched from the scripted server within limits."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_every_provider_with_a_key_has_a_source() -> None:
 
 
 def test_gemini_chat_models_are_distinguished_from_others() -> None:
-    """By method and by name; what is left has its windows, a plain name and its maker's title."""
+    """The method and the name decide; a chat model has its windows, a plain id and the provider's title."""
     embeds = entry("google", "gemini-embedding-001", supportedGenerationMethods=["embedContent"])
     others = ("gemini-2.5-flash-preview-tts", "gemini-2.5-flash-image", "gemini-3.8-live", "gemma-3-27b-it", "veo-3")
     shown = entry("google", "gemini-3.8-flash", "Gemini 3.8 Flash")
@@ -62,7 +62,7 @@ def test_gemini_chat_models_are_distinguished_from_others() -> None:
 
 
 def test_claude_tells_what_it_can_and_when_it_ends() -> None:
-    """Abilities, windows and a retirement day; sampling is not taken."""
+    """A model has abilities, windows and a retirement day; it does not support a temperature."""
     listed = entry("anthropic", "claude-x-1", "Claude X 1", retires_at="2027-03-01T00:00:00Z")
     (model,) = BY_NAME["anthropic"].read(_page("anthropic", listed))
     assert model.retires_on == date(2027, 3, 1)
@@ -77,7 +77,7 @@ def test_claude_tells_what_it_can_and_when_it_ends() -> None:
 
 
 def test_open_ai_names_are_sorted_out() -> None:
-    """Chat models and one's own fine-tuned ones stay; other tasks and the Responses API's go."""
+    """Chat models and fine-tuned models are kept; models for other tasks or for the Responses API are not."""
     chat = ["gpt-4o", "gpt-5.1", "chatgpt-4o-latest", "o4-mini", "ft:gpt-4o-mini:acme::abc", "gpt-4o-2024-08-06"]
     others = [
         *("text-embedding-3-small", "whisper-1", "tts-1-hd", "dall-e-3", "omni-moderation-latest", "davinci-002"),
@@ -94,7 +94,7 @@ def test_another_hosts_list_is_taken_as_it_is() -> None:
 
 
 def test_a_router_promises_what_every_live_host_can() -> None:
-    """The least window, an ability only if all have it, and every live host's offer; without a live host, nothing."""
+    """A model has the smallest window, the abilities of all live hosts, and every host's offer."""
     hosts: list[dict[str, Any]] = [
         {"provider": "a", "status": "live", "context_length": 100, "pricing": {"input": 1, "output": 2}},
         {"provider": "b", "status": "live", "context_length": 50, "supports_tools": True},
@@ -122,7 +122,7 @@ def test_a_listed_price_of_zero_is_unknown() -> None:
 
 
 def test_matcha_lists_are_read_in_both_forms() -> None:
-    """With or without an object around it, under either name of a field."""
+    """The list may be in an object, and a field may have either name."""
     one, other = {"id": 28, "name": "Claude 3.7 Sonnet"}, {"llm_id": 41, "model_name": "New"}
     assert _names("matcha", one, other) == ["28", "41"]
     assert [model.name for model in BY_NAME["matcha"].read([one, other])] == ["Claude 3.7 Sonnet", "New"]
@@ -130,7 +130,7 @@ def test_matcha_lists_are_read_in_both_forms() -> None:
 
 @pytest.mark.parametrize("provider", BY_NAME)
 def test_odd_entries_do_not_cost_the_others_theirs(provider: str) -> None:
-    """Nulls, numbers and entries without a name are passed over."""
+    """Nulls, numbers and entries without a name are skipped."""
     name = "77" if provider == "matcha" else "gemini-9" if provider == "google" else "gpt-9"
     odd = (
         {"id": None, "name": None},
@@ -144,7 +144,7 @@ def test_odd_entries_do_not_cost_the_others_theirs(provider: str) -> None:
 @pytest.mark.parametrize("provider", BY_NAME)
 @given(page=json_values, field=st.sampled_from(["data", "models", "llms"]))
 def test_any_json_is_read_or_refused(provider: str, page: Any, field: str) -> None:
-    """Whatever a provider sends, there are models with usable names, or one of the errors that mean nonsense."""
+    """Any JSON gives models with valid names, or an error that fetch() handles."""
     for answer in (page, {field: page}, {field: [page, {"id": page, "name": page, "providers": page}]}):
         try:
             found = BY_NAME[provider].read(answer)
@@ -158,7 +158,7 @@ def test_any_json_is_read_or_refused(provider: str, page: Any, field: str) -> No
 @pytest.mark.usefixtures("shelves")
 @pytest.mark.parametrize("provider", BY_NAME)
 async def test_the_usual_list_is_fetched_over_all_pages(provider: str, upstream: Upstream) -> None:
-    """With its own key and nothing else of ours."""
+    """The requests have the provider's key and no other header of Parley."""
     before = len(upstream.lists_of(provider))
     listed = [model.upstream_id for model in await fetch(BY_NAME[provider])]
     expected = {
@@ -182,7 +182,7 @@ async def test_the_usual_list_is_fetched_over_all_pages(provider: str, upstream:
     ids=lambda shelf: f"{shelf.status} {shelf.text}",
 )
 async def test_what_is_no_list_is_an_error(provider: str, shelf: Shelf, shelves: dict[str, Shelf]) -> None:
-    """Without the provider's words."""
+    """The error has no text of the provider."""
     shelves[provider] = shelf
     with pytest.raises(ProviderError) as failed:
         await fetch(BY_NAME[provider])
@@ -204,7 +204,7 @@ async def test_a_list_that_does_not_come_is_given_up(
 
 @pytest.mark.anyio
 async def test_ten_thousand_models_are_read_and_doubles_once(shelves: dict[str, Shelf]) -> None:
-    """Over ten pages; of two entries of one name the first counts."""
+    """Ten pages are read; of two entries with one name the first counts."""
     entries = [entry("google", f"gemini-{number}", "First") for number in range(10_000)]
     shelves["google"] = Shelf([*entries, entry("google", "gemini-7", "Second")])
     listed = await fetch(BY_NAME["google"])
@@ -216,7 +216,7 @@ async def test_ten_thousand_models_are_read_and_doubles_once(shelves: dict[str, 
 async def test_pages_without_end_and_lists_without_bound_are_refused(
     shelves: dict[str, Shelf], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A provider that goes on for ever does not keep us."""
+    """Too many pages and too many bytes are an error."""
     shelves["google"] = Shelf(text='{"models": [], "nextPageToken": "again"}')
     with pytest.raises(ProviderError, match="not a model list"):
         await fetch(BY_NAME["google"])
@@ -228,7 +228,7 @@ async def test_pages_without_end_and_lists_without_bound_are_refused(
 
 @pytest.mark.anyio
 async def test_a_platform_without_a_list_has_its_table(shelves: dict[str, Shelf]) -> None:
-    """And one that has a list is believed; a list that fails is a failure, not the table."""
+    """The five models are used only if the platform has no list; a list that fails is an error."""
     listed = await fetch(BY_NAME["matcha"])
     assert [(int(model.upstream_id), model.name) for model in listed] == list(TABLE)
     shelves["matcha"] = Shelf([entry("matcha", "99", "New")])

@@ -1,4 +1,4 @@
-"""What a drain does with what it finds, and with a spool or a database that fails meanwhile."""
+"""The drain of the spool: each kind of object, and failures of the spool and the database."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def folder(project: Project, environ: Callable[..., None], tmp_path: Path) -> Pa
 
 
 async def test_without_a_spool_there_is_nothing_to_do(project: Project) -> None:
-    """The database is not even asked."""
+    """The step makes no request to the database."""
     assert await run_step(step.run, is_dry_run=False) == {"ok": True, **_NOTHING}
     assert project.asked == []
 
 
 async def test_the_step_comes_after_the_models_and_before_the_sweep() -> None:
-    """A turn that waits in the spool is booked as what it was, not first as abandoned."""
+    """A spooled turn is booked with its own status, not first as abandoned."""
     names = NAMES
     assert names.index("models") < names.index("spool") < names.index("sweep")
 
@@ -66,7 +66,7 @@ async def test_the_step_comes_after_the_models_and_before_the_sweep() -> None:
 async def test_what_the_database_took_leaves_the_spool(
     project: Project, folder: Path, outcome: str, count: str
 ) -> None:
-    """The entry goes as it was spooled, as the service; the object goes after it."""
+    """The entry is sent unchanged with the service key; then the object is deleted."""
     project.answers[FINISH] = (200, {"outcome": outcome})
     _spooled(folder, _record())
     assert await run_step(step.run, is_dry_run=False) == {"ok": True, **_NOTHING, count: 1}
@@ -79,7 +79,7 @@ async def test_what_the_database_took_leaves_the_spool(
 async def test_a_database_that_is_down_or_refuses_us_fails_the_step_and_everything_stays(
     project: Project, folder: Path, status: int, answer: Any
 ) -> None:
-    """No record is at fault, so none is touched."""
+    """The failure is not caused by a record, so all objects stay."""
     project.answers[FINISH] = (status, answer)
     _spooled(folder, *map(_record, range(10)))
     with pytest.raises(Exception, match=r"database|token"):
@@ -89,7 +89,7 @@ async def test_a_database_that_is_down_or_refuses_us_fails_the_step_and_everythi
 
 
 async def test_a_database_that_takes_no_entry_at_all_is_not_the_records_fault(project: Project, folder: Path) -> None:
-    """A ledger without chat_finish, half migrated: everything stays, and the step says so."""
+    """If chat_finish refuses every entry, all objects stay and the step fails."""
     project.answers[FINISH] = (404, {"code": "PGRST202", "message": "no such function"})
     _spooled(folder, *map(_record, range(10)))
     assert await run_step(step.run, is_dry_run=False) == {"ok": False, **_NOTHING, "left": 10}
@@ -98,7 +98,7 @@ async def test_a_database_that_takes_no_entry_at_all_is_not_the_records_fault(pr
 
 
 async def test_an_unknown_turn_is_quarantined_with_its_record(project: Project, folder: Path) -> None:
-    """It is in quarantine before it leaves the spool, with whose it says it is."""
+    """The record is quarantined with its owner before the object is deleted."""
     project.answers[FINISH] = (200, {"outcome": "unknown"})
     _spooled(folder, _record())
     assert await run_step(step.run, is_dry_run=False) == {"ok": True, **_NOTHING, "quarantined": 1}
@@ -116,7 +116,7 @@ async def test_an_unknown_turn_is_quarantined_with_its_record(project: Project, 
 async def test_what_others_left_there_is_redacted_before_it_is_set_aside(
     project: Project, folder: Path, environ: Callable[..., None], log_content: str, kept: str | None
 ) -> None:
-    """A file that is no record of ours may hold anything; with LOG_CONTENT=none nothing of it is kept."""
+    """An invalid object is quarantined with redacted text, or with none if LOG_CONTENT=none."""
     environ(LOG_CONTENT=log_content)
     (folder / "odd.json").write_text("call +49 170 1234567")
     assert (await run_step(step.run, is_dry_run=False))["quarantined"] == 1
@@ -125,7 +125,7 @@ async def test_what_others_left_there_is_redacted_before_it_is_set_aside(
 
 
 async def test_what_cannot_be_set_aside_stays(project: Project, folder: Path) -> None:
-    """A database that is down at that moment costs nothing; the good ones of the same batch are booked all the same."""
+    """If the database is down, the object stays, and valid records of the batch are still booked."""
     project.answers[QUARANTINE] = (503, "down")
     (folder / "odd.json").write_text("?")
     _spooled(folder, _record())
@@ -137,7 +137,7 @@ async def test_what_cannot_be_set_aside_stays(project: Project, folder: Path) ->
 async def test_one_object_that_cannot_be_read_stops_no_other(
     project: Project, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stays for the next run, and the step says that something was wrong."""
+    """It stays for the next run, the others are booked, and the step is not ok."""
     _spooled(folder, *map(_record, range(3)))
     read = spool.read
 
@@ -155,7 +155,7 @@ async def test_one_object_that_cannot_be_read_stops_no_other(
 async def test_a_step_that_fails_leaves_nothing_running_behind_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever was begun beside the one that failed has ended when the step says so."""
+    """When the step raises, all its tasks have ended."""
     _spooled(folder, *map(_record, range(5)))
     read = spool.read
 
@@ -171,7 +171,7 @@ async def test_a_step_that_fails_leaves_nothing_running_behind_it(
 
 
 async def test_a_dry_run_counts_and_touches_nothing(project: Project, folder: Path) -> None:
-    """Only the listing is read."""
+    """A dry run only lists the objects."""
     _spooled(folder, *map(_record, range(3)))
     assert await run_step(step.run, is_dry_run=True) == {"ok": True, **_NOTHING, "left": 3}
     assert len(list(folder.iterdir())) == 3
@@ -179,7 +179,7 @@ async def test_a_dry_run_counts_and_touches_nothing(project: Project, folder: Pa
 
 
 async def test_a_backlog_takes_several_runs(project: Project, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a minute does not allow is left, which is no failure."""
+    """Objects that a run has no time for are left, and the step is ok."""
     _spooled(folder, *map(_record, range(20)))
     clock = itertools.count(0, 40)
     monkeypatch.setattr(step, "clock", lambda: next(clock))
@@ -211,7 +211,7 @@ _JSON = st.recursive(
 
 @given(st.binary() | _JSON.map(lambda value: json.dumps(value).encode()))
 def test_whatever_lies_there_is_a_record_or_is_rejected_with_its_reason(raw: bytes) -> None:
-    """No object makes the parser fail in another way, and what it takes is what the database can be given."""
+    """Any bytes give a record that the database accepts, or NotARecordError."""
     try:
         record = parse(raw)
     except NotARecordError as error:
@@ -235,14 +235,14 @@ def test_whatever_lies_there_is_a_record_or_is_rejected_with_its_reason(raw: byt
     ids=str,
 )
 def test_a_record_that_is_almost_right_is_rejected_with_its_reason(changes: dict[str, Any], reason: str) -> None:
-    """Another version, another shape, ids as the database does not print them, numbers that are none."""
+    """A wrong version, form, id or number has its own reason."""
     with pytest.raises(NotARecordError, match=reason):
         parse(json.dumps(_record() | changes).encode())
 
 
 @pytest.mark.parametrize(("user_id", "read"), [(_PERSON, _PERSON), ("", None), ("x", None), (5, None)])
 def test_a_person_is_known_by_a_canonical_id(user_id: Any, read: str | None) -> None:
-    """Any other value is no owner, and no reason to refuse the cost."""
+    """With any other value the record has no owner, and its cost is still booked."""
     record = _record() | {"user_id": user_id}
     assert parse(json.dumps(record).encode()) == Record(record["entry"], Origin(read, _moment(record)))
 
@@ -253,7 +253,7 @@ def _moment(record: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("change", [lambda text: text[:-20], lambda text: text.replace('"version": 1', '"version": 2')])
 def test_what_is_no_record_still_says_whose_it_is(change: Callable[[str], str]) -> None:
-    """Cut off or of another version: its person and time are found, so that their deletion finds it, too."""
+    """An invalid object's user and time are found, so that a deletion of the user finds it."""
     record = _record()
     assert origin_of(change(json.dumps(record))) == Origin(_PERSON, _moment(record))
 
@@ -263,12 +263,12 @@ def test_what_is_no_record_still_says_whose_it_is(change: Callable[[str], str]) 
     ["", '{"user_id": "x", "spooled_at": "2026-W01"}', f'"user_id":"{_PERSON}" "user_id": "{_IDS["worker_id"]}"'],
 )
 def test_a_record_with_no_or_several_users_has_no_owner(text: str) -> None:
-    """A guess would leave words behind when the other is deleted."""
+    """With a guessed owner, a deletion of the other user would not find the text."""
     assert origin_of(text) == Origin()
 
 
 async def test_what_is_too_large_to_be_read_is_put_aside_whole(project: Project, folder: Path) -> None:
-    """It goes on lying in the store, out of the way of the next drain, and the row says where."""
+    """It moves to quarantine/ in the store, and the row has its new key."""
     huge = "x" * (spool.MAX_BYTES + 1)
     (folder / "huge.json").write_text(huge)
     assert (await run_step(step.run, is_dry_run=False))["quarantined"] == 1

@@ -1,4 +1,4 @@
-"""Turns for tests: admitted ones, and how they ended."""
+"""Turns for tests: admitted ones, and their results."""
 
 from __future__ import annotations
 

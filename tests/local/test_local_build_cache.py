@@ -1,4 +1,4 @@
-"""The cache of what is slow to make: what comes out of it is what was stored, whole."""
+"""The cache of built directories: an entry is restored completely or not at all."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from local import seeding
+from local.data_dir import display_path
 from local.processes import answers
 from tests.stack_process import RunningStack, command, data_folder, free_ports, running_stack, wait_until
 
@@ -111,11 +112,11 @@ def test_a_seed_runs_once(stack: RunningStack, tmp_path: Path) -> None:
 
 
 def test_a_second_up_on_the_same_data_is_rejected(stack: RunningStack) -> None:
-    """The error names the running process and how to stop it."""
+    """The error names the running process and a command that stops it as it is."""
     done = command("up", "--data", str(stack.data), "--ports", str(free_ports()))
     assert done.returncode == 1
     assert f"process {stack.process.pid}" in done.stderr
-    assert "python -m local down --data" in done.stderr
+    assert f"`{display_path(Path(sys.executable))} -m local down --data " in done.stderr
 
 
 def test_a_taken_port_is_named_with_its_process(stack: RunningStack) -> None:

@@ -26,7 +26,7 @@ VALUES = [
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 def test_values_of_a_turn_cannot_be_changed(value: Text) -> None:
-    """What flows through a turn is frozen, and nothing can be hung onto it."""
+    """The values of a turn are frozen and have no other attributes."""
     name = dataclasses.fields(value)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(value, name, "changed")

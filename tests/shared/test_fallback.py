@@ -1,4 +1,4 @@
-"""What is tried after a failure: rules over routes, errors and times, without any of them."""
+"""The rules after a failed call, without calls, clock or network."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_provider_is_called_twice_and_then_the_next() -> None:
 
 
 def test_two_models_of_one_provider_share_its_calls() -> None:
-    """A provider that is down is not asked four times under two names."""
+    """Two models of one provider get two calls together."""
     assert _tried(_chain(A, A2, B), DOWN) == ["a:1", "a:1", "b:1", "b:1"]
 
 
@@ -68,27 +68,27 @@ def test_a_node_fails_fast() -> None:
 
 @pytest.mark.parametrize("error", [ProviderRefused("no"), ParleyError("bug")])
 def test_what_is_wrong_with_the_request_is_not_tried_elsewhere(error: ParleyError) -> None:
-    """A refused request and our own mistakes end the call, whatever else could be asked."""
+    """After an invalid request or our own error there is no further call."""
     assert _tried(_chain(A, B), error) == ["a:1"]
 
 
 def test_a_refused_key_goes_on_at_another_provider() -> None:
-    """The key is the same for every model of the provider, so none of them is called."""
+    """All models of a provider share its key, so the next call is at another provider."""
     assert _tried(_chain(A, A2, B), ProviderAuthFailed("key")) == ["a:1", "b:1"]
 
 
 def test_a_model_that_is_not_served_goes_on_at_the_next_route() -> None:
-    """It is not called again; another model of the same provider may be there."""
+    """It is not called again; another model of the same provider may be called."""
     assert _tried(_chain(A, A2, B), ModelUnavailable("gone")) == ["a:1", "a:2", "b:1"]
 
 
 def test_a_request_that_a_filter_page_refused_goes_on() -> None:
-    """Another provider may have no such filter."""
+    """The next route is called, because another provider may have no such filter."""
     assert _tried(_chain(A, B), error_for_status("a", 403, is_page=True)) == ["a:1", "b:1"]
 
 
 def test_a_call_with_a_new_key_counts_as_a_call() -> None:
-    """Keys that are replaced again and again do not keep a turn alive."""
+    """Keys that change again and again do not exceed four calls."""
     chain = _chain(A, B)
     assert [chain.again() for _ in range(4)] == [0.0, 0.0, 0.0, None]
     assert chain.route is A
@@ -109,13 +109,13 @@ def test_a_route_whose_circuit_is_open_is_not_fallen_back_to() -> None:
 
 
 def test_a_wait_is_between_nothing_and_the_doubled_backoff() -> None:
-    """Full jitter: callers that failed together do not come back together."""
+    """Full jitter spreads the retries of clients that failed together."""
     assert _chain(A, jitter=0.0).after(DOWN, 0.0) == 0.0
     assert _chain(A, jitter=1.0).after(DOWN, 0.0) == 0.5
 
 
 def test_a_delay_the_provider_asks_for_is_kept_when_it_fits() -> None:
-    """Retry-After is a least; with too little time left after it nothing is tried."""
+    """The wait is at least Retry-After; without enough time after it there is no call."""
     busy = ProviderOverloaded("busy", retry_after_seconds=7)
     assert _chain(A).after(busy, 0.0) == 7
     assert _chain(A, deadline=13).after(busy, 0.0) == 7
@@ -123,7 +123,7 @@ def test_a_delay_the_provider_asks_for_is_kept_when_it_fits() -> None:
 
 
 def test_no_long_wait_while_another_route_is_free() -> None:
-    """A long delay or a provider that says nothing sends the turn on at once."""
+    """After a long Retry-After or a timeout the next route is called at once."""
     for error in (ProviderOverloaded("busy", retry_after_seconds=7), ProviderTimeout("silent")):
         chain = _chain(A, B)
         assert chain.after(error, 0.0) == 0.0
@@ -131,14 +131,14 @@ def test_no_long_wait_while_another_route_is_free() -> None:
 
 
 def test_with_less_than_five_seconds_left_nothing_is_called() -> None:
-    """What could not finish is not begun."""
+    """A call that could not finish is not begun."""
     assert _chain(A, B, deadline=10).after(DOWN, 5.0) is not None
     assert _chain(A, B, deadline=10).after(DOWN, 5.1) is None
     assert _chain(A, B, deadline=10).after(ProviderUnavailable("open"), 5.1) is None
 
 
 def test_without_a_wait_that_fits_the_next_route_is_still_tried() -> None:
-    """The jitter of a repeat may not fit any more where a call of another route does."""
+    """If a repeated call has no time to wait, another route is called."""
     chain = _chain(A, B, deadline=10, jitter=1.0)
     assert chain.after(BUSY, 4.9) == 0.0
     assert chain.route is B

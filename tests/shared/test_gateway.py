@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_backoff")]
 
 
 async def test_a_model_is_asked_as_the_route_says(host: OpenAiHost) -> None:
-    """The provider's own name, the messages and the limits travel, and the one attempt is recorded as good."""
+    """The request has the upstream id, the messages and the limits; the attempt is recorded as successful."""
     host.pieces = [text_chunk("Hello")]
     session = session_over(options=Options(temperature=0.5))
     events, error = await events_of(session)
@@ -43,7 +43,7 @@ async def test_a_model_is_asked_as_the_route_says(host: OpenAiHost) -> None:
 
 
 async def test_a_node_is_asked_at_its_own_address(host: OpenAiHost) -> None:
-    """The route brings the address, and its circuit is kept by the node."""
+    """The route has the node's address, and the attempt has the node's circuit."""
     host.pieces = [text_chunk("Hello")]
     route = Route("client:7:llama", "client", "llama", 10, node_id=7, base_url=host.url)
     session = session_over(route)
@@ -126,7 +126,7 @@ async def test_sampling_is_left_out_where_it_is_refused(host: OpenAiHost) -> Non
 
 @pytest.mark.parametrize("can", [True, False])
 async def test_a_schema_goes_to_models_that_keep_to_one_and_into_words_for_others(host: OpenAiHost, can: bool) -> None:
-    """Every model gets the schema of its answer."""
+    """A model without schema support gets the schema as text."""
     host.pieces = [text_chunk("{}")]
     schema = {"type": "object", "title": "Verdict"}
     route = replace(ROUTE, capabilities={"supports_json": can})

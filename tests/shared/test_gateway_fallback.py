@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_backoff")]
 async def test_another_call_is_held_for_when_the_failed_one_is_charged(
     host: OpenAiHost, monkeypatch: pytest.MonkeyPatch, is_counted: bool, has_money: bool
 ) -> None:
-    """Without the money the turn ends as its call did; a call that costs nothing needs none."""
+    """If the budget does not cover it, the turn ends with the error; a free call needs no reservation."""
     usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 0}}
     host.pieces, host.ending = [sse(usage)] if is_counted else [], "hold"
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.2)
@@ -54,7 +54,7 @@ async def test_another_call_is_held_for_when_the_failed_one_is_charged(
 
 
 async def test_a_provider_whose_circuit_is_open_is_not_asked(host: OpenAiHost) -> None:
-    """A route that failed a moment ago is not waited for."""
+    """The next route is called without waiting."""
     route = replace(ROUTE, open_until="2026-11-21T05:00:00+00:00")
     session = session_over(route)
     events, error = await events_of(session)
@@ -174,7 +174,7 @@ async def test_a_refused_key_or_model_raises_an_alert_and_the_next_route_answers
 async def test_a_page_that_refuses_a_prompt_is_no_fault(
     host: OpenAiHost, other: OpenAiHost, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A filter in front of the provider refuses one request: nothing counts against the model, and the next answers."""
+    """A 403 page does not count for the circuit, and the next route answers."""
     host.status, host.headers, other.pieces = 403, {"Content-Type": "text/html; charset=utf-8"}, [text_chunk("Hello")]
     session = session_over(ROUTE, HF)
     assert (await events_of(session))[1] is None
@@ -186,7 +186,7 @@ async def test_a_page_that_refuses_a_prompt_is_no_fault(
 async def test_a_route_without_a_key_or_with_an_open_circuit_is_passed_over(
     other: OpenAiHost, environ: Callable[..., None]
 ) -> None:
-    """Both are in the attempts; neither counts as a try."""
+    """Both are attempts in the row, but do not count as calls."""
     environ(OPENAI_API_KEY="")
     other.pieces = [text_chunk("Hello")]
     until = (datetime.now(UTC) + timedelta(seconds=30)).isoformat()
@@ -197,7 +197,7 @@ async def test_a_route_without_a_key_or_with_an_open_circuit_is_passed_over(
 
 
 async def test_an_open_circuit_says_when_to_come_back(host: OpenAiHost) -> None:
-    """As long as it is open, not longer."""
+    """Retry-After ends with the open circuit."""
     until = (datetime.now(UTC) + timedelta(seconds=200)).isoformat()
     _, error = await events_of(session_over(replace(ROUTE, open_until=until)))
     assert error is not None
@@ -208,7 +208,7 @@ async def test_an_open_circuit_says_when_to_come_back(host: OpenAiHost) -> None:
 
 @pytest.mark.parametrize("failing", ["refused", "silent", "cut", "early", "nonsense", "endless"])
 async def test_a_node_fails_in_one_way_only(host: OpenAiHost, failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Message, code and attempt reveal nothing about that address, and it is called once."""
+    """Message, code and attempt do not disclose the cause, and the node is called once."""
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05 if failing == "silent" else 20)
     route = replace(NODE, base_url=NODE.base_url if failing == "refused" else host.url)
     host.pieces = {"cut": [sse(chunk({"content": "Hel"}))], "nonsense": [b"data: x\n\n"]}.get(failing, [])
@@ -224,7 +224,7 @@ async def test_a_node_fails_in_one_way_only(host: OpenAiHost, failing: str, monk
 
 
 async def test_a_second_call_goes_on_where_the_first_was_served(host: OpenAiHost, other: OpenAiHost) -> None:
-    """A tool's result is read by the model that asked for it; the turn has used both calls."""
+    """The model that called the tool gets its result; the usage includes both calls."""
     call = {"id": "a", "function": {"name": "find", "arguments": "{}"}}
     host.status = 500
     other.script = [(200, [sse(chunk({"tool_calls": [call]}, "tool_calls"))]), (200, [text_chunk("Found")])]

@@ -38,7 +38,7 @@ async def test_a_silence_after_the_first_content_ends_as_a_timeout(
 
 
 async def test_a_model_that_never_begins_ends_as_a_timeout(host: OpenAiHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first word has its own limit."""
+    """The first content has its own time limit."""
     host.ending = "hold"
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
     session = session_over()
@@ -50,7 +50,7 @@ async def test_a_model_that_never_begins_ends_as_a_timeout(host: OpenAiHost, mon
 async def test_a_turn_ends_with_its_time(
     host: OpenAiHost, environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TURN_SECONDS bounds the whole of it, however lively the model is."""
+    """TURN_SECONDS limits the whole answer, even while content arrives."""
     passed = 0.0
     monkeypatch.setattr(gateway, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed))
     monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 1000)

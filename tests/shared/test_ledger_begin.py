@@ -30,7 +30,7 @@ from tests.shared.ledger_values import ADMITTED, ASK, BEGIN, PERSON, TURN
 
 @pytest.mark.anyio
 async def test_a_turn_knows_who_spoke_and_how_to_help(project: Project) -> None:
-    """Where several people take part each of their messages has its name before it, an answer has none."""
+    """In a conversation of several users each question begins with its author's name; answers do not."""
     history = [
         {"role": "user", "content": "Hi", "name": "Ada"},
         {"role": "assistant", "content": "Hello"},
@@ -51,7 +51,7 @@ async def test_a_turn_knows_who_spoke_and_how_to_help(project: Project) -> None:
 
 @pytest.mark.anyio
 async def test_a_turn_is_admitted_as_the_person(project: Project) -> None:
-    """The question goes along verbatim for the conversation and redacted for the log; the answer is a Turn."""
+    """chat_begin gets the question verbatim and redacted; its answer becomes a Turn."""
     project.answers[BEGIN] = (200, ADMITTED)
     turn = await ledger.begin(PERSON, ASK)
     assert project.asked[0].headers["authorization"] == "Bearer t0ken"
@@ -96,7 +96,7 @@ async def test_a_lease_outlasts_the_turn(project: Project, environ: Callable[...
 
 @pytest.mark.anyio
 async def test_a_turn_answered_before_is_replayed(project: Project) -> None:
-    """What was stored the first time comes along."""
+    """The Turn has the stored result as its replay."""
     project.answers[BEGIN] = (200, ADMITTED | {"outcome": "replay", "log": {"cost_usd": 1}})
     turn = await ledger.begin(PERSON, ASK)
     assert turn.replay is not None
@@ -105,7 +105,7 @@ async def test_a_turn_answered_before_is_replayed(project: Project) -> None:
 
 @pytest.mark.anyio
 async def test_a_dry_run_has_the_callers_id(project: Project) -> None:
-    """Nothing was stored, so there is no turn to name."""
+    """A dry run stores nothing, so it has no turn id of its own."""
     project.answers[BEGIN] = (200, ADMITTED | {"turn_id": None})
     assert (await ledger.begin(PERSON, ASK)).turn_id == "request-1"
 
@@ -129,7 +129,7 @@ async def test_a_dry_run_has_the_callers_id(project: Project) -> None:
 async def test_a_turn_that_is_not_admitted_says_why(
     project: Project, status: int, answer: Any, kind: type[Exception]
 ) -> None:
-    """Each refusal is its own error."""
+    """Each refusal raises its own class of error."""
     project.answers[BEGIN] = (status, answer)
     with pytest.raises(kind) as caught:
         await ledger.begin(PERSON, ASK)
@@ -149,7 +149,7 @@ async def test_a_turn_that_is_not_admitted_says_why(
 async def test_a_further_call_is_asked_of_the_database(
     project: Project, answer: dict[str, Any], kind: type | None
 ) -> None:
-    """It says yes, that there is no money, or that the turn is another worker's."""
+    """extend() returns, or raises for a missing budget or for another worker."""
     project.answers["/rest/v1/rpc/chat_extend"] = (200, answer)
     received: BaseException | None = None
     try:
@@ -164,7 +164,7 @@ async def test_a_further_call_is_asked_of_the_database(
 
 @pytest.mark.anyio
 async def test_a_failed_lookup_is_a_warning_in_our_log(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the asked name, redacted, and what served instead; a strict request is refused and logged as well."""
+    """The line has the requested name, redacted, and the answering model; also with strict_model."""
     asked = replace(ASK, model="ada@example.com")
     project.answers[BEGIN] = (200, ADMITTED | {"reason": "model_not_found"})
     await ledger.begin(PERSON, asked)

@@ -22,7 +22,7 @@ from tests.shared.ledger_values import ENTRY, FINISH, PERSON, TURN
 @pytest.mark.anyio
 @pytest.mark.parametrize(("outcome", "logged"), [("settled", True), ("duplicate", True), ("stale", False)])
 async def test_a_booked_turn_has_a_receipt(project: Project, outcome: str, logged: bool) -> None:
-    """Booked as the service, once; the receipt says what it cost and whether the row is there."""
+    """chat_finish is called once with the service key; the receipt has the cost and `logged`."""
     project.answers[FINISH] = (200, {"outcome": outcome, "cost_usd": 0.002, "message_id": "message-1"})
     receipt = await ledger.finish(ENTRY)
     assert (receipt.cost_usd, receipt.logged, receipt.message_id) == (0.002, logged, "message-1")
@@ -66,7 +66,7 @@ async def test_a_database_that_fails_at_the_end_costs_the_row_but_not_the_answer
 async def test_a_turn_that_the_database_cannot_take_waits_in_the_spool(
     project: Project, environ: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After two tries the record is there, redacted and complete; the receipt says so and no line has to."""
+    """After two tries the redacted record is in the spool; the receipt is `spooled`, without a log line."""
     environ(SPOOL_URL=tmp_path.as_uri(), HASH_PEPPER="pepper")
     project.answers[FINISH] = (503, "down")
     entry = replace(ENTRY, turn=replace(TURN, user_id=PERSON.id))
@@ -84,7 +84,7 @@ async def test_a_turn_that_the_database_cannot_take_waits_in_the_spool(
 async def test_what_the_database_answered_is_not_spooled(
     project: Project, environ: Callable[..., None], tmp_path: Path, answer: dict[str, str]
 ) -> None:
-    """A booked turn, one that another worker answered, and one this database never admitted wait for nothing."""
+    """A booked turn, another worker's and an unknown one are not spooled."""
     environ(SPOOL_URL=tmp_path.as_uri())
     project.answers[FINISH] = (200, answer)
     await ledger.finish(ENTRY)
@@ -109,7 +109,7 @@ async def test_a_spool_that_fails_too_leaves_the_line(
 async def test_a_database_that_hangs_costs_a_bounded_time_and_not_the_record(
     environ: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both tries are given up in time for the spool; at full length all of it fits below the platform's deadline."""
+    """Both tries and the spool fit into the time before the platform's limit."""
     assert ledger._FINISH_TRIES * ledger._TRY_SECONDS + spool.KEEP_SECONDS <= 9  # noqa: SLF001 - of the gateway's ten
     monkeypatch.setattr(ledger, "_TRY_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -22,7 +22,7 @@ from tests.shared.ledger_values import ENTRY, HARMLESS, PERSON, PLANTED, TURN
 def test_a_record_holds_the_answer_verbatim_for_its_people_and_redacted_for_the_log(
     environ: Callable[..., None],
 ) -> None:
-    """Two copies, two promises."""
+    """`content` is verbatim, `response` is redacted."""
     environ()
     record = as_record(ENTRY)
     assert record["content"] == "Write to ada@example.com"
@@ -48,7 +48,7 @@ def test_a_turn_that_is_not_stored_leaves_no_words(environ: Callable[..., None])
 
 
 def test_without_log_content_the_log_gets_no_words(environ: Callable[..., None]) -> None:
-    """The conversation keeps its message all the same."""
+    """The conversation still gets the message."""
     environ(LOG_CONTENT="none")
     record = as_record(ENTRY)
     assert (record["content"], record["response"], record["has_content"]) == ("Write to ada@example.com", None, True)
@@ -124,7 +124,7 @@ def test_no_words_of_a_handover_stay_where_none_may(environ: Callable[..., None]
 def test_nothing_planted_is_in_a_record_and_what_is_harmless_stays(
     environ: Callable[..., None], words: list[str], cuts: list[int], is_stored: bool, log_content: str
 ) -> None:
-    """However an answer came in pieces: no datum in what is spooled or printed, and no word lost without need."""
+    """Records and log lines have no personal datum, however the answer was split; other text is kept."""
     environ(LOG_CONTENT=log_content)
     text = f"Well, {' and '.join(words)} it is."
     edges = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})

@@ -1,11 +1,12 @@
-"""From a turn's events to a response, with a caller who listens or leaves."""
+"""The responses of a turn, with a client that reads or disconnects."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 
+import anyio
 import pytest
 from starlette.responses import Response
 from starlette.types import Message
@@ -17,10 +18,11 @@ from shared.errors import ProviderOverloaded
 from shared.events import Text
 from shared.responses import StreamResponse, WholeResponse
 from shared.routes import RouteChosen
-from shared.run_turn import Failure, TurnEvent
+from shared.run_turn import Failure
 from shared.sse import PING
 from tests.asgi import Caller
 from tests.functions.turns import ENTRY, RECEIPT, ROUTE, TURN, frames
+from tests.shared.turn_events import Script, Words
 
 pytestmark = pytest.mark.anyio
 OVERLOADED = Failure(ProviderOverloaded("The provider openai is overloaded.", retry_after_seconds=7))
@@ -28,29 +30,29 @@ HEADERS = {"X-Request-Id": "request-1", "Access-Control-Allow-Origin": "https://
 SCOPE = {"type": "http"}
 OTHER = replace(ROUTE, identifier="anthropic:claude")
 ROUTED = replace(TURN, routes=(ROUTE, OTHER))
+_STEPS = 20  # of the event loop: more than any task needs for what is due
 FAILED = replace(RECEIPT, result=replace(ENTRY, status="failed"))
 
 
-class Script:
-    """Events of a turn; `None` among them waits until `go_on` is set. Knows how it ended."""
+@pytest.fixture
+async def seconds_pass(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Awaitable[None]]:
+    """Lets seconds pass for the event loop without waiting for them; what is due in each is done before the next."""
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
 
-    def __init__(self, *events: TurnEvent | None) -> None:
-        self.go_on = asyncio.Event()
-        self.ended = ""
-        self._events = events
+    async def settle() -> None:
+        for _ in range(_STEPS):
+            await anyio.lowlevel.checkpoint()
 
-    async def events(self) -> AsyncGenerator[TurnEvent, None]:
-        """The events."""
-        try:
-            for event in self._events:
-                if event is None:
-                    await self.go_on.wait()
-                else:
-                    yield event
-            self.ended = "complete"
-        except (GeneratorExit, asyncio.CancelledError):
-            self.ended = "left"
-            raise
+    async def pass_(seconds: int) -> None:
+        nonlocal now
+        await settle()
+        for _ in range(seconds):
+            now += 1
+            await settle()
+
+    return pass_
 
 
 def _types(caller: Caller) -> list[str]:
@@ -63,7 +65,7 @@ def _with_headers(response: Response) -> Response:
     return response
 
 
-async def _streamed(script: Script, caller: Caller | None = None) -> Caller:
+async def _streamed(script: Script | Words, caller: Caller | None = None) -> Caller:
     caller = caller or Caller()
     await _with_headers(StreamResponse(ROUTED, script.events(), UiStream(TURN)))(SCOPE, caller.receive, caller.send)
     return caller
@@ -76,7 +78,7 @@ async def _whole(script: Script, caller: Caller | None = None) -> Caller:
 
 
 async def test_a_stream_is_sent_as_it_comes() -> None:
-    """Headers, first frames, text, end; every event in a message of its own, nothing held back."""
+    """Headers, first frames, text and end are sent at once, each event in a message of its own."""
     got = await _streamed(Script(Text("Hel"), Text("lo"), RECEIPT))
     assert (got.status, got.is_complete) == (200, True)
     assert got.headers["content-type"] == "text/event-stream; charset=utf-8"
@@ -102,7 +104,7 @@ async def test_a_stream_is_sent_as_it_comes() -> None:
 
 @pytest.mark.parametrize("send", [_streamed, _whole])
 async def test_text_that_cannot_be_encoded_is_sent(send: Callable[[Script], Awaitable[Caller]]) -> None:
-    """Half a character, from wherever it came, costs itself and not the answer that was paid for."""
+    """A lone surrogate is replaced, and the rest of the answer is sent."""
     got = await send(Script(Text("Hel\ud83d"), replace(RECEIPT, result=replace(ENTRY, content="Hel\ud83d"))))
     assert (got.status, got.is_complete) == (200, True)
     assert b"Hel" in got.body
@@ -110,7 +112,7 @@ async def test_text_that_cannot_be_encoded_is_sent(send: Callable[[Script], Awai
 
 @pytest.mark.parametrize("send", [_streamed, _whole])
 async def test_a_turn_that_fails_at_once_is_an_http_status(send: Callable[[Script], Awaitable[Caller]]) -> None:
-    """Nothing has been sent yet, so SDKs see the status; what door and turn put on the response stays on it."""
+    """Before the first byte an error is a status; it has the headers of the endpoint and of the turn."""
     got = await send(Script(OVERLOADED, FAILED))
     assert (got.status, got.json()["error"]["code"]) == (503, "provider_overloaded")
     assert got.json()["error"]["request_id"] == "request-1"
@@ -124,7 +126,7 @@ async def test_a_turn_that_fails_at_once_is_an_http_status(send: Callable[[Scrip
 
 
 async def test_a_turn_that_fails_later_is_an_error_event() -> None:
-    """The stream goes on to its proper end."""
+    """The stream has the error and ends properly."""
     got = await _streamed(Script(Text("Hel"), OVERLOADED, RECEIPT))
     assert got.status == 200
     assert _types(got)[-5:] == ["finish-step", "data-receipt", "error", "finish", "[DONE]"]
@@ -132,7 +134,7 @@ async def test_a_turn_that_fails_later_is_an_error_event() -> None:
 
 
 async def test_a_slow_model_gets_its_stream_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a while without a word the response starts; a failure is an event then."""
+    """After three seconds without content the stream starts; a later failure is an event."""
     monkeypatch.setattr(module, "START_AFTER_SECONDS", 0)
     script, caller = Script(None, OVERLOADED, RECEIPT), Caller()
 
@@ -147,7 +149,7 @@ async def test_a_slow_model_gets_its_stream_started(monkeypatch: pytest.MonkeyPa
 
 
 async def test_first_word_and_slow_start_do_not_get_in_each_others_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When both happen at the same moment there is still one start, before everything else."""
+    """If both happen at once, the response starts once, before any frame."""
     monkeypatch.setattr(module, "START_AFTER_SECONDS", 0)
     script, caller = Script(None, Text("Hel"), RECEIPT), Caller()
 
@@ -161,19 +163,22 @@ async def test_first_word_and_slow_start_do_not_get_in_each_others_way(monkeypat
     assert [message["type"] for message in caller.sent].count("http.response.start") == 1
 
 
-async def test_a_silence_is_filled_with_pings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxies that close idle lines see life; readers of the protocol see nothing."""
-    monkeypatch.setattr(module, "START_AFTER_SECONDS", 0)
-    monkeypatch.setattr(module, "PING_AFTER_SECONDS", 0)
-    script, caller = Script(Text("Hel"), None, RECEIPT), Caller()
-
-    def go_on_after_two_pings(_: Message) -> None:
-        if caller.body.count(PING) == 2:
-            script.go_on.set()
-
-    caller.on_send = go_on_after_two_pings
-    await _streamed(script, caller)
-    assert caller.body.count(PING) >= 2
+async def test_a_silence_is_filled_with_pings(seconds_pass: Callable[[int], Awaitable[None]]) -> None:
+    """No ping while words come; after the last one, a ping for each fifteen seconds of silence."""
+    words, caller = Words(), Caller()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_streamed, words, caller)
+        for _ in range(5):
+            words.give(Text("Hel"))
+            await seconds_pass(10)
+        assert (_types(caller).count("text-delta"), caller.body.count(PING)) == (5, 0)
+        await seconds_pass(4)
+        assert caller.body.count(PING) == 0
+        await seconds_pass(1)
+        assert caller.body.count(PING) == 1
+        await seconds_pass(25)
+        assert caller.body.count(PING) == 2
+        words.give(RECEIPT)
     assert _types(caller)[-1] == "[DONE]"
     assert caller.sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
 
@@ -182,7 +187,7 @@ async def test_a_silence_is_filled_with_pings(monkeypatch: pytest.MonkeyPatch) -
 async def test_a_caller_who_hangs_up_ends_the_turn(
     send: Callable[[Script, Caller], Coroutine[None, None, Caller]],
 ) -> None:
-    """The events are closed where they stand, and nothing more is sent."""
+    """The events are closed, and nothing more is sent."""
     script, caller = Script(Text("Hel"), None, RECEIPT), Caller()
     task = asyncio.create_task(send(script, caller))
     await asyncio.sleep(0)
@@ -213,7 +218,7 @@ ELSEWHERE = replace(RECEIPT, result=replace(ENTRY, route=OTHER, turn=ROUTED))
 
 @pytest.mark.parametrize("send", [_streamed, _whole])
 async def test_who_served_stands_in_the_headers(send: Callable[[Script], Awaitable[Caller]]) -> None:
-    """The first byte names a fallback; an answer that failed everywhere names its last route."""
+    """The headers name the answering fallback, or after a failure the last route."""
     got = await send(Script(RouteChosen(OTHER), Text("Hello"), ELSEWHERE))
     assert (got.headers["x-model"], got.headers["x-fallbacks"]) == ("anthropic:claude", "1")
     failed = await send(Script(OVERLOADED, ELSEWHERE))

@@ -1,4 +1,4 @@
-"""Text that every reader, encoder and database takes."""
+"""Sanitised text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_halves_of_a_character_that_came_apart_are_joined() -> None:
 
 @given(st.text() | st.text(st.characters(categories=["Cs", "Cc", "So"])))
 def test_whatever_is_stored_has_a_utf8_form(text: str) -> None:
-    """Nothing that passed can fail to be encoded or hold NUL, and text without either is not touched."""
+    """Sanitised text can be encoded and has no NUL; valid text is unchanged."""
     stored = sanitize_text(text)
     assert "\x00" not in stored.encode().decode()
     assert stored == text or any(char == "\x00" or "\ud800" <= char <= "\udfff" for char in text)

@@ -53,7 +53,7 @@ def store(request: pytest.FixtureRequest, environ: Callable[..., None], tmp_path
 
 @pytest.mark.usefixtures("store")
 async def test_a_record_is_kept_found_read_and_removed() -> None:
-    """What comes out is what went in, under a key that names turn and worker."""
+    """The record is read as it was written, under a key with turn and worker."""
     record = record_of(_ENTRY, _PERSON)
     assert await spool.keep(record)
     (found,) = await spool.waiting(10)
@@ -68,7 +68,7 @@ async def test_a_record_is_kept_found_read_and_removed() -> None:
 
 @pytest.mark.usefixtures("store")
 async def test_a_record_is_created_only_if_absent() -> None:
-    """The first stays as it is; one for another attempt at the same turn stands beside it."""
+    """The first record stays; another attempt at the turn has its own object."""
     first = record_of(_ENTRY, _PERSON)
     later = record_of(_ENTRY | {"response": "something else"}, _PERSON)
     assert [await spool.keep(each) for each in (first, later)] == [True, True]
@@ -80,7 +80,7 @@ async def test_a_record_is_created_only_if_absent() -> None:
 
 @pytest.mark.usefixtures("store")
 async def test_many_writers_of_one_attempt_leave_one_whole_record() -> None:
-    """However many come at once, one of them is kept and none is torn."""
+    """Of concurrent writes one complete record is kept."""
     records = [record_of(_ENTRY | {"response": str(number) * 1000}, _PERSON) for number in range(8)]
     assert all(await asyncio.gather(*(spool.keep(each) for each in records)))
     (found,) = await spool.waiting(10)
@@ -89,7 +89,7 @@ async def test_many_writers_of_one_attempt_leave_one_whole_record() -> None:
 
 @pytest.mark.usefixtures("store")
 async def test_what_another_drain_took_is_gone_without_a_failure() -> None:
-    """Reading says so, removing is no failure, and nothing else is listed more than asked for."""
+    """Reading a removed object gives None, removing it again is no error, and `limit` limits the list."""
     gone = SpooledObject(_KEY, 10)
     assert await spool.read(gone) is None
     await spool.discard(gone)
@@ -100,7 +100,7 @@ async def test_what_another_drain_took_is_gone_without_a_failure() -> None:
 
 @pytest.mark.usefixtures("store")
 async def test_an_object_is_put_aside_in_the_same_store() -> None:
-    """It can be read there and is no record that waits; one that has gone is no failure."""
+    """The copy can be read and is not listed; a removed object gives None."""
     assert await spool.keep(record_of(_ENTRY, _PERSON))
     (found,) = await spool.waiting(10)
     kept = await spool.set_aside(found)
@@ -124,7 +124,7 @@ async def test_only_records_right_under_the_url_are_ours(environ: Callable[..., 
 async def test_a_bucket_holds_the_records_under_its_prefix(
     environ: Callable[..., None], bucket: dict[str, str]
 ) -> None:
-    """Only in the configured place; objects beside or above it are not seen."""
+    """Objects beside or above the prefix are not listed."""
     environ(**bucket)
     assert await spool.keep(record_of(_ENTRY, _PERSON))
     for other in ("some", "some/pre", "some/prefix/below"):
@@ -139,7 +139,7 @@ async def test_a_bucket_holds_the_records_under_its_prefix(
 async def test_a_store_that_does_not_answer_costs_a_bounded_time(
     environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch, bucket: dict[str, str]
 ) -> None:
-    """One that takes connections and says nothing is given up: writing says no, draining says why."""
+    """After the time limit keep() returns False, and waiting() raises the cause."""
     monkeypatch.setattr(spool, "KEEP_SECONDS", 0.2)
     monkeypatch.setattr(object_store, "CALL_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -157,7 +157,7 @@ async def test_a_store_that_does_not_answer_costs_a_bounded_time(
 async def test_a_store_that_fails_is_no_and_one_line(
     environ: Callable[..., None], capsys: pytest.CaptureFixture[str], url: str
 ) -> None:
-    """No server at the address, or an invalid URL: writing raises nothing."""
+    """With no server or an invalid URL keep() returns False and logs one line."""
     environ(SPOOL_URL=url, AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_ALLOW_HTTP="1", AWS_REGION="x")
     environ(AWS_ACCESS_KEY_ID="x", AWS_SECRET_ACCESS_KEY="x")
     assert not await spool.keep(record_of(_ENTRY, _PERSON))
@@ -168,14 +168,14 @@ async def test_a_store_that_fails_is_no_and_one_line(
 
 
 async def test_without_a_url_there_is_no_spool(environ: Callable[..., None]) -> None:
-    """Nothing is kept, nothing waits."""
+    """keep() returns False, and waiting() returns nothing."""
     environ()
     assert not await spool.keep(record_of(_ENTRY, _PERSON))
     assert await spool.waiting(10) == []
 
 
 def test_a_record_is_complete_in_itself_and_holds_no_verbatim_words() -> None:
-    """Version, time, person, hash and the entry for chat_finish, whose words are the log's."""
+    """A record has version, time, user, hash and the entry for chat_finish with redacted text."""
     record = record_of(_ENTRY, _PERSON)
     assert (record["version"], record["user_id"], record["user_id_hash"]) == (1, _PERSON, "v1:00")
     assert record["spooled_at"].endswith("+00:00")
@@ -184,7 +184,7 @@ def test_a_record_is_complete_in_itself_and_holds_no_verbatim_words() -> None:
 
 @pytest.mark.parametrize("response", [None, ""])
 def test_a_record_without_words_for_the_log_has_none_at_all(response: Any) -> None:
-    """LOG_CONTENT=none and store: false hold for the spool, too; the record has a marker in place of the text."""
+    """With LOG_CONTENT=none or store: false a marker replaces the text."""
     assert record_of(_ENTRY | {"response": response}, _PERSON)["entry"]["content"] == WITHHELD
     assert record_of(_ENTRY | {"response": response, "content": ""}, _PERSON)["entry"]["content"] == ""
 
@@ -192,7 +192,7 @@ def test_a_record_without_words_for_the_log_has_none_at_all(response: Any) -> No
 async def test_a_record_that_is_too_large_to_be_drained_keeps_its_money(
     environ: Callable[..., None], tmp_path: Path
 ) -> None:
-    """An answer of a megabyte goes without its words, so that the drain takes it."""
+    """A record over the limit is spooled without its text, so that its cost can be booked."""
     environ(SPOOL_URL=tmp_path.as_uri())
     record = record_of(_ENTRY | {"response": "x" * spool.MAX_BYTES, "duration_ms": 5}, _PERSON)
     assert (record["entry"]["content"], record["entry"]["response"]) == (WITHHELD, WITHHELD)

@@ -1,4 +1,4 @@
-"""Server-sent events, both ways."""
+"""Server-sent events: encoding and decoding."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def decoded(raw: bytes, cuts: list[int] | None = None) -> list[str]:
 
 @given(json_values)
 def test_a_frame_is_exactly_one_event_of_one_line(value: object) -> None:
-    """Whatever a value holds, its frame is one event that reads back as the same value."""
+    """The frame of any value is one event with the same value."""
     raw = frame(value)
     assert raw.count(b"\n") == 2
     assert b"\r" not in raw
@@ -51,12 +51,12 @@ def test_a_frame_is_exactly_one_event_of_one_line(value: object) -> None:
 
 @pytest.mark.parametrize("text", TRICKY)
 def test_text_never_becomes_a_frame(text: str) -> None:
-    """Newlines, separators and lines that look like events stay inside the string they came in."""
+    """Newlines, separators and text that looks like events stay inside their string."""
     assert [json.loads(data) for data in decoded(frame({"delta": text}))] == [{"delta": text}]
 
 
 def test_half_a_character_does_not_break_a_frame() -> None:
-    """A lone surrogate, which has no UTF-8, costs itself and nothing else."""
+    """A lone surrogate is replaced, and nothing else changes."""
     assert [json.loads(data) for data in decoded(frame({"delta": "a\ud83db"}))] == [{"delta": "a?b"}]
 
 
@@ -72,7 +72,7 @@ def test_events_are_the_same_however_they_are_cut(values: list[object], cuts: li
 @pytest.mark.parametrize("text", TRICKY)
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_events_survive_byte_by_byte(text: str, end: bytes) -> None:
-    """One byte a read gives what one read gives."""
+    """Reading one byte at a time gives the same events as one read."""
     raw = frame({"delta": text}).replace(b"\n", end)
     assert decoded(raw, list(range(len(raw)))) == decoded(raw)
 
@@ -95,19 +95,19 @@ def test_events_survive_byte_by_byte(text: str, end: bytes) -> None:
     ],
 )
 def test_lines_are_read_as_the_format_says(raw: bytes, events: list[str]) -> None:
-    """Only data lines count; comments and other fields pass without a trace."""
+    """Only data lines give data; comments and other fields are ignored."""
     assert decoded(raw) == events
 
 
 @pytest.mark.parametrize("raw", [b"data: " + b"x" * 100, b"data: x\n" * 40, b"data:\n" * 70])
 def test_an_endless_event_is_given_up(raw: bytes) -> None:
-    """A sender cannot fill our memory with one event."""
+    """An event over the limit raises, so that a sender cannot use up the memory."""
     decoder = SseDecoder(max_event_bytes=64)
     with pytest.raises(ValueError, match="too large"):
         list(chain.from_iterable(decoder.feed(bytes([byte])) for byte in raw))
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
-    """Data that is not UTF-8 is nonsense, not text with holes."""
+    """Data that is not UTF-8 raises ValueError."""
     with pytest.raises(ValueError, match="utf-8"):
         decoded(b"data: \xff\xfe\n\n")

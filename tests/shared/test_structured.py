@@ -1,4 +1,4 @@
-"""Answers that must fit a schema, from every provider's own way of keeping to one."""
+"""Structured answers of every provider."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def _asked(exchange: ModelSession) -> Verdict:
 @pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("name", PROVIDERS)
 async def test_every_provider_answers_with_a_value(name: str, upstream: Upstream) -> None:
-    """A provider's schema field is used where there is one; MatchAI gets the schema in words."""
+    """A provider gets the schema in its own field; MatchAI gets it as text."""
     exchange = _exchange(route_to(name, "json", upstream))
     assert await _asked(exchange) == Verdict(answer="forty-two", score=3)
     assert len(exchange.attempts) == 1
@@ -64,7 +64,7 @@ async def test_every_provider_answers_with_a_value(name: str, upstream: Upstream
 @pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("name", STREAMING)
 async def test_an_answer_that_does_not_fit_is_repaired_once(name: str, upstream: Upstream) -> None:
-    """The model sees its answer and what is wrong with it; both calls are paid for."""
+    """The model gets its answer and the error; the usage of both calls is counted."""
     exchange = _exchange(route_to(name, "json-bad-once", upstream))
     assert await _asked(exchange) == Verdict(answer="forty-two", score=3)
     assert len(exchange.attempts) == 2
@@ -88,7 +88,7 @@ async def test_an_answer_that_never_fits_is_a_clear_error(name: str, upstream: U
     ['{"answer": "a", "score": 1}', '```json\n{"answer": "a", "score": 1}\n```', '\n {"answer": "a", "score": 1} \n'],
 )
 async def test_json_in_a_fence_is_still_json(host: OpenAiHost, answer: str) -> None:
-    """Models without a schema field often wrap their JSON."""
+    """The JSON of an answer is found inside a fence or prose."""
     host.pieces = [text_chunk(answer)]
     assert (await _asked(_exchange(Route("openai:m", "openai", "m", 50)))).score == 1
 
@@ -104,7 +104,7 @@ async def test_json_in_a_fence_is_still_json(host: OpenAiHost, answer: str) -> N
     ],
 )
 async def test_the_model_gets_the_fault_and_its_place(host: OpenAiHost, answer: str, complaint: str) -> None:
-    """It gets the place and the reason, and its own answer before them."""
+    """The second prompt has the first answer, the place of the error and the reason."""
     host.script = [(200, [text_chunk(answer)]), (200, [text_chunk('{"answer": "a", "score": 1}')])]
     await _asked(_exchange(Route("openai:m", "openai", "m", 50)))
     messages: list[dict[str, Any]] = host.received[1].json()["messages"]

@@ -30,7 +30,7 @@ def test_a_failing_database_is_reported_by_its_code(failure: Exception, code: st
 
 
 def test_other_errors_are_not_converted() -> None:
-    """A bug stays a bug."""
+    """An error that is not the database's is raised unchanged."""
     with pytest.raises(KeyError), database_errors():
         raise KeyError
 

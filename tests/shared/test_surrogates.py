@@ -1,4 +1,4 @@
-"""Text that a host cut anywhere, made sound."""
+"""Repair of text that a host cut within a character."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _units(text: str) -> list[str]:
 @given(st.text() | st.text(st.characters(categories=["Cs", "Cc", "So"])), st.lists(st.integers(0, 20), max_size=5))
 @pytest.mark.parametrize("kind", [Text, Reasoning])
 def test_text_is_sound_however_it_is_cut(kind: type[Text | Reasoning], text: str, cuts: list[int]) -> None:
-    """Every piece can be encoded, and together they are what they would have been in one piece."""
+    """Every piece can be encoded, and all pieces together are the whole text."""
     units = _units(text)
     ends = sorted({0, len(units), *(cut for cut in cuts if cut < len(units))})
     pieces = [kind("".join(units[a:b])) for a, b in pairwise(ends)]
@@ -43,17 +43,17 @@ def test_text_is_sound_however_it_is_cut(kind: type[Text | Reasoning], text: str
 
 @pytest.mark.parametrize("other", [Reasoning("hm"), _CALL, Finish("stop")])
 def test_a_half_that_stays_alone_is_sent_before_what_comes_next(other: ModelEvent) -> None:
-    """As the character that stands for one that is lost."""
+    """A lone half is sent as the replacement character."""
     assert _joined([Text("a\ud83d"), other]) == [Text("a"), Text("\ufffd"), other]
 
 
 def test_counts_between_two_halves_do_not_part_them() -> None:
-    """Some hosts count with every chunk."""
+    """A usage event between two halves does not separate them."""
     counts = Usage(1, 1)
     assert _joined([Text("\ud83d"), counts, Text("\ude80")]) == [counts, Text("\U0001f680")]
 
 
 def test_what_a_provider_wants_back_is_sound_too() -> None:
-    """It is sent with the next call of the turn."""
+    """The provider's own payload is repaired, because the next request contains it."""
     (received,) = _joined([Finish("tool_calls", ProviderPayload("anthropic", [{"text": "\ud83d\ude80 \ud83d"}]))])
     assert received == Finish("tool_calls", ProviderPayload("anthropic", [{"text": "\U0001f680 \ufffd"}]))

@@ -25,7 +25,7 @@ from shared.tokens import estimate_tokens
     ids=["english", "code", "number", "german", "japanese", "russian", "emoji", "empty", "blank"],
 )
 def test_estimates_are_near_what_tokenizers_count(text: str, least: int, most: int) -> None:
-    """Every kind of text comes out within a factor that a budget can live with, and none as nothing."""
+    """For each kind of text the estimate is within the given bounds."""
     assert least <= estimate_tokens(text) <= most
 
 
@@ -37,5 +37,5 @@ def test_more_text_is_never_fewer_tokens(text: str, more: str) -> None:
 
 @given(st.text(max_size=2000))
 def test_an_estimate_stays_in_proportion_to_its_text(text: str) -> None:
-    """At least one token, at most somewhat over one a character."""
+    """An estimate is at least one token and at most slightly over one for each character."""
     assert 1 <= estimate_tokens(text) <= 1 + 1.3 * len(text)

@@ -33,12 +33,12 @@ def test_arguments_become_values() -> None:
     ids=lambda written: str(written)[:12],
 )
 def test_arguments_that_cannot_be_stored_are_broken(written: str) -> None:
-    """JSON has no NaN, the database no unlimited depth; the model gets an error and can correct it."""
+    """NaN and extreme depth make a call `broken`; the model gets an error and can correct it."""
     assert tool_call("a", "f", written) == ToolCall("a", "f", {}, broken=written)
 
 
 def test_arguments_that_are_sent_back_can_be_encoded() -> None:
-    """A lone surrogate that a duplicate key hides is still in the text."""
+    """A lone surrogate that a duplicate key hides is replaced in the text, too."""
     call = tool_call("a", "f", '{"x": "\ud800", "x": 1}')
     assert (call.arguments, call.text.encode()) == ({"x": 1}, b'{"x": 1}')
 
@@ -53,19 +53,19 @@ def test_arguments_are_sanitised() -> None:
 
 @pytest.mark.parametrize("written", ['{"x": 0.10000000000000000555}', '{"x":1e2}', '{ "x" : 12345678901234567890.0 }'])
 def test_arguments_keep_their_text(written: str) -> None:
-    """No digit is lost on the way to the tool."""
+    """Numbers keep all their digits in the text of the arguments."""
     assert tool_call("a", "f", written).text == written
 
 
 def test_missing_arguments_are_an_object() -> None:
-    """Also without text, as when arguments came as values."""
+    """Arguments without text, and arguments as values, are objects."""
     assert tool_call("a", "f", "").text == "{}"
     assert ToolCall("a", "f", {"x": "ü"}).text == '{"x": "ü"}'
 
 
 @pytest.mark.parametrize("name", ["rm -rf", "", "x" * 100, "\ud800"])
 def test_a_name_has_only_characters_that_apis_accept(name: str) -> None:
-    """It is part of the conversation of the next request."""
+    """Other characters are replaced, because the next request contains the name."""
     made = tool_call("a", name, "{}").name
     assert 0 < len(made) <= 64
     assert made.replace("_", "").replace("-", "").isalnum() or set(made) == {"_"}

@@ -49,7 +49,7 @@ def test_a_result_has_the_keys_that_chat_finish_reads() -> None:
 
 @pytest.mark.parametrize("name", ["turn_request", "turn_extension", "turn_result", "token_usage"])
 def test_every_attribute_is_read(name: str) -> None:
-    """No attribute is only declared: a function reads it from a record."""
+    """Each attribute of the SQL types is read by a function."""
     functions = SCHEMAS.replace(RECORDS.split("create function", 1)[0], "")
     owners = {
         "turn_request": "(p_turn|v_turn)",

@@ -1,4 +1,4 @@
-"""What a call has used, by its events."""
+"""The usage of a call, measured from its events."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def _metered(*events: ModelEvent, call: ModelRequest = CALL, is_complete: bool =
 
 
 def test_of_counts_the_latest_wins() -> None:
-    """Counts are cumulative: nothing is added up."""
+    """The latest count replaces earlier ones, because counts are cumulative."""
     assert _metered(Text("a"), Usage(10, 1), Text("b"), Usage(10, 2)) == Usage(10, 2)
 
 
 def test_an_explicit_zero_stays_zero() -> None:
-    """A provider that says nothing was used is believed; one that says nothing is not."""
+    """A count of zero is accepted; a missing count is estimated."""
     assert _metered(Text("a"), Usage(0, 0)) == Usage(0, 0)
     assert _metered(Text("Hello there")) == Usage(ESTIMATED_INPUT, estimate_tokens("Hello there"), source="estimate")
 
 
 def test_a_silent_call_that_was_given_up_costs_its_input() -> None:
-    """A caller who hangs up before the first word has still had the prompt read."""
+    """A hang-up before the first content is charged for the prompt."""
     assert _metered(is_complete=False) == Usage(ESTIMATED_INPUT, 0, source="estimate")
 
 
 def test_of_a_cut_answer_what_came_after_the_last_count_is_added() -> None:
-    """Neither the placeholder of the beginning nor the maximum is charged."""
+    """Neither Claude's placeholder nor max_tokens is charged."""
     cut = _metered(Usage(40, 0, 20), Text("Hello there"), Reasoning("hm"), is_complete=False)
     assert cut == Usage(40, estimate_tokens("Hello therehm"), 20, source="partial")
     counted = _metered(Text("Hello"), Usage(40, 7), Text(" there"), is_complete=False)
@@ -54,18 +54,18 @@ def test_of_a_cut_answer_what_came_after_the_last_count_is_added() -> None:
 
 
 def test_a_count_that_has_not_begun_to_count_is_filled_up() -> None:
-    """A first chunk may bring words and no count of them yet."""
+    """If a chunk has text but no output count yet, its text is estimated."""
     cut = _metered(Text("Hello there"), Usage(40, 0), is_complete=False)
     assert cut.output_tokens == estimate_tokens("Hello there")
 
 
 def test_tool_calls_are_output_too() -> None:
-    """Their names and arguments were written by the model."""
+    """The names and arguments of tool calls count as output."""
     assert _metered(ToolCall("1", "find", {"query": "a long question"})).output_tokens > 4
 
 
 def test_a_node_is_believed_up_to_what_was_reserved() -> None:
-    """A token a byte in with sixteen around each message, what was asked for out; others' counts are not bounded."""
+    """A node's counts are limited to the reserved input and output; a provider's are not limited."""
     greedy = Usage(10**6, 10**6, 10**6, 10**6)
     most = sum(len(message.content) + 16 for message in PROMPT)
     assert _metered(Text("a"), greedy, call=NODE_CALL) == Usage(most, 100, most, 100)
@@ -73,21 +73,21 @@ def test_a_node_is_believed_up_to_what_was_reserved() -> None:
 
 
 def test_an_offered_tool_is_part_of_what_a_node_may_count() -> None:
-    """Its description and schema are read as well."""
+    """The limit includes the tools' descriptions and schemas."""
     tool = Tool("find", "x" * 500, {"type": "object"})
     assert _metered(Usage(400, 1), call=replace(NODE_CALL, tools=(tool,))).input_tokens == 400
 
 
 @given(st.text(max_size=400), st.integers(1, 50))
 def test_an_estimate_is_never_more_than_was_reserved(sent_text: str, most: int) -> None:
-    """Whatever a model says, what is booked for it stays within what was held."""
+    """The usage of any answer is at most the reservation."""
     usage = _metered(Text(sent_text), call=replace(CALL, max_output_tokens=most))
     assert usage.output_tokens <= most
     assert usage.input_tokens <= sum(len(message.content.encode()) + 16 for message in PROMPT)
 
 
 def test_calls_are_added_up_and_as_uncertain_as_the_least_certain() -> None:
-    """A turn of several calls has used them all."""
+    """The total has the least reliable source of the calls."""
     assert total([Usage(1, 2, 3, 4), Usage(1, 2, 3, 4, "partial")]) == Usage(2, 4, 6, 8, "partial")
     assert total([Usage(1, 2), Usage(1, 2, source="estimate")]).source == "estimate"
     assert total([]) == Usage(0, 0, source="estimate")
@@ -107,7 +107,7 @@ _tools = st.builds(Tool, st.just("look"), _texts, st.dictionaries(_texts, _texts
 
 @given(st.lists(_messages, max_size=4).map(tuple), st.lists(_tools, max_size=2).map(tuple))
 def test_no_call_takes_in_more_than_was_reserved(messages: tuple[Message, ...], tools: tuple[Tool, ...]) -> None:
-    """The bound counts every byte that a model reads, ids and all scripts included, also for tools in words."""
+    """The bound is at least the bytes of everything that a model reads, ids and tools as text included."""
     body = request_body(ModelRequest("m", messages, 10, tools=tools))
     read = [*_strings(body["messages"]), *_strings(body.get("tools", []))]
     assert sum(len(each.encode()) for each in read if each not in _MARKS) <= token_upper_bound(messages, tools)

@@ -195,13 +195,13 @@ GOOD = {
 
 
 def test_every_variable_has_a_wrong_value() -> None:
-    """A variable without a form would accept anything."""
+    """Each variable has a form that rejects some value."""
     assert set(BAD) == set(VARIABLES)
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
 def test_a_wrong_value_is_one_line_that_names_the_variable_and_says_what_to_write(name: str, value: str) -> None:
-    """The operator reads one line in a terminal, a log or a response."""
+    """The text fits a terminal, a log line and a response."""
     (wrong,) = wrong_variables({name: value})
     line = str(wrong)
     assert line.startswith(f"{name} ")
@@ -212,13 +212,13 @@ def test_a_wrong_value_is_one_line_that_names_the_variable_and_says_what_to_writ
 @pytest.mark.parametrize("name", VARIABLES)
 @pytest.mark.parametrize("value", ["hush\nhush", "'hush'", "hush!,https://hush.example/hush?", "your-hush hush"])
 def test_a_value_is_never_repeated(name: str, value: str) -> None:
-    """It may be a secret, or one that was pasted into the wrong line."""
+    """The text does not contain the value, which may be a secret."""
     assert "hush" not in str(wrong_value(name, value))
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in GOOD.items() for value in values])
 def test_right_values_are_accepted(name: str, value: str) -> None:
-    """Forms reject mistakes, not real values."""
+    """Typical valid values are accepted."""
     assert wrong_value(name, value) is None
 
 
@@ -231,7 +231,7 @@ def test_a_message_names_the_variable_the_reason_and_the_fix() -> None:
 
 
 def test_a_key_in_the_wrong_variable_is_recognised() -> None:
-    """The message says where it belongs, for every kind of key."""
+    """For every kind of key the message names the right variable."""
     for public, private in (("sb_publishable_a", "sb_secret_b"), (legacy("anon"), legacy("service_role"))):
         wrong = list(wrong_variables({"SUPABASE_ANON_KEY": private, "SUPABASE_SERVICE_KEY": public}))
         assert ["SUPABASE_SERVICE_KEY" in wrong[0].reason, "SUPABASE_ANON_KEY" in wrong[1].reason] == [True, True]
@@ -239,7 +239,7 @@ def test_a_key_in_the_wrong_variable_is_recognised() -> None:
 
 @pytest.mark.parametrize(("second", "first"), FIRST_NAMES.items())
 def test_a_second_name_counts_when_the_first_is_unset(second: str, first: str) -> None:
-    """The first name wins, an empty one does not count, and errors have the name that is set."""
+    """The first name precedes, an empty value does not count, and errors have the name that is set."""
     assert found({second: " there "}, first) == (second, "there")
     assert found({second: "there", first: " "}, first) == (second, "there")
     assert found({second: "there", first: "first"}, first) == (first, "first")
@@ -263,7 +263,7 @@ def test_two_names_with_different_values_are_a_conflict() -> None:
 
 
 def test_variables_that_another_one_needs_are_missing() -> None:
-    """Half a provider, half a scheduler and an unreachable store are named with what to write."""
+    """A provider, a scheduler or a store without its other variables is reported with what to write."""
     names = [wrong.name for wrong in missing_variables({"MATCHA_API_KEY": KEY, "CRON_OIDC_EMAILS": "a@b.c"}, ())]
     assert names == ["MATCHA_BASE_URL", "MATCHA_MISSION_ID", "CRON_OIDC_AUDIENCE"]
     assert [wrong.name for wrong in missing_variables({}, REQUIRED)] == list(REQUIRED)
@@ -280,7 +280,7 @@ def test_variables_that_may_still_be_fetched_are_not_missing() -> None:
 
 
 def test_the_example_file_has_real_defaults_only() -> None:
-    """A copy changes nothing, and comments have lines of their own so that no parser reads one as a value."""
+    """A copy of .env.example changes no setting, and its comments are on lines of their own."""
     values = {name: value for name, value in environment.read_file(EXAMPLE).items() if value}
     assert values == {"LOG_CONTENT": "redacted", "TURN_SECONDS": "290"}
     assert list(wrong_variables(values)) == []

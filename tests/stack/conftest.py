@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -16,14 +17,24 @@ import psycopg
 import pytest
 
 from tests.fakes.providers import Upstream
-from tests.providers import variables
+from tests.providers import named, variables
 from tests.stack import turns
+from tests.stack.cast import Cast
 from tests.stack.ledger_client import WAYS, Ledger, ledger_over
 from tests.stack.people import Person, Stack, connect, eventually, sign_up
 from tests.stack_process import data_folder, free_ports, running_stack
 
 ROOT = Path(__file__).resolve().parents[2]
 _NAMES = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY", "DATABASE_URL", "CHAT_URL", "CRON_SECRET")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each request makes an HTTP client, which would read all certificates; on loopback there is no TLS."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SSL_CERT_FILE", raising=False)
+        patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("certificates")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +87,18 @@ def bob(stack: Stack) -> Person:
     return sign_up(stack)
 
 
+@pytest.fixture(scope="module")
+def cast(stack: Stack, db: psycopg.Connection[dict[str, Any]]) -> Iterator[Cast]:
+    """Made once a module; its tests only add rows."""
+    made = Cast(stack, db, "client:1:smollm2-135m-instruct")
+    yield made
+    db.execute("delete from public.llm_routes where alias in (%s, 'forged')", [made.names["alias"]])
+    db.execute("delete from public.provider_health where provider_key = 'tenancy'")
+    db.execute("delete from public.llm_models where provider = 'x'")
+    db.execute("delete from public.refresh_runs where trigger = 'tenancy'")
+    db.execute("delete from public.cost_alerts where scope = %s", [made.names["owner"]])
+
+
 Models = Callable[..., str]
 
 
@@ -112,6 +135,35 @@ def model(db: psycopg.Connection[dict[str, Any]], upstream: Upstream) -> Iterato
     db.execute("delete from public.client_nodes where id = any(%s)", [nodes])
     db.execute("delete from public.llm_models where model_key = any(%s)", [others])
     db.execute("delete from public.provider_health")
+
+
+_ABLE = {
+    "context_window": 100_000,
+    "max_output_tokens": 1000,
+    "supports_tools": True,
+    "supports_json": True,
+    "supports_vision": True,
+}
+
+
+@pytest.fixture
+def able(db: psycopg.Connection[dict[str, Any]], model: Models) -> Models:
+    """Registers a model of the scripted upstream that can do everything; `supports_x=False` takes an ability away."""
+
+    def register(kind: str, provider: str = "openai", **lacking: bool) -> str:
+        identifier = model(named(kind, provider), provider=provider)
+        db.execute(
+            "update public.llm_models set capabilities = %s where identifier = %s",
+            [json.dumps(_ABLE | lacking), identifier],
+        )
+        db.execute(
+            """update public.client_nodes set may_use_tools = true
+               where id = (select node_id from public.llm_models where identifier = %s)""",
+            [identifier],
+        )
+        return identifier
+
+    return register
 
 
 def _add_node(db: psycopg.Connection[dict[str, Any]], base_url: str) -> int:
@@ -182,6 +234,17 @@ def refresh(
                from private.kept_models as k where k.id = m.id"""
         )
         db.execute("drop table private.kept_models")
+
+
+@pytest.fixture
+def catalogue(db: psycopg.Connection[dict[str, Any]]) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """A catalogue of this test's own, in which a refresh holds the lease."""
+    with db.transaction(force_rollback=True):
+        db.execute("delete from private.job_leases where job = 'refresh'")
+        db.execute(
+            "insert into private.job_leases values ('refresh', gen_random_uuid(), now() + interval '1 minute', 7)"
+        )
+        yield db
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What tests do over and over: sign people up, ask as them, read a stream, look into the database."""
+"""Users of a stack test: sign-up, requests, streams and rows."""
 
 from __future__ import annotations
 

@@ -144,14 +144,14 @@ def change(db: Database) -> Iterator[Callable[[str, str], None]]:
 
 
 def test_the_migrations_follow_every_rule(debug: Debug) -> None:
-    """No finding, and nothing that was left out."""
+    """The diagnosis of a migrated database has no finding and checks everything."""
     check = debug()
     assert (check["verdict"], check["fix"]) == ("ok", None), check
     assert check["found"]["relations"] >= 16
 
 
 def test_any_table_without_row_level_security_is_named(debug: Debug, db: Database) -> None:
-    """Whether or not it has rows; with the statement that switches it on again, which is what puts it right."""
+    """A table with or without rows is named, with the statement that enables row-level security again."""
     tables = db.execute(
         "select oid::regclass::text as name from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace"
     ).fetchall()
@@ -170,7 +170,7 @@ def test_any_table_without_row_level_security_is_named(debug: Debug, db: Databas
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_each_change_of_access_is_named(debug: Debug, change: Callable[[str, str], None], name: str) -> None:
-    """By its object; what opens nothing by itself is a warning."""
+    """The finding names the changed object; a change that opens no access is a warning."""
     statement, undoing, named, verdict = CHANGES[name]
     change(statement, undoing)
     check = debug()
@@ -195,7 +195,7 @@ def test_rows_that_a_stranger_sees_are_found_whatever_the_policy_says(
 
 
 def test_a_table_that_is_locked_is_not_called_good(debug: Debug, stack: Stack) -> None:
-    """A migration holds it: the check ends in time and says that it did not see everything."""
+    """While a migration locks a table, the check ends in time and reports the table as unchecked."""
     with psycopg.connect(stack["DATABASE_URL"]) as other:
         other.execute("lock table public.feedback in access exclusive mode")
         check = debug()
@@ -204,7 +204,7 @@ def test_a_table_that_is_locked_is_not_called_good(debug: Debug, stack: Stack) -
 
 
 def test_only_admins_ask_and_nothing_is_left_behind(debug: Debug, alice: Person, stack: Stack, db: Database) -> None:
-    """Others are refused, the service too; the look creates no account."""
+    """Other users and the service are refused; the check creates no account."""
     before = db.execute("select count(*) as n from auth.users").fetchone()
     for name in ("diagnose_access", "diagnose_visibility"):
         assert alice.rest("POST", f"rpc/{name}", json={}).status_code == 403

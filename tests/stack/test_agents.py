@@ -81,7 +81,7 @@ def test_a_hand_off_in_the_middle_of_a_turn_is_one_answer_of_two_agents(
 def test_a_turn_of_two_calls_costs_both(
     alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """The row's cost is the sum of its attempts, its tokens too, and nothing stays reserved."""
+    """Cost and tokens of the row are the sums of its attempts, and no reservation is left."""
     identifier = _playing(db, upstream, model, "openai", _hand_over("technical"), Script(("Done",)))
     receipt = receipt_of(frames(_asked(alice, chat_url, "Hi", identifier).text))
     row = log_row(db, receipt["turn_id"])
@@ -95,7 +95,7 @@ def test_a_turn_of_two_calls_costs_both(
 def test_a_technical_question_goes_to_the_technical_agent(
     alice: Person, chat_url: str, model: Models, db: Database
 ) -> None:
-    """Without a wish; the row says what it was about and how sure that is."""
+    """The request names no agent; the row has the domain and its confidence."""
     question = "Why does my Python script crash with a TypeError in main.py?"
     answer = _asked(alice, chat_url, question, model("echo~auto"), stream=False, agent="auto").json()
     assert answer["agent"] == "technical"
@@ -111,7 +111,7 @@ def test_a_technical_question_goes_to_the_technical_agent(
 def test_a_budget_that_ends_in_the_middle_ends_the_turn_well(
     alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """The text so far is the answer; nothing is spent beyond the cap."""
+    """The turn is completed with the text so far, and its cost stays below the cap."""
     identifier = _playing(db, upstream, model, "openai", _hand_over("technical"), Script(("Never said",)))
     dry = alice.ask({"message": "Hi", "model": identifier, "dry_run": True}, chat_url).json()
     cap = dry["estimate"]["cost_usd"]["most"]
@@ -125,7 +125,7 @@ def test_a_budget_that_ends_in_the_middle_ends_the_turn_well(
 def test_wrong_tool_calls_are_returned_to_the_model_in_every_dialect(
     alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """A tool that does not exist and arguments that fit nothing: the model reads why and answers."""
+    """After an unknown tool or invalid arguments the model gets the reason and answers."""
     slips = Script(("Hm.",), calls=(("rm_rf", {"path": "/"}), ("hand_off", {"agent": "nobody"})))
     for provider in STREAMING:
         identifier = _playing(db, upstream, model, provider, slips, Script(("Sorry",)))
@@ -151,7 +151,7 @@ def _answer_from_tools(asked: Asked) -> Script:
 def test_a_question_about_data_runs_describe_then_query_then_answer(
     alice: Person, stack: Stack, chat_url: str, model: Models, upstream: Upstream, db: Database, provider: str
 ) -> None:
-    """Over the demo market, at every provider, with the right number and its tools in the row."""
+    """Every provider gives the right number from the demo market; the row has the tools."""
     sql = "select count(*) as n from bars_1m"
     identifier = _playing(
         db,
@@ -178,7 +178,7 @@ def test_a_question_about_data_runs_describe_then_query_then_answer(
 def test_a_turn_with_a_hand_off_is_replayed_with_its_receipt(
     alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """The second receipt has the agents and tools of the first, at no cost and without a call."""
+    """The second receipt has the agents and tools of the first; no model is called and nothing is charged."""
     identifier = _playing(db, upstream, model, "openai", _hand_over("technical"), Script(("Done",)))
     body, key = (
         {"message": "Hi", "model": identifier, "stream": False, "agent": "general"},
@@ -194,7 +194,7 @@ def test_a_turn_with_a_hand_off_is_replayed_with_its_receipt(
 def test_a_fallback_without_tools_gets_them_in_words(
     alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """In the middle of a turn: what was called and answered stands there as text."""
+    """After a fallback during a turn, earlier calls and results are text in the prompt."""
     able, name = named("echo", "openai"), named("echo", "anthropic")
     upstream.plays[able] = (_hand_over("technical"), lambda _: Refusal(529))
     first = _able(db, model(able, provider="openai"))
@@ -215,7 +215,7 @@ def test_a_fallback_without_tools_gets_them_in_words(
 def test_nothing_private_in_a_reason_reaches_a_log_row(
     alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """What a model says of a person while it hands over is redacted like every other word."""
+    """Personal data in a model's reason for a hand-off is redacted."""
     reason = {"agent": "technical", "reason": "ada@example.com wants code"}
     identifier = _playing(
         db, upstream, model, "openai", Script(("A moment.",), calls=(("hand_off", reason),)), Script(("Done",))

@@ -1,4 +1,4 @@
-"""The AI SDK from npm against the running stack: its own transport, parser and chat are the judges."""
+"""The AI SDK from npm against the running stack: its own transport, parser and chat."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_regenerated_answer_replaces_the_old_one(chats: Chats, upstream: Upstr
 
 
 def test_the_old_answer_stands_until_there_is_a_new_one(chats: Chats) -> None:
-    """A failed try takes nothing away, and the next one takes it with the old answer."""
+    """A failed try changes nothing; the next successful one replaces the old answer."""
     chat_id = uuid.uuid4().hex
     good, bad = chats.model("echo", Script(("First",)), Script(("Second",))), chats.model("status-400")
     chats.go(good, {"send": "Which?"}, id=chat_id)
@@ -156,7 +156,7 @@ def test_any_of_equal_questions_is_regenerated_in_its_place(
 
 @pytest.mark.parametrize("is_loaded", [False, True])
 def test_an_edited_question_is_kept_as_it_is_shown(chats: Chats, upstream: Upstream, is_loaded: bool) -> None:
-    """`sendMessage({messageId})`, twice and with a failure between: what followed the old question goes."""
+    """Two edits by `sendMessage({messageId})`, with a failure between, remove what followed the old question."""
     chat_id, identifier, bad = uuid.uuid4().hex, chats.model("echo"), chats.model("status-400")
     asking = [{"send": "one"}, {"send": "tow"}, {"send": "three"}]
     editing = [
@@ -177,7 +177,7 @@ def test_an_edited_question_is_kept_as_it_is_shown(chats: Chats, upstream: Upstr
 
 
 def test_an_error_in_the_middle_keeps_the_text_so_far(chats: Chats, db: Database) -> None:
-    """The chat is in its error state with our words, the half answer and its receipt are there, and it can go on."""
+    """The chat has the error, its message, the text so far and the receipt, and can send another message."""
     shown = chats.go(
         chats.model("echo", Script(("one ", "two "), "torn"), Script(("All well.",))), {"send": "Hi"}, {"send": "Again"}
     )
@@ -190,14 +190,14 @@ def test_an_error_in_the_middle_keeps_the_text_so_far(chats: Chats, db: Database
 
 
 def test_a_refusal_before_the_first_word_is_an_error_with_our_json(chats: Chats) -> None:
-    """What went wrong can be read from the chat's error."""
+    """The chat's error contains the JSON of Parley's error."""
     (shown,) = chats.go("no-such-model", {"send": "Hi"}, body={"model": "no-such-model", "strict_model": True})
     assert shown["status"] == "error"
     assert '"code":"model_not_found"' in shown["error"]
 
 
 def test_a_stopped_answer_stays_in_the_client_and_in_the_conversation(chats: Chats) -> None:
-    """`stop()` in the middle: the message is there, the model stops, and the stored answer is a cancelled one."""
+    """After `stop()` the chat keeps the text so far, the model stops, and the answer is stored as cancelled."""
     chat_id = uuid.uuid4().hex
     (shown,) = chats.go(chats.model("endless"), {"send": "Hi", "stop": True}, id=chat_id)
     assert (shown["status"], shown["finished"]["isAbort"]) == ("ready", True)
@@ -207,7 +207,7 @@ def test_a_stopped_answer_stays_in_the_client_and_in_the_conversation(chats: Cha
 
 
 def test_broken_arguments_and_refused_tools_are_parts_the_sdk_understands(chats: Chats) -> None:
-    """The parser takes every state a tool part can have; thoughts are parts of their own."""
+    """The SDK's parser accepts every state of a tool part; reasoning is in parts of its own."""
     slips = Script(("Hm.",), calls=(("hand_off", '{"agent":'), ("hand_off", {"agent": "nobody", "reason": "x"})))
     identifier = chats.model("echo", slips, Script(("Sorry.",), reasoning="Let me think."))
     received = run("read_stream", api=chats.url, token=chats.person.token, body={"model": identifier}, text="Hi")

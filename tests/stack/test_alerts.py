@@ -1,4 +1,4 @@
-"""Crossed thresholds: one row each, however many runs there are, and sent until the receiver accepts them."""
+"""Alerts: one row for each crossing, delivered until the webhook accepts it."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _thresholds(person: Person) -> list[tuple[str, str]]:
 
 
 def test_every_threshold_is_raised_once_also_by_ten_runs_at_once(alice: Person, db: Database, stack: Stack) -> None:
-    """Half is one alert, more is one more each, and the same run again is none."""
+    """50 % raises one alert, each higher threshold one more, and a repeated run none."""
     _cap(db, alice.id, daily_cost_usd=1, daily_requests=10)
     _spend(db, alice.id, 0.5, requests=4)
     with ThreadPoolExecutor(10) as pool:
@@ -123,7 +123,7 @@ def test_every_threshold_is_raised_once_also_by_ten_runs_at_once(alice: Person, 
 
 
 def test_caps_are_those_that_bind_the_person(alice: Person, bob: Person, db: Database, stack: Stack) -> None:
-    """Without a row of their own it is the default's, or that of people without an account; no cap has no threshold."""
+    """A user without a row has the caps of `default` or `anonymous`; a null cap has no threshold."""
     _cap(db, bob.id)
     anonymous = str(uuid.uuid4())
     db.execute("insert into auth.users (id, is_anonymous) values (%s, true)", [anonymous])
@@ -138,7 +138,7 @@ def test_caps_are_those_that_bind_the_person(alice: Person, bob: Person, db: Dat
 
 
 def test_the_period_before_counts_and_older_ones_do_not(alice: Person, db: Database, stack: Stack) -> None:
-    """A turn booked after midnight still raises its own day's alert."""
+    """A turn that is booked after midnight still raises the alert of its own day."""
     _cap(db, alice.id, daily_cost_usd=1, monthly_cost_usd=1)
     for ago, period in (("1 day", "day"), ("2 days", "day"), ("1 month", "month"), ("2 months", "month")):
         _spend(db, alice.id, 0.6, period=period, ago=ago)
@@ -147,7 +147,7 @@ def test_the_period_before_counts_and_older_ones_do_not(alice: Person, db: Datab
 
 
 def test_a_cap_whose_rest_pays_no_turn_is_reached(alice: Person, bob: Person, db: Database, stack: Stack) -> None:
-    """Turns are refused before the last cent is spent, and the alert is sent then; two turns are too few to judge."""
+    """The alert is raised when the rest is less than the mean cost of three or more turns; two are too few."""
     for person, requests in ((alice, 5), (bob, 2)):
         _cap(db, person.id, daily_cost_usd=1)
         _spend(db, person.id, 0.9, requests=requests)
@@ -159,7 +159,7 @@ def test_a_cap_whose_rest_pays_no_turn_is_reached(alice: Person, bob: Person, db
 
 
 def test_the_amounts_of_all_together_are_alerts_of_their_own(alice: Person, db: Database, stack: Stack) -> None:
-    """Another amount is another alert, each once; people do not see them."""
+    """Each amount raises one alert; users do not see these alerts."""
     db.execute("delete from public.cost_alerts where threshold like '%USD'")
     used = db.execute(
         "select spent_usd from public.usage_counters where scope = 'global' and period = 'day'"
@@ -181,7 +181,7 @@ def test_the_amounts_of_all_together_are_alerts_of_their_own(alice: Person, db: 
 
 
 def test_people_see_their_own_alerts_only(alice: Person, bob: Person, db: Database, stack: Stack) -> None:
-    """A stranger's row is no row."""
+    """A user sees no alert of another user."""
     _cap(db, alice.id, daily_cost_usd=1)
     _spend(db, alice.id, 0.6)
     _raise(stack)
@@ -189,7 +189,7 @@ def test_people_see_their_own_alerts_only(alice: Person, bob: Person, db: Databa
 
 
 def test_one_delivers_what_many_claim(alice: Person, db: Database, stack: Stack) -> None:
-    """Of ten who claim at once each row goes to one; what it could not deliver is free at once, what it did is done."""
+    """Of ten concurrent claims one gets each row; undelivered rows can be claimed again, delivered ones are done."""
     _cap(db, alice.id, daily_cost_usd=1, daily_requests=1, monthly_cost_usd=1)
     _spend(db, alice.id, 2, requests=1)
     _spend(db, alice.id, 2, period="month")
@@ -234,7 +234,7 @@ def test_alerts_of_a_broken_webhook_are_sent_later_and_once(
 
 
 def test_without_a_webhook_the_rows_wait(alice: Person, db: Database, stack: Stack) -> None:
-    """They are raised by the cron all the same."""
+    """Refresh raises alerts without a webhook, too."""
     _cap(db, alice.id, daily_cost_usd=1)
     _spend(db, alice.id, 0.9)
     headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}

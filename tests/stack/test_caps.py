@@ -1,4 +1,4 @@
-"""Caps at the moment of refusal: daily and monthly, personal and global, with many turns at once."""
+"""Caps: daily and monthly, of a user and global, with concurrent turns."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_global_cap_refuses_without_its_amounts(
 
 @pytest.mark.parametrize("end", ["finish", "fail", "sweep"])
 def test_global_counters_give_back_what_a_turn_held(alice: Person, model: Models, db: Database, end: str) -> None:
-    """After the end of a turn the global counters hold its cost only, and no turn that cost nothing."""
+    """After a turn the global counters have its cost and no reservation; a turn without cost is not counted."""
     name = model("echo", _PRICED)
     before = _counters(db, "global")
     turn = begin(alice, name)
@@ -143,7 +143,7 @@ def test_global_counters_give_back_what_a_turn_held(alice: Person, model: Models
 
 
 def test_a_failed_call_that_used_tokens_stays_counted(alice: Person, model: Models, db: Database) -> None:
-    """Only a turn without any cost is given back: a failed call with priced input counts as a request."""
+    """A failed turn is not counted as a request only if it cost nothing; priced input counts."""
     turn = begin(alice, model("echo", _PRICED))
     fail(alice, turn)
     row = _counters(db, alice.id)["day"]
@@ -169,7 +169,7 @@ def test_a_further_call_is_reserved_in_all_four_counters(
 
 
 def test_a_reservation_covers_the_dearest_route(alice: Person, model: Models, db: Database) -> None:
-    """An alias whose second model costs ten times the first reserves what the second would cost."""
+    """If the second model of an alias costs ten times the first, the reservation is the second's cost."""
     cheap, dear = model("echo", _PRICED), model("echo", '{"input": 10, "output": 20}')
     db.execute(
         "insert into public.llm_routes (alias, model_key, weight, fallback_order) "
@@ -205,7 +205,7 @@ def test_a_turn_is_charged_to_the_month_in_which_it_began(alice: Person, model: 
 
 
 def test_what_is_left_is_the_smaller_of_day_and_month(alice: Person, model: Models, db: Database) -> None:
-    """With a monthly cap below the daily one, the remaining budget is the month's, less what is held."""
+    """With a monthly cap below the daily one, the remaining budget is the month's, less the reservations."""
     name = model("echo", _PRICED)
     reserve = _reserve(alice, name)
     _limit(db, alice, daily_cost_usd=reserve * 100, monthly_cost_usd=reserve * 3)

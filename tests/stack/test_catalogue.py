@@ -1,4 +1,4 @@
-"""A catalogue that keeps itself: refresh and llms over real HTTP, every provider the scripted upstream."""
+"""refresh and llms over real HTTP, with every provider from the scripted server."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _active(db: Database) -> set[str]:
 
 
 def test_the_first_run_adds_and_the_second_changes_nothing(stack: Stack, db: Database, refresh: Refresh) -> None:
-    """Listed models are added readably; the changes are returned and kept; the same list adds and updates none."""
+    """The same list again is 0 added and 0 updated; only when the models were seen moves on."""
     first = refresh()
     assert (first.status_code, _sync(first)["errors"]) == (200, []), first.text
     assert _sync(first)["added"] == 6  # one Claude and MatchAI's five are new beside the seed
@@ -59,7 +59,7 @@ def test_the_first_run_adds_and_the_second_changes_nothing(stack: Stack, db: Dat
 
 
 def test_what_changes_is_changed_in_the_run_that_sees_it(db: Database, refresh: Refresh, upstream: Upstream) -> None:
-    """A new name, a new price and a new model at once; a vanished one is marked, and switched off by the next run."""
+    """A run writes a new name, price and model; a missing model is marked, and the next run deactivates it."""
     upstream.shelves["anthropic"] = Shelf([entry("anthropic", f"claude-{n}", f"Claude {n}") for n in ("a", "b", "c")])
     router = entry("huggingface", "acme/Router-1")
     upstream.shelves["huggingface"] = Shelf([router])
@@ -116,7 +116,7 @@ def test_a_list_that_is_none_loses_nothing(
 
 
 def test_half_a_list_and_ten_thousand_models_lose_nothing(db: Database, refresh: Refresh, upstream: Upstream) -> None:
-    """Less than half is not believed; an endless menu is cut where it grows, not where it is; doubles count once."""
+    """A list with fewer than half is refused; additions of a huge list are limited; duplicates count once."""
     names = [f"claude-{number}" for number in range(20)]
     upstream.shelves["anthropic"] = Shelf([entry("anthropic", name) for name in names])
     refresh()
@@ -134,7 +134,7 @@ def test_half_a_list_and_ten_thousand_models_lose_nothing(db: Database, refresh:
 
 
 def test_a_dry_run_tells_what_would_happen(db: Database, refresh: Refresh, stack: Stack) -> None:
-    """The same diff as the run that follows, and nothing changed by it."""
+    """A dry run reports the changes of the run that follows, and changes nothing."""
     before = db.execute("select * from public.llm_models order by id").fetchall()
     dry = refresh(dry_run=True)
     assert db.execute("select * from public.llm_models order by id").fetchall() == before
@@ -147,7 +147,7 @@ def test_a_dry_run_tells_what_would_happen(db: Database, refresh: Refresh, stack
 def test_a_provider_without_a_key_is_none_of_ours(
     db: Database, refresh: Refresh, function: Callable[..., Any], upstream: Upstream
 ) -> None:
-    """It is named as not configured, is no error, and its rows stay as they are."""
+    """It is listed as not configured, is no error, and its rows stay unchanged."""
     url, _ = function("refresh", **(variables(upstream) | {"OPENAI_API_KEY": "", "MATCHA_MISSION_ID": ""}))
     db.execute("update public.llm_models set missing_since = now() where provider = 'openai'")
     answer = refresh(url)
@@ -158,7 +158,7 @@ def test_a_provider_without_a_key_is_none_of_ours(
 
 
 def test_models_without_a_price_are_named(db: Database, refresh: Refresh, upstream: Upstream) -> None:
-    """An unknown price is null in the row, and its model stands under `unpriced`."""
+    """An unknown price is null in the row, and `unpriced` lists the model."""
     upstream.shelves["openai"] = Shelf([entry("openai", name) for name in ("gpt-4o", "gpt-4o-mini", "gpt-9-nonsense")])
     answer = refresh().json()
     assert _row(db, "openai:gpt-9-nonsense")["pricing"] is None
@@ -167,7 +167,7 @@ def test_models_without_a_price_are_named(db: Database, refresh: Refresh, upstre
 
 
 def test_of_twenty_at_once_one_works(refresh: Refresh, upstream: Upstream) -> None:
-    """While it does, the others get 409; afterwards the next works."""
+    """During a run the other requests get 409; afterwards the next run starts."""
     upstream.shelves["openai"] = Shelf([entry("openai", "gpt-4o"), entry("openai", "gpt-4o-mini")], is_held=True)
     before = len(upstream.lists_of("openai"))
     with ThreadPoolExecutor(20) as pool:
@@ -207,7 +207,7 @@ def test_after_one_was_killed_the_next_completes(
 def test_when_the_default_vanishes_conversations_go_on(
     db: Database, refresh: Refresh, upstream: Upstream, alice: Person, chat_url: str
 ) -> None:
-    """Its successor is default in the run that removes it, and users who chose it get `model_replaced`."""
+    """The run that removes the default makes its successor the default; its users get `model_replaced`."""
     upstream.shelves["anthropic"] = Shelf([entry("anthropic", name) for name in ("fixed~old", "fixed~new")])
     refresh()
     old, new = (_row(db, f"anthropic:fixed~{which}")["model_key"] for which in ("old", "new"))
@@ -236,7 +236,7 @@ def _defaults(db: Database) -> list[str]:
 def test_what_an_admin_is_changing_is_not_overwritten(
     db: Database, stack: Stack, refresh: Refresh, upstream: Upstream
 ) -> None:
-    """A merge waits for an edit that is under way, sees it, and keeps it; what the edit left alone moves on."""
+    """A merge waits for an open edit and keeps its values; it updates the other columns."""
     upstream.shelves["anthropic"] = Shelf([entry("anthropic", name, name) for name in ("claude-e1", "claude-e2")])
     refresh()
     renamed = [entry("anthropic", name, "Renamed") for name in ("claude-e1", "claude-e2")]
@@ -254,7 +254,7 @@ def test_what_an_admin_is_changing_is_not_overwritten(
 def test_chat_serves_every_model_of_the_menu(
     refresh: Refresh, upstream: Upstream, db: Database, stack: Stack, chat_url: str, llms_url: str
 ) -> None:
-    """Strictly, by key: what GET / shows is what chat answers with, after a run that added and took away."""
+    """After a run that added and removed models, chat answers with each key that GET / lists, with strict_model."""
     for provider in LISTED:
         kept = [entry(provider, f"gemini-{n}" if provider == "google" else f"gpt-{n}") for n in (1, 2)]
         upstream.shelves[provider] = Shelf(kept)
@@ -297,7 +297,7 @@ def _off_node(db: Database) -> int:
 
 
 def test_matchas_models_are_reached_by_number_and_by_key(refresh: Refresh, alice: Person, chat_url: str) -> None:
-    """matcha:<model_key> is that model's number there; what the table does not have falls back and says so."""
+    """matcha:<model_key> is the model's number; an unknown key gets the default, with its reason."""
     refresh()
     for asked, served in (("matcha:28", "28"), ("matcha:claude-3-7-sonnet", "28"), ("matcha:gpt-4o", "40")):
         route = alice.ask({"message": "Hi", "model": asked, "stream": False}, chat_url).json()["route"]

@@ -1,4 +1,4 @@
-"""The ledger's invariants after everything went wrong at once."""
+"""The ledger's invariants after many concurrent faults."""
 
 from __future__ import annotations
 

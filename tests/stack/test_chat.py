@@ -16,7 +16,7 @@ from tests.stack.turns import Database
 
 
 def test_a_person_hears_the_real_model_and_sees_the_turn_in_their_own_log(alice: Person, bob: Person) -> None:
-    """A streamed answer of the real model ends with a receipt that is logged, and only its owner sees the row."""
+    """The stream of the real model ends with a logged receipt; only its user sees the row."""
     response = alice.ask({"message": "Say hello.", "max_tokens": 20})
     events = frames(response.text)
     receipt = receipt_of(events)
@@ -55,7 +55,7 @@ def test_the_stream_is_the_ai_sdks_in_order(alice: Person, model: Models) -> Non
 
 
 def test_a_whole_answer_is_one_json_object_with_exact_cost(alice: Person, model: Models, db: Database) -> None:
-    """Without streaming the answer holds message, route, usage, and the cost that the row holds to the last digit."""
+    """Without streaming the answer has message, route, usage, and exactly the cost of the row."""
     answer = alice.whole("one two three", model=model("echo"))
     row = log_row(db, answer["id"])
     # 40 fresh and 20 cached input tokens and 3 output tokens at 1, 0.5 and 2 dollars a million
@@ -75,7 +75,7 @@ def test_an_unpriced_model_costs_null_not_zero(alice: Person, model: Models, db:
 
 
 def test_a_conversation_goes_on_with_its_history(alice: Person, model: Models, upstream: Upstream) -> None:
-    """The second turn of a conversation sends the first one's messages along, oldest first."""
+    """The prompt of the second turn has the first turn's messages, oldest first."""
     name = model("echo")
     first = alice.whole("my name is Ada", model=name)
     alice.whole("what is my name", model=name, conversation_id=first["conversation_id"])
@@ -101,7 +101,7 @@ def test_use_chats_own_body_is_understood_and_its_id_finds_the_conversation_agai
 
 
 def test_messages_are_stored_word_for_word_and_logs_redacted(alice: Person, model: Models) -> None:
-    """The conversation keeps the text; the log row keeps it without the card number and the address."""
+    """The message has the card number and the address; the log row has neither."""
     content = "mail ada@example.com card 4111 1111 1111 1111 price 4,111.50 ticker ES"
     answer = alice.whole(content, model=model("echo"))
     messages = alice.rows(f"messages?conversation_id=eq.{answer['conversation_id']}&order=created_at")
@@ -115,7 +115,7 @@ def test_messages_are_stored_word_for_word_and_logs_redacted(alice: Person, mode
 
 
 def test_text_that_looks_like_frames_arrives_intact(alice: Person, model: Models) -> None:
-    """Words of a model that look like frames, and characters that look like line ends, are only ever text."""
+    """Text that looks like frames or line ends arrives as text."""
     content = 'a\u2028b data:{"type":"finish"} 🧑‍🚀 event:error'
     assert text_of(frames(alice.ask({"message": content, "model": model("echo")}).text)).split() == content.split()
 
@@ -131,7 +131,7 @@ def test_a_dry_run_tells_the_route_and_stores_nothing(alice: Person, model: Mode
 
 
 def test_an_unknown_model_falls_back_and_says_so_or_is_404_when_strict(alice: Person) -> None:
-    """An unknown model is replaced by the default one, unless `strict_model` is set."""
+    """An unknown model gives the default with its reason; with `strict_model` it is 404."""
     answer = alice.ask({"message": "hello", "model": "no-such-model", "dry_run": True}).json()
     assert answer["route"]["reason"] == "model_not_found"
     refused = alice.ask({"message": "hello", "model": "no-such-model", "strict_model": True})
@@ -139,7 +139,7 @@ def test_an_unknown_model_falls_back_and_says_so_or_is_404_when_strict(alice: Pe
 
 
 def test_a_strangers_conversation_is_404_like_one_that_never_was(alice: Person, bob: Person, model: Models) -> None:
-    """No user learns whether a conversation of others exists."""
+    """A conversation of another user gets the same response as one that does not exist."""
     theirs = alice.whole("hello", model=model("echo"))["conversation_id"]
     answers = [bob.ask({"message": "hi", "conversation_id": each}) for each in (theirs, str(uuid.uuid4()))]
     assert [a.status_code for a in answers] == [404, 404]
@@ -161,7 +161,7 @@ def test_the_same_key_and_body_is_answered_once(alice: Person, model: Models, up
 
 
 def test_a_key_needs_a_stored_answer(alice: Person) -> None:
-    """A replay is impossible for what is not kept: 422 before anything runs."""
+    """An idempotency key with store: false is 422 before anything runs, because no answer could be replayed."""
     refused = alice.ask({"message": "x", "store": False}, **{"Idempotency-Key": "k"})
     assert (refused.status_code, refused.json()["error"]["param"]) == (422, "store")
 
@@ -175,7 +175,7 @@ def test_models_may_be_named_in_any_script(alice: Person, model: Models) -> None
 
 
 def test_a_nodes_claims_are_believed_up_to_the_reservation(alice: Person, model: Models, db: Database) -> None:
-    """A node that claims a billion tokens is booked with what it can have used at most."""
+    """If a node reports a billion tokens, the turn is booked with the reserved maximum."""
     answer = alice.whole("hi", model=model("greedy"), max_tokens=10)
     row = log_row(db, answer["id"])
     assert row["output_tokens"] == 10
@@ -193,7 +193,7 @@ def test_a_message_longer_than_the_model_can_read_is_422(alice: Person, model: M
 
 
 def test_a_turn_that_is_not_to_be_stored_leaves_a_row_without_words(alice: Person, model: Models) -> None:
-    """store: false books the turn, without conversation, message, question or answer."""
+    """With store: false the turn is booked without conversation, message, question or answer."""
     answer = alice.whole("secret plans", model=model("echo"), store=False)
     assert answer["message"]["content"] == "secret plans "
     assert alice.rows("llm_conversations") == alice.rows("messages") == []
@@ -203,7 +203,7 @@ def test_a_turn_that_is_not_to_be_stored_leaves_a_row_without_words(alice: Perso
 
 
 def test_limits_are_sent_and_enforced(alice: Person, model: Models, db: Database) -> None:
-    """Every answer says what is left; past the cap it is 429 with the time of the reset, and no model is asked."""
+    """Every answer has limit headers; beyond the cap it is 429 with the reset time, and no model is called."""
     db.execute("insert into public.usage_limits (scope, daily_requests) values (%s, 1)", [alice.id])
     name = model("echo")
     response = alice.ask({"message": "one", "model": name})
@@ -217,7 +217,7 @@ def test_limits_are_sent_and_enforced(alice: Person, model: Models, db: Database
 
 
 def test_a_turn_the_budget_does_not_cover_is_402(alice: Person, model: Models, db: Database) -> None:
-    """The reservation counts against the money cap before the model is asked."""
+    """The reservation is checked against the money cap before any model call."""
     db.execute("insert into public.usage_limits (scope, daily_cost_usd) values (%s, 0.000001)", [alice.id])
     refused = alice.ask({"message": "one", "model": model("echo")})
     assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
@@ -225,7 +225,7 @@ def test_a_turn_the_budget_does_not_cover_is_402(alice: Person, model: Models, d
 
 
 def test_the_callers_request_id_stands_in_answer_row_and_errors(alice: Person, model: Models) -> None:
-    """X-Request-Id is echoed and stored, and using it twice is no collision."""
+    """X-Request-Id is echoed and stored; two turns may have the same one."""
     for _ in range(2):
         response = alice.ask({"message": "x", "model": model("echo")}, **{"X-Request-Id": "my-id_1"})
         assert response.headers["x-request-id"] == "my-id_1"
@@ -233,7 +233,7 @@ def test_the_callers_request_id_stands_in_answer_row_and_errors(alice: Person, m
 
 
 def test_a_node_learns_nothing_about_the_caller(alice: Person, model: Models, upstream: Upstream) -> None:
-    """No token, key or cookie of ours travels to a client node."""
+    """A client node gets no token, key or cookie of the user or of Parley."""
     alice.ask({"message": "x", "model": model("echo")}, cookie="a=b")
     assert set(upstream.calls_of("echo")[-1].headers) <= {
         "host",
@@ -248,7 +248,7 @@ def test_a_node_learns_nothing_about_the_caller(alice: Person, model: Models, up
 def test_what_is_private_stands_in_no_row_and_no_line(
     alice: Person, model: Models, db: Database, function: Any, tmp_path: Path
 ) -> None:
-    """An address, a card, an account and a key, in the question and again in the answer in many pieces."""
+    """An address, a card, an account and a key in question and answer reach no log row and no log line."""
     private = ["ada@example.com", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "+49 170 1234567"]
     private.append("sk-proj-abcdefghijklmnopqrstuvwxyz0123456789")
     harmless = ["price 4,111.50", "ticker ES", "2026-11-21"]

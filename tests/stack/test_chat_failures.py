@@ -1,4 +1,4 @@
-"""chat when something breaks: the model, the database, the function itself, or the caller's patience."""
+"""chat when the model, the database, the function or the client's connection fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SECRET = "s" * 40  # of a function that signs in by a secret of its own
 def test_a_caller_who_hangs_up_leaves_a_cancelled_row_and_frees_the_model(
     alice: Person, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """Hanging up mid-stream stops the upstream, books the text so far, and releases the reservation."""
+    """A hang-up stops the model, books the text so far, and releases the reservation."""
     name = model("endless")
     with httpx.stream(
         "POST", alice.stack["CHAT_URL"], json={"message": "go", "model": name}, headers=alice.headers, timeout=30
@@ -42,7 +42,7 @@ def test_a_caller_who_hangs_up_leaves_a_cancelled_row_and_frees_the_model(
 def test_hanging_up_before_the_first_word_is_noticed_too(
     alice: Person, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """A caller who leaves while the model is still thinking stops it as well, streaming or not."""
+    """A hang-up before the first content stops the model, with and without streaming."""
     for is_streaming in (True, False):
         name = model("silent")
         with httpx.Client() as client, pytest.raises(httpx.ReadTimeout):
@@ -70,7 +70,7 @@ def test_hanging_up_before_the_first_word_is_noticed_too(
 def test_a_model_that_fails_at_once_is_an_http_status_and_a_failed_row(
     alice: Person, model: Models, db: Database, chat_url: str, kind: str, status: int, code: str
 ) -> None:
-    """A failure before the first word has its status, says nothing of the upstream, costs nothing, counts nothing."""
+    """The error names nothing of the provider; the turn costs nothing and is not counted."""
     body = {"message": "hello", "model": model(kind, provider="openai")}
     response = alice.ask(body, chat_url, origin="http://nowhere.example")
     error = response.json()["error"]
@@ -84,7 +84,7 @@ def test_a_model_that_fails_at_once_is_an_http_status_and_a_failed_row(
 
 
 def test_a_model_server_that_is_down_is_503_with_a_failed_row(alice: Person, model: Models) -> None:
-    """Without a server at the address of the node, the answer is 503 and the row is failed."""
+    """If no server runs at the node's address, the response is 503 and the row is failed."""
     response = alice.ask(
         {"message": "hello", "model": model("echo", base_url="http://127.0.0.1:9/v1"), "stream": False}
     )
@@ -96,7 +96,7 @@ def test_a_model_server_that_is_down_is_503_with_a_failed_row(alice: Person, mod
 def test_an_answer_that_breaks_off_ends_with_an_error_event_and_a_partial_row(
     alice: Person, model: Models, kind: str
 ) -> None:
-    """After the first word a failure is an event, the stream ends properly, and the row keeps the text so far."""
+    """After the first content a failure is an error event, the stream ends properly, and the row keeps the text."""
     response = alice.ask({"message": "one two", "model": model(kind)})
     events = frames(response.text)
     assert response.status_code == 200
@@ -111,7 +111,7 @@ def test_an_answer_that_breaks_off_ends_with_an_error_event_and_a_partial_row(
 def test_the_database_down_at_begin_is_503_and_nothing_is_called(
     alice: Person, function: Any, upstream: Upstream, ledger_url: str
 ) -> None:
-    """A database that cannot be reached stops a turn before any model is asked."""
+    """If the database is down, the turn ends before any model call."""
     down = {"SUPABASE_URL": "http://127.0.0.1:9", "LEDGER_DATABASE_URL": ledger_url}
     url, _ = function("chat", SUPABASE_JWT_SECRET=_SECRET, **down)
     calls = len(upstream.received)
@@ -126,7 +126,7 @@ def test_the_database_down_at_begin_is_503_and_nothing_is_called(
 def test_a_killed_function_leaves_the_started_turn_visible_to_the_service_and_nothing_half_written(
     alice: Person, bob: Person, function: Any, model: Models, stack: Stack, upstream: Upstream
 ) -> None:
-    """After kill -9 between begin and finish the write-ahead row stands with lease and money; no log row, no answer."""
+    """After kill -9 between begin and finish only the write-ahead row exists, with lease and reservation."""
     url, process = function("chat")
     name = model("endless")
     with httpx.stream(
@@ -151,7 +151,7 @@ def test_a_killed_function_leaves_the_started_turn_visible_to_the_service_and_no
 def test_a_retried_failure_is_a_failure_again_or_a_new_try(
     alice: Person, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """What broke off replays as broken off; what failed before the first word is tried again under the same key."""
+    """After the first content the failure is replayed; before it a retry with the key runs the turn again."""
     broken = {"message": "one two", "model": model("cut"), "stream": False}
     answers = [alice.ask(broken, **{"Idempotency-Key": "broken"}) for _ in range(2)]
     assert [a.status_code for a in answers] == [503, 503]
@@ -167,7 +167,7 @@ def test_a_retried_failure_is_a_failure_again_or_a_new_try(
 def test_a_key_whose_caller_left_before_the_first_word_may_be_used_again(
     alice: Person, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """A hang-up before the first word is charged its input, and the retry with its key is answered."""
+    """A hang-up before content is charged for its input, and a retry with the key is answered."""
     name = model("silent")
     body = {"message": "go", "model": name}
     key = {"Idempotency-Key": "again"}
@@ -188,7 +188,7 @@ def test_a_key_whose_caller_left_before_the_first_word_may_be_used_again(
 def test_a_person_deleted_in_the_middle_of_their_stream_leaves_money_but_no_words(
     alice: Person, model: Models, upstream: Upstream, db: Database
 ) -> None:
-    """Nothing fails, nothing stays reserved, the cost is booked, and none of their words is written."""
+    """The turn ends normally, its cost is booked, no reservation is left, and no text is stored."""
     name = model("endless")
     with httpx.stream(
         "POST", alice.stack["CHAT_URL"], json={"message": "my secret", "model": name}, headers=alice.headers, timeout=30

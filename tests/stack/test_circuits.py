@@ -1,4 +1,4 @@
-"""Whom a fault keeps from a model, a provider or a node, and for how long."""
+"""Circuits: for which users a fault opens one, and for how long."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _pass(db: Database, interval: str) -> None:
 def test_a_circuit_opens_for_everyone_after_faults_that_two_people_met(
     circuits: Database, alice: Person, bob: Person, stack: Stack
 ) -> None:
-    """Three in a row, two people; for ten seconds, then twenty, and a success forgets it all."""
+    """Three faults of two users open it for ten seconds, then for twenty; a success resets it."""
     third = sign_up(stack)
     for person, left in ((alice, None), (alice, None), (bob, 10)):
         _met(circuits, person, _FAULT)
@@ -71,7 +71,7 @@ def test_a_circuit_opens_for_everyone_after_faults_that_two_people_met(
 def test_repeated_faults_of_one_user_do_not_open_the_circuit_for_others_at_once(
     circuits: Database, alice: Person, bob: Person
 ) -> None:
-    """However often: the circuit is open for that person only, and one fault of another opens it for seconds."""
+    """The circuit is open for that user only, until another user meets a fault."""
     for _ in range(40):
         _met(circuits, alice, _FAULT | {"open_seconds": 60}, "now() + interval '1 hour'")
     assert _seconds(circuits, alice) == 300
@@ -83,7 +83,7 @@ def test_repeated_faults_of_one_user_do_not_open_the_circuit_for_others_at_once(
 def test_one_person_opens_a_circuit_for_others_after_ten_minutes(
     circuits: Database, alice: Person, bob: Person
 ) -> None:
-    """Where one person works alone, faults over ten minutes without a success are the model's."""
+    """Faults of one user over ten minutes without a success open the circuit for everyone."""
     for _ in range(3):
         _met(circuits, alice, _FAULT)
     _pass(circuits, "9 minutes")
@@ -97,7 +97,7 @@ def test_one_person_opens_a_circuit_for_others_after_ten_minutes(
 def test_faults_of_anonymous_people_count_for_themselves(
     circuits: Database, alice: Person, bob: Person, stack: Stack
 ) -> None:
-    """Such accounts cost nothing, so two of them are no second person."""
+    """Faults of two anonymous users do not open the circuit for everyone."""
     for person in (alice, bob):
         circuits.execute("update auth.users set is_anonymous = true where id = %s", [person.id])
     for _ in range(5):
@@ -113,7 +113,7 @@ def test_faults_of_anonymous_people_count_for_themselves(
 
 
 def test_one_incident_opens_a_circuit_once(circuits: Database, alice: Person, bob: Person) -> None:
-    """Calls that were under way when it opened neither prolong it nor close it; those that begin afterwards do."""
+    """Calls that began before the opening neither extend nor close it; later calls do."""
     for _ in range(8):
         _met(circuits, alice, _FAULT)
         _met(circuits, bob, _FAULT)
@@ -125,7 +125,7 @@ def test_one_incident_opens_a_circuit_once(circuits: Database, alice: Person, bo
 
 
 def test_a_success_of_another_person_ends_the_run(circuits: Database, alice: Person, bob: Person) -> None:
-    """The model works: what one person met alone was theirs."""
+    """A success of another user closes a circuit that one user's faults opened."""
     for _ in range(3):
         _met(circuits, alice, _FAULT)
     assert _seconds(circuits, alice) == 10
@@ -134,7 +134,7 @@ def test_a_success_of_another_person_ends_the_run(circuits: Database, alice: Per
 
 
 def test_a_refused_key_closes_the_provider_for_everyone(circuits: Database, alice: Person, bob: Person) -> None:
-    """At once and for five minutes, every model of it; a call that began earlier does not open it again."""
+    """It opens for all models for five minutes at once; a call that began earlier does not open it again."""
     _met(circuits, alice, _NO_KEY)
     assert (_seconds(circuits, bob), _seconds(circuits, bob, "openai:another")) == (300, 300)
     _met(circuits, bob, _FINE)
@@ -144,7 +144,7 @@ def test_a_refused_key_closes_the_provider_for_everyone(circuits: Database, alic
 
 
 def test_a_node_has_one_circuit_under_the_same_rule(circuits: Database, alice: Person, bob: Person) -> None:
-    """Whatever it answers, it is the node's; its refused key closes it for the person who met it alone."""
+    """Every failure of a node counts for its one circuit; a rejected key opens it for one user only."""
     refused = {"provider_key": "client:7", "identifier": "client:7:m", "ok": False, "open_seconds": 300}
     _met(circuits, alice, refused)
     rows = circuits.execute("select provider_key, sole_user_id::text from public.provider_health").fetchall()

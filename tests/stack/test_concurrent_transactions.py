@@ -1,4 +1,4 @@
-"""Two transactions that meet: who waits, who goes on, and what each of them leaves."""
+"""Two concurrent transactions: which one waits, and what each writes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _merge(provider: str, **changes: Any) -> str:
 
 
 def test_a_merge_waits_for_an_open_edit_and_keeps_it(stack: Stack, db: Database, provider: str) -> None:
-    """A price that an admin is changing while a merge starts stays the admin's."""
+    """A price that an admin edits while a merge starts is kept."""
     with connect(stack) as admin, connect(stack) as refresh, ThreadPoolExecutor(1) as pool:
         with admin.transaction():
             admin.execute(
@@ -78,7 +78,7 @@ def test_a_lease_is_not_taken_over_during_a_merge(stack: Stack, db: Database, pr
 def test_a_sweep_passes_over_a_turn_that_is_being_finished(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """A sweep answers at once while a finish holds one dead turn, closes the others, and leaves that one alone."""
+    """A sweep skips a turn that a finish has locked, and closes the others without waiting."""
     name = model("echo")
     held, free = begin(alice, name), begin(alice, name)
     die(db, held, free)

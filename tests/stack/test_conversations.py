@@ -26,13 +26,13 @@ from tests.stack.turns import begin, finish
     ],
 )
 def test_a_conversation_is_titled_by_its_first_question(alice: Person, model: Models, message: str, title: str) -> None:
-    """The first line with words, at most eighty characters, cut between words where there are any."""
+    """The title is the first line with text, at most eighty characters, cut between words if possible."""
     turn = begin(alice, model("echo"), message=message)
     assert alice.rows(f"llm_conversations?id=eq.{turn['conversation_id']}")[0]["title"] == title
 
 
 def test_a_title_that_stands_is_not_overwritten(alice: Person, model: Models) -> None:
-    """Neither by the next question nor what its owner chose by the first; without a word there is no title."""
+    """A later question does not replace a title, nor does a first one the owner's; without text there is none."""
     name = model("echo")
     first = begin(alice, name, message="   \n ")
     path = f"llm_conversations?id=eq.{first['conversation_id']}"
@@ -46,7 +46,7 @@ def test_a_title_that_stands_is_not_overwritten(alice: Person, model: Models) ->
 
 
 def test_an_id_is_the_same_in_either_case(alice: Person, model: Models) -> None:
-    """A conversation is found by its id, to load and to go on; a frontend's own id stays its own."""
+    """A conversation is found by its id in any letter case; a frontend's own id is compared exactly."""
     name, own = model("echo"), str(uuid.uuid4()).upper()
     conversation = alice.whole("hi", model=name, id=own)["conversation_id"]
     for chat_id in (own, conversation, conversation.upper()):
@@ -56,7 +56,7 @@ def test_an_id_is_the_same_in_either_case(alice: Person, model: Models) -> None:
 
 
 def test_a_new_conversation_keeps_the_channel_and_thread_it_began_in(alice: Person, model: Models) -> None:
-    """Other interfaces find their thread again; a later turn from elsewhere does not move the conversation."""
+    """A conversation keeps its first channel and thread when a later turn names others."""
     name, place = model("echo"), {"channel_id": "C024BE91L", "thread_ts": "1355517523.000005"}
     conversation = alice.whole("hi", model=name, **place)["conversation_id"]
     alice.whole("again", model=name, conversation_id=conversation, channel_id="elsewhere")

@@ -1,4 +1,4 @@
-"""Many callers at once, over real HTTP and into a real model server."""
+"""Many concurrent clients over real HTTP, with a real model server."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_thirty_requests_with_one_key_are_one_call_of_the_model(
 
 
 def test_a_used_up_budget_is_refused_with_what_is_left(alice: Person, model: Models, db: Database) -> None:
-    """402 says which period, how much of it is spent, held and needed; the header what is left of it."""
+    """A 402 has the period and what is spent, reserved and needed; a header has the remaining budget."""
     db.execute("insert into public.usage_limits (scope, daily_cost_usd) values (%s, 0.001)", [alice.id])
     refused = alice.ask({"message": "hello", "model": model("echo"), "stream": False})
     error = refused.json()["error"]

@@ -1,4 +1,4 @@
-"""The model of a turn that names none: one that this deployment can call now, whichever keys it has."""
+"""The model of a turn that names none, for each combination of keys."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _route(person: Person, url: str, **fields: Any) -> dict[str, Any]:
 def test_the_first_turn_is_answered_by_the_only_provider_with_a_key(
     alice: Person, stack: Stack, start: Start, provider: str
 ) -> None:
-    """On a fresh database one key is enough: chat answers, llms shows that default, and /debug finds it well."""
+    """With one key a new database is enough: chat answers, llms lists the default, /debug reports no fault."""
     chat, llms = start("chat", provider), start("llms", provider)
     route = _route(alice, chat)
     assert (route["identifier"], route["reason"], route["fallbacks"]) == (_SERVED[provider], "default", [])
@@ -110,7 +110,7 @@ def test_the_first_turn_is_answered_by_the_only_provider_with_a_key(
 
 @pytest.mark.usefixtures("fresh")
 def test_with_matchai_alone_the_five_seed_models_work(alice: Person, start: Start, upstream: Upstream) -> None:
-    """Their keys and numbers reach the platform, retired elsewhere or not; an unknown one is served by number 28."""
+    """Chat calls the platform with their numbers, also for retired models; an unknown name gets number 28."""
     chat, llms = start("chat", "matcha"), start("llms", "matcha")
     for key, number in _SEED.items():
         for asked in (key, f"matcha:{number}", f"matcha:{key}"):
@@ -127,7 +127,7 @@ def test_with_matchai_alone_the_five_seed_models_work(alice: Person, start: Star
 
 @pytest.mark.usefixtures("fresh")
 def test_what_a_person_switched_off_matchai_does_not_serve(alice: Person, db: Database, start: Start) -> None:
-    """An admin's switch holds wherever the model is served."""
+    """A model that an admin deactivated is not called at MatchAI, either."""
     chat = start("chat", "matcha")
     db.execute("update public.llm_models set is_active = false where model_key = 'gpt-4o'")
     assert _route(alice, chat, model="gpt-4o", dry_run=True)["reason"] == "model_not_found"
@@ -135,7 +135,7 @@ def test_what_a_person_switched_off_matchai_does_not_serve(alice: Person, db: Da
 
 @pytest.mark.usefixtures("fresh")
 def test_once_matchai_has_listed_its_models_only_those_are_served(alice: Person, db: Database, start: Start) -> None:
-    """The platform's own list decides which numbers there are, and the first of them is the default."""
+    """After the platform's list only its numbers exist, and the first one is the default."""
     chat = start("chat", "matcha")
     db.execute(
         """insert into public.llm_models (model_key, model_name, provider, upstream_id, source)
@@ -150,7 +150,7 @@ def test_once_matchai_has_listed_its_models_only_those_are_served(alice: Person,
 def test_a_second_provider_stands_behind_the_default(
     alice: Person, db: Database, start: Start, upstream: Upstream
 ) -> None:
-    """Without any row of llm_routes the other provider answers when the default fails, and the route says so."""
+    """Without rows of llm_routes another provider answers when the default fails; the route has the fallback."""
     chat = start("chat", "google", "anthropic")
     plan = _route(alice, chat, dry_run=True)
     assert (plan["identifier"], plan["fallbacks"]) == (_SERVED["google"], [_SERVED["anthropic"]])
@@ -169,7 +169,7 @@ def test_a_second_provider_stands_behind_the_default(
 
 @pytest.mark.usefixtures("fresh")
 def test_strict_turns_and_an_alias_have_no_other_fallback(alice: Person, db: Database, start: Start) -> None:
-    """`strict_model` wants one model; the arms of the alias `default` are the operator's own choice of fallbacks."""
+    """With `strict_model` there is no fallback; with arms of the alias `default` the arms are the fallbacks."""
     chat = start("chat", "google", "anthropic", "openai")
     assert _route(alice, chat, dry_run=True, strict_model=True)["fallbacks"] == []
     db.execute("insert into public.llm_routes (alias, model_key) values ('default', 'gpt-4o')")
@@ -201,14 +201,14 @@ def test_strict_turns_and_an_alias_have_no_other_fallback(alice: Person, db: Dat
 def test_llm_provider_decides_before_any_refresh(
     alice: Person, start: Start, changes: dict[str, str], served: str
 ) -> None:
-    """The variables of a deployment hold from its first turn."""
+    """LLM_PROVIDER has its effect from the first turn of a deployment."""
     chat = start("chat", "google", "anthropic", "openai", **changes)
     assert _route(alice, chat, dry_run=True)["identifier"] == served
 
 
 @pytest.mark.usefixtures("fresh")
 def test_what_an_admin_made_the_default_goes_before_llm_provider(alice: Person, db: Database, start: Start) -> None:
-    """A person's choice holds as long as its provider has a key."""
+    """The admin's default is used as long as its provider has a key."""
     db.execute("update public.llm_models set is_default = true, default_by = 'person' where model_key = 'gpt-4o'")
     assert _route(alice, start("chat", "openai", "google", LLM_PROVIDER="gemini"), dry_run=True)["model"] == "gpt-4o"
     assert _route(alice, start("chat", "google"), dry_run=True)["identifier"] == _SERVED["google"]
@@ -218,7 +218,7 @@ def test_what_an_admin_made_the_default_goes_before_llm_provider(alice: Person, 
 def test_words_for_a_model_server_of_ones_own_go_nowhere_else(
     alice: Person, db: Database, start: Start, model: Callable[..., str]
 ) -> None:
-    """A default on a client node has no provider behind it unless an operator adds one."""
+    """A default on a client node has no other provider as a fallback unless an operator adds one."""
     own = model("echo")
     db.execute("update public.llm_models set is_default = true, default_by = 'person' where model_key = %s", [own])
     plan = _route(alice, start("chat", "google"), dry_run=True)
@@ -227,7 +227,7 @@ def test_words_for_a_model_server_of_ones_own_go_nowhere_else(
 
 @pytest.mark.usefixtures("fresh")
 def test_a_model_whose_provider_has_no_key_is_not_found(alice: Person, start: Start) -> None:
-    """The default answers and the route says why; who is strict reads that the key is missing."""
+    """The default answers with the reason; with `strict_model` the error says that the key is missing."""
     chat = start("chat", "google")
     for asked in ("gpt-4o", "openai:gpt-4o", "matcha:28"):
         plan = _route(alice, chat, model=asked, dry_run=True)
@@ -239,14 +239,14 @@ def test_a_model_whose_provider_has_no_key_is_not_found(alice: Person, start: St
 
 @pytest.mark.usefixtures("fresh")
 def test_a_retired_seed_model_is_its_successor_without_matchai(alice: Person, start: Start) -> None:
-    """With its own provider's key alone the model that replaced it answers."""
+    """With its own provider's key only, the successor answers."""
     plan = _route(alice, start("chat", "anthropic"), model="claude-3-7-sonnet", dry_run=True)
     assert (plan["identifier"], plan["reason"]) == ("anthropic:claude-sonnet-4-6", "model_replaced")
 
 
 @pytest.mark.usefixtures("fresh")
 def test_without_any_provider_a_turn_says_what_to_set(stack: Stack, start: Start) -> None:
-    """503 with the names of the variables; nothing is stored, and /debug says the same."""
+    """The error is 503 with the variables to set; nothing is stored, and /debug names the same variables."""
     person = sign_up(stack)
     answer = person.ask({"message": "Hi", "stream": False}, start("chat"))
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_default_model")

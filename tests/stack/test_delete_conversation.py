@@ -1,4 +1,4 @@
-"""An owner deletes a conversation: its words go wherever they are, use and cost stay, running turns end well."""
+"""rpc/delete_conversation: text is deleted, usage and cost stay, running turns end normally."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _waits(db: Database, what: str) -> None:
 
 
 def test_words_of_everyone_go_and_use_stays(alice: Person, bob: Person, model: Models, db: Database) -> None:
-    """Messages, log rows, notes, titles and quarantined records; costs, counts and ratings are as before."""
+    """Text in messages, log rows, notes, titles and quarantined records is deleted; costs, counts, ratings stay."""
     name, planted = model("echo"), f"w{secrets.token_hex(8)}"
     answer = alice.whole(f"my {planted}", model=name, metadata={"note": planted})
     ours = answer["conversation_id"]
@@ -65,7 +65,7 @@ def test_words_of_everyone_go_and_use_stays(alice: Person, bob: Person, model: M
 
 
 def test_only_the_owner_deletes(alice: Person, bob: Person, model: Models) -> None:
-    """A stranger gets 404 like for one that does not exist, a member 403, and nothing is gone."""
+    """Another user gets 404, as for an unknown conversation, a member 403, and nothing is deleted."""
     ours = alice.whole("hello", model=model("echo"))["conversation_id"]
     unknown, strange = _delete(bob, str(uuid.uuid4())), _delete(bob, ours)
     assert (unknown.status_code, unknown.json()) == (strange.status_code, strange.json())
@@ -80,7 +80,7 @@ def test_only_the_owner_deletes(alice: Person, bob: Person, model: Models) -> No
 def test_a_stream_of_it_ends_well_and_leaves_no_words(
     alice: Person, model: Models, db: Database, upstream: Upstream
 ) -> None:
-    """The answer goes on to its end, its cost is booked, nothing is held, and no word of it is stored."""
+    """The stream runs to its end, its cost is booked, no reservation is left, and no text is stored."""
     planted = f"w{secrets.token_hex(8)}"
     name = model(f"slow~{uuid.uuid4().hex}")
     body = {"message": f"my {planted}", "model": name, "id": planted}
@@ -102,7 +102,7 @@ def test_a_stream_of_it_ends_well_and_leaves_no_words(
 def test_a_members_turn_in_flight_books_money_and_no_words(
     alice: Person, bob: Person, model: Models, db: Database, stack: Stack, end: str
 ) -> None:
-    """Whether its function finishes it, dies, or comes back after the sweep."""
+    """The cost is booked without text if the turn finishes, is swept, or finishes after the sweep."""
     name, planted = model("echo"), f"w{secrets.token_hex(8)}"
     ours = begin(alice, name)
     finish(alice, ours)
@@ -125,7 +125,7 @@ def test_a_members_turn_in_flight_books_money_and_no_words(
 def test_a_turn_that_is_being_admitted_is_not_overlooked(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """The deletion waits for it; its late answer is booked without words."""
+    """The deletion waits for chat_begin; the late answer is booked without text."""
     name, planted = model("echo"), f"w{secrets.token_hex(8)}"
     ours = begin(alice, name)
     finish(alice, ours)
@@ -159,7 +159,7 @@ def _remove(person: Person) -> httpx.Response:
 def test_deletions_and_late_answers_meet_without_a_deadlock(
     alice: Person, bob: Person, model: Models, db: Database, leaving: Callable[[Person], httpx.Response]
 ) -> None:
-    """A conversation is deleted while its member leaves and turns of both finish: all go well, no word stays."""
+    """A deletion, a leaving member and two finishes all succeed at once, and no text is stored."""
     name, planted = model("echo"), f"w{secrets.token_hex(8)}"
     deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
     before = db.execute(deadlocks).fetchone()

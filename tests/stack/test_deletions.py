@@ -1,4 +1,4 @@
-"""Deletions that meet turns which begin, end late or died: no deadlock, and no text stays."""
+"""Deletions beside turns that begin, end late or were killed: no deadlock, and no text stays."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _joined(owner: Person, member: Person, turn: dict[str, Any]) -> None:
 def test_a_turn_that_is_being_admitted_while_its_person_is_forgotten_keeps_no_words(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """The deletion waits for it and finds it; its late answer is booked without words."""
+    """The deletion waits for chat_begin and sees its row; the late answer is booked without text."""
     name, planted = model("echo"), f"w{secrets.token_hex(8)}"
     old = begin(alice, name)
     finish(alice, old)
@@ -76,7 +76,7 @@ def test_a_turn_that_is_being_admitted_while_its_person_is_forgotten_keeps_no_wo
 def test_an_owner_who_leaves_and_a_members_late_answer_wait_in_one_order(
     alice: Person, bob: Person, model: Models, db: Database, stack: Stack, how: str
 ) -> None:
-    """The answer holds the conversation before its row: the deletion comes after it, and both go well."""
+    """The finish locks the conversation before the log row; the deletion waits, and both succeed."""
     name = model("echo")
     ours = begin(alice, name)
     finish(alice, ours)
@@ -101,7 +101,7 @@ def test_an_owner_who_leaves_and_a_members_late_answer_wait_in_one_order(
 def test_two_who_are_in_each_others_conversations_are_forgotten_at_once(
     alice: Person, bob: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """One after the other: both report success, and there is no deadlock."""
+    """The deletions run one after the other: both succeed without a deadlock."""
     name = model("echo")
     deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
     before = db.execute(deadlocks).fetchone()
@@ -130,7 +130,7 @@ def test_two_who_are_in_each_others_conversations_are_forgotten_at_once(
 def test_a_sweep_leaves_out_rows_under_deletion(
     alice: Person, model: Models, db: Database, stack: Stack, held: str
 ) -> None:
-    """It waits for no deletion, closes the others, and takes the rest the next time."""
+    """It waits for no deletion, closes the other turns, and closes the skipped ones in the next run."""
     name = model("echo")
     dead, other_dead = begin(alice, name), begin(sign_up(stack), name)
     die(db, dead, other_dead)
@@ -148,7 +148,7 @@ def test_a_sweep_leaves_out_rows_under_deletion(
 def test_what_a_deletion_had_to_skip_is_forgotten_by_the_next_sweep(
     alice: Person, model: Models, db: Database, stack: Stack, end: str
 ) -> None:
-    """A finish, a replay or a sweep may hold the row just then; its words go all the same."""
+    """A finish, a replay or a sweep may have locked the row during the deletion; the next sweep removes its text."""
     planted = f"w{secrets.token_hex(8)}"
     text = {"question": planted, "message": planted, "request_id": planted, "requested_model": planted}
     turn = begin(alice, model("echo"), metadata={"note": planted}, **text | KEY | {"idempotency_key": planted})
@@ -184,7 +184,7 @@ def _own_node(db: Database, person: Person, planted: str) -> tuple[int, str]:
 def test_the_address_and_models_of_a_persons_own_node_go_with_them(
     alice: Person, db: Database, stack: Stack, how: str, end: str
 ) -> None:
-    """Whenever the turn ends: what is left is that it was node number so and so, and the right price."""
+    """Whenever the turn ends, only the node's number and the right cost are left."""
     planted = f"w{secrets.token_hex(8)}"
     node, name = _own_node(db, alice, planted)
     turn = begin(alice, name)
@@ -209,7 +209,7 @@ def test_the_address_and_models_of_a_persons_own_node_go_with_them(
 
 
 def test_names_of_the_projects_own_models_stay_in_the_log(alice: Person, model: Models, db: Database) -> None:
-    """They have no user's text; only the address goes."""
+    """They contain no user's text; only the node's address is removed."""
     name = model("echo")
     turn = begin(alice, name)
     finish(alice, turn)

@@ -1,4 +1,4 @@
-"""Who may start a refresh, and what admins see of the catalogue, over real HTTP."""
+"""Who may start a refresh, and GET /debug of an admin, over real HTTP."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def admin(stack: Stack) -> dict[str, str]:
 def test_an_admin_sees_whether_all_is_well(
     refresh: Refresh, admin: dict[str, str], alice: Person, llms_url: str
 ) -> None:
-    """After a refresh nothing is broken; another person is refused."""
+    """After a refresh no check is broken; a user who is no admin is refused."""
     refresh()
     received = httpx.get(f"{llms_url}/debug", headers=admin).json()
     checks = {check["check"]: check for check in received["checks"]}
@@ -38,7 +38,7 @@ def test_an_admin_sees_whether_all_is_well(
 def test_an_admin_tries_a_connection(
     refresh: Refresh, admin: dict[str, str], model: Models, upstream: Upstream, llms_url: str
 ) -> None:
-    """A model of each provider answers with one token; a wrong one comes with a fix."""
+    """A model of each provider answers with one token; an unknown one gets a fix."""
     upstream.shelves["anthropic"] = Shelf([entry("anthropic", "fixed~tried"), entry("anthropic", "badkey~tried")])
     refresh()
 
@@ -58,7 +58,7 @@ def test_an_admin_tries_a_connection(
 
 
 def test_an_admins_token_starts_a_refresh(refresh_url: str, admin: dict[str, str], refresh: Refresh) -> None:
-    """And the row says who it was."""
+    """The run's row has the trigger `admin`."""
     assert refresh is not None
     answer = httpx.post(refresh_url, json={"steps": ["models"], "dry_run": True}, headers=admin, timeout=60)
     assert answer.status_code == 200, answer.text
@@ -67,7 +67,7 @@ def test_an_admins_token_starts_a_refresh(refresh_url: str, admin: dict[str, str
 def test_only_lambdas_schedule_starts_a_refresh_by_its_path(
     db: Database, refresh: Refresh, function: Callable[..., Any], refresh_url: str, upstream: Upstream
 ) -> None:
-    """The header that the adapter sets counts inside Lambda only."""
+    """The header that the adapter sets is accepted on Lambda only."""
     assert refresh is not None
     event: dict[str, Any] = {"headers": {"x-amzn-request-context": "null"}, "json": {}, "timeout": 60}
     assert httpx.post(f"{refresh_url}/_events", **event).status_code == 404

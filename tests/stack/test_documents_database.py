@@ -1,4 +1,4 @@
-"""docs/api/database.md says what the comments of the database say."""
+"""docs/api/database.md has the comments of the database."""
 
 from __future__ import annotations
 

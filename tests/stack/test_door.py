@@ -1,4 +1,4 @@
-"""What holds for every function, over real HTTP."""
+"""Rules for every function over real HTTP: paths, tokens, CORS, bodies and errors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ FUNCTIONS = ("CHAT_URL", "LLMS_URL", "REFRESH_URL")
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_health_needs_no_token(stack: Stack, function: str) -> None:
-    """/health is 200 for anyone, and /health/ready says that the database answers."""
+    """/health is 200 for every client, and /health/ready reports that the database answers."""
     for path in ("/health", "/health/ready"):
         assert httpx.get(stack[function] + path).status_code == 200
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_unknown_paths_are_404_and_wrong_methods_405(stack: Stack, function: str) -> None:
-    """A path that is not there is 404, a method that is not offered 405 with what is; both with a request id."""
+    """A 405 has the allowed methods; both errors have a request id."""
     missing = httpx.get(stack[function] + "/nowhere")
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
     wrong = httpx.delete(stack[function] + "/")
@@ -36,7 +36,7 @@ def test_unknown_paths_are_404_and_wrong_methods_405(stack: Stack, function: str
 
 @pytest.mark.parametrize("function", ["CHAT_URL", "LLMS_URL"])
 def test_tokens_that_are_not_a_persons_are_401(stack: Stack, alice: Person, function: str) -> None:
-    """No token, nonsense, keys, and tokens with a broken signature are all 401 with the challenge."""
+    """A missing or malformed token, an API key, and a token with a wrong signature are 401 with a challenge."""
     head, _, signature = alice.token.rpartition(".")
     forged = jwt.encode(jwt.decode(alice.token, options={"verify_signature": False}), "k" * 40, "HS256")
     keys = (stack["SUPABASE_ANON_KEY"], stack["SUPABASE_SERVICE_KEY"])
@@ -48,7 +48,7 @@ def test_tokens_that_are_not_a_persons_are_401(stack: Stack, alice: Person, func
 
 
 def test_a_browser_may_ask_from_a_listed_origin_only(stack: Stack) -> None:
-    """Preflights need no token; a listed origin is echoed, another gets nothing; errors carry the headers too."""
+    """Preflights need no token; a listed origin is echoed, others get no header; errors have the headers, too."""
     origin = f"http://127.0.0.1:{int(urlsplit(stack['CHAT_URL']).port or 0) - 1}"
     asking = {
         "Access-Control-Request-Method": "POST",
@@ -97,7 +97,7 @@ BAD_BODIES = [
 
 @pytest.mark.parametrize(("body", "status"), BAD_BODIES)
 def test_bad_bodies_are_refused_with_their_reason(alice: Person, body: bytes, status: int) -> None:
-    """What is not JSON is 400, what does not fit is 422 and names the field; nothing is written."""
+    """A body that is no JSON is 400; a wrong field is 422 with its name; nothing is written."""
     answer = httpx.post(
         alice.stack["CHAT_URL"], content=body, headers=alice.headers | {"Content-Type": "application/json"}
     )
@@ -107,7 +107,7 @@ def test_bad_bodies_are_refused_with_their_reason(alice: Person, body: bytes, st
 
 
 def test_wrong_kinds_of_body_are_415_and_long_ones_413(alice: Person) -> None:
-    """Only uncompressed JSON in UTF-8 is taken, and at most a mebibyte of it."""
+    """Only uncompressed JSON in UTF-8 of at most one MiB is accepted."""
 
     def send(content: bytes, **headers: str) -> int:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -120,7 +120,7 @@ def test_wrong_kinds_of_body_are_415_and_long_ones_413(alice: Person) -> None:
 
 
 def test_a_body_without_a_length_is_read_no_further_than_the_limit(alice: Person) -> None:
-    """A chunked body that does not end is answered with 413 while it is still being sent."""
+    """An endless chunked body gets 413 while the client still sends it."""
     where = urlsplit(alice.stack["CHAT_URL"])
     head = (
         f"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {alice.token}\r\n"
@@ -138,7 +138,7 @@ def test_a_body_without_a_length_is_read_no_further_than_the_limit(alice: Person
     ("sent", "is_echoed"), [("abc-DEF_1", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("ä", False)]
 )
 def test_request_ids_are_echoed_when_well_formed(stack: Stack, sent: str, is_echoed: bool) -> None:
-    """A caller's own id comes back in header and error, anything odd is replaced."""
+    """A well-formed id is in header and error; any other is replaced."""
     answer = httpx.get(stack["LLMS_URL"], headers=[(b"X-Request-Id", sent.encode())])
     got = answer.headers["x-request-id"]
     assert (got == sent) is is_echoed
@@ -146,7 +146,7 @@ def test_request_ids_are_echoed_when_well_formed(stack: Stack, sent: str, is_ech
 
 
 def test_errors_tell_nothing_of_the_inside(alice: Person) -> None:
-    """No answer to any bad body holds a trace, a path, SQL or a key."""
+    """No response to an invalid body contains a stack trace, a path, SQL or a key."""
     for body, _ in BAD_BODIES:
         text = httpx.post(
             alice.stack["CHAT_URL"], content=body, headers=alice.headers | {"Content-Type": "application/json"}

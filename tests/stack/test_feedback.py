@@ -1,4 +1,4 @@
-"""People's verdicts on turns."""
+"""Feedback on turns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.stack.turns import Database, begin, finish
 
 
 def test_a_person_rates_what_they_have_seen_and_may_change_their_mind(alice: Person, bob: Person) -> None:
-    """Once a turn; a turn of strangers looks like one that does not exist."""
+    """A user rates a turn once and may change it; a turn of another user looks like one that does not exist."""
     turn = alice.whole("hi")["id"]
     verdict = {"turn_id": turn, "rating": 2, "sentiment": "negative", "note": "meh"}
     assert alice.rest("POST", "feedback", json=verdict).status_code == 201
@@ -23,7 +23,7 @@ def test_a_person_rates_what_they_have_seen_and_may_change_their_mind(alice: Per
 
 
 def test_members_rate_each_others_turns(alice: Person, bob: Person) -> None:
-    """A member of the conversation has seen its answers."""
+    """A member may rate a turn of another member, because both see its answer."""
     answer = alice.whole("hi")
     member = {"conversation_id": answer["conversation_id"], "user_id": bob.id}
     assert alice.rest("POST", "conversation_members", json=member).status_code == 201
@@ -32,14 +32,14 @@ def test_members_rate_each_others_turns(alice: Person, bob: Person) -> None:
 
 
 def test_a_verdict_says_something_and_only_what_there_is(alice: Person) -> None:
-    """Empty, out of range or in other words it is refused."""
+    """Empty feedback, a rating out of range and an unknown sentiment are refused."""
     turn = alice.whole("hi")["id"]
     for odd in ({}, {"rating": 0}, {"rating": 6}, {"sentiment": "furious"}, {"note": "x" * 4001}):
         assert alice.rest("POST", "feedback", json={"turn_id": turn} | odd).status_code == 400
 
 
 def test_verdicts_go_with_their_person(alice: Person, db: Database) -> None:
-    """A user who asks for deletion of their data leaves no verdict."""
+    """`delete_my_data` deletes the user's feedback."""
     turn = alice.whole("hi")["id"]
     assert alice.rest("POST", "feedback", json={"turn_id": turn, "note": "mine"}).status_code == 201
     assert alice.rest("POST", "rpc/delete_my_data", json={}).status_code == 204
@@ -47,7 +47,7 @@ def test_verdicts_go_with_their_person(alice: Person, db: Database) -> None:
 
 
 def test_what_agents_earned_stands_in_the_profile(stack: Stack, alice: Person, model: Models) -> None:
-    """Mean and number of a person's own ratings, by agent."""
+    """The profile has the mean and number of the user's own ratings for each agent."""
     assert alice.rest("POST", "user_llm_profiles", json={"skill_level": "expert"}).status_code == 201
     name = model("echo")
     for rating in (4, 5):

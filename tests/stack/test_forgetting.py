@@ -1,4 +1,4 @@
-"""People who want their words gone, or are gone themselves."""
+"""delete_my_data and the deletion of accounts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _live(alice: Person, model: Models, planted: str) -> None:
 
 
 def test_a_user_who_asks_is_forgotten_and_totals_stay(alice: Person, model: Models, db: Database) -> None:
-    """No table holds a word of theirs; what was used and spent is still counted, without them; they can go on."""
+    """No table has text of the user; usage and cost stay counted without the user, who can continue to chat."""
     planted = f"w{secrets.token_hex(8)}"
     _live(alice, model, planted)
     spent = db.execute("select sum(cost_usd) as usd, count(*) as n from public.chat_logs").fetchone()
@@ -59,7 +59,7 @@ def test_a_user_who_asks_is_forgotten_and_totals_stay(alice: Person, model: Mode
 
 
 def test_no_user_deletes_the_data_of_another(alice: Person, bob: Person, model: Models, stack: Stack) -> None:
-    """Only the caller's own text goes, and the caller must be signed in."""
+    """delete_my_data deletes only the caller's own text, and needs a signed-in user."""
     theirs = bob.whole("keep me", model=model("echo"))
     alice.rest("POST", "rpc/delete_my_data")
     assert bob.rows(f"chat_logs?turn_id=eq.{theirs['id']}")[0]["response"] == "keep me "
@@ -72,7 +72,7 @@ def test_no_user_deletes_the_data_of_another(alice: Person, bob: Person, model: 
 
 
 def test_a_deleted_person_leaves_no_words_and_no_name(alice: Person, model: Models, db: Database, stack: Stack) -> None:
-    """Deleting the account is enough, wherever the text was; no foreign key prevents it."""
+    """Deleting the account removes text and name from all tables; no foreign key prevents it."""
     planted = f"w{secrets.token_hex(8)}"
     _live(alice, model, planted)
     _delete_person(stack, alice)
@@ -83,7 +83,7 @@ def test_a_deleted_person_leaves_no_words_and_no_name(alice: Person, model: Mode
 def test_a_person_deleted_in_the_middle_of_their_own_stream_leaves_nothing(
     alice: Person, model: Models, db: Database, stack: Stack, upstream: Upstream
 ) -> None:
-    """The stream ends properly, the money is booked, and neither question nor answer is anywhere."""
+    """The stream ends properly, the cost is booked, and neither question nor answer is stored."""
     planted = f"w{secrets.token_hex(8)}"
     name = model(f"slow~{uuid.uuid4().hex}")
     with httpx.stream(
@@ -111,7 +111,7 @@ def test_a_person_deleted_in_the_middle_of_their_own_stream_leaves_nothing(
 def test_a_finish_that_meets_the_deletion_of_its_person_ends_well(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """Twenty turns end while their person is deleted: no deadlock, every one booked, no words."""
+    """Twenty turns that end while their user is deleted are all booked without text and without a deadlock."""
     planted = f"w{secrets.token_hex(8)}"
     name = model("echo")
     turns = [begin(alice, name, message=planted, question=planted) for _ in range(20)]

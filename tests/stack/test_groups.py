@@ -1,4 +1,4 @@
-"""Several people in one conversation: what each sees and pays, what the model calls them, and how they go."""
+"""Several users in one conversation: access, charges, names, and leaving."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _names(plan: dict[str, Any]) -> list[str]:
 def test_two_people_in_one_conversation_see_both_sides_and_each_pays_their_own(
     alice: Person, bob: Person, db: Database, model: Models, upstream: Upstream
 ) -> None:
-    """Both read everything, the prompt names each speaker, and a turn is charged to its asker."""
+    """Both users read all messages, the prompt names each speaker, and a turn is charged to its user."""
     _call(db, alice, name="Alice")
     _call(db, bob, full_name="Bob")
     echo = named("echo", "client")
@@ -93,7 +93,7 @@ def test_two_people_in_one_conversation_see_both_sides_and_each_pays_their_own(
 def test_people_are_called_by_one_line_that_is_no_address(
     alice: Person, bob: Person, db: Database, model: Models, metadata: Any, name: str
 ) -> None:
-    """A name in a user's own metadata can be neither a second line nor an e-mail address."""
+    """A speaker's name in the prompt has one line and is no e-mail address."""
     db.execute(
         "update auth.users set raw_user_meta_data = %s where id = %s",
         [None if metadata is None else Jsonb(metadata), alice.id],
@@ -120,7 +120,7 @@ def test_no_two_people_have_one_name(alice: Person, bob: Person, db: Database, m
 
 
 def test_a_user_who_left_is_not_taken_for_another(alice: Person, bob: Person, db: Database, model: Models) -> None:
-    """Their words stay, without their name, also when one person is left."""
+    """Messages of a former member stay without the name, also when one user is left."""
     _call(db, bob, name="Bob")
     ours = alice.whole("mine", model=model("echo"))["conversation_id"]
     _add(alice, ours, bob)
@@ -137,7 +137,7 @@ def test_a_user_who_left_is_not_taken_for_another(alice: Person, bob: Person, db
 def test_only_the_owner_adds_and_any_other_member_may_leave(
     alice: Person, bob: Person, stack: Stack, model: Models
 ) -> None:
-    """A member adds and removes no user, a stranger sees nothing, the owner's own row stays."""
+    """A member cannot add or remove users, another user sees nothing, and the owner's row cannot be removed."""
     carol, stranger = sign_up(stack), sign_up(stack)
     ours = alice.whole("hello", model=model("echo"))["conversation_id"]
     _add(alice, ours, bob, carol)
@@ -158,7 +158,7 @@ def test_only_the_owner_adds_and_any_other_member_may_leave(
 
 
 def test_a_removed_member_is_out_at_once(alice: Person, bob: Person, model: Models) -> None:
-    """They read nothing, post nothing, ask nothing; to them the conversation does not exist."""
+    """A removed member cannot read, post or ask; the conversation is 404."""
     identifier = model("echo")
     ours = alice.whole("hello", model=identifier)["conversation_id"]
     _add(alice, ours, bob)
@@ -177,7 +177,7 @@ def test_a_removed_member_is_out_at_once(alice: Person, bob: Person, model: Mode
 def test_an_answer_under_way_when_its_asker_is_removed_still_comes(
     alice: Person, bob: Person, model: Models, upstream: Upstream
 ) -> None:
-    """The question is in the conversation, so its answer is too; the asker pays and reads it to the end."""
+    """The answer is stored, charged to the removed user and streamed to its end."""
     name = named("slow", "client")
     slow, ours = model(name), alice.whole("hello", model=model("echo"))["conversation_id"]
     _add(alice, ours, bob)
@@ -196,7 +196,7 @@ def test_an_answer_under_way_when_its_asker_is_removed_still_comes(
 
 
 def test_one_persons_turn_makes_the_others_wait(alice: Person, bob: Person, model: Models) -> None:
-    """One turn of a model at a time for all members; the refused one costs nothing."""
+    """All members together have one turn at a time; the refused turn costs nothing."""
     name = model("echo")
     ours = alice.whole("hello", model=name)["conversation_id"]
     _add(alice, ours, bob)
@@ -211,7 +211,7 @@ def test_one_persons_turn_makes_the_others_wait(alice: Person, bob: Person, mode
 def test_nothing_of_a_forgotten_member_stays_in_anothers_conversation(
     alice: Person, db: Database, model: Models, stack: Stack
 ) -> None:
-    """Their questions go with the answers that repeat them; no title is made of a member's words; the rest stays."""
+    """The member's questions and their answers are deleted, a title has no text of a member; all else stays."""
     for forget in ("rpc", "account"):
         planted, person = f"w{secrets.token_hex(8)}", sign_up(stack)
         row = db.execute(
@@ -240,7 +240,7 @@ def test_nothing_of_a_forgotten_member_stays_in_anothers_conversation(
 def test_a_turn_that_begins_holds_nothing_that_the_deletion_of_its_person_needs(
     alice: Person, bob: Person, model: Models, stack: Stack, db: Database
 ) -> None:
-    """It waits for the deletion before it takes the conversation: the two never wait for each other."""
+    """chat_begin waits for the deletion before it locks the conversation, so there is no deadlock."""
     name = model("echo")
     ours = alice.whole("hello", model=name)["conversation_id"]
     _add(alice, ours, bob)
@@ -258,7 +258,7 @@ def test_a_turn_that_begins_holds_nothing_that_the_deletion_of_its_person_needs(
 def test_a_crowd_that_asks_posts_joins_leaves_and_is_deleted_ends_without_a_deadlock(
     alice: Person, db: Database, model: Models, stack: Stack
 ) -> None:
-    """Everything at once in one conversation: every answer is one of ours, and in the end one turn can begin."""
+    """Concurrent actions in one conversation give only Parley's own answers; afterwards a turn can begin."""
     name = model("echo")
     ours = alice.whole("hello", model=name)["conversation_id"]
     people = [sign_up(stack) for _ in range(6)]

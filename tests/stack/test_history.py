@@ -1,4 +1,4 @@
-"""The part of a conversation that a prompt has: what fits, in pairs, and counted."""
+"""The history in a prompt: whole turns that fit; all other messages are counted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _tokens(messages: list[dict[str, Any]]) -> int:
 def test_three_hundred_turns_are_answered_within_the_models_context(
     alice: Person, db: Database, model: Models, upstream: Upstream
 ) -> None:
-    """The model reads the newest whole turns and the question; the row counts every message that it was not shown."""
+    """The prompt has the newest whole turns and the question; the row counts every other message."""
     name = named("echo", "client")
     conversation = conversation_with(db, alice, 300, words=60)
     answer = alice.whole("and now?", model=model(name), conversation_id=conversation)
@@ -41,7 +41,7 @@ def test_three_hundred_turns_are_answered_within_the_models_context(
 def test_what_is_left_out_is_counted_however_long_a_conversation_is(
     alice: Person, db: Database, model: Models, turns: int, window: int, shown: int | None
 ) -> None:
-    """Everything fits, or whole turns of the newest thousand messages, or what the window holds; all is counted."""
+    """The prompt has all messages, or the whole turns of the last thousand that fit; all others are counted."""
     name, conversation = model("echo"), conversation_with(db, alice, turns)
     post = {"conversation_id": conversation, "content": "among ourselves"}
     assert alice.rest("POST", "messages", json=post).status_code == 201
@@ -57,7 +57,7 @@ def test_what_is_left_out_is_counted_however_long_a_conversation_is(
 
 
 def test_a_long_conversation_counts_all_its_messages(alice: Person, db: Database, model: Models) -> None:
-    """Of ten thousand messages each is either in the prompt or counted as left out, turn after turn."""
+    """In every turn each of ten thousand messages is in the prompt or counted as left out."""
     name, conversation = model("echo"), conversation_with(db, alice, 5000)
     db.execute("analyze public.messages")
     for _ in range(5):
@@ -67,7 +67,7 @@ def test_a_long_conversation_counts_all_its_messages(alice: Person, db: Database
 
 
 def test_a_question_and_its_answer_stay_or_go_together(alice: Person, db: Database, model: Models) -> None:
-    """An answer that would fit alone does not come without its question; messages between users stay alone."""
+    """An answer is left out with its question, even if it would fit alone; messages without a turn are separate."""
     name, conversation = model("echo"), conversation_with(db, alice, 1, words=1)
     long = begin(alice, name, conversation_id=conversation, message="x" * 30_000)
     finish(alice, long, content="short")
@@ -79,7 +79,7 @@ def test_a_question_and_its_answer_stay_or_go_together(alice: Person, db: Databa
 
 
 def test_a_question_whose_turn_failed_stays_in_the_history(alice: Person, model: Models) -> None:
-    """Two questions in a row are what happened; a retry of the first does not find itself in its own history."""
+    """The history then has two questions in a row; a retry leaves out its own question."""
     name, key = model("echo"), {"idempotency_key": "k", "body_hash": "h"}
     first = begin(alice, name, message="first", **key)
     finish(alice, first, status="failed", content="", response=None)

@@ -1,4 +1,4 @@
-"""The ledger's two functions, called directly: what must hold under concurrency and repetition."""
+"""The ledger's two functions, called directly, concurrently and repeatedly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _counter(db: Database, scope: str) -> dict[str, Any]:
 
 
 def test_exactly_as_many_are_admitted_at_once_as_the_cap_allows(alice: Person, model: Models, db: Database) -> None:
-    """Of forty turns at once with ten left, ten get in, and thirty are 429."""
+    """Of forty concurrent turns with ten requests left, ten are admitted, and thirty are 429."""
     db.execute("insert into public.usage_limits (scope, daily_requests) values (%s, 10)", [alice.id])
     name = model("echo")
     with ThreadPoolExecutor(20) as pool:
@@ -36,12 +36,13 @@ def test_exactly_as_many_are_admitted_at_once_as_the_cap_allows(alice: Person, m
 
 
 def test_a_turn_is_booked_once_however_often_it_is_finished(alice: Person, model: Models, db: Database) -> None:
-    """Ten finishes at once settle one turn: one row, one message, its cost once, nothing reserved."""
+    """Ten finishes at once settle one turn: one row, one message that each answer names, its cost once."""
     turn = begin(alice, model("echo"))
     assert _counter(db, alice.id)["reserved_usd"] > 0
     with ThreadPoolExecutor(10) as pool:
-        outcomes = sorted(answer["outcome"] for answer in pool.map(lambda _: finish(alice, turn), range(10)))
-    assert outcomes == ["duplicate"] * 9 + ["settled"]
+        answers = list(pool.map(lambda _: finish(alice, turn), range(10)))
+    assert sorted(answer["outcome"] for answer in answers) == ["duplicate"] * 9 + ["settled"]
+    assert {answer["message_id"] for answer in answers} == {turn["turn_id"]}
     counter = _counter(db, alice.id)
     assert (counter["spent_usd"], counter["reserved_usd"]) == (Decimal("0.002"), 0)
     assert len(alice.rows("chat_logs")) == 1
@@ -51,7 +52,7 @@ def test_a_turn_is_booked_once_however_often_it_is_finished(alice: Person, model
 def test_an_attempt_that_lost_its_lease_books_its_cost_and_touches_nothing_else(
     alice: Person, model: Models, db: Database
 ) -> None:
-    """A stale worker's money is real: it is added to row and counters, once, while answer and status stay."""
+    """The cost is added once to row and counters; answer and status stay."""
     key = KEY
     first = begin(alice, model("echo"), **key)
     die(db, first)
@@ -69,7 +70,7 @@ def test_an_attempt_that_lost_its_lease_books_its_cost_and_touches_nothing_else(
 
 
 def test_a_takeover_is_logged_in_its_own_words(alice: Person, model: Models, db: Database) -> None:
-    """A retry of a key after a dead worker is logged with its own question, not with the earlier one."""
+    """A retry after a killed instance is logged with its own question, not with the earlier one."""
     key = KEY
     first = begin(alice, model("echo"), question="forged", endpoint="refresh", lease_seconds=1, **key)
     die(db, first)
@@ -83,7 +84,7 @@ def test_a_takeover_is_logged_in_its_own_words(alice: Person, model: Models, db:
 def test_a_conversation_deleted_under_a_finish_costs_neither_the_row_nor_the_deletion(
     alice: Person, model: Models, db: Database
 ) -> None:
-    """A finish that meets a deletion waits for it, and the turn is booked without the conversation."""
+    """A finish waits for the deletion, and the turn is booked without the conversation."""
     turn = begin(alice, model("echo"))
     with connect(alice.stack) as other, ThreadPoolExecutor(1) as pool:
         other.execute("begin")
@@ -99,7 +100,7 @@ def test_a_conversation_deleted_under_a_finish_costs_neither_the_row_nor_the_del
 
 
 def test_one_key_at_once_is_one_turn(alice: Person, model: Models) -> None:
-    """Twenty requests with one idempotency key make one new turn; the others are in progress."""
+    """Of twenty concurrent requests with one idempotency key one is a new turn; the others are in progress."""
     name, key = model("echo"), {"idempotency_key": "same", "body_hash": "h"}
     with ThreadPoolExecutor(20) as pool:
         outcomes = sorted(turn["outcome"] for turn in pool.map(lambda _: begin(alice, name, **key), range(20)))
@@ -107,7 +108,7 @@ def test_one_key_at_once_is_one_turn(alice: Person, model: Models) -> None:
 
 
 def test_logs_and_counters_agree_to_the_last_digit(alice: Person, model: Models, db: Database) -> None:
-    """After turns that completed, failed, were cancelled and repeated at once, the sum of the rows is the counter."""
+    """After completed, failed, cancelled and repeated concurrent turns the rows add up to the counters."""
     name = model("echo", pricing='{"input": 0.1, "output": 0.4, "cached_input": 0.01}')
 
     def turn(number: int) -> None:
@@ -133,7 +134,7 @@ def test_logs_and_counters_agree_to_the_last_digit(alice: Person, model: Models,
 
 
 def test_a_reservation_cannot_be_talked_down(alice: Person, model: Models) -> None:
-    """Odd numbers in a direct call reserve something sensible, never a negative amount."""
+    """Invalid numbers in a direct call never give a negative reservation."""
     name = model("echo")
     for fields in ({"max_tokens": -5}, {"prompt_tokens": -1_000_000}, {"max_tokens": 10**12}):
         assert begin(alice, name, **fields)["reserve_usd"] > 0
@@ -159,7 +160,7 @@ def _cost(db: Database, pricing: str | None, *tokens: int) -> Decimal | None:
 
 
 def test_a_killed_backend_rolls_back_whole(alice: Person, model: Models, db: Database) -> None:
-    """A connection that dies inside chat_begin leaves neither conversation, message, reservation nor request."""
+    """A connection that ends inside chat_begin leaves no conversation, message, reservation or request count."""
     name = model("echo")
     with connect(alice.stack) as other:
         pid = other.info.backend_pid

@@ -14,7 +14,7 @@ DEMO = "client:1:smollm2-135m-instruct"
 
 
 def test_the_list_is_the_active_models_by_display_order(alice: Person) -> None:
-    """Everyone signed in gets the active models in order, the default's key, and a count."""
+    """A signed-in user gets the active models in order, the default's key, and a count."""
     answer = _get(alice, "/").json()
     orders = [model["display_order"] for model in answer["models"]]
     assert answer["count"] == len(answer["models"])
@@ -22,7 +22,8 @@ def test_the_list_is_the_active_models_by_display_order(alice: Person) -> None:
     assert all(model["is_active"] for model in answer["models"])
     assert answer["defaultModel"] == DEMO
     demo = next(model for model in answer["models"] if model["model_key"] == DEMO)
-    assert demo["model_name"] == "demo (offline)"
+    (node,) = alice.rows("client_nodes?id=eq.1")
+    assert (node["name"], demo["model_name"]) == ("this machine", "demo (offline)")  # labels have both
     assert "stale" not in answer
 
 
@@ -41,7 +42,7 @@ def test_the_seeds_paths_are_aliases(alice: Person) -> None:
 
 
 def test_open_ais_shape_lists_identifiers_and_finds_one(alice: Person) -> None:
-    """GET /v1/models has OpenAI's shape, and one model is found by its identifier, colons and all."""
+    """GET /v1/models has OpenAI's format, and a model is found by its identifier, colons included."""
     listed = _get(alice, "/v1/models").json()
     assert listed["object"] == "list"
     assert DEMO in [model["id"] for model in listed["data"]]
@@ -52,7 +53,7 @@ def test_open_ais_shape_lists_identifiers_and_finds_one(alice: Person) -> None:
 
 
 def test_with_the_database_down_the_shipped_list_is_served_as_stale(alice: Person, function: Any) -> None:
-    """An instance that cannot reach the database, and never could, still lists models and says that they are stale."""
+    """An instance that never reached the database serves the shipped list with stale: true."""
     nowhere = "http://127.0.0.1:9"
     url, _ = function("llms", SUPABASE_URL=nowhere, SUPABASE_JWT_SECRET="x" * 40)
     claims = jwt.decode(alice.token, options={"verify_signature": False}) | {"iss": f"{nowhere}/auth/v1"}

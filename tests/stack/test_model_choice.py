@@ -15,7 +15,7 @@ from tests.stack.turns import Database, begin, finish
 def test_a_turn_without_a_model_follows_conversation_person_agent_and_catalogue(
     alice: Person, db: Database, model: Models
 ) -> None:
-    """In this order; each says why it was chosen, and one that is gone lets the next one choose."""
+    """Each level has its own reason; a model that is gone leads to the next level."""
     of = {
         who: model(named("echo", "openai"), provider="openai") for who in ("conversation", "person", "agent", "asked")
     }
@@ -53,13 +53,13 @@ def test_a_turn_without_a_model_follows_conversation_person_agent_and_catalogue(
 
 @pytest.mark.parametrize("odd", [None, {}, "x", 5, [None, 5, {}, []], ["x"] * 10 + ["gpt-4o"]])
 def test_odd_wishes_of_an_agent_choose_the_default(alice: Person, odd: Any) -> None:
-    """A direct call may send anything; it gets the catalogue's default, no error, and ten are looked at at most."""
+    """Invalid agent models in a direct call give the default without an error; ten are read at most."""
     assert begin(alice, dry_run=True, agent="general", agent_models={"general": odd})["reason"] == "default"
     assert begin(alice, dry_run=True, agent="general", agent_models=odd)["reason"] == "default"
 
 
 def test_behind_an_agents_wish_stands_the_default(alice: Person, db: Database, model: Models) -> None:
-    """A preferred provider that is missing does not fail a turn."""
+    """If the provider of the agent's model has no key, the default answers."""
     wish = model(named("echo", "openai"), provider="openai")
     default = db.execute("select identifier from public.llm_models where is_default").fetchone()
     assert default is not None
@@ -81,7 +81,7 @@ def test_behind_an_agents_wish_stands_the_default(alice: Person, db: Database, m
 def test_the_wish_that_counts_is_that_of_the_agent_who_speaks(
     alice: Person, model: Models, asked: str | None, preferred: str | None, likely: str, speaks: str
 ) -> None:
-    """Whom the caller asked for, else whom the person prefers, else the likely one."""
+    """The models are those of the requested agent, else of the preferred one, else of the likely one."""
     of = {name: model(named("echo", "openai"), provider="openai") for name in ("general", "technical", "research")}
     assert alice.rest("POST", "user_llm_profiles", json={"preferred_agent": preferred}).status_code == 201
     models = {name: [identifier] for name, identifier in of.items()}

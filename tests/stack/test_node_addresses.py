@@ -169,7 +169,7 @@ def _refusal(connection: Database, statement: str, url: str) -> tuple[str | None
 def test_a_node_lives_only_where_it_may(
     alice: Person, is_private_fine: bool, fine: list[str], forbidden: list[str]
 ) -> None:
-    """Registering and moving are refused with one message whatever is wrong; a laptop may allow its own network."""
+    """An insert or update with a forbidden URL always gets one message; a setting allows private addresses."""
     insert = "insert into public.client_nodes (name, base_url) values ('n', %s)"
     update = "update public.client_nodes set base_url = %s where name = 'first'"
     with _as_person(alice.stack, alice, is_private_fine=is_private_fine) as connection:
@@ -181,7 +181,7 @@ def test_a_node_lives_only_where_it_may(
 
 
 def test_no_role_is_above_it(stack: Stack, alice: Person, db: Database) -> None:
-    """Over HTTP it is a 422 with its code; the owner of the database is refused as well."""
+    """Over HTTP it is a 422 with its code; the rule applies to the owner of the database, too."""
     refused = alice.rest("POST", "client_nodes", json={"name": "n", "base_url": "https://a:b@node.example/v1"})
     assert (refused.status_code, refused.json()["message"]) == (422, REFUSAL)
     assert '"validation_failed"' in refused.json()["details"]

@@ -1,4 +1,4 @@
-"""Client nodes over real HTTP and SQL: where they may live, who knows their key, and what a probe of them does."""
+"""Client nodes over real HTTP and SQL: addresses, keys and probes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _code(answer: httpx.Response) -> tuple[int, str]:
 
 
 def test_only_the_service_reads_a_key(stack: Stack, alice: Person, bob: Person, db: Database) -> None:
-    """Its owner sets, changes and removes it, and sees no more than that there is one."""
+    """The node's owner sets, changes and removes the key, and sees only whether there is one."""
     node, admin = _registered(alice, is_shared=True), new_admin(stack)
     assert (_has_key(alice, node), _key(stack, node)) == (False, None)
     for key in ("sk-first", "sk-secret-" + "x" * 490):
@@ -85,7 +85,7 @@ def test_a_stranger_cannot_tell_whether_a_node_is_there(stack: Stack, alice: Per
 
 @pytest.mark.parametrize("key", ["two words", "x\r\nX-Evil: 1", "schlüssel", "x" * 501, "\x7f"])
 def test_a_key_that_cannot_travel_is_refused(stack: Stack, alice: Person, key: str) -> None:
-    """It is 422, and the answer does not repeat it; the earlier key stays."""
+    """An invalid key is a 422 that does not repeat it; the earlier key stays."""
     node = _registered(alice)
     _set_key(alice, node, "sk-earlier")
     answer = _set_key(alice, node, key)
@@ -95,7 +95,7 @@ def test_a_key_that_cannot_travel_is_refused(stack: Stack, alice: Person, key: s
 
 
 def test_a_node_that_moves_forgets_its_key(stack: Stack, alice: Person, db: Database) -> None:
-    """Another URL drops it, everything else keeps it, and a node that is deleted takes it along."""
+    """A new URL deletes the key, other changes keep it, and deleting the node deletes it."""
     node = _registered(alice)
     _set_key(alice, node, "sk-mine")
     path = f"client_nodes?id=eq.{node}"
@@ -130,7 +130,7 @@ def test_an_admin_keeps_the_projects_own_nodes(stack: Stack, alice: Person, db: 
 
 
 def test_what_a_probe_finds_can_be_chosen(alice: Person, bob: Person, upstream: Upstream) -> None:
-    """The node's models are stored, answered, and serve its owner's next turn; a stranger's turn goes elsewhere."""
+    """The probe stores and returns the models; the owner's next turn can use them, another user's cannot."""
     node = _registered(alice, upstream.url("client"))
     answer = _probe(alice, node)
     assert answer.status_code == 200, answer.text
@@ -145,7 +145,7 @@ def test_what_a_probe_finds_can_be_chosen(alice: Person, bob: Person, upstream: 
 
 
 def test_a_node_gets_its_own_key_and_nothing_of_ours(alice: Person, upstream: Upstream) -> None:
-    """Neither a probe nor a turn hands it the caller's token, cookie or apikey; the answers do not show its key."""
+    """A probe and a turn send no token, cookie or apikey of the user; no response contains the node's key."""
     node = _registered(alice, upstream.url("client"))
     for authorization in (None, "Bearer sk-of-this-node"):
         if authorization:
@@ -163,7 +163,7 @@ def test_a_node_gets_its_own_key_and_nothing_of_ours(alice: Person, upstream: Up
 
 
 def test_a_node_that_does_not_answer_is_503_at_once(alice: Person, upstream: Upstream) -> None:
-    """Offline, nothing of the kind at that address, or a key it does not take: the same words, and nothing changes."""
+    """An offline node, another server and a rejected key give the same error and change nothing."""
     content = set()
     for url in ("http://127.0.0.1:9/v1", upstream.url("client") + "/nothing", upstream.url("client")):
         node = _registered(alice, url)
@@ -220,14 +220,14 @@ def test_a_probe_is_for_signed_in_people(alice: Person) -> None:
     ids=lambda models: str(models)[:40],
 )
 def test_odd_models_are_not_stored(stack: Stack, alice: Person, models: Any) -> None:
-    """Not even for the service."""
+    """Invalid models are refused from the service, too."""
     node = _registered(alice)
     answer = service(stack, "POST", "rpc/store_node_models", json={"node_id": node, "models": models})
     assert answer.status_code == 422, answer.text
 
 
 def test_of_what_a_node_says_only_what_counts_is_stored(stack: Stack, alice: Person) -> None:
-    """No price, no capability of a wrong type, no name that turns the text around it; and no node, no row."""
+    """Prices, capabilities of a wrong type and unprintable names are not stored; an unknown node is 404."""
     capabilities = {"supports_tools": "yes", "supports_json": True, "context_window": "8", "max_output_tokens": 9}
     payload = [
         {"id": "a", "name": "A", "pricing": {"input": 0}, "owner": "x", "capabilities": capabilities},
@@ -252,7 +252,7 @@ def test_a_key_is_sent_only_to_the_address_it_was_given_for(alice: Person, stack
 
 
 def test_an_answer_says_in_words_which_model_gave_it(alice: Person, bob: Person, model: Models, db: Database) -> None:
-    """A node's name and its model, for all who read the answer; when the node is gone, so is its name."""
+    """All readers of an answer see its node and model; when the node is deleted, its name is removed."""
     name = model("echo")
     node = int(name.split(":")[1])
     answer = alice.whole("hi", model=name)

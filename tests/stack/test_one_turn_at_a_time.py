@@ -1,4 +1,4 @@
-"""One turn of a conversation at a time: what waits, what is refused, and what a dead turn blocks."""
+"""One turn of a conversation at a time: which requests wait, are refused or continue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("each_way")
 
 
 def test_of_twenty_turns_at_once_one_is_begun(alice: Person, db: Database, model: Models, stack: Stack) -> None:
-    """The others get a time to retry; they leave no message, no reserved money and no count."""
+    """The others get Retry-After and leave no message, reservation or request count."""
     name = model("echo")
     first = begin(alice, name)
     finish(alice, first)
@@ -45,7 +45,7 @@ def test_of_twenty_turns_at_once_one_is_begun(alice: Person, db: Database, model
 
 
 def test_twins_of_one_chat_are_one_turn(alice: Person, model: Models) -> None:
-    """A frontend that sends the first message of a new chat twice begins one conversation and one turn."""
+    """Two concurrent first messages of a new chat begin one conversation and one turn."""
     name = model("echo")
     with ThreadPoolExecutor(8) as pool:
         statuses = [a.status_code for a in pool.map(lambda _: asked(alice, name, client_id="new chat"), range(8))]
@@ -54,7 +54,7 @@ def test_twins_of_one_chat_are_one_turn(alice: Person, model: Models) -> None:
 
 
 def test_a_second_turn_is_409_with_when_to_come_back(alice: Person, model: Models, upstream: Upstream) -> None:
-    """Over HTTP: while the model speaks, another turn is refused, what people say is not; afterwards it is welcome."""
+    """During a turn a second turn is 409, but users can insert messages; afterwards a turn can begin."""
     name = named("slow", "client")
     slow, echo = model(name), model("echo")
     body = {"message": "first", "model": slow, "stream": False, "id": "one chat"}
@@ -76,7 +76,7 @@ def test_a_second_turn_is_409_with_when_to_come_back(alice: Person, model: Model
 
 
 def test_what_people_say_does_not_wait_for_a_turn_that_begins(alice: Person, db: Database, stack: Stack) -> None:
-    """A message is stored while the conversation's row is held, and afterwards it counts as activity."""
+    """A message is stored while the conversation's row is locked, and it updates last_activity."""
     conversation = conversation_with(db, alice, 1)
     post = {"conversation_id": conversation, "content": "quick"}
     with connect(stack) as other:
@@ -90,7 +90,7 @@ def test_what_people_say_does_not_wait_for_a_turn_that_begins(alice: Person, db:
 
 
 def test_a_turn_that_died_does_not_hold_its_conversation(alice: Person, db: Database, model: Models) -> None:
-    """After its lease another turn begins, before any sweep; once that has ended, the dead one's key is taken over."""
+    """After its lease another turn begins without a sweep; later a retry takes over the first turn."""
     name, key = model("echo"), {"idempotency_key": "k", "body_hash": "h"}
     dead = begin(alice, name, **key)
     conversation = dead["conversation_id"]
@@ -110,7 +110,7 @@ def test_a_turn_that_died_does_not_hold_its_conversation(alice: Person, db: Data
 
 @pytest.mark.parametrize("store", [True, False])
 def test_a_turn_that_is_not_stored_takes_no_conversation(alice: Person, model: Models, store: bool) -> None:
-    """It neither waits for a stored one nor makes one wait."""
+    """It does not wait for a stored turn, and a stored turn does not wait for it."""
     name = model("echo")
     conversation = begin(alice, name, client_id="c", store=True)
     finish(alice, conversation)
@@ -120,7 +120,7 @@ def test_a_turn_that_is_not_stored_takes_no_conversation(alice: Person, model: M
 
 
 def test_a_deleted_user_blocks_no_other_user(alice: Person, bob: Person, model: Models) -> None:
-    """A member who was removed in the middle of a turn of theirs does not keep the conversation."""
+    """The running turn of a removed member does not block the conversation."""
     identifier = model("echo")
     conversation = alice.whole("hi", model=identifier)["conversation_id"]
     member = {"conversation_id": conversation, "user_id": bob.id}

@@ -11,8 +11,8 @@ from tests.fakes.providers import HOSTILE_SANITISED, Script, Upstream
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.javascript import run
+from tests.stack.openai_sdk import TWO_CALLS, WEATHER
 from tests.stack.people import Person
-from tests.stack.test_openai_python import TWO_CALLS, WEATHER
 from tests.stack.turns import Database
 
 _ABLE = '{"context_window": 8192, "max_output_tokens": 1000, "supports_tools": true, "supports_json": true}'
@@ -90,7 +90,7 @@ def test_tools_and_structured_output(sdk: Sdk) -> None:
 
 
 def test_every_refusal_is_the_sdks_own_exception(sdk: Sdk, db: Database) -> None:
-    """Unknown model, wrong field, a model that fails, one that breaks off, wrong key, no requests left."""
+    """Wrong key, unknown model, nonsense, a model that fails, no requests left, no money left."""
     unknown, wrong, failed, cut = sdk.call(
         {"model": "no-such-model"},
         {"model": "gpt-4o", "n": 2},

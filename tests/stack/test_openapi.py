@@ -1,4 +1,4 @@
-"""schemathesis reads the documents that the functions serve, and asks them everything it can think of."""
+"""schemathesis sends generated requests and compares the responses with the served documents."""
 
 from __future__ import annotations
 
@@ -89,17 +89,17 @@ def _ask(operation: Any, mode: GenerationMode, url: str, token: str) -> int:
 
 @pytest.mark.usefixtures("scripted_default")
 def test_chat_answers_only_as_its_document_says(stack: Stack, alice: Person, db: Database) -> None:
-    """No answer of another status, type or shape, whatever is asked."""
+    """Every response to generated requests has a documented status, type and schema."""
     db.execute("insert into public.usage_limits (scope, daily_requests) values (%s, 1000)", [alice.id])
     assert _ask_everything(stack["CHAT_URL"], alice.token) > 20
 
 
 def test_llms_answers_only_as_its_document_says(stack: Stack) -> None:
-    """Also what only admins may ask."""
+    """The same holds for the routes of admins."""
     assert _ask_everything(stack["LLMS_URL"], new_admin(stack).token) > 10
 
 
 def test_refresh_answers_only_as_its_document_says(stack: Stack) -> None:
-    """Its steps run, and nonsense is refused."""
+    """The steps run, and invalid bodies are refused."""
     aliases = frozenset(f"{method} {path}" for path in ("/refresh", "/api/llms/refresh") for method in ("GET", "POST"))
     assert _ask_everything(stack["REFRESH_URL"], stack["CRON_SECRET"], aliases) > 10

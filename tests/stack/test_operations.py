@@ -55,13 +55,13 @@ def test_sql_makes_an_admin(ada: str, db: Database) -> None:
 
 
 def test_supabase_js_makes_an_admin(ada: str, stack: Stack, db: Database, tmp_path: Path) -> None:
-    """The same with the service key."""
+    """supabase-js with the service key sets the role."""
     assert _node(stack, tmp_path, "admin.mjs") == "admin"
     assert _role(db, ada) == "admin"
 
 
 def test_caps_are_changed_and_set_back(stack: Stack, db: Database, tmp_path: Path) -> None:
-    """By SQL to ten dollars, by supabase-js to the seed's five."""
+    """SQL sets the cap to ten dollars, and supabase-js sets it back to five."""
     assert db.execute(SNIPPETS["caps"]).fetchall() == [{"scope": "default", "daily_cost_usd": 10}]
     assert _node(stack, tmp_path, "caps.mjs") == '[{"scope":"default","daily_cost_usd":5}]'
 
@@ -80,6 +80,6 @@ def test_attempts_are_listed(alice: Person, model: Models, db: Database) -> None
 
 
 def test_every_snippet_is_run() -> None:
-    """A new one needs a test."""
+    """A new snippet on the page fails this test until another test runs it."""
     assert set(SNIPPETS) == {"operator.mjs", "admin", "admin.mjs", "caps", "caps.mjs", "delete.mjs", "attempts"}
     assert len(SNIPPETS) == len(re.findall(r"^```(?:sql|js)$", PAGE, re.MULTILINE))

@@ -1,4 +1,4 @@
-"""An operator's first hour on the laptop: the commands, against the running stack."""
+"""The operator's commands of the local stack, against the running stack."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def local(stack: Stack, tmp_path: Path) -> Local:
 
 
 def test_a_person_becomes_an_admin_with_their_next_token(local: Local, stack: Stack, alice: Person) -> None:
-    """And stops being one when the role is taken back; someone without an account gets one."""
+    """`--revoke` removes the role again; an unknown address gets an account."""
 
     def status(email: str) -> int:
         token = local.run("token", email).strip()
@@ -55,7 +55,7 @@ def test_a_person_becomes_an_admin_with_their_next_token(local: Local, stack: St
 
 
 def test_caps_are_shown_with_their_use(local: Local, alice: Person, model: Models) -> None:
-    """The seeds' rows, and a person's own with what they used today."""
+    """The table has the seeded scopes, and a user's row with today's usage."""
     table = local.run("limits")
     assert [line.split()[:4] for line in table.splitlines()[1:] if line.startswith(("default", "anonymous"))] == [
         ["anonymous", "20", "0.2", "1"],
@@ -68,7 +68,7 @@ def test_caps_are_shown_with_their_use(local: Local, alice: Person, model: Model
 
 
 def test_a_cap_binds_until_it_is_removed(local: Local, alice: Person, model: Models) -> None:
-    """The person is refused at the cap, sees it by my_limits(), and goes on without it."""
+    """The user is refused at the cap, reads it with my_limits(), and can continue after its removal."""
     name = model("echo")
     local.run("limits", alice.email, "--daily-requests", "0", "--daily-usd", "1.5", "--monthly-usd", "none")
     refused = alice.ask({"message": "hi", "model": name})
@@ -92,7 +92,7 @@ def test_a_cap_binds_until_it_is_removed(local: Local, alice: Person, model: Mod
     ids=" ".join,
 )
 def test_a_wrong_word_is_one_line(local: Local, db: Database, words: tuple[str, ...]) -> None:
-    """And changes nothing."""
+    """A wrong argument prints one line and changes nothing."""
     before = db.execute("select * from public.usage_limits order by scope").fetchall()
     assert local.run("limits", *words, code=1).count("\n") == 1
     assert db.execute("select * from public.usage_limits order by scope").fetchall() == before

@@ -54,13 +54,13 @@ def _js(page: str) -> str:
 
 @pytest.mark.parametrize("statement", SQL)
 def test_sql_of_a_page_runs(statement: str, db: Database) -> None:
-    """The database takes the statement; what it changes is rolled back."""
+    """The database accepts the statement; its changes are rolled back."""
     with db.transaction(force_rollback=True):
         db.execute(statement.encode())
 
 
 def test_a_user_reads_their_limits(alice: Person, stack: Stack, tmp_path: Path) -> None:
-    """One row for the day and one for the month."""
+    """The result has one row for the day and one for the month."""
     found = _run(tmp_path, stack, alice, _js("limits-and-costs.md") + "console.log(JSON.stringify(data));")
     assert [row["period"] for row in found] == ["day", "month"]
 
@@ -75,5 +75,5 @@ def test_a_user_adds_a_node(alice: Person, stack: Stack, upstream: Upstream, tmp
 
 
 def test_every_snippet_is_run() -> None:
-    """A new page with JavaScript needs a test."""
+    """A new JavaScript snippet on a page fails this test until another test runs it."""
     assert {page for page, language, _ in BLOCKS if language == "js"} == {"limits-and-costs.md", "client-nodes.md"}

@@ -1,4 +1,4 @@
-"""How a person likes to be helped: theirs to say, the roll-up's to learn, and theirs to switch off."""
+"""Profiles: stated preferences, learned values, and switching learning off."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _log(db: Database, person: Person, count: int = 1, **fields: Any) -> None:
 
 
 def test_preferences_are_their_persons_to_write(alice: Person, bob: Person) -> None:
-    """Each column can be written once and changed again by its user, and by no other user."""
+    """A user inserts and updates each preference; another user cannot."""
     assert alice.rest("POST", "user_llm_profiles", json=_PREFERENCES).status_code == 201
     for column, value in _PREFERENCES.items():
         assert _profile(alice)[column] == value
@@ -68,7 +68,7 @@ def test_preferences_are_their_persons_to_write(alice: Person, bob: Person) -> N
 
 
 def test_preferences_can_be_saved_without_knowing_whether_there_are_any(alice: Person, bob: Person) -> None:
-    """A frontend's upsert makes or changes the one row of its person, and never another's."""
+    """An upsert inserts or updates the user's own row, and no other row."""
     upsert = {"Prefer": "resolution=merge-duplicates"}
     for skill in ("beginner", "expert"):
         row = {"user_id": alice.id, "skill_level": skill}
@@ -80,7 +80,7 @@ def test_preferences_can_be_saved_without_knowing_whether_there_are_any(alice: P
 
 @pytest.mark.parametrize("column", [*_LEARNED, "created_at", "updated_at"])
 def test_what_is_learned_is_nobodys_to_write(alice: Person, stack: Stack, column: str) -> None:
-    """Neither the person, nor the service; not at the beginning, and not later."""
+    """Neither the user nor the service can insert or update the learned columns."""
     value: Any = {"x": 1} if column in _LEARNED else "2026-01-01"
     assert alice.rest("POST", "user_llm_profiles", json={column: value}).status_code == 403
     assert alice.rest("POST", "user_llm_profiles", json={}).status_code == 201
@@ -103,12 +103,12 @@ def test_what_is_learned_is_nobodys_to_write(alice: Person, stack: Stack, column
     ],
 )
 def test_preferences_that_mean_nothing_are_refused(alice: Person, column: str, value: Any) -> None:
-    """Skill, style and agent are words of a list, a model has a name, and the free object is small."""
+    """Skill, style and agent must be known values, a model must be a name, and the free object is limited."""
     assert alice.rest("POST", "user_llm_profiles", json={column: value}).status_code == 400
 
 
 def test_a_turn_knows_how_its_person_likes_to_be_helped(alice: Person, bob: Person) -> None:
-    """Without a profile it is empty; with profiling switched off it still has what the user entered."""
+    """A turn without a profile has no preferences; with profiling off it has the stated ones."""
     assert _plan(alice)["profile"] is None
     alice.rest("POST", "user_llm_profiles", json={"skill_level": "beginner", "preferred_agent": "research"})
     wanted = {"skill_level": "beginner", "communication_style": None, "preferred_agent": "research"}
@@ -119,7 +119,7 @@ def test_a_turn_knows_how_its_person_likes_to_be_helped(alice: Person, bob: Pers
 
 
 def test_the_roll_up_learns_from_the_turns_of_ninety_days(alice: Person, db: Database, stack: Stack) -> None:
-    """Turns by agent and hour, mean tokens, shares of domains; neither what is older nor what failed counts."""
+    """It learns turns by agent and hour, mean tokens and domains, without older and failed turns."""
     alice.rest("POST", "user_llm_profiles", json={"skill_level": "expert"})
     noon = "2026-11-20 12:30+00"
     row = db.execute("select (now() at time zone 'utc')::date - 1 + time '12:30' as noon").fetchone()
@@ -145,7 +145,7 @@ def test_the_roll_up_learns_from_the_turns_of_ninety_days(alice: Person, db: Dat
 
 
 def test_a_second_roll_up_changes_nothing(alice: Person, db: Database, stack: Stack) -> None:
-    """However often it runs: the same row, not even its time of change is another."""
+    """A repeated roll-up keeps the row, including its updated_at."""
     alice.rest("POST", "user_llm_profiles", json={})
     _log(db, alice, 2, domain_classification="data")
     _roll_up(stack)
@@ -158,7 +158,7 @@ def test_a_second_roll_up_changes_nothing(alice: Person, db: Database, stack: St
 def test_a_user_who_switches_profiling_off_is_unlearned_at_once_and_stays_so(
     alice: Person, db: Database, model: Models, stack: Stack
 ) -> None:
-    """The switch empties what was learned, no roll-up fills it, no turn assesses their skill; on again, it learns."""
+    """Switching off clears learned values and stops learning; switching on starts it again."""
     alice.rest("POST", "user_llm_profiles", json={"communication_style": "detailed"})
     _log(db, alice, 2, domain_classification="data")
     _roll_up(stack)
@@ -179,7 +179,7 @@ def test_a_user_who_switches_profiling_off_is_unlearned_at_once_and_stays_so(
 
 
 def test_users_without_a_profile_are_not_profiled(alice: Person, db: Database, stack: Stack) -> None:
-    """The roll-up begins none."""
+    """The roll-up creates no profile."""
     _log(db, alice)
     _roll_up(stack)
     assert alice.rows("user_llm_profiles") == []
@@ -190,7 +190,7 @@ def _turn(person: Person, model: str) -> None:
 
 
 def test_a_profile_begins_with_the_first_turn_and_learns_nothing(alice: Person, model: Models, stack: Stack) -> None:
-    """Unless the deployment says otherwise; a profile that its person inserts takes its place, and is learned into."""
+    """The automatic profile does not learn; a profile that the user inserts replaces it and does."""
     name = model("echo")
     for _ in range(2):
         _turn(alice, name)
@@ -210,7 +210,7 @@ def test_a_profile_begins_with_the_first_turn_and_learns_nothing(alice: Person, 
 
 
 def test_a_profile_that_its_person_changed_is_theirs(alice: Person, bob: Person, model: Models) -> None:
-    """An automatic row can be changed or upserted like any other; no other user's insert removes it."""
+    """The user updates or upserts an automatic row; an insert by another user does not remove it."""
     name, upsert = model("echo"), {"Prefer": "resolution=merge-duplicates"}
     for person in (alice, bob):
         _turn(person, name)
@@ -228,7 +228,7 @@ def test_a_profile_that_its_person_changed_is_theirs(alice: Person, bob: Person,
 
 
 def test_a_deployment_may_learn_from_the_first_turn(alice: Person, db: Database, model: Models, stack: Stack) -> None:
-    """`profiling` is `on` in private.settings; the person can still switch it off, and deleting leaves no profile."""
+    """With the setting `profiling` new profiles learn; the user can switch that off and delete the profile."""
     db.execute("insert into private.settings (name, value) values ('profiling', 'on')")
     try:
         turn = begin(alice, model("echo"))
@@ -247,7 +247,7 @@ def test_a_deployment_may_learn_from_the_first_turn(alice: Person, db: Database,
 
 
 def test_progress_is_kept_by_month(alice: Person, db: Database, stack: Stack) -> None:
-    """Turns, mean rating and skill of each month; what retention deletes from the logs stays here."""
+    """Each month has turns, mean rating and skill, also after retention deleted its log rows."""
     alice.rest("POST", "user_llm_profiles", json={})
     row = db.execute(
         "select (now() at time zone 'utc')::date - 40 as earlier, (now() at time zone 'utc')::date as now"
@@ -274,7 +274,7 @@ def test_progress_is_kept_by_month(alice: Person, db: Database, stack: Stack) ->
 
 
 def test_a_profile_goes_with_the_persons_data(alice: Person, bob: Person, db: Database) -> None:
-    """On request and with the account; another's stays."""
+    """delete_my_data and an account's deletion delete the profile, and no other profile."""
     for person in (alice, bob):
         person.rest("POST", "user_llm_profiles", json=_PREFERENCES)
     assert alice.rest("POST", "rpc/delete_my_data").status_code == 204

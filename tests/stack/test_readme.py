@@ -59,7 +59,7 @@ def _snippet(first_line: str) -> str:
 
 
 def test_every_snippet_is_run() -> None:
-    """A new snippet needs a test."""
+    """A new snippet fails this test until another test runs it."""
     assert {text.partition("\n")[0] for text in _blocks()} == _FIRST_LINES
 
 
@@ -101,12 +101,12 @@ def _run_page(shell: Shell, name: str, harness: str) -> str:
 
 
 def test_the_transport_of_the_readme(shell: Shell) -> None:
-    """Sign up and ask: the answer arrives in the AI SDK's chat."""
+    """After sign-up and a question the answer arrives in the AI SDK's chat."""
     assert _run_page(shell, "parley", _TRANSPORT_HARNESS).strip() == "Say hello."
 
 
 def test_supabase_js_and_use_chat(shell: Shell) -> None:
-    """Sign up, ask, regenerate, come back: the hook shows what the database stores."""
+    """After sign-up, a question, regenerate and a reload the hook shows the stored messages."""
     shown, again = json.loads(_run_page(shell, "chat", _HARNESS))
     assert shown == again == "<li>Say hello.</li><li>Say hello. </li>"
 
@@ -123,7 +123,7 @@ def test_openai_for_javascript(shell: Shell) -> None:
 
 
 def test_llm(shell: Shell) -> None:
-    """The command line is configured and asked by its own commands."""
+    """Llm's own commands configure it and print an answer."""
     assert shell.run("sh", "-c", _snippet("# llm")).strip() == "Say hello."
 
 

@@ -20,7 +20,7 @@ def _refresh(stack: Stack, method: str = "POST", kind: str = "", **options: Any)
 
 
 def test_the_cron_secret_starts_a_run_that_is_recorded(stack: Stack) -> None:
-    """POST and GET with the secret run the steps, and the run's row says how they went."""
+    """POST and GET with the secret run the steps, and the run's row has the outcome."""
     for method in ("POST", "GET"):
         answer = _refresh(stack, method)
         assert answer.status_code == 200, answer.text
@@ -40,13 +40,13 @@ def test_nothing_else_starts_one(stack: Stack, token: str) -> None:
 
 
 def test_a_persons_token_and_the_service_key_do_not_start_one(stack: Stack, alice: Person) -> None:
-    """Being signed in, or holding another key of the project, is not the cron secret."""
+    """An access token of a user and other keys of the project are not accepted."""
     for token in (alice.token, stack["SUPABASE_SERVICE_KEY"], stack["SUPABASE_ANON_KEY"]):
         assert httpx.post(stack["REFRESH_URL"], headers={"Authorization": f"Bearer {token}"}).status_code == 401
 
 
 def test_a_short_secret_is_refused(function: Any) -> None:
-    """A secret of fewer than 32 characters is refused even when it is given rightly."""
+    """A secret of fewer than 32 characters is not accepted, even if the request sends it."""
     url, _ = function("refresh", CRON_SECRET="short")
     assert httpx.post(url, headers={"Authorization": "Bearer short"}).status_code == 401
 
@@ -65,7 +65,7 @@ def test_a_nodes_models_enter_the_catalogue_once(stack: Stack, db: Database, ups
 
 
 def test_a_dry_run_changes_nothing(stack: Stack, db: Database, upstream: Upstream) -> None:
-    """A dry run, asked for in one piece or in several, counts what it would add and adds none of it."""
+    """A dry run counts the models that it would add and adds none."""
     node = _node(db, upstream.url("client"))
     try:
         chunked = _refresh(stack, content=iter([b'{"dry_run"', b": true}"]), kind="application/json").json()
@@ -90,7 +90,7 @@ def test_a_node_that_is_down_is_reported_and_nothing_of_it_is_lost(stack: Stack,
 
 
 def test_one_run_at_a_time(stack: Stack) -> None:
-    """Of several at once one works and the others get 409; afterwards the next one works again."""
+    """Of several concurrent requests one runs and the others get 409; afterwards the next one runs."""
     with ThreadPoolExecutor(8) as pool:
         codes = sorted(answer.status_code for answer in pool.map(lambda _: _refresh(stack), range(8)))
     assert 200 in codes
@@ -99,7 +99,7 @@ def test_one_run_at_a_time(stack: Stack) -> None:
 
 
 def test_unknown_steps_and_fields_are_422(stack: Stack) -> None:
-    """What is not offered is refused before anything runs."""
+    """The request is refused before any step runs."""
     assert _refresh(stack, json={"steps": ["everything"]}).status_code == 422
     assert _refresh(stack, json={"x": 1}).status_code == 422
     assert _refresh(stack, "GET", json={"x": 1}).status_code == 422

@@ -1,4 +1,4 @@
-"""Old log rows go in batches; what is open, new or not rolled up stays, and so do the sums."""
+"""purge_logs(): old rows are deleted in batches; open, new and uncounted rows and all sums stay."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _counted(db: Database, model: str) -> list[dict[str, Any]]:
 def test_what_is_older_goes_with_its_words_and_stays_counted(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """Log row, write-ahead row and stale costs go; newer ones, messages and the roll-up stay."""
+    """Old log rows, write-ahead rows and attempt costs are deleted; newer rows, messages and usage_daily stay."""
     name = model("echo")
     old, new = [_turn(alice, name) for _ in range(3)], _turn(alice, name)
     db.execute("insert into private.lost_attempt_costs values (%s, gen_random_uuid(), 1)", [old[0]])
@@ -61,7 +61,7 @@ def test_what_is_older_goes_with_its_words_and_stays_counted(
 
 
 def test_the_oldest_go_first_and_no_more_than_asked(alice: Person, model: Models, db: Database, stack: Stack) -> None:
-    """A batch is a batch."""
+    """One call deletes the oldest rows, at most batch_size."""
     name = model("echo")
     turns = [_turn(alice, name) for _ in range(4)]
     for number, turn in enumerate(turns):
@@ -71,7 +71,7 @@ def test_the_oldest_go_first_and_no_more_than_asked(alice: Person, model: Models
 
 
 def test_what_is_open_stays(alice: Person, model: Models, db: Database, stack: Stack) -> None:
-    """A turn that failed long ago and is being asked again now keeps its row."""
+    """A row of an old failed turn that runs again is kept."""
     open_turn, closed = (_turn(alice, model("echo")) for _ in range(2))
     _age(db, open_turn, closed)
     db.execute("update private.turns set state = 'started' where id = %s", [open_turn])
@@ -81,7 +81,7 @@ def test_what_is_open_stays(alice: Person, model: Models, db: Database, stack: S
 
 
 def test_what_is_not_rolled_up_stays(alice: Person, model: Models, db: Database, stack: Stack) -> None:
-    """What nothing else remembers is not deleted."""
+    """A log row that usage_daily does not count is kept."""
     name = model("echo")
     turn = _turn(alice, name)
     _age(db, turn)
@@ -91,7 +91,7 @@ def test_what_is_not_rolled_up_stays(alice: Person, model: Models, db: Database,
 
 
 def test_rows_of_people_who_are_gone_go_as_well(alice: Person, model: Models, db: Database, stack: Stack) -> None:
-    """Anonymous rows are counted in anonymous ones."""
+    """Old log rows without a user are deleted, and stay counted in rows without a user."""
     turn = _turn(alice, model("echo"))
     db.execute("delete from auth.users where id = %s", [alice.id])
     _age(db, turn)
@@ -101,7 +101,7 @@ def test_rows_of_people_who_are_gone_go_as_well(alice: Person, model: Models, db
 
 @pytest.mark.parametrize("held", ["private.turns where id", "public.chat_logs where turn_id"])
 def test_retention_waits_for_no_lock(alice: Person, model: Models, db: Database, stack: Stack, held: str) -> None:
-    """A row that another transaction holds is left for the next run, whole."""
+    """A row that another transaction has locked is kept for the next run."""
     turn, other_turn = (_turn(alice, model("echo")) for _ in range(2))
     _age(db, turn, other_turn)
     with connect(stack) as other, other.transaction():
@@ -114,7 +114,7 @@ def test_retention_waits_for_no_lock(alice: Person, model: Models, db: Database,
 
 
 def test_several_at_once_delete_each_row_once(alice: Person, model: Models, db: Database, stack: Stack) -> None:
-    """They share the work, and the sum of what they say is right."""
+    """The sum of their results is the number of deleted rows."""
     name = model("echo")
     turns = [_turn(alice, name) for _ in range(20)]
     _age(db, *turns, days=20_000)
@@ -126,7 +126,7 @@ def test_several_at_once_delete_each_row_once(alice: Person, model: Models, db: 
 
 @pytest.mark.parametrize("days", [0, -5, None])
 def test_less_than_a_day_is_refused(alice: Person, model: Models, db: Database, stack: Stack, days: int | None) -> None:
-    """A wrong number never means everything."""
+    """A number below one is refused, so it cannot delete everything."""
     turn = _turn(alice, model("echo"))
     answer = service(stack, "POST", "rpc/purge_logs", json={"retention_days": days})
     assert answer.status_code == 422, answer.text
@@ -136,7 +136,7 @@ def test_less_than_a_day_is_refused(alice: Person, model: Models, db: Database, 
 def test_refresh_purges_what_the_setting_says(
     alice: Person, model: Models, db: Database, stack: Stack, function: Any
 ) -> None:
-    """By LOG_RETENTION_DAYS, reported in the step's outcome; a dry run deletes nothing."""
+    """LOG_RETENTION_DAYS decides, the outcome has the counts, and a dry run deletes nothing."""
     turn = _turn(alice, model("echo"))
     _age(db, turn, days=366)
     url, _ = function("refresh", LOG_RETENTION_DAYS="365")
@@ -151,7 +151,7 @@ def test_refresh_purges_what_the_setting_says(
 def test_nothing_is_purged_while_the_spool_is_not_drained(
     alice: Person, model: Models, db: Database, stack: Stack, function: Any
 ) -> None:
-    """A turn that waits there needs its write-ahead row; retention alone, or after a good drain, goes on."""
+    """Retention runs alone or after a successful drain, because spooled turns need their write-ahead rows."""
     turn = _turn(alice, model("echo"))
     _age(db, turn)
     url, _ = function("refresh", LOG_RETENTION_DAYS="30", SPOOL_URL="nonsense")

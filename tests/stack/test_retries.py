@@ -1,4 +1,4 @@
-"""Turns repeated with their key: one row, and the usage of every attempt is in it and in the counters."""
+"""Turns repeated with their key: row and counters have the usage of every attempt."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _booked(db: Database, person: Person) -> list[tuple[Any, ...]]:
 def test_a_turn_that_is_tried_again_after_midnight_is_charged_to_one_day(
     alice: Person, model: Models, db: Database, stack: Stack, end: str
 ) -> None:
-    """What the first attempt used moves along with the row, in the same instant: rows are counters, day by day."""
+    """The usage of the first attempt moves with the row, so rows and counters of each day agree."""
     name = model("echo")
     first = begin(alice, name, **KEY)
     if end == "failed":
@@ -94,7 +94,7 @@ def test_a_turn_that_is_tried_again_after_midnight_is_charged_to_one_day(
 
 
 def test_what_moves_to_another_day_keeps_that_days_cap(alice: Person, model: Models, db: Database) -> None:
-    """A retry whose earlier cost leaves no room is refused, and nothing has moved."""
+    """If the new day's cap does not cover the earlier cost, the retry is refused and nothing moves."""
     name = model("echo")
     first = begin(alice, name, **KEY)
     fail(alice, first)
@@ -109,7 +109,7 @@ def test_what_moves_to_another_day_keeps_that_days_cap(alice: Person, model: Mod
 def test_an_attempt_is_counted_once_also_when_it_cost_nothing(
     alice: Person, model: Models, db: Database, pricing: str | None
 ) -> None:
-    """A finish that is repeated after the retry began is a duplicate, whatever the model's price."""
+    """A repeated finish after the retry began is a duplicate, whatever the model's price."""
     name = model("echo", pricing=pricing)
     first = begin(alice, name, **KEY)
     fail(alice, first)
@@ -125,7 +125,7 @@ def test_an_attempt_is_counted_once_also_when_it_cost_nothing(
 def test_a_retry_that_dies_leaves_nothing_of_the_attempt_before_but_what_it_used(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """An abandoned row has no other attempt's error and times; tokens and cost are those of the counters."""
+    """An abandoned row has no error and times of an earlier attempt, but its tokens and cost."""
     name = model("echo")
     fail(alice, begin(alice, name, **KEY))
     second = begin(alice, name, **KEY)
@@ -140,7 +140,7 @@ def test_a_retry_that_dies_leaves_nothing_of_the_attempt_before_but_what_it_used
 def test_a_worker_that_comes_back_too_late_adds_its_tokens_to_the_row(
     alice: Person, model: Models, db: Database
 ) -> None:
-    """As its cost: the row has what the counters have."""
+    """The row gets the tokens and the cost that the counters get."""
     name = model("echo")
     first = begin(alice, name, **KEY)
     die(db, first)
@@ -150,7 +150,7 @@ def test_a_worker_that_comes_back_too_late_adds_its_tokens_to_the_row(
 
 
 def test_a_late_finish_tells_whose_row_it_is(alice: Person, model: Models, db: Database, stack: Stack) -> None:
-    """The keyed hash comes into a row that the sweeper wrote."""
+    """A late finish writes user_id_hash into the abandoned row."""
     turn = begin(alice, model("echo"))
     die(db, turn)
     sweep(stack)
@@ -161,7 +161,7 @@ def test_a_late_finish_tells_whose_row_it_is(alice: Person, model: Models, db: D
 def test_days_that_meet_at_midnight_do_not_wait_for_each_other(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """A sweep of two days locks both before the month, as every turn locks its one day before it."""
+    """A sweep of two days locks both before the month, in the same order as every turn."""
     name = model("echo")
     old, new = begin(alice, name), begin(alice, name)
     db.execute("update private.turns set day = day - 1 where id = %s", [old["turn_id"]])
@@ -188,7 +188,7 @@ def test_days_that_meet_at_midnight_do_not_wait_for_each_other(
 
 
 def test_a_replay_tells_what_is_left(alice: Person, model: Models, db: Database) -> None:
-    """With the headers of any answer; it takes nothing away."""
+    """A replay has the limit headers and does not count as a request."""
     db.execute("insert into public.usage_limits (scope, daily_requests, daily_cost_usd) values (%s, 5, 1)", [alice.id])
     body = {"message": "hi", "model": model("echo"), "stream": False}
     first, again = (alice.ask(body, **{"Idempotency-Key": "k"}) for _ in range(2))
@@ -199,7 +199,7 @@ def test_a_replay_tells_what_is_left(alice: Person, model: Models, db: Database)
 
 
 def test_words_that_may_not_be_kept_close_the_turn(alice: Person, model: Models) -> None:
-    """An answer with text is not answered twice, even when it is not stored; without any text the key is free."""
+    """A turn with text is settled, even if it is not stored; without text its key can be used again."""
     name = model("echo")
     first = begin(alice, name, **KEY)
     finish(alice, first, status="partial", content="", response=None, has_content=True)
@@ -211,7 +211,7 @@ def test_words_that_may_not_be_kept_close_the_turn(alice: Person, model: Models)
 
 @pytest.mark.parametrize("value", [-(10**9), 3 * 10**9, 10**30])
 def test_no_number_is_too_odd_to_be_booked(alice: Person, model: Models, db: Database, value: int) -> None:
-    """Counts are cut to what the ledger holds; none of them makes money out of nothing."""
+    """Counts are clamped to the ledger's ranges, and no count gives a negative cost."""
     turn = begin(alice, model("echo"))
     counts = {"usage": used(10, 5, cached_tokens=value, reasoning_tokens=value), "duration_ms": value, "ttft_ms": value}
     assert finish(alice, turn, **counts)["outcome"] == "settled"
@@ -246,7 +246,7 @@ def test_no_number_is_too_odd_to_be_booked(alice: Person, model: Models, db: Dat
 def test_what_a_direct_call_names_is_a_name(
     alice: Person, model: Models, db: Database, fields: dict[str, Any], status: int
 ) -> None:
-    """No sentence becomes a dimension of the roll-up, which outlives every deletion; metadata is a small object."""
+    """Free text is not accepted as a name, because usage_daily keeps names; metadata is a small object."""
     answer = asked(alice, model("echo"), **fields)
     assert answer.status_code == status, answer.text
     if status == 200:
@@ -262,7 +262,7 @@ def test_what_a_direct_call_names_is_a_name(
 def test_no_user_reserves_money_in_more_turns_than_allowed(
     alice: Person, bob: Person, model: Models, db: Database
 ) -> None:
-    """Exactly as many run, also of forty begun at once; one that ends makes room, and others have their own."""
+    """Of forty concurrent turns exactly the allowed number run; one that ends makes room; users are separate."""
     name = model("echo")
     db.execute("insert into private.settings values ('open_turns_per_person', '5')")
     try:
@@ -282,7 +282,7 @@ def test_no_user_reserves_money_in_more_turns_than_allowed(
 
 
 def test_a_caller_holds_money_no_longer_than_a_turn_may_last(alice: Person, model: Models, db: Database) -> None:
-    """A longer lease is an operator's to allow."""
+    """A direct call cannot set a longer lease than the operator's setting."""
     seconds = "select extract(epoch from lease_until - started_at)::integer as n from private.turns where id = %s"
 
     def lease() -> int:

@@ -1,4 +1,4 @@
-"""From what a caller names to the routes that serve it, and what each call of a turn costs."""
+"""From the model name in a request to its routes, and the cost of each call."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _default(db: Database) -> str:
     ],
 )
 def test_a_model_is_named_by_its_key_or_identifier(asked: str, identifier: str, resolve: Resolve) -> None:
-    """Every provider's models can be named on a fresh database; what follows the first colon is verbatim."""
+    """Models of every provider can be named on a new database; the text after the first colon is verbatim."""
     route = resolve(asked)
     assert (route["identifier"], route["reason"]) == (identifier, "requested")
 
@@ -59,7 +59,7 @@ def test_a_model_is_named_by_its_key_or_identifier(asked: str, identifier: str, 
     "asked", ["nothing", "openai:", ":", "client:", "client:x:y", "matcha:99", "matcha:x", "x" * 300]
 )
 def test_an_unknown_model_is_the_default_or_when_strict_not_found(db: Database, asked: str, resolve: Resolve) -> None:
-    """The receipt names the model and the reason; a number that MatchAI does not have is unknown too."""
+    """The receipt has the default and the reason; an unknown number of MatchAI is the same case."""
     route = resolve(asked)
     assert (route["identifier"], route["reason"]) == (_default(db), "model_not_found")
     error = resolve(asked, strict_model=True)["error"]
@@ -69,7 +69,7 @@ def test_an_unknown_model_is_the_default_or_when_strict_not_found(db: Database, 
 def test_a_replaced_model_is_its_successors_successor_unless_strict(
     db: Database, model: Models, resolve: Resolve
 ) -> None:
-    """A twice retired model still leads to a live one; with `strict_model` only that model counts."""
+    """A chain of two successors leads to an active model; with `strict_model` it is not followed."""
     alive = model(named("echo", "openai"), provider="openai")
     first, second = (model(named("echo", "openai"), provider="openai") for _ in range(2))
     db.execute("update public.llm_models set is_active = false, replaced_by = %s where model_key = %s", [second, first])
@@ -83,7 +83,7 @@ def test_a_replaced_model_is_its_successors_successor_unless_strict(
 def test_an_alias_is_its_arms_in_order_without_those_that_cannot_read_the_question(
     db: Database, model: Models, resolve: Resolve
 ) -> None:
-    """A fallback with too small a window would only refuse what the first choice takes."""
+    """A fallback with too small a context window is left out."""
     wide, small, last = (model(named("echo", "openai"), provider="openai") for _ in range(3))
     for place, key in enumerate((wide, small, last)):
         db.execute(
@@ -97,7 +97,7 @@ def test_an_alias_is_its_arms_in_order_without_those_that_cannot_read_the_questi
 
 
 def test_each_call_of_a_turn_is_priced_by_its_own_route(alice: Person, db: Database, model: Models) -> None:
-    """Usage of a failed call has its own price, the answer's usage another; the row has both."""
+    """A failed call and the answer each have their own usage and price; the row has both."""
     dear = model(named("echo", "openai"), pricing='{"input": 100, "output": 200}', provider="openai")
     cheap = model(named("echo", "openai"), provider="openai")
     free = model(named("echo", "openai"), pricing=None, provider="openai")
@@ -124,7 +124,7 @@ def test_each_call_of_a_turn_is_priced_by_its_own_route(alice: Person, db: Datab
 
 
 def test_a_price_with_tiers_is_the_tiers(alice: Person, db: Database, model: Models) -> None:
-    """A long prompt is dearer as a whole, from the first token past the mark."""
+    """Above its threshold a tier's price applies to all tokens of the prompt."""
     tiers = '{"input": 1, "output": 2, "tiers": [{"above_input_tokens": 59, "input": 10, "output": 20}]}'
     plain = alice.whole("one", model=model("fixed~plain", pricing='{"input": 1, "output": 2}'), max_tokens=100)
     dear = alice.whole("one", model=model("fixed~tiers", pricing=tiers), max_tokens=100)
@@ -156,7 +156,7 @@ def kept_default(db: Database) -> Any:
 def test_the_configured_provider_decides_the_default_of_a_fresh_database(
     stack: Stack, db: Database, resolve: Resolve
 ) -> None:
-    """By its upstream id or key; a model that nothing lists yet is added, unpriced; it may change its mind."""
+    """LLM_PROVIDER's model is found by upstream id or key, else added without a price; it can be changed."""
     assert _adopt(stack, "anthropic", "claude-haiku-4-5-20251001") == "anthropic:claude-haiku-4-5-20251001"
     assert resolve(None)["identifier"] == "anthropic:claude-haiku-4-5-20251001"
     assert _adopt(stack, "anthropic", "claude-sonnet-4-6") == "anthropic:claude-sonnet-4-6"
@@ -184,7 +184,7 @@ def test_an_adopted_model_takes_no_name_that_means_something_else(stack: Stack, 
 
 @pytest.mark.usefixtures("kept_default")
 def test_a_default_that_a_person_chose_stays(stack: Stack, db: Database) -> None:
-    """Settings are for the beginning; afterwards people decide."""
+    """LLM_PROVIDER does not replace a default that an admin chose."""
     db.execute("update public.llm_models set is_default = true where model_key = 'gpt-4o'")
     assert _adopt(stack, "anthropic", "adopted-never") == "openai:gpt-4o"
     assert db.execute("select from public.llm_models where upstream_id = 'adopted-never'").fetchall() == []
@@ -195,7 +195,7 @@ def test_a_default_that_a_person_chose_stays(stack: Stack, db: Database) -> None
 def test_a_refresh_adopts_what_the_settings_say(
     stack: Stack, function: Any, db: Database, kept_default: dict[str, Any]
 ) -> None:
-    """The cron is enough after a deployment; a dry run reports it and changes nothing, a wrong value is an error."""
+    """A run applies LLM_PROVIDER; a dry run reports it and changes nothing; a wrong value is an error."""
     headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}
     before = _default(db)
     url, _ = function("refresh", LLM_PROVIDER="claude")
@@ -218,7 +218,7 @@ def test_only_the_service_adopts_a_default(alice: Person) -> None:
 
 
 def test_a_model_of_the_catalogue_has_one_name_and_one_switch(db: Database, model: Models, resolve: Resolve) -> None:
-    """A project node's model is neither free under another spelling nor alive after it was switched off."""
+    """Another spelling of a project node's model avoids neither its price nor its deactivation."""
     name = model("echo", pricing='{"input": 1000, "output": 1000}')
     node = name.split(":")[1]
     db.execute('update public.client_nodes set models = \'[{"id": "echo"}, {"id": "other"}]\' where id = %s', [node])
@@ -232,7 +232,7 @@ def test_a_model_of_the_catalogue_has_one_name_and_one_switch(db: Database, mode
 def test_the_arms_of_default_stand_in_when_the_default_is_switched_off(
     db: Database, model: Models, resolve: Resolve
 ) -> None:
-    """A default whose node is off is passed over; asking for default by name is asking for nothing in particular."""
+    """A default on an inactive node is skipped; the model name `default` means no preference."""
     down, up = model("echo"), model(named("echo", "openai"), provider="openai")
     db.execute("update public.llm_models set is_default = true where model_key = %s", [down])
     db.execute("insert into public.llm_routes (alias, model_key) values ('default', %s)", [up])
@@ -244,7 +244,7 @@ def test_the_arms_of_default_stand_in_when_the_default_is_switched_off(
 
 @pytest.mark.usefixtures("kept_default")
 def test_an_admin_who_confirms_the_default_has_chosen_it(stack: Stack, db: Database) -> None:
-    """Saying yes to what the seed chose is a choice, which no setting takes back."""
+    """After an admin sets the seed's default again, LLM_PROVIDER does not replace it."""
     db.execute("update public.llm_models set is_default = true, default_by = 'seed' where model_key = 'gpt-4o'")
     with db.transaction():
         db.execute("set local role authenticated")
@@ -271,14 +271,14 @@ def test_an_admin_who_confirms_the_default_has_chosen_it(stack: Stack, db: Datab
     ],
 )
 def test_a_value_that_breaks_arithmetic_is_refused_on_write(db: Database, column: str, value: str) -> None:
-    """One odd row would otherwise fail the turns of all users."""
+    """A check constraint refuses it, because one such row would fail the turns of all users."""
     with pytest.raises(psycopg.errors.CheckViolation):
         db.execute(f"update public.llm_models set {column} = %s where model_key = 'gpt-4o'", [value])
 
 
 @pytest.mark.parametrize(("provider", "model"), [("client", "x"), ("openai", "///"), ("openai", ""), ("Open AI", "x")])
 def test_a_default_that_cannot_be_is_refused_in_our_words(stack: Stack, provider: str, model: str) -> None:
-    """A wrong setting gives a clear error, not the name of a constraint."""
+    """A wrong value gives Parley's error message, not the name of a constraint."""
     answer = service(stack, "POST", "rpc/adopt_default", json={"provider_name": provider, "model_id": model})
     assert (answer.status_code, json.loads(answer.json()["details"])["code"]) == (422, "validation_failed")
 
@@ -286,7 +286,7 @@ def test_a_default_that_cannot_be_is_refused_in_our_words(stack: Stack, provider
 def test_a_failed_lookup_stands_in_the_row_and_is_counted(
     alice: Person, bob: Person, model: Models, db: Database
 ) -> None:
-    """Asked by the request, the conversation or the profile; an admin counts all, a person their own."""
+    """Lookups from request, conversation and profile are in the row; admins count all, users their own."""
     name, unknown = model("echo"), f"gpt-9-{uuid.uuid4().hex[:8]}"
     for fields in ({"model": unknown}, {"model": name}):
         alice.whole("hi", **fields)

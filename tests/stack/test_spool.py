@@ -1,4 +1,4 @@
-"""The database goes away between a turn's first word and its booking, and comes back."""
+"""Turns whose database is down when they end, and the drain afterwards."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_turn_whose_database_is_cut_after_the_first_word_is_spooled_and_booked
     environ: Callable[..., None],
     drains: int,
 ) -> None:
-    """The caller has every word and `spooled`; after one refresh, or three drains at once, one row has all of it."""
+    """The client gets the whole answer and `spooled`; one refresh or three drains book one row."""
     lines_cut, way = {line, ledger_line[0]}, ledger_line[1]
     url, _ = function("chat", SUPABASE_URL=line.url, SUPABASE_JWT_SECRET=legacy_secret, **where, **way)
     body = {"message": "what now?", "model": model("pausing", base_url=pausing.url)}
@@ -189,7 +189,7 @@ def test_what_has_no_place_is_quarantined_and_the_rest_is_drained(
 
 
 def test_quarantined_words_go_with_their_person(alice: Person, db: Database, stack: Stack) -> None:
-    """A record that names a person is gone when they are, however it got there; setting aside twice is once."""
+    """A quarantined record is deleted with its user's data; repeated quarantining keeps one record."""
     key = f"{uuid.uuid4()}.json"
     arguments = {"object_key": key, "reason": "unknown_turn", "record": "their words", "user_id": alice.id}
     for _ in range(2):
@@ -204,7 +204,7 @@ def test_quarantined_words_go_with_their_person(alice: Person, db: Database, sta
 def test_what_was_spooled_before_its_person_was_forgotten_comes_back_nowhere(
     alice: Person, db: Database, stack: Stack, minutes: int | None, kept: str | None
 ) -> None:
-    """A turn may have begun a lease's length before it was spooled; what does not say when may be of before."""
+    """A record that was spooled up to a lease after the deletion, or without a time, is not kept."""
     assert alice.rest("POST", "rpc/delete_my_data").status_code == 204
     spooled_at = datetime.now(UTC) + timedelta(minutes=minutes) if minutes is not None else None
     key = f"{uuid.uuid4()}.json"
@@ -216,7 +216,7 @@ def test_what_was_spooled_before_its_person_was_forgotten_comes_back_nowhere(
 
 
 def test_only_the_service_quarantines(alice: Person, stack: Stack) -> None:
-    """People can neither write there nor read what is there."""
+    """Users can neither write nor read quarantined records."""
     arguments = {"object_key": "x.json", "reason": "refused"}
     assert alice.rest("POST", "rpc/quarantine_spooled", json=arguments).status_code == 403
     assert alice.rest("GET", "spool_quarantine").status_code == 404
@@ -231,7 +231,7 @@ def test_a_person_deleted_while_their_turn_is_spooled_leaves_money_but_no_words(
     tmp_path: Path,
     environ: Callable[..., None],
 ) -> None:
-    """The drain books what it cost, and takes their words from the spool without writing them anywhere."""
+    """The drain books the cost and stores none of the user's text."""
     environ(SUPABASE_URL=stack["SUPABASE_URL"], SUPABASE_SERVICE_KEY=stack["SUPABASE_SERVICE_KEY"])
     environ(SPOOL_URL=tmp_path.as_uri())
     record = _begun(alice, model("echo"))

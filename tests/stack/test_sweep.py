@@ -1,4 +1,4 @@
-"""Turns whose function died: closed by the sweeper, and what comes later still counts."""
+"""Turns of killed instances: the sweep closes them, and a late finish still counts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_dead_turn_becomes_abandoned_with_its_question_and_frees_its_money(
 def test_a_finish_after_the_sweep_still_books_what_happened(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """A worker that was only slow can still finish: one row, its answer, its cost once, nothing released twice."""
+    """A slow worker can still finish: one row has its answer and cost, and the reservation is released once."""
     turn = begin(alice, model("echo"))
     die(db, turn)
     sweep(stack)
@@ -58,7 +58,7 @@ def test_a_finish_after_the_sweep_still_books_what_happened(
 def test_many_sweeps_and_finishes_at_once_leave_every_turn_closed_once(
     alice: Person, bob: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """No deadlock, no double release: one of them closes each turn, and the sums are right."""
+    """There is no deadlock and no second release: one of them closes each turn, and the sums are right."""
     name = model("echo")
     turns = [(person, begin(person, name)) for person in (alice, bob) for _ in range(20)]
     die(db, *(turn for _, turn in turns))
@@ -74,7 +74,7 @@ def test_many_sweeps_and_finishes_at_once_leave_every_turn_closed_once(
 
 
 def test_a_dead_turn_of_a_deleted_user_keeps_no_words(alice: Person, model: Models, db: Database, stack: Stack) -> None:
-    """The row and the money stay, the question does not."""
+    """The row and the cost stay, without the question."""
     turn = begin(alice, model("echo"))
     db.execute("delete from auth.users where id = %s", [alice.id])
     die(db, turn)
@@ -85,7 +85,7 @@ def test_a_dead_turn_of_a_deleted_user_keeps_no_words(alice: Person, model: Mode
 
 
 def test_refresh_sweeps(alice: Person, model: Models, db: Database, stack: Stack) -> None:
-    """The cron closes what died and says how many; a dry run closes none."""
+    """A run closes abandoned turns and reports their number; a dry run closes none."""
     turn = begin(alice, model("echo"))
     die(db, turn)
     headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}
@@ -98,7 +98,7 @@ def test_refresh_sweeps(alice: Person, model: Models, db: Database, stack: Stack
 
 
 def test_only_the_service_sweeps_or_extends(alice: Person) -> None:
-    """People can neither close others' turns nor hold money for their own."""
+    """A user can neither close turns of others nor extend a reservation."""
     for name in ("sweep_turns", "chat_extend"):
         assert alice.rest("POST", f"rpc/{name}", json={}).status_code in {403, 404}
 
@@ -106,7 +106,7 @@ def test_only_the_service_sweeps_or_extends(alice: Person) -> None:
 def test_a_further_call_holds_more_money_until_the_turn_ends(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """The hold is for the dearest route at full output; it is released with the rest, and counts no request."""
+    """The reservation is for the most expensive route at full output, counts no request, and is released at the end."""
     turn = begin(alice, model("echo"), max_tokens=100)
     before = _day(db, alice)
     assert extend(stack, turn)["outcome"] == "extended"
@@ -122,7 +122,7 @@ def test_a_further_call_holds_more_money_until_the_turn_ends(
 def test_without_money_for_a_further_call_nothing_more_is_held(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """The refusal names the cap and the turn ends with its text so far; the month's refusal returns the day's hold."""
+    """The refusal names the cap, the turn ends with its text so far, and no part of the extension stays reserved."""
     db.execute(
         "insert into public.usage_limits (scope, daily_cost_usd, monthly_cost_usd) values (%s, 5, 0.002)", [alice.id]
     )

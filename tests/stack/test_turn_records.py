@@ -1,4 +1,4 @@
-"""What a turn leaves in its message, its log row and its conversation."""
+"""What a turn writes to its message, its log row and its conversation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.stack.turns import Database, begin, conversation_with, die, finish, s
 
 
 def test_an_answer_says_which_model_and_agent_gave_it(alice: Person, model: Models) -> None:
-    """Every assistant message has its model; row and conversation have the fields of the result."""
+    """Every answer has its model; row and conversation have the fields of the result."""
     name = model("echo")
     assert alice.rest("POST", "user_llm_profiles", json={}).status_code == 201  # whose skill may be assessed
     turn = begin(alice, name)
@@ -47,7 +47,7 @@ def test_an_answer_says_which_model_and_agent_gave_it(alice: Person, model: Mode
 
 
 def test_a_late_finish_tells_all_of_it_too(alice: Person, db: Database, model: Models, stack: Stack) -> None:
-    """What a sweep closed as abandoned becomes what it was; what was left out is known to both."""
+    """A late finish replaces all fields of the abandoned row and keeps its history_left_out."""
     conversation = conversation_with(db, alice, 300, words=60)
     turn = begin(alice, model("echo"), conversation_id=conversation)
     die(db, turn)
@@ -67,14 +67,14 @@ def test_a_late_finish_tells_all_of_it_too(alice: Person, db: Database, model: M
 
 @pytest.mark.parametrize("odd", [None, {}, "x", {"name": "not an array"}])
 def test_odd_tools_do_not_cost_the_row(alice: Person, model: Models, odd: Any) -> None:
-    """Whatever stands where the tools should: the turn is booked, and its tools are none."""
+    """If tools_used is not a list of tools, the turn is booked with an empty list."""
     turn = begin(alice, model("echo"))
     assert finish(alice, turn, tools_used=odd)["outcome"] == "settled"
     assert alice.rows("chat_logs")[0]["tools_used"] == []
 
 
 def test_a_forgotten_turn_leaves_no_words_of_tools_or_escalation(alice: Person, db: Database, model: Models) -> None:
-    """When the user asks for deletion during the turn, figures stay and all text goes."""
+    """If the user's data is deleted during the turn, the row keeps counts and no text."""
     turn = begin(alice, model("echo"))
     alice.rest("POST", "rpc/delete_my_data")
     finish(alice, turn, tools_used=[{"name": "planted"}], escalation_metadata={"reason": "planted"})
@@ -85,7 +85,7 @@ def test_a_forgotten_turn_leaves_no_words_of_tools_or_escalation(alice: Person, 
 def test_steps_without_a_word_are_no_answer_until_the_turn_is_complete(
     alice: Person, db: Database, model: Models
 ) -> None:
-    """What was tried again with its key is what the conversation keeps; a complete turn of steps alone is kept, too."""
+    """After a failed try without text the retry's answer is stored; a completed turn of tool steps is stored."""
     steps = [{"type": "step-start"}, {"type": "tool-hand_off", "toolCallId": "c", "state": "input-available"}]
     identifier, key = model("echo"), {"idempotency_key": "k1", "body_hash": "x"}
     first = begin(alice, identifier, **key)
@@ -114,7 +114,7 @@ def test_a_turn_of_a_forgotten_user_makes_no_further_call(alice: Person, model: 
 
 
 def test_no_member_can_store_parts_of_a_message(alice: Person, db: Database, model: Models) -> None:
-    """Posted parts are refused, requested ones left out, older ones not shown: a question is the text in the prompt."""
+    """A member cannot insert parts, chat_begin ignores them, and ui_messages shows only a question's text."""
     name = model("echo")
     parts = [1, None, {"type": "text"}, {"type": "file", "url": "javascript:alert(1)"}, {"type": "data-receipt"}]
     turn = begin(alice, name, parts=parts)

@@ -1,4 +1,4 @@
-"""The roll-up by day: at every instant what the logs add up to, and what they added up to once they are purged."""
+"""usage_daily equals the sums of the logs, also of rows that were purged."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _finish(person: Person, turn: dict[str, Any], **fields: Any) -> str:
 
 @pytest.mark.parametrize("status", ["completed", "cancelled", "partial", "failed"])
 def test_every_kind_of_turn_counts(alice: Person, model: Models, db: Database, status: str) -> None:
-    """Tokens, money and times of all of them, errors of those that went wrong."""
+    """Tokens, cost and times of all turns are counted, and errors of failed ones."""
     name = model("echo", pricing='{"input": 0.1, "output": 0.4, "cached_input": 0.01}')
     for _ in range(3):
         _finish(alice, begin(alice, name), status=status)
@@ -68,7 +68,7 @@ def test_every_kind_of_turn_counts(alice: Person, model: Models, db: Database, s
 
 
 def test_a_turn_without_a_price_is_counted_as_such(alice: Person, model: Models, db: Database) -> None:
-    """Its cost is not known, and that is not zero."""
+    """A turn with an unknown cost is counted in unpriced_requests."""
     name = model("echo", pricing=None)
     _finish(alice, begin(alice, name))
     (row,) = _agree(db, name)
@@ -76,7 +76,7 @@ def test_a_turn_without_a_price_is_counted_as_such(alice: Person, model: Models,
 
 
 def test_a_turn_that_is_asked_again_is_counted_as_it_ended(alice: Person, model: Models, db: Database) -> None:
-    """What failed and was retried is one request without an error, and another agent's row is gone."""
+    """A failed turn that a retry completed counts as one request without an error, under the last agent."""
     name, key = model("echo"), KEY
     _finish(alice, begin(alice, name, **key), agent_type="first", **_NOTHING)
     assert [(row["agent_type"], row["errors"]) for row in _agree(db, name)] == [("first", 1)]
@@ -86,7 +86,7 @@ def test_a_turn_that_is_asked_again_is_counted_as_it_ended(alice: Person, model:
 
 
 def test_a_takeover_and_the_cost_of_the_stale_attempt_count(alice: Person, model: Models, db: Database) -> None:
-    """One request, the money of both attempts."""
+    """They count as one request with the cost of both attempts."""
     name, key = model("echo"), KEY
     first = begin(alice, name, **key)
     die(db, first)

@@ -1,8 +1,9 @@
-"""Turns without a function: the ledger's two round trips, called as the function calls them."""
+"""Turns without a function: calls the ledger's two round trips as the function does."""
 
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -15,6 +16,8 @@ ledger: Ledger | None = None
 """The way to the ledger, which the fixture `each_way` sets; None is the data API."""
 _data_apis: dict[str, DataApi] = {}
 Database = psycopg.Connection[dict[str, Any]]
+QUESTION = "one two three"
+GOLDEN_USD = Decimal("0.000074000")  # 40 fresh and 20 cached tokens in, 12 out, at 1, 0.5 and 2 dollars a million
 KEY = {"idempotency_key": "k", "body_hash": "h"}
 
 
@@ -110,6 +113,16 @@ def sweep(stack: Stack) -> int:
     assert answer.status_code == 200, answer.text
     swept: int = answer.json()
     return swept
+
+
+def reserved_usd(db: Database, person: Person) -> Decimal:
+    """What is reserved for all of a person's turns."""
+    row = db.execute(
+        "select coalesce(sum(reserved_usd), 0) as held from public.usage_counters where scope = %s", [person.id]
+    ).fetchone()
+    assert row is not None
+    held: Decimal = row["held"]
+    return held
 
 
 def words_left(db: Database, planted: str) -> list[str]:

@@ -24,8 +24,8 @@ The receipt comes before the AI SDK's `error` part.
 The body holds no stack trace, no SQL and no text of other users.
 
 `Retry-After` says how many seconds to wait. `x-should-retry: false` says that the same request fails again.
-`metadata` holds the numbers of a limit: `resets_at`, `limit` and `used`, or `limit_usd`, `spent_usd` and `needed_usd`.
-For a limit of the whole project it holds `resets_at` only.
+`metadata` holds the numbers of a limit: `resets_at`, `limit` and `used`, or `limit_usd`, `spent_usd`,
+`reserved_usd` and `needed_usd`. For a limit of the whole project it holds `resets_at` only.
 
 ## Codes
 

@@ -125,7 +125,7 @@ class CompletionMessage(BaseModel):
 
 
 class CompletionChoice(_Closed):
-    """The one choice."""
+    """The only choice."""
 
     index: Literal[0]
     message: CompletionMessage

@@ -54,7 +54,7 @@ class Success:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a handler takes and returns.
+    """The requests and responses of a handler.
 
     `needs` is whose token the route requires; the errors of tokens and bodies follow from it and from `body`.
     `takes` are request headers, `headers` response headers. `also_as` lists errors that a route sends with another

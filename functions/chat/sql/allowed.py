@@ -1,7 +1,7 @@
 """The allowed parts of a query, by the names of DuckDB's parser tree; all others are refused.
 
-Left out on purpose though harmless-looking: lambdas, recursive queries and string padding, which are only good for
-making much out of little; macros over tables (`histogram(table, column)`), which read what their text says.
+Left out on purpose, although they look harmless: lambdas, recursive queries and string padding, because a short query
+could produce a huge result; macros over tables (`histogram(table, column)`), which read the table that a text names.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A result as JSON for a model: exact, bounded, in columns and rows.
 
 DECIMAL stays text ("4512.25"), so that no reader turns it into a float. Integers are numbers up to 2**53, text
-beyond. DOUBLE is a number of 15 significant digits, what is not finite is text. Times are ISO 8601. The rest is text.
+beyond. DOUBLE is a number of 15 significant digits, or text when not finite. Times are ISO 8601. All others are text.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _value(text: str | None, kind: str) -> Any:
 def _float(text: str, digits: int) -> float | str:
     number = float(text)
     if math.isfinite(number):
-        return float(f"{number:.{digits}g}")  # 0.1 + 0.2 is 0.3
+        return float(f"{number:.{digits}g}")  # so that 0.1 + 0.2 is 0.3
     return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
 
 

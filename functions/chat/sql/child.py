@@ -1,7 +1,7 @@
 """The process that owns DuckDB: `python -m functions.chat.sql.child FILE`. A JSON line in, a JSON line out.
 
-It starts without an environment, gives up what it will not need, and ends when its parent does: the end of standard
-input ends it, even in the middle of a query.
+It starts without environment variables and limits its own rights. It ends with its parent: the end of standard input
+ends it, even during a query.
 """
 
 from __future__ import annotations

@@ -80,8 +80,8 @@ class Session:
 
     def _query(self, cursor: duckdb.DuckDBPyConnection, request: Mapping[str, Any]) -> Answer:
         sql = _text(str(request["sql"]))
-        # What runs is the query in brackets: every cell as text, cut where DuckDB still holds it, as many rows as are
-        # shown and one. Both texts must pass, so nothing can close the bracket and go on behind it.
+        # The query runs as a subquery that converts each cell to text and cuts it, with a limit of one row more than is
+        # shown. Both texts are validated, so the query cannot close the bracket and continue after it.
         cell = f"left(columns(*)::varchar, {CELL_CHARACTERS + 1})"
         framed = f"select {cell} from (\n{sql}\n) limit {ROWS + 1}"  # noqa: S608 - parsed and checked below
         tables = {str(name).lower() for name, _ in cursor.execute(_TABLES).fetchall()}
@@ -107,7 +107,7 @@ class Session:
 
 
 def _text(sql: str) -> str:
-    """The query without what may end it. Raises NotAllowedError for too much of it, and for what is no text."""
+    """The query without final semicolons and comments. Raises NotAllowedError for a long query and for invalid text."""
     try:
         size = len(sql.encode())
     except UnicodeEncodeError:  # half a surrogate pair
@@ -136,7 +136,7 @@ def _described(cursor: duckdb.DuckDBPyConnection, name: str, about: str | None) 
     reach = f", min({_quoted(times[0])})::varchar, max({_quoted(times[0])})::varchar" if times else ""
     try:
         row = cursor.execute(f"select count(*){reach} from main.{_quoted(name)}").fetchone()  # noqa: S608 - quoted
-    except duckdb.Error:  # a view over something that is not reachable from here
+    except duckdb.Error:  # a view over a table that the sandbox cannot read
         return entry
     if row:
         entry["rows"] = row[0]
@@ -150,7 +150,7 @@ def _quoted(name: str) -> str:
 
 
 def _cleaned(message: str) -> str:
-    """DuckDB's own words without the excerpt of the framed query, and without any path."""
+    """DuckDB's error message without the excerpt of the query that was run, and without any path."""
     return _PATH.sub("…", message.partition("\n\nLINE ")[0])[:500].strip()
 
 

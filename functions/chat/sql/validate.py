@@ -17,7 +17,7 @@ _HINTS = {
 
 
 class NotAllowedError(ValueError):
-    """A query outside the allow-list; the text is for the author of the query."""
+    """The query is not on the allow-list; the text is for the author of the query."""
 
 
 def check(tree: Mapping[str, Any], tables: AbstractSet[str]) -> None:

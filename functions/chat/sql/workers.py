@@ -24,7 +24,7 @@ _PASSED_ON = ("LD_LIBRARY_PATH", "PYTHONHOME", "TMPDIR")  # some hosts' Python n
 
 
 class _WorkerDiedError(Exception):
-    """The process ended, or sent something that is no reply."""
+    """The process ended, or its output is not a reply."""
 
 
 class Worker:
@@ -92,7 +92,7 @@ class Worker:
             raise _WorkerDiedError
         try:
             answer: Answer = json.loads(await self._process.stdout.readline())
-        except (OSError, ValueError) as error:  # its end, too long a line, or none of ours
+        except (OSError, ValueError) as error:  # the process ended, or the line is too long or invalid
             raise _WorkerDiedError from error
         return answer
 
@@ -101,7 +101,7 @@ Starting = asyncio.Task[Worker | None]
 
 
 class Workers:
-    """The children of one database file. A query waits for a free child; a faulty child never serves again."""
+    """The children of one database file. A query waits for a free child; a child that failed gets no further query."""
 
     def __init__(self, path: Path, *, seconds: float = QUERY_SECONDS, most: int = _WORKERS) -> None:
         self._path, self._seconds = path, seconds
@@ -138,7 +138,7 @@ class Workers:
             except asyncio.CancelledError:
                 self._keep(starting)
                 raise
-            if worker is None or worker.is_alive:  # a worker that ended while idle is no fault of the query
+            if worker is None or worker.is_alive:  # a worker that ended while idle did not fail because of this query
                 return starting
 
     async def _answer(self, starting: Starting, worker: Worker, request: Mapping[str, Any]) -> Answer:

@@ -11,7 +11,7 @@ from shared.turns import Receipt
 
 
 class TurnJson:
-    """Encodes a turn as one JSON object; everything it needs is in the receipt."""
+    """Encodes a turn as one JSON object, from its receipt alone."""
 
     def observe(self, event: TurnEvent) -> None:
         """Keeps nothing."""

@@ -84,7 +84,7 @@ class UiStream:
         return frame({"type": f"{kind}-end", "id": str(self._parts)}) if kind else b""
 
     def _end(self, receipt: Receipt) -> bytes:
-        """The receipt goes before an error: `useChat` reads nothing after one."""
+        """The last frames. The receipt precedes an error, because `useChat` reads nothing after an error."""
         entry = receipt.result
         frames = [frame({"type": "finish-step"}), frame({"type": "data-receipt", "data": receipt_json(receipt)})]
         if self._error is not None:

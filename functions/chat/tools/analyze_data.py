@@ -38,13 +38,13 @@ class DescribeData(BaseModel):
 
 
 def is_available() -> bool:
-    """Whether there is a database; without one the model gets no such tools."""
+    """Whether there is a database file; without it the model does not get these tools."""
     return _database_path().is_file()
 
 
 def preload() -> None:
     """Starts the child process before the first query, for a turn with these tools. Never raises."""
-    with contextlib.suppress(ToolRefusal):  # the call itself reports it
+    with contextlib.suppress(ToolRefusal):  # the call itself reports the error
         _workers().start_ahead()
 
 

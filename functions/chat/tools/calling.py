@@ -1,4 +1,4 @@
-"""Calls of tools: concurrent, each with a time limit; the model gets every failure as a result and can go on."""
+"""Runs tool calls concurrently, each with a time limit. The model gets every failure as a result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PASSING = {"tool_timeout", "tool_failed", "data_unavailable"}
 class Toolbox:
     """The tools of one turn, and the record of their calls.
 
-    Nothing runs beyond `deadline` (by time.monotonic()), and no answer is longer than `max_bytes`.
+    No call runs beyond `deadline` (by time.monotonic()), and no result is longer than `max_bytes`.
     """
 
     def __init__(

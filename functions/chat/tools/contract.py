@@ -32,9 +32,9 @@ class ToolRefusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tool(Generic[Arguments]):
-    """A tool of ours. The docstring of `arguments` describes the tool to the model, its fields describe themselves.
+    """A tool of Parley. The docstring and the fields of `arguments` describe the tool to the model.
 
-    A turn makes calls of tools with `takes_turns` one after another: all turns share what they work with.
+    The calls of a tool with `takes_turns` run one after another in a turn, because all turns share its resource.
     """
 
     name: str

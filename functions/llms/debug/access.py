@@ -1,4 +1,4 @@
-"""Checks access to the database: privileges, the rows that strangers see, and the data API from outside.
+"""Checks access to the database: privileges, rows that a user without data can see, and the data API.
 
 diagnose_visibility() switches to the role and claims of a user that does not exist, reads, and rolls back. So the
 check needs no account, and a failed check leaves nothing behind.
@@ -22,7 +22,7 @@ _SECONDS = 5.0
 
 
 async def access_checks(person: Person) -> list[Check]:
-    """Two checks: access rules with the rows that strangers see, and what the data API exposes."""
+    """Two checks: access rules and the rows that a user without data can see, and what the data API exposes."""
     return list(await asyncio.gather(_database_access(person), _data_api(person)))
 
 
@@ -49,7 +49,7 @@ async def _call(name: str, person: Person) -> Any:
 
 
 def access_check(catalogue: dict[str, Any], visibility: dict[str, Any]) -> Check:
-    """The verdict on `diagnose_access()` and `diagnose_visibility()`: broken when others get rows or privileges."""
+    """The verdict on both findings: broken when rows or privileges are open to users who must not have them."""
     findings = [_leak(each) for each in visibility["visible"]] + list(catalogue["findings"])
     found: dict[str, Any] = {"relations": catalogue["relations"], "functions": catalogue["functions"]}
     if visibility["unchecked"]:

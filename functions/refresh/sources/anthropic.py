@@ -10,7 +10,7 @@ from functions.refresh.sources.listed import ProviderModel, known, read_each, ti
 
 
 def read(page: Any) -> list[ProviderModel]:
-    """The models of one page; all of them chat."""
+    """The models of one page; all of them are chat models."""
     return read_each(page["data"], _listed)
 
 

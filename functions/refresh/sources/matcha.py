@@ -1,4 +1,4 @@
-"""MatchAI's list: `GET {base}/llms` where the platform has it, else the table it was introduced with."""
+"""MatchAI's list: `GET {base}/llms` where the platform has it, else the five models of the seed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from functions.refresh.sources.listed import ProviderModel, known, read_each, title
 
-# The platform has shown no list yet (2026-11-21): both usual forms and field names are read.
+# No list of the platform was seen yet (2026-11-21), so the two usual formats and field names are read.
 _LISTS = ("llms", "data", "models")
 
 TABLE = (
@@ -28,7 +28,7 @@ def read(page: Any) -> list[ProviderModel]:
 
 
 def from_table() -> list[ProviderModel]:
-    """What is known without a list."""
+    """The models that are known without a list."""
     return [ProviderModel(str(number), name, _CAPABILITIES) for number, name in TABLE]
 
 

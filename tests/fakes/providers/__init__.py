@@ -1,4 +1,4 @@
-"""A scripted model server on loopback that speaks every provider's dialect; the model's name says what it does."""
+"""A scripted model server on loopback with every provider's protocol; the model's name chooses its behaviour."""
 
 from tests.fakes.providers.kinds import GOLDEN, HALVES_SANITISED, HOSTILE, HOSTILE_SANITISED, matcha_id
 from tests.fakes.providers.lists import Shelf, entry

@@ -1,4 +1,4 @@
-"""Model lists as each provider gives them: the usual ones, with two models a page, and those that a test puts up."""
+"""Model lists of each provider: the usual ones, with two models a page, and lists that a test sets."""
 
 from __future__ import annotations
 

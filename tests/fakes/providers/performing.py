@@ -1,4 +1,4 @@
-"""A script played on a connection: sent, held, silent, torn; and who goes away meanwhile is noticed at once."""
+"""Sends a script over a connection with pauses and interruptions, and detects a disconnect."""
 
 from __future__ import annotations
 

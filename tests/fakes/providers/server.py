@@ -1,4 +1,4 @@
-"""The server in a thread of its own: which address speaks which dialect, and what came in."""
+"""The server in its own thread: which address has which protocol, and the requests that it received."""
 
 from __future__ import annotations
 

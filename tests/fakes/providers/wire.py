@@ -1,4 +1,4 @@
-"""What the dialects share: a request read neutrally, a script to render, and how JSON and events stand on the wire."""
+"""Shared by the protocols: a neutral form of a request, a script to render, and the encoding of JSON and events."""
 
 from __future__ import annotations
 

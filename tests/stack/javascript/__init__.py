@@ -1,4 +1,4 @@
-"""The clients people already have, in JavaScript: each script takes JSON on stdin and prints JSON."""
+"""Clients in JavaScript: each script takes JSON on stdin and prints JSON."""
 
 from __future__ import annotations
 

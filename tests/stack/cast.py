@@ -1,0 +1,78 @@
+"""An owner, a stranger, an admin and the service, and rows that belong to the owner."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import httpx
+
+from tests.stack.people import Person, Stack, new_admin, service, sign_up
+from tests.stack.turns import Database
+
+
+class Cast:
+    """The people of this module and what belongs to the first of them."""
+
+    def __init__(self, stack: Stack, db: Database, identifier: str) -> None:
+        self.stack = stack
+        self.owner, self.stranger, self.admin = sign_up(stack), sign_up(stack), new_admin(stack)
+        friend = sign_up(stack)  # whom the owner adds: the stranger must stay one
+        assert friend.rest("POST", "user_llm_profiles", json={"skill_level": "expert"}).status_code == 201
+        answer = self.owner.whole("hello", model=identifier)
+        node = self.owner.rest(
+            "POST",
+            "client_nodes",
+            json={"name": "mine", "base_url": "https://node.example/v1"},
+            headers={"Prefer": "return=representation"},
+        ).json()[0]
+        alias = f"a{uuid.uuid4().hex[:12]}"
+        db.execute("insert into public.llm_routes (alias, model_key) values (%s, 'gpt-4o')", [alias])
+        db.execute("insert into public.provider_health (provider_key) values ('tenancy') on conflict do nothing")
+        db.execute(
+            """insert into public.cost_alerts (scope, period, period_start, threshold, amount, cap)
+               values (%s, 'day', '2026-01-01', 'cost 50%%', 1, 2)""",
+            [self.owner.id],
+        )
+        db.execute(
+            "insert into public.model_quality (model_identifier, turns, errors, ratings) values ('tenancy', 1, 0, 0) "
+            "on conflict do nothing"
+        )
+        verdict = {"turn_id": answer["id"], "rating": 5}
+        assert self.owner.rest("POST", "feedback", json=verdict).status_code == 201
+        self.names = {
+            "owner": self.owner.id,
+            "stranger": self.stranger.id,
+            "friend": friend.id,
+            "conversation": answer["conversation_id"],
+            "turn": answer["id"],
+            "node": str(node["id"]),
+            "alias": alias,
+        }
+
+    @property
+    def outsiders(self) -> list[Person | str]:
+        """anon, another user, an admin, the service."""
+        return ["anon", self.stranger, self.admin, "service"]
+
+    @property
+    def everyone(self) -> list[Person | str]:
+        """The same with the owner."""
+        return ["anon", self.owner, self.stranger, self.admin, "service"]
+
+    def filled(self, value: Any) -> Any:
+        """A template with this cast's names; `{fresh}` is a new id each time."""
+        if isinstance(value, str):
+            return value.format(**self.names, fresh=str(uuid.uuid4()))
+        if isinstance(value, dict):
+            return {name: self.filled(each) for name, each in value.items()}
+        return value
+
+    def ask(self, who: Person | str, method: str, path: str, **options: Any) -> httpx.Response:
+        """A request as a user, as `anon` or as the `service`."""
+        if isinstance(who, Person):
+            return who.rest(method, path, **options)
+        if who == "service":
+            return service(self.stack, method, path, **options)
+        headers = {"apikey": self.stack["SUPABASE_ANON_KEY"]}
+        return httpx.request(method, f"{self.stack['SUPABASE_URL']}/rest/v1/{path}", headers=headers, **options)
