@@ -155,7 +155,8 @@ class Chaos:
 
     def _drain_on(self, drain: Callable[[], None]) -> None:
         while not self._over.wait(0.1):
-            drain()
+            with contextlib.suppress(DatabaseUnavailable):  # its own backend was killed
+                drain()
 
     def _kill(self) -> None:
         """Ends one working backend after the other, as a failing database does."""
