@@ -101,8 +101,8 @@ async def _run(
 ) -> Response:
     calls = ", ".join(f"set_config(${2 * i + 1}, ${2 * i + 2}, true)" for i in range(len(settings)))
     flat = [text for setting in settings for text in setting]
-    # One round trip. After an error the pool rolls back when the connection returns to it. A result that must be one row
-    # is counted before the commit.
+    # One round trip; a result that must be one row is counted before the commit. After an error the pool rolls back
+    # when the connection returns to it.
     is_committed = statement.is_read_only or not rest_request.is_single
     async with connection.pipeline():
         await connection.execute(b"begin read only" if statement.is_read_only else b"begin")
