@@ -50,13 +50,14 @@ class ParleyError(Exception):
     """An error that the client sees: `message` is safe to show, `metadata` is JSON.
 
     `status` is the class's HTTP status; an instance may have another one.
-    `client_action` says what a client does about it.
+    `client_action` says what a client does about it. `param` is the field or header with the fault, if it is one.
     `retry_after_seconds` becomes the Retry-After header; None when waiting does not help or the time is unknown.
     """
 
     status: int = 500
     code: ClassVar[str] = "internal_error"
     client_action: ClassVar[str] = "Retry later; report `request_id` to the operator if it persists."
+    default_param: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class ParleyError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.param = param
+        self.param = param or self.default_param
         self.retry_after_seconds = retry_after_seconds
         self.metadata = metadata or {}
         self.headers = headers or {}
@@ -121,6 +122,7 @@ class ModelNotFound(NotFound):
     """No active model has this name, and the request allows no substitute."""
 
     code = "model_not_found"
+    default_param = "model"
     client_action = "Choose a model from `GET /v1/models`."
 
 

@@ -25,5 +25,5 @@ async def get_openai_model(request: Request) -> Response:
     listed = await catalogue.catalogue_cache.get(person.token)
     row = next((m for m in listed.models if wanted in {m["identifier"], m["model_key"]}), None)
     if row is None:
-        raise ModelNotFound(f'There is no active model "{wanted[:100]}".', param="model")
+        raise ModelNotFound(f'There is no active model "{wanted[:100]}".')
     return JSONResponse(as_openai_model(row))

@@ -11,16 +11,17 @@ from starlette.requests import Request
 from functions.refresh import google_oidc
 from shared.auth import authenticate, bearer_token
 from shared.config import settings
-from shared.errors import NotFound, Unauthenticated
+from shared.errors import Forbidden, NotFound
 from shared.log import log
 
 _MIN_SECRET_LENGTH = 32
 
 
 async def authorize(request: Request) -> str:
-    """The trigger's name for the run's row. Raises Unauthenticated; KeysUnavailable when a token cannot be checked.
+    """The trigger's name for the run's row.
 
-    A CRON_SECRET that is unset or short matches no token.
+    Raises Unauthenticated, Forbidden for a user who is no admin, KeysUnavailable when a token cannot be checked. A
+    CRON_SECRET that is unset or short matches no token.
     """
     secret = settings().get("CRON_SECRET")
     if secret and len(secret) < _MIN_SECRET_LENGTH:
@@ -33,7 +34,7 @@ async def authorize(request: Request) -> str:
         return "google-oidc"
     if (await authenticate(request)).is_admin:
         return "admin"
-    raise Unauthenticated("This token may not start a refresh.")
+    raise Forbidden("Only an admin may start a refresh.")
 
 
 def authorize_event(request: Request) -> str:

@@ -16,7 +16,7 @@ from functions.refresh.authorize import authorize, authorize_event
 from functions.refresh.main import ROUTES, with_event_status
 from shared import auth
 from shared.endpoint import respond
-from shared.errors import KeysUnavailable, NotFound, Unauthenticated
+from shared.errors import Forbidden, KeysUnavailable, NotFound, Unauthenticated
 from tests.asgi import Caller, call, request_of
 from tests.fakes.supabase import Project, signing_key
 
@@ -77,12 +77,12 @@ async def test_every_way_in_is_guarded(environ: Callable[..., None], method: str
 
 
 async def test_an_admin_may_and_another_person_may_not(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The access token must have the admin role in app_metadata."""
+    """The access token must have the admin role in app_metadata; another user gets 403."""
     monkeypatch.setattr(auth, "verifier", auth.Verifier())
     assert await _request(f"Bearer {project.token(app_metadata={'role': 'admin'})}") == "admin"
     others: list[dict[str, Any]] = [{}, {"app_metadata": {"role": "user"}}, {"user_metadata": {"role": "admin"}}]
     for claims in others:
-        with pytest.raises(Unauthenticated):
+        with pytest.raises(Forbidden):
             await _request(f"Bearer {project.token(**claims)}")
 
 

@@ -9,6 +9,7 @@ from shared.errors import (
     Conflict,
     IdempotencyMismatch,
     InternalError,
+    ModelNotFound,
     NotConfigured,
     ParleyError,
     ProviderError,
@@ -64,3 +65,8 @@ def test_two_errors_never_share_their_metadata() -> None:
     first.headers["X-Seen"] = "1"
     assert second.metadata == {}
     assert second.headers == {}
+
+
+def test_an_unknown_model_is_the_fault_of_its_field() -> None:
+    """`param` is `model` wherever a model is not found, unless another field named it."""
+    assert (ModelNotFound("x").param, ModelNotFound("x", param="identifier").param) == ("model", "identifier")
