@@ -48,7 +48,7 @@ class Connections:
 
     async def call(self, name: str, arguments: dict[str, Any], claims: str, timeout_seconds: float) -> Any:
         """The result of the ledger's function `name` with these claims. Raises as `ledger_calls.call` does."""
-        values = [claims, *(_as_text(value) for value in sanitize_text(arguments).values())]
+        values = [claims, *(_as_text(value) for value in arguments.values())]
         text = await self._within(timeout_seconds, _statement(name, tuple(arguments)), values)
         return None if text is None else json.loads(text)
 
@@ -218,4 +218,6 @@ def _statement(name: str, parameters: tuple[str, ...]) -> bytes:
 
 
 def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), allow_nan=False)
+    """A text as it is, anything else as JSON; both without characters that PostgreSQL cannot store."""
+    sound = sanitize_text(value)
+    return sound if isinstance(sound, str) else json.dumps(sound, separators=(",", ":"), allow_nan=False)
