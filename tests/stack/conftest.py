@@ -55,6 +55,7 @@ def stack() -> Iterator[Stack]:
     zone = "Etc/GMT-14" if datetime.now(UTC).hour >= 10 else "Etc/GMT+12"
     with data_folder() as data, running_stack(data, free_ports(), "--no-reload", environ={"PGTZ": zone}) as running:
         yield Stack(running.values)
+        turns.close_data_apis()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -15,6 +16,7 @@ from tests.stack.people import Person, Stack, service
 ledger: Ledger | None = None
 """The way to the ledger, which the fixture `each_way` sets; None is the data API."""
 _data_apis: dict[str, DataApi] = {}
+_lock = threading.Lock()
 Database = psycopg.Connection[dict[str, Any]]
 QUESTION = "one two three"
 GOLDEN_USD = Decimal("0.000074000")  # 40 fresh and 20 cached tokens in, 12 out, at 1, 0.5 and 2 dollars a million
@@ -85,10 +87,17 @@ def extend(stack: Stack, turn: dict[str, Any], input_tokens: int = 1000, **field
 
 
 def _ledger(stack: Stack) -> Ledger:
-    url = stack["SUPABASE_URL"]
-    if ledger is None and url not in _data_apis:
-        _data_apis[url] = DataApi(stack)
-    return ledger or _data_apis[url]
+    with _lock:
+        url = stack["SUPABASE_URL"]
+        if ledger is None and url not in _data_apis:
+            _data_apis[url] = DataApi(stack)
+        return ledger or _data_apis[url]
+
+
+def close_data_apis() -> None:
+    """Closes the clients of the data API, at the end of the session."""
+    while _data_apis:
+        _data_apis.popitem()[1].close()
 
 
 def fail(person: Person, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
