@@ -70,6 +70,11 @@ class Settings:
         return self.require("SUPABASE_URL").rstrip("/")
 
     @property
+    def ledger_url(self) -> str:
+        """The address at which chat connects to PostgreSQL; empty if it calls the data API."""
+        return self.checked("LEDGER_DATABASE_URL")
+
+    @property
     def issuers(self) -> tuple[str, ...]:
         """The accepted issuers of access tokens: those of SUPABASE_ISSUER, else the project."""
         return self.names("SUPABASE_ISSUER") or (f"{self.supabase_url}/auth/v1",)

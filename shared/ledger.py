@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 
-from shared import spool, supabase
+from shared import ledger_calls, spool, supabase
 from shared.admitted_turn import admitted_turn
 from shared.auth import Person
 from shared.config import settings
@@ -53,7 +53,9 @@ async def begin(person: Person, request: TurnRequest) -> Turn:
         "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
     }
     try:
-        answer = await supabase.rpc("chat_begin", {"turn": turn}, supabase.as_caller(person.token))
+        answer = await ledger_calls.call(
+            "chat_begin", {"turn": turn}, lambda: supabase.as_caller(person.token), person.claims
+        )
     except NoDefaultModel as error:
         raise NoDefaultModel(advice() or error.message) from None
     except ModelNotFound:
@@ -96,7 +98,7 @@ async def _extended(extension: dict[str, Any]) -> dict[str, Any]:
     """The answer of `chat_extend`. A lost answer is retried; if both calls reserved, the turn's end releases both."""
     for number in range(_EXTEND_TRIES):
         try:
-            held: dict[str, Any] = await supabase.rpc("chat_extend", {"extension": extension}, supabase.as_service())
+            held: dict[str, Any] = await ledger_calls.call("chat_extend", {"extension": extension}, supabase.as_service)
         except DatabaseUnavailable:
             if number + 1 == _EXTEND_TRIES:
                 raise
@@ -132,8 +134,8 @@ async def _book(fields: dict[str, Any]) -> dict[str, Any] | None:
     """The answer of `chat_finish`; None when both tries fail."""
     for _ in range(_FINISH_TRIES):
         try:
-            booked: dict[str, Any] = await supabase.rpc(
-                "chat_finish", {"entry": fields}, supabase.as_service(), timeout_seconds=_TRY_SECONDS
+            booked: dict[str, Any] = await ledger_calls.call(
+                "chat_finish", {"entry": fields}, supabase.as_service, timeout_seconds=_TRY_SECONDS
             )
         except ParleyError as error:
             log("finish_failed", error=error.code)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import aiohttp
 
 from shared import http
 from shared.config import settings
-from shared.errors import BY_CODE, DatabaseUnavailable, Forbidden, InternalError, ParleyError, Unauthenticated
+from shared.database_errors import refusal, unavailable
 from shared.lenient_json import read_json
 from shared.sanitize import sanitized_json
 
@@ -53,36 +52,11 @@ async def _request(
         ):
             status, text = response.status, (await response.read()).decode()
     except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as error:
-        raise _down() from error
+        raise unavailable() from error
     try:
         payload = read_json(text) if text else None
     except ValueError as error:
-        raise _down() from error
+        raise unavailable() from error
     if status < 300:
         return payload
     raise refusal(status, payload)
-
-
-def _down() -> DatabaseUnavailable:
-    return DatabaseUnavailable("The database cannot be reached right now.", retry_after_seconds=2)
-
-
-def refusal(status: int, payload: Any) -> ParleyError:
-    """The error of a PostgREST error response; only messages of our own database functions are passed on."""
-    fields = payload if isinstance(payload, dict) else {}
-    if str(fields.get("code", "")).startswith("PT"):
-        try:
-            detail = json.loads(fields.get("details") or "{}")
-            metadata = detail.get("metadata") or {}
-            known = BY_CODE[detail["code"]]
-        except (ValueError, KeyError, AttributeError):
-            return InternalError("The database refused this request.")
-        retry_after = metadata.pop("retry_after", None)
-        return known(str(fields.get("message")), metadata=metadata, retry_after_seconds=retry_after)
-    if status == 401:
-        return Unauthenticated("The access token was not accepted.")
-    if status == 403:
-        return Forbidden("The database does not allow this.")
-    if status >= 500:
-        return _down()
-    return InternalError("The database did not understand this request.")

@@ -76,6 +76,11 @@ _TABLE = (
         (),
         "the secret key (sb_secret_…)",
     ),
+    Variable(
+        "LEDGER_DATABASE_URL",
+        addresses.ledger_url,
+        example="the address of PostgreSQL's pooler with the role parley_ledger",
+    ),
     Variable("SUPABASE_JWT_SECRET", forms.long_text(32)),
     Variable("SUPABASE_ISSUER", forms.listed(addresses.url(f"{_PROJECT_URL}/auth/v1"))),
     Variable("LLM_PROVIDER", _llm_provider, ("LEXYBRAIN_PROVIDER",)),
@@ -137,6 +142,8 @@ FIRST_NAMES: Final[Mapping[str, str]] = {second: each.name for each in _TABLE fo
 """First names by second name."""
 REQUIRED: Final = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
 """The variables without which no function works; refresh works without SUPABASE_ANON_KEY."""
+DIRECT_REQUIRED: Final = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "LEDGER_DATABASE_URL")
+"""The variables of a chat that calls the ledger over a connection of its own."""
 
 
 def names_of(name: str) -> tuple[str, ...]:

@@ -101,15 +101,20 @@ async def _run(
 ) -> Response:
     calls = ", ".join(f"set_config(${2 * i + 1}, ${2 * i + 2}, true)" for i in range(len(settings)))
     flat = [text for setting in settings for text in setting]
-    # One round trip up to the result. After an error the pool rolls back when the connection returns to it.
+    # One round trip; a result that must be one row is counted before the commit. After an error the pool rolls back
+    # when the connection returns to it.
+    is_committed = statement.is_read_only or not rest_request.is_single
     async with connection.pipeline():
         await connection.execute(b"begin read only" if statement.is_read_only else b"begin")
         await connection.execute(f"select {calls}".encode(), flat)
         cursor = await connection.execute(statement.sql.encode(), statement.arguments)
+        if is_committed:
+            await connection.execute(b"commit")
     row: tuple[Any, ...] | None = await cursor.fetchone()
     assert row is not None  # noqa: S101 - an aggregate without group by has one row
     response = _response(rest_request, statement, row)
-    await connection.execute(b"commit")
+    if not is_committed:
+        await connection.execute(b"commit")
     return response
 
 

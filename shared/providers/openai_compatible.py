@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from shared import http, supabase
+from shared import http, ledger_calls, supabase
 from shared.config import settings
 from shared.errors import NodeFailed, ProviderError
 from shared.events import ModelEvent, merge_pieces
@@ -113,5 +113,5 @@ class OpenAiCompatible:
         key = settings().key(self._host.key_variable) if self._host.key_variable else ""
         if node is not None and node.has_key:
             arguments = {"node_id": node.id, "base_url": node.base_url}
-            key = await supabase.rpc("node_key", arguments, supabase.as_service()) or ""
+            key = await ledger_calls.call("node_key", arguments, supabase.as_service) or ""
         return {"Authorization": f"Bearer {key}"} if key else {}

@@ -31,14 +31,15 @@ begin
   end if;
 
   select * into v_row from private.turns as r
-    where r.user_id = p_user_id and r.idempotency_key = p_turn.idempotency_key for update;
+    where r.user_id = p_user_id and (r.idempotency_key = p_turn.idempotency_key or r.id = p_turn.turn_id) for update;
   if not found or v_row.body_hash is distinct from p_turn.body_hash then
     return jsonb_build_object('outcome', 'mismatch');
   end if;
   if v_row.state = 'settled' then
     return private.replayed_turn(v_row) || jsonb_build_object('limits', private.current_limits(p_user_id));
   end if;
-  if v_row.state = 'started' and v_row.lease_until > now() then
+  -- A worker that lost the answer begins its turn again.
+  if v_row.state = 'started' and v_row.lease_until > now() and v_row.worker_id is distinct from p_turn.worker_id then
     return jsonb_build_object('outcome', 'in_progress',
       'retry_after', least(ceil(extract(epoch from v_row.lease_until - now())), 5));
   end if;
@@ -67,7 +68,7 @@ comment on function private.claim_turn(uuid, private.turn_request) is
 revoke execute on function private.claim_turn from public, anon, authenticated, service_role;
 
 create function private.write_turn(p_user_id uuid, p_turn private.turn_request, p_conversation_id uuid, p_agent text,
-  p_route_reason text, p_plan jsonb, p_replaces uuid) returns void
+  p_route_reason text, p_plan jsonb, p_replaces uuid, p_is_claimed boolean) returns boolean
   language plpgsql volatile security invoker set search_path = '' as $$
 begin
   insert into private.turns as r
@@ -78,20 +79,19 @@ begin
      now() + make_interval(secs => p_turn.lease_seconds), p_turn.question, p_turn.store or p_turn.log_words,
      p_turn.requested_model, private.internal_name(p_agent, 40), p_turn.metadata, p_conversation_id, p_plan -> 'routes',
      p_route_reason, (p_plan ->> 'reserve_usd')::numeric, (p_plan ->> 'history_left_out')::integer, p_replaces)
-  on conflict on constraint turns_pkey do update  -- claimed above
+  on conflict on constraint turns_pkey do update
     set request_id = excluded.request_id, endpoint = excluded.endpoint, question = excluded.question,
         is_stored = excluded.is_stored, requested_model = excluded.requested_model, agent_type = excluded.agent_type,
         metadata = excluded.metadata, conversation_id = excluded.conversation_id, routes = excluded.routes,
         route_reason = excluded.route_reason, reserved_usd = excluded.reserved_usd, day = excluded.day,
         history_left_out = excluded.history_left_out
-    where r.user_id = excluded.user_id and r.worker_id = excluded.worker_id and r.state = 'started';
-  if not found then
-    perform private.refuse('PT422', 'idempotency_mismatch', 'This turn has begun already.');
-  end if;
+    where p_is_claimed and r.id = excluded.id;
+  return found;
 end
 $$;
-comment on function private.write_turn(uuid, private.turn_request, uuid, text, text, jsonb, uuid) is
-  'Writes the write-ahead row, once for a turn without a claim. Refuses an id that another turn has.';
+comment on function private.write_turn(uuid, private.turn_request, uuid, text, text, jsonb, uuid, boolean) is
+  'Inserts the write-ahead row, or completes the row of claim_turn(). Returns false when a turn without a claim '
+  'exists already.';
 revoke execute on function private.write_turn from public, anon, authenticated, service_role;
 
 create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user_id uuid, p_turn private.turn_request)
@@ -238,6 +238,20 @@ $$;
 comment on function private.model_label(jsonb, text) is 'The label of a turn''s route; null when its node is deleted.';
 revoke execute on function private.model_label from public, anon, authenticated, service_role;
 
+create function private.signed_in_user() returns uuid
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_claims jsonb := auth.jwt();
+begin
+  return case when v_claims ->> 'role' = 'authenticated'
+    and coalesce((v_claims ->> 'exp')::numeric > extract(epoch from now()) - 30, true)
+    then (v_claims ->> 'sub')::uuid end;
+end
+$$;
+comment on function private.signed_in_user() is
+  'The user of the claims; null when they are no signed-in user''s, or have expired for 30 seconds, as for PostgREST.';
+revoke execute on function private.signed_in_user from public, anon, authenticated, service_role;
+
 create function private.first_agent(p_turn private.turn_request, p_preferred text, out agent text, out reason text)
   language plpgsql immutable security invoker set search_path = '' as $$
 begin
@@ -257,7 +271,7 @@ create function public.chat_begin(turn jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s'
   set plan_cache_mode = force_generic_plan as $$
 declare
-  v_user_id uuid := auth.uid();
+  v_user_id uuid := private.signed_in_user();
   v_known record;
   v_caps public.usage_limits;
   v_profile public.user_llm_profiles;
@@ -333,8 +347,16 @@ begin
     -- A crash of the server may lose this commit, and with it a reservation, but never a booked turn: chat_finish waits
     -- for the disk.
     perform set_config('synchronous_commit', 'off', true);
-    perform private.write_turn(v_user_id, v_turn, v_conversation.id, v_agent.agent, v_resolved ->> 'reason', v_plan,
-      v_replaces);
+    if not private.write_turn(v_user_id, v_turn, v_conversation.id, v_agent.agent, v_resolved ->> 'reason', v_plan,
+        v_replaces, v_claim is not null) then
+      -- A worker that lost the answer begins its turn again: what the first call reserved is released.
+      v_claim := private.claim_turn(v_user_id, v_turn);
+      if v_claim ->> 'outcome' <> 'new' then
+        return v_claim;
+      end if;
+      perform private.write_turn(v_user_id, v_turn, v_conversation.id, v_agent.agent, v_resolved ->> 'reason', v_plan,
+        v_replaces, true);
+    end if;
     if v_turn.store then
       insert into public.messages (conversation_id, user_id, role, content, client_id, is_tentative, turn_id)
         values (v_conversation.id, v_user_id, 'user', v_turn.message, v_turn.question_id,

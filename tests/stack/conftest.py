@@ -19,7 +19,9 @@ import pytest
 
 from tests.fakes.providers import Upstream
 from tests.providers import named, variables
+from tests.stack import turns
 from tests.stack.cast import Cast
+from tests.stack.ledger_client import WAYS, Ledger, ledger_over
 from tests.stack.people import Person, Stack, connect, eventually, sign_up
 from tests.stack_process import data_folder, free_ports, running_stack
 
@@ -51,6 +53,7 @@ def stack() -> Iterator[Stack]:
     zone = "Etc/GMT-14" if datetime.now(UTC).hour >= 10 else "Etc/GMT+12"
     with data_folder() as data, running_stack(data, free_ports(), "--no-reload", environ={"PGTZ": zone}) as running:
         yield Stack(running.values)
+        turns.close_data_apis()
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +61,23 @@ def db(stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
     """The database as its owner."""
     with connect(stack) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def direct_ledger(stack: Stack) -> Iterator[Ledger]:
+    """The ledger over connections of our own."""
+    running = ledger_over("connection", stack)
+    yield running
+    running.close()
+
+
+@pytest.fixture(params=WAYS)
+def each_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs the test twice: `turns` calls the ledger over the data API, then over connections of our own."""
+    if request.param == "connection":
+        monkeypatch.setattr(turns, "ledger", request.getfixturevalue("direct_ledger"))
+    way: str = request.param
+    return way
 
 
 @pytest.fixture

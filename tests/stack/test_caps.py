@@ -13,6 +13,8 @@ from tests.stack.conftest import Models
 from tests.stack.people import Person, sign_up
 from tests.stack.turns import KEY, Database, asked, begin, die, fail, finish, sweep
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 def _limit(db: Database, person: Person, **caps: Any) -> None:
     names = ", ".join(caps)

@@ -12,6 +12,8 @@ from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, eventually, log_row
 from tests.stack.turns import KEY, Database, asked, begin, die, fail, finish, sweep, used
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 def _began_yesterday(db: Database, person: Person, turn: dict[str, Any]) -> None:
     """Midnight passes: whatever the turn holds or has used belongs to the day before, and so does its log row."""
