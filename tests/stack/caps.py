@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.stack.people import Person, service
+from tests.stack.people import Person
 from tests.stack.turns import Database, asked
 
 PRICED = '{"input": 1, "output": 2}'
@@ -70,11 +70,3 @@ def reserve_of(person: Person, model: str) -> Decimal:
 def details_of(refused: httpx.Response) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(refused.json()["details"])["metadata"]
     return found
-
-
-def extend(person: Person, turn: dict[str, Any], input_tokens: int) -> dict[str, Any]:
-    extension = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "input_tokens": input_tokens}
-    answer = service(person.stack, "POST", "rpc/chat_extend", json={"extension": extension})
-    assert answer.status_code == 200, answer.text
-    extended: dict[str, Any] = answer.json()
-    return extended

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from tests.stack.caps import PRICED, counters, details_of, extend, global_caps, reserve_of
+from tests.stack.caps import PRICED, counters, details_of, global_caps, reserve_of
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, sign_up
-from tests.stack.turns import Database, asked, begin, die, fail, finish, sweep, turn_of, used
+from tests.stack.turns import Database, asked, begin, die, extend, fail, finish, sweep, turn_of, used
 
 __all__ = ["global_caps"]  # a fixture
 _ADMITTED = {"PT429": 429, "PT402": 402}
@@ -55,6 +55,7 @@ def test_a_global_cap_admits_exactly_what_it_has_room_for(
     sweep(stack)
 
 
+@pytest.mark.usefixtures("each_way")
 def test_a_changed_global_cap_holds_for_the_next_turn(
     alice: Person, bob: Person, model: Models, db: Database, global_caps: Callable[..., None]
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_global_cap_refuses_without_its_amounts(
     finish(alice, turn)
 
 
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("end", ["finish", "fail", "sweep"])
 def test_global_counters_give_back_what_a_turn_held(alice: Person, model: Models, db: Database, end: str) -> None:
     """After a turn the global counters have its cost and no reservation; a turn without cost is not counted."""
@@ -152,14 +154,14 @@ def test_a_further_call_is_reserved_in_all_fourcounters(
     """An extension raises day and month, personal and global alike; a global cap just below it moves none of them."""
     turn = begin(alice, model("echo", PRICED))
     before = {scope: counters(db, scope) for scope in (alice.id, "global")}
-    first = extend(alice, turn, 1000)
+    first = extend(alice.stack, turn, 1000)
     more = Decimal(str(first["reserved_usd"])) - Decimal(str(turn["reserve_usd"]))
     after = {scope: counters(db, scope) for scope in (alice.id, "global")}
     for scope, rows in after.items():
         for period, row in rows.items():
             assert row["reserved_usd"] - before[scope][period]["reserved_usd"] == more
     global_caps(daily_cost_usd=more - Decimal("0.000001"))
-    assert extend(alice, turn, 1000)["outcome"] == "refused"
+    assert extend(alice.stack, turn, 1000)["outcome"] == "refused"
     assert {scope: counters(db, scope) for scope in (alice.id, "global")} == after
     finish(alice, turn)
 

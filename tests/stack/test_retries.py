@@ -215,6 +215,7 @@ def test_no_number_is_too_odd_to_be_booked(alice: Person, model: Models, db: Dat
     """Counts are clamped to the ledger's ranges, and no count gives a negative cost."""
     turn = begin(alice, model("echo"))
     counts = {"usage": used(10, 5, cached_tokens=value, reasoning_tokens=value), "duration_ms": value, "ttft_ms": value}
+    counts |= {"agent_handoffs": value, "domain_confidence": value, "domain_classification": "general"}
     assert finish(alice, turn, **counts)["outcome"] == "settled"
     row = log_row(db, turn["turn_id"])
     most, longest = (2**31 - 1, 86_400_000) if value > 0 else (0, 0)
