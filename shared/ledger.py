@@ -121,10 +121,11 @@ async def finish(result: TurnResult) -> Receipt:
             is_logged = booked["outcome"] in {"settled", "duplicate"}
             return Receipt(result, booked.get("cost_usd"), is_logged, booked.get("message_id"))
         record = spool.record_of(fields, result.turn.user_id)
-        if booked is None and await spool.keep(record):
+        # A turn without a row is kept, too: refresh quarantines its record. A crash of the server loses such rows.
+        if await spool.keep(record) and booked is None:
             return Receipt(result, None, logged="spooled")
     # The last resort: one log line with the redacted record, from which an operator can rebuild the row. The short line
-    # before it is for alarms, because a host may cut the long one. A turn that this database never admitted has no row.
+    # before it is for alarms, because a host may cut the long one.
     log("unbooked_turn", status=fields["status"])
     log("unbooked_record", record=record)
     return Receipt(result, None, logged=False)
