@@ -25,6 +25,7 @@ _MEANT = {
 _FOREIGN = "n.nspname <> 'information_schema' and n.nspname !~ '^pg_'"
 _STATEMENTS = {
     "S": ("select nextval('{0}')", "select setval('{0}', 1)", "select * from {0}"),
+    "v": ("select * from {0}", "insert into {0} default values", "delete from {0}"),
     "other": (
         "select * from {0}",
         "insert into {0} default values",
@@ -66,7 +67,7 @@ def test_the_role_may_call_four_functions_and_nothing_else(owner: Rows, role: Ro
     ).fetchall()
     assert {kind for _, kind in relations} >= {"r", "S"}
     for name, kind in relations:
-        statements = _STATEMENTS["S" if kind == "S" else "other"]
+        statements = _STATEMENTS.get(kind, _STATEMENTS["other"])
         allowed += [text for each in statements if not _is_refused(role, text := each.format(name))]
     owner.execute("set search_path = ''")
     functions = owner.execute(

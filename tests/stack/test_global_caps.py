@@ -51,8 +51,7 @@ def test_a_global_cap_admits_exactly_what_it_has_room_for(
     statuses = _begin_in_parallel(stack, people, name, 60)
     assert sorted(statuses) == [200] * 15 + [429 if cap == "daily_requests" else 402] * 45
     assert counters(db, "global")["day"]["requests"] - before["day"]["requests"] == 15
-    die(db, *({"turn_id": str(row["id"])} for row in _open_turns(db, people)))
-    sweep(stack)
+    _close_all(stack, db, people)
 
 
 @pytest.mark.usefixtures("each_way")
@@ -84,7 +83,8 @@ def test_the_shares_of_all_slots_stay_under_the_cap(
     turns = [begin(alice, name) for _ in range(12)]
     for turn in turns[:6]:
         finish(alice, turn)
-    _begin_in_parallel(stack, [alice, sign_up(stack)], name, 16)
+    people = [alice, sign_up(stack)]
+    _begin_in_parallel(stack, people, name, 16)
     shares = db.execute(
         """select sum(greatest(share_requests, requests)) as requests,
              sum(greatest(share_usd, spent_usd + reserved_usd)) as usd
@@ -94,6 +94,7 @@ def test_the_shares_of_all_slots_stay_under_the_cap(
     assert shares is not None
     assert shares["requests"] <= cap["daily_requests"]
     assert shares["usd"] <= cap["daily_cost_usd"]
+    _close_all(stack, db, people)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,8 @@ def test_global_counters_give_back_what_a_turn_held(alice: Person, model: Models
             assert row["spent_usd"] - before[period]["spent_usd"] == spent
 
 
-def test_a_further_call_is_reserved_in_all_fourcounters(
+@pytest.mark.usefixtures("each_way")
+def test_a_further_call_is_reserved_in_all_four_counters(
     alice: Person, model: Models, db: Database, global_caps: Callable[..., None]
 ) -> None:
     """An extension raises day and month, personal and global alike; a global cap just below it moves none of them."""
@@ -166,8 +168,9 @@ def test_a_further_call_is_reserved_in_all_fourcounters(
     finish(alice, turn)
 
 
-def _open_turns(db: Database, people: list[Person]) -> list[dict[str, Any]]:
+def _close_all(stack: Stack, db: Database, people: list[Person]) -> None:
+    """Sweeps the turns that are still running."""
     ids = [person.id for person in people]
-    return db.execute(
-        "select id from private.turns where state = 'started' and user_id = any(%s::uuid[])", [ids]
-    ).fetchall()
+    running = "select id from private.turns where state = 'started' and user_id = any(%s::uuid[])"
+    die(db, *({"turn_id": str(row["id"])} for row in db.execute(running, [ids]).fetchall()))
+    sweep(stack)

@@ -60,6 +60,7 @@ def test_many_sweeps_and_finishes_at_once_leave_every_turn_closed_once(
 ) -> None:
     """There is no deadlock and no second release: one of them closes each turn, and the sums are right."""
     name = model("echo")
+    sweep(stack)  # what earlier tests left
     turns = [(person, begin(person, name)) for person in (alice, bob) for _ in range(20)]
     die(db, *(turn for _, turn in turns))
     with ThreadPoolExecutor(16) as pool:
