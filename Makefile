@@ -17,7 +17,7 @@ ifneq ($(and $(FOUND),$(filter $(FOUND),$(WANTED))),$(or $(FOUND),none))
 $(shell rm -f $(STAMP))
 endif
 
-.PHONY: help setup run check quick-shared quick-others test test-stack test-others lint format docs docs-database baseline migration lock package bench clean
+.PHONY: help setup run check quick-shared quick-others test test-stack test-others lint format docs docs-database baseline migration lock package bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
@@ -99,8 +99,12 @@ package: $(STAMP)  ## build zips for Lambda and folders for Cloud Run; LAMBDA_AR
 	$(PY) -m deploy.build lambda $(ARGS)
 	$(PY) -m deploy.build cloud-run
 
-bench: $(STAMP)  ## measure speed and size, each beside a reference
-	$(PY) -m bench
+bench: $(STAMP)  ## measure speed and size; QUICK=1 takes under three minutes, ARGS="ledger growth" names blocks
+	$(PY) -m bench $(if $(QUICK),--quick) $(ARGS)
+
+bench-peers: $(STAMP)  ## install other gateways into build/peers and measure beside them; PEERS="portkey litellm"
+	$(PY) -m bench.peers $(PEERS)
+	$(PY) -m bench $(if $(QUICK),--quick) $(or $(ARGS),side_by_side)
 
 clean:  ## remove everything that setup and runs made, except the data in .local
 	rm -rf $(VENV) node_modules build .serverless .mypy_cache .ruff_cache .hypothesis

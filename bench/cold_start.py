@@ -13,17 +13,12 @@ from pathlib import Path
 
 import httpx
 
+from bench.function import HELLO
 from local.environment import ROOT
 from local.users import access_token
 from tests.stack_process import free_ports
 
 _ROUNDS = 5
-_HELLO = """
-import functions_framework.aio
-@functions_framework.aio.http
-async def hello(request):
-    return "hello"
-"""
 
 
 def measure(stack: Mapping[str, str]) -> None:
@@ -32,7 +27,7 @@ def measure(stack: Mapping[str, str]) -> None:
     print(f"cold start to the first 200, median of {_ROUNDS}")
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "main.py"
-        source.write_text(_HELLO)
+        source.write_text(HELLO)
         hello = _median("hello", str(source), "/", {}, stack)
     print(f"  bare functions-framework hello   {hello:6.0f} ms")
     for name, path in (("llms", "/"), ("llms", "/health"), ("chat", "/health"), ("refresh", "/health")):

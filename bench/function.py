@@ -53,9 +53,3 @@ def _ready(url: str) -> str:
         except httpx.TransportError:
             time.sleep(0.01)
     raise SystemExit(f"{url} did not answer")
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU seconds that the process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,143 +1,140 @@
-"""The ledger in the database: one client, many clients with one global cap, and growing logs."""
+"""The ledger in the database alone: begin and finish by 1, 4 and 16 clients of pgbench, with and without fsync.
+
+Each call is one round trip with its own transaction, claims and role, as PostgREST sends it. The reference is one
+insert of a log row into a table without indexes: a turn without any guarantee.
+"""
 
 from __future__ import annotations
 
-import json
-import statistics
-import time
-import uuid
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+import os
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
 
-import psycopg
-from psycopg.types.json import Jsonb
+from bench import database, figures, processes
+from bench.figures import Column, Figures
+from bench.run import Run
+from local import postgres
+from tests.postgres_servers import MissingServerError, PostgresServer
 
-from local.users import access_token
+CLIENTS = (1, 4, 16)
+PEOPLE = 64
+REFERENCE = "bare insert"
+_TURN = "('00000000-0000-4000-8000-' || lpad(:number::text, 12, '0'))::uuid"
+_ANSWER = "token " * 16
+_LATENCY = re.compile(r"^ +(\d+\.\d+) +\d+ +(.*)$", re.MULTILINE)
+_RATE = re.compile(r"^tps = (\d+\.\d+)", re.MULTILINE)
 
-_ROUNDS = 300
-_CLIENTS = 16
-_SECONDS = 5.0
-_SIZES = (1_000, 100_000, 2_000_000)
-_AIM_MS, _AIM_TURNS = 8, 300
-_MODEL = "gpt-4o"
-
-Connection = psycopg.Connection[Any]
-
-
-def measure(stack: Mapping[str, str]) -> None:
-    """Prints the time of a turn beside a bare insert of its row, with growing logs, and the turns per second."""
-    access_token(stack["SUPABASE_URL"], stack["SUPABASE_SERVICE_KEY"], "bench@parley.local")
-    with psycopg.connect(stack["DATABASE_URL"], autocommit=True) as db:
-        user_id = str(_one(db, "select id from auth.users where email = 'bench@parley.local'"))
-        _lift_caps(db, user_id)
-        _bare_table(db)
-        print("ledger, one client, median of begin + finish in the database")
-        insert = _median(lambda: _insert(db))
-        for size in (0, *_SIZES):
-            _grow(db, size)
-            scans = _scans(db)
-            turn = _median(lambda: _turn(db, user_id))
-            read = [after - before for before, after in zip(scans, _scans(db), strict=True)]
-            rows = _one(db, "select count(*) from public.chat_logs")
-            print(
-                f"  {rows:9,d} log rows {turn:7.2f} ms   (aim: under {_AIM_MS})   {turn / insert:4.1f} x a bare insert "
-                f"({insert:.2f} ms); in {_ROUNDS} turns {read[0]} scans of all logs, {read[1]} by key"
-            )
-    _print_throughput(stack, user_id)
+COLUMNS = (
+    Column("begin ms", "begin_ms", 2),
+    Column("finish ms", "finish_ms", 2),
+    *(
+        Column(f"turns/s, {number} client{'s'[: number > 1]}", f"turns_s_{number}", 0, is_rate=True)
+        for number in CLIENTS
+    ),
+    Column("statements/s at most", "statements_s", 0, is_rate=True),
+    Column("PostgreSQL CPU ms a turn", "cpu_ms", 2),
+)
 
 
-def _print_throughput(stack: Mapping[str, str], user_id: str) -> None:
-    turns = _rate(stack, lambda db: _turn(db, user_id))
-    inserts = _rate(stack, _insert)
-    print(f"ledger, {_CLIENTS} clients with one global cap")
-    print(f"  turns        {turns:7.0f} a second   (aim: at least {_AIM_TURNS})")
-    print(f"  bare inserts {inserts:7.0f} a second   {inserts / turns:.1f} x as many")
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """What pgbench measured: transactions per second, and the milliseconds of each command by its first words."""
+
+    rate: float
+    latencies_ms: dict[str, float]
 
 
-def _one(db: Connection, query: str, *values: Any) -> Any:
-    row = db.execute(query, values).fetchone()
-    if row is None:
-        raise SystemExit(f"no answer to {query}")
-    return row[0]
+def measure(run: Run) -> Figures:
+    """Prints a table for each version of PostgreSQL that is installed; figures by version and fsync."""
+    found: Figures = {}
+    for version in run.versions:
+        for has_fsync in (False, True):
+            name = f"PostgreSQL {version}, fsync {'on' if has_fsync else 'off'}"
+            try:
+                with database.migrated_database(PEOPLE, version=version, has_fsync=has_fsync) as server:
+                    rows = _measure_server(run, server)
+            except MissingServerError as missing:
+                print(f"ledger: {missing}")
+                continue
+            print(f"ledger, {name}")
+            print(figures.tables(rows, COLUMNS, REFERENCE))
+            found[name] = rows["begin + finish"]
+    return found
 
 
-def _lift_caps(db: Connection, user_id: str) -> None:
-    db.execute("insert into public.usage_limits (scope) values (%s) on conflict do nothing", [user_id])
-    db.execute("update public.usage_limits set daily_cost_usd = 1e6, monthly_cost_usd = 1e6 where scope = 'global'")
+def _measure_server(run: Run, server: PostgresServer) -> Figures:
+    rows: Figures = {}
+    for name, script in (("begin + finish", turn_script()), (REFERENCE, insert_script())):
+        values: dict[str, float] = {}
+        for clients in CLIENTS:
+            before = processes.cpu_seconds({"all": server.pid})["all"]
+            timed = _pgbench(server, script, clients, run.database_seconds)
+            cpu_seconds = processes.cpu_seconds({"all": server.pid})["all"] - before
+            values[f"turns_s_{clients}"] = timed.rate
+            if clients == 1:
+                values |= {f"{key}_ms": value for key, value in timed.latencies_ms.items()}
+                values["cpu_ms"] = cpu_seconds * 1000 / (timed.rate * run.database_seconds)
+        values["statements_s"] = max(values[f"turns_s_{clients}"] for clients in CLIENTS) * script.count("\\; commit;")
+        rows[name] = values
+    return dict(reversed(rows.items()))
 
 
-def _bare_table(db: Connection) -> None:
-    """Creates a log table without constraints: the cost of a turn without guarantees."""
-    db.execute("create table private.bench_rows (like public.chat_logs)")
+def _pgbench(server: PostgresServer, script: str, clients: int, seconds: float) -> Timed:
+    """One run. Raises SystemExit with its messages when a turn is refused."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "script.sql"
+        file.write_text(script)
+        threads = min(clients, os.cpu_count() or 1)
+        words = ["-n", "-r", "-f", str(file), "-c", str(clients), "-j", str(threads), "-T", str(max(1, round(seconds)))]
+        command = [str(postgres.BIN / "pgbench"), *words, database.dsn_of(server, "authenticator")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60, check=False)
+    if done.returncode:
+        raise SystemExit(f"pgbench failed: {done.stderr[-1000:]}")
+    return parse_pgbench(done.stdout)
 
 
-def _turn(db: Connection, user_id: str) -> None:
-    turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "bench", "message": "hi"}
-    _call(db, "chat_begin", turn | {"model": _MODEL}, {"sub": user_id, "role": "authenticated"})
-    usage = {"input_tokens": 10, "output_tokens": 5, "cached_tokens": 0, "source": "provider"}
-    entry = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "status": "completed"}
-    entry |= {"content": "hello", "response": "hello", "usage": usage}  # type: ignore[dict-item]
-    _call(db, "chat_finish", entry, {"role": "service_role"})
+def parse_pgbench(output: str) -> Timed:
+    """The rate, and the latency of each command that has a name in a comment: `/* begin */`."""
+    rate = _RATE.search(output)
+    named = {}
+    for latency, command in _LATENCY.findall(output):
+        name = re.search(r"/\* (\w+) \*/", command)
+        if name:
+            named[name.group(1)] = float(latency)
+    return Timed(float(rate.group(1)) if rate else 0.0, named)
 
 
-def _call(db: Connection, function: str, argument: dict[str, Any], claims: dict[str, str]) -> None:
-    with db.transaction():
-        db.execute("select set_config('request.jwt.claims', %s, true)", [json.dumps(claims)])
-        db.execute(f"set local role {claims['role']}")
-        db.execute(f"select public.{function}(%s)", [Jsonb(argument)])
-
-
-def _insert(db: Connection) -> None:
-    db.execute(
-        "insert into private.bench_rows (id, turn_id, endpoint, status, question, response, tools_used, "
-        "escalation_suggested, attempts, metadata, created_at) "
-        "values (1, %s, 'bench', 'completed', 'hi', 'hello', '[]', false, '[]', '{}', now())",
-        [str(uuid.uuid4())],
+def turn_script() -> str:
+    """One turn of completions by a random user."""
+    person = database.PERSON.format(n=":person")
+    begin = database.BEGIN_FIELDS.format(turn=_TURN) + ", " + database.COMPLETION_FIELDS
+    finish = database.FINISH_FIELDS.format(turn=_TURN, answer=_ANSWER)
+    return "\n".join(
+        [
+            "\\set number random(1, 999999999999)",
+            f"\\set person random(1, {PEOPLE})",
+            _transaction(
+                "begin",
+                database.USER_CLAIMS.format(person=person),
+                f"select public.chat_begin(jsonb_build_object({begin}))",
+            ),
+            _transaction("finish", database.SERVICE_CLAIMS, f"select public.chat_finish(jsonb_build_object({finish}))"),
+        ]
     )
 
 
-def _median(act: Any) -> float:
-    times = []
-    for _ in range(_ROUNDS):
-        started = time.perf_counter()
-        act()
-        times.append((time.perf_counter() - started) * 1000)
-    return statistics.median(times)
+def insert_script() -> str:
+    """One row in a table like chat_logs, without indexes and constraints."""
+    names = "id, turn_id, endpoint, status, question, response, tools_used, escalation_suggested, attempts, metadata"
+    values = f"1, {_TURN}, 'bench', 'completed', 'a question', '{_ANSWER}', '[]', false, '[]', '{{}}'"
+    insert = f"insert into bench.log_rows ({names}, created_at) values ({values}, now())"
+    return "\n".join(["\\set number random(1, 999999999999)", _transaction("insert", database.SERVICE_CLAIMS, insert)])
 
 
-def _rate(stack: Mapping[str, str], act: Any) -> float:
-    def work(_: int) -> int:
-        done = 0
-        with psycopg.connect(stack["DATABASE_URL"], autocommit=True) as db:
-            while time.perf_counter() < until:
-                act(db)
-                done += 1
-        return done
-
-    until = time.perf_counter() + _SECONDS
-    with ThreadPoolExecutor(_CLIENTS) as pool:
-        return sum(pool.map(work, range(_CLIENTS))) / _SECONDS
-
-
-def _grow(db: Connection, size: int) -> None:
-    missing = size - _one(db, "select count(*) from public.chat_logs")
-    if missing <= 0:
-        return
-    db.execute("alter table public.chat_logs disable trigger user")  # made-up rows need no roll-up
-    db.execute(
-        "insert into public.chat_logs (turn_id, endpoint, status, question, response, cost_usd, created_at) "
-        "select gen_random_uuid(), 'bench', 'completed', 'a question', 'an answer', 0.001, "
-        "now() - (n || ' seconds')::interval from generate_series(1, %s) as n",
-        [missing],
-    )
-    db.execute("alter table public.chat_logs enable trigger user")
-    db.execute("analyze public.chat_logs")
-
-
-def _scans(db: Connection) -> tuple[int, int]:
-    db.execute("select pg_stat_force_next_flush()")
-    row = db.execute(
-        "select seq_scan, idx_scan from pg_stat_user_tables where schemaname = 'public' and relname = 'chat_logs'"
-    ).fetchone()
-    return (0, 0) if row is None else (row[0], row[1])
+def _transaction(name: str, *statements: str) -> str:
+    """Statements that pgbench sends as one message, on one line."""
+    flat = [" ".join(statement.split()) for statement in statements]
+    return f"/* {name} */ begin\\; " + "\\; ".join(flat) + "\\; commit;"

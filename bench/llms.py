@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import aiohttp
 
-from bench.function import cpu_seconds, running
+from bench.function import running
+from bench.processes import cpu_seconds
 from local.users import access_token
 from tests.providers import KEYS
 
@@ -68,9 +69,9 @@ async def _concurrent(
             await _get(session, url, headers)
             served += 1
 
-    used = cpu_seconds(pid)
+    used = cpu_seconds({"own": pid})["own"]
     await asyncio.gather(*(repeat() for _ in range(_CLIENTS)))
-    return served / _SECONDS, served / max(cpu_seconds(pid) - used, 0.01)
+    return served / _SECONDS, served / max(cpu_seconds({"own": pid})["own"] - used, 0.01)
 
 
 async def _get(session: aiohttp.ClientSession, url: str, headers: Mapping[str, str]) -> None:

@@ -62,11 +62,19 @@ def functions() -> tuple[str, ...]:
 
 
 def build_lambda(
-    name: str, arch: str, out: Path, *, python: str = RUNTIME, data: Path | None = None, has_duckdb: bool = True
+    name: str,
+    arch: str,
+    out: Path,
+    *,
+    python: str = RUNTIME,
+    data: Path | None = None,
+    has_duckdb: bool = True,
+    authority: Path | None = None,
 ) -> Path:
     """The path of a function's zip. Raises SystemExit when it exceeds Lambda's limit or a tool is missing.
 
-    `data` is a DuckDB file for chat. Without `has_duckdb` chat is a quarter smaller and cannot open such a file.
+    `data` is a DuckDB file for chat, `authority` the certificate that signs PostgreSQL's.
+    Without `has_duckdb` chat is a quarter smaller and cannot open such a file.
     """
     interpreter = find_python(python)
     if interpreter is None:
@@ -84,6 +92,7 @@ def build_lambda(
     if data is not None and name == "chat":
         (work / "data").mkdir()
         shutil.copy(data, work / "data" / "trading.duckdb")
+    _copy_authority(name, authority, work)
     _compile(work, interpreter)
     size = unzipped_bytes(work)
     if size > LIMIT_BYTES:
@@ -91,11 +100,12 @@ def build_lambda(
     return _zipped(work, out / f"{name}.zip")
 
 
-def build_cloud_run(name: str, out: Path) -> Path:
+def build_cloud_run(name: str, out: Path, *, authority: Path | None = None) -> Path:
     """The folder of a function with its locked requirements.txt; Google's buildpack installs the packages."""
     work = _empty_folder(out / name)
     _copy_sources(name, work)
     shutil.copy(_requirements(name), work)
+    _copy_authority(name, authority, work)
     return work
 
 
@@ -204,6 +214,11 @@ def _copy_sources(name: str, work: Path) -> None:
     (work / "main.py").write_text(_MAIN.format(name=name))
 
 
+def _copy_authority(name: str, authority: Path | None, work: Path) -> None:
+    if authority is not None and name == "chat":
+        shutil.copy(authority, work / "ca.pem")
+
+
 def _compile(work: Path, interpreter: str, *options: str) -> None:
     """Writes unchecked bytecode: the files on Lambda are read-only, so Python need not compare it with the source."""
     command = [interpreter, "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash", *options]
@@ -237,6 +252,7 @@ def main() -> None:
     parser.add_argument("--arch", choices=_PLATFORMS, default=os.environ.get("LAMBDA_ARCH", "arm64"))
     parser.add_argument("--data", type=Path, help="a DuckDB file to pack into chat as data/trading.duckdb")
     parser.add_argument("--duckdb", action="store_true", help="pack DuckDB into chat without a data file")
+    parser.add_argument("--ca", type=Path, help="the certificate for LEDGER_DATABASE_URL, packed into chat as ca.pem")
     args = parser.parse_args()
     if args.arch not in _PLATFORMS:  # argparse does not check defaults against the choices
         parser.error(f"LAMBDA_ARCH is {args.arch}, and not one of {', '.join(_PLATFORMS)}")
@@ -244,10 +260,11 @@ def main() -> None:
         parser.error(f"there is no function {min(unknown)}")
     for name in args.functions or functions():
         if args.target == "cloud-run":
-            print(build_cloud_run(name, ROOT / "build" / "cloud-run").relative_to(ROOT))
+            print(build_cloud_run(name, ROOT / "build" / "cloud-run", authority=args.ca).relative_to(ROOT))
             continue
         out = ROOT / "build" / "lambda" / args.arch
-        path = build_lambda(name, args.arch, out, data=args.data, has_duckdb=args.duckdb or args.data is not None)
+        has_duckdb = args.duckdb or args.data is not None
+        path = build_lambda(name, args.arch, out, data=args.data, has_duckdb=has_duckdb, authority=args.ca)
         megabytes = unzipped_bytes(path.with_suffix("")) / 1e6, path.stat().st_size / 1e6
         print("{}   {:.1f} MB unzipped, {:.1f} MB zipped".format(path.relative_to(ROOT), *megabytes))
 

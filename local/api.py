@@ -29,7 +29,7 @@ def create_app(
     data_dsn: str, auth_dsn: str, keys: Keys, url: str, on_link: Callable[[str, str, str], None]
 ) -> Starlette:
     """The ASGI app of one database. `on_link` receives (address, link, code) where Supabase would send a mail."""
-    data_pool, auth_pool = Pool(data_dsn, 20), Pool(auth_dsn, 5)
+    data_pool, auth_pool = Pool(data_dsn, 10), Pool(auth_dsn, 5)
     tokens = Tokens(keys)
     rest, auth = RestApi(data_pool, tokens, url), AuthApi(auth_pool, tokens, url, on_link)
     data_pool.on_schema_change = rest.forget_schema

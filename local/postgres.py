@@ -43,9 +43,9 @@ def _bin() -> Path:
 BIN = _bin()
 
 
-def dsn(port: int, user: str = "postgres", dbname: str = "postgres") -> str:
+def dsn(port: int, user: str = "postgres", dbname: str = "postgres", password: str | None = None) -> str:
     """A connection string. PostgreSQL trusts all local users; the password is for tools that require one."""
-    return f"postgresql://{user}:postgres@{HOST}:{port}/{dbname}"
+    return f"postgresql://{user}:{password or 'postgres'}@{HOST}:{port}/{dbname}"
 
 
 def start(data_dir: Path, port: int) -> int:

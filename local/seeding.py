@@ -1,4 +1,4 @@
-"""Rows that only a local database has: the seed, the setting for private nodes and the local model's node."""
+"""What only a local database has: the seed, a login of chat, the setting for private nodes, the local model's node."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import LiteralString
 
 import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from local.errors import StackError
 from local.weights import ALIAS, CONTEXT_TOKENS
@@ -87,6 +89,14 @@ def run_seed(dsn: str, path: Path) -> bool:
             return False
         connection.execute(text.encode())  # psycopg accepts several statements in bytes without parameters
     return True
+
+
+def give_login(dsn: str, ledger_url: str) -> None:
+    """Lets the role of `ledger_url` connect with the password of this data directory."""
+    role = conninfo_to_dict(ledger_url)
+    statement = sql.SQL("alter role {} login password {}")
+    with psycopg.connect(dsn) as connection:
+        connection.execute(statement.format(sql.Identifier(str(role["user"])), sql.Literal(str(role["password"]))))
 
 
 def register_model(dsn: str, model_url: str, *, is_preferred: bool) -> None:

@@ -113,6 +113,7 @@ def _start_database(plan: StackPlan, children: Children) -> None:
 
 def _fill_database(plan: StackPlan, dsn: str) -> None:
     migrations.apply(dsn, cluster_cache.MIGRATIONS)
+    seeding.give_login(dsn, plan.generated["LEDGER_DATABASE_URL"])
     seeding.run_seed(dsn, ROOT / "supabase" / "seed.sql")
     if plan.options.has_model:
         seeding.register_model(dsn, plan.variables["MODEL_URL"], is_preferred=not plan.has_provider_key)

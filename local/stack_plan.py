@@ -17,8 +17,9 @@ from shared.variables import found, with_first_names
 
 DATABASE_NAME = "postgres"
 _SUPABASE = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
-_PROJECT_OPTIONAL = ("SUPABASE_ISSUER", "DATABASE_URL")  # useless without the address of a project
-_SHOWN_WHEN_GIVEN = (*_SUPABASE, "DATABASE_URL", "MODEL_URL", "CHAT_URL", "LLMS_URL", "REFRESH_URL", "ASSIST_URL")
+_PROJECT_OPTIONAL = ("SUPABASE_ISSUER", "DATABASE_URL", "LEDGER_DATABASE_URL")  # useless without a project's address
+_FUNCTION_URLS = ("CHAT_URL", "LLMS_URL", "REFRESH_URL", "ASSIST_URL")
+_SHOWN_WHEN_GIVEN = (*_SUPABASE, "DATABASE_URL", "LEDGER_DATABASE_URL", "MODEL_URL", *_FUNCTION_URLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +82,17 @@ class StackPlan:
         return self.options.data_dir.trading if is_ours else None
 
     def function_environ(self, name: str) -> dict[str, str]:
-        """The complete environment of the process of a function."""
-        return {
+        """The complete environment of the process of a function; chat gets no service key that it does not need."""
+        environ = {
             **self.generated,
             **self.given,
             "FUNCTION_TARGET": name,
             "FUNCTION_SOURCE": f"functions/{name}/main.py",
             "PYTHONPATH": str(ROOT),
         }
+        if name == "chat" and "LEDGER_DATABASE_URL" in environ:
+            environ.pop("SUPABASE_SERVICE_KEY", None)
+        return environ
 
     def function_command(self, name: str) -> list[str]:
         """The command that serves a function: functions-framework's ASGI app under uvicorn, as in the cloud."""
@@ -146,6 +150,9 @@ def _embedded(data_dir: DataDir, ports: Ports) -> dict[str, str]:
         "SUPABASE_ANON_KEY": project_keys.publishable_key,
         "SUPABASE_SERVICE_KEY": project_keys.secret_key,
         "DATABASE_URL": postgres.dsn(ports.database, dbname=DATABASE_NAME),
+        "LEDGER_DATABASE_URL": postgres.dsn(
+            ports.database, "parley_ledger", DATABASE_NAME, data_dir.secret("LEDGER_PASSWORD", characters=32)
+        ),
         "ALLOW_PRIVATE_NODES": "1",  # the model listens on loopback
         "DEMO_EMAIL": DEMO_EMAIL,
         "DEMO_PASSWORD": data_dir.secret("DEMO_PASSWORD", characters=16),

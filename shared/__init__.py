@@ -1,11 +1,12 @@
 """The package that all functions share. A module imports only from its own line or from a line above it.
 
-    values: errors, forms, messages, events, routes.
+    values: errors, forms, messages, events, records, routes.
     text: identifiers, log, redaction, privacy, sanitize, sigv4, sse, surrogates, tokens, token_bounds, usage.
-    json: strict_json, validation.
+    json: lenient_json, strict_json, validation.
     settings: addresses, variables, config, provider_config.
-    network: node_addresses, http, secrets, supabase, supabase_py, auth, object_store, spool, body.
-    models: attempts, fallback, providers, nodes, gateway, structured.
+    network: node_addresses, http, secrets, database_errors, supabase, supabase_py, auth, object_store, spool, body.
+    connections: ledger_connection, ledger_calls.
+    models: attempts, fallback, watchdog, providers, nodes, gateway, structured.
     turns: turns, admitted_turn, receipts, limit_headers, ledger, run_turn, catalogue.
     http routes: cors, error_response, responses, endpoint, health, openai_models.
 

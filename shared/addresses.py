@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Final, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from shared.forms import Form, is_example, text
 
@@ -25,6 +25,7 @@ _ORIGIN = re.compile(
 )
 _LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
+_OTHER_ROLES = frozenset({"postgres", "supabase_admin", "service_role", "authenticator", "authenticated", "anon"})
 _APIS = frozenset({"rest", "auth", "storage", "functions", "realtime", "graphql", "dashboard"})
 
 
@@ -71,6 +72,33 @@ def project_url(value: str) -> str | None:
         return f"holds a placeholder from an example; write your project's URL, such as {example}"
     if _APIS & set(parts.path.split("/")) or (is_hosted and parts.path.strip("/")):
         return f"has a path; write only scheme and host, such as {example}"
+    return None
+
+
+def ledger_url(value: str) -> str | None:
+    """The form of the address of PostgreSQL or its pooler, with the role that may call the ledger's functions only."""
+    example = "postgresql://parley_ledger.<project>:<password>@<region>.pooler.supabase.com:6543/postgres"
+    if reason := text(value):
+        return reason
+    try:
+        parts = urlsplit(value)
+        is_whole = bool(parts.hostname and _HOST.fullmatch(parts.hostname)) and parts.port != 0
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        is_whole = False
+    if not is_whole or parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/") or parts.fragment:
+        return f"is not a PostgreSQL URL; write one such as {example}, with %40 for an @ in the password"
+    host, role = parts.hostname or "", (parts.username or "").split(".")[0]
+    if not role or (not parts.password and not is_loopback(host)):
+        return f"has no role or no password; write one such as {example}"
+    if role in _OTHER_ROLES:
+        return f"connects as {role}, which may do more than the ledger needs; write the role parley_ledger"
+    if unknown := sorted(options.keys() - {"sslmode", "sslrootcert"}):
+        return f"has the parameter {unknown[0]}; write no other than sslmode and sslrootcert"
+    if options.get("sslmode", "verify-full") != "verify-full" and not is_loopback(host):
+        return "has an sslmode that does not verify the server; leave it out, or write sslmode=verify-full"
+    if host.endswith(".pooler.supabase.com") and parts.port != 6543:
+        return "names the pooler's session mode, which keeps a connection for each instance; write port 6543"
     return None
 
 

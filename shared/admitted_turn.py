@@ -29,6 +29,8 @@ def admitted_turn(admission: Mapping[str, Any], request: TurnRequest, worker_id:
         history_left_out=admission.get("history_left_out") or 0,
         speaker=admission.get("speaker"),
         profile=_profile(admission.get("profile") or {}),
+        agent=admission.get("agent"),
+        is_agent_guessed=admission.get("agent_reason") == "question",
     )
 
 
@@ -49,7 +51,7 @@ def _quote(admission: Mapping[str, Any]) -> Quote | None:
 
 
 def _profile(fields: Mapping[str, Any]) -> Profile:
-    return Profile(fields.get("skill_level"), fields.get("communication_style"), fields.get("preferred_agent"))
+    return Profile(fields.get("skill_level"), fields.get("communication_style"))
 
 
 def _replay(admission: Mapping[str, Any]) -> Replay:

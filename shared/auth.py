@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,12 +27,16 @@ MAX_TOKEN_BYTES = 8192
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A signed-in user; `token` authenticates database requests and is never logged."""
+    """A signed-in user; `token` authenticates database requests and is never logged.
+
+    `claims` is the token's verified payload as JSON, for requests over a connection of our own.
+    """
 
     id: str
     token: str
     is_anonymous: bool
     is_admin: bool
+    claims: str = "{}"
 
     def __repr__(self) -> str:
         return f"Person(id={self.id!r})"
@@ -129,6 +134,7 @@ class Verifier:
             token=token,
             is_anonymous=claims.get("is_anonymous") is True,
             is_admin=(claims.get("app_metadata") or {}).get("role") == "admin",
+            claims=json.dumps(claims, separators=(",", ":")),
         )
         if len(self._known) >= self.max_cached:
             self._known.clear()

@@ -12,7 +12,7 @@ from shared.errors import NotConfigured
 from shared.variables import REQUIRED, WrongVariable, found, laid_over, missing_variables, wrong_value, wrong_variables
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # hashed by identity: what is derived from it can be cached
 class Settings:
     """The variables and their checks. The representation contains no values, so that no secret is printed."""
 
@@ -68,6 +68,11 @@ class Settings:
     @property
     def supabase_url(self) -> str:
         return self.require("SUPABASE_URL").rstrip("/")
+
+    @property
+    def ledger_url(self) -> str:
+        """The address at which chat connects to PostgreSQL; empty if it calls the data API."""
+        return self.checked("LEDGER_DATABASE_URL")
 
     @property
     def issuers(self) -> tuple[str, ...]:

@@ -113,9 +113,9 @@ async def _dispatch(request: Request, table: Iterable[Route]) -> Response:
 
 def _matching(table: Iterable[Route], scope: Scope) -> list[tuple[Route, Match, Scope]]:
     """The routes of this path; a literal path takes precedence over patterns such as `/{id}/stream`."""
-    matching = [(route, *route.matches(scope)) for route in table]
-    found = [each for each in matching if each[1] is not Match.NONE]
-    return [each for each in found if not each[0].param_convertors] or found
+    literal = [route for route in table if route.path == scope["path"]]
+    matching = [(route, *route.matches(scope)) for route in literal or table]
+    return [each for each in matching if each[1] is not Match.NONE]
 
 
 def _plain_path(path: str) -> str:
@@ -147,7 +147,7 @@ def _origin(error: BaseException) -> str:
 
 
 def _log_outcome(request: Request, response: Response) -> None:
-    is_routine = request.url.path.startswith("/health") and response.status_code == 200
+    is_routine = request.scope["path"].startswith("/health") and response.status_code == 200
     if is_routine or getattr(response, "logs_itself", False):
         return
     ms = round((time.monotonic() - request.state.arrived) * 1000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -55,6 +55,40 @@ ModelEvent = Text | Reasoning | ToolCall | Usage | Finish
 
 CONTENT: Final = (Text, Reasoning, ToolCall)
 """The events that are content: after the first of them no call is made again."""
+
+PIECES: Final = (Text, Reasoning)
+"""The events that are text; a tuple, because `Text | Reasoning` is a new object for each event."""
+
+MAX_MERGED_CHARACTERS: Final = 4_096  # a host that sends too much is cut off near its limit
+
+
+def merge_pieces(events: Iterable[ModelEvent]) -> Iterator[ModelEvent]:
+    """The events, with successive pieces of text or of reasoning as one; an error comes after what precedes it.
+
+    For the events of one network read: they wait for nothing, and each event costs an encoding and a write.
+    """
+    kind: type[Text | Reasoning] = Text
+    text = ""
+    try:
+        for event in events:
+            if isinstance(event, PIECES):
+                if type(event) is kind and len(text) + len(event.text) <= MAX_MERGED_CHARACTERS:
+                    text += event.text
+                    continue
+                if text:
+                    yield kind(text)
+                kind, text = type(event), event.text
+            else:
+                if text:
+                    yield kind(text)
+                text = ""
+                yield event
+    except Exception:
+        if text:
+            yield kind(text)
+        raise
+    if text:
+        yield kind(text)
 
 
 @dataclass(frozen=True, slots=True)

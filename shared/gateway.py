@@ -29,11 +29,12 @@ from shared.fallback import MIN_SECONDS, FallbackPlan
 from shared.messages import PLAIN_FORMAT, Format, Message, ModelRequest, Node, Tool, ToolCall
 from shared.providers import provider_named
 from shared.routes import Attempt, Route, RouteChosen
-from shared.sanitize import sanitize_text
+from shared.sanitize import is_sound, sanitize_text
 from shared.secrets import secrets
 from shared.surrogates import SurrogateRepair
 from shared.token_bounds import token_upper_bound
 from shared.usage import UsageMeter, total
+from shared.watchdog import Watchdog
 
 FIRST_TOKEN_SECONDS = 20.0
 IDLE_SECONDS = 20.0
@@ -135,26 +136,23 @@ class ModelSession:
         """One call, recorded however it ends. It yields nothing before its first content, so it can be repeated."""
         started = time.monotonic()
         call = _call(self.route, options, messages)
-        meter, bounds = UsageMeter(call), _Bounds(call)
-        is_asked = is_complete = False
+        intake = _Intake(call)
+        meter, is_asked = intake.meter, False
         error: ParleyError | None = None
-        held: list[ModelEvent] = []
         try:
             _refuse_open_circuit(self.route)
             provider = await provider_named(self.route.provider)
             is_asked = True
-            async with aclosing(_sound(self._timed(provider.stream(call)))) as stream:
-                async for event in stream:
-                    if (kept := bounds.keep(event)) is None:
-                        continue
-                    meter.observe(kept)
-                    held.append(kept)
-                    is_complete = isinstance(kept, Finish) and kept.reason != "truncated"
-                    if meter.has_content or is_complete:
-                        for each in held:
-                            yield each
-                        held.clear()
-            if not is_complete:
+            first_by = time.monotonic() + FIRST_TOKEN_SECONDS
+            with Watchdog() as watchdog:
+                async with aclosing(provider.stream(call)) as stream:  # closing it disconnects from the model
+                    watchdog.start(self._patience(first_by))
+                    async for event in stream:
+                        watchdog.stop()
+                        for ready in intake.take(event):
+                            yield ready
+                        watchdog.start(self._patience(None if intake.has_begun else first_by))
+            if not intake.is_complete:
                 _refuse_half(meter)
         except ParleyError as failure:
             error = _as_node_failure(failure, self.route, has_begun=meter.has_content)
@@ -163,26 +161,14 @@ class ModelSession:
             error = InternalError()  # our own bug is not charged
             raise
         finally:
-            outcome = Outcome(error, is_asked=is_asked, is_complete=is_complete)
+            outcome = Outcome(error, is_asked=is_asked, is_complete=intake.is_complete)
             self.attempts.append(recorded(self.route, started, meter, outcome))
 
-    async def _timed(self, stream: AsyncGenerator[ModelEvent, None]) -> AsyncGenerator[ModelEvent, None]:
-        """The events, with time limits for the first content, for silence and for the whole turn."""
-        first_by = time.monotonic() + FIRST_TOKEN_SECONDS
-        has_content = False
-        async with aclosing(stream):  # closing this generator hangs up on the model
-            while True:
-                now = time.monotonic()
-                limit = now + IDLE_SECONDS if has_content else first_by
-                try:
-                    async with asyncio.timeout(min(limit, self._deadline) - now):
-                        event = await anext(stream, None)
-                except TimeoutError as error:
-                    raise ProviderTimeout("The model did not answer in time.") from error
-                if event is None:
-                    return
-                has_content = has_content or isinstance(event, CONTENT)
-                yield event
+    def _patience(self, first_by: float | None) -> float:
+        """Seconds to wait for the next event: the first content has a limit, later silence, and the whole turn."""
+        now = time.monotonic()
+        limit = now + IDLE_SECONDS if first_by is None else first_by
+        return min(limit, self._deadline) - now
 
 
 async def _wait_after(error: ParleyError, chain: FallbackPlan, asked_at: float) -> float | None:
@@ -190,14 +176,6 @@ async def _wait_after(error: ParleyError, chain: FallbackPlan, asked_at: float) 
     if isinstance(error, ProviderAuthFailed) and await secrets.changed_since(asked_at):
         return chain.again()
     return chain.after(error, time.monotonic())
-
-
-async def _sound(stream: AsyncGenerator[ModelEvent, None]) -> AsyncGenerator[ModelEvent, None]:
-    joiner = SurrogateRepair()
-    async with aclosing(stream):
-        async for event in stream:
-            for each in joiner.joined(event):
-                yield each
 
 
 def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> ModelRequest:
@@ -216,7 +194,7 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Mode
         messages, schema = (Message("system", words), *messages), None
     return ModelRequest(
         model=route.upstream_id,
-        messages=tuple(replace(message, content=sanitize_text(message.content)) for message in messages),
+        messages=tuple(map(_sanitised, messages)),
         max_output_tokens=route.max_output_tokens,
         temperature=options.temperature if can.get("supports_temperature", True) else None,
         tools=options.tools if can.get("supports_tools") else (),
@@ -228,6 +206,10 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Mode
         stop=options.stop,
         output_format=options.output_format,
     )
+
+
+def _sanitised(message: Message) -> Message:
+    return message if is_sound(message.content) else replace(message, content=sanitize_text(message.content))
 
 
 def without_tool_calls(messages: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -242,21 +224,39 @@ def _plain(message: Message) -> Message:
     return Message("assistant", "\n".join(filter(None, (message.content, *calls))))
 
 
-class _Bounds:
-    """Bounds for the events of a host: no tool calls without tools, and a maximum of text.
+class _Intake:
+    """Takes the events of a host: measured, with valid text and within bounds.
 
-    A call of an unknown tool is passed on, because the tool loop answers it with the names of the tools.
+    The bounds are no tool calls without tools, and a maximum of text. A call of an unknown tool is passed on, because
+    the tool loop answers it with the names of the tools. `has_begun` is whether the host has sent any content.
     """
 
     def __init__(self, call: ModelRequest) -> None:
+        self.meter = UsageMeter(call)
+        self.has_begun = self.is_complete = False
+        self._repair = SurrogateRepair()
+        self._held: list[ModelEvent] = []
         self._may_call = bool(call.tools) and call.may_call_tools
         self._characters_left = _MAX_CHARACTERS_PER_TOKEN * (call.max_output_tokens + 100)
 
-    def keep(self, event: ModelEvent) -> ModelEvent | None:
+    def take(self, event: ModelEvent) -> list[ModelEvent]:
+        """The events to pass on now: none before the first content. Raises ProviderError over the maximum."""
+        self.has_begun = self.has_begun or isinstance(event, CONTENT)
+        for each in self._repair.joined(event):
+            if (kept := self._within_bounds(each)) is not None:
+                self.meter.observe(kept)
+                self._held.append(kept)
+                self.is_complete = isinstance(kept, Finish) and kept.reason != "truncated"
+        if not (self.meter.has_content or self.is_complete):
+            return []
+        ready, self._held = self._held, []
+        return ready
+
+    def _within_bounds(self, event: ModelEvent) -> ModelEvent | None:
         """The event to pass on; None for a dropped one. Raises ProviderError over the maximum."""
         match event:
-            case Text(text) | Reasoning(text):
-                self._characters_left -= len(text)
+            case Text() | Reasoning():
+                self._characters_left -= len(event.text)
                 if self._characters_left < 0:
                     raise ProviderError("The model sent more than it was asked for.")
             case ToolCall() if not self._may_call:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from shared import supabase
+from shared import ledger_calls
 from shared.config import settings
 from shared.errors import DatabaseUnavailable, DependencyDown, NotConfigured
 from shared.secrets import secrets
-from shared.variables import REQUIRED
+from shared.variables import DIRECT_REQUIRED, REQUIRED
 
 
 async def healthy(_request: Request) -> Response:
@@ -19,7 +19,7 @@ async def healthy(_request: Request) -> Response:
 
 async def ready(_request: Request) -> Response:
     """200 if all variables are right and the database answers within a second; else 503 with the wrong variables."""
-    return await _ready(REQUIRED)
+    return await _ready(DIRECT_REQUIRED if ledger_calls.is_direct() else REQUIRED)
 
 
 async def service_ready(_request: Request) -> Response:
@@ -31,7 +31,7 @@ async def _ready(required: tuple[str, ...]) -> Response:
     try:
         await secrets.ready()
         _refuse_wrong_variables(required)
-        await supabase.select("llm_models?select=id&limit=1", supabase.as_service(), timeout_seconds=1.0)
+        await ledger_calls.check(1.0)
     except DependencyDown:
         raise
     except NotConfigured as error:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import asdict
 from typing import Any
 
 import anyio
 
-from shared import spool, supabase
+from shared import ledger_calls, spool, supabase
 from shared.admitted_turn import admitted_turn
 from shared.auth import Person
 from shared.config import settings
@@ -23,8 +22,10 @@ from shared.errors import (
     RequestInProgress,
 )
 from shared.log import bind_turn, log
-from shared.privacy import loggable, loggable_json, loggable_value, person_hash
+from shared.privacy import loggable, loggable_json, loggable_name, loggable_value, person_hash
 from shared.provider_config import advice
+from shared.records import fields_of
+from shared.routes import Attempt
 from shared.turns import Receipt, Turn, TurnRequest, TurnResult
 
 _FAILED_LOOKUPS = {"model_not_found", "model_replaced"}
@@ -43,16 +44,18 @@ async def begin(person: Person, request: TurnRequest) -> Turn:
     NoDefaultModel, which names the variables to set, when no provider is configured.
     """
     worker_id = str(uuid.uuid4())
-    turn = asdict(request) | {
+    turn = fields_of(request) | {
         "turn_id": str(uuid.uuid4()),
         "worker_id": worker_id,
         "question": loggable(request.message, settings().log_content) if request.store or request.log_words else None,
-        "requested_model": loggable(request.model, "redacted") if request.model else None,
+        "requested_model": loggable_name(request.model) if request.model else None,
         "metadata": loggable_json(request.metadata) if settings().log_content != "none" else {},
         "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
     }
     try:
-        answer = await supabase.rpc("chat_begin", {"turn": turn}, supabase.as_caller(person.token))
+        answer = await ledger_calls.call(
+            "chat_begin", {"turn": turn}, lambda: supabase.as_caller(person.token), person.claims
+        )
     except NoDefaultModel as error:
         raise NoDefaultModel(advice() or error.message) from None
     except ModelNotFound:
@@ -95,7 +98,7 @@ async def _extended(extension: dict[str, Any]) -> dict[str, Any]:
     """The answer of `chat_extend`. A lost answer is retried; if both calls reserved, the turn's end releases both."""
     for number in range(_EXTEND_TRIES):
         try:
-            held: dict[str, Any] = await supabase.rpc("chat_extend", {"extension": extension}, supabase.as_service())
+            held: dict[str, Any] = await ledger_calls.call("chat_extend", {"extension": extension}, supabase.as_service)
         except DatabaseUnavailable:
             if number + 1 == _EXTEND_TRIES:
                 raise
@@ -118,10 +121,11 @@ async def finish(result: TurnResult) -> Receipt:
             is_logged = booked["outcome"] in {"settled", "duplicate"}
             return Receipt(result, booked.get("cost_usd"), is_logged, booked.get("message_id"))
         record = spool.record_of(fields, result.turn.user_id)
-        if booked is None and await spool.keep(record):
+        # A turn without a row is kept, too: refresh quarantines its record. A crash of the server loses such rows.
+        if await spool.keep(record) and booked is None:
             return Receipt(result, None, logged="spooled")
     # The last resort: one log line with the redacted record, from which an operator can rebuild the row. The short line
-    # before it is for alarms, because a host may cut the long one. A turn that this database never admitted has no row.
+    # before it is for alarms, because a host may cut the long one.
     log("unbooked_turn", status=fields["status"])
     log("unbooked_record", record=record)
     return Receipt(result, None, logged=False)
@@ -131,8 +135,8 @@ async def _book(fields: dict[str, Any]) -> dict[str, Any] | None:
     """The answer of `chat_finish`; None when both tries fail."""
     for _ in range(_FINISH_TRIES):
         try:
-            booked: dict[str, Any] = await supabase.rpc(
-                "chat_finish", {"entry": fields}, supabase.as_service(), timeout_seconds=_TRY_SECONDS
+            booked: dict[str, Any] = await ledger_calls.call(
+                "chat_finish", {"entry": fields}, supabase.as_service, timeout_seconds=_TRY_SECONDS
             )
         except ParleyError as error:
             log("finish_failed", error=error.code)
@@ -152,6 +156,10 @@ def _storable_parts(result: TurnResult) -> list[dict[str, Any]] | None:
     return [dict(part) for part in result.parts] if is_stored else None
 
 
+def _attempt_json(attempt: Attempt) -> dict[str, Any]:
+    return fields_of(attempt) | {"usage": attempt.usage and fields_of(attempt.usage)}
+
+
 def as_record(result: TurnResult) -> dict[str, Any]:
     """The result as the parameter of `chat_finish`, without text when the turn is not stored."""
     is_stored, log_content = result.turn.is_stored, settings().log_content
@@ -165,10 +173,10 @@ def as_record(result: TurnResult) -> dict[str, Any]:
         "has_content": bool(result.content),
         "response": loggable(content, log_content) if content else None,
         "parts": _storable_parts(result) if is_stored else None,
-        "usage": asdict(result.usage),
+        "usage": fields_of(result.usage),
         "finish_reason": result.finish_reason,
         "error_code": result.error_code,
-        "attempts": [asdict(attempt) for attempt in result.attempts],
+        "attempts": [_attempt_json(attempt) for attempt in result.attempts],
         "agent_type": result.agent_type,
         "agent_handoffs": result.handoffs,
         "tools_used": loggable_value(result.tools_used, "redacted") or [],

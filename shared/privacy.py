@@ -5,6 +5,7 @@ Messages of a conversation are not redacted: they belong to its members.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 from collections.abc import Mapping
@@ -23,6 +24,12 @@ def loggable(text: str, log_content: str) -> str | None:
         return redact(text)
     except Exception:  # noqa: BLE001 - raw text must not be written after any failure
         return WITHHELD
+
+
+@functools.lru_cache(maxsize=1024)
+def loggable_name(name: str) -> str:
+    """The redacted name of a model, which many requests repeat; withheld if redaction fails."""
+    return loggable(name, "redacted") or ""
 
 
 def loggable_json(value: Any) -> Any:

@@ -5,6 +5,7 @@ It is separate from the provider clients, so that functions that only list model
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -141,7 +142,12 @@ def deployment() -> dict[str, Any]:
     `providers`: the names of configured providers, and client. `defaults`: `{provider, model, is_chosen}` of each
     provider with a key, the one that LLM_PROVIDER chooses first.
     """
-    chosen = PROVIDER_NAMES.get(settings().get("LLM_PROVIDER").lower())
+    return _deployment_of(settings())
+
+
+@functools.lru_cache(maxsize=1)
+def _deployment_of(environ: Settings) -> dict[str, Any]:
+    chosen = PROVIDER_NAMES.get(environ.get("LLM_PROVIDER").lower())
     defaults = [
         {"provider": each.name, "model": each.current_model, "is_chosen": each.name == chosen}
         for each in KEYED_PROVIDERS

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
+from shared.records import fields_of
 from shared.routes import Route
 from shared.turns import Receipt, Turn
 
@@ -19,7 +19,7 @@ def receipt_json(receipt: Receipt) -> dict[str, Any]:
         "route": route_json(turn, result.route),
         "agents": list(result.agents),
         "tools_used": list(result.tools_used),
-        "usage": asdict(result.usage),
+        "usage": fields_of(result.usage),
         "cost_usd": receipt.cost_usd,
         "duration_ms": result.duration_ms,
         "ttft_ms": result.ttft_ms,

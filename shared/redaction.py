@@ -37,16 +37,22 @@ def _usual(char: str) -> str:
 _ISSUED = re.compile(r"4\d{12}(?:\d{3}){0,2}|3[47]\d{13}|3[0689]\d{12,17}|35\d{14,17}|2[2-7]\d{14}|[56]\d{12,18}")
 
 
+_NON_DIGIT = re.compile(r"\D")
+_GROUP = re.compile(r"\d+(?= |$)")
+
+
 def _is_card(text: str) -> bool:
-    digits = re.sub(r"\D", "", text)
+    digits = _NON_DIGIT.sub("", text)
+    if not _ISSUED.fullmatch(digits) or len(set(digits)) == 1:
+        return False
     doubled = sum(int(d) if i % 2 == 0 else int(d) * 2 % 10 + int(d) // 5 for i, d in enumerate(reversed(digits)))
-    return bool(_ISSUED.fullmatch(digits)) and len(set(digits)) > 1 and doubled % 10 == 0
+    return doubled % 10 == 0
 
 
 def _card_length(text: str) -> int:
     """The length of the card, with or without the last group, which may be its security code."""
     shorter = re.sub(r"\D+\d+$", "", text)
-    return next((len(each) for each in (text, shorter) if _is_card(each)), 0)
+    return next((len(each) for each in dict.fromkeys((text, shorter)) if _is_card(each)), 0)
 
 
 _IBAN_LENGTHS = {
@@ -83,7 +89,9 @@ _AMOUNT = re.compile(
 
 
 def _is_phone(text: str) -> bool:
-    digits = re.sub(r"\D", "", text)
+    if text.isdigit():
+        return 8 <= len(text) <= 17
+    digits = _NON_DIGIT.sub("", text)
     if _AMOUNT.fullmatch(text) or len(digits) > 17:
         return False
     if text.startswith("+1"):
@@ -93,8 +101,12 @@ def _is_phone(text: str) -> bool:
 
 def _phone_length(text: str) -> int:
     """The length of the phone number, with all groups or without the last ones, which may be another number."""
-    ends = (match.end() for match in reversed(list(re.finditer(r"\d+(?= |$)", text))))
-    return next((end for end in ends if _is_phone(text[:end])), 0) if _undated_length(text) else 0
+    if not _undated_length(text):
+        return 0
+    if _is_phone(text):  # a match ends with a digit, so its end is that of its last group
+        return len(text)
+    ends = (match.end() for match in reversed(list(_GROUP.finditer(text))))
+    return next((end for end in ends if _is_phone(text[:end])), 0)
 
 
 def _undated_length(text: str) -> int:
@@ -115,10 +127,13 @@ def _ipv4_length(text: str) -> int:
     return 0 if text.startswith(("127.", "0.")) or any(int(part) > 255 for part in text.split(".")) else len(text)
 
 
+_DIGITS = tuple("0123456789")
+
+
 class _Rule(NamedTuple):
     label: str
     pattern: re.Pattern[str]  # the named group is replaced, or the whole match
-    needs: tuple[str, ...] = ("",)  # a text without any of these, in lower case, has no match
+    needs: tuple[str, ...]  # a text without any of these, in lower case, has no match
     length: Callable[[str], int] = len  # how many characters of a match, from its start, count
 
 
@@ -198,14 +213,14 @@ _RULES = (
         _Rule("email", re.compile(rf"(?i)(?<![\w.+'-])(?:[\w.+'-]|%(?!40))++{re.escape(sign)}{_DOMAIN}"), (sign,))
         for sign in ("%40", r"\u0040", "&#64;")
     ),
-    _Rule("iban", re.compile(_IBAN), length=_iban_length),
-    _Rule("card", re.compile(_CARD), length=_card_length),
+    _Rule("iban", re.compile(_IBAN), _DIGITS, _iban_length),
+    _Rule("card", re.compile(_CARD), _DIGITS, _card_length),
     _Rule(
         "national_id", re.compile(r"[0-8](?<![\w-].)\d\d(?<!000)(?<!666)-(?!00)\d\d-(?!0000)\d{4}(?!\w|-\w)"), ("-",)
     ),
     _Rule("ip", re.compile(_IPV6), (":",), _ipv6_length),
     _Rule("ip", re.compile(_IPV4), (".",), _ipv4_length),
-    _Rule("phone", re.compile(_PHONE), length=_phone_length),
+    _Rule("phone", re.compile(_PHONE), _DIGITS, _phone_length),
     _Rule(
         "phone",
         re.compile(_PHONE_AFTER_A_WORD),
@@ -220,7 +235,7 @@ def redact(text: str) -> str:
     shadow = _shadow(text)
     lower = shadow.lower()
     for rule in _RULES:
-        if any(need in lower for need in rule.needs) and (spans := list(_spans(rule, shadow))):
+        if any(map(lower.__contains__, rule.needs)) and (spans := list(_spans(rule, shadow))):
             text, shadow = _cut(text, spans, f"[{rule.label}]"), _cut(shadow, spans, f"[{rule.label}]")
     return text
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any, Protocol
 
 import anyio
-import anyio.abc
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -60,19 +60,24 @@ class JsonEncoder(Protocol):
         ...
 
 
-@asynccontextmanager
-async def _until_hang_up(receive: Receive) -> AsyncIterator[anyio.abc.TaskGroup]:
-    """Cancels its body when the client disconnects; `run_turn` then books the turn as cancelled."""
+@contextmanager
+def _until_hang_up(receive: Receive) -> Iterator[None]:
+    """Cancels its body when the client disconnects; `run_turn` then books the turn as cancelled.
+
+    The scope is anyio's, because the booking shields itself from it.
+    """
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        tasks.cancel_scope.cancel()
+        scope.cancel()
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(watch)
-        yield tasks
-        tasks.cancel_scope.cancel()
+    with anyio.CancelScope() as scope:
+        watcher = asyncio.create_task(watch())  # a task group would take twice as long
+        try:
+            yield
+        finally:
+            watcher.cancel()
 
 
 class WholeResponse(Response):
@@ -87,21 +92,33 @@ class WholeResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: ParleyError | None = None
         receipt: Receipt | None = None
-        async with _until_hang_up(receive), aclosing(self._events) as events:
-            async for event in events:
-                self.headers.update(_served_by(self._turn, event))
-                self._encoder.observe(event)
-                if isinstance(event, Failure):
-                    failure = event.error
-                elif isinstance(event, Receipt):
-                    receipt = event
+        with _until_hang_up(receive):
+            async with aclosing(self._events) as events:
+                async for event in events:
+                    self._encoder.observe(event)
+                    if isinstance(event, Failure):
+                        failure = event.error
+                    elif isinstance(event, Receipt):
+                        receipt = event
         if receipt is None:
             return  # the client disconnected
+        self.headers.update(route_headers(self._turn, receipt.result.route))
         if failure is not None:
             response = error_response(failure, self._turn.request_id)
         else:  # sanitised, because the turn is already charged and a character that cannot be encoded must not fail it
-            response = JSONResponse(sanitize_text(self._encoder.encode(receipt)))
+            response = _SanitizedJson(self._encoder.encode(receipt))
         await _with_headers_of(self, response)(scope, receive, send)
+
+
+class _SanitizedJson(JSONResponse):
+    """JSON whose strings are sanitised where they cannot be encoded or hold NUL."""
+
+    def render(self, content: Any) -> bytes:
+        with suppress(UnicodeEncodeError):
+            body = super().render(content)
+            if b"\\u0000" not in body:
+                return body
+        return super().render(sanitize_text(content))
 
 
 class StreamResponse(Response):
@@ -117,22 +134,23 @@ class StreamResponse(Response):
         super().__init__(headers=limit_headers(turn) | _STREAM_HEADERS | dict(encoder.headers))
         self._turn, self._events, self._encoder = turn, events, encoder
         self._is_started = self._is_refused = False
-        self._starting = anyio.Lock()
+        self._starting = asyncio.Lock()
         self._sent_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: ParleyError | None = None
         is_complete = False
-        async with _until_hang_up(receive) as tasks, aclosing(self._events) as events:
-            tasks.start_soon(self._keep_alive, send, tasks.cancel_scope)
-            async for event in events:
-                if not self._is_started:
-                    self.headers.update(_served_by(self._turn, event))
-                if isinstance(event, Failure) and not self._is_started:
-                    failure, self._is_refused = event.error, True
-                elif failure is None and (frames := self._encoder.encode(event)):
-                    await self._start(send)
-                    await self._write(send, frames)
+        with _until_hang_up(receive), self._kept_alive(send):
+            async with aclosing(self._events) as events:
+                async for event in events:
+                    if not self._is_started:
+                        self.headers.update(_served_by(self._turn, event))
+                    if isinstance(event, Failure) and not self._is_started:
+                        failure, self._is_refused = event.error, True
+                    elif failure is None and (frames := self._encoder.encode(event)):
+                        if not self._is_started or self._starting.locked():
+                            await self._start(send)
+                        await self._write(send, frames)
             is_complete = True
         if not is_complete:
             return  # the client disconnected
@@ -152,16 +170,28 @@ class StreamResponse(Response):
         return [(name, value) for name, value in self.raw_headers if name != b"content-length"]
 
     async def _write(self, send: Send, frames: bytes) -> None:
-        self._sent_at = anyio.current_time()
+        self._sent_at = asyncio.get_running_loop().time()
         await send({"type": "http.response.body", "body": frames, "more_body": True})
 
-    async def _keep_alive(self, send: Send, scope: anyio.CancelScope) -> None:
-        await anyio.sleep(START_AFTER_SECONDS)
+    @contextmanager
+    def _kept_alive(self, send: Send) -> Iterator[None]:
+        """Starts the response and sends pings while its body is slow; most bodies end before there is such a task."""
+        tasks: list[asyncio.Task[None]] = []
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(START_AFTER_SECONDS, lambda: tasks.append(loop.create_task(self._keep_alive(send))))
+        try:
+            yield
+        finally:
+            timer.cancel()
+            for task in tasks:
+                task.cancel()
+
+    async def _keep_alive(self, send: Send) -> None:
         await self._start(send)
-        while self._is_started and not scope.cancel_called:
-            wait = self._sent_at + PING_AFTER_SECONDS - anyio.current_time()
+        while self._is_started:
+            wait = self._sent_at + PING_AFTER_SECONDS - asyncio.get_running_loop().time()
             if wait > 0:
-                await anyio.sleep(wait)
+                await asyncio.sleep(wait)
             else:
                 await self._write(send, PING)
 

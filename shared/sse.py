@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+import secrets
+from collections.abc import Callable, Iterator
+from json.encoder import encode_basestring
+from typing import Any, Final
 
 PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"
+_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_MARK: Final = secrets.token_hex(16)  # no other text in a frame is equal to it
 
 
 class SseDecoder:
@@ -40,4 +44,18 @@ class SseDecoder:
 
 def frame(value: Any) -> bytes:
     """One event of one JSON line; newlines in strings are escaped by JSON, so text can never become a frame."""
-    return b"data: " + json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n\n"
+    return b"data: " + _json(value).encode("utf-8", "replace") + b"\n\n"
+
+
+class FrameTemplate:
+    """Frames that differ in one text only: the JSON around it is encoded once.
+
+    `frame_of` makes such a frame; it must be free of effects.
+    """
+
+    def __init__(self, frame_of: Callable[[str], bytes]) -> None:
+        self._head, self._tail = frame_of(_MARK).split(f'"{_MARK}"'.encode())
+
+    def frame(self, text: str) -> bytes:
+        """The frame with this text."""
+        return self._head + encode_basestring(text).encode("utf-8", "replace") + self._tail

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import aiohttp
 
 from shared import http
 from shared.config import settings
-from shared.errors import BY_CODE, DatabaseUnavailable, Forbidden, InternalError, ParleyError, Unauthenticated
-from shared.sanitize import sanitize_text
+from shared.database_errors import refusal, unavailable
+from shared.lenient_json import read_json
+from shared.sanitize import sanitized_json
 
 
 def as_caller(token: str) -> dict[str, str]:
@@ -31,7 +31,7 @@ async def rpc(name: str, arguments: dict[str, Any], headers: dict[str, str], *, 
     Raises the class of `shared.errors` whose code the function raised, Unauthenticated if the database rejects the
     token, DatabaseUnavailable if it does not answer in time, InternalError otherwise.
     """
-    body = json.dumps(sanitize_text(arguments), separators=(",", ":"), allow_nan=False).encode()
+    body = sanitized_json(arguments).encode()
     return await _request("POST", f"/rest/v1/rpc/{name}", headers, timeout_seconds, data=body)
 
 
@@ -50,38 +50,13 @@ async def _request(
             asyncio.timeout(timeout_seconds),
             http.session().request(method, url, data=data, headers=sent, allow_redirects=False) as response,
         ):
-            status, text = response.status, await response.text()
+            status, text = response.status, (await response.read()).decode()
     except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as error:
-        raise _down() from error
+        raise unavailable() from error
     try:
-        payload = json.loads(text) if text else None
+        payload = read_json(text) if text else None
     except ValueError as error:
-        raise _down() from error
+        raise unavailable() from error
     if status < 300:
         return payload
     raise refusal(status, payload)
-
-
-def _down() -> DatabaseUnavailable:
-    return DatabaseUnavailable("The database cannot be reached right now.", retry_after_seconds=2)
-
-
-def refusal(status: int, payload: Any) -> ParleyError:
-    """The error of a PostgREST error response; only messages of our own database functions are passed on."""
-    fields = payload if isinstance(payload, dict) else {}
-    if str(fields.get("code", "")).startswith("PT"):
-        try:
-            detail = json.loads(fields.get("details") or "{}")
-            metadata = detail.get("metadata") or {}
-            known = BY_CODE[detail["code"]]
-        except (ValueError, KeyError, AttributeError):
-            return InternalError("The database refused this request.")
-        retry_after = metadata.pop("retry_after", None)
-        return known(str(fields.get("message")), metadata=metadata, retry_after_seconds=retry_after)
-    if status == 401:
-        return Unauthenticated("The access token was not accepted.")
-    if status == 403:
-        return Forbidden("The database does not allow this.")
-    if status >= 500:
-        return _down()
-    return InternalError("The database did not understand this request.")

@@ -88,7 +88,6 @@ class Profile:
 
     skill_level: str | None = None
     communication_style: str | None = None
-    preferred_agent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,8 @@ class Turn:
     """An admitted turn, with everything that is needed to run and to finish it.
 
     `replay` is set for a repeated idempotency key. `quote` is None for a replay. `history_left_out` is the number of
-    messages that did not fit. `speaker` is the user's name in a conversation of several users, else None.
+    messages that did not fit. `speaker` is the user's name in a conversation of several users, else None. `agent`
+    answers first: the requested one, else the one that the user prefers, else (`is_agent_guessed`) the likely one.
     """
 
     turn_id: str
@@ -133,6 +133,8 @@ class Turn:
     history_left_out: int = 0
     speaker: str | None = None
     profile: Profile = Profile()
+    agent: str | None = None
+    is_agent_guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,18 +24,18 @@ class UsageMeter:
         self._call = call
         self._counted: Usage | None = None
         self._pieces: list[str] = []
-        self._uncounted: list[str] = []  # text since the provider's last count
+        self._counted_pieces = 0  # those before the provider's last count
 
     def observe(self, event: ModelEvent) -> None:
         """Adds one event to the usage."""
         match event:
-            case Text(text) | Reasoning(text):
-                self._note(text)
+            case Text() | Reasoning():
+                self._note(event.text)
             case ToolCall():
                 self._note(event.name + (event.broken or event.text))
             case Usage():
                 self._counted = event
-                self._uncounted.clear()
+                self._counted_pieces = len(self._pieces)
             case _:
                 pass
 
@@ -57,10 +57,9 @@ class UsageMeter:
     def _note(self, text: str) -> None:
         self.has_content = True
         self._pieces.append(text)
-        self._uncounted.append(text)
 
     def _with_the_rest(self, counted: Usage) -> Usage:
-        uncounted = self._uncounted if counted.output_tokens else self._pieces
+        uncounted = self._pieces[self._counted_pieces :] if counted.output_tokens else self._pieces
         so_far = min(counted.output_tokens + _tokens_of(uncounted), self._call.max_output_tokens)
         return replace(counted, output_tokens=max(counted.output_tokens, so_far), source="partial")
 

@@ -76,6 +76,11 @@ _TABLE = (
         (),
         "the secret key (sb_secret_…)",
     ),
+    Variable(
+        "LEDGER_DATABASE_URL",
+        addresses.ledger_url,
+        example="the address of PostgreSQL's pooler with the role parley_ledger",
+    ),
     Variable("SUPABASE_JWT_SECRET", forms.long_text(32)),
     Variable("SUPABASE_ISSUER", forms.listed(addresses.url(f"{_PROJECT_URL}/auth/v1"))),
     Variable("LLM_PROVIDER", _llm_provider, ("LEXYBRAIN_PROVIDER",)),
@@ -132,16 +137,18 @@ _TABLE = (
     Variable("CLASSIFY_WITH_MODEL", forms.switch),
 )
 VARIABLES: Final[Mapping[str, Variable]] = {each.name: each for each in _TABLE}
+_NAMES: Final = {each.name: (each.name, *each.second_names) for each in _TABLE}
 FIRST_NAMES: Final[Mapping[str, str]] = {second: each.name for each in _TABLE for second in each.second_names}
 """First names by second name."""
 REQUIRED: Final = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
 """The variables without which no function works; refresh works without SUPABASE_ANON_KEY."""
+DIRECT_REQUIRED: Final = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "LEDGER_DATABASE_URL")
+"""The variables of a chat that calls the ledger over a connection of its own."""
 
 
 def names_of(name: str) -> tuple[str, ...]:
     """The name and its second names, in the order in which they count."""
-    variable = VARIABLES.get(name)
-    return (name, *variable.second_names) if variable else (name,)
+    return _NAMES.get(name) or (name,)
 
 
 def found(values: Mapping[str, str], name: str) -> tuple[str, str]:

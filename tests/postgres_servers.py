@@ -33,6 +33,7 @@ class PostgresServer:
 
     version: int
     port: int
+    pid: int
 
     def dsn(self, dbname: str, user: str = "postgres") -> str:
         """The connection string of one of its databases."""
@@ -52,7 +53,7 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def serving_postgres(version: int) -> Iterator[PostgresServer]:
+def serving_postgres(version: int, *, has_fsync: bool = False) -> Iterator[PostgresServer]:
     """Starts a server with a new cluster, which is deleted afterwards. Raises MissingServerError."""
     programs = _programs(version)
     folder = Path(tempfile.mkdtemp(prefix=f"parley-postgres-{version}-"))
@@ -62,10 +63,11 @@ def serving_postgres(version: int) -> Iterator[PostgresServer]:
         postgres.make_reachable(data)
         initdb = ["-U", postgres.SUPERUSER, "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
         _run(programs / "initdb", "-D", data, *initdb)
-        options = f"-h {postgres.HOST} -p {port} -c unix_socket_directories='' -c fsync=off -c timezone=UTC"
+        fsync = "on" if has_fsync else "off"
+        options = f"-h {postgres.HOST} -p {port} -c unix_socket_directories='' -c fsync={fsync} -c timezone=UTC"
         _run(programs / "pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start")
         try:
-            yield PostgresServer(version, port)
+            yield PostgresServer(version, port, int((data / "postmaster.pid").read_text().splitlines()[0]))
         finally:
             _run(programs / "pg_ctl", "-D", data, "-w", "-m", "fast", "stop")
     finally:

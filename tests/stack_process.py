@@ -160,6 +160,7 @@ def clean_environ() -> dict[str, str]:
         "SUPABASE_",
         "PARLEY_",
         "DATABASE_URL",
+        "LEDGER_DATABASE_URL",
         "MODEL_URL",
         "CHAT_URL",
         "LLMS_URL",

@@ -13,8 +13,12 @@ from deploy.smoke.responses import error_text
 from deploy.smoke.values import FailedError, SkippedError, SmokeOptions, Verdict
 
 _READ_TIMEOUT_SECONDS = 60.0
+_DATABASE_HINT = (
+    "check SUPABASE_URL and SUPABASE_SERVICE_KEY of this function, or chat's LEDGER_DATABASE_URL, "
+    "and the project's status"
+)
 _HINTS: Final = {
-    "health": "check SUPABASE_URL and SUPABASE_SERVICE_KEY of this function, and the project's status",
+    "health": _DATABASE_HINT,
     "request id": "configure the platform to pass X-Request-Id in both directions",
     "strangers": "switch off the platform's own sign-in for this URL: the function checks tokens itself",
     "streaming and booking": "read this function's log for the turn; GET /debug of llms names what is wrong",
@@ -25,7 +29,7 @@ _HINTS: Final = {
 _HINT_BY_CODE: Final = {
     "invalid_token": "give a new --token of this project, and check SUPABASE_URL and SUPABASE_ISSUER of this function",
     "keys_unavailable": "check SUPABASE_URL of this function: its signing keys cannot be fetched",
-    "database_unavailable": "check SUPABASE_URL and SUPABASE_SERVICE_KEY of this function, and the project's status",
+    "database_unavailable": _DATABASE_HINT,
     "not_configured": "set the variables in the message and deploy again",
     "provider_auth_failed": "set the right key of this model's provider in chat, or name another --model",
     "model_not_found": "name an active model with --model",

@@ -41,7 +41,7 @@ def chat_turn(asked: ChatRequest, request: Request) -> TurnRequest:
     if key is not None and not asked.store:
         raise Unprocessable("An Idempotency-Key needs a stored answer: leave out store or the key.", param="store")
     return TurnRequest(
-        endpoint=ENDPOINTS.get(request.url.path.rstrip("/"), "chat"),
+        endpoint=ENDPOINTS.get(request.scope["path"].rstrip("/"), "chat"),
         request_id=request.state.request_id,
         message=asked.question,
         conversation_id=asked.conversation_id,
@@ -74,7 +74,7 @@ def completion_turn(asked: CompletionRequest, request: Request) -> TurnRequest:
     An Idempotency-Key, which OpenAI's SDKs send with every call, is ignored: there is no stored answer to replay.
     Raises Unprocessable when the conversation is too long to reserve money for.
     """
-    options = asked.options()
+    options = asked.options
     prompt = token_upper_bound(asked.conversation) + token_upper_bound((), (_schema_as_tool(options),))
     tools = token_upper_bound((), options.tools)
     if max(prompt, tools) > MAX_RESERVED_TOKENS:

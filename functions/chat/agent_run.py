@@ -28,29 +28,29 @@ CLASSIFYING_TOKENS = 200
 
 
 class AgentRun:
-    """The turn of an agent: it chooses the agent and runs the tool loop."""
+    """The turn of an agent: the tool loop, after a model has chosen the agent where nothing else could."""
 
     def __init__(self, turn: Turn, asked: ChatRequest, arrived: float) -> None:
         self.turn, self.arrived = turn, arrived
         self._session = ModelSession(turn.routes, Options(), arrived, functools.partial(ledger.extend, turn))
-        self._loop = ToolLoop(turn, self._session, asked.question, asked.temperature)
         self._asked = asked
         self._domain: Domain = asked.domain
+        self._loop = self._tool_loop(turn.agent)
         self._classifying: list[Attempt] = []
 
     async def events(self) -> AsyncGenerator[RunEvent, None]:
         """The events of the chosen agent's tool loop."""
-        await self._choose_agent()
+        if self.turn.is_agent_guessed and not self._domain.is_sure and settings().is_on("CLASSIFY_WITH_MODEL"):
+            await self._classify_with_model()
+            self._loop = self._tool_loop(self._domain.name)
         async with aclosing(self._loop.events()) as events:
             async for event in events:
                 yield event
 
-    async def _choose_agent(self) -> None:
-        """Sets the first agent: the requested one, else the user's preferred one, else the one for the question."""
-        wanted = self._asked.agent or self.turn.profile.preferred_agent or "auto"
-        if wanted == "auto" and not self._domain.is_sure and settings().is_on("CLASSIFY_WITH_MODEL"):
-            await self._classify_with_model()
-        self._loop.agent = AGENTS.get(wanted) or AGENTS[self._domain.name]
+    def _tool_loop(self, agent: str | None) -> ToolLoop:
+        """The loop that begins with this agent; with the one for the question when there is none of that name."""
+        first = AGENTS.get(agent or "") or AGENTS[self._domain.name]
+        return ToolLoop(self.turn, self._session, first, self._asked.question, self._asked.temperature)
 
     async def _classify_with_model(self) -> None:
         """Asks a model for the domain. If the budget does not cover the call, or it fails, the rules' domain stays."""

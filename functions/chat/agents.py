@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,6 +70,7 @@ def prompt_for(agent: Agent, profile: Profile, speaker: str | None) -> str:
     return " ".join(line for line in lines if line)
 
 
+@functools.cache
 def longest_prompt() -> int:
     """Bytes of the longest possible prompt, for the reservation before the profile is known."""
     longest = sum(max(len(line.encode()) for line in lines.values()) + 1 for lines in (_SKILLS, _STYLES))

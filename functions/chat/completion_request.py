@@ -173,7 +173,7 @@ class CompletionRequest(_Strict):
         """All messages in the form for a provider."""
         return conversation_of(self.messages)
 
-    @property
+    @cached_property
     def question(self) -> str:
         """The text of the last user message."""
         return next((m.content for m in reversed(self.conversation) if m.role == "user"), "")
@@ -193,6 +193,7 @@ class CompletionRequest(_Strict):
         """Whether a stream ends with its usage."""
         return self.stream_options is not None and self.stream_options.include_usage
 
+    @cached_property
     def options(self) -> Options:
         """The options of the model call."""
         choice = self.tool_choice

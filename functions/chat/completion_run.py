@@ -27,7 +27,7 @@ class CompletionRun:
         self._able = tuple(route for route in turn.routes if _missing(route, asked) is None)
         self._asked = asked
         before_retry = functools.partial(ledger.extend, turn)
-        self._session = ModelSession(self._able or turn.routes, asked.options(), arrived, before_retry)
+        self._session = ModelSession(self._able or turn.routes, asked.options, arrived, before_retry)
         self._texts: list[str] = []
         self._reason: str | None = None
 

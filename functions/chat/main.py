@@ -18,6 +18,7 @@ from functions.chat.request import read_chat_request
 from functions.chat.streams.json_answer import TurnJson
 from functions.chat.streams.openai import CompletionJson, CompletionStream
 from functions.chat.streams.ui import UiStream
+from shared import ledger_calls
 from shared.auth import authenticate
 from shared.config import settings
 from shared.endpoint import respond, routes, with_document
@@ -64,6 +65,7 @@ async def complete(request: Request) -> Response:
 
 
 load_sdks(settings().names("PRELOAD_PROVIDERS"))
+ledger_calls.connect_to(lambda: settings().ledger_url)
 
 TABLE = {
     "POST /": take_turn,

@@ -63,8 +63,10 @@ class ToolLoop:
     another call. `dropped` is the number of history messages that were removed to make room for results of tools.
     """
 
-    def __init__(self, turn: Turn, session: ModelSession, question: str, temperature: float | None) -> None:
-        self.agent: Agent = AGENTS["general"]
+    def __init__(
+        self, turn: Turn, session: ModelSession, agent: Agent, question: str, temperature: float | None
+    ) -> None:
+        self.agent = agent
         self.hand_offs: list[dict[str, str]] = []
         self.reason: str | None = None
         self.dropped = 0

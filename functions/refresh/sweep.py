@@ -1,4 +1,4 @@
-"""Step `sweep`: closes turns of killed instances, keeps their questions and releases their reservations."""
+"""Step `sweep`: closes turns of killed instances, and removes from settled turns what no replay needs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ from functions.refresh.step import StepContext, StepOutcome
 from shared import supabase
 
 _BATCH = 500
-_MAX_BATCHES = 40  # about a minute of work; the next run sweeps the rest
+_THIN_BATCH = 5000
+_MAX_BATCHES = 40  # about a minute of work; the next run does the rest
 
 
 async def run(context: StepContext) -> StepOutcome:
-    """The outcome; `abandoned` counts the closed turns. Raises DatabaseUnavailable."""
-    abandoned = 0
-    for _ in range(0 if context.is_dry_run else _MAX_BATCHES):
-        swept: int = await supabase.rpc(
-            "sweep_turns", {"max_rows": _BATCH}, supabase.as_service(), timeout_seconds=15.0
-        )
-        abandoned += swept
-        if swept < _BATCH:
+    """The outcome; `abandoned` counts the closed turns, `thinned` the settled ones. Raises DatabaseUnavailable."""
+    if context.is_dry_run:
+        return StepOutcome(details={"abandoned": 0, "thinned": 0})
+    return StepOutcome(
+        details={"abandoned": await _repeat("sweep_turns", _BATCH), "thinned": await _repeat("thin_turns", _THIN_BATCH)}
+    )
+
+
+async def _repeat(function: str, max_rows: int) -> int:
+    """The number of rows that the function changed, in batches until one is not full."""
+    changed = 0
+    for _ in range(_MAX_BATCHES):
+        rows: int = await supabase.rpc(function, {"max_rows": max_rows}, supabase.as_service(), timeout_seconds=15.0)
+        changed += rows
+        if rows < max_rows:
             break
-    return StepOutcome(details={"abandoned": abandoned})
+    return changed

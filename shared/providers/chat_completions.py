@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.errors import ProviderError, ProviderOverloaded
 from shared.events import Finish, ModelEvent, Reasoning, StopReason, Text, Usage
+from shared.lenient_json import read_json
 from shared.messages import ANY_OBJECT, Format, Image, Message, ModelRequest, Tool
 from shared.providers.contract import ListedModel
 from shared.providers.provider_errors import MAX_TOKENS, error_for_status, parse_usage
@@ -120,7 +121,7 @@ class ChunkParser:
         if data == "[DONE]":
             self.is_done = True
             return []
-        chunk = json.loads(data)
+        chunk = read_json(data)
         if chunk.get("error"):
             raise self._error_of(chunk["error"])
         events: list[ModelEvent] = []

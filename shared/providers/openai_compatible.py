@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
 import aiohttp
 
-from shared import http, supabase
+from shared import http, ledger_calls, supabase
 from shared.config import settings
 from shared.errors import NodeFailed, ProviderError
-from shared.events import ModelEvent
+from shared.events import ModelEvent, merge_pieces
 from shared.messages import ModelRequest, Node
 from shared.node_addresses import validate_node_url
 from shared.provider_config import ProviderConfig
@@ -46,9 +46,8 @@ class OpenAiCompatible:
             async with aclosing(self._bytes("POST", "/chat/completions", request.node, body)) as chunks:
                 decoder, parser = SseDecoder(), ChunkParser(self._host.name, has_tools=bool(request.tools))
                 async for chunk in chunks:
-                    for data in decoder.feed(chunk):
-                        for event in parser.feed(data):
-                            yield event
+                    for event in merge_pieces(each for data in decoder.feed(chunk) for each in parser.feed(data)):
+                        yield event
                     if parser.is_done:
                         break
                 for event in parser.finish():
@@ -95,7 +94,11 @@ class OpenAiCompatible:
                 raise error_for_status(self._host.name, response.status, code=code, retry_after=delay, is_page=is_html)
             if response.headers.get("Content-Encoding", "identity") != "identity" and self._host.is_node:
                 raise malformed_response(self._host.name)
-            async for chunk in _chunks(response):
+            total = 0
+            while chunk := await response.content.readany():
+                total += len(chunk)
+                if total > _MAX_ANSWER_BYTES:
+                    raise ValueError("answer too large")
                 yield chunk
 
     def _url(self, node: Node | None) -> str:
@@ -110,14 +113,5 @@ class OpenAiCompatible:
         key = settings().key(self._host.key_variable) if self._host.key_variable else ""
         if node is not None and node.has_key:
             arguments = {"node_id": node.id, "base_url": node.base_url}
-            key = await supabase.rpc("node_key", arguments, supabase.as_service()) or ""
+            key = await ledger_calls.call("node_key", arguments, supabase.as_service) or ""
         return {"Authorization": f"Bearer {key}"} if key else {}
-
-
-async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    total = 0
-    while chunk := await response.content.readany():
-        total += len(chunk)
-        if total > _MAX_ANSWER_BYTES:
-            raise ValueError("answer too large")
-        yield chunk

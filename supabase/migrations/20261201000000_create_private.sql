@@ -2,7 +2,8 @@
 
 -- Purpose: the schema private, settings, and small helpers that every other file uses.
 -- Affects: schema private; table private.settings; helper functions
--- Access: authenticated may use the schema and call is_admin(); no client role reads a table of this schema.
+-- Access: authenticated may use the schema and call is_admin() and if_admin(); no client role reads a table of this
+-- schema.
 
 create schema private;
 comment on schema private is
@@ -33,6 +34,14 @@ comment on function private.is_admin() is
 revoke execute on function private.is_admin from public, anon, authenticated, service_role;
 grant execute on function private.is_admin() to authenticated;
 
+create function private.if_admin(p_id uuid) returns uuid
+  language sql stable security invoker set search_path = '' as $$ select case when private.is_admin() then p_id end $$;
+comment on function private.if_admin(uuid) is
+  'The id for admins, else null. A policy compares ids with it to let admins see all rows by a condition that an index '
+  'can answer for others.';
+revoke execute on function private.if_admin from public, anon, authenticated, service_role;
+grant execute on function private.if_admin(uuid) to authenticated;
+
 create function private.touch_updated_at() returns trigger
   language plpgsql security invoker set search_path = '' as $$
 begin
@@ -55,41 +64,50 @@ comment on function private.refuse(text, text, text, jsonb) is
 revoke execute on function private.refuse from public, anon, authenticated, service_role;
 
 create function private.setting(p_name text, p_default integer) returns integer
-  language sql stable security invoker set search_path = '' as $$
-  select coalesce((select case when s.value ~ '^[0-9]{1,9}$' then s.value::integer end
-                   from private.settings as s where s.name = p_name), p_default)
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return coalesce((select case when s.value ~ '^[0-9]{1,9}$' then s.value::integer end
+                   from private.settings as s where s.name = p_name), p_default);
+end
 $$;
 comment on function private.setting(text, integer) is
   'A number from private.settings, or the default when there is none.';
 revoke execute on function private.setting from public, anon, authenticated, service_role;
 
 create function private.internal_name(p_text text, p_max integer, p_default text default null) returns text
-  language sql immutable security invoker set search_path = ''
-as $$ select case when p_text ~ '^[a-z][a-z0-9_.-]*$' and char_length(p_text) <= p_max then p_text
-  else p_default end $$;
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return case when p_text ~ '^[a-z][a-z0-9_.-]*$' and char_length(p_text) <= p_max then p_text
+  else p_default end;
+end
+$$;
 comment on function private.internal_name(text, integer, text) is
   'The text when it looks like an internal name, else the default. Roll-ups keep such names, so free text must not '
   'pass.';
 revoke execute on function private.internal_name from public, anon, authenticated, service_role;
 
 create function private.clamp_count(p_value jsonb, p_max integer default 2147483647) returns integer
-  language sql immutable security invoker set search_path = '' as $$
-  select case when jsonb_typeof(p_value) <> 'null'
-    then least(greatest(trunc((p_value #>> '{}')::numeric), 0), p_max)::integer end
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return case when jsonb_typeof(p_value) <> 'null'
+    then least(greatest(trunc((p_value #>> '{}')::numeric), 0), p_max)::integer end;
+end
 $$;
 comment on function private.clamp_count(jsonb, integer) is
   'The number as a whole number from 0 to p_max; null when there is none.';
 revoke execute on function private.clamp_count from public, anon, authenticated, service_role;
 
 create function private.clamp_usage(p_usage jsonb) returns jsonb
-  language sql immutable security invoker set search_path = '' as $$
-  select case when jsonb_typeof(p_usage) = 'object' then p_usage || jsonb_build_object(
-    'input_tokens', private.clamp_count(p_usage -> 'input_tokens'), 'output_tokens',
-      private.clamp_count(p_usage -> 'output_tokens'),
+  language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v_input integer := private.clamp_count(p_usage -> 'input_tokens');
+begin
+  return case when jsonb_typeof(p_usage) = 'object' then p_usage || jsonb_build_object(
+    'input_tokens', v_input, 'output_tokens', private.clamp_count(p_usage -> 'output_tokens'),
     'cached_tokens', case when jsonb_typeof(p_usage -> 'cached_tokens') <> 'null'
-      then least(private.clamp_count(p_usage -> 'cached_tokens'),
-        coalesce(private.clamp_count(p_usage -> 'input_tokens'), 0)) end,
-    'reasoning_tokens', private.clamp_count(p_usage -> 'reasoning_tokens')) end
+      then least(private.clamp_count(p_usage -> 'cached_tokens'), coalesce(v_input, 0)) end,
+    'reasoning_tokens', private.clamp_count(p_usage -> 'reasoning_tokens')) end;
+end
 $$;
 comment on function private.clamp_usage(jsonb) is
   'The usage with clamped counts, cached_tokens at most input_tokens; null when it is no object.';
@@ -144,51 +162,70 @@ grant execute on function private.is_capabilities(jsonb) to authenticated, servi
 
 create function private.turn_cost(p_pricing jsonb, p_input bigint, p_output bigint, p_cached bigint
   default 0) returns numeric
-  language sql immutable security invoker set search_path = '' as $$
-  with rate as (
-    select coalesce(
+  language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v_rate jsonb := p_pricing;
+begin
+  if p_pricing ? 'tiers' then
+    v_rate := coalesce(
       (select t.tier from jsonb_array_elements(p_pricing -> 'tiers') as t (tier)
        where (t.tier ->> 'above_input_tokens')::bigint < p_input
-       order by (t.tier ->> 'above_input_tokens')::bigint desc limit 1), p_pricing) as r)
-  select round((
-      (p_input - p_cached) * (r ->> 'input')::numeric
-      + p_cached * coalesce(r ->> 'cached_input', r ->> 'input')::numeric
-      + p_output * (r ->> 'output')::numeric) / 1000000, 9)
-  from rate
+       order by (t.tier ->> 'above_input_tokens')::bigint desc limit 1), p_pricing);
+  end if;
+  return round((
+      (p_input - p_cached) * (v_rate ->> 'input')::numeric
+      + p_cached * coalesce(v_rate ->> 'cached_input', v_rate ->> 'input')::numeric
+      + p_output * (v_rate ->> 'output')::numeric) / 1000000, 9);
+end
 $$;
 comment on function private.turn_cost(jsonb, bigint, bigint, bigint) is
   'Cost in USD at this pricing. Input includes cached tokens. Null when the price is unknown.';
 revoke execute on function private.turn_cost from public, anon, authenticated, service_role;
 
 create function private.estimate_tokens(p_text text) returns integer
-  language sql immutable security invoker set search_path = ''
-as $$ select (octet_length(p_text) + 2) / 3 + 4 $$;
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return (octet_length(p_text) + 2) / 3 + 4;
+end
+$$;
 comment on function private.estimate_tokens(text) is
   'A cautious estimate in tokens, by which history is cut: one for three bytes, and four for each message.';
 revoke execute on function private.estimate_tokens from public, anon, authenticated, service_role;
 
 create function private.token_upper_bound(p_text text) returns integer
-  language sql immutable security invoker set search_path = ''
-as $$ select octet_length(p_text) + 16 $$;
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return octet_length(p_text) + 16;
+end
+$$;
 comment on function private.token_upper_bound(text) is
   'The most tokens that a message can have, for reservations: one for each byte, and sixteen for each message.';
 revoke execute on function private.token_upper_bound from public, anon, authenticated, service_role;
 
 create function private.default_context_window() returns integer
-  language sql immutable security invoker set search_path = ''
-as $$ select 8192 $$;
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return 8192;
+end
+$$;
 comment on function private.default_context_window() is 'Tokens assumed for a model whose context window is unknown.';
 revoke execute on function private.default_context_window from public, anon, authenticated, service_role;
 
 create function private.default_max_tokens() returns integer
-  language sql immutable security invoker set search_path = ''
-as $$ select 4096 $$;
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return 4096;
+end
+$$;
 comment on function private.default_max_tokens() is 'Output tokens reserved for a turn that sets no max_tokens.';
 revoke execute on function private.default_max_tokens from public, anon, authenticated, service_role;
 
 create function private.max_prompt_tokens() returns integer
-  language sql immutable security invoker set search_path = ''
-as $$ select 1000000 $$;
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return 1000000;
+end
+$$;
 comment on function private.max_prompt_tokens() is
   'The most tokens of a system prompt, and of tools, that a reservation covers; a larger number is cut to this one.';
 revoke execute on function private.max_prompt_tokens from public, anon, authenticated, service_role;
@@ -202,29 +239,81 @@ comment on function private.price_text(jsonb) is
   'Price of input and output per million tokens, as text for change lists.';
 revoke execute on function private.price_text from public, anon, authenticated, service_role;
 
+create function private.max_output(p_capabilities jsonb, p_max_tokens bigint) returns bigint
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return greatest(1, least(coalesce(p_max_tokens, private.default_max_tokens()),
+    (p_capabilities ->> 'max_output_tokens')::bigint, (p_capabilities ->> 'context_window')::bigint / 2));
+end
+$$;
+comment on function private.max_output(jsonb, bigint) is
+  'Most output tokens of a model for a turn that asks for p_max_tokens: at most half of its context window.';
+revoke execute on function private.max_output from public, anon, authenticated, service_role;
+
+create function private.route_of(p_routes jsonb, p_identifier text) returns jsonb
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  for v_place in 0 .. jsonb_array_length(p_routes) - 1 loop
+    if p_routes -> v_place ->> 'identifier' = p_identifier then
+      return p_routes -> v_place;
+    end if;
+  end loop;
+  return null;
+end
+$$;
+comment on function private.route_of(jsonb, text) is 'The first route with this identifier; null when there is none.';
+revoke execute on function private.route_of from public, anon, authenticated, service_role;
+
 create function private.price_attempts(p_routes jsonb, p_attempts jsonb) returns jsonb
-  language sql immutable security invoker set search_path = '' as $$
-  select coalesce(jsonb_agg(
-    case when u.usage is not null then (a.attempt - 'cost_usd') || jsonb_build_object('cost_usd',
-      private.turn_cost(
-        (select r.route -> 'pricing' from jsonb_array_elements(p_routes) as r (route)
-         where r.route ->> 'identifier' = a.attempt ->> 'identifier' limit 1),
-        coalesce((u.usage ->> 'input_tokens')::bigint, 0), coalesce((u.usage ->> 'output_tokens')::bigint, 0),
-        coalesce((u.usage ->> 'cached_tokens')::bigint, 0)))
-    else a.attempt - 'cost_usd' end order by a.place), '[]')
-  from jsonb_array_elements(case jsonb_typeof(p_attempts) when 'array' then p_attempts else '[]' end)
-    with ordinality as a (attempt, place)
-  cross join lateral (select private.clamp_usage(a.attempt -> 'usage') as usage) as u
+  language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v_attempt jsonb;
+  v_usage jsonb;
+  v_priced jsonb := '[]';
+begin
+  if jsonb_typeof(p_attempts) is distinct from 'array' then
+    return v_priced;
+  end if;
+  for v_place in 0 .. jsonb_array_length(p_attempts) - 1 loop
+    v_attempt := (p_attempts -> v_place) - 'cost_usd';
+    v_usage := private.clamp_usage(v_attempt -> 'usage');
+    if v_usage is not null then
+      v_attempt := v_attempt || jsonb_build_object('cost_usd', private.turn_cost(
+        private.route_of(p_routes, v_attempt ->> 'identifier') -> 'pricing',
+        coalesce((v_usage ->> 'input_tokens')::bigint, 0), coalesce((v_usage ->> 'output_tokens')::bigint, 0),
+        coalesce((v_usage ->> 'cached_tokens')::bigint, 0)));
+    end if;
+    v_priced := v_priced || jsonb_build_array(v_attempt);
+  end loop;
+  return v_priced;
+end
 $$;
 comment on function private.price_attempts(jsonb, jsonb) is
   'The attempts, each with its cost_usd by the pricing of its route. cost_usd is missing without usage and null '
   'without a price.';
 revoke execute on function private.price_attempts from public, anon, authenticated, service_role;
 
+create function private.attempts_cost(p_attempts jsonb) returns numeric
+  language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v_cost numeric;
+begin
+  for v_place in 0 .. jsonb_array_length(p_attempts) - 1 loop
+    v_cost := coalesce(v_cost + (p_attempts -> v_place ->> 'cost_usd')::numeric, v_cost,
+      (p_attempts -> v_place ->> 'cost_usd')::numeric);
+  end loop;
+  return v_cost;
+end
+$$;
+comment on function private.attempts_cost(jsonb) is
+  'Sum of the attempts'' cost_usd in US dollars; null when none is known.';
+revoke execute on function private.attempts_cost from public, anon, authenticated, service_role;
+
 create function private.is_metered(p_attempts jsonb) returns boolean
-  language sql immutable security invoker set search_path = '' as $$
-  select exists (select 1 from jsonb_array_elements(p_attempts) as a (attempt)
-                 where jsonb_typeof(a.attempt -> 'usage') = 'object')
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return jsonb_path_exists(p_attempts, '$[*].usage ? (@.type() == "object")');
+end
 $$;
 comment on function private.is_metered(jsonb) is
   'Whether any attempt carries its usage. If none does, the usage of the whole turn counts.';
@@ -319,16 +408,32 @@ revoke execute on function private.read_turn_extension from public, anon, authen
 create function private.read_turn_result(p_entry jsonb) returns private.turn_result
   language plpgsql immutable security invoker set search_path = '' as $$
 declare
-  v private.turn_result := jsonb_populate_record(null::private.turn_result, p_entry || jsonb_build_object(
-    'usage', coalesce(private.clamp_usage(p_entry -> 'usage'), '{}'),
-    'duration_ms', private.clamp_count(p_entry -> 'duration_ms', 86400000),
-    'ttft_ms', private.clamp_count(p_entry -> 'ttft_ms', 86400000),
-    'context_size_tokens', private.clamp_count(p_entry -> 'context_size_tokens'),
-    'history_left_out', private.clamp_count(p_entry -> 'history_left_out')));
+  v private.turn_result;
+  v_is_odd boolean;
 begin
+  begin
+    v := jsonb_populate_record(null::private.turn_result, p_entry);
+    v_is_odd := least(v.duration_ms, v.ttft_ms, v.context_size_tokens, v.history_left_out, (v.usage).input_tokens,
+        (v.usage).output_tokens, (v.usage).cached_tokens, (v.usage).reasoning_tokens, v.agent_handoffs) < 0
+      or not v.domain_confidence between 0 and 1 or greatest(v.duration_ms, v.ttft_ms) > 86400000
+      or (v.usage).cached_tokens > coalesce((v.usage).input_tokens, 0) or v.agent_handoffs > 1000;
+  exception when numeric_value_out_of_range or invalid_text_representation or datatype_mismatch
+      or invalid_parameter_value then
+    v_is_odd := true;
+  end;
+  if v_is_odd then  -- clamping costs more than all the rest, and functions send no such counts
+    v := jsonb_populate_record(null::private.turn_result, p_entry || jsonb_build_object(
+      'usage', coalesce(private.clamp_usage(p_entry -> 'usage'), '{}'),
+      'duration_ms', private.clamp_count(p_entry -> 'duration_ms', 86400000),
+      'ttft_ms', private.clamp_count(p_entry -> 'ttft_ms', 86400000),
+      'context_size_tokens', private.clamp_count(p_entry -> 'context_size_tokens'),
+      'history_left_out', private.clamp_count(p_entry -> 'history_left_out'),
+      'agent_handoffs', private.clamp_count(p_entry -> 'agent_handoffs', 1000),
+      'domain_confidence', least(greatest((p_entry ->> 'domain_confidence')::numeric, 0), 1)));
+  end if;
   v.content := coalesce(v.content, '');
   v.has_content := coalesce(v.has_content, v.content <> '');
-  v.agent_handoffs := greatest(coalesce(v.agent_handoffs, 0), 0);
+  v.agent_handoffs := coalesce(v.agent_handoffs, 0);
   v.tools_used := case jsonb_typeof(v.tools_used) when 'array' then v.tools_used else '[]' end;
   v.escalation_suggested := coalesce(v.escalation_suggested, false);
   return v;

@@ -438,9 +438,11 @@ comment on function private.merge_capabilities(public.llm_models, jsonb) is
 revoke execute on function private.merge_capabilities from public, anon, authenticated, service_role;
 
 create function private.node_capabilities(p_capabilities jsonb, p_may_use_tools boolean) returns jsonb
-  language sql immutable security invoker set search_path = '' as $$
-  select coalesce(p_capabilities, '{}') || jsonb_build_object('supports_tools',
-    p_may_use_tools and coalesce((p_capabilities ->> 'supports_tools')::boolean, true))
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return coalesce(p_capabilities, '{}') || jsonb_build_object('supports_tools',
+    p_may_use_tools and coalesce((p_capabilities ->> 'supports_tools')::boolean, true));
+end
 $$;
 comment on function private.node_capabilities(jsonb, boolean) is
   'Capabilities of a node''s model. Tools need the owner''s consent, because the node''s answers are untrusted.';
@@ -536,19 +538,24 @@ create policy provider_health_select_admin on public.provider_health for select 
 comment on policy provider_health_select_admin on public.provider_health is 'Admins only.';
 
 create function private.circuit_until(p_provider_key text, p_identifier text) returns timestamptz
-  language sql stable security invoker set search_path = '' as $$
-  select max(h.open_until) from public.provider_health as h
-  where h.provider_key in (p_provider_key, p_identifier) and h.open_until > now()
-    and (h.sole_user_id is null or h.sole_user_id = (select auth.uid()))
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (
+    select max(h.open_until) from public.provider_health as h
+    where h.provider_key in (p_provider_key, p_identifier) and h.open_until > now()
+      and (h.sole_user_id is null or h.sole_user_id = (select auth.uid())));
+end
 $$;
 comment on function private.circuit_until(text, text) is
   'Until when the circuit of this provider''s model is open for the caller; null = closed.';
 revoke execute on function private.circuit_until from public, anon, authenticated, service_role;
 
 create function private.open_until(p_failures integer, p_open_seconds double precision) returns timestamptz
-  language sql stable security invoker set search_path = '' as $$
-  select case when p_open_seconds is not null or p_failures >= 3 then now() + make_interval(secs => least(3600,
-    greatest(p_open_seconds, case when p_failures >= 3 then least(10 * 2 ^ least(p_failures - 3, 9), 300) end))) end
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return case when p_open_seconds is not null or p_failures >= 3 then now() + make_interval(secs => least(3600,
+    greatest(p_open_seconds, case when p_failures >= 3 then least(10 * 2 ^ least(p_failures - 3, 9), 300) end))) end;
+end
 $$;
 comment on function private.open_until(integer, double precision) is
   'Until when a circuit opens: for the given seconds, or from the third fault in a row for 10 s, doubling up to five '
@@ -612,6 +619,12 @@ create function private.record_health(p_attempts jsonb, p_begun_at timestamptz, 
 declare
   v record;
 begin
+  -- One success while nothing fails, the usual turn, needs no more than this look.
+  if jsonb_array_length(p_attempts) = 1 and p_attempts @> '[{"ok": true}]' and not exists (
+      select 1 from public.provider_health as h where h.failures > 0
+        and h.provider_key in (p_attempts #>> '{0,provider_key}', p_attempts #>> '{0,identifier}')) then
+    return;
+  end if;
   -- Sorted, so that two turns lock rows in the same order. Closed circuits are not written.
   for v in
     select distinct on (k.key) k.key, coalesce((a.attempt ->> 'ok')::boolean, false) as ok,
@@ -697,90 +710,119 @@ comment on policy model_quality_select_all on public.model_quality is
   'Signed-in users see the counts and means, which name no user.';
 
 create function private.has_capabilities(p_capabilities jsonb, p_needs jsonb) returns boolean
-  language sql immutable security invoker set search_path = '' as $$
-  select not exists (
-    select 1 from jsonb_array_elements_text(coalesce(p_needs, '[]')) as n (ability)
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  if p_needs is null or p_needs = '[]' then
+    return true;
+  end if;
+  return not exists (
+    select 1 from jsonb_array_elements_text(p_needs) as n (ability)
     -- A model without schemas gets the schema as text in its prompt.
-    where n.ability <> 'supports_json' and not coalesce((p_capabilities ->> n.ability)::boolean, false))
+    where n.ability <> 'supports_json' and not coalesce((p_capabilities ->> n.ability)::boolean, false));
+end
 $$;
 comment on function private.has_capabilities(jsonb, jsonb) is 'Whether a model has all capabilities that a turn needs.';
 revoke execute on function private.has_capabilities from public, anon, authenticated, service_role;
 
 create function private.is_callable(p_provider text, p_criteria jsonb) returns boolean
-  language sql immutable security invoker set search_path = '' as $$
-  select jsonb_typeof(p_criteria -> 'providers') is distinct from 'array' or p_criteria -> 'providers' ? p_provider
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return jsonb_typeof(p_criteria -> 'providers') is distinct from 'array' or p_criteria -> 'providers' ? p_provider;
+end
 $$;
 comment on function private.is_callable(text, jsonb) is
   'Whether this deployment has a key for the provider; true when the criteria name no providers.';
 revoke execute on function private.is_callable from public, anon, authenticated, service_role;
 
 create function private.hash_fraction(p_seed text, p_alias text, p_model_key text) returns double precision
-  language sql immutable security invoker set search_path = '' as $$
-  select (('x' || left(md5(p_seed || ':' || p_alias || ':' || p_model_key),
-    8))::bit(32)::bigint + 1) / 4294967297.0::double precision
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return (('x' || left(md5(p_seed || ':' || p_alias || ':' || p_model_key),
+    8))::bit(32)::bigint + 1) / 4294967297.0::double precision;
+end
 $$;
 comment on function private.hash_fraction(text, text, text) is
   'A number between 0 and 1, always the same for the same arguments.';
 revoke execute on function private.hash_fraction from public, anon, authenticated, service_role;
 
 create function private.catalogue_route(m public.llm_models) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  select jsonb_build_object(
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_node public.client_nodes;
+begin
+  if m.node_id is not null then
+    select n.* into v_node from public.client_nodes as n where n.id = m.node_id and n.is_active;
+    if not found then
+      return null;
+    end if;
+  end if;
+  return jsonb_build_object(
     'identifier', m.identifier, 'model_key', m.model_key, 'provider', m.provider, 'upstream_id', m.upstream_id,
-    'node_id', m.node_id, 'base_url', n.base_url, 'has_key', coalesce(n.has_key, false), 'pricing', m.pricing,
-    'capabilities', case when m.node_id is null then m.capabilities
-                    else private.node_capabilities(m.capabilities, n.may_use_tools) end,
-    'label', case when m.node_id is null then m.model_name else format('%s (%s)', n.name, m.model_name) end,
-    'open_until', private.circuit_until(coalesce('client:' || m.node_id, m.provider), m.identifier))
-  from (select 1) as one left join public.client_nodes as n on n.id = m.node_id
-  where m.node_id is null or n.is_active
+    'node_id', m.node_id, 'base_url', v_node.base_url, 'has_key', coalesce(v_node.has_key, false),
+    'pricing', m.pricing, 'capabilities', case when m.node_id is null then m.capabilities
+      else private.node_capabilities(m.capabilities, v_node.may_use_tools) end,
+    'label', case when m.node_id is null then m.model_name else format('%s (%s)', v_node.name, m.model_name) end,
+    'open_until', private.circuit_until(coalesce('client:' || m.node_id, m.provider), m.identifier));
+end
 $$;
 comment on function private.catalogue_route(public.llm_models) is
   'The route of a catalogue row, with its label and the caller''s circuit; null when its node is inactive.';
 revoke execute on function private.catalogue_route from public, anon, authenticated, service_role;
 
 create function private.node_route(p_user_id uuid, p_model text) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  select jsonb_build_object(
-    'identifier', p_model, 'model_key', null, 'provider', 'client', 'upstream_id', e.model ->> 'id',
-    'node_id', n.id, 'base_url', n.base_url, 'has_key', n.has_key, 'pricing', nullif(e.model -> 'pricing', 'null'),
-    'capabilities', private.node_capabilities(e.model -> 'capabilities', n.may_use_tools),
-    'label', format('%s (%s)', n.name, e.model ->> 'id'),
-    'open_until', private.circuit_until('client:' || n.id, p_model))
-  from public.client_nodes as n cross join lateral jsonb_array_elements(n.models) as e (model)
-  where p_model ~ '^client:[1-9][0-9]{0,17}:.'
-    and n.id = case when p_model ~ '^client:[1-9][0-9]{0,17}:.' then split_part(p_model, ':', 2)::bigint end
-    -- If the catalogue has the model, its row decides the price and whether the model is active.
-    and not exists (select 1 from public.llm_models as m where m.node_id = n.id and m.upstream_id = e.model ->> 'id')
-    and n.is_active and (n.is_shared or n.owner_id = p_user_id)
-    and e.model ->> 'id' = substr(p_model, length('client:' || split_part(p_model, ':', 2) || ':') + 1)
-  limit 1
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  if p_model !~ '^client:[1-9][0-9]{0,17}:.' then
+    return null;
+  end if;
+  return (
+    select jsonb_build_object(
+      'identifier', p_model, 'model_key', null, 'provider', 'client', 'upstream_id', e.model ->> 'id',
+      'node_id', n.id, 'base_url', n.base_url, 'has_key', n.has_key, 'pricing', nullif(e.model -> 'pricing', 'null'),
+      'capabilities', private.node_capabilities(e.model -> 'capabilities', n.may_use_tools),
+      'label', format('%s (%s)', n.name, e.model ->> 'id'),
+      'open_until', private.circuit_until('client:' || n.id, p_model))
+    from public.client_nodes as n cross join lateral jsonb_array_elements(n.models) as e (model)
+    where n.id = split_part(p_model, ':', 2)::bigint
+      -- If the catalogue has the model, its row decides the price and whether the model is active.
+      and not exists (select 1 from public.llm_models as m where m.node_id = n.id and m.upstream_id = e.model ->> 'id')
+      and n.is_active and (n.is_shared or n.owner_id = p_user_id)
+      and e.model ->> 'id' = substr(p_model, length('client:' || split_part(p_model, ':', 2) || ':') + 1)
+    limit 1);
+end
 $$;
 comment on function private.node_route(uuid, text) is
   'The route of client:<node>:<model> when the user may use the node, else null.';
 revoke execute on function private.node_route from public, anon, authenticated, service_role;
 
 create function private.matcha_route(p_model text) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  with asked as (
-    select coalesce(
-      substring(p_model from '^matcha:([1-9][0-9]{0,8})$')::integer,
-      (select m.matcha_llm_id from public.llm_models as m
-       where p_model like 'matcha:%' and m.model_key = substr(p_model, 8) and m.node_id is null)) as number
-  )
-  select private.catalogue_route(m) || jsonb_build_object(
-    'identifier', 'matcha:' || a.number, 'provider', 'matcha', 'upstream_id', a.number::text,
-    'pricing', case when m.provider = 'matcha' then m.pricing end,
-    'capabilities', m.capabilities || '{"supports_tools": false, "supports_json": false, "supports_vision": false}',
-    'open_until', private.circuit_until('matcha', 'matcha:' || a.number))
-  from asked as a join public.llm_models as m
-    on (m.provider = 'matcha' and m.upstream_id = a.number::text) or (m.matcha_llm_id = a.number and m.node_id is null)
-  -- Once refresh has read the platform's list, the list decides. Before that a model counts unless an admin
-  -- deactivated it.
-  where case when m.provider = 'matcha' then m.is_active
-    else (m.is_active or m.missing_since is not null)
-      and not exists (select from public.llm_models as o where o.provider = 'matcha') end
-  order by m.provider = 'matcha' desc limit 1
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  if p_model not like 'matcha:%' then
+    return null;
+  end if;
+  return (
+    with asked as (
+      select coalesce(
+        substring(p_model from '^matcha:([1-9][0-9]{0,8})$')::integer,
+        (select m.matcha_llm_id from public.llm_models as m
+         where p_model like 'matcha:%' and m.model_key = substr(p_model, 8) and m.node_id is null)) as number
+    )
+    select private.catalogue_route(m) || jsonb_build_object(
+      'identifier', 'matcha:' || a.number, 'provider', 'matcha', 'upstream_id', a.number::text,
+      'pricing', case when m.provider = 'matcha' then m.pricing end,
+      'capabilities', m.capabilities || '{"supports_tools": false, "supports_json": false, "supports_vision": false}',
+      'open_until', private.circuit_until('matcha', 'matcha:' || a.number))
+    from asked as a join public.llm_models as m
+      on (m.provider = 'matcha' and m.upstream_id = a.number::text)
+         or (m.matcha_llm_id = a.number and m.node_id is null)
+    -- Once refresh has read the platform's list, the list decides. Before that a model counts unless an admin
+    -- deactivated it.
+    where case when m.provider = 'matcha' then m.is_active
+      else (m.is_active or m.missing_since is not null)
+        and not exists (select from public.llm_models as o where o.provider = 'matcha') end
+    order by m.provider = 'matcha' desc limit 1);
+end
 $$;
 comment on function private.matcha_route(text) is
   'The route of matcha:<number> or matcha:<model_key> on the MatchAI platform. Null when the platform''s list lacks '
@@ -788,29 +830,36 @@ comment on function private.matcha_route(text) is
 revoke execute on function private.matcha_route from public, anon, authenticated, service_role;
 
 create function private.model_route(p_model public.llm_models, p_criteria jsonb) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  select case
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return case
     when p_model.is_active and private.is_callable(p_model.provider, p_criteria) then private.catalogue_route(p_model)
     when p_model.provider <> 'matcha' and p_model.matcha_llm_id is not null and p_criteria -> 'providers' ? 'matcha'
-      then private.matcha_route('matcha:' || p_model.matcha_llm_id) end
+      then private.matcha_route('matcha:' || p_model.matcha_llm_id) end;
+end
 $$;
 comment on function private.model_route(public.llm_models, jsonb) is
   'The route of a catalogue row at its own provider, else at MatchAI by its number; null when neither can be called.';
 revoke execute on function private.model_route from public, anon, authenticated, service_role;
 
 create function private.find_route(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  select coalesce(
-    (select f.route from (
-       select private.model_route(m, p_criteria) as route, 1 as place from public.llm_models as m
-         where m.model_key = p_model
-       union all
-       -- An identifier names a provider, so no other provider may serve it.
-       select private.catalogue_route(m), 2 from public.llm_models as m
-         where m.identifier = p_model and m.is_active and private.is_callable(m.provider, p_criteria)) as f
-     where f.route is not null order by f.place limit 1),
-    private.node_route(p_user_id, p_model),
-    case when private.is_callable('matcha', p_criteria) then private.matcha_route(p_model) end)
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_model public.llm_models;
+  v_route jsonb;
+begin
+  select m.* into v_model from public.llm_models as m where m.model_key = p_model;
+  v_route := case when found then private.model_route(v_model, p_criteria) end;
+  if v_route is null then
+    -- An identifier names a provider, so no other provider may serve it.
+    select m.* into v_model from public.llm_models as m where m.identifier = p_model and m.is_active;
+    if found and private.is_callable(v_model.provider, p_criteria) then
+      v_route := private.catalogue_route(v_model);
+    end if;
+  end if;
+  return coalesce(v_route, private.node_route(p_user_id, p_model),
+    case when private.is_callable('matcha', p_criteria) then private.matcha_route(p_model) end);
+end
 $$;
 comment on function private.find_route(uuid, text, jsonb) is
   'The route of a model by its key, identifier, client-node name or MatchAI name; null when it cannot be called '
@@ -818,16 +867,19 @@ comment on function private.find_route(uuid, text, jsonb) is
 revoke execute on function private.find_route from public, anon, authenticated, service_role;
 
 create function private.successor_route(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  with recursive named (model_key, replaced_by, is_active, depth) as (
-    select m.model_key, m.replaced_by, m.is_active, 0 from public.llm_models as m
-      where not m.is_active and (m.model_key = p_model or m.identifier = p_model)
-    union all
-    select m.model_key, m.replaced_by, m.is_active, n.depth + 1
-      from named as n join public.llm_models as m on m.model_key = n.replaced_by
-      where not n.is_active and n.depth < 5)
-  select private.find_route(p_user_id, n.model_key, p_criteria) from named as n where n.is_active order by n.depth
-    limit 1
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (
+    with recursive named (model_key, replaced_by, is_active, depth) as (
+      select m.model_key, m.replaced_by, m.is_active, 0 from public.llm_models as m
+        where not m.is_active and (m.model_key = p_model or m.identifier = p_model)
+      union all
+      select m.model_key, m.replaced_by, m.is_active, n.depth + 1
+        from named as n join public.llm_models as m on m.model_key = n.replaced_by
+        where not n.is_active and n.depth < 5)
+    select private.find_route(p_user_id, n.model_key, p_criteria) from named as n where n.is_active order by n.depth
+      limit 1);
+end
 $$;
 comment on function private.successor_route(uuid, text, jsonb) is
   'The route of the model that replaced an inactive one, over up to five replacements; null when none can be called. '
@@ -835,67 +887,76 @@ comment on function private.successor_route(uuid, text, jsonb) is
 revoke execute on function private.successor_route from public, anon, authenticated, service_role;
 
 create function private.alias_chain(p_user_id uuid, p_alias text, p_criteria jsonb) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  if not exists (select from public.llm_routes as r where r.alias = p_alias) then
+    return null;
+  end if;
   -- Weighted rendezvous hashing: a new arm takes its share of the conversations and moves no others.
-  with arms as (
-    select r.fallback_order, r.weight, r.id,
-      coalesce(private.find_route(p_user_id, r.model_key, p_criteria),
-        private.successor_route(p_user_id, r.model_key, p_criteria)) as route,
-      case when r.weight > 0 then -ln(private.hash_fraction(p_criteria ->> 'seed', p_alias,
-        r.model_key)) / r.weight::double precision end as draw
-    from public.llm_routes as r where r.alias = p_alias
-  ), placed as (
-    select a.route, row_number() over (order by not private.has_capabilities(a.route -> 'capabilities',
-      p_criteria -> 'needs'),
-      a.fallback_order, a.weight = 0, a.draw nulls last, a.weight desc, a.id) as place
-    from arms as a where a.route is not null
-  ), firsts as (
-    -- Two arms may have the same successor, which is tried once.
-    select distinct on (p.route ->> 'identifier') p.route, p.place from placed as p order by p.route ->> 'identifier',
-      p.place
-  )
-  select jsonb_agg(f.route || jsonb_build_object('alias', p_alias) order by f.place) from firsts as f
+  return (
+    with arms as (
+      select r.fallback_order, r.weight, r.id,
+        coalesce(private.find_route(p_user_id, r.model_key, p_criteria),
+          private.successor_route(p_user_id, r.model_key, p_criteria)) as route,
+        case when r.weight > 0 then -ln(private.hash_fraction(p_criteria ->> 'seed', p_alias,
+          r.model_key)) / r.weight::double precision end as draw
+      from public.llm_routes as r where r.alias = p_alias
+    ), placed as (
+      select a.route, row_number() over (order by not private.has_capabilities(a.route -> 'capabilities',
+        p_criteria -> 'needs'),
+        a.fallback_order, a.weight = 0, a.draw nulls last, a.weight desc, a.id) as place
+      from arms as a where a.route is not null
+    ), firsts as (
+      -- Two arms may have the same successor, which is tried once.
+      select distinct on (p.route ->> 'identifier') p.route, p.place from placed as p order by p.route ->> 'identifier',
+        p.place
+    )
+    select jsonb_agg(f.route || jsonb_build_object('alias', p_alias) order by f.place) from firsts as f);
+end
 $$;
 comment on function private.alias_chain(uuid, text, jsonb) is
   'The routes of an alias: this conversation''s arm first, then by fallback_order; null when none can be called.';
 revoke execute on function private.alias_chain from public, anon, authenticated, service_role;
 
 create function private.policy_chain(p_alias text, p_criteria jsonb) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  with fitting as (
-    select m as model, m.display_order, m.id, q.mean_ttft_ms,
-      exists (select 1 from public.provider_health as h
-        where h.provider_key in (coalesce('client:' || m.node_id, m.provider), m.identifier) and h.open_until > now()
-          and (h.sole_user_id is null or h.sole_user_id = (select auth.uid()))) as is_open,
-      -- Assumes three input tokens for each output token.
-      3 * (m.pricing ->> 'input')::numeric + (m.pricing ->> 'output')::numeric as price,
-      -- Acceptable: at most 30 % errors and a mean rating of at least 3, where there are enough turns and ratings.
-      coalesce(q.error_rate <= 0.3, true) and coalesce(q.ratings < 5 or q.mean_rating >= 3, true) as is_acceptable,
-      -- Smoothed with five ratings of 3.5, because a mean of few ratings is unreliable.
-      coalesce((q.mean_rating * q.raters + 3.5 * 5) / (q.raters + 5), 3.5) as rating,
-      p_criteria -> 'needs' ? 'supports_json' and not coalesce((m.capabilities ->> 'supports_json')::boolean,
-        false) as is_wordy
-    from public.llm_models as m
-    left join public.client_nodes as n on n.id = m.node_id
-    left join public.model_quality as q on q.model_identifier = m.identifier
-    where m.is_active and (m.node_id is null or n.is_active)
-      and (jsonb_typeof(p_criteria -> 'providers') is distinct from 'array' or p_criteria -> 'providers' ? m.provider)
-      and private.has_capabilities(case when m.node_id is null then m.capabilities
-        else private.node_capabilities(m.capabilities, n.may_use_tools) end, p_criteria -> 'needs')
-      and coalesce((m.capabilities ->> 'context_window')::bigint,
-        private.default_context_window()) >= (p_criteria ->> 'context')::bigint
-  ), ranked as (
-    select f.model, row_number() over (order by
-      f.is_open, not f.is_acceptable, f.is_wordy,
-      case p_alias when 'fast' then f.mean_ttft_ms end nulls last,
-      case p_alias when 'best' then f.rating end desc nulls last,
-      case p_alias when 'best' then f.price end desc nulls last,
-      f.price nulls last, f.display_order, f.id) as place
-    from fitting as f
-    where f.price is not null or p_alias in ('fast', 'best')  -- auto and cheap need a known price
-  )
-  select jsonb_agg(private.catalogue_route(r.model) || jsonb_build_object('alias', p_alias) order by r.place)
-  from ranked as r where r.place <= 3
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (
+    with fitting as (
+      select m as model, m.display_order, m.id, q.mean_ttft_ms,
+        exists (select 1 from public.provider_health as h
+          where h.provider_key in (coalesce('client:' || m.node_id, m.provider), m.identifier) and h.open_until > now()
+            and (h.sole_user_id is null or h.sole_user_id = (select auth.uid()))) as is_open,
+        -- Assumes three input tokens for each output token.
+        3 * (m.pricing ->> 'input')::numeric + (m.pricing ->> 'output')::numeric as price,
+        -- Acceptable: at most 30 % errors and a mean rating of at least 3, where there are enough turns and ratings.
+        coalesce(q.error_rate <= 0.3, true) and coalesce(q.ratings < 5 or q.mean_rating >= 3, true) as is_acceptable,
+        -- Smoothed with five ratings of 3.5, because a mean of few ratings is unreliable.
+        coalesce((q.mean_rating * q.raters + 3.5 * 5) / (q.raters + 5), 3.5) as rating,
+        p_criteria -> 'needs' ? 'supports_json' and not coalesce((m.capabilities ->> 'supports_json')::boolean,
+          false) as is_wordy
+      from public.llm_models as m
+      left join public.client_nodes as n on n.id = m.node_id
+      left join public.model_quality as q on q.model_identifier = m.identifier
+      where m.is_active and (m.node_id is null or n.is_active)
+        and (jsonb_typeof(p_criteria -> 'providers') is distinct from 'array' or p_criteria -> 'providers' ? m.provider)
+        and private.has_capabilities(case when m.node_id is null then m.capabilities
+          else private.node_capabilities(m.capabilities, n.may_use_tools) end, p_criteria -> 'needs')
+        and coalesce((m.capabilities ->> 'context_window')::bigint,
+          private.default_context_window()) >= (p_criteria ->> 'context')::bigint
+    ), ranked as (
+      select f.model, row_number() over (order by
+        f.is_open, not f.is_acceptable, f.is_wordy,
+        case p_alias when 'fast' then f.mean_ttft_ms end nulls last,
+        case p_alias when 'best' then f.rating end desc nulls last,
+        case p_alias when 'best' then f.price end desc nulls last,
+        f.price nulls last, f.display_order, f.id) as place
+      from fitting as f
+      where f.price is not null or p_alias in ('fast', 'best')  -- auto and cheap need a known price
+    )
+    select jsonb_agg(private.catalogue_route(r.model) || jsonb_build_object('alias', p_alias) order by r.place)
+    from ranked as r where r.place <= 3);
+end
 $$;
 comment on function private.policy_chain(text, jsonb) is
   'Up to three routes of a policy: auto and cheap take the cheapest models, fast the lowest time to first token, '
@@ -904,31 +965,42 @@ comment on function private.policy_chain(text, jsonb) is
 revoke execute on function private.policy_chain from public, anon, authenticated, service_role;
 
 create function private.find_chain(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  select coalesce(
-    private.alias_chain(p_user_id, p_model, p_criteria),
-    case when p_model in ('auto', 'cheap', 'fast', 'best') then private.policy_chain(p_model, p_criteria) end,
-    (select jsonb_build_array(f.route) from (select private.find_route(p_user_id, p_model, p_criteria) as route) as f
-     where f.route is not null))
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_chain jsonb := private.alias_chain(p_user_id, p_model, p_criteria);
+  v_route jsonb;
+begin
+  if v_chain is null and p_model in ('auto', 'cheap', 'fast', 'best') then
+    v_chain := private.policy_chain(p_model, p_criteria);
+  end if;
+  if v_chain is null then
+    v_route := private.find_route(p_user_id, p_model, p_criteria);
+    v_chain := case when v_route is not null then jsonb_build_array(v_route) end;
+  end if;
+  return v_chain;
+end
 $$;
 comment on function private.find_chain(uuid, text, jsonb) is
   'The routes of an alias, a policy or a model, first choice first; null when nothing active has this name.';
 revoke execute on function private.find_chain from public, anon, authenticated, service_role;
 
 create function private.find_successor(p_user_id uuid, p_model text, p_criteria jsonb) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  with recursive named (model_key, replaced_by, is_active, depth) as (
-    select m.model_key, m.replaced_by, m.is_active, 0 from public.llm_models as m
-      where not m.is_active and (m.model_key = p_model or m.identifier = p_model)
-    union all
-    select m.model_key, m.replaced_by, m.is_active, n.depth + 1
-      from named as n join public.llm_models as m on m.model_key = n.replaced_by
-      where not n.is_active and n.depth < 5)
-  select coalesce(
-    (select private.find_chain(p_user_id, n.model_key, p_criteria) from named as n where n.is_active order by n.depth
-      limit 1),
-    (select private.find_chain(p_user_id, n.replaced_by, p_criteria) from named as n
-     where exists (select 1 from public.llm_routes as r where r.alias = n.replaced_by) order by n.depth limit 1))
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (
+    with recursive named (model_key, replaced_by, is_active, depth) as (
+      select m.model_key, m.replaced_by, m.is_active, 0 from public.llm_models as m
+        where not m.is_active and (m.model_key = p_model or m.identifier = p_model)
+      union all
+      select m.model_key, m.replaced_by, m.is_active, n.depth + 1
+        from named as n join public.llm_models as m on m.model_key = n.replaced_by
+        where not n.is_active and n.depth < 5)
+    select coalesce(
+      (select private.find_chain(p_user_id, n.model_key, p_criteria) from named as n where n.is_active order by n.depth
+        limit 1),
+      (select private.find_chain(p_user_id, n.replaced_by, p_criteria) from named as n
+       where exists (select 1 from public.llm_routes as r where r.alias = n.replaced_by) order by n.depth limit 1)));
+end
 $$;
 comment on function private.find_successor(uuid, text, jsonb) is
   'The routes of the model or alias that replaced an inactive model, over up to five replacements; null when none '
@@ -936,18 +1008,30 @@ comment on function private.find_successor(uuid, text, jsonb) is
 revoke execute on function private.find_successor from public, anon, authenticated, service_role;
 
 create function private.provider_route(p_user_id uuid, p_provider text, p_model text, p_criteria jsonb) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  select coalesce(
-    (select private.model_route(m, p_criteria) from public.llm_models as m
-     where m.provider = p_provider and m.node_id is null and m.is_active and p_model in (m.upstream_id, m.model_key)
-     order by m.upstream_id = p_model desc limit 1),
-    case when p_provider = 'matcha' then private.matcha_route('matcha:' || p_model) end,
-    (select s.route from (select private.successor_route(p_user_id, p_provider || ':' || p_model,
-      p_criteria) as route) as s
-     where s.route ->> 'provider' = p_provider),
-    (select private.model_route(m, p_criteria) from public.llm_models as m
-     where m.provider = p_provider and m.node_id is null and m.is_active
-     order by m.missing_since is not null, m.display_order, m.id limit 1))
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_model public.llm_models;
+  v_route jsonb;
+begin
+  select m.* into v_model from public.llm_models as m
+    where m.provider = p_provider and m.node_id is null and m.is_active and p_model in (m.upstream_id, m.model_key)
+    order by m.upstream_id = p_model desc limit 1;
+  v_route := case when found then private.model_route(v_model, p_criteria) end;
+  if v_route is null and p_provider = 'matcha' then
+    v_route := private.matcha_route('matcha:' || p_model);
+  end if;
+  if v_route is null then
+    v_route := private.successor_route(p_user_id, p_provider || ':' || p_model, p_criteria);
+    v_route := case when v_route ->> 'provider' = p_provider then v_route end;
+  end if;
+  if v_route is null then
+    select m.* into v_model from public.llm_models as m
+      where m.provider = p_provider and m.node_id is null and m.is_active
+      order by m.missing_since is not null, m.display_order, m.id limit 1;
+    v_route := case when found then private.model_route(v_model, p_criteria) end;
+  end if;
+  return v_route;
+end
 $$;
 comment on function private.provider_route(uuid, text, text, jsonb) is
   'The default route of a provider: the model that its variable names, else that model''s successor, else the '
@@ -955,46 +1039,49 @@ comment on function private.provider_route(uuid, text, text, jsonb) is
 revoke execute on function private.provider_route from public, anon, authenticated, service_role;
 
 create function private.find_default(p_user_id uuid, p_criteria jsonb) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  with wished (route, rank, place) as (
-    select private.model_route(m, p_criteria), case when m.default_by = 'person' then 0 else 2 end, 0
-      from public.llm_models as m
-      -- MatchAI serves the default only when an admin chose it: the platform has its own default.
-      where m.is_default and (m.default_by = 'person' or private.is_callable(m.provider, p_criteria))
-    union all
-    select private.provider_route(p_user_id, d.entry ->> 'provider', d.entry ->> 'model', p_criteria),
-        case when (d.entry ->> 'is_chosen')::boolean then 1 else 4 end, d.place
-      from jsonb_array_elements(coalesce(p_criteria -> 'defaults', '[]')) with ordinality as d (entry, place)
-      where d.place <= 10 and private.is_callable(d.entry ->> 'provider', p_criteria)
-    union all
-    select a.route, 3, a.place
-      from jsonb_array_elements(coalesce(private.alias_chain(p_user_id, 'default', p_criteria),
-        '[]')) with ordinality as a (route, place)
-    union all
-    -- The project's own model servers come last.
-    (select private.catalogue_route(m), 5, 0
-      from public.llm_models as m join public.client_nodes as n on n.id = m.node_id
-      where m.is_active and n.is_active order by m.display_order, m.id limit 1)
-  ), first as (
-    select w.route, w.rank from wished as w where w.route is not null order by w.rank, w.place limit 1
-  ), others as (
-    select w.route, w.rank, w.place from wished as w, first
-    where w.route is not null and w.route ->> 'identifier' <> first.route ->> 'identifier'
-  ), behind as (
-    select o.route, o.place from others as o where o.rank = 3
-    union all
-    -- Without arms the next provider is the fallback, so that an outage does not stop turns. Text for a client node
-    -- must not go to a provider.
-    (select o.route, o.place from others as o, first
-     where o.rank in (1, 2, 4) and not coalesce((p_criteria ->> 'is_strict')::boolean, false)
-       and not exists (select from wished as a where a.rank = 3 and a.route is not null)
-       and first.route ->> 'provider' <> 'client' and o.route ->> 'provider' not in ('client',
-         first.route ->> 'provider')
-     order by not private.has_capabilities(o.route -> 'capabilities', p_criteria -> 'needs'),
-       o.route -> 'open_until' <> 'null', o.rank, o.place limit 1)
-  )
-  select jsonb_agg(c.route order by c.place)
-  from (select first.route, -1 as place from first union all select b.route, b.place from behind as b) as c
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (
+    with wished (route, rank, place) as (
+      select private.model_route(m, p_criteria), case when m.default_by = 'person' then 0 else 2 end, 0
+        from public.llm_models as m
+        -- MatchAI serves the default only when an admin chose it: the platform has its own default.
+        where m.is_default and (m.default_by = 'person' or private.is_callable(m.provider, p_criteria))
+      union all
+      select private.provider_route(p_user_id, d.entry ->> 'provider', d.entry ->> 'model', p_criteria),
+          case when (d.entry ->> 'is_chosen')::boolean then 1 else 4 end, d.place
+        from jsonb_array_elements(coalesce(p_criteria -> 'defaults', '[]')) with ordinality as d (entry, place)
+        where d.place <= 10 and private.is_callable(d.entry ->> 'provider', p_criteria)
+      union all
+      select a.route, 3, a.place
+        from jsonb_array_elements(coalesce(private.alias_chain(p_user_id, 'default', p_criteria),
+          '[]')) with ordinality as a (route, place)
+      union all
+      -- The project's own model servers come last.
+      (select private.catalogue_route(m), 5, 0
+        from public.llm_models as m join public.client_nodes as n on n.id = m.node_id
+        where m.is_active and n.is_active order by m.display_order, m.id limit 1)
+    ), first as (
+      select w.route, w.rank from wished as w where w.route is not null order by w.rank, w.place limit 1
+    ), others as (
+      select w.route, w.rank, w.place from wished as w, first
+      where w.route is not null and w.route ->> 'identifier' <> first.route ->> 'identifier'
+    ), behind as (
+      select o.route, o.place from others as o where o.rank = 3
+      union all
+      -- Without arms the next provider is the fallback, so that an outage does not stop turns. Text for a client node
+      -- must not go to a provider.
+      (select o.route, o.place from others as o, first
+       where o.rank in (1, 2, 4) and not coalesce((p_criteria ->> 'is_strict')::boolean, false)
+         and not exists (select from wished as a where a.rank = 3 and a.route is not null)
+         and first.route ->> 'provider' <> 'client' and o.route ->> 'provider' not in ('client',
+           first.route ->> 'provider')
+       order by not private.has_capabilities(o.route -> 'capabilities', p_criteria -> 'needs'),
+         o.route -> 'open_until' <> 'null', o.rank, o.place limit 1)
+    )
+    select jsonb_agg(c.route order by c.place)
+    from (select first.route, -1 as place from first union all select b.route, b.place from behind as b) as c);
+end
 $$;
 comment on function private.find_default(uuid, jsonb) is
   'The routes of a turn that names no model. First an admin''s default, then LLM_PROVIDER, the catalogue''s default, '
@@ -1003,24 +1090,28 @@ comment on function private.find_default(uuid, jsonb) is
 revoke execute on function private.find_default from public, anon, authenticated, service_role;
 
 create function private.append_default(p_user_id uuid, p_chain jsonb, p_criteria jsonb) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  select p_chain || coalesce((
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return p_chain || coalesce((
     select jsonb_agg(d.route order by d.place)
     from jsonb_array_elements(private.find_default(p_user_id, p_criteria)) with ordinality as d (route, place)
     where not exists (select 1 from jsonb_array_elements(p_chain) as c (route)
-                      where c.route ->> 'identifier' = d.route ->> 'identifier')), '[]')
+                      where c.route ->> 'identifier' = d.route ->> 'identifier')), '[]');
+end
 $$;
 comment on function private.append_default(uuid, jsonb, jsonb) is
   'The routes, with the default''s routes as last fallbacks.';
 revoke execute on function private.append_default from public, anon, authenticated, service_role;
 
 create function private.routing_criteria(p_turn private.turn_request, p_conversation_id uuid) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  select jsonb_build_object(
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return jsonb_build_object(
     'seed', coalesce(p_conversation_id, p_turn.turn_id), 'needs', p_turn.needs, 'providers', p_turn.providers,
     'defaults', p_turn.defaults, 'is_strict', p_turn.strict_model,
     -- The question, the prompt around it, and room for the answer.
-    'context', private.estimate_tokens(p_turn.message) + 1024 + p_turn.prompt_tokens / 3)
+    'context', private.estimate_tokens(p_turn.message) + 1024 + p_turn.prompt_tokens / 3);
+end
 $$;
 comment on function private.routing_criteria(private.turn_request, uuid) is
   'What routing needs of a turn: {seed (keeps a conversation on its arm), needs (capabilities), providers (with a '
@@ -1029,15 +1120,34 @@ revoke execute on function private.routing_criteria from public, anon, authentic
 
 create function private.unresolved_name(p_reason text, p_requested text, p_conversation_default text,
   p_preferred text) returns text
-  language sql immutable security invoker set search_path = '' as $$
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
   -- Names in conversations and profiles are not redacted: only text that looks like a model name is logged.
-  select case when p_reason in ('model_not_found', 'model_replaced') then coalesce(left(p_requested, 300),
+  return case when p_reason in ('model_not_found', 'model_replaced') then coalesce(left(p_requested, 300),
     substring(p_conversation_default from '^[[:alnum:]][[:alnum:]:._/+-]{0,149}$'),
-    substring(p_preferred from '^[[:alnum:]][[:alnum:]:._/+-]{0,149}$')) end
+    substring(p_preferred from '^[[:alnum:]][[:alnum:]:._/+-]{0,149}$')) end;
+end
 $$;
 comment on function private.unresolved_name(text, text, text, text) is
   'The model name that could not be found, given the route''s reason; null when every lookup succeeded.';
 revoke execute on function private.unresolved_name from public, anon, authenticated, service_role;
+
+create function private.refuse_model(p_model text) returns void
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  if p_model in ('auto', 'cheap', 'fast', 'best') then
+    perform private.refuse('PT422', 'validation_failed', 'No active model can do what this turn asks for.');
+  elsif exists (select from public.llm_models as m where m.is_active and p_model in (m.model_key, m.identifier)) then
+    perform private.refuse('PT404', 'model_not_found',
+      format('The model "%s" cannot be called here: its provider has no key in this deployment.', left(p_model, 100)));
+  end if;
+  perform private.refuse('PT404', 'model_not_found', format('There is no active model "%s".', left(p_model, 100)));
+end
+$$;
+comment on function private.refuse_model(text) is
+  'Refuses a requested model that cannot be served: no policy''s model fits, its provider has no key, or there is '
+  'none of this name.';
+revoke execute on function private.refuse_model from public, anon, authenticated, service_role;
 
 create function private.resolve_routes(
   p_user_id uuid, p_requested text, p_conversation_default text, p_preferred text, p_agent_models jsonb,
@@ -1046,49 +1156,44 @@ create function private.resolve_routes(
   returns jsonb
   language plpgsql stable security invoker set search_path = '' as $$
 declare
+  -- A requested model, or the default by name, overrides all preferences.
+  v_kinds text[] := case when p_requested is null then array['conversation_default', 'profile']
+    else array['requested'] end;
+  v_models text[] := case when p_requested is null then array[p_conversation_default, p_preferred]
+    else array[p_requested] end;
   v_is_missed boolean := false;
   v_chain jsonb;
-  v record;
+  v_kind text;
+  v_model text;
 begin
-  for v in
-    -- A requested model, or the default by name, overrides all preferences.
-    select w.kind, w.model from (
-      select 0 as place, 'requested' as kind, p_requested as model
-      union all select 1, 'conversation_default', p_conversation_default where p_requested is null
-      union all select 2, 'profile', p_preferred where p_requested is null
-      union all select 2 + a.place, 'agent', left(a.model, 300)
-        from jsonb_array_elements_text(case jsonb_typeof(p_agent_models) when 'array' then p_agent_models else '[]' end)
-          with ordinality as a (model, place)
-        where p_requested is null and a.place <= 10) as w
-    where w.model is not null order by w.place
-  loop
-    exit when v.model = 'default';
-    v_chain := private.find_chain(p_user_id, v.model, p_criteria);
+  if p_requested is null and jsonb_typeof(p_agent_models) = 'array' then
+    for v_place in 0 .. least(jsonb_array_length(p_agent_models), 10) - 1 loop
+      v_kinds := v_kinds || 'agent'::text;
+      v_models := v_models || left(p_agent_models ->> v_place, 300);
+    end loop;
+  end if;
+  for v_place in 1 .. cardinality(v_kinds) loop
+    v_kind := v_kinds[v_place];
+    v_model := v_models[v_place];
+    continue when v_model is null;
+    exit when v_model = 'default';
+    v_chain := private.find_chain(p_user_id, v_model, p_criteria);
     if v_chain is not null then
-      return jsonb_build_object('reason', v.kind,
+      return jsonb_build_object('reason', v_kind,
         -- An agent's model is a preference: the default serves where its provider cannot be called.
-        'routes', case v.kind when 'agent' then private.append_default(p_user_id, v_chain, p_criteria)
+        'routes', case v_kind when 'agent' then private.append_default(p_user_id, v_chain, p_criteria)
           else v_chain end);
     end if;
-    if p_is_strict and v.kind = 'requested' and v.model in ('auto', 'cheap', 'fast', 'best') then
-      perform private.refuse('PT422', 'validation_failed', 'No active model can do what this turn asks for.');
+    if p_is_strict and v_kind = 'requested' then
+      perform private.refuse_model(v_model);
     end if;
-    if p_is_strict and v.kind = 'requested' and exists (
-        select from public.llm_models as m where m.is_active and v.model in (m.model_key, m.identifier)) then
-      perform private.refuse('PT404', 'model_not_found',
-        format('The model "%s" cannot be called here: its provider has no key in this deployment.',
-          left(v.model, 100)));
-    end if;
-    if p_is_strict and v.kind = 'requested' then
-      perform private.refuse('PT404', 'model_not_found', format('There is no active model "%s".', left(v.model, 100)));
-    end if;
-    v_chain := private.find_successor(p_user_id, v.model, p_criteria);
+    v_chain := private.find_successor(p_user_id, v_model, p_criteria);
     if v_chain is not null then
       -- An agent's missing model is not reported: the user did not ask for it.
-      return jsonb_build_object('routes', v_chain, 'reason', case v.kind when 'agent' then 'agent'
+      return jsonb_build_object('routes', v_chain, 'reason', case v_kind when 'agent' then 'agent'
         else 'model_replaced' end);
     end if;
-    v_is_missed := v_is_missed or v.kind <> 'agent';
+    v_is_missed := v_is_missed or v_kind <> 'agent';
   end loop;
   v_chain := private.find_default(p_user_id, p_criteria);
   if v_chain is null then

@@ -30,7 +30,8 @@ create table private.turns (
   finished_at timestamptz,
   is_forgotten boolean not null default false,
   history_left_out integer,
-  replaces uuid
+  replaces uuid,
+  is_thin boolean not null default false
 ) with (fillfactor = 70);
 comment on table private.turns is
   'An admitted turn, written by chat_begin before any model request, so that it is known when the instance is killed.';
@@ -54,10 +55,13 @@ comment on column private.turns.history_left_out is
   'Messages of the conversation that did not fit, as counted by chat_begin.';
 comment on column private.turns.replaces is
   'The earliest turn that this one replaces once it has an answer; null for an ordinary turn.';
+comment on column private.turns.is_thin is
+  'Settled, and without what the log row has too; with a key, routes has the one route that a replay names.';
 
 create unique index turns_user_id_idempotency_key_idx
   on private.turns (user_id, idempotency_key) where idempotency_key is not null;
 create index turns_lease_until_idx on private.turns (lease_until) where state = 'started';
+create index turns_finished_at_idx on private.turns (finished_at) where state = 'settled' and not is_thin;
 create index turns_user_id_idx on private.turns (user_id);
 create index turns_conversation_id_idx on private.turns (conversation_id) where state = 'started';
 create index turns_user_id_lease_until_idx on private.turns (user_id, lease_until) where state = 'started';
@@ -316,30 +320,37 @@ comment on function private.display_name(jsonb) is
 revoke execute on function private.display_name from public, anon, authenticated, service_role;
 
 create function private.speaker_names(p_conversation_id uuid) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  with members as (
-    select m.user_id, row_number() over (order by m.joined_at, m.user_id) as place
-    from public.conversation_members as m where m.conversation_id = p_conversation_id
-  ), named as (
-    select m.user_id, m.place, coalesce(private.display_name(u.raw_user_meta_data), 'Person ' || m.place) as name
-    from members as m join auth.users as u on u.id = m.user_id
-    where (select count(*) from members) > 1
-  ), numbered as (
-    select n.user_id, n.name, row_number() over (partition by lower(n.name) order by n.place) as nth from named as n
-  )
-  select jsonb_object_agg(t.user_id, t.name || case when t.nth > 1 then ' (' || t.nth || ')' else '' end)
-    from numbered as t
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (
+    with members as (
+      select m.user_id, row_number() over (order by m.joined_at, m.user_id) as place
+      from public.conversation_members as m where m.conversation_id = p_conversation_id
+    ), named as (
+      select m.user_id, m.place, coalesce(private.display_name(u.raw_user_meta_data), 'Person ' || m.place) as name
+      from members as m join auth.users as u on u.id = m.user_id
+      where (select count(*) from members) > 1
+    ), numbered as (
+      select n.user_id, n.name, row_number() over (partition by lower(n.name) order by n.place) as nth from named as n
+    )
+    select jsonb_object_agg(t.user_id, t.name || case when t.nth > 1 then ' (' || t.nth || ')' else '' end)
+      from numbered as t);
+end
 $$;
 comment on function private.speaker_names(uuid) is
   'Object of user id to a unique name for the model; null in a conversation of one user.';
 revoke execute on function private.speaker_names from public, anon, authenticated, service_role;
 
 create policy llm_conversations_select_member on public.llm_conversations for select to authenticated
-  using (id in (select private.my_conversations()) or (select private.is_admin()));
+  using (id = any (array(select private.my_conversations()))
+    or id between (select private.if_admin('00000000-0000-0000-0000-000000000000'))
+      and (select private.if_admin('ffffffff-ffff-ffff-ffff-ffffffffffff')));
 comment on policy llm_conversations_select_member on public.llm_conversations is
-  'Members see their conversations; admins see all.';
+  'Members see their conversations; admins see all. Both conditions use the index; the range is empty for other users.';
 create policy conversation_members_select_member on public.conversation_members for select to authenticated
-  using (conversation_id in (select private.my_conversations()) or (select private.is_admin()));
+  using (conversation_id = any (array(select private.my_conversations()))
+    or conversation_id between (select private.if_admin('00000000-0000-0000-0000-000000000000'))
+      and (select private.if_admin('ffffffff-ffff-ffff-ffff-ffffffffffff')));
 comment on policy conversation_members_select_member on public.conversation_members is
   'Members see all members of their conversations; admins see all.';
 
@@ -439,7 +450,7 @@ comment on column public.chat_logs.unresolved_model is
   '(redacted), else from the conversation or profile. Null otherwise, for text that does not look like a model name, '
   'and for deleted users.';
 
-create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc);
+create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc, id desc);
 create index chat_logs_conversation_id_idx on public.chat_logs (conversation_id);
 create index chat_logs_created_at_idx on public.chat_logs (created_at desc);
 create index chat_logs_route_alias_created_at_idx on public.chat_logs (route_alias, created_at)
@@ -465,8 +476,8 @@ create function public.lookup_failures(from_day date default null, to_day date d
     max(l.created_at)
   from public.chat_logs as l
   where l.route_reason in ('model_not_found', 'model_replaced')
-    and l.created_at >= coalesce(from_day, (now() at time zone 'utc')::date - 7) at time zone 'utc'
-    and l.created_at < (coalesce(to_day, (now() at time zone 'utc')::date) + 1) at time zone 'utc'
+    and l.created_at >= coalesce(from_day, (now() at time zone 'utc')::date - 7)::timestamp at time zone 'utc'
+    and l.created_at < (coalesce(to_day, (now() at time zone 'utc')::date) + 1)::timestamp at time zone 'utc'
   group by 1, 2, 3 order by 1 desc, 4 desc, 2
 $$;
 comment on function public.lookup_failures(date, date) is
@@ -516,7 +527,9 @@ comment on column public.messages.model_label is
   'Display name of the model that answered: its catalogue name, or "<node> (<model>)" for a client node. Null for '
   'users'' messages and when the node is deleted.';
 
-create index messages_conversation_id_created_at_idx on public.messages (conversation_id, created_at desc, id);
+-- In the order in which a history is read; with the columns by which its messages are counted without their rows.
+create index messages_conversation_id_created_at_idx
+  on public.messages (conversation_id, created_at desc, id desc) include (turn_id, is_tentative);
 create index messages_user_id_idx on public.messages (user_id);
 create unique index messages_turn_id_role_idx on public.messages (turn_id, role) where turn_id is not null;
 create index messages_model_used_idx on public.messages (split_part(model_used, ':', 2))
@@ -583,44 +596,63 @@ revoke execute on function private.replaced_turns from public, anon, authenticat
 
 create function private.recent_history(
   p_conversation_id uuid, p_user_id uuid, p_speakers jsonb, p_max_tokens bigint, p_turn_id uuid) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  with newest as (
-    select m.id, m.role, m.content, m.created_at, coalesce(m.turn_id, m.id) as turn_id, m.turn_id is null as is_alone,
-      case when m.role = 'user' and (p_speakers is not null or m.user_id is distinct from p_user_id)
-        then coalesce(p_speakers ->> m.user_id::text, 'Former member') end as name
-    from public.messages as m
-    where m.conversation_id = p_conversation_id and not m.is_tentative
-      and coalesce(m.turn_id <> p_turn_id, true)  -- either may be null
-      and (m.turn_id is null or m.turn_id not in (select private.replaced_turns(p_conversation_id, p_turn_id)))
-      and m.content ~ '\S'  -- models get no empty messages
-    order by m.created_at desc, m.id desc limit 1000
-  ), turns as (
-    select n.turn_id, max(n.created_at) as ended_at,
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_skipped uuid[] := array_remove(array[p_turn_id], null);
+  v_limit integer := least(greatest(p_max_tokens / 100, 64), 1000);
+  v record;
+begin
+  if exists (select from private.turns as r where r.id = p_turn_id and r.replaces is not null) then
+    v_skipped := v_skipped || array(select private.replaced_turns(p_conversation_id, p_turn_id));
+  end if;
+  -- Few messages usually show where the budget ends. Only when they do not, more are read.
+  loop
+    with newest as (
+      select m.id, m.role, m.content, m.created_at, coalesce(m.turn_id, m.id) as turn_id, m.turn_id is null as is_alone,
+        case when m.role = 'user' and (p_speakers is not null or m.user_id is distinct from p_user_id)
+          then coalesce(p_speakers ->> m.user_id::text, 'Former member') end as name
+      from public.messages as m
+      where m.conversation_id = p_conversation_id and not m.is_tentative
+        and (m.turn_id is null or m.turn_id <> all (v_skipped))
+        -- Models get no empty messages. The first character usually shows it and costs less than the pattern.
+        and (ascii(m.content) between 33 and 126 or m.content ~ '\S')
+      order by m.created_at desc, m.id desc limit v_limit
+    ), turns as (
+      select n.*, max(n.created_at) over in_turn as ended_at,
+        -- An answer without its question, beyond the limit or deleted, is left out.
+        bool_or(n.role = 'user' or n.is_alone) over in_turn as is_whole,
+        octet_length(n.content) + coalesce(octet_length(n.name) + 2, 0) as octets
+      from newest as n window in_turn as (partition by n.turn_id)
+    ), fitting as (
       -- as estimate_tokens()
-      sum((octet_length(n.content) + coalesce(octet_length(n.name) + 2, 0) + 2) / 3 + 4) as tokens
-    from newest as n group by n.turn_id
-    -- An answer without its question, beyond the limit or deleted, is left out.
-    having bool_or(n.role = 'user' or n.is_alone)
-  ), fitting as (
-    select t.turn_id, sum(t.tokens) over (order by t.ended_at desc, t.turn_id desc) as tokens_so_far from turns as t
-  ), shown as (
-    select n.* from newest as n join fitting as f on f.turn_id = n.turn_id where f.tokens_so_far <= p_max_tokens
-  )
-  select jsonb_build_object(
-    'messages', (select coalesce(jsonb_agg(jsonb_build_object('role', s.role, 'content', s.content)
-        || case when s.name is null then '{}' else jsonb_build_object('name', s.name) end order by s.created_at, s.id),
-          '[]')
-      from shown as s),
-    'left_out', case when (select count(*) from newest) < 1000 then (select count(*) from newest)
-      else (select count(*) from public.messages as m where m.conversation_id = p_conversation_id and not m.is_tentative
-        and coalesce(m.turn_id <> p_turn_id, true)
-        and (m.turn_id is null or m.turn_id not in (select private.replaced_turns(p_conversation_id, p_turn_id)))) end
-      - (select count(*) from shown))
+      select t.*, coalesce(sum((t.octets + 2) / 3 + 4) filter (where t.is_whole)
+        over (order by t.ended_at desc, t.turn_id desc), 0) <= coalesce(p_max_tokens, 0) as is_fitting
+      from turns as t
+    )
+    select count(*) as n, count(*) filter (where f.is_fitting and f.is_whole) as shown,
+      coalesce(sum((f.octets + 2) / 3 + 4) filter (where f.is_fitting and f.is_whole), 0) as tokens,
+      -- as token_upper_bound()
+      coalesce(sum(f.octets + 16) filter (where f.is_fitting and f.is_whole), 0) as max_tokens,
+      -- The budget ends here, and no turn before its end may have a question that was not read.
+      bool_or(not f.is_fitting) and bool_and(f.is_whole or not f.is_fitting) as is_settled,
+      jsonb_agg(case when f.name is null then jsonb_build_object('role', f.role, 'content', f.content)
+          else jsonb_build_object('role', f.role, 'content', f.content, 'name', f.name) end order by f.created_at, f.id)
+        filter (where f.is_fitting and f.is_whole) as messages
+      into v from fitting as f;
+    exit when v.n < v_limit or v.is_settled or v_limit = 1000;
+    v_limit := least(v_limit * 4, 1000);
+  end loop;
+  return jsonb_build_object('messages', coalesce(v.messages, '[]'), 'tokens', v.tokens, 'max_tokens', v.max_tokens,
+    'left_out', case when v.n < v_limit then v.n else (
+      select count(*) from public.messages as m where m.conversation_id = p_conversation_id and not m.is_tentative
+        and (m.turn_id is null or m.turn_id <> all (v_skipped))) end - v.shown);
+end
 $$;
 comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
-  '{messages, left_out}: the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
-  'without the turn itself. A question and its answer stay or go together. left_out counts the messages that do not '
-  'fit.';
+  '{messages, left_out, tokens (by estimate_tokens), max_tokens (by token_upper_bound)}: '
+  'the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
+  'without the turn itself. A question and its answer stay or go together. left_out counts the other messages. Reads '
+  'no more texts than the budget needs.';
 revoke execute on function private.recent_history from public, anon, authenticated, service_role;
 
 create function public.ui_messages(chat_id text) returns jsonb
@@ -696,7 +728,7 @@ comment on column public.feedback.turn_id is
 comment on column public.feedback.rating is '1 to 5, 5 is best; null when only a note or a sentiment was given.';
 comment on column public.feedback.note is 'Free text of the user, verbatim; deleted with the user.';
 
-create index feedback_user_id_idx on public.feedback (user_id);
+create index feedback_user_id_created_at_idx on public.feedback (user_id, created_at desc);
 create index feedback_created_at_idx on public.feedback (created_at);
 create trigger feedback_touch_updated_at before update on public.feedback
   for each row execute function private.touch_updated_at();
@@ -880,7 +912,7 @@ create function private.learned_profile(p_user_id uuid) returns table (patterns 
     from public.chat_logs as l
     where l.user_id = p_user_id and l.status in ('completed', 'partial', 'cancelled')
       -- Whole days, so that a second run on the same day finds the same turns.
-      and l.created_at >= ((now() at time zone 'utc')::date - 90) at time zone 'utc')
+      and l.created_at >= ((now() at time zone 'utc')::date - 90)::timestamp at time zone 'utc')
   select
     (select jsonb_build_object('turns', count(*), 'mean_input_tokens', round(avg(t.input_tokens)),
         'mean_output_tokens', round(avg(t.output_tokens)),
@@ -910,7 +942,7 @@ create function private.monthly_progress(p_user_id uuid, p_known jsonb) returns 
       (select f.rating from public.feedback as f where f.turn_id = l.turn_id and f.user_id = p_user_id) as rating
     from public.chat_logs as l
     where l.user_id = p_user_id and l.status in ('completed', 'partial', 'cancelled')
-      and l.created_at >= ((now() at time zone 'utc')::date - 90) at time zone 'utc'
+      and l.created_at >= ((now() at time zone 'utc')::date - 90)::timestamp at time zone 'utc'
   ), months as (
     select t.month, count(*) as turns,
       jsonb_strip_nulls(jsonb_build_object('turns', count(*), 'mean_rating', round(avg(t.rating), 3),

@@ -20,32 +20,28 @@ create function private.claim_turn(p_user_id uuid, p_turn private.turn_request) 
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
   v_lease_until timestamptz := now() + make_interval(secs => p_turn.lease_seconds);
-  v_is_stored boolean := p_turn.store or p_turn.log_words;
-  v_agent text := private.internal_name(p_turn.agent, 40);
   v_row private.turns;
   v_held jsonb;
 begin
-  -- The unique index makes requests with the same key wait for each other.
-  insert into private.turns
-    (id, user_id, request_id, endpoint, idempotency_key, body_hash, worker_id, lease_until, question,
-     is_stored, requested_model, agent_type, metadata)
-  values
-    (p_turn.turn_id, p_user_id, p_turn.request_id, p_turn.endpoint, p_turn.idempotency_key, p_turn.body_hash,
-     p_turn.worker_id, v_lease_until, p_turn.question, v_is_stored, p_turn.requested_model, v_agent, p_turn.metadata)
-  on conflict do nothing;
+  -- The unique index makes requests with the same key wait for each other. write_turn() completes the row.
+  insert into private.turns (id, user_id, endpoint, idempotency_key, body_hash, worker_id, lease_until)
+    values (p_turn.turn_id, p_user_id, p_turn.endpoint, p_turn.idempotency_key, p_turn.body_hash, p_turn.worker_id,
+      v_lease_until)
+    on conflict do nothing;
   if found then
     return jsonb_build_object('outcome', 'new', 'turn_id', p_turn.turn_id);
   end if;
 
   select * into v_row from private.turns as r
-    where r.user_id = p_user_id and r.idempotency_key = p_turn.idempotency_key for update;
+    where r.user_id = p_user_id and (r.idempotency_key = p_turn.idempotency_key or r.id = p_turn.turn_id) for update;
   if not found or v_row.body_hash is distinct from p_turn.body_hash then
     return jsonb_build_object('outcome', 'mismatch');
   end if;
   if v_row.state = 'settled' then
     return private.replayed_turn(v_row) || jsonb_build_object('limits', private.current_limits(p_user_id));
   end if;
-  if v_row.state = 'started' and v_row.lease_until > now() then
+  -- A worker that lost the answer begins its turn again.
+  if v_row.state = 'started' and v_row.lease_until > now() and v_row.worker_id is distinct from p_turn.worker_id then
     return jsonb_build_object('outcome', 'in_progress',
       'retry_after', least(ceil(extract(epoch from v_row.lease_until - now())), 5));
   end if;
@@ -53,7 +49,7 @@ begin
   -- The earlier attempt failed without content, or its lease has ended. Its reservation is released, and the usage of
   -- earlier attempts moves to the day on which the turn is charged now.
   if v_row.state = 'started' or v_row.day <> (now() at time zone 'utc')::date then
-    select jsonb_build_object('turn_id', v_row.id, 'day', v_row.day,
+    select jsonb_build_object('day', v_row.day,
         'reserved_usd', case when v_row.state = 'started' then v_row.reserved_usd else 0 end,
         'requests', (v_row.state = 'started')::integer, 'spent_usd', coalesce(sum(s.cost_usd), 0),
         'input_tokens', coalesce(sum(s.input_tokens), 0), 'output_tokens', coalesce(sum(s.output_tokens), 0))
@@ -61,121 +57,156 @@ begin
   end if;
   update private.turns as r
     set state = 'started', worker_id = p_turn.worker_id, lease_until = v_lease_until, tries = r.tries + 1,
-        started_at = now(), finished_at = null, request_id = p_turn.request_id, endpoint = p_turn.endpoint,
-        question = p_turn.question, is_stored = v_is_stored, requested_model = p_turn.requested_model,
-        agent_type = v_agent, metadata = p_turn.metadata
+        started_at = now(), finished_at = null
     where r.id = v_row.id;
   return jsonb_build_object('outcome', 'new', 'turn_id', v_row.id, 'conversation_id', v_row.conversation_id, 'held',
     v_held);
 end
 $$;
 comment on function private.claim_turn(uuid, private.turn_request) is
-  '{outcome: new | replay | in_progress | mismatch, turn_id, conversation_id?, held?}. held is {turn_id, day, '
-  'reserved_usd, requests, spent_usd, input_tokens, output_tokens}: what an attempt whose lease has ended still '
-  'reserves, and what earlier attempts used on another day.';
+  '{outcome: new | replay | in_progress | mismatch, turn_id, conversation_id?, held?}. held is {day, reserved_usd, '
+  'requests, spent_usd, input_tokens, output_tokens}: what an attempt whose lease has ended still reserves, and what '
+  'earlier attempts used on another day.';
 revoke execute on function private.claim_turn from public, anon, authenticated, service_role;
+
+create function private.write_turn(p_user_id uuid, p_turn private.turn_request, p_conversation_id uuid, p_agent text,
+  p_route_reason text, p_plan jsonb, p_replaces uuid, p_is_claimed boolean) returns boolean
+  language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  insert into private.turns as r
+    (id, user_id, request_id, endpoint, worker_id, lease_until, question, is_stored, requested_model, agent_type,
+     metadata, conversation_id, routes, route_reason, reserved_usd, history_left_out, replaces)
+  values
+    (p_turn.turn_id, p_user_id, p_turn.request_id, p_turn.endpoint, p_turn.worker_id,
+     now() + make_interval(secs => p_turn.lease_seconds), p_turn.question, p_turn.store or p_turn.log_words,
+     p_turn.requested_model, private.internal_name(p_agent, 40), p_turn.metadata, p_conversation_id, p_plan -> 'routes',
+     p_route_reason, (p_plan ->> 'reserve_usd')::numeric, (p_plan ->> 'history_left_out')::integer, p_replaces)
+  on conflict on constraint turns_pkey do update
+    set request_id = excluded.request_id, endpoint = excluded.endpoint, question = excluded.question,
+        is_stored = excluded.is_stored, requested_model = excluded.requested_model, agent_type = excluded.agent_type,
+        metadata = excluded.metadata, conversation_id = excluded.conversation_id, routes = excluded.routes,
+        route_reason = excluded.route_reason, reserved_usd = excluded.reserved_usd, day = excluded.day,
+        history_left_out = excluded.history_left_out
+    where p_is_claimed and r.id = excluded.id;
+  return found;
+end
+$$;
+comment on function private.write_turn(uuid, private.turn_request, uuid, text, text, jsonb, uuid, boolean) is
+  'Inserts the write-ahead row, or completes the row of claim_turn(). Returns false when a turn without a claim '
+  'exists already.';
+revoke execute on function private.write_turn from public, anon, authenticated, service_role;
 
 create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user_id uuid, p_turn private.turn_request)
   returns jsonb
   language plpgsql stable security invoker set search_path = '' as $$
 declare
-  v_context bigint := coalesce((p_routes #>> '{0,capabilities,context_window}')::bigint,
-    private.default_context_window());
+  v_first jsonb := p_routes #> '{0,capabilities}';
+  v_context bigint := coalesce((v_first ->> 'context_window')::bigint, private.default_context_window());
   -- Upper bounds that chat sends. Tools count only when a model of the routes can use them.
   v_prompt bigint := p_turn.prompt_tokens
     + case when jsonb_path_exists(p_routes, '$[*].capabilities.supports_tools ? (@ == true)')
       then coalesce(p_turn.tool_tokens, 0) else 0 end;
-  v_speakers jsonb := private.speaker_names(p_conversation_id);
-  v_message text := concat_ws(': ', v_speakers ->> p_user_id::text, p_turn.message);
-  v_new_tokens bigint := private.estimate_tokens(v_message) + v_prompt / 3;
-  v_routes jsonb;
+  v_speakers jsonb;
+  v_message text := p_turn.message;
+  v_new_tokens bigint;
   v_history jsonb;
   v_input bigint;
   v_max_input bigint;
+  v_route jsonb;
+  v_output bigint;
+  v_routes jsonb := '[]';
+  v_reserve numeric := 0;
+  v_least numeric;
 begin
-  select jsonb_agg(e.route || jsonb_build_object('max_output_tokens',
-      greatest(1, least(coalesce(p_turn.max_tokens, private.default_max_tokens()),
-        (e.route #>> '{capabilities,max_output_tokens}')::bigint,
-        (e.route #>> '{capabilities,context_window}')::bigint / 2))) order by e.place)
-    into v_routes from jsonb_array_elements(p_routes) with ordinality as e (route, place);
+  if p_conversation_id is not null then
+    v_speakers := private.speaker_names(p_conversation_id);
+    v_message := concat_ws(': ', v_speakers ->> p_user_id::text, v_message);
+  end if;
+  v_new_tokens := private.estimate_tokens(v_message) + v_prompt / 3;
   -- The estimate is high: a message is refused only at twice the window, because a shorter one may still fit.
   if v_new_tokens / 2 > v_context then
     perform private.refuse('PT422', 'context_exceeded', 'The message is longer than this model can read.',
       jsonb_build_object('context_window', v_context));
   end if;
-  -- Half of the window is left for results of tools.
-  v_history := private.recent_history(p_conversation_id, p_user_id, v_speakers,
-    least(v_context - (v_routes #>> '{0,max_output_tokens}')::bigint - v_new_tokens,
-      case when jsonb_path_exists(p_routes, '$[0].capabilities.supports_tools ? (@ == true)')
-        and p_turn.tool_tokens is not null
-        then v_context / 2 end),
-    p_turn.turn_id);
-  select v_new_tokens + coalesce(sum(private.estimate_tokens(h.content)), 0),
-      private.token_upper_bound(v_message) + v_prompt + coalesce(sum(private.token_upper_bound(h.content)), 0)
-    into v_input, v_max_input
-    from (select concat_ws(': ', m ->> 'name', m ->> 'content') as content
-      from jsonb_array_elements(v_history -> 'messages') as m) as h;
-  -- A fallback with too small a window would reject the prompt, so it is left out.
-  select jsonb_agg(e.route order by e.place) into v_routes
-    from jsonb_array_elements(v_routes) with ordinality as e (route, place)
-    where e.place = 1 or coalesce(v_input <= (e.route #>> '{capabilities,context_window}')::bigint, true);
+  v_input := v_new_tokens;
+  v_max_input := private.token_upper_bound(v_message) + v_prompt;
+  if p_conversation_id is not null then
+    -- Half of the window is left for results of tools.
+    v_history := private.recent_history(p_conversation_id, p_user_id, v_speakers,
+      least(v_context - private.max_output(v_first, p_turn.max_tokens) - v_new_tokens,
+        case when v_first @> '{"supports_tools": true}' and p_turn.tool_tokens is not null then v_context / 2 end),
+      p_turn.turn_id);
+    v_input := v_input + (v_history ->> 'tokens')::bigint;
+    v_max_input := v_max_input + (v_history ->> 'max_tokens')::bigint;
+  end if;
   -- The reservation covers the most expensive route at full output and the upper bound of input. An unknown price
   -- reserves nothing.
-  return (select jsonb_build_object('routes', v_routes, 'history', v_history -> 'messages',
-      'history_left_out', v_history -> 'left_out', 'speaker', v_speakers ->> p_user_id::text,
-      'participants', greatest(1, (select count(*) from public.conversation_members as m
-        where m.conversation_id = p_conversation_id)),
-      'input_tokens_estimate', v_input,
-      'reserve_usd',
-        coalesce(max(private.turn_cost(r -> 'pricing', v_max_input, (r ->> 'max_output_tokens')::bigint)), 0),
-      'least_usd', min(private.turn_cost(r -> 'pricing', v_input, 1)))
-    from jsonb_array_elements(v_routes) as r);
+  for v_place in 0 .. jsonb_array_length(p_routes) - 1 loop
+    v_route := p_routes -> v_place;
+    -- A fallback with too small a window would reject the prompt, so it is left out.
+    continue when v_place > 0 and v_input > (v_route #>> '{capabilities,context_window}')::bigint;
+    v_output := private.max_output(v_route -> 'capabilities', p_turn.max_tokens);
+    v_routes := v_routes || jsonb_build_array(v_route || jsonb_build_object('max_output_tokens', v_output));
+    v_reserve := greatest(v_reserve, private.turn_cost(v_route -> 'pricing', v_max_input, v_output));
+    v_least := least(v_least, private.turn_cost(v_route -> 'pricing', v_input, 1));
+  end loop;
+  return jsonb_build_object('routes', v_routes, 'history', coalesce(v_history -> 'messages', '[]'),
+    'history_left_out', coalesce(v_history -> 'left_out', '0'), 'speaker', v_speakers ->> p_user_id::text,
+    'input_tokens_estimate', v_input, 'reserve_usd', v_reserve, 'least_usd', v_least);
 end
 $$;
 comment on function private.plan_turn(jsonb, uuid, uuid, private.turn_request) is
-  '{routes with max_output_tokens, history, history_left_out, speaker, participants, input_tokens_estimate, '
-  'reserve_usd, least_usd}.';
+  '{routes with max_output_tokens, history, history_left_out, speaker, input_tokens_estimate, reserve_usd, '
+  'least_usd}.';
 revoke execute on function private.plan_turn from public, anon, authenticated, service_role;
 
-create function private.reserve_turn(p_user_id uuid, p_usd numeric, p_held jsonb) returns jsonb
+create function private.move_held(p_scope text, p_slot smallint, p_day date, p_held jsonb) returns void
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
-  v_day date := (now() at time zone 'utc')::date;
-  v_month date := date_trunc('month', now() at time zone 'utc')::date;
   v_held_day date := (p_held ->> 'day')::date;
-  v_held_usd numeric := (p_held ->> 'reserved_usd')::numeric;
-  v_held_requests integer := (p_held ->> 'requests')::integer;
-  v_is_moved boolean := coalesce(v_held_day <> v_day, false);
+  v_is_moved boolean := v_held_day <> p_day;
   v_spent numeric := case when v_is_moved then (p_held ->> 'spent_usd')::numeric else 0 end;
   v_input bigint := case when v_is_moved then (p_held ->> 'input_tokens')::bigint else 0 end;
   v_output bigint := case when v_is_moved then (p_held ->> 'output_tokens')::bigint else 0 end;
-  v_caps public.usage_limits := private.user_caps(p_user_id,
-    coalesce(((select auth.jwt()) ->> 'is_anonymous')::boolean, false));
+begin
+  perform private.lock_counters(p_scope, array[v_held_day, p_day]);
+  perform private.settle_in_scope(p_scope, p_slot, v_held_day, (p_held ->> 'reserved_usd')::numeric, -v_spent, -v_input,
+    -v_output, -(p_held ->> 'requests')::integer);
+  if v_is_moved then
+    perform private.settle_in_scope(p_scope, p_slot, p_day, 0, v_spent, v_input, v_output, 0);
+  end if;
+end
+$$;
+comment on function private.move_held(text, smallint, date, jsonb) is
+  'Releases in one scope the reservation of an attempt whose lease has ended, and moves what earlier attempts used on '
+  'another day to p_day. All counters of both days stay locked. p_held is held of claim_turn().';
+revoke execute on function private.move_held from public, anon, authenticated, service_role;
+
+create function private.reserve_turn(p_user_id uuid, p_turn_id uuid, p_usd numeric, p_held jsonb,
+  p_caps public.usage_limits, p_global public.usage_limits) returns jsonb
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_user text := p_user_id::text;
+  v_slot smallint := private.global_slot(p_turn_id);
+  v_day date := (now() at time zone 'utc')::date;
+  v_month date := date_trunc('month', v_day)::date;
   v_max_open integer := private.setting('open_turns_per_person', 64);
   v_open record;
-  v_global public.usage_limits;
-  v_user_day public.usage_counters;
-  v_user_month public.usage_counters;
+  v_user_day public.usage_counter_slots;
+  v_user_month public.usage_counter_slots;
 begin
-  select * into v_global from public.usage_limits where scope = 'global';
-  if v_is_moved then  -- the day of the log row is always the day that is charged
-    update public.chat_logs as l set created_at = now() where l.turn_id = (p_held ->> 'turn_id')::uuid;
+  -- One lock order everywhere: the user's counters, then the global ones, which are held until the commit.
+  if p_held is not null then
+    if (p_held ->> 'day')::date <> v_day then  -- the day of the log row is always the day that is charged
+      update public.chat_logs as l set created_at = now() where l.turn_id = p_turn_id;
+    end if;
+    perform private.move_held(v_user, 0::smallint, v_day, p_held);
+    perform private.move_held('global', v_slot, v_day, p_held);
   end if;
-  -- One lock order everywhere: the user's counters, then the global ones, for which all turns wait.
-  if v_is_moved then
-    perform private.lock_counters(p_user_id::text, array[v_held_day, v_day]);
-  end if;
-  if v_held_day is not null then
-    perform private.settle_in_scope(p_user_id::text, v_held_day, v_held_usd, -v_spent, -v_input, -v_output,
-      -v_held_requests);
-  end if;
-  v_user_day := private.reserve_in_scope(p_user_id::text, 'day', v_day, p_usd + v_spent, v_caps.daily_requests,
-    v_caps.daily_cost_usd);
-  v_user_month := private.reserve_in_scope(p_user_id::text, 'month', v_month, p_usd + v_spent, null,
-    v_caps.monthly_cost_usd);
-  if v_is_moved then
-    perform private.settle_in_scope(p_user_id::text, v_day, v_spent, v_spent, v_input, v_output, 0);
-  end if;
+  v_user_day := private.reserve_in_scope(v_user, 0::smallint, 'day', v_day, 1, p_usd, p_caps.daily_requests,
+    p_caps.daily_cost_usd);
+  v_user_month := private.reserve_in_scope(v_user, 0::smallint, 'month', v_month, 1, p_usd, null,
+    p_caps.monthly_cost_usd);
   -- Counted under the lock of the user's counter, so that two turns cannot both take the last place.
   select count(*) as n, extract(epoch from min(r.lease_until) - now()) as seconds into v_open from private.turns as r
     where r.user_id = p_user_id and r.state = 'started' and r.lease_until > now();
@@ -183,60 +214,94 @@ begin
     perform private.refuse('PT429', 'too_many_turns', 'Too many turns are being answered at once.',
       jsonb_build_object('most', v_max_open, 'retry_after', least(ceil(v_open.seconds), 5)));
   end if;
-  if v_is_moved then
-    perform private.lock_counters('global', array[v_held_day, v_day]);
-  end if;
-  if v_held_day is not null then
-    perform private.settle_in_scope('global', v_held_day, v_held_usd, -v_spent, -v_input, -v_output, -v_held_requests);
-  end if;
-  perform private.reserve_in_scope('global', 'day', v_day, p_usd + v_spent, v_global.daily_requests,
-    v_global.daily_cost_usd);
-  perform private.reserve_in_scope('global', 'month', v_month, p_usd + v_spent, null, v_global.monthly_cost_usd);
-  if v_is_moved then
-    perform private.settle_in_scope('global', v_day, v_spent, v_spent, v_input, v_output, 0);
-  end if;
-  return private.limits_left(v_caps, v_user_day, v_user_month);
+  perform private.reserve_in_scope('global', v_slot, 'day', v_day, 1, p_usd, p_global.daily_requests,
+    p_global.daily_cost_usd);
+  perform private.reserve_in_scope('global', v_slot, 'month', v_month, 1, p_usd, null, p_global.monthly_cost_usd);
+  return private.limits_left(p_caps, v_user_day, v_user_month);
 end
 $$;
-comment on function private.reserve_turn(uuid, numeric, jsonb) is
+comment on function private.reserve_turn(uuid, uuid, numeric, jsonb, public.usage_limits, public.usage_limits) is
   'Reserves p_usd and counts one turn for the user and globally. Releases the reservation of an attempt whose lease '
   'has ended, and moves the usage of earlier attempts to today. Returns what is left. Refuses with too_many_turns '
   '(429) at open_turns_per_person running turns.';
 revoke execute on function private.reserve_turn from public, anon, authenticated, service_role;
 
 create function private.model_label(p_routes jsonb, p_identifier text) returns text
-  language sql stable security invoker set search_path = '' as $$
-  select left(e.route ->> 'label', 500) from jsonb_array_elements(p_routes) as e (route)
-  where e.route ->> 'identifier' = p_identifier
-    and (e.route ->> 'node_id' is null or exists (select 1 from public.client_nodes as n
-      where n.id = (e.route ->> 'node_id')::bigint))
-  limit 1
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (
+    select left(e.route ->> 'label', 500) from jsonb_array_elements(p_routes) as e (route)
+    where e.route ->> 'identifier' = p_identifier
+      and (e.route ->> 'node_id' is null or exists (select 1 from public.client_nodes as n
+        where n.id = (e.route ->> 'node_id')::bigint))
+    limit 1);
+end
 $$;
 comment on function private.model_label(jsonb, text) is 'The label of a turn''s route; null when its node is deleted.';
 revoke execute on function private.model_label from public, anon, authenticated, service_role;
 
+create function private.signed_in_user() returns uuid
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_claims jsonb := auth.jwt();
+begin
+  return case when v_claims ->> 'role' = 'authenticated'
+    and coalesce((v_claims ->> 'exp')::numeric > extract(epoch from now()) - 30, true)
+    then (v_claims ->> 'sub')::uuid end;
+end
+$$;
+comment on function private.signed_in_user() is
+  'The user of the claims; null when they are no signed-in user''s, or have expired for 30 seconds, as for PostgREST.';
+revoke execute on function private.signed_in_user from public, anon, authenticated, service_role;
+
+create function private.first_agent(p_turn private.turn_request, p_preferred text, out agent text, out reason text)
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  case
+    when p_turn.asked_agent <> 'auto' then agent := p_turn.asked_agent; reason := 'requested';
+    when p_turn.asked_agent is null and p_preferred <> 'auto' then agent := p_preferred; reason := 'profile';
+    else agent := p_turn.agent; reason := 'question';
+  end case;
+end
+$$;
+comment on function private.first_agent(private.turn_request, text) is
+  'The agent that answers first, and why: the request names it, the user''s profile prefers it, or the question is '
+  'for it.';
+revoke execute on function private.first_agent from public, anon, authenticated, service_role;
+
 create function public.chat_begin(turn jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s'
-as $$
+  set plan_cache_mode = force_generic_plan as $$
 declare
-  v_user_id uuid := (select auth.uid());
-  v_turn private.turn_request;
-  v_claim jsonb := '{}';
-  v_conversation public.llm_conversations;
+  v_user_id uuid := private.signed_in_user();
+  v_known record;
+  v_caps public.usage_limits;
   v_profile public.user_llm_profiles;
+  v_turn private.turn_request;
+  v_claim jsonb;
+  v_conversation public.llm_conversations;
+  v_agent record;
   v_resolved jsonb;
   v_plan jsonb;
   v_message_id uuid;
   v_limits jsonb;
-  v_agent text;
   v_replaces uuid;
 begin
   -- The insert into messages will take the same lock for its foreign key. Taken first, it makes a deletion of this user
   -- wait before either transaction locks the conversation.
-  perform 1 from auth.users as u where u.id = v_user_id for key share;
+  select p as profile, g as global_caps, case when own.scope is null then shared else own end as caps into v_known
+    from auth.users as u
+    left join public.user_llm_profiles as p on p.user_id = u.id
+    left join public.usage_limits as own on own.scope = u.id::text
+    left join public.usage_limits as shared
+      on shared.scope = case when (auth.jwt() ->> 'is_anonymous')::boolean then 'anonymous' else 'default' end
+    left join public.usage_limits as g on g.scope = 'global'
+    where u.id = v_user_id for key share of u;
   if not found then
     perform private.refuse('PT401', 'invalid_token', 'This person does not exist.');
   end if;
+  v_caps := v_known.caps;
+  v_profile := v_known.profile;
   if jsonb_typeof(turn) is distinct from 'object' or jsonb_typeof(turn -> 'message') is distinct from 'string' then
     perform private.refuse('PT422', 'validation_failed', 'A turn is an object with a message.');
   end if;
@@ -244,6 +309,9 @@ begin
   if not v_turn.dry_run then
     -- A deletion of the user's text takes the same lock, so that it sees the rows of all admitted turns.
     perform pg_advisory_xact_lock_shared(hashtextextended('private.forget:' || v_user_id, 0));
+  end if;
+  if not v_turn.dry_run
+      and (v_turn.idempotency_key is not null or v_turn.regenerate or v_turn.message_id is not null) then
     v_claim := private.claim_turn(v_user_id, v_turn);
     if v_claim ->> 'outcome' <> 'new' then
       return v_claim;
@@ -253,11 +321,13 @@ begin
     v_turn.conversation_id := coalesce(v_claim ->> 'conversation_id', v_turn.conversation_id);
   end if;
 
-  v_conversation := private.open_conversation(v_user_id, v_turn);
+  if v_turn.store or v_turn.conversation_id is not null or v_turn.client_id is not null then
+    v_conversation := private.open_conversation(v_user_id, v_turn);
+  end if;
   if v_turn.store then
     v_conversation := private.lock_conversation(v_user_id, v_conversation.id, v_turn.turn_id, v_turn.message);
   end if;
-  if not v_turn.dry_run then
+  if v_claim is not null then
     -- Set before the history is read, because the history leaves out the replaced turns, also for a turn that is not
     -- stored.
     v_replaces := private.turn_to_replace(v_user_id, v_conversation.id, v_turn);
@@ -267,17 +337,28 @@ begin
     update public.messages as m set created_at = clock_timestamp()
       where v_replaces is not null and m.turn_id = v_turn.turn_id and m.role = 'user';
   end if;
-  select * into v_profile from public.user_llm_profiles as p where p.user_id = v_user_id;
-  v_agent := coalesce(nullif(v_turn.asked_agent, 'auto'),
-    case when v_turn.asked_agent is null then nullif(v_profile.preferred_agent, 'auto') end, v_turn.agent);
+  v_agent := private.first_agent(v_turn, v_profile.preferred_agent);
   v_resolved := private.resolve_routes(v_user_id, v_turn.model, v_conversation.default_model,
-    v_profile.preferred_model, v_turn.agent_models -> v_agent, v_turn.strict_model,
+    v_profile.preferred_model, v_turn.agent_models -> v_agent.agent, v_turn.strict_model,
     private.routing_criteria(v_turn, v_conversation.id));
   v_plan := private.plan_turn(v_resolved -> 'routes', v_conversation.id, v_user_id, v_turn);
 
   if v_turn.dry_run then
     v_limits := private.current_limits(v_user_id);
   else
+    -- A crash of the server may lose this commit, and with it a reservation, but never a booked turn: chat_finish waits
+    -- for the disk.
+    perform set_config('synchronous_commit', 'off', true);
+    if not private.write_turn(v_user_id, v_turn, v_conversation.id, v_agent.agent, v_resolved ->> 'reason', v_plan,
+        v_replaces, v_claim is not null) then
+      -- A worker that lost the answer begins its turn again: what the first call reserved is released.
+      v_claim := private.claim_turn(v_user_id, v_turn);
+      if v_claim ->> 'outcome' <> 'new' then
+        return v_claim;
+      end if;
+      perform private.write_turn(v_user_id, v_turn, v_conversation.id, v_agent.agent, v_resolved ->> 'reason', v_plan,
+        v_replaces, true);
+    end if;
     if v_turn.store then
       insert into public.messages (conversation_id, user_id, role, content, client_id, is_tentative, turn_id)
         values (v_conversation.id, v_user_id, 'user', v_turn.message, v_turn.question_id,
@@ -286,22 +367,19 @@ begin
           set content = excluded.content, client_id = excluded.client_id, is_tentative = excluded.is_tentative
         returning id into v_message_id;
     end if;
-    v_limits := private.reserve_turn(v_user_id, (v_plan ->> 'reserve_usd')::numeric, v_claim -> 'held');
-    update private.turns as r
-      set conversation_id = v_conversation.id, routes = v_plan -> 'routes', route_reason = v_resolved ->> 'reason',
-          reserved_usd = (v_plan ->> 'reserve_usd')::numeric, day = (now() at time zone 'utc')::date,
-          history_left_out = (v_plan ->> 'history_left_out')::integer
-      where r.id = v_turn.turn_id;
+    v_limits := private.reserve_turn(v_user_id, v_turn.turn_id, (v_plan ->> 'reserve_usd')::numeric,
+      nullif(v_claim -> 'held', 'null'), v_caps, v_known.global_caps);
   end if;
 
   return v_plan || jsonb_build_object(
-    'outcome', case when v_turn.dry_run then 'dry_run' else 'new' end, 'turn_id', v_claim ->> 'turn_id', 'agent',
-      v_agent,
-    'conversation_id', v_conversation.id, 'message_id', v_message_id, 'reason', v_resolved ->> 'reason',
+    'outcome', case when v_turn.dry_run then 'dry_run' else 'new' end,
+    'turn_id', case when not v_turn.dry_run then v_turn.turn_id end, 'agent', v_agent.agent,
+    'agent_reason', v_agent.reason, 'conversation_id', v_conversation.id, 'message_id', v_message_id,
+    'reason', v_resolved ->> 'reason',
     'unresolved_model', private.unresolved_name(v_resolved ->> 'reason', v_turn.requested_model,
       v_conversation.default_model, v_profile.preferred_model),
     'profile', case when v_profile.user_id is not null then jsonb_build_object('skill_level', v_profile.skill_level,
-      'communication_style', v_profile.communication_style, 'preferred_agent', v_profile.preferred_agent) end,
+      'communication_style', v_profile.communication_style) end,
     'limits', v_limits);
 end
 $$;
@@ -313,8 +391,9 @@ comment on function public.chat_begin(jsonb) is
   'idempotency_key?, body_hash?, request_id?, question_id? (the client''s id of the question), regenerate? (answer a '
   'question again), message_id? (the answer or question to regenerate, or the question to edit), metadata?, store?, '
   'log_words?, strict_model?, dry_run?, lease_seconds?. Returns outcome, turn_id, conversation_id, agent (whose '
-  'models were tried), routes, reason, unresolved_model, history ([{role, content, name?}]), history_left_out, '
-  'speaker, participants, profile, reserve_usd, limits. Refuses with SQLSTATE PT4xx and a JSON detail.';
+  'models were tried), agent_reason (requested, profile or question), routes, reason, unresolved_model, history '
+  '([{role, content, name?}]), history_left_out, speaker, profile, reserve_usd, limits. Refuses with SQLSTATE PT4xx '
+  'and a JSON detail.';
 revoke execute on function public.chat_begin from public, anon, authenticated, service_role;
 grant execute on function public.chat_begin(jsonb) to authenticated;
 
@@ -324,13 +403,15 @@ grant execute on function public.chat_begin(jsonb) to authenticated;
 
 create function public.chat_extend(extension jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s'
-as $$
+  set plan_cache_mode = force_generic_plan as $$
 declare
   v_extension private.turn_extension := private.read_turn_extension(extension);
   v_row private.turns;
   v_caps public.usage_limits;
   v_global public.usage_limits;
-  v_usd numeric;
+  v_usd numeric := 0;
+  v_user text;
+  v_slot smallint;
   v_month date;
   v_detail text;
 begin
@@ -341,18 +422,22 @@ begin
     return jsonb_build_object('outcome', 'closed');
   end if;
   -- The next request may use any route, so the most expensive one counts, as in chat_begin.
-  select coalesce(max(private.turn_cost(r.route -> 'pricing', v_extension.input_tokens,
-      (r.route ->> 'max_output_tokens')::bigint)), 0)
-    into v_usd from jsonb_array_elements(v_row.routes) as r (route);
+  for v_place in 0 .. jsonb_array_length(v_row.routes) - 1 loop
+    v_usd := greatest(v_usd, private.turn_cost(v_row.routes -> v_place -> 'pricing', v_extension.input_tokens,
+      (v_row.routes -> v_place ->> 'max_output_tokens')::bigint));
+  end loop;
+  v_user := v_row.user_id::text;
+  v_slot := private.global_slot(v_row.id);
   v_month := date_trunc('month', v_row.day)::date;
   v_caps := private.user_caps(v_row.user_id,
     coalesce((select u.is_anonymous from auth.users as u where u.id = v_row.user_id), false));
   select * into v_global from public.usage_limits where scope = 'global';
   begin
-    perform private.hold_in_scope(v_row.user_id::text, 'day', v_row.day, v_usd, v_caps.daily_cost_usd);
-    perform private.hold_in_scope(v_row.user_id::text, 'month', v_month, v_usd, v_caps.monthly_cost_usd);
-    perform private.hold_in_scope('global', 'day', v_row.day, v_usd, v_global.daily_cost_usd);
-    perform private.hold_in_scope('global', 'month', v_month, v_usd, v_global.monthly_cost_usd);
+    perform private.reserve_in_scope(v_user, 0::smallint, 'day', v_row.day, 0, v_usd, null, v_caps.daily_cost_usd);
+    perform private.reserve_in_scope(v_user, 0::smallint, 'month', v_month, 0, v_usd, null, v_caps.monthly_cost_usd);
+    perform private.reserve_in_scope('global', v_slot, 'day', v_row.day, 0, v_usd, v_global.daily_requests,
+      v_global.daily_cost_usd);
+    perform private.reserve_in_scope('global', v_slot, 'month', v_month, 0, v_usd, null, v_global.monthly_cost_usd);
   exception when sqlstate 'PT402' then
     get stacked diagnostics v_detail = pg_exception_detail;
     return jsonb_build_object('outcome', 'refused') || v_detail::jsonb;
@@ -376,15 +461,35 @@ grant execute on function public.chat_extend(jsonb) to service_role;
 -- Access: the service only; definer because logs and counters are not granted.
 
 create function private.unresolved_model(p_row private.turns) returns text
-  language sql stable security invoker set search_path = '' as $$
-  select case when p_row.route_reason in ('model_not_found', 'model_replaced') then private.unresolved_name(
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  if p_row.route_reason not in ('model_not_found', 'model_replaced') then
+    return null;
+  end if;
+  return private.unresolved_name(
     p_row.route_reason, p_row.requested_model,
     (select c.default_model from public.llm_conversations as c where c.id = p_row.conversation_id),
-    (select p.preferred_model from public.user_llm_profiles as p where p.user_id = p_row.user_id)) end
+    (select p.preferred_model from public.user_llm_profiles as p where p.user_id = p_row.user_id));
+end
 $$;
 comment on function private.unresolved_model(private.turns) is
   'The model name that could not be found in this turn; null when every lookup succeeded.';
 revoke execute on function private.unresolved_model from public, anon, authenticated, service_role;
+
+create function private.settle_turn(p_row private.turns, p_release_usd numeric, p_cost numeric, p_input bigint,
+  p_output bigint, p_requests integer) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  -- One lock order everywhere: the turn's row, the user's counters, the global counters last.
+  perform private.settle_in_scope(p_row.user_id::text, 0::smallint, p_row.day, p_release_usd, coalesce(p_cost, 0),
+    p_input, p_output, p_requests);
+  perform private.settle_in_scope('global', private.global_slot(p_row.id), p_row.day, p_release_usd,
+    coalesce(p_cost, 0), p_input, p_output, p_requests);
+end
+$$;
+comment on function private.settle_turn(private.turns, numeric, numeric, bigint, bigint, integer) is
+  'Releases a reservation and books the usage of a turn for its user and globally.';
+revoke execute on function private.settle_turn from public, anon, authenticated, service_role;
 
 create function private.book_lost_attempt(p_row private.turns, p_worker_id uuid, p_cost numeric, p_input bigint,
   p_output bigint)
@@ -402,8 +507,7 @@ begin
         input_tokens = least(coalesce(l.input_tokens, 0) + p_input, 2147483647),
         output_tokens = least(coalesce(l.output_tokens, 0) + p_output, 2147483647)
     where l.turn_id = p_row.id;
-  perform private.settle_in_scope(p_row.user_id::text, p_row.day, 0, coalesce(p_cost, 0), p_input, p_output, 0);
-  perform private.settle_in_scope('global', p_row.day, 0, coalesce(p_cost, 0), p_input, p_output, 0);
+  perform private.settle_turn(p_row, 0, p_cost, p_input, p_output, 0);
   return 'stale';
 end
 $$;
@@ -454,8 +558,12 @@ comment on function private.store_answer(private.turns, private.turn_result, num
 revoke execute on function private.store_answer from public, anon, authenticated, service_role;
 
 create function private.write_log(
-  p_row private.turns, p_person uuid, p_result private.turn_result, p_route jsonb, p_cost numeric) returns bigint
-  language sql volatile security invoker set search_path = '' as $$
+  p_row private.turns, p_person uuid, p_is_profiling_enabled boolean, p_result private.turn_result, p_route jsonb,
+  p_cost numeric) returns bigint
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_log_id bigint;
+begin
   insert into public.chat_logs as l
     (turn_id, request_id, user_id, conversation_id, endpoint, status, question, response, tools_used,
      input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_source, cost_usd, model, provider,
@@ -473,9 +581,7 @@ create function private.write_log(
      p_route ->> 'provider',
      p_route ->> 'identifier', p_row.requested_model, coalesce(p_result.agent_type, p_row.agent_type),
      p_result.domain_classification, p_result.domain_confidence,
-     case when not exists (select 1 from public.user_llm_profiles as p where p.user_id = p_person
-       and not p.is_profiling_enabled)
-       then p_result.user_skill_assessment end,
+     case when p_is_profiling_enabled then p_result.user_skill_assessment end,
      p_result.escalation_suggested,
      case when p_person is not null and p_row.is_stored then p_result.escalation_metadata end,
      coalesce(p_result.context_size_tokens,
@@ -505,15 +611,18 @@ create function private.write_log(
         finish_reason = excluded.finish_reason, error_code = excluded.error_code, metadata = excluded.metadata,
         user_id_hash = excluded.user_id_hash, request_id = excluded.request_id,
         created_at = excluded.created_at
-  returning l.id
+  returning l.id into v_log_id;
+  return v_log_id;
+end
 $$;
-comment on function private.write_log(private.turns, uuid, private.turn_result, jsonb, numeric) is
+comment on function private.write_log(private.turns, uuid, boolean, private.turn_result, jsonb, numeric) is
   'Writes exactly one log row for each turn. created_at is the beginning of the turn, so that its day is the day that '
   'is charged. The row has no text when the user is deleted.';
 revoke execute on function private.write_log from public, anon, authenticated, service_role;
 
 create function public.chat_finish(entry jsonb) returns jsonb
-  language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
+  language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s'
+  set plan_cache_mode = force_generic_plan as $$
 declare
   v_result private.turn_result := private.read_turn_result(entry);
   v_input bigint := coalesce((v_result.usage).input_tokens, 0);
@@ -521,8 +630,9 @@ declare
   v_logged private.turn_result;
   v_row private.turns;
   v_route jsonb;
-  v_person uuid;
+  v_person record;
   v_cost numeric;
+  v_logged_cost numeric;
   v_earlier record;
   v_release numeric;
   v_is_refunded boolean;
@@ -537,11 +647,9 @@ begin
   if v_row.is_forgotten and v_row.state <> 'started' then
     v_result := private.anonymised_result(v_result, v_row.user_id);
   end if;
-  select r.route into v_route from jsonb_array_elements(v_row.routes) as r (route)
-    where r.route ->> 'identifier' = coalesce(v_result.identifier, v_row.routes #>> '{0,identifier}') limit 1;
+  v_route := private.route_of(v_row.routes, coalesce(v_result.identifier, v_row.routes #>> '{0,identifier}'));
   v_result.attempts := private.price_attempts(v_row.routes, v_result.attempts);
-  v_cost := case when private.is_metered(v_result.attempts)
-    then (select sum((a.attempt ->> 'cost_usd')::numeric) from jsonb_array_elements(v_result.attempts) as a (attempt))
+  v_cost := case when private.is_metered(v_result.attempts) then private.attempts_cost(v_result.attempts)
     else private.turn_cost(v_route -> 'pricing', v_input, v_output, coalesce((v_result.usage).cached_tokens, 0)) end;
   if v_result.worker_id is distinct from v_row.worker_id then
     return jsonb_build_object('cost_usd', v_cost,
@@ -556,38 +664,45 @@ begin
   -- A turn that failed before it used anything does not count towards the user's daily requests.
   v_is_refunded := v_result.status = 'failed' and v_output = 0 and coalesce(v_cost, 0) = 0 and v_row.state = 'started';
   v_release := case when v_row.state = 'started' then v_row.reserved_usd else 0 end;
-  select sum(s.cost_usd) as cost_usd, sum(s.input_tokens) as input_tokens, sum(s.output_tokens) as output_tokens
-    into v_earlier from private.lost_attempt_costs as s where s.turn_id = v_row.id;
 
   -- When the user was deleted meanwhile, the cost is booked without text. The lock order is that of a deletion: user,
   -- conversation, log row. A deletion skips the write-ahead row, because a finish locks it before the user.
-  select u.id into v_person from auth.users as u where u.id = v_row.user_id and not v_row.is_forgotten for key share;
-  if v_person is null then
+  select u.id, p.user_id is not null as has_profile, coalesce(p.is_profiling_enabled, true) as is_profiling_enabled
+    into v_person from auth.users as u left join public.user_llm_profiles as p on p.user_id = u.id
+    where u.id = v_row.user_id and not v_row.is_forgotten for key share of u;
+  if v_person.id is null then
     v_result := private.anonymised_result(v_result, v_row.user_id);
     v_result.user_id_hash := null;
     update private.turns as r set state = 'expired' where r.id = v_row.id;
     perform private.forget_turns(array[v_row.id]);
     select * into v_row from private.turns as r where r.id = v_row.id;
-    v_route := (select r.route from jsonb_array_elements(v_row.routes) as r (route)
-      where r.route ->> 'identifier' = private.anonymised_model(v_route ->> 'identifier', v_row.user_id) limit 1);
+    v_route := private.route_of(v_row.routes, private.anonymised_model(v_route ->> 'identifier', v_row.user_id));
     v_row.conversation_id := null;
-  else
+  elsif v_row.conversation_id is not null then
     select c.id into v_row.conversation_id from public.llm_conversations as c
       where c.id = v_row.conversation_id for no key update;
   end if;
-  perform private.begin_profile(v_person);
+  if v_person.id is not null and not v_person.has_profile then
+    perform private.begin_profile(v_person.id);
+    v_person.is_profiling_enabled := coalesce((select p.is_profiling_enabled from public.user_llm_profiles as p
+      where p.user_id = v_person.id), true);
+  end if;
   v_result.identifier := v_route ->> 'identifier';
   v_result.context_size_tokens := coalesce(v_result.context_size_tokens,
     case when (v_result.usage).source <> 'estimate' then (v_result.usage).input_tokens end);
-  -- The counters include what earlier attempts used and cost, so the log row includes it, too.
   v_logged := v_result;
-  if v_earlier.input_tokens is not null then
-    v_logged.usage.input_tokens := least(v_input + v_earlier.input_tokens, 2147483647);
-    v_logged.usage.output_tokens := least(v_output + v_earlier.output_tokens, 2147483647);
+  v_logged_cost := v_cost;
+  if v_row.tries > 1 then
+    -- The counters include what earlier attempts used and cost, so the log row includes it, too.
+    select sum(s.cost_usd) as cost_usd, sum(s.input_tokens) as input_tokens, sum(s.output_tokens) as output_tokens
+      into v_earlier from private.lost_attempt_costs as s where s.turn_id = v_row.id;
+    if v_earlier.input_tokens is not null then
+      v_logged.usage.input_tokens := least(v_input + v_earlier.input_tokens, 2147483647);
+      v_logged.usage.output_tokens := least(v_output + v_earlier.output_tokens, 2147483647);
+    end if;
+    v_logged_cost := coalesce(v_cost + v_earlier.cost_usd, v_cost, v_earlier.cost_usd);
   end if;
-  v_log_id := private.write_log(v_row, v_person, v_logged, v_route,
-    case when v_cost is null and v_earlier.cost_usd is null then null
-      else coalesce(v_cost, 0) + coalesce(v_earlier.cost_usd, 0) end);
+  v_log_id := private.write_log(v_row, v_person.id, v_person.is_profiling_enabled, v_logged, v_route, v_logged_cost);
   v_message_id := private.store_answer(v_row, v_result, v_cost);
   -- A turn without content may be tried again with its key; its usage and cost stay booked. Content counts even if it
   -- must not be stored.
@@ -600,15 +715,19 @@ begin
             input_tokens = s.input_tokens + excluded.input_tokens,
             output_tokens = s.output_tokens + excluded.output_tokens;
   end if;
-  update private.turns as r
-    set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
-    where r.id = v_row.id;
-  perform private.record_health(v_result.attempts, v_row.started_at, v_person);
-  -- One lock order everywhere: the turn's row, the user's counters, the global counters last.
-  perform private.settle_in_scope(v_row.user_id::text, v_row.day, v_release, coalesce(v_cost, 0), v_input, v_output,
-    -v_is_refunded::integer);
-  perform private.settle_in_scope('global', v_row.day, v_release, coalesce(v_cost, 0), v_input, v_output,
-    -v_is_refunded::integer);
+  if v_is_open or v_row.idempotency_key is not null or v_row.tries > 1 then
+    update private.turns as r
+      set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
+      where r.id = v_row.id;
+  else  -- thin at once: nothing is left to replay or to price, and the shorter row is written faster
+    update private.turns as r
+      set state = 'settled', finished_at = now(), reserved_usd = 0, is_thin = true, question = null, metadata = '{}',
+          request_id = null, requested_model = null, agent_type = null, replaces = null, history_left_out = null,
+          routes = '[]'
+      where r.id = v_row.id;
+  end if;
+  perform private.record_health(v_result.attempts, v_row.started_at, v_person.id);
+  perform private.settle_turn(v_row, v_release, v_cost, v_input, v_output, -v_is_refunded::integer);
   return jsonb_build_object('outcome', 'settled', 'log_id', v_log_id, 'message_id', v_message_id, 'cost_usd', v_cost);
 end
 $$;
@@ -648,7 +767,7 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
     select sum(s.cost_usd) as cost_usd, least(sum(s.input_tokens), 2147483647)::integer as input_tokens,
       least(sum(s.output_tokens), 2147483647)::integer as output_tokens
     from private.lost_attempt_costs as s where s.turn_id = r.id having count(*) > 0) as e on true
-  order by r.user_id, r.day, r.id
+  order by u.id, r.day, r.routes #>> '{0,provider}', r.routes #>> '{0,identifier}', r.agent_type, r.endpoint, r.id
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, cost_usd = excluded.cost_usd,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, usage_source = null,
@@ -663,6 +782,30 @@ comment on function private.log_abandoned(private.turns[]) is
   'Writes one abandoned log row for each turn. Its cost is that of the attempts that were booked; null when there are '
   'none.';
 revoke execute on function private.log_abandoned from public, anon, authenticated, service_role;
+
+create function private.release_turns(p_scope text, p_rows private.turns[]) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v record;
+begin
+  for v in
+    select s.day, k.slot, sum(s.reserved_usd) as held
+    from unnest(p_rows) as s
+    cross join lateral (
+      select case p_scope when 'global' then private.global_slot(s.id) else 0 end::smallint as slot) as k
+    where p_scope in (s.user_id::text, 'global') group by s.day, k.slot
+  loop
+    if exists (select from public.usage_counter_slots as c where c.scope = p_scope and c.period = 'day'
+        and c.period_start = v.day and c.slot = v.slot and c.reserved_usd < v.held) then
+      raise warning 'the counters of scope % hold less than its turns reserve', p_scope;
+    end if;
+    perform private.settle_in_scope(p_scope, v.slot, v.day, v.held, 0, 0, 0, 0);
+  end loop;
+end
+$$;
+comment on function private.release_turns(text, private.turns[]) is
+  'Releases the reservations of these turns in one scope, whose counters are locked. Warns when a counter holds less.';
+revoke execute on function private.release_turns from public, anon, authenticated, service_role;
 
 create function public.sweep_turns(max_rows integer default 500) returns integer
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
@@ -717,18 +860,12 @@ begin
   -- One lock order everywhere: turns, then users' counters sorted, then the global ones. Turn by turn (user, global,
   -- next user) would deadlock with a finish.
   for v in
-    select h.scope, array_agg(h.day order by h.day) as days, array_agg(h.held order by h.day) as held
-    from (select g.scope, g.place, s.day, sum(s.reserved_usd) as held
-          from unnest(v_rows) as s cross join lateral (values (s.user_id::text, 1), ('global', 2)) as g (scope, place)
-          group by g.scope, g.place, s.day) as h
-    group by h.scope, h.place order by h.place, h.scope
+    select g.scope, array_agg(distinct s.day) as days
+    from unnest(v_rows) as s cross join lateral (values (s.user_id::text, 1), ('global', 2)) as g (scope, place)
+    group by g.scope, g.place order by g.place, g.scope
   loop
     perform private.lock_counters(v.scope, v.days);
-    if exists (select from unnest(v.days, v.held) as d (day, held) join public.usage_counters as c
-        on c.scope = v.scope and c.period = 'day' and c.period_start = d.day where c.reserved_usd < d.held) then
-      raise warning 'the counters of scope % hold less than its turns reserve', v.scope;
-    end if;
-    perform private.settle_in_scope(v.scope, d.day, d.held, 0, 0, 0, 0) from unnest(v.days, v.held) as d (day, held);
+    perform private.release_turns(v.scope, v_rows);
   end loop;
   return coalesce(cardinality(v_rows), 0);
 end

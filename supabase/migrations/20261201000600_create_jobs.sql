@@ -555,8 +555,8 @@ create function public.ab_results(alias text, from_day date default null, to_day
       (select avg(f.rating) from public.feedback as f where f.turn_id = l.turn_id) as rating
     from public.chat_logs as l
     where l.route_alias = ab_results.alias
-      and l.created_at >= coalesce(from_day, (now() at time zone 'utc')::date - 30) at time zone 'utc'
-      and l.created_at < (coalesce(to_day, (now() at time zone 'utc')::date) + 1) at time zone 'utc'
+      and l.created_at >= coalesce(from_day, (now() at time zone 'utc')::date - 30)::timestamp at time zone 'utc'
+      and l.created_at < (coalesce(to_day, (now() at time zone 'utc')::date) + 1)::timestamp at time zone 'utc'
   ), sums as (
     select t.route_arm, count(distinct t.conversation_id) as conversations, count(*) as turns,
       count(*) filter (where t.model_identifier = t.route_arm) as served, count(*) filter (where t.is_error) as errors,
@@ -583,9 +583,37 @@ comment on function public.ab_results(text, date, date) is
 revoke execute on function public.ab_results from public, anon, authenticated, service_role;
 grant execute on function public.ab_results(text, date, date) to authenticated, service_role;
 
--- Purpose: deletes old logs, and quarantines spooled records that cannot be booked.
--- Affects: public.purge_logs(), public.quarantine_spooled()
+-- Purpose: thins settled turns, deletes old logs, and quarantines spooled records that cannot be booked.
+-- Affects: public.thin_turns(), public.purge_logs(), public.quarantine_spooled()
 -- Access: the service only; definer because logs and write-ahead rows are not granted.
+
+create function public.thin_turns(max_rows integer default 5000) returns integer
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_thinned integer;
+begin
+  -- A turn of several attempts keeps its routes: an attempt that lost its lease may still be booked by their prices.
+  update private.turns as r
+    set is_thin = true, question = null, metadata = '{}', request_id = null, requested_model = null, agent_type = null,
+        replaces = null, history_left_out = null,
+        routes = case when r.tries > 1 then r.routes when r.idempotency_key is null then '[]' else coalesce((
+          select jsonb_build_array(e.route - '{pricing,capabilities,base_url,has_key}'::text[])
+          from jsonb_array_elements(r.routes) with ordinality as e (route, place)
+          left join public.chat_logs as l on l.turn_id = r.id
+          order by (e.route ->> 'identifier' = l.model_identifier) is true desc, e.place limit 1), '[]') end
+    where r.id = any (array(
+      select t.id from private.turns as t
+      where t.state = 'settled' and not t.is_thin and t.finished_at < now() - interval '1 hour'
+      order by t.finished_at limit least(greatest(max_rows, 1), 50000) for update skip locked));
+  get diagnostics v_thinned = row_count;
+  return v_thinned;
+end
+$$;
+comment on function public.thin_turns(integer) is
+  'Removes from up to max_rows write-ahead rows, settled for an hour, what their log rows hold or a running turn '
+  'alone needs. Keys still replay. Returns the number.';
+revoke execute on function public.thin_turns from public, anon, authenticated, service_role;
+grant execute on function public.thin_turns(integer) to service_role;
 
 create function public.purge_logs(retention_days integer, batch_size integer default 5000) returns integer
   language plpgsql volatile security definer set search_path = '' as $$
@@ -794,7 +822,7 @@ create function private.function_findings() returns table (object text, problem 
   select d.object, 'authenticated may execute it with its owner''s rights, and it does not look at the caller', true,
       format('revoke execute on function %s from authenticated;', d.object)
     from definers as d
-    where 'authenticated' = any (d.grantees) and d.prosrc !~ '(auth\.(uid|jwt)|private\.is_admin)\('
+    where 'authenticated' = any (d.grantees) and d.prosrc !~ '(auth\.(uid|jwt)|private\.(is_admin|signed_in_user))\('
       and d.description !~* 'for everyone signed in'
   union all
   select d.object, 'it runs with its owner''s rights and the caller''s search_path', false,
@@ -901,3 +929,50 @@ comment on function public.diagnose_visibility() is
   'without data sees a row of person_condition(). For admins. Every check is rolled back.';
 revoke execute on function public.diagnose_visibility from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_visibility() to authenticated;
+
+-- Purpose: the role of chat's own connection to this database.
+-- Affects: role parley_ledger; public.diagnose_ledger_role()
+-- Access: parley_ledger may execute four functions and nothing else; admins may see what it may do.
+
+-- A role belongs to the server, so another database may have created it. The operator gives it a login and a password.
+do $$
+begin
+  create role parley_ledger nologin noinherit;
+exception when duplicate_object then null;
+end
+$$;
+alter role parley_ledger set statement_timeout = '8s';
+alter role parley_ledger set lock_timeout = '8s';
+alter role parley_ledger set idle_in_transaction_session_timeout = '10s';
+grant usage on schema public to parley_ledger;
+grant execute on function public.chat_begin(jsonb), public.chat_extend(jsonb), public.chat_finish(jsonb),
+  public.node_key(bigint, text) to parley_ledger;
+
+create function public.diagnose_ledger_role() returns jsonb
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  if not private.is_admin() then
+    perform private.refuse('PT403', 'forbidden', 'This is for admins.');
+  end if;
+  return (select jsonb_build_object('has_login', o.rolcanlogin,
+      'is_admin', o.rolsuper or o.rolbypassrls or o.rolcreaterole or o.rolcreatedb or o.rolreplication,
+      'member_of', coalesce((select jsonb_agg(r.rolname order by r.rolname) from pg_auth_members as m
+        join pg_roles as r on r.oid = m.roleid where m.member = o.oid), '[]'),
+      'may_use', coalesce((select jsonb_agg(u.object order by u.object) from (
+        select c.object from private.own_relations() as c where case when c.kind = 'sequence'
+          then has_sequence_privilege(o.oid, c.oid, 'usage, select, update')
+          else has_table_privilege(o.oid, c.oid, 'select, insert, update, delete, truncate, references, trigger')
+            or has_any_column_privilege(o.oid, c.oid, 'select, insert, update, references') end
+        union all
+        select p.oid::regprocedure::text from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace
+          where n.nspname in ('public', 'private') and has_function_privilege(o.oid, p.oid, 'execute')
+            and not exists (select from pg_depend as d
+              where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')) as u), '[]'))
+    from pg_roles as o where o.rolname = 'parley_ledger');
+end
+$$;
+comment on function public.diagnose_ledger_role() is
+  '{has_login, is_admin, member_of, may_use}: whether chat may connect as parley_ledger, and the relations and '
+  'functions of the schemas public and private that this role may use. For admins.';
+revoke execute on function public.diagnose_ledger_role from public, anon, authenticated, service_role;
+grant execute on function public.diagnose_ledger_role() to authenticated;

@@ -1,6 +1,7 @@
 -- Purpose: the schema private, settings, and small helpers that every other file uses.
 -- Affects: schema private; table private.settings; helper functions
--- Access: authenticated may use the schema and call is_admin(); no client role reads a table of this schema.
+-- Access: authenticated may use the schema and call is_admin() and if_admin(); no client role reads a table of this
+-- schema.
 
 create schema private;
 comment on schema private is
@@ -31,6 +32,14 @@ comment on function private.is_admin() is
 revoke execute on function private.is_admin from public, anon, authenticated, service_role;
 grant execute on function private.is_admin() to authenticated;
 
+create function private.if_admin(p_id uuid) returns uuid
+  language sql stable security invoker set search_path = '' as $$ select case when private.is_admin() then p_id end $$;
+comment on function private.if_admin(uuid) is
+  'The id for admins, else null. A policy compares ids with it to let admins see all rows by a condition that an index '
+  'can answer for others.';
+revoke execute on function private.if_admin from public, anon, authenticated, service_role;
+grant execute on function private.if_admin(uuid) to authenticated;
+
 create function private.touch_updated_at() returns trigger
   language plpgsql security invoker set search_path = '' as $$
 begin
@@ -53,41 +62,50 @@ comment on function private.refuse(text, text, text, jsonb) is
 revoke execute on function private.refuse from public, anon, authenticated, service_role;
 
 create function private.setting(p_name text, p_default integer) returns integer
-  language sql stable security invoker set search_path = '' as $$
-  select coalesce((select case when s.value ~ '^[0-9]{1,9}$' then s.value::integer end
-                   from private.settings as s where s.name = p_name), p_default)
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return coalesce((select case when s.value ~ '^[0-9]{1,9}$' then s.value::integer end
+                   from private.settings as s where s.name = p_name), p_default);
+end
 $$;
 comment on function private.setting(text, integer) is
   'A number from private.settings, or the default when there is none.';
 revoke execute on function private.setting from public, anon, authenticated, service_role;
 
 create function private.internal_name(p_text text, p_max integer, p_default text default null) returns text
-  language sql immutable security invoker set search_path = ''
-as $$ select case when p_text ~ '^[a-z][a-z0-9_.-]*$' and char_length(p_text) <= p_max then p_text
-  else p_default end $$;
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return case when p_text ~ '^[a-z][a-z0-9_.-]*$' and char_length(p_text) <= p_max then p_text
+  else p_default end;
+end
+$$;
 comment on function private.internal_name(text, integer, text) is
   'The text when it looks like an internal name, else the default. Roll-ups keep such names, so free text must not '
   'pass.';
 revoke execute on function private.internal_name from public, anon, authenticated, service_role;
 
 create function private.clamp_count(p_value jsonb, p_max integer default 2147483647) returns integer
-  language sql immutable security invoker set search_path = '' as $$
-  select case when jsonb_typeof(p_value) <> 'null'
-    then least(greatest(trunc((p_value #>> '{}')::numeric), 0), p_max)::integer end
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return case when jsonb_typeof(p_value) <> 'null'
+    then least(greatest(trunc((p_value #>> '{}')::numeric), 0), p_max)::integer end;
+end
 $$;
 comment on function private.clamp_count(jsonb, integer) is
   'The number as a whole number from 0 to p_max; null when there is none.';
 revoke execute on function private.clamp_count from public, anon, authenticated, service_role;
 
 create function private.clamp_usage(p_usage jsonb) returns jsonb
-  language sql immutable security invoker set search_path = '' as $$
-  select case when jsonb_typeof(p_usage) = 'object' then p_usage || jsonb_build_object(
-    'input_tokens', private.clamp_count(p_usage -> 'input_tokens'), 'output_tokens',
-      private.clamp_count(p_usage -> 'output_tokens'),
+  language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v_input integer := private.clamp_count(p_usage -> 'input_tokens');
+begin
+  return case when jsonb_typeof(p_usage) = 'object' then p_usage || jsonb_build_object(
+    'input_tokens', v_input, 'output_tokens', private.clamp_count(p_usage -> 'output_tokens'),
     'cached_tokens', case when jsonb_typeof(p_usage -> 'cached_tokens') <> 'null'
-      then least(private.clamp_count(p_usage -> 'cached_tokens'),
-        coalesce(private.clamp_count(p_usage -> 'input_tokens'), 0)) end,
-    'reasoning_tokens', private.clamp_count(p_usage -> 'reasoning_tokens')) end
+      then least(private.clamp_count(p_usage -> 'cached_tokens'), coalesce(v_input, 0)) end,
+    'reasoning_tokens', private.clamp_count(p_usage -> 'reasoning_tokens')) end;
+end
 $$;
 comment on function private.clamp_usage(jsonb) is
   'The usage with clamped counts, cached_tokens at most input_tokens; null when it is no object.';

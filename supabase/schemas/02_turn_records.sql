@@ -87,16 +87,32 @@ revoke execute on function private.read_turn_extension from public, anon, authen
 create function private.read_turn_result(p_entry jsonb) returns private.turn_result
   language plpgsql immutable security invoker set search_path = '' as $$
 declare
-  v private.turn_result := jsonb_populate_record(null::private.turn_result, p_entry || jsonb_build_object(
-    'usage', coalesce(private.clamp_usage(p_entry -> 'usage'), '{}'),
-    'duration_ms', private.clamp_count(p_entry -> 'duration_ms', 86400000),
-    'ttft_ms', private.clamp_count(p_entry -> 'ttft_ms', 86400000),
-    'context_size_tokens', private.clamp_count(p_entry -> 'context_size_tokens'),
-    'history_left_out', private.clamp_count(p_entry -> 'history_left_out')));
+  v private.turn_result;
+  v_is_odd boolean;
 begin
+  begin
+    v := jsonb_populate_record(null::private.turn_result, p_entry);
+    v_is_odd := least(v.duration_ms, v.ttft_ms, v.context_size_tokens, v.history_left_out, (v.usage).input_tokens,
+        (v.usage).output_tokens, (v.usage).cached_tokens, (v.usage).reasoning_tokens, v.agent_handoffs) < 0
+      or not v.domain_confidence between 0 and 1 or greatest(v.duration_ms, v.ttft_ms) > 86400000
+      or (v.usage).cached_tokens > coalesce((v.usage).input_tokens, 0) or v.agent_handoffs > 1000;
+  exception when numeric_value_out_of_range or invalid_text_representation or datatype_mismatch
+      or invalid_parameter_value then
+    v_is_odd := true;
+  end;
+  if v_is_odd then  -- clamping costs more than all the rest, and functions send no such counts
+    v := jsonb_populate_record(null::private.turn_result, p_entry || jsonb_build_object(
+      'usage', coalesce(private.clamp_usage(p_entry -> 'usage'), '{}'),
+      'duration_ms', private.clamp_count(p_entry -> 'duration_ms', 86400000),
+      'ttft_ms', private.clamp_count(p_entry -> 'ttft_ms', 86400000),
+      'context_size_tokens', private.clamp_count(p_entry -> 'context_size_tokens'),
+      'history_left_out', private.clamp_count(p_entry -> 'history_left_out'),
+      'agent_handoffs', private.clamp_count(p_entry -> 'agent_handoffs', 1000),
+      'domain_confidence', least(greatest((p_entry ->> 'domain_confidence')::numeric, 0), 1)));
+  end if;
   v.content := coalesce(v.content, '');
   v.has_content := coalesce(v.has_content, v.content <> '');
-  v.agent_handoffs := greatest(coalesce(v.agent_handoffs, 0), 0);
+  v.agent_handoffs := coalesce(v.agent_handoffs, 0);
   v.tools_used := case jsonb_typeof(v.tools_used) when 'array' then v.tools_used else '[]' end;
   v.escalation_suggested := coalesce(v.escalation_suggested, false);
   return v;

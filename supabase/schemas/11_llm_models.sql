@@ -136,9 +136,11 @@ comment on function private.merge_capabilities(public.llm_models, jsonb) is
 revoke execute on function private.merge_capabilities from public, anon, authenticated, service_role;
 
 create function private.node_capabilities(p_capabilities jsonb, p_may_use_tools boolean) returns jsonb
-  language sql immutable security invoker set search_path = '' as $$
-  select coalesce(p_capabilities, '{}') || jsonb_build_object('supports_tools',
-    p_may_use_tools and coalesce((p_capabilities ->> 'supports_tools')::boolean, true))
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return coalesce(p_capabilities, '{}') || jsonb_build_object('supports_tools',
+    p_may_use_tools and coalesce((p_capabilities ->> 'supports_tools')::boolean, true));
+end
 $$;
 comment on function private.node_capabilities(jsonb, boolean) is
   'Capabilities of a node''s model. Tools need the owner''s consent, because the node''s answers are untrusted.';

@@ -39,19 +39,24 @@ create policy provider_health_select_admin on public.provider_health for select 
 comment on policy provider_health_select_admin on public.provider_health is 'Admins only.';
 
 create function private.circuit_until(p_provider_key text, p_identifier text) returns timestamptz
-  language sql stable security invoker set search_path = '' as $$
-  select max(h.open_until) from public.provider_health as h
-  where h.provider_key in (p_provider_key, p_identifier) and h.open_until > now()
-    and (h.sole_user_id is null or h.sole_user_id = (select auth.uid()))
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (
+    select max(h.open_until) from public.provider_health as h
+    where h.provider_key in (p_provider_key, p_identifier) and h.open_until > now()
+      and (h.sole_user_id is null or h.sole_user_id = (select auth.uid())));
+end
 $$;
 comment on function private.circuit_until(text, text) is
   'Until when the circuit of this provider''s model is open for the caller; null = closed.';
 revoke execute on function private.circuit_until from public, anon, authenticated, service_role;
 
 create function private.open_until(p_failures integer, p_open_seconds double precision) returns timestamptz
-  language sql stable security invoker set search_path = '' as $$
-  select case when p_open_seconds is not null or p_failures >= 3 then now() + make_interval(secs => least(3600,
-    greatest(p_open_seconds, case when p_failures >= 3 then least(10 * 2 ^ least(p_failures - 3, 9), 300) end))) end
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return case when p_open_seconds is not null or p_failures >= 3 then now() + make_interval(secs => least(3600,
+    greatest(p_open_seconds, case when p_failures >= 3 then least(10 * 2 ^ least(p_failures - 3, 9), 300) end))) end;
+end
 $$;
 comment on function private.open_until(integer, double precision) is
   'Until when a circuit opens: for the given seconds, or from the third fault in a row for 10 s, doubling up to five '
@@ -115,6 +120,12 @@ create function private.record_health(p_attempts jsonb, p_begun_at timestamptz, 
 declare
   v record;
 begin
+  -- One success while nothing fails, the usual turn, needs no more than this look.
+  if jsonb_array_length(p_attempts) = 1 and p_attempts @> '[{"ok": true}]' and not exists (
+      select 1 from public.provider_health as h where h.failures > 0
+        and h.provider_key in (p_attempts #>> '{0,provider_key}', p_attempts #>> '{0,identifier}')) then
+    return;
+  end if;
   -- Sorted, so that two turns lock rows in the same order. Closed circuits are not written.
   for v in
     select distinct on (k.key) k.key, coalesce((a.attempt ->> 'ok')::boolean, false) as ok,

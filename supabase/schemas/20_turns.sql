@@ -28,7 +28,8 @@ create table private.turns (
   finished_at timestamptz,
   is_forgotten boolean not null default false,
   history_left_out integer,
-  replaces uuid
+  replaces uuid,
+  is_thin boolean not null default false
 ) with (fillfactor = 70);
 comment on table private.turns is
   'An admitted turn, written by chat_begin before any model request, so that it is known when the instance is killed.';
@@ -52,10 +53,13 @@ comment on column private.turns.history_left_out is
   'Messages of the conversation that did not fit, as counted by chat_begin.';
 comment on column private.turns.replaces is
   'The earliest turn that this one replaces once it has an answer; null for an ordinary turn.';
+comment on column private.turns.is_thin is
+  'Settled, and without what the log row has too; with a key, routes has the one route that a replay names.';
 
 create unique index turns_user_id_idempotency_key_idx
   on private.turns (user_id, idempotency_key) where idempotency_key is not null;
 create index turns_lease_until_idx on private.turns (lease_until) where state = 'started';
+create index turns_finished_at_idx on private.turns (finished_at) where state = 'settled' and not is_thin;
 create index turns_user_id_idx on private.turns (user_id);
 create index turns_conversation_id_idx on private.turns (conversation_id) where state = 'started';
 create index turns_user_id_lease_until_idx on private.turns (user_id, lease_until) where state = 'started';

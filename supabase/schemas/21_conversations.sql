@@ -218,29 +218,36 @@ comment on function private.display_name(jsonb) is
 revoke execute on function private.display_name from public, anon, authenticated, service_role;
 
 create function private.speaker_names(p_conversation_id uuid) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  with members as (
-    select m.user_id, row_number() over (order by m.joined_at, m.user_id) as place
-    from public.conversation_members as m where m.conversation_id = p_conversation_id
-  ), named as (
-    select m.user_id, m.place, coalesce(private.display_name(u.raw_user_meta_data), 'Person ' || m.place) as name
-    from members as m join auth.users as u on u.id = m.user_id
-    where (select count(*) from members) > 1
-  ), numbered as (
-    select n.user_id, n.name, row_number() over (partition by lower(n.name) order by n.place) as nth from named as n
-  )
-  select jsonb_object_agg(t.user_id, t.name || case when t.nth > 1 then ' (' || t.nth || ')' else '' end)
-    from numbered as t
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (
+    with members as (
+      select m.user_id, row_number() over (order by m.joined_at, m.user_id) as place
+      from public.conversation_members as m where m.conversation_id = p_conversation_id
+    ), named as (
+      select m.user_id, m.place, coalesce(private.display_name(u.raw_user_meta_data), 'Person ' || m.place) as name
+      from members as m join auth.users as u on u.id = m.user_id
+      where (select count(*) from members) > 1
+    ), numbered as (
+      select n.user_id, n.name, row_number() over (partition by lower(n.name) order by n.place) as nth from named as n
+    )
+    select jsonb_object_agg(t.user_id, t.name || case when t.nth > 1 then ' (' || t.nth || ')' else '' end)
+      from numbered as t);
+end
 $$;
 comment on function private.speaker_names(uuid) is
   'Object of user id to a unique name for the model; null in a conversation of one user.';
 revoke execute on function private.speaker_names from public, anon, authenticated, service_role;
 
 create policy llm_conversations_select_member on public.llm_conversations for select to authenticated
-  using (id in (select private.my_conversations()) or (select private.is_admin()));
+  using (id = any (array(select private.my_conversations()))
+    or id between (select private.if_admin('00000000-0000-0000-0000-000000000000'))
+      and (select private.if_admin('ffffffff-ffff-ffff-ffff-ffffffffffff')));
 comment on policy llm_conversations_select_member on public.llm_conversations is
-  'Members see their conversations; admins see all.';
+  'Members see their conversations; admins see all. Both conditions use the index; the range is empty for other users.';
 create policy conversation_members_select_member on public.conversation_members for select to authenticated
-  using (conversation_id in (select private.my_conversations()) or (select private.is_admin()));
+  using (conversation_id = any (array(select private.my_conversations()))
+    or conversation_id between (select private.if_admin('00000000-0000-0000-0000-000000000000'))
+      and (select private.if_admin('ffffffff-ffff-ffff-ffff-ffffffffffff')));
 comment on policy conversation_members_select_member on public.conversation_members is
   'Members see all members of their conversations; admins see all.';

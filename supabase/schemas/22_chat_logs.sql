@@ -94,7 +94,7 @@ comment on column public.chat_logs.unresolved_model is
   '(redacted), else from the conversation or profile. Null otherwise, for text that does not look like a model name, '
   'and for deleted users.';
 
-create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc);
+create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc, id desc);
 create index chat_logs_conversation_id_idx on public.chat_logs (conversation_id);
 create index chat_logs_created_at_idx on public.chat_logs (created_at desc);
 create index chat_logs_route_alias_created_at_idx on public.chat_logs (route_alias, created_at)
@@ -120,8 +120,8 @@ create function public.lookup_failures(from_day date default null, to_day date d
     max(l.created_at)
   from public.chat_logs as l
   where l.route_reason in ('model_not_found', 'model_replaced')
-    and l.created_at >= coalesce(from_day, (now() at time zone 'utc')::date - 7) at time zone 'utc'
-    and l.created_at < (coalesce(to_day, (now() at time zone 'utc')::date) + 1) at time zone 'utc'
+    and l.created_at >= coalesce(from_day, (now() at time zone 'utc')::date - 7)::timestamp at time zone 'utc'
+    and l.created_at < (coalesce(to_day, (now() at time zone 'utc')::date) + 1)::timestamp at time zone 'utc'
   group by 1, 2, 3 order by 1 desc, 4 desc, 2
 $$;
 comment on function public.lookup_failures(date, date) is

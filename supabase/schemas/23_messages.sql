@@ -39,7 +39,9 @@ comment on column public.messages.model_label is
   'Display name of the model that answered: its catalogue name, or "<node> (<model>)" for a client node. Null for '
   'users'' messages and when the node is deleted.';
 
-create index messages_conversation_id_created_at_idx on public.messages (conversation_id, created_at desc, id);
+-- In the order in which a history is read; with the columns by which its messages are counted without their rows.
+create index messages_conversation_id_created_at_idx
+  on public.messages (conversation_id, created_at desc, id desc) include (turn_id, is_tentative);
 create index messages_user_id_idx on public.messages (user_id);
 create unique index messages_turn_id_role_idx on public.messages (turn_id, role) where turn_id is not null;
 create index messages_model_used_idx on public.messages (split_part(model_used, ':', 2))
@@ -106,44 +108,63 @@ revoke execute on function private.replaced_turns from public, anon, authenticat
 
 create function private.recent_history(
   p_conversation_id uuid, p_user_id uuid, p_speakers jsonb, p_max_tokens bigint, p_turn_id uuid) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  with newest as (
-    select m.id, m.role, m.content, m.created_at, coalesce(m.turn_id, m.id) as turn_id, m.turn_id is null as is_alone,
-      case when m.role = 'user' and (p_speakers is not null or m.user_id is distinct from p_user_id)
-        then coalesce(p_speakers ->> m.user_id::text, 'Former member') end as name
-    from public.messages as m
-    where m.conversation_id = p_conversation_id and not m.is_tentative
-      and coalesce(m.turn_id <> p_turn_id, true)  -- either may be null
-      and (m.turn_id is null or m.turn_id not in (select private.replaced_turns(p_conversation_id, p_turn_id)))
-      and m.content ~ '\S'  -- models get no empty messages
-    order by m.created_at desc, m.id desc limit 1000
-  ), turns as (
-    select n.turn_id, max(n.created_at) as ended_at,
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_skipped uuid[] := array_remove(array[p_turn_id], null);
+  v_limit integer := least(greatest(p_max_tokens / 100, 64), 1000);
+  v record;
+begin
+  if exists (select from private.turns as r where r.id = p_turn_id and r.replaces is not null) then
+    v_skipped := v_skipped || array(select private.replaced_turns(p_conversation_id, p_turn_id));
+  end if;
+  -- Few messages usually show where the budget ends. Only when they do not, more are read.
+  loop
+    with newest as (
+      select m.id, m.role, m.content, m.created_at, coalesce(m.turn_id, m.id) as turn_id, m.turn_id is null as is_alone,
+        case when m.role = 'user' and (p_speakers is not null or m.user_id is distinct from p_user_id)
+          then coalesce(p_speakers ->> m.user_id::text, 'Former member') end as name
+      from public.messages as m
+      where m.conversation_id = p_conversation_id and not m.is_tentative
+        and (m.turn_id is null or m.turn_id <> all (v_skipped))
+        -- Models get no empty messages. The first character usually shows it and costs less than the pattern.
+        and (ascii(m.content) between 33 and 126 or m.content ~ '\S')
+      order by m.created_at desc, m.id desc limit v_limit
+    ), turns as (
+      select n.*, max(n.created_at) over in_turn as ended_at,
+        -- An answer without its question, beyond the limit or deleted, is left out.
+        bool_or(n.role = 'user' or n.is_alone) over in_turn as is_whole,
+        octet_length(n.content) + coalesce(octet_length(n.name) + 2, 0) as octets
+      from newest as n window in_turn as (partition by n.turn_id)
+    ), fitting as (
       -- as estimate_tokens()
-      sum((octet_length(n.content) + coalesce(octet_length(n.name) + 2, 0) + 2) / 3 + 4) as tokens
-    from newest as n group by n.turn_id
-    -- An answer without its question, beyond the limit or deleted, is left out.
-    having bool_or(n.role = 'user' or n.is_alone)
-  ), fitting as (
-    select t.turn_id, sum(t.tokens) over (order by t.ended_at desc, t.turn_id desc) as tokens_so_far from turns as t
-  ), shown as (
-    select n.* from newest as n join fitting as f on f.turn_id = n.turn_id where f.tokens_so_far <= p_max_tokens
-  )
-  select jsonb_build_object(
-    'messages', (select coalesce(jsonb_agg(jsonb_build_object('role', s.role, 'content', s.content)
-        || case when s.name is null then '{}' else jsonb_build_object('name', s.name) end order by s.created_at, s.id),
-          '[]')
-      from shown as s),
-    'left_out', case when (select count(*) from newest) < 1000 then (select count(*) from newest)
-      else (select count(*) from public.messages as m where m.conversation_id = p_conversation_id and not m.is_tentative
-        and coalesce(m.turn_id <> p_turn_id, true)
-        and (m.turn_id is null or m.turn_id not in (select private.replaced_turns(p_conversation_id, p_turn_id)))) end
-      - (select count(*) from shown))
+      select t.*, coalesce(sum((t.octets + 2) / 3 + 4) filter (where t.is_whole)
+        over (order by t.ended_at desc, t.turn_id desc), 0) <= coalesce(p_max_tokens, 0) as is_fitting
+      from turns as t
+    )
+    select count(*) as n, count(*) filter (where f.is_fitting and f.is_whole) as shown,
+      coalesce(sum((f.octets + 2) / 3 + 4) filter (where f.is_fitting and f.is_whole), 0) as tokens,
+      -- as token_upper_bound()
+      coalesce(sum(f.octets + 16) filter (where f.is_fitting and f.is_whole), 0) as max_tokens,
+      -- The budget ends here, and no turn before its end may have a question that was not read.
+      bool_or(not f.is_fitting) and bool_and(f.is_whole or not f.is_fitting) as is_settled,
+      jsonb_agg(case when f.name is null then jsonb_build_object('role', f.role, 'content', f.content)
+          else jsonb_build_object('role', f.role, 'content', f.content, 'name', f.name) end order by f.created_at, f.id)
+        filter (where f.is_fitting and f.is_whole) as messages
+      into v from fitting as f;
+    exit when v.n < v_limit or v.is_settled or v_limit = 1000;
+    v_limit := least(v_limit * 4, 1000);
+  end loop;
+  return jsonb_build_object('messages', coalesce(v.messages, '[]'), 'tokens', v.tokens, 'max_tokens', v.max_tokens,
+    'left_out', case when v.n < v_limit then v.n else (
+      select count(*) from public.messages as m where m.conversation_id = p_conversation_id and not m.is_tentative
+        and (m.turn_id is null or m.turn_id <> all (v_skipped))) end - v.shown);
+end
 $$;
 comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
-  '{messages, left_out}: the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
-  'without the turn itself. A question and its answer stay or go together. left_out counts the messages that do not '
-  'fit.';
+  '{messages, left_out, tokens (by estimate_tokens), max_tokens (by token_upper_bound)}: '
+  'the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
+  'without the turn itself. A question and its answer stay or go together. left_out counts the other messages. Reads '
+  'no more texts than the budget needs.';
 revoke execute on function private.recent_history from public, anon, authenticated, service_role;
 
 create function public.ui_messages(chat_id text) returns jsonb

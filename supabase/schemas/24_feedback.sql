@@ -21,7 +21,7 @@ comment on column public.feedback.turn_id is
 comment on column public.feedback.rating is '1 to 5, 5 is best; null when only a note or a sentiment was given.';
 comment on column public.feedback.note is 'Free text of the user, verbatim; deleted with the user.';
 
-create index feedback_user_id_idx on public.feedback (user_id);
+create index feedback_user_id_created_at_idx on public.feedback (user_id, created_at desc);
 create index feedback_created_at_idx on public.feedback (created_at);
 create trigger feedback_touch_updated_at before update on public.feedback
   for each row execute function private.touch_updated_at();

@@ -145,7 +145,7 @@ create function private.learned_profile(p_user_id uuid) returns table (patterns 
     from public.chat_logs as l
     where l.user_id = p_user_id and l.status in ('completed', 'partial', 'cancelled')
       -- Whole days, so that a second run on the same day finds the same turns.
-      and l.created_at >= ((now() at time zone 'utc')::date - 90) at time zone 'utc')
+      and l.created_at >= ((now() at time zone 'utc')::date - 90)::timestamp at time zone 'utc')
   select
     (select jsonb_build_object('turns', count(*), 'mean_input_tokens', round(avg(t.input_tokens)),
         'mean_output_tokens', round(avg(t.output_tokens)),
@@ -175,7 +175,7 @@ create function private.monthly_progress(p_user_id uuid, p_known jsonb) returns 
       (select f.rating from public.feedback as f where f.turn_id = l.turn_id and f.user_id = p_user_id) as rating
     from public.chat_logs as l
     where l.user_id = p_user_id and l.status in ('completed', 'partial', 'cancelled')
-      and l.created_at >= ((now() at time zone 'utc')::date - 90) at time zone 'utc'
+      and l.created_at >= ((now() at time zone 'utc')::date - 90)::timestamp at time zone 'utc'
   ), months as (
     select t.month, count(*) as turns,
       jsonb_strip_nulls(jsonb_build_object('turns', count(*), 'mean_rating', round(avg(t.rating), 3),

@@ -40,44 +40,114 @@ create policy usage_limits_delete_admin on public.usage_limits for delete to aut
   using ((select private.is_admin()));
 comment on policy usage_limits_delete_admin on public.usage_limits is 'Admins only.';
 
-create table public.usage_counters (
+create table public.usage_counter_slots (
   scope text not null,
-  period text not null constraint usage_counters_period_check check (period in ('day', 'month')),
+  period text not null,
   period_start date not null,
-  requests integer not null default 0 constraint usage_counters_requests_check check (requests >= 0),
+  slot smallint not null default 0,
+  requests integer not null default 0,
   input_tokens bigint not null default 0,
   output_tokens bigint not null default 0,
-  spent_usd numeric(18, 9) not null default 0 constraint usage_counters_spent_usd_check check (spent_usd >= 0),
-  reserved_usd numeric(18, 9) not null default 0
-    constraint usage_counters_reserved_usd_check check (reserved_usd >= 0),
-  constraint usage_counters_pkey primary key (scope, period, period_start)
-) with (fillfactor = 70);
-comment on table public.usage_counters is
-  'Use of one scope in one UTC day or month. Rows are always locked in this order: user (day, month), global (day, '
-  'month).';
-comment on column public.usage_counters.scope is 'global, or a user''s id.';
-comment on column public.usage_counters.requests is
+  spent_usd numeric(18, 9) not null default 0,
+  reserved_usd numeric(18, 9) not null default 0,
+  share_requests integer not null default 0,
+  share_usd numeric(18, 9) not null default 0,
+  constraint usage_counter_slots_pkey primary key (scope, period, period_start, slot),
+  -- The only check: each costs time in the eight updates of a turn.
+  constraint usage_counter_slots_check check (requests >= 0 and spent_usd >= 0 and reserved_usd >= 0)
+) with (fillfactor = 50);
+comment on table public.usage_counter_slots is
+  'Use of one scope in one UTC day or month: one slot for a user, 16 for all users together, so that turns of '
+  'different users do not wait for one row. Locked in this order: user (day, month), global (days, months), slots '
+  'ascending.';
+comment on column public.usage_counter_slots.scope is 'global, or a user''s id.';
+comment on column public.usage_counter_slots.period is 'day or month.';
+comment on column public.usage_counter_slots.slot is '0 for users; global_slot() of the turn for the scope global.';
+comment on column public.usage_counter_slots.requests is
   'Admitted turns, without those that failed before they cost anything.';
-comment on column public.usage_counters.spent_usd is 'Cost of finished turns, in US dollars.';
-comment on column public.usage_counters.reserved_usd is 'Reserved by running turns, in US dollars; 0 when none runs.';
+comment on column public.usage_counter_slots.spent_usd is 'Cost of finished turns, in US dollars.';
+comment on column public.usage_counter_slots.reserved_usd is
+  'Reserved by running turns, in US dollars; 0 when none runs.';
+comment on column public.usage_counter_slots.share_requests is
+  'Turns that this slot may count before the global cap is shared out again; the shares never add up to more than '
+  'the cap. Unused without a cap and for users.';
+comment on column public.usage_counter_slots.share_usd is 'The same for US dollars spent and reserved.';
 
-create index usage_counters_period_start_idx on public.usage_counters (period_start);
+create index usage_counter_slots_period_start_idx on public.usage_counter_slots (period_start);
 
-alter table public.usage_counters enable row level security;
+alter table public.usage_counter_slots enable row level security;
+revoke all on public.usage_counter_slots from public, anon, authenticated, service_role;
+grant select on public.usage_counter_slots to authenticated;
+grant select on public.usage_counter_slots to service_role;
+
+create policy usage_counter_slots_select_own on public.usage_counter_slots for select to authenticated
+  using (scope = (select auth.uid())::text or (select private.is_admin()));
+comment on policy usage_counter_slots_select_own on public.usage_counter_slots is
+  'Users see their own use; admins see the global sum, too.';
+
+create view public.usage_counters with (security_invoker = true) as
+  select c.scope, c.period, c.period_start, sum(c.requests)::integer as requests,
+    sum(c.input_tokens)::bigint as input_tokens, sum(c.output_tokens)::bigint as output_tokens,
+    sum(c.spent_usd)::numeric(18, 9) as spent_usd, sum(c.reserved_usd)::numeric(18, 9) as reserved_usd
+  from public.usage_counter_slots as c group by c.scope, c.period, c.period_start;
+comment on view public.usage_counters is
+  'Use of one scope (global, or a user''s id) in one UTC day or month: turns, tokens, US dollars spent by finished '
+  'turns and reserved by running ones. The sum of usage_counter_slots.';
 revoke all on public.usage_counters from public, anon, authenticated, service_role;
 grant select on public.usage_counters to authenticated;
 grant select on public.usage_counters to service_role;
 
-create policy usage_counters_select_own on public.usage_counters for select to authenticated
-  using (scope = (select auth.uid())::text or (select private.is_admin()));
-comment on policy usage_counters_select_own on public.usage_counters is
-  'Users see their own use; admins see the global sum, too.';
+create function private.refuse_counter() returns trigger
+  language plpgsql security invoker set search_path = '' as $$
+begin
+  raise exception using errcode = '42501', message = 'Only the ledger writes counters.';
+end
+$$;
+comment on function private.refuse_counter() is
+  'Trigger: without it PostgreSQL would call a write to this view impossible (500), not forbidden (403).';
+revoke execute on function private.refuse_counter from public, anon, authenticated, service_role;
+
+create trigger usage_counters_refuse_write instead of insert or update or delete on public.usage_counters
+  for each row execute function private.refuse_counter();
+
+create function private.share_out_again() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if 'global' in (old.scope, new.scope) then
+    -- All slots are locked first: a turn that is sharing the old cap out ends before the next statement looks.
+    perform 1 from public.usage_counter_slots as c where c.scope = 'global'
+      order by c.period, c.period_start, c.slot for update;
+    update public.usage_counter_slots as c set share_requests = 0, share_usd = 0
+      where c.scope = 'global' and (c.share_requests <> 0 or c.share_usd <> 0);
+  end if;
+  return null;
+end
+$$;
+comment on function private.share_out_again() is
+  'Trigger: after a change of the global caps no slot has a share, so that the next turn shares the new cap out. '
+  'Definer, because usage_counter_slots is not granted.';
+revoke execute on function private.share_out_again from public, anon, authenticated, service_role;
+
+create trigger usage_limits_share_out_again after insert or update or delete on public.usage_limits
+  for each row execute function private.share_out_again();
+
+create function private.global_slot(p_turn_id uuid) returns smallint
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return get_byte(uuid_send(p_turn_id), 15) % 16;  -- the last byte is random in every version of uuid in use
+end
+$$;
+comment on function private.global_slot(uuid) is 'The slot of the global counters that counts this turn: 0 to 15.';
+revoke execute on function private.global_slot from public, anon, authenticated, service_role;
 
 create function private.user_caps(p_user_id uuid, p_is_anonymous boolean) returns public.usage_limits
-  language sql stable security invoker set search_path = '' as $$
-  select l from public.usage_limits as l
-  where l.scope in (p_user_id::text, case when p_is_anonymous then 'anonymous' else 'default' end)
-  order by l.scope = p_user_id::text desc limit 1
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (
+    select l from public.usage_limits as l
+    where l.scope in (p_user_id::text, case when p_is_anonymous then 'anonymous' else 'default' end)
+    order by l.scope = p_user_id::text desc limit 1);
+end
 $$;
 comment on function private.user_caps(uuid, boolean) is
   'The caps of a user: the user''s own row, else default or anonymous; a null cap is no cap.';
@@ -92,44 +162,55 @@ $$;
 comment on function private.scope_caps(text) is 'The caps of a counter''s scope; null when the user is deleted.';
 revoke execute on function private.scope_caps from public, anon, authenticated, service_role;
 
-create function private.current_counter(p_scope text, p_period text) returns public.usage_counters
-  language sql stable security invoker set search_path = '' as $$
-  select row(p_scope, p_period, p.start, coalesce(c.requests, 0), coalesce(c.input_tokens, 0),
-    coalesce(c.output_tokens, 0), coalesce(c.spent_usd, 0), coalesce(c.reserved_usd, 0))::public.usage_counters
-  from (select date_trunc(p_period, now() at time zone 'utc')::date as start) as p
-  left join public.usage_counters as c
-    on c.scope = p_scope and c.period = p_period and c.period_start = p.start
+create function private.current_counter(p_scope text, p_period text) returns public.usage_counter_slots
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_start date := date_trunc(p_period, now() at time zone 'utc')::date;
+  v_row public.usage_counter_slots;
+begin
+  select * into v_row from public.usage_counter_slots as c
+    where c.scope = p_scope and c.period = p_period and c.period_start = v_start and c.slot = 0;
+  return case when found then v_row
+    else row(p_scope, p_period, v_start, 0, 0, 0, 0, 0, 0, 0, 0)::public.usage_counter_slots end;
+end
 $$;
 comment on function private.current_counter(text, text) is
-  'A scope''s counter of the current period; zeros when it has none yet.';
+  'A user''s counter of the current period; zeros when there is none yet.';
 revoke execute on function private.current_counter from public, anon, authenticated, service_role;
 
 create function private.resets_at(p_period text, p_start date) returns timestamptz
-  language sql immutable security invoker set search_path = ''
-as $$ select (p_start + ('1 ' || p_period)::interval) at time zone 'utc' $$;
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return (p_start + ('1 ' || p_period)::interval) at time zone 'utc';
+end
+$$;
 comment on function private.resets_at(text, date) is 'When the period that began on p_start ends, UTC.';
 revoke execute on function private.resets_at from public, anon, authenticated, service_role;
 
-create function private.limits_left(p_caps public.usage_limits, p_day public.usage_counters,
-  p_month public.usage_counters)
+create function private.limits_left(p_caps public.usage_limits, p_day public.usage_counter_slots,
+  p_month public.usage_counter_slots)
   returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  select jsonb_build_object(
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return jsonb_build_object(
     'requests_limit', p_caps.daily_requests,
     'requests_remaining', p_caps.daily_requests - p_day.requests,
     'requests_reset_at', private.resets_at('day', p_day.period_start),
     'budget_remaining_usd', least(p_caps.daily_cost_usd - p_day.spent_usd - p_day.reserved_usd,
-                                  p_caps.monthly_cost_usd - p_month.spent_usd - p_month.reserved_usd))
+                                  p_caps.monthly_cost_usd - p_month.spent_usd - p_month.reserved_usd));
+end
 $$;
-comment on function private.limits_left(public.usage_limits, public.usage_counters, public.usage_counters) is
+comment on function private.limits_left(public.usage_limits, public.usage_counter_slots, public.usage_counter_slots) is
   'What is left of a user''s caps after this turn''s reservation; null = no cap.';
 revoke execute on function private.limits_left from public, anon, authenticated, service_role;
 
 create function private.current_limits(p_user_id uuid) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  select private.limits_left(
-    private.user_caps(p_user_id, coalesce(((select auth.jwt()) ->> 'is_anonymous')::boolean, false)),
-    private.current_counter(p_user_id::text, 'day'), private.current_counter(p_user_id::text, 'month'))
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return private.limits_left(
+    private.user_caps(p_user_id, coalesce((auth.jwt() ->> 'is_anonymous')::boolean, false)),
+    private.current_counter(p_user_id::text, 'day'), private.current_counter(p_user_id::text, 'month'));
+end
 $$;
 comment on function private.current_limits(uuid) is 'What is left of a user''s caps, without a reservation.';
 revoke execute on function private.current_limits from public, anon, authenticated, service_role;
@@ -154,121 +235,156 @@ revoke execute on function public.my_limits from public, anon, authenticated, se
 grant execute on function public.my_limits() to authenticated;
 
 create function private.refuse_over_cap(
-  p_row public.usage_counters, p_usd numeric, p_max_requests integer, p_max_usd numeric) returns void
+  p_row public.usage_counter_slots, p_requests integer, p_usd numeric, p_max_requests integer, p_max_usd numeric)
+  returns void
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
   v_is_global boolean := p_row.scope = 'global';
+  v_resets_at timestamptz := private.resets_at(p_row.period, p_row.period_start);
   v_facts jsonb := jsonb_build_object(
-    'scope', case when p_row.scope = 'global' then 'global' else 'user' end, 'period', p_row.period,
-    'resets_at', private.resets_at(p_row.period, p_row.period_start),
-    'retry_after', ceil(extract(epoch from private.resets_at(p_row.period, p_row.period_start) - now())));
+    'scope', case when v_is_global then 'global' else 'user' end, 'period', p_row.period, 'resets_at', v_resets_at,
+    'retry_after', ceil(extract(epoch from v_resets_at - now())));
 begin
-  if p_max_requests is not null and p_row.requests >= p_max_requests then
+  if p_requests > 0 and p_row.requests >= p_max_requests then
     perform private.refuse('PT429', 'quota_exceeded', 'The ' || p_row.period || '''s requests are used up.',
       v_facts || case when v_is_global then '{}' else jsonb_build_object('limit', p_max_requests, 'used',
         p_row.requests) end);
   end if;
-  -- One user must not see what all users spent.
-  perform private.refuse('PT402', 'budget_exceeded', 'The ' || p_row.period || '''s budget does not cover this turn.',
-    v_facts || case when v_is_global then '{}' else jsonb_build_object('limit_usd', p_max_usd,
-      'spent_usd', p_row.spent_usd, 'reserved_usd', p_row.reserved_usd, 'needed_usd', p_usd) end);
+  if p_row.spent_usd + p_row.reserved_usd + p_usd > p_max_usd then
+    -- One user must not see what all users spent.
+    perform private.refuse('PT402', 'budget_exceeded', 'The ' || p_row.period || '''s budget does not cover this turn.',
+      v_facts || case when v_is_global then '{}' else jsonb_build_object('limit_usd', p_max_usd,
+        'spent_usd', p_row.spent_usd, 'reserved_usd', p_row.reserved_usd, 'needed_usd', p_usd) end);
+  end if;
 end
 $$;
-comment on function private.refuse_over_cap(public.usage_counters, numeric, integer, numeric) is
-  'Refuses with the cap that was reached, its use, and when it resets.';
+comment on function private.refuse_over_cap(public.usage_counter_slots, integer, numeric, integer, numeric) is
+  'Refuses p_requests more turns and p_usd more US dollars over a cap, with its use and when it resets: '
+  'quota_exceeded (429) or budget_exceeded (402). Returns when they fit.';
 revoke execute on function private.refuse_over_cap from public, anon, authenticated, service_role;
 
 create function private.lock_counters(p_scope text, p_days date[]) returns void
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
+  v_slots integer := case when p_scope = 'global' then 15 else 0 end;
   v_months date[] := array(select distinct date_trunc('month', d.day)::date from unnest(p_days) as d (day));
 begin
-  insert into public.usage_counters (scope, period, period_start)
-    select p_scope, 'day', d.day from (select distinct u.day from unnest(p_days) as u (day)) as d order by d.day
-    on conflict on constraint usage_counters_pkey do nothing;
-  perform 1 from public.usage_counters as c
-    where c.scope = p_scope and c.period = 'day' and c.period_start = any (p_days) order by c.period_start for update;
-  perform 1 from public.usage_counters as c
-    where c.scope = p_scope and c.period = 'month' and c.period_start = any (v_months)
-      order by c.period_start for update;
+  insert into public.usage_counter_slots (scope, period, period_start, slot)
+    select p_scope, k.period, k.start, s.slot
+    from (select 'day' as period, unnest(p_days) as start union select 'month', unnest(v_months)) as k
+    cross join generate_series(0, v_slots) as s (slot)
+    order by k.period, k.start, s.slot
+    on conflict on constraint usage_counter_slots_pkey do nothing;
+  perform 1 from public.usage_counter_slots as c
+    where c.scope = p_scope and (c.period = 'day' and c.period_start = any (p_days)
+      or c.period = 'month' and c.period_start = any (v_months))
+    order by c.period, c.period_start, c.slot for update;
 end
 $$;
 comment on function private.lock_counters(text, date[]) is
-  'Locks a scope''s counters of several days, all days before all months, so that two turns at midnight cannot '
-  'deadlock.';
+  'Locks all slots of a scope''s counters of several days and their months, all days before all months, so that two '
+  'turns at midnight cannot deadlock.';
 revoke execute on function private.lock_counters from public, anon, authenticated, service_role;
 
-create function private.reserve_in_scope(
-  p_scope text, p_period text, p_start date, p_usd numeric, p_max_requests integer, p_max_usd numeric)
-  returns public.usage_counters
+create function private.share_out(p_slot smallint, p_period text, p_start date, p_requests integer, p_usd numeric)
+  returns void
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
-  v_row public.usage_counters;
+  v_total public.usage_counter_slots := row('global', p_period, p_start, 0, 0, 0, 0, 0, 0, 0, 0);
+  v_max_requests integer;
+  v_max_usd numeric;
+begin
+  insert into public.usage_counter_slots (scope, period, period_start, slot)
+    select 'global', p_period, p_start, s.slot from generate_series(0, 15) as s (slot) order by s.slot
+    on conflict on constraint usage_counter_slots_pkey do nothing;
+  perform 1 from public.usage_counter_slots as c
+    where c.scope = 'global' and c.period = p_period and c.period_start = p_start order by c.slot for update;
+  -- Read under the locks: a change of the caps takes them, too.
+  select case when p_period = 'day' then l.daily_requests end,
+      case when p_period = 'day' then l.daily_cost_usd else l.monthly_cost_usd end
+    into v_max_requests, v_max_usd from public.usage_limits as l where l.scope = 'global';
+  select sum(c.requests), sum(c.spent_usd), sum(c.reserved_usd)
+    into v_total.requests, v_total.spent_usd, v_total.reserved_usd from public.usage_counter_slots as c
+    where c.scope = 'global' and c.period = p_period and c.period_start = p_start;
+  perform private.refuse_over_cap(v_total, p_requests, p_usd, v_max_requests, v_max_usd);
+  -- This turn's slot gets what the turn needs; all slots get an equal part of what is left then.
+  update public.usage_counter_slots as c
+    set share_requests = coalesce(c.requests + (v_max_requests - v_total.requests - p_requests) / 16
+          + case when c.slot = p_slot then p_requests else 0 end, 2147483647),
+        share_usd = coalesce(c.spent_usd + c.reserved_usd
+          + trunc((v_max_usd - v_total.spent_usd - v_total.reserved_usd - p_usd) / 16, 9)
+          + case when c.slot = p_slot then p_usd else 0 end, 999999999)
+    where c.scope = 'global' and c.period = p_period and c.period_start = p_start;
+end
+$$;
+comment on function private.share_out(smallint, text, date, integer, numeric) is
+  'Shares what is left of the global caps out among the slots, with room for this turn in its slot; refuses when the '
+  'sum of all slots leaves none.';
+revoke execute on function private.share_out from public, anon, authenticated, service_role;
+
+create function private.reserve_in_scope(
+  p_scope text, p_slot smallint, p_period text, p_start date, p_requests integer, p_usd numeric,
+  p_max_requests integer, p_max_usd numeric)
+  returns public.usage_counter_slots
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_is_shared boolean := p_scope = 'global' and (p_max_requests is not null or p_max_usd is not null);
+  v_row public.usage_counter_slots;
 begin
   -- A read followed by an update would let concurrent turns exceed the cap; one conditional update cannot. The second
-  -- try follows the insert of a missing counter.
+  -- try follows the insert of a missing counter, the sharing of a global cap, or another turn's release. It succeeds,
+  -- because its row is locked.
   for v_try in 1..2 loop
-    update public.usage_counters as c
-      set requests = c.requests + 1, reserved_usd = c.reserved_usd + p_usd
-      where c.scope = p_scope and c.period = p_period and c.period_start = p_start
-        and (p_max_requests is null or c.requests < p_max_requests)
-        and (p_max_usd is null or c.spent_usd + c.reserved_usd + p_usd <= p_max_usd)
+    update public.usage_counter_slots as c
+      set requests = c.requests + p_requests, reserved_usd = c.reserved_usd + p_usd
+      where c.scope = p_scope and c.period = p_period and c.period_start = p_start and c.slot = p_slot
+        and (p_requests = 0 or p_max_requests is null
+          or c.requests < case when v_is_shared then c.share_requests else p_max_requests end)
+        and (p_max_usd is null or c.spent_usd + c.reserved_usd + p_usd
+          <= case when v_is_shared then c.share_usd else p_max_usd end)
       returning * into v_row;
     if found then
       return v_row;
     end if;
-    insert into public.usage_counters (scope, period, period_start) values (p_scope, p_period, p_start)
-      on conflict on constraint usage_counters_pkey do nothing;
+    if v_is_shared then
+      perform private.share_out(p_slot, p_period, p_start, p_requests, p_usd);
+    else
+      insert into public.usage_counter_slots (scope, period, period_start, slot)
+        values (p_scope, p_period, p_start, p_slot) on conflict on constraint usage_counter_slots_pkey do nothing;
+      select * into v_row from public.usage_counter_slots as c
+        where c.scope = p_scope and c.period = p_period and c.period_start = p_start and c.slot = p_slot for update;
+      perform private.refuse_over_cap(v_row, p_requests, p_usd, p_max_requests, p_max_usd);
+    end if;
   end loop;
-  select * into v_row from public.usage_counters as c
-    where c.scope = p_scope and c.period = p_period and c.period_start = p_start;
-  perform private.refuse_over_cap(v_row, p_usd, p_max_requests, p_max_usd);
-  return null;
+  raise exception 'the counter of scope % is neither over its cap nor below it', p_scope;
 end
 $$;
-comment on function private.reserve_in_scope(text, text, date, numeric, integer, numeric) is
-  'Counts one turn and reserves p_usd in one scope and period; refuses with quota_exceeded (429) or budget_exceeded '
-  '(402).';
+comment on function private.reserve_in_scope(text, smallint, text, date, integer, numeric, integer, numeric) is
+  'Counts p_requests turns and reserves p_usd in one scope and period; refuses with quota_exceeded (429) or '
+  'budget_exceeded (402). p_requests is 0 for a turn that is already counted.';
 revoke execute on function private.reserve_in_scope from public, anon, authenticated, service_role;
 
-create function private.hold_in_scope(p_scope text, p_period text, p_start date, p_usd numeric,
-  p_max_usd numeric) returns void
-  language plpgsql volatile security invoker set search_path = '' as $$
-declare
-  v_row public.usage_counters;
-begin
-  update public.usage_counters as c set reserved_usd = c.reserved_usd + p_usd
-    where c.scope = p_scope and c.period = p_period and c.period_start = p_start
-      and (p_max_usd is null or c.spent_usd + c.reserved_usd + p_usd <= p_max_usd);
-  if not found then
-    select * into v_row from public.usage_counters as c
-      where c.scope = p_scope and c.period = p_period and c.period_start = p_start;
-    perform private.refuse_over_cap(v_row, p_usd, null, p_max_usd);
-  end if;
-end
-$$;
-comment on function private.hold_in_scope(text, text, date, numeric, numeric) is
-  'Reserves p_usd more for a turn that is already counted; refuses with budget_exceeded (402).';
-revoke execute on function private.hold_in_scope from public, anon, authenticated, service_role;
-
 create function private.settle_in_scope(
-  p_scope text, p_day date, p_release_usd numeric, p_spent_usd numeric, p_input bigint, p_output bigint,
-    p_requests integer)
+  p_scope text, p_slot smallint, p_day date, p_release_usd numeric, p_spent_usd numeric, p_input bigint,
+  p_output bigint, p_requests integer)
   returns void
-  language sql volatile security invoker set search_path = '' as $$
-  -- Two statements so that the day is always locked before the month.
-  update public.usage_counters as c
+  language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  -- Two statements, so that the day is always locked before the month.
+  update public.usage_counter_slots as c
     set reserved_usd = greatest(c.reserved_usd - p_release_usd, 0), spent_usd = c.spent_usd + p_spent_usd,
         input_tokens = c.input_tokens + p_input, output_tokens = c.output_tokens + p_output,
         requests = c.requests + p_requests
-    where c.scope = p_scope and c.period = 'day' and c.period_start = p_day;
-  update public.usage_counters as c
+    where c.scope = p_scope and c.period = 'day' and c.period_start = p_day and c.slot = p_slot;
+  update public.usage_counter_slots as c
     set reserved_usd = greatest(c.reserved_usd - p_release_usd, 0), spent_usd = c.spent_usd + p_spent_usd,
         input_tokens = c.input_tokens + p_input, output_tokens = c.output_tokens + p_output,
         requests = c.requests + p_requests
     where c.scope = p_scope and c.period = 'month' and c.period_start = date_trunc('month', p_day)::date
+      and c.slot = p_slot;
+end
 $$;
-comment on function private.settle_in_scope(text, date, numeric, numeric, bigint, bigint, integer) is
+comment on function private.settle_in_scope(text, smallint, date, numeric, numeric, bigint, bigint, integer) is
   'Releases a reservation and books the usage, in a scope''s day and month. A counter that holds less than is released '
   'becomes 0, so that a wrong counter fails neither a finish nor a sweep.';
 revoke execute on function private.settle_in_scope from public, anon, authenticated, service_role;

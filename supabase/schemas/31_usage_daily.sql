@@ -55,15 +55,17 @@ create policy usage_daily_select_own on public.usage_daily for select to authent
 comment on policy usage_daily_select_own on public.usage_daily is 'Users see their own use; admins see all.';
 
 create function private.daily_row(p_log public.chat_logs, p_sign integer) returns public.usage_daily
-  language sql immutable security invoker set search_path = '' as $$
-  select row(null, (p_log.created_at at time zone 'utc')::date, p_log.user_id, coalesce(p_log.provider, ''),
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return row(null, (p_log.created_at at time zone 'utc')::date, p_log.user_id, coalesce(p_log.provider, ''),
     coalesce(p_log.model_identifier, ''), coalesce(p_log.agent_type, ''), p_log.endpoint, p_sign,
     p_sign * coalesce(p_log.input_tokens, 0), p_sign * coalesce(p_log.output_tokens, 0),
     p_sign * coalesce(p_log.cached_tokens, 0), p_sign * coalesce(p_log.reasoning_tokens, 0),
     p_sign * coalesce(p_log.cost_usd, 0), p_sign * (p_log.cost_usd is null)::integer,
     p_sign * coalesce(p_log.duration_ms, 0), p_sign * coalesce(p_log.ttft_ms, 0),
     p_sign * (p_log.ttft_ms is not null)::integer,
-    p_sign * (p_log.status in ('failed', 'partial', 'abandoned'))::integer)::public.usage_daily
+    p_sign * (p_log.status in ('failed', 'partial', 'abandoned'))::integer)::public.usage_daily;
+end
 $$;
 comment on function private.daily_row(public.chat_logs, integer) is
   'The counts of one log row; negative when p_sign is -1.';
@@ -84,11 +86,62 @@ $$;
 comment on function private.is_counted(public.chat_logs) is 'Whether usage_daily has the row that counts this log row.';
 revoke execute on function private.is_counted from public, anon, authenticated, service_role;
 
-create function private.add_to_daily(p_changes public.usage_daily[]) returns void
+create function private.add_to_day(v public.usage_daily) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_id bigint;
+  v_row public.usage_daily;
+begin
+  if v.user_id is null then  -- nulls never conflict, so rows without a user are looked up first
+    select d.id into v_id from public.usage_daily as d
+      where d.user_id is null and d.day = v.day and d.provider = v.provider and d.model_identifier = v.model_identifier
+        and d.agent_type = v.agent_type and d.endpoint = v.endpoint
+      order by d.id limit 1 for update;
+  end if;
+  if v_id is not null then
+    update public.usage_daily as d
+      set requests = d.requests + v.requests, input_tokens = d.input_tokens + v.input_tokens,
+          output_tokens = d.output_tokens + v.output_tokens, cached_tokens = d.cached_tokens + v.cached_tokens,
+          reasoning_tokens = d.reasoning_tokens + v.reasoning_tokens, cost_usd = d.cost_usd + v.cost_usd,
+          unpriced_requests = d.unpriced_requests + v.unpriced_requests,
+          duration_ms_sum = d.duration_ms_sum + v.duration_ms_sum, ttft_ms_sum = d.ttft_ms_sum + v.ttft_ms_sum,
+          ttft_count = d.ttft_count + v.ttft_count, errors = d.errors + v.errors
+      where d.id = v_id returning d.* into v_row;
+  else
+    insert into public.usage_daily as d
+      (day, user_id, provider, model_identifier, agent_type, endpoint, requests, input_tokens, output_tokens,
+       cached_tokens, reasoning_tokens, cost_usd, unpriced_requests, duration_ms_sum, ttft_ms_sum, ttft_count, errors)
+    values
+      (v.day, v.user_id, v.provider, v.model_identifier, v.agent_type, v.endpoint, v.requests, v.input_tokens,
+       v.output_tokens, v.cached_tokens, v.reasoning_tokens, v.cost_usd, v.unpriced_requests, v.duration_ms_sum,
+       v.ttft_ms_sum, v.ttft_count, v.errors)
+    on conflict on constraint usage_daily_dimensions_key do update
+      set requests = d.requests + excluded.requests, input_tokens = d.input_tokens + excluded.input_tokens,
+          output_tokens = d.output_tokens + excluded.output_tokens,
+          cached_tokens = d.cached_tokens + excluded.cached_tokens,
+          reasoning_tokens = d.reasoning_tokens + excluded.reasoning_tokens,
+          cost_usd = d.cost_usd + excluded.cost_usd,
+          unpriced_requests = d.unpriced_requests + excluded.unpriced_requests,
+          duration_ms_sum = d.duration_ms_sum + excluded.duration_ms_sum,
+          ttft_ms_sum = d.ttft_ms_sum + excluded.ttft_ms_sum, ttft_count = d.ttft_count + excluded.ttft_count,
+          errors = d.errors + excluded.errors
+    returning d.* into v_row;
+  end if;
+  if v_row.requests = 0 and (v_row.input_tokens, v_row.output_tokens, v_row.cached_tokens, v_row.reasoning_tokens,
+      v_row.cost_usd, v_row.unpriced_requests, v_row.duration_ms_sum, v_row.ttft_ms_sum, v_row.ttft_count,
+      v_row.errors) = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0) then
+    delete from public.usage_daily as d where d.id = v_row.id;
+  end if;
+end
+$$;
+comment on function private.add_to_day(public.usage_daily) is
+  'Adds the counts of daily_row() to one row with one upsert; deletes a row that counts nothing.';
+revoke execute on function private.add_to_day from public, anon, authenticated, service_role;
+
+create function private.add_to_days(p_changes public.usage_daily[]) returns void
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
   v public.usage_daily;
-  v_row public.usage_daily;
 begin
   -- One pass in key order, so that concurrent changes cannot deadlock. Rows of deleted users have a null user_id.
   for v in
@@ -102,73 +155,44 @@ begin
       sum(c.errors)) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     order by u.id, c.day, c.provider, c.model_identifier, c.agent_type, c.endpoint
   loop
-    -- Nulls never conflict, so rows without a user are looked up first.
-    v.id := case when v.user_id is null then (
-      select d.id from public.usage_daily as d
-      where d.user_id is null and d.day = v.day and d.provider = v.provider and d.model_identifier = v.model_identifier
-        and d.agent_type = v.agent_type and d.endpoint = v.endpoint
-      order by d.id limit 1 for update) end;
-    if v.id is not null then
-      update public.usage_daily as d
-        set requests = d.requests + v.requests, input_tokens = d.input_tokens + v.input_tokens,
-            output_tokens = d.output_tokens + v.output_tokens, cached_tokens = d.cached_tokens + v.cached_tokens,
-            reasoning_tokens = d.reasoning_tokens + v.reasoning_tokens, cost_usd = d.cost_usd + v.cost_usd,
-            unpriced_requests = d.unpriced_requests + v.unpriced_requests,
-            duration_ms_sum = d.duration_ms_sum + v.duration_ms_sum, ttft_ms_sum = d.ttft_ms_sum + v.ttft_ms_sum,
-            ttft_count = d.ttft_count + v.ttft_count, errors = d.errors + v.errors
-        where d.id = v.id returning d.* into v_row;
-    else
-      insert into public.usage_daily as d
-        (day, user_id, provider, model_identifier, agent_type, endpoint, requests, input_tokens, output_tokens,
-         cached_tokens, reasoning_tokens, cost_usd, unpriced_requests, duration_ms_sum, ttft_ms_sum, ttft_count, errors)
-      values
-        (v.day, v.user_id, v.provider, v.model_identifier, v.agent_type, v.endpoint, v.requests, v.input_tokens,
-         v.output_tokens, v.cached_tokens, v.reasoning_tokens, v.cost_usd, v.unpriced_requests, v.duration_ms_sum,
-         v.ttft_ms_sum, v.ttft_count, v.errors)
-      on conflict on constraint usage_daily_dimensions_key do update
-        set requests = d.requests + excluded.requests, input_tokens = d.input_tokens + excluded.input_tokens,
-            output_tokens = d.output_tokens + excluded.output_tokens,
-            cached_tokens = d.cached_tokens + excluded.cached_tokens,
-            reasoning_tokens = d.reasoning_tokens + excluded.reasoning_tokens,
-            cost_usd = d.cost_usd + excluded.cost_usd,
-            unpriced_requests = d.unpriced_requests + excluded.unpriced_requests,
-            duration_ms_sum = d.duration_ms_sum + excluded.duration_ms_sum,
-            ttft_ms_sum = d.ttft_ms_sum + excluded.ttft_ms_sum, ttft_count = d.ttft_count + excluded.ttft_count,
-            errors = d.errors + excluded.errors
-      returning d.* into v_row;
-    end if;
-    if (v_row.requests, v_row.input_tokens, v_row.output_tokens, v_row.cached_tokens, v_row.reasoning_tokens,
-      v_row.cost_usd,
-        v_row.unpriced_requests, v_row.duration_ms_sum, v_row.ttft_ms_sum, v_row.ttft_count, v_row.errors)
-      = (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0) then
-      delete from public.usage_daily as d where d.id = v_row.id;
-    end if;
+    perform private.add_to_day(v);
   end loop;
 end
 $$;
-comment on function private.add_to_daily(public.usage_daily[]) is
-  'Adds the counts of daily_row() with one upsert for each changed row, and deletes rows that count nothing.';
-revoke execute on function private.add_to_daily from public, anon, authenticated, service_role;
+comment on function private.add_to_days(public.usage_daily[]) is
+  'Adds the counts of several log rows, one upsert for each changed row of usage_daily.';
+revoke execute on function private.add_to_days from public, anon, authenticated, service_role;
 
-create function private.count_logs() returns trigger
+create function private.count_log() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
-  if tg_op = 'INSERT' then
-    perform private.add_to_daily(array(select private.daily_row(row(n.*)::public.chat_logs, 1) from new_rows as n));
-  elsif exists (select 1 from new_rows) then
-    perform private.add_to_daily(array(
+  perform private.add_to_day(private.daily_row(new, 1));
+  return null;
+end
+$$;
+comment on function private.count_log() is
+  'Trigger: adds a new row''s counts. A statement that inserts several rows sorts them as add_to_days() does. '
+  'Definer, because usage_daily is not granted.';
+revoke execute on function private.count_log from public, anon, authenticated, service_role;
+
+create function private.count_changed_logs() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if exists (select 1 from new_rows) then
+    perform private.add_to_days(array(
       select private.daily_row(row(o.*)::public.chat_logs, -1) from old_rows as o
       union all select private.daily_row(row(n.*)::public.chat_logs, 1) from new_rows as n));
   end if;
   return null;
 end
 $$;
-comment on function private.count_logs() is
+comment on function private.count_changed_logs() is
   'Trigger: subtracts the old rows'' counts and adds the new rows''. Runs once a statement, so that rows can be '
   'sorted. Definer, because usage_daily is not granted.';
-revoke execute on function private.count_logs from public, anon, authenticated, service_role;
+revoke execute on function private.count_changed_logs from public, anon, authenticated, service_role;
 
 create trigger chat_logs_count_inserted after insert on public.chat_logs
-  referencing new table as new_rows for each statement execute function private.count_logs();
+  for each row execute function private.count_log();
 create trigger chat_logs_count_updated after update on public.chat_logs
-  referencing old table as old_rows new table as new_rows for each statement execute function private.count_logs();
+  referencing old table as old_rows new table as new_rows
+  for each statement execute function private.count_changed_logs();

@@ -4,13 +4,15 @@
 
 create function public.chat_extend(extension jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s'
-as $$
+  set plan_cache_mode = force_generic_plan as $$
 declare
   v_extension private.turn_extension := private.read_turn_extension(extension);
   v_row private.turns;
   v_caps public.usage_limits;
   v_global public.usage_limits;
-  v_usd numeric;
+  v_usd numeric := 0;
+  v_user text;
+  v_slot smallint;
   v_month date;
   v_detail text;
 begin
@@ -21,18 +23,22 @@ begin
     return jsonb_build_object('outcome', 'closed');
   end if;
   -- The next request may use any route, so the most expensive one counts, as in chat_begin.
-  select coalesce(max(private.turn_cost(r.route -> 'pricing', v_extension.input_tokens,
-      (r.route ->> 'max_output_tokens')::bigint)), 0)
-    into v_usd from jsonb_array_elements(v_row.routes) as r (route);
+  for v_place in 0 .. jsonb_array_length(v_row.routes) - 1 loop
+    v_usd := greatest(v_usd, private.turn_cost(v_row.routes -> v_place -> 'pricing', v_extension.input_tokens,
+      (v_row.routes -> v_place ->> 'max_output_tokens')::bigint));
+  end loop;
+  v_user := v_row.user_id::text;
+  v_slot := private.global_slot(v_row.id);
   v_month := date_trunc('month', v_row.day)::date;
   v_caps := private.user_caps(v_row.user_id,
     coalesce((select u.is_anonymous from auth.users as u where u.id = v_row.user_id), false));
   select * into v_global from public.usage_limits where scope = 'global';
   begin
-    perform private.hold_in_scope(v_row.user_id::text, 'day', v_row.day, v_usd, v_caps.daily_cost_usd);
-    perform private.hold_in_scope(v_row.user_id::text, 'month', v_month, v_usd, v_caps.monthly_cost_usd);
-    perform private.hold_in_scope('global', 'day', v_row.day, v_usd, v_global.daily_cost_usd);
-    perform private.hold_in_scope('global', 'month', v_month, v_usd, v_global.monthly_cost_usd);
+    perform private.reserve_in_scope(v_user, 0::smallint, 'day', v_row.day, 0, v_usd, null, v_caps.daily_cost_usd);
+    perform private.reserve_in_scope(v_user, 0::smallint, 'month', v_month, 0, v_usd, null, v_caps.monthly_cost_usd);
+    perform private.reserve_in_scope('global', v_slot, 'day', v_row.day, 0, v_usd, v_global.daily_requests,
+      v_global.daily_cost_usd);
+    perform private.reserve_in_scope('global', v_slot, 'month', v_month, 0, v_usd, null, v_global.monthly_cost_usd);
   exception when sqlstate 'PT402' then
     get stacked diagnostics v_detail = pg_exception_detail;
     return jsonb_build_object('outcome', 'refused') || v_detail::jsonb;

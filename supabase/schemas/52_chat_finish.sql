@@ -3,15 +3,35 @@
 -- Access: the service only; definer because logs and counters are not granted.
 
 create function private.unresolved_model(p_row private.turns) returns text
-  language sql stable security invoker set search_path = '' as $$
-  select case when p_row.route_reason in ('model_not_found', 'model_replaced') then private.unresolved_name(
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  if p_row.route_reason not in ('model_not_found', 'model_replaced') then
+    return null;
+  end if;
+  return private.unresolved_name(
     p_row.route_reason, p_row.requested_model,
     (select c.default_model from public.llm_conversations as c where c.id = p_row.conversation_id),
-    (select p.preferred_model from public.user_llm_profiles as p where p.user_id = p_row.user_id)) end
+    (select p.preferred_model from public.user_llm_profiles as p where p.user_id = p_row.user_id));
+end
 $$;
 comment on function private.unresolved_model(private.turns) is
   'The model name that could not be found in this turn; null when every lookup succeeded.';
 revoke execute on function private.unresolved_model from public, anon, authenticated, service_role;
+
+create function private.settle_turn(p_row private.turns, p_release_usd numeric, p_cost numeric, p_input bigint,
+  p_output bigint, p_requests integer) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  -- One lock order everywhere: the turn's row, the user's counters, the global counters last.
+  perform private.settle_in_scope(p_row.user_id::text, 0::smallint, p_row.day, p_release_usd, coalesce(p_cost, 0),
+    p_input, p_output, p_requests);
+  perform private.settle_in_scope('global', private.global_slot(p_row.id), p_row.day, p_release_usd,
+    coalesce(p_cost, 0), p_input, p_output, p_requests);
+end
+$$;
+comment on function private.settle_turn(private.turns, numeric, numeric, bigint, bigint, integer) is
+  'Releases a reservation and books the usage of a turn for its user and globally.';
+revoke execute on function private.settle_turn from public, anon, authenticated, service_role;
 
 create function private.book_lost_attempt(p_row private.turns, p_worker_id uuid, p_cost numeric, p_input bigint,
   p_output bigint)
@@ -29,8 +49,7 @@ begin
         input_tokens = least(coalesce(l.input_tokens, 0) + p_input, 2147483647),
         output_tokens = least(coalesce(l.output_tokens, 0) + p_output, 2147483647)
     where l.turn_id = p_row.id;
-  perform private.settle_in_scope(p_row.user_id::text, p_row.day, 0, coalesce(p_cost, 0), p_input, p_output, 0);
-  perform private.settle_in_scope('global', p_row.day, 0, coalesce(p_cost, 0), p_input, p_output, 0);
+  perform private.settle_turn(p_row, 0, p_cost, p_input, p_output, 0);
   return 'stale';
 end
 $$;
@@ -81,8 +100,12 @@ comment on function private.store_answer(private.turns, private.turn_result, num
 revoke execute on function private.store_answer from public, anon, authenticated, service_role;
 
 create function private.write_log(
-  p_row private.turns, p_person uuid, p_result private.turn_result, p_route jsonb, p_cost numeric) returns bigint
-  language sql volatile security invoker set search_path = '' as $$
+  p_row private.turns, p_person uuid, p_is_profiling_enabled boolean, p_result private.turn_result, p_route jsonb,
+  p_cost numeric) returns bigint
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_log_id bigint;
+begin
   insert into public.chat_logs as l
     (turn_id, request_id, user_id, conversation_id, endpoint, status, question, response, tools_used,
      input_tokens, output_tokens, cached_tokens, reasoning_tokens, usage_source, cost_usd, model, provider,
@@ -100,9 +123,7 @@ create function private.write_log(
      p_route ->> 'provider',
      p_route ->> 'identifier', p_row.requested_model, coalesce(p_result.agent_type, p_row.agent_type),
      p_result.domain_classification, p_result.domain_confidence,
-     case when not exists (select 1 from public.user_llm_profiles as p where p.user_id = p_person
-       and not p.is_profiling_enabled)
-       then p_result.user_skill_assessment end,
+     case when p_is_profiling_enabled then p_result.user_skill_assessment end,
      p_result.escalation_suggested,
      case when p_person is not null and p_row.is_stored then p_result.escalation_metadata end,
      coalesce(p_result.context_size_tokens,
@@ -132,15 +153,18 @@ create function private.write_log(
         finish_reason = excluded.finish_reason, error_code = excluded.error_code, metadata = excluded.metadata,
         user_id_hash = excluded.user_id_hash, request_id = excluded.request_id,
         created_at = excluded.created_at
-  returning l.id
+  returning l.id into v_log_id;
+  return v_log_id;
+end
 $$;
-comment on function private.write_log(private.turns, uuid, private.turn_result, jsonb, numeric) is
+comment on function private.write_log(private.turns, uuid, boolean, private.turn_result, jsonb, numeric) is
   'Writes exactly one log row for each turn. created_at is the beginning of the turn, so that its day is the day that '
   'is charged. The row has no text when the user is deleted.';
 revoke execute on function private.write_log from public, anon, authenticated, service_role;
 
 create function public.chat_finish(entry jsonb) returns jsonb
-  language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
+  language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s'
+  set plan_cache_mode = force_generic_plan as $$
 declare
   v_result private.turn_result := private.read_turn_result(entry);
   v_input bigint := coalesce((v_result.usage).input_tokens, 0);
@@ -148,8 +172,9 @@ declare
   v_logged private.turn_result;
   v_row private.turns;
   v_route jsonb;
-  v_person uuid;
+  v_person record;
   v_cost numeric;
+  v_logged_cost numeric;
   v_earlier record;
   v_release numeric;
   v_is_refunded boolean;
@@ -164,11 +189,9 @@ begin
   if v_row.is_forgotten and v_row.state <> 'started' then
     v_result := private.anonymised_result(v_result, v_row.user_id);
   end if;
-  select r.route into v_route from jsonb_array_elements(v_row.routes) as r (route)
-    where r.route ->> 'identifier' = coalesce(v_result.identifier, v_row.routes #>> '{0,identifier}') limit 1;
+  v_route := private.route_of(v_row.routes, coalesce(v_result.identifier, v_row.routes #>> '{0,identifier}'));
   v_result.attempts := private.price_attempts(v_row.routes, v_result.attempts);
-  v_cost := case when private.is_metered(v_result.attempts)
-    then (select sum((a.attempt ->> 'cost_usd')::numeric) from jsonb_array_elements(v_result.attempts) as a (attempt))
+  v_cost := case when private.is_metered(v_result.attempts) then private.attempts_cost(v_result.attempts)
     else private.turn_cost(v_route -> 'pricing', v_input, v_output, coalesce((v_result.usage).cached_tokens, 0)) end;
   if v_result.worker_id is distinct from v_row.worker_id then
     return jsonb_build_object('cost_usd', v_cost,
@@ -183,38 +206,45 @@ begin
   -- A turn that failed before it used anything does not count towards the user's daily requests.
   v_is_refunded := v_result.status = 'failed' and v_output = 0 and coalesce(v_cost, 0) = 0 and v_row.state = 'started';
   v_release := case when v_row.state = 'started' then v_row.reserved_usd else 0 end;
-  select sum(s.cost_usd) as cost_usd, sum(s.input_tokens) as input_tokens, sum(s.output_tokens) as output_tokens
-    into v_earlier from private.lost_attempt_costs as s where s.turn_id = v_row.id;
 
   -- When the user was deleted meanwhile, the cost is booked without text. The lock order is that of a deletion: user,
   -- conversation, log row. A deletion skips the write-ahead row, because a finish locks it before the user.
-  select u.id into v_person from auth.users as u where u.id = v_row.user_id and not v_row.is_forgotten for key share;
-  if v_person is null then
+  select u.id, p.user_id is not null as has_profile, coalesce(p.is_profiling_enabled, true) as is_profiling_enabled
+    into v_person from auth.users as u left join public.user_llm_profiles as p on p.user_id = u.id
+    where u.id = v_row.user_id and not v_row.is_forgotten for key share of u;
+  if v_person.id is null then
     v_result := private.anonymised_result(v_result, v_row.user_id);
     v_result.user_id_hash := null;
     update private.turns as r set state = 'expired' where r.id = v_row.id;
     perform private.forget_turns(array[v_row.id]);
     select * into v_row from private.turns as r where r.id = v_row.id;
-    v_route := (select r.route from jsonb_array_elements(v_row.routes) as r (route)
-      where r.route ->> 'identifier' = private.anonymised_model(v_route ->> 'identifier', v_row.user_id) limit 1);
+    v_route := private.route_of(v_row.routes, private.anonymised_model(v_route ->> 'identifier', v_row.user_id));
     v_row.conversation_id := null;
-  else
+  elsif v_row.conversation_id is not null then
     select c.id into v_row.conversation_id from public.llm_conversations as c
       where c.id = v_row.conversation_id for no key update;
   end if;
-  perform private.begin_profile(v_person);
+  if v_person.id is not null and not v_person.has_profile then
+    perform private.begin_profile(v_person.id);
+    v_person.is_profiling_enabled := coalesce((select p.is_profiling_enabled from public.user_llm_profiles as p
+      where p.user_id = v_person.id), true);
+  end if;
   v_result.identifier := v_route ->> 'identifier';
   v_result.context_size_tokens := coalesce(v_result.context_size_tokens,
     case when (v_result.usage).source <> 'estimate' then (v_result.usage).input_tokens end);
-  -- The counters include what earlier attempts used and cost, so the log row includes it, too.
   v_logged := v_result;
-  if v_earlier.input_tokens is not null then
-    v_logged.usage.input_tokens := least(v_input + v_earlier.input_tokens, 2147483647);
-    v_logged.usage.output_tokens := least(v_output + v_earlier.output_tokens, 2147483647);
+  v_logged_cost := v_cost;
+  if v_row.tries > 1 then
+    -- The counters include what earlier attempts used and cost, so the log row includes it, too.
+    select sum(s.cost_usd) as cost_usd, sum(s.input_tokens) as input_tokens, sum(s.output_tokens) as output_tokens
+      into v_earlier from private.lost_attempt_costs as s where s.turn_id = v_row.id;
+    if v_earlier.input_tokens is not null then
+      v_logged.usage.input_tokens := least(v_input + v_earlier.input_tokens, 2147483647);
+      v_logged.usage.output_tokens := least(v_output + v_earlier.output_tokens, 2147483647);
+    end if;
+    v_logged_cost := coalesce(v_cost + v_earlier.cost_usd, v_cost, v_earlier.cost_usd);
   end if;
-  v_log_id := private.write_log(v_row, v_person, v_logged, v_route,
-    case when v_cost is null and v_earlier.cost_usd is null then null
-      else coalesce(v_cost, 0) + coalesce(v_earlier.cost_usd, 0) end);
+  v_log_id := private.write_log(v_row, v_person.id, v_person.is_profiling_enabled, v_logged, v_route, v_logged_cost);
   v_message_id := private.store_answer(v_row, v_result, v_cost);
   -- A turn without content may be tried again with its key; its usage and cost stay booked. Content counts even if it
   -- must not be stored.
@@ -227,15 +257,19 @@ begin
             input_tokens = s.input_tokens + excluded.input_tokens,
             output_tokens = s.output_tokens + excluded.output_tokens;
   end if;
-  update private.turns as r
-    set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
-    where r.id = v_row.id;
-  perform private.record_health(v_result.attempts, v_row.started_at, v_person);
-  -- One lock order everywhere: the turn's row, the user's counters, the global counters last.
-  perform private.settle_in_scope(v_row.user_id::text, v_row.day, v_release, coalesce(v_cost, 0), v_input, v_output,
-    -v_is_refunded::integer);
-  perform private.settle_in_scope('global', v_row.day, v_release, coalesce(v_cost, 0), v_input, v_output,
-    -v_is_refunded::integer);
+  if v_is_open or v_row.idempotency_key is not null or v_row.tries > 1 then
+    update private.turns as r
+      set state = case when v_is_open then 'failed' else 'settled' end, finished_at = now(), reserved_usd = 0
+      where r.id = v_row.id;
+  else  -- thin at once: nothing is left to replay or to price, and the shorter row is written faster
+    update private.turns as r
+      set state = 'settled', finished_at = now(), reserved_usd = 0, is_thin = true, question = null, metadata = '{}',
+          request_id = null, requested_model = null, agent_type = null, replaces = null, history_left_out = null,
+          routes = '[]'
+      where r.id = v_row.id;
+  end if;
+  perform private.record_health(v_result.attempts, v_row.started_at, v_person.id);
+  perform private.settle_turn(v_row, v_release, v_cost, v_input, v_output, -v_is_refunded::integer);
   return jsonb_build_object('outcome', 'settled', 'log_id', v_log_id, 'message_id', v_message_id, 'cost_usd', v_cost);
 end
 $$;

@@ -24,7 +24,7 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
     select sum(s.cost_usd) as cost_usd, least(sum(s.input_tokens), 2147483647)::integer as input_tokens,
       least(sum(s.output_tokens), 2147483647)::integer as output_tokens
     from private.lost_attempt_costs as s where s.turn_id = r.id having count(*) > 0) as e on true
-  order by r.user_id, r.day, r.id
+  order by u.id, r.day, r.routes #>> '{0,provider}', r.routes #>> '{0,identifier}', r.agent_type, r.endpoint, r.id
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, cost_usd = excluded.cost_usd,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, usage_source = null,
@@ -39,6 +39,30 @@ comment on function private.log_abandoned(private.turns[]) is
   'Writes one abandoned log row for each turn. Its cost is that of the attempts that were booked; null when there are '
   'none.';
 revoke execute on function private.log_abandoned from public, anon, authenticated, service_role;
+
+create function private.release_turns(p_scope text, p_rows private.turns[]) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v record;
+begin
+  for v in
+    select s.day, k.slot, sum(s.reserved_usd) as held
+    from unnest(p_rows) as s
+    cross join lateral (
+      select case p_scope when 'global' then private.global_slot(s.id) else 0 end::smallint as slot) as k
+    where p_scope in (s.user_id::text, 'global') group by s.day, k.slot
+  loop
+    if exists (select from public.usage_counter_slots as c where c.scope = p_scope and c.period = 'day'
+        and c.period_start = v.day and c.slot = v.slot and c.reserved_usd < v.held) then
+      raise warning 'the counters of scope % hold less than its turns reserve', p_scope;
+    end if;
+    perform private.settle_in_scope(p_scope, v.slot, v.day, v.held, 0, 0, 0, 0);
+  end loop;
+end
+$$;
+comment on function private.release_turns(text, private.turns[]) is
+  'Releases the reservations of these turns in one scope, whose counters are locked. Warns when a counter holds less.';
+revoke execute on function private.release_turns from public, anon, authenticated, service_role;
 
 create function public.sweep_turns(max_rows integer default 500) returns integer
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
@@ -93,18 +117,12 @@ begin
   -- One lock order everywhere: turns, then users' counters sorted, then the global ones. Turn by turn (user, global,
   -- next user) would deadlock with a finish.
   for v in
-    select h.scope, array_agg(h.day order by h.day) as days, array_agg(h.held order by h.day) as held
-    from (select g.scope, g.place, s.day, sum(s.reserved_usd) as held
-          from unnest(v_rows) as s cross join lateral (values (s.user_id::text, 1), ('global', 2)) as g (scope, place)
-          group by g.scope, g.place, s.day) as h
-    group by h.scope, h.place order by h.place, h.scope
+    select g.scope, array_agg(distinct s.day) as days
+    from unnest(v_rows) as s cross join lateral (values (s.user_id::text, 1), ('global', 2)) as g (scope, place)
+    group by g.scope, g.place order by g.place, g.scope
   loop
     perform private.lock_counters(v.scope, v.days);
-    if exists (select from unnest(v.days, v.held) as d (day, held) join public.usage_counters as c
-        on c.scope = v.scope and c.period = 'day' and c.period_start = d.day where c.reserved_usd < d.held) then
-      raise warning 'the counters of scope % hold less than its turns reserve', v.scope;
-    end if;
-    perform private.settle_in_scope(v.scope, d.day, d.held, 0, 0, 0, 0) from unnest(v.days, v.held) as d (day, held);
+    perform private.release_turns(v.scope, v_rows);
   end loop;
   return coalesce(cardinality(v_rows), 0);
 end

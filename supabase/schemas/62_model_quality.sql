@@ -84,8 +84,8 @@ create function public.ab_results(alias text, from_day date default null, to_day
       (select avg(f.rating) from public.feedback as f where f.turn_id = l.turn_id) as rating
     from public.chat_logs as l
     where l.route_alias = ab_results.alias
-      and l.created_at >= coalesce(from_day, (now() at time zone 'utc')::date - 30) at time zone 'utc'
-      and l.created_at < (coalesce(to_day, (now() at time zone 'utc')::date) + 1) at time zone 'utc'
+      and l.created_at >= coalesce(from_day, (now() at time zone 'utc')::date - 30)::timestamp at time zone 'utc'
+      and l.created_at < (coalesce(to_day, (now() at time zone 'utc')::date) + 1)::timestamp at time zone 'utc'
   ), sums as (
     select t.route_arm, count(distinct t.conversation_id) as conversations, count(*) as turns,
       count(*) filter (where t.model_identifier = t.route_arm) as served, count(*) filter (where t.is_error) as errors,

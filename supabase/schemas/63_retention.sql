@@ -1,6 +1,34 @@
--- Purpose: deletes old logs, and quarantines spooled records that cannot be booked.
--- Affects: public.purge_logs(), public.quarantine_spooled()
+-- Purpose: thins settled turns, deletes old logs, and quarantines spooled records that cannot be booked.
+-- Affects: public.thin_turns(), public.purge_logs(), public.quarantine_spooled()
 -- Access: the service only; definer because logs and write-ahead rows are not granted.
+
+create function public.thin_turns(max_rows integer default 5000) returns integer
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_thinned integer;
+begin
+  -- A turn of several attempts keeps its routes: an attempt that lost its lease may still be booked by their prices.
+  update private.turns as r
+    set is_thin = true, question = null, metadata = '{}', request_id = null, requested_model = null, agent_type = null,
+        replaces = null, history_left_out = null,
+        routes = case when r.tries > 1 then r.routes when r.idempotency_key is null then '[]' else coalesce((
+          select jsonb_build_array(e.route - '{pricing,capabilities,base_url,has_key}'::text[])
+          from jsonb_array_elements(r.routes) with ordinality as e (route, place)
+          left join public.chat_logs as l on l.turn_id = r.id
+          order by (e.route ->> 'identifier' = l.model_identifier) is true desc, e.place limit 1), '[]') end
+    where r.id = any (array(
+      select t.id from private.turns as t
+      where t.state = 'settled' and not t.is_thin and t.finished_at < now() - interval '1 hour'
+      order by t.finished_at limit least(greatest(max_rows, 1), 50000) for update skip locked));
+  get diagnostics v_thinned = row_count;
+  return v_thinned;
+end
+$$;
+comment on function public.thin_turns(integer) is
+  'Removes from up to max_rows write-ahead rows, settled for an hour, what their log rows hold or a running turn '
+  'alone needs. Keys still replay. Returns the number.';
+revoke execute on function public.thin_turns from public, anon, authenticated, service_role;
+grant execute on function public.thin_turns(integer) to service_role;
 
 create function public.purge_logs(retention_days integer, batch_size integer default 5000) returns integer
   language plpgsql volatile security definer set search_path = '' as $$

@@ -147,7 +147,7 @@ create function private.function_findings() returns table (object text, problem 
   select d.object, 'authenticated may execute it with its owner''s rights, and it does not look at the caller', true,
       format('revoke execute on function %s from authenticated;', d.object)
     from definers as d
-    where 'authenticated' = any (d.grantees) and d.prosrc !~ '(auth\.(uid|jwt)|private\.is_admin)\('
+    where 'authenticated' = any (d.grantees) and d.prosrc !~ '(auth\.(uid|jwt)|private\.(is_admin|signed_in_user))\('
       and d.description !~* 'for everyone signed in'
   union all
   select d.object, 'it runs with its owner''s rights and the caller''s search_path', false,

@@ -10,7 +10,7 @@ import pytest
 from cfnlint.api import ManualArgs, lint
 
 from deploy.build import functions
-from tests.deploy.conftest import ARCH
+from tests.deploy.conftest import ARCH, osls
 
 Template = dict[str, dict[str, Any]]
 _LAYERS = {"arm64": "LambdaAdapterLayerArm64", "x86_64": "LambdaAdapterLayerX86"}
@@ -51,6 +51,20 @@ def test_every_function_runs_behind_the_adapter(template: Template) -> None:
         assert function["Architectures"] == [ARCH]
         (layer,) = function["Layers"]
         assert layer.split(":")[-2:] == [_LAYERS[ARCH], "30"]
+
+
+def test_chat_may_have_a_path_of_its_own_secrets(service: Path) -> None:
+    """It then reads that path only, so that the service key of the other functions is out of its reach."""
+    shown = osls(service, "print", "--format", "json", "--param", "chatSecretsPath=/parley/test/chat")
+    found = json.loads(shown[shown.index("{") :])
+    assert found["functions"]["chat"]["environment"]["SECRETS_SOURCE"] == "ssm:/parley/test/chat/"
+    assert found["provider"]["environment"]["SECRETS_SOURCE"] == "ssm:/parley/test/"
+    roles = {name: json.dumps(found["resources"]["Resources"][name]) for name in ("ChatRole", "LlmsRole")}
+    assert {name: "parameter/parley/test/chat" in text for name, text in roles.items()} == {
+        "ChatRole": True,
+        "LlmsRole": False,
+    }
+    assert 'parameter/parley/test"' not in roles["ChatRole"].replace("\\", "")
 
 
 def test_the_template_holds_no_secret(packaged: Path, template: Template) -> None:

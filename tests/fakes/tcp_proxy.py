@@ -12,7 +12,10 @@ from urllib.parse import urlsplit
 
 
 class Line(socketserver.ThreadingTCPServer):
-    """Carries bytes between its own port and the server at `url`, both ways, for as long as it is not cut."""
+    """Carries bytes between its own port and the server at `url`, both ways, for as long as it is not cut.
+
+    `address` is `url` with this port. `loses_answers` keeps back what the server sends.
+    """
 
     daemon_threads = True
     allow_reuse_address = True
@@ -21,19 +24,27 @@ class Line(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Relay)
         parts = urlsplit(url)
         self.far_end = (str(parts.hostname), parts.port or 80)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        near = f"127.0.0.1:{self.server_address[1]}"
+        self.url = f"http://{near}"
+        user = parts.netloc.rpartition("@")[0]
+        self.address = parts._replace(netloc=f"{user}@{near}" if user else near).geturl()
         self.is_cut = False
+        self.loses_answers = False
         self.ends: set[socket.socket] = set()
 
     def cut(self) -> None:
         """Ends every connection; new ones are ended at once."""
         self.is_cut = True
+        self.drop()
+
+    def drop(self) -> None:
+        """Ends every connection, as a pooler does with idle ones."""
         for end in list(self.ends):
             _shut(end, socket.SHUT_RDWR)
 
     def restore(self) -> None:
-        """Carries new connections again."""
-        self.is_cut = False
+        """Carries new connections again, with the server's answers."""
+        self.is_cut = self.loses_answers = False
 
 
 class _Relay(socketserver.BaseRequestHandler):
@@ -45,17 +56,18 @@ class _Relay(socketserver.BaseRequestHandler):
         near: socket.socket = self.request
         with contextlib.suppress(OSError), socket.create_connection(self.server.far_end) as far:
             self.server.ends |= {near, far}
-            back = threading.Thread(target=_carry, args=(far, near), daemon=True)
+            back = threading.Thread(target=_carry, args=(far, near, self.server), daemon=True)
             back.start()
             _carry(near, far)
             back.join()
             self.server.ends -= {near, far}
 
 
-def _carry(source: socket.socket, sink: socket.socket) -> None:
+def _carry(source: socket.socket, sink: socket.socket, line: Line | None = None) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
-            sink.sendall(data)
+            if line is None or not line.loses_answers:
+                sink.sendall(data)
     _shut(sink, socket.SHUT_WR)
 
 

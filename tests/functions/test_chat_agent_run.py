@@ -29,7 +29,7 @@ from shared.tokens import estimate_tokens
 from shared.turns import Receipt
 from tests.fakes.openai import OpenAiHost, chunk, serving_models, sse, text_chunk
 from tests.fakes.supabase import Project
-from tests.functions.turns import ASKED, ROUTE, TURN, turn
+from tests.functions.turns import ASKED, ROUTE, TURN, turn, turn_for
 
 pytestmark = pytest.mark.anyio
 EXTEND, FINISH = "/rest/v1/rpc/chat_extend", "/rest/v1/rpc/chat_finish"
@@ -49,7 +49,7 @@ async def model(
 
 
 async def _events_of(asked: ChatRequest = ASKED, **changes: Any) -> list[TurnEvent]:
-    return [event async for event in run_turn(AgentRun(turn(**changes), asked, time.monotonic()))]
+    return [event async for event in run_turn(AgentRun(turn_for(asked, **changes), asked, time.monotonic()))]
 
 
 def _booked(project: Project) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def test_the_fields_of_a_schema_are_kept() -> None:
             {"type": "function", "function": {"name": "look", "strict": True}},
             {"type": "function", "function": {"name": "see"}},
         ],
-    ).options()
+    ).options
     assert asked.output_format == Format("x", "An x.", is_strict=True)
     assert [tool.is_strict for tool in asked.tools] == [True, None]
 
@@ -123,14 +123,14 @@ def test_an_answer_comes_back_as_the_sdk_keeps_it() -> None:
 def test_options_say_how_to_answer() -> None:
     """Tool choice, parallel calls, stop and schema are options of the model call."""
     chosen = {"type": "function", "function": {"name": "look"}}
-    named = _asked(tools=[_TOOL], tool_choice=chosen, parallel_tool_calls=False, stop="END").options()
+    named = _asked(tools=[_TOOL], tool_choice=chosen, parallel_tool_calls=False, stop="END").options
     assert (named.must_call, named.may_call_in_parallel, named.stop) == ("look", False, ("END",))
     assert named.tools[0].parameters == {"type": "object", "properties": {}}
-    assert _asked(tools=[_TOOL], tool_choice="required").options().must_call is True
-    assert _asked(tools=[_TOOL], tool_choice="none").options().may_call_tools is False
-    assert _asked(response_format={"type": "json_object"}).options().output_schema == ANY_OBJECT
+    assert _asked(tools=[_TOOL], tool_choice="required").options.must_call is True
+    assert _asked(tools=[_TOOL], tool_choice="none").options.may_call_tools is False
+    assert _asked(response_format={"type": "json_object"}).options.output_schema == ANY_OBJECT
     schema = {"name": "x", "schema": {"type": "object"}, "strict": True}
-    received = _asked(response_format={"type": "json_schema", "json_schema": schema}).options()
+    received = _asked(response_format={"type": "json_schema", "json_schema": schema}).options
     assert received.output_schema == {"type": "object"}
 
 

@@ -47,6 +47,13 @@ def test_a_stream_says_who_speaks_then_words_then_why_it_ended() -> None:
     assert (last["choices"], last["usage"]["total_tokens"], last["usage"]["cost"]) == ([], 15, 0.002)
 
 
+def test_each_piece_names_the_route_that_wrote_it() -> None:
+    """Also when a later route answers in place of the first."""
+    received = _streamed(Text("a"), Text("b"), RouteChosen(replace(ROUTE, identifier="openai:other")), Text("c"))
+    models = [each["model"] for each in received if isinstance(each, dict)]
+    assert models == [ROUTE.identifier, ROUTE.identifier, ROUTE.identifier, "openai:other"]
+
+
 def test_calls_are_numbered_and_broken_arguments_are_the_callers_to_see() -> None:
     """Each call is one chunk with its index; invalid arguments are unchanged."""
     first, second = (each["tool_calls"][0] for each in _deltas(_streamed(_LOOK, _BROKEN, RECEIPT))[1:3])  # type: ignore[index]

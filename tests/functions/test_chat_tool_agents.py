@@ -10,7 +10,7 @@ import pytest
 from functions.chat.request import ChatRequest
 from shared.events import Text
 from shared.receipts import receipt_json
-from shared.turns import Profile, Receipt
+from shared.turns import Receipt
 from tests.fakes.openai import OpenAiHost, text_chunk
 from tests.fakes.supabase import Project
 from tests.functions.tool_turns import EXTEND, add_call, booked_entry, calls_answer, events_of, results_of
@@ -69,24 +69,22 @@ async def test_an_agent_uses_its_own_tools_only(model: OpenAiHost) -> None:
 
 
 @pytest.mark.parametrize(
-    ("agent", "preferred", "question", "first"),
+    ("chosen", "question", "first", "domain"),
     [
-        (None, None, "My Python script crashes with a TypeError", "technical"),
-        ("auto", "research", "My Python script crashes with a TypeError", "technical"),
-        (None, "research", "My Python script crashes with a TypeError", "research"),
-        ("general", "research", "My Python script crashes with a TypeError", "general"),
-        (None, "auto", "What should I cook for dinner?", "general"),
+        ("research", "My Python script crashes with a TypeError", "research", "technical"),
+        ("general", "My Python script crashes with a TypeError", "general", "technical"),
+        (None, "My Python script crashes with a TypeError", "technical", "technical"),
+        ("an agent of a newer version", "What should I cook for dinner?", "general", "general"),
     ],
 )
-async def test_the_agent_is_the_one_asked_for_or_preferred_or_fitting(
-    model: OpenAiHost, project: Project, agent: Any, preferred: str | None, question: str, first: str
+async def test_the_agent_that_the_ledger_chose_answers_first(
+    model: OpenAiHost, project: Project, chosen: str | None, question: str, first: str, domain: str
 ) -> None:
-    """The order is requested, preferred, by question; the domain is recorded in each case."""
+    """An unknown agent is replaced by the one for the question; the domain is recorded in each case."""
     model.pieces = [text_chunk("Hello")]
-    await events_of(ChatRequest(message=question, agent=agent), profile=Profile(preferred_agent=preferred))
+    await events_of(ChatRequest(message=question), agent=chosen, is_agent_guessed=False)
     booked = booked_entry(project)
-    assert booked["agent_type"] == first
-    assert booked["domain_classification"] in {"technical", "general"}
+    assert (booked["agent_type"], booked["domain_classification"]) == (first, domain)
     assert booked["domain_confidence"] >= 0.6
 
 

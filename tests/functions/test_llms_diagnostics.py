@@ -38,6 +38,17 @@ FOUND = {
     "last_good_run": None,
     "open_circuits": [{"provider_key": "google", "reason": "provider_error", "open_until": "2026-11-21T12:00:00Z"}],
 }
+LEDGER_ROLE = {
+    "has_login": False,
+    "is_admin": False,
+    "member_of": [],
+    "may_use": [
+        "public.chat_begin(jsonb)",
+        "public.chat_extend(jsonb)",
+        "public.chat_finish(jsonb)",
+        "public.node_key(bigint,text)",
+    ],
+}
 LOOKUPS = [
     {"day": "2026-11-21", "asked_model": "gpt-5", "route_reason": "model_not_found", "turns": 3},
     {"day": "2026-11-20", "asked_model": "gpt-5", "route_reason": "model_replaced", "turns": 2},
@@ -126,6 +137,7 @@ def test_a_clock_that_is_off_is_seen(skew: float, round_trip: float, verdict: st
 
 SOUND: dict[str, tuple[int, Any]] = {
     "/rest/v1/rpc/diagnose_access": (200, {"relations": 16, "functions": 29, "findings": []}),
+    "/rest/v1/rpc/diagnose_ledger_role": (200, LEDGER_ROLE),
     "/rest/v1/rpc/diagnose_visibility": (200, {"visible": [], "unchecked": []}),
     "/rest/v1/llm_models": (401, {"code": "42501", "message": "permission denied for table llm_models"}),
     "/rest/v1/settings": (406, {"code": "PGRST106", "message": "Invalid schema: private"}),
@@ -162,6 +174,7 @@ async def test_an_admin_sees_every_check(admin: Callable[..., Any], project: Pro
         "provider openai": "ok",
         "row-level security": "ok",
         "data API": "ok",
+        "ledger connection": "off",
         "database": "ok",
         "clock": "ok",
         "default model": "ok",

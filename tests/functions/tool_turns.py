@@ -16,7 +16,7 @@ from shared.events import ToolResult
 from shared.run_turn import TurnEvent, run_turn
 from tests.fakes.openai import chunk, sse
 from tests.fakes.supabase import Project
-from tests.functions.turns import ROUTE, turn
+from tests.functions.turns import ROUTE, turn_for
 
 EXTEND = "/rest/v1/rpc/chat_extend"
 ABLE = replace(ROUTE, capabilities={"supports_tools": True, "supports_json": True})
@@ -56,8 +56,9 @@ def add_call(*numbers: int) -> tuple[str, Any]:
 
 
 async def events_of(asked: ChatRequest = ASKED, **changes: Any) -> list[TurnEvent]:
-    """The events of a turn of this request."""
-    return [event async for event in run_turn(AgentRun(turn(**{"routes": (ABLE,)} | changes), asked, time.monotonic()))]
+    """The events of a turn of this request, admitted with its agent."""
+    run = AgentRun(turn_for(asked, **{"routes": (ABLE,)} | changes), asked, time.monotonic())
+    return [event async for event in run_turn(run)]
 
 
 def results_of(events: list[TurnEvent]) -> list[Any]:

@@ -30,3 +30,9 @@ def frames(raw: bytes) -> list[Any]:
 def turn(**changes: Any) -> Turn:
     """A turn like TURN."""
     return replace(TURN, **changes)
+
+
+def turn_for(asked: ChatRequest, **changes: Any) -> Turn:
+    """A turn like TURN, with the agent that the ledger chooses for this request of a user without a profile."""
+    fields = {"agent": asked.likely_agent, "is_agent_guessed": asked.agent in {None, "auto"}}
+    return turn(**fields | changes)

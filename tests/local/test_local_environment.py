@@ -14,6 +14,7 @@ from local.data_dir import DataDir
 from local.errors import StackError
 from local.ports import Ports
 from local.stack_plan import Options, StackPlan, make_stack_plan
+from shared import addresses
 from shared.addresses import LOOPBACK_ORIGINS
 from shared.variables import FIRST_NAMES, VARIABLES
 from tests.stack_process import clean_environ
@@ -252,3 +253,13 @@ def test_dev_servers_may_call_unless_origins_are_given(tmp_path: Path) -> None:
     assert _planned(tmp_path).function_environ("chat")["CORS_ORIGINS"].split(",") == list(LOOPBACK_ORIGINS)
     _env(tmp_path, "CORS_ORIGINS=https://a.example")
     assert _planned(tmp_path).function_environ("chat")["CORS_ORIGINS"] == "https://a.example"
+
+
+def test_chat_connects_itself_and_has_no_service_key(tmp_path: Path) -> None:
+    """Its own role has a password of this data directory; the other functions keep the key."""
+    plan = _planned(tmp_path)
+    assert "SUPABASE_SERVICE_KEY" not in plan.function_environ("chat")
+    assert plan.function_environ("llms")["SUPABASE_SERVICE_KEY"].startswith("sb_secret_")
+    url = plan.function_environ("chat")["LEDGER_DATABASE_URL"]
+    assert addresses.ledger_url(url) is None
+    assert _planned(tmp_path).function_environ("chat")["LEDGER_DATABASE_URL"] == url

@@ -69,7 +69,7 @@ def test_a_history_of_several_users_names_its_speakers() -> None:
 
 def test_a_profile_is_read_where_it_is_set() -> None:
     """Missing and null fields are None."""
-    assert _turn(profile={"skill_level": "expert", "preferred_agent": None}).profile == Profile("expert")
+    assert _turn(profile={"skill_level": "expert", "communication_style": None}).profile == Profile("expert")
 
 
 def test_a_replay_has_the_text_of_the_message_and_the_rest_of_the_row() -> None:

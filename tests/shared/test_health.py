@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from shared import ledger_calls
+from shared.config import settings
 from shared.endpoint import respond, routes
 from shared.health import healthy, ready, service_ready
 from tests.asgi import Caller, call
@@ -77,6 +79,18 @@ async def test_a_wrong_secrets_source_is_named(environ: Callable[..., None]) -> 
     """It is a 503, like every other failure."""
     environ(SECRETS_SOURCE="vault:/x/")
     assert "SECRETS_SOURCE" in (await _not_ready())["error"]["message"]
+
+
+async def test_a_chat_that_connects_itself_needs_no_service_key(
+    project: Project, environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks PostgreSQL, and names the variables that are missing on this way."""
+    monkeypatch.setattr(ledger_calls, "_address", lambda: settings().ledger_url)
+    environ(SUPABASE_SERVICE_KEY="", LEDGER_DATABASE_URL="postgresql://parley_ledger@127.0.0.1:9/postgres")
+    assert (await _not_ready())["error"]["metadata"] == {}
+    environ(LEDGER_DATABASE_URL="postgresql://127.0.0.1:9/postgres")
+    assert (await _not_ready())["error"]["metadata"] == {"variables": ["LEDGER_DATABASE_URL"]}
+    assert project.asked == []
 
 
 async def _not_ready() -> Any:

@@ -36,14 +36,14 @@ async def test_a_turn_knows_who_spoke_and_how_to_help(project: Project) -> None:
         {"role": "assistant", "content": "Hello"},
         {"role": "user", "content": "Hm", "name": "Person 2"},
     ]
-    profile = {"skill_level": "expert", "communication_style": None, "preferred_agent": "auto"}
+    profile = {"skill_level": "expert", "communication_style": None}
     received = {"history": history, "history_left_out": 4, "speaker": "Ada", "profile": profile}
     project.answers[BEGIN] = (200, ADMITTED | received)
     turn = await ledger.begin(PERSON, replace(ASK, agent_models={"general": ("fast", "gpt-4o")}))
     assert project.asked_of("chat_begin")[0]["turn"]["agent_models"] == {"general": ["fast", "gpt-4o"]}
     sent_text = [message.content for message in turn.history]
     assert sent_text == ["Ada: Hi", "Hello", "Person 2: Hm"]
-    assert (turn.history_left_out, turn.speaker, turn.profile) == (4, "Ada", Profile("expert", None, "auto"))
+    assert (turn.history_left_out, turn.speaker, turn.profile) == (4, "Ada", Profile("expert"))
     project.answers[BEGIN] = (200, ADMITTED)
     turn = await ledger.begin(PERSON, ASK)
     assert (turn.history_left_out, turn.speaker, turn.profile) == (0, None, Profile())

@@ -31,14 +31,17 @@ async def test_a_booked_turn_has_a_receipt(project: Project, outcome: str, logge
 
 
 @pytest.mark.anyio
-async def test_a_turn_this_database_never_admitted_is_only_logged(
-    project: Project, capsys: pytest.CaptureFixture[str]
+async def test_a_turn_without_a_row_is_logged_and_its_record_kept(
+    project: Project, environ: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """There is no row to complete and no use in trying again."""
+    """The call is not repeated, and the receipt does not claim that the turn will be booked."""
+    environ(SPOOL_URL=tmp_path.as_uri())
     project.answers[FINISH] = (200, {"outcome": "unknown"})
-    assert not (await ledger.finish(ENTRY)).logged
+    assert (await ledger.finish(ENTRY)).logged is False
     assert len(project.asked) == 1
     assert "unbooked_turn" in capsys.readouterr().out
+    (kept,) = tmp_path.iterdir()
+    assert json.loads(kept.read_text())["entry"]["turn_id"] == TURN.turn_id
 
 
 @pytest.mark.anyio
@@ -80,11 +83,11 @@ async def test_a_turn_that_the_database_cannot_take_waits_in_the_spool(
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("answer", [{"outcome": "settled"}, {"outcome": "stale"}, {"outcome": "unknown"}], ids=str)
+@pytest.mark.parametrize("answer", [{"outcome": "settled"}, {"outcome": "stale"}], ids=str)
 async def test_what_the_database_answered_is_not_spooled(
     project: Project, environ: Callable[..., None], tmp_path: Path, answer: dict[str, str]
 ) -> None:
-    """A booked turn, another worker's and an unknown one are not spooled."""
+    """A booked turn and one of another worker are not spooled."""
     environ(SPOOL_URL=tmp_path.as_uri())
     project.answers[FINISH] = (200, answer)
     await ledger.finish(ENTRY)

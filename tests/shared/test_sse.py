@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.sse import DONE, PING, SseDecoder, frame
+from shared.sse import DONE, PING, FrameTemplate, SseDecoder, frame
 
 TRICKY = [
     "two\nlines",
@@ -111,3 +111,10 @@ def test_bytes_that_are_no_text_are_refused() -> None:
     """Data that is not UTF-8 raises ValueError."""
     with pytest.raises(ValueError, match="utf-8"):
         decoded(b"data: \xff\xfe\n\n")
+
+
+@given(st.text() | st.text(st.characters(categories=["Cs", "Cc", "So"])))
+def test_a_template_makes_the_frames_that_a_value_makes(text: str) -> None:
+    """Byte by byte, for every text."""
+    template = FrameTemplate(lambda each: frame({"id": "1", "delta": each, "other": "\u0001"}))
+    assert template.frame(text) == frame({"id": "1", "delta": text, "other": "\u0001"})

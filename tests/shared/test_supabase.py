@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shared import supabase
+from shared.database_errors import refusal
 from shared.errors import (
     BudgetExceeded,
     ConversationNotFound,
@@ -52,7 +53,7 @@ def _worded(code: str, **metadata: Any) -> dict[str, Any]:
 )
 def test_database_errors_become_our_errors(status: int, answer: Any, kind: type[ParleyError]) -> None:
     """Errors of our own functions keep their code; other messages of the database are not passed on."""
-    error = supabase.refusal(status, answer)
+    error = refusal(status, answer)
     assert type(error) is kind
     if kind is InternalError or status in {401, 403} or status >= 500:
         message = answer["message"] if isinstance(answer, dict) else "\0"
@@ -61,7 +62,7 @@ def test_database_errors_become_our_errors(status: int, answer: Any, kind: type[
 
 def test_a_database_error_has_its_delay() -> None:
     """The delay becomes the header; the rest stays in the metadata."""
-    error = supabase.refusal(429, _worded("quota_exceeded", retry_after=30, limit=5))
+    error = refusal(429, _worded("quota_exceeded", retry_after=30, limit=5))
     assert (error.retry_after_seconds, error.metadata, error.message) == (30, {"limit": 5}, "words")
 
 

@@ -55,6 +55,22 @@ _KEYS = (
     "two words",
 )
 BAD = {
+    "LEDGER_DATABASE_URL": (
+        "db.example",
+        "https://parley_ledger:x@db.example/postgres",
+        "postgresql://db.example:5432/postgres",
+        "postgresql://parley_ledger@db.example:5432/postgres",
+        "postgresql://parley_ledger:x@db.example:5432",
+        "postgresql://parley_ledger:x@db.example:5432x/postgres",
+        "postgresql://parley_ledger:x@db.example:5432/postgres#x",
+        "postgresql://parley_ledger:<password>@db.example:5432/postgres",
+        "postgresql://postgres:x@db.example:5432/postgres",
+        "postgresql://postgres.abc:x@aws-0-eu.pooler.supabase.com:6543/postgres",
+        "postgresql://parley_ledger.abc:x@aws-0-eu.pooler.supabase.com:5432/postgres",
+        "postgresql://parley_ledger:x@db.example:5432/postgres?sslmode=require",
+        "postgresql://parley_ledger:x@db.example:5432/postgres?sslmode=disable",
+        "postgresql://parley_ledger:x@db.example:5432/postgres?pgbouncer=true",
+    ),
     "SUPABASE_URL": (
         *_URLS,
         "http://project.supabase.co",
@@ -128,6 +144,12 @@ BAD = {
     "CLASSIFY_WITH_MODEL": ("yess",),
 }
 GOOD = {
+    "LEDGER_DATABASE_URL": (
+        "postgresql://parley_ledger@127.0.0.1:54322/postgres",
+        "postgres://parley_ledger:p%40ss@db.example:5432/postgres?sslmode=verify-full&sslrootcert=ca.pem",
+        "postgresql://parley_ledger.abc:x@aws-0-eu.pooler.supabase.com:6543/postgres",
+        "postgresql://parley_ledger:x@localhost/postgres?sslmode=disable",
+    ),
     "SUPABASE_URL": (
         "https://p.supabase.co",
         "https://p.supabase.co/",

@@ -64,6 +64,7 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "raise_cost_alerts": ({}, (401, 403, 403, 200)),
     "claim_cost_alerts": ({"max_rows": 0}, (401, 403, 403, 200)),
     "settle_cost_alerts": ({}, (401, 403, 403, 200)),
+    "thin_turns": ({}, (401, 403, 403, 200)),
     "purge_logs": ({"retention_days": 36500}, (401, 403, 403, 200)),
     "take_lease": ({"job": "tenancy", "holder_id": "{fresh}", "ttl_seconds": 1}, (401, 403, 403, 200)),
     "set_node_key": ({"node_id": "{node}", "api_key": "sk-forged"}, (401, 404, 404, 403)),

@@ -4,7 +4,7 @@ workers that die or come back too late, sweeps at the same time. What was really
 
 from __future__ import annotations
 
-import json
+import contextlib
 import random
 import threading
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 
+from shared.errors import BudgetExceeded, DatabaseUnavailable, QuotaExceeded
+from tests.stack.ledger_client import ledger_over
 from tests.stack.people import Person, Stack
 from tests.stack.turns import die, entry_of, turn_of, used
 
 _TRIES = 200
-_LOST = (psycopg.OperationalError, psycopg.errors.LockNotAvailable)
 INPUT_USD, OUTPUT_USD = Decimal("0.000001"), Decimal("0.000002")  # a token, as `model` of the fixtures prices them
 
 
@@ -44,7 +44,10 @@ class Truth:
 
 
 class Chaos:
-    """Turns by `people` of `model`; `spool` keeps an entry of a person, the seed makes the dice repeatable."""
+    """Turns by `people` of `model`, over one of the `WAYS` to the ledger.
+
+    `spool` keeps an entry of a person, the seed makes the dice repeatable.
+    """
 
     def __init__(
         self,
@@ -54,43 +57,45 @@ class Chaos:
         spool: Callable[[dict[str, Any], str], None],
         *,
         seed: int = 1,
+        way: str = "connection",
     ) -> None:
         self.truth = Truth()
+        self._ledger = ledger_over(way, stack)
         self._spool = spool
         self._stack, self._people, self._model, self._seed = stack, people, model, seed
         self._over = threading.Event()
 
     def run(self, turns: int, workers: int, drain: Callable[[], None]) -> Truth:
         """Everything at once, then the drain and the sweeps that close what is left."""
-        with ThreadPoolExecutor(workers + 4) as pool:
+        with contextlib.closing(self._ledger), ThreadPoolExecutor(workers + 4) as pool:
             trouble = [pool.submit(self._kill), pool.submit(self._sweep_on), pool.submit(self._sweep_on)]
             trouble.append(pool.submit(self._drain_on, drain))
-            list(pool.map(self._turn, range(turns)))
-            self._over.set()
+            try:
+                list(pool.map(self._turn, range(turns)))
+            finally:
+                self._over.set()
             for each in trouble:
                 each.result()
         drain()
         with self._connection() as db:
             db.execute("update private.turns set lease_until = now() - interval '1 s' where state = 'started'")
-        while self.call("sweep_turns", 500):
+        while self._sweep(500):
             pass
         return self.truth
 
-    def call(self, function: str, argument: Any, person: Person | None = None) -> Any:
+    def _call(self, name: str, arguments: dict[str, Any], person: Person | None = None) -> Any:
         """One ledger function, as the service or a person; again when its backend was killed under it."""
-        claims = {"sub": person.id, "role": "authenticated"} if person else {"role": "service_role"}
         for _ in range(_TRIES):
-            try:
-                with self._connection() as db, db.transaction():
-                    db.execute("select set_config('request.jwt.claims', %s, true)", [json.dumps(claims)])
-                    db.execute(f"set local role {claims['role']}")
-                    row = db.execute(f"select public.{function}(%s) as answer", [argument]).fetchone()
-                    assert row is not None
-                    return row["answer"]
-            except _LOST:
-                with self.truth.lock:
-                    self.truth.killed += 1
+            with contextlib.suppress(DatabaseUnavailable):
+                return self._ledger.call(name, arguments, person)
         raise AssertionError("the database never answered")
+
+    def _sweep(self, turns: int) -> int:
+        """How many turns a sweep closed; zero when it met a lock."""
+        with self._connection() as db, contextlib.suppress(psycopg.errors.LockNotAvailable):
+            row = db.execute("select public.sweep_turns(%s) as swept", [turns]).fetchone()
+            return int(row["swept"]) if row else 0
+        return 0
 
     def _connection(self) -> psycopg.Connection[dict[str, Any]]:
         return psycopg.connect(
@@ -119,14 +124,11 @@ class Chaos:
     def _begin(self, person: Person, key: dict[str, str]) -> dict[str, Any] | None:
         turn = turn_of(self._model, max_tokens=50, **key)
         try:
-            begun = self.call("chat_begin", Jsonb(turn), person)
-        except psycopg.Error as error:
-            if error.sqlstate not in {"PT429", "PT402"}:
-                raise
+            begun = self._call("chat_begin", {"turn": turn}, person)
+        except (QuotaExceeded, BudgetExceeded):
             with self.truth.lock:
                 self.truth.refused += 1
             return None
-        # A begin whose answer was lost holds its key: the second one finds it running, as a person's retry would.
         if begun["outcome"] != "new":
             return None
         with self.truth.lock:
@@ -142,7 +144,7 @@ class Chaos:
             if way == "s":
                 self._spool(entry, person.id)
             else:
-                assert self.call("chat_finish", Jsonb(entry))["outcome"] in {"settled", "duplicate", "stale"}
+                assert self._call("chat_finish", {"entry": entry})["outcome"] in {"settled", "duplicate", "stale"}
         self.truth.spend(person.id, tokens * INPUT_USD + written * OUTPUT_USD)
 
     def _expire(self, turn: dict[str, Any]) -> None:
@@ -151,11 +153,12 @@ class Chaos:
 
     def _sweep_on(self) -> None:
         while not self._over.wait(0.02):
-            self.call("sweep_turns", 50)
+            self._sweep(50)
 
     def _drain_on(self, drain: Callable[[], None]) -> None:
         while not self._over.wait(0.1):
-            drain()
+            with contextlib.suppress(DatabaseUnavailable):  # its own backend was killed
+                drain()
 
     def _kill(self) -> None:
         """Ends one working backend after the other, as a failing database does."""
@@ -163,8 +166,9 @@ class Chaos:
         with psycopg.connect(self._stack["DATABASE_URL"], autocommit=True) as db:
             while not self._over.wait(0.05):
                 pids = db.execute(
-                    "select pid from pg_stat_activity "
-                    "where application_name = 'chaos' and query like 'select public.chat%'"
+                    "select pid from pg_stat_activity where state = 'active' "
+                    "and usename in ('parley_ledger', 'authenticator') and query ~ 'chat_(begin|finish)'"
                 ).fetchall()
                 if pids:
                     db.execute("select pg_terminate_backend(%s)", [dice.choice(pids)[0]])
+                    self.truth.killed += 1

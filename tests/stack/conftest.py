@@ -12,13 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import certifi
 import httpx
 import psycopg
 import pytest
 
 from tests.fakes.providers import Upstream
 from tests.providers import named, variables
+from tests.stack import turns
 from tests.stack.cast import Cast
+from tests.stack.ledger_client import WAYS, Ledger, ledger_over
 from tests.stack.people import Person, Stack, connect, eventually, sign_up
 from tests.stack_process import data_folder, free_ports, running_stack
 
@@ -27,11 +30,14 @@ _NAMES = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY", "DATABASE
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Each request makes an HTTP client, which would read all certificates; on loopback there is no TLS."""
+def _one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each request makes an HTTP client, which would read all certificates; on loopback one is enough."""
+    only = tmp_path_factory.mktemp("certificates") / "one.pem"
+    end = "-----END CERTIFICATE-----\n"
+    only.write_text(Path(certifi.where()).read_text().partition(end)[0] + end)
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("SSL_CERT_FILE", raising=False)
-        patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("certificates")))
+        patch.delenv("SSL_CERT_DIR", raising=False)
+        patch.setenv("SSL_CERT_FILE", str(only))
         yield
 
 
@@ -47,6 +53,7 @@ def stack() -> Iterator[Stack]:
     zone = "Etc/GMT-14" if datetime.now(UTC).hour >= 10 else "Etc/GMT+12"
     with data_folder() as data, running_stack(data, free_ports(), "--no-reload", environ={"PGTZ": zone}) as running:
         yield Stack(running.values)
+        turns.close_data_apis()
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +61,23 @@ def db(stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
     """The database as its owner."""
     with connect(stack) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def direct_ledger(stack: Stack) -> Iterator[Ledger]:
+    """The ledger over connections of our own."""
+    running = ledger_over("connection", stack)
+    yield running
+    running.close()
+
+
+@pytest.fixture(params=WAYS)
+def each_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs the test twice: `turns` calls the ledger over the data API, then over connections of our own."""
+    if request.param == "connection":
+        monkeypatch.setattr(turns, "ledger", request.getfixturevalue("direct_ledger"))
+    way: str = request.param
+    return way
 
 
 @pytest.fixture

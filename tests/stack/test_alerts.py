@@ -63,24 +63,24 @@ def _clean(db: Database) -> Iterator[None]:
     """Sends what earlier tests crossed, so that new alerts are this test's; removes its counters afterwards."""
     db.execute("select public.raise_cost_alerts()")
     db.execute("update public.cost_alerts set notified_at = now() where notified_at is null")
-    before = db.execute("select * from public.usage_counters").fetchall()
+    before = db.execute("select * from public.usage_counter_slots").fetchall()
     yield
     db.execute("update public.cost_alerts set notified_at = now() where notified_at is null")
-    db.execute("delete from public.usage_counters where scope <> all(%s)", [[row["scope"] for row in before]])
+    db.execute("delete from public.usage_counter_slots where scope <> all(%s)", [[row["scope"] for row in before]])
     for row in before:
         if row["scope"] == "global":
             db.execute(
-                "update public.usage_counters set spent_usd = %(spent_usd)s where (scope, period, period_start)"
-                " = (%(scope)s, %(period)s, %(period_start)s)",
+                "update public.usage_counter_slots set spent_usd = %(spent_usd)s where (scope, period, period_start,"
+                " slot) = (%(scope)s, %(period)s, %(period_start)s, %(slot)s)",
                 row,
             )
 
 
 def _spend(db: Database, scope: str, usd: float, requests: int = 1, period: str = "day", ago: str = "0 days") -> None:
     db.execute(
-        """insert into public.usage_counters (scope, period, period_start, spent_usd, requests)
+        """insert into public.usage_counter_slots (scope, period, period_start, spent_usd, requests)
            values (%s, %s, (date_trunc(%s, now() at time zone 'utc') - %s::interval)::date, %s, %s)
-           on conflict (scope, period, period_start) do update
+           on conflict (scope, period, period_start, slot) do update
              set spent_usd = excluded.spent_usd, requests = excluded.requests""",
         [scope, period, period, ago, usd, requests],
     )
@@ -167,7 +167,7 @@ def test_the_amounts_of_all_together_are_alerts_of_their_own(alice: Person, db: 
     if used is None:
         _spend(db, "global", 1)
     else:
-        db.execute("update public.usage_counters set spent_usd = spent_usd + 0.003 where scope = 'global'")
+        db.execute("update public.usage_counter_slots set spent_usd = spent_usd + 0.003 where scope = 'global'")
     amounts = {"daily_usd": "0.0020", "monthly_usd": "1000000"}
     with ThreadPoolExecutor(10) as pool:
         raised = sum(pool.map(lambda _: _raise(stack, **amounts), range(10)))

@@ -107,11 +107,13 @@ def test_an_answer_that_breaks_off_ends_with_an_error_event_and_a_partial_row(
     assert row["error_code"]
 
 
+@pytest.mark.parametrize("ledger_url", ["", "postgresql://parley_ledger:x@127.0.0.1:9/postgres"])
 def test_the_database_down_at_begin_is_503_and_nothing_is_called(
-    alice: Person, function: Any, upstream: Upstream
+    alice: Person, function: Any, upstream: Upstream, ledger_url: str
 ) -> None:
     """If the database is down, the turn ends before any model call."""
-    url, _ = function("chat", SUPABASE_URL="http://127.0.0.1:9", SUPABASE_JWT_SECRET=_SECRET)
+    down = {"SUPABASE_URL": "http://127.0.0.1:9", "LEDGER_DATABASE_URL": ledger_url}
+    url, _ = function("chat", SUPABASE_JWT_SECRET=_SECRET, **down)
     calls = len(upstream.received)
     response = alice.ask({"message": "hello"}, url, Authorization=f"Bearer {_hs256(alice, 'http://127.0.0.1:9')}")
     assert (response.status_code, response.json()["error"]["code"]) == (503, "database_unavailable")

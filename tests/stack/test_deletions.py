@@ -211,7 +211,7 @@ def test_the_address_and_models_of_a_persons_own_node_go_with_them(
 def test_names_of_the_projects_own_models_stay_in_the_log(alice: Person, model: Models, db: Database) -> None:
     """They contain no user's text; only the node's address is removed."""
     name = model("echo")
-    turn = begin(alice, name)
+    turn = begin(alice, name, **KEY)
     finish(alice, turn)
     _forget(alice)
     assert log_row(db, turn["turn_id"])["model_identifier"] == name
@@ -238,7 +238,7 @@ def test_a_deleted_persons_caps_and_untold_alerts_go(alice: Person, db: Database
 def test_refresh_deletes_the_data_of_a_user_once(alice: Person, model: Models, db: Database, stack: Stack) -> None:
     """A user who continues after the deletion has text again, which a sweep leaves alone."""
     assert _forget(alice).status_code == 204
-    turn = begin(alice, model("echo"), question="mine again")
+    turn = begin(alice, model("echo"), question="mine again", **KEY)
     finish(alice, turn)
     sweep(stack)
     assert log_row(db, turn["turn_id"])["question"] == "mine again"

@@ -29,6 +29,7 @@ def test_an_admin_sees_whether_all_is_well(
     received = httpx.get(f"{llms_url}/debug", headers=admin).json()
     checks = {check["check"]: check for check in received["checks"]}
     assert received["ok"] is True, received
+    assert checks["ledger connection"]["verdict"] == "ok"
     assert checks["row-level security"]["verdict"] == checks["clock"]["verdict"] == checks["refresh"]["verdict"] == "ok"
     assert "claude-3-7-sonnet-matcha" in checks["prices"]["found"]["unpriced"]
     assert "key-of" not in httpx.get(f"{llms_url}/debug", headers=admin).text

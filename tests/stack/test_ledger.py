@@ -7,11 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from psycopg.types.json import Jsonb
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, connect, eventually
 from tests.stack.turns import KEY, Database, asked, begin, die, finish, finish_with_retry
+
+pytestmark = pytest.mark.usefixtures("each_way")
 
 
 def _counter(db: Database, scope: str) -> dict[str, Any]:

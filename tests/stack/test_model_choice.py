@@ -87,3 +87,5 @@ def test_the_wish_that_counts_is_that_of_the_agent_who_speaks(
     models = {name: [identifier] for name, identifier in of.items()}
     plan = begin(alice, dry_run=True, agent=likely, asked_agent=asked, agent_models=models)
     assert (plan["routes"][0]["identifier"], plan["reason"]) == (of[speaks], "agent")
+    reason = {"general": "requested", "research": "profile", "technical": "question"}[speaks]
+    assert (plan["agent"], plan["agent_reason"]) == (speaks, reason)

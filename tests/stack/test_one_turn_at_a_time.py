@@ -6,13 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from shared.database_errors import refusal
 from shared.errors import TurnInProgress
-from shared.supabase import refusal
 from tests.fakes.providers import Upstream
 from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, eventually, service
 from tests.stack.turns import Database, asked, begin, conversation_with, die, finish
+
+pytestmark = pytest.mark.usefixtures("each_way")
 
 
 def test_of_twenty_turns_at_once_one_is_begun(alice: Person, db: Database, model: Models, stack: Stack) -> None:
@@ -22,11 +24,11 @@ def test_of_twenty_turns_at_once_one_is_begun(alice: Person, db: Database, model
     finish(alice, first)
     conversation = first["conversation_id"]
     waiting = """select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%%chat_begin%%'
-                 having count(*) >= 4"""
+                 having count(*) >= 3"""
     with connect(stack) as other, ThreadPoolExecutor(20) as pool:
         # What is locked last is held, so that all of them have looked before the first has ended.
         other.execute("begin")
-        other.execute("select from public.usage_counters where scope = %s for update", [alice.id])
+        other.execute("select from public.usage_counter_slots where scope = %s for update", [alice.id])
         asking = [pool.submit(asked, alice, name, conversation_id=conversation) for _ in range(20)]
         eventually(lambda: db.execute(waiting).fetchone())
         other.execute("commit")

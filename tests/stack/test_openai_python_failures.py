@@ -40,7 +40,7 @@ def test_every_refusal_is_the_sdks_own_exception(
         ask(stranger)
     with pytest.raises(openai.NotFoundError) as unknown:
         ask(client(alice), model="no-such-model")
-    assert (unknown.value.code, unknown.value.param) == ("model_not_found", None)
+    assert (unknown.value.code, unknown.value.param) == ("model_not_found", "model")
     with pytest.raises(openai.UnprocessableEntityError):
         ask(client(alice), n=2)
     with pytest.raises(openai.BadRequestError):

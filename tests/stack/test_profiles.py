@@ -111,7 +111,7 @@ def test_a_turn_knows_how_its_person_likes_to_be_helped(alice: Person, bob: Pers
     """A turn without a profile has no preferences; with profiling off it has the stated ones."""
     assert _plan(alice)["profile"] is None
     alice.rest("POST", "user_llm_profiles", json={"skill_level": "beginner", "preferred_agent": "research"})
-    wanted = {"skill_level": "beginner", "communication_style": None, "preferred_agent": "research"}
+    wanted = {"skill_level": "beginner", "communication_style": None}
     assert _plan(alice)["profile"] == wanted
     _change(alice, is_profiling_enabled=False)
     assert _plan(alice)["profile"] == wanted

@@ -12,6 +12,8 @@ from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, eventually, log_row
 from tests.stack.turns import KEY, Database, asked, begin, die, fail, finish, sweep, used
 
+pytestmark = pytest.mark.usefixtures("each_way")
+
 
 def _began_yesterday(db: Database, person: Person, turn: dict[str, Any]) -> None:
     """Midnight passes: whatever the turn holds or has used belongs to the day before, and so does its log row."""
@@ -19,19 +21,19 @@ def _began_yesterday(db: Database, person: Person, turn: dict[str, Any]) -> None
     db.execute("update private.turns set day = day - 1, started_at = started_at - interval '1 day' where id = %s", ids)
     db.execute("update public.chat_logs set created_at = created_at - interval '1 day' where turn_id = %s", ids)
     db.execute(
-        """insert into public.usage_counters as c
-             (scope, period, period_start, requests, input_tokens, output_tokens, spent_usd, reserved_usd)
+        """insert into public.usage_counter_slots as c
+             (scope, period, period_start, slot, requests, input_tokens, output_tokens, spent_usd, reserved_usd)
            select 'global', m.period, (date_trunc(m.period, now() at time zone 'utc' - interval '1 day'))::date,
-             m.requests, m.input_tokens, m.output_tokens, m.spent_usd, m.reserved_usd
+             private.global_slot(%s), m.requests, m.input_tokens, m.output_tokens, m.spent_usd, m.reserved_usd
            from public.usage_counters as m where m.scope = %s
-           on conflict on constraint usage_counters_pkey do update
+           on conflict on constraint usage_counter_slots_pkey do update
              set spent_usd = c.spent_usd + excluded.spent_usd, reserved_usd = c.reserved_usd + excluded.reserved_usd,
                requests = c.requests + excluded.requests, input_tokens = c.input_tokens + excluded.input_tokens,
                output_tokens = c.output_tokens + excluded.output_tokens""",
-        [person.id],
+        [turn["turn_id"], person.id],
     )
     db.execute(
-        """update public.usage_counters set period_start =
+        """update public.usage_counter_slots set period_start =
              (date_trunc(period, now() at time zone 'utc' - interval '1 day'))::date where scope = %s""",
         [person.id],
     )
@@ -165,16 +167,17 @@ def test_days_that_meet_at_midnight_do_not_wait_for_each_other(
     db.execute("update private.turns set day = day - 1 where id = %s", [old["turn_id"]])
     for scope in (alice.id, "global"):
         db.execute(
-            """insert into public.usage_counters (scope, period, period_start, reserved_usd)
-               values (%s, 'day', (now() at time zone 'utc')::date - 1, 1)
-               on conflict on constraint usage_counters_pkey do update
-                 set reserved_usd = public.usage_counters.reserved_usd + 1""",
-            [scope],
+            """insert into public.usage_counter_slots (scope, period, period_start, slot, reserved_usd)
+               values (%(scope)s, 'day', (now() at time zone 'utc')::date - 1,
+                 case %(scope)s when 'global' then private.global_slot(%(turn)s) else 0 end, 1)
+               on conflict on constraint usage_counter_slots_pkey do update
+                 set reserved_usd = public.usage_counter_slots.reserved_usd + 1""",
+            {"scope": scope, "turn": old["turn_id"]},
         )
     die(db, old, new)
     with connect(stack) as other, ThreadPoolExecutor(1) as pool:
         other.execute("begin")
-        counter = "select from public.usage_counters where scope = %s and period = %s and period_start = %s for update"
+        counter = "select from public.usage_counter_slots where (scope, period, period_start) = (%s, %s, %s) for update"
         days = db.execute("select now()::date as day, date_trunc('month', now())::date as month").fetchone() or {}
         other.execute(counter, [alice.id, "day", days["day"]])
         sweeping = pool.submit(sweep, stack)
@@ -212,6 +215,7 @@ def test_no_number_is_too_odd_to_be_booked(alice: Person, model: Models, db: Dat
     """Counts are clamped to the ledger's ranges, and no count gives a negative cost."""
     turn = begin(alice, model("echo"))
     counts = {"usage": used(10, 5, cached_tokens=value, reasoning_tokens=value), "duration_ms": value, "ttft_ms": value}
+    counts |= {"agent_handoffs": value, "domain_confidence": value, "domain_classification": "general"}
     assert finish(alice, turn, **counts)["outcome"] == "settled"
     row = log_row(db, turn["turn_id"])
     most, longest = (2**31 - 1, 86_400_000) if value > 0 else (0, 0)
@@ -225,8 +229,9 @@ def test_no_number_is_too_odd_to_be_booked(alice: Person, model: Models, db: Dat
     assert row["cost_usd"] == Decimal(most) * 3 / 10**6
     db.execute("delete from public.chat_logs where turn_id = %s", [turn["turn_id"]])
     db.execute(
-        "update public.usage_counters set spent_usd = greatest(spent_usd - %s, 0) where scope = 'global'",
-        [row["cost_usd"]],
+        "update public.usage_counter_slots set spent_usd = greatest(spent_usd - %s, 0) "
+        "where scope = 'global' and slot = private.global_slot(%s)",
+        [row["cost_usd"], turn["turn_id"]],
     )
 
 

@@ -29,6 +29,7 @@ from tests.fakes.slow_model import Pausing, serving_pausing
 from tests.fakes.tcp_proxy import Line, line_to
 from tests.refresh_steps import run_step
 from tests.stack.conftest import Models
+from tests.stack.ledger_client import WAYS
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service, text_of
 from tests.stack.turns import Database, begin, entry_of
 
@@ -49,6 +50,16 @@ def line(stack: Stack) -> Iterator[Line]:
     """The function's line to the project."""
     with line_to(stack["SUPABASE_URL"]) as running:
         yield running
+
+
+@pytest.fixture(params=WAYS)
+def ledger_line(request: pytest.FixtureRequest, stack: Stack, line: Line) -> Iterator[tuple[Line, dict[str, str]]]:
+    """The line that the function's ledger calls take, and the variables that make them take it."""
+    if request.param == "data API":
+        yield line, {"LEDGER_DATABASE_URL": ""}
+    else:
+        with line_to(stack["LEDGER_DATABASE_URL"]) as running:
+            yield running, {"LEDGER_DATABASE_URL": running.address, "SUPABASE_SERVICE_KEY": ""}
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -80,6 +91,7 @@ def test_a_turn_whose_database_is_cut_after_the_first_word_is_spooled_and_booked
     model: Models,
     pausing: Pausing,
     line: Line,
+    ledger_line: tuple[Line, dict[str, str]],
     where: dict[str, str],
     function: Any,
     legacy_secret: str,
@@ -89,12 +101,14 @@ def test_a_turn_whose_database_is_cut_after_the_first_word_is_spooled_and_booked
     drains: int,
 ) -> None:
     """The client gets the whole answer and `spooled`; one refresh or three drains book one row."""
-    url, _ = function("chat", SUPABASE_URL=line.url, SUPABASE_JWT_SECRET=legacy_secret, **where)
+    lines_cut, way = {line, ledger_line[0]}, ledger_line[1]
+    url, _ = function("chat", SUPABASE_URL=line.url, SUPABASE_JWT_SECRET=legacy_secret, **where, **way)
     body = {"message": "what now?", "model": model("pausing", base_url=pausing.url)}
     with _asking(url, body, _token(alice, line.url, legacy_secret)) as response:
         lines = response.iter_lines()
         read = [next(each for each in lines if "text-delta" in each)]
-        line.cut()
+        for each in lines_cut:
+            each.cut()
         pausing.may_go_on.set()
         read += list(lines)
     receipt = receipt_of(events := frames("\n\n".join(read)))
@@ -107,7 +121,8 @@ def test_a_turn_whose_database_is_cut_after_the_first_word_is_spooled_and_booked
     with pytest.raises(DatabaseUnavailable):
         _drain_here(1)
     assert len(_waiting()) == 1
-    line.restore()
+    for each in lines_cut:
+        each.restore()
     if drains == 1:
         refresh_url, _ = function("refresh", **where)
         assert _refresh(refresh_url, stack)["drained"] == 1

@@ -8,10 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, log_row, service
-from tests.stack.turns import Database, begin, die, finish, sweep
+from tests.stack.people import Person, Stack, log_row
+from tests.stack.turns import Database, begin, die, extend, finish, sweep
+
+pytestmark = pytest.mark.usefixtures("each_way")
 
 
 def _day(db: Database, person: Person) -> dict[str, Any]:
@@ -57,6 +60,7 @@ def test_many_sweeps_and_finishes_at_once_leave_every_turn_closed_once(
 ) -> None:
     """There is no deadlock and no second release: one of them closes each turn, and the sums are right."""
     name = model("echo")
+    sweep(stack)  # what earlier tests left
     turns = [(person, begin(person, name)) for person in (alice, bob) for _ in range(20)]
     die(db, *(turn for _, turn in turns))
     with ThreadPoolExecutor(16) as pool:
@@ -100,28 +104,20 @@ def test_only_the_service_sweeps_or_extends(alice: Person) -> None:
         assert alice.rest("POST", f"rpc/{name}", json={}).status_code in {403, 404}
 
 
-def _extend(stack: Stack, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    extension = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "input_tokens": 1000}
-    answer = service(stack, "POST", "rpc/chat_extend", json={"extension": extension | fields})
-    assert answer.status_code == 200, answer.text
-    received: dict[str, Any] = answer.json()
-    return received
-
-
 def test_a_further_call_holds_more_money_until_the_turn_ends(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
     """The reservation is for the most expensive route at full output, counts no request, and is released at the end."""
     turn = begin(alice, model("echo"), max_tokens=100)
     before = _day(db, alice)
-    assert _extend(stack, turn)["outcome"] == "extended"
+    assert extend(stack, turn)["outcome"] == "extended"
     after = _day(db, alice)
     assert after["reserved_usd"] - before["reserved_usd"] == Decimal("0.0012")  # 1000 in, 100 out
     assert after["requests"] == before["requests"] == 1
     finish(alice, turn)
     assert _day(db, alice)["reserved_usd"] == 0
-    assert _extend(stack, turn)["outcome"] == "closed"
-    assert _extend(stack, turn | {"turn_id": str(uuid.uuid4())})["outcome"] == "closed"
+    assert extend(stack, turn)["outcome"] == "closed"
+    assert extend(stack, turn | {"turn_id": str(uuid.uuid4())})["outcome"] == "closed"
 
 
 def test_without_money_for_a_further_call_nothing_more_is_held(
@@ -133,11 +129,11 @@ def test_without_money_for_a_further_call_nothing_more_is_held(
     )
     turn = begin(alice, model("echo"), max_tokens=100)
     held = _day(db, alice)["reserved_usd"]
-    received = _extend(stack, turn, input_tokens=5000)
+    received = extend(stack, turn, input_tokens=5000)
     assert (received["outcome"], received["code"], received["metadata"]["period"]) == (
         "refused",
         "budget_exceeded",
         "month",
     )
     assert _day(db, alice)["reserved_usd"] == held
-    assert _extend(stack, turn | {"worker_id": str(uuid.uuid4())})["outcome"] == "closed"
+    assert extend(stack, turn | {"worker_id": str(uuid.uuid4())})["outcome"] == "closed"

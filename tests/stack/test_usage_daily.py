@@ -197,6 +197,6 @@ def test_a_row_goes_only_when_it_counts_nothing(db: Database, column: str | None
     )
     left = {"unpriced": int(column == "unpriced_requests"), "ms": int(column == "duration_ms_sum")}
     for change in (row.format(n=1, **left), row.format(n=-1, unpriced=0, ms=0)):
-        db.execute(f"select private.add_to_daily(array[row{change}])", [agent])
+        db.execute(f"select private.add_to_days(array[row{change}])", [agent])
     found = db.execute("delete from public.usage_daily where agent_type = %s returning requests", [agent]).fetchall()
     assert found == ([{"requests": 0}] if is_kept else [])

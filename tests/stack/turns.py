@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -9,8 +10,13 @@ from typing import Any
 import httpx
 import psycopg
 
+from tests.stack.ledger_client import DataApi, Ledger
 from tests.stack.people import Person, Stack, service
 
+ledger: Ledger | None = None
+"""The way to the ledger, which the fixture `each_way` sets; None is the data API."""
+_data_apis: dict[str, DataApi] = {}
+_lock = threading.Lock()
 Database = psycopg.Connection[dict[str, Any]]
 QUESTION = "one two three"
 GOLDEN_USD = Decimal("0.000074000")  # 40 fresh and 20 cached tokens in, 12 out, at 1, 0.5 and 2 dollars a million
@@ -38,7 +44,7 @@ def entry_of(turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 def asked(person: Person, model: str | None = None, **fields: Any) -> httpx.Response:
     """The answer of `chat_begin`, whatever it is."""
-    return person.rest("POST", "rpc/chat_begin", json={"turn": turn_of(model, **fields)}, timeout=30)
+    return _ledger(person.stack).response("chat_begin", {"turn": turn_of(model, **fields)}, person)
 
 
 def begin(person: Person, model: str | None = None, **fields: Any) -> dict[str, Any]:
@@ -68,7 +74,30 @@ def finish_with_retry(person: Person, turn: dict[str, Any], **fields: Any) -> di
 
 
 def _finished(person: Person, turn: dict[str, Any], fields: dict[str, Any]) -> httpx.Response:
-    return service(person.stack, "POST", "rpc/chat_finish", json={"entry": entry_of(turn, **fields)}, timeout=30)
+    return _ledger(person.stack).response("chat_finish", {"entry": entry_of(turn, **fields)}, None)
+
+
+def extend(stack: Stack, turn: dict[str, Any], input_tokens: int = 1000, **fields: Any) -> dict[str, Any]:
+    """The answer of `chat_extend` for another model call."""
+    extension = {"turn_id": turn["turn_id"], "worker_id": turn["worker_id"], "input_tokens": input_tokens}
+    answer = _ledger(stack).response("chat_extend", {"extension": extension | fields}, None)
+    assert answer.status_code == 200, answer.text
+    extended: dict[str, Any] = answer.json()
+    return extended
+
+
+def _ledger(stack: Stack) -> Ledger:
+    with _lock:
+        url = stack["SUPABASE_URL"]
+        if ledger is None and url not in _data_apis:
+            _data_apis[url] = DataApi(stack)
+        return ledger or _data_apis[url]
+
+
+def close_data_apis() -> None:
+    """Closes the clients of the data API, at the end of the session."""
+    while _data_apis:
+        _data_apis.popitem()[1].close()
 
 
 def fail(person: Person, turn: dict[str, Any], **fields: Any) -> dict[str, Any]:

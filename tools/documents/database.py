@@ -23,6 +23,7 @@ Generated from the database's own comments by `make docs-database`. Edit `commen
 
 A client uses these tables and functions with supabase-js or PostgREST and the user's access token.
 Row-level security decides which rows a user sees or changes; the line under a table's name says which.
+Name the user in queries of own rows (`user_id=eq.<id>` or `scope=eq.<id>`): an index then finds them.
 Tables and columns that are not listed are not accessible. The service key and the role `postgres` may do more.
 
 """

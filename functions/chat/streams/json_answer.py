@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from shared.receipts import receipt_json
+from shared.records import fields_of
 from shared.run_turn import TurnEvent
 from shared.turns import Receipt
 
@@ -30,7 +30,7 @@ def whole_answer(receipt: Receipt) -> dict[str, Any]:
         "message": {"id": receipt.message_id, "role": "assistant", "content": result.content},
         "route": receipt_object["route"],
         "agent": result.agent_type,
-        "usage": asdict(result.usage),
+        "usage": fields_of(result.usage),
         "cost_usd": receipt.cost_usd,
         "finish_reason": result.finish_reason,
         "tools_used": list(result.tools_used),

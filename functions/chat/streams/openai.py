@@ -13,7 +13,7 @@ from shared.events import Finish, Reasoning, StopReason, Text
 from shared.messages import ToolCall
 from shared.routes import RouteChosen
 from shared.run_turn import Failure, TurnEvent
-from shared.sse import DONE, frame
+from shared.sse import DONE, FrameTemplate, frame
 from shared.turns import Receipt, Turn
 
 _FINISH_REASONS: Final[dict[StopReason, str]] = {
@@ -33,6 +33,7 @@ class CompletionStream:
     def __init__(self, turn: Turn, *, wants_usage: bool) -> None:
         self._turn, self._wants_usage = turn, wants_usage
         self._head = _head(turn, "chat.completion.chunk")
+        self._templates: dict[str, FrameTemplate] = {}
         self._calls = 0
         self._reason: str | None = None
         self._has_failed = False
@@ -44,12 +45,13 @@ class CompletionStream:
     def encode(self, event: TurnEvent) -> bytes:
         """Frames of one event."""
         match event:
+            case Text(text):
+                return self._piece("content", text)
+            case Reasoning(text):
+                return self._piece("reasoning_content", text)
             case RouteChosen(route):
                 self._head["model"] = route.identifier
-            case Text(text):
-                return self._chunk({"content": text})
-            case Reasoning(text):
-                return self._chunk({"reasoning_content": text})
+                self._templates.clear()
             case ToolCall():
                 self._calls += 1
                 return self._chunk({"tool_calls": [{"index": self._calls - 1} | _called(event)]})
@@ -70,6 +72,11 @@ class CompletionStream:
         last = self._chunk({}, self._reason or "stop")
         usage = frame(self._head | {"choices": [], "usage": _usage(receipt)}) if self._wants_usage else b""
         return last + usage + DONE
+
+    def _piece(self, field: str, text: str) -> bytes:
+        if field not in self._templates:
+            self._templates[field] = FrameTemplate(lambda mark: self._chunk({field: mark}))
+        return self._templates[field].frame(text)
 
     def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}

@@ -13,7 +13,7 @@ from shared.messages import ToolCall
 from shared.receipts import receipt_json
 from shared.routes import RouteChosen
 from shared.run_turn import Failure, TurnEvent
-from shared.sse import DONE, frame
+from shared.sse import DONE, FrameTemplate, frame
 from shared.turns import Receipt, Turn, TurnResult
 
 HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
@@ -34,6 +34,7 @@ class UiStream:
         self._turn = turn
         self._part: str | None = None
         self._parts = 0
+        self._delta: FrameTemplate  # of the open part
         self._model: str | None = None
         self._error: ParleyError | None = None
 
@@ -49,9 +50,9 @@ class UiStream:
         """Frames of one event; none for those that only the ledger needs."""
         match event:
             case Text(text):
-                return self._open("text") + self._delta(text)
+                return self._piece("text", text)
             case Reasoning(text):
-                return self._open("reasoning") + self._delta(text)
+                return self._piece("reasoning", text)
             case ToolCall():
                 return self._close() + frame(_call(event))
             case ToolResult():
@@ -69,15 +70,16 @@ class UiStream:
                 pass
         return b""
 
+    def _piece(self, kind: str, text: str) -> bytes:
+        opened = b"" if self._part == kind else self._open(kind)
+        return opened + self._delta.frame(text)
+
     def _open(self, kind: str) -> bytes:
-        if self._part == kind:
-            return b""
         closed = self._close()
         self._part, self._parts = kind, self._parts + 1
-        return closed + frame({"type": f"{kind}-start", "id": str(self._parts)})
-
-    def _delta(self, text: str) -> bytes:
-        return frame({"type": f"{self._part}-delta", "id": str(self._parts), "delta": text})
+        part_id = str(self._parts)
+        self._delta = FrameTemplate(lambda mark: frame({"type": f"{kind}-delta", "id": part_id, "delta": mark}))
+        return closed + frame({"type": f"{kind}-start", "id": part_id})
 
     def _close(self) -> bytes:
         kind, self._part = self._part, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 from typing import Any
 
@@ -26,4 +27,9 @@ def prepare(names: Collection[str]) -> None:
 
 def max_tool_tokens() -> int:
     """The most input tokens that the definitions of all tools can take."""
-    return token_upper_bound((), [*(tool.offered() for tool in available_tools()), offer(HAND_OFF, HandOff)])
+    return _max_tokens_with(available_tools())
+
+
+@functools.cache
+def _max_tokens_with(tools: tuple[Tool[Any], ...]) -> int:
+    return token_upper_bound((), [*(tool.offered() for tool in tools), offer(HAND_OFF, HandOff)])

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from functions.llms.debug.access import access_checks
 from functions.llms.debug.checks import Check
 from functions.llms.debug.connection import run_connection_test
+from functions.llms.debug.ledger_role import ledger_role_check
 from shared import supabase
 from shared.auth import Person, authenticate
 from shared.config import settings
@@ -31,7 +32,8 @@ async def show_diagnostics(request: Request) -> Response:
     """GET /debug: for admins; uses no tokens and shows no key."""
     person = await _admin(request)
     checks = [provider_check(each.name) for each in KEYED_PROVIDERS]
-    checks += [*(await access_checks(person)), *(await _database_checks(person)), await _lookups_check(person)]
+    checks += [*(await access_checks(person)), await ledger_role_check(person)]
+    checks += [*(await _database_checks(person)), await _lookups_check(person)]
     verdicts = {check.verdict for check in checks}
     return JSONResponse(
         {"ok": "broken" not in verdicts, "checks": [asdict(check) for check in checks]}, headers=_HEADERS

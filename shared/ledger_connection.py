@@ -1,0 +1,222 @@
+"""The ledger's functions over connections of our own to PostgreSQL, with one statement a call.
+
+The statement sets the claims for its own transaction and calls the function. Nothing stays in a session, so a pooler in
+transaction mode may run each call on another server connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import certifi
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
+
+from shared import http
+from shared.addresses import is_loopback
+from shared.database_errors import refusal_of_sqlstate, unavailable
+from shared.lenient_json import read_json
+from shared.log import log
+from shared.sanitize import sanitize_text, sanitized_json
+
+_Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+_MAX_CONNECTIONS = 3  # of an instance; a serverless fleet has many
+_IDLE_SECONDS = 30.0  # poolers and NAT gateways forget connections without a word after a while
+_CONNECT_SECONDS = 3
+_STATEMENT = (
+    "with claims as materialized (select set_config('request.jwt.claims', $1, true) as claims) "
+    "select to_jsonb(public.%s(%s))::text from claims where claims is not null"
+)
+_CHECK = b"select has_function_privilege('public.chat_begin(jsonb)', 'execute')::text"
+
+
+class Connections:
+    """At most three connections to one address: opened when a call needs one, closed when broken or long unused.
+
+    There is no task in the background, so an instance may be frozen between two requests.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._parameters = connection_parameters(url)
+        self._slots = asyncio.Semaphore(_MAX_CONNECTIONS)
+        self._idle: list[tuple[float, _Connection]] = []  # with the time since when; the latest is last
+        self._ending: set[asyncio.Future[Any]] = set()
+
+    async def call(self, name: str, arguments: dict[str, Any], claims: str, timeout_seconds: float) -> Any:
+        """The result of the ledger's function `name` with these claims. Raises as `ledger_calls.call` does."""
+        values = [claims, *(_as_text(value) for value in arguments.values())]
+        text = await self._within(timeout_seconds, _statement(name, tuple(arguments)), values)
+        return None if text is None else read_json(text)
+
+    async def check(self, timeout_seconds: float) -> None:
+        """Returns if the database answers and the role may begin turns. Raises DatabaseUnavailable, Forbidden."""
+        if await self._within(timeout_seconds, _CHECK, []) != "true":
+            raise refusal_of_sqlstate("42501", "", None)
+
+    async def _within(self, timeout_seconds: float, statement: bytes, values: list[str]) -> str | None:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await self._fetch(statement, values)
+        except psycopg.Error as error:
+            message = str(error.diag.message_primary)
+            raise refusal_of_sqlstate(error.sqlstate, message, error.diag.message_detail) from error
+        except (TimeoutError, OSError) as error:
+            raise unavailable() from error
+
+    async def _fetch(self, statement: bytes, values: list[str]) -> str | None:
+        """The only column of the only row. When the connection is lost, the statement is sent again over a new one.
+
+        Every function of the ledger may be called twice: a begin by its turn and worker, a finish by its turn, an
+        extension because the end of the turn releases it.
+        """
+        async with self._slots:
+            connection = await self._take()
+            try:
+                return await self._run(connection, statement, values)
+            except psycopg.Error as error:
+                if not connection.closed:
+                    raise
+                log("ledger_connection_lost", sqlstate=error.sqlstate)
+            await self._close_idle()  # what broke one connection broke the others
+            return await self._run(await self._connect(), statement, values)
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._close_idle()
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    async def _take(self) -> _Connection:
+        while self._idle:
+            since, connection = self._idle.pop()
+            if time.monotonic() - since < _IDLE_SECONDS and _is_open(connection):
+                return connection
+            await connection.close()
+        return await self._connect()
+
+    async def _connect(self) -> _Connection:
+        try:
+            return await psycopg.AsyncConnection.connect(**self._parameters)
+        except psycopg.Error as error:
+            # libpq names host, port and role in its reason, and never the password.
+            log("ledger_connection_failed", level="warning", reason=str(error).partition("\n")[0][:300])
+            raise
+
+    async def _run(self, connection: _Connection, statement: bytes, values: list[str]) -> str | None:
+        running = asyncio.ensure_future(_only_value(connection, statement, values))
+        try:
+            value = await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # psycopg asks the server to stop and waits for it, for up to ten seconds; the caller has no such time.
+            self._end(connection, running)
+            raise
+        except psycopg.Error:
+            await self._give_back(connection)
+            raise
+        await self._give_back(connection)
+        return value
+
+    async def _give_back(self, connection: _Connection) -> None:
+        now = time.monotonic()
+        if connection.pgconn.transaction_status == TransactionStatus.IDLE:
+            self._idle.append((now, connection))
+        else:
+            await connection.close()
+        while self._idle and now - self._idle[0][0] > _IDLE_SECONDS:
+            await self._idle.pop(0)[1].close()
+
+    def _end(self, connection: _Connection, running: asyncio.Future[Any]) -> None:
+        """Cancels a statement and closes its connection, without waiting for either."""
+        running.cancel()
+        ending = asyncio.ensure_future(_ended(connection, running))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+    async def _close_idle(self) -> None:
+        while self._idle:
+            await self._idle.pop()[1].close()
+
+
+def connection_parameters(url: str) -> dict[str, Any]:
+    """The arguments of psycopg's `connect`; a host other than this machine is verified by certificate and name."""
+    parameters: dict[str, Any] = dict(conninfo_to_dict(url))
+    if not is_loopback(str(parameters["host"])):
+        parameters = {"sslrootcert": certifi.where()} | parameters | {"sslmode": "verify-full"}
+    return parameters | {
+        "autocommit": True,
+        "prepare_threshold": None,  # a pooler may run the next call on another connection
+        "cursor_factory": psycopg.AsyncRawCursor,
+        "application_name": "parley chat",
+        "connect_timeout": _CONNECT_SECONDS,
+        "gssencmode": "disable",  # the negotiation would cost a round trip
+        "client_encoding": "utf8",
+    }
+
+
+def _is_open(connection: _Connection) -> bool:
+    """Whether an idle connection is alive, as far as the operating system knows; the server is not asked."""
+    try:
+        connection.pgconn.consume_input()
+        connection.pgconn.consume_input()  # the server's last message and the end of the connection are two reads
+    except psycopg.OperationalError:
+        return False
+    return connection.pgconn.transaction_status == TransactionStatus.IDLE
+
+
+async def _only_value(connection: _Connection, statement: bytes, values: list[str]) -> str | None:
+    cursor = await connection.execute(statement, values)
+    row = await cursor.fetchone()
+    return row[0] if row else None
+
+
+async def _ended(connection: _Connection, running: asyncio.Future[Any]) -> None:
+    await asyncio.gather(running, return_exceptions=True)
+    await connection.close()
+
+
+_current: dict[asyncio.AbstractEventLoop, tuple[str, Connections]] = {}
+
+
+async def _connections(url: str) -> Connections:
+    """The connections of the running event loop; those to another address, which has been replaced, are closed."""
+    loop = asyncio.get_running_loop()
+    known, connections = _current.get(loop, ("", None))
+    if connections is None:
+        http.at_close(_close_all)
+    elif known != url:
+        await connections.close()
+        connections = None
+    if connections is None:
+        connections = Connections(url)
+        _current[loop] = (url, connections)
+    return connections
+
+
+async def _close_all() -> None:
+    _, connections = _current.pop(asyncio.get_running_loop())
+    await connections.close()
+
+
+async def call(url: str, name: str, arguments: dict[str, Any], claims: str, timeout_seconds: float) -> Any:
+    """As `Connections.call`, over the connections of the running event loop."""
+    return await (await _connections(url)).call(name, arguments, claims, timeout_seconds)
+
+
+async def check(url: str, timeout_seconds: float) -> None:
+    """As `Connections.check`, over the connections of the running event loop."""
+    await (await _connections(url)).check(timeout_seconds)
+
+
+def _statement(name: str, parameters: tuple[str, ...]) -> bytes:
+    """Sets the claims before it calls the function; the names come from our own code, never from a request."""
+    listed = ", ".join(f"{parameter} => ${place}" for place, parameter in enumerate(parameters, 2))
+    return (_STATEMENT % (name, listed)).encode()
+
+
+def _as_text(value: Any) -> str:
+    """A text as it is, anything else as JSON; both without characters that PostgreSQL cannot store."""
+    return str(sanitize_text(value)) if isinstance(value, str) else sanitized_json(value)

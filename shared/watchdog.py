@@ -1,0 +1,70 @@
+"""The time limit of a model's silence: one timer for all waits of a call."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any, Self
+
+from shared.errors import ProviderTimeout
+
+
+class Watchdog:
+    """Raises ProviderTimeout when a wait takes longer than its limit; between waits the task may take its time.
+
+    It cancels the task that waits, as asyncio.timeout does, and a cancellation from outside stays one. But its timer
+    stays when a wait ends early: asyncio.timeout makes a new one for each event of an answer.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # when the timer looks; times are those of the event loop
+        self._limit = 0.0
+        self._task: asyncio.Task[Any] | None = None  # None between two waits
+        self._cancellations = 0  # of the task, from outside
+        self._is_late = False
+
+    def start(self, seconds: float) -> None:
+        """Begins a wait of the current task, of at most `seconds`."""
+        self._task = task = asyncio.current_task()
+        self._cancellations = task.cancelling() if task else 0
+        self._limit = self._loop.time() + seconds
+        if self._timer is None or self._limit < self._due:
+            self._set_timer()
+
+    def stop(self) -> bool:
+        """Ends the wait. Returns whether its task was cancelled by the limit, and by nothing else."""
+        task, self._task = self._task, None
+        if not self._is_late or task is None:
+            return False
+        self._is_late = False
+        return task.uncancel() <= self._cancellations
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = self._limit
+        self._timer = self._loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._task is None:
+            return  # the next wait sets a timer
+        if self._loop.time() < self._limit:
+            self._set_timer()
+        else:
+            self._is_late = True
+            self._task.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        is_cancelled_by_us = self.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+        if is_cancelled_by_us and isinstance(error, asyncio.CancelledError):
+            raise ProviderTimeout("The model did not answer in time.") from error

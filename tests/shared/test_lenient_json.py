@@ -1,0 +1,38 @@
+"""JSON of hosts, as the standard library reads it."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.lenient_json import read_json
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(),
+    lambda each: st.lists(each) | st.dictionaries(st.text(), each),
+    max_leaves=8,
+)
+
+
+@given(_VALUES, st.booleans())
+def test_every_value_is_read_as_by_the_standard_library(value: object, is_ascii: bool) -> None:
+    """Whether or not its text has escapes."""
+    text = json.dumps(value, ensure_ascii=is_ascii)
+    assert read_json(text) == json.loads(text) == value
+
+
+def test_what_only_the_standard_library_reads_is_read() -> None:
+    """Half a character, infinity, and no number."""
+    assert read_json(r'{"a": ["\ud83d", Infinity]}') == {"a": ["\ud83d", math.inf]}
+    assert math.isnan(read_json("NaN"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "nul", "[1,]", '"\x01"', "\ufeff{}"])
+def test_text_that_is_not_json_raises(text: str) -> None:
+    """A ValueError, which every caller expects."""
+    with pytest.raises(ValueError, match="char"):
+        read_json(text)
