@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Final
 
 from shared.redaction.id_shapes import ID_RULES
@@ -22,7 +23,8 @@ from shared.redaction.rule import Rule, Rules
 from shared.redaction.secret_shapes import SECRET_SHAPES
 
 _UNUSUAL = re.compile(
-    r"[\d\xa0\xad\u180e\u2000-\u200f\u2010-\u2015\u202f\u205f\u2060-\u2064\u2212\u3000\ufe58\ufe63\ufeff\uff01-\uff5e](?<![0-9])"
+    r"[\d\xa0\xad\u180e\u2000-\u200f\u2010-\u2015\u202f\u205f\u2060-\u2064\u2212\u3000\ufe58\ufe63\ufeff\uff01-\uff5e]"
+    r"(?<![0-9])"
 )
 _SIGNS = "[\xad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff]"
 _INVISIBLE = re.compile(_SIGNS)
@@ -39,7 +41,10 @@ _PRIVATE_KEYS: Final = Rules(PRIVATE_KEYS)
 _KEYS: Final = Rules(SECRET_SHAPES, within=r"[^\s\"'`<>(){}\[\]|,;]{15,}+")
 _WORDS: Final = Rules((*NAMED_SECRETS, *EMAILS))
 _NUMBERS: Final = Rules((*_OPAQUE, *ACCOUNTS, *ADDRESSES, *ID_RULES, *PHONE_RULES))
-_HAS_NUMBER: Final = re.compile(r"\d(?:[^\d\n]{0,3}\d){4}|:[0-9A-Fa-f:]{2}|\d{4}\s{1,3}\d{4}|P[A-Z]\d{4}[A-Z]")
+# What each datum with digits has: five digits close together, two groups of four, or the form of an address or a PAN.
+_NUMBER: Final = re.compile(
+    r"\d(?:[^\d\n]{0,3}\d){4}|:[0-9A-Fa-f:]{2}|\d{4}\s{1,3}\d{4}|\d\.\d{1,3}\.\d|P[A-Z]\d{4}[A-Z]"
+)
 
 
 def redact(text: str) -> str:
@@ -70,7 +75,31 @@ def _apply(text: str) -> str:
     shadow = _shadow(text)
     for rules in (_PRIVATE_KEYS, _KEYS, _WORDS):
         text, shadow = rules.applied(text, shadow)
-    return _NUMBERS.applied(text, shadow)[0] if _HAS_NUMBER.search(shadow) else text
+    pieces, at = [], 0
+    for start, end in _numbered(shadow):
+        pieces += [text[at:start], _NUMBERS.applied(text[start:end], shadow[start:end])[0]]
+        at = end
+    return "".join([*pieces, text[at:]])
+
+
+def _numbered(shadow: str) -> Iterator[tuple[int, int]]:
+    """The start and end of each run of lines with numbers, and a line before and after it."""
+    first = last = resume = -1
+    while match := _NUMBER.search(shadow, max(0, resume)):
+        start = shadow.rfind("\n", 0, max(0, shadow.rfind("\n", 0, match.start()))) + 1
+        end = _line_end(shadow, match.end())
+        if start > last >= 0:
+            yield first, last
+        first = start if start > last else first
+        last = _line_end(shadow, end + 1)
+        resume = max(match.start() + 1, match.end() - 4, end - 8)  # the last group of a line may begin a number
+    if last >= 0:
+        yield first, last
+
+
+def _line_end(shadow: str, at: int) -> int:
+    end = shadow.find("\n", at)
+    return len(shadow) if end < 0 else end
 
 
 def _shadow(text: str) -> str:

@@ -200,6 +200,8 @@ def _named(before: str) -> str:
         found = next((_NAMES[phrase] for phrase in phrases(words) if phrase in _NAMES), "")
         if found:
             return found
+    if before.isascii():
+        return ""
     return next((kind for name, kind in _ASIAN_NAMES.items() if name in before[-16:]), "")
 
 

@@ -124,13 +124,28 @@ NAMED_SECRETS: Final = (
         r"|contrase\u00f1a|senha|api[ -]key|login code)|\u043f\u0430\u0440\u043e\u043b\u044c)"
         r" (?:is now|is|was|ist|est|es|\u00e9|to|lautet|\u00e8)[ :]{1,2}[\"'`]?"
         rf"(?P<value>{_NO_VALUE}{_ODD}[^\s\"'`]{{4,64}}(?<![.,;:?!)]))",
-        _SAYINGS,
+        (
+            "pass",
+            "pwd",
+            "kennwort",
+            "mot de",
+            "wachtwoord",
+            "parola",
+            "secret",
+            "contrase",
+            "senha",
+            "key",
+            "code",
+            "\u043f\u0430",
+        ),
+        also=_SAYINGS,
     ),
     Rule(
         "secret",
         r"(?i)(?:verification|security|one[- ]time|otp|2fa|mfa|sms|login|sign-in|authentication|confirmation|access)"
         r"[- ](?:code|pin|passcode|password)(?: is| was|:| =)?:? (?P<value>(?:[A-Z]{1,2}-)?\d{3}[- ]?\d{2,5})(?![\w-])",
-        _CODE_NAMES,
+        ("code", "pin", "pass", "otp", "2fa"),
+        also=_CODE_NAMES,
     ),
     Rule(
         "secret",
@@ -149,7 +164,16 @@ NAMED_SECRETS: Final = (
         "secret",
         rf"(?i)(?:recovery|backup|scratch|rescue|emergency) (?:codes?|keys?)(?: are| is)?[^\w]{{1,5}}"
         rf"(?P<value>(?:(?:{_CODES})[\s,;]{{1,3}}){{0,20}}(?:{_CODES}))(?![\w-])",
-        ("recovery code", "backup code", "scratch code", "rescue code", "emergency code", "recovery key", "backup key"),
+        ("code", "key"),
+        also=(
+            "recovery code",
+            "backup code",
+            "scratch code",
+            "rescue code",
+            "emergency code",
+            "recovery key",
+            "backup key",
+        ),
     ),
     Rule(
         "secret",

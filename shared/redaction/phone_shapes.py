@@ -97,12 +97,12 @@ def _length(text: str, before: str) -> int:
 
 
 def _named_length(text: str, before: str) -> int:
-    if not follows_a_word(before) or _DATE.match(text) or before.endswith("["):
+    if not follows_a_word(before) or before.endswith("["):
         return 0
-    is_named = not PHONE_WORDS.isdisjoint(words_before(before)) or any(
-        word in before[-12:] for word in ASIAN_PHONE_WORDS
-    )
-    return len(text) if is_named else 0
+    is_named = not PHONE_WORDS.isdisjoint(words_before(before))
+    if not is_named and not before.isascii():
+        is_named = any(word in before[-12:] for word in ASIAN_PHONE_WORDS)
+    return len(text) if is_named and not _DATE.match(text) else 0
 
 
 def _grouped_length(text: str, before: str) -> int:

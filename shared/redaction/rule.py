@@ -29,6 +29,8 @@ class Rule(NamedTuple):
     that many characters stay, and later rules do not read them."""
     back: int = 0
     """How many characters before a match belong to it: digits are rarer than letters, so some patterns begin there."""
+    also: tuple[str, ...] = ("",)
+    """Nor has a text without any of these; read only when the first is there."""
 
 
 class Rules:
@@ -49,7 +51,8 @@ class Rules:
             lower = " ".join(_compiled(self._within).findall(lower))
         present = [need for need in self._needs if need in lower]
         for at in sorted({at for need in present for at in self._needs[need]}):
-            found = list(_spans(self._rules[at], shadow))
+            rule = self._rules[at]
+            found = list(_spans(rule, shadow)) if any(need in lower for need in rule.also) else []
             if found:
                 text, shadow = _cut(text, found, masks=False), _cut(shadow, found, masks=True)
         return text, shadow
