@@ -160,8 +160,8 @@ _ASIAN_NAMES: Final = {
 _FORM_OF: Final = str.maketrans(string.digits + string.ascii_uppercase, "0" * 10 + "A" * 26)
 # One token with a digit near its start, and further groups that begin with digits.
 _CANDIDATE: Final = (
-    r"[A-Z0-9](?:(?<!\d[ ,].)|(?=[\dA-Z]{0,8}[A-Z./-]|\d{8}))"
-    r"(?<![A-Za-z0-9_.,/:#$\u20ac\u00a3+*=&?%@\\-].)"
+    r"[A-Z0-9](?<![A-Za-z0-9_.,/:#$\u20ac\u00a3+*=&?%@\\-].)(?=[\dA-Z./ +-]{6})"
+    r"(?:(?<!\d[ ,].)|(?=[\dA-Z]{0,8}[A-Z./-]|\d{8}))"
     r"(?:(?<=[A-Z])(?:[A-Z] (?=\d\d[ \d])|-|[A-Z]{1,5})?\d|(?<=\d))"
     r"[A-Za-z0-9./+-]{0,22}+(?:\([0-9A]\))?(?: \d[\dA-Z.-]{0,11}+){0,3}(?: [A-D]\b)?(?![A-Za-z0-9_])"
 )
