@@ -38,8 +38,8 @@ _OPAQUE: Final = (
     Rule("", r"(?<=;base64,)[\w+/=]{16,}+", (";base64,",)),
 )
 _PRIVATE_KEYS: Final = Rules(PRIVATE_KEYS)
-_TOKEN_SIGN: Final = r"[^\s\"'`<>(){}\[\]|,;]"
-_KEYS: Final = Rules(SECRET_SHAPES, within=rf"(?<!{_TOKEN_SIGN}){_TOKEN_SIGN}{{15,}}+")
+_LETTER: Final = r"[^\s\"'`<>(){}\[\]|,;]"
+_KEYS: Final = Rules(SECRET_SHAPES, within=rf"(?<!{_LETTER}){_LETTER}{{15,}}+")
 _WORDS: Final = Rules((*NAMED_SECRETS, *EMAILS))
 _NUMBERS: Final = Rules((*_OPAQUE, *ACCOUNTS, *ADDRESSES, *ID_RULES, *PHONE_RULES))
 # What each datum with digits has: five digits close together, two groups of four, or the form of an address or a PAN.

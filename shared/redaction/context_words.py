@@ -39,14 +39,15 @@ CALL_WORDS: Final = _words(
 NUMBERED_WORDS: Final = _words(
     "order invoice ticket isbn issn ean gtin upc sku parcel part serial tracking case reference ref "
     "transaction version section release build rfc bug issue article item batch lot commit row rows seq epoch "
-    "pid timestamp catalogue po bestellung bestellnummer rechnung rechnungsnummer commande pedido lccn doi "
+    "pid timestamp catalogue bestellung bestellnummer rechnung rechnungsnummer commande pedido lccn doi "
     "pmid arxiv port line lines volume volumes revenue firmware oid chapter clause paragraph model zip zips "
     "postcode page pages record user_id auftrag kundennummer sendung artikel artikelnummer coordinates lat "
     "lon closes levels score scores seed"
 )
 """After one of these stands the number of a thing."""
 VERSION_WORDS: Final = _words(
-    "version versions release build firmware driver section clause chapter oid assembly update sdk plugin agent chrome "
+    "ver sec art version versions"
+    " release build firmware driver section clause chapter oid assembly update sdk plugin agent chrome "
     "safari firefox edg opr api runtime upgrade upgraded package patch"
 )
 """After one of these, four numbers with dots are a version."""

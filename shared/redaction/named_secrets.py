@@ -31,14 +31,14 @@ _QUOTE = r"(?:\\*+['\"])?+"  # also one that is escaped, in JSON within JSON
 _SAYS = rf"{_QUOTE}[ \t]*+(?::=?|=>?)[ \t]*+{_QUOTE}"
 # What is no value: a variable, a template, an asterisk for each character, an instruction to the reader.
 _NO_VALUE = (
-    r"(?!(?:null|none|true|false|nil|undefined)\b|\$(?:[{(]|[A-Z][A-Z0-9_]{2,40}(?!\w))|\{\{|%[({]"
+    r"(?!(?i:null|none|true|false|nil|undefined)\b|\$(?:[{(]|[A-Z][A-Z0-9_]{2,40}(?!\w))|\{\{|%[({]"
     r"|[*\u2022]{3,}|[xX]{4,}"
     r"(?!\w)|(?i:your[-_ ][\w-]{0,40}(?![^\w\s'\"<>,;})])|<[\w -]{1,40}>|\.\.\.)|%s(?!\w)|\{[a-z_.]{1,60}\})"
 )
 _SECRET_WORD = "(?:password|passwd|pwd|secret|token|key)"  # noqa: S105 - a pattern
 _NO_CODE = (
     r"(?!(?i:str|string|bytes|bool|boolean|int|integer|number|any|text|object|required|optional|varchar|password"
-    r"|must|should|cannot|incorrect|invalid|wrong|expired|missing|needs|please|enter|choose|reset)(?![\w-])"
+    r"|!(?:vault|secret|env|ref|sub|getatt)|must|should|cannot|incorrect|invalid|wrong|expired|missing|needs|please|enter|choose|reset)(?![\w-])"
     r"|(?:new |await )?[A-Za-z_$][\w.$:]{0,80}(?:\(|\[['\"\w]|->)"
     r"|(?:self|this|os|process|config|cfg|conf|settings|env|req|request|res|response|args|opts|options|params|props"
     r"|user|data|form|ctx|context|app|window|secrets|local|var|module|creds|credentials|input|state|event|body|db"
@@ -116,7 +116,18 @@ NAMED_SECRETS: Final = (
         rf"(?<![\w.-])(?i:[\w.-]++(?={_QUOTE}[ \t]*+[:=])(?:{_ENDS_LIKE_A_SECRET})){_SAYS}{_VALUE}",
         _NEEDS,
     ),
+    Rule(
+        "secret",
+        rf"(?<![\w.-])(?i:(?:pg|my|mysql|smtp|mail|ftp|ssh|wifi)?pass|pw){_SAYS}{_NO_VALUE}{_NO_CODE}(?=\S{{0,40}}\d)"
+        r"(?P<value>(?=\S{0,40}[A-Za-z])[^\s'\",;&}\[\\<>]{6,}+)",
+        ("pass", "pw"),
+    ),
     Rule("secret", rf"(?i:token){_SAYS}{_NO_VALUE}{_LONG_VALUE}(?!\()", ("token",)),
+    Rule(
+        "secret",
+        rf"(?<![A-Za-z0-9_])[A-Z][A-Z0-9_]{{0,60}}_KEY{_SAYS}{_NO_VALUE}(?!\w{{8}}-\w{{4}}-){_LONG_VALUE}(?!\()",
+        ("_key",),
+    ),
     Rule("secret", rf"(?i)\bbearer[ \t]++{_NO_VALUE}(?P<value>[\w.~+/-]{{20,}}+=*+)", ("bearer",)),
     Rule(
         "secret",
@@ -186,6 +197,11 @@ NAMED_SECRETS: Final = (
         r"(?:(?<=\s-u )|(?<=\s-u)(?=['\"])|(?<=--user )|(?<=--user=))['\"]?+"
         r"(?P<value>(?!\d+:\d+)[^\s:'\"$<]{1,80}:[^\s'\"$<]{3,})",
         (" -u", "--user"),
+    ),
+    Rule(
+        "secret",
+        rf"(?:sshpass -p|redis-cli(?: -[a-z] [^\s-]\S{{0,60}}){{0,3}} -a) *['\"]?(?P<value>{_NO_VALUE}[^\s'\"$]{{4,}})",
+        ("sshpass", "redis-cli"),
     ),
     Rule("secret", r"\blogin \S{1,80} password (?P<value>\S{4,})", ("login",)),
     Rule(

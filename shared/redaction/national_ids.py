@@ -72,7 +72,7 @@ def _snils(text: str) -> bool:
 
 
 def _insurance_number(text: str) -> bool:
-    return bool(re.fullmatch(r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]\d{6}[A-D]?", text))
+    return bool(re.fullmatch(r"(?!BG|GB|NK|KN|TN|NT|ZZ)(?:QQ|[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z])\d{6}[A-D]?", text))
 
 
 def _singaporean(text: str) -> bool:

@@ -112,7 +112,8 @@ EMAILS: Final = (
     ),
     Rule(
         "email",
-        rf"(?i)(?<![\w.+-])[\w.+-]{{1,64}}+ (?:at|arroba) (?:[\w-]{{1,63}}(?: dot | punto | punkt ))"
+        rf"(?i)(?<![\w.+-])(?:[\w+-]{{1,30}} dot ){{0,3}}"
+        rf"[\w.+-]{{1,64}}+ (?:at|arroba) (?:[\w-]{{1,63}}(?: dot | punto | punkt ))"
         rf"{{1,4}}(?:{_DOTTED})\b",
         (" dot ", " punto ", " punkt "),
     ),
