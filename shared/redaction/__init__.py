@@ -10,7 +10,6 @@ Time is linear in the length. Where possible a pattern begins with a character c
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Final
@@ -19,17 +18,17 @@ from shared.redaction.id_shapes import ID_RULES
 from shared.redaction.named_secrets import NAMED_SECRETS, PRIVATE_KEYS, SECRET_NAME, TOKEN
 from shared.redaction.personal_data import ACCOUNTS, ADDRESSES, EMAILS
 from shared.redaction.phone_shapes import PHONE_RULES
-from shared.redaction.rule import Rule, Rules
+from shared.redaction.rule import Rule, Rules, compiled
 from shared.redaction.secret_shapes import SECRET_SHAPES
 
-_UNUSUAL = re.compile(
+_UNUSUAL = (
     r"[\d\xa0\xad\u180e\u2000-\u200f\u2010-\u2015\u202f\u205f\u2060-\u2064\u2212\u3000\ufe58\ufe63\ufeff\uff01-\uff5e]"
     r"(?<![0-9])"
 )
 _SIGNS = "[\xad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff]"
-_INVISIBLE = re.compile(_SIGNS)
-_INSIDE = re.compile(rf"(?<=\d){_SIGNS}++(?=\d)|(?<=[^\W\d_]){_SIGNS}++(?=[^\W\d_])")  # of a number or a word
-_NO_LETTER = re.compile(r"[\W\d_]+")
+_INVISIBLE = _SIGNS
+_INSIDE = rf"(?<=\d){_SIGNS}++(?=\d)|(?<=[^\W\d_]){_SIGNS}++(?=[^\W\d_])"  # of a number or a word
+_NO_LETTER = r"[\W\d_]+"
 _MAX_NAME_LENGTH = 40
 _MAX_FIELD_LENGTH = 64
 # Later rules see none of these digits: an id of 128 bits, a digest, a picture.
@@ -43,17 +42,15 @@ _KEYS: Final = Rules(SECRET_SHAPES, within=rf"(?<!{_LETTER}){_LETTER}{{15,}}+")
 _WORDS: Final = Rules((*NAMED_SECRETS, *EMAILS))
 _NUMBERS: Final = Rules((*_OPAQUE, *ACCOUNTS, *ADDRESSES, *ID_RULES, *PHONE_RULES))
 # What each datum with digits has: five digits close together, two groups of four, or the form of an address or a PAN.
-_NUMBER: Final = re.compile(
-    r"\d(?:[^\d\n]{0,3}\d){4}|:[0-9A-Fa-f:]{2}|\d{4}\s{1,3}\d{4}|\d\.\d{1,3}\.\d|P[A-Z]\d{4}[A-Z]"
-)
+_NUMBER: Final = r"\d(?:[^\d\n]{0,3}\d){4}|:[0-9A-Fa-f:]{2}|\d{4}\s{1,3}\d{4}|\d\.\d{1,3}\.\d|P[A-Z]\d{4}[A-Z]"
 
 
 def redact(text: str) -> str:
     """The text with personal data and credentials replaced by their kind; takes about 0.2 ms per KB."""
-    if text.isascii() or not _INVISIBLE.search(text):
+    if text.isascii() or not compiled(_INVISIBLE).search(text):
         return _apply(text)
     for hidden in (_INSIDE, _INVISIBLE):
-        visible = hidden.sub("", text)
+        visible = compiled(hidden).sub("", text)
         found = _apply(visible)
         text = text if found == visible else found
     return text
@@ -63,11 +60,11 @@ def redact_field(name: str, text: str) -> str:
     """The redacted value of a field, with its name as context; `[secret]` if the field has the name of a secret."""
     if not name or not text:
         return redact(text)
-    if SECRET_NAME.fullmatch(name) or (name.lower().endswith("token") and TOKEN.fullmatch(text)):
+    if compiled(SECRET_NAME).fullmatch(name) or (name.lower().endswith("token") and compiled(TOKEN).fullmatch(text)):
         return "[secret]"
     if len(text) > _MAX_FIELD_LENGTH or not any(map(str.isdecimal, text)):
         return redact(text)
-    prefix = _NO_LETTER.sub(" ", name)[-_MAX_NAME_LENGTH:] + " "
+    prefix = compiled(_NO_LETTER).sub(" ", name)[-_MAX_NAME_LENGTH:] + " "
     redacted = redact(prefix + text)
     return redacted.removeprefix(prefix) if redacted.startswith(prefix) else redact(text)
 
@@ -85,8 +82,9 @@ def _apply(text: str) -> str:
 
 def _numbered(shadow: str) -> Iterator[tuple[int, int]]:
     """The start and end of each run of lines with numbers, and a line before and after it."""
+    search = compiled(_NUMBER).search
     first = last = resume = -1
-    while match := _NUMBER.search(shadow, max(0, resume)):
+    while match := search(shadow, max(0, resume)):
         start = shadow.rfind("\n", 0, max(0, shadow.rfind("\n", 0, match.start()))) + 1
         end = _line_end(shadow, match.end())
         if start > last >= 0:
@@ -104,7 +102,7 @@ def _line_end(shadow: str, at: int) -> int:
 
 
 def _shadow(text: str) -> str:
-    return text if text.isascii() else _UNUSUAL.sub(lambda match: _usual(match[0]), text)
+    return text if text.isascii() else compiled(_UNUSUAL).sub(lambda match: _usual(match[0]), text)
 
 
 def _usual(char: str) -> str:

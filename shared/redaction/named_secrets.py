@@ -26,7 +26,7 @@ _NEEDS = (
     *("wachtwoord", "has\u0142o", "senord", "parola", "\u043f\u0430\u0440\u043e\u043b\u044c", "\u5bc6", "\u53e3\u4ee4"),
     *("\u30d1\u30b9\u30ef", "\ube44\ubc00"),
 )
-SECRET_NAME: Final = re.compile(rf"(?i)[\w.-]++(?:{_ENDS_LIKE_A_SECRET}|(?<=authorization)|(?<=cookie))")
+SECRET_NAME: Final = rf"(?i)[\w.-]++(?:{_ENDS_LIKE_A_SECRET}|(?<=authorization)|(?<=cookie))"
 _QUOTE = r"(?:\\*+['\"])?+"  # also one that is escaped, in JSON within JSON
 _SAYS = rf"{_QUOTE}[ \t]*+(?::=?|=>?)[ \t]*+{_QUOTE}"
 # What is no value: a variable, a template, an asterisk for each character, an instruction to the reader.
@@ -57,7 +57,7 @@ _LONG_VALUE = (  # no words
     r"(?P<value>(?!(?:(?:[A-Za-z]{1,19}(?![A-Za-z])|[A-Za-z][a-z]{1,18}(?![a-z]))[._/-]*+)++(?![\w.~+/-]))"
     r"[\w.~+/-]{16,}+=*+)"
 )
-TOKEN: Final = re.compile(_LONG_VALUE)
+TOKEN: Final = _LONG_VALUE
 _ODD = r"(?=[^\s\"'`]{0,63}[\d!@#$%^&*+=~])"  # a value in prose has a digit or a sign
 _CODES = r"[A-Za-z0-9]{4,10}(?:-[A-Za-z0-9]{3,10}){1,4}|\d{6,10}|(?=[a-z]{0,9}\d)[a-z0-9]{8,12}"
 _CODE_NAMES = (

@@ -17,15 +17,15 @@ from shared.redaction.context_words import (
     follows_a_word,
     words_before,
 )
-from shared.redaction.rule import Rule
+from shared.redaction.rule import Rule, compiled
 
 _DAY, _MONTH, _YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:19|20)\d\d"
-_DATE = re.compile(
+_DATE = (
     rf"(?:{_DAY}([ .-]){_MONTH}\1|{_MONTH}([ .-]){_DAY}\2|{_MONTH}[.-]){_YEAR}(?!\d)"
     rf"|{_YEAR}([ .-])?{_MONTH}\3?{_DAY}(?!\d)|{_DAY}([.-]){_MONTH}\4\d\d(?![\d.-])|\({_YEAR}\)"
 )
 # From a billion on, groups of three are no amount: phone numbers of Spain, Poland and Czechia look like this.
-_AMOUNT = re.compile(
+_AMOUNT = (
     r"\+(?:\d+\.\d+|\d{1,3}(?: \d{3}){1,2}(?:\.\d+)?|\d{1,3}(?:\.\d{3}){1,2}"
     r"|\d{1,3}(?: \d{3})* 000(?: \d{3})*)(?![.\d])"
     r"|.*(?<![.\d])\d+\.\d{1,2}(?![.\d]).*"  # a price among the digits
@@ -83,7 +83,7 @@ _AFTER_A_WORD = (
 
 def _is_phone(text: str) -> bool:
     digits = re.sub(r"\D", "", text)
-    if _AMOUNT.fullmatch(text) or len(digits) > 17:
+    if compiled(_AMOUNT).fullmatch(text) or len(digits) > 17:
         return False
     if text.startswith("+1"):
         return len(digits) == 11 and digits[1] > "1"
@@ -92,7 +92,7 @@ def _is_phone(text: str) -> bool:
 
 def _length(text: str, before: str) -> int:
     """The length of the phone number, with all groups or without the last ones, which may be another number."""
-    if _DATE.match(text) or (text[0] != "+" and not NUMBERED_WORDS.isdisjoint(words_before(before))):
+    if compiled(_DATE).match(text) or (text[0] != "+" and not NUMBERED_WORDS.isdisjoint(words_before(before))):
         return 0
     ends = (match.end() for match in reversed(list(re.finditer(r"\d+(?= |$)", text))))
     return next((end for end in ends if _is_phone(text[:end])), 0)
@@ -104,13 +104,13 @@ def _named_length(text: str, before: str) -> int:
     is_named = not PHONE_WORDS.isdisjoint(words_before(before))
     if not is_named and not before.isascii():
         is_named = any(word in before[-12:] for word in ASIAN_PHONE_WORDS)
-    return len(text) if is_named and not _DATE.match(text) else 0
+    return len(text) if is_named and not compiled(_DATE).match(text) else 0
 
 
 def _grouped_length(text: str, before: str) -> int:
     """The length of a number in the grouping of a country."""
     form = text.translate(_FORM_OF)
-    if form not in _WEAK or _DATE.match(text):
+    if form not in _WEAK or compiled(_DATE).match(text):
         return 0
     words = words_before(before)
     regions = _STRONG.get(form) if CALL_WORDS.isdisjoint(words) else _WEAK[form]

@@ -48,7 +48,7 @@ class Rules:
         """The text and its normalised copy, with the same replacements in both."""
         lower = shadow.lower()
         if self._within:
-            lower = " ".join(_compiled(self._within).findall(lower))
+            lower = " ".join(compiled(self._within).findall(lower))
         present = [need for need in self._needs if need in lower]
         for at in sorted({at for need in present for at in self._needs[need]}):
             rule = self._rules[at]
@@ -59,14 +59,15 @@ class Rules:
 
 
 @functools.cache
-def _compiled(pattern: str) -> re.Pattern[str]:
+def compiled(pattern: str) -> re.Pattern[str]:
+    """The compiled pattern, made at the first use: a cold start compiles none."""
     return re.compile(pattern)
 
 
 def _spans(rule: Rule, text: str) -> Iterator[tuple[int, int, str]]:
     """The start, end and label of each match that counts, in order and without overlap."""
     at = 0
-    search = _compiled(rule.pattern).search
+    search = compiled(rule.pattern).search
     while match := search(text, at):
         start, end = match.span(match.lastgroup or 0)
         start = max(at, start - rule.back)
