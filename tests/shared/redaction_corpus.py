@@ -237,6 +237,17 @@ phone call me on «٠٥٠١٢٣٤٥٦٧»
 phone «+45 20 12 34 56»
 phone «+65 9123 4567»
 phone reach us at «9123 4567»
+phone Mobile: «(+91)-9876543210»
+phone «+1.415.555.2671» with dots
+phone ping me on «(0)80-41234567»
+secret AZURE_OPENAI_KEY: «{hex32}»
+secret sshpass -p «hunter2x» ssh host
+secret PGPASS=«hunter2secret»
+secret redis-cli -h cache -a «s3cr3tpass» ping
+secret pass: «hunter2!»
+email «jean dot dupont at laposte dot net»
+ip «8.8.8.8» answers
+national_id NIN «QQ 12 34 56 C»
 card «4111 1111 1111 1111»
 card «5555555555554444» exp 12/29
 card «3782-822463-10005»
@@ -326,6 +337,13 @@ password = models.CharField(max_length=128)
 client_secret = vault.read("kv/app")
 secret = secrets.token_urlsafe(32)
 ALTER USER app WITH PASSWORD NULL
+password=None
+password: !vault |
+pass = user.pass
+cache_key = hash(url)
+CACHE_KEY=550e8400-e29b-41d4-a716-446655440000
+sec. 4.2.1.3 of the act
+1-2-3-4-5-6-7
 the password must be at least 12 characters
 password is required
 The secret of a good pizza is patience
