@@ -30,12 +30,13 @@ PHONE_WORDS: Final = _words(
 )
 """After one of these, seven digits or more are a phone number."""
 CALL_WORDS: Final = _words(
-    "call ring dial text reach contact callback message signal telegram imessage number nummer num\xe9ro "
-    "n\xfamero numero numer anrufen anruf ruf erreichbar appelle appelez joindre llama llame ll\xe1mame "
-    "llamar ligue chiama chiamami bel zadzwo\u0144 hubungi nomor telpon hp "
+    "call ring dial text reach contact callback message signal telegram imessage anrufen anruf ruf erreichbar appelle "
+    "appelez joindre llama llame ll\xe1mame llamar ligue chiama chiamami bel zadzwo\u0144 hubungi telpon hp "
     "\u043f\u043e\u0437\u0432\u043e\u043d\u0438 ping"
 )
 """After one of these, what has the form of a country's phone number is one."""
+NUMBER_WORDS: Final = _words("number nummer num\xe9ro n\xfamero numero numer nomor")
+"""The same, for groups of digits or after "my"."""
 NUMBERED_WORDS: Final = _words(
     "order invoice ticket isbn issn ean gtin upc sku parcel part serial tracking case reference ref "
     "transaction version section release build rfc bug issue article item batch lot commit row rows seq epoch "

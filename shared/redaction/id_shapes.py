@@ -97,7 +97,7 @@ _NAMES: Final = {
     **dict.fromkeys(("rodn\u00e9 \u010d\u00edslo", "rodne cislo"), "cz.rc"),
     **dict.fromkeys(("svnr", "sozialversicherungsnummer", "sv nummer"), "at.vnr"),
     **dict.fromkeys(("ahv", "avs", "ahv nummer"), "ch.ssn"),
-    "personnummer": "se.personnummer no.fodselsnummer",
+    **dict.fromkeys(("personnummer", "personal number"), "se.personnummer no.fodselsnummer"),
     **dict.fromkeys(("f\u00f8dselsnummer", "fodselsnummer"), "no.fodselsnummer"),
     "cpr": "dk.cpr",
     **dict.fromkeys(("henkil\u00f6tunnus", "hetu"), "fi.hetu"),

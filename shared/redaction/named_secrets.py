@@ -38,8 +38,9 @@ _NO_VALUE = (
 _SECRET_WORD = "(?:password|passwd|pwd|secret|token|key)"  # noqa: S105 - a pattern
 _NO_CODE = (
     r"(?!(?i:str|string|bytes|bool|boolean|int|integer|number|any|text|object|required|optional|varchar|password"
-    r"|!(?:vault|secret|env|ref|sub|getatt)|must|should|cannot|incorrect|invalid|wrong|expired|missing|needs|please|enter|choose|reset)(?![\w-])"
-    r"|(?:new |await )?[A-Za-z_$][\w.$:]{0,80}(?:\(|\[['\"\w]|->)"
+    r"|keyof|typeof|unknown|never|!(?:vault|secret|env|ref|sub|getatt)|must|should|cannot|incorrect|invalid|wrong|expired|missing|needs|please|enter|choose|reset)(?![\w-])"
+    r"|(?:[A-Z][A-Za-z]{0,30}\.){0,4}[A-Z][A-Za-z]{0,30}<|(?:[A-Z][A-Za-z]{0,30}\.){1,4}[A-Z][A-Za-z]{0,30}(?![\w!@#%^&*$-])"
+    r"|(?:Get|Read|New|ConvertTo)-[A-Z][A-Za-z]{2,30}|(?:new |await )?[A-Za-z_$][\w.$:]{0,80}(?:\(|\[['\"\w]|->)"
     r"|(?:self|this|os|process|config|cfg|conf|settings|env|req|request|res|response|args|opts|options|params|props"
     r"|user|data|form|ctx|context|app|window|secrets|local|var|module|creds|credentials|input|state|event|body|db"
     r"|client|session|vault|sys|row|obj|me|item|record|kwargs|values|import|std|st|e|c|s|u)\??\.[A-Za-z_][\w.?]{0,80}"

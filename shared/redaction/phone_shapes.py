@@ -12,6 +12,7 @@ from typing import Final
 from shared.redaction.context_words import (
     ASIAN_PHONE_WORDS,
     CALL_WORDS,
+    NUMBER_WORDS,
     NUMBERED_WORDS,
     PHONE_WORDS,
     follows_a_word,
@@ -24,6 +25,7 @@ _DATE = (
     rf"(?:{_DAY}([ .-]){_MONTH}\1|{_MONTH}([ .-]){_DAY}\2|{_MONTH}[.-]){_YEAR}(?!\d)"
     rf"|{_YEAR}([ .-])?{_MONTH}\3?{_DAY}(?!\d)|{_DAY}([.-]){_MONTH}\4\d\d(?![\d.-])|\({_YEAR}\)"
 )
+_YEARS = r"(?:(?:19|20)\d\d[ -]?)+"
 # From a billion on, groups of three are no amount: phone numbers of Spain, Poland and Czechia look like this.
 _AMOUNT = (
     r"\+(?:\d+\.\d+|\d{1,3}(?: \d{3}){1,2}(?:\.\d+)?|\d{1,3}(?:\.\d{3}){1,2}"
@@ -57,7 +59,7 @@ _WEAK: Final = _STRONG | {
     "000 000 00": ("DK", "NO"),
     "000 000": ("IS",),
     "000 0000": ("IS",),
-    "0000000000": ("IN", "US", "RU", "TR", "MX", "IT", "PH", "NG", "CO", "DE", "GB"),
+    "0000000000": ("IN", "US", "RU", "TR", "MX", "PH", "NG", "CO"),
     "00000000000": ("CN", "BR", "US", "RU"),
     "00000000": ("SG", "HK", "NO", "DK"),
     "000000000": ("ES", "PL", "PT", "CZ", "AU", "IL", "CL"),
@@ -84,7 +86,7 @@ _AFTER_A_WORD = (
 
 def _is_phone(text: str) -> bool:
     digits = re.sub(r"\D", "", text)
-    if compiled(_AMOUNT).fullmatch(text) or len(digits) > 17:
+    if compiled(_AMOUNT).fullmatch(text) or len(digits) > 17 or set(digits) <= {"0", "1"}:
         return False
     if text.startswith("+1"):
         return len(digits) == 11 and digits[1] > "1"
@@ -105,7 +107,8 @@ def _named_length(text: str, before: str) -> int:
     is_named = not PHONE_WORDS.isdisjoint(words_before(before))
     if not is_named and not before.isascii():
         is_named = any(word in before[-12:] for word in ASIAN_PHONE_WORDS)
-    return len(text) if is_named and not compiled(_DATE).match(text) else 0
+    is_year = compiled(_YEARS).fullmatch(text)
+    return len(text) if is_named and not is_year and not compiled(_DATE).match(text) else 0
 
 
 def _grouped_length(text: str, before: str) -> int:
@@ -114,7 +117,9 @@ def _grouped_length(text: str, before: str) -> int:
     if form not in _WEAK or compiled(_DATE).match(text):
         return 0
     words = words_before(before)
-    regions = _STRONG.get(form) if CALL_WORDS.isdisjoint(words) else _WEAK[form]
+    is_called = not CALL_WORDS.isdisjoint(words) or ("my" in words and not NUMBER_WORDS.isdisjoint(words))
+    is_called = is_called or (" " in form and not NUMBER_WORDS.isdisjoint(words))
+    regions = _WEAK[form] if is_called else _STRONG.get(form)
     if not regions or not NUMBERED_WORDS.isdisjoint(words):
         return 0
     return len(text) if _is_valid(regions, text) else 0

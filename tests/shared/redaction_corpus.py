@@ -248,6 +248,7 @@ secret pass: «hunter2!»
 email «jean dot dupont at laposte dot net»
 ip «8.8.8.8» answers
 national_id NIN «QQ 12 34 56 C»
+national_id personal number «8112189876»
 card «4111 1111 1111 1111»
 card «5555555555554444» exp 12/29
 card «3782-822463-10005»
@@ -338,6 +339,13 @@ client_secret = vault.read("kv/app")
 secret = secrets.token_urlsafe(32)
 ALTER USER app WITH PASSWORD NULL
 password=None
+password: Option<String>
+api_secret: Rc.Secret
+$env:API_KEY = Get-Secret "x"
+accessKey: keyof T
+tel aviv 1948 2024
+the number is 1234567890
+010101 101010
 password: !vault |
 pass = user.pass
 cache_key = hash(url)
