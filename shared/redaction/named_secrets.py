@@ -121,7 +121,7 @@ NAMED_SECRETS: Final = (
         "secret",
         rf"(?<![\w.-])(?i:(?:pg|my|mysql|smtp|mail|ftp|ssh|wifi)?pass|pw){_SAYS}{_NO_VALUE}{_NO_CODE}(?=\S{{0,40}}\d)"
         r"(?P<value>(?=\S{0,40}[A-Za-z])[^\s'\",;&}\[\\<>]{6,}+)",
-        ("pass", "pw"),
+        ("pass:", "pass=", "pass =", 'pass"', "pass'", "pw:", "pw=", "pw =", 'pw"'),
     ),
     Rule("secret", rf"(?i:token){_SAYS}{_NO_VALUE}{_LONG_VALUE}(?!\()", ("token",)),
     Rule(
