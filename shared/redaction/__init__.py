@@ -46,7 +46,7 @@ _NUMBER: Final = r"\d(?:[^\d\n]{0,3}\d){4}|:[0-9A-Fa-f:]{2}|\d{4}\s{1,3}\d{4}|\d
 
 
 def redact(text: str) -> str:
-    """The text with personal data and credentials replaced by their kind; takes 0.2 to 0.4 ms per KB, on tables of numbers 0.8."""
+    """The text with personal data and credentials replaced by their kind; 0.2 to 0.4 ms per KB, on tables twice."""
     if text.isascii() or not compiled(_INVISIBLE).search(text):
         return _apply(text)
     for hidden in (_INSIDE, _INVISIBLE):
