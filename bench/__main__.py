@@ -8,7 +8,20 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
-from bench import analyze, chaos, chunks, cold_start, growth, latency, ledger, llms, refresh, side_by_side, units
+from bench import (
+    analyze,
+    chaos,
+    chunks,
+    cold_start,
+    growth,
+    latency,
+    ledger,
+    llms,
+    redaction,
+    refresh,
+    side_by_side,
+    units,
+)
 from bench.figures import Figures
 from bench.goals import goals_text
 from bench.project import bench_stack
@@ -19,7 +32,11 @@ TABLE: Mapping[str, Callable[[Run], Figures]] = {
     "ledger": ledger.measure,
     "growth": growth.measure,
 }
-ALONE: Mapping[str, Callable[[], None]] = {"chunks": chunks.measure, "analyze": analyze.measure}
+ALONE: Mapping[str, Callable[[], None]] = {
+    "chunks": chunks.measure,
+    "redaction": redaction.measure,
+    "analyze": analyze.measure,
+}
 ON_A_STACK: Mapping[str, Callable[[Mapping[str, str]], None]] = {
     "latency": latency.measure,
     "cold_start": cold_start.measure,

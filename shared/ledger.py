@@ -22,7 +22,7 @@ from shared.errors import (
     RequestInProgress,
 )
 from shared.log import bind_turn, log
-from shared.privacy import loggable, loggable_json, loggable_name, loggable_value, person_hash
+from shared.privacy import loggable, loggable_name, loggable_value, person_hash
 from shared.provider_config import advice
 from shared.records import fields_of
 from shared.routes import Attempt
@@ -49,7 +49,7 @@ async def begin(person: Person, request: TurnRequest) -> Turn:
         "worker_id": worker_id,
         "question": loggable(request.message, settings().log_content) if request.store or request.log_words else None,
         "requested_model": loggable_name(request.model) if request.model else None,
-        "metadata": loggable_json(request.metadata) if settings().log_content != "none" else {},
+        "metadata": loggable_value(request.metadata, settings().log_content) or {},
         "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
     }
     try:

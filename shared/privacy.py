@@ -32,22 +32,18 @@ def loggable_name(name: str) -> str:
     return loggable(name, "redacted") or ""
 
 
-def loggable_json(value: Any) -> Any:
-    """JSON with every string redacted, field names and card-like numbers included."""
+def loggable_json(value: Any, name: str = "") -> Any:
+    """JSON with every string redacted, field names and numbers included; a field's name is context of its values."""
     if isinstance(value, str):
-        return redact(value)
+        return redact_field(name, value)
     if isinstance(value, Mapping):
-        return {redact(str(key)): _loggable_field(str(key), item) for key, item in value.items()}
+        return {redact(str(key)): loggable_json(item, str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [loggable_json(item) for item in value]
+        return [loggable_json(item, name) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
         digits = str(int(value))
-        return value if (redacted := redact(digits)) == digits else redacted
+        return value if (redacted := redact_field(name, digits)) == digits else redacted
     return value
-
-
-def _loggable_field(name: str, item: Any) -> Any:
-    return redact_field(name, item) if isinstance(item, str) else loggable_json(item)
 
 
 def loggable_value(value: Any, log_content: str) -> Any:

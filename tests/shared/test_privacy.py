@@ -46,3 +46,20 @@ def test_field_names_and_numbers_are_redacted_too() -> None:
 def test_a_field_with_the_name_of_a_secret_is_redacted(name: str, text: str, left: str) -> None:
     """In parsed JSON, name and value are separate but belong together."""
     assert loggable_json({name: text}) == {name: left}
+
+
+@pytest.mark.parametrize(
+    ("value", "left"),
+    [
+        ({"phoneNumber": "98765 43210"}, {"phoneNumber": "[phone]"}),
+        ({"phone": 9876543210}, {"phone": "[phone]"}),
+        ({"mobile_numbers": ["9876543210", 12]}, {"mobile_numbers": ["[phone]", 12]}),
+        ({"ssn": 536228726}, {"ssn": "[national_id]"}),
+        ({"order_number": "0123456789"}, {"order_number": "0123456789"}),
+        ({"created": 1700000000, "count": 42}, {"created": 1700000000, "count": 42}),
+        ({"password": 12345678}, {"password": "[secret]"}),
+    ],
+)
+def test_the_name_of_a_field_is_context_of_its_value(value: object, left: object) -> None:
+    """A number that is nothing by itself is personal data in a field of that name."""
+    assert loggable_json(value) == left

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import datetime
+from pathlib import Path
 from string import ascii_letters
 
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 from shared.redaction import redact
 
+ROOT = Path(__file__).resolve().parents[2]
 PLANTED = [
     ("ada@example.com", "email"),
     ("4111 1111 1111 1111", "card"),
@@ -269,3 +273,77 @@ def test_other_kinds_are_replaced_too(text: str, redacted: str) -> None:
 def test_redacting_twice_is_redacting_once(text: str) -> None:
     """A second redaction changes nothing."""
     assert redact(redact(text)) == redact(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DE88 3704 0044 0532 0130 00",
+        "IBAN: GB83 WEST 1234 5698 7654 32.",
+        "FR15 2004 1010 0505 0001 3M02 606 and",
+        "call IT61X0542811101000000123456",
+    ],
+)
+def test_an_iban_with_a_wrong_check_sum_stays_as_a_whole(text: str) -> None:
+    """None of its groups is taken for a card, a phone number or a national id."""
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("4111\u200b1111\u200b1111\u200b1111", "[card]"),
+        ("ada\u2060@exam\u200dple.com", "[email]"),
+        ("+49 17\xad1 123\u200b4567", "[phone]"),
+        ("sk-\u200b" + "a1" * 20, "[key]"),
+        ("x\u200b4111111111111111", "x\u200b[card]"),
+        ("\U0001d7f0111 1111 1111 1111", "[card]"),
+        ("a family \U0001f468\u200d\U0001f469 at home", "a family \U0001f468\u200d\U0001f469 at home"),
+    ],
+)
+def test_invisible_characters_hide_nothing(text: str, redacted: str) -> None:
+    """A zero-width character within a datum does not hide it; elsewhere it stays."""
+    assert redact(text) == redacted
+
+
+_HOSTILE = (
+    "1 ",
+    "12-",
+    "a.",
+    "@",
+    "a:",
+    "4111 ",
+    "DE89 ",
+    "password=",
+    "(1",
+    "eyJa.",
+    "1\u200b",
+    "a at b dot ",
+    "\\\\'",
+    "--password ",
+)
+_SCRIPT = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+from shared.redaction import redact
+for each in {texts!r}:
+    redact((each * 100_000)[:100_000])
+"""
+
+
+@pytest.mark.processes
+def test_time_is_linear_in_hostile_texts() -> None:
+    """A process with a minute of CPU redacts 1.4 MB of repeated beginnings; quadratic time would take hours."""
+    script = _SCRIPT.format(texts=_HOSTILE)
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.processes
+def test_a_text_without_numbers_loads_no_numbering_plans() -> None:
+    """The libraries of phone numbers and national ids are imported by the first text with a candidate."""
+    script = (
+        "import sys; from shared.redaction import redact; lazy = {'phonenumbers', 'stdnum'}; "
+        "redact('hello, what is a token? In 2024 it cost 3.50'); assert not lazy & set(sys.modules); "
+        "redact('98765 43210 and 111.444.777-35'); assert lazy <= set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

@@ -1,0 +1,86 @@
+"""One rule of redaction: a pattern, the label of its matches, and what separates a match from a coincidence."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+_BEFORE_LENGTH = 48
+
+
+def _whole(text: str, _before: str) -> int:
+    return len(text)
+
+
+class Rule(NamedTuple):
+    """`pattern` finds candidates; its last named group is replaced, or the whole match without one."""
+
+    label: str
+    """The kind that replaces a match; empty for text that later rules must not read."""
+    pattern: str
+    """Compiled when a text first needs it: a cold start compiles none."""
+    needs: tuple[str, ...] = ("",)
+    """A text without any of these, in lower case, has no match."""
+    length: Callable[[str, str], int] = _whole
+    """How many characters of a match, from its start, count, also by the text before it. 0: a coincidence; below 0:
+    that many characters stay, and later rules do not read them."""
+    back: int = 0
+    """How many characters before a match belong to it: digits are rarer than letters, so some patterns begin there."""
+    also: tuple[str, ...] = ("",)
+    """Nor has a text without any of these; read only when the first is there."""
+
+
+class Rules:
+    """Rules in their order, with an index of what they need; with `within`, only its matches can have that."""
+
+    def __init__(self, rules: Iterable[Rule], within: str = "") -> None:
+        self._rules = tuple(rules)
+        self._within = within
+        self._needs: dict[str, list[int]] = {}
+        for at, rule in enumerate(self._rules):
+            for need in rule.needs:
+                self._needs.setdefault(need, []).append(at)
+
+    def applied(self, text: str, shadow: str) -> tuple[str, str]:
+        """The text and its normalised copy, with the same replacements in both."""
+        lower = shadow.lower()
+        if self._within:
+            lower = " ".join(compiled(self._within).findall(lower))
+        present = [need for need in self._needs if need in lower]
+        for at in sorted({at for need in present for at in self._needs[need]}):
+            rule = self._rules[at]
+            found = list(_spans(rule, shadow)) if any(need in lower for need in rule.also) else []
+            if found:
+                text, shadow = _cut(text, found, masks=False), _cut(shadow, found, masks=True)
+        return text, shadow
+
+
+@functools.cache
+def compiled(pattern: str) -> re.Pattern[str]:
+    """The compiled pattern, made at the first use: a cold start compiles none."""
+    return re.compile(pattern)
+
+
+def _spans(rule: Rule, text: str) -> Iterator[tuple[int, int, str]]:
+    """The start, end and label of each match that counts, in order and without overlap."""
+    at = 0
+    search = compiled(rule.pattern).search
+    while match := search(text, at):
+        start, end = match.span(match.lastgroup or 0)
+        start = max(at, start - rule.back)
+        length = rule.length(text[start:end], text[max(0, start - _BEFORE_LENGTH) : start])
+        if length:
+            yield start, start + abs(length), rule.label if length > 0 else ""
+        at = start + abs(length) if length else match.start() + 1
+
+
+def _cut(text: str, found: list[tuple[int, int, str]], *, masks: bool) -> str:
+    """The text with labels; with `masks`, a span without one becomes underscores."""
+    pieces = []
+    for (_, before, _), (start, end, label) in pairwise([(0, 0, ""), *found]):
+        kept = "_" * (end - start) if masks else text[start:end]
+        pieces += [text[before:start], f"[{label}]" if label else kept]
+    return "".join([*pieces, text[found[-1][1] :]])
