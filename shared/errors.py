@@ -35,6 +35,7 @@ ParleyError
 │   ├── ProviderUnavailable 503 provider_unavailable
 │   ├── NodeFailed 503 node_failed
 │   └── ProviderTimeout 504 provider_timeout
+│       └── TurnTimeout 504 turn_timeout
 └── DependencyDown 503 dependency_down
     ├── DatabaseUnavailable 503 database_unavailable
     ├── NoDefaultModel 503 no_default_model
@@ -352,6 +353,14 @@ class ProviderTimeout(ProviderError):
 
     status, code = 504, "provider_timeout"
     client_action = "Retry, or choose a faster model."
+
+
+class TurnTimeout(ProviderTimeout):
+    """The turn's own time ended while the model was answering. It counts for no circuit."""
+
+    code = "turn_timeout"
+    client_action = "Ask for a shorter answer, or choose a faster model."
+    is_transient = may_succeed_elsewhere = is_fault = False
 
 
 class DependencyDown(ParleyError):
