@@ -38,6 +38,7 @@ ParleyError
 │       └── TurnTimeout 504 turn_timeout
 └── DependencyDown 503 dependency_down
     ├── DatabaseUnavailable 503 database_unavailable
+    │   └── DatabaseBusy 503 database_busy
     ├── NoDefaultModel 503 no_default_model
     └── KeysUnavailable 503 keys_unavailable
 """
@@ -375,6 +376,12 @@ class DatabaseUnavailable(DependencyDown):
 
     code = "database_unavailable"
     client_action = "Retry after `Retry-After`."
+
+
+class DatabaseBusy(DatabaseUnavailable):
+    """The database is busy: a lock, a deadlock, a time limit, or no free connection. Nothing was changed."""
+
+    code = "database_busy"
 
 
 class NoDefaultModel(DependencyDown):
