@@ -11,6 +11,7 @@ ParleyError
 │   ├── ConversationNotFound 404 conversation_not_found
 │   └── ModelNotFound 404 model_not_found
 ├── MethodNotAllowed 405 method_not_allowed
+├── RequestTimeout 408 request_timeout
 ├── Conflict 409 conflict
 │   ├── RequestInProgress 409 request_in_progress
 │   ├── TurnInProgress 409 turn_in_progress
@@ -133,6 +134,13 @@ class MethodNotAllowed(ParleyError):
 
     status, code = 405, "method_not_allowed"
     client_action = "Use a method of the `Allow` header."
+
+
+class RequestTimeout(ParleyError):
+    """The body did not arrive in time."""
+
+    status, code = 408, "request_timeout"
+    client_action = "Retry over a faster connection, or shorten the request."
 
 
 class Conflict(ParleyError):
