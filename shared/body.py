@@ -20,6 +20,7 @@ Body = TypeVar("Body", bound=BaseModel)
 MAX_BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 30.0
 _MAX_DRAINED_BYTES = 32 * 1024 * 1024
+_DRAIN_SECONDS = 1.0  # of silence, after which a client waits for its response
 _MAX_FIELDS = 10_000  # of one object: pydantic makes an error of each unknown field
 _MAX_PROBLEMS, _MAX_PARAM = 20, 200
 _OUR_CLASS = re.compile(r"a valid dictionary( or instance of \w+)?")
@@ -37,31 +38,33 @@ async def read_body(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
     length = request.headers.get("content-length", "")
     is_long = length.isdigit() and (len(length) > 15 or int(length) > max_bytes)
     if not is_long or "expect" not in request.headers:  # who waits for 100 Continue has sent nothing yet
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await _received(request, max_bytes)
-        except TimeoutError as error:
-            if not is_long:
-                raise RequestTimeout("The body did not arrive in time.") from error
-            body = None
+        body = await _received(request, max_bytes)
         if body is not None:
             return body
     raise BodyTooLarge(f"The body may have at most {max_bytes} bytes.", metadata={"max_bytes": max_bytes})
 
 
 async def _received(request: Request, max_bytes: int) -> bytes | None:
-    """The body; None when it is too large.
+    """The body; None when it is too large. Raises RequestTimeout.
 
-    Up to _MAX_DRAINED_BYTES of a larger one are read and dropped: a client that still writes when the connection closes
-    reads no response.
+    What is too large is read and dropped while it arrives, up to _MAX_DRAINED_BYTES: a client that still writes when
+    the connection closes reads no response.
     """
-    body, size = bytearray(), 0
-    async for chunk in request.stream():
-        size += len(chunk)
+    body, size, loop = bytearray(), 0, asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(BODY_SECONDS) as limit:
+            deadline = loop.time() + BODY_SECONDS
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size <= max_bytes:
+                    body += chunk
+                elif size > _MAX_DRAINED_BYTES:
+                    break
+                else:
+                    limit.reschedule(min(deadline, loop.time() + _DRAIN_SECONDS))
+    except TimeoutError as error:
         if size <= max_bytes:
-            body += chunk
-        elif size > _MAX_DRAINED_BYTES:
-            break
+            raise RequestTimeout("The body did not arrive in time.") from error
     return bytes(body) if size <= max_bytes else None
 
 
