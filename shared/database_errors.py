@@ -29,9 +29,12 @@ _BUSY = _RETRIED | {"57014"}  # a statement timeout: a retry would take as long 
 PAUSE_SECONDS = 0.1  # before the only retry; it ends what two transactions did in step
 
 
-def is_retried(code: str | None) -> bool:
-    """Whether a statement that failed with this SQLSTATE, or code of PostgREST, is sent once more."""
-    return code in _RETRIED
+def is_retried(code: str | None, detail: str | None) -> bool:
+    """Whether a statement that failed with this SQLSTATE, or code of PostgREST, is sent once more.
+
+    `detail` has the error's detail, where a function of ours that met a busy database says so.
+    """
+    return code in _RETRIED or (code == "PT503" and '"database_busy"' in (detail or ""))
 
 
 def is_busy(code: str | None) -> bool:

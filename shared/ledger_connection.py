@@ -72,7 +72,7 @@ class Connections:
         try:
             return await self._fetch(statement, values)
         except psycopg.Error as error:
-            if not is_retried(error.sqlstate):
+            if not is_retried(error.sqlstate, error.diag.message_detail):
                 raise
             log("ledger_retry", sqlstate=error.sqlstate)
         await asyncio.sleep(PAUSE_SECONDS)

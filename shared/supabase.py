@@ -51,7 +51,7 @@ async def _request(
         async with asyncio.timeout(timeout_seconds):
             status, payload = await _response(method, url, sent, data)
             is_answered = True
-            if status >= 300 and is_retried(code_of(payload)):
+            if status >= 300 and is_retried(code_of(payload), str(payload)):
                 await asyncio.sleep(PAUSE_SECONDS)
                 status, payload = await _response(method, url, sent, data)
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:

@@ -382,6 +382,8 @@ begin
     'profile', case when v_profile.user_id is not null then jsonb_build_object('skill_level', v_profile.skill_level,
       'communication_style', v_profile.communication_style) end,
     'limits', v_limits);
+exception when lock_not_available or deadlock_detected or serialization_failure or query_canceled then
+  perform private.refuse_busy();
 end
 $$;
 comment on function public.chat_begin(jsonb) is

@@ -156,7 +156,8 @@ async def test_a_redirect_is_not_followed_with_our_key(host: OpenAiHost, environ
 @pytest.mark.anyio
 @pytest.mark.usefixtures("sessions")
 @pytest.mark.parametrize(
-    ("code", "calls"), [("55P03", 2), ("40P01", 2), ("40001", 2), ("53300", 2), ("57014", 1), ("XX000", 1)]
+    ("code", "calls"),
+    [("55P03", 2), ("40P01", 2), ("40001", 2), ("53300", 2), ("PT503", 2), ("57014", 1), ("XX000", 1)],
 )
 @pytest.mark.parametrize("is_busy_again", [False, True])
 async def test_what_a_busy_database_refused_is_sent_once_more(
@@ -164,7 +165,8 @@ async def test_what_a_busy_database_refused_is_sent_once_more(
 ) -> None:
     """A lock, a deadlock or a full pool changed nothing, so one retry is safe; a second refusal is 503."""
     environ(SUPABASE_URL=host.url, SUPABASE_SERVICE_KEY="sb_secret_x")
-    refused = (500, [json.dumps({"code": code, "message": "words"}).encode()])
+    details = json.dumps({"code": "database_busy", "metadata": {"retry_after": 2}}) if code == "PT503" else None
+    refused = (500, [json.dumps({"code": code, "message": "words", "details": details}).encode()])
     host.script, host.pieces = [refused, refused] if is_busy_again else [refused], [b"7"]
     if is_busy_again or calls == 1:
         with pytest.raises(DatabaseUnavailable) as raised:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect
-from tests.stack.turns import Database
+from tests.stack.turns import Database, asked
 
 
 @contextmanager
@@ -52,6 +52,16 @@ def test_a_lock_that_is_not_released_is_503(
     assert (response.status_code, response.json()["error"]["code"]) == (503, "database_busy")
     assert int(response.headers["retry-after"]) > 0
     assert alice.ask(body, url).status_code == 200
+
+
+def test_a_turn_that_waits_too_long_is_503_for_a_caller_of_the_data_api(
+    alice: Person, model: Models, db: Database
+) -> None:
+    """PostgREST would answer a lock timeout with 500; the function's own refusal says to try again."""
+    with _impatient(db, "public.chat_begin(jsonb)", "3s"), _locked(alice.stack, alice):
+        refused = asked(alice, model("echo"))
+    assert refused.status_code == 503, refused.text
+    assert "database_busy" in refused.json()["details"]
 
 
 def test_a_deletion_that_waits_too_long_is_503(alice: Person, model: Models, db: Database) -> None:
