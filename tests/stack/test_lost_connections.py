@@ -83,7 +83,7 @@ def test_a_backend_that_is_killed_in_the_middle_of_a_call_is_called_again(
         _begin(ledger, alice, second)
     with connect(stack) as other, ThreadPoolExecutor(1) as pool:
         other.execute("begin")
-        other.execute("select from public.usage_counters where scope = %s for update", [alice.id])
+        other.execute("select from public.usage_counter_slots where scope = %s for update", [alice.id])
         work = pool.submit(_begin, ledger, alice, second) if call == "begin" else pool.submit(_finish, ledger, second)
         killed = eventually(lambda: _killed(db, f"chat_{call}"))
         eventually(lambda: _pids(db, f"chat_{call}") - killed)  # the second try waits for the same lock
