@@ -4,6 +4,7 @@
     text: identifiers, log, redaction, privacy, sanitize, sigv4, sse, surrogates, tokens, token_bounds, usage.
     json: lenient_json, strict_json, validation.
     settings: addresses, variables, config, provider_config.
+    wire: bounded_responses.
     network: node_addresses, http, secrets, database_errors, supabase, supabase_py, auth, object_store, spool, body.
     connections: ledger_connection, ledger_calls.
     models: attempts, fallback, watchdog, providers, nodes, gateway, structured.

@@ -15,14 +15,24 @@ import jwt
 from starlette.requests import Request
 
 from shared import http
+from shared.bounded_responses import read_within
 from shared.config import settings
 from shared.errors import KeysUnavailable, Unauthenticated
 from shared.identifiers import is_canonical_uuid
 
 _ASYMMETRIC = frozenset({"ES256", "RS256", "EdDSA"})
 _REQUIRED_CLAIMS = ["exp", "iat", "sub", "aud", "iss", "role"]
+_TYPES = {
+    "exp": int | float,
+    "iat": int | float,
+    "is_anonymous": bool | None,
+    "app_metadata": dict | None,
+    "user_metadata": dict | None,
+}
+MALFORMED = (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 LEEWAY_SECONDS = 30
 MAX_TOKEN_BYTES = 8192
+_MAX_KEYS_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +103,9 @@ class SigningKeys:
         try:
             async with asyncio.timeout(3), http.session().get(url, allow_redirects=False) as response:
                 response.raise_for_status()
-                listed = (await response.json(content_type=None))["keys"]
+                listed = json.loads(await read_within(response.content, _MAX_KEYS_BYTES))["keys"]
             keys = {key["kid"]: key for key in listed if key.get("use", "sig") == "sig" and "kid" in key}
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (aiohttp.ClientError, OSError, LookupError, ValueError, TypeError, AttributeError, RecursionError):
             self._tried_at = time.monotonic()  # requests that waited for a failed fetch do not repeat it
             return  # the old keys stay; get() checks their age
         self._keys = {kid: parsed for kid, key in keys.items() if (parsed := _parse_key(key))}
@@ -156,10 +166,12 @@ class Verifier:
             )
         except jwt.ExpiredSignatureError as error:
             raise Unauthenticated("The access token has expired.") from error
-        except (jwt.PyJWTError, ValueError, TypeError) as error:
+        except MALFORMED as error:
             raise Unauthenticated("The access token is not valid.") from error
         if claims["role"] != "authenticated" or not is_canonical_uuid(claims["sub"]):
             raise Unauthenticated("This is not a signed-in person's access token.")
+        if not all(isinstance(claims.get(name), kinds) for name, kinds in _TYPES.items()):
+            raise Unauthenticated("A claim of the access token has the wrong type.")
         return claims
 
     async def _key(self, header: dict[str, Any]) -> jwt.PyJWK | str:

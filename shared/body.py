@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from typing import Any, TypeVar
@@ -10,13 +11,16 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
-from shared.errors import BodyTooLarge, InvalidRequest, Unprocessable, UnsupportedMediaType
+from shared.errors import BodyTooLarge, InvalidRequest, RequestTimeout, Unprocessable, UnsupportedMediaType
 from shared.strict_json import MAX_DEPTH, MAX_VALUES, parse_json
 from shared.validation import problems
 
 Body = TypeVar("Body", bound=BaseModel)
 
 MAX_BODY_BYTES = 1024 * 1024
+BODY_SECONDS = 30.0
+_MAX_DRAINED_BYTES = 32 * 1024 * 1024
+_DRAIN_SECONDS = 1.0  # of silence, after which a client waits for its response
 _MAX_FIELDS = 10_000  # of one object: pydantic makes an error of each unknown field
 _MAX_PROBLEMS, _MAX_PARAM = 20, 200
 _OUR_CLASS = re.compile(r"a valid dictionary( or instance of \w+)?")
@@ -24,23 +28,44 @@ _SURROGATE_OR_NUL = re.compile("[\x00\ud800-\udfff]")
 
 
 async def read_body(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """The body, of at most `max_bytes`. Raises BodyTooLarge, UnsupportedMediaType."""
+    """The body, of at most `max_bytes`. Raises BodyTooLarge, RequestTimeout, UnsupportedMediaType."""
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = re.search(r"charset\s*=\s*\"?([\w-]+)", parameters, re.IGNORECASE)
     if kind.strip().lower() != "application/json" or (charset and charset[1].lower() not in {"utf-8", "utf8"}):
         raise UnsupportedMediaType("Send the body as application/json in UTF-8.")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body uncompressed.")
-    too_large = BodyTooLarge(f"The body may have at most {max_bytes} bytes.", metadata={"max_bytes": max_bytes})
     length = request.headers.get("content-length", "")
-    if length.isdigit() and (len(length) > 15 or int(length) > max_bytes):
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise too_large
-    return bytes(body)
+    is_long = length.isdigit() and (len(length) > 15 or int(length) > max_bytes)
+    if not is_long or "expect" not in request.headers:  # who waits for 100 Continue has sent nothing yet
+        body = await _received(request, max_bytes)
+        if body is not None:
+            return body
+    raise BodyTooLarge(f"The body may have at most {max_bytes} bytes.", metadata={"max_bytes": max_bytes})
+
+
+async def _received(request: Request, max_bytes: int) -> bytes | None:
+    """The body; None when it is too large. Raises RequestTimeout.
+
+    What is too large is read and dropped while it arrives, up to _MAX_DRAINED_BYTES: a client that still writes when
+    the connection closes reads no response.
+    """
+    body, size, loop = bytearray(), 0, asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(BODY_SECONDS) as limit:
+            deadline = loop.time() + BODY_SECONDS
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size <= max_bytes:
+                    body += chunk
+                elif size > _MAX_DRAINED_BYTES:
+                    break
+                else:
+                    limit.reschedule(min(deadline, loop.time() + _DRAIN_SECONDS))
+    except TimeoutError as error:
+        if size <= max_bytes:
+            raise RequestTimeout("The body did not arrive in time.") from error
+    return bytes(body) if size <= max_bytes else None
 
 
 def parse_body(raw: bytes, model: type[Body]) -> Body:

@@ -18,9 +18,10 @@ from shared.cors import cors_headers, preflight_headers
 from shared.error_response import error_response
 from shared.errors import InternalError, MethodNotAllowed, NotConfigured, NotFound, ParleyError
 from shared.identifiers import request_id_of
-from shared.log import bind_request, log
+from shared.log import bind_request, log, take_over_server_log
 from shared.secrets import secrets
 
+take_over_server_log()
 _ROOT = Path(__file__).resolve().parents[1]
 Handler = Callable[[Request], Awaitable[Response]]
 

@@ -11,6 +11,7 @@ ParleyError
 │   ├── ConversationNotFound 404 conversation_not_found
 │   └── ModelNotFound 404 model_not_found
 ├── MethodNotAllowed 405 method_not_allowed
+├── RequestTimeout 408 request_timeout
 ├── Conflict 409 conflict
 │   ├── RequestInProgress 409 request_in_progress
 │   ├── TurnInProgress 409 turn_in_progress
@@ -35,8 +36,10 @@ ParleyError
 │   ├── ProviderUnavailable 503 provider_unavailable
 │   ├── NodeFailed 503 node_failed
 │   └── ProviderTimeout 504 provider_timeout
+│       └── TurnTimeout 504 turn_timeout
 └── DependencyDown 503 dependency_down
     ├── DatabaseUnavailable 503 database_unavailable
+    │   └── DatabaseBusy 503 database_busy
     ├── NoDefaultModel 503 no_default_model
     └── KeysUnavailable 503 keys_unavailable
 """
@@ -131,6 +134,13 @@ class MethodNotAllowed(ParleyError):
 
     status, code = 405, "method_not_allowed"
     client_action = "Use a method of the `Allow` header."
+
+
+class RequestTimeout(ParleyError):
+    """The body did not arrive in time."""
+
+    status, code = 408, "request_timeout"
+    client_action = "Retry over a faster connection, or shorten the request."
 
 
 class Conflict(ParleyError):
@@ -354,6 +364,14 @@ class ProviderTimeout(ProviderError):
     client_action = "Retry, or choose a faster model."
 
 
+class TurnTimeout(ProviderTimeout):
+    """The turn's own time ended while the model was answering. It counts for no circuit."""
+
+    code = "turn_timeout"
+    client_action = "Ask for a shorter answer, or choose a faster model."
+    is_transient = may_succeed_elsewhere = is_fault = False
+
+
 class DependencyDown(ParleyError):
     """The secrets store or the spool cannot be reached."""
 
@@ -366,6 +384,12 @@ class DatabaseUnavailable(DependencyDown):
 
     code = "database_unavailable"
     client_action = "Retry after `Retry-After`."
+
+
+class DatabaseBusy(DatabaseUnavailable):
+    """The database is busy: a lock, a deadlock, a time limit, or no free connection. Nothing was changed."""
+
+    code = "database_busy"
 
 
 class NoDefaultModel(DependencyDown):

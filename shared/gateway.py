@@ -23,6 +23,7 @@ from shared.errors import (
     ProviderTimeout,
     ProviderUnavailable,
     ProviderUnreachable,
+    TurnTimeout,
 )
 from shared.events import CONTENT, Finish, ModelEvent, Reasoning, Text, Usage
 from shared.fallback import MIN_SECONDS, FallbackPlan
@@ -101,7 +102,7 @@ class ModelSession:
         options = options or self._options
         self._deadline = self.deadline
         if self.attempts and not self.has_time:
-            raise ProviderTimeout("The turn has no time left for another call.")
+            raise TurnTimeout("The turn has no time left for another call.")
         chain = FallbackPlan(self._routes[self._routes.index(self.route) :], self._deadline)
         has_begun = False
         wait: float | None = 0.0
@@ -146,12 +147,12 @@ class ModelSession:
             first_by = time.monotonic() + FIRST_TOKEN_SECONDS
             with Watchdog() as watchdog:
                 async with aclosing(provider.stream(call)) as stream:  # closing it disconnects from the model
-                    watchdog.start(self._patience(first_by))
+                    watchdog.start(*self._patience(first_by))
                     async for event in stream:
                         watchdog.stop()
                         for ready in intake.take(event):
                             yield ready
-                        watchdog.start(self._patience(None if intake.has_begun else first_by))
+                        watchdog.start(*self._patience(None if intake.has_begun else first_by))
             if not intake.is_complete:
                 _refuse_half(meter)
         except ParleyError as failure:
@@ -164,11 +165,17 @@ class ModelSession:
             outcome = Outcome(error, is_asked=is_asked, is_complete=intake.is_complete)
             self.attempts.append(recorded(self.route, started, meter, outcome))
 
-    def _patience(self, first_by: float | None) -> float:
-        """Seconds to wait for the next event: the first content has a limit, later silence, and the whole turn."""
+    def _patience(self, first_by: float | None) -> tuple[float, type[ProviderTimeout]]:
+        """Seconds to wait for the next event, and the error of a longer wait.
+
+        The first content has a limit, later silence, and the whole turn. Raises TurnTimeout after the turn's deadline,
+        also when the model is never silent: a slow client may take all the time.
+        """
         now = time.monotonic()
+        if now >= self._deadline:
+            raise TurnTimeout("The turn's time has ended.")
         limit = now + IDLE_SECONDS if first_by is None else first_by
-        return min(limit, self._deadline) - now
+        return (self._deadline - now, TurnTimeout) if self._deadline <= limit else (limit - now, ProviderTimeout)
 
 
 async def _wait_after(error: ParleyError, chain: FallbackPlan, asked_at: float) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from shared.bounded_responses import BoundedConnector
 from shared.config import settings
 from shared.node_addresses import ForbiddenAddressError, is_allowed_address
 
@@ -71,7 +72,7 @@ def _guarded_connector() -> aiohttp.TCPConnector:
             raise ForbiddenAddressError("address not allowed")
         return socket.socket(family, kind, protocol)
 
-    return aiohttp.TCPConnector(
+    return BoundedConnector(
         limit=0,
         resolver=GuardedResolver(allow_private=allow_private),
         socket_factory=guarded_socket,
@@ -79,7 +80,7 @@ def _guarded_connector() -> aiohttp.TCPConnector:
     )
 
 
-session = _Lazy(lambda: aiohttp.TCPConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=30))
+session = _Lazy(lambda: BoundedConnector(limit=0, ttl_dns_cache=60, keepalive_timeout=30))
 """For Supabase and configured providers. Every call refuses redirects."""
 
 node_session = _Lazy(_guarded_connector, auto_decompress=False, headers={"Accept-Encoding": "identity"})

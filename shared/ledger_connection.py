@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 
 from shared import http
 from shared.addresses import is_loopback
-from shared.database_errors import refusal_of_sqlstate, unavailable
+from shared.database_errors import PAUSE_SECONDS, is_retried, refusal_of_sqlstate, unavailable
 from shared.lenient_json import read_json
 from shared.log import log
 from shared.sanitize import sanitize_text, sanitized_json
@@ -60,12 +60,23 @@ class Connections:
     async def _within(self, timeout_seconds: float, statement: bytes, values: list[str]) -> str | None:
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._fetch(statement, values)
+                return await self._fetch_or_retry(statement, values)
         except psycopg.Error as error:
             message = str(error.diag.message_primary)
             raise refusal_of_sqlstate(error.sqlstate, message, error.diag.message_detail) from error
         except (TimeoutError, OSError) as error:
             raise unavailable() from error
+
+    async def _fetch_or_retry(self, statement: bytes, values: list[str]) -> str | None:
+        """As `_fetch`. A statement that met a busy database, which changed nothing, is sent once more."""
+        try:
+            return await self._fetch(statement, values)
+        except psycopg.Error as error:
+            if not is_retried(error.sqlstate, error.diag.message_detail):
+                raise
+            log("ledger_retry", sqlstate=error.sqlstate)
+        await asyncio.sleep(PAUSE_SECONDS)
+        return await self._fetch(statement, values)
 
     async def _fetch(self, statement: bytes, values: list[str]) -> str | None:
         """The only column of the only row. When the connection is lost, the statement is sent again over a new one.

@@ -6,11 +6,13 @@ The one exception is the redacted record of a turn that neither the database nor
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+_MAX_MESSAGE = 300
 _ids: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("_ids", default=())
 
 
@@ -30,3 +32,18 @@ def log(event: str, **fields: Any) -> None:
     line = {"at": now, "event": event} | dict(_ids.get()) | fields
     sys.stdout.write(json.dumps(line, default=str) + "\n")
     sys.stdout.flush()
+
+
+class _Lines(logging.Handler):
+    """Writes the server's records as lines of this log, without tracebacks, which may contain content."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[0] if record.exc_info else None
+        message = record.getMessage()[:_MAX_MESSAGE]
+        log("server", level=record.levelname.lower(), message=message, error=error.__name__ if error else None)
+
+
+def take_over_server_log() -> None:
+    """Makes uvicorn write its warnings and errors as lines of this log."""
+    server = logging.getLogger("uvicorn")
+    server.handlers, server.propagate = [_Lines(logging.WARNING)], False

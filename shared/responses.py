@@ -22,6 +22,7 @@ from shared.turns import Receipt, Turn
 
 START_AFTER_SECONDS = 3.0
 PING_AFTER_SECONDS = 15.0
+LAST_FRAMES_SECONDS = 5.0  # after the turn's deadline, for its error and receipt; well within the margin of the lease
 _STREAM_HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache, no-transform",
@@ -61,10 +62,11 @@ class JsonEncoder(Protocol):
 
 
 @contextmanager
-def _until_hang_up(receive: Receive) -> Iterator[None]:
-    """Cancels its body when the client disconnects; `run_turn` then books the turn as cancelled.
+def _until_hang_up(receive: Receive, deadline: float) -> Iterator[None]:
+    """Cancels its body when the client disconnects or reads too slowly; `run_turn` then books the turn as cancelled.
 
-    The scope is anyio's, because the booking shields itself from it.
+    A client that reads nothing blocks a write for ever, so the body ends LAST_FRAMES_SECONDS after `deadline` at the
+    latest. The scope is anyio's, because the booking shields itself from it.
     """
 
     async def watch() -> None:
@@ -72,7 +74,7 @@ def _until_hang_up(receive: Receive) -> Iterator[None]:
             pass
         scope.cancel()
 
-    with anyio.CancelScope() as scope:
+    with anyio.CancelScope(deadline=deadline + LAST_FRAMES_SECONDS) as scope:
         watcher = asyncio.create_task(watch())  # a task group would take twice as long
         try:
             yield
@@ -81,18 +83,21 @@ def _until_hang_up(receive: Receive) -> Iterator[None]:
 
 
 class WholeResponse(Response):
-    """Waits for the end of the turn and sends it as one JSON object, or as the error it ended with."""
+    """Waits for the end of the turn and sends it as one JSON object, or as the error it ended with.
+
+    `deadline` is the end of the turn's time, by time.monotonic().
+    """
 
     logs_itself = True
 
-    def __init__(self, turn: Turn, events: Events, encoder: JsonEncoder) -> None:
+    def __init__(self, turn: Turn, events: Events, encoder: JsonEncoder, deadline: float) -> None:
         super().__init__(headers=limit_headers(turn))
-        self._turn, self._events, self._encoder = turn, events, encoder
+        self._turn, self._events, self._encoder, self._deadline = turn, events, encoder, deadline
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: ParleyError | None = None
         receipt: Receipt | None = None
-        with _until_hang_up(receive):
+        with _until_hang_up(receive, self._deadline):
             async with aclosing(self._events) as events:
                 async for event in events:
                     self._encoder.observe(event)
@@ -125,14 +130,15 @@ class StreamResponse(Response):
     """Sends each event as soon as it arrives.
 
     The response starts with the first content or after three seconds, whichever is first, so that the immediate failure
-    of a model is an HTTP status. A ping after fifteen seconds of silence keeps the connection open.
+    of a model is an HTTP status. A ping after fifteen seconds of silence keeps the connection open. `deadline` is the
+    end of the turn's time, by time.monotonic().
     """
 
     logs_itself = True
 
-    def __init__(self, turn: Turn, events: Events, encoder: StreamEncoder) -> None:
+    def __init__(self, turn: Turn, events: Events, encoder: StreamEncoder, deadline: float) -> None:
         super().__init__(headers=limit_headers(turn) | _STREAM_HEADERS | dict(encoder.headers))
-        self._turn, self._events, self._encoder = turn, events, encoder
+        self._turn, self._events, self._encoder, self._deadline = turn, events, encoder, deadline
         self._is_started = self._is_refused = False
         self._starting = asyncio.Lock()
         self._sent_at = 0.0
@@ -140,7 +146,7 @@ class StreamResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: ParleyError | None = None
         is_complete = False
-        with _until_hang_up(receive), self._kept_alive(send):
+        with _until_hang_up(receive, self._deadline), self._kept_alive(send):
             async with aclosing(self._events) as events:
                 async for event in events:
                     if not self._is_started:

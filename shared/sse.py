@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from json.encoder import encode_basestring
 from typing import Any, Final
 
+_MAX_NOISE_BYTES: Final = 1024 * 1024  # pings of a day
 PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"
 _json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -18,7 +19,7 @@ class SseDecoder:
     """Converts bytes, as they arrive, to the data of each complete event.
 
     Lines end at LF or CRLF only. Splitting as `str.splitlines` does would break JSON at U+2028 inside strings,
-    and would break UTF-8 that two reads cut in half.
+    and would break UTF-8 that two reads cut in half. Comments and empty lines of a stream have a limit together.
     """
 
     def __init__(self, max_event_bytes: int = 4 * 1024 * 1024) -> None:
@@ -26,6 +27,7 @@ class SseDecoder:
         self._data: list[bytes] = []
         self._size = 0  # of the lines in _data, each with its line end
         self._max = max_event_bytes
+        self._noise = 0  # bytes of comments, empty lines and unknown fields
 
     def feed(self, chunk: bytes) -> Iterator[str]:
         """Data of the events that `chunk` completes. Raises ValueError on an event over the size limit or not UTF-8."""
@@ -40,6 +42,10 @@ class SseDecoder:
             elif not bare and self._data:
                 data, self._data, self._size = b"\n".join(self._data), [], 0
                 yield data.decode()
+            else:
+                self._noise += len(line) + 1
+                if self._noise > _MAX_NOISE_BYTES:
+                    raise ValueError("more comments than content")
 
 
 def frame(value: Any) -> bytes:

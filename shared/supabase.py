@@ -9,7 +9,7 @@ import aiohttp
 
 from shared import http
 from shared.config import settings
-from shared.database_errors import refusal, unavailable
+from shared.database_errors import PAUSE_SECONDS, code_of, is_retried, refusal, unavailable
 from shared.lenient_json import read_json
 from shared.sanitize import sanitized_json
 
@@ -43,20 +43,27 @@ async def select(path_and_query: str, headers: dict[str, str], *, timeout_second
 async def _request(
     method: str, path: str, headers: dict[str, str], timeout_seconds: float, data: bytes | None = None
 ) -> Any:
+    """The payload. A request that met a busy database, which changed nothing, is sent once more within the time."""
     url = settings().supabase_url + path
     sent = headers if data is None else headers | {"Content-Type": "application/json"}
+    is_answered = False
     try:
-        async with (
-            asyncio.timeout(timeout_seconds),
-            http.session().request(method, url, data=data, headers=sent, allow_redirects=False) as response,
-        ):
-            status, text = response.status, (await response.read()).decode()
-    except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as error:
-        raise unavailable() from error
-    try:
-        payload = read_json(text) if text else None
-    except ValueError as error:
-        raise unavailable() from error
+        async with asyncio.timeout(timeout_seconds):
+            status, payload = await _response(method, url, sent, data)
+            is_answered = True
+            if status >= 300 and is_retried(code_of(payload), str(payload)):
+                await asyncio.sleep(PAUSE_SECONDS)
+                status, payload = await _response(method, url, sent, data)
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        if not is_answered:
+            raise unavailable() from error
     if status < 300:
         return payload
     raise refusal(status, payload)
+
+
+async def _response(method: str, url: str, headers: dict[str, str], data: bytes | None) -> tuple[int, Any]:
+    """Status and JSON of the response. Raises ValueError when it is not JSON in UTF-8."""
+    async with http.session().request(method, url, data=data, headers=headers, allow_redirects=False) as response:
+        status, text = response.status, (await response.read()).decode()
+    return status, read_json(text) if text else None

@@ -10,7 +10,8 @@ import httpx
 from postgrest import APIError
 
 from shared.config import settings
-from shared.errors import DatabaseUnavailable
+from shared.database_errors import is_busy
+from shared.errors import DatabaseBusy, DatabaseUnavailable
 from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 _TIMEOUT_SECONDS = 10.0
@@ -40,6 +41,7 @@ def database_errors() -> Iterator[None]:
         yield
     except (APIError, httpx.HTTPError) as error:
         code = error.code if isinstance(error, APIError) else type(error).__name__
-        raise DatabaseUnavailable(
+        kind = DatabaseBusy if is_busy(code) else DatabaseUnavailable
+        raise kind(
             "The database did not do what refresh needs.", retry_after_seconds=30, metadata={"code": code}
         ) from error

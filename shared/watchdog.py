@@ -10,7 +10,7 @@ from shared.errors import ProviderTimeout
 
 
 class Watchdog:
-    """Raises ProviderTimeout when a wait takes longer than its limit; between waits the task may take its time.
+    """Raises the error of a wait that takes longer than its limit; between waits the task may take its time.
 
     It cancels the task that waits, as asyncio.timeout does, and a cancellation from outside stays one. But its timer
     stays when a wait ends early: asyncio.timeout makes a new one for each event of an answer.
@@ -24,9 +24,11 @@ class Watchdog:
         self._task: asyncio.Task[Any] | None = None  # None between two waits
         self._cancellations = 0  # of the task, from outside
         self._is_late = False
+        self._late: type[ProviderTimeout] = ProviderTimeout
 
-    def start(self, seconds: float) -> None:
-        """Begins a wait of the current task, of at most `seconds`."""
+    def start(self, seconds: float, late: type[ProviderTimeout] = ProviderTimeout) -> None:
+        """Begins a wait of the current task, of at most `seconds`; `late` is the error of a longer one."""
+        self._late = late
         self._task = task = asyncio.current_task()
         self._cancellations = task.cancelling() if task else 0
         self._limit = self._loop.time() + seconds
@@ -67,4 +69,4 @@ class Watchdog:
         if self._timer is not None:
             self._timer.cancel()
         if is_cancelled_by_us and isinstance(error, asyncio.CancelledError):
-            raise ProviderTimeout("The model did not answer in time.") from error
+            raise self._late("The model did not answer in time.") from error

@@ -38,8 +38,8 @@ async def take_turn(request: Request, *, stream: bool | None = None) -> Response
         return JSONResponse(dry_run_json(turn))
     events = replayed(turn, turn.replay) if turn.replay else run_turn(AgentRun(turn, body, request.state.arrived))
     if body.stream if stream is None else stream:
-        return StreamResponse(turn, events, UiStream(turn))
-    return WholeResponse(turn, events, TurnJson())
+        return StreamResponse(turn, events, UiStream(turn), _deadline(request))
+    return WholeResponse(turn, events, TurnJson(), _deadline(request))
 
 
 async def stream_turn(request: Request) -> Response:
@@ -60,8 +60,14 @@ async def complete(request: Request) -> Response:
     turn = await admit(person, completion_turn(body, request))
     events = run_turn(CompletionRun(turn, body, request.state.arrived))
     if body.stream:
-        return StreamResponse(turn, events, CompletionStream(turn, wants_usage=body.wants_usage))
-    return WholeResponse(turn, events, CompletionJson(turn))
+        return StreamResponse(turn, events, CompletionStream(turn, wants_usage=body.wants_usage), _deadline(request))
+    return WholeResponse(turn, events, CompletionJson(turn), _deadline(request))
+
+
+def _deadline(request: Request) -> float:
+    """The end of the turn's time, by time.monotonic()."""
+    arrived: float = request.state.arrived
+    return arrived + settings().turn_seconds
 
 
 load_sdks(settings().names("PRELOAD_PROVIDERS"))

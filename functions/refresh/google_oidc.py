@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import jwt
 
-from shared.auth import LEEWAY_SECONDS, MAX_TOKEN_BYTES, SigningKeys
+from shared.auth import LEEWAY_SECONDS, MALFORMED, MAX_TOKEN_BYTES, SigningKeys
 from shared.config import settings
 from shared.errors import Unauthenticated
 
@@ -38,7 +38,8 @@ async def verify(token: str) -> None:
             leeway=LEEWAY_SECONDS,
             options={"require": ["exp", "iat", "aud", "iss", "email"], "strict_aud": True},
         )
-    except (jwt.PyJWTError, ValueError, TypeError) as error:
+    except MALFORMED as error:
         raise rejected from error
-    if claims.get("email_verified") is not True or claims["email"] not in emails:
+    email = claims["email"]
+    if claims.get("email_verified") is not True or not isinstance(email, str) or email not in emails:
         raise rejected

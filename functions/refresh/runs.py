@@ -34,7 +34,10 @@ class Run:
 
 
 async def begin_run(trigger: str, *, is_dry_run: bool) -> Run:
-    """Takes the lease and writes the run's row. Raises AlreadyRunning, DatabaseUnavailable."""
+    """Takes the lease, closes the rows of killed runs and writes the run's own.
+
+    Raises AlreadyRunning, DatabaseUnavailable.
+    """
     run_id = str(uuid.uuid4())
     with database_errors():
         client = await service_client()
@@ -43,8 +46,12 @@ async def begin_run(trigger: str, *, is_dry_run: bool) -> Run:
         if fence is None:
             raise AlreadyRunning("A refresh is running already.", retry_after_seconds=30)
         run = Run(run_id, int(fence))
+        abandoned = {"status": "abandoned", "finished_at": datetime.now(UTC).isoformat()}
         row = {"id": run_id, "trigger": trigger, "is_dry_run": is_dry_run, "fence": fence}
         try:
+            # No other run holds the lease, so an earlier row that is still running belongs to a killed run.
+            rows = client.table("refresh_runs").update(abandoned, returning=ReturnMethod.minimal)
+            await rows.eq("status", "running").lt("fence", fence).execute()
             await client.table("refresh_runs").insert(row, returning=ReturnMethod.minimal).execute()
         except BaseException:
             await _release(client, run)  # otherwise no run can start until the lease expires

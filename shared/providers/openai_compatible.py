@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
@@ -31,6 +32,9 @@ from shared.sse import SseDecoder
 _MAX_LIST_BYTES = 16 * 1024 * 1024
 _MAX_NODE_LIST_BYTES = 256 * 1024  # untrusted; some hundred models, parsed in a few milliseconds
 _MAX_ANSWER_BYTES = 256 * 1024 * 1024  # a chunk of one token takes a few hundred bytes
+_MAX_NODE_EVENT_BYTES = 256 * 1024
+_NODE_BYTES, _NODE_BYTES_PER_TOKEN = 1024 * 1024, 2048
+_PIECE_BYTES, _NODE_PIECE_BYTES = 1024 * 1024, 8 * 1024
 _MAX_ERROR_BYTES = 64 * 1024
 
 
@@ -43,8 +47,13 @@ class OpenAiCompatible:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         body = request_body(request, self._host.limit_field or "max_tokens")
         with self._failures("a chat stream"):
-            async with aclosing(self._bytes("POST", "/chat/completions", request.node, body)) as chunks:
-                decoder, parser = SseDecoder(), ChunkParser(self._host.name, has_tools=bool(request.tools))
+            max_bytes = _MAX_ANSWER_BYTES
+            if self._host.is_node:
+                max_bytes = min(max_bytes, _NODE_BYTES + _NODE_BYTES_PER_TOKEN * request.max_output_tokens)
+            chunks_of = self._bytes("POST", "/chat/completions", request.node, body, max_bytes=max_bytes)
+            async with aclosing(chunks_of) as chunks:
+                decoder = SseDecoder(_MAX_NODE_EVENT_BYTES) if self._host.is_node else SseDecoder()
+                parser = ChunkParser(self._host.name, has_tools=bool(request.tools))
                 async for chunk in chunks:
                     for event in merge_pieces(each for data in decoder.feed(chunk) for each in parser.feed(data)):
                         yield event
@@ -55,12 +64,11 @@ class OpenAiCompatible:
 
     async def list_models(self, node: Node | None = None) -> list[ListedModel]:
         with self._failures("a model list"):
-            body = b""
-            async with aclosing(self._bytes("GET", "/models", node)) as chunks:
+            body = bytearray()
+            max_bytes = _MAX_NODE_LIST_BYTES if self._host.is_node else _MAX_LIST_BYTES
+            async with aclosing(self._bytes("GET", "/models", node, max_bytes=max_bytes)) as chunks:
                 async for chunk in chunks:
                     body += chunk
-                    if len(body) > (_MAX_NODE_LIST_BYTES if self._host.is_node else _MAX_LIST_BYTES):
-                        raise malformed_response(self._host.name, "a model list")
             return read_model_list(json.loads(body))
 
     async def check(self, node: Node | None = None) -> None:
@@ -82,9 +90,12 @@ class OpenAiCompatible:
             raise
 
     async def _bytes(
-        self, method: str, path: str, node: Node | None, body: dict[str, Any] | None = None
+        self, method: str, path: str, node: Node | None, body: dict[str, Any] | None = None, *, max_bytes: int
     ) -> AsyncGenerator[bytes, None]:
-        """The bytes of the response as they arrive. Raises for any status but 200; the gateway applies timeouts."""
+        """The bytes of the response as they arrive. Raises for any status but 200; the gateway applies timeouts.
+
+        A node's bytes come a few at a time, and other requests run in between. Raises ValueError over `max_bytes`.
+        """
         session = http.node_session() if self._host.is_node else http.session()
         url, headers = self._url(node) + path, await self._headers(node)
         async with session.request(method, url, json=body, headers=headers, allow_redirects=False) as response:
@@ -95,11 +106,13 @@ class OpenAiCompatible:
             if response.headers.get("Content-Encoding", "identity") != "identity" and self._host.is_node:
                 raise malformed_response(self._host.name)
             total = 0
-            while chunk := await response.content.readany():
+            while chunk := await response.content.read(_NODE_PIECE_BYTES if self._host.is_node else _PIECE_BYTES):
                 total += len(chunk)
-                if total > _MAX_ANSWER_BYTES:
+                if total > max_bytes:
                     raise ValueError("answer too large")
                 yield chunk
+                if self._host.is_node:
+                    await asyncio.sleep(0)
 
     def _url(self, node: Node | None) -> str:
         if self._host.is_node:

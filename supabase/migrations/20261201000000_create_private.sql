@@ -19,7 +19,8 @@ comment on table private.settings is 'Settings of this deployment, one row each.
 comment on column private.settings.name is
   'allow_private_nodes = on: client nodes may use http, any port and private addresses; for laptops only, together '
   'with ALLOW_PRIVATE_NODES of the functions. profiling = on: new profiles may be learned from; default off. '
-  'lease_seconds, open_turns_per_person: numbers, see docs/limits-and-costs.md.';
+  'lease_seconds, open_turns_per_person, nodes_per_person, messages_per_person, messages_mb_per_person: numbers, see '
+  'docs/limits-and-costs.md.';
 
 alter table private.settings enable row level security;
 revoke all on private.settings from public, anon, authenticated, service_role;
@@ -42,6 +43,16 @@ comment on function private.if_admin(uuid) is
 revoke execute on function private.if_admin from public, anon, authenticated, service_role;
 grant execute on function private.if_admin(uuid) to authenticated;
 
+create function private.is_one_line(p_text text) returns boolean
+  language sql immutable security invoker set search_path = '' as $$
+  select p_text !~ '[\u0001-\u001F\u007F-\u009F\u061C\u200B-\u200F\u2028-\u202E\u2060-\u2069\uFEFF]'
+    and p_text ~ '\S'
+$$;
+comment on function private.is_one_line(text) is
+  'Whether a text is not blank and has no control character, line end, invisible or bidirectional mark.';
+revoke execute on function private.is_one_line from public, anon, authenticated, service_role;
+grant execute on function private.is_one_line(text) to authenticated, service_role;
+
 create function private.touch_updated_at() returns trigger
   language plpgsql security invoker set search_path = '' as $$
 begin
@@ -62,6 +73,17 @@ $$;
 comment on function private.refuse(text, text, text, jsonb) is
   'Ends the transaction. PostgREST answers SQLSTATE PTxyz as HTTP xyz; the JSON detail carries the machine code.';
 revoke execute on function private.refuse from public, anon, authenticated, service_role;
+
+create function private.refuse_busy() returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  perform private.refuse('PT503', 'database_busy', 'The database is busy right now.', '{"retry_after": 2}');
+end
+$$;
+comment on function private.refuse_busy() is
+  'Ends a function that met a lock timeout, a deadlock, a serialization failure or a statement timeout: 503, because '
+  'PostgREST answers the errors themselves with 500.';
+revoke execute on function private.refuse_busy from public, anon, authenticated, service_role;
 
 create function private.setting(p_name text, p_default integer) returns integer
   language plpgsql stable security invoker set search_path = '' as $$
@@ -364,6 +386,7 @@ begin
   v.regenerate := coalesce(v.regenerate, false);
   v.request_id := left(v.request_id, 64);
   v.endpoint := private.internal_name(v.endpoint, 64, 'chat');
+  v.body_hash := left(v.body_hash, 200);
   v.question := left(v.question, 200000);
   v.client_id := left(v.client_id, 200);
   v.channel_id := left(v.channel_id, 200);

@@ -122,7 +122,8 @@ create table public.llm_conversations (
   total_cost numeric(18, 9) not null default 0,
   user_satisfaction_avg numeric(3, 2),
   context_quality_score numeric(3, 2),
-  conversation_metadata jsonb not null default '{}',
+  conversation_metadata jsonb not null default '{}' constraint llm_conversations_conversation_metadata_check
+    check (jsonb_typeof(conversation_metadata) = 'object' and octet_length(conversation_metadata::text) <= 16384),
   constraint llm_conversations_user_id_client_id_key unique (user_id, client_id)
 );
 comment on table public.llm_conversations is 'A conversation of one or more users.';
@@ -144,6 +145,8 @@ comment on column public.llm_conversations.total_tokens_used is
 comment on column public.llm_conversations.total_cost is 'USD of all turns with a known price; written by chat_finish.';
 comment on column public.llm_conversations.user_satisfaction_avg is 'Mean rating 1 to 5; null without ratings.';
 comment on column public.llm_conversations.context_quality_score is 'Null until it is measured.';
+comment on column public.llm_conversations.conversation_metadata is
+  'Values of the client, which Parley does not read: an object of at most 16 KB.';
 
 alter table public.llm_conversations enable row level security;
 revoke all on public.llm_conversations from public, anon, authenticated, service_role;
@@ -534,6 +537,33 @@ create index messages_user_id_idx on public.messages (user_id);
 create unique index messages_turn_id_role_idx on public.messages (turn_id, role) where turn_id is not null;
 create index messages_model_used_idx on public.messages (split_part(model_used, ':', 2))
   where model_used like 'client:%' and model_label is not null;
+-- Messages without a turn, which a user inserts: few, and counted at each insert.
+create index messages_user_id_created_at_idx on public.messages (user_id, created_at)
+  where turn_id is null and role = 'user';
+
+create function private.limit_messages() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_max integer := private.setting('messages_per_person', 10000);
+  v_max_mb integer := private.setting('messages_mb_per_person', 64);
+  v record;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('private.limit_messages:' || new.user_id, 0));
+  select count(*) as n, coalesce(sum(octet_length(m.content)), 0) as bytes into v from public.messages as m
+    where m.user_id = new.user_id and m.turn_id is null and m.role = 'user';
+  if v.n >= v_max or v.bytes + octet_length(new.content) > v_max_mb::bigint * 1048576 then
+    perform private.refuse('PT422', 'validation_failed',
+      format('A person keeps at most %s messages without a turn, and %s MB of them.', v_max, v_max_mb));
+  end if;
+  return new;
+end
+$$;
+comment on function private.limit_messages() is
+  'Trigger: bounds the messages that a user inserts without a turn. Definer, because settings are not granted.';
+revoke execute on function private.limit_messages from public, anon, authenticated, service_role;
+create trigger messages_limit before insert on public.messages
+  for each row when (new.role = 'user' and new.turn_id is null and new.user_id is not null)
+  execute function private.limit_messages();
 create trigger messages_touch_conversation after insert on public.messages
   for each row when (new.role = 'user' and new.turn_id is null) execute function private.touch_conversation();
 

@@ -192,6 +192,8 @@ begin
   delete from public.feedback as f where f.user_id = v_user_id;
   perform private.forget_words(v_user_id);
   delete from public.client_nodes as n where n.owner_id = v_user_id;
+exception when lock_not_available or deadlock_detected or serialization_failure or query_canceled then
+  perform private.refuse_busy();
 end
 $$;
 comment on function public.delete_my_data() is
@@ -252,6 +254,8 @@ begin
   delete from private.spool_quarantine as q using unnest(v_turns) as t (id)
     where position(t.id::text in q.object_key) > 0 or position(t.id::text in q.record) > 0;
   delete from public.llm_conversations as c where c.id = v_id;
+exception when lock_not_available or deadlock_detected or serialization_failure or query_canceled then
+  perform private.refuse_busy();
 end
 $$;
 comment on function public.delete_conversation(uuid) is

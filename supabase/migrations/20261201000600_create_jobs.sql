@@ -21,7 +21,7 @@ create table public.refresh_runs (
   id uuid default gen_random_uuid() constraint refresh_runs_pkey primary key,
   trigger text not null,
   status text not null default 'running'
-    constraint refresh_runs_status_check check (status in ('running', 'succeeded', 'partial', 'failed')),
+    constraint refresh_runs_status_check check (status in ('running', 'succeeded', 'partial', 'failed', 'abandoned')),
   is_dry_run boolean not null default false,
   steps jsonb not null default '{}',
   sync_results jsonb not null default '{}',
@@ -37,7 +37,10 @@ comment on column public.refresh_runs.steps is '{step: {ok, ms, …counts}}.';
 comment on column public.refresh_runs.sync_results is
   '{added, updated, deactivated, failed, errors: [{provider, message}]}.';
 comment on column public.refresh_runs.fence is 'Fencing number of the run''s lease; a later run has a higher one.';
-comment on column public.refresh_runs.finished_at is 'Null while it runs, and when it was killed.';
+comment on column public.refresh_runs.status is
+  'abandoned: the run was killed. The next run writes this when it begins.';
+comment on column public.refresh_runs.finished_at is
+  'Null while it runs; of an abandoned run, when the next one began.';
 comment on column public.refresh_runs.changes is
   'Changes to the catalogue, one sentence each; of a dry run, what it would change.';
 
@@ -490,7 +493,9 @@ begin
     mean_rating)
   with used as (
     select d.model_identifier, d.user_id, sum(d.requests) as turns, sum(d.errors) as errors,
-      sum(d.ttft_ms_sum) as ttft_ms, sum(d.ttft_count) as ttfts
+      sum(d.ttft_ms_sum) as ttft_ms, sum(d.ttft_count) as ttfts,
+      -- Turns in which the model answered or failed. Admitted turns that called no model are no evidence.
+      least(sum(d.requests), sum(d.ttft_count) + sum(d.errors)) as answered
     from public.usage_daily as d
     -- Only models that all users may choose, not those of users' own nodes.
     where d.day >= v_today - 7 and exists (select 1 from public.llm_models as m where m.identifier = d.model_identifier)
@@ -500,13 +505,13 @@ begin
       sum(u.ttft_ms) / nullif(sum(u.ttfts), 0) as mean_ttft_ms
     from used as u group by u.model_identifier
   ), met as (
-    select u.model_identifier, u.turns, u.errors,
+    select u.model_identifier, u.answered, u.errors,
       row_number() over (partition by u.model_identifier order by u.errors desc, u.turns, u.user_id) as place
     from used as u join auth.users as a on a.id = u.user_id and not coalesce(a.is_anonymous, false)
   ), rates as (
-    select m.model_identifier, sum(m.errors) / sum(m.turns) as error_rate
+    select m.model_identifier, sum(m.errors) / sum(m.answered) as error_rate
     from met as m where m.place > 1 or v_people = 1
-    group by m.model_identifier having sum(m.turns) >= 20
+    group by m.model_identifier having sum(m.answered) >= 20
   ), verdicts as (
     select l.model_identifier, f.user_id, count(*) as ratings, avg(f.rating) as mean_rating
     from public.feedback as f join public.chat_logs as l on l.turn_id = f.turn_id

@@ -43,6 +43,7 @@ begin
   v.regenerate := coalesce(v.regenerate, false);
   v.request_id := left(v.request_id, 64);
   v.endpoint := private.internal_name(v.endpoint, 64, 'chat');
+  v.body_hash := left(v.body_hash, 200);
   v.question := left(v.question, 200000);
   v.client_id := left(v.client_id, 200);
   v.channel_id := left(v.channel_id, 200);

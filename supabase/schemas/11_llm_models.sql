@@ -15,8 +15,10 @@ create table public.llm_models (
   ) stored constraint llm_models_identifier_key unique,
   matcha_llm_id integer constraint llm_models_matcha_llm_id_key unique,
   capabilities jsonb not null default '{}'
-    constraint llm_models_capabilities_check check (jsonb_typeof(capabilities) = 'object'),
-  pricing jsonb constraint llm_models_pricing_check check (jsonb_typeof(pricing) = 'object'),
+    constraint llm_models_capabilities_check
+      check (jsonb_typeof(capabilities) = 'object' and octet_length(capabilities::text) <= 16384),
+  pricing jsonb constraint llm_models_pricing_check
+    check (jsonb_typeof(pricing) = 'object' and octet_length(pricing::text) <= 16384),
   is_active boolean not null default true,
   is_default boolean not null default false,
   display_order integer not null default 100,
@@ -26,7 +28,8 @@ create table public.llm_models (
   missing_since timestamptz,
   default_by text
     constraint llm_models_default_by_check check (default_by in ('seed', 'settings', 'sync', 'person')),
-  synced_values jsonb constraint llm_models_synced_values_check check (jsonb_typeof(synced_values) = 'object'),
+  synced_values jsonb constraint llm_models_synced_values_check
+    check (jsonb_typeof(synced_values) = 'object' and octet_length(synced_values::text) <= 65536),
   retires_on date,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),

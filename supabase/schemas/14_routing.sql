@@ -17,7 +17,8 @@ create table public.model_quality (
 comment on table public.model_quality is
   'Quality of each model over the last seven UTC days and today, of all users together; written by measure_models().';
 comment on column public.model_quality.turns is 'Turns that the model finished.';
-comment on column public.model_quality.errors is 'Turns of these that failed, ended early or were abandoned.';
+comment on column public.model_quality.errors is
+  'Turns of these that failed or ended early because of what the provider did.';
 comment on column public.model_quality.mean_ttft_ms is
   'Mean milliseconds to the first content; null when no turn had content.';
 comment on column public.model_quality.ratings is 'Ratings of the last 30 days.';
@@ -25,8 +26,8 @@ comment on column public.model_quality.mean_rating is
   'Mean, 1 to 5, of each user''s own mean; null below three raters, or below all users where a project has fewer.';
 comment on column public.model_quality.raters is 'Users who gave these ratings; anonymous users do not count.';
 comment on column public.model_quality.error_rate is
-  'Errors per turn of signed-in users, without the user who met the most errors unless there is only one user; null '
-  'below 20 turns.';
+  'Errors per turn of signed-in users in which the model answered or failed, without the user who met the most errors '
+  'unless there is only one user; null below 20 such turns.';
 
 alter table public.model_quality enable row level security;
 revoke all on public.model_quality from public, anon, authenticated, service_role;

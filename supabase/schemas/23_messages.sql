@@ -46,6 +46,33 @@ create index messages_user_id_idx on public.messages (user_id);
 create unique index messages_turn_id_role_idx on public.messages (turn_id, role) where turn_id is not null;
 create index messages_model_used_idx on public.messages (split_part(model_used, ':', 2))
   where model_used like 'client:%' and model_label is not null;
+-- Messages without a turn, which a user inserts: few, and counted at each insert.
+create index messages_user_id_created_at_idx on public.messages (user_id, created_at)
+  where turn_id is null and role = 'user';
+
+create function private.limit_messages() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+declare
+  v_max integer := private.setting('messages_per_person', 10000);
+  v_max_mb integer := private.setting('messages_mb_per_person', 64);
+  v record;
+begin
+  perform pg_advisory_xact_lock(hashtextextended('private.limit_messages:' || new.user_id, 0));
+  select count(*) as n, coalesce(sum(octet_length(m.content)), 0) as bytes into v from public.messages as m
+    where m.user_id = new.user_id and m.turn_id is null and m.role = 'user';
+  if v.n >= v_max or v.bytes + octet_length(new.content) > v_max_mb::bigint * 1048576 then
+    perform private.refuse('PT422', 'validation_failed',
+      format('A person keeps at most %s messages without a turn, and %s MB of them.', v_max, v_max_mb));
+  end if;
+  return new;
+end
+$$;
+comment on function private.limit_messages() is
+  'Trigger: bounds the messages that a user inserts without a turn. Definer, because settings are not granted.';
+revoke execute on function private.limit_messages from public, anon, authenticated, service_role;
+create trigger messages_limit before insert on public.messages
+  for each row when (new.role = 'user' and new.turn_id is null and new.user_id is not null)
+  execute function private.limit_messages();
 create trigger messages_touch_conversation after insert on public.messages
   for each row when (new.role = 'user' and new.turn_id is null) execute function private.touch_conversation();
 

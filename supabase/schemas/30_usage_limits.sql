@@ -208,7 +208,7 @@ create function private.current_limits(p_user_id uuid) returns jsonb
   language plpgsql stable security invoker set search_path = '' as $$
 begin
   return private.limits_left(
-    private.user_caps(p_user_id, coalesce((auth.jwt() ->> 'is_anonymous')::boolean, false)),
+    private.user_caps(p_user_id, coalesce(auth.jwt() @> '{"is_anonymous": true}', false)),
     private.current_counter(p_user_id::text, 'day'), private.current_counter(p_user_id::text, 'month'));
 end
 $$;
@@ -225,7 +225,7 @@ create function public.my_limits() returns table (
   from (values ('day'), ('month')) as p (name)
   cross join lateral private.current_counter((select auth.uid())::text, p.name) as c
   left join lateral private.user_caps((select auth.uid()),
-    coalesce(((select auth.jwt()) ->> 'is_anonymous')::boolean, false)) as caps on true
+    coalesce((select auth.jwt()) @> '{"is_anonymous": true}', false)) as caps on true
   where (select auth.uid()) is not null
 $$;
 comment on function public.my_limits() is

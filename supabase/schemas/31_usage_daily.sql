@@ -40,7 +40,8 @@ comment on column public.usage_daily.duration_ms_sum is 'Milliseconds of all tur
 comment on column public.usage_daily.ttft_ms_sum is
   'Milliseconds to the first content; divide by ttft_count for the mean.';
 comment on column public.usage_daily.ttft_count is 'Turns with content.';
-comment on column public.usage_daily.errors is 'Turns that failed, ended early (partial) or were abandoned.';
+comment on column public.usage_daily.errors is
+  'Turns that failed or ended early because of what the provider did; see private.is_model_fault().';
 
 create index usage_daily_day_idx on public.usage_daily (day);
 
@@ -54,6 +55,16 @@ create policy usage_daily_select_own on public.usage_daily for select to authent
   using (user_id = (select auth.uid()) or (select private.is_admin()));
 comment on policy usage_daily_select_own on public.usage_daily is 'Users see their own use; admins see all.';
 
+create function private.is_model_fault(p_error_code text) returns boolean
+  language sql immutable security invoker set search_path = '' as $$
+  select coalesce(p_error_code in ('provider_error', 'answer_cut', 'output_invalid', 'provider_auth_failed',
+    'model_unavailable', 'provider_overloaded', 'provider_unreachable', 'node_failed', 'provider_timeout'), false)
+$$;
+comment on function private.is_model_fault(text) is
+  'Whether a turn that ended with this code counts against its model. What the user, the operator or our own deadline '
+  'did does not, and neither does a turn that called no model.';
+revoke execute on function private.is_model_fault from public, anon, authenticated, service_role;
+
 create function private.daily_row(p_log public.chat_logs, p_sign integer) returns public.usage_daily
   language plpgsql immutable security invoker set search_path = '' as $$
 begin
@@ -64,7 +75,8 @@ begin
     p_sign * coalesce(p_log.cost_usd, 0), p_sign * (p_log.cost_usd is null)::integer,
     p_sign * coalesce(p_log.duration_ms, 0), p_sign * coalesce(p_log.ttft_ms, 0),
     p_sign * (p_log.ttft_ms is not null)::integer,
-    p_sign * (p_log.status in ('failed', 'partial', 'abandoned'))::integer)::public.usage_daily;
+    p_sign * (p_log.status in ('failed', 'partial') and private.is_model_fault(p_log.error_code))::integer)
+    ::public.usage_daily;
 end
 $$;
 comment on function private.daily_row(public.chat_logs, integer) is

@@ -244,12 +244,15 @@ declare
   v_claims jsonb := auth.jwt();
 begin
   return case when v_claims ->> 'role' = 'authenticated'
-    and coalesce((v_claims ->> 'exp')::numeric > extract(epoch from now()) - 30, true)
+    and case jsonb_typeof(v_claims -> 'exp') when 'number'
+      then (v_claims ->> 'exp')::numeric > extract(epoch from now()) - 30 else v_claims -> 'exp' is null end
+    and v_claims ->> 'sub' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
     then (v_claims ->> 'sub')::uuid end;
 end
 $$;
 comment on function private.signed_in_user() is
-  'The user of the claims; null when they are no signed-in user''s, or have expired for 30 seconds, as for PostgREST.';
+  'The user of the claims; null when they are no signed-in user''s, have a claim of the wrong type, or have expired '
+  'for 30 seconds, as for PostgREST.';
 revoke execute on function private.signed_in_user from public, anon, authenticated, service_role;
 
 create function private.first_agent(p_turn private.turn_request, p_preferred text, out agent text, out reason text)
@@ -292,7 +295,7 @@ begin
     left join public.user_llm_profiles as p on p.user_id = u.id
     left join public.usage_limits as own on own.scope = u.id::text
     left join public.usage_limits as shared
-      on shared.scope = case when (auth.jwt() ->> 'is_anonymous')::boolean then 'anonymous' else 'default' end
+      on shared.scope = case when auth.jwt() @> '{"is_anonymous": true}' then 'anonymous' else 'default' end
     left join public.usage_limits as g on g.scope = 'global'
     where u.id = v_user_id for key share of u;
   if not found then
@@ -379,6 +382,8 @@ begin
     'profile', case when v_profile.user_id is not null then jsonb_build_object('skill_level', v_profile.skill_level,
       'communication_style', v_profile.communication_style) end,
     'limits', v_limits);
+exception when lock_not_available or deadlock_detected or serialization_failure or query_canceled then
+  perform private.refuse_busy();
 end
 $$;
 comment on function public.chat_begin(jsonb) is

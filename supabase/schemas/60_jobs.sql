@@ -19,7 +19,7 @@ create table public.refresh_runs (
   id uuid default gen_random_uuid() constraint refresh_runs_pkey primary key,
   trigger text not null,
   status text not null default 'running'
-    constraint refresh_runs_status_check check (status in ('running', 'succeeded', 'partial', 'failed')),
+    constraint refresh_runs_status_check check (status in ('running', 'succeeded', 'partial', 'failed', 'abandoned')),
   is_dry_run boolean not null default false,
   steps jsonb not null default '{}',
   sync_results jsonb not null default '{}',
@@ -35,7 +35,10 @@ comment on column public.refresh_runs.steps is '{step: {ok, ms, …counts}}.';
 comment on column public.refresh_runs.sync_results is
   '{added, updated, deactivated, failed, errors: [{provider, message}]}.';
 comment on column public.refresh_runs.fence is 'Fencing number of the run''s lease; a later run has a higher one.';
-comment on column public.refresh_runs.finished_at is 'Null while it runs, and when it was killed.';
+comment on column public.refresh_runs.status is
+  'abandoned: the run was killed. The next run writes this when it begins.';
+comment on column public.refresh_runs.finished_at is
+  'Null while it runs; of an abandoned run, when the next one began.';
 comment on column public.refresh_runs.changes is
   'Changes to the catalogue, one sentence each; of a dry run, what it would change.';
 

@@ -19,7 +19,9 @@ begin
     mean_rating)
   with used as (
     select d.model_identifier, d.user_id, sum(d.requests) as turns, sum(d.errors) as errors,
-      sum(d.ttft_ms_sum) as ttft_ms, sum(d.ttft_count) as ttfts
+      sum(d.ttft_ms_sum) as ttft_ms, sum(d.ttft_count) as ttfts,
+      -- Turns in which the model answered or failed. Admitted turns that called no model are no evidence.
+      least(sum(d.requests), sum(d.ttft_count) + sum(d.errors)) as answered
     from public.usage_daily as d
     -- Only models that all users may choose, not those of users' own nodes.
     where d.day >= v_today - 7 and exists (select 1 from public.llm_models as m where m.identifier = d.model_identifier)
@@ -29,13 +31,13 @@ begin
       sum(u.ttft_ms) / nullif(sum(u.ttfts), 0) as mean_ttft_ms
     from used as u group by u.model_identifier
   ), met as (
-    select u.model_identifier, u.turns, u.errors,
+    select u.model_identifier, u.answered, u.errors,
       row_number() over (partition by u.model_identifier order by u.errors desc, u.turns, u.user_id) as place
     from used as u join auth.users as a on a.id = u.user_id and not coalesce(a.is_anonymous, false)
   ), rates as (
-    select m.model_identifier, sum(m.errors) / sum(m.turns) as error_rate
+    select m.model_identifier, sum(m.errors) / sum(m.answered) as error_rate
     from met as m where m.place > 1 or v_people = 1
-    group by m.model_identifier having sum(m.turns) >= 20
+    group by m.model_identifier having sum(m.answered) >= 20
   ), verdicts as (
     select l.model_identifier, f.user_id, count(*) as ratings, avg(f.rating) as mean_rating
     from public.feedback as f join public.chat_logs as l on l.turn_id = f.turn_id

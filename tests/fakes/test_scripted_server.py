@@ -24,7 +24,7 @@ from tests.fakes.providers.kinds import KINDS
 pytestmark = pytest.mark.anyio
 _ANSWER = "one two three"
 _HOSTILE = "".join(HOSTILE)
-_WITHOUT_END = {"silent", "stall", "stall-first", "endless", "slow", "cut", "cut-first"}
+_WITHOUT_END = {"silent", "stall", "stall-first", "endless", "flood", "slow", "cut", "cut-first"}
 _SCHEMA: dict[str, Any] = {"type": "object", "properties": {"query": {"type": "string"}}}
 
 

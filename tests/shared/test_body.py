@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Annotated, Any, Literal
 
@@ -9,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.types import Message
 
+from shared import body as module
 from shared.body import MAX_BODY_BYTES, parse_body, read_body
-from shared.errors import BodyTooLarge, InvalidRequest, ParleyError, Unprocessable, UnsupportedMediaType
+from shared.errors import BodyTooLarge, InvalidRequest, ParleyError, RequestTimeout, Unprocessable, UnsupportedMediaType
 from tests.asgi import Caller, request_of
 
 JSON = {"Content-Type": "application/json"}
@@ -231,23 +235,52 @@ async def test_other_media_types_are_rejected_unread(headers: dict[str, str]) ->
 
 
 @pytest.mark.anyio
-async def test_a_body_is_read_no_further_than_the_limit() -> None:
-    """Reading stops at the first chunk beyond the limit."""
+@pytest.mark.parametrize("headers", [JSON, JSON | {"Content-Length": "400"}])
+async def test_a_client_that_still_writes_can_read_its_413(headers: dict[str, str]) -> None:
+    """What is too large is read to its end and dropped, because a closed connection would lose the response."""
     caller = Caller(chunks=[b"1234"] * 100)
     with pytest.raises(BodyTooLarge) as caught:
-        await read_body(request_of(caller, "POST", "/", JSON), 10)
-    assert caller.taken == 3
+        await read_body(request_of(caller, "POST", "/", headers), 10)
+    assert caller.taken == 100
     assert caught.value.metadata == {"max_bytes": 10}
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("length", ["11", "99999999999999999999999999"])
-async def test_a_body_with_a_too_large_content_length_is_not_read(length: str) -> None:
-    """Its Content-Length is enough."""
-    caller = Caller(chunks=[b"{}"])
+async def test_an_endless_body_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading stops at the limit of what is dropped."""
+    monkeypatch.setattr(module, "_MAX_DRAINED_BYTES", 40)
+    caller = Caller(chunks=[b"1234"] * 100)
     with pytest.raises(BodyTooLarge):
-        await read_body(request_of(caller, "POST", "/", JSON | {"Content-Length": length}), 10)
+        await read_body(request_of(caller, "POST", "/", JSON), 10)
+    assert caller.taken == 11
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("length", ["11", "99999999999999999999999999"])
+async def test_a_client_that_waits_for_100_continue_sends_nothing_too_large(length: str) -> None:
+    """Its Content-Length is enough, and its body is not asked for."""
+    caller = Caller(chunks=[b"{}"])
+    headers = JSON | {"Content-Length": length, "Expect": "100-continue"}
+    with pytest.raises(BodyTooLarge):
+        await read_body(request_of(caller, "POST", "/", headers), 10)
     assert caller.taken == 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("sent", "kind"), [(b"123", RequestTimeout), (b"12345678901", BodyTooLarge)])
+async def test_a_body_has_a_deadline(sent: bytes, kind: type[ParleyError], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that stops in the middle is answered after BODY_SECONDS, and sooner when it has sent too much."""
+    monkeypatch.setattr(module, "BODY_SECONDS" if kind is RequestTimeout else "_DRAIN_SECONDS", 0.05)
+    caller = Caller(chunks=[sent, b""])
+    request = request_of(caller, "POST", "/", JSON)
+
+    async def receive() -> Message:
+        if caller.taken == 1:
+            await asyncio.Event().wait()
+        return await caller.receive()
+
+    with pytest.raises(kind):
+        await read_body(Request(request.scope, receive), 10)
 
 
 @pytest.mark.anyio

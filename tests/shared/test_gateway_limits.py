@@ -13,6 +13,7 @@ from shared import gateway
 from shared.errors import (
     ProviderError,
     ProviderTimeout,
+    TurnTimeout,
 )
 from shared.events import ModelEvent, Reasoning, Text
 from shared.routes import RouteChosen
@@ -60,9 +61,37 @@ async def test_a_turn_ends_with_its_time(
     events = session_over().events(MESSAGES)
     assert await anext(events) == RouteChosen(ROUTE)
     passed = 101
-    with pytest.raises(ProviderTimeout):
+    with pytest.raises(TurnTimeout):
         await asyncio.wait_for(read_to_the_end(events), 10)
     await host.until_hung_up()
+
+
+@pytest.mark.parametrize("pieces", [[], [sse(chunk({"content": "on "}))]])
+async def test_the_end_of_the_turns_time_is_no_fault_of_the_provider(
+    host: OpenAiHost, environ: Callable[..., None], pieces: list[bytes]
+) -> None:
+    """When our own deadline ends a wait, before or after the first content, no circuit counts it."""
+    environ(TURN_SECONDS="1")
+    host.pieces, host.ending = pieces, "hold"
+    session = session_over()
+    assert type((await events_of(session))[1]) is TurnTimeout
+    attempt = only_attempt(session)
+    assert (attempt.error_code, attempt.is_fault, attempt.open_seconds) == ("turn_timeout", False, None)
+
+
+async def test_a_model_that_is_never_silent_ends_with_the_turns_time(
+    host: OpenAiHost, environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow client never waits for the model, so the deadline is looked at between two events as well."""
+    passed = 0.0
+    monkeypatch.setattr(gateway, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed))
+    environ(TURN_SECONDS="100")
+    host.pieces = [sse(*[chunk({"content": "on "})] * 3), sse(chunk({"content": "on "}, "stop"))]
+    events = session_over().events(MESSAGES)
+    assert await anext(events) == RouteChosen(ROUTE)
+    passed = 101
+    with pytest.raises(TurnTimeout):
+        await read_to_the_end(events)
 
 
 async def test_pings_are_no_sign_of_life(host: OpenAiHost, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from shared.errors import (
     ProviderError,
     ProviderOverloaded,
     ProviderRefused,
-    ProviderTimeout,
+    TurnTimeout,
 )
 from shared.events import Finish, Text
 from shared.gateway import ModelSession, Options
@@ -245,7 +245,7 @@ async def test_a_second_request_without_time_left_is_not_sent(every: OpenAiHost,
     every.pieces = [text_chunk("Hi")]
     exchange = ModelSession((_route("openai"),), Options(), time.monotonic() - 8)
     assert (await events_of(exchange))[1] is None
-    assert type((await events_of(exchange))[1]) is ProviderTimeout
+    assert type((await events_of(exchange))[1]) is TurnTimeout
     assert len(every.received) == 1
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
 import anyio
 import pytest
@@ -67,13 +69,17 @@ def _with_headers(response: Response) -> Response:
 
 async def _streamed(script: Script | Words, caller: Caller | None = None) -> Caller:
     caller = caller or Caller()
-    await _with_headers(StreamResponse(ROUTED, script.events(), UiStream(TURN)))(SCOPE, caller.receive, caller.send)
+    await _with_headers(StreamResponse(ROUTED, script.events(), UiStream(TURN), math.inf))(
+        SCOPE, caller.receive, caller.send
+    )
     return caller
 
 
 async def _whole(script: Script, caller: Caller | None = None) -> Caller:
     caller = caller or Caller()
-    await _with_headers(WholeResponse(ROUTED, script.events(), TurnJson()))(SCOPE, caller.receive, caller.send)
+    await _with_headers(WholeResponse(ROUTED, script.events(), TurnJson(), math.inf))(
+        SCOPE, caller.receive, caller.send
+    )
     return caller
 
 
@@ -196,6 +202,26 @@ async def test_a_caller_who_hangs_up_ends_the_turn(
     assert script.ended == "left"
     assert not caller.is_complete
     assert "[DONE]" not in _types(caller)
+
+
+@pytest.mark.parametrize("response", [StreamResponse, WholeResponse])
+async def test_a_caller_who_reads_nothing_does_not_outlive_the_deadline(
+    response: type[StreamResponse | WholeResponse], seconds_pass: Callable[[int], Awaitable[None]]
+) -> None:
+    """A write that cannot go out, and a turn that does not end, are left soon after the turn's time."""
+    script, caller = Script(Text("Hel"), None, RECEIPT), Caller()
+
+    async def send(_message: Message) -> None:
+        await asyncio.Event().wait()
+
+    deadline = asyncio.get_running_loop().time() + 10
+    encoder: Any = UiStream(TURN) if response is StreamResponse else TurnJson()
+    task = asyncio.create_task(response(ROUTED, script.events(), encoder, deadline)(SCOPE, caller.receive, send))
+    await seconds_pass(14)
+    assert not task.done()
+    await seconds_pass(2)
+    assert (task.done(), script.ended) == (True, "left")
+    await task
 
 
 async def test_a_whole_answer_is_sent_once_it_is_booked() -> None:

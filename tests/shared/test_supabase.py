@@ -13,6 +13,7 @@ from shared.database_errors import refusal
 from shared.errors import (
     BudgetExceeded,
     ConversationNotFound,
+    DatabaseBusy,
     DatabaseUnavailable,
     Forbidden,
     InternalError,
@@ -45,6 +46,12 @@ def _worded(code: str, **metadata: Any) -> dict[str, Any]:
         (404, {"code": "PGRST202", "message": "Could not find the function"}, InternalError),
         (409, {"code": "23505", "message": "duplicate key value"}, InternalError),
         (500, {"code": "XX000", "message": "internal"}, DatabaseUnavailable),
+        (500, {"code": "55P03", "message": "canceling statement due to lock timeout"}, DatabaseBusy),
+        (500, {"code": "40P01", "message": "deadlock detected"}, DatabaseBusy),
+        (500, {"code": "40001", "message": "could not serialize access"}, DatabaseBusy),
+        (500, {"code": "57014", "message": "canceling statement due to statement timeout"}, DatabaseBusy),
+        (503, {"code": "53300", "message": "too many connections"}, DatabaseBusy),
+        (504, {"code": "PGRST003", "message": "Timed out acquiring connection"}, DatabaseBusy),
         (503, {"code": "PGRST000", "message": "no connection"}, DatabaseUnavailable),
         (504, None, DatabaseUnavailable),
         (400, ["a list"], InternalError),
@@ -144,3 +151,28 @@ async def test_a_redirect_is_not_followed_with_our_key(host: OpenAiHost, environ
     with pytest.raises(InternalError):
         await supabase.rpc("chat_finish", {}, supabase.as_service())
     assert len(host.received) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("sessions")
+@pytest.mark.parametrize(
+    ("code", "calls"),
+    [("55P03", 2), ("40P01", 2), ("40001", 2), ("53300", 2), ("PT503", 2), ("57014", 1), ("XX000", 1)],
+)
+@pytest.mark.parametrize("is_busy_again", [False, True])
+async def test_what_a_busy_database_refused_is_sent_once_more(
+    host: OpenAiHost, environ: Callable[..., None], code: str, calls: int, is_busy_again: bool
+) -> None:
+    """A lock, a deadlock or a full pool changed nothing, so one retry is safe; a second refusal is 503."""
+    environ(SUPABASE_URL=host.url, SUPABASE_SERVICE_KEY="sb_secret_x")
+    details = json.dumps({"code": "database_busy", "metadata": {"retry_after": 2}}) if code == "PT503" else None
+    refused = (500, [json.dumps({"code": code, "message": "words", "details": details}).encode()])
+    host.script, host.pieces = [refused, refused] if is_busy_again else [refused], [b"7"]
+    if is_busy_again or calls == 1:
+        with pytest.raises(DatabaseUnavailable) as raised:
+            await supabase.rpc("sweep_turns", {}, supabase.as_service())
+        assert (raised.value.status, raised.value.retry_after_seconds) == (503, 2)
+        assert (raised.value.code == "database_busy") is (code != "XX000")
+    else:
+        assert await supabase.rpc("sweep_turns", {}, supabase.as_service()) == 7
+    assert len(host.received) == calls

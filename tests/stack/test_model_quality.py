@@ -10,9 +10,9 @@ from decimal import Decimal
 import pytest
 
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, new_admin, service
+from tests.stack.people import Person, Stack, new_admin, service, sign_up
 from tests.stack.routes import add_arms, priced_model
-from tests.stack.turns import Database
+from tests.stack.turns import Database, begin, die, fail, sweep, used
 
 
 def test_arms_are_compared_with_counts_and_intervals(stack: Stack, db: Database, model: Models) -> None:
@@ -53,9 +53,9 @@ def test_models_are_measured_by_what_was_logged(stack: Stack, alice: Person, mod
 
 def _used(db: Database, identifier: str, person: Person, turns: int, errors: int) -> None:
     db.execute(
-        "insert into public.usage_daily (day, user_id, model_identifier, requests, errors) "
-        "values ((now() at time zone 'utc')::date, %s, %s, %s, %s)",
-        [person.id, identifier, turns, errors],
+        "insert into public.usage_daily (day, user_id, model_identifier, requests, errors, ttft_count) "
+        "values ((now() at time zone 'utc')::date, %s, %s, %s, %s, %s)",
+        [person.id, identifier, turns, errors, turns - errors],
     )
 
 
@@ -85,6 +85,21 @@ def test_one_user_cannot_mark_a_model_as_failing(stack: Stack, db: Database, mod
     assert rates[framed] == (1030, Decimal("0.100"))
     assert rates[failing] == (40, Decimal("0.600"))
     assert rates[rare] == (1015, None)  # too few turns of distinct users
+
+
+def test_turns_that_called_no_model_are_no_evidence(stack: Stack, db: Database, model: Models) -> None:
+    """Admitted turns that are never finished, and refusals without a call, count neither as errors nor as answers."""
+    name = model(f"echo~{uuid.uuid4().hex[:6]}")
+    for person in (sign_up(stack), sign_up(stack)):
+        turns = [begin(person, name) for _ in range(12)]
+        for turn in turns[:2]:
+            fail(person, turn, error_code="not_configured", usage=used(0, 0))
+        fail(person, turns[2], error_code="turn_timeout")
+        die(db, *turns[3:])
+    assert sweep(stack) >= 18
+    assert service(stack, "POST", "rpc/measure_models", json={}).status_code == 200
+    row = db.execute("select * from public.model_quality where model_identifier = %s", [name]).fetchone()
+    assert row is None or (row["errors"], row["error_rate"]) == (0, None)
 
 
 @pytest.mark.usefixtures("undone")

@@ -136,7 +136,7 @@ def test_a_silence_ends_with_the_turns_time(
     """At the deadline a silent turn is 504 before the first content and partial after it; nothing stays reserved."""
     body = {"message": QUESTION, "model": model(named(kind, provider), provider=provider), "stream": False}
     response = alice.ask(body, impatient_url)
-    expected = (503, "node_failed") if provider == "client" else (504, "provider_timeout")
+    expected = (503, "node_failed") if provider == "client" else (504, "turn_timeout")
     assert (response.status_code, response.json()["error"]["code"]) == expected
     (row,) = alice.rows("chat_logs")
     assert (row["status"], row["response"], row["error_code"]) == (status, content, expected[1])

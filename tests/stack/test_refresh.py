@@ -32,6 +32,22 @@ def test_the_cron_secret_starts_a_run_that_is_recorded(stack: Stack) -> None:
         assert row["steps"] == body["steps"]
 
 
+def test_a_run_that_was_killed_is_closed_by_the_next_one(stack: Stack, db: Database) -> None:
+    """Its row becomes abandoned, with an end; rows that ended stay as they are."""
+    db.execute(
+        """insert into public.refresh_runs (trigger, status, fence) values
+             ('killed', 'running', 0), ('killed', 'partial', 0)"""
+    )
+    try:
+        assert _refresh(stack, json={"steps": ["sweep"]}).status_code == 200
+        rows = db.execute("select * from public.refresh_runs where trigger = 'killed' order by id").fetchall()
+        found = {row["status"]: row["finished_at"] is not None for row in rows}
+        assert found == {"abandoned": True, "partial": False}
+        assert db.execute("select from public.refresh_runs where status = 'running'").fetchall() == []
+    finally:
+        db.execute("delete from public.refresh_runs where trigger = 'killed'")
+
+
 @pytest.mark.parametrize("token", ["wrong", "Bearer", "x" * 43])
 def test_nothing_else_starts_one(stack: Stack, token: str) -> None:
     """Any other bearer is 401."""

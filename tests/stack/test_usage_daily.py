@@ -21,7 +21,7 @@ _LOGGED = """
       sum(coalesce(reasoning_tokens, 0)) as reasoning_tokens, sum(coalesce(cost_usd, 0)) as cost_usd,
       count(*) filter (where cost_usd is null) as unpriced_requests, sum(coalesce(duration_ms, 0)) as duration_ms_sum,
       sum(coalesce(ttft_ms, 0)) as ttft_ms_sum, count(ttft_ms) as ttft_count,
-      count(*) filter (where status in ('failed', 'partial', 'abandoned')) as errors,
+      count(*) filter (where status in ('failed', 'partial') and error_code ^@ 'provider_') as errors,
       user_id, (created_at at time zone 'utc')::date as day, agent_type, endpoint
     from public.chat_logs where model_identifier = %s"""
 _COUNTED = """
@@ -48,6 +48,7 @@ _USED: dict[str, Any] = {
     "ttft_ms": 17,
 }
 _NOTHING: dict[str, Any] = {"content": "", "response": "", "usage": {}, "ttft_ms": None, "status": "failed"}
+_NOTHING["error_code"] = "provider_timeout"
 
 
 def _finish(person: Person, turn: dict[str, Any], **fields: Any) -> str:
@@ -55,15 +56,27 @@ def _finish(person: Person, turn: dict[str, Any], **fields: Any) -> str:
     return outcome
 
 
-@pytest.mark.parametrize("status", ["completed", "cancelled", "partial", "failed"])
-def test_every_kind_of_turn_counts(alice: Person, model: Models, db: Database, status: str) -> None:
-    """Tokens, cost and times of all turns are counted, and errors of failed ones."""
+@pytest.mark.parametrize(
+    ("status", "code", "errors"),
+    [
+        ("completed", None, 0),
+        ("cancelled", None, 0),
+        ("partial", "provider_error", 3),
+        ("failed", "provider_overloaded", 3),
+        ("partial", "turn_timeout", 0),
+        ("failed", "not_configured", 0),
+    ],
+)
+def test_every_kind_of_turn_counts(
+    alice: Person, model: Models, db: Database, status: str, code: str | None, errors: int
+) -> None:
+    """Tokens, cost and times of all turns are counted, and as errors those that a provider caused."""
     name = model("echo", pricing='{"input": 0.1, "output": 0.4, "cached_input": 0.01}')
     for _ in range(3):
-        _finish(alice, begin(alice, name), status=status)
+        _finish(alice, begin(alice, name), status=status, error_code=code)
     (row,) = _agree(db, name)
     assert (row["requests"], row["input_tokens"], row["ttft_ms_sum"]) == (3, 3003, 51)
-    assert row["errors"] == (3 if status in {"partial", "failed"} else 0)
+    assert row["errors"] == errors
     assert row["user_id"] == uuid.UUID(alice.id)
 
 
@@ -99,15 +112,15 @@ def test_a_takeover_and_the_cost_of_the_stale_attempt_count(alice: Person, model
 def test_an_abandoned_turn_that_finishes_late_counts_as_finished(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """The sweeper's row is an error until the worker finishes after all."""
+    """The sweeper's row counts as a request; no error, because a model may not have been called."""
     name = model("echo")
     turns = [begin(alice, name) for _ in range(3)]
     die(db, *turns)
     sweep(stack)
-    assert [(row["requests"], row["errors"], row["unpriced_requests"]) for row in _agree(db, name)] == [(3, 3, 3)]
+    assert [(row["requests"], row["errors"], row["unpriced_requests"]) for row in _agree(db, name)] == [(3, 0, 3)]
     for turn in turns[:2]:
         _finish(alice, turn)
-    assert [(row["requests"], row["errors"], row["unpriced_requests"]) for row in _agree(db, name)] == [(3, 1, 1)]
+    assert [(row["requests"], row["errors"], row["unpriced_requests"]) for row in _agree(db, name)] == [(3, 0, 1)]
 
 
 def test_a_crowd_is_counted_to_the_last_digit(alice: Person, bob: Person, model: Models, db: Database) -> None:

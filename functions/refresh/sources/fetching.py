@@ -12,6 +12,7 @@ import aiohttp
 
 from functions.refresh.sources.listed import ProviderModel, without_duplicates
 from shared import http
+from shared.bounded_responses import read_within
 from shared.config import settings
 from shared.errors import ProviderError, ProviderTimeout
 from shared.providers.provider_errors import PARSE_ERRORS, error_for_status, malformed_response, unreachable
@@ -84,9 +85,4 @@ async def _get(source: Source, query: Mapping[str, str], max_bytes: int) -> byte
     async with http.session().get(url, params=query, headers=headers, allow_redirects=False) as response:
         if response.status != 200:
             raise error_for_status(source.provider, response.status)
-        body = b""
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > max_bytes:
-                raise ValueError("list too large")
-        return body
+        return await read_within(response.content, max_bytes)

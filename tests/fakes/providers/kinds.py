@@ -4,7 +4,8 @@ Says and stops: echo (the question, word by word) · fixed · think · tools · 
 halves · json ·
 json-bad · json-bad-once · empty · length · filtered · promptblock · greedy (claims a billion tokens).
 Counts: usage-none · usage-wrong · usage-running.
-Breaks, after two words or, with -first, before any content: cut · early · stall · malformed · overload; and endless.
+Breaks, after two words or, with -first, before any content: cut · early · stall · malformed · overload; and endless,
+flood (endless, as fast as the reader takes it).
 Refuses: status-N · status-N-after-SECONDS · badkey · credit · html · html-502.
 """
 
@@ -48,6 +49,7 @@ _SCRIPTS = {
     "think": Script(_THREE, reasoning=THOUGHT),
     "slow": Script(_THREE, is_held=True),
     "endless": Script(ending="endless"),
+    "flood": Script(ending="flood"),
     "filtered": Script(_TWO, "filtered"),
     "promptblock": Script(ending="blocked"),
     "length": Script(_TWO, "length"),

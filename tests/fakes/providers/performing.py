@@ -10,6 +10,7 @@ from aiohttp import web
 
 from tests.fakes.providers.wire import Answer, Dialect, Refusal, Script, as_json
 
+_FLOOD = "on and on " * 400
 _BROKEN = b'{"broken": [1, 2'
 _FOUR_BYTES = re.compile(rb"[\xf0-\xf7]")
 
@@ -47,7 +48,7 @@ class Stage:
     async def whole(self, script: Script, answer: Answer, dialect: Dialect) -> web.StreamResponse:
         """The answer as one JSON document; silence, cuts and nonsense have their likeness there."""
         await self._hold(script)
-        if script.ending in {"silent", "endless"}:
+        if script.ending in {"silent", "endless", "flood"}:
             self._started()
             await asyncio.Event().wait()
         self.is_over = True
@@ -75,6 +76,9 @@ class Stage:
             await _send(response, answer.text_frames("on "))
             self._started()
             await asyncio.sleep(0.02)
+        while script.ending == "flood":
+            await _send(response, answer.text_frames(_FLOOD))
+            self._started()
 
     def _torn(self, response: web.StreamResponse) -> web.StreamResponse:
         self.is_over = True

@@ -13,7 +13,9 @@ from aiohttp import web
 
 Json = dict[str, Any]
 ToolUse = tuple[str, Json | str]
-Ending = Literal["stop", "length", "filtered", "blocked", "torn", "early", "silent", "broken", "overloaded", "endless"]
+Ending = Literal[
+    "stop", "length", "filtered", "blocked", "torn", "early", "silent", "broken", "overloaded", "endless", "flood"
+]
 THOUGHT: Final = "Let me think."
 OVERLOADED: Final = "The model is overloaded: secret upstream words."
 
