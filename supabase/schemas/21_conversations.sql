@@ -150,6 +150,7 @@ create function private.open_conversation(p_user_id uuid, p_turn private.turn_re
 declare
   v_client_id text := p_turn.client_id;
   v_named text := coalesce(p_turn.conversation_id, v_client_id);
+  v_id uuid := md5('conversation of turn ' || p_turn.turn_id)::uuid;
   v_row public.llm_conversations;
 begin
   select c.* into v_row from public.llm_conversations as c
@@ -171,11 +172,13 @@ begin
   if not p_turn.store then
     return null;
   end if;
-  insert into public.llm_conversations (user_id, client_id, channel_id, thread_ts)
-    values (p_user_id, v_client_id, p_turn.channel_id, p_turn.thread_ts)
-    on conflict on constraint llm_conversations_user_id_client_id_key do nothing returning * into v_row;
-  if not found then  -- a concurrent turn created it
-    select c.* into v_row from public.llm_conversations as c where c.user_id = p_user_id and c.client_id = v_client_id;
+  -- The turn's id makes the conversation's: a worker that lost the answer and begins again finds its conversation.
+  insert into public.llm_conversations (id, user_id, client_id, channel_id, thread_ts)
+    values (v_id, p_user_id, v_client_id, p_turn.channel_id, p_turn.thread_ts)
+    on conflict do nothing returning * into v_row;
+  if not found then  -- a concurrent turn, or an earlier call of this one, created it
+    select c.* into v_row from public.llm_conversations as c
+      where c.user_id = p_user_id and (c.client_id = v_client_id or c.id = v_id);
     return v_row;
   end if;
   insert into public.conversation_members (conversation_id, user_id, role) values (v_row.id, p_user_id, 'owner');

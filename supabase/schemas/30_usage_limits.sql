@@ -114,9 +114,8 @@ create function private.share_out_again() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin
   if 'global' in (old.scope, new.scope) then
-    -- All slots are locked first: a turn that is sharing the old cap out ends before the next statement looks.
-    perform 1 from public.usage_counter_slots as c where c.scope = 'global'
-      order by c.period, c.period_start, c.slot for update;
+    -- Waits for all running turns, also for one that is inserting slots, and makes later ones wait for the new caps.
+    lock table public.usage_counter_slots in share row exclusive mode;
     update public.usage_counter_slots as c set share_requests = 0, share_usd = 0
       where c.scope = 'global' and (c.share_requests <> 0 or c.share_usd <> 0);
   end if;
@@ -322,6 +321,44 @@ comment on function private.share_out(smallint, text, date, integer, numeric) is
   'sum of all slots leaves none.';
 revoke execute on function private.share_out from public, anon, authenticated, service_role;
 
+create function private.take_shares_back(p_day date) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  update public.usage_counter_slots as c set share_usd = 0
+    where c.scope = 'global' and (c.period = 'day' and c.period_start = p_day
+      or c.period = 'month' and c.period_start = date_trunc('month', p_day)::date);
+end
+$$;
+comment on function private.take_shares_back(date) is
+  'Called when more is booked than was reserved: no slot has a share in US dollars of this day and its month, so that '
+  'the next turn compares the sum with the caps. All slots of both are locked before.';
+revoke execute on function private.take_shares_back from public, anon, authenticated, service_role;
+
+create function private.update_counter(
+  p_scope text, p_slot smallint, p_period text, p_start date, p_requests integer, p_usd numeric,
+  p_max_requests integer, p_max_usd numeric, p_is_shared boolean)
+  returns public.usage_counter_slots
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_row public.usage_counter_slots;
+begin
+  -- A read followed by an update would let concurrent turns exceed the cap; one conditional update cannot.
+  update public.usage_counter_slots as c
+    set requests = c.requests + p_requests, reserved_usd = c.reserved_usd + p_usd
+    where c.scope = p_scope and c.period = p_period and c.period_start = p_start and c.slot = p_slot
+      and (p_requests = 0 or p_max_requests is null
+        or c.requests < case when p_is_shared then c.share_requests else p_max_requests end)
+      and (p_max_usd is null or c.spent_usd + c.reserved_usd + p_usd
+        <= case when p_is_shared then c.share_usd else p_max_usd end)
+    returning * into v_row;
+  return v_row;
+end
+$$;
+comment on function private.update_counter(
+  text, smallint, text, date, integer, numeric, integer, numeric, boolean) is
+  'Counts and reserves in one slot when the cap, or the slot''s share of it, has room; a row of nulls otherwise.';
+revoke execute on function private.update_counter from public, anon, authenticated, service_role;
+
 create function private.reserve_in_scope(
   p_scope text, p_slot smallint, p_period text, p_start date, p_requests integer, p_usd numeric,
   p_max_requests integer, p_max_usd numeric)
@@ -331,19 +368,26 @@ declare
   v_is_shared boolean := p_scope = 'global' and (p_max_requests is not null or p_max_usd is not null);
   v_row public.usage_counter_slots;
 begin
-  -- A read followed by an update would let concurrent turns exceed the cap; one conditional update cannot. The second
-  -- try follows the insert of a missing counter, the sharing of a global cap, or another turn's release. It succeeds,
-  -- because its row is locked.
+  -- The second try follows the insert of a missing counter, the sharing of a global cap, or another turn's release. It
+  -- succeeds, because its row is locked.
   for v_try in 1..2 loop
-    update public.usage_counter_slots as c
-      set requests = c.requests + p_requests, reserved_usd = c.reserved_usd + p_usd
-      where c.scope = p_scope and c.period = p_period and c.period_start = p_start and c.slot = p_slot
-        and (p_requests = 0 or p_max_requests is null
-          or c.requests < case when v_is_shared then c.share_requests else p_max_requests end)
-        and (p_max_usd is null or c.spent_usd + c.reserved_usd + p_usd
-          <= case when v_is_shared then c.share_usd else p_max_usd end)
-      returning * into v_row;
-    if found then
+    if v_is_shared then
+      begin
+        v_row := private.update_counter(p_scope, p_slot, p_period, p_start, p_requests, p_usd, p_max_requests,
+          p_max_usd, true);
+        if v_row.scope is null then
+          raise exception using errcode = 'PTSUB';
+        end if;
+      exception when sqlstate 'PTSUB' then
+        -- An update that waited and then found no room keeps its lock, and share_out() locks all slots in their order:
+        -- two such turns would deadlock. The end of this block releases the lock.
+        null;
+      end;
+    else
+      v_row := private.update_counter(p_scope, p_slot, p_period, p_start, p_requests, p_usd, p_max_requests, p_max_usd,
+        false);
+    end if;
+    if v_row.scope is not null then
       return v_row;
     end if;
     if v_is_shared then

@@ -172,6 +172,9 @@ begin
     -v_output, -(p_held ->> 'requests')::integer);
   if v_is_moved then
     perform private.settle_in_scope(p_scope, p_slot, p_day, 0, v_spent, v_input, v_output, 0);
+    if p_scope = 'global' then
+      perform private.take_shares_back(p_day);
+    end if;
   end if;
 end
 $$;

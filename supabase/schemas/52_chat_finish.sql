@@ -25,6 +25,10 @@ begin
   -- One lock order everywhere: the turn's row, the user's counters, the global counters last.
   perform private.settle_in_scope(p_row.user_id::text, 0::smallint, p_row.day, p_release_usd, coalesce(p_cost, 0),
     p_input, p_output, p_requests);
+  if p_cost > p_release_usd then  -- other slots must not use what this turn took beyond its reservation
+    perform private.lock_counters('global', array[p_row.day]);
+    perform private.take_shares_back(p_row.day);
+  end if;
   perform private.settle_in_scope('global', private.global_slot(p_row.id), p_row.day, p_release_usd,
     coalesce(p_cost, 0), p_input, p_output, p_requests);
 end

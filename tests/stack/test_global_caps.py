@@ -54,6 +54,21 @@ def test_a_global_cap_admits_exactly_what_it_has_room_for(
     _close_all(stack, db, people)
 
 
+def test_what_a_turn_costs_beyond_its_reservation_is_room_of_no_slot(
+    alice: Person, bob: Person, model: Models, db: Database, global_caps: Callable[..., None]
+) -> None:
+    """Of a cap of ten reservations a turn costs eight: two more turns are admitted, whatever their slots had left."""
+    name = model("echo", PRICED)
+    reserved = reserve_of(alice, name)
+    global_caps(daily_cost_usd=reserved * Decimal("10.5"))
+    dear = begin(alice, name)
+    finish(alice, dear, usage=used(int(reserved * 8 * 10**6), 0))
+    answers = [asked(person, name) for person in (alice, bob) * 10]
+    assert sorted(answer.status_code for answer in answers) == [200] * 2 + [402] * 18
+    die(db, *(answer.json() for answer in answers if answer.status_code == 200))
+    sweep(alice.stack)
+
+
 @pytest.mark.usefixtures("each_way")
 def test_a_changed_global_cap_holds_for_the_next_turn(
     alice: Person, bob: Person, model: Models, db: Database, global_caps: Callable[..., None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
@@ -197,6 +198,20 @@ def test_a_replay_tells_what_is_left(alice: Person, model: Models, db: Database)
     for name in ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"):
         assert again.headers[name] == first.headers[name]
     assert float(again.headers["x-budget-remaining-usd"]) > float(first.headers["x-budget-remaining-usd"])
+
+
+def test_a_begin_that_is_sent_again_finds_its_turn_and_conversation(alice: Person, model: Models, db: Database) -> None:
+    """A worker that lost the answer sends the same call: one reservation, one question, one conversation."""
+    name, ids = model("echo"), {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4())}
+    first, again = (begin(alice, name, **ids) for _ in range(2))
+    assert (again["outcome"], again["turn_id"]) == ("new", ids["turn_id"])
+    assert (again["conversation_id"], again["message_id"]) == (first["conversation_id"], first["message_id"])
+    (day,) = alice.rows("usage_counters?period=eq.day")
+    assert day["requests"] == 1
+    assert finish(alice, again)["outcome"] == "settled"
+    assert [row["conversation_id"] for row in alice.rows("messages")] == [first["conversation_id"]] * 2
+    held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
+    assert (held.fetchone() or {})["usd"] == 0
 
 
 def test_words_that_may_not_be_kept_close_the_turn(alice: Person, model: Models) -> None:
