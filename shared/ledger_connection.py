@@ -35,8 +35,9 @@ _CHECK = b"select has_function_privilege('public.chat_begin(jsonb)', 'execute'):
 
 
 class Connections:
-    """At most three connections to one address: opened when a call needs one, closed when broken or long unused.
+    """Connections to one address, for at most three calls at once: opened when needed, closed when broken or unused.
 
+    The connection of a cancelled call ends in its own time, so a fourth may be open for some seconds.
     There is no task in the background, so an instance may be frozen between two requests.
     """
 
@@ -195,15 +196,15 @@ _current: dict[asyncio.AbstractEventLoop, tuple[str, Connections]] = {}
 async def _connections(url: str) -> Connections:
     """The connections of the running event loop; those to another address, which has been replaced, are closed."""
     loop = asyncio.get_running_loop()
-    known, connections = _current.get(loop, ("", None))
-    if connections is None:
+    known, replaced = _current.get(loop, ("", None))
+    if replaced is not None and known == url:
+        return replaced
+    connections = Connections(url)
+    _current[loop] = (url, connections)  # before anything is awaited: calls that come meanwhile use the same one
+    if replaced is None:
         http.at_close(_close_all)
-    elif known != url:
-        await connections.close()
-        connections = None
-    if connections is None:
-        connections = Connections(url)
-        _current[loop] = (url, connections)
+    else:
+        await replaced.close()
     return connections
 
 

@@ -1,4 +1,4 @@
-"""Plain English: names, docstrings, comments and SQL texts use none of the banned words."""
+"""Plain English: names, docstrings, comments, SQL texts and pages use none of the banned words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("bench", "deploy", "functions", "local", "shared", "supabase", "tests", "tools")
+FOLDERS = ("bench", "deploy", "docs", "functions", "local", "shared", "supabase", "tests", "tools")
 # Each word has a plain term, such as: inform, report, log; no user, a user, any client; again; repair; validate.
 NAME_WORDS = {
     *("told", "said", "heard", "spoken", "anew", "nobody", "somebody", "whoever", "whomever", "anybody", "everybody"),
@@ -31,7 +31,7 @@ _PROSE = re.compile(
 )
 _SQL_TEXT = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
 _HASH_COMMENT = re.compile(r"(?<!\S)#[^\n]*")
-_SUFFIXES = {".py", ".sql", ".sh", ".yml"}
+_SUFFIXES = {".md", ".py", ".sql", ".sh", ".yml"}
 
 
 def _names_in(code: str) -> Iterator[tuple[int, str]]:
@@ -77,10 +77,15 @@ def _in_comments(source: str) -> Iterator[tuple[int, str]]:
         yield from ((source.count("\n", 0, found.start()) + 1, word) for _, word in _prose_in(found.group()))
 
 
+def _in_page(source: str) -> Iterator[tuple[int, str]]:
+    """(line, word) for each banned word of a page, its code included."""
+    yield from ((source.count("\n", 0, offset) + 1, word) for offset, word in _prose_in(source))
+
+
 def banned_words(path: Path) -> list[str]:
     """`file:line: word` for each banned word of a file, in the order of lines."""
     source = path.read_text(encoding="utf-8")
-    search = {".py": _in_python, ".sql": _in_sql}.get(path.suffix, _in_comments)
+    search = {".md": _in_page, ".py": _in_python, ".sql": _in_sql}.get(path.suffix, _in_comments)
     name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
     return [f"{name}:{line}: {word}" for line, word in sorted(set(search(source)))]
 
@@ -91,6 +96,12 @@ def test_a_folder_has_no_banned_words(folder: str) -> None:
     paths = [each for each in sorted((ROOT / folder).rglob("*")) if each.suffix in _SUFFIXES and each.is_file()]
     assert paths
     found = [line for path in paths if path != Path(__file__) for line in banned_words(path)]
+    assert not found, "\n".join(["words to replace:", *found])
+
+
+def test_the_pages_at_the_root_have_no_banned_words() -> None:
+    """README, CONTRIBUTING and CHANGELOG use the same words as the folders."""
+    found = [line for path in sorted(ROOT.glob("*.md")) for line in banned_words(path)]
     assert not found, "\n".join(["words to replace:", *found])
 
 
@@ -106,6 +117,7 @@ def test_a_folder_has_no_banned_words(folder: str) -> None:
         ("a.py", 'x = "nobody"  # a string is data; tell the kinds apart\nuntold = almost = x\n', []),
         ("a.sql", "-- the user\n-- is told\nselect 'it is mended', told from t;\n", None),
         ("a.sql", "-- don't\nselect $$ select 'plain' -- text\n$$;\n", []),
+        ("a.md", "One line.\n\nWhoever asks.\n", ["a.md:3: Whoever"]),
         ("a.yml", "key: nobody  # for anybody\n", ["a.yml:1: anybody"]),
     ],
 )
