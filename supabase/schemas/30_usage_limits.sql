@@ -97,18 +97,24 @@ revoke all on public.usage_counters from public, anon, authenticated, service_ro
 grant select on public.usage_counters to authenticated;
 grant select on public.usage_counters to service_role;
 
-create function private.refuse_counter() returns trigger
+create function private.reset_counter() returns trigger
   language plpgsql security invoker set search_path = '' as $$
 begin
+  if tg_op = 'DELETE' then
+    delete from public.usage_counter_slots as c
+      where c.scope = old.scope and c.period = old.period and c.period_start = old.period_start;
+    return old;
+  end if;
   raise exception using errcode = '42501', message = 'Only the ledger writes counters.';
 end
 $$;
-comment on function private.refuse_counter() is
-  'Trigger: without it PostgreSQL would call a write to this view impossible (500), not forbidden (403).';
-revoke execute on function private.refuse_counter from public, anon, authenticated, service_role;
+comment on function private.reset_counter() is
+  'Trigger: a deletion, for which only the owner of the database has the privilege, deletes all slots. Without the '
+  'trigger PostgreSQL would call any write to this view impossible (500), not forbidden (403).';
+revoke execute on function private.reset_counter from public, anon, authenticated, service_role;
 
-create trigger usage_counters_refuse_write instead of insert or update or delete on public.usage_counters
-  for each row execute function private.refuse_counter();
+create trigger usage_counters_reset instead of insert or update or delete on public.usage_counters
+  for each row execute function private.reset_counter();
 
 create function private.share_out_again() returns trigger
   language plpgsql security definer set search_path = '' as $$

@@ -69,6 +69,18 @@ def test_what_a_turn_costs_beyond_its_reservation_is_room_of_no_slot(
     sweep(alice.stack)
 
 
+def test_the_owner_resets_a_counter_with_all_its_slots(alice: Person, model: Models, db: Database) -> None:
+    """A deletion from the view counts from zero again; other writes name the ledger."""
+    finish(alice, begin(alice, model("echo", PRICED)))
+    db.execute("delete from public.usage_counters where scope = %s", [alice.id])
+    assert db.execute("select from public.usage_counter_slots where scope = %s", [alice.id]).fetchall() == []
+    begun = begin(alice, model("echo", PRICED))
+    assert counters(db, alice.id)["day"]["requests"] == 1
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="Only the ledger"):
+        db.execute("update public.usage_counters set requests = 0 where scope = %s", [alice.id])
+    finish(alice, begun)
+
+
 @pytest.mark.usefixtures("each_way")
 def test_a_changed_global_cap_holds_for_the_next_turn(
     alice: Person, bob: Person, model: Models, db: Database, global_caps: Callable[..., None]
