@@ -296,8 +296,8 @@ def test_a_crowd_that_asks_posts_joins_leaves_and_is_deleted_ends_without_a_dead
     def counted(work: Callable[[Person], int], person: Person) -> int:
         status = work(person)
         answered.append(status)
-        if len(answered) >= 20:
-            is_busy.set()
+        if len(answered) >= 20 and 200 in answered:
+            is_busy.set()  # some turns were answered before the deletions begin
         return status
 
     with ThreadPoolExecutor(17) as pool:
@@ -305,7 +305,6 @@ def test_a_crowd_that_asks_posts_joins_leaves_and_is_deleted_ends_without_a_dead
         acts = [(act, person) for _ in range(8) for person in (alice, *people) for act in (ask, post)]
         work = [pool.submit(counted, act, person) for act, person in acts]
         statuses = {each.result() for each in (*work, *deletions)}
-    assert 200 in answered[:20]
     assert [each for each in failed if "database_busy" not in each] == []
     assert statuses <= {200, 201, 204, 401, 403, 404, 409, 503}  # 503: a slow machine, on which a lock was waited for
     assert eventually(lambda: ask(alice) == 200)
