@@ -15,7 +15,7 @@ from tests.fakes.providers.wire import Asked, Refusal
 from tests.providers import STREAMING, named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, frames, log_row, receipt_of, text_of
-from tests.stack.turns import Database
+from tests.stack.turns import Database, reserved_usd
 
 _ABLE = '{"context_window": 8192, "max_output_tokens": 1000, "supports_tools": true, "supports_json": true}'
 
@@ -88,8 +88,7 @@ def test_a_turn_of_two_calls_costs_both(
     assert [attempt["usage"]["input_tokens"] for attempt in row["attempts"]] == [60, 60]
     assert (row["input_tokens"], row["context_size_tokens"]) == (120, 60)
     assert float(row["cost_usd"]) == pytest.approx(2 * 0.000074)
-    held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
-    assert [float(each["usd"]) for each in held.fetchall()] == [0]
+    assert reserved_usd(db, alice) == 0
 
 
 def test_a_technical_question_goes_to_the_technical_agent(

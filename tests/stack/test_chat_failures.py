@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -13,7 +12,7 @@ import pytest
 from tests.fakes.providers import Upstream
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, eventually, frames, service, text_of
-from tests.stack.turns import Database
+from tests.stack.turns import Database, reserved_usd
 
 _SECRET = "s" * 40  # of a function that signs in by a secret of its own
 
@@ -36,7 +35,7 @@ def test_a_caller_who_hangs_up_leaves_a_cancelled_row_and_frees_the_model(
     assert row["output_tokens"] > 0
     assert row["cost_usd"] > 0
     assert row["usage_source"] == "estimate"
-    assert _reserved(db, alice) == 0
+    assert reserved_usd(db, alice) == 0
 
 
 def test_hanging_up_before_the_first_word_is_noticed_too(
@@ -54,7 +53,7 @@ def test_hanging_up_before_the_first_word_is_noticed_too(
             )
         assert upstream.hung_up.acquire(timeout=10)
     eventually(lambda: len(alice.rows("chat_logs?status=eq.cancelled")) == 2)
-    assert _reserved(db, alice) == 0
+    assert reserved_usd(db, alice) == 0
 
 
 @pytest.mark.parametrize(
@@ -79,7 +78,7 @@ def test_a_model_that_fails_at_once_is_an_http_status_and_a_failed_row(
     assert error["request_id"] == response.headers["x-request-id"]
     (row,) = alice.rows("chat_logs")
     assert (row["status"], row["error_code"], row["cost_usd"]) == ("failed", code, 0)
-    assert _reserved(db, alice) == 0
+    assert reserved_usd(db, alice) == 0
     assert alice.rows("usage_counters?period=eq.day")[0]["requests"] == 0
 
 
@@ -161,7 +160,7 @@ def test_a_retried_failure_is_a_failure_again_or_a_new_try(
     assert [alice.ask(failing, **{"Idempotency-Key": "failing"}).status_code for _ in range(2)] == [503, 503]
     assert len(upstream.calls_of("status-500")) == calls + 2
     assert len(alice.rows("chat_logs?status=eq.failed")) == 1
-    assert _reserved(db, alice) == 0
+    assert reserved_usd(db, alice) == 0
 
 
 def test_a_key_whose_caller_left_before_the_first_word_may_be_used_again(
@@ -177,7 +176,7 @@ def test_a_key_whose_caller_left_before_the_first_word_may_be_used_again(
                 alice.stack["CHAT_URL"], json=body, headers=alice.headers | key, timeout=httpx.Timeout(10, read=0.5)
             )
         assert upstream.hung_up.acquire(timeout=10)
-        eventually(lambda: _reserved(db, alice) == 0)
+        eventually(lambda: reserved_usd(db, alice) == 0)
     (row,) = alice.rows("chat_logs")
     (counter,) = alice.rows("usage_counters?period=eq.day")
     assert row["status"] == "cancelled"
@@ -202,22 +201,13 @@ def test_a_person_deleted_in_the_middle_of_their_stream_leaves_money_but_no_word
     )
     assert (row["status"], row["user_id"], row["question"], row["response"]) == ("cancelled", None, None, None)
     assert row["cost_usd"] > 0
-    assert _reserved(db, alice) == 0
+    assert reserved_usd(db, alice) == 0
     assert alice.ask({"message": "still there?"}).status_code == 401
 
 
 def _delete(person: Person) -> httpx.Response:
     url = f"{person.stack['SUPABASE_URL']}/auth/v1/admin/users/{person.id}"
     return httpx.delete(url, headers={"apikey": person.stack["SUPABASE_SERVICE_KEY"]})
-
-
-def _reserved(db: Database, person: Person) -> Decimal:
-    row = db.execute(
-        "select coalesce(sum(reserved_usd), 0) as held from public.usage_counters where scope = %s", [person.id]
-    ).fetchone()
-    assert row is not None
-    held: Decimal = row["held"]
-    return held
 
 
 def _hs256(person: Person, issuer: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 from tests.fakes.providers import Upstream
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, eventually, frames, log_row, receipt_of, service
-from tests.stack.turns import Database, begin, die, finish, sweep, words_left
+from tests.stack.turns import Database, begin, die, finish, reserved_usd, sweep, words_left
 
 
 def _delete(person: Person, conversation_id: str) -> httpx.Response:
@@ -94,8 +94,7 @@ def test_a_stream_of_it_ends_well_and_leaves_no_words(
     assert words_left(db, planted) == []
     row = log_row(db, receipt["turn_id"])
     assert (row["response"], row["conversation_id"], row["cost_usd"] is None) == (None, None, False)
-    held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
-    assert held.fetchone() == {"usd": 0}
+    assert reserved_usd(db, alice) == 0
 
 
 @pytest.mark.parametrize("end", ["finishes", "dies", "dies and finishes"])

@@ -11,7 +11,7 @@ import httpx
 from tests.fakes.providers import Upstream
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of
-from tests.stack.turns import Database, begin, finish_with_retry
+from tests.stack.turns import Database, begin, finish_with_retry, reserved_usd
 
 
 def _words_left(db: Database, planted: str) -> list[str]:
@@ -102,10 +102,7 @@ def test_a_person_deleted_in_the_middle_of_their_own_stream_leaves_nothing(
     assert _words_left(db, planted) == []
     assert db.execute("select from public.messages where turn_id = %s", [receipt["turn_id"]]).fetchall() == []
     assert log_row(db, receipt["turn_id"])["response"] is None
-    held = db.execute(
-        "select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id]
-    ).fetchone()
-    assert held == {"usd": 0}
+    assert reserved_usd(db, alice) == 0
 
 
 def test_a_finish_that_meets_the_deletion_of_its_person_ends_well(

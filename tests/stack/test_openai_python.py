@@ -16,7 +16,7 @@ from tests.fakes.providers import HALVES_SANITISED, HOSTILE_SANITISED, Upstream
 from tests.stack.conftest import Models
 from tests.stack.openai_sdk import WEATHER, Client, Verdict, last_request, sdk_clients
 from tests.stack.people import Person, log_row
-from tests.stack.turns import Database
+from tests.stack.turns import Database, reserved_usd
 
 
 @pytest.fixture
@@ -66,8 +66,7 @@ def test_a_completion_is_answered_logged_and_stored_nowhere_else(
     assert answer.usage is not None
     assert float(row["cost_usd"]) == pytest.approx(answer.usage.model_extra["cost"])  # type: ignore[index]
     assert alice.rows("messages") == alice.rows("llm_conversations") == []
-    held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
-    assert [float(each["usd"]) for each in held.fetchall()] == [0]
+    assert reserved_usd(db, alice) == 0
 
 
 def test_words_that_are_not_to_be_stored_are_not_even_logged(

@@ -14,7 +14,7 @@ from tests.providers import STREAMING
 from tests.stack.conftest import Models
 from tests.stack.openai_sdk import Client, sdk_clients
 from tests.stack.people import Person, eventually, log_row
-from tests.stack.turns import Database
+from tests.stack.turns import Database, reserved_usd
 
 
 @pytest.fixture
@@ -108,8 +108,7 @@ def test_who_closes_the_stream_stops_the_model(alice: Person, client: Client, ab
     eventually(lambda: db.execute("select 1 from public.chat_logs where turn_id = %s", [turn_id]).fetchone())
     row = log_row(db, turn_id)
     assert (row["status"], row["response"].split()[0]) == ("cancelled", "on")
-    held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
-    assert [float(each["usd"]) for each in held.fetchall()] == [0]
+    assert reserved_usd(db, alice) == 0
 
 
 def test_the_reservation_covers_the_whole_conversation(

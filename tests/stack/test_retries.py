@@ -11,7 +11,7 @@ import pytest
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, eventually, log_row
-from tests.stack.turns import KEY, Database, asked, begin, die, fail, finish, sweep, used
+from tests.stack.turns import KEY, Database, asked, begin, die, fail, finish, reserved_usd, sweep, used
 
 pytestmark = pytest.mark.usefixtures("each_way")
 
@@ -61,8 +61,7 @@ def _booked(db: Database, person: Person) -> list[tuple[Any, ...]]:
         [person.id],
     ).fetchall()
     assert counters == logs == daily
-    held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [person.id])
-    assert (held.fetchone() or {})["usd"] >= 0
+    assert reserved_usd(db, person) >= 0
     return [tuple(row.values())[1:] for row in counters]
 
 
@@ -90,8 +89,7 @@ def test_a_turn_that_is_tried_again_after_midnight_is_charged_to_one_day(
     tokens = 1000 if end == "dead" else 2000
     assert _booked(db, alice) == [(spent + Decimal("0.002"), tokens, 500)]
     assert log_row(db, first["turn_id"])["cost_usd"] == spent + Decimal("0.002")
-    held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
-    assert held.fetchone() == {"usd": 0}
+    assert reserved_usd(db, alice) == 0
 
 
 def test_what_moves_to_another_day_keeps_that_days_cap(alice: Person, model: Models, db: Database) -> None:
@@ -210,8 +208,7 @@ def test_a_begin_that_is_sent_again_finds_its_turn_and_conversation(alice: Perso
     assert day["requests"] == 1
     assert finish(alice, again)["outcome"] == "settled"
     assert [row["conversation_id"] for row in alice.rows("messages")] == [first["conversation_id"]] * 2
-    held = db.execute("select sum(reserved_usd) as usd from public.usage_counters where scope = %s", [alice.id])
-    assert (held.fetchone() or {})["usd"] == 0
+    assert reserved_usd(db, alice) == 0
 
 
 def test_words_that_may_not_be_kept_close_the_turn(alice: Person, model: Models) -> None:

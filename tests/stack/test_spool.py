@@ -31,7 +31,7 @@ from tests.refresh_steps import run_step
 from tests.stack.conftest import Models
 from tests.stack.ledger_client import WAYS
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service, text_of
-from tests.stack.turns import Database, begin, entry_of
+from tests.stack.turns import Database, begin, entry_of, reserved_usd
 
 _PIECES = ("Buy ESZ6 at $4,111.50 on 2026-11-21 and write to ada@exam", "ple.com about it.")
 _LOGGED = "Buy ESZ6 at $4,111.50 on 2026-11-21 and write to [email] about it."
@@ -114,7 +114,7 @@ def test_a_turn_whose_database_is_cut_after_the_first_word_is_spooled_and_booked
     receipt = receipt_of(events := frames("\n\n".join(read)))
     assert text_of(events) == "".join(_PIECES)
     assert (receipt["logged"], receipt["cost_usd"]) == ("spooled", None)
-    assert _reserved(db, alice) > 0
+    assert reserved_usd(db, alice) > 0
     assert alice.rows("chat_logs") == []
 
     environ(SUPABASE_URL=line.url, SUPABASE_SERVICE_KEY=stack["SUPABASE_SERVICE_KEY"], **where)
@@ -183,7 +183,7 @@ def test_what_has_no_place_is_quarantined_and_the_rest_is_drained(
     kept = {row["object_key"]: row["record"] for row in found}
     assert all(kept[f"{key}.json"] == text for key, (_, why, text) in poison.items() if why != "wrong_entry")
     assert {row["response"] for row in alice.rows("chat_logs")} == {"hello"}
-    assert _reserved(db, alice) == 0
+    assert reserved_usd(db, alice) == 0
     (counter,) = alice.rows("usage_counters?period=eq.day")
     assert Decimal(str(counter["spent_usd"])) == 5 * Decimal("0.002")
 
@@ -242,7 +242,7 @@ def test_a_person_deleted_while_their_turn_is_spooled_leaves_money_but_no_words(
     assert (row["user_id"], row["question"], row["response"], row["user_id_hash"]) == (None, None, None, None)
     assert row["cost_usd"] == Decimal("0.002")
     assert list(tmp_path.iterdir()) == []
-    assert _reserved(db, alice) == 0
+    assert reserved_usd(db, alice) == 0
 
 
 def _begun(person: Person, model: str) -> dict[str, Any]:
@@ -291,15 +291,6 @@ def _asking(url: str, body: dict[str, Any], token: str) -> Iterator[httpx.Respon
     with httpx.stream("POST", url, json=body, headers=headers, timeout=30) as response:
         assert response.status_code == 200, response.read()
         yield response
-
-
-def _reserved(db: Database, person: Person) -> Decimal:
-    row = db.execute(
-        "select coalesce(sum(reserved_usd), 0) as held from public.usage_counters where scope = %s", [person.id]
-    ).fetchone()
-    assert row is not None
-    held: Decimal = row["held"]
-    return held
 
 
 def _token(person: Person, issuer: str, secret: str) -> str:
