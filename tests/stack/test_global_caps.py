@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from tests.stack.caps import PRICED, counters, details_of, global_caps, reserve_of
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, connect, sign_up
+from tests.stack.people import Person, Stack, connect, eventually, sign_up
 from tests.stack.turns import Database, asked, begin, die, extend, fail, finish, sweep, turn_of, used
 
 __all__ = ["global_caps"]  # a fixture
@@ -57,16 +57,56 @@ def test_a_global_cap_admits_exactly_what_it_has_room_for(
 def test_what_a_turn_costs_beyond_its_reservation_is_room_of_no_slot(
     alice: Person, bob: Person, model: Models, db: Database, global_caps: Callable[..., None]
 ) -> None:
-    """Of a cap of ten reservations a turn costs eight: two more turns are admitted, whatever their slots had left."""
+    """Of a cap of forty reservations a turn costs 35: five more turns are admitted, whatever their slots had left."""
     name = model("echo", PRICED)
     reserved = reserve_of(alice, name)
-    global_caps(daily_cost_usd=reserved * Decimal("10.5"))
+    global_caps(daily_cost_usd=reserved * Decimal("40.5"))
     dear = begin(alice, name)
-    finish(alice, dear, usage=used(int(reserved * 8 * 10**6), 0))
+    finish(alice, dear, usage=used(int(reserved * 35 * 10**6), 0))
     answers = [asked(person, name) for person in (alice, bob) * 10]
-    assert sorted(answer.status_code for answer in answers) == [200] * 2 + [402] * 18
+    assert sorted(answer.status_code for answer in answers) == [200] * 5 + [402] * 15
     die(db, *(answer.json() for answer in answers if answer.status_code == 200))
     sweep(alice.stack)
+
+
+def test_a_turn_that_waited_for_a_full_slot_keeps_no_lock_of_it(
+    stack: Stack, db: Database, global_caps: Callable[..., None]
+) -> None:
+    """It shares the cap out while another turn does so, too, and neither waits for the other."""
+    global_caps(daily_requests=17)
+    cap = counters(db, "global")["day"]["requests"] + 17
+
+    def reserve(on: Database, slot: int) -> None:
+        on.execute(
+            "select private.reserve_in_scope('global', %s::smallint, 'day', (now() at time zone 'utc')::date, 1, 0, "
+            "%s, null)",
+            [slot, cap],
+        )
+
+    def waiting() -> int:
+        row = db.execute("select count(*) as n from pg_stat_activity where wait_event_type = 'Lock'").fetchone()
+        return int((row or {})["n"])
+
+    with connect(stack) as first, connect(stack) as second, connect(stack) as third, ThreadPoolExecutor(2) as pool:
+        for each in (first, second, third):
+            each.execute("begin")
+        reserve(first, 3)  # shares out: one turn for each slot
+        first.execute("commit; begin")
+        reserve(first, 5)
+        one = pool.submit(reserve, second, 5)  # waits for the slot, which has no room afterwards
+        assert eventually(lambda: waiting() == 1)
+        reserve(third, 2)
+        other = pool.submit(reserve, third, 2)  # shares out: has the slots below 5 and waits for it
+        assert eventually(lambda: waiting() == 2)
+        first.execute("commit")
+        other.result(timeout=30)
+        third.execute("rollback")
+        one.result(timeout=30)
+        second.execute("rollback")
+    db.execute(
+        "select private.settle_in_scope('global', s.slot::smallint, (now() at time zone 'utc')::date, 0, 0, 0, 0, -1) "
+        "from (values (3), (5)) as s (slot)"
+    )
 
 
 def test_the_owner_resets_a_counter_with_all_its_slots(alice: Person, model: Models, db: Database) -> None:
