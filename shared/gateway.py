@@ -136,7 +136,7 @@ class ModelSession:
         """One call, recorded however it ends. It yields nothing before its first content, so it can be repeated."""
         started = time.monotonic()
         call = _call(self.route, options, messages)
-        intake = _Intake(call)
+        intake = _Intake(call, self.route.capabilities.get("context_window"))
         meter, is_asked = intake.meter, False
         error: ParleyError | None = None
         try:
@@ -231,8 +231,8 @@ class _Intake:
     the tool loop answers it with the names of the tools. `has_begun` is whether the host has sent any content.
     """
 
-    def __init__(self, call: ModelRequest) -> None:
-        self.meter = UsageMeter(call)
+    def __init__(self, call: ModelRequest, context_window: int | None = None) -> None:
+        self.meter = UsageMeter(call, context_window)
         self.has_begun = self.is_complete = False
         self._repair = SurrogateRepair()
         self._held: list[ModelEvent] = []

@@ -10,7 +10,8 @@ from anthropic import transform_schema, types
 
 from shared.events import StopReason, Usage
 from shared.messages import ANY_OBJECT, Image, Message, ModelRequest
-from shared.providers.provider_errors import PARSE_ERRORS, parse_usage
+from shared.providers.provider_errors import PARSE_ERRORS
+from shared.providers.token_counts import parse_usage
 
 NAME: Final = "anthropic"
 
@@ -123,20 +124,30 @@ def usage_of(
     """Claude's counts as Usage: cached tokens are added to the input, thinking is part of the output.
 
     A count that `latest` lacks is taken from `start`, whose output count is a placeholder. None if counts are missing,
-    as the SDK does not check what a proxy sends.
+    as the SDK does not check what a proxy sends. Input counts that are all zero do not replace those of `start`.
     """
-
-    def count(name: str) -> Any:
-        found = getattr(latest, name, None)
-        return getattr(start, name, None) if found is None else found
-
-    fresh, read = count("input_tokens"), count("cache_read_input_tokens") or 0
-    written = count("cache_creation_input_tokens") or 0
+    fresh, read, written = _input_counts(latest, start)
+    if fresh == read == written == 0:
+        fresh, read, written = _input_counts(start, start)
     if not all(isinstance(each, int) and each >= 0 for each in (fresh, read, written)):
         return None
     output_tokens = 0 if is_placeholder else getattr(latest, "output_tokens", None)
     thinking = getattr(getattr(latest, "output_tokens_details", None), "thinking_tokens", None)
     return parse_usage(fresh + read + written, output_tokens, read, thinking)
+
+
+def _input_counts(latest: Any, start: Any) -> tuple[Any, Any, Any]:
+    """Tokens that no cache had, read from the cache and written to it; None or another value for a wrong first one."""
+
+    def count(name: str) -> Any:
+        found = getattr(latest, name, None)
+        return getattr(start, name, None) if found is None else found
+
+    return (
+        count("input_tokens"),
+        count("cache_read_input_tokens") or 0,
+        count("cache_creation_input_tokens") or 0,
+    )
 
 
 def stop_reason_of(reason: str | None) -> StopReason:

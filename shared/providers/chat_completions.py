@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import ProviderError, ProviderOverloaded
-from shared.events import Finish, ModelEvent, Reasoning, StopReason, Text, Usage
+from shared.events import Finish, ModelEvent, Reasoning, StopReason, Text
 from shared.lenient_json import read_json
 from shared.messages import ANY_OBJECT, Format, Image, Message, ModelRequest, Tool
 from shared.providers.contract import ListedModel
-from shared.providers.provider_errors import MAX_TOKENS, error_for_status, parse_usage
+from shared.providers.provider_errors import error_for_status
+from shared.providers.token_counts import MAX_TOKENS, read_usage
 from shared.providers.tool_calls import tool_call
 from shared.sanitize import sanitize_text
 
@@ -175,22 +176,6 @@ class ChunkParser:
         latest["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
         if len(latest["arguments"]) > _MAX_ARGUMENTS:
             raise ValueError("too much in a tool call")
-
-
-def read_usage(usage: Any) -> Usage | None:
-    """OpenAI's counts as Usage: prompt includes cached, completion includes reasoning. None if missing or wrong."""
-    if not isinstance(usage, dict):
-        return None
-    return parse_usage(
-        usage.get("prompt_tokens"),
-        usage.get("completion_tokens"),
-        _detail(usage.get("prompt_tokens_details"), "cached_tokens"),
-        _detail(usage.get("completion_tokens_details"), "reasoning_tokens"),
-    )
-
-
-def _detail(details: Any, name: str) -> Any:
-    return details.get(name) if isinstance(details, dict) else None
 
 
 def read_error_code(body: bytes) -> str | None:

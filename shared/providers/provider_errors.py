@@ -1,4 +1,4 @@
-"""Reads what all providers send: token counts, delays, and errors by status and code."""
+"""Reads what all providers send about failures: delays, and errors by status and code."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from shared.errors import (
     ProviderRefused,
     ProviderUnreachable,
 )
-from shared.events import Usage
 
-MAX_TOKENS = 100_000_000  # more than any model has; larger counts do not fit the ledger
 _OUT_OF_CREDIT = {"insufficient_quota", "billing_error", "billing_hard_limit_reached"}
 # Codes of a 400, 403, 404 or 410 for a model that is retired, unknown, or not served to our account or region, by
 # OpenAI and Groq, Groq, Mistral, Hugging Face, Together, Gemini.
@@ -46,23 +44,6 @@ PARSE_ERRORS = (
 )
 """What a parser may raise for a malformed response."""
 _MAX_PAUSE_SECONDS = 60.0  # the longest pause of a provider because one of its models is busy
-
-
-def parse_usage(input_tokens: Any, output_tokens: Any, cached: Any = None, reasoning: Any = None) -> Usage | None:
-    """Inclusive counts as Usage; None if they are missing or wrong, so that they are estimated."""
-    if not _is_count(input_tokens) or not _is_count(output_tokens):
-        return None
-    known_input, known_output = min(input_tokens, MAX_TOKENS), min(output_tokens, MAX_TOKENS)
-    return Usage(
-        input_tokens=known_input,
-        output_tokens=known_output,
-        cached_tokens=min(cached, known_input) if _is_count(cached) else 0,
-        reasoning_tokens=min(reasoning, known_output) if _is_count(reasoning) else 0,
-    )
-
-
-def _is_count(claimed: Any) -> bool:
-    return isinstance(claimed, int) and not isinstance(claimed, bool) and claimed >= 0
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:

@@ -1,16 +1,14 @@
-"""Token counts, delays and errors in the responses of providers."""
+"""Delays and errors in the responses of providers."""
 
 from __future__ import annotations
 
 import time
 from email.utils import formatdate
-from typing import Any
 
 import pytest
 
 from shared.errors import ModelUnavailable, ProviderAuthFailed, ProviderError, ProviderOverloaded, ProviderRefused
-from shared.events import Usage
-from shared.providers.provider_errors import error_for_status, parse_usage, retry_after_seconds
+from shared.providers.provider_errors import error_for_status, retry_after_seconds
 
 
 @pytest.mark.parametrize(
@@ -38,26 +36,6 @@ def test_a_delay_may_be_a_date() -> None:
     delay = retry_after_seconds({"retry-after": formatdate(time.time() + 100, usegmt=True)})
     assert delay is not None
     assert 90 < delay <= 101
-
-
-@pytest.mark.parametrize(
-    ("counts", "usage"),
-    [
-        ((10, 4, 3, 2), Usage(10, 4, 3, 2)),
-        ((0, 0, None, None), Usage(0, 0)),
-        ((10, 4, 99, 99), Usage(10, 4, 10, 4)),
-        ((10, 4, -1, "x"), Usage(10, 4)),
-        ((10**30, 1, 0, 0), Usage(100_000_000, 1)),
-        ((-5, 1, 0, 0), None),
-        ((None, 1, 0, 0), None),
-        ((5, "1", 0, 0), None),
-        ((True, 1, 0, 0), None),
-        ((1.5, 1, 0, 0), None),
-    ],
-)
-def test_counts_are_bounded_or_none(counts: tuple[Any, ...], usage: Usage | None) -> None:
-    """Negative counts are ignored, huge ones limited, and wrong ones left to an estimate."""
-    assert parse_usage(*counts) == usage
 
 
 @pytest.mark.parametrize(
