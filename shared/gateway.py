@@ -36,8 +36,9 @@ from shared.token_bounds import token_upper_bound
 from shared.usage import UsageMeter, total
 from shared.watchdog import Watchdog
 
-FIRST_TOKEN_SECONDS = 20.0
-IDLE_SECONDS = 20.0
+HEADER_SECONDS = 20.0  # until the provider accepts the request
+FIRST_CONTENT_SECONDS = 120.0  # of silence before the first content, as thinking models are silent for minutes
+IDLE_SECONDS = 60.0  # of silence between two pieces
 _MAX_CHARACTERS_PER_TOKEN = 64  # more than any tokenizer's longest piece: a host over this limit sends too much
 
 BeforeRetry = Callable[[int], Awaitable[None]]
@@ -143,17 +144,18 @@ class ModelSession:
             _refuse_open_circuit(self.route)
             provider = await provider_named(self.route.provider)
             is_asked = True
-            first_by = time.monotonic() + FIRST_TOKEN_SECONDS
             with Watchdog() as watchdog:
+                call = replace(call, on_bytes=watchdog.alive)
                 async with aclosing(provider.stream(call)) as stream:  # closing it disconnects from the model
-                    watchdog.start(self._patience(first_by))
+                    watchdog.start(HEADER_SECONDS, FIRST_CONTENT_SECONDS, self._left())
                     async for event in stream:
                         watchdog.stop()
                         for ready in intake.take(event):
                             yield ready
-                        watchdog.start(self._patience(None if intake.has_begun else first_by))
+                        seconds = IDLE_SECONDS if intake.has_begun else FIRST_CONTENT_SECONDS
+                        watchdog.start(seconds, seconds, self._left())
             if not intake.is_complete:
-                _refuse_half(meter)
+                _refuse_half(meter, has_ended=intake.has_ended)
         except ParleyError as failure:
             error = _as_node_failure(failure, self.route, has_begun=meter.has_content)
             raise error from failure.__cause__
@@ -164,11 +166,9 @@ class ModelSession:
             outcome = Outcome(error, is_asked=is_asked, is_complete=intake.is_complete)
             self.attempts.append(recorded(self.route, started, meter, outcome))
 
-    def _patience(self, first_by: float | None) -> float:
-        """Seconds to wait for the next event: the first content has a limit, later silence, and the whole turn."""
-        now = time.monotonic()
-        limit = now + IDLE_SECONDS if first_by is None else first_by
-        return min(limit, self._deadline) - now
+    def _left(self) -> float:
+        """Seconds until the turn's end."""
+        return self._deadline - time.monotonic()
 
 
 async def _wait_after(error: ParleyError, chain: FallbackPlan, asked_at: float) -> float | None:
@@ -233,10 +233,11 @@ class _Intake:
 
     def __init__(self, call: ModelRequest, context_window: int | None = None) -> None:
         self.meter = UsageMeter(call, context_window)
-        self.has_begun = self.is_complete = False
+        self.has_begun = self.has_ended = self.is_complete = False
         self._repair = SurrogateRepair()
         self._held: list[ModelEvent] = []
         self._may_call = bool(call.tools) and call.may_call_tools
+        self._may_be_empty = bool(call.stop)  # a stop sequence may be the first thing that the model writes
         self._characters_left = _MAX_CHARACTERS_PER_TOKEN * (call.max_output_tokens + 100)
 
     def take(self, event: ModelEvent) -> list[ModelEvent]:
@@ -246,11 +247,17 @@ class _Intake:
             if (kept := self._within_bounds(each)) is not None:
                 self.meter.observe(kept)
                 self._held.append(kept)
-                self.is_complete = isinstance(kept, Finish) and kept.reason != "truncated"
+                self.has_ended = isinstance(kept, Finish) and kept.reason != "truncated"
+                self.is_complete = isinstance(kept, Finish) and self._is_end(kept)
         if not (self.meter.has_content or self.is_complete):
             return []
         ready, self._held = self._held, []
         return ready
+
+    def _is_end(self, finish: Finish) -> bool:
+        """Whether the answer is complete: an end without any content is the failure of a model."""
+        is_answer = self.meter.has_content or self._may_be_empty or finish.reason in {"length", "filtered"}
+        return finish.reason != "truncated" and is_answer
 
     def _within_bounds(self, event: ModelEvent) -> ModelEvent | None:
         """The event to pass on; None for a dropped one. Raises ProviderError over the maximum."""
@@ -276,8 +283,12 @@ def _refuse_open_circuit(route: Route) -> None:
         )
 
 
-def _refuse_half(meter: UsageMeter) -> None:
-    raise _cut() if meter.has_content else ProviderError("The model's answer ended before it began.")
+def _refuse_half(meter: UsageMeter, *, has_ended: bool) -> None:
+    if meter.has_content:
+        raise _cut()
+    error = ProviderError("The model's answer ended before it began.")
+    error.is_fault = not has_ended  # a prompt can ask for an empty answer
+    raise error
 
 
 def _cut() -> AnswerCut:

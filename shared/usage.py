@@ -93,13 +93,13 @@ class UsageMeter:
         )
 
     def _bounded(self, usage: Usage) -> Usage:
-        most_input = token_upper_bound(self._call.messages, self._call.tools)
-        most_output = self._call.max_output_tokens
+        input_limit = token_upper_bound(self._call.messages, self._call.tools)
+        output_limit = self._call.max_output_tokens
         if self._call.node or usage.source == "estimate":
-            input_tokens, output_tokens = min(usage.input_tokens, most_input), min(usage.output_tokens, most_output)
+            input_tokens, output_tokens = min(usage.input_tokens, input_limit), min(usage.output_tokens, output_limit)
         else:  # a provider's own prompt for tools, and a call that it ends a little late, are plausible
-            input_tokens = _within(usage.input_tokens, max(most_input, self._window))
-            output_tokens = _within(usage.output_tokens, most_output)
+            input_tokens = _within(usage.input_tokens, max(input_limit, self._window))
+            output_tokens = _within(usage.output_tokens, output_limit)
         if (input_tokens, output_tokens) == (usage.input_tokens, usage.output_tokens):
             return usage
         return Usage(

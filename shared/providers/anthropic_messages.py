@@ -93,12 +93,17 @@ def _messages(request: ModelRequest) -> list[dict[str, Any]]:
 
 def _blocks(message: Message) -> list[dict[str, Any]]:
     if message.native and message.native.provider == NAME:
-        return list(message.native.content)
-    blocks = [_block(part) for part in message.parts or (message.content,) if isinstance(part, Image) or part.strip()]
+        return [block for block in message.native.content if block.get("type") != "text" or block["text"].strip()]
+    blocks = [_block(part) for part in _parts(message) if isinstance(part, Image) or part.strip()]
     return blocks + [
         {"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)}
         for call in message.tool_calls
     ]
+
+
+def _parts(message: Message) -> tuple[str | Image, ...]:
+    """The texts and images; an assistant's text without white space at its end, which the API refuses in a prefill."""
+    return message.parts or (message.content.rstrip() if message.role == "assistant" else message.content,)
 
 
 def _block(part: str | Image) -> dict[str, Any]:
@@ -151,5 +156,5 @@ def _input_counts(latest: Any, start: Any) -> tuple[Any, Any, Any]:
 
 
 def stop_reason_of(reason: str | None) -> StopReason:
-    """Our stop reason: `truncated` without one, `stop` for an unknown one."""
-    return "truncated" if reason is None else _STOP_REASONS.get(reason, "stop")
+    """Our stop reason; `truncated` without one, or for an unknown one."""
+    return _STOP_REASONS.get(reason or "", "truncated")

@@ -24,6 +24,8 @@ _STOP_REASONS: dict[str, StopReason] = {
     "LANGUAGE": "filtered",
     "MODEL_ARMOR": "filtered",
     "IMAGE_SAFETY": "filtered",
+    "IMAGE_PROHIBITED_CONTENT": "filtered",
+    "IMAGE_RECITATION": "filtered",
 }
 # Gemini 3 rejects a call of the current turn without a signature; this value is for calls of other providers.
 _SKIP_SIGNATURE = b"skip_thought_signature_validator"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -16,7 +16,7 @@ from shared.events import ModelEvent, merge_pieces
 from shared.messages import ModelRequest, Node
 from shared.node_addresses import validate_node_url
 from shared.provider_config import ProviderConfig
-from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, request_body
+from shared.providers.chat_completions import ChunkParser, read_model_list, request_body
 from shared.providers.contract import ListedModel
 from shared.providers.provider_errors import (
     PARSE_ERRORS,
@@ -26,6 +26,7 @@ from shared.providers.provider_errors import (
     retry_after_seconds,
     unreachable,
 )
+from shared.providers.refusals import read_refusal
 from shared.sse import SseDecoder
 
 _MAX_LIST_BYTES = 16 * 1024 * 1024
@@ -41,15 +42,21 @@ class OpenAiCompatible:
         self._host = host
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        body = request_body(request, self._host.limit_field or "max_tokens")
+        body = request_body(request, self._host.limit_field or "max_tokens", self._host.name)
         with self._failures("a chat stream"):
-            async with aclosing(self._bytes("POST", "/chat/completions", request.node, body)) as chunks:
+            async with aclosing(
+                self._bytes("POST", "/chat/completions", request.node, body, request.on_bytes)
+            ) as chunks:
                 decoder, parser = SseDecoder(), ChunkParser(self._host.name, has_tools=bool(request.tools))
                 async for chunk in chunks:
+                    request.on_bytes()
                     for event in merge_pieces(each for data in decoder.feed(chunk) for each in parser.feed(data)):
                         yield event
                     if parser.is_done:
                         break
+                else:
+                    for event in _tail_of(decoder, parser):
+                        yield event
                 for event in parser.finish():
                     yield event
 
@@ -82,18 +89,32 @@ class OpenAiCompatible:
             raise
 
     async def _bytes(
-        self, method: str, path: str, node: Node | None, body: dict[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        node: Node | None,
+        body: dict[str, Any] | None = None,
+        on_accepted: Callable[[], None] | None = None,
     ) -> AsyncGenerator[bytes, None]:
-        """The bytes of the response as they arrive. Raises for any status but 200; the gateway applies timeouts."""
+        """The bytes of the response as they arrive. Raises for any status but 200; the gateway applies timeouts.
+
+        `on_accepted` is called when the response has begun.
+        """
         session = http.node_session() if self._host.is_node else http.session()
         url, headers = self._url(node) + path, await self._headers(node)
         async with session.request(method, url, json=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
-                code = read_error_code(await response.content.read(_MAX_ERROR_BYTES))
-                delay, is_html = retry_after_seconds(response.headers), is_page(response.headers)
-                raise error_for_status(self._host.name, response.status, code=code, retry_after=delay, is_page=is_html)
+                raise error_for_status(
+                    self._host.name,
+                    response.status,
+                    refusal=read_refusal(await response.content.read(_MAX_ERROR_BYTES)),
+                    retry_after=retry_after_seconds(response.headers),
+                    is_page=is_page(response.headers),
+                )
             if response.headers.get("Content-Encoding", "identity") != "identity" and self._host.is_node:
                 raise malformed_response(self._host.name)
+            if on_accepted is not None:
+                on_accepted()
             total = 0
             while chunk := await response.content.readany():
                 total += len(chunk)
@@ -115,3 +136,10 @@ class OpenAiCompatible:
             arguments = {"node_id": node.id, "base_url": node.base_url}
             key = await ledger_calls.call("node_key", arguments, supabase.as_service) or ""
         return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _tail_of(decoder: SseDecoder, parser: ChunkParser) -> Iterator[ModelEvent]:
+    """The events of a last chunk without a blank line after it; none of one that was cut."""
+    with suppress(*PARSE_ERRORS):
+        for data in decoder.rest():
+            yield from parser.feed(data)

@@ -28,7 +28,7 @@ async def test_a_silence_after_the_first_content_ends_as_a_timeout(
 ) -> None:
     """Text and reasoning end the wait for the first content; sent events stay, and the call is closed."""
     host.pieces, host.ending = [sse(chunk({field: "Hel"}))], "hold"
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 1000)
+    monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 1000)
     monkeypatch.setattr(gateway, "IDLE_SECONDS", 0.05)
     session = session_over()
     events, error = await events_of(session)
@@ -40,7 +40,7 @@ async def test_a_silence_after_the_first_content_ends_as_a_timeout(
 async def test_a_model_that_never_begins_ends_as_a_timeout(host: OpenAiHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first content has its own time limit."""
     host.ending = "hold"
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
+    monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 0.05)
     session = session_over()
     events, error = await events_of(session)
     assert (events, type(error)) == ([], ProviderTimeout)
@@ -53,7 +53,7 @@ async def test_a_turn_ends_with_its_time(
     """TURN_SECONDS limits the whole answer, even while content arrives."""
     passed = 0.0
     monkeypatch.setattr(gateway, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed))
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 1000)
+    monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 1000)
     monkeypatch.setattr(gateway, "IDLE_SECONDS", 1000)
     environ(TURN_SECONDS="100")
     host.pieces, host.ending = [sse(*[chunk({"content": "on "})] * 3)], "hold"
@@ -68,7 +68,7 @@ async def test_a_turn_ends_with_its_time(
 async def test_pings_are_no_sign_of_life(host: OpenAiHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that only keeps its line open does not put off the limit for the first word."""
     host.pieces, host.ending = [b": ping\n\n", sse(chunk({"role": "assistant"})), b": ping\n\n"], "hold"
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
+    monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 0.05)
     assert type((await events_of(session_over()))[1]) is ProviderTimeout
 
 

@@ -72,12 +72,12 @@ async def test_temporary_failures_are_retried_before_the_first_content(
 ) -> None:
     """Nothing of the first attempt is sent or charged; a node has one attempt only."""
     # Long enough for the first call to reach the upstream on a busy machine.
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 1 if kind == "stall-first" else 20)
+    monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 1 if kind == "stall-first" else 20)
     route = route_to(name, f"once-{kind}", upstream)
     exchange = exchange_over(route)
     turn = asyncio.ensure_future(events_of(exchange))
     assert await asyncio.to_thread(upstream.until_called, route.upstream_id)
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 20)  # the second try has time
+    monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 20)  # the second try has time
     events, error = await turn
     if name == "client":
         assert (events, type(error), len(exchange.attempts)) == ([], NodeFailed, 1)
