@@ -109,7 +109,7 @@ class Node:
 
 
 def _ignore_bytes() -> None:
-    """For requests whose signs of life nobody watches."""
+    """For a request without a time limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,9 @@ class Watchdog:
         """Notes a sign of life: bytes of the response have arrived."""
         self._has_life = True
         if self._task is not None:
-            self._limit = max(self._limit, min(self._loop.time() + self._patience, self._end))
+            self._limit = min(self._loop.time() + self._patience, self._end)
+            if self._limit < self._due:
+                self._set_timer()
 
     def stop(self) -> bool:
         """Ends the wait. Returns whether its task was cancelled by the limit, and by nothing else."""

@@ -28,6 +28,8 @@ from shared.token_bounds import token_upper_bound
 from tests.fakes.openai import OpenAiHost, chunk, sse, text_chunk
 from tests.shared.model_sessions import HF, MESSAGES, NODE, ROUTE, TOOL, USED, events_of, only_attempt, session_over
 
+OTHER_MODEL = replace(ROUTE, identifier="openai:other", upstream_id="other")
+
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_backoff")]
 
 
@@ -38,6 +40,7 @@ async def test_another_call_is_held_for_when_the_failed_one_is_charged(
     """If the budget does not cover it, the turn ends with the error; a free call needs no reservation."""
     usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 0}}
     host.pieces, host.ending = [sse(usage)] if is_counted else [], "hold"
+    monkeypatch.setattr(gateway, "HEADER_SECONDS", 0.2)
     monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 0.2)
     held: list[int] = []
 
@@ -46,7 +49,7 @@ async def test_another_call_is_held_for_when_the_failed_one_is_charged(
         if not has_money:
             raise BudgetExceeded("There is none.")
 
-    session = ModelSession((ROUTE,), Options(), time.monotonic(), hold)
+    session = ModelSession((ROUTE, OTHER_MODEL), Options(), time.monotonic(), hold)
     _, error = await events_of(session)
     assert type(error) is ProviderTimeout
     assert held == ([token_upper_bound(MESSAGES, ())] if is_counted else [])

@@ -44,7 +44,7 @@ async def test_a_model_that_never_begins_ends_as_a_timeout(host: OpenAiHost, mon
     session = session_over()
     events, error = await events_of(session)
     assert (events, type(error)) == ([], ProviderTimeout)
-    assert [attempt.ok for attempt in session.attempts] == [False, False]
+    assert [attempt.ok for attempt in session.attempts] == [False]
 
 
 async def test_a_turn_ends_with_its_time(
@@ -65,11 +65,15 @@ async def test_a_turn_ends_with_its_time(
     await host.until_hung_up()
 
 
-async def test_pings_are_no_sign_of_life(host: OpenAiHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that only keeps its line open does not put off the limit for the first word."""
+async def test_an_accepted_call_without_content_is_not_made_again(
+    host: OpenAiHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was paid for; pings and empty chunks only put off its limit."""
     host.pieces, host.ending = [b": ping\n\n", sse(chunk({"role": "assistant"})), b": ping\n\n"], "hold"
     monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 0.05)
-    assert type((await events_of(session_over()))[1]) is ProviderTimeout
+    session = session_over()
+    assert type((await events_of(session))[1]) is ProviderTimeout
+    assert len(session.attempts) == 1
 
 
 async def test_a_reader_who_leaves_hangs_up_on_the_model_and_the_attempt_counts_as_good(host: OpenAiHost) -> None:
