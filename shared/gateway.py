@@ -37,7 +37,7 @@ from shared.usage import UsageMeter, total
 from shared.watchdog import Watchdog
 
 HEADER_SECONDS = 20.0  # until the provider accepts the request
-FIRST_CONTENT_SECONDS = 120.0  # of silence before the first content, as thinking models are silent for minutes
+FIRST_CONTENT_SECONDS: float | None = None  # of silence before the first content; None for the deployment's
 IDLE_SECONDS = 60.0  # of silence between two pieces
 _MAX_CHARACTERS_PER_TOKEN = 64  # more than any tokenizer's longest piece: a host over this limit sends too much
 
@@ -147,12 +147,13 @@ class ModelSession:
             with Watchdog() as watchdog:
                 call = replace(call, on_bytes=watchdog.alive)
                 async with aclosing(provider.stream(call)) as stream:  # closing it disconnects from the model
-                    watchdog.start(HEADER_SECONDS, FIRST_CONTENT_SECONDS, self._left())
+                    first_content = FIRST_CONTENT_SECONDS or settings().first_content_seconds
+                    watchdog.start(HEADER_SECONDS, first_content, self._left())
                     async for event in stream:
                         watchdog.stop()
                         for ready in intake.take(event):
                             yield ready
-                        seconds = IDLE_SECONDS if intake.has_begun else FIRST_CONTENT_SECONDS
+                        seconds = IDLE_SECONDS if intake.has_begun else first_content
                         watchdog.start(seconds, seconds, self._left())
             if not intake.is_complete:
                 _refuse_half(meter, has_ended=intake.has_ended)

@@ -33,11 +33,15 @@ class ToolCall:
         return json.dumps(dict(self.arguments), ensure_ascii=False) if self.written is None else self.written
 
 
+CALLER: Final = "caller"
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderPayload:
     """An assistant's message in its provider's own form, with fields that only that provider understands.
 
     Thought signatures and thinking blocks must be sent back unchanged with a tool's result. Other providers ignore it.
+    A payload of the provider CALLER came from a client, which does not know what provider it goes to.
     """
 
     provider: str

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.events import Finish, ModelEvent, Reasoning, StopReason, Text
 from shared.lenient_json import read_json
-from shared.messages import ANY_OBJECT, Format, Image, Message, ModelRequest, ProviderPayload, Tool
+from shared.messages import ANY_OBJECT, CALLER, Format, Image, Message, ModelRequest, ProviderPayload, Tool
 from shared.providers.call_pieces import CallPieces
 from shared.providers.contents import ThinkTag, content_of, reasoning_of
 from shared.providers.contract import ListedModel
@@ -24,6 +24,7 @@ _STOP_REASONS: dict[str, StopReason] = {
     **dict.fromkeys(("content_filter", "safety", "refusal", "sensitive", "recitation", "blocklist"), "filtered"),
     **dict.fromkeys(("prohibited_content", "spii", "moderation", "filtered"), "filtered"),
 }
+_NO_DELTA = object()
 _PADDING = " \t\r\n\0\ufeff"
 _MAX_NAME = 150  # the catalogue allows 200, with the prefix client:<node>:
 
@@ -98,8 +99,20 @@ def _message(message: Message, provider: str) -> dict[str, Any]:
     calls = [
         {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.text}} for c in message.tool_calls
     ]
-    own = message.native.content if message.native and message.native.provider == provider else {}
-    return {"role": message.role, "content": message.content or None, **own, "tool_calls": calls}
+    return {
+        "role": message.role,
+        "content": message.content or None,
+        **_reasoning_for(provider, message),
+        "tool_calls": calls,
+    }
+
+
+def _reasoning_for(provider: str, message: Message) -> dict[str, Any]:
+    """The reasoning before a call, for its own provider. OpenAI has no field for what a caller kept of another one."""
+    native = message.native
+    if native is None or native.provider not in {provider, CALLER} or (native.provider, provider) == (CALLER, "openai"):
+        return {}
+    return dict(native.content)
 
 
 def _part(part: str | Image) -> dict[str, Any]:
@@ -140,7 +153,9 @@ class ChunkParser:
         if choices and (choice := choices[0]) is not None:
             self._read_choice(choice, events)
             usage = usage or choice.get("usage")  # Moonshot's place
-        if counted := read_usage(usage or _usage_of_groq(chunk)):  # the usage chunk has empty choices
+        if not usage and "x_groq" in chunk:
+            usage = _usage_of_groq(chunk)
+        if usage and (counted := read_usage(usage)):  # the usage chunk has empty choices
             events.append(counted)
         return events
 
@@ -161,8 +176,15 @@ class ChunkParser:
     def _read_choice(self, choice: dict[str, Any], events: list[ModelEvent]) -> None:
         if choice.get("error"):
             raise error_in_answer(self._provider, choice["error"])
-        delta = choice.get("delta", choice.get("message"))  # a message: the host sends the whole answer as one chunk
-        if delta:
+        delta = choice.get("delta", _NO_DELTA)
+        if delta is _NO_DELTA:
+            delta = choice.get("message")  # the host sends the whole answer as one chunk
+        if not delta:
+            pass
+        elif len(delta) == 1 and self._think.is_done and isinstance(text := delta.get("content"), str):  # most chunks
+            if text:
+                events.append(Text(text))
+        else:
             self._read_delta(delta, events)
         if reason := choice.get("finish_reason"):
             self._stop = self._stop or str(reason)

@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import ProviderOverloaded
 from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
-from shared.messages import Format, Message, ModelRequest, Tool, ToolCall
+from shared.messages import CALLER, Format, Message, ModelRequest, ProviderPayload, Tool, ToolCall
 from shared.providers.chat_completions import ChunkParser, read_model_list, request_body
 
 CALL = ModelRequest("m", (Message("user", "hi"),), 10)
@@ -137,6 +137,15 @@ def test_reasoning_travels_back_with_the_calls_that_followed_it() -> None:
     request = replace(CALL, messages=(*CALL.messages, call_message, Message("tool", "r", tool_call_id="a")))
     assert request_body(request, provider="openai")["messages"][1]["reasoning_content"] == "I think"
     assert "reasoning_content" not in request_body(request, provider="huggingface")["messages"][1]
+
+
+def test_reasoning_that_a_caller_kept_goes_to_every_host_but_openai() -> None:
+    """OpenAI has no such field; others want it with the results of the calls."""
+    kept = ProviderPayload(CALLER, {"reasoning_content": "I think"})
+    message = Message("assistant", "", (ToolCall("a", "f", {}),), kept)
+    request = replace(CALL, messages=(*CALL.messages, message, Message("tool", "r", tool_call_id="a")))
+    assert request_body(request, provider="huggingface")["messages"][1]["reasoning_content"] == "I think"
+    assert "reasoning_content" not in request_body(request, provider="openai")["messages"][1]
 
 
 def test_a_refusal_is_text_and_filtered() -> None:

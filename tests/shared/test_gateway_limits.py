@@ -16,7 +16,7 @@ from shared.errors import (
 )
 from shared.events import ModelEvent, Reasoning, Text
 from shared.routes import RouteChosen
-from tests.fakes.openai import OpenAiHost, chunk, sse
+from tests.fakes.openai import OpenAiHost, chunk, sse, text_chunk
 from tests.shared.model_sessions import MESSAGES, ROUTE, events_of, only_attempt, read_to_the_end, session_over
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_backoff")]
@@ -97,3 +97,13 @@ async def test_a_model_that_does_not_stop_is_stopped(host: OpenAiHost, kind: str
     assert 0 < len(events) < 50
     assert not only_attempt(session).ok
     await host.until_hung_up()
+
+
+async def test_an_impossible_count_raises_an_alert(host: OpenAiHost, capsys: pytest.CaptureFixture[str]) -> None:
+    """The operator learns that a provider counts more than its model holds."""
+    host.pieces = [text_chunk("Hi", 10, 10_000_000)]
+    session = session_over()
+    await events_of(session)
+    assert session.usage.output_tokens == ROUTE.max_output_tokens
+    assert session.usage.source == "partial"
+    assert '"error": "usage_excessive"' in capsys.readouterr().out
