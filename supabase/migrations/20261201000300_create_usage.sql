@@ -493,9 +493,11 @@ create policy usage_daily_select_own on public.usage_daily for select to authent
 comment on policy usage_daily_select_own on public.usage_daily is 'Users see their own use; admins see all.';
 
 create function private.is_model_fault(p_error_code text) returns boolean
-  language sql immutable security invoker set search_path = '' as $$
-  select coalesce(p_error_code in ('provider_error', 'answer_cut', 'output_invalid', 'provider_auth_failed',
-    'model_unavailable', 'provider_overloaded', 'provider_unreachable', 'node_failed', 'provider_timeout'), false)
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return coalesce(p_error_code in ('provider_error', 'answer_cut', 'output_invalid', 'provider_auth_failed',
+    'model_unavailable', 'provider_overloaded', 'provider_unreachable', 'node_failed', 'provider_timeout'), false);
+end
 $$;
 comment on function private.is_model_fault(text) is
   'Whether a turn that ended with this code counts against its model. What the user, the operator or our own deadline '
