@@ -27,11 +27,12 @@ def recorded(route: Route, started: float, meter: UsageMeter, outcome: Outcome) 
     error = outcome.error
     is_good = error is None and (outcome.is_complete or meter.has_content)
     upstream = error if isinstance(error, ProviderError) else None
-    if isinstance(
-        error, ProviderAuthFailed | ModelUnavailable
-    ):  # the operator must fix it: key, account, region or model
-        fields = {"provider": route.provider, "model": route.identifier, "error": error.code}
-        log("alert", **fields, upstream_status=error.upstream_status)
+    fields = {"provider": route.provider, "model": route.identifier}
+    if isinstance(error, ProviderAuthFailed | ModelUnavailable):
+        # The operator must fix it: key, account, region or model.
+        log("alert", **fields, error=error.code, upstream_status=error.upstream_status)
+    if meter.is_excessive:
+        log("alert", **fields, error="usage_excessive")
     return Attempt(
         identifier=route.identifier,
         provider_key=provider_key(route.provider, route.node_id),

@@ -89,6 +89,11 @@ class Settings:
         return int(self.checked("TURN_SECONDS", "290"))
 
     @property
+    def first_content_seconds(self) -> int:
+        """How long an accepted call may be silent before its first content, as models are that think."""
+        return int(self.checked("FIRST_CONTENT_SECONDS", "120"))
+
+    @property
     def log_content(self) -> str:
         """`redacted` or `none`; a wrong value counts as `none`, so that no text is stored by mistake."""
         return "redacted" if self.get("LOG_CONTENT", "redacted").lower() == "redacted" else "none"

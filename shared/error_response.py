@@ -7,7 +7,14 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from shared.errors import BudgetExceeded, ParleyError, ProviderRefused, QuotaExceeded, Unauthenticated
+from shared.errors import (
+    BudgetExceeded,
+    ContextLengthExceeded,
+    ParleyError,
+    ProviderRefused,
+    QuotaExceeded,
+    Unauthenticated,
+)
 
 _TYPES = {401: "authentication_error", 402: "insufficient_quota", 403: "permission_error", 429: "rate_limit_error"}
 
@@ -34,6 +41,6 @@ def error_response(error: ParleyError, request_id: str) -> JSONResponse:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
-    if isinstance(error, QuotaExceeded | BudgetExceeded | ProviderRefused):
+    if isinstance(error, QuotaExceeded | BudgetExceeded | ProviderRefused | ContextLengthExceeded):
         headers["x-should-retry"] = "false"  # a retry of the same request cannot succeed soon
     return JSONResponse(error_body(error, request_id), error.status, headers)

@@ -29,6 +29,7 @@ ParleyError
 │   ├── AnswerCut 502 answer_cut
 │   ├── OutputInvalid 502 output_invalid
 │   ├── ProviderRefused 502 provider_refused
+│   ├── ContextLengthExceeded 400 context_length_exceeded
 │   ├── ProviderAuthFailed 502 provider_auth_failed
 │   ├── ModelUnavailable 502 model_unavailable
 │   ├── ProviderOverloaded 503 provider_overloaded
@@ -282,6 +283,18 @@ class ProviderRefused(ProviderError):
 
     code = "provider_refused"
     client_action = "Change the request. The same request fails again."
+    is_transient = may_succeed_elsewhere = is_fault = False
+
+
+class ContextLengthExceeded(ProviderError):
+    """The provider counted more tokens than the model's context window holds.
+
+    A route with a larger window may answer.
+    """
+
+    status, code = 400, "context_length_exceeded"
+    client_action = "Shorten the conversation or choose a model with a larger window."
+    default_param = "messages"
     is_transient = may_succeed_elsewhere = is_fault = False
 
 

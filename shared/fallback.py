@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from shared.errors import (
+    ContextLengthExceeded,
     NotConfigured,
     ParleyError,
     ProviderAuthFailed,
@@ -16,6 +17,7 @@ from shared.errors import (
 )
 from shared.identifiers import provider_key
 from shared.routes import Route
+from shared.token_bounds import context_window
 
 TRIES_PER_PROVIDER = 2
 TRIES_IN_ALL = 4
@@ -54,6 +56,8 @@ class FallbackPlan:
         self._calls[key] += 1
         if not isinstance(error, ProviderError) or self._calls.total() >= TRIES_IN_ALL:
             return None
+        if isinstance(error, ContextLengthExceeded):
+            return self._next(now, above=_window(self.route))
         if not error.is_transient:
             if isinstance(error, ProviderAuthFailed):
                 self._refusing.add(key)
@@ -71,20 +75,26 @@ class FallbackPlan:
         self._calls[_key(self.route)] += 1
         return 0.0 if self._calls.total() < TRIES_IN_ALL else None
 
-    def _next(self, now: float) -> float | None:
-        place = self._following()
+    def _next(self, now: float, above: int = 0) -> float | None:
+        place = self._following(above)
         if place is None or now + MIN_SECONDS > self._deadline:
             return None
         self._place = place
         return 0.0
 
-    def _following(self) -> int | None:
+    def _following(self, above: int = 0) -> int | None:
+        """The place of the next route that may be called and whose context window is larger than `above`."""
         places = range(self._place + 1, len(self._routes))
-        return next((place for place in places if self._may_call(self._routes[place])), None)
+        callable_ = (place for place in places if self._may_call(self._routes[place]))
+        return next((place for place in callable_ if not above or _window(self._routes[place]) > above), None)
 
     def _may_call(self, route: Route) -> bool:
         most = TRIES_PER_PROVIDER if route.node_id is None else 1
         return not route.open_until and _key(route) not in self._refusing and self._calls[_key(route)] < most
+
+
+def _window(route: Route) -> int:
+    return context_window(route.capabilities)
 
 
 def _key(route: Route) -> str:

@@ -20,7 +20,6 @@ from shared.errors import (
     ParleyError,
     ProviderAuthFailed,
     ProviderError,
-    ProviderTimeout,
     ProviderUnavailable,
     ProviderUnreachable,
     TurnTimeout,
@@ -37,8 +36,9 @@ from shared.token_bounds import token_upper_bound
 from shared.usage import UsageMeter, total
 from shared.watchdog import Watchdog
 
-FIRST_TOKEN_SECONDS = 20.0
-IDLE_SECONDS = 20.0
+HEADER_SECONDS = 20.0  # until the provider accepts the request
+FIRST_CONTENT_SECONDS: float | None = None  # of silence before the first content; None for the deployment's
+IDLE_SECONDS = 60.0  # of silence between two pieces
 _MAX_CHARACTERS_PER_TOKEN = 64  # more than any tokenizer's longest piece: a host over this limit sends too much
 
 BeforeRetry = Callable[[int], Awaitable[None]]
@@ -137,24 +137,26 @@ class ModelSession:
         """One call, recorded however it ends. It yields nothing before its first content, so it can be repeated."""
         started = time.monotonic()
         call = _call(self.route, options, messages)
-        intake = _Intake(call)
+        intake = _Intake(call, self.route.capabilities.get("context_window"))
         meter, is_asked = intake.meter, False
         error: ParleyError | None = None
         try:
             _refuse_open_circuit(self.route)
             provider = await provider_named(self.route.provider)
             is_asked = True
-            first_by = time.monotonic() + FIRST_TOKEN_SECONDS
             with Watchdog() as watchdog:
+                call = replace(call, on_bytes=watchdog.alive)
                 async with aclosing(provider.stream(call)) as stream:  # closing it disconnects from the model
-                    watchdog.start(*self._patience(first_by))
+                    first_content = FIRST_CONTENT_SECONDS or settings().first_content_seconds
+                    watchdog.start(HEADER_SECONDS, first_content, self._left())
                     async for event in stream:
                         watchdog.stop()
                         for ready in intake.take(event):
                             yield ready
-                        watchdog.start(*self._patience(None if intake.has_begun else first_by))
+                        seconds = IDLE_SECONDS if intake.has_begun else first_content
+                        watchdog.start(seconds, seconds, self._left())
             if not intake.is_complete:
-                _refuse_half(meter)
+                _refuse_half(meter, has_ended=intake.has_ended)
         except ParleyError as failure:
             error = _as_node_failure(failure, self.route, has_begun=meter.has_content)
             raise error from failure.__cause__
@@ -165,17 +167,15 @@ class ModelSession:
             outcome = Outcome(error, is_asked=is_asked, is_complete=intake.is_complete)
             self.attempts.append(recorded(self.route, started, meter, outcome))
 
-    def _patience(self, first_by: float | None) -> tuple[float, type[ProviderTimeout]]:
-        """Seconds to wait for the next event, and the error of a longer wait.
+    def _left(self) -> float:
+        """Seconds until the turn's end.
 
-        The first content has a limit, later silence, and the whole turn. Raises TurnTimeout after the turn's deadline,
-        also when the model is never silent: a slow client may take all the time.
+        Raises TurnTimeout after it, also when the model is never silent: a slow client may take all the time.
         """
-        now = time.monotonic()
-        if now >= self._deadline:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
             raise TurnTimeout("The turn's time has ended.")
-        limit = now + IDLE_SECONDS if first_by is None else first_by
-        return (self._deadline - now, TurnTimeout) if self._deadline <= limit else (limit - now, ProviderTimeout)
+        return left
 
 
 async def _wait_after(error: ParleyError, chain: FallbackPlan, asked_at: float) -> float | None:
@@ -238,12 +238,13 @@ class _Intake:
     the tool loop answers it with the names of the tools. `has_begun` is whether the host has sent any content.
     """
 
-    def __init__(self, call: ModelRequest) -> None:
-        self.meter = UsageMeter(call)
-        self.has_begun = self.is_complete = False
+    def __init__(self, call: ModelRequest, context_window: int | None = None) -> None:
+        self.meter = UsageMeter(call, context_window)
+        self.has_begun = self.has_ended = self.is_complete = False
         self._repair = SurrogateRepair()
         self._held: list[ModelEvent] = []
         self._may_call = bool(call.tools) and call.may_call_tools
+        self._may_be_empty = bool(call.stop)  # a stop sequence may be the first thing that the model writes
         self._characters_left = _MAX_CHARACTERS_PER_TOKEN * (call.max_output_tokens + 100)
 
     def take(self, event: ModelEvent) -> list[ModelEvent]:
@@ -253,11 +254,17 @@ class _Intake:
             if (kept := self._within_bounds(each)) is not None:
                 self.meter.observe(kept)
                 self._held.append(kept)
-                self.is_complete = isinstance(kept, Finish) and kept.reason != "truncated"
+                self.has_ended = isinstance(kept, Finish) and kept.reason != "truncated"
+                self.is_complete = isinstance(kept, Finish) and self._is_end(kept)
         if not (self.meter.has_content or self.is_complete):
             return []
         ready, self._held = self._held, []
         return ready
+
+    def _is_end(self, finish: Finish) -> bool:
+        """Whether the answer is complete: an end without any content is the failure of a model."""
+        is_answer = self.meter.has_content or self._may_be_empty or finish.reason in {"length", "filtered"}
+        return finish.reason != "truncated" and is_answer
 
     def _within_bounds(self, event: ModelEvent) -> ModelEvent | None:
         """The event to pass on; None for a dropped one. Raises ProviderError over the maximum."""
@@ -283,8 +290,12 @@ def _refuse_open_circuit(route: Route) -> None:
         )
 
 
-def _refuse_half(meter: UsageMeter) -> None:
-    raise _cut() if meter.has_content else ProviderError("The model's answer ended before it began.")
+def _refuse_half(meter: UsageMeter, *, has_ended: bool) -> None:
+    if meter.has_content:
+        raise _cut()
+    error = ProviderError("The model's answer ended before it began.")
+    error.is_fault = not has_ended  # a prompt can ask for an empty answer
+    raise error
 
 
 def _cut() -> AnswerCut:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -33,11 +33,15 @@ class ToolCall:
         return json.dumps(dict(self.arguments), ensure_ascii=False) if self.written is None else self.written
 
 
+CALLER: Final = "caller"
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderPayload:
     """An assistant's message in its provider's own form, with fields that only that provider understands.
 
     Thought signatures and thinking blocks must be sent back unchanged with a tool's result. Other providers ignore it.
+    A payload of the provider CALLER came from a client, which does not know what provider it goes to.
     """
 
     provider: str
@@ -108,13 +112,18 @@ class Node:
     has_key: bool = False
 
 
+def _ignore_bytes() -> None:
+    """For a request without a time limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
     """One provider-neutral model request; `model` is the provider's own name, `node` is set for a client node only.
 
     `output_schema` is the JSON Schema that the answer's text must fit, an object, or ANY_OBJECT; None for free text.
     Tools that may not be called are still sent, because earlier messages may contain calls of them. `must_call` is the
-    name of the tool to call, or True for any tool. The answer ends before any text of `stop`.
+    name of the tool to call, or True for any tool. The answer ends before any text of `stop`. The provider calls
+    `on_bytes` whenever something of the response arrives.
     """
 
     model: str
@@ -129,3 +138,4 @@ class ModelRequest:
     may_call_in_parallel: bool = True
     stop: tuple[str, ...] = ()
     output_format: Format = PLAIN_FORMAT
+    on_bytes: Callable[[], None] = field(default=_ignore_bytes, compare=False, repr=False)

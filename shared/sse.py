@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import secrets
 from collections.abc import Callable, Iterator
@@ -19,7 +20,8 @@ class SseDecoder:
     """Converts bytes, as they arrive, to the data of each complete event.
 
     Lines end at LF or CRLF only. Splitting as `str.splitlines` does would break JSON at U+2028 inside strings,
-    and would break UTF-8 that two reads cut in half. Comments and empty lines of a stream have a limit together.
+    and would break UTF-8 that two reads cut in half. A body that begins as JSON is one event, given at its end.
+    Comments and empty lines of a stream have a limit together.
     """
 
     def __init__(self, max_event_bytes: int = 4 * 1024 * 1024) -> None:
@@ -28,9 +30,18 @@ class SseDecoder:
         self._size = 0  # of the lines in _data, each with its line end
         self._max = max_event_bytes
         self._noise = 0  # bytes of comments, empty lines and unknown fields
+        self._has_begun = self._is_json = False
 
     def feed(self, chunk: bytes) -> Iterator[str]:
         """Data of the events that `chunk` completes. Raises ValueError on an event over the size limit or not UTF-8."""
+        if not self._has_begun:
+            chunk = self._begun(chunk)
+        if self._is_json:
+            self._data.append(chunk)
+            self._size += len(chunk)
+            if self._size > self._max:
+                raise ValueError("event too large")
+            return
         *lines, self._buffer = (self._buffer + chunk).split(b"\n")
         if len(self._buffer) + self._size > self._max:
             raise ValueError("event too large")
@@ -46,6 +57,20 @@ class SseDecoder:
                 self._noise += len(line) + 1
                 if self._noise > _MAX_NOISE_BYTES:
                     raise ValueError("more comments than content")
+
+    def rest(self) -> Iterator[str]:
+        """Data of the last event, when the stream ended without its blank line. Raises ValueError as `feed` does."""
+        if self._is_json:
+            yield b"".join(self._data).decode()
+        else:
+            yield from self.feed(b"\n\n")
+
+    def _begun(self, chunk: bytes) -> bytes:
+        """The first chunk without a byte-order mark and blanks before JSON."""
+        chunk = chunk.removeprefix(codecs.BOM_UTF8)
+        self._has_begun = bool(chunk.strip())
+        self._is_json = chunk.lstrip()[:1] in {b"{", b"["}
+        return chunk
 
 
 def frame(value: Any) -> bytes:

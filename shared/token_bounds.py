@@ -52,11 +52,15 @@ def token_upper_bound(messages: Iterable[Message], tools: Iterable[Tool] = ()) -
 
 
 def _message_bound(message: Message) -> int:
-    """The bound of the larger of two forms that may be sent: the provider's own payload, or text, calls and ids."""
+    """The bound of the larger of two forms that may be sent: the provider's own payload, or text, calls and ids.
+
+    A payload of fields, such as reasoning, is sent beside these.
+    """
     native = len(json.dumps(message.native.content, default=str)) if message.native else 0
     ids = [call.id for call in message.tool_calls] + [message.tool_call_id or ""] * (message.role == "tool")
     plain = len("".join((text_of(message), *ids)).encode()) + MAX_TOKENS_PER_CALL * len(ids)
-    return max(native, plain) + MAX_IMAGE_TOKENS * len(message.images)
+    is_beside = message.native is not None and isinstance(message.native.content, dict)
+    return (native + plain if is_beside else max(native, plain)) + MAX_IMAGE_TOKENS * len(message.images)
 
 
 def text_of(message: Message) -> str:

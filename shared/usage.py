@@ -10,18 +10,22 @@ from shared.messages import ModelRequest, ToolCall
 from shared.token_bounds import IMAGE_TOKENS, TOKENS_PER_MESSAGE, text_of, token_upper_bound
 from shared.tokens import estimate_tokens
 
+_UNKNOWN_WINDOW = 2_000_000  # as large as any model's
+_MARGIN_TOKENS = 256
 _SOURCES: tuple[UsageSource, ...] = ("estimate", "partial", "provider")  # the least reliable first
 
 
 class UsageMeter:
-    """Measures the usage of one call from its events. The provider's latest count replaces earlier ones.
+    """Measures the usage of one call from its events. For each field the provider's latest real count wins.
 
-    A client node's counts are accepted up to what was reserved: one input token per byte, and the allowed output.
+    Zero is no real count of a prompt, nor of an output with content: it is estimated. A client node's counts are
+    accepted up to what was reserved: one input token per byte, and the allowed output. Those of a provider are accepted
+    up to a quarter above the `context_window` and the allowed output. Usage with an estimate or a bound is `partial`.
     """
 
-    def __init__(self, call: ModelRequest) -> None:
+    def __init__(self, call: ModelRequest, context_window: int | None = None) -> None:
         self.has_content = False
-        self._call = call
+        self._call, self._window = call, context_window or _UNKNOWN_WINDOW
         self._counted: Usage | None = None
         self._pieces: list[str] = []
         self._counted_pieces = 0  # those before the provider's last count
@@ -34,25 +38,32 @@ class UsageMeter:
             case ToolCall():
                 self._note(event.name + (event.broken or event.text))
             case Usage():
-                self._counted = event
-                self._counted_pieces = len(self._pieces)
+                self._counted = _updated(self._counted, event)
+                if event.output_tokens:
+                    self._counted_pieces = len(self._pieces)
             case _:
                 pass
 
     @property
     def is_counted(self) -> bool:
         """Whether the provider has counted anything yet."""
-        return self._counted is not None
+        return self._counted is not None and bool(self._counted.input_tokens or self._counted.output_tokens)
+
+    @property
+    def is_excessive(self) -> bool:
+        """Whether a provider counted more than the request and its answer can have."""
+        counted = self._counted
+        return counted is not None and not self._call.node and self._bounded(counted) != counted
 
     def usage(self, *, is_complete: bool) -> Usage:
         """Usage so far.
 
         For an answer that was cut, it adds an estimate of the text after the provider's last count.
         """
-        if self._counted is None:
+        if self._counted is None or not self.is_counted:
             return self._estimate()
         usage = self._counted if is_complete else self._with_the_rest(self._counted)
-        return self._bounded(usage) if self._call.node else usage
+        return self._bounded(self._with_estimates(usage))
 
     def _note(self, text: str) -> None:
         self.has_content = True
@@ -69,16 +80,55 @@ class UsageMeter:
         input_tokens += IMAGE_TOKENS * sum(len(m.images) for m in messages)
         return self._bounded(Usage(input_tokens, _tokens_of(self._pieces), source="estimate"))
 
-    def _bounded(self, usage: Usage) -> Usage:
-        input_tokens = min(usage.input_tokens, token_upper_bound(self._call.messages, self._call.tools))
-        output_tokens = min(usage.output_tokens, self._call.max_output_tokens)
+    def _with_estimates(self, usage: Usage) -> Usage:
+        """The usage with estimates for what the provider did not count."""
+        if usage.input_tokens and (usage.output_tokens or not self.has_content):
+            return usage
+        estimate = self._estimate()
         return replace(
             usage,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cached_tokens=min(usage.cached_tokens, input_tokens),
-            reasoning_tokens=min(usage.reasoning_tokens, output_tokens),
+            input_tokens=usage.input_tokens or estimate.input_tokens,
+            output_tokens=usage.output_tokens or estimate.output_tokens,
+            source="partial",
         )
+
+    def _bounded(self, usage: Usage) -> Usage:
+        input_limit = token_upper_bound(self._call.messages, self._call.tools)
+        output_limit = self._call.max_output_tokens
+        if self._call.node or usage.source == "estimate":
+            input_tokens, output_tokens = min(usage.input_tokens, input_limit), min(usage.output_tokens, output_limit)
+        else:  # a provider's own prompt for tools, and a call that it ends a little late, are plausible
+            input_tokens = _within(usage.input_tokens, max(input_limit, self._window))
+            output_tokens = _within(usage.output_tokens, output_limit)
+        if (input_tokens, output_tokens) == (usage.input_tokens, usage.output_tokens):
+            return usage
+        return Usage(
+            input_tokens,
+            output_tokens,
+            min(usage.cached_tokens, input_tokens),
+            min(usage.reasoning_tokens, output_tokens),
+            "estimate" if usage.source == "estimate" else "partial",
+        )
+
+
+def _updated(before: Usage | None, latest: Usage) -> Usage:
+    """Both counts as one: for each field the latest that is not zero."""
+    if before is None:
+        return latest
+    input_tokens = latest.input_tokens or before.input_tokens
+    output_tokens = latest.output_tokens or before.output_tokens
+    return replace(
+        latest,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=min(latest.cached_tokens or before.cached_tokens, input_tokens),
+        reasoning_tokens=min(latest.reasoning_tokens or before.reasoning_tokens, output_tokens),
+    )
+
+
+def _within(count: int, most: int) -> int:
+    """The count, or `most` if it is over it by more than a quarter and some tokens."""
+    return count if count <= most + most // 4 + _MARGIN_TOKENS else most
 
 
 def _tokens_of(pieces: list[str]) -> int:

@@ -133,6 +133,7 @@ _TABLE = (
     Variable("ALERT_WEBHOOK_URL", addresses.url(_WEBHOOK_URL, has_query=True, plain_http="loopback")),
     Variable("DATABASE_PATH", forms.file),
     Variable("TURN_SECONDS", forms.whole(1, 800, "a number of seconds")),
+    Variable("FIRST_CONTENT_SECONDS", forms.whole(1, 800, "a number of seconds")),
     Variable("ALLOW_PRIVATE_NODES", forms.switch),
     Variable("CLASSIFY_WITH_MODEL", forms.switch),
 )

@@ -6,7 +6,7 @@ import asyncio
 from types import TracebackType
 from typing import Any, Self
 
-from shared.errors import ProviderTimeout
+from shared.errors import ProviderTimeout, TurnTimeout
 
 
 class Watchdog:
@@ -14,6 +14,8 @@ class Watchdog:
 
     It cancels the task that waits, as asyncio.timeout does, and a cancellation from outside stays one. But its timer
     stays when a wait ends early: asyncio.timeout makes a new one for each event of an answer.
+
+    A sign of life extends the wait. After one the timeout is not transient: the call was accepted, and is paid for.
     """
 
     def __init__(self) -> None:
@@ -23,17 +25,31 @@ class Watchdog:
         self._limit = 0.0
         self._task: asyncio.Task[Any] | None = None  # None between two waits
         self._cancellations = 0  # of the task, from outside
-        self._is_late = False
-        self._late: type[ProviderTimeout] = ProviderTimeout
+        self._is_late = self._has_life = False
+        self._patience = 0.0  # seconds that a sign of life adds
+        self._end = 0.0  # no sign of life extends the wait beyond it
 
-    def start(self, seconds: float, late: type[ProviderTimeout] = ProviderTimeout) -> None:
-        """Begins a wait of the current task, of at most `seconds`; `late` is the error of a longer one."""
-        self._late = late
+    def start(self, seconds: float, patience: float = 0.0, left: float = float("inf")) -> None:
+        """Begins a wait of the current task, of at most `seconds`.
+
+        A sign of life extends it to `patience` seconds from then, and never beyond `left` seconds from now, where the
+        turn ends.
+        """
         self._task = task = asyncio.current_task()
         self._cancellations = task.cancelling() if task else 0
-        self._limit = self._loop.time() + seconds
+        now = self._loop.time()
+        self._patience, self._end = patience, now + left
+        self._limit = min(now + seconds, self._end)
         if self._timer is None or self._limit < self._due:
             self._set_timer()
+
+    def alive(self) -> None:
+        """Notes a sign of life: bytes of the response have arrived."""
+        self._has_life = True
+        if self._task is not None:
+            self._limit = min(self._loop.time() + self._patience, self._end)
+            if self._limit < self._due:
+                self._set_timer()
 
     def stop(self) -> bool:
         """Ends the wait. Returns whether its task was cancelled by the limit, and by nothing else."""
@@ -69,4 +85,12 @@ class Watchdog:
         if self._timer is not None:
             self._timer.cancel()
         if is_cancelled_by_us and isinstance(error, asyncio.CancelledError):
-            raise self._late("The model did not answer in time.") from error
+            raise self._timeout() from error
+
+    def _timeout(self) -> ProviderTimeout:
+        """TurnTimeout when the turn's end was the limit: that is no fault of the provider."""
+        if self._limit >= self._end:
+            return TurnTimeout("The turn's time has ended.")
+        timeout = ProviderTimeout("The model did not answer in time.")
+        timeout.is_transient = not self._has_life
+        return timeout

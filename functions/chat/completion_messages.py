@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
 
-from shared.messages import Image, Message, Role, ToolCall
+from shared.messages import CALLER, Image, Message, ProviderPayload, Role, ToolCall
 from shared.providers.tool_calls import is_usual_id, tool_call, values_in
 
 MAX_IMAGES = 16
@@ -156,13 +156,20 @@ def conversation_of(messages: Iterable[AnyMessage]) -> tuple[Message, ...]:
         role: Role = "system" if message.role == "developer" else message.role
         content = _text(message)
         if isinstance(message, AssistantMessage):
-            return Message(role, content, tuple(map(converted_call, message.tool_calls or ())))
+            calls = tuple(map(converted_call, message.tool_calls or ()))
+            return Message(role, content, calls, _reasoning(message) if calls else None)
         if isinstance(message, ToolMessage):
             return Message(role, content, tool_call_id=ids.get(message.tool_call_id, message.tool_call_id))
         parts = tuple(part.image() if isinstance(part, ImagePart) else _words(part) for part in _parts(message))
         return Message(role, content, parts=parts if any(isinstance(part, Image) for part in parts) else ())
 
     return tuple(map(converted, messages))
+
+
+def _reasoning(message: AssistantMessage) -> ProviderPayload | None:
+    """The reasoning before the calls, which some hosts want back with the results."""
+    text = message.reasoning_content
+    return ProviderPayload(CALLER, {"reasoning_content": text}) if text else None
 
 
 def fault_of(messages: Sequence[AnyMessage]) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -18,6 +19,7 @@ HAND_WRITTEN: Final[Mapping[tuple[str, str], Pricing]] = {}
 Checked on 2026-11-21: genai-prices has every seeded and every current model that has a price.
 """
 
+_VERSION = re.compile(r"[-@:]((20)?\d{2}-?[01]\d-?[0-3]\d|[01]\d-20\d\d|[01]\d-[0-3]\d|\d{3,4}|latest|preview|exp)$")
 _FIELDS = {"input": "input_mtok", "output": "output_mtok", "cached_input": "cache_read_mtok"}
 
 
@@ -43,6 +45,8 @@ def _from_genai_prices(provider: str, upstream_id: str) -> Pricing | None:
     """The price in genai-prices today; None when it has none."""
     try:
         _, model = data_snapshot.get_snapshot().find_provider_model(upstream_id, None, provider, None)
+        if not is_exactly(upstream_id, model):
+            return None
         current = model.get_prices(datetime.now(UTC))
     except LookupError:
         return None
@@ -53,6 +57,41 @@ def _from_genai_prices(provider: str, upstream_id: str) -> Pricing | None:
     starts = {tier.start for each in prices.values() if isinstance(each, TieredPrices) for tier in each.tiers}
     tiers = [{"above_input_tokens": start, **rate} for start in sorted(starts) if (rate := _rate(prices, start + 1))]
     return base | ({"tiers": tiers} if tiers else {})
+
+
+def is_exactly(upstream_id: str, model: Any) -> bool:
+    """Whether the entry of genai-prices is this model or a version of it; many entries match by a prefix only."""
+    name = upstream_id.lower()
+    names = {model.id.lower(), *(each.lower() for each in _names_in(model.match))}
+    return (
+        bool({name, _unversioned(name)} & {*names, *map(_unversioned, names)})
+        or any(re.fullmatch(each, name) for each in _patterns_in(model.match))
+        or (name.startswith("ft:") and any(each.startswith("ft:") for each in names))
+    )
+
+
+def _unversioned(name: str) -> str:
+    """The name without the marks of a version: a date, a number of three or four digits, latest, preview."""
+    while (shorter := _VERSION.sub("", name)) != name:
+        name = shorter
+    return name
+
+
+def _names_in(clause: Any) -> Iterator[str]:
+    for field in ("equals", "starts_with", "ends_with", "contains"):
+        if text := getattr(clause, field, None):
+            yield text.rstrip("-@")
+    for each in (*getattr(clause, "or_", ()), *getattr(clause, "and_", ())):
+        yield from _names_in(each)
+
+
+def _patterns_in(clause: Any) -> Iterator[str]:
+    """The regular expressions that describe a whole name."""
+    pattern = getattr(clause, "regex", None)
+    if isinstance(pattern, str) and pattern.startswith("^") and pattern.endswith("$"):
+        yield pattern
+    for each in getattr(clause, "or_", ()):
+        yield from _patterns_in(each)
 
 
 def _rate(prices: Mapping[str, Any], input_tokens: int) -> Pricing | None:

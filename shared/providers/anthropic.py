@@ -23,7 +23,8 @@ from shared.providers.provider_errors import (
     malformed_response,
     retry_after_seconds,
 )
-from shared.providers.sdk_http import shared_client, transport_failures
+from shared.providers.refusals import refusal_in
+from shared.providers.sdk_http import reporting, shared_client, transport_failures
 from shared.providers.tool_calls import tool_call
 
 # An error inside a stream is an APIStatusError with status 200; its type has the meaning.
@@ -66,7 +67,8 @@ class Anthropic:
 async def open_stream(request: ModelRequest) -> anthropic.AsyncStream[types.RawMessageStreamEvent]:
     """The SDK's stream of raw events; its accumulating helper takes several times the CPU time."""
     stream: anthropic.AsyncStream[types.RawMessageStreamEvent]
-    stream = await _client().messages.create(stream=True, **request_arguments(request))
+    with reporting(request.on_bytes):
+        stream = await _client().messages.create(stream=True, **request_arguments(request))
     return stream
 
 
@@ -78,6 +80,7 @@ class _AnswerReader:
         self._written: dict[int, str] = {}
         self._start: types.Usage | None = None
         self._stop: str | None = None
+        self._has_calls = False
 
     def read(self, event: types.RawMessageStreamEvent) -> Iterator[ModelEvent]:
         match event.type:
@@ -98,11 +101,15 @@ class _AnswerReader:
                 self._stop = event.delta.stop_reason or self._stop
                 if usage := usage_of(event.usage, self._start):
                     yield usage
+            case "message_stop":
+                self._stop = self._stop or "end_turn"  # some proxies leave the reason out
             case _:
                 pass
 
     def finish(self) -> Finish:
         reason = stop_reason_of(self._stop)
+        if reason in {"stop", "tool_calls"}:  # some proxies send another reason than fits
+            reason = "tool_calls" if self._has_calls else "stop"
         if reason != "tool_calls":
             return Finish(reason)
         blocks = [block for _, block in sorted(self._blocks.items()) if block.get("text") != ""]
@@ -126,7 +133,8 @@ class _AnswerReader:
 
     def _stopped(self, index: int) -> Iterator[ModelEvent]:
         block = self._blocks[index]
-        if block["type"] == "tool_use":
+        if block["type"] == "tool_use" and block["name"]:
+            self._has_calls = True
             written = self._written.get(index) or json.dumps(block["input"])
             call = tool_call(block["id"], block["name"], written)
             block |= {"id": call.id, "name": call.name, "input": dict(call.arguments)}
@@ -154,22 +162,16 @@ def _failures() -> Iterator[None]:
     except anthropic.APIStatusError as error:
         code = error.type if isinstance(error.type, str) else None
         fallback = error.status_code if error.status_code >= 400 else _OVERLOADED
-        status = 402 if _is_out_of_credit(error) else _STATUS_OF_TYPE.get(code or "", fallback)
         headers = error.response.headers
         raise error_for_status(
-            NAME, status, code=code, retry_after=retry_after_seconds(headers), is_page=is_page(headers)
+            NAME,
+            _STATUS_OF_TYPE.get(code or "", fallback),
+            refusal=refusal_in(error.body),
+            retry_after=retry_after_seconds(headers),
+            is_page=is_page(headers),
         ) from error
     except anthropic.APIConnectionError as error:
         with transport_failures(NAME):
             raise error.__cause__ or ConnectionError from error
     except (anthropic.AnthropicError, *PARSE_ERRORS) as error:
         raise malformed_response(NAME) from error
-
-
-def _is_out_of_credit(error: anthropic.APIStatusError) -> bool:
-    """Whether the account is empty: a 400 without a specific code (anthropics/claude-quickstarts#229)."""
-    details = error.body.get("error") if isinstance(error.body, dict) else None
-    message = details.get("message") if isinstance(details, dict) else None
-    return (
-        error.status_code == 400 and isinstance(message, str) and message.startswith("Your credit balance is too low")
-    )

@@ -10,7 +10,8 @@ from anthropic import transform_schema, types
 
 from shared.events import StopReason, Usage
 from shared.messages import ANY_OBJECT, Image, Message, ModelRequest
-from shared.providers.provider_errors import PARSE_ERRORS, parse_usage
+from shared.providers.provider_errors import PARSE_ERRORS
+from shared.providers.token_counts import parse_usage
 
 NAME: Final = "anthropic"
 
@@ -92,12 +93,17 @@ def _messages(request: ModelRequest) -> list[dict[str, Any]]:
 
 def _blocks(message: Message) -> list[dict[str, Any]]:
     if message.native and message.native.provider == NAME:
-        return list(message.native.content)
-    blocks = [_block(part) for part in message.parts or (message.content,) if isinstance(part, Image) or part.strip()]
+        return [block for block in message.native.content if block.get("type") != "text" or block["text"].strip()]
+    blocks = [_block(part) for part in _parts(message) if isinstance(part, Image) or part.strip()]
     return blocks + [
         {"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)}
         for call in message.tool_calls
     ]
+
+
+def _parts(message: Message) -> tuple[str | Image, ...]:
+    """The texts and images; an assistant's text without white space at its end, which the API refuses in a prefill."""
+    return message.parts or (message.content.rstrip() if message.role == "assistant" else message.content,)
 
 
 def _block(part: str | Image) -> dict[str, Any]:
@@ -123,15 +129,11 @@ def usage_of(
     """Claude's counts as Usage: cached tokens are added to the input, thinking is part of the output.
 
     A count that `latest` lacks is taken from `start`, whose output count is a placeholder. None if counts are missing,
-    as the SDK does not check what a proxy sends.
+    as the SDK does not check what a proxy sends. Input counts that are all zero do not replace those of `start`.
     """
-
-    def count(name: str) -> Any:
-        found = getattr(latest, name, None)
-        return getattr(start, name, None) if found is None else found
-
-    fresh, read = count("input_tokens"), count("cache_read_input_tokens") or 0
-    written = count("cache_creation_input_tokens") or 0
+    fresh, read, written = _input_counts(latest, start)
+    if fresh == read == written == 0:
+        fresh, read, written = _input_counts(start, start)
     if not all(isinstance(each, int) and each >= 0 for each in (fresh, read, written)):
         return None
     output_tokens = 0 if is_placeholder else getattr(latest, "output_tokens", None)
@@ -139,6 +141,20 @@ def usage_of(
     return parse_usage(fresh + read + written, output_tokens, read, thinking)
 
 
+def _input_counts(latest: Any, start: Any) -> tuple[Any, Any, Any]:
+    """Tokens that no cache had, read from the cache and written to it; None or another value for a wrong first one."""
+
+    def count(name: str) -> Any:
+        found = getattr(latest, name, None)
+        return getattr(start, name, None) if found is None else found
+
+    return (
+        count("input_tokens"),
+        count("cache_read_input_tokens") or 0,
+        count("cache_creation_input_tokens") or 0,
+    )
+
+
 def stop_reason_of(reason: str | None) -> StopReason:
-    """Our stop reason: `truncated` without one, `stop` for an unknown one."""
-    return "truncated" if reason is None else _STOP_REASONS.get(reason, "stop")
+    """Our stop reason; `truncated` without one, or for an unknown one."""
+    return _STOP_REASONS.get(reason or "", "truncated")

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from shared.errors import ProviderError, ProviderOverloaded
-from shared.events import Finish, ModelEvent, Reasoning, StopReason, Text, Usage
+from shared.events import Finish, ModelEvent, Reasoning, StopReason, Text
 from shared.lenient_json import read_json
-from shared.messages import ANY_OBJECT, Format, Image, Message, ModelRequest, Tool
+from shared.messages import ANY_OBJECT, CALLER, Format, Image, Message, ModelRequest, ProviderPayload, Tool
+from shared.providers.call_pieces import CallPieces
+from shared.providers.contents import ThinkTag, content_of, reasoning_of
 from shared.providers.contract import ListedModel
-from shared.providers.provider_errors import MAX_TOKENS, error_for_status, parse_usage
-from shared.providers.tool_calls import tool_call
+from shared.providers.provider_errors import error_in_answer
+from shared.providers.token_counts import MAX_TOKENS, read_usage
 from shared.sanitize import sanitize_text
 
+# In lower case; hosts use the words of several APIs. Every other reason means that the answer failed.
 _STOP_REASONS: dict[str, StopReason] = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "filtered",
+    **dict.fromkeys(("stop", "end_turn", "stop_sequence", "eos", "eos_token"), "stop"),
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "model_length", "max_length"), "length"),
+    **dict.fromkeys(("model_context_window_exceeded", "max_context_length", "token_limit"), "length"),
+    **dict.fromkeys(("tool_calls", "function_call", "tool_use", "tool_call"), "tool_calls"),
+    **dict.fromkeys(("content_filter", "safety", "refusal", "sensitive", "recitation", "blocklist"), "filtered"),
+    **dict.fromkeys(("prohibited_content", "spii", "moderation", "filtered"), "filtered"),
 }
-_MAX_CALLS, _MAX_ARGUMENTS = 128, 1024 * 1024
+_NO_DELTA = object()
+_PADDING = " \t\r\n\0\ufeff"
 _MAX_NAME = 150  # the catalogue allows 200, with the prefix client:<node>:
 
 
-def request_body(request: ModelRequest, limit_field: str = "max_tokens") -> dict[str, Any]:
-    """The body of a streaming request with usage."""
+def request_body(request: ModelRequest, limit_field: str = "max_tokens", provider: str = "") -> dict[str, Any]:
+    """The body of a streaming request with usage; `provider` gets back what it sent with its own tool calls."""
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": [_message(message) for message in request.messages],
+        "messages": [_message(message, provider) for message in request.messages],
         limit_field: request.max_output_tokens,
         "stream": True,
         "stream_options": {"include_usage": True},
@@ -87,7 +90,7 @@ def _is_strict(schema: Any) -> bool:
     return all(_is_strict(each) for each in schema.values())
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _message(message: Message, provider: str) -> dict[str, Any]:
     if message.role == "tool":
         return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content}
     if not message.tool_calls:
@@ -96,7 +99,20 @@ def _message(message: Message) -> dict[str, Any]:
     calls = [
         {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.text}} for c in message.tool_calls
     ]
-    return {"role": message.role, "content": message.content or None, "tool_calls": calls}
+    return {
+        "role": message.role,
+        "content": message.content or None,
+        **_reasoning_for(provider, message),
+        "tool_calls": calls,
+    }
+
+
+def _reasoning_for(provider: str, message: Message) -> dict[str, Any]:
+    """The reasoning before a call, for its own provider. OpenAI has no field for what a caller kept of another one."""
+    native = message.native
+    if native is None or native.provider not in {provider, CALLER} or (native.provider, provider) == (CALLER, "openai"):
+        return {}
+    return dict(native.content)
 
 
 def _part(part: str | Image) -> dict[str, Any]:
@@ -113,94 +129,105 @@ class ChunkParser:
         self.is_done = False
         self._provider, self._has_tools = provider, has_tools
         self._stop: str | None = None
-        self._calls: list[dict[str, str]] = []
-        self._is_full = False
+        self._calls = CallPieces()
+        self._think = ThinkTag()
+        self._has_content = False
+        self._thoughts: list[str] = []
+        self._thought_field = ""
 
     def feed(self, data: str) -> list[ModelEvent]:
         """Events of one chunk. Raises ProviderError for an error in the stream, PARSE_ERRORS for a malformed chunk."""
-        if data == "[DONE]":
-            self.is_done = True
-            return []
+        if not data.startswith("{"):
+            data = data.strip(_PADDING)
+            self.is_done = self.is_done or data == "[DONE]"
+            if data in {"", "[DONE]"}:
+                return []
         chunk = read_json(data)
-        if chunk.get("error"):
-            raise self._error_of(chunk["error"])
+        if chunk is None:
+            return []
+        choices = chunk.get("choices")
+        if chunk.get("error") or (choices is None and isinstance(chunk.get("message") or chunk.get("detail"), str)):
+            raise error_in_answer(self._provider, chunk.get("error") or chunk)
         events: list[ModelEvent] = []
-        for choice in (chunk.get("choices") or [])[:1]:
-            delta = choice.get("delta") or {}
-            thought = delta.get("reasoning_content") or delta.get("reasoning")
-            if thought and isinstance(thought, str):
-                events.append(Reasoning(thought))
-            if refusal := delta.get("refusal"):
-                self._stop = "content_filter"
-            text = delta.get("content") or refusal
-            if text and isinstance(text, str):
-                events.append(Text(text))
-            for piece in (delta.get("tool_calls") or []) if self._has_tools else ():
-                self._collect(piece)
-            self._stop = self._stop or choice.get("finish_reason")
-        if usage := read_usage(chunk.get("usage")):  # the usage chunk has empty choices
-            events.append(usage)
+        usage = chunk.get("usage")
+        if choices and (choice := choices[0]) is not None:
+            self._read_choice(choice, events)
+            usage = usage or choice.get("usage")  # Moonshot's place
+        if not usage and "x_groq" in chunk:
+            usage = _usage_of_groq(chunk)
+        if usage and (counted := read_usage(usage)):  # the usage chunk has empty choices
+            events.append(counted)
         return events
 
     def finish(self) -> list[ModelEvent]:
-        """The tool calls and the Finish; `truncated` if the stream had no stop reason."""
+        """What was held back, the tool calls and the Finish; `truncated` without a reason that means an end."""
+        events: list[ModelEvent] = [*self._think.rest()]
+        reason = self._reason()
+        calls = self._calls.calls()
+        if reason == "truncated" or (reason == "length" and any(call.broken is not None for call in calls)):
+            return [*events, Finish(reason)]
+        if not calls:
+            return [*events, Finish("stop" if reason == "tool_calls" else reason)]
+        native = None
+        if self._thoughts:  # hosts that think before a call want their reasoning back with its result
+            native = ProviderPayload(self._provider, {self._thought_field: "".join(self._thoughts)})
+        return [*events, *calls, Finish("tool_calls", native)]
+
+    def _read_choice(self, choice: dict[str, Any], events: list[ModelEvent]) -> None:
+        if choice.get("error"):
+            raise error_in_answer(self._provider, choice["error"])
+        delta = choice.get("delta", _NO_DELTA)
+        if delta is _NO_DELTA:
+            delta = choice.get("message")  # the host sends the whole answer as one chunk
+        if not delta:
+            pass
+        elif len(delta) == 1 and self._think.is_done and isinstance(text := delta.get("content"), str):  # most chunks
+            if text:
+                events.append(Text(text))
+        else:
+            self._read_delta(delta, events)
+        if reason := choice.get("finish_reason"):
+            self._stop = self._stop or str(reason)
+
+    def _read_delta(self, delta: dict[str, Any], events: list[ModelEvent]) -> None:
+        thought, name = reasoning_of(delta)
+        if thought:
+            events.append(Reasoning(thought))
+            self._thoughts.append(thought)
+            self._thought_field = name
+        content = delta.get("content")
+        if refusal := delta.get("refusal"):
+            self._stop = "content_filter"
+            content = content or refusal
+        if content:
+            self._has_content = True
+            if self._think.is_done and isinstance(content, str):
+                events.append(Text(content))
+            else:
+                self._read_content(content, events)
+        if self._has_tools:
+            pieces = delta.get("tool_calls")
+            for piece in pieces if isinstance(pieces, list) else [pieces] if pieces else ():
+                self._calls.add(piece)
+            if isinstance(function := delta.get("function_call"), dict):  # its name before there were several calls
+                self._calls.add({"index": 0, "function": function})
+
+    def _read_content(self, content: Any, events: list[ModelEvent]) -> None:
+        for piece in content_of(content):
+            if isinstance(piece, Text):
+                events.extend(self._think.read(piece.text))
+            else:
+                events.append(piece)
+
+    def _reason(self) -> StopReason:
         if self._stop is None:
-            return [Finish("truncated")]
-        calls = [tool_call(c["id"], c["name"], c["arguments"]) for c in self._calls]
-        reason = _STOP_REASONS.get(self._stop, "stop")
-        if reason == "length" and any(call.broken is not None for call in calls):
-            return [Finish(reason)]
-        return [*calls, Finish("tool_calls" if calls else reason)]
-
-    def _error_of(self, error: Any) -> ProviderError:
-        """The error inside a 200. Hosts put a status or a word into `code`, or send a sentence only."""
-        code = error.get("code") if isinstance(error, dict) else None
-        if isinstance(code, int) and 400 <= code < 600:
-            return error_for_status(self._provider, code)
-        return ProviderOverloaded("The provider broke off with an error inside its answer.")
-
-    def _collect(self, piece: dict[str, Any]) -> None:
-        """Adds a piece of a call. A new id, or a name without id, starts a call: some hosts send index 0 always."""
-        function = piece.get("function") or {}
-        latest = self._calls[-1] if self._calls else None
-        is_new = latest is None or bool(piece["id"] != latest["id"] if piece.get("id") else function.get("name"))
-        self._is_full = self._is_full or (is_new and len(self._calls) >= _MAX_CALLS)
-        if self._is_full:
-            return  # drop the rest; Toolbox reports its limit to the model
-        if latest is None or is_new:
-            latest = {"id": piece.get("id") or "", "name": "", "arguments": ""}
-            self._calls.append(latest)
-        latest["name"] = latest["name"] or function.get("name") or ""
-        arguments = function.get("arguments")
-        latest["arguments"] += arguments if isinstance(arguments, str) else json.dumps(arguments) if arguments else ""
-        if len(latest["arguments"]) > _MAX_ARGUMENTS:
-            raise ValueError("too much in a tool call")
+            return "stop" if self.is_done and (self._has_content or self._calls.calls()) else "truncated"
+        return _STOP_REASONS.get(self._stop.strip().lower(), "truncated")
 
 
-def read_usage(usage: Any) -> Usage | None:
-    """OpenAI's counts as Usage: prompt includes cached, completion includes reasoning. None if missing or wrong."""
-    if not isinstance(usage, dict):
-        return None
-    return parse_usage(
-        usage.get("prompt_tokens"),
-        usage.get("completion_tokens"),
-        _detail(usage.get("prompt_tokens_details"), "cached_tokens"),
-        _detail(usage.get("completion_tokens_details"), "reasoning_tokens"),
-    )
-
-
-def _detail(details: Any, name: str) -> Any:
-    return details.get(name) if isinstance(details, dict) else None
-
-
-def read_error_code(body: bytes) -> str | None:
-    """The machine code of an error response, else its type; None for any other body."""
-    try:
-        error = json.loads(body)["error"]
-        code = error.get("code") or error.get("type")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-    return code if isinstance(code, str) else None
+def _usage_of_groq(chunk: dict[str, Any]) -> Any:
+    groq = chunk.get("x_groq")
+    return groq.get("usage") if isinstance(groq, dict) else None
 
 
 def read_model_list(body: Any) -> list[ListedModel]:

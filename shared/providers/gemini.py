@@ -26,7 +26,8 @@ from shared.providers.provider_errors import (
     retry_after_seconds,
     seconds_in,
 )
-from shared.providers.sdk_http import first_of, shared_client, transport_failures
+from shared.providers.refusals import Refusal
+from shared.providers.sdk_http import first_of, reporting, shared_client, transport_failures
 from shared.providers.tool_calls import tool_call
 
 # The SDK warns for each client if GOOGLE_API_KEY and GEMINI_API_KEY are both set, although we pass the key.
@@ -49,7 +50,8 @@ class Gemini:
         try:
             with _failures():
                 chunks = await open_stream(request, contents)
-                chunk = await first_of(chunks, opened)  # sends the request
+                with reporting(request.on_bytes):
+                    chunk = await first_of(chunks, opened)  # sends the request
                 while chunk is not None:
                     for event in turn.read(chunk):
                         yield event
@@ -88,7 +90,7 @@ class _AnswerReader:
         for candidate in (chunk.candidates or [])[:1]:
             for part in (candidate.content and candidate.content.parts) or []:
                 self._parts.append(part)
-                if part.function_call:
+                if part.function_call and part.function_call.name:
                     yield self._tool_call(part.function_call)
                 elif part.text:
                     yield Reasoning(part.text) if part.thought else Text(part.text)
@@ -171,15 +173,19 @@ def _provider_error(error: errors.APIError) -> ProviderError:
     status = error.code if isinstance(error.code, int) else 502
     headers = getattr(error.response, "headers", None)
     delay = None if headers is None else retry_after_seconds(headers)
+    codes = [error.status] if isinstance(error.status, str) else []
     for detail in _details(error.details):
         kind = str(detail.get("@type", "")).rpartition(".")[2]
         if kind == "RetryInfo":
             delay = seconds_in(str(detail.get("retryDelay")).removesuffix("s"))
-        elif kind == "ErrorInfo" and detail.get("reason") == "API_KEY_INVALID":
-            status = 401
-    code = error.status if isinstance(error.status, str) else None
+        elif kind == "ErrorInfo":
+            codes.insert(0, str(detail.get("reason")))
     return error_for_status(
-        NAME, status, code=code, retry_after=delay, is_page=headers is not None and is_page(headers)
+        NAME,
+        status,
+        refusal=Refusal(tuple(codes), error.message if isinstance(error.message, str) else ""),
+        retry_after=delay,
+        is_page=headers is not None and is_page(headers),
     )
 
 

@@ -9,7 +9,7 @@ from google.genai import types
 
 from shared.events import StopReason, Usage
 from shared.messages import Image, Message, ModelRequest, ProviderPayload
-from shared.providers.provider_errors import parse_usage
+from shared.providers.token_counts import parse_usage
 
 NAME: Final = "google"
 
@@ -24,6 +24,8 @@ _STOP_REASONS: dict[str, StopReason] = {
     "LANGUAGE": "filtered",
     "MODEL_ARMOR": "filtered",
     "IMAGE_SAFETY": "filtered",
+    "IMAGE_PROHIBITED_CONTENT": "filtered",
+    "IMAGE_RECITATION": "filtered",
 }
 # Gemini 3 rejects a call of the current turn without a signature; this value is for calls of other providers.
 _SKIP_SIGNATURE = b"skip_thought_signature_validator"
@@ -97,12 +99,13 @@ def usage_of(metadata: types.GenerateContentResponseUsageMetadata | None) -> Usa
     """Gemini's counts as Usage: the prompt includes cached tokens, thoughts are added to the candidates."""
     if metadata is None or metadata.prompt_token_count is None:
         return None
-    thoughts = metadata.thoughts_token_count or 0
     return parse_usage(
         metadata.prompt_token_count + (metadata.tool_use_prompt_token_count or 0),
-        (metadata.candidates_token_count or 0) + thoughts,
+        metadata.candidates_token_count,
         metadata.cached_content_token_count,
-        thoughts,
+        metadata.thoughts_token_count,
+        metadata.total_token_count,
+        is_reasoning_apart=True,
     )
 
 

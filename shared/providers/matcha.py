@@ -13,6 +13,7 @@ from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
 from shared.events import Finish, ModelEvent, Text
 from shared.messages import Message, ModelRequest, Node
+from shared.providers.contents import ThinkTag
 from shared.providers.provider_errors import (
     PARSE_ERRORS,
     error_for_status,
@@ -21,9 +22,11 @@ from shared.providers.provider_errors import (
     retry_after_seconds,
     unreachable,
 )
+from shared.providers.refusals import read_refusal
 
 NAME = "matcha"
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
+_MAX_ERROR_BYTES = 64 * 1024
 _SPEAKERS = {"user": "User", "assistant": "Assistant", "tool": "Result"}
 
 
@@ -34,9 +37,14 @@ class Matcha:
         if not request.model.isdecimal():
             raise ProviderRefused("A MatchAI model is named by its number.")
         body = {"mission_id": _mission_id(), "llm_id": int(request.model), "input": prompt_of(request.messages)}
+        request.on_bytes()  # its response begins when the answer is complete
         text = read_answer(await _post("/completions", body))
-        if text := _until(text, request.stop):
-            yield Text(text)
+        think = ThinkTag()
+        for event in (*think.read(text), *think.rest()):
+            if not isinstance(event, Text):
+                yield event
+            elif answer := _until(event.text, request.stop):
+                yield Text(answer)
         yield Finish("stop")
 
     async def check(self, node: Node | None = None) -> None:  # noqa: ARG002 - the contract's
@@ -78,8 +86,13 @@ async def _post(path: str, body: dict[str, Any]) -> bytes:
     try:
         async with http.session().post(url, json=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
-                delay = retry_after_seconds(response.headers)
-                raise error_for_status(NAME, response.status, retry_after=delay, is_page=is_page(response.headers))
+                raise error_for_status(
+                    NAME,
+                    response.status,
+                    refusal=read_refusal(await response.content.read(_MAX_ERROR_BYTES)),
+                    retry_after=retry_after_seconds(response.headers),
+                    is_page=is_page(response.headers),
+                )
             received = b""
             async for chunk in response.content.iter_any():
                 received += chunk

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
 import aiohttp
@@ -17,7 +17,7 @@ from shared.events import ModelEvent, merge_pieces
 from shared.messages import ModelRequest, Node
 from shared.node_addresses import validate_node_url
 from shared.provider_config import ProviderConfig
-from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, request_body
+from shared.providers.chat_completions import ChunkParser, read_model_list, request_body
 from shared.providers.contract import ListedModel
 from shared.providers.provider_errors import (
     PARSE_ERRORS,
@@ -27,6 +27,7 @@ from shared.providers.provider_errors import (
     retry_after_seconds,
     unreachable,
 )
+from shared.providers.refusals import read_refusal
 from shared.sse import SseDecoder
 
 _MAX_LIST_BYTES = 16 * 1024 * 1024
@@ -45,20 +46,26 @@ class OpenAiCompatible:
         self._host = host
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        body = request_body(request, self._host.limit_field or "max_tokens")
+        body = request_body(request, self._host.limit_field or "max_tokens", self._host.name)
         with self._failures("a chat stream"):
             max_bytes = _MAX_ANSWER_BYTES
             if self._host.is_node:
                 max_bytes = min(max_bytes, _NODE_BYTES + _NODE_BYTES_PER_TOKEN * request.max_output_tokens)
-            chunks_of = self._bytes("POST", "/chat/completions", request.node, body, max_bytes=max_bytes)
+            chunks_of = self._bytes(
+                "POST", "/chat/completions", request.node, body, request.on_bytes, max_bytes=max_bytes
+            )
             async with aclosing(chunks_of) as chunks:
                 decoder = SseDecoder(_MAX_NODE_EVENT_BYTES) if self._host.is_node else SseDecoder()
                 parser = ChunkParser(self._host.name, has_tools=bool(request.tools))
                 async for chunk in chunks:
+                    request.on_bytes()
                     for event in merge_pieces(each for data in decoder.feed(chunk) for each in parser.feed(data)):
                         yield event
                     if parser.is_done:
                         break
+                else:
+                    for event in _tail_of(decoder, parser):
+                        yield event
                 for event in parser.finish():
                     yield event
 
@@ -90,21 +97,35 @@ class OpenAiCompatible:
             raise
 
     async def _bytes(
-        self, method: str, path: str, node: Node | None, body: dict[str, Any] | None = None, *, max_bytes: int
+        self,
+        method: str,
+        path: str,
+        node: Node | None,
+        body: dict[str, Any] | None = None,
+        on_accepted: Callable[[], None] | None = None,
+        *,
+        max_bytes: int,
     ) -> AsyncGenerator[bytes, None]:
         """The bytes of the response as they arrive. Raises for any status but 200; the gateway applies timeouts.
 
-        A node's bytes come a few at a time, and other requests run in between. Raises ValueError over `max_bytes`.
+        `on_accepted` is called when the response has begun. A node's bytes come a few at a time, and other requests run
+        in between. Raises ValueError over `max_bytes`.
         """
         session = http.node_session() if self._host.is_node else http.session()
         url, headers = self._url(node) + path, await self._headers(node)
         async with session.request(method, url, json=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
-                code = read_error_code(await response.content.read(_MAX_ERROR_BYTES))
-                delay, is_html = retry_after_seconds(response.headers), is_page(response.headers)
-                raise error_for_status(self._host.name, response.status, code=code, retry_after=delay, is_page=is_html)
+                raise error_for_status(
+                    self._host.name,
+                    response.status,
+                    refusal=read_refusal(await response.content.read(_MAX_ERROR_BYTES)),
+                    retry_after=retry_after_seconds(response.headers),
+                    is_page=is_page(response.headers),
+                )
             if response.headers.get("Content-Encoding", "identity") != "identity" and self._host.is_node:
                 raise malformed_response(self._host.name)
+            if on_accepted is not None:
+                on_accepted()
             total = 0
             while chunk := await response.content.read(_NODE_PIECE_BYTES if self._host.is_node else _PIECE_BYTES):
                 total += len(chunk)
@@ -128,3 +149,10 @@ class OpenAiCompatible:
             arguments = {"node_id": node.id, "base_url": node.base_url}
             key = await ledger_calls.call("node_key", arguments, supabase.as_service) or ""
         return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _tail_of(decoder: SseDecoder, parser: ChunkParser) -> Iterator[ModelEvent]:
+    """The events of a last chunk without a blank line after it; none of one that was cut."""
+    with suppress(*PARSE_ERRORS):
+        for data in decoder.rest():
+            yield from parser.feed(data)

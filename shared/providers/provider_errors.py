@@ -1,4 +1,4 @@
-"""Reads what all providers send: token counts, delays, and errors by status and code."""
+"""Reads what all providers send about failures: delays, and errors by status and code."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from email.utils import mktime_tz, parsedate_tz
 from typing import Any
 
 from shared.errors import (
+    ContextLengthExceeded,
     ModelUnavailable,
     ProviderAuthFailed,
     ProviderError,
@@ -16,21 +17,9 @@ from shared.errors import (
     ProviderRefused,
     ProviderUnreachable,
 )
-from shared.events import Usage
+from shared.providers.refusals import Refusal, refusal_in
 
-MAX_TOKENS = 100_000_000  # more than any model has; larger counts do not fit the ledger
-_OUT_OF_CREDIT = {"insufficient_quota", "billing_error", "billing_hard_limit_reached"}
-# Codes of a 400, 403, 404 or 410 for a model that is retired, unknown, or not served to our account or region, by
-# OpenAI and Groq, Groq, Mistral, Hugging Face, Together, Gemini.
-_NOT_SERVED = {
-    "model_not_found",
-    "model_decommissioned",
-    "invalid_model",
-    "model_not_supported",
-    "model_not_available",
-    "FAILED_PRECONDITION",
-}
-_POLICY = {"content_filter", "content_policy_violation", "moderation_blocked"}
+_NO_WORDS = Refusal()
 _AUTH_OPEN_SECONDS = 300.0  # a wrong key or an empty account is not fixed within minutes
 _UNREACHABLE_OPEN_SECONDS = 10.0
 _MAX_DELAY_SECONDS = 86_400.0
@@ -46,23 +35,6 @@ PARSE_ERRORS = (
 )
 """What a parser may raise for a malformed response."""
 _MAX_PAUSE_SECONDS = 60.0  # the longest pause of a provider because one of its models is busy
-
-
-def parse_usage(input_tokens: Any, output_tokens: Any, cached: Any = None, reasoning: Any = None) -> Usage | None:
-    """Inclusive counts as Usage; None if they are missing or wrong, so that they are estimated."""
-    if not _is_count(input_tokens) or not _is_count(output_tokens):
-        return None
-    known_input, known_output = min(input_tokens, MAX_TOKENS), min(output_tokens, MAX_TOKENS)
-    return Usage(
-        input_tokens=known_input,
-        output_tokens=known_output,
-        cached_tokens=min(cached, known_input) if _is_count(cached) else 0,
-        reasoning_tokens=min(reasoning, known_output) if _is_count(reasoning) else 0,
-    )
-
-
-def _is_count(claimed: Any) -> bool:
-    return isinstance(claimed, int) and not isinstance(claimed, bool) and claimed >= 0
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
@@ -89,22 +61,30 @@ def seconds_in(text: str | None) -> float | None:
 
 
 def error_for_status(
-    provider: str, status: int, *, code: str | None = None, retry_after: float | None = None, is_page: bool = False
+    provider: str,
+    status: int,
+    *,
+    refusal: Refusal = _NO_WORDS,
+    retry_after: float | None = None,
+    is_page: bool = False,
 ) -> ProviderError:
-    """The error for a provider's HTTP status and machine code; its message is not passed on.
+    """The error for a provider's HTTP status and refusal, whose message is not passed on.
 
     `is_page`: the response is an HTML page. A 403 page comes from a filter in front of the provider, which a prompt
     can trigger.
     """
     details: dict[str, Any] = {"upstream_status": status, "retry_after_seconds": retry_after}
-    if status in {401, 402} or code in _OUT_OF_CREDIT:
+    meaning = refusal.meaning(status)
+    if status in {401, 402} or meaning == "account":
         words = f"The provider {provider} does not accept our key or account."
         return ProviderAuthFailed(words, open_seconds=_AUTH_OPEN_SECONDS, **details)
-    if status == 403 and (is_page or code in _POLICY):
+    if meaning == "too_long" and status != 429:
+        return ContextLengthExceeded("The request is longer than the model's maximum context length.", **details)
+    if status == 403 and (is_page or meaning == "policy"):
         error = ProviderRefused(f"The provider {provider} refused this request.", **details)
         error.may_succeed_elsewhere = is_page
         return error
-    if status in {403, 404, 410} or (status in {400, 422} and code in _NOT_SERVED):
+    if status in {403, 404, 410} or (status in {400, 422} and meaning == "not_served"):
         return ModelUnavailable(f"The provider {provider} does not serve this model to us.", **details)
     if status in {408, 409, 425, 429, 503, 529}:
         pause = None if retry_after is None else min(retry_after, _MAX_PAUSE_SECONDS)
@@ -112,6 +92,20 @@ def error_for_status(
     if status >= 500:
         return ProviderError(f"The provider {provider} failed.", **details)
     return ProviderRefused(f"The provider {provider} refused this request.", **details)
+
+
+def error_in_answer(provider: str, error: Any) -> ProviderError:
+    """The error inside a 200. Hosts put a status or a word into `code`, or send a sentence only."""
+    inner = error.get("error", error) if isinstance(error, dict) else error
+    status = inner.get("code") or inner.get("status") if isinstance(inner, dict) else None
+    refusal = refusal_in(error)
+    if isinstance(status, str) and status.isdecimal():
+        status = int(status)
+    if isinstance(status, int) and not isinstance(status, bool) and 400 <= status < 600:
+        return error_for_status(provider, status, refusal=refusal)
+    if refusal.meaning(400) is not None:
+        return error_for_status(provider, 400, refusal=refusal)
+    return ProviderOverloaded("The provider broke off with an error inside its answer.")
 
 
 def is_page(headers: Mapping[str, str]) -> bool:

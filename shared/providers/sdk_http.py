@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -17,6 +17,7 @@ from shared.providers.provider_errors import unreachable
 Item = TypeVar("Item")
 
 _clients: dict[asyncio.AbstractEventLoop, httpx2.AsyncClient] = {}
+_on_bytes: ContextVar[Callable[[], None] | None] = ContextVar("_on_bytes", default=None)
 _opened: ContextVar[list[httpx2.Response] | None] = ContextVar("_opened", default=None)
 
 
@@ -50,6 +51,35 @@ async def _bound_connecting(request: httpx2.Request) -> None:
 async def _remember(response: httpx2.Response) -> None:
     if (opened := _opened.get()) is not None:
         opened.append(response)
+    on_bytes = _on_bytes.get()
+    if on_bytes is not None and response.status_code == 200 and isinstance(response.stream, httpx2.AsyncByteStream):
+        on_bytes()
+        response.stream = _Watched(response.stream, on_bytes)
+
+
+class _Watched(httpx2.AsyncByteStream):
+    """A response's bytes, each read reported: the SDKs drop pings and comments."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream, on_bytes: Callable[[], None]) -> None:
+        self._stream, self._on_bytes = stream, on_bytes
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            self._on_bytes()
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+@contextmanager
+def reporting(on_bytes: Callable[[], None]) -> Iterator[None]:
+    """Reports the bytes of responses that are opened within; not to be used around a yield."""
+    token = _on_bytes.set(on_bytes)
+    try:
+        yield
+    finally:
+        _on_bytes.reset(token)
 
 
 async def first_of(items: AsyncIterator[Item], opened: list[httpx2.Response]) -> Item | None:

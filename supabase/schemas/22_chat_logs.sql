@@ -60,7 +60,8 @@ comment on column public.chat_logs.tools_used is
 comment on column public.chat_logs.input_tokens is 'All prompt tokens, cached ones included; null when unknown.';
 comment on column public.chat_logs.output_tokens is 'All generated tokens, reasoning included; null when unknown.';
 comment on column public.chat_logs.usage_source is
-  'provider = its final count; partial = its count before an early end; estimate = counted here.';
+  'provider = its final count; partial = its count before an early end, or with an estimate or a bound of ours; '
+  'estimate = counted here.';
 comment on column public.chat_logs.cost_usd is 'US dollars; null when the model has no known price, never zero.';
 comment on column public.chat_logs.model is 'The provider''s own name of the model that answered.';
 comment on column public.chat_logs.agent_type is 'The agent of the answer.';

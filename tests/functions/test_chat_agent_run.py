@@ -143,14 +143,14 @@ async def test_of_usage_the_latest_count_wins(model: OpenAiHost, project: Projec
 async def test_a_node_cannot_claim_more_than_was_reserved(
     model: OpenAiHost, project: Project, environ: Callable[..., None]
 ) -> None:
-    """A provider's counts are accepted; a node's are limited to the reservation."""
+    """A provider's counts are accepted up to what its model holds; a node's are limited to the reservation."""
     environ(ALLOW_PRIVATE_NODES="1")
-    model.pieces = [text_chunk("Hi", 90_000_000, 80_000_000)]
+    model.pieces = [text_chunk("Hi", 90_000, 80_000_000)]
     await _events_of()
     node = Route("client:7:llama", "client", "llama", 1000, node_id=7, base_url=model.url)
     await _events_of(routes=(node,))
     ours, nodes = (each["entry"]["usage"] for each in project.asked_of("chat_finish"))
-    assert (ours["input_tokens"], ours["output_tokens"]) == (90_000_000, 80_000_000)
+    assert (ours["input_tokens"], ours["output_tokens"]) == (90_000, 1000)
     assert 0 < nodes["input_tokens"] < 1000
     assert nodes["output_tokens"] == 1000
 
@@ -210,7 +210,7 @@ async def test_a_silent_model_is_booked_as_a_timeout(
 ) -> None:
     """The client gets the timeout error, and the row has it too."""
     model.ending = "hold"
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
+    monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 0.05)
     failure = (await _events_of())[-2]
     assert isinstance(failure, Failure)
     assert type(failure.error) is ProviderTimeout

@@ -42,9 +42,46 @@ def test_an_unknown_price_is_null_and_never_zero(monkeypatch: pytest.MonkeyPatch
     assert price_of("openai", ProviderModel("gpt-9-nonsense")) == kept
 
 
+@pytest.mark.parametrize(
+    ("provider", "name"),
+    [
+        ("google", "gemini-2.5-pro-preview-05-06"),
+        ("google", "gemini-2.5-flash-preview-09-2025"),
+        ("google", "gemini-2.5-flash-lite"),
+        ("google", "gemini-flash-latest"),
+        ("anthropic", "claude-haiku-4-5-20251001"),
+        ("anthropic", "claude-3-5-haiku-latest"),
+        ("anthropic", "claude-opus-5-20260910"),
+        ("openai", "gpt-4o-2024-11-20"),
+        ("openai", "gpt-5-mini"),
+    ],
+)
+def test_versions_of_a_model_have_its_price(provider: str, name: str) -> None:
+    """A date, a preview and `latest` name the same model."""
+    assert price_of(provider, ProviderModel(name)) is not None
+
+
+@pytest.mark.parametrize(
+    ("provider", "name"),
+    [
+        ("google", "gemini-2.5-pro-max"),
+        ("google", "gemini-3.8-flash-guard"),
+        ("anthropic", "claude-haiku-4-5-turbo"),
+        ("anthropic", "claude-opus-4-6-fast"),
+        ("openai", "gpt-5-nano-plus"),
+        ("openai", "gpt-4.5-preview-vision"),
+    ],
+)
+def test_no_model_has_the_price_of_a_neighbour(provider: str, name: str) -> None:
+    """A longer name is another model, whose price is unknown."""
+    assert price_of(provider, ProviderModel(name)) is None
+
+
 def test_a_looked_up_price_of_zero_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that genai-prices lists with 0 for input and output has no price."""
-    model = SimpleNamespace(get_prices=lambda _: ModelPrice(input_mtok=Decimal(0), output_mtok=Decimal(0)))
+    model = SimpleNamespace(
+        id="gpt-4o", match=None, get_prices=lambda _: ModelPrice(input_mtok=Decimal(0), output_mtok=Decimal(0))
+    )
     snapshot = SimpleNamespace(find_provider_model=lambda *_: (None, model))
     monkeypatch.setattr(data_snapshot, "get_snapshot", lambda: snapshot)
     assert price_of("openai", ProviderModel("gpt-4o")) is None

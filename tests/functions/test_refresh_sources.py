@@ -54,7 +54,10 @@ def test_every_provider_with_a_key_has_a_source() -> None:
 def test_gemini_chat_models_are_distinguished_from_others() -> None:
     """The method and the name decide; a chat model has its windows, a plain id and the provider's title."""
     embeds = entry("google", "gemini-embedding-001", supportedGenerationMethods=["embedContent"])
-    others = ("gemini-2.5-flash-preview-tts", "gemini-2.5-flash-image", "gemini-3.8-live", "gemma-3-27b-it", "veo-3")
+    others = [
+        *("gemini-2.5-flash-preview-tts", "gemini-2.5-flash-image", "gemini-3.8-live", "gemma-3-27b-it", "veo-3"),
+        *("deep-research-max-preview", "gemini-3.8-agent", "gemini-2.5-computer-use"),
+    ]
     shown = entry("google", "gemini-3.8-flash", "Gemini 3.8 Flash")
     (model,) = BY_NAME["google"].read(_page("google", shown, embeds, *(entry("google", name) for name in others)))
     assert (model.upstream_id, model.name) == ("gemini-3.8-flash", "Gemini 3.8 Flash")

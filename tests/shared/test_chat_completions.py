@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from shared.errors import ProviderAuthFailed, ProviderOverloaded
+from shared.errors import ProviderOverloaded
 from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
-from shared.messages import Format, Message, ModelRequest, Tool, ToolCall
-from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, read_usage, request_body
+from shared.messages import CALLER, Format, Message, ModelRequest, ProviderPayload, Tool, ToolCall
+from shared.providers.chat_completions import ChunkParser, read_model_list, request_body
 
 CALL = ModelRequest("m", (Message("user", "hi"),), 10)
 
@@ -56,27 +56,96 @@ def test_calls_beyond_the_limit_are_left_out() -> None:
 
 @pytest.mark.parametrize(
     ("sent", "reason"),
-    [("stop", "stop"), ("length", "length"), ("content_filter", "filtered"), ("new_word", "stop"), (None, "truncated")],
+    [
+        *(("stop", "stop"), ("STOP", "stop"), ("end_turn", "stop"), ("tool_use", "stop"), (None, "stop")),
+        *(("length", "length"), ("MAX_TOKENS", "length"), ("model_length", "length")),
+        *(("content_filter", "filtered"), ("SAFETY", "filtered"), ("sensitive", "filtered")),
+        *((word, "truncated") for word in ("abort", "error_finish", "insufficient_system_resource", "new_word")),
+    ],
 )
-def test_stop_reasons_are_translated(sent: str | None, reason: str) -> None:
-    """A stream without a stop reason is truncated."""
-    assert _parsed(_delta(content="x"), *([_delta(sent)] if sent else []), "[DONE]")[-1] == Finish(reason)  # type: ignore[arg-type]
+def test_stop_reasons_are_translated(sent: str | None, reason: Any) -> None:
+    """A [DONE] after text is an end; unknown reasons, and those of a failure, are none."""
+    assert _parsed(_delta(content="x"), *([_delta(sent)] if sent else []), "[DONE]")[-1] == Finish(reason)
+
+
+def test_without_a_reason_and_an_end_mark_the_answer_is_truncated() -> None:
+    """The same for an end mark without any content."""
+    assert _parsed(_delta(content="x"))[-1] == Finish("truncated")
+    assert _parsed("[DONE]") == [Finish("truncated")]
+
+
+@pytest.mark.parametrize("nothing", ["null", "", " ", "\ufeff", "\0\0", '{"choices": null}', '{"choices": [null]}'])
+def test_frames_without_content_carry_nothing(nothing: str) -> None:
+    """They are padding and signs of life."""
+    events = _parsed(nothing, _delta(content="x"), nothing, _delta("stop"), nothing, " [DONE] ")
+    assert events == [Text("x"), Finish("stop")]
+
+
+def test_null_in_place_of_a_field_carries_nothing() -> None:
+    """Hosts write null for every field that a chunk has no value for."""
+    empty = {"choices": [{"delta": None, "finish_reason": None}], "usage": None, "error": None}
+    pieces = _delta(content="x", tool_calls=[None], reasoning=None, refusal=None, function_call=None)
+    assert _parsed(empty, pieces, _delta("stop", content=None, tool_calls=None)) == [Text("x"), Finish("stop")]
+
+
+def test_a_whole_answer_is_taken_as_one_chunk() -> None:
+    """Its `message` has what the deltas of a stream have, calls included."""
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    message = {"role": "assistant", "content": "x", "reasoning": "hm", "tool_calls": [call]}
+    usage = {"prompt_tokens": 5, "completion_tokens": 2}
+    events = _parsed({"choices": [{"message": message, "finish_reason": "tool_calls"}], "usage": usage})
+    assert events[:4] == [Reasoning("hm"), Text("x"), Usage(5, 2), ToolCall("a", "f", {})]
+    beside = {"choices": [{"delta": {}, "message": message, "finish_reason": "stop"}]}
+    assert _parsed(_delta(content="x"), beside) == [Text("x"), Finish("stop")]
+
+
+@pytest.mark.parametrize("place", ["choice", "groq"])
+def test_usage_is_found_beside_a_choice(place: str) -> None:
+    """Moonshot puts it into the choice, older versions of Groq into a field of their own."""
+    usage = {"prompt_tokens": 5, "completion_tokens": 2}
+    last: dict[str, Any] = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+    if place == "choice":
+        last["choices"][0]["usage"] = usage
+    else:
+        last["x_groq"] = {"usage": usage}
+    assert _parsed(_delta(content="x"), last)[1] == Usage(5, 2)
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
+    "failing",
     [
-        ({"message": "busy"}, ProviderOverloaded),
-        ("busy", ProviderOverloaded),
-        ({"message": "busy", "code": 429}, ProviderOverloaded),
-        ({"message": "no credit", "code": 402}, ProviderAuthFailed),
-        ({"message": "odd", "code": True}, ProviderOverloaded),
+        {"error": {"message": "busy"}},
+        {"choices": [{"delta": {}, "error": {"message": "busy"}, "finish_reason": "error"}]},
+        {"object": "error", "message": "busy", "code": 503},
+        {"detail": "busy"},
     ],
 )
-def test_an_error_inside_the_stream_is_an_overload_unless_it_has_a_status(error: Any, kind: type) -> None:
-    """Hosts that answered 200 send errors as data, some with a status."""
-    with pytest.raises(kind):
-        _parsed({"error": error})
+def test_an_error_is_found_wherever_a_host_puts_it(failing: dict[str, Any]) -> None:
+    """An error inside a 200 is a failure of the provider."""
+    with pytest.raises(ProviderOverloaded):
+        _parsed(failing)
+
+
+def test_reasoning_travels_back_with_the_calls_that_followed_it() -> None:
+    """In the field in which it came, to the provider that sent it and to no other."""
+    call = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}
+    events = _parsed(
+        _delta(reasoning_content="I "), _delta(reasoning_content="think"), _delta(tool_calls=[call]), "[DONE]"
+    )
+    assert isinstance(events[-1], Finish)
+    call_message = Message("assistant", "", (ToolCall("a", "f", {}),), events[-1].native)
+    request = replace(CALL, messages=(*CALL.messages, call_message, Message("tool", "r", tool_call_id="a")))
+    assert request_body(request, provider="openai")["messages"][1]["reasoning_content"] == "I think"
+    assert "reasoning_content" not in request_body(request, provider="huggingface")["messages"][1]
+
+
+def test_reasoning_that_a_caller_kept_goes_to_every_host_but_openai() -> None:
+    """OpenAI has no such field; others want it with the results of the calls."""
+    kept = ProviderPayload(CALLER, {"reasoning_content": "I think"})
+    message = Message("assistant", "", (ToolCall("a", "f", {}),), kept)
+    request = replace(CALL, messages=(*CALL.messages, message, Message("tool", "r", tool_call_id="a")))
+    assert request_body(request, provider="huggingface")["messages"][1]["reasoning_content"] == "I think"
+    assert "reasoning_content" not in request_body(request, provider="openai")["messages"][1]
 
 
 def test_a_refusal_is_text_and_filtered() -> None:
@@ -99,22 +168,6 @@ def test_a_strict_schema_is_sent_as_strict(schema: dict[str, Any], is_strict: bo
     assert (json_schema["schema"], json_schema["strict"]) == (schema, is_strict)
 
 
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (b'{"error": {"message": "m", "type": "t", "code": "insufficient_quota"}}', "insufficient_quota"),
-        (b'{"error": {"message": "m", "type": "billing_error"}}', "billing_error"),
-        (b'{"error": "a sentence"}', None),
-        (b"<html>", None),
-        (b"", None),
-        (b'{"error": {"code": 5}}', None),
-    ],
-)
-def test_only_the_code_of_an_error_is_read(body: bytes, code: str | None) -> None:
-    """Its message is ignored."""
-    assert read_error_code(body) == code
-
-
 def test_the_body_has_everything_of_the_request() -> None:
     """Messages, tools, results and limits have OpenAI's names; defaults are left out."""
     call = ModelRequest(
@@ -133,19 +186,6 @@ def test_the_body_has_everything_of_the_request() -> None:
     assert body["messages"][2] == {"role": "tool", "tool_call_id": "1", "content": "r"}
     assert (body["max_tokens"], body["temperature"], body["tools"][0]["function"]["name"]) == (7, 0.5, "f")
     assert not {"temperature", "tools"} & set(request_body(CALL))
-
-
-def test_counts_are_inclusive() -> None:
-    """The prompt includes cached tokens, the completion includes reasoning; explicit zeros stay."""
-    details = {"prompt_tokens_details": {"cached_tokens": 3}, "completion_tokens_details": {"reasoning_tokens": 2}}
-    assert read_usage({"prompt_tokens": 10, "completion_tokens": 4} | details) == Usage(10, 4, 3, 2)
-    assert read_usage({"prompt_tokens": 0, "completion_tokens": 0}) == Usage(0, 0)
-
-
-@pytest.mark.parametrize("usage", [None, {}, [], {"prompt_tokens": "many", "completion_tokens": 1}, "5"])
-def test_wrong_counts_are_left_to_an_estimate(usage: Any) -> None:
-    """They do not count as zero."""
-    assert read_usage(usage) is None
 
 
 def test_model_lists_may_have_the_context_window() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import (
+    ContextLengthExceeded,
     ModelUnavailable,
     NodeFailed,
     NotConfigured,
@@ -80,6 +81,17 @@ def test_a_refused_key_goes_on_at_another_provider() -> None:
 def test_a_model_that_is_not_served_goes_on_at_the_next_route() -> None:
     """It is not called again; another model of the same provider may be called."""
     assert _tried(_chain(A, A2, B), ModelUnavailable("gone")) == ["a:1", "a:2", "b:1"]
+
+
+def test_a_request_that_is_too_long_goes_on_only_where_it_has_room() -> None:
+    """A route with the same or a smaller context window is passed over; without a larger one the turn ends."""
+    small, same, large = (
+        Route(name, name[0], name, 100, capabilities={"context_window": window})
+        for name, window in (("b:1", 1000), ("c:1", 2000), ("d:1", 4000))
+    )
+    first = Route("a:1", "a", "a", 100, capabilities={"context_window": 2000})
+    assert _tried(_chain(first, small, same, large), ContextLengthExceeded("long")) == ["a:1", "d:1"]
+    assert _tried(_chain(first, small, same), ContextLengthExceeded("long")) == ["a:1"]
 
 
 def test_a_request_that_a_filter_page_refused_goes_on() -> None:

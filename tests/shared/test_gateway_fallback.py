@@ -28,6 +28,8 @@ from shared.token_bounds import token_upper_bound
 from tests.fakes.openai import OpenAiHost, chunk, sse, text_chunk
 from tests.shared.model_sessions import HF, MESSAGES, NODE, ROUTE, TOOL, USED, events_of, only_attempt, session_over
 
+OTHER_MODEL = replace(ROUTE, identifier="openai:other", upstream_id="other")
+
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_backoff")]
 
 
@@ -38,7 +40,8 @@ async def test_another_call_is_held_for_when_the_failed_one_is_charged(
     """If the budget does not cover it, the turn ends with the error; a free call needs no reservation."""
     usage = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 0}}
     host.pieces, host.ending = [sse(usage)] if is_counted else [], "hold"
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.2)
+    monkeypatch.setattr(gateway, "HEADER_SECONDS", 0.2)
+    monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 0.2)
     held: list[int] = []
 
     async def hold(tokens: int) -> None:
@@ -46,7 +49,7 @@ async def test_another_call_is_held_for_when_the_failed_one_is_charged(
         if not has_money:
             raise BudgetExceeded("There is none.")
 
-    session = ModelSession((ROUTE,), Options(), time.monotonic(), hold)
+    session = ModelSession((ROUTE, OTHER_MODEL), Options(), time.monotonic(), hold)
     _, error = await events_of(session)
     assert type(error) is ProviderTimeout
     assert held == ([token_upper_bound(MESSAGES, ())] if is_counted else [])
@@ -209,7 +212,7 @@ async def test_an_open_circuit_says_when_to_come_back(host: OpenAiHost) -> None:
 @pytest.mark.parametrize("failing", ["refused", "silent", "cut", "early", "nonsense", "endless"])
 async def test_a_node_fails_in_one_way_only(host: OpenAiHost, failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Message, code and attempt do not disclose the cause, and the node is called once."""
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05 if failing == "silent" else 20)
+    monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 0.05 if failing == "silent" else 20)
     route = replace(NODE, base_url=NODE.base_url if failing == "refused" else host.url)
     host.pieces = {"cut": [sse(chunk({"content": "Hel"}))], "nonsense": [b"data: x\n\n"]}.get(failing, [])
     if failing == "endless":

@@ -17,7 +17,7 @@ from shared.errors import (
 )
 from shared.events import ModelEvent, Reasoning, Text
 from shared.routes import RouteChosen
-from tests.fakes.openai import OpenAiHost, chunk, sse
+from tests.fakes.openai import OpenAiHost, chunk, sse, text_chunk
 from tests.shared.model_sessions import MESSAGES, ROUTE, events_of, only_attempt, read_to_the_end, session_over
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_backoff")]
@@ -29,7 +29,7 @@ async def test_a_silence_after_the_first_content_ends_as_a_timeout(
 ) -> None:
     """Text and reasoning end the wait for the first content; sent events stay, and the call is closed."""
     host.pieces, host.ending = [sse(chunk({field: "Hel"}))], "hold"
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 1000)
+    monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 1000)
     monkeypatch.setattr(gateway, "IDLE_SECONDS", 0.05)
     session = session_over()
     events, error = await events_of(session)
@@ -41,11 +41,11 @@ async def test_a_silence_after_the_first_content_ends_as_a_timeout(
 async def test_a_model_that_never_begins_ends_as_a_timeout(host: OpenAiHost, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first content has its own time limit."""
     host.ending = "hold"
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
+    monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 0.05)
     session = session_over()
     events, error = await events_of(session)
     assert (events, type(error)) == ([], ProviderTimeout)
-    assert [attempt.ok for attempt in session.attempts] == [False, False]
+    assert [attempt.ok for attempt in session.attempts] == [False]
 
 
 async def test_a_turn_ends_with_its_time(
@@ -54,7 +54,7 @@ async def test_a_turn_ends_with_its_time(
     """TURN_SECONDS limits the whole answer, even while content arrives."""
     passed = 0.0
     monkeypatch.setattr(gateway, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed))
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 1000)
+    monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 1000)
     monkeypatch.setattr(gateway, "IDLE_SECONDS", 1000)
     environ(TURN_SECONDS="100")
     host.pieces, host.ending = [sse(*[chunk({"content": "on "})] * 3)], "hold"
@@ -94,11 +94,15 @@ async def test_a_model_that_is_never_silent_ends_with_the_turns_time(
         await read_to_the_end(events)
 
 
-async def test_pings_are_no_sign_of_life(host: OpenAiHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that only keeps its line open does not put off the limit for the first word."""
+async def test_an_accepted_call_without_content_is_not_made_again(
+    host: OpenAiHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was paid for; pings and empty chunks only put off its limit."""
     host.pieces, host.ending = [b": ping\n\n", sse(chunk({"role": "assistant"})), b": ping\n\n"], "hold"
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 0.05)
-    assert type((await events_of(session_over()))[1]) is ProviderTimeout
+    monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 0.05)
+    session = session_over()
+    assert type((await events_of(session))[1]) is ProviderTimeout
+    assert len(session.attempts) == 1
 
 
 async def test_a_reader_who_leaves_hangs_up_on_the_model_and_the_attempt_counts_as_good(host: OpenAiHost) -> None:
@@ -122,3 +126,13 @@ async def test_a_model_that_does_not_stop_is_stopped(host: OpenAiHost, kind: str
     assert 0 < len(events) < 50
     assert not only_attempt(session).ok
     await host.until_hung_up()
+
+
+async def test_an_impossible_count_raises_an_alert(host: OpenAiHost, capsys: pytest.CaptureFixture[str]) -> None:
+    """The operator learns that a provider counts more than its model holds."""
+    host.pieces = [text_chunk("Hi", 10, 10_000_000)]
+    session = session_over()
+    await events_of(session)
+    assert session.usage.output_tokens == ROUTE.max_output_tokens
+    assert session.usage.source == "partial"
+    assert '"error": "usage_excessive"' in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Token counts, delays and errors in the responses of providers."""
+"""Delays and errors in the responses of providers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from typing import Any
 
 import pytest
 
-from shared.errors import ModelUnavailable, ProviderAuthFailed, ProviderError, ProviderOverloaded, ProviderRefused
-from shared.events import Usage
-from shared.providers.provider_errors import error_for_status, parse_usage, retry_after_seconds
+from shared.errors import (
+    ContextLengthExceeded,
+    ModelUnavailable,
+    ProviderAuthFailed,
+    ProviderError,
+    ProviderOverloaded,
+    ProviderRefused,
+)
+from shared.providers.provider_errors import error_for_status, error_in_answer, retry_after_seconds
+from shared.providers.refusals import Refusal, read_refusal
 
 
 @pytest.mark.parametrize(
@@ -41,26 +48,6 @@ def test_a_delay_may_be_a_date() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "usage"),
-    [
-        ((10, 4, 3, 2), Usage(10, 4, 3, 2)),
-        ((0, 0, None, None), Usage(0, 0)),
-        ((10, 4, 99, 99), Usage(10, 4, 10, 4)),
-        ((10, 4, -1, "x"), Usage(10, 4)),
-        ((10**30, 1, 0, 0), Usage(100_000_000, 1)),
-        ((-5, 1, 0, 0), None),
-        ((None, 1, 0, 0), None),
-        ((5, "1", 0, 0), None),
-        ((True, 1, 0, 0), None),
-        ((1.5, 1, 0, 0), None),
-    ],
-)
-def test_counts_are_bounded_or_none(counts: tuple[Any, ...], usage: Usage | None) -> None:
-    """Negative counts are ignored, huge ones limited, and wrong ones left to an estimate."""
-    assert parse_usage(*counts) == usage
-
-
-@pytest.mark.parametrize(
     ("status", "code", "kind"),
     [
         (429, "insufficient_quota", ProviderAuthFailed),
@@ -73,7 +60,7 @@ def test_counts_are_bounded_or_none(counts: tuple[Any, ...], usage: Usage | None
 )
 def test_an_empty_account_differs_from_a_busy_provider(status: int, code: str | None, kind: type) -> None:
     """Both may be a 429; only a busy provider recovers by itself."""
-    error = error_for_status("openai", status, code=code)
+    error = error_for_status("openai", status, refusal=Refusal((code,) if code else ()))
     assert type(error) is kind
     assert (error.open_seconds is not None) == (kind is ProviderAuthFailed)
 
@@ -88,18 +75,68 @@ def test_an_empty_account_differs_from_a_busy_provider(status: int, code: str | 
         (400, "FAILED_PRECONDITION", ModelUnavailable),
         (403, "content_policy_violation", ProviderRefused),
         (400, "content_filter", ProviderRefused),
-        (400, "context_length_exceeded", ProviderRefused),
+        (400, "context_length_exceeded", ContextLengthExceeded),
         (403, "insufficient_quota", ProviderAuthFailed),
     ],
 )
 def test_an_unavailable_model_differs_from_a_wrong_request(status: int, code: str, kind: type) -> None:
     """Only an unavailable model counts against the model and falls back, as no prompt can cause it."""
-    error = error_for_status("openai", status, code=code)
+    error = error_for_status("openai", status, refusal=Refusal((code,) if code else ()))
     assert type(error) is kind
-    assert (error.is_fault, error.may_succeed_elsewhere) == (kind is ModelUnavailable, kind is not ProviderRefused)
+    assert (error.is_fault, error.may_succeed_elsewhere) == (
+        kind is ModelUnavailable,
+        kind in {ModelUnavailable, ProviderAuthFailed},
+    )
 
 
 def test_one_busy_model_opens_the_circuit_for_a_minute_at_most() -> None:
     """The client gets the full delay; the circuit of the provider opens for at most a minute."""
     error = error_for_status("google", 429, retry_after=3600)
     assert (error.retry_after_seconds, error.open_seconds) == (3600, 60)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, b'{"error": {"message": "Your credit balance is too low to go on."}}', ProviderAuthFailed),
+        (403, b'{"error": "Your team does not have any credits yet."}', ProviderAuthFailed),
+        (429, b'{"code": "1113", "message": "top up"}', ProviderAuthFailed),
+        (400, b'{"error": {"message": "Incorrect API key provided: xy***"}}', ProviderAuthFailed),
+        (400, b'{"error": {"message": "We read: your credit balance is too low"}}', ProviderRefused),
+        (400, b'{"message": "Model old-1 is no longer available"}', ModelUnavailable),
+        (400, b'{"error": {"message": "Model Not Exist", "type": "invalid_request_error"}}', ModelUnavailable),
+        (400, b'[{"error": {"code": 400, "status": "FAILED_PRECONDITION"}}]', ModelUnavailable),
+        (400, b'{"error": {"message": "prompt is too long: 9 tokens > 8 maximum"}}', ContextLengthExceeded),
+        (400, b'{"object": "error", "message": "This model\'s maximum context length is 9"}', ContextLengthExceeded),
+        (422, b'{"error": "`inputs` tokens + `max_new_tokens` must be <= 9"}', ContextLengthExceeded),
+        (400, b'{"error": {"type": "exceed_context_size_error"}}', ContextLengthExceeded),
+        (413, b'{"error": {"type": "request_too_large"}}', ContextLengthExceeded),
+        (429, b'{"error": {"message": "too many tokens for the context window"}}', ProviderOverloaded),
+        (400, b'{"detail": "schema is not valid"}', ProviderRefused),
+        (400, b"<html>", ProviderRefused),
+        (400, b"[]", ProviderRefused),
+        (400, b'{"error": {"code": 5}}', ProviderRefused),
+    ],
+)
+def test_a_refusal_is_understood_in_every_shape(status: int, body: bytes, kind: type) -> None:
+    """Codes and the beginnings of messages say who has to act; a message that quotes the request says nothing."""
+    assert type(error_for_status("huggingface", status, refusal=read_refusal(body))) is kind
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"message": "busy"}, ProviderOverloaded),
+        ("busy", ProviderOverloaded),
+        ({"message": "busy", "code": 429}, ProviderOverloaded),
+        ({"message": "busy", "code": "429"}, ProviderOverloaded),
+        ({"message": "no credit", "code": 402}, ProviderAuthFailed),
+        ({"message": "odd", "code": True}, ProviderOverloaded),
+        ({"message": "m", "type": "insufficient_quota", "code": None}, ProviderAuthFailed),
+        ({"message": "m", "code": "context_length_exceeded"}, ContextLengthExceeded),
+        ({"message": "m", "code": "model_not_found"}, ModelUnavailable),
+    ],
+)
+def test_an_error_inside_the_stream_is_an_overload_unless_it_says_more(error: Any, kind: type) -> None:
+    """Hosts that answered 200 send errors as data, some with a status or a code."""
+    assert type(error_in_answer("huggingface", error)) is kind

@@ -66,19 +66,13 @@ _FIRST = ["status-429", "status-500", "status-503", "status-529", "html-502", "h
 
 
 @pytest.mark.parametrize("name", STREAMING)
-@pytest.mark.parametrize("kind", [*_FIRST, "malformed-first", "overload-first", "stall-first"])
+@pytest.mark.parametrize("kind", [*_FIRST, "malformed-first", "overload-first"])
 async def test_temporary_failures_are_retried_before_the_first_content(
-    name: str, kind: str, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+    name: str, kind: str, upstream: Upstream
 ) -> None:
     """Nothing of the first attempt is sent or charged; a node has one attempt only."""
-    # Long enough for the first call to reach the upstream on a busy machine.
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 1 if kind == "stall-first" else 20)
-    route = route_to(name, f"once-{kind}", upstream)
-    exchange = exchange_over(route)
-    turn = asyncio.ensure_future(events_of(exchange))
-    assert await asyncio.to_thread(upstream.until_called, route.upstream_id)
-    monkeypatch.setattr(gateway, "FIRST_TOKEN_SECONDS", 20)  # the second try has time
-    events, error = await turn
+    exchange = exchange_over(route_to(name, f"once-{kind}", upstream))
+    events, error = await events_of(exchange)
     if name == "client":
         assert (events, type(error), len(exchange.attempts)) == ([], NodeFailed, 1)
         return
@@ -88,6 +82,20 @@ async def test_temporary_failures_are_retried_before_the_first_content(
     assert exchange.attempts[0].is_fault
     assert exchange.usage.source in {"provider", "partial"}
     assert exchange.attempts[1].usage == Usage(60, 3, 20)
+
+
+@pytest.mark.parametrize("name", STREAMING)
+async def test_a_silent_model_is_given_up_for_the_next_route(
+    name: str, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not called again, as it may have accepted the call, which is then paid for."""
+    # Long enough for a call to reach the upstream on a busy machine.
+    monkeypatch.setattr(gateway, "HEADER_SECONDS", 2)
+    monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 2)
+    route = route_to(name, "stall-first", upstream)
+    _, error = await events_of(exchange := exchange_over(route, route_to("openai", "echo", upstream)))
+    assert error is None
+    assert [attempt.ok for attempt in exchange.attempts] == [False, True]
 
 
 @pytest.mark.parametrize("name", STREAMING)

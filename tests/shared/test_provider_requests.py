@@ -10,9 +10,11 @@ import pytest
 
 from shared.messages import ANY_OBJECT, Image, Message, ModelRequest, Tool, ToolCall
 from shared.providers.anthropic_messages import request_arguments
+from shared.providers.anthropic_messages import stop_reason_of as claude_reason
 from shared.providers.chat_completions import request_body
 from shared.providers.gemini import _config  # the only place with the SDK's arguments
 from shared.providers.gemini_messages import contents_of
+from shared.providers.gemini_messages import stop_reason_of as gemini_reason
 from shared.providers.matcha import _until
 from shared.token_bounds import token_upper_bound
 
@@ -111,3 +113,20 @@ def test_a_conversation_begins_with_a_user_message(first: tuple[Message, ...]) -
     contents: Any = contents_of(call)
     assert [content.role for content in contents] == ["user", "model", "user"]
     assert contents[0].parts[0].text == "And?"
+
+
+def test_claude_gets_no_white_space_at_the_end_of_an_assistants_text() -> None:
+    """The API refuses it at the end of a prefill; text that is nothing else is left out."""
+    request = ModelRequest(
+        "m", (Message("user", "Name it"), Message("assistant", "It is \n"), Message("assistant", " ")), 9
+    )
+    messages = request_arguments(request)["messages"]
+    assert messages[1:] == [{"role": "assistant", "content": [{"type": "text", "text": "It is"}]}]
+    assert messages[0]["content"][0]["text"] == "Name it"
+
+
+@pytest.mark.parametrize("reason", ["model_exploded", None])
+def test_claudes_unknown_ends_are_none(reason: str | None) -> None:
+    """The same for Gemini: only the documented reasons end an answer."""
+    assert claude_reason(reason) == "truncated"
+    assert gemini_reason(reason, has_calls=False) == "truncated"

@@ -64,3 +64,14 @@ def test_claudes_first_output_count_is_a_placeholder() -> None:
     start = types.Usage(input_tokens=40, output_tokens=250)
     assert usage_of(start, start, is_placeholder=True) == Usage(40, 0)
     assert usage_of(types.MessageDeltaUsage(output_tokens=3), start) == Usage(40, 3)
+
+
+def test_zeros_at_claudes_end_do_not_replace_the_start() -> None:
+    """Proxies send input counts of zero with the last event; a count that is there wins."""
+    start = types.Usage(input_tokens=40, output_tokens=1, cache_read_input_tokens=20)
+    end = types.MessageDeltaUsage(
+        output_tokens=3, input_tokens=0, cache_read_input_tokens=0, cache_creation_input_tokens=0
+    )
+    assert usage_of(end, start) == Usage(60, 3, 20)
+    later = types.MessageDeltaUsage(output_tokens=3, input_tokens=11)
+    assert usage_of(later, types.Usage(input_tokens=0, output_tokens=0)) == Usage(11, 3)

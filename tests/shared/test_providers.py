@@ -93,16 +93,25 @@ async def test_hostile_text_arrives_as_text(name: str, upstream: Upstream) -> No
 
 @pytest.mark.parametrize("name", STREAMING)
 @pytest.mark.parametrize(
-    ("kind", "reason"), [("filtered", "filtered"), ("promptblock", "filtered"), ("length", "length"), ("empty", "stop")]
+    ("kind", "reason"), [("filtered", "filtered"), ("promptblock", "filtered"), ("length", "length")]
 )
 async def test_stop_reasons_are_the_same_for_every_provider(
     name: str, kind: str, reason: str, upstream: Upstream
 ) -> None:
-    """A blocked, long or empty answer is an answer, not a failure."""
+    """A blocked or long answer is an answer, not a failure."""
     events, error = await events_of(exchange_over(route_to(name, kind, upstream)))
     assert error is None
     assert isinstance(events[-1], Finish)
     assert events[-1].reason == reason
+
+
+@pytest.mark.parametrize("name", STREAMING)
+async def test_an_empty_answer_is_asked_for_again(name: str, upstream: Upstream) -> None:
+    """An end without text, reasoning or a call is a failure that no prompt can count against the model."""
+    exchange = exchange_over(route_to(name, "empty", upstream))
+    events, error = await events_of(exchange)
+    assert (events, type(error).__name__) == ([], "NodeFailed" if name == "client" else "ProviderError")
+    assert [attempt.is_fault for attempt in exchange.attempts] == [False] * (1 if name == "client" else 2)
 
 
 @pytest.mark.parametrize("name", STREAMING)

@@ -118,3 +118,22 @@ def test_a_template_makes_the_frames_that_a_value_makes(text: str) -> None:
     """Byte by byte, for every text."""
     template = FrameTemplate(lambda each: frame({"id": "1", "delta": each, "other": "\u0001"}))
     assert template.frame(text) == frame({"id": "1", "delta": text, "other": "\u0001"})
+
+
+def test_the_last_event_needs_no_blank_line() -> None:
+    """What is complete when the stream ends counts, with or without its line end; a byte-order mark does not."""
+    for tail in (b"", b"\n", b"\r\n"):
+        decoder = SseDecoder()
+        assert list(decoder.feed(b"\xef\xbb\xbfdata: 1\n\ndata: 2" + tail)) == ["1"]
+        assert list(decoder.rest()) == ["2"]
+        assert list(decoder.rest()) == []
+
+
+def test_a_body_of_json_is_one_event() -> None:
+    """However it is indented and cut; its size has the limit of an event."""
+    decoder = SseDecoder()
+    pieces = (b"\xef\xbb\xbf", b' {\n "data":', b" 1\n\n}")
+    assert [data for piece in pieces for data in decoder.feed(piece)] == []
+    assert list(decoder.rest()) == [' {\n "data": 1\n\n}']
+    with pytest.raises(ValueError, match="too large"):
+        list(SseDecoder(10).feed(b"{" + b" " * 20))

@@ -100,7 +100,6 @@ async def test_json_in_a_fence_is_still_json(host: OpenAiHost, answer: str) -> N
         ('{"answer": "a", "score": "many"}', "score: "),
         ('{"answer": "a", "score": 1, "more": 2}', "more: "),
         ("no json", "answer: Invalid JSON"),
-        ("", "answer: Invalid JSON"),
     ],
 )
 async def test_the_model_gets_the_fault_and_its_place(host: OpenAiHost, answer: str, complaint: str) -> None:

@@ -33,10 +33,29 @@ def test_of_counts_the_latest_wins() -> None:
     assert _metered(Text("a"), Usage(10, 1), Text("b"), Usage(10, 2)) == Usage(10, 2)
 
 
-def test_an_explicit_zero_stays_zero() -> None:
-    """A count of zero is accepted; a missing count is estimated."""
-    assert _metered(Text("a"), Usage(0, 0)) == Usage(0, 0)
-    assert _metered(Text("Hello there")) == Usage(ESTIMATED_INPUT, estimate_tokens("Hello there"), source="estimate")
+def test_a_later_zero_does_not_replace_a_count() -> None:
+    """Each field keeps its last real count, as some hosts send zeros at the end."""
+    assert _metered(Usage(10, 0, 4), Text("a"), Usage(0, 3)) == Usage(10, 3, 4)
+    assert _metered(Text("a"), Usage(10, 3, 4, 2), Usage(10, 0)) == Usage(10, 3, 4, 2)
+
+
+def test_zero_for_what_was_sent_and_generated_is_estimated() -> None:
+    """A host that counts nothing is not free, and one zero is as little a count as two."""
+    estimate = Usage(ESTIMATED_INPUT, estimate_tokens("Hello there"), source="estimate")
+    assert _metered(Text("Hello there")) == estimate
+    assert _metered(Text("Hello there"), Usage(0, 0)) == estimate
+    assert _metered(Text("Hello there"), Usage(0, 9)) == Usage(ESTIMATED_INPUT, 9, source="partial")
+    assert _metered(Text("Hello there"), Usage(9, 0)) == Usage(9, estimate.output_tokens, source="partial")
+    assert _metered(Usage(9, 0)) == Usage(9, 0)
+
+
+def test_a_providers_count_is_bounded_by_what_the_request_can_hold() -> None:
+    """Above a margin it is set to the context window and the allowed output, and flagged for the operator."""
+    meter = UsageMeter(CALL, context_window=1000)
+    meter.observe(Usage(1200, 120))
+    assert (meter.usage(is_complete=True), meter.is_excessive) == (Usage(1200, 120), False)
+    meter.observe(Usage(10**6, 10**6, 10**6, 10**6))
+    assert (meter.usage(is_complete=True), meter.is_excessive) == (Usage(1000, 100, 1000, 100, "partial"), True)
 
 
 def test_a_silent_call_that_was_given_up_costs_its_input() -> None:
@@ -65,11 +84,10 @@ def test_tool_calls_are_output_too() -> None:
 
 
 def test_a_node_is_believed_up_to_what_was_reserved() -> None:
-    """A node's counts are limited to the reserved input and output; a provider's are not limited."""
+    """A node's counts are limited to the reserved input and output."""
     greedy = Usage(10**6, 10**6, 10**6, 10**6)
     most = sum(len(message.content) + 16 for message in PROMPT)
-    assert _metered(Text("a"), greedy, call=NODE_CALL) == Usage(most, 100, most, 100)
-    assert _metered(Text("a"), greedy) == greedy
+    assert _metered(Text("a"), greedy, call=NODE_CALL) == Usage(most, 100, most, 100, "partial")
 
 
 def test_an_offered_tool_is_part_of_what_a_node_may_count() -> None:

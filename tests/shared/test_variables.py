@@ -140,6 +140,7 @@ BAD = {
     "ALERT_WEBHOOK_URL": ("http://hooks.example/x", "http://10.0.0.1/x", "hook", "https://[x"),
     "DATABASE_PATH": ("duckdb:///x", "~/trading.duckdb", "/"),
     "TURN_SECONDS": ("0", "801", "soon", "1.5"),
+    "FIRST_CONTENT_SECONDS": ("0", "801", "soon", "1.5"),
     "ALLOW_PRIVATE_NODES": ("2", "maybe"),
     "CLASSIFY_WITH_MODEL": ("yess",),
 }
@@ -190,6 +191,7 @@ GOOD = {
     "ALERT_WEBHOOK_URL": ("https://hooks.example/x?sig=1", "http://127.0.0.1:9/hook"),
     "DATABASE_PATH": ("data/trading.duckdb", "/nowhere/x.duckdb"),
     "TURN_SECONDS": ("1", "800"),
+    "FIRST_CONTENT_SECONDS": ("1", "800"),
     "ALLOW_PRIVATE_NODES": ("1", "Yes", "off", "0"),
 }
 
@@ -282,7 +284,7 @@ def test_variables_that_may_still_be_fetched_are_not_missing() -> None:
 def test_the_example_file_has_real_defaults_only() -> None:
     """A copy of .env.example changes no setting, and its comments are on lines of their own."""
     values = {name: value for name, value in environment.read_file(EXAMPLE).items() if value}
-    assert values == {"LOG_CONTENT": "redacted", "TURN_SECONDS": "290"}
+    assert values == {"LOG_CONTENT": "redacted", "TURN_SECONDS": "290", "FIRST_CONTENT_SECONDS": "120"}
     assert list(wrong_variables(values)) == []
     lines = EXAMPLE.read_text().splitlines()
     assert [line for line in lines if not re.fullmatch(r"|#.*|[A-Z][A-Z0-9_]*=[a-z0-9]*", line)] == []

@@ -96,3 +96,27 @@ async def test_a_wait_that_survives_its_limit_counts_as_ended_in_time() -> None:
             await asyncio.Event().wait()
         watchdog.stop()
         assert _cancellations() == 0
+
+
+async def test_a_sign_of_life_extends_the_wait_but_not_beyond_its_end() -> None:
+    """The timeout after it is not transient, because the call was accepted."""
+
+    async def wait() -> None:
+        with Watchdog() as watchdog:
+            watchdog.start(0, patience=1000)
+            watchdog.alive()
+            await _iterations_of_the_loop()
+            watchdog.start(1000, patience=1000, left=0)
+            watchdog.alive()
+            await asyncio.Event().wait()
+
+    with pytest.raises(ProviderTimeout) as caught:
+        await wait()
+    assert not caught.value.is_transient
+
+
+async def test_without_a_sign_of_life_the_call_may_be_made_again() -> None:
+    """A provider that never answered is not known to have taken the request."""
+    with pytest.raises(ProviderTimeout) as caught:
+        await _wait(0)
+    assert caught.value.is_transient

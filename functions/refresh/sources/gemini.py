@@ -11,7 +11,7 @@ from functions.refresh.sources.listed import ProviderModel, known, read_each, ti
 # "Developer instruction is not enabled for models/gemma-3-27b-it" (github.com/0xPlaygrounds/rig/issues/788, and
 # google/adk-python/issues/3900, read 2026-11-21).
 _NOT_CHAT = re.compile(
-    r"embedding|tts|image|imagen|veo|lyria|live|audio|banana|omni|robotics|computer-use|translate|aqa|^gemma-[23]"
+    r"embedding|tts|image|imagen|veo|lyria|live|audio|banana|omni|robotics|computer-use|translate|aqa|deep-research|agent|^gemma-[23]"
 )
 
 

@@ -13,7 +13,7 @@ _CHAT = re.compile(r"(ft:)?(gpt-|chatgpt-|o\d)")
 # genai-prices 0.2.3; -pro and codex models reject chat completions: docs.rs/openai-tools 1.0.7, ChatModel.
 _NOT_CHAT = re.compile(
     r"embedding|audio|realtime|transcribe|tts|image|instruct|moderation|live|search"
-    r"|codex|deep-research|computer-use|-pro(-|$)"
+    r"|codex|deep-research|computer-use|agent|translate|whisper|-pro(-|$)"
 )
 
 
