@@ -56,7 +56,7 @@ def parse_body(raw: bytes, model: type[Body]) -> Body:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        errors = [_problem(each, value) for each in problems(error, _MAX_PROBLEMS)]
+        errors = [_problem(each, value) for each in problems(error, _MAX_PROBLEMS, with_context=True)]
         first = errors[0]
         raise Unprocessable(
             f"{first['param'] or 'body'}: {first['message']}",
@@ -82,6 +82,8 @@ def _path(details: ErrorDetails, value: Any) -> Iterator[str | int]:
         elif place != missing:
             continue
         yield step
+    if details["type"].startswith("union_tag_"):
+        yield str(details.get("ctx", {}).get("discriminator", "")).strip("'")
 
 
 def _check(value: Any) -> None:

@@ -176,7 +176,7 @@ class UnsupportedMediaType(ParleyError):
 
 
 class Unprocessable(ParleyError):
-    """A field is unknown, has a wrong value, or asks for something that the model cannot do."""
+    """A field has a wrong value, or asks for something that the model cannot do."""
 
     status, code = 422, "validation_failed"
     client_action = "Correct what the message names; `param` is the field, if it is one."

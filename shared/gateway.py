@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from shared.errors import (
 from shared.events import CONTENT, Finish, ModelEvent, Reasoning, Text, Usage
 from shared.fallback import MIN_SECONDS, FallbackPlan
 from shared.messages import PLAIN_FORMAT, Format, Message, ModelRequest, Node, Tool, ToolCall
+from shared.parameters import is_taken, stops_taken, taken
 from shared.providers import provider_named
 from shared.routes import Attempt, Route, RouteChosen
 from shared.sanitize import is_sound, sanitize_text
@@ -45,7 +46,7 @@ BeforeRetry = Callable[[int], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options of a model call, for every route of the turn."""
+    """Options of a model call, for every route of the turn; `parameters` are further ones by OpenAI's names."""
 
     temperature: float | None = None
     tools: tuple[Tool, ...] = ()
@@ -55,6 +56,7 @@ class Options:
     may_call_in_parallel: bool = True
     stop: tuple[str, ...] = ()
     output_format: Format = PLAIN_FORMAT
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ModelSession:
@@ -196,15 +198,16 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Mode
         model=route.upstream_id,
         messages=tuple(map(_sanitised, messages)),
         max_output_tokens=route.max_output_tokens,
-        temperature=options.temperature if can.get("supports_temperature", True) else None,
+        temperature=options.temperature if is_taken("temperature", options.temperature, route) else None,
         tools=options.tools if can.get("supports_tools") else (),
         may_call_tools=options.may_call_tools,
         output_schema=schema,
         node=node,
         must_call=options.must_call,
         may_call_in_parallel=options.may_call_in_parallel,
-        stop=options.stop,
+        stop=stops_taken(options.stop, route),
         output_format=options.output_format,
+        parameters=taken(options.parameters, route),
     )
 
 

@@ -64,7 +64,7 @@ def chat_turn(asked: ChatRequest, request: Request) -> TurnRequest:
         question_id=asked.question_id,
         message_id=None if asked.messageId is None else str(asked.messageId),
         regenerate=asked.trigger == "regenerate-message",
-        metadata=asked.metadata,
+        metadata=asked.metadata or {},
     )
 
 

@@ -35,11 +35,11 @@ async def take_turn(request: Request, *, stream: bool | None = None) -> Response
     body = await read_chat_request(request)
     turn = await admit(person, chat_turn(body, request))
     if body.dry_run:
-        return JSONResponse(dry_run_json(turn))
+        return JSONResponse(dry_run_json(turn), headers=body.wishes.headers(turn.routes[0]))
     events = replayed(turn, turn.replay) if turn.replay else run_turn(AgentRun(turn, body, request.state.arrived))
     if body.stream if stream is None else stream:
-        return StreamResponse(turn, events, UiStream(turn))
-    return WholeResponse(turn, events, TurnJson())
+        return StreamResponse(turn, events, UiStream(turn), body.wishes)
+    return WholeResponse(turn, events, TurnJson(), body.wishes)
 
 
 async def stream_turn(request: Request) -> Response:
@@ -60,8 +60,8 @@ async def complete(request: Request) -> Response:
     turn = await admit(person, completion_turn(body, request))
     events = run_turn(CompletionRun(turn, body, request.state.arrived))
     if body.stream:
-        return StreamResponse(turn, events, CompletionStream(turn, wants_usage=body.wants_usage))
-    return WholeResponse(turn, events, CompletionJson(turn))
+        return StreamResponse(turn, events, CompletionStream(turn, wants_usage=body.wants_usage), body.wishes)
+    return WholeResponse(turn, events, CompletionJson(turn), body.wishes)
 
 
 load_sdks(settings().names("PRELOAD_PROVIDERS"))

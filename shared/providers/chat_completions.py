@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 
 from shared.errors import ProviderError, ProviderOverloaded
@@ -30,13 +31,14 @@ def request_body(request: ModelRequest, limit_field: str = "max_tokens") -> dict
     """The body of a streaming request with usage."""
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": [_message(message) for message in request.messages],
+        "messages": [_message(message) for message in _with_one_prompt(request.messages)],
         limit_field: request.max_output_tokens,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
     if request.temperature is not None:
         body["temperature"] = request.temperature
+    body |= request.parameters
     if request.tools:
         body["tools"] = [{"type": "function", "function": _offered(tool)} for tool in request.tools]
         body |= _tool_choice(request)
@@ -87,11 +89,18 @@ def _is_strict(schema: Any) -> bool:
     return all(_is_strict(each) for each in schema.values())
 
 
+def _with_one_prompt(messages: tuple[Message, ...]) -> list[Message]:
+    """The messages, with the system messages at the start as one: some chat templates take one only."""
+    first = [message.content for message in takewhile(lambda message: message.role == "system", messages)]
+    rest = messages[len(first) :]
+    return [Message("system", "\n\n".join(first)), *rest] if first else [*rest]
+
+
 def _message(message: Message) -> dict[str, Any]:
     if message.role == "tool":
         return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content}
     if not message.tool_calls:
-        content = [_part(part) for part in message.parts] if message.parts else message.content
+        content = [_part(part) for part in message.parts] if message.images else message.content
         return {"role": message.role, "content": content}
     calls = [
         {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.text}} for c in message.tool_calls

@@ -121,7 +121,7 @@ async def test_a_stranger_reaches_neither_database_nor_model(model: OpenAiHost, 
 
 
 @pytest.mark.parametrize(
-    ("body", "status"), [({}, 422), ([], 422), ({"message": "Hi", "unknown": 1}, 422), ({"message": "\x00"}, 400)]
+    ("body", "status"), [({}, 422), ([], 422), ({"message": "Hi", "stream": 1}, 422), ({"message": "\x00"}, 400)]
 )
 async def test_a_body_that_is_no_turn_reaches_no_database(
     model: OpenAiHost, project: Project, body: Any, status: int
@@ -148,3 +148,23 @@ async def test_a_model_that_fails_at_once_is_a_status(model: OpenAiHost, project
     got = await _ask(project)
     assert (got.status, got.headers["x-model"]) == (502, "openai:gpt-4o")
     assert project.asked_of("chat_finish")[0]["entry"]["status"] == "failed"
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+async def test_what_has_no_effect_is_named(model: OpenAiHost, project: Project, is_streamed: bool) -> None:
+    """Unknown fields, parameters and stop sequences that the model does not take are left out and named."""
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "stream": is_streamed}
+    body |= {"top_p": 0.5, "top_k": 3, "reasoning_effort": "low", "stop": ["a", "b", "c", "d", "e"], "num ctx": 1}
+    got = await _ask(project, "/v1/chat/completions", body=body)
+    assert got.status == 200
+    assert got.headers["x-ignored-params"] == "num%20ctx, top_k, reasoning_effort, stop.4"
+    sent = model.received[0].json()
+    assert (sent["top_p"], sent["stop"]) == (0.5, ["a", "b", "c", "d"])
+    assert not {"top_k", "reasoning_effort", "num ctx"} & set(sent)
+
+
+async def test_what_has_an_effect_is_not_named(model: OpenAiHost, project: Project) -> None:
+    """Without anything to name there is no header."""
+    got = await _ask(project, body={"message": "Hi", "temperature": 0.5, "tools": {}, "metadata": {"a": 1}})
+    assert (got.status, "x-ignored-params" in got.headers) == (200, False)
+    assert model.received[0].json()["temperature"] == 0.5

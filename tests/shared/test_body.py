@@ -115,7 +115,8 @@ class Drawing(BaseModel):
     [
         ({"kind": "square", "side": "x"}, "shapes.0.side"),
         ({"kind": "square"}, "shapes.0.side"),
-        ({"kind": "none"}, "shapes.0"),
+        ({"kind": "none"}, "shapes.0.kind"),
+        ({}, "shapes.0.kind"),
         (5, "shapes.0"),
         ({"kind": "circle", "radius": 1, "centre": "there"}, "shapes.0.centre"),
         ({"kind": "circle", "radius": 1, "centre": {"kind": "square"}}, "shapes.0.centre.side"),

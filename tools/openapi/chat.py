@@ -22,6 +22,7 @@ _EVENTS = "text/event-stream"
 _HEADERS = {
     "X-Model": "The model that serves; percent-encoded when a header cannot hold the name.",
     "X-Fallbacks": "How many routes were skipped before it.",
+    "X-Ignored-Params": "Names of fields and parameters without effect; absent when there are none.",
     "x-ratelimit-limit-requests": "Requests per day; absent without a limit, like the next three.",
     "x-ratelimit-remaining-requests": "Requests left.",
     "x-ratelimit-reset-requests": "Time until the limit resets, like `3600s`.",
