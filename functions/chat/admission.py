@@ -13,7 +13,7 @@ from functions.chat.request import ChatRequest
 from functions.chat.tools import max_tool_tokens
 from shared import ledger
 from shared.auth import Person
-from shared.errors import BudgetExceeded, InvalidRequest, QuotaExceeded, Unprocessable
+from shared.errors import BudgetExceeded, ContextExceeded, InvalidRequest, QuotaExceeded, Unprocessable
 from shared.gateway import Options
 from shared.identifiers import is_idempotency_key
 from shared.limit_headers import refusal_with_limits
@@ -72,13 +72,17 @@ def completion_turn(asked: CompletionRequest, request: Request) -> TurnRequest:
     """The request to the ledger for a completion, which stores only the log row.
 
     An Idempotency-Key, which OpenAI's SDKs send with every call, is ignored: there is no stored answer to replay.
-    Raises Unprocessable when the conversation is too long to reserve money for.
+    Raises ContextExceeded when the conversation is too long to reserve money for.
     """
     options = asked.options
     prompt = token_upper_bound(asked.conversation) + token_upper_bound((), (_schema_as_tool(options),))
     tools = token_upper_bound((), options.tools)
     if max(prompt, tools) > MAX_RESERVED_TOKENS:
-        raise Unprocessable("The request exceeds the maximum of 1,000,000 reserved tokens.", param="messages")
+        raise ContextExceeded(
+            "The request exceeds the maximum of 1,000,000 reserved tokens.",
+            param="messages",
+            metadata={"context_window": MAX_RESERVED_TOKENS},
+        )
     return TurnRequest(
         endpoint="chat.completions",
         request_id=request.state.request_id,

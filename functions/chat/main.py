@@ -13,6 +13,7 @@ from functions.chat.admission import admit, chat_turn, completion_turn, dry_run_
 from functions.chat.agent_run import AgentRun
 from functions.chat.completion_request import read_completion_request
 from functions.chat.completion_run import CompletionRun
+from functions.chat.openai_errors import openai_words
 from functions.chat.replay import replayed
 from functions.chat.request import read_chat_request
 from functions.chat.streams.json_answer import TurnJson
@@ -55,9 +56,10 @@ async def resume(request: Request) -> Response:
 
 async def complete(request: Request) -> Response:
     """POST /v1/chat/completions: one answer to a conversation that the client keeps."""
-    person = await authenticate(request)
-    body = await read_completion_request(request)
-    turn = await admit(person, completion_turn(body, request))
+    with openai_words():
+        person = await authenticate(request)
+        body = await read_completion_request(request)
+        turn = await admit(person, completion_turn(body, request))
     events = run_turn(CompletionRun(turn, body, request.state.arrived))
     if body.stream:
         return StreamResponse(turn, events, CompletionStream(turn, wants_usage=body.wants_usage), body.wishes)

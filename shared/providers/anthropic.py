@@ -157,7 +157,12 @@ def _failures() -> Iterator[None]:
         status = 402 if _is_out_of_credit(error) else _STATUS_OF_TYPE.get(code or "", fallback)
         headers = error.response.headers
         raise error_for_status(
-            NAME, status, code=code, retry_after=retry_after_seconds(headers), is_page=is_page(headers)
+            NAME,
+            status,
+            code=code,
+            retry_after=retry_after_seconds(headers),
+            is_page=is_page(headers),
+            reason=_reason_of(error),
         ) from error
     except anthropic.APIConnectionError as error:
         with transport_failures(NAME):
@@ -168,8 +173,10 @@ def _failures() -> Iterator[None]:
 
 def _is_out_of_credit(error: anthropic.APIStatusError) -> bool:
     """Whether the account is empty: a 400 without a specific code (anthropics/claude-quickstarts#229)."""
+    return error.status_code == 400 and (_reason_of(error) or "").startswith("Your credit balance is too low")
+
+
+def _reason_of(error: anthropic.APIStatusError) -> str | None:
     details = error.body.get("error") if isinstance(error.body, dict) else None
     message = details.get("message") if isinstance(details, dict) else None
-    return (
-        error.status_code == 400 and isinstance(message, str) and message.startswith("Your credit balance is too low")
-    )
+    return message if isinstance(message, str) else None

@@ -212,6 +212,17 @@ def read_error_code(body: bytes) -> str | None:
     return code if isinstance(code, str) else None
 
 
+def read_error_reason(body: bytes) -> str | None:
+    """The sentence of an error response; None for any other body."""
+    try:
+        value = json.loads(body)
+        error = value.get("error") or value
+        reason = error if isinstance(error, str) else error.get("message")
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    return reason if isinstance(reason, str) else None
+
+
 def read_model_list(body: Any) -> list[ListedModel]:
     """The models of `GET /models`, with the context window that llama.cpp and vLLM send.
 

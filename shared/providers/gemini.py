@@ -182,7 +182,12 @@ def _provider_error(error: errors.APIError) -> ProviderError:
             status = 401
     code = error.status if isinstance(error.status, str) else None
     return error_for_status(
-        NAME, status, code=code, retry_after=delay, is_page=headers is not None and is_page(headers)
+        NAME,
+        status,
+        code=code,
+        retry_after=delay,
+        is_page=headers is not None and is_page(headers),
+        reason=error.message,
     )
 
 

@@ -16,7 +16,13 @@ from shared.events import ModelEvent, merge_pieces
 from shared.messages import ModelRequest, Node
 from shared.node_addresses import validate_node_url
 from shared.provider_config import ProviderConfig
-from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, request_body
+from shared.providers.chat_completions import (
+    ChunkParser,
+    read_error_code,
+    read_error_reason,
+    read_model_list,
+    request_body,
+)
 from shared.providers.contract import ListedModel
 from shared.providers.provider_errors import (
     PARSE_ERRORS,
@@ -89,9 +95,15 @@ class OpenAiCompatible:
         url, headers = self._url(node) + path, await self._headers(node)
         async with session.request(method, url, json=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
-                code = read_error_code(await response.content.read(_MAX_ERROR_BYTES))
-                delay, is_html = retry_after_seconds(response.headers), is_page(response.headers)
-                raise error_for_status(self._host.name, response.status, code=code, retry_after=delay, is_page=is_html)
+                answer = await response.content.read(_MAX_ERROR_BYTES)
+                raise error_for_status(
+                    self._host.name,
+                    response.status,
+                    code=read_error_code(answer),
+                    retry_after=retry_after_seconds(response.headers),
+                    is_page=is_page(response.headers),
+                    reason=read_error_reason(answer),
+                )
             if response.headers.get("Content-Encoding", "identity") != "identity" and self._host.is_node:
                 raise malformed_response(self._host.name)
             total = 0

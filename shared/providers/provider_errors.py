@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
@@ -17,6 +18,8 @@ from shared.errors import (
     ProviderUnreachable,
 )
 from shared.events import Usage
+from shared.privacy import loggable
+from shared.sanitize import sanitize_text
 
 MAX_TOKENS = 100_000_000  # more than any model has; larger counts do not fit the ledger
 _OUT_OF_CREDIT = {"insufficient_quota", "billing_error", "billing_hard_limit_reached"}
@@ -31,6 +34,17 @@ _NOT_SERVED = {
     "FAILED_PRECONDITION",
 }
 _POLICY = {"content_filter", "content_policy_violation", "moderation_blocked"}
+_OVERFLOW_CODES = {"context_length_exceeded", "model_max_prompt_tokens_exceeded"}
+_OVERFLOW = re.compile(
+    r"(maximum|model's) (context|input|prompt) (length|limit)|prompt is too long|context (window|length) (of|exceeded)"
+    r"|exceeds? (the |this )?(\w+'s )?(context|maximum number of (input )?tokens)|input token count .{0,40}exceed"
+    r"|(available|model) context size|exceed context limit|tokens exceed the configured limit"
+    r"|`inputs` tokens \+ `max_new_tokens`",
+    re.IGNORECASE,
+)
+_PRIVATE = re.compile(r"\b(https?|wss?)://\S+|\b(org|proj|projects|acct|req)[-_/][\w-]{6,}")
+_CODE = re.compile(r"[\w.-]{1,64}")
+_MAX_REASON, _MAX_REASON_READ = 300, 2_000
 _AUTH_OPEN_SECONDS = 300.0  # a wrong key or an empty account is not fixed within minutes
 _UNREACHABLE_OPEN_SECONDS = 10.0
 _MAX_DELAY_SECONDS = 86_400.0
@@ -89,10 +103,17 @@ def seconds_in(text: str | None) -> float | None:
 
 
 def error_for_status(
-    provider: str, status: int, *, code: str | None = None, retry_after: float | None = None, is_page: bool = False
+    provider: str,
+    status: int,
+    *,
+    code: str | None = None,
+    retry_after: float | None = None,
+    is_page: bool = False,
+    reason: Any = None,
 ) -> ProviderError:
-    """The error for a provider's HTTP status and machine code; its message is not passed on.
+    """The error for a provider's HTTP status and machine code.
 
+    `reason` is the provider's message; only the refusal of a request repeats it, redacted and cut.
     `is_page`: the response is an HTML page. A 403 page comes from a filter in front of the provider, which a prompt
     can trigger.
     """
@@ -111,7 +132,26 @@ def error_for_status(
         return ProviderOverloaded(f"The provider {provider} is overloaded.", open_seconds=pause, **details)
     if status >= 500:
         return ProviderError(f"The provider {provider} failed.", **details)
-    return ProviderRefused(f"The provider {provider} refused this request.", **details)
+    return _refusal(provider, code, reason, details)
+
+
+def _refusal(provider: str, code: str | None, reason: Any, details: dict[str, Any]) -> ProviderRefused:
+    words = _shown(reason) if isinstance(reason, str) and not is_page_text(reason) else ""
+    error = ProviderRefused(f"The provider {provider} refused this request{f': {words}' if words else '.'}", **details)
+    error.upstream_code = code if code is not None and _CODE.fullmatch(code) else None
+    error.is_overflow = code in _OVERFLOW_CODES or (isinstance(reason, str) and bool(_OVERFLOW.search(reason[:2000])))
+    return error
+
+
+def is_page_text(text: str) -> bool:
+    """Whether the text is HTML."""
+    return text.lstrip()[:1] == "<"
+
+
+def _shown(reason: str) -> str:
+    """The provider's sentence without addresses, ids of its account and secrets, at most 300 characters."""
+    words = _PRIVATE.sub("[…]", sanitize_text(reason[:_MAX_REASON_READ]))
+    return " ".join((loggable(words, "redacted") or "").split())[:_MAX_REASON]
 
 
 def is_page(headers: Mapping[str, str]) -> bool:

@@ -103,3 +103,28 @@ def test_one_busy_model_opens_the_circuit_for_a_minute_at_most() -> None:
     """The client gets the full delay; the circuit of the provider opens for at most a minute."""
     error = error_for_status("google", 429, retry_after=3600)
     assert (error.retry_after_seconds, error.open_seconds) == (3600, 60)
+
+
+def test_a_refusal_has_the_providers_reason() -> None:
+    """The sentence without secrets, addresses and account ids, on one line and cut."""
+    reason = "Invalid value for 'top_p'.\nSee https://internal.example/x; org-abcdef123, key sk-proj-" + "a1B2" * 12
+    error = error_for_status("openai", 400, code="invalid_value", reason=reason)
+    assert error.message.startswith("The provider openai refused this request: Invalid value for 'top_p'. See […]")
+    assert not any(secret in error.message for secret in ("internal.example", "org-abc", "a1B2a1B2"))
+    assert error.upstream_code == "invalid_value"
+    assert len(error_for_status("openai", 400, reason="word " * 1000).message) < 400
+
+
+@pytest.mark.parametrize(("status", "reason"), [(401, "sk-live"), (500, "at line 5"), (400, "<html>"), (400, {"a": 1})])
+def test_other_words_of_a_provider_stay_inside(status: int, reason: object) -> None:
+    """Only the refusal of a request has a reason, and only a sentence is one."""
+    error = error_for_status("openai", status, reason=reason, code="a b")
+    assert error.message.endswith(".")
+    assert str(reason) not in error.message
+    assert error.upstream_code is None
+
+
+@pytest.mark.parametrize("reason", ["The context of this tool is wrong.", "Unknown parameter: 'max_prompt'.", None])
+def test_other_refusals_are_no_overflow(reason: str | None) -> None:
+    """Only a conversation that is too long is one."""
+    assert not error_for_status("openai", 400, reason=reason).is_overflow

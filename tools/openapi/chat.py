@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from functions.chat.completion_request import CompletionRequest
+from functions.chat.openai_errors import reworded
 from functions.chat.request import ChatRequest
 from shared import errors
 from tools.openapi import document as openapi
@@ -87,7 +88,7 @@ COMPLETION = Operation(
     {200: Success("The answer; events when `stream` is true.", CompletionAnswer, also=_EVENTS)},
     body=CompletionRequest,
     errors=(*_ADMISSION, *_MODEL_FAILS),
-    also_as={422: (errors.ProviderRefused,)},  # the client sent the whole conversation
+    words=reworded,
     headers=_HEADERS,
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -57,8 +57,8 @@ class Operation:
     """The requests and responses of a handler.
 
     `needs` is whose token the route requires; the errors of tokens and bodies follow from it and from `body`.
-    `takes` are request headers, `headers` response headers. `also_as` lists errors that a route sends with another
-    status than their own.
+    `takes` are request headers, `headers` response headers. `words` gives an error the status and code of a borrowed
+    protocol.
     """
 
     summary: str
@@ -69,7 +69,7 @@ class Operation:
     errors: tuple[type[ParleyError], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     takes: Mapping[str, str] = field(default_factory=dict)
-    also_as: Mapping[int, tuple[type[ParleyError], ...]] = field(default_factory=dict)
+    words: Callable[[ParleyError], ParleyError] = lambda error: error
 
     @property
     def models(self) -> Iterable[_Shown]:
@@ -170,10 +170,9 @@ def _successes(operation: Operation, references: _References) -> dict[str, Any]:
 
 def _failures(operation: Operation, references: _References) -> dict[str, Any]:
     codes: dict[str, list[str]] = {}
-    for error in sorted(operation.all_errors, key=lambda each: (each.status, each.code)):
-        codes.setdefault(str(error.status), []).append(error.code)
-    for status, moved in operation.also_as.items():
-        codes.setdefault(str(status), []).extend(error.code for error in moved)
+    shown = [operation.words(error("An error.")) for error in operation.all_errors]
+    for status, code in sorted({(e.status, e.wording.code if e.wording else e.code) for e in shown}):
+        codes.setdefault(str(status), []).append(code)
     content = {"application/json": {"schema": references[Error, "serialization"]}}
     responses: dict[str, Any] = {}
     for status_text, found in codes.items():
