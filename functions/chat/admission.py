@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from functions.chat.request import ChatRequest
 from functions.chat.tools import max_tool_tokens
 from shared import ledger
 from shared.auth import Person
-from shared.errors import BudgetExceeded, ContextExceeded, InvalidRequest, QuotaExceeded, Unprocessable
+from shared.errors import BudgetExceeded, ContextExceeded, InvalidRequest, QuotaExceeded, TurnInProgress, Unprocessable
 from shared.gateway import Options
 from shared.identifiers import is_idempotency_key
 from shared.limit_headers import refusal_with_limits
@@ -27,12 +28,25 @@ ENDPOINTS: Final = {"/chat/stream": "chat_stream", "/ai/chat": "ai_chat"}
 """The `endpoint` of a log row by the path of its request; every other path is `chat`."""
 
 
+_PAUSES: Final = (0.15, 0.3, 0.5)  # seconds
+
+
 async def admit(person: Person, turn_request: TurnRequest) -> Turn:
-    """The admitted turn. Raises what `ledger.begin` raises; QuotaExceeded and BudgetExceeded have limit headers."""
-    try:
-        return await ledger.begin(person, turn_request)
-    except (QuotaExceeded, BudgetExceeded) as refusal:
-        raise refusal_with_limits(refusal) from None
+    """The admitted turn, after the end of the user's own turn before it if that ends within a second.
+
+    Raises what `ledger.begin` raises; QuotaExceeded and BudgetExceeded have limit headers.
+    """
+    pauses = iter(_PAUSES)
+    while True:
+        try:
+            return await ledger.begin(person, turn_request)
+        except (QuotaExceeded, BudgetExceeded) as refusal:
+            raise refusal_with_limits(refusal) from None
+        except TurnInProgress as running:  # a client that stops an answer may send the next question before its end
+            pause = next(pauses, None) if running.metadata.get("yours") else None
+            if pause is None:
+                raise
+            await asyncio.sleep(pause)
 
 
 def chat_turn(asked: ChatRequest, request: Request) -> TurnRequest:
