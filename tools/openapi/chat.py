@@ -71,10 +71,12 @@ TURN = Operation(
         "Idempotent-Replayed": "`true` when this is the stored answer of the same key.",
         "x-vercel-ai-ui-message-stream": "`v1` when the response is a stream.",
     },
+    name="create_turn",
 )
 STREAMED_TURN = replace(
     TURN,
     summary="One turn of a conversation, always streamed.",
+    name="stream_turn",
     successes={
         200: Success("The answer as events; `stream` is ignored. With `dry_run`, JSON.", DryRunAnswer, also=_EVENTS)
     },
@@ -82,6 +84,7 @@ STREAMED_TURN = replace(
 RESUME = Operation(
     "The request of `useChat` with `resume`.",
     {204: Success("A stream ends with its request; `rpc/ui_messages` has the messages.")},
+    name="resume_stream",
 )
 COMPLETION = Operation(
     "One answer to a conversation that the client keeps.",
@@ -89,6 +92,7 @@ COMPLETION = Operation(
     body=CompletionRequest,
     errors=(*_ADMISSION, *_MODEL_FAILS),
     words=reworded,
+    name="create_completion",
     headers=_HEADERS,
 )
 
