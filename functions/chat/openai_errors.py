@@ -59,5 +59,9 @@ def reworded(error: _Error) -> _Error:
 def _say_too_long(error: ParleyError) -> None:
     window = error.metadata.get("context_window")
     limit = f"{window} tokens" if isinstance(window, int) else "shorter than this conversation"
-    error.message = f"This model's maximum context length is {limit}. Please reduce the length of the messages."
+    # LiteLLM reads the first sentence, LangChain the code or the words of the second: newer SDKs show the message only.
+    error.message = (
+        f"This model's maximum context length is {limit}. The conversation exceeds the context window "
+        "(context_length_exceeded). Please reduce the length of the messages."
+    )
     error.status, error.wording, error.param = 400, _TOO_LONG, "messages"

@@ -72,9 +72,10 @@ def test_statuses_and_codes_are_those_that_sdks_know(error: ParleyError, status:
     ],
 )
 def test_an_overflow_has_the_words_that_litellm_and_langchain_read(make: Callable[[], ParleyError]) -> None:
-    """The sentence is for litellm, the code for langchain."""
+    """The sentence is for litellm, the code for langchain, which reads it in the message."""
     answer = error_response(reworded(make()), "r")
     body: dict[str, Any] = json.loads(bytes(answer.body))["error"]
     assert answer.status_code == 400
     assert body["message"].startswith("This model's maximum context length is ")
+    assert "exceeds the context window (context_length_exceeded)" in body["message"]
     assert (body["code"], body["param"]) == ("context_length_exceeded", "messages")
