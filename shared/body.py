@@ -68,6 +68,10 @@ def parse_body(raw: bytes, model: type[Body]) -> Body:
 def _problem(details: ErrorDetails, value: Any) -> dict[str, str]:
     """The field and the problem in terms of the request, without names of our models."""
     message = _OUR_CLASS.sub("an object", details["msg"].removeprefix("Value error, "))
+    if details["type"] == "union_tag_invalid":
+        message = f"Input should be one of {details['ctx']['expected_tags']}"
+    elif details["type"] == "union_tag_not_found":
+        message = "Field required"
     return {"param": ".".join(map(str, _path(details, value)))[:_MAX_PARAM], "message": message}
 
 

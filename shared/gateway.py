@@ -24,7 +24,7 @@ from shared.errors import (
     ProviderUnavailable,
     ProviderUnreachable,
 )
-from shared.events import CONTENT, Finish, ModelEvent, Reasoning, Text, Usage
+from shared.events import CONTENT, Finish, ModelEvent, Reasoning, Refusal, Text, Usage
 from shared.fallback import MIN_SECONDS, FallbackPlan
 from shared.messages import PLAIN_FORMAT, Format, Message, ModelRequest, Node, Tool, ToolCall
 from shared.parameters import is_taken, stops_taken, taken
@@ -258,7 +258,7 @@ class _Intake:
     def _within_bounds(self, event: ModelEvent) -> ModelEvent | None:
         """The event to pass on; None for a dropped one. Raises ProviderError over the maximum."""
         match event:
-            case Text() | Reasoning():
+            case Text() | Reasoning() | Refusal():
                 self._characters_left -= len(event.text)
                 if self._characters_left < 0:
                     raise ProviderError("The model sent more than it was asked for.")

@@ -10,7 +10,7 @@ from functions.chat.completion_request import CompletionRequest
 from functions.chat.openai_errors import openai_words
 from shared import ledger
 from shared.errors import Unprocessable
-from shared.events import Finish, Text
+from shared.events import Finish, Refusal, Text
 from shared.gateway import ModelSession
 from shared.routes import Route
 from shared.run_turn import RunEvent, TurnEnd
@@ -47,7 +47,7 @@ class CompletionRun:
 
     def _observe(self, event: RunEvent) -> None:
         match event:
-            case Text(text):
+            case Text(text) | Refusal(text):
                 self._texts.append(text)
             case Finish():
                 self._reason = event.reason

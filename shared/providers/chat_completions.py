@@ -8,7 +8,7 @@ from itertools import takewhile
 from typing import Any
 
 from shared.errors import ProviderError, ProviderOverloaded
-from shared.events import Finish, ModelEvent, Reasoning, StopReason, Text, Usage
+from shared.events import Finish, ModelEvent, Reasoning, Refusal, StopReason, Text, Usage
 from shared.lenient_json import read_json
 from shared.messages import ANY_OBJECT, Format, Image, Message, ModelRequest, Tool
 from shared.providers.contract import ListedModel
@@ -139,9 +139,10 @@ class ChunkParser:
             thought = delta.get("reasoning_content") or delta.get("reasoning")
             if thought and isinstance(thought, str):
                 events.append(Reasoning(thought))
-            if refusal := delta.get("refusal"):
+            refusal, text = delta.get("refusal"), delta.get("content")
+            if refusal and isinstance(refusal, str):
                 self._stop = "content_filter"
-            text = delta.get("content") or refusal
+                events.append(Refusal(refusal))
             if text and isinstance(text, str):
                 events.append(Text(text))
             for piece in (delta.get("tool_calls") or []) if self._has_tools else ():

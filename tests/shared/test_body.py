@@ -130,6 +130,7 @@ def test_a_problem_has_its_path_in_the_body(shape: object, param: str) -> None:
     assert param in [each["param"] for each in problems]
     assert {each["param"] for each in problems} <= {param, param.rpartition(".")[0]}
     assert "instance of" not in json.dumps(problems)
+    assert "tag" not in json.dumps(problems)
 
 
 def test_up_to_twenty_problems_are_listed() -> None:

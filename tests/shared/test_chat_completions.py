@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.errors import ProviderAuthFailed, ProviderOverloaded
-from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
+from shared.events import Finish, ModelEvent, Reasoning, Refusal, Text, Usage
 from shared.messages import Format, Message, ModelRequest, Tool, ToolCall
 from shared.providers.chat_completions import ChunkParser, read_error_code, read_model_list, read_usage, request_body
 
@@ -79,9 +79,9 @@ def test_an_error_inside_the_stream_is_an_overload_unless_it_has_a_status(error:
         _parsed({"error": error})
 
 
-def test_a_refusal_is_text_and_filtered() -> None:
-    """The refusal of a model is its answer."""
-    assert _parsed(_delta(refusal="No."), _delta("stop")) == [Text("No."), Finish("filtered")]
+def test_a_refusal_is_a_refusal_and_filtered() -> None:
+    """It is kept apart from text."""
+    assert _parsed(_delta(refusal="No."), _delta("stop")) == [Refusal("No."), Finish("filtered")]
 
 
 @pytest.mark.parametrize(
