@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from starlette.requests import Request
 
-from functions.chat.completion_messages import AnyMessage, ToolName, conversation_of, fault_of, question_of
+from functions.chat.completion_messages import AnyMessage, conversation_of, fault_of, question_of
+from functions.chat.completion_tools import (
+    Choice,
+    FunctionTool,
+    NamedChoice,
+    ObjectFormat,
+    Open,
+    SchemaFormat,
+    TextFormat,
+)
 from functions.chat.request import MAX_TOKENS, Name, unknown_fields, within_bounds
 from shared.body import parse_body, read_body
 from shared.gateway import Options
-from shared.messages import ANY_OBJECT, PLAIN_FORMAT, Format, Message, Tool
+from shared.messages import ANY_OBJECT, PLAIN_FORMAT, Format, Message
 from shared.parameters import Wishes
 
 MAX_BYTES = 4 * 1024 * 1024  # images are sent as text; both clouds take six megabytes
@@ -35,7 +44,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "frequency_penalty": (None, 0),
     "presence_penalty": (None, 0),
     "min_p": (None, 0),
-    "top_k": (None, 0),
+    "top_k": (None, 0, -1),  # -1: all, as vLLM writes it
     "logit_bias": (None, {}),
     "service_tier": (None, "auto", "default"),
 }
@@ -43,77 +52,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
-class _Open(BaseModel):
-    # Built with the first request, so that a cold start for `POST /` does not wait for it.
-    model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
-
-
-class Function(_Open):
-    """A function of the client; `strict` goes to OpenAI-compatible hosts only."""
-
-    name: ToolName
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-
-
-class FunctionTool(_Open):
-    """A tool that the client runs when the model calls it."""
-
-    type: Literal["function"]
-    function: Function
-
-    def offered(self) -> Tool:
-        """The definition that a model gets."""
-        parameters = self.function.parameters or {"type": "object", "properties": {}}
-        return Tool(self.function.name, self.function.description or "", parameters, self.function.strict)
-
-
-class NamedFunction(_Open):
-    """The name of one of the tools."""
-
-    name: ToolName
-
-
-class NamedChoice(_Open):
-    """The tool that must be called."""
-
-    type: Literal["function"]
-    function: NamedFunction
-
-
-Choice = Literal["auto", "none", "required"] | NamedChoice | None
-
-
-class TextFormat(_Open):
-    """Free text."""
-
-    type: Literal["text"]
-
-
-class ObjectFormat(_Open):
-    """Any JSON object."""
-
-    type: Literal["json_object"]
-
-
-class Schema(_Open):
-    """A JSON Schema that the answer must fit; the other fields go to OpenAI-compatible hosts."""
-
-    name: ToolName
-    description: str | None = None
-    schema_: dict[str, Any] = Field(alias="schema")
-    strict: bool | None = None
-
-
-class SchemaFormat(_Open):
-    """JSON of a schema."""
-
-    type: Literal["json_schema"]
-    json_schema: Schema
-
-
-class StreamOptions(_Open):
+class StreamOptions(Open):
     """What a stream sends besides the answer."""
 
     include_usage: bool = False
@@ -125,7 +64,7 @@ Penalty = Annotated[float, Field(ge=-2, le=2)]
 Level = Annotated[str, StringConstraints(min_length=1, max_length=20)]
 
 
-class CompletionRequest(_Open):
+class CompletionRequest(Open):
     """One stateless answer to the whole conversation, which the client keeps.
 
     Parameters go to models that take them. Other models, and unknown fields, are named in `X-Ignored-Params`.
@@ -157,7 +96,7 @@ class CompletionRequest(_Open):
     functions: Annotated[list[Any], Field(max_length=128)] | None = Field(default=None, description="Use `tools`.")
     function_call: str | dict[str, Any] | None = Field(default=None, description="Use `tool_choice`.")
     top_p: Unit | None = None
-    top_k: int | None = Field(default=None, ge=0, le=1_000_000)
+    top_k: int | None = Field(default=None, ge=-1, le=1_000_000)
     min_p: Unit | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None

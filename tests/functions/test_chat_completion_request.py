@@ -203,7 +203,14 @@ def test_what_is_wrong_a_thousand_times_is_reported_once(fields: dict[str, Any])
         {"n": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0.0, "logprobs": False},
         {"user": "x", "seed": 7, "store": True, "metadata": {"a": "b"}, "service_tier": "auto", "modalities": ["text"]},
         {"stream": None, "tools": [], "stop": None, "stream_options": {"include_usage": True}},
-        {"top_logprobs": 0, "logit_bias": {}, "audio": None, "prediction": None, "web_search_options": None},
+        {
+            "top_logprobs": 0,
+            "logit_bias": {},
+            "top_k": -1,
+            "audio": None,
+            "prediction": None,
+            "web_search_options": None,
+        },
         {"tools": [{"type": "function", "function": {"name": "look", "description": None, "parameters": None}}]},
     ],
 )
