@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from functions.chat.request import ChatRequest
 from functions.chat.tools import max_tool_tokens
 from shared import ledger
 from shared.auth import Person
-from shared.errors import BudgetExceeded, InvalidRequest, QuotaExceeded, Unprocessable
+from shared.errors import BudgetExceeded, ContextExceeded, InvalidRequest, QuotaExceeded, TurnInProgress, Unprocessable
 from shared.gateway import Options
 from shared.identifiers import is_idempotency_key
 from shared.limit_headers import refusal_with_limits
@@ -27,12 +28,25 @@ ENDPOINTS: Final = {"/chat/stream": "chat_stream", "/ai/chat": "ai_chat"}
 """The `endpoint` of a log row by the path of its request; every other path is `chat`."""
 
 
+_PAUSES: Final = (0.15, 0.3, 0.5)  # seconds
+
+
 async def admit(person: Person, turn_request: TurnRequest) -> Turn:
-    """The admitted turn. Raises what `ledger.begin` raises; QuotaExceeded and BudgetExceeded have limit headers."""
-    try:
-        return await ledger.begin(person, turn_request)
-    except (QuotaExceeded, BudgetExceeded) as refusal:
-        raise refusal_with_limits(refusal) from None
+    """The admitted turn, after the end of the user's own turn before it if that ends within a second.
+
+    Raises what `ledger.begin` raises; QuotaExceeded and BudgetExceeded have limit headers.
+    """
+    pauses = iter(_PAUSES)
+    while True:
+        try:
+            return await ledger.begin(person, turn_request)
+        except (QuotaExceeded, BudgetExceeded) as refusal:
+            raise refusal_with_limits(refusal) from None
+        except TurnInProgress as running:  # a client that stops an answer may send the next question before its end
+            pause = next(pauses, None) if running.metadata.get("yours") else None
+            if pause is None:
+                raise
+            await asyncio.sleep(pause)
 
 
 def chat_turn(asked: ChatRequest, request: Request) -> TurnRequest:
@@ -64,7 +78,7 @@ def chat_turn(asked: ChatRequest, request: Request) -> TurnRequest:
         question_id=asked.question_id,
         message_id=None if asked.messageId is None else str(asked.messageId),
         regenerate=asked.trigger == "regenerate-message",
-        metadata=asked.metadata,
+        metadata=asked.metadata or {},
     )
 
 
@@ -72,13 +86,17 @@ def completion_turn(asked: CompletionRequest, request: Request) -> TurnRequest:
     """The request to the ledger for a completion, which stores only the log row.
 
     An Idempotency-Key, which OpenAI's SDKs send with every call, is ignored: there is no stored answer to replay.
-    Raises Unprocessable when the conversation is too long to reserve money for.
+    Raises ContextExceeded when the conversation is too long to reserve money for.
     """
     options = asked.options
     prompt = token_upper_bound(asked.conversation) + token_upper_bound((), (_schema_as_tool(options),))
     tools = token_upper_bound((), options.tools)
     if max(prompt, tools) > MAX_RESERVED_TOKENS:
-        raise Unprocessable("The request exceeds the maximum of 1,000,000 reserved tokens.", param="messages")
+        raise ContextExceeded(
+            "The request exceeds the maximum of 1,000,000 reserved tokens.",
+            param="messages",
+            metadata={"context_window": MAX_RESERVED_TOKENS},
+        )
     return TurnRequest(
         endpoint="chat.completions",
         request_id=request.state.request_id,
