@@ -13,7 +13,7 @@ from shared.redaction.rule import Rule, Rules, any_form
 @pytest.mark.parametrize(
     ("text", "is_found"), [("12-34", True), ("12-34-5", True), ("12 345", True), ("A1", True), ("1-2", False)]
 )
-def test_a_pattern_of_forms_finds_what_begins_with_one(text: str, is_found: bool) -> None:  # noqa: FBT001
+def test_a_pattern_of_forms_finds_what_begins_with_one(text: str, is_found: bool) -> None:
     """Digits, capitals and signs stand for themselves; a form that begins another one is enough."""
     assert (re.match(any_form(("00-00", "00 000", "00-00-00", "A0")), text) is not None) is is_found
 
