@@ -18,7 +18,7 @@ from shared.cors import cors_headers, preflight_headers
 from shared.error_response import error_response
 from shared.errors import InternalError, MethodNotAllowed, NotConfigured, NotFound, ParleyError
 from shared.identifiers import request_id_of
-from shared.log import bind_request, log, take_over_server_log
+from shared.log import bind_request, log, origin_of, take_over_server_log
 from shared.secrets import secrets
 
 take_over_server_log()
@@ -81,7 +81,7 @@ async def respond(request: Request, table: Iterable[Route]) -> Response:
     except ClientDisconnect:
         response = Response(status_code=499)  # the client is gone
     except Exception as error:  # noqa: BLE001 - the last guard: the client gets JSON, the log the class
-        log("crash", error=_origin(error))
+        log("crash", error=origin_of(error))
         response = error_response(InternalError(), request.state.request_id)
     response.headers["X-Request-Id"] = request.state.request_id
     for name, value in cors_headers(request).items():
@@ -136,15 +136,6 @@ def _log_wrong_variables() -> None:
     _logged[:] = [settings()]
     for wrong in settings().wrong_variables(required=()):
         log("wrong_variable", variable=wrong.name, problem=str(wrong))
-
-
-def _origin(error: BaseException) -> str:
-    """The class and place of a crash, without its message, which may contain content."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}" if trace else "?"
-    return f"{type(error).__name__} at {place}"
 
 
 def _log_outcome(request: Request, response: Response) -> None:

@@ -34,6 +34,15 @@ def log(event: str, **fields: Any) -> None:
     sys.stdout.flush()
 
 
+def origin_of(error: BaseException) -> str:
+    """The class and place of a crash, without its message, which may contain content."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}" if trace else "?"
+    return f"{type(error).__name__} at {place}"
+
+
 class _Lines(logging.Handler):
     """Writes the server's records as lines of this log, without tracebacks, which may contain content."""
 

@@ -18,6 +18,7 @@ from shared.parameters import NO_WISHES, Wishes
 from shared.routes import Route, RouteChosen
 from shared.run_turn import Failure, TurnEvent
 from shared.sanitize import sanitize_text
+from shared.side_tasks import SideTasks
 from shared.sse import PING
 from shared.turns import Receipt, Turn
 
@@ -63,7 +64,7 @@ class JsonEncoder(Protocol):
 
 
 @contextmanager
-def _until_hang_up(receive: Receive, deadline: float) -> Iterator[None]:
+def _until_hang_up(receive: Receive, deadline: float) -> Iterator[SideTasks]:
     """Cancels its body when the client disconnects or reads too slowly; `run_turn` then books the turn as cancelled.
 
     A client that reads nothing blocks a write for ever, so the body ends LAST_FRAMES_SECONDS after `deadline` at the
@@ -76,11 +77,12 @@ def _until_hang_up(receive: Receive, deadline: float) -> Iterator[None]:
         scope.cancel()
 
     with anyio.CancelScope(deadline=deadline + LAST_FRAMES_SECONDS) as scope:
-        watcher = asyncio.create_task(watch())  # a task group would take twice as long
+        tasks = SideTasks(scope)
+        tasks.start(watch())
         try:
-            yield
+            yield tasks
         finally:
-            watcher.cancel()
+            tasks.cancel()
 
 
 class WholeResponse(Response):
@@ -154,7 +156,7 @@ class StreamResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: ParleyError | None = None
         is_complete = False
-        with _until_hang_up(receive, self._deadline), self._kept_alive(send):
+        with _until_hang_up(receive, self._deadline) as tasks, self._kept_alive(tasks, send):
             async with aclosing(self._events) as events:
                 async for event in events:
                     if not self._is_started and (route := _route_of(event)):
@@ -188,17 +190,14 @@ class StreamResponse(Response):
         await send({"type": "http.response.body", "body": frames, "more_body": True})
 
     @contextmanager
-    def _kept_alive(self, send: Send) -> Iterator[None]:
+    def _kept_alive(self, tasks: SideTasks, send: Send) -> Iterator[None]:
         """Starts the response and sends pings while its body is slow; most bodies end before there is such a task."""
-        tasks: list[asyncio.Task[None]] = []
         loop = asyncio.get_running_loop()
-        timer = loop.call_later(START_AFTER_SECONDS, lambda: tasks.append(loop.create_task(self._keep_alive(send))))
+        timer = loop.call_later(START_AFTER_SECONDS, lambda: tasks.start(self._keep_alive(send)))
         try:
             yield
         finally:
             timer.cancel()
-            for task in tasks:
-                task.cancel()
 
     async def _keep_alive(self, send: Send) -> None:
         await self._start(send)

@@ -17,6 +17,7 @@ from postgrest import ReturnMethod
 
 from shared import supabase
 from shared.errors import AlreadyRunning, ParleyError
+from shared.log import log, origin_of
 from shared.supabase_py import database_errors, service_client
 from supabase import AsyncClient
 
@@ -67,7 +68,9 @@ async def lease_extended(run: Run) -> AsyncIterator[None]:
         yield
     finally:
         extender.cancel()
-        await asyncio.gather(extender, return_exceptions=True)
+        (error,) = await asyncio.gather(extender, return_exceptions=True)
+        if isinstance(error, Exception):  # not the cancellation
+            log("crash", error=origin_of(error))
 
 
 async def _extend_until_lost(run: Run) -> None:

@@ -87,6 +87,10 @@ def error_for_status(
         return ProviderAuthFailed(words, open_seconds=_AUTH_OPEN_SECONDS, **details)
     if meaning == "too_long" and status != 429:
         return ContextLengthExceeded("The request is longer than the model's maximum context length.", **details)
+    if refusal.is_too_large_for_rate or (meaning == "rate" and status == 413):
+        return _too_large_for_rate(provider, details)
+    if meaning == "rate" and status < 500:
+        return _overloaded(provider, details)
     if status == 403 and (is_page or meaning == "policy"):
         error = ProviderRefused(f"The provider {provider} refused this request.", **details)
         error.may_succeed_elsewhere = is_page
@@ -94,11 +98,23 @@ def error_for_status(
     if status in {403, 404, 410} or (status in {400, 422} and meaning == "not_served"):
         return ModelUnavailable(f"The provider {provider} does not serve this model to us.", **details)
     if status in {408, 409, 425, 429, 503, 529}:
-        pause = None if retry_after is None else min(retry_after, _MAX_PAUSE_SECONDS)
-        return ProviderOverloaded(f"The provider {provider} is overloaded.", open_seconds=pause, **details)
+        return _overloaded(provider, details)
     if status >= 500:
         return ProviderError(f"The provider {provider} failed.", **details)
     return _rejection(provider, refusal, details)
+
+
+def _overloaded(provider: str, details: dict[str, Any]) -> ProviderOverloaded:
+    wait = details["retry_after_seconds"]
+    pause = None if wait is None else min(wait, _MAX_PAUSE_SECONDS)
+    return ProviderOverloaded(f"The provider {provider} is overloaded.", open_seconds=pause, **details)
+
+
+def _too_large_for_rate(provider: str, details: dict[str, Any]) -> ProviderOverloaded:
+    """The error for a request with more tokens than our account may send in a minute: another route may have room."""
+    error = ProviderOverloaded(f"The request has more tokens than {provider} takes from us in a minute.", **details)
+    error.is_transient = error.is_fault = False  # the same call fails again, and a prompt can cause it
+    return error
 
 
 def _rejection(provider: str, refusal: Refusal, details: dict[str, Any]) -> ProviderRefused:

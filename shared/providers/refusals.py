@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Meaning = Literal["account", "not_served", "too_long", "policy"]
+Meaning = Literal["account", "not_served", "too_long", "policy", "rate"]
 
 _CODES_OF: dict[Meaning, tuple[str, ...]] = {
     "account": (
@@ -28,6 +28,13 @@ _CODES_OF: dict[Meaning, tuple[str, ...]] = {
         *("request_too_large", "model_context_window_exceeded", "max_context_length_exceeded"),
         "model_max_prompt_tokens_exceeded",
     ),
+    "rate": (
+        "rate_limit_exceeded",
+        "rate_limit_error",
+        "rate_limit_reached",
+        "too_many_requests",
+        "resource_exhausted",
+    ),
     "policy": ("content_filter", "content_policy_violation", "moderation_blocked", "data_inspection_failed"),
 }
 _CODES: dict[str, Meaning] = {code: meaning for meaning, codes in _CODES_OF.items() for code in codes}
@@ -45,6 +52,8 @@ _NOT_SERVED = re.compile(
     r"|unable to access model|invalid model|unknown model|\S{1,200} is not a valid model)",
     re.IGNORECASE,
 )
+_LARGE = re.compile(r"request too large for \S+ ", re.IGNORECASE)
+_RATE = re.compile(r"tokens per (second|min|minute|hour|day)\b|\bI?TP[MD]\b", re.IGNORECASE)
 _TOO_LONG = re.compile(
     r"((maximum|model's) (context|input|prompt) (length|limit)|prompt is too long|exceeds? (the |this (model's )?)?"
     r"(available )?(maximum )?(context (size|window|length|limit)|number of (input )?tokens)|context window"
@@ -76,7 +85,16 @@ class Refusal:
             return "account"
         if status == 400 and _NOT_SERVED.match(start):
             return "not_served"
-        return "too_long" if status in _TOO_LONG_STATUSES and _TOO_LONG.search(start) else None
+        if status not in _TOO_LONG_STATUSES:
+            return None
+        if _RATE.search(start):
+            return "rate"
+        return "too_long" if _TOO_LONG.search(start) else None
+
+    @property
+    def is_too_large_for_rate(self) -> bool:
+        """Whether the request alone exceeds the tokens per minute of the operator's account, by OpenAI or Groq."""
+        return bool(_LARGE.match(self.message)) and bool(_RATE.search(self.message[:_MAX_READ]))
 
 
 def refusal_in(error: Any) -> Refusal:

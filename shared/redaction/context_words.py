@@ -76,11 +76,21 @@ def words_before(before: str) -> tuple[str, ...]:
     tail = _BREAK.split(before)[-1]
     words: list[str] = []
     for word in _WORD.findall(tail)[-_MAX_WORDS:]:
-        parts = _PART.findall(word) if word.isascii() else ()
-        if len(parts) > 1 and min(map(len, parts)) > 1:  # not iPhone
-            words += [part.lower() for part in parts]
-        words.append(word.lower())
+        words += _parts(word)
     return tuple(words)
+
+
+def words_of(text: str) -> frozenset[str]:
+    """All words of a text, as `words_before` gives them."""
+    return frozenset(part for word in set(_WORD.findall(text)) for part in _parts(word))
+
+
+def _parts(word: str) -> list[str]:
+    """The word in lower case, and its parts if it is one such as phoneNumber."""
+    parts = _PART.findall(word) if word.isascii() and not word.islower() else ()
+    if len(parts) > 1 and min(map(len, parts)) > 1:  # not iPhone
+        return [*(part.lower() for part in parts), word.lower()]
+    return [word.lower()]
 
 
 def phrases(words: tuple[str, ...]) -> Iterator[str]:

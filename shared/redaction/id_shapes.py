@@ -12,7 +12,7 @@ import string
 from typing import Final
 
 from shared.redaction.context_words import NUMBERED_WORDS, follows_a_word, phrases, words_before
-from shared.redaction.rule import Rule
+from shared.redaction.rule import Rule, any_form
 
 # Forms that are rare enough to count without a name, and the countries that use them.
 _FORMS: Final = {
@@ -159,12 +159,20 @@ _ASIAN_NAMES: Final = {
 }
 _FORM_OF: Final = str.maketrans(string.digits + string.ascii_uppercase, "0" * 10 + "A" * 26)
 # One token with a digit near its start, and further groups that begin with digits.
-_CANDIDATE: Final = (
-    r"[A-Z0-9](?<![A-Za-z0-9_.,/:#$\u20ac\u00a3+*=&?%@\\-].)(?=[\dA-Z./ +-]{6})"
-    r"(?:(?<!\d[ ,].)|(?=[\dA-Z]{0,8}[A-Z./-]|\d{8}))"
+_FIRST: Final = r"[A-Z0-9](?<![A-Za-z0-9_.,/:#$\u20ac\u00a3+*=&?%@\\-].)"
+_REST: Final = (
+    r"(?=[\dA-Z./ +-]{6})(?:(?<!\d[ ,].)|(?=[\dA-Z]{0,8}[A-Z./-]|\d{8}))"
     r"(?:(?<=[A-Z])(?:[A-Z] (?=\d\d[ \d])|-|[A-Z]{1,5})?\d|(?<=\d))"
     r"[A-Za-z0-9./+-]{0,22}+(?:\([0-9A]\))?(?: \d[\dA-Z.-]{0,11}+){0,3}(?: [A-D]\b)?(?![A-Za-z0-9_])"
 )
+
+
+def _formed(first: str, kind: str) -> str:
+    return rf"(?<={kind})(?={any_form(form[1:] for form in _FORMS if form[0] == first)})"
+
+
+_CANDIDATE: Final = _FIRST + _REST
+_FORMED: Final = rf"{_FIRST}(?:{_formed('0', '[0-9]')}|{_formed('A', '[A-Z]')}){_REST}"
 
 
 def is_valid(names: str, number: str) -> bool:
@@ -215,11 +223,16 @@ def _countries(form: str, text: str, before: str) -> str:
 
 
 ID_RULES: Final = (
-    Rule("national_id", r"[0-8](?<![\w-].)\d\d(?<!000)(?<!666)-(?!00)\d\d-(?!0000)\d{4}(?!\w|-\w)", ("-",)),
+    Rule(
+        "national_id",
+        r"-(?<=(?<![\w-])[0-8]\d\d-)(?<!000-)(?<!666-)(?!00)\d\d-(?!0000)\d{4}(?!\w|-\w)",
+        ("-",),
+        back=3,
+    ),
     Rule(
         "national_id",
         r"[12](?<![\w.,-].)(?<!\d .) \d\d (?:0[1-9]|1[0-2]) (?:\d\d|2[AB]) \d{3} \d{3}(?: ?/? ?\d\d)?(?![\w-])",
         length=_long_length,
     ),
-    Rule("national_id", _CANDIDATE, length=_length),
+    Rule("national_id", _CANDIDATE, length=_length, words=_NAME_WORDS, unnamed=_FORMED),
 )

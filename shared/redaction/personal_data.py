@@ -119,10 +119,10 @@ EMAILS: Final = (
     ),
 )
 ACCOUNTS: Final = (
-    Rule("iban", _IBAN, length=_iban_length, back=2),
+    Rule("iban", _IBAN, length=_iban_length, back=2, gate=r"[A-Za-z]\d\d(?:-| {0,2})[A-Za-z0-9]{4}"),
     Rule("card", _CARD, length=_card_length),
 )
 ADDRESSES: Final = (
-    Rule("ip", _IPV6, (":",), _ipv6_length),
-    Rule("ip", _IPV4, (".",), _ipv4_length),
+    Rule("ip", _IPV6, (":",), _ipv6_length, gate=r":(?::|(?:[0-9A-Fa-f]{1,4}:){5})"),
+    Rule("ip", _IPV4, (".",), _ipv4_length, gate=r"\.\d{1,3}\.\d{1,3}\.\d"),
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from shared.redaction.context_words import (
@@ -18,7 +19,7 @@ from shared.redaction.context_words import (
     follows_a_word,
     words_before,
 )
-from shared.redaction.rule import Rule, compiled
+from shared.redaction.rule import Rule, any_form, compiled
 
 _DAY, _MONTH, _YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:19|20)\d\d"
 _DATE = (
@@ -75,13 +76,18 @@ _PHONE = (
     r"|(?<=0)0 [1-9]\d{0,2}(?: ?\d){7,12}|(?<=1) ?\([2-9]\d\d\) ?\d{3}[ -]\d{4}"
     r"|(?<=0)11 [1-9](?: ?\d){7,13})(?![A-Za-z0-9_]|[./:-]\d)"
 )
-_GROUPS = (
-    r"[1-9](?<![A-Za-z0-9_.,/:#$\u20ac\u00a3*=&?%@\\+-].)(?<!\d[ ,].)\d{0,10}+"
-    r"(?:[ -]\d{2,7}+){0,4}+(?![A-Za-z0-9_]|[./:,-]\d)"
-)
+_PHONE_BEGINS = r"[+(0](?<![A-Za-z0-9_./+-].)(?<!\d:.)|\((?<=1\()|[.-]\d{3}[.-]\d{4}"
 _AFTER_A_WORD = (
     r"[(\d](?<![A-Za-z0-9_.,/$#+-].)(?<!\d[ ,:].)(?:(?<=\()\d)?(?:[ .()/-]{0,2}+\d){6,14}(?![A-Za-z0-9_]|[./:-]\d)"
 )
+
+
+def _in_groups(forms: Iterable[str]) -> str:
+    """A pattern of what begins like one of the forms, with all groups that follow."""
+    return (
+        r"[1-9](?<![A-Za-z0-9_.,/:#$\u20ac\u00a3*=&?%@\\+-].)(?<!\d[ ,].)"
+        rf"(?={any_form(form[1:] for form in forms)})\d{{0,10}}+(?:[ -]\d{{2,7}}+){{0,4}}+(?![A-Za-z0-9_]|[./:,-]\d)"
+    )
 
 
 def _is_phone(text: str) -> bool:
@@ -131,7 +137,13 @@ def _is_valid(regions: tuple[str, ...], number: str) -> bool:
 
 
 PHONE_RULES: Final = (
-    Rule("phone", _PHONE, length=_length),
-    Rule("phone", _AFTER_A_WORD, length=_named_length),
-    Rule("phone", _GROUPS, length=_grouped_length),
+    Rule("phone", _PHONE, length=_length, gate=_PHONE_BEGINS),
+    Rule("phone", _AFTER_A_WORD, length=_named_length, words=PHONE_WORDS),
+    Rule(
+        "phone",
+        _in_groups(_WEAK),
+        length=_grouped_length,
+        words=CALL_WORDS | NUMBER_WORDS | {"my"},
+        unnamed=_in_groups(_STRONG),
+    ),
 )

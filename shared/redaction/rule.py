@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
+from shared.redaction.context_words import words_of
+
 _BEFORE_LENGTH = 48
 
 
@@ -31,6 +33,12 @@ class Rule(NamedTuple):
     """How many characters before a match belong to it: digits are rarer than letters, so some patterns begin there."""
     also: tuple[str, ...] = ("",)
     """Nor has a text without any of these; read only when the first is there."""
+    gate: str = ""
+    """Nor has a text without a match of this pattern, which costs less than `pattern` where there is none."""
+    words: frozenset[str] = frozenset()
+    """In an ASCII text without any of these words, `unnamed` is the pattern."""
+    unnamed: str = ""
+    """Finds what counts without a word; empty when nothing does."""
 
 
 class Rules:
@@ -49,13 +57,30 @@ class Rules:
         lower = shadow.lower()
         if self._within:
             lower = " ".join(compiled(self._within).findall(lower))
+        words: frozenset[str] = frozenset()
+        is_ascii = shadow.isascii()
         present = [need for need in self._needs if need in lower]
         for at in sorted({at for need in present for at in self._needs[need]}):
             rule = self._rules[at]
-            found = list(_spans(rule, shadow)) if any(need in lower for need in rule.also) else []
+            pattern = rule.pattern
+            if rule.words and is_ascii:
+                words = words or words_of(shadow)
+                pattern = rule.unnamed if rule.words.isdisjoint(words) else pattern
+            found = list(_spans(rule, pattern, shadow)) if pattern and _is_possible(rule, shadow, lower) else []
             if found:
                 text, shadow = _cut(text, found, masks=False), _cut(shadow, found, masks=True)
         return text, shadow
+
+
+def any_form(forms: Iterable[str]) -> str:
+    """A pattern of what begins with one of the forms, which have 0 for a digit, A for a capital, and other signs."""
+    following: dict[str, list[str]] = {}
+    for form in forms:
+        following.setdefault(form[:1], []).append(form[1:])
+    if "" in following:
+        return ""
+    classes = {"0": r"\d", "A": "[A-Z]", " ": "[ -]"}
+    return f"(?:{'|'.join(classes.get(sign, re.escape(sign)) + any_form(rest) for sign, rest in following.items())})"
 
 
 @functools.cache
@@ -64,10 +89,15 @@ def compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _spans(rule: Rule, text: str) -> Iterator[tuple[int, int, str]]:
+def _is_possible(rule: Rule, text: str, lower: str) -> bool:
+    is_there = rule.also == ("",) or any(need in lower for need in rule.also)
+    return is_there and (not rule.gate or compiled(rule.gate).search(text) is not None)
+
+
+def _spans(rule: Rule, pattern: str, text: str) -> Iterator[tuple[int, int, str]]:
     """The start, end and label of each match that counts, in order and without overlap."""
     at = 0
-    search = compiled(rule.pattern).search
+    search = compiled(pattern).search
     while match := search(text, at):
         start, end = match.span(match.lastgroup or 0)
         start = max(at, start - rule.back)

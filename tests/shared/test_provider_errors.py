@@ -17,7 +17,7 @@ from shared.errors import (
     ProviderRefused,
 )
 from shared.providers.provider_errors import error_for_status, error_in_answer, retry_after_seconds
-from shared.providers.refusals import Refusal, read_refusal
+from shared.providers.refusals import Refusal, read_refusal, refusal_in
 
 
 @pytest.mark.parametrize(
@@ -165,3 +165,38 @@ def test_other_words_of_a_provider_stay_inside(status: int, reason: str) -> None
 def test_other_refusals_are_not_too_long(reason: str) -> None:
     """Only a conversation that is too long is one."""
     assert Refusal(message=reason).meaning(400) is None
+
+
+_PER_MINUTE = (
+    "Request too large for model `m-8b` in organization `o` on tokens per minute (TPM): Limit 6000, Requested 9000"
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (413, {"error": {"message": _PER_MINUTE, "type": "tokens", "code": "rate_limit_exceeded"}}),
+        (413, {"error": {"message": _PER_MINUTE}}),
+        (413, {"message": "more than 6000 tokens per minute"}),
+        (429, {"error": {"message": _PER_MINUTE.replace("minute", "min"), "code": "rate_limit_exceeded"}}),
+        (400, {"error": {"message": _PER_MINUTE}}),
+    ],
+)
+def test_more_tokens_than_a_minute_allows_is_a_rate_limit(status: int, body: dict[str, Any]) -> None:
+    """The conversation fits the model: the next route is called, and the model's circuit counts nothing."""
+    error = error_for_status("groq", status, refusal=refusal_in(body), retry_after=7)
+    assert (type(error), error.retry_after_seconds) == (ProviderOverloaded, 7)
+    assert (error.is_transient, error.may_succeed_elsewhere, error.is_fault, error.open_seconds) == (
+        *(False, True, False),
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "rate_limit_exceeded"), (403, "RESOURCE_EXHAUSTED"), (422, "too_many_requests"), (429, "rate_limit_error")],
+)
+def test_a_rate_limit_is_known_by_its_code_at_any_status(status: int, code: str) -> None:
+    """Some hosts send a limit of requests with a status of their own."""
+    error = error_for_status("openai", status, refusal=Refusal((code,)))
+    assert (type(error), error.is_transient, error.is_fault) == (ProviderOverloaded, True, True)

@@ -1,12 +1,12 @@
 """What each model name means: `kind`, `kind~anything` to tell tests apart, `once-kind~anything` at the first call only.
 
-Says and stops: echo (the question, word by word) · fixed · think · tools · slow (until released) · hostile ·
-halves · json ·
-json-bad · json-bad-once · empty · length · filtered · promptblock · greedy (claims a billion tokens).
+Says and stops: echo (the question, word by word) · fixed · think · tools · slow (until released) · hostile · halves ·
+json · json-bad · json-bad-once · empty · length · filtered · promptblock · greedy (claims a billion tokens) ·
+obedient (is the kind that the question's last word names, else echo).
 Counts: usage-none · usage-wrong · usage-running.
 Breaks, after two words or, with -first, before any content: cut · early · stall · malformed · overload; and endless,
 flood (endless, as fast as the reader takes it).
-Refuses: status-N · status-N-after-SECONDS · badkey · credit · html · html-502.
+Refuses: status-N · status-N-after-SECONDS · badkey · credit · html · html-403 · html-502.
 """
 
 from __future__ import annotations
@@ -69,10 +69,11 @@ _REFUSALS: dict[str, Refusal | Page] = {
     "badkey": Refusal(401, "key"),
     "credit": Refusal(402, "credit"),
     "html": Page(200),
+    "html-403": Page(403),
     "html-502": Page(502),
 }
 _STATUS = re.compile(r"status-(\d{3})(?:-after-(\d+(?:\.\d+)?))?")
-KINDS: Final = ("echo", "tools", "json-bad-once", *_SCRIPTS, *_REFUSALS, *_ALIASES)
+KINDS: Final = ("echo", "obedient", "tools", "json-bad-once", *_SCRIPTS, *_REFUSALS, *_ALIASES)
 
 _matcha_names = {9000 + number: kind for number, kind in enumerate(KINDS)}
 _matcha_lock = threading.Lock()
@@ -99,6 +100,8 @@ def scripted(asked: Asked, nth_call: int) -> Script | Refusal | Page:
     kind = asked.model.partition("~")[0]
     if kind.startswith("once-"):
         kind = kind.removeprefix("once-") if nth_call == 1 else "echo"
+    if kind == "obedient":
+        kind = asked.text.split()[-1] if asked.text.split() else "echo"
     kind = _ALIASES.get(kind, kind)
     if status := _STATUS.fullmatch(kind):
         return Refusal(int(status[1]), retry_after_seconds=status[2])
