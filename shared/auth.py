@@ -1,4 +1,4 @@
-"""Authentication: Supabase access tokens, verified in this process without a network round trip."""
+"""Authentication: Supabase access tokens, verified in this process without a network round trip, and API keys."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import jwt
 from starlette.requests import Request
 
 from shared import http
+from shared.api_keys import PREFIX, ApiKey, api_keys
 from shared.bounded_responses import read_within
 from shared.config import settings
-from shared.errors import KeysUnavailable, Unauthenticated
+from shared.errors import InsufficientScope, KeysUnavailable, Unauthenticated
 from shared.identifiers import is_canonical_uuid
 
 _ASYMMETRIC = frozenset({"ES256", "RS256", "EdDSA"})
@@ -40,6 +41,7 @@ class Person:
     """A signed-in user; `token` authenticates database requests and is never logged.
 
     `claims` is the token's verified payload as JSON, for requests over a connection of our own.
+    `api_key` is the key of the request instead of a token; `token` is empty then, so that no request is made with it.
     """
 
     id: str
@@ -47,6 +49,7 @@ class Person:
     is_anonymous: bool
     is_admin: bool
     claims: str = "{}"
+    api_key: ApiKey | None = None
 
     def __repr__(self) -> str:
         return f"Person(id={self.id!r})"
@@ -197,6 +200,24 @@ def bearer_token(request: Request) -> str:
     return token.strip()
 
 
-async def authenticate(request: Request) -> Person:
-    """The user who sent the request. Raises Unauthenticated or KeysUnavailable."""
-    return await verifier.verify(bearer_token(request))
+def _credential(request: Request) -> str:
+    """The token or key of `Authorization: Bearer …`, else the key of `x-api-key`. Raises Unauthenticated."""
+    key = request.headers.get("x-api-key", "").strip()
+    return key if key and "authorization" not in request.headers else bearer_token(request)
+
+
+async def authenticate(request: Request, scope: str | None = None) -> Person:
+    """The user who sent the request, with an access token or with an API key that has the scope.
+
+    None as scope means that no API key may do this. Raises Unauthenticated, InvalidApiKey, InsufficientScope,
+    KeysUnavailable, DatabaseUnavailable.
+    """
+    credential = _credential(request)
+    if not credential.startswith(PREFIX):
+        return await verifier.verify(credential)
+    key = await api_keys.resolve(credential)
+    if scope is None:
+        raise InsufficientScope("API keys cannot do this. Send an access token.")
+    if scope not in key.scopes:
+        raise InsufficientScope(f"This API key lacks the scope {scope}.", metadata={"scope": scope})
+    return Person(id=key.user_id, token="", is_anonymous=False, is_admin=False, api_key=key)

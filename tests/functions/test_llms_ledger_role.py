@@ -13,9 +13,12 @@ _RIGHT: dict[str, Any] = {
     "is_admin": False,
     "member_of": [],
     "may_use": [
+        "public.api_key_person(text)",
         "public.chat_begin(jsonb)",
+        "public.chat_begin_with_key(text,jsonb)",
         "public.chat_extend(jsonb)",
         "public.chat_finish(jsonb)",
+        "public.model_menu(jsonb)",
         "public.node_key(bigint,text)",
     ],
 }
