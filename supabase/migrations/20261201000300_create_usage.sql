@@ -950,13 +950,20 @@ revoke execute on function public.api_key_person from public, anon, authenticate
 grant execute on function public.api_key_person(text) to service_role;
 
 create function private.key_scope(p_key_id uuid) returns text
-  language sql immutable security invoker set search_path = '' as $$ select 'key:' || p_key_id $$;
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return 'key:' || p_key_id;
+end
+$$;
 comment on function private.key_scope(uuid) is 'The scope of an API key''s counters.';
 revoke execute on function private.key_scope from public, anon, authenticated, service_role;
 
 create function private.key_left(p_key_id uuid, p_day public.usage_counter_slots) returns numeric
-  language sql stable security invoker set search_path = '' as $$
-  select k.daily_cost_usd - p_day.spent_usd - p_day.reserved_usd from public.api_keys as k where k.id = p_key_id
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (select k.daily_cost_usd from public.api_keys as k where k.id = p_key_id)
+    - p_day.spent_usd - p_day.reserved_usd;
+end
 $$;
 comment on function private.key_left(uuid, public.usage_counter_slots) is
   'What is left of an API key''s daily cap, in US dollars; null without a cap.';
@@ -972,7 +979,7 @@ begin
   v_day := private.reserve_in_scope(v_scope, 0::smallint, 'day', p_day, p_requests, p_usd, null, v_cap);
   perform private.reserve_in_scope(v_scope, 0::smallint, 'month', date_trunc('month', p_day)::date, p_requests, p_usd,
     null, null);
-  return private.key_left(p_key_id, v_day);
+  return v_cap - v_day.spent_usd - v_day.reserved_usd;
 end
 $$;
 comment on function private.reserve_for_key(uuid, date, integer, numeric) is
@@ -981,9 +988,11 @@ comment on function private.reserve_for_key(uuid, date, integer, numeric) is
 revoke execute on function private.reserve_for_key from public, anon, authenticated, service_role;
 
 create function private.with_key_budget(p_limits jsonb, p_left numeric) returns jsonb
-  language sql immutable security invoker set search_path = '' as $$
-  select p_limits || jsonb_build_object('budget_remaining_usd',
-    least((p_limits ->> 'budget_remaining_usd')::numeric, p_left))
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return p_limits || jsonb_build_object('budget_remaining_usd',
+    least((p_limits ->> 'budget_remaining_usd')::numeric, p_left));
+end
 $$;
 comment on function private.with_key_budget(jsonb, numeric) is
   'Limits as of limits_left(), with the smaller budget of the user and the API key.';
