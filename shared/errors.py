@@ -8,7 +8,9 @@ ParleyError
 │   └── InvalidApiKey 401 invalid_api_key
 ├── BudgetExceeded 402 budget_exceeded
 ├── Forbidden 403 forbidden
-│   └── InsufficientScope 403 insufficient_scope
+│   ├── InsufficientScope 403 insufficient_scope
+│   ├── AppNotAllowed 403 app_not_allowed
+│   └── SecondFactorRequired 403 second_factor_required
 ├── NotFound 404 not_found
 │   ├── ConversationNotFound 404 conversation_not_found
 │   └── ModelNotFound 404 model_not_found
@@ -122,6 +124,20 @@ class InsufficientScope(Forbidden):
 
     code = "insufficient_scope"
     client_action = "Create a key with the scope in `metadata.scope`, or send an access token."
+
+
+class AppNotAllowed(Forbidden):
+    """The OAuth app of the token is not allowed by the operator, is revoked by the user, or may not do this."""
+
+    code = "app_not_allowed"
+    client_action = "Ask the operator to allow the app, or sign in without it."
+
+
+class SecondFactorRequired(Forbidden):
+    """The deployment demands a second factor of admins, and this session has none."""
+
+    code = "second_factor_required"
+    client_action = "Sign in with a second factor (`aal2`), then retry."
 
 
 class NotFound(ParleyError):

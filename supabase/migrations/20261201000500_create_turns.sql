@@ -332,6 +332,9 @@ begin
     -- A deletion of the user's text takes the same lock, so that it sees the rows of all admitted turns.
     perform pg_advisory_xact_lock_shared(hashtextextended('private.forget:' || v_user_id, 0));
   end if;
+  if coalesce(v_claims ->> 'client_id', '') <> '' then
+    v_turn.api_key_id := private.app_key(v_user_id, v_claims ->> 'client_id', v_turn);
+  end if;
   if not v_turn.dry_run
       and (v_turn.idempotency_key is not null or v_turn.regenerate or v_turn.message_id is not null) then
     v_claim := private.claim_turn(v_user_id, v_turn);

@@ -232,7 +232,7 @@ create function public.my_limits() returns table (
   cross join lateral private.current_counter((select auth.uid())::text, p.name) as c
   left join lateral private.user_caps((select auth.uid()),
     coalesce((select auth.jwt()) @> '{"is_anonymous": true}', false)) as caps on true
-  where (select auth.uid()) is not null
+  where (select auth.uid()) is not null and not (select private.is_app())
 $$;
 comment on function public.my_limits() is
   'The caller''s caps and use, one row for the day and one for the month (UTC); a null cap is no cap. Definer, '

@@ -16,17 +16,22 @@ create table public.api_keys (
   created_at timestamptz not null default now(),
   expires_at timestamptz not null,
   revoked_at timestamptz,
-  last_used_at timestamptz
+  last_used_at timestamptz,
+  client_id text,
+  constraint api_keys_user_id_client_id_key unique (user_id, client_id)
 );
 comment on table public.api_keys is
-  'A personal API key, without its secret. Written by create_api_key and revoke_api_key; refresh deletes it 90 days '
-  'after it has ended.';
+  'A personal API key, without its secret, or the use of an OAuth app. Written by create_api_key, revoke_api_key and '
+  'chat_begin; refresh deletes a key 90 days after it has ended.';
 comment on column public.api_keys.key_prefix is 'The first characters of the key, by which its owner recognises it.';
 comment on column public.api_keys.scopes is 'What the key may do. chat: run turns; models: list models.';
 comment on column public.api_keys.daily_cost_usd is
   'US dollars per UTC day, reservations included; null = only the caps of the user.';
 comment on column public.api_keys.revoked_at is 'Null while the key is not revoked.';
 comment on column public.api_keys.last_used_at is 'Exact to some minutes; null when the key was never used.';
+
+comment on column public.api_keys.client_id is
+  'The OAuth app whose turns this row counts, caps and revokes; such a row has no secret. Null for a key.';
 
 create index api_keys_user_id_idx on public.api_keys (user_id, created_at desc);
 
@@ -66,6 +71,7 @@ begin
   if not found then
     perform private.refuse('PT401', 'invalid_token', 'Sign in to create an API key.');
   end if;
+  perform private.refuse_apps();
   if auth.jwt() @> '{"is_anonymous": true}' or auth.jwt() ? 'parley_api_key_id' then
     perform private.refuse('PT403', 'forbidden', 'Only a person with an account creates API keys.');
   end if;
@@ -83,13 +89,14 @@ begin
   end if;
   perform pg_advisory_xact_lock(hashtextextended('private.api_keys:' || v_user_id, 0));
   if (select count(*) from public.api_keys as k
-      where k.user_id = v_user_id and k.revoked_at is null and k.expires_at > now()) >= v_max then
+      where k.user_id = v_user_id and k.client_id is null and k.revoked_at is null and k.expires_at > now())
+      >= v_max then
     perform private.refuse('PT422', 'validation_failed', format('A person has at most %s API keys.', v_max));
   end if;
   -- Ended keys are kept for their owner, but not without limit.
   delete from public.api_keys as k where k.id in (
     select d.id from public.api_keys as d
-    where d.user_id = v_user_id and (d.revoked_at is not null or d.expires_at <= now())
+    where d.user_id = v_user_id and d.client_id is null and (d.revoked_at is not null or d.expires_at <= now())
     order by d.created_at desc, d.id offset 100);
   insert into public.api_keys (user_id, name, key_prefix, scopes, daily_cost_usd, expires_at)
     values (v_user_id, create_api_key.name, left(v_secret, 9),
@@ -97,7 +104,7 @@ begin
       create_api_key.daily_cost_usd, now() + make_interval(hours => 24 * expires_in_days))
     returning * into v_key;
   insert into private.api_key_hashes (key_id, secret_hash) values (v_key.id, sha256(v_secret::bytea));
-  return jsonb_build_object('key', v_secret) || (to_jsonb(v_key) - 'user_id');
+  return jsonb_build_object('key', v_secret) || (to_jsonb(v_key) - 'user_id' - 'client_id');
 end
 $$;
 comment on function public.create_api_key(text, integer, numeric, text[]) is
@@ -111,6 +118,7 @@ grant execute on function public.create_api_key(text, integer, numeric, text[]) 
 create function public.revoke_api_key(id uuid) returns void
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
 begin
+  perform private.refuse_apps();
   update public.api_keys as k set revoked_at = coalesce(k.revoked_at, now())
     where k.id = revoke_api_key.id and (k.user_id = (select auth.uid()) or private.is_admin());
   if not found then
@@ -119,7 +127,8 @@ begin
 end
 $$;
 comment on function public.revoke_api_key(uuid) is
-  'Revokes an API key of the caller; an admin revokes any. New turns are refused at once. 404 when there is none.';
+  'Revokes an API key, or an OAuth app, of the caller; an admin revokes any. New turns are refused at once. '
+  '404 when there is none.';
 revoke execute on function public.revoke_api_key from public, anon, authenticated, service_role;
 grant execute on function public.revoke_api_key(uuid) to authenticated;
 

@@ -70,7 +70,8 @@ declare
 begin
   delete from public.api_keys as k
     where k.id = any (array(
-      select d.id from public.api_keys as d where least(d.revoked_at, d.expires_at) < now() - interval '90 days'
+      select d.id from public.api_keys as d
+      where d.client_id is null and least(d.revoked_at, d.expires_at) < now() - interval '90 days'
       order by d.id limit least(greatest(max_rows, 1), 50000) for update skip locked));
   get diagnostics v_purged = row_count;
   return v_purged;

@@ -56,9 +56,9 @@ class Success:
 class Operation:
     """The requests and responses of a handler.
 
-    `needs` is whose token the route requires, `key` an access token or an API key; the errors of tokens and bodies follow from it and from `body`.
-    `takes` are request headers, `headers` response headers. `also_as` lists errors that a route sends with another
-    status than their own.
+    `needs` is whose token the route requires, `key` an access token or an API key; the errors of tokens and bodies
+    follow from it and from `body`. `takes` are request headers, `headers` response headers. `also_as` lists errors that
+    a route sends with another status than their own.
     """
 
     summary: str
@@ -86,9 +86,9 @@ class Operation:
         found: set[type[ParleyError]] = set(self.errors)
         if self.needs != "none":
             found |= {errors.InternalError, errors.Unauthenticated, errors.KeysUnavailable, errors.DatabaseUnavailable}
-            found |= {errors.InvalidApiKey, errors.InsufficientScope}
+            found |= {errors.InvalidApiKey, errors.InsufficientScope, errors.AppNotAllowed}
         if self.needs == "admin":
-            found.add(errors.Forbidden)
+            found |= {errors.Forbidden, errors.SecondFactorRequired}
         if self.body is not None:
             found |= {
                 errors.InvalidRequest,
@@ -99,10 +99,10 @@ class Operation:
         return found
 
 
-_SECURITY: Final = {
+_SECURITY: Final[Mapping[str, list[dict[str, list[str]]]]] = {
     "none": [],
     "key": [{"bearer": []}, {"apiKey": []}],
-    **dict.fromkeys(("user", "admin", "operator"), [{"bearer": []}]),
+    **{needs: [{"bearer": []}] for needs in ("user", "admin", "operator")},
 }
 _DOCUMENT: Final = Operation("This document.", {200: Success("OpenAPI 3.1.")}, needs="none")
 
