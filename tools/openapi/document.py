@@ -58,16 +58,16 @@ class Operation:
     """The requests and responses of a handler.
 
     `name` begins its operation id; it is the handler's name when it is empty.
-    `needs` is whose token the route requires; the errors of tokens and bodies follow from it and from `body`.
-    `takes` are request headers, `headers` response headers. `words` gives an error the status and code of a borrowed
-    protocol.
+    `needs` is whose token the route requires, `key` an access token or an API key; the errors of tokens and bodies
+    follow from it and from `body`. `takes` are request headers, `headers` response headers. `words` gives an error the
+    status and code of a borrowed protocol.
     """
 
     summary: str
     successes: Mapping[int, Success]
     body: _Model | None = None
     is_body_optional: bool = False
-    needs: Literal["none", "user", "admin", "operator"] = "user"
+    needs: Literal["none", "key", "user", "admin", "operator"] = "key"
     errors: tuple[type[ParleyError], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     takes: Mapping[str, str] = field(default_factory=dict)
@@ -89,8 +89,9 @@ class Operation:
         found: set[type[ParleyError]] = set(self.errors)
         if self.needs != "none":
             found |= {errors.InternalError, errors.Unauthenticated, errors.KeysUnavailable, errors.DatabaseUnavailable}
+            found |= {errors.InvalidApiKey, errors.InsufficientScope, errors.AppNotAllowed}
         if self.needs == "admin":
-            found.add(errors.Forbidden)
+            found |= {errors.Forbidden, errors.SecondFactorRequired}
         if self.body is not None:
             found |= {
                 errors.InvalidRequest,
@@ -101,6 +102,11 @@ class Operation:
         return found
 
 
+_SECURITY: Final[Mapping[str, list[dict[str, list[str]]]]] = {
+    "none": [],
+    "key": [{"bearer": []}, {"apiKey": []}],
+    **{needs: [{"bearer": []}] for needs in ("user", "admin", "operator")},
+}
 _DOCUMENT: Final = Operation("This document.", {200: Success("OpenAPI 3.1.")}, needs="none", name="get_document")
 
 
@@ -128,7 +134,10 @@ def document(
         "paths": paths,
         "components": {
             "schemas": _fit_for_generators(schemas["$defs"]),
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
         },
     }
 
@@ -161,7 +170,7 @@ def _is_default(key: str, schema: Mapping[str, Any]) -> bool:
 def _operation(method: str, path: str, operation: Operation, references: _References) -> dict[str, Any]:
     item: dict[str, Any] = {
         "summary": operation.summary,
-        "security": [] if operation.needs == "none" else [{"bearer": []}],
+        "security": _SECURITY[operation.needs],
         "responses": _successes(operation, references),
     }
     for status, response in _failures(operation, references).items():
