@@ -37,6 +37,18 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class CallPiece:
+    """A piece of the JSON text of a tool call's arguments; the first one of a call may be empty.
+
+    The ToolCall with the same id follows when the call is whole. A provider that sends whole calls has no pieces.
+    """
+
+    id: str
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one model call, cumulative: the latest value wins.
 
@@ -58,9 +70,9 @@ class Finish:
     native: ProviderPayload | None = None
 
 
-ModelEvent = Text | Reasoning | Refusal | ToolCall | Usage | Finish
+ModelEvent = Text | Reasoning | Refusal | CallPiece | ToolCall | Usage | Finish
 
-CONTENT: Final = (Text, Reasoning, Refusal, ToolCall)
+CONTENT: Final = (Text, Reasoning, Refusal, CallPiece, ToolCall)
 """The events that are content: after the first of them no call is made again."""
 
 PIECES: Final = (Text, Reasoning)

@@ -8,7 +8,7 @@ import pytest
 
 from functions.chat.streams.openai import CompletionJson, CompletionStream
 from shared.errors import AnswerCut
-from shared.events import Finish, Reasoning, Refusal, StopReason, Text
+from shared.events import CallPiece, Finish, Reasoning, Refusal, StopReason, Text
 from shared.messages import ToolCall
 from shared.routes import RouteChosen
 from shared.run_turn import Failure, TurnEvent
@@ -59,6 +59,17 @@ def test_calls_are_numbered_and_broken_arguments_are_the_callers_to_see() -> Non
     first, second = (each["tool_calls"][0] for each in _deltas(_streamed(_LOOK, _BROKEN, RECEIPT))[1:3])  # type: ignore[index]
     assert (first["index"], first["id"], first["function"]) == (0, "c1", {"name": "look", "arguments": '{"at": "ütz"}'})
     assert (second["index"], second["function"]["arguments"]) == (1, '{"at":')
+
+
+def test_arguments_come_in_the_pieces_in_which_they_were_written() -> None:
+    """The first chunk of a call has its id and name; the whole call adds nothing."""
+    pieces = [CallPiece("c1", "look", ""), CallPiece("c2", "go", "{}"), CallPiece("c1", "look", '{"at": "ü"}')]
+    received = _deltas(_streamed(*pieces, ToolCall("c1", "look", {"at": "ü"}), ToolCall("c2", "go", {}), RECEIPT))
+    assert [each["tool_calls"][0] for each in received[1:-1]] == [  # type: ignore[index]
+        {"index": 0, "id": "c1", "type": "function", "function": {"name": "look", "arguments": ""}},
+        {"index": 1, "id": "c2", "type": "function", "function": {"name": "go", "arguments": "{}"}},
+        {"index": 0, "function": {"arguments": '{"at": "ü"}'}},
+    ]
 
 
 def test_a_stream_that_breaks_off_ends_with_an_error_and_no_stop_reason() -> None:

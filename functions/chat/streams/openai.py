@@ -9,7 +9,7 @@ import time
 from typing import Any, Final
 
 from shared.error_response import error_body
-from shared.events import Finish, Reasoning, Refusal, StopReason, Text
+from shared.events import CallPiece, Finish, Reasoning, Refusal, StopReason, Text
 from shared.messages import ToolCall
 from shared.routes import RouteChosen
 from shared.run_turn import Failure, TurnEvent
@@ -34,7 +34,7 @@ class CompletionStream:
         self._turn, self._wants_usage = turn, wants_usage
         self._head = _head(turn, "chat.completion.chunk")
         self._templates: dict[str, FrameTemplate] = {}
-        self._calls = 0
+        self._calls: list[str] = []  # their ids
         self._reason: str | None = None
         self._has_failed = False
 
@@ -54,9 +54,8 @@ class CompletionStream:
             case RouteChosen(route):
                 self._head["model"] = route.identifier
                 self._templates.clear()
-            case ToolCall():
-                self._calls += 1
-                return self._chunk({"tool_calls": [{"index": self._calls - 1} | _called(event)]})
+            case CallPiece() | ToolCall():
+                return self._call(event)
             case Finish(reason):
                 self._reason = _FINISH_REASONS[reason]
             case Failure(error):
@@ -74,6 +73,21 @@ class CompletionStream:
         last = self._chunk({}, self._reason or "stop")
         usage = frame(self._head | {"choices": [], "usage": _usage(receipt)}) if self._wants_usage else b""
         return last + usage + DONE
+
+    def _call(self, call: CallPiece | ToolCall) -> bytes:
+        if call.id not in self._calls:
+            self._calls.append(call.id)
+            return self._chunk({"tool_calls": [{"index": len(self._calls) - 1} | _called(call)]})
+        return b"" if isinstance(call, ToolCall) else self._arguments(call)
+
+    def _arguments(self, piece: CallPiece) -> bytes:
+        key = f"call {piece.id}"  # no field has this name
+        if key not in self._templates:
+            index = self._calls.index(piece.id)
+            self._templates[key] = FrameTemplate(
+                lambda mark: self._chunk({"tool_calls": [{"index": index, "function": {"arguments": mark}}]})
+            )
+        return self._templates[key].frame(piece.text)
 
     def _piece(self, field: str, text: str) -> bytes:
         if field not in self._templates:
@@ -139,9 +153,9 @@ def _head(turn: Turn, kind: str) -> dict[str, Any]:
     }
 
 
-def _called(call: ToolCall) -> dict[str, Any]:
+def _called(call: CallPiece | ToolCall) -> dict[str, Any]:
     """A call as OpenAI writes it; arguments, broken ones too, go to the client as the model wrote them."""
-    arguments = call.text if call.broken is None else call.broken
+    arguments = call.text if isinstance(call, CallPiece) or call.broken is None else call.broken
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
