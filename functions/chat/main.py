@@ -9,15 +9,13 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.chat.admission import admit, chat_turn, completion_turn, dry_run_json
+from functions.chat.admission import admit, chat_turn, dry_run_json
 from functions.chat.agent_run import AgentRun
-from functions.chat.completion_request import read_completion_request
-from functions.chat.completion_run import CompletionRun
-from functions.chat.openai_errors import openai_words
+from functions.chat.protocols.answer import answer_by
+from functions.chat.protocols.completions.protocol import COMPLETIONS
 from functions.chat.replay import replayed
 from functions.chat.request import read_chat_request
 from functions.chat.streams.json_answer import TurnJson
-from functions.chat.streams.openai import CompletionJson, CompletionStream
 from functions.chat.streams.ui import UiStream
 from shared import ledger_calls
 from shared.auth import authenticate
@@ -56,15 +54,7 @@ async def resume(request: Request) -> Response:
 
 async def complete(request: Request) -> Response:
     """POST /v1/chat/completions: one answer to a conversation that the client keeps."""
-    with openai_words():
-        person = await authenticate(request)
-        body = await read_completion_request(request)
-        turn = await admit(person, completion_turn(body, request))
-    events = run_turn(CompletionRun(turn, body, request.state.arrived))
-    if body.stream:
-        encoder = CompletionStream(turn, wants_usage=body.wants_usage)
-        return StreamResponse(turn, events, encoder, _deadline(request), body.wishes)
-    return WholeResponse(turn, events, CompletionJson(turn), _deadline(request), body.wishes)
+    return await answer_by(COMPLETIONS, request)
 
 
 def _deadline(request: Request) -> float:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from functions.chat.completion_request import CompletionRequest
-from functions.chat.openai_errors import reworded
+from functions.chat.protocols.completions.request import CompletionRequest
+from functions.chat.protocols.openai_errors import reworded
 from functions.chat.request import ChatRequest
 from shared import errors
 from tools.openapi import document as openapi

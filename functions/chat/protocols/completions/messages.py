@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from hashlib import sha256
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
-from shared.messages import CALLER, Image, Message, ProviderPayload, Role, ToolCall
-from shared.providers.tool_calls import is_usual_id, tool_call, values_in
+from functions.chat.protocols.conversation import written_call
+from shared.messages import CALLER, Image, Message, ProviderPayload, Role
 
-MAX_IMAGES = 16
-_MAX_VALUES = 100_000  # as for the body itself, where arguments are one text
 _DATA_URL = re.compile(
     r"data:image/(png|jpe?g|gif|webp)(?:;[\w.=-]+)*;base64,([A-Za-z0-9+/\s]+={0,2})\s*", re.IGNORECASE
 )
@@ -174,104 +170,34 @@ AnyMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMess
 
 
 def conversation_of(messages: Iterable[AnyMessage]) -> tuple[Message, ...]:
-    """The messages in the form for a provider.
+    """The messages as our own values, with the client's ids of calls."""
+    return tuple(map(_converted, messages))
 
-    Call ids that a provider may reject, unusual or repeated, are replaced in the call and in its result. The same
-    conversation always gets the same ids, so that a provider's prompt cache can be used.
-    """
-    ids: dict[str, str] = {}  # by the client's id, of the latest call with that id
-    used: set[str] = set()
 
-    def converted_call(call: AssistantToolCall) -> ToolCall:
-        is_usual = is_usual_id(call.id) and call.id not in used
-        ids[call.id] = call.id if is_usual else f"call_{sha256(f'{len(used)} {call.id}'.encode()).hexdigest()[:16]}"
-        used.add(ids[call.id])
-        made = tool_call(ids[call.id], call.function.name, call.function.arguments)
-        # Arguments that are no JSON object came from a model; providers that take text get them unchanged.
-        return made if made.broken is None else replace(made, broken=None, written=made.broken)
-
-    def converted(message: AnyMessage) -> Message:
-        role: Role = "system" if message.role == "developer" else message.role
-        content, parts, marks = _text(message), _parts_of(message), _marks(message)
-        if isinstance(message, AssistantMessage):
-            calls = tuple(map(converted_call, message.tool_calls or ()))
-            return Message(role, content, calls, _reasoning(message) if calls else None)
-        if isinstance(message, ToolMessage):
-            return Message(role, content, tool_call_id=ids.get(message.tool_call_id, message.tool_call_id))
-        is_plain = not marks and not any(isinstance(part, Image) for part in parts)
-        return Message(role, content, parts=() if is_plain else parts, cached_parts=marks)
-
-    found: list[Message] = []
-    shown: list[Image] = []  # by the tool results just before
+def arguments_of(messages: Iterable[AnyMessage]) -> Iterator[str]:
+    """The arguments of all calls, as text."""
     for message in messages:
-        if shown and not isinstance(message, ToolMessage):
-            found.append(_showing(shown))
-            shown = []
-        found.append(converted(message))
-        if isinstance(message, ToolMessage):
-            shown += [part for part in _parts_of(message) if isinstance(part, Image)]
-    return _with_a_question([*found, _showing(shown)] if shown else found)
+        if isinstance(message, AssistantMessage):
+            yield from (call.function.arguments for call in message.tool_calls or ())
 
 
-def _showing(images: list[Image]) -> Message:
-    """The images of tool results as a message that every provider takes."""
-    words = "The images of the tool results:"
-    return Message("user", words, parts=(words, *images))
-
-
-def _with_a_question(messages: list[Message]) -> tuple[Message, ...]:
-    """The messages; without a user's text, the last instructions become the user's, as providers require one."""
-    if any(m.role == "user" and (m.content.strip() or m.images) for m in messages):
-        return tuple(messages)
-    last = max((place for place, m in enumerate(messages) if m.role == "system" and m.content.strip()), default=None)
-    return tuple(replace(m, role="user") if place == last else m for place, m in enumerate(messages))
-
-
-def question_of(messages: Sequence[AnyMessage]) -> str:
-    """The text of the last user message, else of the last instructions; empty when neither has any."""
-    asked = [m for kind in (UserMessage, SystemMessage) for m in reversed(messages) if isinstance(m, kind)]
-    return next((text for text in map(_text, asked) if text.strip()), "")
+def _converted(message: AnyMessage) -> Message:
+    role: Role = "system" if message.role == "developer" else message.role
+    content, parts, marks = _text(message), _parts_of(message), _marks(message)
+    if isinstance(message, AssistantMessage):
+        called = ((call.id, call.function) for call in message.tool_calls or ())
+        calls = tuple(written_call(call_id, function.name, function.arguments) for call_id, function in called)
+        return Message(role, content, calls, _reasoning(message) if calls else None)
+    if isinstance(message, ToolMessage):
+        return Message(role, content, tool_call_id=message.tool_call_id, parts=parts)
+    is_plain = not marks and not any(isinstance(part, Image) for part in parts)
+    return Message(role, content, parts=() if is_plain else parts, cached_parts=marks)
 
 
 def _reasoning(message: AssistantMessage) -> ProviderPayload | None:
     """The reasoning before the calls, which some hosts want back with the results."""
     text = message.reasoning_content
     return ProviderPayload(CALLER, {"reasoning_content": text}) if text else None
-
-
-def fault_of(messages: Sequence[AnyMessage]) -> str | None:
-    """What no provider accepts: no question, too many images, a result without its call or a call without its result.
-
-    None when the conversation is acceptable.
-    """
-    if not question_of(messages) and not any(isinstance(m, UserMessage) and _images(m) for m in messages):
-        return "there is nothing to answer"
-    if sum(map(_images, messages)) > MAX_IMAGES:
-        return f"at most {MAX_IMAGES} images"
-    calls = (call for m in messages if isinstance(m, AssistantMessage) for call in m.tool_calls or ())
-    if sum(values_in(call.function.arguments) for call in calls) > _MAX_VALUES:
-        return f"the arguments of all calls may hold at most {_MAX_VALUES:,} values"
-    return _fault_of_calls(messages)
-
-
-def _fault_of_calls(messages: Iterable[AnyMessage]) -> str | None:
-    pending: set[str] = set()
-    for message in messages:
-        if isinstance(message, ToolMessage):
-            if message.tool_call_id not in pending:
-                return "a tool message answers a call of the assistant's message before it"
-            pending.discard(message.tool_call_id)
-        elif pending:
-            break
-        elif isinstance(message, AssistantMessage):
-            pending = {call.id for call in message.tool_calls or ()}
-            if len(pending) != len(message.tool_calls or ()):
-                return "every call of an assistant's message has an id of its own"
-    return "every call of an assistant's message is answered by a tool message" if pending else None
-
-
-def _images(message: AnyMessage) -> int:
-    return sum(isinstance(part, ImagePart) for part in message.content)
 
 
 def _parts_of(message: AnyMessage) -> tuple[str | Image, ...]:

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions, from the turn's events to chunks or one object; without any network.
+"""OpenAI's chat completions: encoders from the turn's events to chunks or one object; without any network.
 
 Wire format: https://platform.openai.com/docs/api-reference/chat, read 2026-11-21.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+from functions.chat.protocols.stateless import StatelessRequest
 from shared.error_response import error_body
 from shared.events import CallPiece, Finish, Reasoning, Refusal, StopReason, Text
 from shared.messages import ToolCall
@@ -26,12 +27,12 @@ _FINISH_REASONS: Final[dict[StopReason, str]] = {
 
 
 class CompletionStream:
-    """Encodes one completion as chunks; `wants_usage` adds the last one, with empty choices."""
+    """Encodes one completion as chunks; the last one has the usage and empty choices, if asked for."""
 
     headers: Final[dict[str, str]] = {}
 
-    def __init__(self, turn: Turn, *, wants_usage: bool) -> None:
-        self._turn, self._wants_usage = turn, wants_usage
+    def __init__(self, turn: Turn, asked: StatelessRequest) -> None:
+        self._turn, self._wants_usage = turn, asked.wants_usage
         self._head = _head(turn, "chat.completion.chunk")
         self._templates: dict[str, FrameTemplate] = {}
         self._calls: list[str] = []  # their ids
@@ -102,7 +103,7 @@ class CompletionStream:
 class CompletionJson:
     """Encodes one completion as one object."""
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Turn, _asked: StatelessRequest) -> None:
         self._turn = turn
         self._calls: list[dict[str, Any]] = []
         self._thoughts: list[str] = []
