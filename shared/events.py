@@ -30,6 +30,14 @@ class Reasoning:
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """The end of a piece of reasoning: what its provider wants back with it. Redacted reasoning is nothing else."""
+
+    text: str
+    is_redacted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A piece of a model's refusal, which OpenAI sends apart from the answer."""
 
@@ -70,7 +78,7 @@ class Finish:
     native: ProviderPayload | None = None
 
 
-ModelEvent = Text | Reasoning | Refusal | CallPiece | ToolCall | Usage | Finish
+ModelEvent = Text | Reasoning | Signature | Refusal | CallPiece | ToolCall | Usage | Finish
 
 CONTENT: Final = (Text, Reasoning, Refusal, CallPiece, ToolCall)
 """The events that are content: after the first of them no call is made again."""

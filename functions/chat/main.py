@@ -20,7 +20,7 @@ from functions.chat.streams.ui import UiStream
 from shared import ledger_calls
 from shared.auth import authenticate
 from shared.config import settings
-from shared.endpoint import respond, routes, with_document
+from shared.endpoint import on_demand, respond, routes, with_document
 from shared.health import healthy, ready
 from shared.openai_models import get_openai_model, list_openai_models
 from shared.providers import load_sdks
@@ -72,6 +72,8 @@ TABLE = {
     "POST /chat/stream": stream_turn,
     "POST /ai/chat": take_turn,
     "POST /v1/chat/completions": complete,
+    "POST /v1/messages": on_demand("functions.chat.protocols.messages.routes", "create_message"),
+    "POST /v1/messages/count_tokens": on_demand("functions.chat.protocols.messages.routes", "count_tokens"),
     "GET /{id}/stream": resume,
     "GET /chat/{id}/stream": resume,
     "GET /chat/stream/{id}/stream": resume,

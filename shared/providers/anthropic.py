@@ -12,7 +12,7 @@ from anthropic import types
 
 from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
-from shared.events import CallPiece, Finish, ModelEvent, Reasoning, Text
+from shared.events import CallPiece, Finish, ModelEvent, Reasoning, Signature, Text
 from shared.messages import ModelRequest, Node, ProviderPayload
 from shared.provider_config import PROVIDERS
 from shared.providers.anthropic_messages import NAME, request_arguments, stop_reason_of, usage_of
@@ -117,6 +117,8 @@ class _AnswerReader:
         self._blocks[index] = block
         if text := block.get("text"):
             yield Text(str(text))
+        elif block["type"] == "redacted_thinking":
+            yield Signature(str(block["data"]), is_redacted=True)
         elif _is_call(block):
             block |= {"id": usual_id(block["id"]), "name": usual_name(block["name"])}
             yield CallPiece(block["id"], block["name"], "")
@@ -132,6 +134,7 @@ class _AnswerReader:
                 yield Reasoning(delta.thinking)
             case "signature_delta":
                 block["signature"] = delta.signature
+                yield Signature(delta.signature)
             case "input_json_delta":
                 self._written[event.index] = self._written.get(event.index, "") + delta.partial_json
                 if delta.partial_json and _is_call(block):

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
-from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 from functions.chat.protocols.conversation import written_call
+from functions.chat.protocols.images import Detail, image_in
 from shared.messages import CALLER, Image, Message, ProviderPayload, Role
-
-_DATA_URL = re.compile(
-    r"data:image/(png|jpe?g|gif|webp)(?:;[\w.=-]+)*;base64,([A-Za-z0-9+/\s]+={0,2})\s*", re.IGNORECASE
-)
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -52,19 +47,13 @@ class ImageUrl(_Lenient):
     """An image as a data: URL; addresses are not fetched."""
 
     url: str
-    detail: Literal["auto", "low", "high"] | None = None
+    detail: Detail | None = None
 
     @field_validator("url")
     @classmethod
     def _is_an_image_itself(cls, url: str) -> str:
-        """The URL with a registered media type and padded base64."""
-        found = _DATA_URL.fullmatch(url)
-        if not found:
-            raise ValueError("send the image itself, as data:image/png;base64,… (or jpeg, gif, webp)")
-        data = "".join(found[2].split()).rstrip("=")
-        data += "=" * (-len(data) % 4)
-        b64decode(data, validate=True)  # its ValueError is the answer
-        return f"data:image/{found[1].lower().replace('jpg', 'jpeg')};base64,{data}"
+        image_in(url)
+        return url
 
 
 def _as_url(image: Any) -> Any:
@@ -80,8 +69,7 @@ class ImagePart(_Lenient):
 
     def image(self) -> Image:
         """The image as our own value."""
-        head, _, data = self.image_url.url.partition(";base64,")
-        return Image(head.removeprefix("data:"), data, self.image_url.detail or "auto")
+        return image_in(self.image_url.url, self.image_url.detail or "auto")
 
 
 def _as_parts(content: Any) -> Any:
