@@ -118,6 +118,20 @@ def as_openai_model(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def as_anthropic_model(row: dict[str, Any]) -> dict[str, Any]:
+    """One model in the shape of Anthropic's list."""
+    capabilities: dict[str, Any] = row["capabilities"] or {}
+    return {
+        "type": "model",
+        "id": row["identifier"],
+        "display_name": row["model_name"],
+        "created_at": row.get("created_at") or "1970-01-01T00:00:00Z",
+        "lifecycle": "active",
+        "max_input_tokens": capabilities.get("context_window"),
+        "max_tokens": capabilities.get("max_output_tokens"),
+    }
+
+
 def _per_token(pricing: dict[str, Any] | None) -> dict[str, str] | None:
     if pricing is None:
         return None

@@ -1,4 +1,4 @@
-"""Errors as HTTP responses, in OpenAI's shape."""
+"""Errors as HTTP responses, in OpenAI's shape or Anthropic's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _TYPES = {401: "authentication_error", 402: "insufficient_quota", 403: "permissi
 
 
 def error_body(error: ParleyError, request_id: str) -> dict[str, Any]:
-    """The error in OpenAI's shape, from which its SDKs choose their exception."""
+    """The error in OpenAI's shape, from which its SDKs choose their exception, or in Anthropic's."""
+    if error.wording is not None and error.wording.shape == "anthropic":
+        own = {"type": error.wording.type, "message": error.message, "metadata": error.metadata | {"code": error.code}}
+        return {"type": "error", "error": own, "request_id": request_id}
     kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
     code, metadata = error.code, error.metadata
     if error.wording is not None:

@@ -52,15 +52,16 @@ ParleyError
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The code and type of an error in the words of another protocol."""
+    """The code and type of an error in the words of another protocol, and the company whose shape it has."""
 
     code: str
     type: str
+    shape: Literal["openai", "anthropic"] = "openai"
 
 
 class ParleyError(Exception):

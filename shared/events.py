@@ -30,9 +30,29 @@ class Reasoning:
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """The end of a piece of reasoning: what its provider wants back with it. Redacted reasoning is nothing else."""
+
+    text: str
+    is_redacted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A piece of a model's refusal, which OpenAI sends apart from the answer."""
 
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallPiece:
+    """A piece of the JSON text of a tool call's arguments; the first one of a call may be empty.
+
+    The ToolCall with the same id follows when the call is whole. A provider that sends whole calls has no pieces.
+    """
+
+    id: str
+    name: str
     text: str
 
 
@@ -58,9 +78,9 @@ class Finish:
     native: ProviderPayload | None = None
 
 
-ModelEvent = Text | Reasoning | Refusal | ToolCall | Usage | Finish
+ModelEvent = Text | Reasoning | Signature | Refusal | CallPiece | ToolCall | Usage | Finish
 
-CONTENT: Final = (Text, Reasoning, Refusal, ToolCall)
+CONTENT: Final = (Text, Reasoning, Refusal, CallPiece, ToolCall)
 """The events that are content: after the first of them no call is made again."""
 
 PIECES: Final = (Text, Reasoning)

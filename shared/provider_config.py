@@ -79,7 +79,7 @@ _ROWS = (
         "CLAUDE_MODEL",
         ("sk-ant-",),
         limit_field=None,
-        parameters=("reasoning_effort",),  # API 2026-10-21 rejects sampling parameters with 400
+        parameters=("reasoning_effort", "thinking"),  # API 2026-10-21 rejects sampling parameters with 400
         max_stops=64,
     ),
     ProviderConfig(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
@@ -69,8 +69,14 @@ class TurnRun(Protocol):
         ...
 
 
-async def run_turn(run: TurnRun) -> AsyncGenerator[TurnEvent, None]:
-    """The events of the run, a Failure if it failed, and last its Receipt.
+def _in_our_words(error: ParleyError) -> ParleyError:
+    return error
+
+
+async def run_turn(
+    run: TurnRun, reworded: Callable[[ParleyError], ParleyError] = _in_our_words
+) -> AsyncGenerator[TurnEvent, None]:
+    """The events of the run, a Failure (`reworded`) if it failed, and last its Receipt.
 
     If this generator is closed or cancelled, the turn is booked as cancelled, with its content and usage so far.
     """
@@ -95,7 +101,7 @@ async def run_turn(run: TurnRun) -> AsyncGenerator[TurnEvent, None]:
         receipt = await ledger.finish(run.result(TurnEnd(error, _elapsed_ms(run), ttft_ms)))
         _log_end(receipt)
     if error is not None:
-        yield Failure(error)
+        yield Failure(reworded(error))
     yield receipt
 
 

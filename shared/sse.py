@@ -78,6 +78,11 @@ def frame(value: Any) -> bytes:
     return b"data: " + _json(value).encode("utf-8", "replace") + b"\n\n"
 
 
+def named_frame(name: str, value: Any) -> bytes:
+    """One event with a name."""
+    return b"event: " + name.encode() + b"\n" + frame(value)
+
+
 class FrameTemplate:
     """Frames that differ in one text only: the JSON around it is encoded once.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from shared.events import PIECES, Finish, ModelEvent, Reasoning, Refusal, Text, Usage
+from shared.events import PIECES, CallPiece, Finish, ModelEvent, Reasoning, Refusal, Text, Usage
 from shared.sanitize import is_sound, sanitize_text
 
 _HIGH = range(0xD800, 0xDC00)
@@ -20,6 +20,7 @@ class SurrogateRepair:
     def __init__(self) -> None:
         self._kind: type[Text | Reasoning] = Text
         self._half = ""
+        self._half_of_call: dict[str, str] = {}
 
     def joined(self, event: ModelEvent) -> Sequence[ModelEvent]:
         """The events to pass on; none for a piece without a whole character."""
@@ -29,11 +30,23 @@ class SurrogateRepair:
             return [*self._released(type(event)), *self._repaired(event)]
         if isinstance(event, Usage):
             return (event,)  # may come between two halves
+        if isinstance(event, CallPiece):
+            return [*self._released(), self._whole_characters(event)]
         if isinstance(event, Refusal):
             event = Refusal(sanitize_text(event.text))
         if isinstance(event, Finish) and event.native is not None:
             event = replace(event, native=replace(event.native, content=sanitize_text(event.native.content)))
         return [*self._released(), event]
+
+    def _whole_characters(self, piece: CallPiece) -> CallPiece:
+        """The piece of a call without a half at its end, which the call's next piece gets."""
+        half = self._half_of_call.pop(piece.id, "")
+        if not half and is_sound(piece.text):
+            return piece
+        text = half + piece.text
+        if ord(text[-1]) in _HIGH:
+            text, self._half_of_call[piece.id] = text[:-1], text[-1]
+        return replace(piece, text=sanitize_text(text))
 
     def _released(self, kind: type[Text | Reasoning] | None = None) -> Sequence[Text | Reasoning]:
         """The half that stayed alone, replaced; none if the next event is of its kind and may have the other half."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from shared.events import ModelEvent, Reasoning, Refusal, Text, Usage, UsageSource
+from shared.events import CallPiece, ModelEvent, Reasoning, Refusal, Text, Usage, UsageSource
 from shared.messages import ModelRequest, ToolCall
 from shared.token_bounds import IMAGE_TOKENS, TOKENS_PER_MESSAGE, text_of, token_upper_bound
 from shared.tokens import estimate_tokens
@@ -28,6 +28,7 @@ class UsageMeter:
         self._call, self._window = call, context_window or _UNKNOWN_WINDOW
         self._counted: Usage | None = None
         self._pieces: list[str] = []
+        self._pieced: set[str] = set()  # the ids of calls whose pieces are noted
         self._counted_pieces = 0  # those before the provider's last count
 
     def observe(self, event: ModelEvent) -> None:
@@ -35,7 +36,10 @@ class UsageMeter:
         match event:
             case Text() | Reasoning() | Refusal():
                 self._note(event.text)
-            case ToolCall():
+            case CallPiece():
+                self._note(event.text if event.id in self._pieced else event.name + event.text)
+                self._pieced.add(event.id)
+            case ToolCall() if event.id not in self._pieced:
                 self._note(event.name + (event.broken or event.text))
             case Usage():
                 self._counted = _updated(self._counted, event)

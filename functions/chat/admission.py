@@ -9,7 +9,7 @@ from typing import Any, Final
 from starlette.requests import Request
 
 from functions.chat.agents import AGENTS, longest_prompt
-from functions.chat.completion_request import CompletionRequest
+from functions.chat.protocols.stateless import StatelessRequest
 from functions.chat.request import ChatRequest
 from functions.chat.tools import max_tool_tokens
 from shared import ledger
@@ -82,8 +82,8 @@ def chat_turn(asked: ChatRequest, request: Request) -> TurnRequest:
     )
 
 
-def completion_turn(asked: CompletionRequest, request: Request) -> TurnRequest:
-    """The request to the ledger for a completion, which stores only the log row.
+def stateless_turn(asked: StatelessRequest, request: Request) -> TurnRequest:
+    """The request to the ledger for an answer of a borrowed protocol, which stores only the log row.
 
     An Idempotency-Key, which OpenAI's SDKs send with every call, is ignored: there is no stored answer to replay.
     Raises ContextExceeded when the conversation is too long to reserve money for.
@@ -98,19 +98,19 @@ def completion_turn(asked: CompletionRequest, request: Request) -> TurnRequest:
             metadata={"context_window": MAX_RESERVED_TOKENS},
         )
     return TurnRequest(
-        endpoint="chat.completions",
+        endpoint=asked.endpoint,
         request_id=request.state.request_id,
         message=asked.question,
         model=asked.model,
         needs=asked.needs,
         **deployment(),
-        max_tokens=asked.max_completion_tokens or asked.max_tokens,
+        max_tokens=asked.max_tokens,
         prompt_tokens=max(0, prompt - len(asked.question.encode())),
         tool_tokens=tools,
         store=False,
-        log_words=asked.store is not False,
+        log_words=asked.log_words,
         strict_model=True,
-        metadata=asked.metadata or {},
+        metadata=asked.metadata,
     )
 
 

@@ -9,20 +9,18 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.chat.admission import admit, chat_turn, completion_turn, dry_run_json
+from functions.chat.admission import admit, chat_turn, dry_run_json
 from functions.chat.agent_run import AgentRun
-from functions.chat.completion_request import read_completion_request
-from functions.chat.completion_run import CompletionRun
-from functions.chat.openai_errors import openai_words
+from functions.chat.protocols.answer import answer_by
+from functions.chat.protocols.completions.protocol import COMPLETIONS
 from functions.chat.replay import replayed
 from functions.chat.request import read_chat_request
 from functions.chat.streams.json_answer import TurnJson
-from functions.chat.streams.openai import CompletionJson, CompletionStream
 from functions.chat.streams.ui import UiStream
 from shared import ledger_calls
 from shared.auth import authenticate
 from shared.config import settings
-from shared.endpoint import respond, routes, with_document
+from shared.endpoint import on_demand, respond, routes, with_document
 from shared.health import healthy, ready
 from shared.openai_models import get_openai_model, list_openai_models
 from shared.providers import load_sdks
@@ -56,15 +54,7 @@ async def resume(request: Request) -> Response:
 
 async def complete(request: Request) -> Response:
     """POST /v1/chat/completions: one answer to a conversation that the client keeps."""
-    with openai_words():
-        person = await authenticate(request, "chat")
-        body = await read_completion_request(request)
-        turn = await admit(person, completion_turn(body, request))
-    events = run_turn(CompletionRun(turn, body, request.state.arrived))
-    if body.stream:
-        encoder = CompletionStream(turn, wants_usage=body.wants_usage)
-        return StreamResponse(turn, events, encoder, _deadline(request), body.wishes)
-    return WholeResponse(turn, events, CompletionJson(turn), _deadline(request), body.wishes)
+    return await answer_by(COMPLETIONS, request)
 
 
 def _deadline(request: Request) -> float:
@@ -82,6 +72,8 @@ TABLE = {
     "POST /chat/stream": stream_turn,
     "POST /ai/chat": take_turn,
     "POST /v1/chat/completions": complete,
+    "POST /v1/messages": on_demand("functions.chat.protocols.messages.routes", "create_message"),
+    "POST /v1/messages/count_tokens": on_demand("functions.chat.protocols.messages.routes", "count_tokens"),
     "GET /{id}/stream": resume,
     "GET /chat/{id}/stream": resume,
     "GET /chat/stream/{id}/stream": resume,

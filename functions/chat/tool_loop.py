@@ -17,7 +17,7 @@ from functions.chat.tools.hand_off import HandOff
 from functions.chat.ui_parts import call_part, result_part, step_parts
 from shared import ledger
 from shared.errors import BudgetExceeded
-from shared.events import Finish, ModelEvent, NextStep, Refusal, Text, ToolResult
+from shared.events import CallPiece, Finish, ModelEvent, NextStep, Refusal, Text, ToolResult
 from shared.fallback import MIN_SECONDS
 from shared.gateway import ModelSession, Options
 from shared.messages import Message, ProviderPayload, ToolCall
@@ -76,6 +76,7 @@ class ToolLoop:
         self._history = list(turn.history)
         self._messages = [Message("user", asked)]
         self._ids: set[str] = set()
+        self._id_of: dict[str, str] = {}  # of the calls that the model is writing
         self._pieces: list[str] = []
         self._texts: list[str] = []
         self._parts: list[dict[str, Any]] = []
@@ -110,7 +111,7 @@ class ToolLoop:
             step = _Step()
             async with aclosing(self._session.events(self._prompt_messages(), options)) as events:
                 async for each in events:
-                    event = self._named(each) if isinstance(each, ToolCall) else each
+                    event = self._named(each) if isinstance(each, CallPiece | ToolCall) else each
                     step.observe(event, self._pieces)
                     yield event
             if not step.has_called:
@@ -139,12 +140,15 @@ class ToolLoop:
         tools = [*available_tools(), Tool(HAND_OFF, HandOff, self._hand_off)]
         return Toolbox(tools, self._session.deadline - MIN_SECONDS, max_bytes)
 
-    def _named(self, call: ToolCall) -> ToolCall:
-        """The call with an unused id: some hosts repeat ids in every answer."""
-        if call.id in self._ids:
-            call = replace(call, id=fresh_id())
-        self._ids.add(call.id)
-        return call
+    def _named(self, call: CallPiece | ToolCall) -> CallPiece | ToolCall:
+        """The call, or its piece, with an id that no earlier call has: some hosts repeat ids in every answer."""
+        call_id = self._id_of.get(call.id) or (fresh_id() if call.id in self._ids else call.id)
+        self._ids.add(call_id)
+        if isinstance(call, ToolCall):
+            self._id_of.pop(call.id, None)
+        else:
+            self._id_of[call.id] = call_id
+        return call if call_id == call.id else replace(call, id=call_id)
 
     def _prompt_messages(self) -> tuple[Message, ...]:
         return (*self._prompt(), *self._history, *self._messages)

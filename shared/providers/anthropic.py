@@ -12,7 +12,7 @@ from anthropic import types
 
 from shared.config import settings
 from shared.errors import ProviderError, ProviderRefused
-from shared.events import Finish, ModelEvent, Reasoning, Text
+from shared.events import CallPiece, Finish, ModelEvent, Reasoning, Signature, Text
 from shared.messages import ModelRequest, Node, ProviderPayload
 from shared.provider_config import PROVIDERS
 from shared.providers.anthropic_messages import NAME, request_arguments, stop_reason_of, usage_of
@@ -25,7 +25,7 @@ from shared.providers.provider_errors import (
 )
 from shared.providers.refusals import refusal_in
 from shared.providers.sdk_http import reporting, shared_client, transport_failures
-from shared.providers.tool_calls import tool_call
+from shared.providers.tool_calls import tool_call, usual_id, usual_name
 
 # An error inside a stream is an APIStatusError with status 200; its type has the meaning.
 _OVERLOADED = 529  # also for an error of unknown type inside a 200
@@ -87,9 +87,7 @@ class _AnswerReader:
             case "content_block_delta":
                 yield from self._delta(event)
             case "content_block_start":
-                block = self._blocks[event.index] = event.content_block.to_dict(mode="json")
-                if text := block.get("text"):
-                    yield Text(str(text))
+                yield from self._started(event.index, event.content_block.to_dict(mode="json"))
             case "content_block_stop":
                 yield from self._stopped(event.index)
             case "message_start":
@@ -115,6 +113,16 @@ class _AnswerReader:
         blocks = [block for _, block in sorted(self._blocks.items()) if block.get("text") != ""]
         return Finish(reason, ProviderPayload(NAME, blocks))
 
+    def _started(self, index: int, block: dict[str, Any]) -> Iterator[ModelEvent]:
+        self._blocks[index] = block
+        if text := block.get("text"):
+            yield Text(str(text))
+        elif block["type"] == "redacted_thinking":
+            yield Signature(str(block["data"]), is_redacted=True)
+        elif _is_call(block):
+            block |= {"id": usual_id(block["id"]), "name": usual_name(block["name"])}
+            yield CallPiece(block["id"], block["name"], "")
+
     def _delta(self, event: types.RawContentBlockDeltaEvent) -> Iterator[ModelEvent]:
         block, delta = self._blocks[event.index], event.delta
         match delta.type:
@@ -126,19 +134,26 @@ class _AnswerReader:
                 yield Reasoning(delta.thinking)
             case "signature_delta":
                 block["signature"] = delta.signature
+                yield Signature(delta.signature)
             case "input_json_delta":
                 self._written[event.index] = self._written.get(event.index, "") + delta.partial_json
+                if delta.partial_json and _is_call(block):
+                    yield CallPiece(block["id"], block["name"], delta.partial_json)
             case _:
                 pass
 
     def _stopped(self, index: int) -> Iterator[ModelEvent]:
         block = self._blocks[index]
-        if block["type"] == "tool_use" and block["name"]:
+        if _is_call(block):
             self._has_calls = True
             written = self._written.get(index) or json.dumps(block["input"])
             call = tool_call(block["id"], block["name"], written)
-            block |= {"id": call.id, "name": call.name, "input": dict(call.arguments)}
+            block["input"] = dict(call.arguments)
             yield call
+
+
+def _is_call(block: dict[str, Any]) -> bool:
+    return block["type"] == "tool_use" and bool(block["name"])
 
 
 def _client() -> anthropic.AsyncAnthropic:

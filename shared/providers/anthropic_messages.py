@@ -48,19 +48,28 @@ def request_arguments(request: ModelRequest) -> dict[str, Any]:
         ]
         if choice := _tool_choice(request):
             arguments["tool_choice"] = choice
+    thinking = request.parameters.get("thinking")
     if _lacks_thinking(request):
         arguments["thinking"] = {"type": "disabled"}
+    elif thinking is not None:
+        arguments["thinking"] = thinking
     if request.stop:
         arguments["stop_sequences"] = list(request.stop)
-    output: dict[str, Any] = {}
-    if request.output_schema is not None and request.output_schema != ANY_OBJECT:
-        output["format"] = {"type": "json_schema", "schema": _schema(request.output_schema)}
-    if effort := _EFFORTS.get(request.parameters.get("reasoning_effort")):
-        output["effort"] = effort
-    if output:
+    if output := _output_config(request):
         arguments["output_config"] = output
     _keep_last_marks(arguments)
     return arguments
+
+
+def _output_config(request: ModelRequest) -> dict[str, Any]:
+    output: dict[str, Any] = {}
+    if request.output_schema is not None and request.output_schema != ANY_OBJECT:
+        output["format"] = {"type": "json_schema", "schema": _schema(request.output_schema)}
+    # With a budget of thinking, the effort is what other models get instead of it.
+    has_budget = request.parameters.get("thinking", {}).get("type") == "enabled"
+    if (effort := _EFFORTS.get(request.parameters.get("reasoning_effort"))) and not has_budget:
+        output["effort"] = effort
+    return output
 
 
 def _system(instructions: list[Message]) -> str | list[dict[str, Any]]:
@@ -145,6 +154,8 @@ def _add_result(messages: list[dict[str, Any]], message: Message) -> None:
     result: dict[str, Any] = {"type": "tool_result", "tool_use_id": message.tool_call_id, "content": message.content}
     if message.is_error:
         result["is_error"] = True
+    if message.cached_parts:
+        result["cache_control"] = {"type": "ephemeral"}
     latest = messages[-1] if messages else None
     if latest and latest["role"] == "user" and latest["content"][0]["type"] == "tool_result":
         latest["content"].append(result)

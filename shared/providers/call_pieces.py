@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.events import CallPiece
 from shared.messages import ToolCall
-from shared.providers.tool_calls import tool_call
+from shared.providers.tool_calls import tool_call, usual_id, usual_name
 
 _MAX_CALLS, _MAX_ARGUMENTS = 128, 1024 * 1024
 
@@ -19,6 +20,8 @@ class _Call:
     name: str = ""
     size: int = 0
     pieces: list[str] = field(default_factory=list)
+    shown: tuple[str, str] | None = None  # the id and the name of its pieces
+    shown_pieces: int = 0
 
     @property
     def is_whole(self) -> bool:
@@ -30,18 +33,34 @@ class _Call:
         except (ValueError, RecursionError):
             return False
 
+    def piece(self, used_ids: set[str]) -> CallPiece | None:
+        """What came since the last piece; None before the call has a name, and an id or arguments."""
+        if self.shown is None:
+            if not self.name or not (self.id or self.pieces):
+                return None
+            self.shown = usual_id("" if self.id in used_ids else self.id), usual_name(self.name)
+            used_ids.add(self.shown[0])
+        elif self.shown_pieces == len(self.pieces):
+            return None
+        text, self.shown_pieces = "".join(self.pieces[self.shown_pieces :]), len(self.pieces)
+        return CallPiece(*self.shown, text)
+
 
 class CallPieces:
     """The calls of one answer. Pieces of several calls may alternate."""
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
+        self._ids: set[str] = set()
         self._is_full = False
 
-    def add(self, piece: Any) -> None:
-        """Adds one piece; null carries nothing. Raises ValueError when a call's arguments are too long."""
+    def add(self, piece: Any) -> CallPiece | None:
+        """Adds one piece, and gives what it adds to a call; None for nothing, as of null.
+
+        Raises ValueError when a call's arguments are too long.
+        """
         if piece is None:
-            return
+            return None
         function = piece.get("function") or {}
         index, call_id, name = _index(piece.get("index")), _text(piece.get("id")), _text(function.get("name"))
         arguments = function.get("arguments")
@@ -50,7 +69,7 @@ class CallPieces:
         if call is None:
             if self._is_full or len(self._calls) >= _MAX_CALLS:
                 self._is_full = True  # drop the rest; Toolbox reports its limit to the model
-                return
+                return None
             call = _Call(index)
             self._calls.append(call)
         call.id, call.name = call.id or call_id, call.name or name
@@ -59,10 +78,13 @@ class CallPieces:
             raise ValueError("too much in a tool call")
         if written:
             call.pieces.append(written)
+        return call.piece(self._ids)
 
     def calls(self) -> list[ToolCall]:
         """The calls in the order in which they began; a call that never had a name is none."""
-        return [tool_call(each.id, each.name, "".join(each.pieces)) for each in self._calls if each.name]
+        return [
+            tool_call(*(each.shown or (each.id, each.name)), "".join(each.pieces)) for each in self._calls if each.name
+        ]
 
     def _continued(self, index: int | None, call_id: str, name: str, written: str) -> _Call | None:
         """The call that the piece continues; None when it begins one."""

@@ -217,9 +217,13 @@ class ChunkParser:
         if self._has_tools:
             pieces = delta.get("tool_calls")
             for piece in pieces if isinstance(pieces, list) else [pieces] if pieces else ():
-                self._calls.add(piece)
+                self._read_call(piece, events)
             if isinstance(function := delta.get("function_call"), dict):  # its name before there were several calls
-                self._calls.add({"index": 0, "function": function})
+                self._read_call({"index": 0, "function": function}, events)
+
+    def _read_call(self, piece: Any, events: list[ModelEvent]) -> None:
+        if (added := self._calls.add(piece)) is not None:
+            events.append(added)
 
     def _read_content(self, content: Any, events: list[ModelEvent]) -> None:
         for piece in content_of(content):

@@ -20,9 +20,7 @@ def tool_call(call_id: str, name: str, written: str) -> ToolCall:
 
     Characters that APIs reject are replaced in the name. A missing or unusual id is replaced by a new one.
     """
-    name = _ODD.sub("_", name)[:_MAX_NAME] or "unknown"
-    if not is_usual_id(call_id):
-        call_id = fresh_id()
+    call_id, name = usual_id(call_id), usual_name(name)
     try:
         value = _object_in(written)
         arguments = sanitize_text(value)
@@ -31,6 +29,16 @@ def tool_call(call_id: str, name: str, written: str) -> ToolCall:
         return ToolCall(call_id, name, arguments, written=written if written and is_sound else None)
     except (ValueError, RecursionError):
         return ToolCall(call_id, name, {}, broken=sanitize_text(written))
+
+
+def usual_id(call_id: str) -> str:
+    """The id, or a new one when a provider might reject it."""
+    return call_id if is_usual_id(call_id) else fresh_id()
+
+
+def usual_name(name: str) -> str:
+    """The name without characters that APIs reject."""
+    return _ODD.sub("_", name)[:_MAX_NAME] or "unknown"
 
 
 def values_in(written: str) -> int:

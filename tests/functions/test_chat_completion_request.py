@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from functions.chat.completion_request import CompletionRequest
+from functions.chat.protocols.completions.request import CompletionRequest
 from shared.body import parse_body
 from shared.errors import Unprocessable
 from shared.messages import ANY_OBJECT, Format, Image, ModelRequest
@@ -38,7 +38,7 @@ def test_a_conversation_with_tools_goes_through_as_it_is() -> None:
     assert (system.role, system.content, user.content) == ("system", "Be brief.", "Hi")
     assert (called.content, called.tool_calls[0].arguments) == ("", {"at": "it"})
     assert (result.role, result.content, result.tool_call_id) == ("tool", "it", "c1")
-    assert asked.question == "Hi"
+    assert asked.stateless.question == "Hi"
 
 
 def _call(call_id: str, arguments: str = "{}") -> dict[str, Any]:
@@ -163,12 +163,12 @@ def test_what_is_wrong_is_named_as_the_caller_knows_it(fields: dict[str, Any], p
 def test_what_is_asked_says_what_it_takes() -> None:
     """`needs` has the abilities by their names in the catalogue."""
     schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}
-    assert _asked().needs == ()
-    assert _asked(tools=[]).needs == ()
-    assert _asked(response_format={"type": "text"}).needs == ()
-    assert _asked(tools=[_TOOL]).needs == ("supports_tools",)
-    assert _asked(messages=[_image("data:image/png;base64,AAAA")]).needs == ("supports_vision",)
-    assert _asked(response_format=schema).needs == ("supports_json",)
+    assert _asked().stateless.needs == ()
+    assert _asked(tools=[]).stateless.needs == ()
+    assert _asked(response_format={"type": "text"}).stateless.needs == ()
+    assert _asked(tools=[_TOOL]).stateless.needs == ("supports_tools",)
+    assert _asked(messages=[_image("data:image/png;base64,AAAA")]).stateless.needs == ("supports_vision",)
+    assert _asked(response_format=schema).stateless.needs == ("supports_json",)
 
 
 _MANY = 5000
@@ -216,7 +216,7 @@ def test_what_is_wrong_a_thousand_times_is_reported_once(fields: dict[str, Any])
 )
 def test_what_changes_nothing_is_taken(neutral: dict[str, Any]) -> None:
     """Fields that SDKs send and that do not change the answer are accepted."""
-    assert _asked(**neutral).question == "Hi"
+    assert _asked(**neutral).stateless.question == "Hi"
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_images_of_tool_results_follow_them() -> None:
     asked = _asked(messages=[_HI, {"role": "assistant", "tool_calls": calls}, *results])
     assert [each.role for each in asked.conversation] == ["user", "assistant", "tool", "tool", "user"]
     assert asked.conversation[-1].images == (Image("image/png", "AAAA"),)
-    assert (asked.question, asked.needs) == ("Hi", ("supports_vision",))
+    assert (asked.stateless.question, asked.stateless.needs) == ("Hi", ("supports_vision",))
 
 
 def test_calls_are_taken_as_clients_keep_them() -> None:
@@ -357,4 +357,4 @@ def test_parameters_are_passed_on_and_unknown_fields_are_named() -> None:
     )
     assert asked.options.parameters == {"top_p": 0.5, "logit_bias": {"7": -100}, "seed": 3}
     assert asked.wishes.fields == ("user", "reasoning", "options")
-    assert asked.question == "Hi"
+    assert asked.stateless.question == "Hi"

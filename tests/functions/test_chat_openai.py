@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from functions.chat.streams.openai import CompletionJson, CompletionStream
+from functions.chat.protocols.completions.encoders import CompletionJson, CompletionStream
 from shared.errors import AnswerCut
-from shared.events import Finish, Reasoning, Refusal, StopReason, Text
+from shared.events import CallPiece, Finish, Reasoning, Refusal, StopReason, Text
 from shared.messages import ToolCall
 from shared.routes import RouteChosen
 from shared.run_turn import Failure, TurnEvent
-from tests.functions.turns import ENTRY, RECEIPT, ROUTE, TURN, frames
+from tests.functions.turns import ENTRY, RECEIPT, ROUTE, STATELESS, TURN, frames
 from tools.openapi.chat_responses import CompletionAnswer
 
 _LOOK = ToolCall("c1", "look", {"at": "ütz"})
@@ -20,7 +20,7 @@ _BROKEN = ToolCall("c2", "look", {}, broken='{"at":')
 
 
 def _streamed(*events: TurnEvent, wants_usage: bool = False) -> list[object]:
-    stream = CompletionStream(TURN, wants_usage=wants_usage)
+    stream = CompletionStream(TURN, replace(STATELESS, wants_usage=wants_usage))
     body = b"".join(stream.encode(event) for event in events[:1])
     return frames(stream.begin() + body + b"".join(stream.encode(event) for event in events[1:]))
 
@@ -61,6 +61,17 @@ def test_calls_are_numbered_and_broken_arguments_are_the_callers_to_see() -> Non
     assert (second["index"], second["function"]["arguments"]) == (1, '{"at":')
 
 
+def test_arguments_come_in_the_pieces_in_which_they_were_written() -> None:
+    """The first chunk of a call has its id and name; the whole call adds nothing."""
+    pieces = [CallPiece("c1", "look", ""), CallPiece("c2", "go", "{}"), CallPiece("c1", "look", '{"at": "ü"}')]
+    received = _deltas(_streamed(*pieces, ToolCall("c1", "look", {"at": "ü"}), ToolCall("c2", "go", {}), RECEIPT))
+    assert [each["tool_calls"][0] for each in received[1:-1]] == [  # type: ignore[index]
+        {"index": 0, "id": "c1", "type": "function", "function": {"name": "look", "arguments": ""}},
+        {"index": 1, "id": "c2", "type": "function", "function": {"name": "go", "arguments": "{}"}},
+        {"index": 0, "function": {"arguments": '{"at": "ü"}'}},
+    ]
+
+
 def test_a_stream_that_breaks_off_ends_with_an_error_and_no_stop_reason() -> None:
     """An error frame without a stop reason makes the SDKs raise."""
     received = _streamed(Text("Hel"), Failure(AnswerCut("It broke off.")), RECEIPT)
@@ -75,7 +86,7 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_no_stop_reason() -> Non
 )
 def test_a_completion_gathers_calls_thoughts_and_reason(reason: StopReason, received: str) -> None:
     """The object fits the model of the OpenAPI document."""
-    encoder = CompletionJson(TURN)
+    encoder = CompletionJson(TURN, STATELESS)
     for event in (Reasoning("hm"), _LOOK, Finish(reason)):
         encoder.observe(event)
     answer = CompletionAnswer.model_validate(encoder.encode(replace(RECEIPT, result=replace(ENTRY, content=""))))
@@ -91,7 +102,7 @@ def test_a_refusal_is_no_content() -> None:
         {"refusal": "I "},
         {"refusal": "won't."},
     ]
-    encoder = CompletionJson(TURN)
+    encoder = CompletionJson(TURN, STATELESS)
     for event in (Refusal("I "), Refusal("won't."), Finish("filtered")):
         encoder.observe(event)
     (choice,) = encoder.encode(replace(RECEIPT, result=replace(ENTRY, content="I won't.")))["choices"]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from functions.chat.openai_errors import openai_words, reworded
+from functions.chat.protocols.openai_errors import reworded
+from functions.chat.protocols.stateless import in_words_of
 from shared.error_response import error_body, error_response
 from shared.errors import (
     BudgetExceeded,
@@ -47,7 +48,7 @@ def _refused(code: str | None = None, reason: str | None = None) -> ParleyError:
 def test_statuses_and_codes_are_those_that_sdks_know(error: ParleyError, status: int, code: str, kind: str) -> None:
     """A changed code leaves ours in the metadata, and the log row has ours."""
     own = error.code
-    with pytest.raises(type(error)), openai_words():
+    with pytest.raises(type(error)), in_words_of(reworded):
         raise error
     body = error_body(error, "r")["error"]
     assert (error.status, body["code"], body["type"]) == (status, code, kind)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from shared.events import NextStep, Text, ToolResult
-from shared.messages import Message
+from shared.events import CallPiece, NextStep, Text, ToolResult
+from shared.messages import Message, ToolCall
 from shared.receipts import receipt_json
 from shared.turns import Receipt
 from tests.fakes.openai import OpenAiHost, text_chunk
@@ -46,6 +46,16 @@ async def test_a_tools_result_goes_back_to_the_model(model: OpenAiHost, project:
     receipt = events[-1]
     assert isinstance(receipt, Receipt)
     assert receipt_json(receipt)["tools_used"] == booked["tools_used"]
+
+
+async def test_pieces_have_the_id_of_their_call(model: OpenAiHost, project: Project) -> None:
+    """Also in a later step of a host that repeats its ids."""
+    model.script = [calls_answer(add_call(1)), calls_answer(add_call(2)), (200, [text_chunk("Done")])]
+    events = await events_of()
+    ids = [event.id for event in events if isinstance(event, ToolCall)]
+    assert len(set(ids)) == 2
+    assert list(dict.fromkeys(event.id for event in events if isinstance(event, CallPiece))) == ids
+    assert booked_entry(project)["status"] == "completed"
 
 
 async def test_every_further_call_holds_money_first(model: OpenAiHost, project: Project) -> None:

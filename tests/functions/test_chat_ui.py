@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from functions.chat.streams.ui import UiStream
 from shared.errors import ProviderTimeout
-from shared.events import Finish, Reasoning, Refusal, Text, Usage
+from shared.events import CallPiece, Finish, Reasoning, Refusal, Text, Usage
 from shared.messages import ToolCall
 from shared.receipts import receipt_json
 from shared.routes import RouteChosen
@@ -82,6 +82,27 @@ def test_broken_arguments_are_a_part_of_their_own() -> None:
         "input": '{"at":',
         "errorText": "The arguments are no JSON object.",
     }
+
+
+def test_arguments_stream_as_they_come() -> None:
+    """The input starts once, its pieces follow, and the whole call ends it; pieces of two calls may alternate."""
+    pieces = [CallPiece("c1", "look", ""), CallPiece("c2", "look", "{}"), CallPiece("c1", "look", '{"at": "ü"}')]
+    received = frames(_streamed(Text("Hm"), *pieces, ToolCall("c1", "look", {"at": "ü"}), RECEIPT))
+    assert received[5:-3] == [
+        {"type": "tool-input-start", "toolCallId": "c1", "toolName": "look"},
+        {"type": "tool-input-start", "toolCallId": "c2", "toolName": "look"},
+        {"type": "tool-input-delta", "toolCallId": "c2", "inputTextDelta": "{}"},
+        {"type": "tool-input-delta", "toolCallId": "c1", "inputTextDelta": '{"at": "ü"}'},
+        {"type": "tool-input-available", "toolCallId": "c1", "toolName": "look", "input": {"at": "ü"}},
+        {
+            "type": "tool-input-error",
+            "toolCallId": "c2",
+            "toolName": "look",
+            "input": None,
+            "errorText": "The call is not complete.",
+        },
+        {"type": "finish-step"},
+    ]
 
 
 def test_an_answer_that_was_stopped_replays_as_stopped() -> None:

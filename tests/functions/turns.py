@@ -6,8 +6,11 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from functions.chat.protocols.stateless import StatelessRequest
 from functions.chat.request import ChatRequest
 from shared.events import Usage
+from shared.gateway import Options
+from shared.messages import Message
 from shared.routes import Route
 from shared.sse import SseDecoder
 from shared.turns import Limits, Receipt, Turn, TurnResult
@@ -20,6 +23,7 @@ ENTRY = TurnResult(
 )
 RECEIPT = Receipt(ENTRY, 0.002, logged=True, message_id="message-1")
 ASKED = ChatRequest(message="Hi")
+STATELESS = StatelessRequest("chat.completions", "openai:gpt-4o", (Message("user", "Hi"),), "Hi", Options())
 
 
 def frames(raw: bytes) -> list[Any]:

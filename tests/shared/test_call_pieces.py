@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.events import CallPiece
 from shared.providers.call_pieces import CallPieces
 
 
@@ -64,6 +65,32 @@ def test_pieces_find_their_call(pieces: list[Any]) -> None:
 def test_a_name_or_an_id_may_come_late(pieces: list[Any]) -> None:
     """It belongs to the call that is already there."""
     assert _assembled(*pieces) == TWO[:1]
+
+
+def _shown(*pieces: Any) -> list[CallPiece]:
+    calls = CallPieces()
+    return [shown for each in pieces if (shown := calls.add(each)) is not None]
+
+
+def test_what_a_piece_adds_is_shown_with_the_id_and_the_name_of_its_call() -> None:
+    """A call is shown from its name on, with all its arguments so far; an odd id is replaced once."""
+    assert _shown(_piece(0, "a", "f"), _piece(0, None, None, '{"x"'), _piece(0, "a", "f", ""), _piece(0, "a")) == [
+        CallPiece("a", "f", ""),
+        CallPiece("a", "f", '{"x"'),
+    ]
+    late = _shown(_piece(0, "a", ""), _piece(0, "a", None, '{"x"'), _piece(0, "a", "f", ": 1}"))
+    assert late == [CallPiece("a", "f", '{"x": 1}')]
+    first, second = _shown(_piece(0, "f.g:0", "f g", "{"), _piece(0, None, None, "}"))
+    assert (first.id, first.name, second.text) == (second.id, "f_g", "}")
+    assert first.id.startswith("call_")
+
+
+def test_two_calls_with_one_id_get_ids_of_their_own() -> None:
+    """A client puts pieces together by their id."""
+    pieces = CallPieces()
+    shown = [pieces.add(_piece(0, "a", "f", "{}")), pieces.add(_piece(1, "a", "g", "{}"))]
+    assert [call.id for call in pieces.calls()] == [each.id for each in shown if each]
+    assert len({call.id for call in pieces.calls()}) == 2
 
 
 def test_the_same_function_may_be_called_twice_without_ids() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.errors import ProviderOverloaded
-from shared.events import Finish, ModelEvent, Reasoning, Refusal, Text, Usage
+from shared.events import CallPiece, Finish, ModelEvent, Reasoning, Refusal, Text, Usage
 from shared.messages import CALLER, Format, Message, ModelRequest, ProviderPayload, Tool, ToolCall
 from shared.providers.chat_completions import ChunkParser, read_model_list, request_body
 
@@ -40,9 +40,11 @@ def test_tool_calls_are_joined_from_pieces() -> None:
     rest = {"index": 0, "function": {"arguments": ": 1}"}}
     whole = {"index": 0, "function": {"name": "g", "arguments": {"y": 2}}}
     events = _parsed(_delta(tool_calls=[first]), _delta(tool_calls=[rest]), _delta("tool_calls", tool_calls=[whole]))
-    assert isinstance(events[1], ToolCall)
-    own = events[1].id
-    assert events == [ToolCall("a", "f", {"x": 1}), ToolCall(own, "g", {"y": 2}), Finish("tool_calls")]
+    assert isinstance(events[2], CallPiece)
+    own = events[2].id
+    pieces = [CallPiece("a", "f", '{"x"'), CallPiece("a", "f", ": 1}"), CallPiece(own, "g", '{"y": 2}')]
+    calls = [ToolCall("a", "f", {"x": 1}), ToolCall(own, "g", {"y": 2})]
+    assert events == [*pieces, *calls, Finish("tool_calls")]
     assert own.startswith("call_")
 
 
@@ -94,7 +96,8 @@ def test_a_whole_answer_is_taken_as_one_chunk() -> None:
     message = {"role": "assistant", "content": "x", "reasoning": "hm", "tool_calls": [call]}
     usage = {"prompt_tokens": 5, "completion_tokens": 2}
     events = _parsed({"choices": [{"message": message, "finish_reason": "tool_calls"}], "usage": usage})
-    assert events[:4] == [Reasoning("hm"), Text("x"), Usage(5, 2), ToolCall("a", "f", {})]
+    called = [CallPiece("a", "f", "{}"), Usage(5, 2), ToolCall("a", "f", {})]
+    assert events[:5] == [Reasoning("hm"), Text("x"), *called]
     beside = {"choices": [{"delta": {}, "message": message, "finish_reason": "stop"}]}
     assert _parsed(_delta(content="x"), beside) == [Text("x"), Finish("stop")]
 
@@ -216,7 +219,7 @@ def test_the_clients_schema_options_are_passed_on() -> None:
 
 def test_arguments_are_sent_back_unchanged() -> None:
     """The model gets its own text."""
-    (called,) = _parsed(_delta("tool_calls", tool_calls=[_piece('{"x": 1e2}')]))[:1]
+    _, called, _ = _parsed(_delta("tool_calls", tool_calls=[_piece('{"x": 1e2}')]))
     assert isinstance(called, ToolCall)
     (sent,) = request_body(replace(CALL, messages=(Message("assistant", "", (called,)),)))["messages"]
     assert sent["tool_calls"][0]["function"]["arguments"] == '{"x": 1e2}'

@@ -19,7 +19,7 @@ from shared.errors import (
     ProviderRefused,
     TurnTimeout,
 )
-from shared.events import Finish, Text
+from shared.events import CallPiece, Finish, Text
 from shared.gateway import ModelSession, Options
 from shared.messages import Message, ModelRequest, Tool, ToolCall
 from shared.providers import provider_named
@@ -129,7 +129,8 @@ async def test_arguments_that_are_no_object_are_a_broken_call(every: OpenAiHost,
         sse(chunk({"tool_calls": [{"id": "a", "function": {"name": "find", "arguments": arguments}}]}, "stop"))
     ]
     events, error = await events_of(exchange_over(_route("openai"), tools=(TOOL,)))
-    assert (events[1:], error) == ([ToolCall("a", "find", {}, broken=arguments), Finish("tool_calls")], None)
+    pieced, broken = CallPiece("a", "find", arguments), ToolCall("a", "find", {}, broken=arguments)
+    assert (events[1:], error) == ([pieced, broken, Finish("tool_calls")], None)
 
 
 @pytest.mark.parametrize("written", ["[1, 2]", '{"a"', DEEP], ids=["list", "half", "deep"])
@@ -139,18 +140,20 @@ async def test_claudes_broken_arguments_are_a_broken_call_too(every: OpenAiHost,
     stop = {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 3}}
     every.pieces = [_claude_calls(written) + _event("message_delta", stop)]
     events, error = await events_of(exchange_over(_route("anthropic"), tools=(TOOL,)))
-    assert (events[2], error) == (ToolCall("t", "find", {}, broken=written), None)
+    calls = [event for event in events if isinstance(event, CallPiece | ToolCall)]
+    pieces = [CallPiece("t", "find", ""), CallPiece("t", "find", written)]
+    assert (calls, error) == ([*pieces, ToolCall("t", "find", {}, broken=written)], None)
     assert isinstance(events[-1], Finish)
     assert events[-1].native is not None
     assert events[-1].native.content[0]["input"] == {}
 
 
 async def test_truncated_arguments_end_the_answer_for_its_length(every: OpenAiHost) -> None:
-    """A call that is cut by the token limit is left out."""
+    """A call that is cut by the token limit has pieces, and is no call."""
     call = {"id": "a", "function": {"name": "find", "arguments": '{"query": "ab'}}
     every.pieces = [sse(chunk({"content": "Hi", "tool_calls": [call]}, "length"))]
     events, error = await events_of(exchange_over(_route("openai"), tools=(TOOL,)))
-    assert (events[1:], error) == ([Text("Hi"), Finish("length")], None)
+    assert (events[1:], error) == ([Text("Hi"), CallPiece("a", "find", '{"query": "ab'), Finish("length")], None)
 
 
 async def test_a_call_of_an_unknown_tool_is_passed_on_if_there_are_tools(every: OpenAiHost) -> None:
@@ -159,7 +162,7 @@ async def test_a_call_of_an_unknown_tool_is_passed_on_if_there_are_tools(every: 
     every.pieces = [sse(chunk({"content": "Hi"}), chunk({"tool_calls": [call]}, "tool_calls"))]
     for tools, rest in (
         ((), [Finish("stop")]),
-        ((TOOL,), [ToolCall("a", "rm_-rf", {}, broken="{{{"), Finish("tool_calls")]),
+        ((TOOL,), [CallPiece("a", "rm_-rf", "{{{"), ToolCall("a", "rm_-rf", {}, broken="{{{"), Finish("tool_calls")]),
     ):
         events, error = await events_of(exchange_over(_route("openai"), tools=tools))
         assert (text_of(events), events[2:], error) == ("Hi", rest, None)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
+from shared.events import CallPiece, Finish, ModelEvent, Reasoning, Text, Usage
 from shared.messages import ProviderPayload, ToolCall
 from shared.sanitize import sanitize_text
 from shared.surrogates import SurrogateRepair
@@ -57,3 +57,11 @@ def test_what_a_provider_wants_back_is_sound_too() -> None:
     """The provider's own payload is repaired, because the next request contains it."""
     (received,) = _joined([Finish("tool_calls", ProviderPayload("anthropic", [{"text": "\ud83d\ude80 \ud83d"}]))])
     assert received == Finish("tool_calls", ProviderPayload("anthropic", [{"text": "\U0001f680 \ufffd"}]))
+
+
+def test_a_character_cut_between_two_pieces_of_a_call_is_joined() -> None:
+    """Also when the pieces of another call come in between; NUL is replaced."""
+    high, low = _units("🚀")
+    other = CallPiece("c2", "look", "{}")
+    events = _joined([CallPiece("c1", "look", "a" + high), other, CallPiece("c1", "look", low + "b\0")])
+    assert events == [CallPiece("c1", "look", "a"), other, CallPiece("c1", "look", "🚀b\ufffd")]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.events import ModelEvent, Reasoning, Text, Usage
+from shared.events import CallPiece, ModelEvent, Reasoning, Text, Usage
 from shared.gateway import without_tool_calls
 from shared.messages import Message, ModelRequest, Node, Tool, ToolCall
 from shared.providers.chat_completions import request_body
@@ -31,6 +31,13 @@ def _metered(*events: ModelEvent, call: ModelRequest = CALL, is_complete: bool =
 def test_of_counts_the_latest_wins() -> None:
     """The latest count replaces earlier ones, because counts are cumulative."""
     assert _metered(Text("a"), Usage(10, 1), Text("b"), Usage(10, 2)) == Usage(10, 2)
+
+
+def test_a_call_counts_once_by_its_pieces() -> None:
+    """The estimate of a call is the same with and without pieces; pieces of a call that was cut count, too."""
+    whole = ToolCall("c1", "look", {"at": "it"})
+    pieces = [CallPiece("c1", "look", ""), CallPiece("c1", "look", '{"at": '), CallPiece("c1", "look", '"it"}')]
+    assert _metered(*pieces, whole) == _metered(*pieces) == _metered(whole)
 
 
 def test_a_later_zero_does_not_replace_a_count() -> None:

@@ -44,6 +44,20 @@ Our own code is then in `metadata.code`, and in the log row.
 | `budget_exceeded` | 429 `insufficient_quota` |
 | `quota_exceeded`, `too_many_turns` | 429 `rate_limit_exceeded` |
 
+## In Anthropic's words
+
+`POST /v1/messages` uses the statuses and types that Anthropic's SDKs and Claude Code know, in Anthropic's shape.
+Our own code is in `error.metadata.code`.
+
+| Our code | There |
+|---|---|
+| `context_exceeded`, `context_length_exceeded` | 400, and a message that begins with `prompt is too long` |
+| `provider_refused`, when the provider answered 400, 413 or 422 | 400 `invalid_request_error` |
+| `validation_failed` | 400 `invalid_request_error` |
+| `budget_exceeded` | 402 `billing_error` |
+| `quota_exceeded`, `too_many_turns` | 429 `rate_limit_error` |
+| `provider_overloaded` | 529 `overloaded_error` |
+
 The message of `provider_refused` has the provider's reason, redacted and cut. Client nodes have none.
 
 ## After the first byte

@@ -6,18 +6,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from functions.chat.completion_request import CompletionRequest
-from functions.chat.openai_errors import reworded
+from functions.chat.protocols.completions.request import CompletionRequest
+from functions.chat.protocols.messages.errors import reworded as in_anthropics_words
+from functions.chat.protocols.messages.request import MessagesRequest
+from functions.chat.protocols.openai_errors import reworded
 from functions.chat.request import ChatRequest
 from shared import errors
 from tools.openapi import document as openapi
 from tools.openapi.chat_responses import CompletionAnswer, DryRunAnswer, TurnAnswer
 from tools.openapi.document import Operation, Success
+from tools.openapi.messages_responses import MessageAnswer, MessagesError, TokenCount
 from tools.openapi.shared_routes import SHARED_OPERATIONS
 
 DESCRIPTION = (
-    "One turn with a model, as the AI SDK's UI message stream (https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol) or "
-    "OpenAI's chat completions. After the first byte of a stream, errors are events of it."
+    "One turn with a model, as the AI SDK's UI message stream (https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol), "
+    "OpenAI's chat completions or Anthropic's messages. After the first byte of a stream, errors are events of it."
 )
 _EVENTS = "text/event-stream"
 _HEADERS = {
@@ -95,6 +98,22 @@ COMPLETION = Operation(
     name="create_completion",
     headers=_HEADERS,
 )
+MESSAGE = Operation(
+    "One answer in Anthropic's format to a conversation that the client keeps.",
+    {200: Success("The message; events when `stream` is true.", MessageAnswer, also=_EVENTS)},
+    body=MessagesRequest,
+    errors=(*_ADMISSION, *_MODEL_FAILS),
+    words=in_anthropics_words,
+    error_body=MessagesError,
+    headers=_HEADERS,
+)
+TOKENS = Operation(
+    "An estimate of the input tokens of a message.",
+    {200: Success("The estimate.", TokenCount)},
+    body=MessagesRequest,
+    words=in_anthropics_words,
+    error_body=MessagesError,
+)
 
 OPERATIONS = {
     **SHARED_OPERATIONS,
@@ -102,6 +121,8 @@ OPERATIONS = {
     "POST /chat/stream": STREAMED_TURN,
     "resume": RESUME,
     "complete": COMPLETION,
+    "create_message": MESSAGE,
+    "count_tokens": TOKENS,
 }
 
 

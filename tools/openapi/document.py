@@ -60,7 +60,7 @@ class Operation:
     `name` begins its operation id; it is the handler's name when it is empty.
     `needs` is whose token the route requires, `key` an access token or an API key; the errors of tokens and bodies
     follow from it and from `body`. `takes` are request headers, `headers` response headers. `words` gives an error the
-    status and code of a borrowed protocol.
+    status and code of a borrowed protocol, whose errors have the `error_body`.
     """
 
     summary: str
@@ -73,6 +73,7 @@ class Operation:
     takes: Mapping[str, str] = field(default_factory=dict)
     words: Callable[[ParleyError], ParleyError] = lambda error: error
     name: str = ""
+    error_body: _Model = Error
 
     @property
     def models(self) -> Iterable[_Shown]:
@@ -82,6 +83,7 @@ class Operation:
         for success in self.successes.values():
             if success.model is not None:
                 yield success.model, "serialization"
+        yield self.error_body, "serialization"
 
     @property
     def all_errors(self) -> set[type[ParleyError]]:
@@ -117,7 +119,6 @@ def document(
     routed = {route: operations.get(route) or operations[name] for route, name in handlers.items()}
     routed["GET /openapi.json"] = _DOCUMENT
     wanted: set[_Shown] = {pair for operation in routed.values() for pair in operation.models}
-    wanted.add((Error, "serialization"))
     in_order: Sequence[Any] = sorted(wanted, key=lambda pair: (pair[0].__name__, pair[1]))
     references, schemas = models_json_schema(in_order, ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
@@ -212,7 +213,7 @@ def _failures(operation: Operation, references: _References) -> dict[str, Any]:
     shown = [operation.words(error("An error.")) for error in operation.all_errors]
     for status, code in sorted({(e.status, e.wording.code if e.wording else e.code) for e in shown}):
         codes.setdefault(str(status), []).append(code)
-    content = {"application/json": {"schema": references[Error, "serialization"]}}
+    content = {"application/json": {"schema": references[operation.error_body, "serialization"]}}
     responses: dict[str, Any] = {}
     for status_text, found in codes.items():
         responses[status_text] = {"description": " · ".join(f"`{each}`" for each in found), "content": content}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from shared import errors
 from tools.openapi.document import Operation, Success
@@ -37,6 +37,36 @@ class ModelList(BaseModel):
     data: list[ListedModel]
 
 
+class AnthropicModel(BaseModel):
+    """A model in Anthropic's shape."""
+
+    type: Literal["model"]
+    id: str
+    display_name: str
+    created_at: str
+    lifecycle: Literal["active"]
+    max_input_tokens: int | None
+    max_tokens: int | None
+
+
+class AnthropicModelList(BaseModel):
+    """All active models by display order; there are no further pages."""
+
+    data: list[AnthropicModel]
+    has_more: Literal[False]
+    first_id: str | None
+    last_id: str | None
+
+
+class AnyModelList(RootModel[ModelList | AnthropicModelList]):
+    """The list in OpenAI's shape, and in Anthropic's when the request has `anthropic-version`."""
+
+
+class AnyModel(RootModel[ListedModel | AnthropicModel]):
+    """A model in OpenAI's shape, and in Anthropic's when the request has `anthropic-version`."""
+
+
+_VERSION: Final = {"anthropic-version": "Any value: the answer has Anthropic's shape."}
 _READY = Operation(
     "Whether its database answers.",
     {200: Success("It does.", Health)},
@@ -50,8 +80,13 @@ SHARED_OPERATIONS: Final[Mapping[str, Operation]] = {
     ),
     "ready": _READY,
     "service_ready": _READY,
-    "list_openai_models": Operation("The models that a user can choose.", {200: Success("All of them.", ModelList)}),
+    "list_openai_models": Operation(
+        "The models that a user can choose.", {200: Success("All of them.", AnyModelList)}, takes=_VERSION
+    ),
     "get_openai_model": Operation(
-        "One model, by identifier or key.", {200: Success("The model.", ListedModel)}, errors=(errors.ModelNotFound,)
+        "One model, by identifier or key.",
+        {200: Success("The model.", AnyModel)},
+        errors=(errors.ModelNotFound,),
+        takes=_VERSION,
     ),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from shared.errors import ParleyError
-from shared.events import NextStep, Reasoning, Refusal, Text, ToolResult
+from shared.events import CallPiece, NextStep, Reasoning, Refusal, Text, ToolResult
 from shared.messages import ToolCall
 from shared.receipts import receipt_json
 from shared.routes import RouteChosen
@@ -35,6 +35,9 @@ class UiStream:
         self._part: str | None = None
         self._parts = 0
         self._delta: FrameTemplate  # of the open part
+        self._calls: dict[str, CallPiece] = {}  # of which the model is writing the arguments: their first pieces
+        self._input: FrameTemplate  # of the last of them
+        self._input_of = ""
         self._model: str | None = None
         self._error: ParleyError | None = None
 
@@ -53,7 +56,10 @@ class UiStream:
                 return self._piece("text", text)
             case Reasoning(text):
                 return self._piece("reasoning", text)
+            case CallPiece():
+                return self._call_piece(event)
             case ToolCall():
+                self._calls.pop(event.id, None)
                 return self._close() + frame(_call(event))
             case ToolResult():
                 return self._close() + frame(_result(event))
@@ -63,12 +69,32 @@ class UiStream:
                 self._model = route.identifier
             case Failure(error):
                 self._error = error
-                return self._close()
+                return self._close() + self._end_calls()
             case Receipt():
-                return self._close() + self._end(event)
+                return self._close() + self._end_calls() + self._end(event)
             case _:
                 pass
         return b""
+
+    def _call_piece(self, piece: CallPiece) -> bytes:
+        begun = b""
+        if piece.id not in self._calls:
+            self._calls[piece.id] = piece
+            begun = self._close()
+            begun += frame({"type": "tool-input-start", "toolCallId": piece.id, "toolName": piece.name})
+        if not piece.text:
+            return begun
+        if self._input_of != piece.id:
+            self._input_of = piece.id
+            self._input = FrameTemplate(
+                lambda mark: frame({"type": "tool-input-delta", "toolCallId": piece.id, "inputTextDelta": mark})
+            )
+        return begun + self._input.frame(piece.text)
+
+    def _end_calls(self) -> bytes:
+        """The ends of calls that the model began and never completed."""
+        begun, self._calls = self._calls, {}
+        return b"".join(map(_half_call, begun.values()))
 
     def _piece(self, kind: str, text: str) -> bytes:
         opened = b"" if self._part == kind else self._open(kind)
@@ -112,6 +138,11 @@ def _call(call: ToolCall) -> dict[str, Any]:
         broken = {"type": "tool-input-error", "input": call.broken, "errorText": "The arguments are no JSON object."}
         return broken | named
     return {"type": "tool-input-available", "input": dict(call.arguments)} | named
+
+
+def _half_call(piece: CallPiece) -> bytes:
+    named = {"toolCallId": piece.id, "toolName": piece.name}
+    return frame({"type": "tool-input-error", "input": None, "errorText": "The call is not complete."} | named)
 
 
 def _result(result: ToolResult) -> dict[str, Any]:

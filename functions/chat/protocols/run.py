@@ -1,4 +1,4 @@
-"""One stateless completion: one model call with the client's own conversation and tools."""
+"""One stateless answer: one model call with the client's own conversation and tools."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import functools
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from functions.chat.completion_request import CompletionRequest
-from functions.chat.openai_errors import openai_words
+from functions.chat.protocols.stateless import StatelessRequest
 from shared import ledger
 from shared.errors import Unprocessable
 from shared.events import Finish, Refusal, Text
@@ -19,10 +18,10 @@ from shared.turns import Turn, TurnResult
 _LACKING = {"supports_tools": ("use tools", "tools"), "supports_vision": ("look at images", "messages")}
 
 
-class CompletionRun:
-    """One completion. It skips routes whose model lacks an ability that the request needs: images or tools."""
+class StatelessRun:
+    """One answer. It skips routes whose model lacks an ability that the request needs: images or tools."""
 
-    def __init__(self, turn: Turn, asked: CompletionRequest, arrived: float) -> None:
+    def __init__(self, turn: Turn, asked: StatelessRequest, arrived: float) -> None:
         self.turn, self.arrived = turn, arrived
         self._able = tuple(route for route in turn.routes if _missing(route, asked) is None)
         self._asked = asked
@@ -32,18 +31,14 @@ class CompletionRun:
         self._reason: str | None = None
 
     async def events(self) -> AsyncGenerator[RunEvent, None]:
-        """The model's answer. Raises Unprocessable when no model has the abilities, and what the gateway raises.
-
-        The errors are in OpenAI's words.
-        """
+        """The model's answer. Raises Unprocessable when no model has the abilities, and what the gateway raises."""
         missing = None if self._able else _missing(self.turn.routes[0], self._asked)
-        with openai_words():
-            if missing is not None:
-                raise Unprocessable(f"This model cannot {missing[0]}.", param=missing[1])
-            async with aclosing(self._session.events(self._asked.conversation)) as events:
-                async for event in events:
-                    self._observe(event)
-                    yield event
+        if missing is not None:
+            raise Unprocessable(f"This model cannot {missing[0]}.", param=missing[1])
+        async with aclosing(self._session.events(self._asked.conversation)) as events:
+            async for event in events:
+                self._observe(event)
+                yield event
 
     def _observe(self, event: RunEvent) -> None:
         match event:
@@ -71,7 +66,7 @@ class CompletionRun:
         )
 
 
-def _missing(route: Route, asked: CompletionRequest) -> tuple[str, str] | None:
+def _missing(route: Route, asked: StatelessRequest) -> tuple[str, str] | None:
     """The first ability that the route's model lacks, and the field that needs it; None when it lacks none.
 
     JSON schemas do not count: a model without that ability gets the schema as text.

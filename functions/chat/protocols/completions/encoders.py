@@ -1,4 +1,4 @@
-"""OpenAI's chat completions, from the turn's events to chunks or one object; without any network.
+"""OpenAI's chat completions: encoders from the turn's events to chunks or one object; without any network.
 
 Wire format: https://platform.openai.com/docs/api-reference/chat, read 2026-11-21.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+from functions.chat.protocols.stateless import StatelessRequest
 from shared.error_response import error_body
-from shared.events import Finish, Reasoning, Refusal, StopReason, Text
+from shared.events import CallPiece, Finish, Reasoning, Refusal, StopReason, Text
 from shared.messages import ToolCall
 from shared.routes import RouteChosen
 from shared.run_turn import Failure, TurnEvent
@@ -26,15 +27,15 @@ _FINISH_REASONS: Final[dict[StopReason, str]] = {
 
 
 class CompletionStream:
-    """Encodes one completion as chunks; `wants_usage` adds the last one, with empty choices."""
+    """Encodes one completion as chunks; the last one has the usage and empty choices, if asked for."""
 
     headers: Final[dict[str, str]] = {}
 
-    def __init__(self, turn: Turn, *, wants_usage: bool) -> None:
-        self._turn, self._wants_usage = turn, wants_usage
+    def __init__(self, turn: Turn, asked: StatelessRequest) -> None:
+        self._turn, self._wants_usage = turn, asked.wants_usage
         self._head = _head(turn, "chat.completion.chunk")
         self._templates: dict[str, FrameTemplate] = {}
-        self._calls = 0
+        self._calls: list[str] = []  # their ids
         self._reason: str | None = None
         self._has_failed = False
 
@@ -54,9 +55,8 @@ class CompletionStream:
             case RouteChosen(route):
                 self._head["model"] = route.identifier
                 self._templates.clear()
-            case ToolCall():
-                self._calls += 1
-                return self._chunk({"tool_calls": [{"index": self._calls - 1} | _called(event)]})
+            case CallPiece() | ToolCall():
+                return self._call(event)
             case Finish(reason):
                 self._reason = _FINISH_REASONS[reason]
             case Failure(error):
@@ -75,6 +75,21 @@ class CompletionStream:
         usage = frame(self._head | {"choices": [], "usage": _usage(receipt)}) if self._wants_usage else b""
         return last + usage + DONE
 
+    def _call(self, call: CallPiece | ToolCall) -> bytes:
+        if call.id not in self._calls:
+            self._calls.append(call.id)
+            return self._chunk({"tool_calls": [{"index": len(self._calls) - 1} | _called(call)]})
+        return b"" if isinstance(call, ToolCall) else self._arguments(call)
+
+    def _arguments(self, piece: CallPiece) -> bytes:
+        key = f"call {piece.id}"  # no field has this name
+        if key not in self._templates:
+            index = self._calls.index(piece.id)
+            self._templates[key] = FrameTemplate(
+                lambda mark: self._chunk({"tool_calls": [{"index": index, "function": {"arguments": mark}}]})
+            )
+        return self._templates[key].frame(piece.text)
+
     def _piece(self, field: str, text: str) -> bytes:
         if field not in self._templates:
             self._templates[field] = FrameTemplate(lambda mark: self._chunk({field: mark}))
@@ -88,7 +103,7 @@ class CompletionStream:
 class CompletionJson:
     """Encodes one completion as one object."""
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: Turn, _asked: StatelessRequest) -> None:
         self._turn = turn
         self._calls: list[dict[str, Any]] = []
         self._thoughts: list[str] = []
@@ -139,9 +154,9 @@ def _head(turn: Turn, kind: str) -> dict[str, Any]:
     }
 
 
-def _called(call: ToolCall) -> dict[str, Any]:
+def _called(call: CallPiece | ToolCall) -> dict[str, Any]:
     """A call as OpenAI writes it; arguments, broken ones too, go to the client as the model wrote them."""
-    arguments = call.text if call.broken is None else call.broken
+    arguments = call.text if isinstance(call, CallPiece) or call.broken is None else call.broken
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from starlette.requests import Request
 
-from functions.chat.completion_messages import AnyMessage, conversation_of, fault_of, question_of
-from functions.chat.completion_tools import (
+from functions.chat.protocols.completions.messages import AnyMessage, arguments_of, conversation_of
+from functions.chat.protocols.completions.tools import (
     Choice,
     FunctionTool,
     NamedChoice,
@@ -18,6 +18,8 @@ from functions.chat.completion_tools import (
     SchemaFormat,
     TextFormat,
 )
+from functions.chat.protocols.conversation import fault_of, for_provider, has_too_many_values, question_of
+from functions.chat.protocols.stateless import StatelessRequest
 from functions.chat.request import MAX_TOKENS, Name, unknown_fields, within_bounds
 from shared.body import parse_body, read_body
 from shared.gateway import Options
@@ -124,7 +126,9 @@ class CompletionRequest(Open):
     @field_validator("messages")
     @classmethod
     def _can_be_answered(cls, messages: list[AnyMessage]) -> list[AnyMessage]:
-        if fault := fault_of(messages):
+        if has_too_many_values(arguments_of(messages)):
+            raise ValueError("the arguments of all calls have too many values")
+        if fault := fault_of(conversation_of(messages)):
             raise ValueError(fault)
         return messages
 
@@ -151,22 +155,24 @@ class CompletionRequest(Open):
     @cached_property
     def conversation(self) -> tuple[Message, ...]:
         """All messages in the form for a provider."""
-        return conversation_of(self.messages)
-
-    @cached_property
-    def question(self) -> str:
-        """The text of the last user message, else of the last instructions."""
-        return question_of(self.messages)
+        return for_provider(conversation_of(self.messages))
 
     @property
-    def needs(self) -> tuple[str, ...]:
-        """The abilities that the request needs, by their names in the catalogue."""
-        wanted = {
-            "supports_tools": bool(self.tools),
-            "supports_vision": any(message.images for message in self.conversation),
-            "supports_json": self._schema() is not None,
-        }
-        return tuple(ability for ability, is_needed in wanted.items() if is_needed)
+    def stateless(self) -> StatelessRequest:
+        """The request in the form of every protocol."""
+        return StatelessRequest(
+            endpoint="chat.completions",
+            model=self.model,
+            conversation=self.conversation,
+            question=question_of(conversation_of(self.messages)),
+            options=self.options,
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            is_streamed=bool(self.stream),
+            wishes=self.wishes,
+            log_words=self.store is not False,
+            metadata=self.metadata or {},
+            wants_usage=self.wants_usage,
+        )
 
     @property
     def wants_usage(self) -> bool:
@@ -238,6 +244,6 @@ def _names(tools: list[FunctionTool] | None) -> list[str]:
     return [tool.function.name for tool in tools or ()]
 
 
-async def read_completion_request(request: Request) -> CompletionRequest:
-    """The validated body. Raises InvalidRequest, BodyTooLarge, Unprocessable, …"""
-    return parse_body(await read_body(request, MAX_BYTES), CompletionRequest)
+async def read_completion_request(request: Request) -> StatelessRequest:
+    """The validated request. Raises InvalidRequest, BodyTooLarge, Unprocessable, …"""
+    return parse_body(await read_body(request, MAX_BYTES), CompletionRequest).stateless

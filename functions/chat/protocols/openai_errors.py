@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Final
 
 from shared.errors import (
     BudgetExceeded,
@@ -18,23 +16,12 @@ from shared.errors import (
     Wording,
 )
 
-_Error = TypeVar("_Error", bound=ParleyError)
 _WRONG_REQUEST: Final = {None, 400, 413, 422}  # None: our code for the provider rejected it
 _TOO_LONG: Final = Wording("context_length_exceeded", "invalid_request_error")
 _LIMITED: Final = Wording("rate_limit_exceeded", "rate_limit_error")
 
 
-@contextmanager
-def openai_words() -> Iterator[None]:
-    """Raises the errors of its body in OpenAI's words."""
-    try:
-        yield
-    except ParleyError as error:
-        reworded(error)
-        raise
-
-
-def reworded(error: _Error) -> _Error:
+def reworded(error: ParleyError) -> ParleyError:
     """The same error in OpenAI's words; its class, and so the code in the log row, is unchanged."""
     match error:
         case ContextExceeded() | ContextLengthExceeded():

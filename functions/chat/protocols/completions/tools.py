@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.chat.completion_messages import ToolName
+from functions.chat.protocols.completions.messages import ToolName
 from shared.messages import Tool
 
 
