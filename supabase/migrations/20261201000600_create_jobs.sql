@@ -611,12 +611,15 @@ begin
       where t.state = 'settled' and not t.is_thin and t.finished_at < now() - interval '1 hour'
       order by t.finished_at limit least(greatest(max_rows, 1), 50000) for update skip locked));
   get diagnostics v_thinned = row_count;
+  delete from private.turn_pieces as p
+    where p.kept_at < now() - interval '1 hour'
+      and not exists (select 1 from private.turns as r where r.id = p.turn_id and r.state = 'started');
   return v_thinned;
 end
 $$;
 comment on function public.thin_turns(integer) is
   'Removes from up to max_rows write-ahead rows, settled for an hour, what their log rows hold or a running turn '
-  'alone needs. Keys still replay. Returns the number.';
+  'alone needs, and deletes kept streams of ended turns. Keys still replay. Returns the number.';
 revoke execute on function public.thin_turns from public, anon, authenticated, service_role;
 grant execute on function public.thin_turns(integer) to service_role;
 
@@ -937,7 +940,7 @@ grant execute on function public.diagnose_visibility() to authenticated;
 
 -- Purpose: the role of chat's own connection to this database.
 -- Affects: role parley_ledger; public.diagnose_ledger_role()
--- Access: parley_ledger may execute four functions and nothing else; admins may see what it may do.
+-- Access: parley_ledger may execute seven functions and nothing else; admins may see what it may do.
 
 -- A role belongs to the server, so another database may have created it. The operator gives it a login and a password.
 do $$
@@ -951,7 +954,8 @@ alter role parley_ledger set lock_timeout = '8s';
 alter role parley_ledger set idle_in_transaction_session_timeout = '10s';
 grant usage on schema public to parley_ledger;
 grant execute on function public.chat_begin(jsonb), public.chat_extend(jsonb), public.chat_finish(jsonb),
-  public.node_key(bigint, text) to parley_ledger;
+  public.node_key(bigint, text), public.keep_piece(jsonb), public.follow_turn(jsonb), public.stop_turn(text)
+  to parley_ledger;
 
 create function public.diagnose_ledger_role() returns jsonb
   language plpgsql stable security invoker set search_path = '' as $$
