@@ -60,7 +60,7 @@ comment on column private.turns.is_thin is
 comment on column private.turns.is_resumable is
   'The turn goes on when its client hangs up; chat keeps its stream in private.turn_pieces and renews its short lease.';
 comment on column private.turns.stopped_at is
-  'When a user stopped this resumable turn; chat learns it from keep_piece. Null when nobody did.';
+  'When a user stopped this resumable turn; chat learns it from keep_piece. Null for the others.';
 
 create unique index turns_user_id_idempotency_key_idx
   on private.turns (user_id, idempotency_key) where idempotency_key is not null;

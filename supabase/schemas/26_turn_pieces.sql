@@ -68,13 +68,15 @@ revoke execute on function public.keep_piece from public, anon, authenticated, s
 grant execute on function public.keep_piece(jsonb) to service_role;
 
 create function private.members_conversation(p_user_id uuid, p_chat_id text) returns uuid
-  language sql stable security invoker set search_path = '' as $$
-  select c.id from public.llm_conversations as c
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (select c.id from public.llm_conversations as c
   join public.conversation_members as m on m.conversation_id = c.id and m.user_id = p_user_id
   where c.id = case when p_chat_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p_chat_id::uuid end
     or (c.user_id = p_user_id and c.client_id = p_chat_id)
   -- the conversation's id goes before a client's id
-  order by c.client_id is not distinct from p_chat_id limit 1
+  order by c.client_id is not distinct from p_chat_id limit 1);
+end
 $$;
 comment on function private.members_conversation(uuid, text) is
   'The conversation of this id or client''s id, of which the user is a member; null when there is none.';

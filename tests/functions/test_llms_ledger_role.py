@@ -16,7 +16,10 @@ _RIGHT: dict[str, Any] = {
         "public.chat_begin(jsonb)",
         "public.chat_extend(jsonb)",
         "public.chat_finish(jsonb)",
+        "public.follow_turn(jsonb)",
+        "public.keep_piece(jsonb)",
         "public.node_key(bigint,text)",
+        "public.stop_turn(text)",
     ],
 }
 

@@ -59,6 +59,9 @@ INSERTS = {
 CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "chat_begin": ({"turn": {"dry_run": True, "message": "x"}}, (401, 200, 200, 403)),
     "my_limits": ({}, (401, 200, 200, 403)),
+    "follow_turn": ({"follow": {"chat_id": "{conversation}"}}, (401, 200, 200, 403)),
+    "stop_turn": ({"chat_id": "{conversation}"}, (401, 404, 404, 403)),
+    "keep_piece": ({"piece": {"turn_id": "{fresh}"}}, (401, 403, 403, 200)),
     "chat_finish": ({"entry": {"turn_id": "{fresh}"}}, (401, 403, 403, 200)),
     "open_turns": ({}, (401, 403, 403, 200)),
     "raise_cost_alerts": ({}, (401, 403, 403, 200)),

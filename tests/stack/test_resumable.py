@@ -143,7 +143,9 @@ def test_a_stop_from_elsewhere_ends_the_models_call_and_keeps_the_words(
     assert log_row(db, answer["turn_id"])["cost_usd"] > 0
 
 
-def test_a_second_question_is_told_which_turn_runs(alice: Person, chat: str, able: Models, upstream: Upstream) -> None:
+def test_a_second_question_gets_the_id_of_the_running_turn(
+    alice: Person, chat: str, able: Models, upstream: Upstream
+) -> None:
     """409 `turn_in_progress` names the turn, whose it is, and that it can be followed."""
     chat_id, stalled = uuid.uuid4().hex, able("stall")
     first = Reader(alice, "POST", chat, _body(chat_id, stalled))
