@@ -116,6 +116,8 @@ revoke execute on function private.forget_turns from public, anon, authenticated
 create function private.forget_answers(p_user_id uuid) returns void
   language sql volatile security invoker set search_path = '' as $$
   delete from public.messages as a using public.messages as q
+    where q.user_id = p_user_id and q.role = 'user' and a.turn_id = q.turn_id and a.role = 'assistant';
+  delete from public.message_versions as a using public.message_versions as q
     where q.user_id = p_user_id and q.role = 'user' and a.turn_id = q.turn_id and a.role = 'assistant'
 $$;
 comment on function private.forget_answers(uuid) is
@@ -187,6 +189,7 @@ begin
   delete from public.llm_conversations as c where c.user_id = v_user_id;
   perform private.forget_answers(v_user_id);
   delete from public.messages as m where m.user_id = v_user_id;
+  delete from public.message_versions as v where v.user_id = v_user_id;
   delete from public.conversation_members as m where m.user_id = v_user_id;
   delete from public.user_llm_profiles as p where p.user_id = v_user_id;
   delete from public.feedback as f where f.user_id = v_user_id;

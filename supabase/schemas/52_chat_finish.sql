@@ -86,10 +86,7 @@ begin
   end if;
   if v_message_id is not null and p_row.replaces is not null then
     -- The old answer is kept until the new one is stored.
-    delete from public.messages as m
-      where m.conversation_id = p_row.conversation_id
-        and m.turn_id in (select private.replaced_turns(p_row.conversation_id, p_row.id));
-    update public.messages as m set is_tentative = false where m.turn_id = p_row.id and m.role = 'user';
+    perform private.replace_turns(p_row);
   end if;
   update public.llm_conversations as c
     set last_activity = now(), total_cost = c.total_cost + coalesce(p_cost, 0),
