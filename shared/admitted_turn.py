@@ -31,6 +31,7 @@ def admitted_turn(admission: Mapping[str, Any], request: TurnRequest, worker_id:
         profile=_profile(admission.get("profile") or {}),
         agent=admission.get("agent"),
         is_agent_guessed=admission.get("agent_reason") == "question",
+        is_resumable=request.resumable,
     )
 
 

@@ -34,6 +34,7 @@ _EXTEND_TRIES = 2
 _MAX_PARTS_CHARACTERS = 4_000_000
 _TRY_SECONDS = 3.0  # two tries and the spool's KEEP_SECONDS fit into the 10 s after the turn's deadline
 _LEASE_MARGIN_SECONDS = 60
+_RESUMABLE_LEASE_SECONDS = 30  # keep_piece renews it, so a killed instance is noticed soon
 
 
 async def begin(person: Person, request: TurnRequest) -> Turn:
@@ -50,7 +51,7 @@ async def begin(person: Person, request: TurnRequest) -> Turn:
         "question": loggable(request.message, settings().log_content) if request.store or request.log_words else None,
         "requested_model": loggable_name(request.model) if request.model else None,
         "metadata": loggable_value(request.metadata, settings().log_content) or {},
-        "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
+        "lease_seconds": _lease_seconds(is_resumable=request.resumable),
     }
     try:
         answer = await _begun(person, turn)
@@ -96,13 +97,17 @@ async def extend(turn: Turn, input_tokens: int) -> None:
         "turn_id": turn.turn_id,
         "worker_id": turn.worker_id,
         "input_tokens": input_tokens,
-        "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
+        "lease_seconds": _lease_seconds(is_resumable=turn.is_resumable),
     }
     answer = await _extended(extension)
     if answer["outcome"] == "refused":
         raise BudgetExceeded("The budget does not cover another model call.", metadata=answer["metadata"])
     if answer["outcome"] != "extended":
         raise RequestInProgress("Another worker has taken this turn over.")
+
+
+def _lease_seconds(*, is_resumable: bool) -> int:
+    return _RESUMABLE_LEASE_SECONDS if is_resumable else settings().turn_seconds + _LEASE_MARGIN_SECONDS
 
 
 async def _extended(extension: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from shared.turns import Receipt, Turn
 START_AFTER_SECONDS = 3.0
 PING_AFTER_SECONDS = 15.0
 LAST_FRAMES_SECONDS = 5.0  # after the turn's deadline, for its error and receipt; well within the margin of the lease
-_STREAM_HEADERS = {
+STREAM_HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
@@ -64,7 +64,7 @@ class JsonEncoder(Protocol):
 
 
 @contextmanager
-def _until_hang_up(receive: Receive, deadline: float) -> Iterator[SideTasks]:
+def until_hang_up(receive: Receive, deadline: float) -> Iterator[SideTasks]:
     """Cancels its body when the client disconnects or reads too slowly; `run_turn` then books the turn as cancelled.
 
     A client that reads nothing blocks a write for ever, so the body ends LAST_FRAMES_SECONDS after `deadline` at the
@@ -103,7 +103,7 @@ class WholeResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: ParleyError | None = None
         receipt: Receipt | None = None
-        with _until_hang_up(receive, self._deadline):
+        with until_hang_up(receive, self._deadline):
             async with aclosing(self._events) as events:
                 async for event in events:
                     self._encoder.observe(event)
@@ -146,7 +146,7 @@ class StreamResponse(Response):
         self, turn: Turn, events: Events, encoder: StreamEncoder, deadline: float, wishes: Wishes = NO_WISHES
     ) -> None:
         headers = limit_headers(turn) | wishes.headers(turn.routes[0])
-        super().__init__(headers=headers | _STREAM_HEADERS | dict(encoder.headers))
+        super().__init__(headers=headers | STREAM_HEADERS | dict(encoder.headers))
         self._turn, self._events, self._encoder, self._wishes = turn, events, encoder, wishes
         self._deadline = deadline
         self._is_started = self._is_refused = False
@@ -156,7 +156,7 @@ class StreamResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: ParleyError | None = None
         is_complete = False
-        with _until_hang_up(receive, self._deadline) as tasks, self._kept_alive(tasks, send):
+        with until_hang_up(receive, self._deadline) as tasks, self._kept_alive(tasks, send):
             async with aclosing(self._events) as events:
                 async for event in events:
                     if not self._is_started and (route := _route_of(event)):

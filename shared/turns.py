@@ -32,6 +32,7 @@ class TurnRequest:
     turn again: that of `message_id` (an answer or question), else of `question_id`, else the latest with the same text.
     Without it, `message_id` is the question that this one edits. The new answer replaces that turn and later turns of
     the same user.
+    Resuming: a `resumable` turn goes on when its client hangs up; its lease is short and is renewed by its pieces.
     """
 
     endpoint: str
@@ -61,6 +62,7 @@ class TurnRequest:
     question_id: str | None = None
     message_id: str | None = None
     regenerate: bool = False
+    resumable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ class Turn:
     profile: Profile = Profile()
     agent: str | None = None
     is_agent_guessed: bool = False
+    is_resumable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,11 @@ _MEANT = {
     "public.chat_begin_with_key(text,jsonb)",
     "public.chat_extend(jsonb)",
     "public.chat_finish(jsonb)",
+    "public.follow_turn(jsonb)",
+    "public.keep_piece(jsonb)",
     "public.model_menu(jsonb)",
     "public.node_key(bigint,text)",
+    "public.stop_turn(text)",
 }
 _FOREIGN = "n.nspname <> 'information_schema' and n.nspname !~ '^pg_'"
 _STATEMENTS = {

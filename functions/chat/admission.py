@@ -79,6 +79,7 @@ def chat_turn(asked: ChatRequest, request: Request) -> TurnRequest:
         message_id=None if asked.messageId is None else str(asked.messageId),
         regenerate=asked.trigger == "regenerate-message",
         metadata=asked.metadata or {},
+        resumable=asked.resumable,
     )
 
 

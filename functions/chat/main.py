@@ -15,6 +15,8 @@ from functions.chat.protocols.answer import answer_by
 from functions.chat.protocols.completions.protocol import COMPLETIONS
 from functions.chat.replay import replayed
 from functions.chat.request import read_chat_request
+from functions.chat.resumable.kept_turn import kept_turn
+from functions.chat.resumable.routes import follow_turn, stop_turn
 from functions.chat.streams.json_answer import TurnJson
 from functions.chat.streams.ui import UiStream
 from shared import ledger_calls
@@ -35,7 +37,11 @@ async def take_turn(request: Request, *, stream: bool | None = None) -> Response
     turn = await admit(person, chat_turn(body, request))
     if body.dry_run:
         return JSONResponse(dry_run_json(turn), headers=body.wishes.headers(turn.routes[0]))
-    events = replayed(turn, turn.replay) if turn.replay else run_turn(AgentRun(turn, body, request.state.arrived))
+    if turn.replay:
+        events = replayed(turn, turn.replay)
+    else:
+        run = AgentRun(turn, body, request.state.arrived)
+        events = kept_turn(run) if body.resumable else run_turn(run)
     if body.stream if stream is None else stream:
         return StreamResponse(turn, events, UiStream(turn), _deadline(request), body.wishes)
     return WholeResponse(turn, events, TurnJson(), _deadline(request), body.wishes)
@@ -44,12 +50,6 @@ async def take_turn(request: Request, *, stream: bool | None = None) -> Response
 async def stream_turn(request: Request) -> Response:
     """POST /chat/stream: one turn, always streamed."""
     return await take_turn(request, stream=True)
-
-
-async def resume(request: Request) -> Response:
-    """GET /{id}/stream, which `useChat` calls to resume a stream: 204, because a stream ends with its request."""
-    await authenticate(request, "chat")
-    return Response(status_code=204)
 
 
 async def complete(request: Request) -> Response:
@@ -74,10 +74,8 @@ TABLE = {
     "POST /v1/chat/completions": complete,
     "POST /v1/messages": on_demand("functions.chat.protocols.messages.routes", "create_message"),
     "POST /v1/messages/count_tokens": on_demand("functions.chat.protocols.messages.routes", "count_tokens"),
-    "GET /{id}/stream": resume,
-    "GET /chat/{id}/stream": resume,
-    "GET /chat/stream/{id}/stream": resume,
-    "GET /ai/chat/{id}/stream": resume,
+    **{f"GET {path}/{{id}}/stream": follow_turn for path in ("", "/chat", "/chat/stream", "/ai/chat")},
+    **{f"POST {path}/{{id}}/stop": stop_turn for path in ("", "/chat", "/chat/stream", "/ai/chat")},
     "GET /v1/models": list_openai_models,
     "GET /v1/models/{identifier:path}": get_openai_model,
     "GET /health": healthy,

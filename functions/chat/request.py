@@ -22,6 +22,11 @@ MAX_TOKENS = (
 
 PLACE = "Where a new conversation begins in another interface; a conversation that exists keeps its own."
 
+RESUMABLE = (
+    "The turn goes on when the client hangs up. `GET /{id}/stream` reads it from its start, and `POST /{id}/stop` ends "
+    "it. Needs a stored turn."
+)
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 Place = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 CanonicalUuid = Annotated[
@@ -78,6 +83,7 @@ class ChatRequest(BaseModel):
     metadata: dict[str, Any] | None = None
     strict_model: bool = False
     dry_run: bool = False
+    resumable: bool = Field(default=False, description=RESUMABLE)
 
     @field_validator("messages")
     @classmethod
@@ -100,6 +106,8 @@ class ChatRequest(BaseModel):
             raise ValueError("send either message or messages")
         if not self.question.strip():
             raise ValueError("the message is empty")
+        if self.resumable and not self.store:
+            raise ValueError("a resumable turn is stored: leave out store or resumable")
         return self
 
     @property

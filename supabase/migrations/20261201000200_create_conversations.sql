@@ -31,7 +31,10 @@ create table private.turns (
   is_forgotten boolean not null default false,
   history_left_out integer,
   replaces uuid,
-  is_thin boolean not null default false
+  is_thin boolean not null default false,
+  api_key_id uuid,
+  is_resumable boolean not null default false,
+  stopped_at timestamptz
 ) with (fillfactor = 70);
 comment on table private.turns is
   'An admitted turn, written by chat_begin before any model request, so that it is known when the instance is killed.';
@@ -57,6 +60,12 @@ comment on column private.turns.replaces is
   'The earliest turn that this one replaces once it has an answer; null for an ordinary turn.';
 comment on column private.turns.is_thin is
   'Settled, and without what the log row has too; with a key, routes has the one route that a replay names.';
+comment on column private.turns.api_key_id is
+  'The API key of the request, whose counters hold the reservation, too; null for an access token.';
+comment on column private.turns.is_resumable is
+  'The turn goes on when its client hangs up; chat keeps its stream in private.turn_pieces and renews its short lease.';
+comment on column private.turns.stopped_at is
+  'When a user stopped this resumable turn; chat learns it from keep_piece. Null for the others.';
 
 create unique index turns_user_id_idempotency_key_idx
   on private.turns (user_id, idempotency_key) where idempotency_key is not null;
@@ -124,6 +133,7 @@ create table public.llm_conversations (
   context_quality_score numeric(3, 2),
   conversation_metadata jsonb not null default '{}' constraint llm_conversations_conversation_metadata_check
     check (jsonb_typeof(conversation_metadata) = 'object' and octet_length(conversation_metadata::text) <= 16384),
+  forked_from uuid,
   constraint llm_conversations_user_id_client_id_key unique (user_id, client_id)
 );
 comment on table public.llm_conversations is 'A conversation of one or more users.';
@@ -147,6 +157,8 @@ comment on column public.llm_conversations.user_satisfaction_avg is 'Mean rating
 comment on column public.llm_conversations.context_quality_score is 'Null until it is measured.';
 comment on column public.llm_conversations.conversation_metadata is
   'Values of the client, which Parley does not read: an object of at most 16 KB.';
+comment on column public.llm_conversations.forked_from is
+  'The conversation that this one was copied from, which may be deleted; null when it was not copied.';
 
 alter table public.llm_conversations enable row level security;
 revoke all on public.llm_conversations from public, anon, authenticated, service_role;
@@ -166,9 +178,15 @@ create table public.conversation_members (
   user_id uuid not null constraint conversation_members_user_id_fkey references auth.users (id) on delete cascade,
   role text not null default 'member' constraint conversation_members_role_check check (role in ('owner', 'member')),
   joined_at timestamptz not null default now(),
+  pinned_at timestamptz,
+  archived_at timestamptz,
   constraint conversation_members_pkey primary key (conversation_id, user_id)
 );
 comment on table public.conversation_members is 'A user in a conversation. chat_begin writes the owner''s row.';
+comment on column public.conversation_members.pinned_at is
+  'When this member pinned the conversation in their list; null when it is not pinned.';
+comment on column public.conversation_members.archived_at is
+  'When this member archived the conversation; null when it is in their list. conversation_status is for all members.';
 
 create index conversation_members_user_id_idx on public.conversation_members (user_id);
 
@@ -176,6 +194,7 @@ alter table public.conversation_members enable row level security;
 revoke all on public.conversation_members from public, anon, authenticated, service_role;
 grant select, delete on public.conversation_members to authenticated;
 grant insert (conversation_id, user_id) on public.conversation_members to authenticated;
+grant update (pinned_at, archived_at) on public.conversation_members to authenticated;
 grant select on public.conversation_members to service_role;
 
 create policy conversation_members_insert_owner on public.conversation_members for insert to authenticated
@@ -183,6 +202,10 @@ create policy conversation_members_insert_owner on public.conversation_members f
     select 1 from public.llm_conversations as c where c.id = conversation_id and c.user_id = (select auth.uid())));
 comment on policy conversation_members_insert_owner on public.conversation_members is
   'Only the owner adds users, and only as members.';
+create policy conversation_members_update_self on public.conversation_members for update to authenticated
+  using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+comment on policy conversation_members_update_self on public.conversation_members is
+  'Members pin and archive for themselves.';
 create policy conversation_members_delete_owner_or_self on public.conversation_members for delete to authenticated
   using (role = 'member' and (user_id = (select auth.uid()) or exists (
     select 1 from public.llm_conversations as c where c.id = conversation_id and c.user_id = (select auth.uid()))));
@@ -237,7 +260,8 @@ begin
   if found then
     perform private.refuse('PT409', 'turn_in_progress', 'Another turn of this conversation is still being answered.',
       jsonb_build_object('conversation_id', p_conversation_id, 'started_at', v_other.started_at,
-        'yours', v_other.user_id = p_user_id,
+        'yours', v_other.user_id = p_user_id, 'turn_id', v_other.id, 'resumable', v_other.is_resumable,
+        'stopping', v_other.stopped_at is not null,
         'retry_after', least(ceil(extract(epoch from v_other.lease_until - now())), 5)));
   end if;
   return v_row;
@@ -409,7 +433,8 @@ create table public.chat_logs (
   history_left_out integer,
   route_reason text constraint chat_logs_route_reason_check check (char_length(route_reason) <= 40),
   unresolved_model text constraint chat_logs_unresolved_model_check check (char_length(unresolved_model) <= 300),
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  api_key_id uuid
 );
 comment on table public.chat_logs is 'One finished turn. Append-only; written by chat_finish and sweep_turns.';
 comment on column public.chat_logs.turn_id is 'The turn''s own id; unique.';
@@ -457,6 +482,9 @@ comment on column public.chat_logs.unresolved_model is
   'The name that could not be found when route_reason is model_not_found or model_replaced: from the request '
   '(redacted), else from the conversation or profile. Null otherwise, for text that does not look like a model name, '
   'and for deleted users.';
+comment on column public.chat_logs.api_key_id is
+  'The API key of the request; null for an access token, and once the user is deleted. No foreign key, because '
+  'keys are deleted before logs.';
 
 create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc, id desc);
 create index chat_logs_conversation_id_idx on public.chat_logs (conversation_id);
@@ -495,7 +523,7 @@ revoke execute on function public.lookup_failures from public, anon, authenticat
 grant execute on function public.lookup_failures(date, date) to authenticated, service_role;
 
 -- Purpose: the messages of conversations, verbatim.
--- Affects: public.messages, public.ui_messages()
+-- Affects: public.messages
 -- Access: members read and insert their own user messages; only the ledger writes answers.
 
 create table public.messages (
@@ -516,6 +544,7 @@ create table public.messages (
   is_tentative boolean not null default false,
   model_label text constraint messages_model_label_check check (char_length(model_label) <= 500),
   created_at timestamptz not null default clock_timestamp(),
+  version_of uuid,
   constraint messages_user_id_check check (role = 'user' or user_id is null),
   constraint messages_parts_size_check
     check (octet_length(parts::text) <= case role when 'user' then 1048576 else 16777216 end)
@@ -534,6 +563,8 @@ comment on column public.messages.is_tentative is
 comment on column public.messages.model_label is
   'Display name of the model that answered: its catalogue name, or "<node> (<model>)" for a client node. Null for '
   'users'' messages and when the node is deleted.';
+comment on column public.messages.version_of is
+  'The first turn of this question, when there are other versions of it in message_versions; else null.';
 
 -- In the order in which a history is read; with the columns by which its messages are counted without their rows.
 create index messages_conversation_id_created_at_idx
@@ -689,37 +720,6 @@ comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
   'without the turn itself. A question and its answer stay or go together. left_out counts the other messages. Reads '
   'no more texts than the budget needs.';
 revoke execute on function private.recent_history from public, anon, authenticated, service_role;
-
-create function public.ui_messages(chat_id text) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  with found as (
-    select c.id from public.llm_conversations as c
-    where c.id = case when chat_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then chat_id::uuid end
-      or (c.client_id = chat_id and c.user_id = (select auth.uid()))
-    -- the conversation's id goes before a client's id
-    order by c.client_id is not distinct from chat_id limit 1
-  ), newest as (
-    select m.* from public.messages as m where m.conversation_id = (select f.id from found as f)
-    order by m.created_at desc, m.id desc limit 1000
-  )
-  select coalesce(jsonb_agg(jsonb_build_object(
-      'id', n.id, 'role', n.role,
-      'parts', coalesce(case when n.role = 'assistant' then n.parts end,
-        jsonb_build_array(jsonb_build_object('type', 'text', 'text', n.content))),
-      'metadata', jsonb_strip_nulls(jsonb_build_object('turn_id', n.turn_id, 'conversation_id', n.conversation_id,
-        'user_id', n.user_id, 'model', n.model_used, 'model_label', n.model_label,
-        'agent', n.agent_type, 'status', n.status, 'created_at', n.created_at,
-        'cost_usd', case when n.role = 'assistant'
-          then (select l.cost_usd from public.chat_logs as l where l.turn_id = n.turn_id) end)))
-    order by n.created_at, n.id), '[]')
-  from newest as n
-$$;
-comment on function public.ui_messages(text) is
-  'The newest 1000 messages of a conversation as UIMessages of the AI SDK, {id, role, parts, metadata}, oldest '
-  'first; an empty array when the caller has none. chat_id is the conversation''s id or the client''s own (id of '
-  'useChat). Only the user who paid sees the cost.';
-revoke execute on function public.ui_messages from public, anon, authenticated, service_role;
-grant execute on function public.ui_messages(text) to authenticated;
 
 create function private.unlabel_answers() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -1019,3 +1019,473 @@ comment on function public.roll_up_profiles() is
   'Writes the learned columns of users who allow it. Safe to repeat; returns the number of changed profiles.';
 revoke execute on function public.roll_up_profiles from public, anon, authenticated, service_role;
 grant execute on function public.roll_up_profiles() to service_role;
+
+-- Purpose: the stream of a running resumable turn, kept so that other requests and devices can read it.
+-- Affects: private.turn_pieces, public.keep_piece(), public.follow_turn(), public.stop_turn()
+-- Access: chat writes; members of the conversation read and stop; definer because write-ahead rows are not granted.
+
+create table private.turn_pieces (
+  turn_id uuid not null,
+  place integer not null,
+  frames text not null constraint turn_pieces_frames_check check (octet_length(frames) <= 4194304),
+  is_last boolean not null default false,
+  kept_at timestamptz not null default now(),
+  constraint turn_pieces_pkey primary key (turn_id, place)
+);
+comment on table private.turn_pieces is
+  'Pieces of the streams of resumable turns, as the AI SDK reads them. Deleted a minute after the end of the turn.';
+comment on column private.turn_pieces.turn_id is
+  'No foreign key: keep_piece locks the turn so that a deletion of its words sees every piece.';
+comment on column private.turn_pieces.place is 'Counts from 1 without gaps.';
+comment on column private.turn_pieces.frames is
+  'Server-sent events. A piece may end inside of one; all pieces of a turn in their order are its stream.';
+comment on column private.turn_pieces.is_last is 'The end of the stream, written after chat_finish.';
+
+create index turn_pieces_kept_at_idx on private.turn_pieces (kept_at) where is_last;
+
+alter table private.turn_pieces enable row level security;
+revoke all on private.turn_pieces from public, anon, authenticated, service_role;
+
+create function public.keep_piece(piece jsonb) returns jsonb
+  language plpgsql volatile security definer set search_path = '' set lock_timeout = '2s'
+  set plan_cache_mode = force_generic_plan as $$
+declare
+  v_id uuid := (piece ->> 'turn_id')::uuid;
+  v_frames text := coalesce(piece ->> 'frames', '');
+  v_is_last boolean := coalesce((piece ->> 'is_last')::boolean, false);
+  v_row record;
+begin
+  -- A crash of the server may lose the last pieces; the answer itself is in chat_finish.
+  perform set_config('synchronous_commit', 'off', true);
+  -- A deletion of the turn's words waits for this lock, so that it sees the piece.
+  select r.state, r.lease_until, r.stopped_at,
+      r.is_resumable and not r.is_forgotten and r.worker_id = (piece ->> 'worker_id')::uuid and exists (
+        select 1 from public.conversation_members as m
+        where m.conversation_id = r.conversation_id and m.user_id = r.user_id) as is_open
+    into v_row from private.turns as r where r.id = v_id for share of r;
+  if v_row.is_open is not true then
+    return '{"outcome": "closed"}';
+  end if;
+  if v_frames <> '' or v_is_last then
+    insert into private.turn_pieces (turn_id, place, frames, is_last)
+      values (v_id, (piece ->> 'place')::integer, v_frames, v_is_last)
+      on conflict on constraint turn_pieces_pkey do nothing;
+  end if;
+  if v_is_last then
+    delete from private.turn_pieces as p where p.turn_id = any (array(
+      select e.turn_id from private.turn_pieces as e where e.is_last and e.kept_at < now() - interval '1 minute'
+      order by e.kept_at limit 20 for update skip locked));
+  elsif v_row.state = 'started' and v_row.lease_until < now() + interval '20 seconds' then
+    update private.turns as r set lease_until = now() + interval '30 seconds' where r.id = v_id;
+  end if;
+  return case when v_row.stopped_at is null then '{"outcome": "kept"}' else '{"outcome": "stopped"}' end;
+end
+$$;
+comment on function public.keep_piece(jsonb) is
+  'Keeps a piece of a resumable turn''s stream and renews the turn''s lease; safe to repeat. piece: turn_id, '
+  'worker_id, place, frames? (none: only the lease is renewed), is_last?. Returns outcome: kept; stopped (a user '
+  'stopped the turn); closed (the turn is not resumable, is deleted, has another worker, or its user left the '
+  'conversation). The last piece of a turn deletes pieces of turns that ended over a minute ago.';
+revoke execute on function public.keep_piece from public, anon, authenticated, service_role;
+grant execute on function public.keep_piece(jsonb) to service_role;
+
+create function private.members_conversation(p_user_id uuid, p_chat_id text) returns uuid
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (select c.id from public.llm_conversations as c
+  join public.conversation_members as m on m.conversation_id = c.id and m.user_id = p_user_id
+  where c.id = case when p_chat_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p_chat_id::uuid end
+    or (c.user_id = p_user_id and c.client_id = p_chat_id)
+  -- the conversation's id goes before a client's id
+  order by c.client_id is not distinct from p_chat_id limit 1);
+end
+$$;
+comment on function private.members_conversation(uuid, text) is
+  'The conversation of this id or client''s id, of which the user is a member; null when there is none.';
+revoke execute on function private.members_conversation from public, anon, authenticated, service_role;
+
+create function private.turn_to_follow(p_conversation_id uuid) returns uuid
+  language sql stable security invoker set search_path = '' as $$
+  select r.id from private.turns as r
+  where r.conversation_id = p_conversation_id and r.state = 'started' and r.is_resumable and not r.is_forgotten
+    -- The words of a killed instance are shown while its question is the latest message. A tentative question is not
+    -- shown, so its words could follow only the answer that they were to replace.
+    and (r.lease_until > now() or r.id = (
+      select case when m.role = 'user' and not m.is_tentative then m.turn_id end from public.messages as m
+      where m.conversation_id = p_conversation_id order by m.created_at desc, m.id desc limit 1))
+  order by r.lease_until > now() desc, r.started_at desc limit 1
+$$;
+comment on function private.turn_to_follow(uuid) is
+  'The conversation''s resumable turn that runs, else the last turn when its instance was killed; null when there is '
+  'none.';
+revoke execute on function private.turn_to_follow from public, anon, authenticated, service_role;
+
+create function public.follow_turn(follow jsonb) returns jsonb
+  language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan as $$
+declare
+  v_user_id uuid := private.signed_in_user();
+  v_conversation_id uuid;
+  v_id uuid;
+  v_row record;
+  v_found record;
+begin
+  if v_user_id is null then
+    perform private.refuse('PT401', 'invalid_token', 'Sign in to read an answer.');
+  end if;
+  v_conversation_id := private.members_conversation(v_user_id, follow ->> 'chat_id');
+  v_id := coalesce((follow ->> 'turn_id')::uuid, private.turn_to_follow(v_conversation_id));
+  select r.state, r.lease_until > now() as is_held, r.finished_at into v_row from private.turns as r
+    where r.id = v_id and r.conversation_id = v_conversation_id and r.is_resumable and not r.is_forgotten;
+  if not found then
+    return '{"outcome": "none"}';
+  end if;
+  select string_agg(p.frames, '' order by p.place) as frames, max(p.place) as place, bool_or(p.is_last) as is_last
+    into v_found from private.turn_pieces as p
+    where p.turn_id = v_id and p.place > coalesce((follow ->> 'after')::integer, 0);
+  return jsonb_build_object('turn_id', v_id, 'frames', coalesce(v_found.frames, ''),
+    'place', coalesce(v_found.place, (follow ->> 'after')::integer, 0), 'is_whole', coalesce(v_found.is_last, false),
+    'outcome', case
+      when v_found.is_last then 'ended'
+      when v_row.state in ('settled', 'failed') then
+        case when v_row.finished_at > now() - interval '5 seconds' then 'running' else 'ended' end
+      when v_row.state = 'started' and v_row.is_held then 'running'
+      else 'lost' end);
+end
+$$;
+comment on function public.follow_turn(jsonb) is
+  'The stream of a resumable turn in a conversation of the caller. follow: chat_id (the conversation''s or the '
+  'client''s id), turn_id? (by default the turn that runs), after? (place of the last piece that was read). Returns '
+  'outcome (none, running, ended, or lost: the instance was killed), turn_id, frames, place, is_whole (the frames have '
+  'the end of the stream). For members only.';
+revoke execute on function public.follow_turn from public, anon, authenticated, service_role;
+grant execute on function public.follow_turn(jsonb) to authenticated;
+
+create function public.stop_turn(chat_id text) returns jsonb
+  language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
+declare
+  v_user_id uuid := private.signed_in_user();
+  v_conversation_id uuid := private.members_conversation(v_user_id, stop_turn.chat_id);
+  v_id uuid;
+begin
+  if v_user_id is null then
+    perform private.refuse('PT401', 'invalid_token', 'Sign in to stop an answer.');
+  elsif v_conversation_id is null then
+    perform private.refuse('PT404', 'conversation_not_found', 'There is no such conversation.');
+  end if;
+  perform set_config('synchronous_commit', 'off', true);
+  update private.turns as r set stopped_at = coalesce(r.stopped_at, now())
+    where r.conversation_id = v_conversation_id and r.state = 'started' and r.is_resumable and r.lease_until > now()
+      and (r.user_id = v_user_id or exists (
+        select 1 from public.llm_conversations as c where c.id = v_conversation_id and c.user_id = v_user_id))
+    returning r.id into v_id;
+  return jsonb_build_object('stopped', v_id is not null, 'turn_id', v_id);
+exception when lock_not_available or deadlock_detected or serialization_failure or query_canceled then
+  perform private.refuse_busy();
+end
+$$;
+comment on function public.stop_turn(text) is
+  'Stops the resumable turn that runs in a conversation, for its user and for the conversation''s owner. Returns '
+  '{stopped, turn_id}; stopped is false when none runs. chat ends the turn at its next piece and keeps its words.';
+revoke execute on function public.stop_turn from public, anon, authenticated, service_role;
+grant execute on function public.stop_turn(text) to authenticated;
+
+create function private.kept_words(p_turn_id uuid) returns text
+  language sql stable security invoker set search_path = '' as $$
+  select string_agg(e.delta, '' order by e.place)
+  from (
+    select l.place, substr(l.line, 7)::jsonb ->> 'delta' as delta
+    from (select string_agg(p.frames, '' order by p.place) as frames
+          from private.turn_pieces as p where p.turn_id = p_turn_id) as k
+    cross join lateral regexp_split_to_table(k.frames, '\n\n') with ordinality as l (line, place)
+    -- A piece whose end is lost may end inside of an event.
+    where l.line ~ '^data: \{"type":"text-delta".*"\}$' and position('\u0000' in l.line) = 0
+  ) as e
+$$;
+comment on function private.kept_words(uuid) is 'The text of the answer in a turn''s pieces; null when there is none.';
+revoke execute on function private.kept_words from public, anon, authenticated, service_role;
+
+create function private.keep_lost_answers(p_rows private.turns[]) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  insert into public.messages
+    (id, conversation_id, user_id, role, content, model_used, model_label, agent_type, turn_id, status)
+    select r.id, r.conversation_id, null, 'assistant', k.words, r.routes #>> '{0,identifier}',
+      private.model_label(r.routes, r.routes #>> '{0,identifier}'), r.agent_type, r.id, 'partial'
+    from unnest(p_rows) as r
+    -- The question is gone when another turn has replaced this one; a tentative one replaces nothing without an answer.
+    join public.messages as q on q.turn_id = r.id and q.role = 'user' and not q.is_tentative
+    cross join lateral (select private.kept_words(r.id) as words) as k
+    where r.is_resumable and not r.is_forgotten and k.words <> ''
+    on conflict (turn_id, role) where turn_id is not null do nothing;
+  delete from private.turn_pieces as p where p.turn_id in (select r.id from unnest(p_rows) as r);
+end
+$$;
+comment on function private.keep_lost_answers(private.turns[]) is
+  'Stores the kept words of turns of killed instances as partial answers, and deletes the pieces. A later finish '
+  'replaces the words.';
+revoke execute on function private.keep_lost_answers from public, anon, authenticated, service_role;
+
+-- Purpose: answers that were replaced, as versions that can be read and chosen again; copies of conversations.
+-- Affects: public.message_versions, public.choose_version(), public.fork_conversation()
+-- Access: members read versions; the author of a question chooses one; definer because no role may write messages.
+
+create table public.message_versions (
+  id uuid constraint message_versions_pkey primary key,
+  conversation_id uuid not null constraint message_versions_conversation_id_fkey
+    references public.llm_conversations (id) on delete cascade,
+  user_id uuid constraint message_versions_user_id_fkey references auth.users (id) on delete cascade,
+  role text not null,
+  content text not null,
+  parts jsonb,
+  model_used text,
+  agent_type text,
+  turn_id uuid not null,
+  status text not null,
+  client_id text,
+  model_label text,
+  created_at timestamptz not null,
+  version_of uuid,
+  branch_id uuid not null
+);
+comment on table public.message_versions is
+  'Messages that are not shown, because another version of their turn, or of an earlier turn of the user, is. Columns '
+  'as in messages.';
+comment on column public.message_versions.version_of is
+  'The first turn of this question: all versions of it have the same value. Null for a turn with one version.';
+comment on column public.message_versions.branch_id is
+  'The turn that was replaced. It and the later turns of the user left together, and return together.';
+
+create index message_versions_conversation_id_branch_id_idx on public.message_versions (conversation_id, branch_id);
+create index message_versions_version_of_idx on public.message_versions (version_of);
+create index message_versions_turn_id_idx on public.message_versions (turn_id);
+create index message_versions_user_id_idx on public.message_versions (user_id);
+
+alter table public.message_versions enable row level security;
+revoke all on public.message_versions from public, anon, authenticated, service_role;
+grant select on public.message_versions to authenticated;
+grant select on public.message_versions to service_role;
+
+create policy message_versions_select_member on public.message_versions for select to authenticated
+  using (conversation_id in (select private.my_conversations()) or (select private.is_admin()));
+comment on policy message_versions_select_member on public.message_versions is 'Members and admins see versions.';
+
+create function private.move_to_versions(p_conversation_id uuid, p_turns uuid[], p_branch_id uuid) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  -- Without any answer there is nothing to choose.
+  if exists (select 1 from public.messages as m where m.turn_id = any (p_turns) and m.role = 'assistant') then
+    insert into public.message_versions
+      (id, conversation_id, user_id, role, content, parts, model_used, agent_type, turn_id, status, client_id,
+       model_label, created_at, version_of, branch_id)
+      select m.id, m.conversation_id, m.user_id, m.role, m.content, m.parts, m.model_used, m.agent_type, m.turn_id,
+        m.status, m.client_id, m.model_label, m.created_at,
+        case when m.turn_id = p_branch_id then coalesce(m.version_of, p_branch_id) else m.version_of end, p_branch_id
+      from public.messages as m where m.conversation_id = p_conversation_id and m.turn_id = any (p_turns);
+  end if;
+  delete from public.messages as m where m.conversation_id = p_conversation_id and m.turn_id = any (p_turns);
+end
+$$;
+comment on function private.move_to_versions(uuid, uuid[], uuid) is
+  'Takes the messages of these turns out of the conversation, and keeps them as versions if they have an answer.';
+revoke execute on function private.move_to_versions from public, anon, authenticated, service_role;
+
+create function private.replace_turns(p_row private.turns) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_version_of uuid := (select m.version_of from public.messages as m
+    where m.turn_id = p_row.replaces and m.role = 'user');
+begin
+  perform private.move_to_versions(p_row.conversation_id,
+    array(select private.replaced_turns(p_row.conversation_id, p_row.id)), p_row.replaces);
+  update public.messages as m
+    set is_tentative = false, version_of = coalesce(v_version_of, (
+      select v.version_of from public.message_versions as v where v.turn_id = p_row.replaces limit 1))
+    where m.turn_id = p_row.id;
+end
+$$;
+comment on function private.replace_turns(private.turns) is
+  'Makes a turn that has an answer the shown version, and the turns that it replaces hidden ones.';
+revoke execute on function private.replace_turns from public, anon, authenticated, service_role;
+
+create function public.choose_version(turn_id uuid) returns void
+  language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
+declare
+  v_user_id uuid := (select auth.uid());
+  v_chosen public.message_versions;
+  v_shown public.messages;
+begin
+  select v.* into v_chosen from public.message_versions as v
+    where v.turn_id = choose_version.turn_id and v.branch_id = v.turn_id and v.role = 'user' and v.user_id = v_user_id
+      and v.conversation_id in (select private.my_conversations());
+  if not found then
+    perform private.refuse('PT404', 'version_not_found', 'There is no such version of a question of yours.');
+  end if;
+  perform 1 from public.llm_conversations as c where c.id = v_chosen.conversation_id for no key update;
+  if exists (select 1 from private.turns as r where r.conversation_id = v_chosen.conversation_id
+      and r.state = 'started' and r.is_stored and r.lease_until > now() and not r.is_forgotten) then
+    perform private.refuse('PT409', 'turn_in_progress', 'A turn of this conversation is still being answered.',
+      '{"retry_after": 2}');
+  end if;
+  select m.* into v_shown from public.messages as m
+    where m.conversation_id = v_chosen.conversation_id and m.version_of = v_chosen.version_of and m.role = 'user'
+      and m.user_id = v_user_id and not m.is_tentative;
+  if not found then
+    perform private.refuse('PT404', 'version_not_found', 'A version of an earlier question hides it: choose there.');
+  end if;
+  perform private.move_to_versions(v_shown.conversation_id, array(
+    select m.turn_id from public.messages as m
+    where m.conversation_id = v_shown.conversation_id and m.role = 'user' and m.user_id = v_user_id
+      and m.turn_id is not null and m.created_at >= v_shown.created_at), v_shown.turn_id);
+  insert into public.messages
+    (id, conversation_id, user_id, role, content, parts, model_used, agent_type, turn_id, status, client_id,
+     model_label, created_at, version_of)
+    select v.id, v.conversation_id, v.user_id, v.role, v.content, v.parts, v.model_used, v.agent_type, v.turn_id,
+      v.status, v.client_id, v.model_label, v.created_at, v.version_of
+    from public.message_versions as v
+    where v.conversation_id = v_chosen.conversation_id and v.branch_id = v_chosen.turn_id;
+  delete from public.message_versions as v
+    where v.conversation_id = v_chosen.conversation_id and v.branch_id = v_chosen.turn_id;
+exception when lock_not_available or deadlock_detected or serialization_failure or query_canceled then
+  perform private.refuse_busy();
+end
+$$;
+comment on function public.choose_version(uuid) is
+  'Shows another version of a question of the caller, with the turns that followed it; the shown one becomes a '
+  'version. turn_id is one of metadata.versions of ui_messages. 404 for the shown version and for others'' questions, '
+  '409 while a turn runs.';
+revoke execute on function public.choose_version from public, anon, authenticated, service_role;
+grant execute on function public.choose_version(uuid) to authenticated;
+
+create function public.fork_conversation(conversation_id uuid, turn_id uuid default null) returns uuid
+  language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
+declare
+  v_user_id uuid := (select auth.uid());
+  v_source public.llm_conversations;
+  v_until timestamptz := 'infinity';
+  v_id uuid := gen_random_uuid();
+  v_max integer := private.setting('forks_per_day', 100);
+begin
+  select c.* into v_source from public.llm_conversations as c
+    where c.id = fork_conversation.conversation_id and c.id in (select private.my_conversations());
+  if fork_conversation.turn_id is not null then
+    select max(m.created_at) into v_until from public.messages as m
+      where m.conversation_id = v_source.id and m.turn_id = fork_conversation.turn_id;
+  end if;
+  if v_source.id is null or v_until is null then
+    perform private.refuse('PT404', 'conversation_not_found', 'There is no such conversation or turn.');
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('private.fork_conversation:' || v_user_id, 0));
+  if (select count(*) from public.llm_conversations as c where c.user_id = v_user_id and c.forked_from is not null
+      and c.started_at > now() - interval '1 day') >= v_max then
+    perform private.refuse('PT429', 'too_many_forks', format('At most %s copies a day.', v_max));
+  end if;
+  -- The title has words of the owner, which only the owner can delete.
+  insert into public.llm_conversations (id, user_id, title, default_model, forked_from)
+    values (v_id, v_user_id, case when v_source.user_id = v_user_id then v_source.title end, v_source.default_model,
+      v_source.id);
+  insert into public.conversation_members (conversation_id, user_id, role) values (v_id, v_user_id, 'owner');
+  -- The copies of a question and its answer have a turn of their own, so that a deletion finds the answer.
+  insert into public.messages
+    (id, conversation_id, user_id, role, content, parts, model_used, agent_type, turn_id, status, model_label,
+     created_at)
+    select case n.role when 'assistant' then n.new_turn else gen_random_uuid() end, v_id, n.user_id, n.role, n.content,
+      n.parts, n.model_used, n.agent_type, n.new_turn, n.status, n.model_label, n.created_at
+    from (
+      select m.*, md5(v_id::text || coalesce(m.turn_id, m.id))::uuid as new_turn from public.messages as m
+      where m.conversation_id = v_source.id and not m.is_tentative and m.created_at <= v_until
+      order by m.created_at desc, m.id desc limit 1000) as n;
+  return v_id;
+exception when lock_not_available or deadlock_detected or serialization_failure or query_canceled then
+  perform private.refuse_busy();
+end
+$$;
+comment on function public.fork_conversation(uuid, uuid) is
+  'A new conversation of the caller with copies of the newest 1000 messages up to the end of turn_id, by default all. '
+  'Messages of others keep their author and go when the author''s data is deleted. Refuses with too_many_forks (429) '
+  'at forks_per_day.';
+revoke execute on function public.fork_conversation from public, anon, authenticated, service_role;
+grant execute on function public.fork_conversation(uuid, uuid) to authenticated;
+
+create function private.unlabel_versions() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  update public.message_versions as v set model_label = null
+    where v.id in (select n.id from public.message_versions as n
+      where n.model_used like 'client:%' and n.model_label is not null
+        and split_part(n.model_used, ':', 2) = old.id::text
+      for update skip locked);
+  return old;
+end
+$$;
+comment on function private.unlabel_versions() is
+  'Trigger: as unlabel_answers(), for versions. Definer, because no role may update them.';
+revoke execute on function private.unlabel_versions from public, anon, authenticated, service_role;
+
+create trigger client_nodes_unlabel_versions after delete on public.client_nodes
+  for each row execute function private.unlabel_versions();
+create index message_versions_model_used_idx on public.message_versions (split_part(model_used, ':', 2))
+  where model_used like 'client:%' and model_label is not null;
+
+-- Purpose: the messages of a conversation as a client shows them.
+-- Affects: public.ui_messages()
+-- Access: members; the row-level security of messages and message_versions holds.
+
+create function private.tentative_turn(p_conversation_id uuid, out question public.messages, out hidden uuid[])
+  returns setof record
+  language sql stable security definer set search_path = '' as $$
+  select q, array(select private.replaced_turns(p_conversation_id, r.id))
+  from private.turns as r
+  join public.messages as q on q.turn_id = r.id and q.role = 'user' and q.is_tentative
+  where r.conversation_id = p_conversation_id and r.state = 'started' and r.is_resumable and r.replaces is not null
+    and r.lease_until > now() and not r.is_forgotten
+    and exists (select from public.conversation_members as m
+      where m.conversation_id = p_conversation_id and m.user_id = (select auth.uid()))
+  limit 1
+$$;
+comment on function private.tentative_turn(uuid) is
+  'The question of the running resumable turn that replaces turns of a conversation of the caller, and these turns; no '
+  'row when there is none. Definer, because write-ahead rows are not granted and such a question is hidden.';
+revoke execute on function private.tentative_turn from public, anon, authenticated, service_role;
+grant execute on function private.tentative_turn(uuid) to authenticated;
+
+create function public.ui_messages(chat_id text) returns jsonb
+  language sql stable security invoker set search_path = '' as $$
+  with found as (
+    select c.id from public.llm_conversations as c
+    where c.id = case when chat_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then chat_id::uuid end
+      or (c.client_id = chat_id and c.user_id = (select auth.uid()))
+    -- the conversation's id goes before a client's id
+    order by c.client_id is not distinct from chat_id limit 1
+  ), running as (
+    select t.question, t.hidden from found as f cross join lateral private.tentative_turn(f.id) as t
+  ), newest as (
+    (select m.* from public.messages as m where m.conversation_id = (select f.id from found as f)
+        and (m.turn_id is null or m.turn_id <> all (coalesce((select r.hidden from running as r), '{}')))
+      order by m.created_at desc, m.id desc limit 1000)
+    union all select (r.question).* from running as r
+  )
+  select coalesce(jsonb_agg(jsonb_build_object(
+      'id', n.id, 'role', n.role,
+      'parts', coalesce(case when n.role = 'assistant' then n.parts end,
+        jsonb_build_array(jsonb_build_object('type', 'text', 'text', n.content))),
+      'metadata', jsonb_strip_nulls(jsonb_build_object('turn_id', n.turn_id, 'conversation_id', n.conversation_id,
+        'user_id', n.user_id, 'model', n.model_used, 'model_label', n.model_label,
+        'agent', n.agent_type, 'status', n.status, 'created_at', n.created_at,
+        'versions', case when n.version_of is not null and n.role = 'assistant' then (
+          select jsonb_agg(v.turn_id order by v.created_at)
+          from (select n.turn_id, n.created_at union all
+                select o.turn_id, o.created_at from public.message_versions as o
+                where o.version_of = n.version_of and o.conversation_id = n.conversation_id
+                  and o.role = 'assistant') as v) end,
+        'cost_usd', case when n.role = 'assistant'
+          then (select l.cost_usd from public.chat_logs as l where l.turn_id = n.turn_id) end)))
+    order by n.created_at, n.id), '[]')
+  from newest as n
+$$;
+comment on function public.ui_messages(text) is
+  'The newest 1000 messages of a conversation as UIMessages of the AI SDK, {id, role, parts, metadata}, oldest '
+  'first; an empty array when the caller has none. chat_id is the conversation''s id or the client''s own (id of '
+  'useChat). Only the user who paid sees the cost. metadata.versions are the turns of an answer with versions, '
+  'oldest first. While a resumable turn replaces others, they are left out and its question is shown.';
+revoke execute on function public.ui_messages from public, anon, authenticated, service_role;
+grant execute on function public.ui_messages(text) to authenticated;

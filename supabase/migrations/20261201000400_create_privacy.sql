@@ -106,16 +106,20 @@ create function private.forget_turns(p_ids uuid[]) returns void
               else jsonb_build_object('identifier', u.identifier, 'upstream_id', null) end order by e.place), '[]')
           from jsonb_array_elements(r.routes) with ordinality as e (route, place)
           cross join lateral (select private.anonymised_model(e.route ->> 'identifier', r.user_id) as identifier) as u)
-    where r.id = any (p_ids)
+    where r.id = any (p_ids);
+  delete from private.turn_pieces as p where p.turn_id = any (p_ids)
 $$;
 comment on function private.forget_turns(uuid[]) is
-  'Removes users'' text and node addresses from write-ahead rows; cost and state stay. Names of the user''s own '
-  'models are removed only after the turn has ended, so the end of a forgotten turn calls this again.';
+  'Removes users'' text and node addresses from write-ahead rows, and their kept streams; cost and state stay. Names '
+  'of the user''s own models are removed only after the turn has ended, so the end of a forgotten turn calls this '
+  'again.';
 revoke execute on function private.forget_turns from public, anon, authenticated, service_role;
 
 create function private.forget_answers(p_user_id uuid) returns void
   language sql volatile security invoker set search_path = '' as $$
   delete from public.messages as a using public.messages as q
+    where q.user_id = p_user_id and q.role = 'user' and a.turn_id = q.turn_id and a.role = 'assistant';
+  delete from public.message_versions as a using public.message_versions as q
     where q.user_id = p_user_id and q.role = 'user' and a.turn_id = q.turn_id and a.role = 'assistant'
 $$;
 comment on function private.forget_answers(uuid) is
@@ -189,6 +193,7 @@ begin
   delete from public.llm_conversations as c where c.user_id = v_user_id;
   perform private.forget_answers(v_user_id);
   delete from public.messages as m where m.user_id = v_user_id;
+  delete from public.message_versions as v where v.user_id = v_user_id;
   delete from public.conversation_members as m where m.user_id = v_user_id;
   delete from public.user_llm_profiles as p where p.user_id = v_user_id;
   delete from public.feedback as f where f.user_id = v_user_id;

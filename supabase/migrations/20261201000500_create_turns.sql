@@ -60,8 +60,9 @@ begin
   end if;
   update private.turns as r
     set state = 'started', worker_id = p_turn.worker_id, lease_until = v_lease_until, tries = r.tries + 1,
-        started_at = now(), finished_at = null
+        started_at = now(), finished_at = null, stopped_at = null
     where r.id = v_row.id;
+  delete from private.turn_pieces as p where p.turn_id = v_row.id;
   return jsonb_build_object('outcome', 'new', 'turn_id', v_row.id, 'conversation_id', v_row.conversation_id, 'held',
     v_held);
 end
@@ -78,19 +79,20 @@ create function private.write_turn(p_user_id uuid, p_turn private.turn_request, 
 begin
   insert into private.turns as r
     (id, user_id, request_id, endpoint, worker_id, lease_until, question, is_stored, requested_model, agent_type,
-     metadata, conversation_id, routes, route_reason, reserved_usd, history_left_out, replaces, api_key_id)
+     metadata, conversation_id, routes, route_reason, reserved_usd, history_left_out, replaces, api_key_id,
+     is_resumable)
   values
     (p_turn.turn_id, p_user_id, p_turn.request_id, p_turn.endpoint, p_turn.worker_id,
      now() + make_interval(secs => p_turn.lease_seconds), p_turn.question, p_turn.store or p_turn.log_words,
      p_turn.requested_model, private.internal_name(p_agent, 40), p_turn.metadata, p_conversation_id, p_plan -> 'routes',
      p_route_reason, (p_plan ->> 'reserve_usd')::numeric, (p_plan ->> 'history_left_out')::integer, p_replaces,
-     p_turn.api_key_id)
+     p_turn.api_key_id, p_turn.resumable)
   on conflict on constraint turns_pkey do update
     set request_id = excluded.request_id, endpoint = excluded.endpoint, question = excluded.question,
         is_stored = excluded.is_stored, requested_model = excluded.requested_model, agent_type = excluded.agent_type,
         metadata = excluded.metadata, conversation_id = excluded.conversation_id, routes = excluded.routes,
         route_reason = excluded.route_reason, reserved_usd = excluded.reserved_usd, day = excluded.day,
-        history_left_out = excluded.history_left_out
+        history_left_out = excluded.history_left_out, is_resumable = excluded.is_resumable
     where p_is_claimed and r.id = excluded.id;
   return found;
 end
@@ -421,10 +423,10 @@ comment on function public.chat_begin(jsonb) is
   'key here), defaults? ([{provider, model, is_chosen}]), max_tokens?, prompt_tokens?, tool_tokens? (upper bounds), '
   'idempotency_key?, body_hash?, request_id?, question_id? (the client''s id of the question), regenerate? (answer a '
   'question again), message_id? (the answer or question to regenerate, or the question to edit), metadata?, store?, '
-  'log_words?, strict_model?, dry_run?, lease_seconds?. Returns outcome, turn_id, conversation_id, agent (whose '
-  'models were tried), agent_reason (requested, profile or question), routes, reason, unresolved_model, history '
-  '([{role, content, name?}]), history_left_out, speaker, profile, reserve_usd, limits. Refuses with SQLSTATE PT4xx '
-  'and a JSON detail.';
+  'log_words?, strict_model?, dry_run?, lease_seconds?, resumable?. Returns outcome, turn_id, conversation_id, agent '
+  '(whose models were tried), agent_reason (requested, profile or question), routes, reason, unresolved_model, '
+  'history ([{role, content, name?}]), history_left_out, speaker, profile, reserve_usd, limits. Refuses with SQLSTATE '
+  'PT4xx and a JSON detail.';
 revoke execute on function public.chat_begin from public, anon, authenticated, service_role;
 grant execute on function public.chat_begin(jsonb) to authenticated;
 
@@ -593,15 +595,15 @@ begin
       values (p_row.id, p_row.conversation_id, null, 'assistant', p_result.content, p_result.parts, p_result.identifier,
         private.model_label(p_row.routes, p_result.identifier), p_result.agent_type, p_row.id,
         case when p_result.status = 'failed' then 'partial' else p_result.status end)
-      on conflict (turn_id, role) where turn_id is not null do nothing
+      -- The row is from a sweep, which kept the words of an instance that seemed killed.
+      on conflict (turn_id, role) where turn_id is not null do update
+        set content = excluded.content, parts = excluded.parts, status = excluded.status,
+            model_used = excluded.model_used, model_label = excluded.model_label, agent_type = excluded.agent_type
       returning id into v_message_id;
   end if;
   if v_message_id is not null and p_row.replaces is not null then
     -- The old answer is kept until the new one is stored.
-    delete from public.messages as m
-      where m.conversation_id = p_row.conversation_id
-        and m.turn_id in (select private.replaced_turns(p_row.conversation_id, p_row.id));
-    update public.messages as m set is_tentative = false where m.turn_id = p_row.id and m.role = 'user';
+    perform private.replace_turns(p_row);
   end if;
   update public.llm_conversations as c
     set last_activity = now(), total_cost = c.total_cost + coalesce(p_cost, 0),
@@ -919,6 +921,10 @@ begin
       perform private.forget_turns(v_ids);
     end if;
     perform private.log_abandoned(array(select r from private.turns as r where r.id = any (v_ids)));
+    if not v_is_nameless then
+      perform private.keep_lost_answers(array(
+        select r from private.turns as r where r.id = any (v_ids) and r.is_resumable));
+    end if;
   end loop;
   -- One lock order everywhere: turns, then users' counters sorted, the keys' sorted, then the global ones.
   -- Turn by turn (user, global,
@@ -938,7 +944,8 @@ begin
 end
 $$;
 comment on function public.sweep_turns(integer) is
-  'Closes up to max_rows turns whose lease has ended as abandoned and releases their reservations. Returns the '
+  'Closes up to max_rows turns whose lease has ended as abandoned and releases their reservations. The words of a '
+  'resumable turn become a partial answer. Returns the '
   'number; 0 while another sweep or a deletion runs. Warns when a counter holds less than its turns reserve. A later '
   'finish still books its usage and answer.';
 revoke execute on function public.sweep_turns from public, anon, authenticated, service_role;

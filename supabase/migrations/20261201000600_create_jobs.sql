@@ -611,12 +611,15 @@ begin
       where t.state = 'settled' and not t.is_thin and t.finished_at < now() - interval '1 hour'
       order by t.finished_at limit least(greatest(max_rows, 1), 50000) for update skip locked));
   get diagnostics v_thinned = row_count;
+  delete from private.turn_pieces as p
+    where p.kept_at < now() - interval '1 hour'
+      and not exists (select 1 from private.turns as r where r.id = p.turn_id and r.state = 'started');
   return v_thinned;
 end
 $$;
 comment on function public.thin_turns(integer) is
   'Removes from up to max_rows write-ahead rows, settled for an hour, what their log rows hold or a running turn '
-  'alone needs. Keys still replay. Returns the number.';
+  'alone needs, and deletes kept streams of ended turns. Keys still replay. Returns the number.';
 revoke execute on function public.thin_turns from public, anon, authenticated, service_role;
 grant execute on function public.thin_turns(integer) to service_role;
 
@@ -971,7 +974,8 @@ alter role parley_ledger set idle_in_transaction_session_timeout = '10s';
 grant usage on schema public to parley_ledger;
 grant execute on function public.chat_begin(jsonb), public.chat_extend(jsonb), public.chat_finish(jsonb),
   public.node_key(bigint, text), public.api_key_person(text), public.chat_begin_with_key(text, jsonb),
-  public.model_menu(jsonb) to parley_ledger;
+  public.model_menu(jsonb), public.keep_piece(jsonb), public.follow_turn(jsonb), public.stop_turn(text)
+  to parley_ledger;
 
 create function public.diagnose_ledger_role() returns jsonb
   language plpgsql stable security invoker set search_path = '' as $$

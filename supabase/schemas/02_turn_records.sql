@@ -9,7 +9,7 @@ create type private.turn_request as (
   agent_models jsonb, needs jsonb, providers jsonb, defaults jsonb, max_tokens bigint, prompt_tokens integer,
   tool_tokens integer, idempotency_key text, body_hash text, metadata jsonb, question_id text, message_id text,
   regenerate boolean, store boolean, log_words boolean, strict_model boolean, dry_run boolean, lease_seconds integer,
-  api_key_id uuid
+  api_key_id uuid, resumable boolean
 );
 comment on type private.turn_request is
   'The parameter of chat_begin, whose comment explains the attributes. api_key_id is set from the claims.';
@@ -40,6 +40,7 @@ declare
 begin
   v.dry_run := coalesce(v.dry_run, false);
   v.store := coalesce(v.store, true) and not v.dry_run;
+  v.resumable := coalesce(v.resumable, false) and v.store;
   v.log_words := coalesce(v.log_words, false);
   v.strict_model := coalesce(v.strict_model, false);
   v.regenerate := coalesce(v.regenerate, false);
@@ -59,7 +60,9 @@ begin
   v.defaults := case jsonb_typeof(v.defaults) when 'array' then v.defaults else '[]' end;
   v.prompt_tokens := least(greatest(coalesce(v.prompt_tokens, 0), 0), private.max_prompt_tokens());
   v.tool_tokens := least(greatest(v.tool_tokens, 0), private.max_prompt_tokens());
-  v.lease_seconds := least(greatest(coalesce(v.lease_seconds, v_max_lease), 60), v_max_lease);
+  -- chat renews the lease of a resumable turn while it runs.
+  v.lease_seconds := least(greatest(coalesce(v.lease_seconds, v_max_lease), case when v.resumable then 20 else 60 end),
+    v_max_lease);
   v.metadata := coalesce(v.metadata, '{}');
   if not v.dry_run and (jsonb_typeof(v.metadata) <> 'object' or octet_length(v.metadata::text) > 16384) then
     perform private.refuse('PT422', 'validation_failed', 'metadata is an object of at most 16 KB.');

@@ -30,7 +30,9 @@ create table private.turns (
   history_left_out integer,
   replaces uuid,
   is_thin boolean not null default false,
-  api_key_id uuid
+  api_key_id uuid,
+  is_resumable boolean not null default false,
+  stopped_at timestamptz
 ) with (fillfactor = 70);
 comment on table private.turns is
   'An admitted turn, written by chat_begin before any model request, so that it is known when the instance is killed.';
@@ -58,6 +60,10 @@ comment on column private.turns.is_thin is
   'Settled, and without what the log row has too; with a key, routes has the one route that a replay names.';
 comment on column private.turns.api_key_id is
   'The API key of the request, whose counters hold the reservation, too; null for an access token.';
+comment on column private.turns.is_resumable is
+  'The turn goes on when its client hangs up; chat keeps its stream in private.turn_pieces and renews its short lease.';
+comment on column private.turns.stopped_at is
+  'When a user stopped this resumable turn; chat learns it from keep_piece. Null for the others.';
 
 create unique index turns_user_id_idempotency_key_idx
   on private.turns (user_id, idempotency_key) where idempotency_key is not null;

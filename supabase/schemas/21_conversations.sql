@@ -22,6 +22,7 @@ create table public.llm_conversations (
   context_quality_score numeric(3, 2),
   conversation_metadata jsonb not null default '{}' constraint llm_conversations_conversation_metadata_check
     check (jsonb_typeof(conversation_metadata) = 'object' and octet_length(conversation_metadata::text) <= 16384),
+  forked_from uuid,
   constraint llm_conversations_user_id_client_id_key unique (user_id, client_id)
 );
 comment on table public.llm_conversations is 'A conversation of one or more users.';
@@ -45,6 +46,8 @@ comment on column public.llm_conversations.user_satisfaction_avg is 'Mean rating
 comment on column public.llm_conversations.context_quality_score is 'Null until it is measured.';
 comment on column public.llm_conversations.conversation_metadata is
   'Values of the client, which Parley does not read: an object of at most 16 KB.';
+comment on column public.llm_conversations.forked_from is
+  'The conversation that this one was copied from, which may be deleted; null when it was not copied.';
 
 alter table public.llm_conversations enable row level security;
 revoke all on public.llm_conversations from public, anon, authenticated, service_role;
@@ -64,9 +67,15 @@ create table public.conversation_members (
   user_id uuid not null constraint conversation_members_user_id_fkey references auth.users (id) on delete cascade,
   role text not null default 'member' constraint conversation_members_role_check check (role in ('owner', 'member')),
   joined_at timestamptz not null default now(),
+  pinned_at timestamptz,
+  archived_at timestamptz,
   constraint conversation_members_pkey primary key (conversation_id, user_id)
 );
 comment on table public.conversation_members is 'A user in a conversation. chat_begin writes the owner''s row.';
+comment on column public.conversation_members.pinned_at is
+  'When this member pinned the conversation in their list; null when it is not pinned.';
+comment on column public.conversation_members.archived_at is
+  'When this member archived the conversation; null when it is in their list. conversation_status is for all members.';
 
 create index conversation_members_user_id_idx on public.conversation_members (user_id);
 
@@ -74,6 +83,7 @@ alter table public.conversation_members enable row level security;
 revoke all on public.conversation_members from public, anon, authenticated, service_role;
 grant select, delete on public.conversation_members to authenticated;
 grant insert (conversation_id, user_id) on public.conversation_members to authenticated;
+grant update (pinned_at, archived_at) on public.conversation_members to authenticated;
 grant select on public.conversation_members to service_role;
 
 create policy conversation_members_insert_owner on public.conversation_members for insert to authenticated
@@ -81,6 +91,10 @@ create policy conversation_members_insert_owner on public.conversation_members f
     select 1 from public.llm_conversations as c where c.id = conversation_id and c.user_id = (select auth.uid())));
 comment on policy conversation_members_insert_owner on public.conversation_members is
   'Only the owner adds users, and only as members.';
+create policy conversation_members_update_self on public.conversation_members for update to authenticated
+  using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+comment on policy conversation_members_update_self on public.conversation_members is
+  'Members pin and archive for themselves.';
 create policy conversation_members_delete_owner_or_self on public.conversation_members for delete to authenticated
   using (role = 'member' and (user_id = (select auth.uid()) or exists (
     select 1 from public.llm_conversations as c where c.id = conversation_id and c.user_id = (select auth.uid()))));
@@ -135,7 +149,8 @@ begin
   if found then
     perform private.refuse('PT409', 'turn_in_progress', 'Another turn of this conversation is still being answered.',
       jsonb_build_object('conversation_id', p_conversation_id, 'started_at', v_other.started_at,
-        'yours', v_other.user_id = p_user_id,
+        'yours', v_other.user_id = p_user_id, 'turn_id', v_other.id, 'resumable', v_other.is_resumable,
+        'stopping', v_other.stopped_at is not null,
         'retry_after', least(ceil(extract(epoch from v_other.lease_until - now())), 5)));
   end if;
   return v_row;

@@ -1,5 +1,5 @@
 -- Purpose: the messages of conversations, verbatim.
--- Affects: public.messages, public.ui_messages()
+-- Affects: public.messages
 -- Access: members read and insert their own user messages; only the ledger writes answers.
 
 create table public.messages (
@@ -20,6 +20,7 @@ create table public.messages (
   is_tentative boolean not null default false,
   model_label text constraint messages_model_label_check check (char_length(model_label) <= 500),
   created_at timestamptz not null default clock_timestamp(),
+  version_of uuid,
   constraint messages_user_id_check check (role = 'user' or user_id is null),
   constraint messages_parts_size_check
     check (octet_length(parts::text) <= case role when 'user' then 1048576 else 16777216 end)
@@ -38,6 +39,8 @@ comment on column public.messages.is_tentative is
 comment on column public.messages.model_label is
   'Display name of the model that answered: its catalogue name, or "<node> (<model>)" for a client node. Null for '
   'users'' messages and when the node is deleted.';
+comment on column public.messages.version_of is
+  'The first turn of this question, when there are other versions of it in message_versions; else null.';
 
 -- In the order in which a history is read; with the columns by which its messages are counted without their rows.
 create index messages_conversation_id_created_at_idx
@@ -193,37 +196,6 @@ comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
   'without the turn itself. A question and its answer stay or go together. left_out counts the other messages. Reads '
   'no more texts than the budget needs.';
 revoke execute on function private.recent_history from public, anon, authenticated, service_role;
-
-create function public.ui_messages(chat_id text) returns jsonb
-  language sql stable security invoker set search_path = '' as $$
-  with found as (
-    select c.id from public.llm_conversations as c
-    where c.id = case when chat_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then chat_id::uuid end
-      or (c.client_id = chat_id and c.user_id = (select auth.uid()))
-    -- the conversation's id goes before a client's id
-    order by c.client_id is not distinct from chat_id limit 1
-  ), newest as (
-    select m.* from public.messages as m where m.conversation_id = (select f.id from found as f)
-    order by m.created_at desc, m.id desc limit 1000
-  )
-  select coalesce(jsonb_agg(jsonb_build_object(
-      'id', n.id, 'role', n.role,
-      'parts', coalesce(case when n.role = 'assistant' then n.parts end,
-        jsonb_build_array(jsonb_build_object('type', 'text', 'text', n.content))),
-      'metadata', jsonb_strip_nulls(jsonb_build_object('turn_id', n.turn_id, 'conversation_id', n.conversation_id,
-        'user_id', n.user_id, 'model', n.model_used, 'model_label', n.model_label,
-        'agent', n.agent_type, 'status', n.status, 'created_at', n.created_at,
-        'cost_usd', case when n.role = 'assistant'
-          then (select l.cost_usd from public.chat_logs as l where l.turn_id = n.turn_id) end)))
-    order by n.created_at, n.id), '[]')
-  from newest as n
-$$;
-comment on function public.ui_messages(text) is
-  'The newest 1000 messages of a conversation as UIMessages of the AI SDK, {id, role, parts, metadata}, oldest '
-  'first; an empty array when the caller has none. chat_id is the conversation''s id or the client''s own (id of '
-  'useChat). Only the user who paid sees the cost.';
-revoke execute on function public.ui_messages from public, anon, authenticated, service_role;
-grant execute on function public.ui_messages(text) to authenticated;
 
 create function private.unlabel_answers() returns trigger
   language plpgsql security definer set search_path = '' as $$

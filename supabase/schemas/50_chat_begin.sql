@@ -58,8 +58,9 @@ begin
   end if;
   update private.turns as r
     set state = 'started', worker_id = p_turn.worker_id, lease_until = v_lease_until, tries = r.tries + 1,
-        started_at = now(), finished_at = null
+        started_at = now(), finished_at = null, stopped_at = null
     where r.id = v_row.id;
+  delete from private.turn_pieces as p where p.turn_id = v_row.id;
   return jsonb_build_object('outcome', 'new', 'turn_id', v_row.id, 'conversation_id', v_row.conversation_id, 'held',
     v_held);
 end
@@ -76,19 +77,20 @@ create function private.write_turn(p_user_id uuid, p_turn private.turn_request, 
 begin
   insert into private.turns as r
     (id, user_id, request_id, endpoint, worker_id, lease_until, question, is_stored, requested_model, agent_type,
-     metadata, conversation_id, routes, route_reason, reserved_usd, history_left_out, replaces, api_key_id)
+     metadata, conversation_id, routes, route_reason, reserved_usd, history_left_out, replaces, api_key_id,
+     is_resumable)
   values
     (p_turn.turn_id, p_user_id, p_turn.request_id, p_turn.endpoint, p_turn.worker_id,
      now() + make_interval(secs => p_turn.lease_seconds), p_turn.question, p_turn.store or p_turn.log_words,
      p_turn.requested_model, private.internal_name(p_agent, 40), p_turn.metadata, p_conversation_id, p_plan -> 'routes',
      p_route_reason, (p_plan ->> 'reserve_usd')::numeric, (p_plan ->> 'history_left_out')::integer, p_replaces,
-     p_turn.api_key_id)
+     p_turn.api_key_id, p_turn.resumable)
   on conflict on constraint turns_pkey do update
     set request_id = excluded.request_id, endpoint = excluded.endpoint, question = excluded.question,
         is_stored = excluded.is_stored, requested_model = excluded.requested_model, agent_type = excluded.agent_type,
         metadata = excluded.metadata, conversation_id = excluded.conversation_id, routes = excluded.routes,
         route_reason = excluded.route_reason, reserved_usd = excluded.reserved_usd, day = excluded.day,
-        history_left_out = excluded.history_left_out
+        history_left_out = excluded.history_left_out, is_resumable = excluded.is_resumable
     where p_is_claimed and r.id = excluded.id;
   return found;
 end
@@ -419,10 +421,10 @@ comment on function public.chat_begin(jsonb) is
   'key here), defaults? ([{provider, model, is_chosen}]), max_tokens?, prompt_tokens?, tool_tokens? (upper bounds), '
   'idempotency_key?, body_hash?, request_id?, question_id? (the client''s id of the question), regenerate? (answer a '
   'question again), message_id? (the answer or question to regenerate, or the question to edit), metadata?, store?, '
-  'log_words?, strict_model?, dry_run?, lease_seconds?. Returns outcome, turn_id, conversation_id, agent (whose '
-  'models were tried), agent_reason (requested, profile or question), routes, reason, unresolved_model, history '
-  '([{role, content, name?}]), history_left_out, speaker, profile, reserve_usd, limits. Refuses with SQLSTATE PT4xx '
-  'and a JSON detail.';
+  'log_words?, strict_model?, dry_run?, lease_seconds?, resumable?. Returns outcome, turn_id, conversation_id, agent '
+  '(whose models were tried), agent_reason (requested, profile or question), routes, reason, unresolved_model, '
+  'history ([{role, content, name?}]), history_left_out, speaker, profile, reserve_usd, limits. Refuses with SQLSTATE '
+  'PT4xx and a JSON detail.';
 revoke execute on function public.chat_begin from public, anon, authenticated, service_role;
 grant execute on function public.chat_begin(jsonb) to authenticated;
 

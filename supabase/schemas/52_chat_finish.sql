@@ -82,15 +82,15 @@ begin
       values (p_row.id, p_row.conversation_id, null, 'assistant', p_result.content, p_result.parts, p_result.identifier,
         private.model_label(p_row.routes, p_result.identifier), p_result.agent_type, p_row.id,
         case when p_result.status = 'failed' then 'partial' else p_result.status end)
-      on conflict (turn_id, role) where turn_id is not null do nothing
+      -- The row is from a sweep, which kept the words of an instance that seemed killed.
+      on conflict (turn_id, role) where turn_id is not null do update
+        set content = excluded.content, parts = excluded.parts, status = excluded.status,
+            model_used = excluded.model_used, model_label = excluded.model_label, agent_type = excluded.agent_type
       returning id into v_message_id;
   end if;
   if v_message_id is not null and p_row.replaces is not null then
     -- The old answer is kept until the new one is stored.
-    delete from public.messages as m
-      where m.conversation_id = p_row.conversation_id
-        and m.turn_id in (select private.replaced_turns(p_row.conversation_id, p_row.id));
-    update public.messages as m set is_tentative = false where m.turn_id = p_row.id and m.role = 'user';
+    perform private.replace_turns(p_row);
   end if;
   update public.llm_conversations as c
     set last_activity = now(), total_cost = c.total_cost + coalesce(p_cost, 0),

@@ -114,6 +114,10 @@ begin
       perform private.forget_turns(v_ids);
     end if;
     perform private.log_abandoned(array(select r from private.turns as r where r.id = any (v_ids)));
+    if not v_is_nameless then
+      perform private.keep_lost_answers(array(
+        select r from private.turns as r where r.id = any (v_ids) and r.is_resumable));
+    end if;
   end loop;
   -- One lock order everywhere: turns, then users' counters sorted, the keys' sorted, then the global ones.
   -- Turn by turn (user, global,
@@ -133,7 +137,8 @@ begin
 end
 $$;
 comment on function public.sweep_turns(integer) is
-  'Closes up to max_rows turns whose lease has ended as abandoned and releases their reservations. Returns the '
+  'Closes up to max_rows turns whose lease has ended as abandoned and releases their reservations. The words of a '
+  'resumable turn become a partial answer. Returns the '
   'number; 0 while another sweep or a deletion runs. Warns when a counter holds less than its turns reserve. A later '
   'finish still books its usage and answer.';
 revoke execute on function public.sweep_turns from public, anon, authenticated, service_role;

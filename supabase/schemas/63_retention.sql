@@ -21,12 +21,15 @@ begin
       where t.state = 'settled' and not t.is_thin and t.finished_at < now() - interval '1 hour'
       order by t.finished_at limit least(greatest(max_rows, 1), 50000) for update skip locked));
   get diagnostics v_thinned = row_count;
+  delete from private.turn_pieces as p
+    where p.kept_at < now() - interval '1 hour'
+      and not exists (select 1 from private.turns as r where r.id = p.turn_id and r.state = 'started');
   return v_thinned;
 end
 $$;
 comment on function public.thin_turns(integer) is
   'Removes from up to max_rows write-ahead rows, settled for an hour, what their log rows hold or a running turn '
-  'alone needs. Keys still replay. Returns the number.';
+  'alone needs, and deletes kept streams of ended turns. Keys still replay. Returns the number.';
 revoke execute on function public.thin_turns from public, anon, authenticated, service_role;
 grant execute on function public.thin_turns(integer) to service_role;
 

@@ -15,7 +15,8 @@ alter role parley_ledger set idle_in_transaction_session_timeout = '10s';
 grant usage on schema public to parley_ledger;
 grant execute on function public.chat_begin(jsonb), public.chat_extend(jsonb), public.chat_finish(jsonb),
   public.node_key(bigint, text), public.api_key_person(text), public.chat_begin_with_key(text, jsonb),
-  public.model_menu(jsonb) to parley_ledger;
+  public.model_menu(jsonb), public.keep_piece(jsonb), public.follow_turn(jsonb), public.stop_turn(text)
+  to parley_ledger;
 
 create function public.diagnose_ledger_role() returns jsonb
   language plpgsql stable security invoker set search_path = '' as $$

@@ -40,6 +40,13 @@ class Cast:
             "on conflict do nothing"
         )
         db.execute("insert into public.oauth_apps (client_id, name) values ('tenancy', 'x') on conflict do nothing")
+        db.execute(
+            """insert into public.message_versions
+                 (id, conversation_id, user_id, role, content, turn_id, status, created_at, branch_id)
+               values (gen_random_uuid(), %s, %s, 'user', 'hello', gen_random_uuid(), 'completed', now(),
+                 gen_random_uuid())""",
+            [answer["conversation_id"], self.owner.id],
+        )
         verdict = {"turn_id": answer["id"], "rating": 5}
         assert self.owner.rest("POST", "feedback", json=verdict).status_code == 201
         new_key(self.owner)

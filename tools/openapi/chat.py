@@ -13,7 +13,7 @@ from functions.chat.protocols.openai_errors import reworded
 from functions.chat.request import ChatRequest
 from shared import errors
 from tools.openapi import document as openapi
-from tools.openapi.chat_responses import CompletionAnswer, DryRunAnswer, TurnAnswer
+from tools.openapi.chat_responses import CompletionAnswer, DryRunAnswer, StopAnswer, TurnAnswer
 from tools.openapi.document import Operation, Success
 from tools.openapi.messages_responses import MessageAnswer, MessagesError, TokenCount
 from tools.openapi.shared_routes import SHARED_OPERATIONS
@@ -84,10 +84,21 @@ STREAMED_TURN = replace(
         200: Success("The answer as events; `stream` is ignored. With `dry_run`, JSON.", DryRunAnswer, also=_EVENTS)
     },
 )
-RESUME = Operation(
-    "The request of `useChat` with `resume`.",
-    {204: Success("A stream ends with its request; `rpc/ui_messages` has the messages.")},
+FOLLOW = Operation(
+    "The running resumable turn of a conversation, from its start to its end; the request of `useChat` with `resume`.",
+    {
+        200: Success("The stream of the turn, as its own client reads it.", also=_EVENTS),
+        204: Success("No resumable turn is running; `rpc/ui_messages` has the messages."),
+    },
+    errors=(errors.DatabaseUnavailable,),
     name="resume_stream",
+    headers={"x-vercel-ai-ui-message-stream": "`v1`."},
+)
+STOP = Operation(
+    "Stops the running resumable turn of a conversation; its words are kept.",
+    {200: Success("Whether a turn was running, and which.", StopAnswer)},
+    errors=(errors.ConversationNotFound, errors.DatabaseUnavailable),
+    name="stop_turn",
 )
 COMPLETION = Operation(
     "One answer to a conversation that the client keeps.",
@@ -119,7 +130,8 @@ OPERATIONS = {
     **SHARED_OPERATIONS,
     "take_turn": TURN,
     "POST /chat/stream": STREAMED_TURN,
-    "resume": RESUME,
+    "follow_turn": FOLLOW,
+    "stop_turn": STOP,
     "complete": COMPLETION,
     "create_message": MESSAGE,
     "count_tokens": TOKENS,

@@ -13,6 +13,13 @@ class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class StopAnswer(_Closed):
+    """Whether a resumable turn was running; `turn_id` is null when none was."""
+
+    stopped: bool
+    turn_id: str | None
+
+
 class PlannedRoute(_Closed):
     """The chosen model, why it was chosen, and its fallbacks."""
 

@@ -117,8 +117,8 @@ class UiStream:
         frames = [frame({"type": "finish-step"}), frame({"type": "data-receipt", "data": receipt_json(receipt)})]
         if self._error is not None:
             frames.append(frame({"type": "error", "errorText": self._error.message}))
-        elif entry.status == "cancelled":  # only a replay gets here: a client that hung up reads nothing
-            frames.append(frame({"type": "abort", "reason": "The first attempt of this answer was stopped."}))
+        elif entry.status == "cancelled":  # a replay, or a resumable turn that was stopped by another request
+            frames.append(frame({"type": "abort", "reason": "This answer was stopped."}))
         metadata = {
             "model": entry.route.identifier,
             "agent": entry.agent_type,

@@ -32,6 +32,8 @@ class Stage:
             await _send(response, answer.thought(script.reasoning))
         for piece in script.pieces:
             await _send(response, answer.text_frames(piece))
+            if script.pause_seconds:
+                await asyncio.sleep(script.pause_seconds)
         if script.ending == "torn":
             return self._torn(response)
         await self._wait_forever(script, response, answer)

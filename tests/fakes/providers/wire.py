@@ -45,7 +45,10 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What an answer says, and how it ends. `is_held` waits for `Upstream.release` before the first content."""
+    """What an answer says, and how it ends. `is_held` waits for `Upstream.release` before the first content.
+
+    A stream pauses for `pause_seconds` after each piece.
+    """
 
     pieces: tuple[str, ...] = ()
     ending: Ending = "stop"
@@ -54,6 +57,7 @@ class Script:
     tokens: Tokens | None = field(default_factory=Tokens)
     is_held: bool = False
     is_counting_along: bool = False
+    pause_seconds: float = 0
 
     @property
     def text(self) -> str:

@@ -1,0 +1,59 @@
+"""The database's side of a resumable turn: pieces of its stream, and who stopped it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from shared import ledger_calls, supabase
+from shared.auth import Person
+from shared.turns import Turn
+
+_KEEP_SECONDS: Final = 3.0
+
+Kept = Literal["kept", "stopped", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """New frames of a turn's stream, up to the piece `place`. `is_whole` says that they contain the stream's end.
+
+    `lost` means that the instance of the turn was killed; `none` that there is no turn for this user.
+    """
+
+    outcome: Literal["none", "running", "ended", "lost"]
+    turn_id: str | None = None
+    frames: str = ""
+    place: int = 0
+    is_whole: bool = False
+
+
+async def keep(turn: Turn, place: int, frames: str, *, is_last: bool) -> Kept:
+    """Keeps a piece, or with empty frames only renews the lease.
+
+    Returns "stopped" when a user stopped the turn, "closed" when nothing more may be kept. Raises DatabaseUnavailable.
+    """
+    piece = {"turn_id": turn.turn_id, "worker_id": turn.worker_id, "place": place, "frames": frames, "is_last": is_last}
+    answer = await ledger_calls.call("keep_piece", {"piece": piece}, supabase.as_service, timeout_seconds=_KEEP_SECONDS)
+    outcome: Kept = answer["outcome"]
+    return outcome
+
+
+async def follow(person: Person, chat_id: str, turn_id: str | None = None, after: int = 0) -> Followed:
+    """What came after the piece `after` of this turn, by default of the turn that runs.
+
+    Raises DatabaseUnavailable, Unauthenticated.
+    """
+    asked = {"chat_id": chat_id, "turn_id": turn_id, "after": after}
+    answer = await ledger_calls.call(
+        "follow_turn", {"follow": asked}, lambda: supabase.as_caller(person.token), person.claims
+    )
+    return Followed(**answer)
+
+
+async def stop(person: Person, chat_id: str) -> dict[str, Any]:
+    """`{stopped, turn_id}` of the conversation's turn. Raises ConversationNotFound, DatabaseUnavailable."""
+    stopped: dict[str, Any] = await ledger_calls.call(
+        "stop_turn", {"chat_id": chat_id}, lambda: supabase.as_caller(person.token), person.claims
+    )
+    return stopped

@@ -1,0 +1,28 @@
+"""The routes beside a resumable turn: follow it, stop it."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from functions.chat.resumable import pieces
+from functions.chat.resumable.following import FollowResponse
+from shared.auth import authenticate
+from shared.config import settings
+
+
+async def follow_turn(request: Request) -> Response:
+    """GET /{id}/stream, which `useChat` calls to resume: the running turn from its start; 204 when none runs."""
+    person = await authenticate(request)
+    chat_id = request.path_params["id"]
+    found = await pieces.follow(person, chat_id)
+    if found.outcome == "none":
+        return Response(status_code=204)
+    deadline: float = request.state.arrived + settings().turn_seconds
+    return FollowResponse(person, chat_id, found, deadline)
+
+
+async def stop_turn(request: Request) -> Response:
+    """POST /{id}/stop: stops the running turn, from any device of its user."""
+    person = await authenticate(request)
+    return JSONResponse(await pieces.stop(person, request.path_params["id"]))

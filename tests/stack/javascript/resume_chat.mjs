@@ -1,0 +1,49 @@
+// A page that is reloaded in the middle of answers: takes {api, token, rest, anon, body, reloads} on stdin. For each
+// {id, text, afterMs} it asks, drops the connection and its state that long after the question is stored, loads the
+// messages, and resumes as docs/clients.md says. Prints what each page shows in the end.
+import { AbstractChat, DefaultChatTransport } from 'ai';
+import { readFileSync } from 'node:fs';
+
+class Chat extends AbstractChat {
+  constructor(init) {
+    super({
+      ...init,
+      state: {
+        status: 'ready',
+        error: undefined,
+        messages: init.messages,
+        pushMessage(message) { this.messages = [...this.messages, message]; },
+        popMessage() { this.messages = this.messages.slice(0, -1); },
+        replaceMessage(index, message) { this.messages = this.messages.with(index, message); },
+        snapshot: (value) => structuredClone(value),
+      },
+    });
+  }
+}
+
+const { api, token, rest, anon, body, reloads } = JSON.parse(readFileSync(0, 'utf8'));
+const headers = { Authorization: `Bearer ${token}` };
+const stored = async (id) => (await fetch(`${rest}/rpc/ui_messages`, {
+  method: 'POST', headers: { ...headers, apikey: anon, 'Content-Type': 'application/json' }, body: JSON.stringify({ chat_id: id }),
+})).json();
+
+async function reloaded({ id, text, afterMs }) {
+  const page = new AbortController();
+  const dropping = new DefaultChatTransport({ api, headers, body, fetch: (url, init) => fetch(url, { ...init, signal: page.signal }) });
+  const before = new Chat({ id, transport: dropping, messages: [] });
+  const asking = before.sendMessage({ text }).catch(() => {});
+  while (!(await stored(id)).length) await new Promise((next) => setTimeout(next, 10));
+  await new Promise((next) => setTimeout(next, afterMs));
+  page.abort();
+  await asking;
+
+  const load = () => stored(id);
+  const chat = new Chat({ id, transport: new DefaultChatTransport({ api, headers, body }), messages: await load() });
+  if (chat.lastMessage?.role !== 'assistant') {
+    await chat.resumeStream();
+    if (chat.lastMessage?.role !== 'assistant') chat.messages = await load(); // the answer was stored in between
+  }
+  return { messages: chat.messages, status: chat.status, error: chat.error?.message ?? null };
+}
+
+console.log(JSON.stringify(await Promise.all(reloads.map(reloaded))));
