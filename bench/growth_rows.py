@@ -55,11 +55,11 @@ insert into public.messages (conversation_id, user_id, role, content, model_used
     {_TURN_OF}, {_TIME_OF} + case role when 'assistant' then interval '1 second' else interval '0' end
   {_ROWS}, unnest(array['user', 'assistant']) as role
 """
-_DAILY_SQL = """
-delete from public.usage_daily;
-insert into public.usage_daily (day, user_id, provider, model_identifier, agent_type, endpoint, requests, input_tokens,
-    output_tokens, cost_usd, duration_ms_sum, ttft_ms_sum, ttft_count)
-  select (created_at at time zone 'utc')::date, user_id, coalesce(provider, ''), coalesce(model_identifier, ''),
+_HOURLY_SQL = """
+delete from public.usage_hourly;
+insert into public.usage_hourly (hour, user_id, provider, model_identifier, agent_type, endpoint, requests,
+    input_tokens, output_tokens, cost_usd, duration_ms_sum, ttft_ms_sum, ttft_count)
+  select date_trunc('hour', created_at, 'UTC'), user_id, coalesce(provider, ''), coalesce(model_identifier, ''),
     coalesce(agent_type, ''), endpoint, count(*), sum(input_tokens), sum(output_tokens), sum(cost_usd),
     sum(duration_ms), sum(ttft_ms), count(ttft_ms)
   from public.chat_logs group by 1, 2, 3, 4, 5, 6
@@ -94,7 +94,7 @@ def grow(db: psycopg.Connection[Any], size: int) -> None:
     db.execute(_CONVERSATIONS_SQL)
     for sql in (_TURNS_SQL, _LOGS_SQL, _MESSAGES_SQL):
         db.execute(sql, {"first": first, "last": size})
-    db.execute(_DAILY_SQL)
+    db.execute(_HOURLY_SQL)
     table = db.execute(_COUNTERS_TABLE).fetchone()  # usage_counters, or the table below that view
     db.execute(_COUNTERS_SQL.format(table=table[0] if table else "public.usage_counters"))
     db.execute("set session_replication_role = origin")

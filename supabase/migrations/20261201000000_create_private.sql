@@ -214,6 +214,18 @@ comment on function private.is_capabilities(jsonb) is
 revoke execute on function private.is_capabilities from public, anon, authenticated, service_role;
 grant execute on function private.is_capabilities(jsonb) to authenticated, service_role;
 
+create function private.rate_of(p_pricing jsonb, p_input bigint) returns jsonb
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return coalesce(
+    (select t.tier from jsonb_array_elements(p_pricing -> 'tiers') as t (tier)
+     where (t.tier ->> 'above_input_tokens')::bigint < p_input
+     order by (t.tier ->> 'above_input_tokens')::bigint desc limit 1), p_pricing);
+end
+$$;
+comment on function private.rate_of(jsonb, bigint) is 'The tier of a pricing that holds for so many input tokens.';
+revoke execute on function private.rate_of from public, anon, authenticated, service_role;
+
 create function private.turn_cost(p_pricing jsonb, p_input bigint, p_output bigint, p_cached bigint
   default 0) returns numeric
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -221,10 +233,7 @@ declare
   v_rate jsonb := p_pricing;
 begin
   if p_pricing ? 'tiers' then
-    v_rate := coalesce(
-      (select t.tier from jsonb_array_elements(p_pricing -> 'tiers') as t (tier)
-       where (t.tier ->> 'above_input_tokens')::bigint < p_input
-       order by (t.tier ->> 'above_input_tokens')::bigint desc limit 1), p_pricing);
+    v_rate := private.rate_of(p_pricing, p_input);
   end if;
   return round((
       (p_input - p_cached) * (v_rate ->> 'input')::numeric
@@ -317,61 +326,6 @@ end
 $$;
 comment on function private.route_of(jsonb, text) is 'The first route with this identifier; null when there is none.';
 revoke execute on function private.route_of from public, anon, authenticated, service_role;
-
-create function private.price_attempts(p_routes jsonb, p_attempts jsonb) returns jsonb
-  language plpgsql immutable security invoker set search_path = '' as $$
-declare
-  v_attempt jsonb;
-  v_usage jsonb;
-  v_priced jsonb := '[]';
-begin
-  if jsonb_typeof(p_attempts) is distinct from 'array' then
-    return v_priced;
-  end if;
-  for v_place in 0 .. jsonb_array_length(p_attempts) - 1 loop
-    v_attempt := (p_attempts -> v_place) - 'cost_usd';
-    v_usage := private.clamp_usage(v_attempt -> 'usage');
-    if v_usage is not null then
-      v_attempt := v_attempt || jsonb_build_object('cost_usd', private.turn_cost(
-        private.route_of(p_routes, v_attempt ->> 'identifier') -> 'pricing',
-        coalesce((v_usage ->> 'input_tokens')::bigint, 0), coalesce((v_usage ->> 'output_tokens')::bigint, 0),
-        coalesce((v_usage ->> 'cached_tokens')::bigint, 0)));
-    end if;
-    v_priced := v_priced || jsonb_build_array(v_attempt);
-  end loop;
-  return v_priced;
-end
-$$;
-comment on function private.price_attempts(jsonb, jsonb) is
-  'The attempts, each with its cost_usd by the pricing of its route. cost_usd is missing without usage and null '
-  'without a price.';
-revoke execute on function private.price_attempts from public, anon, authenticated, service_role;
-
-create function private.attempts_cost(p_attempts jsonb) returns numeric
-  language plpgsql immutable security invoker set search_path = '' as $$
-declare
-  v_cost numeric;
-begin
-  for v_place in 0 .. jsonb_array_length(p_attempts) - 1 loop
-    v_cost := coalesce(v_cost + (p_attempts -> v_place ->> 'cost_usd')::numeric, v_cost,
-      (p_attempts -> v_place ->> 'cost_usd')::numeric);
-  end loop;
-  return v_cost;
-end
-$$;
-comment on function private.attempts_cost(jsonb) is
-  'Sum of the attempts'' cost_usd in US dollars; null when none is known.';
-revoke execute on function private.attempts_cost from public, anon, authenticated, service_role;
-
-create function private.is_metered(p_attempts jsonb) returns boolean
-  language plpgsql immutable security invoker set search_path = '' as $$
-begin
-  return jsonb_path_exists(p_attempts, '$[*].usage ? (@.type() == "object")');
-end
-$$;
-comment on function private.is_metered(jsonb) is
-  'Whether any attempt carries its usage. If none does, the usage of the whole turn counts.';
-revoke execute on function private.is_metered from public, anon, authenticated, service_role;
 
 -- Purpose: the parameters of chat_begin, chat_extend and chat_finish as records, with defaults and limits applied.
 -- Affects: types private.turn_request, private.turn_extension, private.token_usage, private.turn_result, and their
@@ -503,3 +457,116 @@ comment on function private.read_turn_result(jsonb) is
   'The parameter of chat_finish as a record. Counts are clamped to the ranges of their columns, so that every turn can '
   'be settled; a missing content is empty.';
 revoke execute on function private.read_turn_result from public, anon, authenticated, service_role;
+
+-- Purpose: what a turn cost, as a whole and by kind of token.
+-- Affects: type private.turn_price and functions in private
+-- Access: the ledger functions only.
+
+create type private.turn_price as (
+  attempts jsonb, is_metered boolean, cost_usd numeric, cached_cost_usd numeric, output_cost_usd numeric,
+  reasoning_cost_usd numeric
+);
+comment on type private.turn_price is
+  'The attempts of a turn, whether any carries its usage, and the cost in US dollars: of all, of cached input, of '
+  'output without reasoning, and of reasoning. What these leave is the cost of uncached input. Null without a price.';
+
+create function private.cost_parts(p_pricing jsonb, p_usage private.token_usage) returns numeric[]
+  language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v_rate jsonb := p_pricing;
+  v_input_rate numeric;
+  v_output_rate numeric;
+  v_cached_rate numeric;
+  v_input integer := coalesce(p_usage.input_tokens, 0);
+  v_cached integer := coalesce(p_usage.cached_tokens, 0);
+  v_output integer := coalesce(p_usage.output_tokens, 0);
+  v_reasoning integer := least(coalesce(p_usage.reasoning_tokens, 0), v_output);
+begin
+  if p_pricing ? 'tiers' then
+    v_rate := private.rate_of(p_pricing, v_input);
+  end if;
+  v_input_rate := v_rate ->> 'input';
+  v_output_rate := v_rate ->> 'output';
+  v_cached_rate := coalesce((v_rate ->> 'cached_input')::numeric, v_input_rate);
+  return array[  -- the first as by turn_cost()
+    round(((v_input - v_cached) * v_input_rate + v_cached * v_cached_rate + v_output * v_output_rate) / 1000000, 9),
+    round(v_cached * v_cached_rate / 1000000, 9), round((v_output - v_reasoning) * v_output_rate / 1000000, 9),
+    round(v_reasoning * v_output_rate / 1000000, 9)];
+end
+$$;
+comment on function private.cost_parts(jsonb, private.token_usage) is
+  'US dollars: of all tokens, of cached input, of output without reasoning, of reasoning; nulls without a price.';
+revoke execute on function private.cost_parts from public, anon, authenticated, service_role;
+
+create function private.read_usage(p_usage jsonb) returns private.token_usage
+  language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v private.token_usage;
+  v_is_odd boolean;
+begin
+  begin
+    v := jsonb_populate_record(null::private.token_usage, p_usage);
+    v_is_odd := least(v.input_tokens, v.output_tokens, v.cached_tokens, v.reasoning_tokens) < 0
+      or v.cached_tokens > coalesce(v.input_tokens, 0);
+  exception when numeric_value_out_of_range or invalid_text_representation then
+    v_is_odd := true;
+  end;
+  if v_is_odd then
+    v := jsonb_populate_record(null::private.token_usage, private.clamp_usage(p_usage));
+  end if;
+  return v;
+end
+$$;
+comment on function private.read_usage(jsonb) is 'The usage as a record, with counts as by clamp_usage().';
+revoke execute on function private.read_usage from public, anon, authenticated, service_role;
+
+create function private.price_turn(p_routes jsonb, p_attempts jsonb, p_pricing jsonb, p_usage private.token_usage)
+  returns private.turn_price
+  language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v private.turn_price;
+  v_attempt jsonb;
+  v_parts numeric[];
+begin
+  v.attempts := '[]';
+  v.is_metered := false;
+  if jsonb_typeof(p_attempts) = 'array' then
+    for v_place in 0 .. jsonb_array_length(p_attempts) - 1 loop
+      v_attempt := (p_attempts -> v_place) - 'cost_usd';
+      if jsonb_typeof(v_attempt -> 'usage') = 'object' then
+        v.is_metered := true;
+        v_parts := private.cost_parts(private.route_of(p_routes, v_attempt ->> 'identifier') -> 'pricing',
+          private.read_usage(v_attempt -> 'usage'));
+        v := private.add_cost(v, v_parts);
+        v_attempt := v_attempt || jsonb_build_object('cost_usd', v_parts[1]);
+      end if;
+      v.attempts := v.attempts || jsonb_build_array(v_attempt);
+    end loop;
+  end if;
+  -- If no attempt carries its usage, the usage of the whole turn counts.
+  if not v.is_metered then
+    v := private.add_cost(v, private.cost_parts(p_pricing, p_usage));
+  end if;
+  return v;
+end
+$$;
+comment on function private.price_turn(jsonb, jsonb, jsonb, private.token_usage) is
+  'The attempts, each with its cost_usd by the pricing of its route, and the cost of the turn. cost_usd of an attempt '
+  'is missing without usage and null without a price.';
+revoke execute on function private.price_turn from public, anon, authenticated, service_role;
+
+create function private.add_cost(p_price private.turn_price, p_parts numeric[]) returns private.turn_price
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  if p_parts[1] is not null then
+    p_price.cost_usd := coalesce(p_price.cost_usd, 0) + p_parts[1];
+    p_price.cached_cost_usd := coalesce(p_price.cached_cost_usd, 0) + coalesce(p_parts[2], 0);
+    p_price.output_cost_usd := coalesce(p_price.output_cost_usd, 0) + coalesce(p_parts[3], 0);
+    p_price.reasoning_cost_usd := coalesce(p_price.reasoning_cost_usd, 0) + coalesce(p_parts[4], 0);
+  end if;
+  return p_price;
+end
+$$;
+comment on function private.add_cost(private.turn_price, numeric[]) is
+  'The price with cost_parts() added; unchanged when these are null.';
+revoke execute on function private.add_cost from public, anon, authenticated, service_role;

@@ -34,7 +34,9 @@ create table private.turns (
   is_thin boolean not null default false,
   api_key_id uuid,
   is_resumable boolean not null default false,
-  stopped_at timestamptz
+  stopped_at timestamptz,
+  is_agent_asked boolean not null default false,
+  history_shown integer
 ) with (fillfactor = 70);
 comment on table private.turns is
   'An admitted turn, written by chat_begin before any model request, so that it is known when the instance is killed.';
@@ -66,6 +68,8 @@ comment on column private.turns.is_resumable is
   'The turn goes on when its client hangs up; chat keeps its stream in private.turn_pieces and renews its short lease.';
 comment on column private.turns.stopped_at is
   'When a user stopped this resumable turn; chat learns it from keep_piece. Null for the others.';
+comment on column private.turns.is_agent_asked is 'Whether the request named agent_type.';
+comment on column private.turns.history_shown is 'Messages of the conversation that fitted, as counted by chat_begin.';
 
 create unique index turns_user_id_idempotency_key_idx
   on private.turns (user_id, idempotency_key) where idempotency_key is not null;
@@ -85,12 +89,16 @@ create table private.lost_attempt_costs (
   input_tokens bigint not null default 0,
   output_tokens bigint not null default 0,
   created_at timestamptz not null default now(),
+  cached_cost_usd numeric(18, 9),
+  output_cost_usd numeric(18, 9),
+  reasoning_cost_usd numeric(18, 9),
   constraint lost_attempt_costs_pkey primary key (turn_id, worker_id)
 );
 comment on table private.lost_attempt_costs is
   'Usage and cost of attempts that lost their lease or ended without content. Each is booked once and added to the '
   'log row.';
-comment on column private.lost_attempt_costs.cost_usd is 'Null when the route had no known price.';
+comment on column private.lost_attempt_costs.cost_usd is
+  'Null when the route had no known price, as are its three parts, which are those of chat_logs.';
 
 alter table private.lost_attempt_costs enable row level security;
 revoke all on private.lost_attempt_costs from public, anon, authenticated, service_role;
@@ -134,6 +142,9 @@ create table public.llm_conversations (
   conversation_metadata jsonb not null default '{}' constraint llm_conversations_conversation_metadata_check
     check (jsonb_typeof(conversation_metadata) = 'object' and octet_length(conversation_metadata::text) <= 16384),
   forked_from uuid,
+  context_quality_sum numeric not null default 0,
+  context_quality_turns integer not null default 0,
+  allows_training boolean not null default true,
   constraint llm_conversations_user_id_client_id_key unique (user_id, client_id)
 );
 comment on table public.llm_conversations is 'A conversation of one or more users.';
@@ -153,8 +164,14 @@ comment on column public.llm_conversations.agent_handoffs is
 comment on column public.llm_conversations.total_tokens_used is
   'Input and output tokens of all turns; written by chat_finish.';
 comment on column public.llm_conversations.total_cost is 'USD of all turns with a known price; written by chat_finish.';
-comment on column public.llm_conversations.user_satisfaction_avg is 'Mean rating 1 to 5; null without ratings.';
-comment on column public.llm_conversations.context_quality_score is 'Null until it is measured.';
+comment on column public.llm_conversations.user_satisfaction_avg is
+  'Mean of chat_logs.rating (1 to 5) over its turns in the log; null without ratings. Written with each rating.';
+comment on column public.llm_conversations.context_quality_score is
+  'Mean over its answers of: messages that fitted into the prompt / earlier messages there were; 0 to 1, null until a '
+  'turn with earlier messages. Written by chat_finish; context_quality_sum and context_quality_turns are its parts.';
+comment on column public.llm_conversations.allows_training is
+  'False when the owner keeps this conversation out of training data. True does not replace the consent in '
+  'user_llm_profiles.allows_training.';
 comment on column public.llm_conversations.conversation_metadata is
   'Values of the client, which Parley does not read: an object of at most 16 KB.';
 comment on column public.llm_conversations.forked_from is
@@ -163,8 +180,8 @@ comment on column public.llm_conversations.forked_from is
 alter table public.llm_conversations enable row level security;
 revoke all on public.llm_conversations from public, anon, authenticated, service_role;
 grant select on public.llm_conversations to authenticated;
-grant update (title, conversation_status, default_model,
-  conversation_metadata) on public.llm_conversations to authenticated;
+grant update (title, conversation_status, default_model, conversation_metadata,
+  allows_training) on public.llm_conversations to authenticated;
 grant select on public.llm_conversations to service_role;
 
 create policy llm_conversations_update_owner on public.llm_conversations for update to authenticated
@@ -434,7 +451,13 @@ create table public.chat_logs (
   route_reason text constraint chat_logs_route_reason_check check (char_length(route_reason) <= 40),
   unresolved_model text constraint chat_logs_unresolved_model_check check (char_length(unresolved_model) <= 300),
   created_at timestamptz not null default now(),
-  api_key_id uuid
+  api_key_id uuid,
+  rating smallint constraint chat_logs_rating_check check (rating between 1 and 5),
+  cached_cost_usd numeric(18, 9),
+  output_cost_usd numeric(18, 9),
+  reasoning_cost_usd numeric(18, 9),
+  asked_agent text,
+  history_shown integer
 );
 comment on table public.chat_logs is 'One finished turn. Append-only; written by chat_finish and sweep_turns.';
 comment on column public.chat_logs.turn_id is 'The turn''s own id; unique.';
@@ -485,6 +508,16 @@ comment on column public.chat_logs.unresolved_model is
 comment on column public.chat_logs.api_key_id is
   'The API key of the request; null for an access token, and once the user is deleted. No foreign key, because '
   'keys are deleted before logs.';
+comment on column public.chat_logs.rating is
+  'The rating by the user who asked, kept by a trigger of feedback: 1 to 5, else 5 for a positive and 1 for a negative '
+  'sentiment; null without one. It stays when the user is deleted.';
+comment on column public.chat_logs.cached_cost_usd is
+  'The part of cost_usd for cached input. What the three parts leave is the cost of uncached input. Null without cost.';
+comment on column public.chat_logs.output_cost_usd is 'The part of cost_usd for output without reasoning.';
+comment on column public.chat_logs.reasoning_cost_usd is 'The part of cost_usd for reasoning.';
+comment on column public.chat_logs.asked_agent is 'The agent that the request named; null when it named none.';
+comment on column public.chat_logs.history_shown is
+  'Messages of the conversation that fitted into the prompt; null when unknown.';
 
 create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc, id desc);
 create index chat_logs_conversation_id_idx on public.chat_logs (conversation_id);
@@ -708,14 +741,14 @@ begin
     exit when v.n < v_limit or v.is_settled or v_limit = 1000;
     v_limit := least(v_limit * 4, 1000);
   end loop;
-  return jsonb_build_object('messages', coalesce(v.messages, '[]'), 'tokens', v.tokens, 'max_tokens', v.max_tokens,
-    'left_out', case when v.n < v_limit then v.n else (
+  return jsonb_build_object('messages', coalesce(v.messages, '[]'), 'shown', v.shown, 'tokens', v.tokens,
+    'max_tokens', v.max_tokens, 'left_out', case when v.n < v_limit then v.n else (
       select count(*) from public.messages as m where m.conversation_id = p_conversation_id and not m.is_tentative
         and (m.turn_id is null or m.turn_id <> all (v_skipped))) end - v.shown);
 end
 $$;
 comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
-  '{messages, left_out, tokens (by estimate_tokens), max_tokens (by token_upper_bound)}: '
+  '{messages, shown (their number), left_out, tokens (by estimate_tokens), max_tokens (by token_upper_bound)}: '
   'the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
   'without the turn itself. A question and its answer stay or go together. left_out counts the other messages. Reads '
   'no more texts than the budget needs.';
@@ -800,6 +833,73 @@ create policy feedback_update_own on public.feedback for update to authenticated
 comment on policy feedback_update_own on public.feedback is
   'Users change their own feedback, and only to turns that they can see.';
 
+create function private.rating_value(p_rating smallint, p_sentiment text) returns smallint
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return coalesce(p_rating, case p_sentiment when 'positive' then 5 when 'negative' then 1 end);
+end
+$$;
+comment on function private.rating_value(smallint, text) is
+  'The rating; without one 5 for a positive and 1 for a negative sentiment, else null.';
+revoke execute on function private.rating_value from public, anon, authenticated, service_role;
+
+create function private.rating_of_turn(p_turn_id uuid, p_user_id uuid) returns smallint
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (select private.rating_value(f.rating, f.sentiment) from public.feedback as f
+    where f.turn_id = p_turn_id and f.user_id = p_user_id);
+end
+$$;
+comment on function private.rating_of_turn(uuid, uuid) is 'The rating that a user gave a turn; null without one.';
+revoke execute on function private.rating_of_turn from public, anon, authenticated, service_role;
+
+create function private.rate_log(p_turn_id uuid, p_user_id uuid, p_rating smallint) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_conversation_id uuid := (
+    select l.conversation_id from public.chat_logs as l where l.turn_id = p_turn_id and l.user_id = p_user_id);
+begin
+  -- The lock order of a finish: conversation, log row, roll-up.
+  perform 1 from public.llm_conversations as c where c.id = v_conversation_id for no key update;
+  update public.chat_logs as l set rating = p_rating
+    where l.turn_id = p_turn_id and l.user_id = p_user_id and l.rating is distinct from p_rating;
+  if found then
+    update public.llm_conversations as c
+      set user_satisfaction_avg = (
+        select avg(l.rating) from public.chat_logs as l where l.conversation_id = v_conversation_id)
+      where c.id = v_conversation_id;
+  end if;
+end
+$$;
+comment on function private.rate_log(uuid, uuid, smallint) is
+  'Writes the rating of the user who asked into the log row and into the mean of the conversation.';
+revoke execute on function private.rate_log from public, anon, authenticated, service_role;
+
+create function private.count_feedback() returns trigger
+  language plpgsql security definer set search_path = '' set lock_timeout = '5s' as $$
+begin
+  if tg_op = 'INSERT' then
+    -- A finish that runs now writes the log row before this continues, or reads the rating after it.
+    perform 1 from private.turns as r where r.id = new.turn_id for key share;
+  elsif (new.turn_id, new.user_id) <> (old.turn_id, old.user_id) then
+    perform private.rate_log(old.turn_id, old.user_id, null);
+  end if;
+  perform private.rate_log(new.turn_id, new.user_id, private.rating_value(new.rating, new.sentiment));
+  return null;
+exception when lock_not_available or deadlock_detected then
+  perform private.refuse_busy();
+end
+$$;
+comment on function private.count_feedback() is
+  'Trigger: the rating of the user who asked counts in chat_logs, in the roll-up and in the conversation. A deletion '
+  'leaves it counted. Definer, because chat_logs is not granted.';
+revoke execute on function private.count_feedback from public, anon, authenticated, service_role;
+
+create trigger feedback_count_inserted after insert on public.feedback
+  for each row execute function private.count_feedback();
+create trigger feedback_count_updated after update of turn_id, user_id, rating, sentiment on public.feedback
+  for each row execute function private.count_feedback();
+
 -- Purpose: a user's preferences, and values learned from the user's turns of the last 90 days.
 -- Affects: public.user_llm_profiles, public.roll_up_profiles()
 -- Access: users read and write their preferences; the service calls the roll-up, which writes the learned columns.
@@ -824,7 +924,8 @@ create table public.user_llm_profiles (
   learning_progress jsonb,
   is_automatic boolean not null default false,
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
+  updated_at timestamptz not null default now(),
+  allows_training boolean not null default false
 );
 comment on table public.user_llm_profiles is
   'A user''s stated preferences, and values learned from the user''s turns.';
@@ -853,6 +954,8 @@ comment on column public.user_llm_profiles.learning_progress is
 comment on column public.user_llm_profiles.is_automatic is
   'The row was created with the user''s first turn and the user has not written to it. An insert by the user '
   'replaces it.';
+comment on column public.user_llm_profiles.allows_training is
+  'Whether turns of the user may become training data; only the user sets it.';
 
 create trigger user_llm_profiles_touch_updated_at before update on public.user_llm_profiles
   for each row execute function private.touch_updated_at();
@@ -861,9 +964,9 @@ alter table public.user_llm_profiles enable row level security;
 revoke all on public.user_llm_profiles from public, anon, authenticated, service_role;
 grant select on public.user_llm_profiles to authenticated;
 grant insert (user_id, skill_level, communication_style, preferred_agent, preferred_model, is_profiling_enabled,
-  context_preferences) on public.user_llm_profiles to authenticated;
+  context_preferences, allows_training) on public.user_llm_profiles to authenticated;
 grant update (user_id, skill_level, communication_style, preferred_agent, preferred_model, is_profiling_enabled,
-  context_preferences) on public.user_llm_profiles to authenticated;
+  context_preferences, allows_training) on public.user_llm_profiles to authenticated;
 
 create policy user_llm_profiles_select_own on public.user_llm_profiles for select to authenticated
   using (user_id = (select auth.uid()));
@@ -935,7 +1038,7 @@ create trigger user_llm_profiles_own_inserted before insert on public.user_llm_p
   for each row execute function private.own_profile();
 create trigger user_llm_profiles_own_updated
   before update of user_id, skill_level, communication_style, preferred_agent, preferred_model, is_profiling_enabled,
-    context_preferences
+    context_preferences, allows_training
   on public.user_llm_profiles for each row execute function private.own_profile();
 
 create function private.learned_profile(p_user_id uuid) returns table (patterns jsonb, areas jsonb, scores jsonb)

@@ -140,7 +140,7 @@ create function private.forget_words(p_user_id uuid) returns void
         route_arm = private.anonymised_model(l.route_arm, p_user_id),
         attempts = private.anonymised_attempts(l.attempts, p_user_id)
     where l.user_id = p_user_id;
-  update public.usage_daily as d  -- counts of purged rows
+  update public.usage_hourly as d  -- counts of purged rows
     set user_id = null, model_identifier = private.anonymised_model(d.model_identifier, p_user_id)
       where d.user_id = p_user_id;
   delete from private.spool_quarantine as q where q.user_id = p_user_id

@@ -80,19 +80,21 @@ begin
   insert into private.turns as r
     (id, user_id, request_id, endpoint, worker_id, lease_until, question, is_stored, requested_model, agent_type,
      metadata, conversation_id, routes, route_reason, reserved_usd, history_left_out, replaces, api_key_id,
-     is_resumable)
+     is_resumable, is_agent_asked, history_shown)
   values
     (p_turn.turn_id, p_user_id, p_turn.request_id, p_turn.endpoint, p_turn.worker_id,
      now() + make_interval(secs => p_turn.lease_seconds), p_turn.question, p_turn.store or p_turn.log_words,
      p_turn.requested_model, private.internal_name(p_agent, 40), p_turn.metadata, p_conversation_id, p_plan -> 'routes',
      p_route_reason, (p_plan ->> 'reserve_usd')::numeric, (p_plan ->> 'history_left_out')::integer, p_replaces,
-     p_turn.api_key_id, p_turn.resumable)
+     p_turn.api_key_id, p_turn.resumable, coalesce(p_turn.asked_agent = p_agent, false),
+     (p_plan ->> 'history_shown')::integer)
   on conflict on constraint turns_pkey do update
     set request_id = excluded.request_id, endpoint = excluded.endpoint, question = excluded.question,
         is_stored = excluded.is_stored, requested_model = excluded.requested_model, agent_type = excluded.agent_type,
         metadata = excluded.metadata, conversation_id = excluded.conversation_id, routes = excluded.routes,
         route_reason = excluded.route_reason, reserved_usd = excluded.reserved_usd, day = excluded.day,
-        history_left_out = excluded.history_left_out, is_resumable = excluded.is_resumable
+        history_left_out = excluded.history_left_out, is_resumable = excluded.is_resumable,
+        is_agent_asked = excluded.is_agent_asked, history_shown = excluded.history_shown
     where p_is_claimed and r.id = excluded.id;
   return found;
 end
@@ -157,13 +159,14 @@ begin
     v_least := least(v_least, private.turn_cost(v_route -> 'pricing', v_input, 1));
   end loop;
   return jsonb_build_object('routes', v_routes, 'history', coalesce(v_history -> 'messages', '[]'),
-    'history_left_out', coalesce(v_history -> 'left_out', '0'), 'speaker', v_speakers ->> p_user_id::text,
+    'history_left_out', coalesce(v_history -> 'left_out', '0'), 'history_shown', v_history -> 'shown',
+    'speaker', v_speakers ->> p_user_id::text,
     'input_tokens_estimate', v_input, 'reserve_usd', v_reserve, 'least_usd', v_least);
 end
 $$;
 comment on function private.plan_turn(jsonb, uuid, uuid, private.turn_request) is
-  '{routes with max_output_tokens, history, history_left_out, speaker, input_tokens_estimate, reserve_usd, '
-  'least_usd}.';
+  '{routes with max_output_tokens, history, history_left_out, history_shown, speaker, input_tokens_estimate, '
+  'reserve_usd, least_usd}.';
 revoke execute on function private.plan_turn from public, anon, authenticated, service_role;
 
 create function private.move_held(p_scope text, p_slot smallint, p_day date, p_held jsonb) returns void
@@ -554,27 +557,35 @@ comment on function private.settle_turn(private.turns, numeric, numeric, bigint,
   'Releases a reservation and books the usage of a turn for its user, its API key and globally.';
 revoke execute on function private.settle_turn from public, anon, authenticated, service_role;
 
-create function private.book_lost_attempt(p_row private.turns, p_worker_id uuid, p_cost numeric, p_input bigint,
-  p_output bigint)
+create function private.book_lost_attempt(p_row private.turns, p_worker_id uuid, p_price private.turn_price,
+  p_input bigint, p_output bigint)
   returns text
   language plpgsql volatile security invoker set search_path = '' as $$
 begin
-  insert into private.lost_attempt_costs (turn_id, worker_id, cost_usd, input_tokens, output_tokens)
-    values (p_row.id, p_worker_id, p_cost, p_input, p_output)
+  insert into private.lost_attempt_costs (turn_id, worker_id, cost_usd, input_tokens, output_tokens, cached_cost_usd,
+    output_cost_usd, reasoning_cost_usd)
+    values (p_row.id, p_worker_id, p_price.cost_usd, p_input, p_output, p_price.cached_cost_usd,
+      p_price.output_cost_usd, p_price.reasoning_cost_usd)
     on conflict on constraint lost_attempt_costs_pkey do nothing;
   if not found then
     return 'duplicate';
   end if;
   update public.chat_logs as l
-    set cost_usd = case when p_cost is null then l.cost_usd else coalesce(l.cost_usd, 0) + p_cost end,
+    set cost_usd = coalesce(l.cost_usd + p_price.cost_usd, l.cost_usd, p_price.cost_usd),
+        cached_cost_usd = coalesce(l.cached_cost_usd + p_price.cached_cost_usd, l.cached_cost_usd,
+          p_price.cached_cost_usd),
+        output_cost_usd = coalesce(l.output_cost_usd + p_price.output_cost_usd, l.output_cost_usd,
+          p_price.output_cost_usd),
+        reasoning_cost_usd = coalesce(l.reasoning_cost_usd + p_price.reasoning_cost_usd, l.reasoning_cost_usd,
+          p_price.reasoning_cost_usd),
         input_tokens = least(coalesce(l.input_tokens, 0) + p_input, 2147483647),
         output_tokens = least(coalesce(l.output_tokens, 0) + p_output, 2147483647)
     where l.turn_id = p_row.id;
-  perform private.settle_turn(p_row, 0, p_cost, p_input, p_output, 0);
+  perform private.settle_turn(p_row, 0, p_price.cost_usd, p_input, p_output, 0);
   return 'stale';
 end
 $$;
-comment on function private.book_lost_attempt(private.turns, uuid, numeric, bigint, bigint) is
+comment on function private.book_lost_attempt(private.turns, uuid, private.turn_price, bigint, bigint) is
   'Books the cost of an attempt that lost its lease. Its result is dropped and the reservation stays.';
 revoke execute on function private.book_lost_attempt from public, anon, authenticated, service_role;
 
@@ -582,6 +593,7 @@ create function private.store_answer(p_row private.turns, p_result private.turn_
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
   v_message_id uuid;
+  v_quality numeric;
 begin
   if p_row.conversation_id is null then
     return null;
@@ -605,12 +617,19 @@ begin
     -- The old answer is kept until the new one is stored.
     perform private.replace_turns(p_row);
   end if;
+  if v_message_id is not null then  -- null without earlier messages
+    v_quality := p_row.history_shown::numeric / nullif(p_row.history_shown + p_row.history_left_out, 0);
+  end if;
   update public.llm_conversations as c
     set last_activity = now(), total_cost = c.total_cost + coalesce(p_cost, 0),
         total_tokens_used = c.total_tokens_used
           + coalesce((p_result.usage).input_tokens, 0)::bigint + coalesce((p_result.usage).output_tokens, 0),
         primary_agent = coalesce(left(p_result.agent_type, 40), c.primary_agent),
-        agent_handoffs = c.agent_handoffs + p_result.agent_handoffs
+        agent_handoffs = c.agent_handoffs + p_result.agent_handoffs,
+        context_quality_sum = c.context_quality_sum + coalesce(v_quality, 0),
+        context_quality_turns = c.context_quality_turns + (v_quality is not null)::integer,
+        context_quality_score = case when v_quality is null then c.context_quality_score
+          else round((c.context_quality_sum + v_quality) / (c.context_quality_turns + 1), 2) end
     where c.id = p_row.conversation_id;
   return v_message_id;
 end
@@ -622,7 +641,7 @@ revoke execute on function private.store_answer from public, anon, authenticated
 
 create function private.write_log(
   p_row private.turns, p_person uuid, p_is_profiling_enabled boolean, p_result private.turn_result, p_route jsonb,
-  p_cost numeric) returns bigint
+  p_price private.turn_price) returns bigint
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
   v_log_id bigint;
@@ -633,14 +652,15 @@ begin
      model_identifier, requested_model, agent_type, domain_classification, domain_confidence, user_skill_assessment,
      escalation_suggested, escalation_metadata, context_size_tokens, history_left_out, duration_ms, ttft_ms, attempts,
      finish_reason, error_code, user_id_hash, metadata, created_at, route_alias, route_arm,
-     route_reason, unresolved_model, api_key_id)
+     route_reason, unresolved_model, api_key_id, rating, cached_cost_usd, output_cost_usd, reasoning_cost_usd,
+     asked_agent, history_shown)
   values
     (p_row.id, p_row.request_id, p_person, p_row.conversation_id, p_row.endpoint, p_result.status,
      case when p_person is not null then p_row.question end,
      case when p_person is not null and p_row.is_stored then p_result.response end,
      case when p_person is not null then p_result.tools_used else '[]' end,
      (p_result.usage).input_tokens, (p_result.usage).output_tokens, (p_result.usage).cached_tokens,
-     (p_result.usage).reasoning_tokens, (p_result.usage).source, p_cost, p_route ->> 'upstream_id',
+     (p_result.usage).reasoning_tokens, (p_result.usage).source, p_price.cost_usd, p_route ->> 'upstream_id',
      p_route ->> 'provider',
      p_route ->> 'identifier', p_row.requested_model, coalesce(p_result.agent_type, p_row.agent_type),
      p_result.domain_classification, p_result.domain_confidence,
@@ -656,7 +676,9 @@ begin
      p_row.routes #>> '{0,alias}', case when p_row.routes #> '{0,alias}' is not null
        then p_row.routes #>> '{0,identifier}' end,
      p_row.route_reason, case when p_person is not null then private.unresolved_model(p_row) end,
-     case when p_person is not null then p_row.api_key_id end)
+     case when p_person is not null then p_row.api_key_id end,
+     private.rating_of_turn(p_row.id, p_person), p_price.cached_cost_usd, p_price.output_cost_usd,
+     p_price.reasoning_cost_usd, case when p_row.is_agent_asked then p_row.agent_type end, p_row.history_shown)
   -- The row may be from a sweep, a failure or an early disconnect; a late or repeated attempt overwrites it.
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, response = excluded.response,
@@ -674,12 +696,14 @@ begin
         duration_ms = excluded.duration_ms, ttft_ms = excluded.ttft_ms, attempts = excluded.attempts,
         finish_reason = excluded.finish_reason, error_code = excluded.error_code, metadata = excluded.metadata,
         user_id_hash = excluded.user_id_hash, request_id = excluded.request_id,
-        created_at = excluded.created_at
+        created_at = excluded.created_at, cached_cost_usd = excluded.cached_cost_usd,
+        output_cost_usd = excluded.output_cost_usd, reasoning_cost_usd = excluded.reasoning_cost_usd,
+        asked_agent = excluded.asked_agent, history_shown = excluded.history_shown
   returning l.id into v_log_id;
   return v_log_id;
 end
 $$;
-comment on function private.write_log(private.turns, uuid, boolean, private.turn_result, jsonb, numeric) is
+comment on function private.write_log(private.turns, uuid, boolean, private.turn_result, jsonb, private.turn_price) is
   'Writes exactly one log row for each turn. created_at is the beginning of the turn, so that its day is the day that '
   'is charged. The row has no text when the user is deleted.';
 revoke execute on function private.write_log from public, anon, authenticated, service_role;
@@ -695,8 +719,9 @@ declare
   v_row private.turns;
   v_route jsonb;
   v_person record;
+  v_price private.turn_price;
+  v_logged_price private.turn_price;
   v_cost numeric;
-  v_logged_cost numeric;
   v_earlier record;
   v_release numeric;
   v_is_refunded boolean;
@@ -712,12 +737,12 @@ begin
     v_result := private.anonymised_result(v_result, v_row.user_id);
   end if;
   v_route := private.route_of(v_row.routes, coalesce(v_result.identifier, v_row.routes #>> '{0,identifier}'));
-  v_result.attempts := private.price_attempts(v_row.routes, v_result.attempts);
-  v_cost := case when private.is_metered(v_result.attempts) then private.attempts_cost(v_result.attempts)
-    else private.turn_cost(v_route -> 'pricing', v_input, v_output, coalesce((v_result.usage).cached_tokens, 0)) end;
+  v_price := private.price_turn(v_row.routes, v_result.attempts, v_route -> 'pricing', v_result.usage);
+  v_result.attempts := v_price.attempts;
+  v_cost := v_price.cost_usd;
   if v_result.worker_id is distinct from v_row.worker_id then
     return jsonb_build_object('cost_usd', v_cost,
-      'outcome', private.book_lost_attempt(v_row, v_result.worker_id, v_cost, v_input, v_output));
+      'outcome', private.book_lost_attempt(v_row, v_result.worker_id, v_price, v_input, v_output));
   end if;
   if v_row.state in ('settled', 'failed') then
     return (select jsonb_build_object('outcome', 'duplicate', 'log_id', l.id, 'cost_usd', l.cost_usd, 'message_id',
@@ -755,27 +780,37 @@ begin
   v_result.context_size_tokens := coalesce(v_result.context_size_tokens,
     case when (v_result.usage).source <> 'estimate' then (v_result.usage).input_tokens end);
   v_logged := v_result;
-  v_logged_cost := v_cost;
+  v_logged_price := v_price;
   if v_row.tries > 1 then
     -- The counters include what earlier attempts used and cost, so the log row includes it, too.
-    select sum(s.cost_usd) as cost_usd, sum(s.input_tokens) as input_tokens, sum(s.output_tokens) as output_tokens
+    select array[sum(s.cost_usd), sum(s.cached_cost_usd), sum(s.output_cost_usd), sum(s.reasoning_cost_usd)] as parts,
+        sum(s.input_tokens) as input_tokens, sum(s.output_tokens) as output_tokens
       into v_earlier from private.lost_attempt_costs as s where s.turn_id = v_row.id;
     if v_earlier.input_tokens is not null then
       v_logged.usage.input_tokens := least(v_input + v_earlier.input_tokens, 2147483647);
       v_logged.usage.output_tokens := least(v_output + v_earlier.output_tokens, 2147483647);
     end if;
-    v_logged_cost := coalesce(v_cost + v_earlier.cost_usd, v_cost, v_earlier.cost_usd);
+    v_logged_price := private.add_cost(v_price, v_earlier.parts);
   end if;
-  v_log_id := private.write_log(v_row, v_person.id, v_person.is_profiling_enabled, v_logged, v_route, v_logged_cost);
+  v_log_id := private.write_log(v_row, v_person.id, v_person.is_profiling_enabled, v_logged, v_route,
+    v_logged_price);
   v_message_id := private.store_answer(v_row, v_result, v_cost);
   -- A turn without content may be tried again with its key; its usage and cost stay booked. Content counts even if it
   -- must not be stored.
   v_is_open := not v_result.has_content and v_result.status <> 'completed';
   if v_is_open then
-    insert into private.lost_attempt_costs as s (turn_id, worker_id, cost_usd, input_tokens, output_tokens)
-      values (v_row.id, v_row.worker_id, v_cost, v_input, v_output)
+    insert into private.lost_attempt_costs as s (turn_id, worker_id, cost_usd, input_tokens, output_tokens,
+      cached_cost_usd, output_cost_usd, reasoning_cost_usd)
+      values (v_row.id, v_row.worker_id, v_cost, v_input, v_output, v_price.cached_cost_usd, v_price.output_cost_usd,
+        v_price.reasoning_cost_usd)
       on conflict on constraint lost_attempt_costs_pkey do update
         set cost_usd = coalesce(s.cost_usd + excluded.cost_usd, s.cost_usd, excluded.cost_usd),
+            cached_cost_usd = coalesce(s.cached_cost_usd + excluded.cached_cost_usd, s.cached_cost_usd,
+              excluded.cached_cost_usd),
+            output_cost_usd = coalesce(s.output_cost_usd + excluded.output_cost_usd, s.output_cost_usd,
+              excluded.output_cost_usd),
+            reasoning_cost_usd = coalesce(s.reasoning_cost_usd + excluded.reasoning_cost_usd, s.reasoning_cost_usd,
+              excluded.reasoning_cost_usd),
             input_tokens = s.input_tokens + excluded.input_tokens,
             output_tokens = s.output_tokens + excluded.output_tokens;
   end if;
@@ -811,12 +846,12 @@ grant execute on function public.chat_finish(jsonb) to service_role;
 
 create function private.log_abandoned(p_rows private.turns[]) returns void
   language sql volatile security invoker set search_path = '' as $$
-  -- Sorted like the rows of usage_daily, so that two sweeps cannot deadlock.
+  -- Sorted like the rows of usage_hourly, so that two sweeps cannot deadlock.
   insert into public.chat_logs as l
     (turn_id, request_id, user_id, conversation_id, endpoint, status, question, cost_usd, input_tokens, output_tokens,
      model, provider, model_identifier, requested_model, agent_type, history_left_out, metadata, created_at,
-     route_alias, route_arm,
-     route_reason, unresolved_model, api_key_id)
+     route_alias, route_arm, route_reason, unresolved_model, api_key_id, rating, cached_cost_usd, output_cost_usd,
+     reasoning_cost_usd, asked_agent, history_shown)
   select r.id, case when u.id is not null then r.request_id end, u.id, c.id, r.endpoint, 'abandoned',
     case when u.id is not null then r.question end, e.cost_usd, e.input_tokens, e.output_tokens,
     r.routes #>> '{0,upstream_id}', r.routes #>> '{0,provider}', r.routes #>> '{0,identifier}',
@@ -824,15 +859,20 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
       then r.metadata else '{}' end, r.started_at,
     r.routes #>> '{0,alias}', case when r.routes #> '{0,alias}' is not null then r.routes #>> '{0,identifier}' end,
     r.route_reason, case when u.id is not null then private.unresolved_model(r) end,
-    case when u.id is not null then r.api_key_id end
+    case when u.id is not null then r.api_key_id end,
+    private.rating_of_turn(r.id, u.id), e.cached_cost_usd, e.output_cost_usd, e.reasoning_cost_usd,
+    case when r.is_agent_asked then r.agent_type end, r.history_shown
   from unnest(p_rows) as r
   left join auth.users as u on u.id = r.user_id and not r.is_forgotten
   left join public.llm_conversations as c on c.id = r.conversation_id and u.id is not null
   left join lateral (
-    select sum(s.cost_usd) as cost_usd, least(sum(s.input_tokens), 2147483647)::integer as input_tokens,
+    select sum(s.cost_usd) as cost_usd, sum(s.cached_cost_usd) as cached_cost_usd,
+      sum(s.output_cost_usd) as output_cost_usd, sum(s.reasoning_cost_usd) as reasoning_cost_usd,
+      least(sum(s.input_tokens), 2147483647)::integer as input_tokens,
       least(sum(s.output_tokens), 2147483647)::integer as output_tokens
     from private.lost_attempt_costs as s where s.turn_id = r.id having count(*) > 0) as e on true
-  order by u.id, r.day, r.routes #>> '{0,provider}', r.routes #>> '{0,identifier}', r.agent_type, r.endpoint, r.id
+  order by u.id, date_trunc('hour', r.started_at, 'UTC'), r.routes #>> '{0,provider}',
+    r.routes #>> '{0,identifier}', r.agent_type, r.endpoint, r.id
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, cost_usd = excluded.cost_usd,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, usage_source = null,
@@ -841,7 +881,10 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
         request_id = excluded.request_id,
         history_left_out = excluded.history_left_out, created_at = excluded.created_at,
         route_alias = excluded.route_alias, route_arm = excluded.route_arm,
-        route_reason = excluded.route_reason, unresolved_model = excluded.unresolved_model
+        route_reason = excluded.route_reason, unresolved_model = excluded.unresolved_model,
+        cached_cost_usd = excluded.cached_cost_usd, output_cost_usd = excluded.output_cost_usd,
+        reasoning_cost_usd = excluded.reasoning_cost_usd, asked_agent = excluded.asked_agent,
+        history_shown = excluded.history_shown
 $$;
 comment on function private.log_abandoned(private.turns[]) is
   'Writes one abandoned log row for each turn. Its cost is that of the attempts that were booked; null when there are '
@@ -882,7 +925,7 @@ declare
   v_is_nameless boolean;
   v record;
 begin
-  -- Only one sweep runs at a time, and none during delete_my_data: both change usage_daily in two passes and could
+  -- Only one sweep runs at a time, and none during delete_my_data: both change usage_hourly in two passes and could
   -- deadlock. A second sweep returns 0.
   if not pg_try_advisory_xact_lock(hashtextextended('private.sweep_turns', 0)) then
     return 0;
@@ -911,7 +954,7 @@ begin
       and (s.conversation_id is null or s.conversation_id = any (v_conversations)
         or not exists (select 1 from public.llm_conversations as c where c.id = s.conversation_id))
     order by s.lease_until);
-  -- Rows without a user first: a deletion that waits for a conversation has already changed such rows of usage_daily.
+  -- Rows without a user first: a deletion that waits for a conversation has already changed such rows of usage_hourly.
   foreach v_is_nameless in array array[true, false] loop
     v_ids := array(select s.id from unnest(v_rows) as s
       where (s.is_forgotten or s.user_id <> all (v_people)) = v_is_nameless);

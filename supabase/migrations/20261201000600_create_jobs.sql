@@ -486,8 +486,8 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('private.measure_models', 0));
   -- Anyone can create anonymous accounts, so their turns and ratings do not count.
   select count(distinct d.user_id) into v_people
-    from public.usage_daily as d join auth.users as a on a.id = d.user_id and not coalesce(a.is_anonymous, false)
-    where d.day >= v_today - 30;
+    from public.usage_hourly as d join auth.users as a on a.id = d.user_id and not coalesce(a.is_anonymous, false)
+    where d.hour >= (v_today - 30)::timestamp at time zone 'utc';
   delete from public.model_quality where true;  -- hosted projects refuse a delete without a condition
   insert into public.model_quality (model_identifier, turns, errors, mean_ttft_ms, error_rate, ratings, raters,
     mean_rating)
@@ -496,9 +496,10 @@ begin
       sum(d.ttft_ms_sum) as ttft_ms, sum(d.ttft_count) as ttfts,
       -- Turns in which the model answered or failed. Admitted turns that called no model are no evidence.
       least(sum(d.requests), sum(d.ttft_count) + sum(d.errors)) as answered
-    from public.usage_daily as d
+    from public.usage_hourly as d
     -- Only models that all users may choose, not those of users' own nodes.
-    where d.day >= v_today - 7 and exists (select 1 from public.llm_models as m where m.identifier = d.model_identifier)
+    where d.hour >= (v_today - 7)::timestamp at time zone 'utc'
+      and exists (select 1 from public.llm_models as m where m.identifier = d.model_identifier)
     group by d.model_identifier, d.user_id
   ), totals as (
     select u.model_identifier, sum(u.turns) as turns, sum(u.errors) as errors,
@@ -652,7 +653,7 @@ end
 $$;
 comment on function public.purge_logs(integer, integer) is
   'Deletes up to batch_size log rows that began more than retention_days times 24 hours ago, oldest first, with '
-  'their write-ahead rows and idempotency keys. Keeps turns that are open or not in usage_daily. Returns the number.';
+  'their write-ahead rows and idempotency keys. Keeps turns that are open or not in usage_hourly. Returns the number.';
 revoke execute on function public.purge_logs from public, anon, authenticated, service_role;
 grant execute on function public.purge_logs(integer, integer) to service_role;
 

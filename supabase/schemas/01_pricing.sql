@@ -45,6 +45,18 @@ comment on function private.is_capabilities(jsonb) is
 revoke execute on function private.is_capabilities from public, anon, authenticated, service_role;
 grant execute on function private.is_capabilities(jsonb) to authenticated, service_role;
 
+create function private.rate_of(p_pricing jsonb, p_input bigint) returns jsonb
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return coalesce(
+    (select t.tier from jsonb_array_elements(p_pricing -> 'tiers') as t (tier)
+     where (t.tier ->> 'above_input_tokens')::bigint < p_input
+     order by (t.tier ->> 'above_input_tokens')::bigint desc limit 1), p_pricing);
+end
+$$;
+comment on function private.rate_of(jsonb, bigint) is 'The tier of a pricing that holds for so many input tokens.';
+revoke execute on function private.rate_of from public, anon, authenticated, service_role;
+
 create function private.turn_cost(p_pricing jsonb, p_input bigint, p_output bigint, p_cached bigint
   default 0) returns numeric
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -52,10 +64,7 @@ declare
   v_rate jsonb := p_pricing;
 begin
   if p_pricing ? 'tiers' then
-    v_rate := coalesce(
-      (select t.tier from jsonb_array_elements(p_pricing -> 'tiers') as t (tier)
-       where (t.tier ->> 'above_input_tokens')::bigint < p_input
-       order by (t.tier ->> 'above_input_tokens')::bigint desc limit 1), p_pricing);
+    v_rate := private.rate_of(p_pricing, p_input);
   end if;
   return round((
       (p_input - p_cached) * (v_rate ->> 'input')::numeric
@@ -148,58 +157,3 @@ end
 $$;
 comment on function private.route_of(jsonb, text) is 'The first route with this identifier; null when there is none.';
 revoke execute on function private.route_of from public, anon, authenticated, service_role;
-
-create function private.price_attempts(p_routes jsonb, p_attempts jsonb) returns jsonb
-  language plpgsql immutable security invoker set search_path = '' as $$
-declare
-  v_attempt jsonb;
-  v_usage jsonb;
-  v_priced jsonb := '[]';
-begin
-  if jsonb_typeof(p_attempts) is distinct from 'array' then
-    return v_priced;
-  end if;
-  for v_place in 0 .. jsonb_array_length(p_attempts) - 1 loop
-    v_attempt := (p_attempts -> v_place) - 'cost_usd';
-    v_usage := private.clamp_usage(v_attempt -> 'usage');
-    if v_usage is not null then
-      v_attempt := v_attempt || jsonb_build_object('cost_usd', private.turn_cost(
-        private.route_of(p_routes, v_attempt ->> 'identifier') -> 'pricing',
-        coalesce((v_usage ->> 'input_tokens')::bigint, 0), coalesce((v_usage ->> 'output_tokens')::bigint, 0),
-        coalesce((v_usage ->> 'cached_tokens')::bigint, 0)));
-    end if;
-    v_priced := v_priced || jsonb_build_array(v_attempt);
-  end loop;
-  return v_priced;
-end
-$$;
-comment on function private.price_attempts(jsonb, jsonb) is
-  'The attempts, each with its cost_usd by the pricing of its route. cost_usd is missing without usage and null '
-  'without a price.';
-revoke execute on function private.price_attempts from public, anon, authenticated, service_role;
-
-create function private.attempts_cost(p_attempts jsonb) returns numeric
-  language plpgsql immutable security invoker set search_path = '' as $$
-declare
-  v_cost numeric;
-begin
-  for v_place in 0 .. jsonb_array_length(p_attempts) - 1 loop
-    v_cost := coalesce(v_cost + (p_attempts -> v_place ->> 'cost_usd')::numeric, v_cost,
-      (p_attempts -> v_place ->> 'cost_usd')::numeric);
-  end loop;
-  return v_cost;
-end
-$$;
-comment on function private.attempts_cost(jsonb) is
-  'Sum of the attempts'' cost_usd in US dollars; null when none is known.';
-revoke execute on function private.attempts_cost from public, anon, authenticated, service_role;
-
-create function private.is_metered(p_attempts jsonb) returns boolean
-  language plpgsql immutable security invoker set search_path = '' as $$
-begin
-  return jsonb_path_exists(p_attempts, '$[*].usage ? (@.type() == "object")');
-end
-$$;
-comment on function private.is_metered(jsonb) is
-  'Whether any attempt carries its usage. If none does, the usage of the whole turn counts.';
-revoke execute on function private.is_metered from public, anon, authenticated, service_role;

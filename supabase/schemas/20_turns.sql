@@ -32,7 +32,9 @@ create table private.turns (
   is_thin boolean not null default false,
   api_key_id uuid,
   is_resumable boolean not null default false,
-  stopped_at timestamptz
+  stopped_at timestamptz,
+  is_agent_asked boolean not null default false,
+  history_shown integer
 ) with (fillfactor = 70);
 comment on table private.turns is
   'An admitted turn, written by chat_begin before any model request, so that it is known when the instance is killed.';
@@ -64,6 +66,8 @@ comment on column private.turns.is_resumable is
   'The turn goes on when its client hangs up; chat keeps its stream in private.turn_pieces and renews its short lease.';
 comment on column private.turns.stopped_at is
   'When a user stopped this resumable turn; chat learns it from keep_piece. Null for the others.';
+comment on column private.turns.is_agent_asked is 'Whether the request named agent_type.';
+comment on column private.turns.history_shown is 'Messages of the conversation that fitted, as counted by chat_begin.';
 
 create unique index turns_user_id_idempotency_key_idx
   on private.turns (user_id, idempotency_key) where idempotency_key is not null;
@@ -83,12 +87,16 @@ create table private.lost_attempt_costs (
   input_tokens bigint not null default 0,
   output_tokens bigint not null default 0,
   created_at timestamptz not null default now(),
+  cached_cost_usd numeric(18, 9),
+  output_cost_usd numeric(18, 9),
+  reasoning_cost_usd numeric(18, 9),
   constraint lost_attempt_costs_pkey primary key (turn_id, worker_id)
 );
 comment on table private.lost_attempt_costs is
   'Usage and cost of attempts that lost their lease or ended without content. Each is booked once and added to the '
   'log row.';
-comment on column private.lost_attempt_costs.cost_usd is 'Null when the route had no known price.';
+comment on column private.lost_attempt_costs.cost_usd is
+  'Null when the route had no known price, as are its three parts, which are those of chat_logs.';
 
 alter table private.lost_attempt_costs enable row level security;
 revoke all on private.lost_attempt_costs from public, anon, authenticated, service_role;

@@ -47,7 +47,13 @@ create table public.chat_logs (
   route_reason text constraint chat_logs_route_reason_check check (char_length(route_reason) <= 40),
   unresolved_model text constraint chat_logs_unresolved_model_check check (char_length(unresolved_model) <= 300),
   created_at timestamptz not null default now(),
-  api_key_id uuid
+  api_key_id uuid,
+  rating smallint constraint chat_logs_rating_check check (rating between 1 and 5),
+  cached_cost_usd numeric(18, 9),
+  output_cost_usd numeric(18, 9),
+  reasoning_cost_usd numeric(18, 9),
+  asked_agent text,
+  history_shown integer
 );
 comment on table public.chat_logs is 'One finished turn. Append-only; written by chat_finish and sweep_turns.';
 comment on column public.chat_logs.turn_id is 'The turn''s own id; unique.';
@@ -98,6 +104,16 @@ comment on column public.chat_logs.unresolved_model is
 comment on column public.chat_logs.api_key_id is
   'The API key of the request; null for an access token, and once the user is deleted. No foreign key, because '
   'keys are deleted before logs.';
+comment on column public.chat_logs.rating is
+  'The rating by the user who asked, kept by a trigger of feedback: 1 to 5, else 5 for a positive and 1 for a negative '
+  'sentiment; null without one. It stays when the user is deleted.';
+comment on column public.chat_logs.cached_cost_usd is
+  'The part of cost_usd for cached input. What the three parts leave is the cost of uncached input. Null without cost.';
+comment on column public.chat_logs.output_cost_usd is 'The part of cost_usd for output without reasoning.';
+comment on column public.chat_logs.reasoning_cost_usd is 'The part of cost_usd for reasoning.';
+comment on column public.chat_logs.asked_agent is 'The agent that the request named; null when it named none.';
+comment on column public.chat_logs.history_shown is
+  'Messages of the conversation that fitted into the prompt; null when unknown.';
 
 create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc, id desc);
 create index chat_logs_conversation_id_idx on public.chat_logs (conversation_id);

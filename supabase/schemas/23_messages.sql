@@ -184,14 +184,14 @@ begin
     exit when v.n < v_limit or v.is_settled or v_limit = 1000;
     v_limit := least(v_limit * 4, 1000);
   end loop;
-  return jsonb_build_object('messages', coalesce(v.messages, '[]'), 'tokens', v.tokens, 'max_tokens', v.max_tokens,
-    'left_out', case when v.n < v_limit then v.n else (
+  return jsonb_build_object('messages', coalesce(v.messages, '[]'), 'shown', v.shown, 'tokens', v.tokens,
+    'max_tokens', v.max_tokens, 'left_out', case when v.n < v_limit then v.n else (
       select count(*) from public.messages as m where m.conversation_id = p_conversation_id and not m.is_tentative
         and (m.turn_id is null or m.turn_id <> all (v_skipped))) end - v.shown);
 end
 $$;
 comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
-  '{messages, left_out, tokens (by estimate_tokens), max_tokens (by token_upper_bound)}: '
+  '{messages, shown (their number), left_out, tokens (by estimate_tokens), max_tokens (by token_upper_bound)}: '
   'the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
   'without the turn itself. A question and its answer stay or go together. left_out counts the other messages. Reads '
   'no more texts than the budget needs.';

@@ -78,19 +78,21 @@ begin
   insert into private.turns as r
     (id, user_id, request_id, endpoint, worker_id, lease_until, question, is_stored, requested_model, agent_type,
      metadata, conversation_id, routes, route_reason, reserved_usd, history_left_out, replaces, api_key_id,
-     is_resumable)
+     is_resumable, is_agent_asked, history_shown)
   values
     (p_turn.turn_id, p_user_id, p_turn.request_id, p_turn.endpoint, p_turn.worker_id,
      now() + make_interval(secs => p_turn.lease_seconds), p_turn.question, p_turn.store or p_turn.log_words,
      p_turn.requested_model, private.internal_name(p_agent, 40), p_turn.metadata, p_conversation_id, p_plan -> 'routes',
      p_route_reason, (p_plan ->> 'reserve_usd')::numeric, (p_plan ->> 'history_left_out')::integer, p_replaces,
-     p_turn.api_key_id, p_turn.resumable)
+     p_turn.api_key_id, p_turn.resumable, coalesce(p_turn.asked_agent = p_agent, false),
+     (p_plan ->> 'history_shown')::integer)
   on conflict on constraint turns_pkey do update
     set request_id = excluded.request_id, endpoint = excluded.endpoint, question = excluded.question,
         is_stored = excluded.is_stored, requested_model = excluded.requested_model, agent_type = excluded.agent_type,
         metadata = excluded.metadata, conversation_id = excluded.conversation_id, routes = excluded.routes,
         route_reason = excluded.route_reason, reserved_usd = excluded.reserved_usd, day = excluded.day,
-        history_left_out = excluded.history_left_out, is_resumable = excluded.is_resumable
+        history_left_out = excluded.history_left_out, is_resumable = excluded.is_resumable,
+        is_agent_asked = excluded.is_agent_asked, history_shown = excluded.history_shown
     where p_is_claimed and r.id = excluded.id;
   return found;
 end
@@ -155,13 +157,14 @@ begin
     v_least := least(v_least, private.turn_cost(v_route -> 'pricing', v_input, 1));
   end loop;
   return jsonb_build_object('routes', v_routes, 'history', coalesce(v_history -> 'messages', '[]'),
-    'history_left_out', coalesce(v_history -> 'left_out', '0'), 'speaker', v_speakers ->> p_user_id::text,
+    'history_left_out', coalesce(v_history -> 'left_out', '0'), 'history_shown', v_history -> 'shown',
+    'speaker', v_speakers ->> p_user_id::text,
     'input_tokens_estimate', v_input, 'reserve_usd', v_reserve, 'least_usd', v_least);
 end
 $$;
 comment on function private.plan_turn(jsonb, uuid, uuid, private.turn_request) is
-  '{routes with max_output_tokens, history, history_left_out, speaker, input_tokens_estimate, reserve_usd, '
-  'least_usd}.';
+  '{routes with max_output_tokens, history, history_left_out, history_shown, speaker, input_tokens_estimate, '
+  'reserve_usd, least_usd}.';
 revoke execute on function private.plan_turn from public, anon, authenticated, service_role;
 
 create function private.move_held(p_scope text, p_slot smallint, p_day date, p_held jsonb) returns void

@@ -41,27 +41,35 @@ comment on function private.settle_turn(private.turns, numeric, numeric, bigint,
   'Releases a reservation and books the usage of a turn for its user, its API key and globally.';
 revoke execute on function private.settle_turn from public, anon, authenticated, service_role;
 
-create function private.book_lost_attempt(p_row private.turns, p_worker_id uuid, p_cost numeric, p_input bigint,
-  p_output bigint)
+create function private.book_lost_attempt(p_row private.turns, p_worker_id uuid, p_price private.turn_price,
+  p_input bigint, p_output bigint)
   returns text
   language plpgsql volatile security invoker set search_path = '' as $$
 begin
-  insert into private.lost_attempt_costs (turn_id, worker_id, cost_usd, input_tokens, output_tokens)
-    values (p_row.id, p_worker_id, p_cost, p_input, p_output)
+  insert into private.lost_attempt_costs (turn_id, worker_id, cost_usd, input_tokens, output_tokens, cached_cost_usd,
+    output_cost_usd, reasoning_cost_usd)
+    values (p_row.id, p_worker_id, p_price.cost_usd, p_input, p_output, p_price.cached_cost_usd,
+      p_price.output_cost_usd, p_price.reasoning_cost_usd)
     on conflict on constraint lost_attempt_costs_pkey do nothing;
   if not found then
     return 'duplicate';
   end if;
   update public.chat_logs as l
-    set cost_usd = case when p_cost is null then l.cost_usd else coalesce(l.cost_usd, 0) + p_cost end,
+    set cost_usd = coalesce(l.cost_usd + p_price.cost_usd, l.cost_usd, p_price.cost_usd),
+        cached_cost_usd = coalesce(l.cached_cost_usd + p_price.cached_cost_usd, l.cached_cost_usd,
+          p_price.cached_cost_usd),
+        output_cost_usd = coalesce(l.output_cost_usd + p_price.output_cost_usd, l.output_cost_usd,
+          p_price.output_cost_usd),
+        reasoning_cost_usd = coalesce(l.reasoning_cost_usd + p_price.reasoning_cost_usd, l.reasoning_cost_usd,
+          p_price.reasoning_cost_usd),
         input_tokens = least(coalesce(l.input_tokens, 0) + p_input, 2147483647),
         output_tokens = least(coalesce(l.output_tokens, 0) + p_output, 2147483647)
     where l.turn_id = p_row.id;
-  perform private.settle_turn(p_row, 0, p_cost, p_input, p_output, 0);
+  perform private.settle_turn(p_row, 0, p_price.cost_usd, p_input, p_output, 0);
   return 'stale';
 end
 $$;
-comment on function private.book_lost_attempt(private.turns, uuid, numeric, bigint, bigint) is
+comment on function private.book_lost_attempt(private.turns, uuid, private.turn_price, bigint, bigint) is
   'Books the cost of an attempt that lost its lease. Its result is dropped and the reservation stays.';
 revoke execute on function private.book_lost_attempt from public, anon, authenticated, service_role;
 
@@ -69,6 +77,7 @@ create function private.store_answer(p_row private.turns, p_result private.turn_
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
   v_message_id uuid;
+  v_quality numeric;
 begin
   if p_row.conversation_id is null then
     return null;
@@ -92,12 +101,19 @@ begin
     -- The old answer is kept until the new one is stored.
     perform private.replace_turns(p_row);
   end if;
+  if v_message_id is not null then  -- null without earlier messages
+    v_quality := p_row.history_shown::numeric / nullif(p_row.history_shown + p_row.history_left_out, 0);
+  end if;
   update public.llm_conversations as c
     set last_activity = now(), total_cost = c.total_cost + coalesce(p_cost, 0),
         total_tokens_used = c.total_tokens_used
           + coalesce((p_result.usage).input_tokens, 0)::bigint + coalesce((p_result.usage).output_tokens, 0),
         primary_agent = coalesce(left(p_result.agent_type, 40), c.primary_agent),
-        agent_handoffs = c.agent_handoffs + p_result.agent_handoffs
+        agent_handoffs = c.agent_handoffs + p_result.agent_handoffs,
+        context_quality_sum = c.context_quality_sum + coalesce(v_quality, 0),
+        context_quality_turns = c.context_quality_turns + (v_quality is not null)::integer,
+        context_quality_score = case when v_quality is null then c.context_quality_score
+          else round((c.context_quality_sum + v_quality) / (c.context_quality_turns + 1), 2) end
     where c.id = p_row.conversation_id;
   return v_message_id;
 end
@@ -109,7 +125,7 @@ revoke execute on function private.store_answer from public, anon, authenticated
 
 create function private.write_log(
   p_row private.turns, p_person uuid, p_is_profiling_enabled boolean, p_result private.turn_result, p_route jsonb,
-  p_cost numeric) returns bigint
+  p_price private.turn_price) returns bigint
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
   v_log_id bigint;
@@ -120,14 +136,15 @@ begin
      model_identifier, requested_model, agent_type, domain_classification, domain_confidence, user_skill_assessment,
      escalation_suggested, escalation_metadata, context_size_tokens, history_left_out, duration_ms, ttft_ms, attempts,
      finish_reason, error_code, user_id_hash, metadata, created_at, route_alias, route_arm,
-     route_reason, unresolved_model, api_key_id)
+     route_reason, unresolved_model, api_key_id, rating, cached_cost_usd, output_cost_usd, reasoning_cost_usd,
+     asked_agent, history_shown)
   values
     (p_row.id, p_row.request_id, p_person, p_row.conversation_id, p_row.endpoint, p_result.status,
      case when p_person is not null then p_row.question end,
      case when p_person is not null and p_row.is_stored then p_result.response end,
      case when p_person is not null then p_result.tools_used else '[]' end,
      (p_result.usage).input_tokens, (p_result.usage).output_tokens, (p_result.usage).cached_tokens,
-     (p_result.usage).reasoning_tokens, (p_result.usage).source, p_cost, p_route ->> 'upstream_id',
+     (p_result.usage).reasoning_tokens, (p_result.usage).source, p_price.cost_usd, p_route ->> 'upstream_id',
      p_route ->> 'provider',
      p_route ->> 'identifier', p_row.requested_model, coalesce(p_result.agent_type, p_row.agent_type),
      p_result.domain_classification, p_result.domain_confidence,
@@ -143,7 +160,9 @@ begin
      p_row.routes #>> '{0,alias}', case when p_row.routes #> '{0,alias}' is not null
        then p_row.routes #>> '{0,identifier}' end,
      p_row.route_reason, case when p_person is not null then private.unresolved_model(p_row) end,
-     case when p_person is not null then p_row.api_key_id end)
+     case when p_person is not null then p_row.api_key_id end,
+     private.rating_of_turn(p_row.id, p_person), p_price.cached_cost_usd, p_price.output_cost_usd,
+     p_price.reasoning_cost_usd, case when p_row.is_agent_asked then p_row.agent_type end, p_row.history_shown)
   -- The row may be from a sweep, a failure or an early disconnect; a late or repeated attempt overwrites it.
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, response = excluded.response,
@@ -161,12 +180,14 @@ begin
         duration_ms = excluded.duration_ms, ttft_ms = excluded.ttft_ms, attempts = excluded.attempts,
         finish_reason = excluded.finish_reason, error_code = excluded.error_code, metadata = excluded.metadata,
         user_id_hash = excluded.user_id_hash, request_id = excluded.request_id,
-        created_at = excluded.created_at
+        created_at = excluded.created_at, cached_cost_usd = excluded.cached_cost_usd,
+        output_cost_usd = excluded.output_cost_usd, reasoning_cost_usd = excluded.reasoning_cost_usd,
+        asked_agent = excluded.asked_agent, history_shown = excluded.history_shown
   returning l.id into v_log_id;
   return v_log_id;
 end
 $$;
-comment on function private.write_log(private.turns, uuid, boolean, private.turn_result, jsonb, numeric) is
+comment on function private.write_log(private.turns, uuid, boolean, private.turn_result, jsonb, private.turn_price) is
   'Writes exactly one log row for each turn. created_at is the beginning of the turn, so that its day is the day that '
   'is charged. The row has no text when the user is deleted.';
 revoke execute on function private.write_log from public, anon, authenticated, service_role;
@@ -182,8 +203,9 @@ declare
   v_row private.turns;
   v_route jsonb;
   v_person record;
+  v_price private.turn_price;
+  v_logged_price private.turn_price;
   v_cost numeric;
-  v_logged_cost numeric;
   v_earlier record;
   v_release numeric;
   v_is_refunded boolean;
@@ -199,12 +221,12 @@ begin
     v_result := private.anonymised_result(v_result, v_row.user_id);
   end if;
   v_route := private.route_of(v_row.routes, coalesce(v_result.identifier, v_row.routes #>> '{0,identifier}'));
-  v_result.attempts := private.price_attempts(v_row.routes, v_result.attempts);
-  v_cost := case when private.is_metered(v_result.attempts) then private.attempts_cost(v_result.attempts)
-    else private.turn_cost(v_route -> 'pricing', v_input, v_output, coalesce((v_result.usage).cached_tokens, 0)) end;
+  v_price := private.price_turn(v_row.routes, v_result.attempts, v_route -> 'pricing', v_result.usage);
+  v_result.attempts := v_price.attempts;
+  v_cost := v_price.cost_usd;
   if v_result.worker_id is distinct from v_row.worker_id then
     return jsonb_build_object('cost_usd', v_cost,
-      'outcome', private.book_lost_attempt(v_row, v_result.worker_id, v_cost, v_input, v_output));
+      'outcome', private.book_lost_attempt(v_row, v_result.worker_id, v_price, v_input, v_output));
   end if;
   if v_row.state in ('settled', 'failed') then
     return (select jsonb_build_object('outcome', 'duplicate', 'log_id', l.id, 'cost_usd', l.cost_usd, 'message_id',
@@ -242,27 +264,37 @@ begin
   v_result.context_size_tokens := coalesce(v_result.context_size_tokens,
     case when (v_result.usage).source <> 'estimate' then (v_result.usage).input_tokens end);
   v_logged := v_result;
-  v_logged_cost := v_cost;
+  v_logged_price := v_price;
   if v_row.tries > 1 then
     -- The counters include what earlier attempts used and cost, so the log row includes it, too.
-    select sum(s.cost_usd) as cost_usd, sum(s.input_tokens) as input_tokens, sum(s.output_tokens) as output_tokens
+    select array[sum(s.cost_usd), sum(s.cached_cost_usd), sum(s.output_cost_usd), sum(s.reasoning_cost_usd)] as parts,
+        sum(s.input_tokens) as input_tokens, sum(s.output_tokens) as output_tokens
       into v_earlier from private.lost_attempt_costs as s where s.turn_id = v_row.id;
     if v_earlier.input_tokens is not null then
       v_logged.usage.input_tokens := least(v_input + v_earlier.input_tokens, 2147483647);
       v_logged.usage.output_tokens := least(v_output + v_earlier.output_tokens, 2147483647);
     end if;
-    v_logged_cost := coalesce(v_cost + v_earlier.cost_usd, v_cost, v_earlier.cost_usd);
+    v_logged_price := private.add_cost(v_price, v_earlier.parts);
   end if;
-  v_log_id := private.write_log(v_row, v_person.id, v_person.is_profiling_enabled, v_logged, v_route, v_logged_cost);
+  v_log_id := private.write_log(v_row, v_person.id, v_person.is_profiling_enabled, v_logged, v_route,
+    v_logged_price);
   v_message_id := private.store_answer(v_row, v_result, v_cost);
   -- A turn without content may be tried again with its key; its usage and cost stay booked. Content counts even if it
   -- must not be stored.
   v_is_open := not v_result.has_content and v_result.status <> 'completed';
   if v_is_open then
-    insert into private.lost_attempt_costs as s (turn_id, worker_id, cost_usd, input_tokens, output_tokens)
-      values (v_row.id, v_row.worker_id, v_cost, v_input, v_output)
+    insert into private.lost_attempt_costs as s (turn_id, worker_id, cost_usd, input_tokens, output_tokens,
+      cached_cost_usd, output_cost_usd, reasoning_cost_usd)
+      values (v_row.id, v_row.worker_id, v_cost, v_input, v_output, v_price.cached_cost_usd, v_price.output_cost_usd,
+        v_price.reasoning_cost_usd)
       on conflict on constraint lost_attempt_costs_pkey do update
         set cost_usd = coalesce(s.cost_usd + excluded.cost_usd, s.cost_usd, excluded.cost_usd),
+            cached_cost_usd = coalesce(s.cached_cost_usd + excluded.cached_cost_usd, s.cached_cost_usd,
+              excluded.cached_cost_usd),
+            output_cost_usd = coalesce(s.output_cost_usd + excluded.output_cost_usd, s.output_cost_usd,
+              excluded.output_cost_usd),
+            reasoning_cost_usd = coalesce(s.reasoning_cost_usd + excluded.reasoning_cost_usd, s.reasoning_cost_usd,
+              excluded.reasoning_cost_usd),
             input_tokens = s.input_tokens + excluded.input_tokens,
             output_tokens = s.output_tokens + excluded.output_tokens;
   end if;

@@ -4,12 +4,12 @@
 
 create function private.log_abandoned(p_rows private.turns[]) returns void
   language sql volatile security invoker set search_path = '' as $$
-  -- Sorted like the rows of usage_daily, so that two sweeps cannot deadlock.
+  -- Sorted like the rows of usage_hourly, so that two sweeps cannot deadlock.
   insert into public.chat_logs as l
     (turn_id, request_id, user_id, conversation_id, endpoint, status, question, cost_usd, input_tokens, output_tokens,
      model, provider, model_identifier, requested_model, agent_type, history_left_out, metadata, created_at,
-     route_alias, route_arm,
-     route_reason, unresolved_model, api_key_id)
+     route_alias, route_arm, route_reason, unresolved_model, api_key_id, rating, cached_cost_usd, output_cost_usd,
+     reasoning_cost_usd, asked_agent, history_shown)
   select r.id, case when u.id is not null then r.request_id end, u.id, c.id, r.endpoint, 'abandoned',
     case when u.id is not null then r.question end, e.cost_usd, e.input_tokens, e.output_tokens,
     r.routes #>> '{0,upstream_id}', r.routes #>> '{0,provider}', r.routes #>> '{0,identifier}',
@@ -17,15 +17,20 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
       then r.metadata else '{}' end, r.started_at,
     r.routes #>> '{0,alias}', case when r.routes #> '{0,alias}' is not null then r.routes #>> '{0,identifier}' end,
     r.route_reason, case when u.id is not null then private.unresolved_model(r) end,
-    case when u.id is not null then r.api_key_id end
+    case when u.id is not null then r.api_key_id end,
+    private.rating_of_turn(r.id, u.id), e.cached_cost_usd, e.output_cost_usd, e.reasoning_cost_usd,
+    case when r.is_agent_asked then r.agent_type end, r.history_shown
   from unnest(p_rows) as r
   left join auth.users as u on u.id = r.user_id and not r.is_forgotten
   left join public.llm_conversations as c on c.id = r.conversation_id and u.id is not null
   left join lateral (
-    select sum(s.cost_usd) as cost_usd, least(sum(s.input_tokens), 2147483647)::integer as input_tokens,
+    select sum(s.cost_usd) as cost_usd, sum(s.cached_cost_usd) as cached_cost_usd,
+      sum(s.output_cost_usd) as output_cost_usd, sum(s.reasoning_cost_usd) as reasoning_cost_usd,
+      least(sum(s.input_tokens), 2147483647)::integer as input_tokens,
       least(sum(s.output_tokens), 2147483647)::integer as output_tokens
     from private.lost_attempt_costs as s where s.turn_id = r.id having count(*) > 0) as e on true
-  order by u.id, r.day, r.routes #>> '{0,provider}', r.routes #>> '{0,identifier}', r.agent_type, r.endpoint, r.id
+  order by u.id, date_trunc('hour', r.started_at, 'UTC'), r.routes #>> '{0,provider}',
+    r.routes #>> '{0,identifier}', r.agent_type, r.endpoint, r.id
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, cost_usd = excluded.cost_usd,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, usage_source = null,
@@ -34,7 +39,10 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
         request_id = excluded.request_id,
         history_left_out = excluded.history_left_out, created_at = excluded.created_at,
         route_alias = excluded.route_alias, route_arm = excluded.route_arm,
-        route_reason = excluded.route_reason, unresolved_model = excluded.unresolved_model
+        route_reason = excluded.route_reason, unresolved_model = excluded.unresolved_model,
+        cached_cost_usd = excluded.cached_cost_usd, output_cost_usd = excluded.output_cost_usd,
+        reasoning_cost_usd = excluded.reasoning_cost_usd, asked_agent = excluded.asked_agent,
+        history_shown = excluded.history_shown
 $$;
 comment on function private.log_abandoned(private.turns[]) is
   'Writes one abandoned log row for each turn. Its cost is that of the attempts that were booked; null when there are '
@@ -75,7 +83,7 @@ declare
   v_is_nameless boolean;
   v record;
 begin
-  -- Only one sweep runs at a time, and none during delete_my_data: both change usage_daily in two passes and could
+  -- Only one sweep runs at a time, and none during delete_my_data: both change usage_hourly in two passes and could
   -- deadlock. A second sweep returns 0.
   if not pg_try_advisory_xact_lock(hashtextextended('private.sweep_turns', 0)) then
     return 0;
@@ -104,7 +112,7 @@ begin
       and (s.conversation_id is null or s.conversation_id = any (v_conversations)
         or not exists (select 1 from public.llm_conversations as c where c.id = s.conversation_id))
     order by s.lease_until);
-  -- Rows without a user first: a deletion that waits for a conversation has already changed such rows of usage_daily.
+  -- Rows without a user first: a deletion that waits for a conversation has already changed such rows of usage_hourly.
   foreach v_is_nameless in array array[true, false] loop
     v_ids := array(select s.id from unnest(v_rows) as s
       where (s.is_forgotten or s.user_id <> all (v_people)) = v_is_nameless);

@@ -62,7 +62,7 @@ end
 $$;
 comment on function public.purge_logs(integer, integer) is
   'Deletes up to batch_size log rows that began more than retention_days times 24 hours ago, oldest first, with '
-  'their write-ahead rows and idempotency keys. Keeps turns that are open or not in usage_daily. Returns the number.';
+  'their write-ahead rows and idempotency keys. Keeps turns that are open or not in usage_hourly. Returns the number.';
 revoke execute on function public.purge_logs from public, anon, authenticated, service_role;
 grant execute on function public.purge_logs(integer, integer) to service_role;
 

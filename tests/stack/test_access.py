@@ -24,9 +24,9 @@ CHANGES = {
         "broken",
     ),
     "a policy for everyone without a sign-in": (
-        "create policy odd on public.usage_daily using (day is not null)",
-        "drop policy odd on public.usage_daily",
-        "public.usage_daily",
+        "create policy odd on public.usage_hourly using (hour is not null)",
+        "drop policy odd on public.usage_hourly",
+        "public.usage_hourly",
         "broken",
     ),
     "a grant to anon": (
@@ -44,7 +44,7 @@ CHANGES = {
     "a whole table where columns are granted": (
         "grant update on public.llm_conversations to authenticated",
         """revoke update on public.llm_conversations from authenticated;
-           grant update (title, default_model, conversation_status, conversation_metadata)
+           grant update (title, default_model, conversation_status, conversation_metadata, allows_training)
              on public.llm_conversations to authenticated""",
         "public.llm_conversations",
         "broken",

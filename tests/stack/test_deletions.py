@@ -86,7 +86,7 @@ def test_an_owner_who_leaves_and_a_members_late_answer_wait_in_one_order(
     sweep(stack)
     with connect(stack) as other, ThreadPoolExecutor(2) as pool:
         other.execute("begin")
-        other.execute("select from public.usage_daily where user_id = %s for update", [bob.id])
+        other.execute("select from public.usage_hourly where user_id = %s for update", [bob.id])
         finishing = pool.submit(finish, bob, turn)
         _waits(db, "chat_finish")
         deleting = pool.submit(_forget, alice) if how == "words" else pool.submit(_delete_person, stack, alice)
@@ -204,7 +204,7 @@ def test_the_address_and_models_of_a_persons_own_node_go_with_them(
     if end != "never":
         assert float(row["cost_usd"]) == 0.002
         assert row["attempts"][0]["identifier"] == f"client:{node}"
-    counted = db.execute("select requests from public.usage_daily where model_identifier = %s", [f"client:{node}"])
+    counted = db.execute("select requests from public.usage_hourly where model_identifier = %s", [f"client:{node}"])
     assert counted.fetchall() == [{"requests": 1}]
 
 

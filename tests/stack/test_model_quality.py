@@ -53,8 +53,8 @@ def test_models_are_measured_by_what_was_logged(stack: Stack, alice: Person, mod
 
 def _used(db: Database, identifier: str, person: Person, turns: int, errors: int) -> None:
     db.execute(
-        "insert into public.usage_daily (day, user_id, model_identifier, requests, errors, ttft_count) "
-        "values ((now() at time zone 'utc')::date, %s, %s, %s, %s, %s)",
+        "insert into public.usage_hourly (hour, user_id, model_identifier, requests, errors, ttft_count) "
+        "values (date_trunc('hour', now(), 'UTC'), %s, %s, %s, %s, %s)",
         [person.id, identifier, turns, errors, turns - errors],
     )
 

@@ -19,6 +19,7 @@ _QUERIES = {
     "page in a fixed order": f"select * from public.chat_logs where {_OWN} order by created_at desc, id desc limit 50",
     "count": f"select count(*) from public.chat_logs where {_OWN}",
     "use": f"select sum(cost_usd) from public.chat_logs where {_OWN} and created_at >= now() - interval '30 days'",
+    "hours": f"select * from public.usage_hourly where {_OWN} order by hour desc limit 50",
     "days": f"select * from public.usage_daily where {_OWN} order by day desc limit 50",
     "count of days": f"select count(*) from public.usage_daily where {_OWN}",
     "counters": f"select * from public.usage_counters where {_SCOPE} and period = 'day' order by period_start desc",

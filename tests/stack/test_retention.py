@@ -38,13 +38,13 @@ def _left(db: Database, turns: list[str]) -> list[str]:
 
 
 def _counted(db: Database, model: str) -> list[dict[str, Any]]:
-    return db.execute("select * from public.usage_daily where model_identifier = %s order by id", [model]).fetchall()
+    return db.execute("select * from public.usage_hourly where model_identifier = %s order by id", [model]).fetchall()
 
 
 def test_what_is_older_goes_with_its_words_and_stays_counted(
     alice: Person, model: Models, db: Database, stack: Stack
 ) -> None:
-    """Old log rows, write-ahead rows and attempt costs are deleted; newer rows, messages and usage_daily stay."""
+    """Old log rows, write-ahead rows and attempt costs are deleted; newer rows, messages and usage_hourly stay."""
     name = model("echo")
     old, new = [_turn(alice, name) for _ in range(3)], _turn(alice, name)
     db.execute("insert into private.lost_attempt_costs values (%s, gen_random_uuid(), 1)", [old[0]])
@@ -81,11 +81,11 @@ def test_what_is_open_stays(alice: Person, model: Models, db: Database, stack: S
 
 
 def test_what_is_not_rolled_up_stays(alice: Person, model: Models, db: Database, stack: Stack) -> None:
-    """A log row that usage_daily does not count is kept."""
+    """A log row that usage_hourly does not count is kept."""
     name = model("echo")
     turn = _turn(alice, name)
     _age(db, turn)
-    db.execute("delete from public.usage_daily where model_identifier = %s", [name])
+    db.execute("delete from public.usage_hourly where model_identifier = %s", [name])
     _purge(stack)
     assert _left(db, [turn]) == [turn]
 

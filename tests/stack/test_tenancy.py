@@ -14,6 +14,7 @@ from tests.stack.turns import Database
 _UNTOUCHABLE = (
     "chat_logs",
     "usage_counters",
+    "usage_hourly",
     "usage_daily",
     "cost_alerts",
     "messages",

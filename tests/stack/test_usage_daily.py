@@ -164,7 +164,7 @@ def test_the_totals_of_a_person_become_anonymous(
     forget(db, bob)
     rows = _agree(db, name)
     assert sum(row["requests"] for row in rows) == 4
-    assert db.execute("select from public.usage_daily where requests <= 0").fetchall() == []
+    assert db.execute("select from public.usage_hourly where requests <= 0").fetchall() == []
 
 
 def test_people_are_deleted_at_once_without_a_circle(
@@ -199,17 +199,3 @@ def test_purging_leaves_what_was_counted(alice: Person, model: Models, db: Datab
     after = db.execute(_COUNTED + _GROUPED.format(day="day"), [name]).fetchall()
     assert [row | {"user_id": before["user_id"]} for row in after] == [before]
     assert after[0]["user_id"] is None
-
-
-@pytest.mark.parametrize(("column", "is_kept"), [("unpriced_requests", True), ("duration_ms_sum", True), (None, False)])
-def test_a_row_goes_only_when_it_counts_nothing(db: Database, column: str | None, is_kept: bool) -> None:
-    """Whatever is left in any column stays counted."""
-    agent = uuid.uuid4().hex
-    row = (
-        "(0, current_date, null, '', '', %s, 'chat', {n}, 0, 0, 0, 0, 0, {unpriced}, {ms}, 0, 0, 0)::public.usage_daily"
-    )
-    left = {"unpriced": int(column == "unpriced_requests"), "ms": int(column == "duration_ms_sum")}
-    for change in (row.format(n=1, **left), row.format(n=-1, unpriced=0, ms=0)):
-        db.execute(f"select private.add_to_days(array[row{change}])", [agent])
-    found = db.execute("delete from public.usage_daily where agent_type = %s returning requests", [agent]).fetchall()
-    assert found == ([{"requests": 0}] if is_kept else [])
