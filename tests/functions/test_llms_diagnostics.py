@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from functions.llms.debug.diagnostics import clock_check, cron_check, default_check, prices_check, provider_check
+from functions.llms.debug.ledger_role import MEANT
 from functions.llms.main import ROUTES
 from shared import auth
 from shared.endpoint import respond
@@ -42,12 +43,7 @@ LEDGER_ROLE = {
     "has_login": False,
     "is_admin": False,
     "member_of": [],
-    "may_use": [
-        "public.chat_begin(jsonb)",
-        "public.chat_extend(jsonb)",
-        "public.chat_finish(jsonb)",
-        "public.node_key(bigint,text)",
-    ],
+    "may_use": sorted(MEANT),
 }
 LOOKUPS = [
     {"day": "2026-11-21", "asked_model": "gpt-5", "route_reason": "model_not_found", "turns": 3},

@@ -6,24 +6,13 @@ from typing import Any
 
 import pytest
 
-from functions.llms.debug.ledger_role import role_check
+from functions.llms.debug.ledger_role import MEANT, role_check
 
 _RIGHT: dict[str, Any] = {
     "has_login": True,
     "is_admin": False,
     "member_of": [],
-    "may_use": [
-        "public.api_key_person(text)",
-        "public.chat_begin(jsonb)",
-        "public.chat_begin_with_key(text,jsonb)",
-        "public.chat_extend(jsonb)",
-        "public.chat_finish(jsonb)",
-        "public.follow_turn(jsonb)",
-        "public.keep_piece(jsonb)",
-        "public.model_menu(jsonb)",
-        "public.node_key(bigint,text)",
-        "public.stop_turn(text)",
-    ],
+    "may_use": sorted(MEANT),
 }
 
 

@@ -10,7 +10,7 @@ from shared.auth import Person
 from shared.errors import ParleyError
 
 _CHECK = "ledger connection"
-_MEANT = frozenset(
+MEANT = frozenset(
     {
         "public.api_key_person(text)",
         "public.chat_begin(jsonb)",
@@ -24,6 +24,7 @@ _MEANT = frozenset(
         "public.stop_turn(text)",
     }
 )
+"""The functions that the role parley_ledger may call."""
 
 
 async def ledger_role_check(person: Person) -> Check:
@@ -38,7 +39,7 @@ async def ledger_role_check(person: Person) -> Check:
 def role_check(found: dict[str, Any]) -> Check:
     """The verdict on `diagnose_ledger_role()`; off when the role has no login, so that chat uses the data API."""
     may_use = set(found["may_use"])
-    extra, missing = sorted(may_use - _MEANT), sorted(_MEANT - may_use)
+    extra, missing = sorted(may_use - MEANT), sorted(MEANT - may_use)
     shown = {"has_login": found["has_login"], "extra_rights": extra, "missing_rights": missing}
     if found["is_admin"] or found["member_of"]:
         fix = "Take the attributes and memberships from parley_ledger: it only calls functions of the ledger."
