@@ -160,11 +160,15 @@ begin
     'input_tokens', v_input, 'output_tokens', private.clamp_count(p_usage -> 'output_tokens'),
     'cached_tokens', case when jsonb_typeof(p_usage -> 'cached_tokens') <> 'null'
       then least(private.clamp_count(p_usage -> 'cached_tokens'), coalesce(v_input, 0)) end,
-    'reasoning_tokens', private.clamp_count(p_usage -> 'reasoning_tokens')) end;
+    'reasoning_tokens', private.clamp_count(p_usage -> 'reasoning_tokens'),
+    'cache_write_tokens', case when jsonb_typeof(p_usage -> 'cache_write_tokens') <> 'null'
+      then least(private.clamp_count(p_usage -> 'cache_write_tokens'), greatest(coalesce(v_input, 0)
+        - coalesce(private.clamp_count(p_usage -> 'cached_tokens'), 0), 0)) end) end;
 end
 $$;
 comment on function private.clamp_usage(jsonb) is
-  'The usage with clamped counts, cached_tokens at most input_tokens; null when it is no object.';
+  'The usage with clamped counts, cached_tokens and cache_write_tokens together at most input_tokens; null when it '
+  'is no object.';
 revoke execute on function private.clamp_usage from public, anon, authenticated, service_role;
 
 -- Purpose: the shape of prices and capabilities, what a turn costs, and how many tokens a text may be.
@@ -183,10 +187,12 @@ create function private.is_rate(p_rate jsonb) returns boolean
   language sql immutable security invoker set search_path = '' as $$
   select coalesce(jsonb_typeof(p_rate) = 'object' and private.is_price(p_rate -> 'input')
     and private.is_price(p_rate -> 'output')
-    and coalesce(private.is_price(p_rate -> 'cached_input'), true), false)
+    and coalesce(private.is_price(p_rate -> 'cached_input'), true)
+    and coalesce(private.is_price(p_rate -> 'cache_write'), true), false)
 $$;
 comment on function private.is_rate(jsonb) is
-  'Whether the value has prices for input and output, and a valid price for cached input if any.';
+  'Whether the value has prices for input and output, and valid prices for cached input and for writing a cache, if '
+  'any.';
 revoke execute on function private.is_rate from public, anon, authenticated, service_role;
 grant execute on function private.is_rate(jsonb) to authenticated, service_role;
 
@@ -227,7 +233,7 @@ comment on function private.rate_of(jsonb, bigint) is 'The tier of a pricing tha
 revoke execute on function private.rate_of from public, anon, authenticated, service_role;
 
 create function private.turn_cost(p_pricing jsonb, p_input bigint, p_output bigint, p_cached bigint
-  default 0) returns numeric
+  default 0, p_written bigint default 0) returns numeric
   language plpgsql immutable security invoker set search_path = '' as $$
 declare
   v_rate jsonb := p_pricing;
@@ -236,14 +242,28 @@ begin
     v_rate := private.rate_of(p_pricing, p_input);
   end if;
   return round((
-      (p_input - p_cached) * (v_rate ->> 'input')::numeric
+      (p_input - p_cached - p_written) * (v_rate ->> 'input')::numeric
+      + p_written * coalesce(v_rate ->> 'cache_write', v_rate ->> 'input')::numeric
       + p_cached * coalesce(v_rate ->> 'cached_input', v_rate ->> 'input')::numeric
       + p_output * (v_rate ->> 'output')::numeric) / 1000000, 9);
 end
 $$;
-comment on function private.turn_cost(jsonb, bigint, bigint, bigint) is
-  'Cost in USD at this pricing. Input includes cached tokens. Null when the price is unknown.';
+comment on function private.turn_cost(jsonb, bigint, bigint, bigint, bigint) is
+  'Cost in USD at this pricing. Input includes the tokens that were read from a cache and written to one. Null when '
+  'the price is unknown.';
 revoke execute on function private.turn_cost from public, anon, authenticated, service_role;
+
+create function private.highest_cost(p_pricing jsonb, p_input bigint, p_output bigint) returns numeric
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return greatest(private.turn_cost(p_pricing, p_input, p_output),
+    private.turn_cost(p_pricing, p_input, p_output, 0, p_input));
+end
+$$;
+comment on function private.highest_cost(jsonb, bigint, bigint) is
+  'The most that a request can cost in USD, which is more when the provider writes the prompt to its cache. Null when '
+  'the price is unknown.';
+revoke execute on function private.highest_cost from public, anon, authenticated, service_role;
 
 create function private.estimate_tokens(p_text text) returns integer
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -347,10 +367,12 @@ create type private.turn_extension as (turn_id uuid, worker_id uuid, input_token
 comment on type private.turn_extension is 'The parameter of chat_extend, whose comment explains the attributes.';
 
 create type private.token_usage as (
-  input_tokens integer, output_tokens integer, cached_tokens integer, reasoning_tokens integer, source text
+  input_tokens integer, output_tokens integer, cached_tokens integer, reasoning_tokens integer, source text,
+  cache_write_tokens integer
 );
 comment on type private.token_usage is
-  'Tokens of a turn. cached_tokens are part of input_tokens, reasoning_tokens of output_tokens; null when unknown.';
+  'Tokens of a turn. cached_tokens and cache_write_tokens are parts of input_tokens, reasoning_tokens of '
+  'output_tokens; null when unknown.';
 
 create type private.turn_result as (
   turn_id uuid, worker_id uuid, status text, identifier text, content text, has_content boolean, response text,
@@ -428,9 +450,11 @@ begin
   begin
     v := jsonb_populate_record(null::private.turn_result, p_entry);
     v_is_odd := least(v.duration_ms, v.ttft_ms, v.context_size_tokens, v.history_left_out, (v.usage).input_tokens,
-        (v.usage).output_tokens, (v.usage).cached_tokens, (v.usage).reasoning_tokens, v.agent_handoffs) < 0
+        (v.usage).output_tokens, (v.usage).cached_tokens, (v.usage).reasoning_tokens, (v.usage).cache_write_tokens,
+        v.agent_handoffs) < 0
       or not v.domain_confidence between 0 and 1 or greatest(v.duration_ms, v.ttft_ms) > 86400000
-      or (v.usage).cached_tokens > coalesce((v.usage).input_tokens, 0) or v.agent_handoffs > 1000;
+      or (coalesce((v.usage).cached_tokens, 0) + coalesce((v.usage).cache_write_tokens, 0))
+        > coalesce((v.usage).input_tokens, 0) or v.agent_handoffs > 1000;
   exception when numeric_value_out_of_range or invalid_text_representation or datatype_mismatch
       or invalid_parameter_value then
     v_is_odd := true;
@@ -468,7 +492,8 @@ create type private.turn_price as (
 );
 comment on type private.turn_price is
   'The attempts of a turn, whether any carries its usage, and the cost in US dollars: of all, of cached input, of '
-  'output without reasoning, and of reasoning. What these leave is the cost of uncached input. Null without a price.';
+  'output without reasoning, and of reasoning. What these leave is the cost of uncached input, writing a cache '
+  'included. Null without a price.';
 
 create function private.cost_parts(p_pricing jsonb, p_usage private.token_usage) returns numeric[]
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -477,8 +502,10 @@ declare
   v_input_rate numeric;
   v_output_rate numeric;
   v_cached_rate numeric;
+  v_written_rate numeric;
   v_input integer := coalesce(p_usage.input_tokens, 0);
   v_cached integer := coalesce(p_usage.cached_tokens, 0);
+  v_written integer := coalesce(p_usage.cache_write_tokens, 0);
   v_output integer := coalesce(p_usage.output_tokens, 0);
   v_reasoning integer := least(coalesce(p_usage.reasoning_tokens, 0), v_output);
 begin
@@ -488,8 +515,10 @@ begin
   v_input_rate := v_rate ->> 'input';
   v_output_rate := v_rate ->> 'output';
   v_cached_rate := coalesce((v_rate ->> 'cached_input')::numeric, v_input_rate);
+  v_written_rate := coalesce((v_rate ->> 'cache_write')::numeric, v_input_rate);
   return array[  -- the first as by turn_cost()
-    round(((v_input - v_cached) * v_input_rate + v_cached * v_cached_rate + v_output * v_output_rate) / 1000000, 9),
+    round(((v_input - v_cached - v_written) * v_input_rate + v_written * v_written_rate + v_cached * v_cached_rate
+      + v_output * v_output_rate) / 1000000, 9),
     round(v_cached * v_cached_rate / 1000000, 9), round((v_output - v_reasoning) * v_output_rate / 1000000, 9),
     round(v_reasoning * v_output_rate / 1000000, 9)];
 end
@@ -506,8 +535,8 @@ declare
 begin
   begin
     v := jsonb_populate_record(null::private.token_usage, p_usage);
-    v_is_odd := least(v.input_tokens, v.output_tokens, v.cached_tokens, v.reasoning_tokens) < 0
-      or v.cached_tokens > coalesce(v.input_tokens, 0);
+    v_is_odd := least(v.input_tokens, v.output_tokens, v.cached_tokens, v.reasoning_tokens, v.cache_write_tokens) < 0
+      or coalesce(v.cached_tokens, 0) + coalesce(v.cache_write_tokens, 0) > coalesce(v.input_tokens, 0);
   exception when numeric_value_out_of_range or invalid_text_representation then
     v_is_odd := true;
   end;

@@ -457,7 +457,8 @@ create table public.chat_logs (
   output_cost_usd numeric(18, 9),
   reasoning_cost_usd numeric(18, 9),
   asked_agent text,
-  history_shown integer
+  history_shown integer,
+  cache_write_tokens integer
 );
 comment on table public.chat_logs is 'One finished turn. Append-only; written by chat_finish and sweep_turns.';
 comment on column public.chat_logs.turn_id is 'The turn''s own id; unique.';
@@ -469,6 +470,8 @@ comment on column public.chat_logs.response is
 comment on column public.chat_logs.tools_used is
   'Array of {name, ms, ok, …}, without arguments and results; empty once the user is deleted.';
 comment on column public.chat_logs.input_tokens is 'All prompt tokens, cached ones included; null when unknown.';
+comment on column public.chat_logs.cache_write_tokens is
+  'Prompt tokens that the provider wrote to its cache, at a price of their own; null when unknown.';
 comment on column public.chat_logs.output_tokens is 'All generated tokens, reasoning included; null when unknown.';
 comment on column public.chat_logs.usage_source is
   'provider = its final count; partial = its count before an early end, or with an estimate or a bound of ours; '

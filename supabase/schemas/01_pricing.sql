@@ -14,10 +14,12 @@ create function private.is_rate(p_rate jsonb) returns boolean
   language sql immutable security invoker set search_path = '' as $$
   select coalesce(jsonb_typeof(p_rate) = 'object' and private.is_price(p_rate -> 'input')
     and private.is_price(p_rate -> 'output')
-    and coalesce(private.is_price(p_rate -> 'cached_input'), true), false)
+    and coalesce(private.is_price(p_rate -> 'cached_input'), true)
+    and coalesce(private.is_price(p_rate -> 'cache_write'), true), false)
 $$;
 comment on function private.is_rate(jsonb) is
-  'Whether the value has prices for input and output, and a valid price for cached input if any.';
+  'Whether the value has prices for input and output, and valid prices for cached input and for writing a cache, if '
+  'any.';
 revoke execute on function private.is_rate from public, anon, authenticated, service_role;
 grant execute on function private.is_rate(jsonb) to authenticated, service_role;
 
@@ -58,7 +60,7 @@ comment on function private.rate_of(jsonb, bigint) is 'The tier of a pricing tha
 revoke execute on function private.rate_of from public, anon, authenticated, service_role;
 
 create function private.turn_cost(p_pricing jsonb, p_input bigint, p_output bigint, p_cached bigint
-  default 0) returns numeric
+  default 0, p_written bigint default 0) returns numeric
   language plpgsql immutable security invoker set search_path = '' as $$
 declare
   v_rate jsonb := p_pricing;
@@ -67,14 +69,28 @@ begin
     v_rate := private.rate_of(p_pricing, p_input);
   end if;
   return round((
-      (p_input - p_cached) * (v_rate ->> 'input')::numeric
+      (p_input - p_cached - p_written) * (v_rate ->> 'input')::numeric
+      + p_written * coalesce(v_rate ->> 'cache_write', v_rate ->> 'input')::numeric
       + p_cached * coalesce(v_rate ->> 'cached_input', v_rate ->> 'input')::numeric
       + p_output * (v_rate ->> 'output')::numeric) / 1000000, 9);
 end
 $$;
-comment on function private.turn_cost(jsonb, bigint, bigint, bigint) is
-  'Cost in USD at this pricing. Input includes cached tokens. Null when the price is unknown.';
+comment on function private.turn_cost(jsonb, bigint, bigint, bigint, bigint) is
+  'Cost in USD at this pricing. Input includes the tokens that were read from a cache and written to one. Null when '
+  'the price is unknown.';
 revoke execute on function private.turn_cost from public, anon, authenticated, service_role;
+
+create function private.highest_cost(p_pricing jsonb, p_input bigint, p_output bigint) returns numeric
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return greatest(private.turn_cost(p_pricing, p_input, p_output),
+    private.turn_cost(p_pricing, p_input, p_output, 0, p_input));
+end
+$$;
+comment on function private.highest_cost(jsonb, bigint, bigint) is
+  'The most that a request can cost in USD, which is more when the provider writes the prompt to its cache. Null when '
+  'the price is unknown.';
+revoke execute on function private.highest_cost from public, anon, authenticated, service_role;
 
 create function private.estimate_tokens(p_text text) returns integer
   language plpgsql immutable security invoker set search_path = '' as $$

@@ -8,7 +8,8 @@ create type private.turn_price as (
 );
 comment on type private.turn_price is
   'The attempts of a turn, whether any carries its usage, and the cost in US dollars: of all, of cached input, of '
-  'output without reasoning, and of reasoning. What these leave is the cost of uncached input. Null without a price.';
+  'output without reasoning, and of reasoning. What these leave is the cost of uncached input, writing a cache '
+  'included. Null without a price.';
 
 create function private.cost_parts(p_pricing jsonb, p_usage private.token_usage) returns numeric[]
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -17,8 +18,10 @@ declare
   v_input_rate numeric;
   v_output_rate numeric;
   v_cached_rate numeric;
+  v_written_rate numeric;
   v_input integer := coalesce(p_usage.input_tokens, 0);
   v_cached integer := coalesce(p_usage.cached_tokens, 0);
+  v_written integer := coalesce(p_usage.cache_write_tokens, 0);
   v_output integer := coalesce(p_usage.output_tokens, 0);
   v_reasoning integer := least(coalesce(p_usage.reasoning_tokens, 0), v_output);
 begin
@@ -28,8 +31,10 @@ begin
   v_input_rate := v_rate ->> 'input';
   v_output_rate := v_rate ->> 'output';
   v_cached_rate := coalesce((v_rate ->> 'cached_input')::numeric, v_input_rate);
+  v_written_rate := coalesce((v_rate ->> 'cache_write')::numeric, v_input_rate);
   return array[  -- the first as by turn_cost()
-    round(((v_input - v_cached) * v_input_rate + v_cached * v_cached_rate + v_output * v_output_rate) / 1000000, 9),
+    round(((v_input - v_cached - v_written) * v_input_rate + v_written * v_written_rate + v_cached * v_cached_rate
+      + v_output * v_output_rate) / 1000000, 9),
     round(v_cached * v_cached_rate / 1000000, 9), round((v_output - v_reasoning) * v_output_rate / 1000000, 9),
     round(v_reasoning * v_output_rate / 1000000, 9)];
 end
@@ -46,8 +51,8 @@ declare
 begin
   begin
     v := jsonb_populate_record(null::private.token_usage, p_usage);
-    v_is_odd := least(v.input_tokens, v.output_tokens, v.cached_tokens, v.reasoning_tokens) < 0
-      or v.cached_tokens > coalesce(v.input_tokens, 0);
+    v_is_odd := least(v.input_tokens, v.output_tokens, v.cached_tokens, v.reasoning_tokens, v.cache_write_tokens) < 0
+      or coalesce(v.cached_tokens, 0) + coalesce(v.cache_write_tokens, 0) > coalesce(v.input_tokens, 0);
   exception when numeric_value_out_of_range or invalid_text_representation then
     v_is_odd := true;
   end;
