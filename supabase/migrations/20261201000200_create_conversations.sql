@@ -1626,7 +1626,8 @@ end
 $$;
 comment on function public.shared_conversation(text) is
   '{title, messages, created_at, expires_at} of a share; messages are UIMessages without ids, and metadata.author '
-  'counts the people. For everyone signed in who has the token. 404 share_not_found when it was revoked or has expired.';
+  'counts the people. For everyone signed in who has the token. 404 share_not_found when it was revoked or has '
+  'expired.';
 revoke execute on function public.shared_conversation from public, anon, authenticated, service_role;
 grant execute on function public.shared_conversation(text) to authenticated;
 
