@@ -20,8 +20,8 @@ comment on column private.settings.name is
   'allow_private_nodes = on: client nodes may use http, any port and private addresses; for laptops only, together '
   'with ALLOW_PRIVATE_NODES of the functions. profiling = on: new profiles may be learned from; default off. '
   'admin_needs_aal2 = on: admins need a session with a second factor. lease_seconds, open_turns_per_person, '
-  'forks_per_day, nodes_per_person, keys_per_person, messages_per_person, messages_mb_per_person: numbers, see '
-  'docs/limits-and-costs.md.';
+  'forks_per_day, shares_per_person, nodes_per_person, keys_per_person, messages_per_person, messages_mb_per_person: '
+  'numbers, see docs/limits-and-costs.md.';
 
 alter table private.settings enable row level security;
 revoke all on private.settings from public, anon, authenticated, service_role;

@@ -140,6 +140,9 @@ create function private.forget_words(p_user_id uuid) returns void
         route_arm = private.anonymised_model(l.route_arm, p_user_id),
         attempts = private.anonymised_attempts(l.attempts, p_user_id)
     where l.user_id = p_user_id;
+  delete from public.conversation_shares as s where s.authors @> array[p_user_id];
+  delete from public.conversation_invitations as i
+    using auth.users as u where u.id = p_user_id and i.email = lower(u.email);
   update public.usage_hourly as d  -- counts of purged rows
     set user_id = null, model_identifier = private.anonymised_model(d.model_identifier, p_user_id)
       where d.user_id = p_user_id;
@@ -147,7 +150,7 @@ create function private.forget_words(p_user_id uuid) returns void
 $$;
 comment on function private.forget_words(uuid) is
   'Removes the user, the text and the names of the user''s own models from log rows, and deletes quarantined '
-  'records. Usage and cost stay.';
+  'records, shares with words of the user, and invitations to the user. Usage and cost stay.';
 revoke execute on function private.forget_words from public, anon, authenticated, service_role;
 
 create function private.forget_deleted_person() returns trigger

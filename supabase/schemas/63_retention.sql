@@ -24,12 +24,15 @@ begin
   delete from private.turn_pieces as p
     where p.kept_at < now() - interval '1 hour'
       and not exists (select 1 from private.turns as r where r.id = p.turn_id and r.state = 'started');
+  delete from public.conversation_shares as s where s.expires_at < now();
+  delete from public.conversation_invitations as i where i.expires_at < now();
   return v_thinned;
 end
 $$;
 comment on function public.thin_turns(integer) is
   'Removes from up to max_rows write-ahead rows, settled for an hour, what their log rows hold or a running turn '
-  'alone needs, and deletes kept streams of ended turns. Keys still replay. Returns the number.';
+  'alone needs, and deletes kept streams of ended turns, and expired '
+  'shares and invitations. Keys still replay. Returns the number.';
 revoke execute on function public.thin_turns from public, anon, authenticated, service_role;
 grant execute on function public.thin_turns(integer) to service_role;
 
