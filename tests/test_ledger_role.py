@@ -21,6 +21,7 @@ _MEANT = {
     "public.chat_extend(jsonb)",
     "public.chat_finish(jsonb)",
     "public.node_key(bigint,text)",
+    "public.stored_answers(jsonb)",
 }
 _FOREIGN = "n.nspname <> 'information_schema' and n.nspname !~ '^pg_'"
 _STATEMENTS = {

@@ -47,6 +47,7 @@ LEDGER_ROLE = {
         "public.chat_extend(jsonb)",
         "public.chat_finish(jsonb)",
         "public.node_key(bigint,text)",
+        "public.stored_answers(jsonb)",
     ],
 }
 LOOKUPS = [

@@ -17,6 +17,7 @@ _RIGHT: dict[str, Any] = {
         "public.chat_extend(jsonb)",
         "public.chat_finish(jsonb)",
         "public.node_key(bigint,text)",
+        "public.stored_answers(jsonb)",
     ],
 }
 

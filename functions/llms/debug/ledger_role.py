@@ -16,6 +16,7 @@ _MEANT = frozenset(
         "public.chat_extend(jsonb)",
         "public.chat_finish(jsonb)",
         "public.node_key(bigint,text)",
+        "public.stored_answers(jsonb)",
     }
 )
 
