@@ -4,6 +4,7 @@ The first paragraph of a docstring says when the error occurs. docs/errors.md is
 
 ParleyError
 ├── InvalidRequest 400 invalid_request
+├── PreviousResponseNotFound 400 previous_response_not_found
 ├── Unauthenticated 401 invalid_token
 │   └── InvalidApiKey 401 invalid_api_key
 ├── BudgetExceeded 402 budget_exceeded
@@ -101,6 +102,14 @@ class InvalidRequest(ParleyError):
 
     status, code = 400, "invalid_request"
     client_action = "Correct the request. `param` names the header, if it is one."
+
+
+class PreviousResponseNotFound(ParleyError):
+    """The response or item that a request continues is not stored in a conversation of the user."""
+
+    status, code = 400, "previous_response_not_found"
+    default_param = "previous_response_id"
+    client_action = "Send the conversation itself."
 
 
 class Unauthenticated(ParleyError):

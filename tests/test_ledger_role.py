@@ -27,6 +27,7 @@ _MEANT = {
     "public.model_menu(jsonb)",
     "public.node_key(bigint,text)",
     "public.stop_turn(text)",
+    "public.stored_answers(jsonb)",
 }
 _FOREIGN = "n.nspname <> 'information_schema' and n.nspname !~ '^pg_'"
 _STATEMENTS = {
@@ -139,7 +140,7 @@ def test_a_turn_begins_for_a_signed_in_user_only(owner: Rows, role: Rows) -> Non
 
 
 def test_the_diagnosis_names_what_the_role_may_do(owner: Rows, postgres_servers: PostgresServer) -> None:
-    """An admin reads that the role may log in and call the seven functions; a right that does not belong is listed."""
+    """An admin reads that the role may log in and call those functions; a right that does not belong is listed."""
     found = _diagnosed(owner)
     assert (found["has_login"], found["is_admin"], found["member_of"]) == (True, False, [])
     assert set(found["may_use"]) == _MEANT

@@ -84,7 +84,7 @@ def chat_turn(asked: ChatRequest, request: Request) -> TurnRequest:
 
 
 def stateless_turn(asked: StatelessRequest, request: Request) -> TurnRequest:
-    """The request to the ledger for an answer of a borrowed protocol, which stores only the log row.
+    """The request to the ledger for an answer of a borrowed protocol.
 
     An Idempotency-Key, which OpenAI's SDKs send with every call, is ignored: there is no stored answer to replay.
     Raises ContextExceeded when the conversation is too long to reserve money for.
@@ -108,7 +108,9 @@ def stateless_turn(asked: StatelessRequest, request: Request) -> TurnRequest:
         max_tokens=asked.max_tokens,
         prompt_tokens=max(0, prompt - len(asked.question.encode())),
         tool_tokens=tools,
-        store=False,
+        conversation_id=asked.conversation_id,
+        channel_id=asked.channel,
+        store=asked.is_stored,
         log_words=asked.log_words,
         strict_model=True,
         metadata=asked.metadata,

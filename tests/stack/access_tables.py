@@ -106,6 +106,7 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "take_lease": ({"job": "tenancy", "holder_id": "{fresh}", "ttl_seconds": 1}, (401, 403, 403, 200)),
     "set_node_key": ({"node_id": "{node}", "api_key": "sk-forged"}, (401, 404, 404, 403)),
     "quarantine_spooled": ({"object_key": "tenancy", "reason": "refused"}, (401, 403, 403, 204)),
+    "stored_answers": ({"wanted": {"person_id": "{owner}", "turn_ids": []}}, (401, 403, 403, 200)),
     "node_key": ({"node_id": "{node}", "base_url": "x"}, (401, 403, 403, 200)),
     "store_node_models": ({"node_id": "{node}", "models": []}, (401, 403, 403, 200)),
     "model_menu": ({}, (401, 200, 200, 200)),

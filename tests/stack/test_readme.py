@@ -16,7 +16,16 @@ from tests.stack.people import Person, Stack, frames, text_of
 
 _PAGES = (ROOT / "README.md", ROOT / "docs" / "clients.md")
 _BLOCK = re.compile(r"^```(js|python|sh)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_FIRST_LINES = {"// parley.js", "// chat.js", "// hello.js", "import os", "# anthropic", "# llm", "# curl"}
+_FIRST_LINES = {
+    "// parley.js",
+    "// chat.js",
+    "// hello.js",
+    "import os",
+    "# responses",
+    "# anthropic",
+    "# llm",
+    "# curl",
+}
 _HARNESS = """
 import { createElement } from 'react';
 import { renderToStaticMarkup } from 'react-dom/server';
@@ -114,6 +123,11 @@ def test_supabase_js_and_use_chat(shell: Shell) -> None:
 def test_openai_for_python(shell: Shell) -> None:
     """The answer is printed."""
     assert shell.run(sys.executable, "-c", _snippet("import os")) == "Say hello. "
+
+
+def test_responses(shell: Shell) -> None:
+    """Both answers are printed; the second continues the first."""
+    assert shell.run(sys.executable, "-c", _snippet("# responses")) == "Say hello.  Say it again. \n"
 
 
 def test_anthropic_for_python(shell: Shell) -> None:

@@ -33,7 +33,7 @@ The body holds no stack trace, no SQL and no text of other users.
 _FOOT = """
 ## In OpenAI's words
 
-`POST /v1/chat/completions` uses the statuses and codes that OpenAI's SDKs, LangChain and LiteLLM know.
+`POST /v1/chat/completions` and `POST /v1/responses` use the statuses and codes that client libraries know.
 Our own code is then in `metadata.code`, and in the log row.
 
 | Our code | There |

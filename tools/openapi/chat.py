@@ -10,17 +10,20 @@ from functions.chat.protocols.completions.request import CompletionRequest
 from functions.chat.protocols.messages.errors import reworded as in_anthropics_words
 from functions.chat.protocols.messages.request import MessagesRequest
 from functions.chat.protocols.openai_errors import reworded
+from functions.chat.protocols.responses.request import ResponsesRequest
 from functions.chat.request import ChatRequest
 from shared import errors
 from tools.openapi import document as openapi
 from tools.openapi.chat_responses import CompletionAnswer, DryRunAnswer, StopAnswer, TurnAnswer
 from tools.openapi.document import Operation, Success
 from tools.openapi.messages_responses import MessageAnswer, MessagesError, TokenCount
+from tools.openapi.responses_responses import ResponseAnswer
 from tools.openapi.shared_routes import SHARED_OPERATIONS
 
 DESCRIPTION = (
     "One turn with a model, as the AI SDK's UI message stream (https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol), "
-    "OpenAI's chat completions or Anthropic's messages. After the first byte of a stream, errors are events of it."
+    "OpenAI's chat completions and responses, or Anthropic's messages. "
+    "After the first byte of a stream, errors are events of it."
 )
 _EVENTS = "text/event-stream"
 _HEADERS = {
@@ -109,6 +112,20 @@ COMPLETION = Operation(
     name="create_completion",
     headers=_HEADERS,
 )
+RESPONSE = Operation(
+    "One answer in OpenAI's newer format.",
+    {200: Success("The response; events when `stream` is true.", ResponseAnswer, also=_EVENTS)},
+    body=ResponsesRequest,
+    errors=(
+        *_ADMISSION,
+        *_MODEL_FAILS,
+        errors.PreviousResponseNotFound,
+        errors.ConversationNotFound,
+        errors.TurnInProgress,
+    ),
+    words=reworded,
+    headers=_HEADERS,
+)
 MESSAGE = Operation(
     "One answer in Anthropic's format to a conversation that the client keeps.",
     {200: Success("The message; events when `stream` is true.", MessageAnswer, also=_EVENTS)},
@@ -133,6 +150,7 @@ OPERATIONS = {
     "follow_turn": FOLLOW,
     "stop_turn": STOP,
     "complete": COMPLETION,
+    "create_response": RESPONSE,
     "create_message": MESSAGE,
     "count_tokens": TOKENS,
 }

@@ -19,7 +19,7 @@ async def answer_by(protocol: BorrowedProtocol, request: Request) -> Response:
     arrived: float = request.state.arrived
     with in_words_of(protocol.reworded):
         person = await authenticate(request, "chat")
-        asked = await protocol.read(request)
+        asked = await protocol.read(request, person)
         turn = await admit(person, stateless_turn(asked, request))
         deadline = arrived + settings().turn_seconds
     events = run_turn(StatelessRun(turn, asked, arrived), protocol.reworded)

@@ -28,11 +28,12 @@ def has_too_many_values(arguments: Iterable[str]) -> bool:
     return sum(map(values_in, arguments)) > _MAX_VALUES
 
 
-def for_provider(messages: Iterable[Message]) -> tuple[Message, ...]:
+def for_provider(messages: Iterable[Message], *, has_history: bool = False) -> tuple[Message, ...]:
     """The messages as every provider takes them.
 
     Call ids that a provider may reject, unusual or repeated, are replaced in the call and in its result, always
-    in the same way, because of prompt caches. Images of tool results follow in a user's message.
+    in the same way, because of prompt caches. Images of tool results follow in a user's message. With `has_history`
+    the user's question may precede the messages.
     """
     ids = _UsualIds()
     found: list[Message] = []
@@ -44,7 +45,8 @@ def for_provider(messages: Iterable[Message]) -> tuple[Message, ...]:
         if message.role == "tool":
             shown += message.images
         found.append(ids.replaced(message))
-    return _with_a_question([*found, _showing(shown)] if shown else found)
+    found += [_showing(shown)] if shown else []
+    return tuple(found) if has_history else _with_a_question(found)
 
 
 class _UsualIds:
@@ -99,12 +101,13 @@ def question_of(messages: Sequence[Message]) -> str:
     return next((text for text in asked if text.strip()), "")
 
 
-def fault_of(messages: Sequence[Message]) -> str | None:
+def fault_of(messages: Sequence[Message], *, has_history: bool = False) -> str | None:
     """What no provider accepts: no question, too many images, a result without its call or a call without its result.
 
     None when the conversation is acceptable.
     """
-    if not question_of(messages) and not any(m.role == "user" and m.images for m in messages):
+    has_question = question_of(messages) or any(m.role == "user" and m.images for m in messages)
+    if not has_question and not has_history:
         return "there is nothing to answer"
     if sum(len(m.images) for m in messages) > MAX_IMAGES:
         return f"at most {MAX_IMAGES} images"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from itertools import takewhile
 
 from functions.chat.protocols.stateless import StatelessRequest
+from functions.chat.ui_parts import call_part, step_parts
 from shared import ledger
 from shared.errors import Unprocessable
 from shared.events import Finish, Refusal, Text
 from shared.gateway import ModelSession
+from shared.messages import Message, ToolCall
 from shared.routes import Route
 from shared.run_turn import RunEvent, TurnEnd
 from shared.turns import Turn, TurnResult
@@ -28,6 +31,7 @@ class StatelessRun:
         before_retry = functools.partial(ledger.extend, turn)
         self._session = ModelSession(self._able or turn.routes, asked.options, arrived, before_retry)
         self._texts: list[str] = []
+        self._calls: list[ToolCall] = []
         self._reason: str | None = None
 
     async def events(self) -> AsyncGenerator[RunEvent, None]:
@@ -35,15 +39,27 @@ class StatelessRun:
         missing = None if self._able else _missing(self.turn.routes[0], self._asked)
         if missing is not None:
             raise Unprocessable(f"This model cannot {missing[0]}.", param=missing[1])
-        async with aclosing(self._session.events(self._asked.conversation)) as events:
+        async with aclosing(self._session.events(self._conversation())) as events:
             async for event in events:
                 self._observe(event)
                 yield event
+
+    def _conversation(self) -> tuple[Message, ...]:
+        """The client's messages; those of a stored conversation come between the instructions and the rest."""
+        own, history = self._asked.conversation, list(self.turn.history)
+        if not history:
+            return own
+        if self._asked.replaces_last and history[-1].role == "assistant":
+            del history[-1]
+        first = len([*takewhile(lambda message: message.role == "system", own)])
+        return (*own[:first], *history, *own[first:])
 
     def _observe(self, event: RunEvent) -> None:
         match event:
             case Text(text) | Refusal(text):
                 self._texts.append(text)
+            case ToolCall():
+                self._calls.append(event)
             case Finish():
                 self._reason = event.reason
             case _:
@@ -51,18 +67,20 @@ class StatelessRun:
 
     def result(self, end: TurnEnd) -> TurnResult:
         """The answer and its usage until now."""
-        session = self._session
+        session, text = self._session, "".join(self._texts)
+        has_parts = self._asked.is_stored and bool(self._calls)
         return TurnResult(
             turn=self.turn,
             status=end.status(self._reason),
             route=session.route,
-            content="".join(self._texts),
+            content=text,
             usage=session.usage,
             duration_ms=end.duration_ms,
             ttft_ms=end.ttft_ms,
             finish_reason=self._reason,
             error_code=end.error_code,
             attempts=tuple(session.attempts),
+            parts=(*step_parts(text), *map(call_part, self._calls)) if has_parts else None,
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from shared.auth import Person
 from shared.errors import ParleyError
 from shared.gateway import Options
 from shared.messages import Message
@@ -25,7 +26,11 @@ class StatelessRequest:
     """A validated request of a borrowed protocol.
 
     `endpoint` is that of the log row, which has the text of `question` and the answer only with `log_words`.
-    `wants_usage` is whether a stream ends with its usage, `echo` has fields that the response repeats.
+    Response: `wants_usage` is whether a stream ends with its usage, `wants_signatures` whether reasoning comes with its
+    provider's own data, and `echo` has fields that the response repeats.
+    Storage: with `is_stored` the question and the answer are added to the conversation `conversation_id`, None for a
+    new one that begins in `channel`. Its history precedes the client's conversation, without its last answer if the
+    client's conversation has that answer with its calls (`replaces_last`).
     """
 
     endpoint: str
@@ -39,7 +44,12 @@ class StatelessRequest:
     log_words: bool = True
     metadata: Mapping[str, Any] = field(default_factory=dict)
     wants_usage: bool = False
+    wants_signatures: bool = False
     echo: Mapping[str, Any] = field(default_factory=dict)
+    is_stored: bool = False
+    conversation_id: str | None = None
+    channel: str | None = None
+    replaces_last: bool = False
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -59,7 +69,7 @@ class BorrowedProtocol:
     `read` raises what `shared.body` raises.
     """
 
-    read: Callable[[Request], Awaitable[StatelessRequest]]
+    read: Callable[[Request, Person], Awaitable[StatelessRequest]]
     stream_encoder: Callable[[Turn, StatelessRequest], StreamEncoder]
     json_encoder: Callable[[Turn, StatelessRequest], JsonEncoder]
     reworded: Words

@@ -22,6 +22,7 @@ MEANT = frozenset(
         "public.model_menu(jsonb)",
         "public.node_key(bigint,text)",
         "public.stop_turn(text)",
+        "public.stored_answers(jsonb)",
     }
 )
 """The functions that the role parley_ledger may call."""

@@ -21,6 +21,7 @@ from functions.chat.protocols.completions.tools import (
 from functions.chat.protocols.conversation import fault_of, for_provider, has_too_many_values, question_of
 from functions.chat.protocols.stateless import StatelessRequest
 from functions.chat.request import MAX_TOKENS, Name, unknown_fields, within_bounds
+from shared.auth import Person
 from shared.body import parse_body, read_body
 from shared.gateway import Options
 from shared.messages import ANY_OBJECT, PLAIN_FORMAT, Format, Message
@@ -244,6 +245,6 @@ def _names(tools: list[FunctionTool] | None) -> list[str]:
     return [tool.function.name for tool in tools or ()]
 
 
-async def read_completion_request(request: Request) -> StatelessRequest:
+async def read_completion_request(request: Request, _person: Person) -> StatelessRequest:
     """The validated request. Raises InvalidRequest, BodyTooLarge, Unprocessable, …"""
     return parse_body(await read_body(request, MAX_BYTES), CompletionRequest).stateless

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from functions.chat.protocols.messages.calls import CallQueue
+from functions.chat.protocols.calls import CallQueue
 from functions.chat.protocols.stateless import StatelessRequest
 from shared.error_response import error_body
 from shared.events import CallPiece, Finish, Reasoning, Refusal, Signature, StopReason, Text, Usage

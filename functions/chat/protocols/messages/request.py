@@ -14,6 +14,7 @@ from functions.chat.protocols.conversation import fault_of, for_provider, questi
 from functions.chat.protocols.messages.blocks import AnyTurn, LongToolName, Texts, instructions
 from functions.chat.protocols.stateless import StatelessRequest
 from functions.chat.request import MAX_TOKENS, Name, unknown_fields, within_bounds
+from shared.auth import Person
 from shared.body import parse_body, read_body
 from shared.gateway import Options
 from shared.messages import Message, Tool
@@ -188,6 +189,6 @@ def _messages_of(turns: list[AnyTurn]) -> list[Message]:
     return [message for turn in turns for message in turn.messages()]
 
 
-async def read_messages_request(request: Request) -> StatelessRequest:
+async def read_messages_request(request: Request, _person: Person) -> StatelessRequest:
     """The validated request. Raises InvalidRequest, BodyTooLarge, Unprocessable, …"""
     return parse_body(await read_body(request, MAX_BYTES), MessagesRequest).stateless

@@ -28,8 +28,8 @@ async def create_message(request: Request) -> Response:
 async def count_tokens(request: Request) -> Response:
     """POST /v1/messages/count_tokens: an estimate of the input tokens; no model is called and nothing is booked."""
     with in_words_of(reworded):
-        await authenticate(request, "chat")
-        asked = await read_messages_request(request)
+        person = await authenticate(request, "chat")
+        asked = await read_messages_request(request, person)
     return JSONResponse({"input_tokens": _estimate(asked)})
 
 
