@@ -62,7 +62,7 @@ class JsonEncoder(Protocol):
 
 
 @contextmanager
-def _until_hang_up(receive: Receive, deadline: float) -> Iterator[None]:
+def until_hang_up(receive: Receive, deadline: float) -> Iterator[None]:
     """Cancels its body when the client disconnects or reads too slowly; `run_turn` then books the turn as cancelled.
 
     A client that reads nothing blocks a write for ever, so the body ends LAST_FRAMES_SECONDS after `deadline` at the
@@ -97,7 +97,7 @@ class WholeResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: ParleyError | None = None
         receipt: Receipt | None = None
-        with _until_hang_up(receive, self._deadline):
+        with until_hang_up(receive, self._deadline):
             async with aclosing(self._events) as events:
                 async for event in events:
                     self._encoder.observe(event)
@@ -146,7 +146,7 @@ class StreamResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: ParleyError | None = None
         is_complete = False
-        with _until_hang_up(receive, self._deadline), self._kept_alive(send):
+        with until_hang_up(receive, self._deadline), self._kept_alive(send):
             async with aclosing(self._events) as events:
                 async for event in events:
                     if not self._is_started:

@@ -9,7 +9,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.chat.admission import admit, chat_turn, completion_turn, dry_run_json
+from functions.chat.admission import chat_turn, completion_turn
 from functions.chat.agent_run import AgentRun
 from functions.chat.completion_request import read_completion_request
 from functions.chat.completion_run import CompletionRun
@@ -19,6 +19,7 @@ from functions.chat.streams.json_answer import TurnJson
 from functions.chat.streams.openai import CompletionJson, CompletionStream
 from functions.chat.streams.ui import UiStream
 from shared import ledger_calls
+from shared.admission import admit, dry_run_json
 from shared.auth import authenticate
 from shared.config import settings
 from shared.endpoint import respond, routes, with_document

@@ -8,7 +8,8 @@ create type private.turn_request as (
   client_id text, channel_id text, thread_ts text, model text, requested_model text, agent text, asked_agent text,
   agent_models jsonb, needs jsonb, providers jsonb, defaults jsonb, max_tokens bigint, prompt_tokens integer,
   tool_tokens integer, idempotency_key text, body_hash text, metadata jsonb, question_id text, message_id text,
-  regenerate boolean, store boolean, log_words boolean, strict_model boolean, dry_run boolean, lease_seconds integer
+  regenerate boolean, store boolean, log_words boolean, strict_model boolean, dry_run boolean, lease_seconds integer,
+  seed text, preset_version text
 );
 comment on type private.turn_request is 'The parameter of chat_begin, whose comment explains the attributes.';
 
@@ -59,6 +60,8 @@ begin
   v.tool_tokens := least(greatest(v.tool_tokens, 0), private.max_prompt_tokens());
   v.lease_seconds := least(greatest(coalesce(v.lease_seconds, v_max_lease), 60), v_max_lease);
   v.metadata := coalesce(v.metadata, '{}');
+  v.seed := left(v.seed, 200);
+  v.preset_version := left(v.preset_version, 40);
   if not v.dry_run and (jsonb_typeof(v.metadata) <> 'object' or octet_length(v.metadata::text) > 16384) then
     perform private.refuse('PT422', 'validation_failed', 'metadata is an object of at most 16 KB.');
   end if;

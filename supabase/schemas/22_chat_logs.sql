@@ -46,6 +46,8 @@ create table public.chat_logs (
   history_left_out integer,
   route_reason text constraint chat_logs_route_reason_check check (char_length(route_reason) <= 40),
   unresolved_model text constraint chat_logs_unresolved_model_check check (char_length(unresolved_model) <= 300),
+  preset_version text constraint chat_logs_preset_version_check check (char_length(preset_version) <= 40),
+  saved_usd numeric(18, 9),
   created_at timestamptz not null default now()
 );
 comment on table public.chat_logs is 'One finished turn. Append-only; written by chat_finish and sweep_turns.';
@@ -94,6 +96,10 @@ comment on column public.chat_logs.unresolved_model is
   'The name that could not be found when route_reason is model_not_found or model_replaced: from the request '
   '(redacted), else from the conversation or profile. Null otherwise, for text that does not look like a model name, '
   'and for deleted users.';
+comment on column public.chat_logs.preset_version is
+  'Version of the preset''s prompt; null for turns without a preset.';
+comment on column public.chat_logs.saved_usd is
+  'US dollars that a hit of the cache saved, 0 when unknown; null for every turn that is no hit.';
 
 create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc, id desc);
 create index chat_logs_conversation_id_idx on public.chat_logs (conversation_id);
@@ -102,6 +108,8 @@ create index chat_logs_route_alias_created_at_idx on public.chat_logs (route_ali
   where route_alias is not null;
 create index chat_logs_route_reason_created_at_idx on public.chat_logs (created_at)
   where route_reason in ('model_not_found', 'model_replaced');
+create index chat_logs_endpoint_created_at_idx on public.chat_logs (endpoint, created_at desc)
+  where endpoint like 'assist.%';
 
 alter table public.chat_logs enable row level security;
 revoke all on public.chat_logs from public, anon, authenticated, service_role;

@@ -116,7 +116,7 @@ begin
      model_identifier, requested_model, agent_type, domain_classification, domain_confidence, user_skill_assessment,
      escalation_suggested, escalation_metadata, context_size_tokens, history_left_out, duration_ms, ttft_ms, attempts,
      finish_reason, error_code, user_id_hash, metadata, created_at, route_alias, route_arm,
-     route_reason, unresolved_model)
+     route_reason, unresolved_model, preset_version)
   values
     (p_row.id, p_row.request_id, p_person, p_row.conversation_id, p_row.endpoint, p_result.status,
      case when p_person is not null then p_row.question end,
@@ -138,7 +138,8 @@ begin
      p_row.metadata, p_row.started_at,
      p_row.routes #>> '{0,alias}', case when p_row.routes #> '{0,alias}' is not null
        then p_row.routes #>> '{0,identifier}' end,
-     p_row.route_reason, case when p_person is not null then private.unresolved_model(p_row) end)
+     p_row.route_reason, case when p_person is not null then private.unresolved_model(p_row) end,
+     p_row.preset_version)
   -- The row may be from a sweep, a failure or an early disconnect; a late or repeated attempt overwrites it.
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, response = excluded.response,
@@ -274,7 +275,9 @@ begin
   end if;
   perform private.record_health(v_result.attempts, v_row.started_at, v_person.id);
   perform private.settle_turn(v_row, v_release, v_cost, v_input, v_output, -v_is_refunded::integer);
-  return jsonb_build_object('outcome', 'settled', 'log_id', v_log_id, 'message_id', v_message_id, 'cost_usd', v_cost);
+  return jsonb_build_object('outcome', 'settled', 'log_id', v_log_id, 'message_id', v_message_id, 'cost_usd', v_cost,
+    'attempt_costs', (select jsonb_agg(a.attempt -> 'cost_usd' order by a.place)
+      from jsonb_array_elements(v_result.attempts) with ordinality as a (attempt, place)));
 end
 $$;
 comment on function public.chat_finish(jsonb) is
@@ -283,6 +286,7 @@ comment on function public.chat_finish(jsonb) is
   '{input_tokens, output_tokens, cached_tokens, reasoning_tokens, source}, finish_reason, error_code, attempts, '
   'tools_used?, agent_type, agent_handoffs?, domain_classification?, domain_confidence?, user_skill_assessment?, '
   'escalation_suggested?, escalation_metadata? (redacted), context_size_tokens?, history_left_out?, duration_ms, '
-  'ttft_ms, user_id_hash?. Returns outcome (settled, duplicate, stale or unknown), log_id, message_id, cost_usd.';
+  'ttft_ms, user_id_hash?. Returns outcome (settled, duplicate, stale or unknown), log_id, message_id, cost_usd, '
+  'attempt_costs (in US dollars, one for each attempt; null without usage or price).';
 revoke execute on function public.chat_finish from public, anon, authenticated, service_role;
 grant execute on function public.chat_finish(jsonb) to service_role;

@@ -24,6 +24,8 @@ SELECTS = {
     "user_llm_profiles?user_id=eq.{friend}": (401, 0, 0, 403),
     "feedback?turn_id=eq.{turn}": (401, 0, 200, 200),
     "model_quality?model_identifier=eq.tenancy": (401, 200, 200, 200),
+    "ai_insights?user_id=eq.{owner}": (401, 0, 200, 200),
+    "ai_insights?cache_key=eq.tenancy-public": (401, 200, 200, 200),
 }
 
 
@@ -55,6 +57,7 @@ INSERTS = {
     "user_llm_profiles": ({"user_id": "{owner}", "skill_level": "expert"}, (401, 0, 403, 403, 403)),
     "feedback": ({"turn_id": "{fresh}", "user_id": "{owner}", "rating": 5}, (401, 403, 403, 403, 403)),
     "model_quality": ({"model_identifier": "x", "turns": 1, "errors": 0, "ratings": 0}, (401, 403, 403, 403, 403)),
+    "ai_insights": ({"cache_key": "x", "kind": "x", "scope": "public", "output": {}}, (401, 403, 403, 403, 403)),
 }
 CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "chat_begin": ({"turn": {"dry_run": True, "message": "x"}}, (401, 200, 200, 403)),
@@ -86,6 +89,14 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "lookup_failures": ({}, (401, 200, 200, 200)),
     "ab_results": ({"alias": "tenancy"}, (401, 200, 200, 200)),
     "wilson_interval": ({"hits": 1, "n": 2}, (401, 200, 200, 200)),
+    "find_insights": ({"lookups": []}, (401, 403, 403, 200)),
+    "renew_insight_lease": ({"lease": {}}, (401, 403, 403, 200)),
+    "release_insight_lease": ({"lease": {}}, (401, 403, 403, 200)),
+    "store_insight": ({"entry": {"is_public": True}}, (401, 403, 403, 200)),
+    "purge_insights": ({}, (401, 403, 403, 200)),
+    "preset_results": ({"preset": "tenancy"}, (401, 200, 200, 200)),
+    "preset_costs": ({"presets": ["tenancy"]}, (401, 200, 200, 403)),
+    "insight_savings": ({}, (401, 200, 200, 200)),
     "release_lease": ({"job": "tenancy", "holder_id": "{fresh}", "fence": 0}, (401, 403, 403, 200)),
 }
 UPDATES = {
@@ -106,4 +117,5 @@ UPDATES = {
     "user_llm_profiles?user_id=eq.{friend}": {"skill_level": "beginner"},
     "feedback?turn_id=eq.{turn}": {"rating": 1},
     "model_quality?model_identifier=eq.tenancy": {"errors": 1},
+    "ai_insights?user_id=eq.{owner}": {"output": {"forged": True}},
 }

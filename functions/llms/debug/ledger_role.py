@@ -16,6 +16,11 @@ _MEANT = frozenset(
         "public.chat_extend(jsonb)",
         "public.chat_finish(jsonb)",
         "public.node_key(bigint,text)",
+        "public.find_insights(jsonb,jsonb)",
+        "public.renew_insight_lease(jsonb)",
+        "public.release_insight_lease(jsonb)",
+        "public.store_insight(jsonb)",
+        "public.preset_costs(text[])",
     }
 )
 
