@@ -25,7 +25,7 @@ _MEANT = {
     "public.renew_insight_lease(jsonb)",
     "public.release_insight_lease(jsonb)",
     "public.store_insight(jsonb)",
-    "public.preset_costs(text[])",
+    "public.preset_costs(jsonb)",
 }
 _FOREIGN = "n.nspname <> 'information_schema' and n.nspname !~ '^pg_'"
 _STATEMENTS = {
@@ -138,7 +138,7 @@ def test_a_turn_begins_for_a_signed_in_user_only(owner: Rows, role: Rows) -> Non
 
 
 def test_the_diagnosis_names_what_the_role_may_do(owner: Rows, postgres_servers: PostgresServer) -> None:
-    """An admin reads that the role may log in and call the ledger's and the cache's functions; a right that does not belong is listed."""
+    """An admin reads that the role may log in and call its functions; a right that does not belong is listed."""
     found = _diagnosed(owner)
     assert (found["has_login"], found["is_admin"], found["member_of"]) == (True, False, [])
     assert set(found["may_use"]) == _MEANT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Protocol
 
 import orjson
@@ -39,7 +40,8 @@ class EventFrames:
 
     def __init__(self, offer: Offer) -> None:
         self._offer = offer
-        self._texts: dict[str, list[str]] = {preset.name: [] for preset in presets_of(offer)}
+        self._scanners = {preset.name: JsonText() for preset in presets_of(offer)}
+        self._texts = dict.fromkeys(self._scanners, "")
         self._parts: dict[str, dict[str, Any]] = {}
 
     def take(self, part: Part, event: Any) -> bytes:
@@ -47,16 +49,17 @@ class EventFrames:
         before = self._parts.get(name)
         match event:
             case Text(text):
-                self._texts[name].append(text)
-                self._parts[name] = _partial("".join(self._texts[name]), part.preset.output.model_fields)
+                self._texts[name] += self._scanners[name].take(text)
+                with suppress(ValueError):  # an escape that is cut in half, or no JSON: the next piece may tell
+                    self._parts[name] = _partial(self._texts[name], part.preset.output.model_fields)
             case NextStep():
-                self._texts[name] = []
+                self._texts[name], self._scanners[name] = "", JsonText()
                 self._parts.pop(name, None)
             case Answer():
                 self._parts[name] = orjson.loads(event.output)
             case _:
                 pass
-        if self._parts.get(name) == before:
+        if self._parts.get(name, {}) == (before or {}):
             return b""
         whole = {field: value for fields in self._parts.values() for field, value in fields.items()}
         return frame({"type": "partial", "object": whole})
@@ -114,17 +117,8 @@ class TextFrames:
 
 
 def _partial(text: str, fields: Any) -> dict[str, Any]:
-    """The object so far in an unfinished JSON text; empty before it begins."""
-    start = text.find("{")
-    if start < 0:
-        return {}
-    try:
-        value = from_json(text[start:], allow_partial="trailing-strings")
-    except ValueError:  # text after the object, such as the end of a fence
-        try:
-            value = from_json(text[start : text.rfind("}") + 1])
-        except ValueError:
-            return {}
+    """The fields so far of an unfinished JSON object. Raises ValueError for other text."""
+    value = from_json(text, allow_partial="trailing-strings") if text else {}
     return {name: each for name, each in value.items() if name in fields} if isinstance(value, dict) else {}
 
 

@@ -722,11 +722,12 @@ comment on function public.preset_results(text, date, date) is
 revoke execute on function public.preset_results from public, anon, authenticated, service_role;
 grant execute on function public.preset_results(text, date, date) to authenticated, service_role;
 
-create function public.preset_costs(presets text[]) returns jsonb
+create function public.preset_costs(presets jsonb) returns jsonb
   language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_object_agg(p.preset, jsonb_build_object('answers', c.answers, 'mean_usd', c.mean_usd)), '{}')
-  from (select distinct left(n.name, 60) as preset from unnest(preset_costs.presets[:100]) as n (name)
-        where n.name is not null) as p
+  from (select distinct left(n.name, 60) as preset from jsonb_array_elements_text(
+          case jsonb_typeof(preset_costs.presets) when 'array' then preset_costs.presets else '[]' end) as n (name)
+        limit 100) as p
   cross join lateral (
     select count(*) as answers, round(avg(t.cost_usd), 9) as mean_usd from (
       select l.cost_usd from public.chat_logs as l
@@ -734,11 +735,11 @@ create function public.preset_costs(presets text[]) returns jsonb
         and l.saved_usd is null
       order by l.created_at desc limit 100) as t) as c
 $$;
-comment on function public.preset_costs(text[]) is
+comment on function public.preset_costs(jsonb) is
   'By preset: the mean cost in US dollars of its last hundred answers of models, of all users together, and their '
   'number; mean_usd is null when no cost is known. Definer, because it names no user.';
 revoke execute on function public.preset_costs from public, anon, authenticated, service_role;
-grant execute on function public.preset_costs(text[]) to authenticated;
+grant execute on function public.preset_costs(jsonb) to authenticated;
 
 create function public.insight_savings(from_day date default null, to_day date default null)
   returns table (preset text, turns bigint, hits bigint, cost_usd numeric, saved_usd numeric)
@@ -1031,7 +1032,7 @@ alter role parley_ledger set idle_in_transaction_session_timeout = '10s';
 grant usage on schema public to parley_ledger;
 grant execute on function public.chat_begin(jsonb), public.chat_extend(jsonb), public.chat_finish(jsonb),
   public.node_key(bigint, text), public.find_insights(jsonb, jsonb), public.renew_insight_lease(jsonb),
-  public.release_insight_lease(jsonb), public.store_insight(jsonb), public.preset_costs(text[]) to parley_ledger;
+  public.release_insight_lease(jsonb), public.store_insight(jsonb), public.preset_costs(jsonb) to parley_ledger;
 
 create function public.diagnose_ledger_role() returns jsonb
   language plpgsql stable security invoker set search_path = '' as $$

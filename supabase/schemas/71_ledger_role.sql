@@ -15,7 +15,7 @@ alter role parley_ledger set idle_in_transaction_session_timeout = '10s';
 grant usage on schema public to parley_ledger;
 grant execute on function public.chat_begin(jsonb), public.chat_extend(jsonb), public.chat_finish(jsonb),
   public.node_key(bigint, text), public.find_insights(jsonb, jsonb), public.renew_insight_lease(jsonb),
-  public.release_insight_lease(jsonb), public.store_insight(jsonb), public.preset_costs(text[]) to parley_ledger;
+  public.release_insight_lease(jsonb), public.store_insight(jsonb), public.preset_costs(jsonb) to parley_ledger;
 
 create function public.diagnose_ledger_role() returns jsonb
   language plpgsql stable security invoker set search_path = '' as $$

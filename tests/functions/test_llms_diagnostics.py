@@ -51,7 +51,7 @@ LEDGER_ROLE = {
         "public.renew_insight_lease(jsonb)",
         "public.release_insight_lease(jsonb)",
         "public.store_insight(jsonb)",
-        "public.preset_costs(text[])",
+        "public.preset_costs(jsonb)",
     ],
 }
 LOOKUPS = [

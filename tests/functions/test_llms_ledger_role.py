@@ -21,7 +21,7 @@ _RIGHT: dict[str, Any] = {
         "public.renew_insight_lease(jsonb)",
         "public.release_insight_lease(jsonb)",
         "public.store_insight(jsonb)",
-        "public.preset_costs(text[])",
+        "public.preset_costs(jsonb)",
     ],
 }
 

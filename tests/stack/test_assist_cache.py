@@ -206,7 +206,6 @@ def test_a_hundred_cold_callers_make_one_call(
     able: Models,
     upstream: Upstream,
     db: Database,
-    stack: Any,
 ) -> None:
     """Over two instances: one model call, one charge, and 99 hits that cost nothing."""
     other, _ = function("assist", **variables(upstream))

@@ -20,7 +20,7 @@ _MEANT = frozenset(
         "public.renew_insight_lease(jsonb)",
         "public.release_insight_lease(jsonb)",
         "public.store_insight(jsonb)",
-        "public.preset_costs(text[])",
+        "public.preset_costs(jsonb)",
     }
 )
 
