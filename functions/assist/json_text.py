@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+_NUMBER: Final = frozenset("0123456789.+-eE")
+
 
 class JsonText:
     """Passes on the first object: nothing before its opening brace, nothing after its closing one."""
@@ -9,6 +13,12 @@ class JsonText:
     def __init__(self) -> None:
         self._depth = 0
         self._has_begun = self._is_in_string = self._is_escaped = False
+        self._last = ""
+
+    @property
+    def is_in_literal(self) -> bool:
+        """Whether the text so far may end within a number, whose value is not known before its end."""
+        return self._depth > 0 and not self._is_in_string and self._last in _NUMBER
 
     def take(self, text: str) -> str:
         """The part of `text` that belongs to the object."""
@@ -27,6 +37,7 @@ class JsonText:
         return text[start:]
 
     def _step(self, character: str) -> None:
+        self._last = character
         if self._is_escaped:
             self._is_escaped = False
         elif self._is_in_string:

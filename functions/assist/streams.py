@@ -50,6 +50,8 @@ class EventFrames:
         match event:
             case Text(text):
                 self._texts[name] += self._scanners[name].take(text)
+                if self._scanners[name].is_in_literal:
+                    return b""
                 with suppress(ValueError):  # an escape that is cut in half, or no JSON: the next piece may tell
                     self._parts[name] = _partial(self._texts[name], part.preset.output.model_fields)
             case NextStep():
