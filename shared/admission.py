@@ -1,16 +1,13 @@
-"""Admission of a turn for a function: the ledger's refusals with limit headers, keys, and the response to a dry run."""
+"""Admission of a turn for a function: the ledger's refusals with limit headers, and the response to a dry run."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any, Final
 
-from starlette.requests import Request
-
 from shared import ledger
 from shared.auth import Person
-from shared.errors import BudgetExceeded, InvalidRequest, QuotaExceeded, TurnInProgress
-from shared.identifiers import is_idempotency_key
+from shared.errors import BudgetExceeded, QuotaExceeded, TurnInProgress
 from shared.limit_headers import refusal_with_limits
 from shared.routes import Route
 from shared.turns import Quote, Turn, TurnRequest
@@ -34,14 +31,6 @@ async def admit(person: Person, turn_request: TurnRequest) -> Turn:
             if pause is None:
                 raise
             await asyncio.sleep(pause)
-
-
-def idempotency_key(request: Request) -> str | None:
-    """The Idempotency-Key; None without one. Raises InvalidRequest for a wrong one."""
-    key = request.headers.get("idempotency-key")
-    if key is not None and not is_idempotency_key(key):
-        raise InvalidRequest("Idempotency-Key takes 1 to 255 printable ASCII characters.", param="Idempotency-Key")
-    return key
 
 
 def dry_run_json(turn: Turn) -> dict[str, Any]:

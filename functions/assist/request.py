@@ -12,9 +12,8 @@ from typing import Any, Literal
 from starlette.requests import Request
 
 from functions.assist.preset import OPTIONS, AssistInput, Bundle, Offer, Preset
-from shared.admission import idempotency_key
 from shared.auth import Person
-from shared.body import parse_body, read_body
+from shared.body import idempotency_key, parse_body, read_body
 from shared.privacy import loggable
 
 Mode = Literal["default", "fresh", "only_cached"]

@@ -35,7 +35,7 @@ class Frames(Protocol):
 class EventFrames:
     """Server-sent events: `partial` objects, the validated `object`, its `receipt`, `[DONE]`; or an `error`.
 
-    A partial object replaces the one before it: after a try that did not fit the object begins anew.
+    A partial object replaces the one before it: after a try that did not fit the object begins again.
     """
 
     def __init__(self, offer: Offer) -> None:
@@ -52,7 +52,7 @@ class EventFrames:
                 self._texts[name] += self._scanners[name].take(text)
                 if self._scanners[name].is_in_literal:
                     return b""
-                with suppress(ValueError):  # an escape that is cut in half, or no JSON: the next piece may tell
+                with suppress(ValueError):  # an escape that is cut in half, or no JSON
                     self._parts[name] = _partial(self._texts[name], part.preset.output.model_fields)
             case NextStep():
                 self._texts[name], self._scanners[name] = "", JsonText()

@@ -11,7 +11,7 @@ from functions.chat.agents import AGENTS, longest_prompt
 from functions.chat.completion_request import CompletionRequest
 from functions.chat.request import ChatRequest
 from functions.chat.tools import max_tool_tokens
-from shared.admission import idempotency_key
+from shared.body import idempotency_key
 from shared.errors import Unprocessable
 from shared.provider_config import deployment
 from shared.structured import schema_tool

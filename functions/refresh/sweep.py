@@ -1,4 +1,4 @@
-"""Step `sweep`: closes turns of killed instances, and removes from settled turns what no replay needs."""
+"""Step `sweep`: closes turns of killed instances, thins settled turns, deletes answers that are too old to serve."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ _MAX_BATCHES = 40  # about a minute of work; the next run does the rest
 
 
 async def run(context: StepContext) -> StepOutcome:
-    """The outcome; `abandoned` counts the closed turns, `thinned` the settled ones. Raises DatabaseUnavailable."""
+    """The outcome: closed turns as `abandoned`, `thinned` ones, `expired` answers. Raises DatabaseUnavailable."""
     if context.is_dry_run:
-        return StepOutcome(details={"abandoned": 0, "thinned": 0})
+        return StepOutcome(details={"abandoned": 0, "thinned": 0, "expired": 0})
     return StepOutcome(
-        details={"abandoned": await _repeat("sweep_turns", _BATCH), "thinned": await _repeat("thin_turns", _THIN_BATCH)}
+        details={
+            "abandoned": await _repeat("sweep_turns", _BATCH),
+            "thinned": await _repeat("thin_turns", _THIN_BATCH),
+            "expired": await _repeat("purge_insights", _THIN_BATCH),
+        }
     )
 
 

@@ -110,7 +110,8 @@ create function private.forget_turns(p_ids uuid[]) returns void
     where r.id = any (p_ids)
 $$;
 comment on function private.forget_turns(uuid[]) is
-  'Removes users'' text, kept answers and node addresses from write-ahead rows; cost and state stay. Names of the user''s own '
+  'Removes users'' text, kept answers and node addresses from write-ahead rows; cost and state stay. Names of the '
+  'user''s own '
   'models are removed only after the turn has ended, so the end of a forgotten turn calls this again.';
 revoke execute on function private.forget_turns from public, anon, authenticated, service_role;
 

@@ -1147,7 +1147,7 @@ comment on function public.find_insights(jsonb, jsonb) is
   'computed_by); compute (cache_key and fence: the caller holds the lease; without a fence another one holds it, too; '
   'stale_id: an answer to serve if computing fails); busy (cache_key and fence to await); failed (error_code of the '
   'awaited holder); replay (output of the same idempotency key); in_progress; mismatch; none (nothing cached); '
-  'unknown (no model can serve: chat_begin tells why); no_user.';
+  'unknown (no model can serve: chat_begin refuses with the reason); no_user.';
 revoke execute on function public.find_insights from public, anon, authenticated, service_role;
 grant execute on function public.find_insights(jsonb, jsonb) to service_role;
 

@@ -680,7 +680,7 @@ grant execute on function public.quarantine_spooled(text, text, text, uuid, time
 
 -- Purpose: compares the prompt versions of a preset, and sums what presets cost and what their cache saved.
 -- Affects: public.preset_results(), public.preset_costs(), public.insight_savings()
--- Access: signed-in users over the rows they may read; preset_costs() is definer, because it returns means of all users.
+-- Access: signed-in users over the rows they may read; preset_costs() is definer, as it returns means of all users.
 
 create function public.preset_results(preset text, from_day date default null, to_day date default null)
   returns table (prompt_version text, turns bigint, hits bigint, errors bigint, error_rate numeric,
@@ -1058,7 +1058,7 @@ begin
 end
 $$;
 comment on function public.diagnose_ledger_role() is
-  '{has_login, is_admin, member_of, may_use}: whether chat and assist may connect as parley_ledger, and the relations and '
+  '{has_login, is_admin, member_of, may_use}: whether functions may connect as parley_ledger, and the relations and '
   'functions of the schemas public and private that this role may use. For admins.';
 revoke execute on function public.diagnose_ledger_role from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_ledger_role() to authenticated;

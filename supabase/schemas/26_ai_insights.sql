@@ -32,7 +32,7 @@ comment on column public.ai_insights.turn_id is 'The turn that computed the answ
 comment on column public.ai_insights.cost_usd is
   'US dollars that the answer cost, and that each hit saves; null when unknown, never zero.';
 comment on column public.ai_insights.expires_at is
-  'From then on the answer is stale. It is served for another tenth of its time while one caller computes it anew.';
+  'From then on the answer is stale. It is served for another tenth of its time while one caller renews it.';
 
 create index ai_insights_user_id_idx on public.ai_insights (user_id) where user_id is not null;
 create index ai_insights_expires_at_idx on public.ai_insights (expires_at);
@@ -78,7 +78,8 @@ create table private.insight_replays (
 );
 comment on table private.insight_replays is
   'The answers of requests with an idempotency key, verbatim; deleted with the write-ahead row or the owner''s text.';
-comment on column private.insight_replays.cost_usd is 'US dollars of the first request: 0 for a hit, null when unknown.';
+comment on column private.insight_replays.cost_usd is
+  'US dollars of the first request: 0 for a hit, null when unknown.';
 
 alter table private.insight_replays enable row level security;
 revoke all on private.insight_replays from public, anon, authenticated, service_role;

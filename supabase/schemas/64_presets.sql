@@ -1,6 +1,6 @@
 -- Purpose: compares the prompt versions of a preset, and sums what presets cost and what their cache saved.
 -- Affects: public.preset_results(), public.preset_costs(), public.insight_savings()
--- Access: signed-in users over the rows they may read; preset_costs() is definer, because it returns means of all users.
+-- Access: signed-in users over the rows they may read; preset_costs() is definer, as it returns means of all users.
 
 create function public.preset_results(preset text, from_day date default null, to_day date default null)
   returns table (prompt_version text, turns bigint, hits bigint, errors bigint, error_rate numeric,

@@ -41,7 +41,7 @@ begin
 end
 $$;
 comment on function public.diagnose_ledger_role() is
-  '{has_login, is_admin, member_of, may_use}: whether chat and assist may connect as parley_ledger, and the relations and '
+  '{has_login, is_admin, member_of, may_use}: whether functions may connect as parley_ledger, and the relations and '
   'functions of the schemas public and private that this role may use. For admins.';
 revoke execute on function public.diagnose_ledger_role from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_ledger_role() to authenticated;

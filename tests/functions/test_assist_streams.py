@@ -59,7 +59,7 @@ def test_partial_objects_grow_with_each_piece() -> None:
     assert objects[-1] == OUTPUT
 
 
-def test_a_further_try_begins_the_object_anew() -> None:
+def test_a_further_try_begins_the_object_again() -> None:
     """After NextStep the partial object is that of the new text."""
     frames, part = EventFrames(BRIEF), part_of(BRIEF)
     frames.take(part, Text('{"headline": "Wrong", "note": 1'))

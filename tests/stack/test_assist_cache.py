@@ -141,7 +141,7 @@ def test_answers_expire_by_the_databases_clock(
 def test_a_stale_answer_is_served_and_refreshed_once(
     alice: Person, assist_url: str, able: Models, upstream: Upstream, db: Database
 ) -> None:
-    """Of many callers one computes the answer anew, and the others get the old one at once."""
+    """Of many callers one renews the answer, and the others get the old one at once."""
     model = plays(upstream, able("fixed"), says(INSIGHT), says(INSIGHT, is_held=True))
     body = market() | {"model": model}
     post(assist_url, alice, BRIEF, body)
@@ -169,7 +169,9 @@ def test_a_stale_answer_serves_when_the_model_fails(
     assert (old.status_code, old.headers["X-Cache"]) == (200, "STALE")
 
 
-def test_cache_control_asks_anew_or_never(alice: Person, assist_url: str, answering: str, upstream: Upstream) -> None:
+def test_cache_control_is_followed(
+    alice: Person, assist_url: str, answering: str, upstream: Upstream
+) -> None:
     """no-cache calls the model and replaces the answer; no-store keeps nothing; only-if-cached never calls one."""
     body = market() | {"model": answering}
     refused = post(assist_url, alice, BRIEF, body, Cache_Control="only-if-cached")

@@ -108,7 +108,7 @@ def _input_of(upstream: Upstream, model: str) -> dict[str, Any]:
     return found
 
 
-def test_a_repaired_stream_begins_the_object_anew(
+def test_a_repaired_stream_begins_the_object_again(
     alice: Person, assist_url: str, able: Models, upstream: Upstream
 ) -> None:
     """A partial object of a try that did not fit is replaced; an answer that stays invalid ends with an error."""
