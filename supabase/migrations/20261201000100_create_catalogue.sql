@@ -1137,7 +1137,7 @@ end
 $$;
 comment on function private.routing_criteria(private.turn_request, uuid) is
   'What routing needs of a turn: {seed (keeps a conversation, or an input of assist, on its arm), needs '
-  '(capabilities), providers (with a key here; null for all), defaults, is_strict, context (tokens)}.'; null for all), defaults, is_strict, context (tokens)}.';
+  '(capabilities), providers (with a key here; null for all), defaults, is_strict, context (tokens)}.';
 revoke execute on function private.routing_criteria from public, anon, authenticated, service_role;
 
 create function private.unresolved_name(p_reason text, p_requested text, p_conversation_default text,

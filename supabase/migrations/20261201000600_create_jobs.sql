@@ -679,7 +679,7 @@ revoke execute on function public.quarantine_spooled from public, anon, authenti
 grant execute on function public.quarantine_spooled(text, text, text, uuid, timestamptz, text) to service_role;
 
 -- Purpose: compares the prompt versions of a preset, and sums what presets cost and what their cache saved.
--- Affects: public.preset_results(), public.preset_costs(), public.insight_savings()
+-- Affects: public.preset_results(), public.preset_costs(), public.insight_savings(), public.diagnose_insights()
 -- Access: signed-in users over the rows they may read; preset_costs() is definer, as it returns means of all users.
 
 create function public.preset_results(preset text, from_day date default null, to_day date default null)
@@ -757,6 +757,32 @@ comment on function public.insight_savings(date, date) is
   'cache and the US dollars that they saved.';
 revoke execute on function public.insight_savings from public, anon, authenticated, service_role;
 grant execute on function public.insight_savings(date, date) to authenticated, service_role;
+
+create function public.diagnose_insights() returns jsonb
+  language plpgsql stable security definer set search_path = '' as $$
+begin
+  if not private.is_admin() then
+    perform private.refuse('PT403', 'forbidden', 'This is for admins.');
+  end if;
+  return jsonb_build_object(
+    'stored', (select count(*) from public.ai_insights as i where i.expires_at > now()),
+    'overdue', (select count(*) from public.ai_insights as i where i.expires_at < now() - interval '2 days'),
+    'computing', (select count(*) from private.insight_leases as l where l.lease_until > now()),
+    'failing', coalesce((
+      select jsonb_object_agg(f.preset, f.errors) from (
+        select substr(l.endpoint, 8) as preset, count(*) as errors
+        from public.chat_logs as l
+        where l.endpoint like 'assist.%' and l.saved_usd is null and l.created_at > now() - interval '1 day'
+          and l.status <> 'cancelled'
+        group by l.endpoint having count(*) >= 5 and not bool_or(l.status = 'completed')) as f), '{}'));
+end
+$$;
+comment on function public.diagnose_insights() is
+  '{stored (answers that are served), overdue (answers that a sweep should have deleted), computing (held leases), '
+  'failing ({preset: turns} of presets that only failed within a day, at least five times)}. For admins; definer, '
+  'because leases are not granted.';
+revoke execute on function public.diagnose_insights from public, anon, authenticated, service_role;
+grant execute on function public.diagnose_insights() to authenticated;
 
 -- Purpose: finds faults in row security, policies, grants and functions, and rows that other users can see.
 -- Affects: public.diagnose_access(), public.diagnose_visibility()

@@ -54,6 +54,7 @@ LEDGER_ROLE = {
         "public.preset_costs(jsonb)",
     ],
 }
+PRESETS = {"stored": 3, "overdue": 0, "computing": 0, "failing": {}}
 LOOKUPS = [
     {"day": "2026-11-21", "asked_model": "gpt-5", "route_reason": "model_not_found", "turns": 3},
     {"day": "2026-11-20", "asked_model": "gpt-5", "route_reason": "model_replaced", "turns": 2},
@@ -158,6 +159,7 @@ def admin(project: Project, environ: Callable[..., None], monkeypatch: pytest.Mo
     project.answers["/rest/v1/rpc/chat_begin"] = (200, {"routes": [ROUTE]})
     project.answers |= SOUND
     project.answers["/rest/v1/rpc/lookup_failures"] = (200, LOOKUPS)
+    project.answers["/rest/v1/rpc/diagnose_insights"] = (200, PRESETS)
 
     async def ask(method: str, path: str, body: Any = None, **claims: Any) -> Caller:
         token = project.token(**({"app_metadata": {"role": "admin"}} | claims))
@@ -187,12 +189,28 @@ async def test_an_admin_sees_every_check(admin: Callable[..., Any], project: Pro
         "prices": "warning",
         "circuits": "warning",
         "model lookups": "warning",
+        "presets": "ok",
     }
-    assert got.json()["checks"][-1]["found"] == {"failed_turns": 6, "most_asked": {"gpt-5": 5, "?": 1}}
+    assert got.json()["checks"][-2]["found"] == {"failed_turns": 6, "most_asked": {"gpt-5": 5, "?": 1}}
     assert b"secret" not in got.body
     asked = {each.path: each.headers for each in project.asked}
     assert "authorization" not in asked["/rest/v1/llm_models"]
     assert asked["/rest/v1/settings"]["accept-profile"] == "private"
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "words"),
+    [
+        ({}, "ok", ""),
+        ({"overdue": 4}, "warning", "run refresh"),
+        ({"failing": {"market-brief": 6}}, "warning", "market-brief"),
+    ],
+)
+def test_presets_that_only_fail_are_named(change: dict[str, Any], verdict: str, words: str) -> None:
+    """The fix names them; old answers that nobody deleted are a warning, too."""
+    check = presets_check(PRESETS | change)
+    assert check.verdict == verdict
+    assert words in (check.fix or "")
 
 
 RLS_OFF = {

@@ -77,6 +77,7 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "model_menu": ({}, (401, 200, 200, 200)),
     "diagnose_catalogue": ({}, (401, 200, 200, 403)),
     "diagnose_access": ({}, (401, 403, 200, 403)),
+    "diagnose_insights": ({}, (401, 403, 200, 403)),
     "diagnose_visibility": ({}, (401, 403, 200, 403)),
     "delete_conversation": ({"conversation_id": "{fresh}"}, (401, 404, 404, 403)),
     "merge_models": ({"merge": {"provider": "x", "listed": [], "fence": 0}}, (401, 403, 403, 409)),

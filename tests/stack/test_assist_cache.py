@@ -169,9 +169,7 @@ def test_a_stale_answer_serves_when_the_model_fails(
     assert (old.status_code, old.headers["X-Cache"]) == (200, "STALE")
 
 
-def test_cache_control_is_followed(
-    alice: Person, assist_url: str, answering: str, upstream: Upstream
-) -> None:
+def test_cache_control_is_followed(alice: Person, assist_url: str, answering: str, upstream: Upstream) -> None:
     """no-cache calls the model and replaces the answer; no-store keeps nothing; only-if-cached never calls one."""
     body = market() | {"model": answering}
     refused = post(assist_url, alice, BRIEF, body, Cache_Control="only-if-cached")
