@@ -1103,6 +1103,7 @@ create function public.find_insights(lookups jsonb, deployment jsonb default '{}
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
 declare
   v_lookup private.insight_lookup;
+  v_same private.insight_lookup;
   v_resolved private.insight_lookup[] := '{}';
   v_hits private.insight_lookup[] := '{}';
   v_result jsonb;
@@ -1112,12 +1113,20 @@ begin
   -- A crash of the server may lose hits and leases, which costs nothing.
   perform set_config('synchronous_commit', 'off', true);
   for v_lookup in
-    select (jsonb_populate_record(null::private.insight_lookup, e.lookup)).*
-      from jsonb_array_elements(lookups) as e (lookup)
+    select r.* from jsonb_array_elements(lookups) as e (lookup)
+      cross join lateral jsonb_populate_record(null::private.insight_lookup, e.lookup) as r
+      order by r.user_id, r.input_hash, r.model
   loop
     perform from auth.users as u where u.id = v_lookup.user_id for key share of u;
     if found then
-      v_resolved := v_resolved || private.resolve_insight(v_lookup, deployment);
+      -- Many requests for the same answer arrive together: their model is resolved once.
+      if (v_lookup.user_id, v_lookup.input_hash, coalesce(v_lookup.model, ''))
+          is distinct from (v_same.user_id, v_same.input_hash, coalesce(v_same.model, '')) then
+        v_same := private.resolve_insight(v_lookup, deployment);
+      end if;
+      v_lookup.cache_key := v_same.cache_key;
+      v_lookup.reason := v_same.reason;
+      v_resolved := v_resolved || v_lookup;
     else
       v_results := v_results || jsonb_build_object(v_lookup.turn_id, '{"outcome": "no_user"}'::jsonb);
     end if;

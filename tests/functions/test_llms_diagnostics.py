@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from functions.llms.debug.diagnostics import clock_check, cron_check, default_check, prices_check, provider_check
+from functions.llms.debug.diagnostics import (
+    clock_check,
+    cron_check,
+    default_check,
+    presets_check,
+    prices_check,
+    provider_check,
+)
 from functions.llms.main import ROUTES
 from shared import auth
 from shared.endpoint import respond
@@ -207,7 +214,7 @@ async def test_an_admin_sees_every_check(admin: Callable[..., Any], project: Pro
     ],
 )
 def test_presets_that_only_fail_are_named(change: dict[str, Any], verdict: str, words: str) -> None:
-    """The fix names them; old answers that nobody deleted are a warning, too."""
+    """The fix names them; old answers that no sweep deleted are a warning, too."""
     check = presets_check(PRESETS | change)
     assert check.verdict == verdict
     assert words in (check.fix or "")

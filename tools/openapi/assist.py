@@ -126,8 +126,8 @@ def _answer(offer: Offer) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for preset in presets_of(offer):
         for field, info in preset.output.model_fields.items():
-            is_bundle = isinstance(offer, Bundle)
-            fields[field] = (info.annotation | None if is_bundle else info.annotation, ...)
+            kind: Any = info.annotation
+            fields[field] = (kind | None if isinstance(offer, Bundle) else kind, ...)
     if isinstance(offer, Bundle):
         fields |= {"receipts": (dict[str, AnswerReceipt], ...), "errors": (dict[str, Any], {})}
     else:

@@ -130,9 +130,7 @@ def presets_check(found: dict[str, Any]) -> Check:
     """Whether every preset that was used within a day gave an answer, and old answers are deleted."""
     if found["failing"]:
         names = ", ".join(sorted(found["failing"]))
-        fix = (
-            f"All turns of {names} failed within a day: look at error_code of their log rows, or choose another model."
-        )
+        fix = f"All turns of {names} failed within a day: read error_code of their rows, or choose another model."
         return Check("presets", "warning", found, fix)
     if found["overdue"]:
         return Check("presets", "warning", found, "Old answers are not deleted: run refresh, whose sweep does it.")
