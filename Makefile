@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 NPM_STAMP := node_modules/.installed
-LOCKS := requirements functions/chat/requirements functions/llms/requirements functions/refresh/requirements
+LOCKS := requirements functions/chat/requirements functions/llms/requirements functions/refresh/requirements functions/assist/requirements
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --no-strip-extras
 

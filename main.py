@@ -1,4 +1,4 @@
-"""Entry point for `functions-framework --target chat`, `llms` or `refresh` in this folder.
+"""Entry point for `functions-framework --target chat`, `llms`, `refresh` or `assist` in this folder.
 
 One process serves one function: the framework asks for it by name, and only that one is imported.
 """
@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-_FUNCTIONS = ("chat", "llms", "refresh")
+_FUNCTIONS = ("chat", "llms", "refresh", "assist")
 
 
 def __getattr__(name: str) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 
 from bench import (
     analyze,
+    assist,
     chaos,
     chunks,
     cold_start,
@@ -42,6 +43,7 @@ ON_A_STACK: Mapping[str, Callable[[Mapping[str, str]], None]] = {
     "cold_start": cold_start.measure,
     "units": units.measure,
     "llms": llms.measure,
+    "assist": assist.measure,
     "chaos": chaos.measure,
     "refresh": refresh.measure,  # last, as it adds two thousand models
 }

@@ -34,6 +34,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can store
 # Servers of functions-framework that only other hosts use; the Lambda Web Adapter starts uvicorn alone.
 _UNUSED = ("bin", "gunicorn", "uvicorn_worker", "watchdog")
 _DUCKDB = ("duckdb", "_duckdb*", "adbc_driver_duckdb")
+_OVER_THE_LEDGER = ("chat", "assist")
 _PACKED = "_duckdb"  # two thirds of chat; only the child process of the data tools loads it
 _UNUSED_FOLDERS = {"tests", "__pycache__"}
 _UNUSED_SUFFIXES = {".pyi", ".pyx", ".pxd", ".c", ".h", ".cc", ".hpp", ".typed"}
@@ -215,7 +216,7 @@ def _copy_sources(name: str, work: Path) -> None:
 
 
 def _copy_authority(name: str, authority: Path | None, work: Path) -> None:
-    if authority is not None and name == "chat":
+    if authority is not None and name in _OVER_THE_LEDGER:
         shutil.copy(authority, work / "ca.pem")
 
 

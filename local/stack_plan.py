@@ -19,6 +19,7 @@ DATABASE_NAME = "postgres"
 _SUPABASE = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY")
 _PROJECT_OPTIONAL = ("SUPABASE_ISSUER", "DATABASE_URL", "LEDGER_DATABASE_URL")  # useless without a project's address
 _FUNCTION_URLS = ("CHAT_URL", "LLMS_URL", "REFRESH_URL", "ASSIST_URL")
+_OVER_THE_LEDGER = ("chat", "assist")
 _SHOWN_WHEN_GIVEN = (*_SUPABASE, "DATABASE_URL", "LEDGER_DATABASE_URL", "MODEL_URL", *_FUNCTION_URLS)
 
 
@@ -82,7 +83,7 @@ class StackPlan:
         return self.options.data_dir.trading if is_ours else None
 
     def function_environ(self, name: str) -> dict[str, str]:
-        """The complete environment of the process of a function; chat gets no service key that it does not need."""
+        """The complete environment of the process of a function; chat and assist get no service key."""
         environ = {
             **self.generated,
             **self.given,
@@ -90,7 +91,7 @@ class StackPlan:
             "FUNCTION_SOURCE": f"functions/{name}/main.py",
             "PYTHONPATH": str(ROOT),
         }
-        if name == "chat" and "LEDGER_DATABASE_URL" in environ:
+        if name in _OVER_THE_LEDGER and "LEDGER_DATABASE_URL" in environ:
             environ.pop("SUPABASE_SERVICE_KEY", None)
         return environ
 

@@ -9,7 +9,7 @@
     connections: ledger_connection, ledger_calls, api_keys, auth.
     models: parameters, attempts, fallback, watchdog, providers, nodes, gateway, structured.
     turns: turns, admitted_turn, receipts, limit_headers, ledger, run_turn, catalogue.
-    http routes: cors, error_response, side_tasks, responses, endpoint, health, openai_models.
+    http routes: admission, cors, error_response, side_tasks, responses, endpoint, health, openai_models.
 
 tests/test_architecture.py checks this map.
 """

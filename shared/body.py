@@ -1,4 +1,4 @@
-"""Request bodies: read up to a limit, parsed as strict JSON, validated by a model."""
+"""Request bodies: read up to a limit, parsed as strict JSON, validated by a model; and the idempotency key."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from starlette.requests import Request
 
 from shared.errors import BodyTooLarge, InvalidRequest, RequestTimeout, Unprocessable, UnsupportedMediaType
+from shared.identifiers import is_idempotency_key
 from shared.strict_json import MAX_DEPTH, MAX_VALUES, parse_json
 from shared.validation import problems
 
@@ -88,6 +89,14 @@ def parse_body(raw: bytes, model: type[Body]) -> Body:
             param=first["param"] or None,
             metadata={"errors": errors},
         ) from error
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The Idempotency-Key; None without one. Raises InvalidRequest for a wrong one."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not is_idempotency_key(key):
+        raise InvalidRequest("Idempotency-Key takes 1 to 255 printable ASCII characters.", param="Idempotency-Key")
+    return key
 
 
 def _problem(details: ErrorDetails, value: Any) -> dict[str, str]:

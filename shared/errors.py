@@ -43,6 +43,7 @@ ParleyError
 │   ├── NodeFailed 503 node_failed
 │   └── ProviderTimeout 504 provider_timeout
 │       └── TurnTimeout 504 turn_timeout
+├── NotCached 504 not_cached
 └── DependencyDown 503 dependency_down
     ├── DatabaseUnavailable 503 database_unavailable
     │   └── DatabaseBusy 503 database_busy
@@ -438,6 +439,13 @@ class TurnTimeout(ProviderTimeout):
     code = "turn_timeout"
     client_action = "Ask for a shorter answer, or choose a faster model."
     is_transient = may_succeed_elsewhere = is_fault = False
+
+
+class NotCached(ParleyError):
+    """The request wants a stored answer only, and there is none."""
+
+    status, code = 504, "not_cached"
+    client_action = "Leave out `Cache-Control: only-if-cached` to ask a model."
 
 
 class DependencyDown(ParleyError):

@@ -47,7 +47,11 @@ BeforeRetry = Callable[[int], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options of a model call, for every route of the turn; `parameters` are further ones by OpenAI's names."""
+    """Options of a model call, for every route of the turn; `parameters` are further ones by OpenAI's names.
+
+    A model without JSON schemas, and with `is_schema_text` every model, gets `output_schema` in its prompt; with
+    `has_schema_tool` a model with tools gets it as a tool that it must call.
+    """
 
     temperature: float | None = None
     tools: tuple[Tool, ...] = ()
@@ -58,6 +62,8 @@ class Options:
     stop: tuple[str, ...] = ()
     output_format: Format = PLAIN_FORMAT
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    has_schema_tool: bool = False
+    is_schema_text: bool = False
 
 
 class ModelSession:
@@ -195,8 +201,12 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Mode
     node = None
     if route.node_id is not None:
         node = Node(route.node_id, route.base_url or "", route.has_key)
-    schema = options.output_schema
-    if schema is not None and not can.get("supports_json"):
+    schema, tools, must_call = options.output_schema, options.tools, options.must_call
+    is_text = options.is_schema_text or not can.get("supports_json")
+    if schema is not None and is_text and options.has_schema_tool and can.get("supports_tools"):
+        must_call = options.output_format.name
+        tools, schema = (*tools, Tool(must_call, "Takes the answer.", schema)), None
+    elif schema is not None and is_text:
         words = (
             f"Answer with JSON only, without any other text. It must fit this JSON Schema:\n{json.dumps(dict(schema))}"
         )
@@ -206,11 +216,11 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Mode
         messages=tuple(map(_sanitised, messages)),
         max_output_tokens=route.max_output_tokens,
         temperature=options.temperature if is_taken("temperature", options.temperature, route) else None,
-        tools=options.tools if can.get("supports_tools") else (),
+        tools=tools if can.get("supports_tools") else (),
         may_call_tools=options.may_call_tools,
         output_schema=schema,
         node=node,
-        must_call=options.must_call,
+        must_call=must_call,
         may_call_in_parallel=options.may_call_in_parallel,
         stop=stops_taken(options.stop, route),
         output_format=options.output_format,

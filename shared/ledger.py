@@ -135,7 +135,8 @@ async def finish(result: TurnResult) -> Receipt:
         booked = await _book(fields)
         if booked is not None and booked["outcome"] != "unknown":
             is_logged = booked["outcome"] in {"settled", "duplicate"}
-            return Receipt(result, booked.get("cost_usd"), is_logged, booked.get("message_id"))
+            costs = tuple(booked.get("attempt_costs") or ())
+            return Receipt(result, booked.get("cost_usd"), is_logged, booked.get("message_id"), costs)
         record = spool.record_of(fields, result.turn.user_id)
         # A turn without a row is kept, too: refresh quarantines its record. A crash of the server loses such rows.
         if await spool.keep(record) and booked is None:

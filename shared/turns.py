@@ -22,10 +22,12 @@ class TurnRequest:
     Agents and models: `agent` is the likely agent, `asked_agent` the agent in the request. `agent_models` has the
     preferred models of each agent: keys, identifiers or aliases, of which the first active one is used when the request
     names no model. Policies such as `auto` choose among models with the abilities in `needs` (`supports_vision`, …).
+    Turns with the same `seed` get the same arm of an alias; without one each conversation draws its own.
     `providers` are those that can be called (None: all); `defaults` has the default model of each. Both are from
     `shared.provider_config.deployment`.
     Tokens: `prompt_tokens` and `tool_tokens` are upper bounds for the system prompt and the tools, one token per byte.
     Tools count only when a model of the route can use them.
+    Presets: `preset_version` is the version of the prompt, for the log row.
     Other interfaces: `channel_id` and `thread_ts` are the channel and thread in which a new conversation begins.
     Storage: with `log_words` the log row has the redacted text even if the turn is not stored.
     Regenerating: `question_id` is the client's own id of the question. With `regenerate` the model answers an earlier
@@ -63,6 +65,8 @@ class TurnRequest:
     message_id: str | None = None
     regenerate: bool = False
     resumable: bool = False
+    seed: str | None = None
+    preset_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +181,11 @@ class Receipt:
     """The end of a turn. `logged` is True when the turn is booked and "spooled" when refresh will book it.
 
     It is False when only the function's log has the turn, or when another worker has taken it over.
+    `attempt_costs` are the costs of the result's attempts in USD, None where unknown; empty unless the turn is booked.
     """
 
     result: TurnResult
     cost_usd: float | None
     logged: Logged
     message_id: str | None = None
+    attempt_costs: tuple[float | None, ...] = ()

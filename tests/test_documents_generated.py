@@ -48,8 +48,8 @@ def test_every_variable_has_a_row_with_a_meaning_and_a_reader() -> None:
 @pytest.mark.parametrize(
     ("name", "readers"),
     [
-        ("SUPABASE_URL", ["chat", "llms", "refresh"]),
-        ("SUPABASE_ANON_KEY", ["chat", "llms"]),
+        ("SUPABASE_URL", ["chat", "llms", "refresh", "assist"]),
+        ("SUPABASE_ANON_KEY", ["chat", "llms", "assist"]),
         ("CRON_SECRET", ["refresh"]),
         ("DATABASE_PATH", ["chat"]),
     ],

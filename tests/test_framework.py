@@ -26,8 +26,8 @@ def _is_healthy(port: int) -> bool:
 
 @pytest.mark.parametrize(
     ("folder", "name"),
-    [(".", "chat"), (".", "llms"), (".", "refresh"), ("functions/chat", "chat")],
-    ids=["chat", "llms", "refresh", "chat in its folder"],
+    [(".", "chat"), (".", "llms"), (".", "refresh"), (".", "assist"), ("functions/chat", "chat")],
+    ids=["chat", "llms", "refresh", "assist", "chat in its folder"],
 )
 def test_the_plain_command_serves_a_function(tmp_path: Path, folder: str, name: str) -> None:
     """`functions-framework --target NAME` answers, in the project's root and in the function's folder."""

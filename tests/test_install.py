@@ -28,7 +28,7 @@ pytestmark = pytest.mark.processes
 # Python 3.11 brings pip 23.x, which resolves extras although everything is pinned.
 OLDEST = find_python("3.11") or sys.executable
 LOCKS = sorted([ROOT / "requirements.txt", *ROOT.glob("functions/*/requirements.txt")])
-_FUNCTIONS = ("chat", "llms", "refresh")
+_FUNCTIONS = ("chat", "llms", "refresh", "assist")
 # What Google's buildpack passes to pip beside the file, read 2026-11-28 in pkg/python/python.go; --user needs no venv.
 _BUILDPACK = (
     "--upgrade",

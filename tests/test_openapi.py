@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
+from functions.assist.main import ROUTES as ASSIST
 from functions.chat.main import ROUTES as CHAT
 from functions.llms.main import ROUTES as LLMS
 from functions.refresh.main import ROUTES as REFRESH
@@ -16,7 +17,7 @@ from shared.errors import BY_CODE
 from tests.asgi import call
 from tools.openapi import documents, text_of
 
-_ROUTES: dict[str, list[Route]] = {"chat": CHAT, "llms": LLMS, "refresh": REFRESH}
+_ROUTES: dict[str, list[Route]] = {"chat": CHAT, "llms": LLMS, "refresh": REFRESH, "assist": ASSIST}
 
 
 @pytest.mark.parametrize("name", sorted(_ROUTES))

@@ -4,8 +4,9 @@
     python -m deploy.smoke URL… --cron-secret … --model gpt-4o
 
 Give the URLs of all functions in any order; each function is recognised by its answers. A check that needs --token,
---origin or --cron-secret is skipped without it. The chat check sends one turn of a few tokens. The refresh check is a
-dry run. A check takes at most --seconds. The exit code is 0 when no check failed, 1 when one did, 2 for wrong usage.
+--origin or --cron-secret is skipped without it. The checks of chat and assist send one
+turn of a few tokens each. The refresh check is a dry run. A check takes at most --seconds. The exit code is 0 when no
+check failed, 1 when one did, 2 for wrong usage.
 """
 
 from __future__ import annotations

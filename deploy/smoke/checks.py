@@ -13,7 +13,12 @@ from deploy.smoke.values import FailedError, SkippedError, SmokeOptions
 
 _MIN_STREAM_MS = 100  # a shorter stream arrives in one piece on every platform
 _QUESTION = "Count from one to twenty in words."
-_PROBES: Final = {"chat": ("POST", "/chat/stream"), "llms": ("GET", "/v1/models"), "refresh": ("POST", "/refresh")}
+_PROBES: Final = {
+    "chat": ("POST", "/chat/stream"),
+    "llms": ("GET", "/v1/models"),
+    "refresh": ("POST", "/refresh"),
+    "assist": ("POST", "/tasks/suggest-labels"),
+}
 
 Check = Callable[[httpx.Client, SmokeOptions], str]
 
@@ -149,6 +154,21 @@ def check_events(client: httpx.Client, _options: SmokeOptions) -> str:
     return "the platform's event path is closed to HTTP clients"
 
 
+def check_preset(client: httpx.Client, options: SmokeOptions) -> str:
+    """Asks for the labels of a task twice and checks that the answer is valid, booked and stored."""
+    body = {"title": "Check the deployment"} | ({"model": options.model} if options.model else {})
+    path = "/tasks/suggest-labels"
+    first = expect_status(client.post(path, json=body, headers=options.user_headers()), 200)
+    expect_origin(first, options)
+    answer = first.json()
+    if answer["receipt"]["logged"] is not True:
+        raise FailedError(f"the turn is not booked: {answer['receipt']['logged']}")
+    again = expect_status(client.post(path, json=body, headers=options.user_headers()), 200)
+    if again.headers.get("x-cache") != "HIT":
+        raise FailedError(f"the second answer is no hit: X-Cache is {again.headers.get('x-cache')}")
+    return f"{len(answer['labels'])} labels, {answer['receipt']['cost_usd']} USD; then from the cache"
+
+
 COMMON_CHECKS: Final[dict[str, Check]] = {
     "health": check_health,
     "request id": check_request_id,
@@ -159,4 +179,5 @@ FUNCTION_CHECKS: Final[dict[str, dict[str, Check]]] = {
     "chat": {"streaming and booking": check_stream},
     "llms": {"models": check_models},
     "refresh": {"cron secret": check_cron, "forged event": check_events},
+    "assist": {"preset and cache": check_preset},
 }

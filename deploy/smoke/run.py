@@ -14,7 +14,7 @@ from deploy.smoke.values import FailedError, SkippedError, SmokeOptions, Verdict
 
 _READ_TIMEOUT_SECONDS = 60.0
 _DATABASE_HINT = (
-    "check SUPABASE_URL and SUPABASE_SERVICE_KEY of this function, or chat's LEDGER_DATABASE_URL, "
+    "check SUPABASE_URL and SUPABASE_SERVICE_KEY of this function, or LEDGER_DATABASE_URL of chat and assist, "
     "and the project's status"
 )
 _HINTS: Final = {
@@ -22,6 +22,7 @@ _HINTS: Final = {
     "request id": "configure the platform to pass X-Request-Id in both directions",
     "strangers": "switch off the platform's own sign-in for this URL: the function checks tokens itself",
     "streaming and booking": "read this function's log for the turn; GET /debug of llms names what is wrong",
+    "preset and cache": "read this function's log for the turn; GET /debug of llms names what is wrong",
     "models": "GET /debug of llms shows the cause",
     "cron secret": "read the run's row in refresh_runs and this function's log",
     "forged event": "deploy the current version: only the platform may send events to this path",

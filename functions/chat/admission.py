@@ -1,10 +1,9 @@
-"""Admission of a turn: the request to the ledger, and the response to a dry run."""
+"""Admission of a turn: the requests of chat to the ledger."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 
@@ -12,46 +11,20 @@ from functions.chat.agents import AGENTS, longest_prompt
 from functions.chat.protocols.stateless import StatelessRequest
 from functions.chat.request import ChatRequest
 from functions.chat.tools import max_tool_tokens
-from shared import ledger
-from shared.auth import Person
-from shared.errors import BudgetExceeded, ContextExceeded, InvalidRequest, QuotaExceeded, TurnInProgress, Unprocessable
-from shared.gateway import Options
-from shared.identifiers import is_idempotency_key
-from shared.limit_headers import refusal_with_limits
-from shared.messages import Tool
+from shared.body import idempotency_key
+from shared.errors import ContextExceeded, Unprocessable
 from shared.provider_config import deployment
-from shared.routes import Route
+from shared.structured import schema_tool
 from shared.token_bounds import MAX_RESERVED_TOKENS, token_upper_bound
-from shared.turns import Quote, Turn, TurnRequest
+from shared.turns import TurnRequest
 
 ENDPOINTS: Final = {"/chat/stream": "chat_stream", "/ai/chat": "ai_chat"}
 """The `endpoint` of a log row by the path of its request; every other path is `chat`."""
 
 
-_PAUSES: Final = (0.15, 0.3, 0.5)  # seconds
-
-
-async def admit(person: Person, turn_request: TurnRequest) -> Turn:
-    """The admitted turn, after the end of the user's own turn before it if that ends within a second.
-
-    Raises what `ledger.begin` raises; QuotaExceeded and BudgetExceeded have limit headers.
-    """
-    pauses = iter(_PAUSES)
-    while True:
-        try:
-            return await ledger.begin(person, turn_request)
-        except (QuotaExceeded, BudgetExceeded) as refusal:
-            raise refusal_with_limits(refusal) from None
-        except TurnInProgress as running:  # a client that stops an answer may send the next question before its end
-            pause = next(pauses, None) if running.metadata.get("yours") else None
-            if pause is None:
-                raise
-            await asyncio.sleep(pause)
-
-
 def chat_turn(asked: ChatRequest, request: Request) -> TurnRequest:
     """The request to the ledger for a chat turn. Raises InvalidRequest, Unprocessable for a wrong Idempotency-Key."""
-    key = _idempotency_key(request)
+    key = idempotency_key(request)
     if key is not None and not asked.store:
         raise Unprocessable("An Idempotency-Key needs a stored answer: leave out store or the key.", param="store")
     return TurnRequest(
@@ -90,7 +63,7 @@ def stateless_turn(asked: StatelessRequest, request: Request) -> TurnRequest:
     Raises ContextExceeded when the conversation is too long to reserve money for.
     """
     options = asked.options
-    prompt = token_upper_bound(asked.conversation) + token_upper_bound((), (_schema_as_tool(options),))
+    prompt = token_upper_bound(asked.conversation) + token_upper_bound((), (schema_tool(options),))
     tools = token_upper_bound((), options.tools)
     if max(prompt, tools) > MAX_RESERVED_TOKENS:
         raise ContextExceeded(
@@ -115,43 +88,3 @@ def stateless_turn(asked: StatelessRequest, request: Request) -> TurnRequest:
         strict_model=True,
         metadata=asked.metadata,
     )
-
-
-def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get("idempotency-key")
-    if key is not None and not is_idempotency_key(key):
-        raise InvalidRequest("Idempotency-Key takes 1 to 255 printable ASCII characters.", param="Idempotency-Key")
-    return key
-
-
-def _schema_as_tool(options: Options) -> Tool:
-    """A tool that takes as many tokens as the output schema with its instruction."""
-    instruction = "Answer with JSON only, without any other text. It must fit this JSON Schema:"
-    text = f"{options.output_format.name} {options.output_format.description or ''} {instruction}"
-    return Tool("schema", text, options.output_schema or {})
-
-
-def dry_run_json(turn: Turn) -> dict[str, Any]:
-    """The route with its fallbacks, the estimated tokens, the range of the cost, and what is left of the limits."""
-    routes = [
-        {"identifier": r.identifier, "provider": r.provider, "model": r.upstream_id, "node_id": r.node_id}
-        for r in turn.routes
-    ]
-    limits = turn.limits
-    return {
-        "route": routes[0] | {"reason": turn.reason, "fallbacks": [r["identifier"] for r in routes[1:]]},
-        "estimate": _estimate_json(turn.quote, turn.routes[0]) if turn.quote else None,
-        "limits": {
-            "requests_remaining": limits.requests_remaining,
-            "requests_reset_at": limits.requests_reset_at,
-            "budget_remaining_usd": limits.budget_remaining_usd,
-        }
-        if limits
-        else None,
-    }
-
-
-def _estimate_json(quote: Quote, route: Route) -> dict[str, Any]:
-    """The estimated tokens, and the range of the cost; null when the route has no known price."""
-    cost = {"least": quote.least_usd, "most": quote.reserve_usd} if route.pricing else None
-    return {"input_tokens": quote.input_tokens, "max_output_tokens": route.max_output_tokens, "cost_usd": cost}

@@ -9,7 +9,7 @@ import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from functions.chat.admission import admit, chat_turn, dry_run_json
+from functions.chat.admission import chat_turn
 from functions.chat.agent_run import AgentRun
 from functions.chat.protocols.answer import answer_by
 from functions.chat.protocols.completions.protocol import COMPLETIONS
@@ -20,6 +20,7 @@ from functions.chat.resumable.routes import follow_turn, stop_turn
 from functions.chat.streams.json_answer import TurnJson
 from functions.chat.streams.ui import UiStream
 from shared import ledger_calls
+from shared.admission import admit, dry_run_json
 from shared.auth import authenticate
 from shared.config import settings
 from shared.endpoint import on_demand, respond, routes, with_document

@@ -358,7 +358,7 @@ create type private.turn_request as (
   agent_models jsonb, needs jsonb, providers jsonb, defaults jsonb, max_tokens bigint, prompt_tokens integer,
   tool_tokens integer, idempotency_key text, body_hash text, metadata jsonb, question_id text, message_id text,
   regenerate boolean, store boolean, log_words boolean, strict_model boolean, dry_run boolean, lease_seconds integer,
-  api_key_id uuid, resumable boolean
+  api_key_id uuid, resumable boolean, seed text, preset_version text
 );
 comment on type private.turn_request is
   'The parameter of chat_begin, whose comment explains the attributes. api_key_id is set from the claims.';
@@ -415,6 +415,8 @@ begin
   v.lease_seconds := least(greatest(coalesce(v.lease_seconds, v_max_lease), case when v.resumable then 20 else 60 end),
     v_max_lease);
   v.metadata := coalesce(v.metadata, '{}');
+  v.seed := left(v.seed, 200);
+  v.preset_version := left(v.preset_version, 40);
   if not v.dry_run and (jsonb_typeof(v.metadata) <> 'object' or octet_length(v.metadata::text) > 16384) then
     perform private.refuse('PT422', 'validation_failed', 'metadata is an object of at most 16 KB.');
   end if;

@@ -1130,15 +1130,15 @@ create function private.routing_criteria(p_turn private.turn_request, p_conversa
   language plpgsql stable security invoker set search_path = '' as $$
 begin
   return jsonb_build_object(
-    'seed', coalesce(p_conversation_id, p_turn.turn_id), 'needs', p_turn.needs, 'providers', p_turn.providers,
-    'defaults', p_turn.defaults, 'is_strict', p_turn.strict_model,
+    'seed', coalesce(p_conversation_id::text, p_turn.seed, p_turn.turn_id::text), 'needs', p_turn.needs,
+    'providers', p_turn.providers, 'defaults', p_turn.defaults, 'is_strict', p_turn.strict_model,
     -- The question, the prompt around it, and room for the answer.
     'context', private.estimate_tokens(p_turn.message) + 1024 + p_turn.prompt_tokens / 3);
 end
 $$;
 comment on function private.routing_criteria(private.turn_request, uuid) is
-  'What routing needs of a turn: {seed (keeps a conversation on its arm), needs (capabilities), providers (with a '
-  'key here; null for all), defaults, is_strict, context (tokens)}.';
+  'What routing needs of a turn: {seed (keeps a conversation, or an input of assist, on its arm), needs '
+  '(capabilities), providers (with a key here; null for all), defaults, is_strict, context (tokens)}.';
 revoke execute on function private.routing_criteria from public, anon, authenticated, service_role;
 
 create function private.unresolved_name(p_reason text, p_requested text, p_conversation_default text,

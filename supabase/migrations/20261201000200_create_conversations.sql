@@ -36,7 +36,8 @@ create table private.turns (
   is_resumable boolean not null default false,
   stopped_at timestamptz,
   is_agent_asked boolean not null default false,
-  history_shown integer
+  history_shown integer,
+  preset_version text
 ) with (fillfactor = 70);
 comment on table private.turns is
   'An admitted turn, written by chat_begin before any model request, so that it is known when the instance is killed.';
@@ -70,6 +71,7 @@ comment on column private.turns.stopped_at is
   'When a user stopped this resumable turn; chat learns it from keep_piece. Null for the others.';
 comment on column private.turns.is_agent_asked is 'Whether the request named agent_type.';
 comment on column private.turns.history_shown is 'Messages of the conversation that fitted, as counted by chat_begin.';
+comment on column private.turns.preset_version is 'For the log row; null for turns without a preset.';
 
 create unique index turns_user_id_idempotency_key_idx
   on private.turns (user_id, idempotency_key) where idempotency_key is not null;
@@ -458,7 +460,9 @@ create table public.chat_logs (
   reasoning_cost_usd numeric(18, 9),
   asked_agent text,
   history_shown integer,
-  cache_write_tokens integer
+  cache_write_tokens integer,
+  preset_version text constraint chat_logs_preset_version_check check (char_length(preset_version) <= 40),
+  saved_usd numeric(18, 9)
 );
 comment on table public.chat_logs is 'One finished turn. Append-only; written by chat_finish and sweep_turns.';
 comment on column public.chat_logs.turn_id is 'The turn''s own id; unique.';
@@ -521,6 +525,10 @@ comment on column public.chat_logs.reasoning_cost_usd is 'The part of cost_usd f
 comment on column public.chat_logs.asked_agent is 'The agent that the request named; null when it named none.';
 comment on column public.chat_logs.history_shown is
   'Messages of the conversation that fitted into the prompt; null when unknown.';
+comment on column public.chat_logs.preset_version is
+  'Version of the preset''s prompt; null for turns without a preset.';
+comment on column public.chat_logs.saved_usd is
+  'US dollars that a hit of the cache saved, 0 when unknown; null for every turn that is no hit.';
 
 create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc, id desc);
 create index chat_logs_conversation_id_idx on public.chat_logs (conversation_id);
@@ -529,6 +537,8 @@ create index chat_logs_route_alias_created_at_idx on public.chat_logs (route_ali
   where route_alias is not null;
 create index chat_logs_route_reason_created_at_idx on public.chat_logs (created_at)
   where route_reason in ('model_not_found', 'model_replaced');
+create index chat_logs_endpoint_created_at_idx on public.chat_logs (endpoint, created_at desc)
+  where endpoint like 'assist.%';
 
 alter table public.chat_logs enable row level security;
 revoke all on public.chat_logs from public, anon, authenticated, service_role;
@@ -1125,6 +1135,92 @@ comment on function public.roll_up_profiles() is
   'Writes the learned columns of users who allow it. Safe to repeat; returns the number of changed profiles.';
 revoke execute on function public.roll_up_profiles from public, anon, authenticated, service_role;
 grant execute on function public.roll_up_profiles() to service_role;
+
+-- Purpose: the cache of structured answers, the leases of answers that are being computed, and keyed responses.
+-- Affects: public.ai_insights, private.insight_leases, private.insight_replays
+-- Access: users read their own entries and public ones, admins all; only the functions of assist write.
+
+create table public.ai_insights (
+  id bigint generated always as identity constraint ai_insights_pkey primary key,
+  cache_key text not null constraint ai_insights_cache_key_key unique,
+  kind text not null,
+  scope text not null constraint ai_insights_scope_check check (scope in ('user', 'public')),
+  user_id uuid constraint ai_insights_user_id_fkey references auth.users (id) on delete cascade,
+  input jsonb,
+  output jsonb not null,
+  model text not null,
+  prompt_version text not null,
+  turn_id uuid not null,
+  cost_usd numeric(18, 9),
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  constraint ai_insights_scope_user_id_check check ((scope = 'user') = (user_id is not null))
+);
+comment on table public.ai_insights is 'A validated answer of a preset that is served again until it expires.';
+comment on column public.ai_insights.cache_key is
+  'SHA-256 of the input hash, the model and the scope. The input hash covers preset, version, schema, sampling '
+  'parameters, input and locale.';
+comment on column public.ai_insights.kind is 'The preset.';
+comment on column public.ai_insights.scope is
+  'public: every user may get the answer, because its input has nothing personal. user: only user_id may.';
+comment on column public.ai_insights.user_id is 'Null for a public entry, which has no owner.';
+comment on column public.ai_insights.input is 'Without the options of the request; null when content is not logged.';
+comment on column public.ai_insights.model is 'Identifier of the model that answered.';
+comment on column public.ai_insights.turn_id is 'The turn that computed the answer, as in chat_logs. No foreign key.';
+comment on column public.ai_insights.cost_usd is
+  'US dollars that the answer cost, and that each hit saves; null when unknown, never zero.';
+comment on column public.ai_insights.expires_at is
+  'From then on the answer is stale. It is served for another tenth of its time while one caller renews it.';
+
+create index ai_insights_user_id_idx on public.ai_insights (user_id) where user_id is not null;
+create index ai_insights_expires_at_idx on public.ai_insights (expires_at);
+
+alter table public.ai_insights enable row level security;
+revoke all on public.ai_insights from public, anon, authenticated, service_role;
+revoke all on sequence public.ai_insights_id_seq from public, anon, authenticated, service_role;
+grant select on public.ai_insights to authenticated;
+grant select on public.ai_insights to service_role;
+
+create policy ai_insights_select_own on public.ai_insights for select to authenticated
+  using (scope = 'public' or user_id = (select auth.uid()) or (select private.is_admin()));
+comment on policy ai_insights_select_own on public.ai_insights is
+  'Users see their own entries and public ones; admins see all.';
+
+create table private.insight_leases (
+  cache_key text constraint insight_leases_pkey primary key,
+  holder_id uuid not null,
+  lease_until timestamptz not null,
+  fence bigint not null default 1,
+  insight_id bigint,
+  error_code text
+);
+comment on table private.insight_leases is
+  'Who computes the answer of a key, and until when. After the end: the answer, or why there is none.';
+comment on column private.insight_leases.holder_id is 'The turn of the holder.';
+comment on column private.insight_leases.fence is
+  'Increases with every holder, so that an earlier holder stores nothing and waiters know whose result they await.';
+comment on column private.insight_leases.insight_id is
+  'The entry that the holder stored. A fallback''s answer has another key. Null before the end and after a failure.';
+comment on column private.insight_leases.error_code is
+  'The provider''s failure, which those who wait get as well; null otherwise, and then the next one computes.';
+
+alter table private.insight_leases enable row level security;
+revoke all on private.insight_leases from public, anon, authenticated, service_role;
+
+create table private.insight_replays (
+  turn_id uuid constraint insight_replays_pkey primary key
+    constraint insight_replays_turn_id_fkey references private.turns (id) on delete cascade,
+  output jsonb not null,
+  model text not null,
+  cost_usd numeric(18, 9)
+);
+comment on table private.insight_replays is
+  'The answers of requests with an idempotency key, verbatim; deleted with the write-ahead row or the owner''s text.';
+comment on column private.insight_replays.cost_usd is
+  'US dollars of the first request: 0 for a hit, null when unknown.';
+
+alter table private.insight_replays enable row level security;
+revoke all on private.insight_replays from public, anon, authenticated, service_role;
 
 -- Purpose: the stream of a running resumable turn, kept so that other requests and devices can read it.
 -- Affects: private.turn_pieces, public.keep_piece(), public.follow_turn(), public.stop_turn()

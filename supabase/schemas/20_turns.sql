@@ -34,7 +34,8 @@ create table private.turns (
   is_resumable boolean not null default false,
   stopped_at timestamptz,
   is_agent_asked boolean not null default false,
-  history_shown integer
+  history_shown integer,
+  preset_version text
 ) with (fillfactor = 70);
 comment on table private.turns is
   'An admitted turn, written by chat_begin before any model request, so that it is known when the instance is killed.';
@@ -68,6 +69,7 @@ comment on column private.turns.stopped_at is
   'When a user stopped this resumable turn; chat learns it from keep_piece. Null for the others.';
 comment on column private.turns.is_agent_asked is 'Whether the request named agent_type.';
 comment on column private.turns.history_shown is 'Messages of the conversation that fitted, as counted by chat_begin.';
+comment on column private.turns.preset_version is 'For the log row; null for turns without a preset.';
 
 create unique index turns_user_id_idempotency_key_idx
   on private.turns (user_id, idempotency_key) where idempotency_key is not null;

@@ -54,7 +54,9 @@ create table public.chat_logs (
   reasoning_cost_usd numeric(18, 9),
   asked_agent text,
   history_shown integer,
-  cache_write_tokens integer
+  cache_write_tokens integer,
+  preset_version text constraint chat_logs_preset_version_check check (char_length(preset_version) <= 40),
+  saved_usd numeric(18, 9)
 );
 comment on table public.chat_logs is 'One finished turn. Append-only; written by chat_finish and sweep_turns.';
 comment on column public.chat_logs.turn_id is 'The turn''s own id; unique.';
@@ -117,6 +119,10 @@ comment on column public.chat_logs.reasoning_cost_usd is 'The part of cost_usd f
 comment on column public.chat_logs.asked_agent is 'The agent that the request named; null when it named none.';
 comment on column public.chat_logs.history_shown is
   'Messages of the conversation that fitted into the prompt; null when unknown.';
+comment on column public.chat_logs.preset_version is
+  'Version of the preset''s prompt; null for turns without a preset.';
+comment on column public.chat_logs.saved_usd is
+  'US dollars that a hit of the cache saved, 0 when unknown; null for every turn that is no hit.';
 
 create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc, id desc);
 create index chat_logs_conversation_id_idx on public.chat_logs (conversation_id);
@@ -125,6 +131,8 @@ create index chat_logs_route_alias_created_at_idx on public.chat_logs (route_ali
   where route_alias is not null;
 create index chat_logs_route_reason_created_at_idx on public.chat_logs (created_at)
   where route_reason in ('model_not_found', 'model_replaced');
+create index chat_logs_endpoint_created_at_idx on public.chat_logs (endpoint, created_at desc)
+  where endpoint like 'assist.%';
 
 alter table public.chat_logs enable row level security;
 revoke all on public.chat_logs from public, anon, authenticated, service_role;

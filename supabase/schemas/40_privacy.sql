@@ -95,6 +95,7 @@ revoke execute on function private.anonymised_result from public, anon, authenti
 
 create function private.forget_turns(p_ids uuid[]) returns void
   language sql volatile security invoker set search_path = '' as $$
+  delete from private.insight_replays as k where k.turn_id = any (p_ids);
   update private.turns as r
     set question = null, metadata = '{}', requested_model = null, request_id = null, idempotency_key = null,
         body_hash = null, is_forgotten = true,
@@ -108,9 +109,9 @@ create function private.forget_turns(p_ids uuid[]) returns void
   delete from private.turn_pieces as p where p.turn_id = any (p_ids)
 $$;
 comment on function private.forget_turns(uuid[]) is
-  'Removes users'' text and node addresses from write-ahead rows, and their kept streams; cost and state stay. Names '
-  'of the user''s own models are removed only after the turn has ended, so the end of a forgotten turn calls this '
-  'again.';
+  'Removes users'' text, kept answers, kept streams and node addresses from write-ahead rows; cost and state stay. '
+  'Names of the user''s own models are removed only after the turn has ended, so the end of a forgotten turn calls '
+  'this again.';
 revoke execute on function private.forget_turns from public, anon, authenticated, service_role;
 
 create function private.forget_answers(p_user_id uuid) returns void
@@ -198,6 +199,7 @@ begin
   delete from public.conversation_members as m where m.user_id = v_user_id;
   delete from public.user_llm_profiles as p where p.user_id = v_user_id;
   delete from public.feedback as f where f.user_id = v_user_id;
+  delete from public.ai_insights as i where i.user_id = v_user_id;
   perform private.forget_words(v_user_id);
   delete from public.client_nodes as n where n.owner_id = v_user_id;
   delete from public.api_keys as k  -- an app that the user revoked stays revoked
@@ -207,8 +209,9 @@ exception when lock_not_available or deadlock_detected or serialization_failure 
 end
 $$;
 comment on function public.delete_my_data() is
-  'Deletes the caller''s conversations, messages with their answers, memberships, nodes, API keys, profile and '
-  'feedback, and removes the caller''s id and text from log rows. Usage and cost stay counted. The account stays.';
+  'Deletes the caller''s conversations, messages with their answers, memberships, nodes, API keys, profile, feedback '
+  'and cached answers, and removes the caller''s id and text from log rows. Usage and cost stay counted. The account '
+  'stays.';
 revoke execute on function public.delete_my_data from public, anon, authenticated, service_role;
 grant execute on function public.delete_my_data() to authenticated;
 

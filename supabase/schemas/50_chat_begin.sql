@@ -78,21 +78,22 @@ begin
   insert into private.turns as r
     (id, user_id, request_id, endpoint, worker_id, lease_until, question, is_stored, requested_model, agent_type,
      metadata, conversation_id, routes, route_reason, reserved_usd, history_left_out, replaces, api_key_id,
-     is_resumable, is_agent_asked, history_shown)
+     is_resumable, is_agent_asked, history_shown, preset_version)
   values
     (p_turn.turn_id, p_user_id, p_turn.request_id, p_turn.endpoint, p_turn.worker_id,
      now() + make_interval(secs => p_turn.lease_seconds), p_turn.question, p_turn.store or p_turn.log_words,
      p_turn.requested_model, private.internal_name(p_agent, 40), p_turn.metadata, p_conversation_id, p_plan -> 'routes',
      p_route_reason, (p_plan ->> 'reserve_usd')::numeric, (p_plan ->> 'history_left_out')::integer, p_replaces,
      p_turn.api_key_id, p_turn.resumable, coalesce(p_turn.asked_agent = p_agent, false),
-     (p_plan ->> 'history_shown')::integer)
+     (p_plan ->> 'history_shown')::integer, p_turn.preset_version)
   on conflict on constraint turns_pkey do update
     set request_id = excluded.request_id, endpoint = excluded.endpoint, question = excluded.question,
         is_stored = excluded.is_stored, requested_model = excluded.requested_model, agent_type = excluded.agent_type,
         metadata = excluded.metadata, conversation_id = excluded.conversation_id, routes = excluded.routes,
         route_reason = excluded.route_reason, reserved_usd = excluded.reserved_usd, day = excluded.day,
         history_left_out = excluded.history_left_out, is_resumable = excluded.is_resumable,
-        is_agent_asked = excluded.is_agent_asked, history_shown = excluded.history_shown
+        is_agent_asked = excluded.is_agent_asked, history_shown = excluded.history_shown,
+        preset_version = excluded.preset_version
     where p_is_claimed and r.id = excluded.id;
   return found;
 end
@@ -424,10 +425,10 @@ comment on function public.chat_begin(jsonb) is
   'key here), defaults? ([{provider, model, is_chosen}]), max_tokens?, prompt_tokens?, tool_tokens? (upper bounds), '
   'idempotency_key?, body_hash?, request_id?, question_id? (the client''s id of the question), regenerate? (answer a '
   'question again), message_id? (the answer or question to regenerate, or the question to edit), metadata?, store?, '
-  'log_words?, strict_model?, dry_run?, lease_seconds?, resumable?. Returns outcome, turn_id, conversation_id, agent '
-  '(whose models were tried), agent_reason (requested, profile or question), routes, reason, unresolved_model, '
-  'history ([{role, content, name?}]), history_left_out, speaker, profile, reserve_usd, limits. Refuses with SQLSTATE '
-  'PT4xx and a JSON detail.';
+  'log_words?, strict_model?, dry_run?, lease_seconds?, resumable?, seed? (keeps equal seeds on one arm of an alias), '
+  'preset_version?. Returns outcome, turn_id, conversation_id, agent (whose models were tried), agent_reason '
+  '(requested, profile or question), routes, reason, unresolved_model, history ([{role, content, name?}]), '
+  'history_left_out, speaker, profile, reserve_usd, limits. Refuses with SQLSTATE PT4xx and a JSON detail.';
 revoke execute on function public.chat_begin from public, anon, authenticated, service_role;
 grant execute on function public.chat_begin(jsonb) to authenticated;
 

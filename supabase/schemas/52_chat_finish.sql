@@ -137,7 +137,7 @@ begin
      escalation_suggested, escalation_metadata, context_size_tokens, history_left_out, duration_ms, ttft_ms, attempts,
      finish_reason, error_code, user_id_hash, metadata, created_at, route_alias, route_arm,
      route_reason, unresolved_model, api_key_id, rating, cached_cost_usd, output_cost_usd, reasoning_cost_usd,
-     asked_agent, history_shown, cache_write_tokens)
+     asked_agent, history_shown, cache_write_tokens, preset_version)
   values
     (p_row.id, p_row.request_id, p_person, p_row.conversation_id, p_row.endpoint, p_result.status,
      case when p_person is not null then p_row.question end,
@@ -163,7 +163,7 @@ begin
      case when p_person is not null then p_row.api_key_id end,
      private.rating_of_turn(p_row.id, p_person), p_price.cached_cost_usd, p_price.output_cost_usd,
      p_price.reasoning_cost_usd, case when p_row.is_agent_asked then p_row.agent_type end, p_row.history_shown,
-     (p_result.usage).cache_write_tokens)
+     (p_result.usage).cache_write_tokens, p_row.preset_version)
   -- The row may be from a sweep, a failure or an early disconnect; a late or repeated attempt overwrites it.
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, response = excluded.response,
@@ -313,7 +313,9 @@ begin
   end if;
   perform private.record_health(v_result.attempts, v_row.started_at, v_person.id);
   perform private.settle_turn(v_row, v_release, v_cost, v_input, v_output, -v_is_refunded::integer);
-  return jsonb_build_object('outcome', 'settled', 'log_id', v_log_id, 'message_id', v_message_id, 'cost_usd', v_cost);
+  return jsonb_build_object('outcome', 'settled', 'log_id', v_log_id, 'message_id', v_message_id, 'cost_usd', v_cost,
+    'attempt_costs', (select jsonb_agg(a.attempt -> 'cost_usd' order by a.place)
+      from jsonb_array_elements(v_result.attempts) with ordinality as a (attempt, place)));
 end
 $$;
 comment on function public.chat_finish(jsonb) is
@@ -323,6 +325,7 @@ comment on function public.chat_finish(jsonb) is
   'error_code, attempts, '
   'tools_used?, agent_type, agent_handoffs?, domain_classification?, domain_confidence?, user_skill_assessment?, '
   'escalation_suggested?, escalation_metadata? (redacted), context_size_tokens?, history_left_out?, duration_ms, '
-  'ttft_ms, user_id_hash?. Returns outcome (settled, duplicate, stale or unknown), log_id, message_id, cost_usd.';
+  'ttft_ms, user_id_hash?. Returns outcome (settled, duplicate, stale or unknown), log_id, message_id, cost_usd, '
+  'attempt_costs (in US dollars, one for each attempt; null without usage or price).';
 revoke execute on function public.chat_finish from public, anon, authenticated, service_role;
 grant execute on function public.chat_finish(jsonb) to service_role;

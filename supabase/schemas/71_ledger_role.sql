@@ -1,6 +1,6 @@
--- Purpose: the role of chat's own connection to this database.
+-- Purpose: the role of chat's and assist's own connection to this database.
 -- Affects: role parley_ledger; public.diagnose_ledger_role()
--- Access: parley_ledger may execute the functions that chat calls, and nothing else; admins may see what it may do.
+-- Access: parley_ledger may execute what chat and assist call, and nothing else; admins may see what it may do.
 
 -- A role belongs to the server, so another database may have created it. The operator gives it a login and a password.
 do $$
@@ -16,7 +16,8 @@ grant usage on schema public to parley_ledger;
 grant execute on function public.chat_begin(jsonb), public.chat_extend(jsonb), public.chat_finish(jsonb),
   public.node_key(bigint, text), public.api_key_person(text), public.chat_begin_with_key(text, jsonb),
   public.model_menu(jsonb), public.keep_piece(jsonb), public.follow_turn(jsonb), public.stop_turn(text),
-  public.stored_answers(jsonb) to parley_ledger;
+  public.stored_answers(jsonb), public.find_insights(jsonb, jsonb), public.renew_insight_lease(jsonb),
+  public.release_insight_lease(jsonb), public.store_insight(jsonb), public.preset_costs(jsonb) to parley_ledger;
 
 create function public.diagnose_ledger_role() returns jsonb
   language plpgsql stable security invoker set search_path = '' as $$
@@ -42,7 +43,7 @@ begin
 end
 $$;
 comment on function public.diagnose_ledger_role() is
-  '{has_login, is_admin, member_of, may_use}: whether chat may connect as parley_ledger, and the relations and '
+  '{has_login, is_admin, member_of, may_use}: whether functions may connect as parley_ledger, and the relations and '
   'functions of the schemas public and private that this role may use. For admins.';
 revoke execute on function public.diagnose_ledger_role from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_ledger_role() to authenticated;

@@ -15,7 +15,7 @@ from tests.deploy.conftest import PYTHON
 from tests.stack.people import Person, Stack
 from tests.stack_process import free_ports, wait_until
 
-_PATHS = {"chat": ("POST", "/"), "llms": ("GET", "/"), "refresh": ("POST", "/")}
+_PATHS = {"chat": ("POST", "/"), "llms": ("GET", "/"), "refresh": ("POST", "/"), "assist": ("GET", "/presets")}
 
 
 def _installed(requirements: Path, target: Path) -> Path:

@@ -33,10 +33,10 @@ def test_the_account_has_the_built_code(deployed: Deployment, units: Path, name:
 
 @pytest.mark.parametrize("name", functions())
 def test_every_function_has_a_public_url(deployed: Deployment, name: str) -> None:
-    """The platform checks no sign-in, as functions check tokens themselves; only the URL of chat streams."""
+    """The platform checks no sign-in, as functions check tokens themselves; only the URLs of chat and assist stream."""
     url = deployed.account.client("lambda").get_function_url_config(FunctionName=f"{deployed.name}-{name}")
     assert url["AuthType"] == "NONE"
-    assert (url["InvokeMode"] == "RESPONSE_STREAM") == (name == "chat")
+    assert (url["InvokeMode"] == "RESPONSE_STREAM") == (name in {"chat", "assist"})
 
 
 def test_the_schedule_starts_refresh(deployed: Deployment) -> None:
@@ -57,7 +57,11 @@ def test_the_queue_and_alarms_exist(deployed: Deployment) -> None:
     )["Attributes"] == {"MessageRetentionPeriod": "1209600"}
     alarms = account.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{deployed.name}-")
     assert len(alarms["MetricAlarms"]) == 5
-    for function, names in (("chat", {"UnbookedTurns"}), ("refresh", {"RefreshRuns", "RefreshSuccesses"})):
+    for function, names in (
+        ("chat", {"UnbookedTurns"}),
+        ("assist", {"UnbookedTurns"}),
+        ("refresh", {"RefreshRuns", "RefreshSuccesses"}),
+    ):
         group = f"/aws/lambda/{deployed.name}-{function}"
         filters = account.client("logs").describe_metric_filters(logGroupName=group)["metricFilters"]
         assert {each["metricTransformations"][0]["metricName"] for each in filters} == names

@@ -242,11 +242,11 @@ def test_an_unexpected_response_is_a_failed_check(platform: _Platform) -> None:
 
 
 def test_two_urls_of_one_function_fail(platform: _Platform) -> None:
-    """The other two functions are skipped."""
+    """The other functions are skipped."""
     found = list(check_all([platform.url, platform.url], SmokeOptions()))
     (failed,) = [verdict for verdict in found if verdict.passed is False]
     assert (failed.function, failed.check) == ("chat", "one URL each")
-    assert {verdict.function for verdict in found if verdict.check == "everything"} == {"llms", "refresh"}
+    assert {verdict.function for verdict in found if verdict.check == "everything"} == {"llms", "refresh", "assist"}
 
 
 def test_a_url_without_a_server_fails() -> None:

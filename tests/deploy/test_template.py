@@ -78,15 +78,15 @@ def test_the_template_holds_no_secret(packaged: Path, template: Template) -> Non
     assert not any("{{resolve:" in text for text in texts)
 
 
-def test_only_chat_streams(template: Template) -> None:
-    """URL and adapter have the same mode: streaming for chat, buffered for the others."""
+def test_chat_and_assist_stream(template: Template) -> None:
+    """URL and adapter have the same mode: streaming for chat and assist, buffered for the others."""
     modes = {
         name: function["Environment"]["Variables"].get("AWS_LWA_INVOKE_MODE")
         for name, function in _functions(template).items()
     }
-    assert modes == {"chat": "response_stream", "llms": None, "refresh": None}
+    assert modes == {"chat": "response_stream", "llms": None, "refresh": None, "assist": "response_stream"}
     urls = {name: url.get("InvokeMode") for name, url in _of(template, "Lambda::Url").items()}
-    assert urls.pop("ChatLambdaFunctionUrl") == "RESPONSE_STREAM"
+    assert urls.pop("ChatLambdaFunctionUrl") == urls.pop("AssistLambdaFunctionUrl") == "RESPONSE_STREAM"
     assert set(urls.values()) <= {None, "BUFFERED"}
 
 
@@ -144,6 +144,7 @@ def test_each_role_has_minimal_rights(template: Template) -> None:
     assert allowed == {
         "ChatRole": common | {"s3:PutObject"},
         "LlmsRole": common,
+        "AssistRole": common | {"s3:PutObject"},
         "RefreshRole": common | {"s3:ListBucket", "s3:GetObject", "s3:DeleteObject", "s3:PutObject", "sqs:SendMessage"},
     }
     (put,) = (

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from functions.chat.admission import dry_run_json
+from shared.admission import dry_run_json
 from shared.limit_headers import limit_headers
 from shared.turns import Quote, Replay
 from tests.functions.turns import LIMITS, ROUTE, TURN, turn

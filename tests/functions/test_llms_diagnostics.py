@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from functions.llms.debug.diagnostics import clock_check, cron_check, default_check, prices_check, provider_check
+from functions.llms.debug.diagnostics import (
+    clock_check,
+    cron_check,
+    default_check,
+    presets_check,
+    prices_check,
+    provider_check,
+)
 from functions.llms.debug.ledger_role import MEANT
 from functions.llms.main import ROUTES
 from shared import auth
@@ -45,6 +52,7 @@ LEDGER_ROLE = {
     "member_of": [],
     "may_use": sorted(MEANT),
 }
+PRESETS = {"stored": 3, "overdue": 0, "computing": 0, "failing": {}}
 LOOKUPS = [
     {"day": "2026-11-21", "asked_model": "gpt-5", "route_reason": "model_not_found", "turns": 3},
     {"day": "2026-11-20", "asked_model": "gpt-5", "route_reason": "model_replaced", "turns": 2},
@@ -149,6 +157,7 @@ def admin(project: Project, environ: Callable[..., None], monkeypatch: pytest.Mo
     project.answers["/rest/v1/rpc/chat_begin"] = (200, {"routes": [ROUTE]})
     project.answers |= SOUND
     project.answers["/rest/v1/rpc/lookup_failures"] = (200, LOOKUPS)
+    project.answers["/rest/v1/rpc/diagnose_insights"] = (200, PRESETS)
 
     async def ask(method: str, path: str, body: Any = None, **claims: Any) -> Caller:
         token = project.token(**({"app_metadata": {"role": "admin"}} | claims))
@@ -178,12 +187,28 @@ async def test_an_admin_sees_every_check(admin: Callable[..., Any], project: Pro
         "prices": "warning",
         "circuits": "warning",
         "model lookups": "warning",
+        "presets": "ok",
     }
-    assert got.json()["checks"][-1]["found"] == {"failed_turns": 6, "most_asked": {"gpt-5": 5, "?": 1}}
+    assert got.json()["checks"][-2]["found"] == {"failed_turns": 6, "most_asked": {"gpt-5": 5, "?": 1}}
     assert b"secret" not in got.body
     asked = {each.path: each.headers for each in project.asked}
     assert "authorization" not in asked["/rest/v1/llm_models"]
     assert asked["/rest/v1/settings"]["accept-profile"] == "private"
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "words"),
+    [
+        ({}, "ok", ""),
+        ({"overdue": 4}, "warning", "run refresh"),
+        ({"failing": {"market-brief": 6}}, "warning", "market-brief"),
+    ],
+)
+def test_presets_that_only_fail_are_named(change: dict[str, Any], verdict: str, words: str) -> None:
+    """The fix names them; old answers that no sweep deleted are a warning, too."""
+    check = presets_check(PRESETS | change)
+    assert check.verdict == verdict
+    assert words in (check.fix or "")
 
 
 RLS_OFF = {

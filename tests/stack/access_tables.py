@@ -36,6 +36,8 @@ SELECTS = {
     "model_quality?model_identifier=eq.tenancy": (401, 200, 200, 200),
     "api_keys?user_id=eq.{owner}": (401, 0, 200, 403),
     "oauth_apps?client_id=eq.tenancy": (401, 0, 200, 403),
+    "ai_insights?user_id=eq.{owner}": (401, 0, 200, 200),
+    "ai_insights?cache_key=eq.tenancy-public": (401, 200, 200, 200),
 }
 
 
@@ -82,6 +84,7 @@ INSERTS = {
         (401, 403, 403, 403, 403),
     ),
     "oauth_apps": ({"client_id": "{fresh}", "name": "x"}, (401, 403, 403, 0, 403)),
+    "ai_insights": ({"cache_key": "x", "kind": "x", "scope": "public", "output": {}}, (401, 403, 403, 403, 403)),
 }
 CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "chat_begin": ({"turn": {"dry_run": True, "message": "x"}}, (401, 200, 200, 403)),
@@ -112,6 +115,7 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "model_menu": ({}, (401, 200, 200, 200)),
     "diagnose_catalogue": ({}, (401, 200, 200, 403)),
     "diagnose_access": ({}, (401, 403, 200, 403)),
+    "diagnose_insights": ({}, (401, 403, 200, 403)),
     "diagnose_visibility": ({}, (401, 403, 200, 403)),
     "create_share": ({"conversation_id": "{conversation}"}, (401, 404, 404, 403)),
     "shared_conversation": ({"token": "x"}, (401, 404, 404, 403)),
@@ -132,6 +136,14 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "lookup_failures": ({}, (401, 200, 200, 200)),
     "ab_results": ({"alias": "tenancy"}, (401, 200, 200, 200)),
     "wilson_interval": ({"hits": 1, "n": 2}, (401, 200, 200, 200)),
+    "find_insights": ({"lookups": []}, (401, 403, 403, 200)),
+    "renew_insight_lease": ({"lease": {}}, (401, 403, 403, 200)),
+    "release_insight_lease": ({"lease": {}}, (401, 403, 403, 200)),
+    "store_insight": ({"entry": {"is_public": True}}, (401, 403, 403, 200)),
+    "purge_insights": ({}, (401, 403, 403, 200)),
+    "preset_results": ({"preset": "tenancy"}, (401, 200, 200, 200)),
+    "preset_costs": ({"presets": ["tenancy"]}, (401, 200, 200, 403)),
+    "insight_savings": ({}, (401, 200, 200, 200)),
     "release_lease": ({"job": "tenancy", "holder_id": "{fresh}", "fence": 0}, (401, 403, 403, 200)),
 }
 UPDATES = {
@@ -164,4 +176,5 @@ UPDATES = {
     "model_quality?model_identifier=eq.tenancy": {"errors": 1},
     "api_keys?user_id=eq.{owner}": {"revoked_at": None},
     "oauth_apps?client_id=eq.tenancy": {"daily_cost_usd": None},
+    "ai_insights?user_id=eq.{owner}": {"output": {"forged": True}},
 }

@@ -47,6 +47,14 @@ class Cast:
                  gen_random_uuid())""",
             [answer["conversation_id"], self.owner.id],
         )
+        db.execute(
+            """insert into public.ai_insights
+                 (cache_key, kind, scope, user_id, output, model, prompt_version, turn_id, expires_at)
+               values ('tenancy-public', 'x', 'public', null, '{}', 'x:y', '1', gen_random_uuid(), now() + '1 day'),
+                 (%s, 'x', 'user', %s, '{}', 'x:y', '1', gen_random_uuid(), now() + '1 day')
+               on conflict do nothing""",
+            [f"tenancy {self.owner.id}", self.owner.id],
+        )
         verdict = {"turn_id": answer["id"], "rating": 5}
         assert self.owner.rest("POST", "feedback", json=verdict).status_code == 201
         new_key(self.owner)

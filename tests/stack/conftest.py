@@ -197,6 +197,13 @@ def chat_url(stack: Stack, upstream: Upstream, tmp_path_factory: pytest.TempPath
         yield url
 
 
+@pytest.fixture(scope="session")
+def assist_url(stack: Stack, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An assist to which every provider is the scripted upstream."""
+    with running_function(stack, "assist", variables(upstream), tmp_path_factory.mktemp("assist")) as (url, _):
+        yield url
+
+
 Refresh = Callable[..., httpx.Response]
 
 

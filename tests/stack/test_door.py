@@ -13,7 +13,7 @@ import pytest
 
 from tests.stack.people import Person, Stack
 
-FUNCTIONS = ("CHAT_URL", "LLMS_URL", "REFRESH_URL")
+FUNCTIONS = ("CHAT_URL", "LLMS_URL", "REFRESH_URL", "ASSIST_URL")
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

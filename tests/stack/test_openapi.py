@@ -10,6 +10,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from functions.assist.presets import OFFERS
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, new_admin
 from tests.stack.turns import Database
@@ -97,6 +98,14 @@ def test_chat_answers_only_as_its_document_says(stack: Stack, alice: Person, db:
 def test_llms_answers_only_as_its_document_says(stack: Stack) -> None:
     """The same holds for the routes of admins."""
     assert _ask_everything(stack["LLMS_URL"], new_admin(stack).token) > 10
+
+
+@pytest.mark.usefixtures("scripted_default")
+def test_assist_answers_only_as_its_document_says(stack: Stack, alice: Person, db: Database) -> None:
+    """The same holds for presets; the scripted model never fits a schema, so most answers are errors."""
+    db.execute("insert into public.usage_limits (scope, daily_requests) values (%s, 1000)", [alice.id])
+    aliases = frozenset(f"POST /ai{path}" for offer in OFFERS.values() for path in offer.paths)
+    assert _ask_everything(stack["ASSIST_URL"], alice.token, aliases) > 20
 
 
 def test_refresh_answers_only_as_its_document_says(stack: Stack) -> None:

@@ -15,7 +15,7 @@ from tests.stack.conftest import ROOT, Models
 from tests.stack.people import Person, Stack, eventually
 
 Function = Callable[..., tuple[str, subprocess.Popen[bytes]]]
-NAMES = ("REFRESH_URL", "CHAT_URL", "LLMS_URL")
+NAMES = ("REFRESH_URL", "CHAT_URL", "LLMS_URL", "ASSIST_URL")
 NOWHERE = "http://127.0.0.1:9"
 _DEMO = "client:1:smollm2-135m-instruct"
 
@@ -29,12 +29,12 @@ def _smoke(*arguments: str) -> tuple[int, list[str]]:
 
 
 def test_the_running_stack_passes(stack: Stack, alice: Person) -> None:
-    """All three functions, a turn of the default model and a dry refresh included; nothing is skipped or failed."""
+    """All four functions, a turn of the default model and a dry refresh included; nothing is skipped or failed."""
     urls = [stack[name] for name in NAMES]
     options = ["--token", alice.token, "--origin", stack["CORS_ORIGINS"].split(",")[0].replace("*", "5173")]
     code, lines = _smoke(*urls, *options, f"--cron-secret={stack['CRON_SECRET']}")
     assert (code, [line for line in lines if line.startswith("FAIL")]) == (0, []), lines
-    assert {line.split()[1] for line in lines[:-1]} == {"chat", "llms", "refresh"}
+    assert {line.split()[1] for line in lines[:-1]} == {"chat", "llms", "refresh", "assist"}
     assert any(line.startswith("ok") and "cron secret" in line and "dry run" in line for line in lines)
 
 

@@ -13,7 +13,7 @@ from shared.variables import REQUIRED, VARIABLES
 from tools.documents.markdown import code, table
 
 ROOT = Path(__file__).resolve().parents[2]
-FUNCTIONS = ("chat", "llms", "refresh")
+FUNCTIONS = ("chat", "llms", "refresh", "assist")
 # Modules whose functions read a variable for their callers: only a module that names such a function reads it.
 _ACCESSORS = (ROOT / "shared" / "config.py", ROOT / "shared" / "supabase.py")
 _NO_READERS = {"variables.py", "openapi.py"}

@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from functions.assist.main import TABLE as ASSIST
 from functions.chat.main import TABLE as CHAT
 from functions.llms.main import TABLE as LLMS
 from functions.refresh.main import TABLE as REFRESH
 from shared.endpoint import Handler
-from tools.openapi import chat, llms, refresh
+from tools.openapi import assist, chat, llms, refresh
 
 
 def documents() -> dict[str, dict[str, Any]]:
@@ -19,6 +20,7 @@ def documents() -> dict[str, dict[str, Any]]:
         "chat": chat.document(_names(CHAT)),
         "llms": llms.document(_names(LLMS)),
         "refresh": refresh.document(_names(REFRESH)),
+        "assist": assist.document(_names(ASSIST)),
     }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.chat.admission import admit, stateless_turn
+from functions.chat.admission import stateless_turn
 from functions.chat.protocols.run import StatelessRun
 from functions.chat.protocols.stateless import BorrowedProtocol, in_words_of
+from shared.admission import admit
 from shared.auth import authenticate
 from shared.config import settings
 from shared.responses import StreamResponse, WholeResponse

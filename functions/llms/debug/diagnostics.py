@@ -33,7 +33,7 @@ async def show_diagnostics(request: Request) -> Response:
     person = await authenticate_admin(request)
     checks = [provider_check(each.name) for each in KEYED_PROVIDERS]
     checks += [*(await access_checks(person)), await ledger_role_check(person)]
-    checks += [*(await _database_checks(person)), await _lookups_check(person)]
+    checks += [*(await _database_checks(person)), await _lookups_check(person), await _presets_check(person)]
     verdicts = {check.verdict for check in checks}
     return JSONResponse(
         {"ok": "broken" not in verdicts, "checks": [asdict(check) for check in checks]}, headers=_HEADERS
@@ -108,6 +108,26 @@ async def _lookups_check(person: Person) -> Check:
     found = {"failed_turns": turns.total(), "most_asked": dict(turns.most_common(5))}
     fix = "Correct these names where they are set, or add the models or aliases; rpc/lookup_failures has them by day."
     return Check("model lookups", "warning", found, fix) if turns else Check("model lookups", "ok", found)
+
+
+async def _presets_check(person: Person) -> Check:
+    """Stored answers of assist, and the presets that only fail."""
+    try:
+        return presets_check(await supabase.rpc("diagnose_insights", {}, supabase.as_caller(person.token)))
+    except ParleyError as error:
+        fix = "Apply the migrations, and look at the database."
+        return Check("presets", "warning", {"error": error.code}, fix)
+
+
+def presets_check(found: dict[str, Any]) -> Check:
+    """Whether every preset that was used within a day gave an answer, and old answers are deleted."""
+    if found["failing"]:
+        names = ", ".join(sorted(found["failing"]))
+        fix = f"All turns of {names} failed within a day: read error_code of their rows, or choose another model."
+        return Check("presets", "warning", found, fix)
+    if found["overdue"]:
+        return Check("presets", "warning", found, "Old answers are not deleted: run refresh, whose sweep does it.")
+    return Check("presets", "ok", found)
 
 
 def clock_check(database_now: datetime, started_at: datetime, round_trip_seconds: float) -> Check:

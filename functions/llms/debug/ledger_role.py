@@ -21,6 +21,11 @@ MEANT = frozenset(
         "public.keep_piece(jsonb)",
         "public.model_menu(jsonb)",
         "public.node_key(bigint,text)",
+        "public.find_insights(jsonb,jsonb)",
+        "public.renew_insight_lease(jsonb)",
+        "public.release_insight_lease(jsonb)",
+        "public.store_insight(jsonb)",
+        "public.preset_costs(jsonb)",
         "public.stop_turn(text)",
         "public.stored_answers(jsonb)",
     }

@@ -63,6 +63,7 @@ class OpenAi:
             tool_results=tuple(results),
             tools=tuple(tool["function"]["name"] for tool in body.get("tools") or ()),
             wants_schema=(body.get("response_format") or {}).get("type") == "json_schema",
+            schema=body.get("response_format") or messages,
             has_answered=any(m.get("role") == "assistant" for m in messages),
             is_streaming=bool(body.get("stream")),
         )

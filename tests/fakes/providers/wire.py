@@ -22,13 +22,17 @@ OVERLOADED: Final = "The model is overloaded: secret upstream words."
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as every dialect means it; `tool_results` are those that the last message brings."""
+    """A request as every dialect means it; `tool_results` are those that the last message brings.
+
+    `schema` is what holds the schema of the answer where OpenAI's dialect asks for one.
+    """
 
     model: str
     text: str
     tool_results: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     wants_schema: bool = False
+    schema: Any = None
     has_answered: bool = False
     is_streaming: bool = True
 

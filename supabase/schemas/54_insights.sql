@@ -1,0 +1,367 @@
+-- Purpose: finds cached answers, leases keys to those who compute, stores answers.
+-- Affects: public.find_insights(), public.renew_insight_lease(), public.release_insight_lease(),
+-- public.store_insight(), public.purge_insights()
+-- Access: the service only; definer because the cache, logs and write-ahead rows are not granted.
+
+create type private.insight_lookup as (
+  user_id uuid, turn_id uuid, request_id text, preset text, prompt_version text, input_hash text, is_public boolean,
+  model text, wanted_models jsonb, needs jsonb, context_tokens bigint, mode text, awaited_key text,
+  awaited_fence bigint, idempotency_key text, body_hash text, duration_ms integer, user_id_hash text, cache_key text,
+  reason text
+);
+comment on type private.insight_lookup is
+  'One element of the parameter of find_insights, whose comment explains the attributes; cache_key and reason are '
+  'resolved there.';
+
+create function private.insight_key(p_input_hash text, p_model text, p_user_id uuid) returns text
+  language sql immutable security invoker set search_path = '' as $$
+  select encode(sha256(convert_to(concat_ws(' ', p_input_hash, coalesce(p_user_id::text, 'public'), p_model), 'utf8')),
+    'hex')
+$$;
+comment on function private.insight_key(text, text, uuid) is
+  'The cache key of an input, a model and a scope; a null user is the public scope.';
+revoke execute on function private.insight_key from public, anon, authenticated, service_role;
+
+create function private.resolve_insight(p private.insight_lookup, p_deployment jsonb) returns private.insight_lookup
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_resolved jsonb;
+  v_preferred text;
+  v_model text;
+begin
+  -- Circuits are open for one user alone or for all, so routing needs to know who asks.
+  perform set_config('request.jwt.claims',
+    jsonb_build_object('sub', p.user_id, 'role', 'authenticated')::text, true);
+  select u.preferred_model into v_preferred from public.user_llm_profiles as u where u.user_id = p.user_id;
+  v_resolved := private.resolve_routes(p.user_id, left(p.model, 300), null, v_preferred, p.wanted_models, false,
+    jsonb_build_object('seed', p.input_hash, 'needs', coalesce(p.needs, '[]'), 'is_strict', false,
+      'providers', case jsonb_typeof(p_deployment -> 'providers') when 'array' then p_deployment -> 'providers' end,
+      'defaults', case jsonb_typeof(p_deployment -> 'defaults') when 'array' then p_deployment -> 'defaults'
+        else '[]' end, 'context', p.context_tokens));
+  -- The model that would serve now: a route with an open circuit is skipped.
+  select r.route ->> 'identifier' into v_model
+    from jsonb_array_elements(v_resolved -> 'routes') with ordinality as r (route, place)
+    order by coalesce(r.route -> 'open_until', 'null') <> 'null', r.place limit 1;
+  p.reason := v_resolved ->> 'reason';
+  p.cache_key := private.insight_key(p.input_hash, v_model, case when not p.is_public then p.user_id end);
+  return p;
+exception when sqlstate 'PT404' or sqlstate 'PT422' or sqlstate 'PT503' then
+  p.cache_key := null;  -- chat_begin refuses with the reason
+  return p;
+end
+$$;
+comment on function private.resolve_insight(private.insight_lookup, jsonb) is
+  'The lookup with the key of the model that would serve now; without a key when no model can serve.';
+revoke execute on function private.resolve_insight from public, anon, authenticated, service_role;
+
+create function private.take_insight_lease(p private.insight_lookup) returns bigint
+  language sql volatile security invoker set search_path = '' as $$
+  insert into private.insight_leases as l (cache_key, holder_id, lease_until)
+    values (p.cache_key, p.turn_id, now() + interval '15 seconds')
+    on conflict on constraint insight_leases_pkey do update
+      set holder_id = excluded.holder_id, lease_until = excluded.lease_until, fence = l.fence + 1, insight_id = null,
+          error_code = null
+      where l.lease_until < now()
+    returning l.fence
+$$;
+comment on function private.take_insight_lease(private.insight_lookup) is
+  'The fence of a lease of 15 seconds on the key; null while another one holds it.';
+revoke execute on function private.take_insight_lease from public, anon, authenticated, service_role;
+
+create function private.keyed_insight(p private.insight_lookup) returns jsonb
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_row private.turns;
+  v_replay private.insight_replays;
+begin
+  if p.idempotency_key is null then
+    return null;
+  end if;
+  select * into v_row from private.turns as r
+    where r.user_id = p.user_id and r.idempotency_key = p.idempotency_key;
+  if not found then
+    return null;
+  end if;
+  if v_row.body_hash is distinct from p.body_hash then
+    return jsonb_build_object('outcome', 'mismatch');
+  end if;
+  if v_row.state = 'settled' then
+    select * into v_replay from private.insight_replays as k where k.turn_id = v_row.id;
+    return case when found then jsonb_build_object('outcome', 'replay', 'turn_id', v_row.id, 'output', v_replay.output,
+      'model', v_replay.model, 'cost_usd', v_replay.cost_usd) else jsonb_build_object('outcome', 'mismatch') end;
+  end if;
+  if v_row.state = 'started' and v_row.lease_until > now() then
+    return jsonb_build_object('outcome', 'in_progress',
+      'retry_after', least(ceil(extract(epoch from v_row.lease_until - now())), 5));
+  end if;
+  return null;
+end
+$$;
+comment on function private.keyed_insight(private.insight_lookup) is
+  'What an earlier request with the same idempotency key decides: mismatch, replay or in_progress; null without such '
+  'a request, and when it failed.';
+revoke execute on function private.keyed_insight from public, anon, authenticated, service_role;
+
+create function private.find_insight(p private.insight_lookup) returns jsonb
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_keyed jsonb := private.keyed_insight(p);
+  v_entry public.ai_insights;
+  v_is_stale boolean;
+  v_awaited private.insight_leases;
+  v_fence bigint;
+begin
+  if v_keyed is not null then
+    return v_keyed;
+  end if;
+  if p.cache_key is null then
+    return jsonb_build_object('outcome', case p.mode when 'only_cached' then 'none' else 'unknown' end);
+  end if;
+  if p.mode = 'fresh' then
+    return jsonb_build_object('outcome', 'compute', 'cache_key', p.cache_key, 'fence', private.take_insight_lease(p));
+  end if;
+  select * into v_entry from public.ai_insights as i
+    where i.cache_key = p.cache_key and now() < i.expires_at + (i.expires_at - i.created_at) / 10;
+  if p.awaited_key is not null then
+    select * into v_awaited from private.insight_leases as l
+      where l.cache_key = p.awaited_key and l.fence = p.awaited_fence and l.lease_until < now();
+    if v_entry.id is null and v_awaited.insight_id is not null then
+      select * into v_entry from public.ai_insights as i
+        where i.id = v_awaited.insight_id and (i.scope = 'public' or i.user_id = p.user_id);
+    elsif v_entry.id is null and v_awaited.error_code is not null then
+      return jsonb_build_object('outcome', 'failed', 'error_code', v_awaited.error_code);
+    end if;
+  end if;
+  v_is_stale := v_entry.expires_at <= now();
+  if v_entry.id is not null and (not v_is_stale or p.mode = 'only_cached') then
+    return private.insight_hit(v_entry, v_is_stale);
+  end if;
+  if p.mode = 'only_cached' then
+    return jsonb_build_object('outcome', 'none');
+  end if;
+  v_fence := private.take_insight_lease(p);
+  if v_fence is null and v_entry.id is not null then
+    return private.insight_hit(v_entry, true);
+  end if;
+  if v_fence is null then
+    return (select jsonb_build_object('outcome', 'busy', 'cache_key', l.cache_key, 'fence', l.fence)
+      from private.insight_leases as l where l.cache_key = p.cache_key);
+  end if;
+  return jsonb_build_object('outcome', 'compute', 'cache_key', p.cache_key, 'fence', v_fence)
+    || case when v_entry.id is null then '{}' else jsonb_build_object('stale_id', v_entry.id) end;
+end
+$$;
+comment on function private.find_insight(private.insight_lookup) is 'One result of find_insights().';
+revoke execute on function private.find_insight from public, anon, authenticated, service_role;
+
+create function private.insight_hit(p_entry public.ai_insights, p_is_stale boolean) returns jsonb
+  language sql stable security invoker set search_path = '' as $$
+  select jsonb_build_object('outcome', 'hit', 'insight_id', p_entry.id, 'is_stale', p_is_stale,
+    'age', floor(extract(epoch from now() - p_entry.created_at)), 'model', p_entry.model,
+    'saved_usd', p_entry.cost_usd, 'computed_by', p_entry.turn_id)
+$$;
+comment on function private.insight_hit(public.ai_insights, boolean) is
+  'The result for a cached answer, without its output. age is in seconds.';
+revoke execute on function private.insight_hit from public, anon, authenticated, service_role;
+
+create function private.log_insight_hit(p private.insight_lookup, p_hit jsonb) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_model text := p_hit ->> 'model';
+begin
+  insert into public.chat_logs
+    (turn_id, request_id, user_id, endpoint, status, input_tokens, output_tokens, cost_usd, model, provider,
+     model_identifier, duration_ms, finish_reason, user_id_hash, metadata, route_reason, preset_version, saved_usd)
+  values
+    (p.turn_id, left(p.request_id, 64), p.user_id, private.internal_name('assist.' || p.preset, 64, 'assist'),
+     'completed', 0, 0, 0, private.upstream_name(v_model), split_part(v_model, ':', 1), v_model, p.duration_ms, 'stop',
+     p.user_id_hash, jsonb_build_object('computed_by', p_hit -> 'computed_by'), p.reason, p.prompt_version,
+     coalesce((p_hit ->> 'saved_usd')::numeric, 0));
+  if p.idempotency_key is not null then
+    insert into private.turns (id, user_id, request_id, endpoint, idempotency_key, body_hash, state, worker_id,
+      lease_until, finished_at, is_thin)
+      values (p.turn_id, p.user_id, left(p.request_id, 64), 'assist', p.idempotency_key, p.body_hash, 'settled',
+        p.turn_id, now(), now(), true)
+      on conflict do nothing;
+    insert into private.insight_replays (turn_id, output, model, cost_usd)
+      select r.id, i.output, i.model, 0 from private.turns as r, public.ai_insights as i
+      where r.id = p.turn_id and i.id = (p_hit ->> 'insight_id')::bigint
+      on conflict do nothing;
+  end if;
+end
+$$;
+comment on function private.log_insight_hit(private.insight_lookup, jsonb) is
+  'Writes the log row of a hit: no tokens, no cost, and what the hit saved. Keeps the answer for its key.';
+revoke execute on function private.log_insight_hit from public, anon, authenticated, service_role;
+
+create function private.upstream_name(p_identifier text) returns text
+  language sql immutable security invoker set search_path = '' as $$
+  select substring(p_identifier from case when p_identifier like 'client:%' then '^client:[0-9]+:(.*)$'
+    else '^[^:]+:(.*)$' end)
+$$;
+comment on function private.upstream_name(text) is 'The provider''s own name in an identifier.';
+revoke execute on function private.upstream_name from public, anon, authenticated, service_role;
+
+create function public.find_insights(lookups jsonb, deployment jsonb default '{}') returns jsonb
+  language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
+declare
+  v_lookup private.insight_lookup;
+  v_same private.insight_lookup;
+  v_resolved private.insight_lookup[] := '{}';
+  v_hits private.insight_lookup[] := '{}';
+  v_result jsonb;
+  v_results jsonb := '{}';
+  v_wanted bigint[] := '{}';
+begin
+  -- A crash of the server may lose hits and leases, which costs nothing.
+  perform set_config('synchronous_commit', 'off', true);
+  for v_lookup in
+    select r.* from jsonb_array_elements(lookups) as e (lookup)
+      cross join lateral jsonb_populate_record(null::private.insight_lookup, e.lookup) as r
+      order by r.user_id, r.input_hash, r.model
+  loop
+    perform from auth.users as u where u.id = v_lookup.user_id for key share of u;
+    if found then
+      -- Many requests for the same answer arrive together: their model is resolved once.
+      if (v_lookup.user_id, v_lookup.input_hash, coalesce(v_lookup.model, ''))
+          is distinct from (v_same.user_id, v_same.input_hash, coalesce(v_same.model, '')) then
+        v_same := private.resolve_insight(v_lookup, deployment);
+      end if;
+      v_lookup.cache_key := v_same.cache_key;
+      v_lookup.reason := v_same.reason;
+      v_resolved := v_resolved || v_lookup;
+    else
+      v_results := v_results || jsonb_build_object(v_lookup.turn_id, '{"outcome": "no_user"}'::jsonb);
+    end if;
+  end loop;
+  -- One lock order everywhere: leases by key, then the sums of usage by user.
+  for v_lookup in select r.* from unnest(v_resolved) as r order by r.cache_key loop
+    v_result := private.find_insight(v_lookup);
+    v_results := v_results || jsonb_build_object(v_lookup.turn_id, v_result);
+    if v_result ->> 'outcome' = 'hit' then
+      v_hits := v_hits || v_lookup;
+      v_wanted := v_wanted || (v_result ->> 'insight_id')::bigint;
+    end if;
+  end loop;
+  for v_lookup in select r.* from unnest(v_hits) as r order by r.user_id, r.preset loop
+    perform private.log_insight_hit(v_lookup, v_results -> v_lookup.turn_id::text);
+  end loop;
+  return jsonb_build_object('results', v_results, 'outputs', coalesce(
+    (select jsonb_object_agg(i.id, i.output) from public.ai_insights as i where i.id = any (v_wanted)), '{}'));
+end
+$$;
+comment on function public.find_insights(jsonb, jsonb) is
+  'Finds the cached answers of several requests, and writes a log row for each hit. An element of lookups: user_id, '
+  'turn_id, request_id?, preset, prompt_version, input_hash, is_public, model?, wanted_models?, needs?, '
+  'context_tokens, mode (default, fresh or only_cached), awaited_key? and awaited_fence? (of an earlier busy), '
+  'idempotency_key?, body_hash?, duration_ms?, user_id_hash?. deployment: {providers, defaults} as for model_menu. '
+  'Returns {results: by turn_id, outputs: by insight_id}. Outcomes: hit (insight_id, is_stale, age, model, saved_usd, '
+  'computed_by); compute (cache_key and fence: the caller holds the lease; without a fence another one holds it, too; '
+  'stale_id: an answer to serve if computing fails); busy (cache_key and fence to await); failed (error_code of the '
+  'awaited holder); replay (output of the same idempotency key); in_progress; mismatch; none (nothing cached); '
+  'unknown (no model can serve: chat_begin refuses with the reason); no_user.';
+revoke execute on function public.find_insights from public, anon, authenticated, service_role;
+grant execute on function public.find_insights(jsonb, jsonb) to service_role;
+
+create function public.renew_insight_lease(lease jsonb) returns boolean
+  language sql volatile security definer set search_path = '' as $$
+  update private.insight_leases as l set lease_until = now() + interval '15 seconds'
+  where l.cache_key = lease ->> 'cache_key' and l.holder_id = (lease ->> 'holder_id')::uuid
+    and l.fence = (lease ->> 'fence')::bigint and l.lease_until >= now()
+  returning true
+$$;
+comment on function public.renew_insight_lease(jsonb) is
+  'True when the holder still had the lease and has it for another 15 seconds; null when it had ended. lease: '
+  'cache_key, holder_id, fence. Definer, because leases are not granted.';
+revoke execute on function public.renew_insight_lease from public, anon, authenticated, service_role;
+grant execute on function public.renew_insight_lease(jsonb) to service_role;
+
+create function public.release_insight_lease(lease jsonb) returns boolean
+  language sql volatile security definer set search_path = '' as $$
+  update private.insight_leases as l set lease_until = '-infinity', error_code = left(lease ->> 'error_code', 64)
+  where l.cache_key = lease ->> 'cache_key' and l.holder_id = (lease ->> 'holder_id')::uuid
+    and l.fence = (lease ->> 'fence')::bigint
+  returning true
+$$;
+comment on function public.release_insight_lease(jsonb) is
+  'True when the holder still had the lease and it is free now. lease: cache_key, holder_id, fence, error_code? (the '
+  'failure that those who wait get). Definer, because leases are not granted.';
+revoke execute on function public.release_insight_lease from public, anon, authenticated, service_role;
+grant execute on function public.release_insight_lease(jsonb) to service_role;
+
+create function public.store_insight(entry jsonb) returns bigint
+  language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
+declare
+  v_user_id uuid := (entry ->> 'user_id')::uuid;
+  v_scope_id uuid := case when not (entry ->> 'is_public')::boolean then v_user_id end;
+  v_row private.turns;
+  v_cost numeric;
+  v_id bigint;
+begin
+  -- A deletion of the user's text takes the same lock: it sees this entry, or this turn is forgotten.
+  perform pg_advisory_xact_lock_shared(hashtextextended('private.forget:' || v_user_id, 0));
+  perform from auth.users as u where u.id = v_user_id for key share of u;
+  if not found then
+    return null;
+  end if;
+  select * into v_row from private.turns as r where r.id = (entry ->> 'turn_id')::uuid;
+  if not found or v_row.is_forgotten then
+    return null;
+  end if;
+  select l.cost_usd into v_cost from public.chat_logs as l where l.turn_id = v_row.id;
+  if v_row.idempotency_key is not null then
+    insert into private.insight_replays (turn_id, output, model, cost_usd)
+      values (v_row.id, entry -> 'output', entry ->> 'model', v_cost) on conflict do nothing;
+  end if;
+  if entry -> 'fence' <> 'null' then
+    perform from private.insight_leases as l
+      where l.cache_key = entry ->> 'cache_key' and l.fence = (entry ->> 'fence')::bigint
+        and l.holder_id = (entry ->> 'holder_id')::uuid for update;
+    if not found then
+      return null;
+    end if;
+  end if;
+  insert into public.ai_insights as i
+    (cache_key, kind, scope, user_id, input, output, model, prompt_version, turn_id, cost_usd, expires_at)
+  values
+    (private.insight_key(entry ->> 'input_hash', entry ->> 'model', v_scope_id), entry ->> 'preset',
+     case when v_scope_id is null then 'public' else 'user' end, v_scope_id, nullif(entry -> 'input', 'null'),
+     entry -> 'output', entry ->> 'model', entry ->> 'prompt_version', v_row.id, v_cost,
+     now() + make_interval(secs => (entry ->> 'ttl_seconds')::double precision))
+  on conflict on constraint ai_insights_cache_key_key do update
+    set input = excluded.input, output = excluded.output, prompt_version = excluded.prompt_version,
+        turn_id = excluded.turn_id, cost_usd = excluded.cost_usd, created_at = excluded.created_at,
+        expires_at = excluded.expires_at
+  returning i.id into v_id;
+  update private.insight_leases as l set lease_until = '-infinity', insight_id = v_id
+    where l.cache_key = entry ->> 'cache_key' and l.fence = (entry ->> 'fence')::bigint;
+  return v_id;
+end
+$$;
+comment on function public.store_insight(jsonb) is
+  'Stores a validated answer after its turn is booked, and ends the lease. entry: turn_id, user_id, is_public, '
+  'input_hash, preset, prompt_version, input?, output, model, ttl_seconds, cache_key, holder_id, fence (null without a '
+  'lease). Returns the id; null when the lease was lost, or the user or their text was deleted.';
+revoke execute on function public.store_insight from public, anon, authenticated, service_role;
+grant execute on function public.store_insight(jsonb) to service_role;
+
+create function public.purge_insights(max_rows integer default 5000) returns integer
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_purged integer;
+begin
+  delete from private.insight_leases as l where l.cache_key = any (array(
+    select k.cache_key from private.insight_leases as k where k.lease_until < now() - interval '1 hour'
+    limit least(greatest(max_rows, 1), 50000) for update skip locked));
+  delete from public.ai_insights as i where i.id = any (array(
+    select k.id from public.ai_insights as k
+    where k.expires_at < now() and now() >= k.expires_at + (k.expires_at - k.created_at) / 10
+    order by k.expires_at limit least(greatest(max_rows, 1), 50000) for update skip locked));
+  get diagnostics v_purged = row_count;
+  return v_purged;
+end
+$$;
+comment on function public.purge_insights(integer) is
+  'Deletes up to max_rows answers that are too old to be served, and leases that ended. Returns the number of answers.';
+revoke execute on function public.purge_insights from public, anon, authenticated, service_role;
+grant execute on function public.purge_insights(integer) to service_role;
