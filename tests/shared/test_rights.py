@@ -65,7 +65,7 @@ async def test_a_refresh_without_the_publishable_key_asks_as_the_user(
     project: Project, environ: Callable[..., None]
 ) -> None:
     """The service's key passes the gateway, and the token is the admin's: the demand is not skipped."""
-    environ(SUPABASE_URL=project.url, SUPABASE_SERVICE_KEY="sb_secret_x")
+    environ(SUPABASE_URL=project.url, SUPABASE_SERVICE_KEY="sb_secret_x", SUPABASE_ANON_KEY="")
     project.answers[PATH] = (200, {"is_admin": False})
     with pytest.raises(SecondFactorRequired):
         await rights.require_second_factor("token")
