@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Callable
@@ -55,6 +56,13 @@ async def test_the_database_is_asked_by_hash_and_once(keys: ApiKeys, project: Pr
     assert project.asked_of("api_key_person") == [{"key_hash": DIGEST}]
     assert SECRET not in str(project.asked)
     assert DIGEST not in repr(first)
+
+
+async def test_requests_at_once_wait_for_few_lookups(keys: ApiKeys, project: Project) -> None:
+    """Twenty requests with one key need two calls at most, so invented keys cannot take every connection."""
+    found = await asyncio.gather(*(keys.resolve(SECRET) for _ in range(20)))
+    assert len(set(found)) == 1
+    assert len(project.asked) <= 2
 
 
 async def test_what_is_remembered_is_read_again(keys: ApiKeys, project: Project) -> None:
