@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -20,6 +19,7 @@ from local.auth.app import AuthApi
 from local.keys import Keys, load_or_create
 from local.pool import Pool
 from local.rest.app import RestApi
+from local.serve import serve
 from local.tokens import Tokens
 
 _EXPOSED = ["Content-Range", "Location", "X-Supabase-Api-Version", "X-Total-Count", "Link"]
@@ -80,7 +80,7 @@ def main() -> None:
         url,
         lambda email, link, code: print(f"magic link for {email}: {link} (code {code})", flush=True),
     )
-    uvicorn.run(app, host=postgres.HOST, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+    serve(app, port, grace_seconds=2)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from local import configuration, environment, keys, postgres
 from local.data_dir import DataDir
 from local.environment import ROOT
 from local.errors import StackError
-from local.ports import HOST, Ports
+from local.ports import Ports
 from local.users import DEMO_EMAIL
 from shared.variables import found, with_first_names
 
@@ -97,11 +97,7 @@ class StackPlan:
 
     def function_command(self, name: str) -> list[str]:
         """The command that serves a function: functions-framework's ASGI app under uvicorn, as in the cloud."""
-        command = [sys.executable, "-m", "uvicorn", "functions_framework.aio:app", "--host", HOST]
-        command += ["--port", str(self.options.ports.of(name)), "--timeout-keep-alive", "75"]
-        command += ["--lifespan", "on"]  # `auto` hides an import error of main.py
-        command += ["--no-access-log", "--log-level", "warning", "--timeout-graceful-shutdown", "3"]
-        return command
+        return [sys.executable, "-m", "local.serve", str(self.options.ports.of(name))]
 
     def function_sources(self, name: str) -> tuple[Path, ...]:
         """The folders whose changes restart a function; empty without reload."""

@@ -120,7 +120,7 @@ def test_a_killed_supervisor_leaves_no_process(mark: str) -> None:
             first.process.wait()
             options = ("--only", "", "--no-model", "--no-reload")
             with running_stack(data, base, *options, environ={MARK: mark}):
-                assert not [line for line in marked(mark).values() if "uvicorn" in line or "local.model" in line]
+                assert not [line for line in marked(mark).values() if "local.serve" in line or "local.model" in line]
         assert marked(mark) == {}
 
 
@@ -129,10 +129,10 @@ def test_a_function_is_restarted_twice_then_the_stack_stops(mark: str) -> None:
     options = ("--only", "llms", "--no-model", "--no-reload")
     with data_folder() as data, running_stack(data, free_ports(), *options, environ={MARK: mark}) as running:
         for _ in range(2):
-            _kill(mark, "-m uvicorn")
+            _kill(mark, "-m local.serve")
             assert wait_until(lambda: answers(f"{running.values['LLMS_URL']}/health/ready"), 20)
         assert running.console_text().count("llms ended by SIGKILL; it is restarted") == 2
-        _kill(mark, "-m uvicorn")
+        _kill(mark, "-m local.serve")
         assert running.process.wait(20) == 1
         assert "the end of" in running.console_text()
         assert wait_until(lambda: marked(mark) == {}, 5)
