@@ -1,4 +1,8 @@
+import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useState, useSyncExternalStore } from 'react';
+import { useSearchParams } from 'wouter';
+import { errorText } from './errors';
+import { showToast } from './toasts';
 
 export function useMediaQuery(query: string): boolean {
   const subscribe = useCallback(
@@ -40,4 +44,38 @@ export function useTitle(title: string): void {
   useEffect(() => {
     document.title = title === 'Parley' ? title : `${title} · Parley`;
   }, [title]);
+}
+
+/** Query parameters of the address as state: links, reload and Back keep them. */
+export function useParameter(name: string, initial: string): [string, (value: string) => void] {
+  const [parameters, setParameters] = useSearchParams();
+  const set = (value: string) =>
+    setParameters((known) => {
+      const changed = new URLSearchParams(known);
+      if (value === initial) changed.delete(name);
+      else changed.set(name, value);
+      return changed;
+    });
+  return [parameters.get(name) ?? initial, set];
+}
+
+/** Runs an action, shows its failure or its success, and reads the named queries again. */
+export function useAction() {
+  const queries = useQueryClient();
+  const [isBusy, setBusy] = useState(false);
+  const run = async (act: () => PromiseLike<unknown>, options: { done?: string; reads?: string[] } = {}): Promise<boolean> => {
+    setBusy(true);
+    try {
+      await act();
+      await Promise.all((options.reads ?? []).map((name) => queries.invalidateQueries({ queryKey: [name] })));
+      if (options.done) showToast(options.done);
+      return true;
+    } catch (error) {
+      showToast(errorText(error), { isError: true });
+      return false;
+    } finally {
+      setBusy(false);
+    }
+  };
+  return { run, isBusy };
 }

@@ -115,11 +115,11 @@ export function Section(props: { title: string; lead?: ReactNode; actions?: Reac
   );
 }
 
-/** On or off, with its label. */
-export function Switch(props: { label: string; isOn: boolean; onChange: (isOn: boolean) => void; isDisabled?: boolean }) {
+/** On or off, with its label; `name` names it for screen readers where the label is not enough. */
+export function Switch(props: { label: string; name?: string; isOn: boolean; onChange: (isOn: boolean) => void; isDisabled?: boolean }) {
   return (
     <label className="switch">
-      <input type="checkbox" role="switch" checked={props.isOn} disabled={props.isDisabled} onChange={(event) => props.onChange(event.target.checked)} />
+      <input type="checkbox" role="switch" aria-label={props.name} checked={props.isOn} disabled={props.isDisabled} onChange={(event) => props.onChange(event.target.checked)} />
       <span>{props.label}</span>
     </label>
   );
