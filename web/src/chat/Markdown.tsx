@@ -1,12 +1,11 @@
-import '@fontsource-variable/jetbrains-mono/wght.css';
 import { type AnchorHTMLAttributes, type HTMLAttributes, type ImgHTMLAttributes, type ReactElement, useEffect, useState } from 'react';
 import { type Components, defaultRemarkPlugins, type PluginConfig, Streamdown } from 'streamdown';
 import { CodeBlock } from './CodeBlock';
+import { hasFormulas, withDollars } from './formulas';
 import { Table } from './Table';
 
 const REMARK = Object.values(defaultRemarkPlugins);
 const ALLOWED_LINK = /^(https?:|mailto:)/i;
-const MATH = /\$\$|\\\[|\\\(/;
 
 /** A link of an answer. Addresses with another scheme are shown as text. */
 function SafeLink({ href, children }: AnchorHTMLAttributes<HTMLAnchorElement>) {
@@ -42,7 +41,7 @@ const COMPONENTS = {
 
 /** Markdown without raw HTML: tags appear as text. Formulas load their code when the first one comes. */
 export default function Markdown({ text, isWriting }: { text: string; isWriting: boolean }) {
-  const plugins = useMath(MATH.test(text));
+  const plugins = useMath(hasFormulas(text));
   return (
     <Streamdown
       className="markdown"
@@ -55,7 +54,7 @@ export default function Markdown({ text, isWriting }: { text: string; isWriting:
       controls={false}
       linkSafety={{ enabled: false }}
     >
-      {text}
+      {plugins ? withDollars(text) : text}
     </Streamdown>
   );
 }

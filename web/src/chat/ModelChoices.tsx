@@ -25,8 +25,8 @@ export default function ModelChoices({ list, choice, onDone, onRetry }: { list: 
   const byDefault = list.models.find((each) => each.model_key === list.defaultModel);
   const providers = Map.groupBy(list.models, (each) => each.provider);
   return (
-    <Command label="Models" loop>
-      <Command.Input placeholder="Search models, providers, abilities" aria-label="Search models" autoFocus />
+    <Command label="Search models" loop>
+      <Command.Input placeholder="Search models, providers, abilities" autoFocus />
       {!isListed && <p className="menu-note">{choice.model} is not offered any more; its successor or the default answers.</p>}
       {(list.isOld || list.stale) && (
         <p className="menu-note" role="status">

@@ -26,11 +26,15 @@ export function Chart({ title, points, kind, format, file }: Props) {
   return (
     <figure className="chart">
       <figcaption>{title}</figcaption>
-      <div className="plot" aria-hidden>
-        <Suspense fallback={<Loading label="Drawing" />}>
-          <Plot points={points} kind={kind} format={format} />
-        </Suspense>
-      </div>
+      {points.every((each) => each.value === 0) ? (
+        <p className="plot plot-empty">Nothing in this span.</p>
+      ) : (
+        <div className="plot" aria-hidden>
+          <Suspense fallback={<Loading label="Drawing" />}>
+            <Plot points={points} kind={kind} format={format} />
+          </Suspense>
+        </div>
+      )}
       <details className="chart-table">
         <summary>As a table</summary>
         <DataTable label={title} columns={columns} rows={points.filter((each) => each.value !== 0)} rowKey={(row) => row.day} file={file} />

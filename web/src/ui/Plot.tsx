@@ -10,7 +10,7 @@ export default function Plot({ points, kind, format }: { points: Point[]; kind: 
   const shared = [
     <CartesianGrid key="grid" vertical={false} stroke="var(--line)" />,
     <XAxis key="x" dataKey="day" tickFormatter={dayText} tickLine={false} axisLine={false} minTickGap={28} stroke="var(--quiet)" fontSize={12} />,
-    <YAxis key="y" tickFormatter={format} tickLine={false} axisLine={false} width={58} stroke="var(--quiet)" fontSize={12} />,
+    <YAxis key="y" allowDecimals={points.some((each) => !Number.isInteger(each.value))} tickFormatter={format} tickLine={false} axisLine={false} width={58} stroke="var(--quiet)" fontSize={12} />,
     <Tooltip
       key="tip"
       cursor={{ fill: 'var(--hover)' }}
