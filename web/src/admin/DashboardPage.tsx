@@ -131,11 +131,11 @@ function Tiles({ now, before, forecast }: { now: UsageRow[]; before: UsageRow[];
     <>
       <div className="tiles tiles-four">
         {tiles.map((tile) => (
-          <section key={tile.title} className="tile" aria-label={tile.title}>
+          <div key={tile.title} className="tile" role="group" aria-label={tile.title}>
             <h2>{tile.title}</h2>
             <p className="tile-value">{tile.format(tile.value)}</p>
             <Change tile={tile} />
-          </section>
+          </div>
         ))}
       </div>
       <div className="row tiles-foot">

@@ -28,7 +28,7 @@ export function Header({ conversation, messages }: { conversation: Conversation 
       <span className="chat-cost" title="All answers with a known price">
         {usd(conversation.total_cost)}
       </span>
-      <button type="button" className="button button-quiet members-button" onClick={() => setShowsMembers(true)}>
+      <button type="button" className="button button-quiet members-button" aria-label={length > 1 ? `${length} members` : 'Invite'} onClick={() => setShowsMembers(true)}>
         <UserPlus aria-hidden />
         <span>{length > 1 ? `${length} members` : 'Invite'}</span>
       </button>

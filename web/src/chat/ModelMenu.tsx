@@ -4,7 +4,8 @@ import { lazy, Suspense, useState } from 'react';
 import { modelName, useModels } from '../lib/models';
 import { Failure, Loading } from '../ui/parts';
 
-const ModelChoices = lazy(() => import('./ModelChoices'));
+const loadChoices = () => import('./ModelChoices');
+const ModelChoices = lazy(loadChoices);
 
 export interface Choice {
   model: string | null;
@@ -21,7 +22,7 @@ export function ModelMenu({ choice }: { choice: Choice }) {
   const label = choice.model ? modelName(choice.model, models.data) : chosen ? modelName(chosen, models.data) : 'Model';
   return (
     <Popover.Root open={isOpen} onOpenChange={setOpen}>
-      <Popover.Trigger className="model-button" aria-label={`Model: ${label}`} title="Choose a model">
+      <Popover.Trigger className="model-button" aria-label={`Model: ${label}`} title="Choose a model" onFocus={() => void loadChoices()} onPointerEnter={() => void loadChoices()}>
         <span>{label}</span>
         <ChevronDown aria-hidden />
       </Popover.Trigger>

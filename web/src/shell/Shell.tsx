@@ -35,9 +35,9 @@ export function Shell({ children }: { children: ReactNode }) {
         </header>
       )}
       {isNarrow && isOpen && <div className="scrim" onClick={() => setOpen(false)} />}
-      <div className={isHidden ? 'sidebar sidebar-hidden' : 'sidebar'} inert={isHidden}>
+      <aside className={isHidden ? 'sidebar sidebar-hidden' : 'sidebar'} aria-label="Conversations and pages" inert={isHidden}>
         <Sidebar onClose={isNarrow ? () => setOpen(false) : undefined} />
-      </div>
+      </aside>
       <main id="content" tabIndex={-1} className="content" inert={isNarrow && isOpen}>
         <Offline />
         {children}

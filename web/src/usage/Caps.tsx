@@ -19,7 +19,7 @@ function Cap({ limit }: { limit: Limit }) {
   const end = runsOutAt(limit);
   const title = limit.period === 'day' ? 'Today' : 'This month';
   return (
-    <section className="tile tile-cap" aria-label={title}>
+    <div className="tile tile-cap" role="group" aria-label={title}>
       <h2>{title}</h2>
       <p className="tile-value">
         {usd(limit.spent_usd)}
@@ -33,6 +33,6 @@ function Cap({ limit }: { limit: Limit }) {
       </p>
       {end && <p className="tile-warning">At this pace it runs out on {dateTime(end)}.</p>}
       {forecast != null && limit.spent_usd > 0 && <p className="hint">At this pace the month costs {usd(forecast)}.</p>}
-    </section>
+    </div>
   );
 }
