@@ -25,7 +25,7 @@ export function DataTable<Row>({ label, columns, rows, rowKey, file, empty = 'No
   if (!rows.length) return <p className="hint">{empty}</p>;
   return (
     <div className="data-table">
-      <div className="table-scroll" tabIndex={0} role="region" aria-label={label}>
+      <div className="table-scroll" tabIndex={0} role="region" aria-label={`${label}, table`}>
         <table>
           <thead>
             <tr>
