@@ -19,7 +19,7 @@ test('the usage shows what was spent, on which model, and as CSV', async ({ page
 
 test('a model server is added, probed, gets a key and is deleted', async ({ page, open }) => {
   await open('/connect');
-  await page.getByLabel('Name').fill('My server');
+  await page.getByRole('textbox', { name: 'Name', exact: true }).fill('My server');
   await page.getByLabel('Base address').fill(process.env.NODE_URL!);
   await page.getByRole('button', { name: 'Add and probe' }).click();
   const node = page.getByRole('region', { name: 'My server' });
@@ -33,6 +33,23 @@ test('a model server is added, probed, gets a key and is deleted', async ({ page
   await expect(node).toHaveCount(0);
   await page.getByRole('tab', { name: 'OpenAI for Python' }).click();
   await expect(page.getByRole('tabpanel')).toContainText(`base_url="${process.env.CHAT_URL}/v1"`);
+});
+
+test('a key is made, shown once, used and revoked', async ({ page, open }) => {
+  await open('/connect');
+  await page.getByLabel('Name of the key').fill('laptop');
+  await page.getByLabel('USD a day at most').fill('2');
+  await page.getByRole('button', { name: 'Make the key' }).click();
+  const secret = await page.getByRole('dialog').locator('pre').innerText();
+  const answered = () => page.request.get(`${process.env.CHAT_URL}/v1/models`, { headers: { Authorization: `Bearer ${secret}` } });
+  expect((await answered()).status()).toBe(200);
+  await page.getByRole('button', { name: 'Close' }).click();
+  const row = page.getByRole('row', { name: /laptop/ });
+  await expect(row).toContainText('$2.00');
+  await expect(page.getByText(secret)).toHaveCount(0);
+  await row.getByRole('button', { name: 'Revoke laptop' }).click();
+  await page.getByRole('button', { name: 'Revoke', exact: true }).click();
+  await expect(row).toContainText('revoked');
 });
 
 test('preferences are saved, and all data is saved and deleted', async ({ page, open, person }) => {

@@ -1,5 +1,6 @@
 import { useTitle } from '../lib/hooks';
 import { Page, Section } from '../ui/parts';
+import { Keys } from './Keys';
 import { Nodes } from './Nodes';
 import { Snippets } from './Snippets';
 
@@ -11,10 +12,12 @@ export default function ConnectPage() {
       <Section title="Your model servers" lead="Any server with OpenAI's protocol: Ollama, llama.cpp, vLLM, LM Studio. Only you see its models, unless you share it.">
         <Nodes />
       </Section>
+      <Section title="Your keys" lead="An access token lives for an hour; a key is for programs that keep one. Its questions use your budget.">
+        <Keys />
+      </Section>
       <Section title="From other programs" lead="Every tool that takes a base address works. It uses your budget, and its turns are in your usage.">
         <Snippets />
       </Section>
-      {/* Personal keys have their place here. */}
     </Page>
   );
 }

@@ -63,9 +63,9 @@ export function Snippets() {
         <CopyBlock text={found[chosen]!} label={`snippet for ${chosen}`} />
       </div>
       <p className="hint">
-        <code>$TOKEN</code> is an access token of yours.{' '}
+        <code>$TOKEN</code> is a key of yours, or an access token.{' '}
         <button type="button" className="link" onClick={() => void copyToken()}>
-          Copy one now
+          Copy a token now
         </button>
       </p>
     </div>
