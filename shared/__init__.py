@@ -5,8 +5,8 @@
     json: lenient_json, strict_json, validation.
     settings: addresses, variables, config, provider_config.
     wire: bounded_responses.
-    network: node_addresses, http, secrets, database_errors, supabase, supabase_py, auth, object_store, spool, body.
-    connections: ledger_connection, ledger_calls.
+    network: node_addresses, http, secrets, database_errors, supabase, supabase_py, rights, object_store, spool, body.
+    connections: ledger_connection, ledger_calls, api_keys, auth.
     models: attempts, fallback, watchdog, providers, nodes, gateway, structured.
     turns: turns, admitted_turn, receipts, limit_headers, ledger, run_turn, catalogue.
     http routes: cors, error_response, responses, endpoint, health, openai_models.

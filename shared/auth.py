@@ -1,4 +1,4 @@
-"""Authentication: Supabase access tokens, verified in this process without a network round trip."""
+"""Authentication: Supabase access tokens, verified in this process without a network round trip, and API keys."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ import jwt
 from starlette.requests import Request
 
 from shared import http
+from shared.api_keys import PREFIX, ApiKey, api_keys
 from shared.bounded_responses import read_within
 from shared.config import settings
-from shared.errors import KeysUnavailable, Unauthenticated
+from shared.errors import Forbidden, InsufficientScope, KeysUnavailable, Unauthenticated
 from shared.identifiers import is_canonical_uuid
+from shared.rights import require_app_scope, require_second_factor
 
 _ASYMMETRIC = frozenset({"ES256", "RS256", "EdDSA"})
 _REQUIRED_CLAIMS = ["exp", "iat", "sub", "aud", "iss", "role"]
@@ -28,6 +30,8 @@ _TYPES = {
     "is_anonymous": bool | None,
     "app_metadata": dict | None,
     "user_metadata": dict | None,
+    "client_id": str | None,
+    "aal": str | None,
 }
 MALFORMED = (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 LEEWAY_SECONDS = 30
@@ -40,6 +44,8 @@ class Person:
     """A signed-in user; `token` authenticates database requests and is never logged.
 
     `claims` is the token's verified payload as JSON, for requests over a connection of our own.
+    `api_key` is the key of the request instead of a token; `token` is empty then, so that no request is made with it.
+    `client_id` is the OAuth app that the user consented to; it is never an admin. `aal` is `aal2` with a second factor.
     """
 
     id: str
@@ -47,6 +53,9 @@ class Person:
     is_anonymous: bool
     is_admin: bool
     claims: str = "{}"
+    api_key: ApiKey | None = None
+    client_id: str | None = None
+    aal: str | None = None
 
     def __repr__(self) -> str:
         return f"Person(id={self.id!r})"
@@ -143,8 +152,10 @@ class Verifier:
             id=claims["sub"],
             token=token,
             is_anonymous=claims.get("is_anonymous") is True,
-            is_admin=(claims.get("app_metadata") or {}).get("role") == "admin",
+            is_admin=(claims.get("app_metadata") or {}).get("role") == "admin" and not claims.get("client_id"),
             claims=json.dumps(claims, separators=(",", ":")),
+            client_id=claims.get("client_id") or None,
+            aal=claims.get("aal"),
         )
         if len(self._known) >= self.max_cached:
             self._known.clear()
@@ -197,6 +208,40 @@ def bearer_token(request: Request) -> str:
     return token.strip()
 
 
-async def authenticate(request: Request) -> Person:
-    """The user who sent the request. Raises Unauthenticated or KeysUnavailable."""
-    return await verifier.verify(bearer_token(request))
+def _credential(request: Request) -> str:
+    """The token or key of `Authorization: Bearer …`, else the key of `x-api-key`. Raises Unauthenticated."""
+    key = request.headers.get("x-api-key", "").strip()
+    return key if key and "authorization" not in request.headers else bearer_token(request)
+
+
+async def authenticate(request: Request, scope: str | None = None) -> Person:
+    """The user who sent the request, with an access token, or with an API key or an OAuth app that has the scope.
+
+    None as scope means that no key and no app may do this. Raises Unauthenticated, InvalidApiKey, InsufficientScope,
+    AppNotAllowed, KeysUnavailable, DatabaseUnavailable.
+    """
+    credential = _credential(request)
+    if not credential.startswith(PREFIX):
+        person = await verifier.verify(credential)
+        if person.client_id is not None:
+            await require_app_scope(person.client_id, person.token, scope)
+        return person
+    key = await api_keys.resolve(credential)
+    if scope is None:
+        raise InsufficientScope("API keys cannot do this. Send an access token.")
+    if scope not in key.scopes:
+        raise InsufficientScope(f"This API key lacks the scope {scope}.", metadata={"scope": scope})
+    return Person(id=key.user_id, token="", is_anonymous=False, is_admin=False, api_key=key)
+
+
+async def authenticate_admin(request: Request, refusal: str = "This is for admins.") -> Person:
+    """The admin who sent the request.
+
+    Raises what `authenticate` raises, Forbidden with this message for a user who is no admin, SecondFactorRequired.
+    """
+    person = await authenticate(request)
+    if not person.is_admin:
+        raise Forbidden(refusal)
+    if person.aal != "aal2":
+        await require_second_factor(person.token)
+    return person

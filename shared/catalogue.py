@@ -12,7 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from shared import supabase
+from shared import ledger_calls, supabase
+from shared.auth import Person
 from shared.errors import DatabaseUnavailable
 from shared.provider_config import deployment, is_configured
 
@@ -57,7 +58,7 @@ class CatalogueCache:
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
 
-    async def get(self, token: str) -> Catalogue:
+    async def get(self, person: Person) -> Catalogue:
         """The catalogue, from the cache or from the database; it is stale if the database is down.
 
         Raises Unauthenticated if the database rejects the token.
@@ -67,17 +68,21 @@ class CatalogueCache:
             return cached
         async with self._lock:  # without a cached list, requests wait for the one that reads
             if self._catalogue is None or not self._is_fresh():
-                self._catalogue = await self._read(token)
+                self._catalogue = await self._read(person)
                 self._read_at = time.monotonic()
             return self._catalogue
 
     def _is_fresh(self) -> bool:
         return time.monotonic() - self._read_at < _FRESH_SECONDS
 
-    async def _read(self, token: str) -> Catalogue:
+    async def _read(self, person: Person) -> Catalogue:
         try:
             menu = {"deployment": deployment()}
-            self._rows = await supabase.rpc("model_menu", menu, supabase.as_caller(token), timeout_seconds=3.0)
+            if person.api_key is None:
+                headers = supabase.as_caller(person.token)
+                self._rows = await supabase.rpc("model_menu", menu, headers, timeout_seconds=3.0)
+            else:
+                self._rows = await ledger_calls.call("model_menu", menu, supabase.as_service, timeout_seconds=3.0)
         except DatabaseUnavailable:
             return catalogue_of(self._rows or shipped_models(), is_stale=True)
         return catalogue_of(self._rows or [])

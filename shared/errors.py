@@ -5,8 +5,12 @@ The first paragraph of a docstring says when the error occurs. docs/errors.md is
 ParleyError
 ├── InvalidRequest 400 invalid_request
 ├── Unauthenticated 401 invalid_token
+│   └── InvalidApiKey 401 invalid_api_key
 ├── BudgetExceeded 402 budget_exceeded
 ├── Forbidden 403 forbidden
+│   ├── InsufficientScope 403 insufficient_scope
+│   ├── AppNotAllowed 403 app_not_allowed
+│   └── SecondFactorRequired 403 second_factor_required
 ├── NotFound 404 not_found
 │   ├── ConversationNotFound 404 conversation_not_found
 │   └── ModelNotFound 404 model_not_found
@@ -94,8 +98,15 @@ class Unauthenticated(ParleyError):
     client_action = "Refresh the session or sign in again, then retry."
 
 
+class InvalidApiKey(Unauthenticated):
+    """The API key does not exist, has expired or is revoked, or its account is suspended: `metadata.reason`."""
+
+    code = "invalid_api_key"
+    client_action = "Use another key, or create one."
+
+
 class BudgetExceeded(ParleyError):
-    """A budget of the user or the project does not cover this turn."""
+    """A budget of the user, the API key or the project does not cover this turn: `metadata.scope`."""
 
     status, code = 402, "budget_exceeded"
     client_action = "Show `metadata.resets_at`. A smaller `max_tokens` or a cheaper model may still fit."
@@ -106,6 +117,27 @@ class Forbidden(ParleyError):
 
     status, code = 403, "forbidden"
     client_action = "Do not retry. Use an account with the right role."
+
+
+class InsufficientScope(Forbidden):
+    """The API key lacks the scope that this request needs, or API keys may not do this."""
+
+    code = "insufficient_scope"
+    client_action = "Create a key with the scope in `metadata.scope`, or send an access token."
+
+
+class AppNotAllowed(Forbidden):
+    """The OAuth app of the token is not allowed by the operator, is revoked by the user, or may not do this."""
+
+    code = "app_not_allowed"
+    client_action = "Ask the operator to allow the app, or sign in without it."
+
+
+class SecondFactorRequired(Forbidden):
+    """The deployment demands a second factor of admins, and this session has none."""
+
+    code = "second_factor_required"
+    client_action = "Sign in with a second factor (`aal2`), then retry."
 
 
 class NotFound(ParleyError):

@@ -37,7 +37,7 @@ _LEASE_MARGIN_SECONDS = 60
 
 
 async def begin(person: Person, request: TurnRequest) -> Turn:
-    """The admitted turn, after one round trip with the user's own token.
+    """The admitted turn, after one round trip with the user's own token or API key.
 
     Raises the refusals of `chat_begin` (QuotaExceeded, BudgetExceeded, ModelNotFound, ConversationNotFound,
     TurnInProgress, …), RequestInProgress or IdempotencyMismatch for a reused key, and DatabaseUnavailable. Raises
@@ -53,9 +53,7 @@ async def begin(person: Person, request: TurnRequest) -> Turn:
         "lease_seconds": settings().turn_seconds + _LEASE_MARGIN_SECONDS,
     }
     try:
-        answer = await ledger_calls.call(
-            "chat_begin", {"turn": turn}, lambda: supabase.as_caller(person.token), person.claims
-        )
+        answer = await _begun(person, turn)
     except NoDefaultModel as error:
         raise NoDefaultModel(advice() or error.message) from None
     except ModelNotFound:
@@ -66,13 +64,26 @@ async def begin(person: Person, request: TurnRequest) -> Turn:
             "A request with this idempotency key is still running.", retry_after_seconds=answer["retry_after"]
         )
     if answer["outcome"] == "mismatch":
-        raise IdempotencyMismatch("This idempotency key was used with another body.")
+        raise IdempotencyMismatch("This idempotency key was used with another body or API key.")
     admitted = admitted_turn(answer, request, worker_id, person.id)
     bind_turn(admitted.request_id, admitted.turn_id)
     if admitted.reason in _FAILED_LOOKUPS and admitted.replay is None:
         asked_model = answer.get("unresolved_model") or turn["requested_model"]
         log(admitted.reason, level="warning", asked_model=asked_model, served=admitted.routes[0].identifier)
     return admitted
+
+
+async def _begun(person: Person, turn: dict[str, Any]) -> dict[str, Any]:
+    """The answer of the database. For an API key it reads the key again, so that a revoked one begins no turn."""
+    answer: dict[str, Any]
+    if person.api_key is not None:
+        arguments = {"key_hash": person.api_key.digest, "turn": turn}
+        answer = await ledger_calls.call("chat_begin_with_key", arguments, supabase.as_service)
+    else:
+        answer = await ledger_calls.call(
+            "chat_begin", {"turn": turn}, lambda: supabase.as_caller(person.token), person.claims
+        )
+    return answer
 
 
 async def extend(turn: Turn, input_tokens: int) -> None:

@@ -17,9 +17,12 @@ from tests.postgres_servers import PostgresServer
 pytestmark = pytest.mark.processes
 
 _MEANT = {
+    "public.api_key_person(text)",
     "public.chat_begin(jsonb)",
+    "public.chat_begin_with_key(text,jsonb)",
     "public.chat_extend(jsonb)",
     "public.chat_finish(jsonb)",
+    "public.model_menu(jsonb)",
     "public.node_key(bigint,text)",
 }
 _FOREIGN = "n.nspname <> 'information_schema' and n.nspname !~ '^pg_'"
@@ -58,7 +61,7 @@ def role(owner: Rows, postgres_servers: PostgresServer) -> Iterator[Rows]:
         yield connection
 
 
-def test_the_role_may_call_four_functions_and_nothing_else(owner: Rows, role: Rows) -> None:
+def test_the_role_may_call_seven_functions_and_nothing_else(owner: Rows, role: Rows) -> None:
     """Every table, view and sequence refuses every verb, and every other function of ours refuses a call."""
     allowed = []
     relations = owner.execute(
@@ -133,7 +136,7 @@ def test_a_turn_begins_for_a_signed_in_user_only(owner: Rows, role: Rows) -> Non
 
 
 def test_the_diagnosis_names_what_the_role_may_do(owner: Rows, postgres_servers: PostgresServer) -> None:
-    """An admin reads that the role may log in and call the four functions; a right that does not belong is listed."""
+    """An admin reads that the role may log in and call the seven functions; a right that does not belong is listed."""
     found = _diagnosed(owner)
     assert (found["has_login"], found["is_admin"], found["member_of"]) == (True, False, [])
     assert set(found["may_use"]) == _MEANT

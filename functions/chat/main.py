@@ -31,7 +31,7 @@ from shared.run_turn import run_turn
 
 async def take_turn(request: Request, *, stream: bool | None = None) -> Response:
     """POST / and its aliases: one turn. `stream` overrides the field of the body."""
-    person = await authenticate(request)
+    person = await authenticate(request, "chat")
     body = await read_chat_request(request)
     turn = await admit(person, chat_turn(body, request))
     if body.dry_run:
@@ -49,13 +49,13 @@ async def stream_turn(request: Request) -> Response:
 
 async def resume(request: Request) -> Response:
     """GET /{id}/stream, which `useChat` calls to resume a stream: 204, because a stream ends with its request."""
-    await authenticate(request)
+    await authenticate(request, "chat")
     return Response(status_code=204)
 
 
 async def complete(request: Request) -> Response:
     """POST /v1/chat/completions: one answer to a conversation that the client keeps."""
-    person = await authenticate(request)
+    person = await authenticate(request, "chat")
     body = await read_completion_request(request)
     turn = await admit(person, completion_turn(body, request))
     events = run_turn(CompletionRun(turn, body, request.state.arrived))

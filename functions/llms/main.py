@@ -18,8 +18,8 @@ from shared.openai_models import get_openai_model, list_openai_models
 
 async def list_models(request: Request) -> Response:
     """GET /: active models by display order; 304 when the client has this list already."""
-    person = await authenticate(request)
-    catalogue_list = await catalogue.catalogue_cache.get(person.token)
+    person = await authenticate(request, "models")
+    catalogue_list = await catalogue.catalogue_cache.get(person)
     headers = {"ETag": catalogue_list.etag, "Cache-Control": "private, no-cache"}
     tags = ",".join(request.headers.getlist("if-none-match"))
     known = {tag.strip().removeprefix("W/") for tag in tags.split(",")}

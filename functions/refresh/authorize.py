@@ -9,9 +9,9 @@ import jwt
 from starlette.requests import Request
 
 from functions.refresh import google_oidc
-from shared.auth import authenticate, bearer_token
+from shared.auth import authenticate_admin, bearer_token
 from shared.config import settings
-from shared.errors import Forbidden, NotFound
+from shared.errors import NotFound
 from shared.log import log
 
 _MIN_SECRET_LENGTH = 32
@@ -20,8 +20,8 @@ _MIN_SECRET_LENGTH = 32
 async def authorize(request: Request) -> str:
     """The trigger's name for the run's row.
 
-    Raises Unauthenticated, Forbidden for a user who is no admin, KeysUnavailable when a token cannot be checked. A
-    CRON_SECRET that is unset or short matches no token.
+    Raises Unauthenticated, Forbidden for a user who is no admin, SecondFactorRequired, KeysUnavailable when a token
+    cannot be checked. A CRON_SECRET that is unset or short matches no token.
     """
     secret = settings().get("CRON_SECRET")
     if secret and len(secret) < _MIN_SECRET_LENGTH:
@@ -32,9 +32,8 @@ async def authorize(request: Request) -> str:
     if _issuer(token) in google_oidc.ISSUERS:
         await google_oidc.verify(token)
         return "google-oidc"
-    if (await authenticate(request)).is_admin:
-        return "admin"
-    raise Forbidden("Only an admin may start a refresh.")
+    await authenticate_admin(request, "Only an admin may start a refresh.")
+    return "admin"
 
 
 def authorize_event(request: Request) -> str:

@@ -1,4 +1,4 @@
-"""Step `sweep`: closes turns of killed instances, and removes from settled turns what no replay needs."""
+"""Step `sweep`: closes turns of killed instances, and deletes what no replay needs and API keys that ended long ago."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ _MAX_BATCHES = 40  # about a minute of work; the next run does the rest
 
 
 async def run(context: StepContext) -> StepOutcome:
-    """The outcome; `abandoned` counts the closed turns, `thinned` the settled ones. Raises DatabaseUnavailable."""
+    """The outcome; `abandoned` counts the closed turns, `thinned` the settled ones, `api_keys` the deleted keys.
+
+    Raises DatabaseUnavailable.
+    """
     if context.is_dry_run:
-        return StepOutcome(details={"abandoned": 0, "thinned": 0})
+        return StepOutcome(details={"abandoned": 0, "thinned": 0, "api_keys": 0})
     return StepOutcome(
-        details={"abandoned": await _repeat("sweep_turns", _BATCH), "thinned": await _repeat("thin_turns", _THIN_BATCH)}
+        details={
+            "abandoned": await _repeat("sweep_turns", _BATCH),
+            "thinned": await _repeat("thin_turns", _THIN_BATCH),
+            "api_keys": await _repeat("purge_api_keys", _THIN_BATCH),
+        }
     )
 
 

@@ -217,6 +217,7 @@ create function public.set_node_key(node_id bigint, api_key text) returns void
 declare
   v_is_kept boolean := coalesce(set_node_key.api_key, '') <> '';
 begin
+  perform private.refuse_apps();
   -- Locked, so that no other key and no other URL is written meanwhile.
   perform 1 from public.client_nodes as n
     where n.id = set_node_key.node_id

@@ -127,7 +127,8 @@ create function private.forget_words(p_user_id uuid) returns void
   update public.chat_logs as l
     set user_id = null, question = null, response = null, request_id = null, requested_model = null,
         unresolved_model = null,
-        conversation_id = null, user_id_hash = null, escalation_metadata = null, tools_used = '[]', metadata = '{}',
+        conversation_id = null, api_key_id = null, user_id_hash = null, escalation_metadata = null,
+        tools_used = '[]', metadata = '{}',
         model = case when private.anonymised_model(l.model_identifier,
           p_user_id) is not distinct from l.model_identifier
           then l.model end,
@@ -175,6 +176,7 @@ begin
   if v_user_id is null then
     perform private.refuse('PT401', 'invalid_token', 'Sign in to delete your data.');
   end if;
+  perform private.refuse_apps();
   -- One deletion at a time, and not during a sweep: two users in each other's conversations would deadlock.
   perform pg_advisory_xact_lock(hashtextextended('private.sweep_turns', 0));
   -- chat_begin holds this lock as shared. So the statements below see the row of every turn that it has admitted, and
@@ -192,13 +194,15 @@ begin
   delete from public.feedback as f where f.user_id = v_user_id;
   perform private.forget_words(v_user_id);
   delete from public.client_nodes as n where n.owner_id = v_user_id;
+  delete from public.api_keys as k  -- an app that the user revoked stays revoked
+    where k.user_id = v_user_id and (k.client_id is null or k.revoked_at is null);
 exception when lock_not_available or deadlock_detected or serialization_failure or query_canceled then
   perform private.refuse_busy();
 end
 $$;
 comment on function public.delete_my_data() is
-  'Deletes the caller''s conversations, messages with their answers, memberships, nodes, profile and feedback, and '
-  'removes the caller''s id and text from log rows. Usage and cost stay counted. The account stays.';
+  'Deletes the caller''s conversations, messages with their answers, memberships, nodes, API keys, profile and '
+  'feedback, and removes the caller''s id and text from log rows. Usage and cost stay counted. The account stays.';
 revoke execute on function public.delete_my_data from public, anon, authenticated, service_role;
 grant execute on function public.delete_my_data() to authenticated;
 
@@ -215,6 +219,7 @@ begin
   if v_user_id is null then
     perform private.refuse('PT401', 'invalid_token', 'Sign in to delete a conversation.');
   end if;
+  perform private.refuse_apps();
   -- Deletions run one at a time and never beside a sweep, as delete_my_data does.
   perform pg_advisory_xact_lock(hashtextextended('private.sweep_turns', 0));
   select c.user_id into v_owner_id from public.llm_conversations as c

@@ -589,7 +589,7 @@ revoke execute on function public.ab_results from public, anon, authenticated, s
 grant execute on function public.ab_results(text, date, date) to authenticated, service_role;
 
 -- Purpose: thins settled turns, deletes old logs, and quarantines spooled records that cannot be booked.
--- Affects: public.thin_turns(), public.purge_logs(), public.quarantine_spooled()
+-- Affects: public.thin_turns(), public.purge_logs(), public.purge_api_keys(), public.quarantine_spooled()
 -- Access: the service only; definer because logs and write-ahead rows are not granted.
 
 create function public.thin_turns(max_rows integer default 5000) returns integer
@@ -652,6 +652,25 @@ comment on function public.purge_logs(integer, integer) is
   'their write-ahead rows and idempotency keys. Keeps turns that are open or not in usage_daily. Returns the number.';
 revoke execute on function public.purge_logs from public, anon, authenticated, service_role;
 grant execute on function public.purge_logs(integer, integer) to service_role;
+
+create function public.purge_api_keys(max_rows integer default 5000) returns integer
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_purged integer;
+begin
+  delete from public.api_keys as k
+    where k.id = any (array(
+      select d.id from public.api_keys as d
+      where d.client_id is null and least(d.revoked_at, d.expires_at) < now() - interval '90 days'
+      order by d.id limit least(greatest(max_rows, 1), 50000) for update skip locked));
+  get diagnostics v_purged = row_count;
+  return v_purged;
+end
+$$;
+comment on function public.purge_api_keys(integer) is
+  'Deletes up to max_rows API keys that were revoked or expired 90 days ago. Returns the number.';
+revoke execute on function public.purge_api_keys from public, anon, authenticated, service_role;
+grant execute on function public.purge_api_keys(integer) to service_role;
 
 create function public.quarantine_spooled(
   object_key text, reason text, record text default null, user_id uuid default null,
@@ -937,7 +956,7 @@ grant execute on function public.diagnose_visibility() to authenticated;
 
 -- Purpose: the role of chat's own connection to this database.
 -- Affects: role parley_ledger; public.diagnose_ledger_role()
--- Access: parley_ledger may execute four functions and nothing else; admins may see what it may do.
+-- Access: parley_ledger may execute seven functions and nothing else; admins may see what it may do.
 
 -- A role belongs to the server, so another database may have created it. The operator gives it a login and a password.
 do $$
@@ -951,7 +970,8 @@ alter role parley_ledger set lock_timeout = '8s';
 alter role parley_ledger set idle_in_transaction_session_timeout = '10s';
 grant usage on schema public to parley_ledger;
 grant execute on function public.chat_begin(jsonb), public.chat_extend(jsonb), public.chat_finish(jsonb),
-  public.node_key(bigint, text) to parley_ledger;
+  public.node_key(bigint, text), public.api_key_person(text), public.chat_begin_with_key(text, jsonb),
+  public.model_menu(jsonb) to parley_ledger;
 
 create function public.diagnose_ledger_role() returns jsonb
   language plpgsql stable security invoker set search_path = '' as $$
@@ -981,3 +1001,102 @@ comment on function public.diagnose_ledger_role() is
   'functions of the schemas public and private that this role may use. For admins.';
 revoke execute on function public.diagnose_ledger_role from public, anon, authenticated, service_role;
 grant execute on function public.diagnose_ledger_role() to authenticated;
+
+-- Purpose: OAuth apps that may run turns for users who consented, each with a daily cap for each user.
+-- Affects: public.oauth_apps, public.my_rights(); a restrictive policy on every table of schema public
+-- Access: admins manage the list; tokens of apps reach no table.
+
+create table public.oauth_apps (
+  client_id text constraint oauth_apps_pkey primary key
+    constraint oauth_apps_client_id_check check (char_length(client_id) between 1 and 200),
+  name text not null
+    constraint oauth_apps_name_check check (char_length(name) between 1 and 80 and private.is_one_line(name)),
+  scopes text[] not null default '{chat,models}'
+    constraint oauth_apps_scopes_check check (scopes <@ array['chat', 'models']),
+  daily_cost_usd numeric(18, 9) constraint oauth_apps_daily_cost_usd_check check (daily_cost_usd >= 0),
+  created_at timestamptz not null default now()
+);
+comment on table public.oauth_apps is
+  'An OAuth app whose tokens (claim client_id) the functions accept. Apps that are not listed are refused.';
+comment on column public.oauth_apps.scopes is 'chat: run single turns and completions; models: list models.';
+comment on column public.oauth_apps.daily_cost_usd is
+  'US dollars per UTC day and user, reservations included; null = only the caps of the user.';
+
+alter table public.oauth_apps enable row level security;
+revoke all on public.oauth_apps from public, anon, authenticated, service_role;
+grant insert, select, update, delete on public.oauth_apps to authenticated;
+
+create policy oauth_apps_select_admin on public.oauth_apps for select to authenticated
+  using ((select private.is_admin()));
+comment on policy oauth_apps_select_admin on public.oauth_apps is 'Admins only.';
+create policy oauth_apps_insert_admin on public.oauth_apps for insert to authenticated
+  with check ((select private.is_admin()));
+comment on policy oauth_apps_insert_admin on public.oauth_apps is 'Admins only.';
+create policy oauth_apps_update_admin on public.oauth_apps for update to authenticated
+  using ((select private.is_admin())) with check ((select private.is_admin()));
+comment on policy oauth_apps_update_admin on public.oauth_apps is 'Admins only.';
+create policy oauth_apps_delete_admin on public.oauth_apps for delete to authenticated
+  using ((select private.is_admin()));
+comment on policy oauth_apps_delete_admin on public.oauth_apps is 'Admins only.';
+
+create function private.app_key(p_user_id uuid, p_client_id text, p_turn private.turn_request) returns uuid
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_app public.oauth_apps;
+  v_key public.api_keys;
+begin
+  select * into v_app from public.oauth_apps as a where a.client_id = p_client_id;
+  if ('chat' = any (v_app.scopes)) is not true then
+    perform private.refuse('PT403', 'app_not_allowed', 'The operator does not allow this app.');
+  end if;
+  -- A stored conversation would show the app what its grant does not cover.
+  if num_nonnulls(p_turn.conversation_id, p_turn.client_id, p_turn.message_id) > 0 or p_turn.regenerate then
+    perform private.refuse('PT403', 'app_not_allowed', 'An app may not continue a conversation.');
+  end if;
+  insert into public.api_keys (user_id, client_id, name, key_prefix, scopes, daily_cost_usd, expires_at)
+    values (p_user_id, p_client_id, v_app.name, '', '{chat}', v_app.daily_cost_usd, 'infinity')
+    on conflict on constraint api_keys_user_id_client_id_key do nothing;
+  select * into v_key from public.api_keys as k where k.user_id = p_user_id and k.client_id = p_client_id;
+  if v_key.revoked_at is not null then
+    perform private.refuse('PT403', 'app_not_allowed', 'The user has revoked this app.');
+  end if;
+  if v_key.daily_cost_usd is distinct from v_app.daily_cost_usd then
+    update public.api_keys as k set daily_cost_usd = v_app.daily_cost_usd where k.id = v_key.id;
+  end if;
+  return v_key.id;
+end
+$$;
+comment on function private.app_key(uuid, text, private.turn_request) is
+  'The row of api_keys that counts an app''s turns for a user; the first turn inserts it. Refuses with app_not_allowed '
+  '(403) when the app is not listed for chat, when the user has revoked it, and for turns of a conversation.';
+revoke execute on function private.app_key from public, anon, authenticated, service_role;
+
+create function public.my_rights() returns jsonb
+  language plpgsql stable security definer set search_path = '' as $$
+begin
+  return jsonb_build_object('is_admin', private.is_admin(), 'app_scopes', case when private.is_app() then coalesce(
+    (select to_jsonb(a.scopes) from public.oauth_apps as a where a.client_id = auth.jwt() ->> 'client_id'), '[]') end);
+end
+$$;
+comment on function public.my_rights() is
+  '{is_admin, app_scopes}: whether the caller''s token has the rights of an admin, and what its OAuth app may do; null '
+  'for a token of no app. Definer, because the list of apps is not granted.';
+revoke execute on function public.my_rights from public, anon, authenticated, service_role;
+grant execute on function public.my_rights() to authenticated;
+
+do $$
+declare
+  v_table text;
+begin
+  for v_table in
+    select c.relname from pg_class as c
+    where c.relnamespace = 'public'::regnamespace and c.relkind = 'r' order by c.relname
+  loop
+    execute format(
+      'create policy %I on public.%I as restrictive to authenticated using (not (select private.is_app()))',
+      v_table || '_no_apps', v_table);
+    execute format('comment on policy %I on public.%I is %L', v_table || '_no_apps', v_table,
+      'Tokens of OAuth apps reach no table.');
+  end loop;
+end
+$$;

@@ -1,7 +1,7 @@
 -- Purpose: the schema private, settings, and small helpers that every other file uses.
 -- Affects: schema private; table private.settings; helper functions
--- Access: authenticated may use the schema and call is_admin() and if_admin(); no client role reads a table of this
--- schema.
+-- Access: authenticated may use the schema and call is_app(), is_admin() and if_admin(); no client role reads a table
+-- of this schema.
 
 create schema private;
 comment on schema private is
@@ -17,19 +17,40 @@ comment on table private.settings is 'Settings of this deployment, one row each.
 comment on column private.settings.name is
   'allow_private_nodes = on: client nodes may use http, any port and private addresses; for laptops only, together '
   'with ALLOW_PRIVATE_NODES of the functions. profiling = on: new profiles may be learned from; default off. '
-  'lease_seconds, open_turns_per_person, nodes_per_person, messages_per_person, messages_mb_per_person: numbers, see '
+  'admin_needs_aal2 = on: admins need a session with a second factor. lease_seconds, open_turns_per_person, '
+  'nodes_per_person, keys_per_person, messages_per_person, messages_mb_per_person: numbers, see '
   'docs/limits-and-costs.md.';
 
 alter table private.settings enable row level security;
 revoke all on private.settings from public, anon, authenticated, service_role;
 
+create function private.is_app() returns boolean
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return coalesce(auth.jwt() ->> 'client_id', '') <> '';
+end
+$$;
+comment on function private.is_app() is
+  'True when the caller''s token belongs to an OAuth app that the user consented to.';
+revoke execute on function private.is_app from public, anon, authenticated, service_role;
+grant execute on function private.is_app() to authenticated;
+
 create function private.is_admin() returns boolean
-  language sql stable security invoker set search_path = '' as $$
-  select coalesce((select auth.jwt()) -> 'app_metadata' ->> 'role', '') = 'admin'
+  language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_claims jsonb := auth.jwt();
+begin
+  if (v_claims -> 'app_metadata' ->> 'role' = 'admin') is not true or coalesce(v_claims ->> 'client_id', '') <> '' then
+    return false;
+  end if;
+  return coalesce(v_claims ->> 'aal' = 'aal2', false)
+    or not exists (select from private.settings as s where s.name = 'admin_needs_aal2' and s.value = 'on');
+end
 $$;
 comment on function private.is_admin() is
-  'True when the caller''s token carries app_metadata.role = admin. Only the service can set it; user_metadata is '
-  'not read.';
+  'True when the caller''s token carries app_metadata.role = admin, belongs to no OAuth app, and, with the setting '
+  'admin_needs_aal2, is of a session with a second factor. Only the service can set app_metadata; user_metadata is not '
+  'read. Definer, because settings are not granted.';
 revoke execute on function private.is_admin from public, anon, authenticated, service_role;
 grant execute on function private.is_admin() to authenticated;
 
@@ -71,6 +92,17 @@ $$;
 comment on function private.refuse(text, text, text, jsonb) is
   'Ends the transaction. PostgREST answers SQLSTATE PTxyz as HTTP xyz; the JSON detail carries the machine code.';
 revoke execute on function private.refuse from public, anon, authenticated, service_role;
+
+create function private.refuse_apps() returns void
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  if private.is_app() then
+    perform private.refuse('PT403', 'app_not_allowed', 'An app may not do this.');
+  end if;
+end
+$$;
+comment on function private.refuse_apps() is 'Refuses tokens of OAuth apps.';
+revoke execute on function private.refuse_apps from public, anon, authenticated, service_role;
 
 create function private.refuse_busy() returns void
   language plpgsql volatile security invoker set search_path = '' as $$

@@ -8,9 +8,11 @@ create type private.turn_request as (
   client_id text, channel_id text, thread_ts text, model text, requested_model text, agent text, asked_agent text,
   agent_models jsonb, needs jsonb, providers jsonb, defaults jsonb, max_tokens bigint, prompt_tokens integer,
   tool_tokens integer, idempotency_key text, body_hash text, metadata jsonb, question_id text, message_id text,
-  regenerate boolean, store boolean, log_words boolean, strict_model boolean, dry_run boolean, lease_seconds integer
+  regenerate boolean, store boolean, log_words boolean, strict_model boolean, dry_run boolean, lease_seconds integer,
+  api_key_id uuid
 );
-comment on type private.turn_request is 'The parameter of chat_begin, whose comment explains the attributes.';
+comment on type private.turn_request is
+  'The parameter of chat_begin, whose comment explains the attributes. api_key_id is set from the claims.';
 
 create type private.turn_extension as (turn_id uuid, worker_id uuid, input_tokens bigint, lease_seconds integer);
 comment on type private.turn_extension is 'The parameter of chat_extend, whose comment explains the attributes.';

@@ -29,7 +29,8 @@ create table private.turns (
   is_forgotten boolean not null default false,
   history_left_out integer,
   replaces uuid,
-  is_thin boolean not null default false
+  is_thin boolean not null default false,
+  api_key_id uuid
 ) with (fillfactor = 70);
 comment on table private.turns is
   'An admitted turn, written by chat_begin before any model request, so that it is known when the instance is killed.';
@@ -55,6 +56,8 @@ comment on column private.turns.replaces is
   'The earliest turn that this one replaces once it has an answer; null for an ordinary turn.';
 comment on column private.turns.is_thin is
   'Settled, and without what the log row has too; with a key, routes has the one route that a replay names.';
+comment on column private.turns.api_key_id is
+  'The API key of the request, whose counters hold the reservation, too; null for an access token.';
 
 create unique index turns_user_id_idempotency_key_idx
   on private.turns (user_id, idempotency_key) where idempotency_key is not null;

@@ -46,7 +46,8 @@ create table public.chat_logs (
   history_left_out integer,
   route_reason text constraint chat_logs_route_reason_check check (char_length(route_reason) <= 40),
   unresolved_model text constraint chat_logs_unresolved_model_check check (char_length(unresolved_model) <= 300),
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  api_key_id uuid
 );
 comment on table public.chat_logs is 'One finished turn. Append-only; written by chat_finish and sweep_turns.';
 comment on column public.chat_logs.turn_id is 'The turn''s own id; unique.';
@@ -94,6 +95,9 @@ comment on column public.chat_logs.unresolved_model is
   'The name that could not be found when route_reason is model_not_found or model_replaced: from the request '
   '(redacted), else from the conversation or profile. Null otherwise, for text that does not look like a model name, '
   'and for deleted users.';
+comment on column public.chat_logs.api_key_id is
+  'The API key of the request; null for an access token, and once the user is deleted. No foreign key, because '
+  'keys are deleted before logs.';
 
 create index chat_logs_user_id_created_at_idx on public.chat_logs (user_id, created_at desc, id desc);
 create index chat_logs_conversation_id_idx on public.chat_logs (conversation_id);

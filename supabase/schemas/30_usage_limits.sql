@@ -58,11 +58,12 @@ create table public.usage_counter_slots (
 ) with (fillfactor = 50);
 comment on table public.usage_counter_slots is
   'Use of one scope in one UTC day or month: one slot for a user, 16 for all users together, so that turns of '
-  'different users do not wait for one row. Locked in this order: user (day, month), global (days, months), slots '
-  'ascending.';
-comment on column public.usage_counter_slots.scope is 'global, or a user''s id.';
+  'different users do not wait for one row. Locked in this order: user (day, month), API key (day, '
+  'month), global (days, months), slots ascending.';
+comment on column public.usage_counter_slots.scope is 'global, a user''s id, or key: and an API key''s id.';
 comment on column public.usage_counter_slots.period is 'day or month.';
-comment on column public.usage_counter_slots.slot is '0 for users; global_slot() of the turn for the scope global.';
+comment on column public.usage_counter_slots.slot is
+  '0 for users and keys; global_slot() of the turn for the scope global.';
 comment on column public.usage_counter_slots.requests is
   'Admitted turns, without those that failed before they cost anything.';
 comment on column public.usage_counter_slots.spent_usd is 'Cost of finished turns, in US dollars.';
@@ -91,8 +92,8 @@ create view public.usage_counters with (security_invoker = true) as
     sum(c.spent_usd)::numeric(18, 9) as spent_usd, sum(c.reserved_usd)::numeric(18, 9) as reserved_usd
   from public.usage_counter_slots as c group by c.scope, c.period, c.period_start;
 comment on view public.usage_counters is
-  'Use of one scope (global, or a user''s id) in one UTC day or month: turns, tokens, US dollars spent by finished '
-  'turns and reserved by running ones. The sum of usage_counter_slots.';
+  'Use of one scope (global, a user''s id, or key:<id> for an API key) in one UTC day or month: turns, tokens, US '
+  'dollars spent by finished turns and reserved by running ones. The sum of usage_counter_slots.';
 revoke all on public.usage_counters from public, anon, authenticated, service_role;
 grant select on public.usage_counters to authenticated;
 grant select on public.usage_counters to service_role;
@@ -231,7 +232,7 @@ create function public.my_limits() returns table (
   cross join lateral private.current_counter((select auth.uid())::text, p.name) as c
   left join lateral private.user_caps((select auth.uid()),
     coalesce((select auth.jwt()) @> '{"is_anonymous": true}', false)) as caps on true
-  where (select auth.uid()) is not null
+  where (select auth.uid()) is not null and not (select private.is_app())
 $$;
 comment on function public.my_limits() is
   'The caller''s caps and use, one row for the day and one for the month (UTC); a null cap is no cap. Definer, '
@@ -244,10 +245,12 @@ create function private.refuse_over_cap(
   returns void
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
-  v_is_global boolean := p_row.scope = 'global';
+  v_scope text := case when p_row.scope = 'global' then 'global' when p_row.scope like 'key:%' then 'key'
+    else 'user' end;
+  v_is_global boolean := v_scope = 'global';
   v_resets_at timestamptz := private.resets_at(p_row.period, p_row.period_start);
   v_facts jsonb := jsonb_build_object(
-    'scope', case when v_is_global then 'global' else 'user' end, 'period', p_row.period, 'resets_at', v_resets_at,
+    'scope', v_scope, 'period', p_row.period, 'resets_at', v_resets_at,
     'retry_after', ceil(extract(epoch from v_resets_at - now())));
 begin
   if p_requests > 0 and p_row.requests >= p_max_requests then
@@ -257,14 +260,16 @@ begin
   end if;
   if p_row.spent_usd + p_row.reserved_usd + p_usd > p_max_usd then
     -- One user must not see what all users spent.
-    perform private.refuse('PT402', 'budget_exceeded', 'The ' || p_row.period || '''s budget does not cover this turn.',
+    perform private.refuse('PT402', 'budget_exceeded', 'The ' || p_row.period || '''s budget ' ||
+        case when v_scope = 'key' then 'of this API key ' else '' end || 'does not cover this turn.',
       v_facts || case when v_is_global then '{}' else jsonb_build_object('limit_usd', p_max_usd,
         'spent_usd', p_row.spent_usd, 'reserved_usd', p_row.reserved_usd, 'needed_usd', p_usd) end);
   end if;
 end
 $$;
 comment on function private.refuse_over_cap(public.usage_counter_slots, integer, numeric, integer, numeric) is
-  'Refuses p_requests more turns and p_usd more US dollars over a cap, with its use and when it resets: '
+  'Refuses p_requests more turns and p_usd more US dollars over a cap, with its scope (user, key or global), '
+  'its use and when it resets: '
   'quota_exceeded (429) or budget_exceeded (402). Returns when they fit.';
 revoke execute on function private.refuse_over_cap from public, anon, authenticated, service_role;
 

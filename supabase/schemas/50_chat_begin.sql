@@ -1,6 +1,7 @@
 -- Purpose: the first round trip of a turn: access, routing, history and the reservation.
--- Affects: public.chat_begin()
--- Access: signed-in users with their own token; definer because counters and write-ahead rows are not granted.
+-- Affects: public.chat_begin(), public.chat_begin_with_key()
+-- Access: signed-in users with their own token, the service with an API key; definer because counters and write-ahead
+-- rows are not granted.
 
 create function private.replayed_turn(p_row private.turns) returns jsonb
   language sql stable security invoker set search_path = '' as $$
@@ -22,9 +23,9 @@ declare
   v_held jsonb;
 begin
   -- The unique index makes requests with the same key wait for each other. write_turn() completes the row.
-  insert into private.turns (id, user_id, endpoint, idempotency_key, body_hash, worker_id, lease_until)
+  insert into private.turns (id, user_id, endpoint, idempotency_key, body_hash, worker_id, lease_until, api_key_id)
     values (p_turn.turn_id, p_user_id, p_turn.endpoint, p_turn.idempotency_key, p_turn.body_hash, p_turn.worker_id,
-      v_lease_until)
+      v_lease_until, p_turn.api_key_id)
     on conflict do nothing;
   if found then
     return jsonb_build_object('outcome', 'new', 'turn_id', p_turn.turn_id);
@@ -32,7 +33,9 @@ begin
 
   select * into v_row from private.turns as r
     where r.user_id = p_user_id and (r.idempotency_key = p_turn.idempotency_key or r.id = p_turn.turn_id) for update;
-  if not found or v_row.body_hash is distinct from p_turn.body_hash then
+  -- A retry with another credential would be charged to two keys.
+  if not found or v_row.body_hash is distinct from p_turn.body_hash
+      or v_row.api_key_id is distinct from p_turn.api_key_id then
     return jsonb_build_object('outcome', 'mismatch');
   end if;
   if v_row.state = 'settled' then
@@ -73,12 +76,13 @@ create function private.write_turn(p_user_id uuid, p_turn private.turn_request, 
 begin
   insert into private.turns as r
     (id, user_id, request_id, endpoint, worker_id, lease_until, question, is_stored, requested_model, agent_type,
-     metadata, conversation_id, routes, route_reason, reserved_usd, history_left_out, replaces)
+     metadata, conversation_id, routes, route_reason, reserved_usd, history_left_out, replaces, api_key_id)
   values
     (p_turn.turn_id, p_user_id, p_turn.request_id, p_turn.endpoint, p_turn.worker_id,
      now() + make_interval(secs => p_turn.lease_seconds), p_turn.question, p_turn.store or p_turn.log_words,
      p_turn.requested_model, private.internal_name(p_agent, 40), p_turn.metadata, p_conversation_id, p_plan -> 'routes',
-     p_route_reason, (p_plan ->> 'reserve_usd')::numeric, (p_plan ->> 'history_left_out')::integer, p_replaces)
+     p_route_reason, (p_plan ->> 'reserve_usd')::numeric, (p_plan ->> 'history_left_out')::integer, p_replaces,
+     p_turn.api_key_id)
   on conflict on constraint turns_pkey do update
     set request_id = excluded.request_id, endpoint = excluded.endpoint, question = excluded.question,
         is_stored = excluded.is_stored, requested_model = excluded.requested_model, agent_type = excluded.agent_type,
@@ -184,7 +188,7 @@ comment on function private.move_held(text, smallint, date, jsonb) is
 revoke execute on function private.move_held from public, anon, authenticated, service_role;
 
 create function private.reserve_turn(p_user_id uuid, p_turn_id uuid, p_usd numeric, p_held jsonb,
-  p_caps public.usage_limits, p_global public.usage_limits) returns jsonb
+  p_caps public.usage_limits, p_global public.usage_limits, p_key_id uuid) returns jsonb
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
   v_user text := p_user_id::text;
@@ -195,13 +199,17 @@ declare
   v_open record;
   v_user_day public.usage_counter_slots;
   v_user_month public.usage_counter_slots;
+  v_limits jsonb;
 begin
-  -- One lock order everywhere: the user's counters, then the global ones, which are held until the commit.
+  -- One lock order everywhere: the user's counters, the key's, then the global ones, which are held until the commit.
   if p_held is not null then
     if (p_held ->> 'day')::date <> v_day then  -- the day of the log row is always the day that is charged
       update public.chat_logs as l set created_at = now() where l.turn_id = p_turn_id;
     end if;
     perform private.move_held(v_user, 0::smallint, v_day, p_held);
+    if p_key_id is not null then
+      perform private.move_held(private.key_scope(p_key_id), 0::smallint, v_day, p_held);
+    end if;
     perform private.move_held('global', v_slot, v_day, p_held);
   end if;
   v_user_day := private.reserve_in_scope(v_user, 0::smallint, 'day', v_day, 1, p_usd, p_caps.daily_requests,
@@ -215,14 +223,20 @@ begin
     perform private.refuse('PT429', 'too_many_turns', 'Too many turns are being answered at once.',
       jsonb_build_object('most', v_max_open, 'retry_after', least(ceil(v_open.seconds), 5)));
   end if;
+  v_limits := private.limits_left(p_caps, v_user_day, v_user_month);
+  if p_key_id is not null then
+    v_limits := private.with_key_budget(v_limits, private.reserve_for_key(p_key_id, v_day, 1, p_usd));
+  end if;
   perform private.reserve_in_scope('global', v_slot, 'day', v_day, 1, p_usd, p_global.daily_requests,
     p_global.daily_cost_usd);
   perform private.reserve_in_scope('global', v_slot, 'month', v_month, 1, p_usd, null, p_global.monthly_cost_usd);
-  return private.limits_left(p_caps, v_user_day, v_user_month);
+  return v_limits;
 end
 $$;
-comment on function private.reserve_turn(uuid, uuid, numeric, jsonb, public.usage_limits, public.usage_limits) is
-  'Reserves p_usd and counts one turn for the user and globally. Releases the reservation of an attempt whose lease '
+comment on function private.reserve_turn(
+  uuid, uuid, numeric, jsonb, public.usage_limits, public.usage_limits, uuid) is
+  'Reserves p_usd and counts one turn for the user, the API key if there is one, and globally. Releases the '
+  'reservation of an attempt whose lease '
   'has ended, and moves the usage of earlier attempts to today. Returns what is left. Refuses with too_many_turns '
   '(429) at open_turns_per_person running turns.';
 revoke execute on function private.reserve_turn from public, anon, authenticated, service_role;
@@ -278,6 +292,7 @@ create function public.chat_begin(turn jsonb) returns jsonb
   set plan_cache_mode = force_generic_plan as $$
 declare
   v_user_id uuid := private.signed_in_user();
+  v_claims jsonb := auth.jwt();
   v_known record;
   v_caps public.usage_limits;
   v_profile public.user_llm_profiles;
@@ -298,7 +313,7 @@ begin
     left join public.user_llm_profiles as p on p.user_id = u.id
     left join public.usage_limits as own on own.scope = u.id::text
     left join public.usage_limits as shared
-      on shared.scope = case when auth.jwt() @> '{"is_anonymous": true}' then 'anonymous' else 'default' end
+      on shared.scope = case when v_claims @> '{"is_anonymous": true}' then 'anonymous' else 'default' end
     left join public.usage_limits as g on g.scope = 'global'
     where u.id = v_user_id for key share of u;
   if not found then
@@ -310,9 +325,13 @@ begin
     perform private.refuse('PT422', 'validation_failed', 'A turn is an object with a message.');
   end if;
   v_turn := private.read_turn_request(turn);
+  v_turn.api_key_id := (v_claims ->> 'parley_api_key_id')::uuid;  -- set by chat_begin_with_key()
   if not v_turn.dry_run then
     -- A deletion of the user's text takes the same lock, so that it sees the rows of all admitted turns.
     perform pg_advisory_xact_lock_shared(hashtextextended('private.forget:' || v_user_id, 0));
+  end if;
+  if coalesce(v_claims ->> 'client_id', '') <> '' then
+    v_turn.api_key_id := private.app_key(v_user_id, v_claims ->> 'client_id', v_turn);
   end if;
   if not v_turn.dry_run
       and (v_turn.idempotency_key is not null or v_turn.regenerate or v_turn.message_id is not null) then
@@ -349,6 +368,10 @@ begin
 
   if v_turn.dry_run then
     v_limits := private.current_limits(v_user_id);
+    if v_turn.api_key_id is not null then
+      v_limits := private.with_key_budget(v_limits, private.key_left(v_turn.api_key_id,
+        private.current_counter(private.key_scope(v_turn.api_key_id), 'day')));
+    end if;
   else
     -- A crash of the server may lose this commit, and with it a reservation, but never a booked turn: chat_finish waits
     -- for the disk.
@@ -372,7 +395,7 @@ begin
         returning id into v_message_id;
     end if;
     v_limits := private.reserve_turn(v_user_id, v_turn.turn_id, (v_plan ->> 'reserve_usd')::numeric,
-      nullif(v_claim -> 'held', 'null'), v_caps, v_known.global_caps);
+      nullif(v_claim -> 'held', 'null'), v_caps, v_known.global_caps, v_turn.api_key_id);
   end if;
 
   return v_plan || jsonb_build_object(
@@ -402,3 +425,22 @@ comment on function public.chat_begin(jsonb) is
   'and a JSON detail.';
 revoke execute on function public.chat_begin from public, anon, authenticated, service_role;
 grant execute on function public.chat_begin(jsonb) to authenticated;
+
+create function public.chat_begin_with_key(key_hash text, turn jsonb) returns jsonb
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_key public.api_keys := private.active_api_key(key_hash);
+begin
+  if not 'chat' = any (v_key.scopes) then
+    perform private.refuse('PT403', 'insufficient_scope', 'This API key lacks the scope chat.', '{"scope": "chat"}');
+  end if;
+  perform set_config('request.jwt.claims', jsonb_build_object('role', 'authenticated', 'sub', v_key.user_id,
+    'is_anonymous', false, 'parley_api_key_id', v_key.id)::text, true);
+  return public.chat_begin(turn);
+end
+$$;
+comment on function public.chat_begin_with_key(text, jsonb) is
+  'chat_begin for the owner of the API key with this SHA-256 (hex). The key''s own cap holds, too. Refuses with '
+  'invalid_api_key (401) or insufficient_scope (403).';
+revoke execute on function public.chat_begin_with_key from public, anon, authenticated, service_role;
+grant execute on function public.chat_begin_with_key(text, jsonb) to service_role;

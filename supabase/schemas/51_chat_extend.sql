@@ -36,6 +36,9 @@ begin
   begin
     perform private.reserve_in_scope(v_user, 0::smallint, 'day', v_row.day, 0, v_usd, null, v_caps.daily_cost_usd);
     perform private.reserve_in_scope(v_user, 0::smallint, 'month', v_month, 0, v_usd, null, v_caps.monthly_cost_usd);
+    if v_row.api_key_id is not null then
+      perform private.reserve_for_key(v_row.api_key_id, v_row.day, 0, v_usd);
+    end if;
     perform private.reserve_in_scope('global', v_slot, 'day', v_row.day, 0, v_usd, v_global.daily_requests,
       v_global.daily_cost_usd);
     perform private.reserve_in_scope('global', v_slot, 'month', v_month, 0, v_usd, null, v_global.monthly_cost_usd);

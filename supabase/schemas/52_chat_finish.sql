@@ -22,9 +22,13 @@ create function private.settle_turn(p_row private.turns, p_release_usd numeric, 
   p_output bigint, p_requests integer) returns void
   language plpgsql volatile security invoker set search_path = '' as $$
 begin
-  -- One lock order everywhere: the turn's row, the user's counters, the global counters last.
+  -- One lock order everywhere: the turn's row, the user's counters, the key's, the global counters last.
   perform private.settle_in_scope(p_row.user_id::text, 0::smallint, p_row.day, p_release_usd, coalesce(p_cost, 0),
     p_input, p_output, p_requests);
+  if p_row.api_key_id is not null then
+    perform private.settle_in_scope(private.key_scope(p_row.api_key_id), 0::smallint, p_row.day, p_release_usd,
+      coalesce(p_cost, 0), p_input, p_output, p_requests);
+  end if;
   if p_cost > p_release_usd then  -- other slots must not use what this turn took beyond its reservation
     perform private.lock_counters('global', array[p_row.day]);
     perform private.take_shares_back(p_row.day);
@@ -34,7 +38,7 @@ begin
 end
 $$;
 comment on function private.settle_turn(private.turns, numeric, numeric, bigint, bigint, integer) is
-  'Releases a reservation and books the usage of a turn for its user and globally.';
+  'Releases a reservation and books the usage of a turn for its user, its API key and globally.';
 revoke execute on function private.settle_turn from public, anon, authenticated, service_role;
 
 create function private.book_lost_attempt(p_row private.turns, p_worker_id uuid, p_cost numeric, p_input bigint,
@@ -116,7 +120,7 @@ begin
      model_identifier, requested_model, agent_type, domain_classification, domain_confidence, user_skill_assessment,
      escalation_suggested, escalation_metadata, context_size_tokens, history_left_out, duration_ms, ttft_ms, attempts,
      finish_reason, error_code, user_id_hash, metadata, created_at, route_alias, route_arm,
-     route_reason, unresolved_model)
+     route_reason, unresolved_model, api_key_id)
   values
     (p_row.id, p_row.request_id, p_person, p_row.conversation_id, p_row.endpoint, p_result.status,
      case when p_person is not null then p_row.question end,
@@ -138,7 +142,8 @@ begin
      p_row.metadata, p_row.started_at,
      p_row.routes #>> '{0,alias}', case when p_row.routes #> '{0,alias}' is not null
        then p_row.routes #>> '{0,identifier}' end,
-     p_row.route_reason, case when p_person is not null then private.unresolved_model(p_row) end)
+     p_row.route_reason, case when p_person is not null then private.unresolved_model(p_row) end,
+     case when p_person is not null then p_row.api_key_id end)
   -- The row may be from a sweep, a failure or an early disconnect; a late or repeated attempt overwrites it.
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, response = excluded.response,

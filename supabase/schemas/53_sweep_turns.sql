@@ -9,14 +9,15 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
     (turn_id, request_id, user_id, conversation_id, endpoint, status, question, cost_usd, input_tokens, output_tokens,
      model, provider, model_identifier, requested_model, agent_type, history_left_out, metadata, created_at,
      route_alias, route_arm,
-     route_reason, unresolved_model)
+     route_reason, unresolved_model, api_key_id)
   select r.id, case when u.id is not null then r.request_id end, u.id, c.id, r.endpoint, 'abandoned',
     case when u.id is not null then r.question end, e.cost_usd, e.input_tokens, e.output_tokens,
     r.routes #>> '{0,upstream_id}', r.routes #>> '{0,provider}', r.routes #>> '{0,identifier}',
     case when u.id is not null then r.requested_model end, r.agent_type, r.history_left_out, case when u.id is not null
       then r.metadata else '{}' end, r.started_at,
     r.routes #>> '{0,alias}', case when r.routes #> '{0,alias}' is not null then r.routes #>> '{0,identifier}' end,
-    r.route_reason, case when u.id is not null then private.unresolved_model(r) end
+    r.route_reason, case when u.id is not null then private.unresolved_model(r) end,
+    case when u.id is not null then r.api_key_id end
   from unnest(p_rows) as r
   left join auth.users as u on u.id = r.user_id and not r.is_forgotten
   left join public.llm_conversations as c on c.id = r.conversation_id and u.id is not null
@@ -50,7 +51,7 @@ begin
     from unnest(p_rows) as s
     cross join lateral (
       select case p_scope when 'global' then private.global_slot(s.id) else 0 end::smallint as slot) as k
-    where p_scope in (s.user_id::text, 'global') group by s.day, k.slot
+    where p_scope in (s.user_id::text, private.key_scope(s.api_key_id), 'global') group by s.day, k.slot
   loop
     if exists (select from public.usage_counter_slots as c where c.scope = p_scope and c.period = 'day'
         and c.period_start = v.day and c.slot = v.slot and c.reserved_usd < v.held) then
@@ -114,11 +115,15 @@ begin
     end if;
     perform private.log_abandoned(array(select r from private.turns as r where r.id = any (v_ids)));
   end loop;
-  -- One lock order everywhere: turns, then users' counters sorted, then the global ones. Turn by turn (user, global,
+  -- One lock order everywhere: turns, then users' counters sorted, the keys' sorted, then the global ones.
+  -- Turn by turn (user, global,
   -- next user) would deadlock with a finish.
   for v in
     select g.scope, array_agg(distinct s.day) as days
-    from unnest(v_rows) as s cross join lateral (values (s.user_id::text, 1), ('global', 2)) as g (scope, place)
+    from unnest(v_rows) as s
+    cross join lateral (values (s.user_id::text, 1), (private.key_scope(s.api_key_id), 2), ('global', 3))
+      as g (scope, place)
+    where g.scope is not null
     group by g.scope, g.place order by g.place, g.scope
   loop
     perform private.lock_counters(v.scope, v.days);

@@ -1,5 +1,5 @@
 -- Purpose: thins settled turns, deletes old logs, and quarantines spooled records that cannot be booked.
--- Affects: public.thin_turns(), public.purge_logs(), public.quarantine_spooled()
+-- Affects: public.thin_turns(), public.purge_logs(), public.purge_api_keys(), public.quarantine_spooled()
 -- Access: the service only; definer because logs and write-ahead rows are not granted.
 
 create function public.thin_turns(max_rows integer default 5000) returns integer
@@ -62,6 +62,25 @@ comment on function public.purge_logs(integer, integer) is
   'their write-ahead rows and idempotency keys. Keeps turns that are open or not in usage_daily. Returns the number.';
 revoke execute on function public.purge_logs from public, anon, authenticated, service_role;
 grant execute on function public.purge_logs(integer, integer) to service_role;
+
+create function public.purge_api_keys(max_rows integer default 5000) returns integer
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_purged integer;
+begin
+  delete from public.api_keys as k
+    where k.id = any (array(
+      select d.id from public.api_keys as d
+      where d.client_id is null and least(d.revoked_at, d.expires_at) < now() - interval '90 days'
+      order by d.id limit least(greatest(max_rows, 1), 50000) for update skip locked));
+  get diagnostics v_purged = row_count;
+  return v_purged;
+end
+$$;
+comment on function public.purge_api_keys(integer) is
+  'Deletes up to max_rows API keys that were revoked or expired 90 days ago. Returns the number.';
+revoke execute on function public.purge_api_keys from public, anon, authenticated, service_role;
+grant execute on function public.purge_api_keys(integer) to service_role;
 
 create function public.quarantine_spooled(
   object_key text, reason text, record text default null, user_id uuid default null,

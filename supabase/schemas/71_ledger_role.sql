@@ -1,6 +1,6 @@
 -- Purpose: the role of chat's own connection to this database.
 -- Affects: role parley_ledger; public.diagnose_ledger_role()
--- Access: parley_ledger may execute four functions and nothing else; admins may see what it may do.
+-- Access: parley_ledger may execute seven functions and nothing else; admins may see what it may do.
 
 -- A role belongs to the server, so another database may have created it. The operator gives it a login and a password.
 do $$
@@ -14,7 +14,8 @@ alter role parley_ledger set lock_timeout = '8s';
 alter role parley_ledger set idle_in_transaction_session_timeout = '10s';
 grant usage on schema public to parley_ledger;
 grant execute on function public.chat_begin(jsonb), public.chat_extend(jsonb), public.chat_finish(jsonb),
-  public.node_key(bigint, text) to parley_ledger;
+  public.node_key(bigint, text), public.api_key_person(text), public.chat_begin_with_key(text, jsonb),
+  public.model_menu(jsonb) to parley_ledger;
 
 create function public.diagnose_ledger_role() returns jsonb
   language plpgsql stable security invoker set search_path = '' as $$

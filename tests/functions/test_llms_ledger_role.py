@@ -13,9 +13,12 @@ _RIGHT: dict[str, Any] = {
     "is_admin": False,
     "member_of": [],
     "may_use": [
+        "public.api_key_person(text)",
         "public.chat_begin(jsonb)",
+        "public.chat_begin_with_key(text,jsonb)",
         "public.chat_extend(jsonb)",
         "public.chat_finish(jsonb)",
+        "public.model_menu(jsonb)",
         "public.node_key(bigint,text)",
     ],
 }
@@ -29,7 +32,7 @@ _RIGHT: dict[str, Any] = {
         ({"is_admin": True}, "broken", "parley_ledger"),
         ({"member_of": ["service_role"]}, "broken", "memberships"),
         ({"may_use": [*_RIGHT["may_use"], "public.chat_logs"]}, "broken", "Revoke from public and parley_ledger"),
-        ({"may_use": _RIGHT["may_use"][1:]}, "broken", "Grant execute on public.chat_begin(jsonb)"),
+        ({"may_use": _RIGHT["may_use"][1:]}, "broken", "Grant execute on public.api_key_person(text)"),
         ({"may_use": [], "has_login": False}, "warning", "Grant execute"),
     ],
 )

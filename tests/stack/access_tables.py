@@ -24,6 +24,8 @@ SELECTS = {
     "user_llm_profiles?user_id=eq.{friend}": (401, 0, 0, 403),
     "feedback?turn_id=eq.{turn}": (401, 0, 200, 200),
     "model_quality?model_identifier=eq.tenancy": (401, 200, 200, 200),
+    "api_keys?user_id=eq.{owner}": (401, 0, 200, 403),
+    "oauth_apps?client_id=eq.tenancy": (401, 0, 200, 403),
 }
 
 
@@ -55,10 +57,22 @@ INSERTS = {
     "user_llm_profiles": ({"user_id": "{owner}", "skill_level": "expert"}, (401, 0, 403, 403, 403)),
     "feedback": ({"turn_id": "{fresh}", "user_id": "{owner}", "rating": 5}, (401, 403, 403, 403, 403)),
     "model_quality": ({"model_identifier": "x", "turns": 1, "errors": 0, "ratings": 0}, (401, 403, 403, 403, 403)),
+    "api_keys": (
+        {"user_id": "{owner}", "name": "x", "key_prefix": "pk_", "scopes": ["chat"], "expires_at": "2030-01-01"},
+        (401, 403, 403, 403, 403),
+    ),
+    "oauth_apps": ({"client_id": "{fresh}", "name": "x"}, (401, 403, 403, 0, 403)),
 }
 CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "chat_begin": ({"turn": {"dry_run": True, "message": "x"}}, (401, 200, 200, 403)),
     "my_limits": ({}, (401, 200, 200, 403)),
+    "create_api_key": ({"name": "x"}, (401, 200, 200, 403)),
+    "my_rights": ({}, (401, 200, 200, 403)),
+    "revoke_api_key": ({"id": "{fresh}"}, (401, 404, 404, 403)),
+    "usage_by_key": ({}, (401, 200, 200, 403)),
+    "api_key_person": ({"key_hash": "{fresh}"}, (401, 403, 403, 401)),
+    "chat_begin_with_key": ({"key_hash": "{fresh}", "turn": {}}, (401, 403, 403, 401)),
+    "purge_api_keys": ({}, (401, 403, 403, 200)),
     "chat_finish": ({"entry": {"turn_id": "{fresh}"}}, (401, 403, 403, 200)),
     "open_turns": ({}, (401, 403, 403, 200)),
     "raise_cost_alerts": ({}, (401, 403, 403, 200)),
@@ -106,4 +120,6 @@ UPDATES = {
     "user_llm_profiles?user_id=eq.{friend}": {"skill_level": "beginner"},
     "feedback?turn_id=eq.{turn}": {"rating": 1},
     "model_quality?model_identifier=eq.tenancy": {"errors": 1},
+    "api_keys?user_id=eq.{owner}": {"revoked_at": None},
+    "oauth_apps?client_id=eq.tenancy": {"daily_cost_usd": None},
 }

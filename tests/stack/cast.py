@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from tests.stack.keys import new_key
 from tests.stack.people import Person, Stack, new_admin, service, sign_up
 from tests.stack.turns import Database
 
@@ -38,8 +39,10 @@ class Cast:
             "insert into public.model_quality (model_identifier, turns, errors, ratings) values ('tenancy', 1, 0, 0) "
             "on conflict do nothing"
         )
+        db.execute("insert into public.oauth_apps (client_id, name) values ('tenancy', 'x') on conflict do nothing")
         verdict = {"turn_id": answer["id"], "rating": 5}
         assert self.owner.rest("POST", "feedback", json=verdict).status_code == 201
+        new_key(self.owner)
         self.names = {
             "owner": self.owner.id,
             "stranger": self.stranger.id,

@@ -99,6 +99,7 @@ def cast(stack: Stack, db: psycopg.Connection[dict[str, Any]]) -> Iterator[Cast]
     yield made
     db.execute("delete from public.llm_routes where alias in (%s, 'forged')", [made.names["alias"]])
     db.execute("delete from public.provider_health where provider_key = 'tenancy'")
+    db.execute("delete from public.oauth_apps")
     db.execute("delete from public.llm_models where provider = 'x'")
     db.execute("delete from public.refresh_runs where trigger = 'tenancy'")
     db.execute("delete from public.cost_alerts where scope = %s", [made.names["owner"]])

@@ -6,13 +6,14 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fakes.providers import Upstream
-from tests.stack.conftest import ROOT
+from tests.stack.conftest import ROOT, Models
 from tests.stack.people import Person, Stack
 from tests.stack.turns import Database
 
@@ -74,6 +75,31 @@ def test_a_user_adds_a_node(alice: Person, stack: Stack, upstream: Upstream, tmp
     assert found["models"]
 
 
+def test_a_user_creates_uses_and_revokes_a_key(alice: Person, stack: Stack, model: Models, tmp_path: Path) -> None:
+    """A key from supabase-js and one from curl answer over HTTP and the SDK, until they are revoked."""
+    page = (DOCS / "api-keys.md").read_text()
+    create, use, revoke = re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (python,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    first = _run(tmp_path, stack, alice, _js("api-keys.md") + "console.log(JSON.stringify(data));")
+    env = {**os.environ, **stack.env, "TOKEN": alice.token, "MODEL": model("echo")}
+
+    def run(*command: str, key: dict[str, Any] | None = None) -> str:
+        values = env if key is None else env | {"PARLEY_KEY": key["key"], "KEY_ID": key["id"]}
+        return subprocess.run(command, env=values, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    second = json.loads(run("sh", "-c", create))
+    for key in (first, second):
+        assert (key["name"], key["daily_cost_usd"]) == ("laptop", 2)
+        assert json.loads(run("sh", "-c", use, key=key))["choices"][0]["message"]["content"] == "Say hello. "
+        assert run(sys.executable, "-c", python, key=key) == "Say hello. \n"
+        run("sh", "-c", revoke, key=key)
+        assert json.loads(run("sh", "-c", use, key=key))["error"]["metadata"] == {"reason": "revoked"}
+
+
 def test_every_snippet_is_run() -> None:
     """A new JavaScript snippet on a page fails this test until another test runs it."""
-    assert {page for page, language, _ in BLOCKS if language == "js"} == {"limits-and-costs.md", "client-nodes.md"}
+    assert {page for page, language, _ in BLOCKS if language == "js"} == {
+        "limits-and-costs.md",
+        "client-nodes.md",
+        "api-keys.md",
+    }

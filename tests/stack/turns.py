@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import uuid
 from decimal import Decimal
@@ -43,8 +44,13 @@ def entry_of(turn: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 
 def asked(person: Person, model: str | None = None, **fields: Any) -> httpx.Response:
-    """The answer of `chat_begin`, whatever it is."""
-    return _ledger(person.stack).response("chat_begin", {"turn": turn_of(model, **fields)}, person)
+    """The answer of `chat_begin`, whatever it is; with `api_key`, that of `chat_begin_with_key`."""
+    api_key = fields.pop("api_key", None)
+    turn = turn_of(model, **fields)
+    if api_key is None:
+        return _ledger(person.stack).response("chat_begin", {"turn": turn}, person)
+    arguments = {"key_hash": hashlib.sha256(api_key.encode()).hexdigest(), "turn": turn}
+    return _ledger(person.stack).response("chat_begin_with_key", arguments, None)
 
 
 def begin(person: Person, model: str | None = None, **fields: Any) -> dict[str, Any]:

@@ -56,16 +56,16 @@ class Success:
 class Operation:
     """The requests and responses of a handler.
 
-    `needs` is whose token the route requires; the errors of tokens and bodies follow from it and from `body`.
-    `takes` are request headers, `headers` response headers. `also_as` lists errors that a route sends with another
-    status than their own.
+    `needs` is whose token the route requires, `key` an access token or an API key; the errors of tokens and bodies
+    follow from it and from `body`. `takes` are request headers, `headers` response headers. `also_as` lists errors that
+    a route sends with another status than their own.
     """
 
     summary: str
     successes: Mapping[int, Success]
     body: _Model | None = None
     is_body_optional: bool = False
-    needs: Literal["none", "user", "admin", "operator"] = "user"
+    needs: Literal["none", "key", "user", "admin", "operator"] = "key"
     errors: tuple[type[ParleyError], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     takes: Mapping[str, str] = field(default_factory=dict)
@@ -86,8 +86,9 @@ class Operation:
         found: set[type[ParleyError]] = set(self.errors)
         if self.needs != "none":
             found |= {errors.InternalError, errors.Unauthenticated, errors.KeysUnavailable, errors.DatabaseUnavailable}
+            found |= {errors.InvalidApiKey, errors.InsufficientScope, errors.AppNotAllowed}
         if self.needs == "admin":
-            found.add(errors.Forbidden)
+            found |= {errors.Forbidden, errors.SecondFactorRequired}
         if self.body is not None:
             found |= {
                 errors.InvalidRequest,
@@ -98,6 +99,11 @@ class Operation:
         return found
 
 
+_SECURITY: Final[Mapping[str, list[dict[str, list[str]]]]] = {
+    "none": [],
+    "key": [{"bearer": []}, {"apiKey": []}],
+    **{needs: [{"bearer": []}] for needs in ("user", "admin", "operator")},
+}
 _DOCUMENT: Final = Operation("This document.", {200: Success("OpenAPI 3.1.")}, needs="none")
 
 
@@ -122,7 +128,10 @@ def document(
         "paths": paths,
         "components": {
             "schemas": schemas["$defs"],
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
         },
     }
 
@@ -131,7 +140,7 @@ def _operation(method: str, path: str, operation: Operation, references: _Refere
     item: dict[str, Any] = {
         "operationId": "_".join([method.lower(), *re.findall(r"\w+", path)]),
         "summary": operation.summary,
-        "security": [] if operation.needs == "none" else [{"bearer": []}],
+        "security": _SECURITY[operation.needs],
         "responses": _successes(operation, references),
     }
     for status, response in _failures(operation, references).items():

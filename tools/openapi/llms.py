@@ -77,6 +77,7 @@ LIST = Operation(
 PROBE = Operation(
     "Lists the models of one of the user's nodes and stores them.",
     {200: Success("Its models.", ProbedNode)},
+    needs="user",
     errors=(errors.NotFound, errors.NodeFailed, errors.Unprocessable, errors.DependencyDown),
 )
 DIAGNOSE = Operation(

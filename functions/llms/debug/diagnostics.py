@@ -16,9 +16,9 @@ from functions.llms.debug.checks import Check
 from functions.llms.debug.connection import run_connection_test
 from functions.llms.debug.ledger_role import ledger_role_check
 from shared import supabase
-from shared.auth import Person, authenticate
+from shared.auth import Person, authenticate_admin
 from shared.config import settings
-from shared.errors import Forbidden, NoDefaultModel, ParleyError
+from shared.errors import NoDefaultModel, ParleyError
 from shared.provider_config import KEYED_PROVIDERS, PROVIDERS, advice, deployment, is_configured
 from shared.variables import PROVIDER_NAMES
 
@@ -30,7 +30,7 @@ _HEADERS = {"Cache-Control": "no-store"}
 
 async def show_diagnostics(request: Request) -> Response:
     """GET /debug: for admins; uses no tokens and shows no key."""
-    person = await _admin(request)
+    person = await authenticate_admin(request)
     checks = [provider_check(each.name) for each in KEYED_PROVIDERS]
     checks += [*(await access_checks(person)), await ledger_role_check(person)]
     checks += [*(await _database_checks(person)), await _lookups_check(person)]
@@ -42,15 +42,8 @@ async def show_diagnostics(request: Request) -> Response:
 
 async def test_connection(request: Request) -> Response:
     """POST /debug/test {identifier}: for admins; tests a model with one token, or a provider by its list."""
-    person = await _admin(request)
+    person = await authenticate_admin(request)
     return JSONResponse(await run_connection_test(request, person), headers=_HEADERS)
-
-
-async def _admin(request: Request) -> Person:
-    person = await authenticate(request)
-    if not person.is_admin:
-        raise Forbidden("This is for admins.")
-    return person
 
 
 def provider_check(name: str) -> Check:

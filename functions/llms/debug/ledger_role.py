@@ -12,9 +12,12 @@ from shared.errors import ParleyError
 _CHECK = "ledger connection"
 _MEANT = frozenset(
     {
+        "public.api_key_person(text)",
         "public.chat_begin(jsonb)",
+        "public.chat_begin_with_key(text,jsonb)",
         "public.chat_extend(jsonb)",
         "public.chat_finish(jsonb)",
+        "public.model_menu(jsonb)",
         "public.node_key(bigint,text)",
     }
 )
