@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import react from '@vitejs/plugin-react';
 import { type Plugin, defineConfig, loadEnv } from 'vite';
 import { FALLBACK_SOURCES, policy } from './policy.ts';
@@ -21,6 +22,7 @@ export default defineConfig(({ mode }) => {
   const sources = names.flatMap((name) => (env[name] ? [new URL(env[name]).origin] : []));
   return {
     plugins: [react(), headersFile(sources.length ? sources : FALLBACK_SOURCES)],
+    resolve: { alias: { 'react-remove-scroll': fileURLToPath(new URL('src/ui/scrollLock.tsx', import.meta.url)) } },
     build: {
       target: 'es2024',
       cssTarget: ['chrome123', 'firefox120', 'safari17.5'],

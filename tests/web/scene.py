@@ -15,6 +15,7 @@ import psycopg
 
 from local.environment import ROOT
 from tests.fakes.providers import Script, Upstream, serving_upstream
+from tests.fakes.providers.server import Act
 from tests.fakes.providers.wire import Asked, Tokens
 from tests.providers import variables
 from tests.stack_process import RunningStack, data_folder, free_ports, running_stack
@@ -113,7 +114,7 @@ def _script(text: str, reasoning: str = "") -> tuple[Script]:
     return (Script(_pieces(text), reasoning=reasoning, tokens=Tokens(412, 0, len(text) // 4, 0)),)
 
 
-def _plays() -> dict[str, tuple[Script | object, ...]]:
+def _plays() -> dict[str, tuple[Act, ...]]:
     """What the models say, by their names at the provider."""
     long = "\n\n".join(f"Paragraph {n}. " + "The quick brown fox jumps over the lazy dog. " * 8 for n in range(100))
     return {

@@ -25,7 +25,7 @@ test('a model server is added, probed, gets a key and is deleted', async ({ page
   const node = page.getByRole('region', { name: 'My server' });
   await expect(node.getByText(/client:\d+:/).first()).toBeVisible();
   await node.getByRole('button', { name: 'Leave a key' }).click();
-  await page.getByRole('textbox', { name: 'Key' }).fill('secret-key');
+  await page.getByRole('textbox', { name: 'Key', exact: true }).fill('secret-key');
   await page.getByRole('button', { name: 'Save' }).click();
   await expect(node.getByRole('button', { name: 'Change its key' })).toBeVisible();
   await node.getByRole('button', { name: 'Delete My server' }).click();

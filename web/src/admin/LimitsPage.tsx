@@ -33,12 +33,14 @@ export default function LimitsPage() {
     <Page title="Limits" lead="An empty field is no cap. A running answer counts with the most it can cost.">
       {found.isPending && <Loading />}
       {found.isError && <Failure error={found.error} onRetry={() => void found.refetch()} />}
-      <div className="cards">
-        {found.data?.toSorted((a, b) => order(a) - order(b)).map((row) => (
-          <CapsForm key={row.scope} row={row} />
-        ))}
-        <NewCaps known={found.data ?? []} />
-      </div>
+      <Section title="Caps">
+        <div className="cards">
+          {found.data?.toSorted((a, b) => order(a) - order(b)).map((row) => (
+            <CapsForm key={row.scope} row={row} />
+          ))}
+          <NewCaps known={found.data ?? []} />
+        </div>
+      </Section>
       <Section title="Alerts" lead="Thresholds that spending crossed.">
         <Alerts />
       </Section>

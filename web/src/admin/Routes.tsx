@@ -2,6 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { Trash2 } from 'lucide-react';
 import { type FormEvent, useState } from 'react';
 import { count, duration, percent, usd } from '../lib/format';
+import { groupBy } from '../lib/group';
 import { useAction } from '../lib/hooks';
 import { rows, supabase } from '../lib/supabase';
 import { type Column, DataTable } from '../ui/DataTable';
@@ -51,7 +52,7 @@ export function Routes({ models }: { models: CatalogueModel[] }) {
   ];
   return (
     <div className="cards">
-      {[...Map.groupBy(found.data, (arm) => arm.alias)].map(([alias, arms]) => (
+      {[...groupBy(found.data, (arm) => arm.alias)].map(([alias, arms]) => (
         <section key={alias} className="card" aria-label={`Alias ${alias}`}>
           <h3>{alias}</h3>
           <DataTable label={`Arms of ${alias}`} columns={columns} rows={arms} rowKey={(row) => String(row.id)} file={null} />

@@ -2,6 +2,7 @@ import { Command } from 'cmdk';
 import { Check } from 'lucide-react';
 import { useUser } from '../auth/AuthProvider';
 import { count, duration, fromNow, percent, price, usd } from '../lib/format';
+import { groupBy } from '../lib/group';
 import { abilities, costOf, type Model, type ModelList, POLICIES, type Quality, useQuality } from '../lib/models';
 import { daysAgo, useUsage } from '../lib/usage';
 import type { Choice } from './ModelMenu';
@@ -23,7 +24,7 @@ export default function ModelChoices({ list, choice, onDone, onRetry }: { list: 
   };
   const isListed = choice.model === null || POLICIES.some(({ name }) => name === choice.model) || list.models.some((each) => each.model_key === choice.model);
   const byDefault = list.models.find((each) => each.model_key === list.defaultModel);
-  const providers = Map.groupBy(list.models, (each) => each.provider);
+  const providers = groupBy(list.models, (each) => each.provider);
   return (
     <Command label="Search models" loop>
       <Command.Input placeholder="Search models, providers, abilities" autoFocus />

@@ -1,7 +1,9 @@
 import { ArrowRightLeft, CircleAlert, Database, LoaderCircle, Wrench } from 'lucide-react';
 import type { ToolUIPart, UIMessagePart } from 'ai';
+import { lazy, Suspense } from 'react';
 import { plainLine, plainText } from '../lib/text';
-import { CodeBlock } from './CodeBlock';
+
+const LazyCodeBlock = lazy(() => import('./CodeBlock').then(({ CodeBlock }) => ({ default: CodeBlock })));
 
 const HAND_OFF = 'tool-hand_off';
 const AGENTS: Record<string, string> = { general: 'the general agent', technical: 'the technical agent', research: 'the research agent' };
@@ -35,6 +37,14 @@ export function ToolCall({ part }: { part: ToolUIPart }) {
         {part.state === 'output-available' && <Output value={part.output} />}
       </div>
     </details>
+  );
+}
+
+function CodeBlock(props: { code: string; language: string }) {
+  return (
+    <Suspense fallback={<pre>{props.code}</pre>}>
+      <LazyCodeBlock {...props} />
+    </Suspense>
   );
 }
 

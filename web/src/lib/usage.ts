@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query';
 import { rows, supabase } from './supabase';
 import { utcDay } from './format';
+import { groupBy } from './group';
 
 export interface Limit {
   period: 'day' | 'month';
@@ -70,7 +71,7 @@ export interface Sum {
 
 /** Sums by a key, the dearest first, then the most used. */
 export function sumBy(found: UsageRow[], key: (row: UsageRow) => string): Sum[] {
-  const groups = Map.groupBy(found, key);
+  const groups = groupBy(found, key);
   return [...groups].map(([name, group]) => sumOf(name, group)).sort((a, b) => b.cost_usd - a.cost_usd || b.requests - a.requests);
 }
 
