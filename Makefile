@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 NPM_STAMP := node_modules/.installed
 WEB_STAMP := web/node_modules/.installed
 PAGE := web/dist/index.html
-PAGE_SOURCES := $(shell find web/src web/public web/*.ts web/*.html -type f 2>/dev/null)
+PAGE_SOURCES := $(shell find web/src web/stubs web/public web/*.ts web/*.html -type f 2>/dev/null)
 NODE_IS_THERE := node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null
 LOCKS := requirements functions/chat/requirements functions/llms/requirements functions/refresh/requirements
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -21,13 +21,13 @@ ifneq ($(and $(FOUND),$(filter $(FOUND),$(WANTED))),$(or $(FOUND),none))
 $(shell rm -f $(STAMP))
 endif
 
-.PHONY: help setup page run check quick-shared quick-others test test-stack test-others lint format docs docs-database baseline migration lock package bench bench-peers clean
+.PHONY: help setup page run check quick-shared quick-others test test-stack test-others lint format docs docs-database baseline migration lock package screenshots bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 15
 
-setup: $(STAMP) $(NPM_STAMP)  ## install the locked packages into .venv and node_modules; PYTHON=python3.13 chooses the version
+setup: $(STAMP) $(NPM_STAMP) $(WEB_STAMP)  ## install the locked packages into .venv and node_modules; PYTHON=python3.13 chooses the version
 
 $(STAMP): requirements.txt local/weights.txt local/install.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -74,7 +74,7 @@ quick-others: $(STAMP)
 	$(PY) -m pytest --ignore=tests/shared --ignore=tests/stack --ignore=tests/local --ignore=tests/deploy \
 	-m "not processes" $(ARGS)
 
-test: setup lint  ## lint, types, unit tests and stack tests; ARGS="-k name" selects tests
+test: setup $(PAGE) lint  ## lint, types, unit tests and stack tests; ARGS="-k name" selects tests
 ifdef ARGS
 	$(PY) -m pytest $(ARGS)
 else
@@ -119,6 +119,9 @@ package: $(STAMP)  ## build zips for Lambda and folders for Cloud Run; LAMBDA_AR
 
 bench: $(STAMP)  ## measure speed and size; QUICK=1 takes under three minutes, ARGS="ledger growth" names blocks
 	$(PY) -m bench $(if $(QUICK),--quick) $(ARGS)
+
+screenshots: setup $(PAGE)  ## make the pictures of the README from the running product; needs Chromium
+	$(PY) -m tests.web.screenshots
 
 bench-peers: $(STAMP)  ## install other gateways into build/peers and measure beside them; PEERS="portkey litellm"
 	$(PY) -m bench.peers $(PEERS)

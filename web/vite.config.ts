@@ -3,6 +3,8 @@ import react from '@vitejs/plugin-react';
 import { type Plugin, defineConfig, loadEnv } from 'vite';
 import { FALLBACK_SOURCES, policy } from './policy.ts';
 
+const stub = (name: string) => fileURLToPath(new URL(`stubs/${name}`, import.meta.url));
+
 /** Writes `_headers`, which Netlify and Cloudflare Pages read; other hosts copy the two lines from it. */
 function headersFile(sources: string[]): Plugin {
   const lines = ['/*', `  Content-Security-Policy: ${policy(sources)}`, '  X-Content-Type-Options: nosniff'];
@@ -22,7 +24,7 @@ export default defineConfig(({ mode }) => {
   const sources = names.flatMap((name) => (env[name] ? [new URL(env[name]).origin] : []));
   return {
     plugins: [react(), headersFile(sources.length ? sources : FALLBACK_SOURCES)],
-    resolve: { alias: { 'react-remove-scroll': fileURLToPath(new URL('src/ui/scrollLock.tsx', import.meta.url)) } },
+    resolve: { alias: { 'react-remove-scroll': stub('react-remove-scroll.tsx'), 'zod/v3': stub('zod-v3.ts') } },
     build: {
       target: 'es2024',
       cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
