@@ -4,6 +4,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 NPM_STAMP := node_modules/.installed
+WEB_STAMP := web/node_modules/.installed
+PAGE := web/dist/index.html
+PAGE_SOURCES := $(shell find web/src web/stubs web/public web/*.ts web/*.html -type f 2>/dev/null)
+NODE_IS_THERE := node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null
 LOCKS := requirements functions/chat/requirements functions/llms/requirements functions/refresh/requirements functions/assist/requirements
 COMPILE := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate --no-strip-extras
@@ -17,13 +21,13 @@ ifneq ($(and $(FOUND),$(filter $(FOUND),$(WANTED))),$(or $(FOUND),none))
 $(shell rm -f $(STAMP))
 endif
 
-.PHONY: help setup run check quick-shared quick-others test test-stack test-others lint format docs docs-database baseline migration lock package bench bench-peers clean
+.PHONY: help setup page run check quick-shared quick-others test test-stack test-others lint format docs docs-database baseline migration lock package screenshots bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 15
 
-setup: $(STAMP) $(NPM_STAMP)  ## install the locked packages into .venv and node_modules; PYTHON=python3.13 chooses the version
+setup: $(STAMP) $(NPM_STAMP) $(WEB_STAMP)  ## install the locked packages into .venv and node_modules; PYTHON=python3.13 chooses the version
 
 $(STAMP): requirements.txt local/weights.txt local/install.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -33,7 +37,7 @@ $(STAMP): requirements.txt local/weights.txt local/install.py
 
 # Not `npm ci`: it rejects the lock on platforms other than that of the locked supabase CLI binary.
 $(NPM_STAMP): package.json package-lock.json
-	@node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || { \
+	@$(NODE_IS_THERE) || { \
 	echo "Tests and deployment need Node 20 or newer; \`node\` is $$(node -v 2>/dev/null || echo missing)." \
 	"Install it from https://nodejs.org. \`make run\` does not need it." >&2; exit 1; }
 	@command -v npm >/dev/null || { \
@@ -42,7 +46,21 @@ $(NPM_STAMP): package.json package-lock.json
 	@npm install --no-save --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
-run: $(STAMP)  ## start the whole stack on this machine; ARGS="--ports 9000 --no-model" passes options
+$(WEB_STAMP): web/package.json web/package-lock.json
+	@echo "Installing the npm packages of web/package-lock.json"
+	@cd web && npm install --no-save --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
+	@touch $@
+
+$(PAGE): $(WEB_STAMP) $(PAGE_SOURCES)
+	@echo "Building the page"
+	@cd web && npx --no-install vite build --logLevel warn
+
+page:  ## build the page of web/ when its sources have changed; the stack starts without it, too
+	@if $(NODE_IS_THERE) && command -v npm >/dev/null; then $(MAKE) -s $(PAGE) || \
+	echo "The page could not be built; everything else starts without it." >&2; \
+	else echo "The page needs Node 20 and npm to be built; everything else starts without it." >&2; fi
+
+run: $(STAMP) page  ## start the whole stack on this machine; ARGS="--ports 9000 --no-model" passes options
 	$(PY) -m local up $(ARGS)
 
 check: $(STAMP)  ## lint, types and the tests that need no database and start no programs, in under a minute
@@ -56,7 +74,7 @@ quick-others: $(STAMP)
 	$(PY) -m pytest --ignore=tests/shared --ignore=tests/stack --ignore=tests/local --ignore=tests/deploy \
 	-m "not processes" $(ARGS)
 
-test: setup lint  ## lint, types, unit tests and stack tests; ARGS="-k name" selects tests
+test: setup $(PAGE) lint  ## lint, types, unit tests and stack tests; ARGS="-k name" selects tests
 ifdef ARGS
 	$(PY) -m pytest $(ARGS)
 else
@@ -102,10 +120,13 @@ package: $(STAMP)  ## build zips for Lambda and folders for Cloud Run; LAMBDA_AR
 bench: $(STAMP)  ## measure speed and size; QUICK=1 takes under three minutes, ARGS="ledger growth" names blocks
 	$(PY) -m bench $(if $(QUICK),--quick) $(ARGS)
 
+screenshots: setup $(PAGE)  ## make the pictures of the README from the running product; needs Chromium
+	$(PY) -m tests.web.screenshots
+
 bench-peers: $(STAMP)  ## install other gateways into build/peers and measure beside them; PEERS="portkey litellm"
 	$(PY) -m bench.peers $(PEERS)
 	$(PY) -m bench $(if $(QUICK),--quick) $(or $(ARGS),side_by_side)
 
 clean:  ## remove everything that setup and runs made, except the data in .local
-	rm -rf $(VENV) node_modules build .serverless .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) node_modules web/node_modules web/dist build .serverless .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -26,7 +26,8 @@ def banner_text(plan: StackPlan, seconds: float) -> str:
 
 def _addresses(plan: StackPlan) -> list[tuple[str, str]]:
     variables = plan.variables
-    rows = [(name, variables[f"{name.upper()}_URL"]) for name in plan.functions]
+    rows = [("page", plan.options.ports.url("page"))] if plan.starts_page else []
+    rows += [(name, variables[f"{name.upper()}_URL"]) for name in plan.functions]
     labels = {"SUPABASE_URL": "Supabase API", "DATABASE_URL": "PostgreSQL"}
     rows += [(label, variables[name]) for name, label in labels.items() if name in variables]
     if "MODEL_URL" in variables and plan.options.has_model:
@@ -42,9 +43,10 @@ def _demo_user(plan: StackPlan) -> list[tuple[str, str]]:
 
 
 def _notes(plan: StackPlan) -> list[str]:
-    notes = []
+    has_page = plan.starts_page or plan.options.only is not None
+    notes = [] if has_page else ["The page is not built: `make run` builds it with Node 20 or newer.", ""]
     if "CORS_ORIGINS" not in plan.given:
-        notes = [
+        notes += [
             "Pages on any port of localhost may call the functions. To allow other origins, set for example:",
             "CORS_ORIGINS=http://localhost:*,https://app.example.com",
             "",

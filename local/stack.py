@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ import time
 
 import psycopg
 
-from local import cluster_cache, configuration, environment, migrations, postgres, seeding
+from local import cluster_cache, configuration, environment, migrations, page, postgres, seeding
 from local.banner import banner_text
 from local.data_dir import DataDir, command, display_path
 from local.demo_data import built_in_background
@@ -72,6 +73,8 @@ def _start(plan: StackPlan, children: Children) -> None:
         children.wait_ready([api], _READY_SECONDS)
         values = plan.variables
         create_user(values["SUPABASE_URL"], values["SUPABASE_SERVICE_KEY"], DEMO_EMAIL, values["DEMO_PASSWORD"])
+    if plan.starts_page:
+        children_to_check.append(_start_page(plan, children))
     children.wait_ready(children_to_check, _READY_SECONDS)
 
 
@@ -85,6 +88,22 @@ def _start_function(plan: StackPlan, children: Children, name: str) -> Child:
         log=plan.options.data_dir.logs / f"{name}.log",
         ready_url=plan.options.ports.url(name) + path,
         sources=plan.function_sources(name),
+    )
+
+
+def _start_page(plan: StackPlan, children: Children) -> Child:
+    ports = plan.options.ports
+    settings = {
+        "PARLEY_PAGE_PORT": str(ports.page),
+        "PARLEY_PAGE_CONFIG": json.dumps(page.page_config(plan.variables)),
+    }
+    return children.start(
+        "page",
+        [sys.executable, "-m", "local.page"],
+        cwd=ROOT,
+        environ={**os.environ, **settings},
+        log=plan.options.data_dir.logs / "page.log",
+        ready_url=ports.url("page") + "/config.json",
     )
 
 

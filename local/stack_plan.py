@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import configuration, environment, keys, postgres
+from local import configuration, environment, keys, page, postgres
 from local.data_dir import DataDir
 from local.environment import ROOT
 from local.errors import StackError
@@ -52,6 +52,11 @@ class StackPlan:
         return self.options.has_model and "MODEL_URL" not in self.given
 
     @property
+    def starts_page(self) -> bool:
+        """Whether the page is built and has all functions that it needs."""
+        return self.options.only is None and page.is_built() and self.variables.keys() >= page.NEEDED
+
+    @property
     def has_provider_key(self) -> bool:
         return any(name in self.given for name in environment.PROVIDER_KEYS)
 
@@ -62,6 +67,7 @@ class StackPlan:
             *(("database", "api") if self.is_embedded else ()),
             *(("model",) if self.starts_model else ()),
             *self.functions,
+            *(("page",) if self.starts_page else ()),
         )
 
     @property

@@ -20,10 +20,11 @@ _NAMES = (*VARIABLES, *FIRST_NAMES)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """An option for CI, where every server is installed."""
+    """Options for CI, where every server and a browser is installed."""
     parser.addoption(
         "--require-postgres", action="store_true", help="fail, not skip, where a version of PostgreSQL is missing"
     )
+    parser.addoption("--require-chromium", action="store_true", help="fail, not skip, where the browser is missing")
 
 
 @pytest.fixture(scope="session", params=VERSIONS, ids=str)

@@ -1,0 +1,107 @@
+import { readFile } from 'node:fs/promises';
+import { ask as askOverApi, rest, signUp } from './people';
+import { ask, expect, input, otherWindow, test, watch } from './page';
+
+test('a conversation is renamed, pinned, archived and brought back', async ({ page, open }) => {
+  await open('/', 'cheap-one');
+  await ask(page, 'a first title');
+  const list = page.getByRole('navigation', { name: 'Conversations' });
+  await list.getByRole('button', { name: 'Actions for a first title' }).click();
+  await page.getByRole('menuitem', { name: 'Rename' }).click();
+  await page.getByRole('textbox', { name: 'Title' }).fill('A better title');
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('heading', { name: 'A better title' })).toBeVisible();
+  await list.getByRole('button', { name: 'Actions for A better title' }).click();
+  await page.getByRole('menuitem', { name: 'Pin' }).click();
+  await expect(list.getByLabel('Pinned')).toBeVisible();
+  await list.getByRole('button', { name: 'Actions for A better title' }).click();
+  await page.getByRole('menuitem', { name: 'Archive' }).click();
+  await expect(list.getByText('Your conversations appear here.')).toBeVisible();
+  await list.getByRole('button', { name: 'Archived conversations' }).click();
+  await list.getByRole('button', { name: 'Actions for A better title' }).click();
+  await page.getByRole('menuitem', { name: 'Bring back' }).click();
+  await list.getByRole('button', { name: 'Archived conversations' }).click();
+  await list.getByRole('searchbox', { name: 'Search titles' }).fill('better');
+  await expect(list.getByRole('link', { name: 'A better title' })).toBeVisible();
+  await list.getByRole('searchbox', { name: 'Search titles' }).fill('worse');
+  await expect(list.getByText('No title matches.')).toBeVisible();
+});
+
+test('a deletion can be undone, and is done when the page is left', async ({ page, open, person }) => {
+  const id = await askOverApi(person, { message: 'delete me', model: 'cheap-one' });
+  await open(`/c/${id}`);
+  const remove = async () => {
+    await page.getByRole('button', { name: 'Actions for delete me' }).click();
+    await page.getByRole('menuitem', { name: 'Delete' }).click();
+    await expect(page.getByRole('link', { name: 'delete me' })).toHaveCount(0);
+  };
+  await remove();
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await expect(page.getByRole('link', { name: 'delete me' })).toBeVisible();
+  await remove();
+  await page.close();
+  await expect(async () => expect(await rest(`llm_conversations?id=eq.${id}&select=id`, { by: person })).toEqual([])).toPass();
+});
+
+test('a conversation is saved as Markdown and as JSON', async ({ page, open, person }) => {
+  const id = await askOverApi(person, { message: 'keep these words', model: 'cheap-one' });
+  await open(`/c/${id}`);
+  await expect(page.getByRole('article', { name: 'Answer' })).toBeVisible();
+  for (const [entry, name, words] of [
+    ['Save as Markdown', 'keep-these-words.md', '## Question\n\nkeep these words'],
+    ['Save as JSON', 'keep-these-words.json', '"title": "keep these words"'],
+  ] as const) {
+    await page.getByRole('button', { name: 'Export and link' }).click();
+    const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('menuitem', { name: entry }).click()]);
+    expect(saved.suggestedFilename()).toBe(name);
+    expect(await readFile(await saved.path(), 'utf8')).toContain(words);
+  }
+});
+
+test('an answer is rated with a thumb, stars and a note', async ({ page, open, person }) => {
+  await open('/', 'cheap-one');
+  await ask(page, 'rate me');
+  await page.getByRole('button', { name: 'Good answer' }).click();
+  await expect(page.getByRole('button', { name: 'Good answer' })).toHaveAttribute('aria-pressed', 'true');
+  await page.getByRole('button', { name: 'Rate with stars and a note' }).click();
+  await page.getByText('4 stars').click({ force: true });
+  await page.getByRole('textbox', { name: 'Note' }).fill('short and right');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await expect(page.getByRole('button', { name: 'Rated 4 of 5 stars' })).toBeVisible();
+  const found = await rest('feedback?select=rating,sentiment,note', { by: person });
+  expect(found).toEqual([{ rating: 4, sentiment: 'positive', note: 'short and right' }]);
+});
+
+test('two people share a conversation, and each sees what the other writes', async ({ page, open, browser }) => {
+  const guest = await signUp();
+  await open('/', 'cheap-one');
+  await ask(page, 'our plan');
+  await page.getByRole('button', { name: 'Invite' }).click();
+  await page.getByLabel(/Invite a person/).fill(guest.id);
+  await page.getByRole('button', { name: 'Add to this conversation' }).click();
+  await expect(page.getByText('The conversation is in their list')).toBeVisible();
+  await page.getByRole('button', { name: 'Close' }).click();
+
+  const other = await otherWindow(browser, guest, 'cheap-one');
+  const faults = watch(other);
+  await other.goto('/');
+  await other.getByRole('link', { name: /our plan/ }).click();
+  await expect(other.getByRole('article', { name: 'Question of Person 1' })).toContainText('our plan');
+  await other.getByText('Ask the model').click();
+  await input(other).fill('hello from the second person');
+  await input(other).press('Enter');
+  await expect(page.getByRole('article', { name: 'Question of Person 2' })).toContainText('hello from the second person');
+  await input(page).fill('a second question');
+  await input(page).press('Enter');
+  await expect(other.getByText('a second question').first()).toBeVisible({ timeout: 10_000 });
+  await other.getByRole('button', { name: '2 members' }).click();
+  await other.getByRole('button', { name: 'Leave' }).click();
+  await expect(other.getByText('Your conversations appear here.')).toBeVisible();
+  expect(faults).toEqual([]);
+  await other.context().close();
+});
+
+test('an unknown conversation says so', async ({ page, open }) => {
+  await open('/c/00000000-0000-4000-8000-000000000000');
+  await expect(page.getByText('There is no such conversation')).toBeVisible();
+});

@@ -1,0 +1,134 @@
+import { readFile } from 'node:fs/promises';
+import { ask, newAdmin, rest } from './people';
+import { expect, input, test } from './page';
+
+test('the usage shows what was spent, on which model, and as CSV', async ({ page, open, person }) => {
+  await ask(person, { message: 'spend something', model: 'dear' });
+  await open('/usage');
+  await expect(page.getByRole('group', { name: 'Today' })).toContainText(/\$0\.\d+ of \$20\.00/);
+  await expect(page.getByRole('region', { name: 'Use by model' })).toContainText('Dear model');
+  await expect(page.getByRole('img', { name: /1 active days/ })).toBeVisible();
+  await page.getByText('As a table').first().click();
+  const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV of Use by model' }).click()]);
+  expect(await readFile(await saved.path(), 'utf8')).toMatch(/^Model,Cost,Questions/);
+  await page.getByLabel('Span', { exact: true }).selectOption('7');
+  await expect(page).toHaveURL(/days=7/);
+  await page.reload();
+  await expect(page.getByLabel('Span', { exact: true })).toHaveValue('7');
+});
+
+test('a model server is added, probed, gets a key and is deleted', async ({ page, open }) => {
+  await open('/connect');
+  await page.getByRole('textbox', { name: 'Name', exact: true }).fill('My server');
+  await page.getByLabel('Base address').fill(process.env.NODE_URL!);
+  await page.getByRole('button', { name: 'Add and probe' }).click();
+  const node = page.getByRole('region', { name: 'My server' });
+  await expect(node.getByText(/client:\d+:/).first()).toBeVisible();
+  await node.getByRole('button', { name: 'Leave a key' }).click();
+  await page.getByRole('textbox', { name: 'Key', exact: true }).fill('secret-key');
+  await page.getByRole('button', { name: 'Save' }).click();
+  await expect(node.getByRole('button', { name: 'Change its key' })).toBeVisible();
+  await node.getByRole('button', { name: 'Delete My server' }).click();
+  await page.getByRole('button', { name: 'Delete', exact: true }).click();
+  await expect(node).toHaveCount(0);
+  await page.getByRole('tab', { name: 'OpenAI for Python' }).click();
+  await expect(page.getByRole('tabpanel')).toContainText(`base_url="${process.env.CHAT_URL}/v1"`);
+});
+
+test('a key is made, shown once, used and revoked', async ({ page, open }) => {
+  await open('/connect');
+  await page.getByLabel('Name of the key').fill('laptop');
+  await page.getByLabel('USD a day at most').fill('2');
+  await page.getByRole('button', { name: 'Make the key' }).click();
+  const secret = await page.getByRole('dialog').locator('pre').innerText();
+  const answered = () => page.request.get(`${process.env.CHAT_URL}/v1/models`, { headers: { Authorization: `Bearer ${secret}` } });
+  expect((await answered()).status()).toBe(200);
+  await page.getByRole('button', { name: 'Close' }).click();
+  const row = page.getByRole('row', { name: /laptop/ });
+  await expect(row).toContainText('$2.00');
+  await expect(page.getByText(secret)).toHaveCount(0);
+  await row.getByRole('button', { name: 'Revoke laptop' }).click();
+  await page.getByRole('button', { name: 'Revoke', exact: true }).click();
+  await expect(row).toContainText('revoked');
+});
+
+test('preferences are saved, and all data is saved and deleted', async ({ page, open, person }) => {
+  await ask(person, { message: 'forget me', model: 'cheap-one' });
+  await open('/privacy');
+  await page.getByLabel('Length of answers').selectOption('concise');
+  await expect(page.getByText('Saved.')).toBeVisible();
+  await page.getByText('Learn from my questions').click();
+  await expect(page.getByRole('switch', { name: 'Learn from my questions' })).toBeChecked();
+  const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Save my data' }).click()]);
+  expect(await readFile(await saved.path(), 'utf8')).toContain('forget me');
+  await page.getByRole('button', { name: 'Delete my data' }).click();
+  await expect(page.getByRole('button', { name: 'Delete everything' })).toBeDisabled();
+  await page.getByLabel(/to confirm/).fill('delete');
+  await page.getByRole('button', { name: 'Delete everything' }).click();
+  await expect(page.getByText('Your conversations appear here.')).toBeVisible();
+  expect(await rest('llm_conversations?select=id', { by: person })).toEqual([]);
+});
+
+test.describe('an admin', () => {
+  test.use({ person: async ({}, use) => use(await newAdmin()) });
+
+  test('sees the dashboard, filters it in the address, and goes back', async ({ page, open, person }) => {
+    await ask(person, { message: 'count me', model: 'dear' });
+    await open('/admin');
+    await expect(page.getByRole('group', { name: 'Turns' })).toContainText(/[1-9]/);
+    await page.getByRole('button', { name: 'Dear model' }).first().click();
+    await expect(page).toHaveURL(/only=model/);
+    await expect(page.getByText(/Only model/)).toBeVisible();
+    await page.goBack();
+    await expect(page.getByText(/Only model/)).toHaveCount(0);
+    const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV of the figures' }).click()]);
+    const figures = await readFile(await saved.path(), 'utf8');
+    const rows = (await rest('usage_daily?select=requests')) as { requests: number }[];
+    const turns = Number(/^Turns,(\d+)/m.exec(figures)?.[1]);
+    expect(turns).toBeGreaterThan(0);
+    expect(turns).toBeLessThanOrEqual(rows.reduce((sum, row) => sum + row.requests, 0));
+  });
+
+  test('changes a price and a switch in the catalogue', async ({ page, open }) => {
+    await open('/admin/catalogue');
+    const row = page.getByRole('row', { name: /Model without a price/ });
+    await row.getByRole('button').first().click();
+    await page.getByLabel('Question (input)').fill('3');
+    await page.getByLabel('Answer (output)').fill('9');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await expect(row).toContainText('$3 / $9');
+    await row.getByRole('switch').click();
+    await expect(row.getByRole('switch')).not.toBeChecked();
+    await row.getByRole('switch').click();
+    await expect(row.getByRole('switch')).toBeChecked();
+  });
+
+  test('adds an arm to an alias and removes it', async ({ page, open }) => {
+    await open('/admin/catalogue');
+    await page.getByRole('textbox', { name: 'Alias' }).fill('trial');
+    await page.getByRole('combobox', { name: 'Model' }).selectOption('cheap-one');
+    await page.getByRole('button', { name: 'Add', exact: true }).click();
+    await page.getByRole('button', { name: 'Remove cheap-one from trial' }).click();
+    await expect(page.getByRole('region', { name: 'Alias trial' })).toHaveCount(0);
+  });
+
+  test('gives one user caps of their own', async ({ page, open, person }) => {
+    await open('/admin/limits');
+    await page.getByLabel('User id').fill(person.id);
+    await page.getByRole('button', { name: 'Add', exact: true }).click();
+    const caps = page.getByRole('form', { name: person.id });
+    await caps.getByLabel('Questions a day').fill('7');
+    await caps.getByRole('button', { name: 'Save' }).click();
+    await expect(page.getByText('The caps are saved.')).toBeVisible();
+    await caps.getByRole('button', { name: 'Remove' }).click();
+    await expect(caps).toHaveCount(0);
+  });
+});
+
+test('a user without the role has no admin pages', async ({ page, open }) => {
+  await open('/admin');
+  await expect(page.getByText('There is nothing at this address')).toBeVisible();
+  await expect(page.getByRole('link', { name: 'Dashboard' })).toHaveCount(0);
+  await page.goto('/');
+  await expect(input(page)).toBeVisible();
+});

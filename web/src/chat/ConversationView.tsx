@@ -1,0 +1,138 @@
+import { useQueryClient } from '@tanstack/react-query';
+import { ArrowDown } from 'lucide-react';
+import { useEffect, useRef, useState } from 'react';
+import { useStickToBottom } from 'use-stick-to-bottom';
+import { useUser } from '../auth/AuthProvider';
+import { type ParleyChat, syncChat, useParley, writeMessage } from '../lib/chat';
+import { type Conversation, refreshConversations } from '../lib/conversations';
+import { errorText } from '../lib/errors';
+import { useKept } from '../lib/hooks';
+import { receivedFacts, useTurnFacts } from '../lib/receipts';
+import { showToast } from '../lib/toasts';
+import { Composer } from './Composer';
+import { Header } from './Header';
+import { Transcript } from './Transcript';
+import { TurnFailure } from './TurnFailure';
+import { Welcome } from './Welcome';
+
+const POLL_MILLISECONDS = 4000;
+
+/** One conversation: its messages, what went wrong, and the input. */
+export function ConversationView(props: { chat: ParleyChat; conversation: Conversation | null; onFirstQuestion?: () => void }) {
+  const { chat, conversation } = props;
+  const user = useUser();
+  const [model, setModel] = useKept<string | null>('model', null);
+  const [agent, setAgent] = useKept<string | null>('agent', null);
+  const { messages, sendMessage, regenerate, stop, status, error, clearError } = useParley(chat);
+  const isRunning = status === 'submitted' || status === 'streaming';
+  const conversationId = conversation?.id ?? messages.find((each) => each.metadata?.conversation_id)?.metadata?.conversation_id;
+  const facts = useTurnFacts(user.id, conversationId, (known) => {
+    const last = messages.at(-1);
+    const turn = last?.role === 'assistant' ? last.metadata?.turn_id : undefined;
+    return !isRunning && Boolean(turn && last && !known.has(turn) && !receivedFacts(last));
+  });
+  const body = { ...(model && { model }), ...(agent && { agent }) };
+  const { scrollRef, contentRef, isAtBottom, scrollToBottom } = useStickToBottom({ initial: 'instant', resize: 'instant' });
+  const isGroup = (conversation?.members.length ?? 1) > 1;
+  useAfterTurn(isRunning);
+  useSync(chat, isGroup);
+
+  const ask = (text: string) => {
+    void sendMessage({ text }, { body });
+    void scrollToBottom();
+    props.onFirstQuestion?.();
+  };
+  const write = async (text: string) => {
+    try {
+      await writeMessage(conversation!.id, user.id, text);
+      await syncChat(chat);
+    } catch (failure) {
+      showToast(errorText(failure), { isError: true });
+    }
+  };
+  return (
+    <div className="chat">
+      <Header conversation={conversation} messages={messages} />
+      <div className="transcript" ref={scrollRef} tabIndex={0} role="region" aria-label="Messages">
+        <div ref={contentRef} className="transcript-content">
+          {messages.length === 0 && <Welcome onAsk={ask} />}
+          <Transcript
+            messages={messages}
+            members={conversation?.members ?? []}
+            facts={facts.data}
+            isRunning={isRunning}
+            scrollElement={scrollRef}
+            onRegenerate={(messageId) => void regenerate({ messageId, body })}
+            onEdit={(messageId, text) => void sendMessage({ text, messageId }, { body })}
+          />
+          {error && !isRunning && (
+            <TurnFailure
+              error={error}
+              onRetry={() => {
+                clearError();
+                void regenerate({ body });
+              }}
+            />
+          )}
+        </div>
+      </div>
+      {!isAtBottom && messages.length > 0 && (
+        <button type="button" className="to-bottom" aria-label="To the newest message" onClick={() => void scrollToBottom()}>
+          <ArrowDown aria-hidden />
+        </button>
+      )}
+      <Composer
+        chatId={chat.id}
+        isNew={!conversationId}
+        isRunning={isRunning}
+        choice={{ model, agent, setModel, setAgent }}
+        onAsk={ask}
+        onStop={() => void stop()}
+        onWrite={isGroup ? (text) => void write(text) : undefined}
+      />
+      <Announcer isRunning={isRunning} hasFailed={Boolean(error)} />
+    </div>
+  );
+}
+
+/** Reads limits, cost and the list again when an answer has ended. */
+function useAfterTurn(isRunning: boolean): void {
+  const queries = useQueryClient();
+  const wasRunning = useRef(false);
+  useEffect(() => {
+    if (wasRunning.current && !isRunning) {
+      refreshConversations(queries);
+      for (const key of ['limits', 'facts', 'usage']) void queries.invalidateQueries({ queryKey: [key] });
+    }
+    wasRunning.current = isRunning;
+  }, [isRunning, queries]);
+}
+
+/** Reads stored messages when a conversation is opened again, and every few seconds in a group. */
+function useSync(chat: ParleyChat, isGroup: boolean): void {
+  useEffect(() => {
+    const sync = () => {
+      if (!document.hidden && chat.status === 'ready' && chat.messages.length) void syncChat(chat).catch(() => undefined);
+    };
+    sync();
+    if (!isGroup) return undefined;
+    const timer = setInterval(sync, POLL_MILLISECONDS);
+    return () => clearInterval(timer);
+  }, [chat, isGroup]);
+}
+
+/** One line for screen readers at the start and the end of an answer, instead of all its words. */
+function Announcer({ isRunning, hasFailed }: { isRunning: boolean; hasFailed: boolean }) {
+  const [text, setText] = useState('');
+  const wasRunning = useRef(false);
+  useEffect(() => {
+    if (isRunning) setText('The model is answering.');
+    else if (wasRunning.current) setText(hasFailed ? 'The answer failed.' : 'The answer is complete.');
+    wasRunning.current = isRunning;
+  }, [isRunning, hasFailed]);
+  return (
+    <div className="sr-only" role="status">
+      {text}
+    </div>
+  );
+}

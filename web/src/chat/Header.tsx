@@ -1,0 +1,47 @@
+import { Download, FileJson, Link2, UserPlus } from 'lucide-react';
+import { useState } from 'react';
+import type { Message } from '../lib/chat';
+import { type Conversation, exported, titleOf } from '../lib/conversations';
+import { download } from '../lib/csv';
+import { usd } from '../lib/format';
+import { showToast } from '../lib/toasts';
+import { Menu } from '../ui/Menu';
+import { Members } from './Members';
+
+/** The title of a conversation, what it cost so far, its members, and its export. */
+export function Header({ conversation, messages }: { conversation: Conversation | null; messages: Message[] }) {
+  const [showsMembers, setShowsMembers] = useState(false);
+  if (!conversation) return <header className="chat-head" />;
+  const title = titleOf(conversation);
+  const save = (format: 'markdown' | 'json') => {
+    const file = exported(title, messages, format);
+    download(file.name, file.type, file.text);
+  };
+  const copyLink = async () => {
+    await navigator.clipboard.writeText(`${window.location.origin}/c/${conversation.id}`);
+    showToast('The link is copied. It opens for members only.');
+  };
+  const { length } = conversation.members;
+  return (
+    <header className="chat-head">
+      <h1 title={title}>{title}</h1>
+      <span className="chat-cost" title="All answers with a known price">
+        {usd(conversation.total_cost)}
+      </span>
+      <button type="button" className="button button-quiet members-button" aria-label={length > 1 ? `${length} members` : 'Invite'} onClick={() => setShowsMembers(true)}>
+        <UserPlus aria-hidden />
+        <span>{length > 1 ? `${length} members` : 'Invite'}</span>
+      </button>
+      <Menu
+        label="Export and link"
+        trigger={<Download aria-hidden />}
+        entries={[
+          { label: 'Save as Markdown', icon: <Download aria-hidden />, onSelect: () => save('markdown') },
+          { label: 'Save as JSON', icon: <FileJson aria-hidden />, onSelect: () => save('json') },
+          { label: 'Copy the link', icon: <Link2 aria-hidden />, onSelect: () => void copyLink() },
+        ]}
+      />
+      {showsMembers && <Members conversation={conversation} onClose={() => setShowsMembers(false)} />}
+    </header>
+  );
+}

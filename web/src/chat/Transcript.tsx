@@ -1,0 +1,71 @@
+import { lazy, memo, type RefObject, Suspense } from 'react';
+import type { Message } from '../lib/chat';
+import type { Member } from '../lib/conversations';
+import { receivedFacts, type TurnFacts } from '../lib/receipts';
+import { useFeedback } from '../lib/feedback';
+import { AnswerItem } from './AnswerItem';
+import { QuestionItem } from './QuestionItem';
+
+const WindowedMessages = lazy(() => import('./WindowedMessages'));
+const WINDOW_FROM = 80; // shorter conversations are laid out whole, so that the browser's search finds everything
+
+interface Props {
+  messages: Message[];
+  members: Member[];
+  facts: Map<string, TurnFacts> | undefined;
+  isRunning: boolean;
+  scrollElement: RefObject<HTMLElement | null>;
+  onRegenerate: (messageId: string) => void;
+  onEdit: (messageId: string, text: string) => void;
+}
+
+/** The messages; of long conversations only those near the view are in the document. */
+export function Transcript(props: Props) {
+  const { messages, scrollElement } = props;
+  const render = useItems(props);
+  if (messages.length >= WINDOW_FROM) {
+    return (
+      <Suspense>
+        <WindowedMessages messages={messages} scrollElement={scrollElement} render={render} />
+      </Suspense>
+    );
+  }
+  return (
+    <ol className="messages">
+      {messages.map((message, index) => (
+        <li key={message.id}>{render(message, index)}</li>
+      ))}
+    </ol>
+  );
+}
+
+function useItems({ messages, members, facts, isRunning, onRegenerate, onEdit }: Props) {
+  const feedback = useFeedback(messages);
+  return (message: Message, index: number) => {
+    const isLast = index === messages.length - 1;
+    if (message.role === 'user') {
+      return <QuestionItem message={message} members={members} canEdit={!isRunning} onEdit={onEdit} />;
+    }
+    const turnId = message.metadata?.turn_id;
+    return (
+      <MemoAnswer
+        message={message}
+        facts={receivedFacts(message) ?? (turnId ? facts?.get(turnId) : undefined)}
+        feedback={turnId ? feedback.get(turnId) : undefined}
+        isWriting={isRunning && isLast}
+        canRegenerate={!isRunning}
+        onRegenerate={onRegenerate}
+      />
+    );
+  };
+}
+
+// While an answer streams, only its own message changes.
+const MemoAnswer = memo(AnswerItem, (before, after) =>
+  before.message === after.message &&
+  before.isWriting === after.isWriting &&
+  before.canRegenerate === after.canRegenerate &&
+  before.feedback === after.feedback &&
+  before.facts?.turn_id === after.facts?.turn_id &&
+  before.facts?.cost_usd === after.facts?.cost_usd,
+);

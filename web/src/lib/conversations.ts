@@ -1,0 +1,123 @@
+import { type QueryClient, useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import type { Message } from './chat';
+import { fileName, plainLine } from './text';
+import { accessToken, config, rows, supabase } from './supabase';
+
+export interface Member {
+  user_id: string;
+  role: 'owner' | 'member';
+  joined_at: string;
+}
+
+export interface Conversation {
+  id: string;
+  client_id: string | null;
+  title: string | null;
+  user_id: string;
+  last_activity: string;
+  conversation_status: 'active' | 'archived' | 'closed';
+  default_model: string | null;
+  total_cost: number;
+  total_tokens_used: number;
+  conversation_metadata: { is_pinned?: boolean };
+  members: Member[];
+}
+
+const COLUMNS =
+  'id,client_id,title,user_id,last_activity,conversation_status,default_model,total_cost,total_tokens_used,conversation_metadata,' +
+  'members:conversation_members(user_id,role,joined_at)';
+const PAGE = 60;
+
+export function titleOf(conversation: Pick<Conversation, 'title'>): string {
+  return plainLine(conversation.title, 'Untitled');
+}
+
+/** The user's conversations, newest first, a page at a time. Admins may read all, so the user's own are named. */
+export function useConversations(userId: string, search: string, isArchived: boolean) {
+  return useInfiniteQuery({
+    queryKey: ['conversations', search, isArchived],
+    initialPageParam: 0,
+    refetchInterval: 20_000, // turns of other members and other devices
+    queryFn: ({ pageParam }) => {
+      let query = supabase
+        .from('llm_conversations')
+        .select(`${COLUMNS},mine:conversation_members!inner(user_id)`)
+        .eq('mine.user_id', userId)
+        .eq('conversation_status', isArchived ? 'archived' : 'active');
+      if (search) query = query.ilike('title', `%${search.replace(/[%_\\]/g, '\\$&')}%`);
+      return rows<Conversation[]>(query.order('last_activity', { ascending: false }).range(pageParam, pageParam + PAGE - 1));
+    },
+    getNextPageParam: (last, pages) => (last.length === PAGE ? pages.length * PAGE : undefined),
+  });
+}
+
+/** One conversation by its id or the page's own id of it; null when there is none for this user. */
+export function useConversation(id: string | undefined) {
+  return useQuery({
+    queryKey: ['conversation', id],
+    enabled: Boolean(id),
+    queryFn: async () => {
+      const found = await rows<Conversation[]>(supabase.from('llm_conversations').select(COLUMNS).or(`id.eq.${id},client_id.eq.${id}`));
+      return found.find((each) => each.id === id) ?? found[0] ?? null;
+    },
+  });
+}
+
+/** Changes columns that the owner may change. */
+export async function changeConversation(
+  id: string,
+  changes: Partial<Pick<Conversation, 'title' | 'conversation_status' | 'default_model' | 'conversation_metadata'>>,
+): Promise<void> {
+  const changed = await rows<unknown[]>(supabase.from('llm_conversations').update(changes).eq('id', id).select('id'));
+  if (!changed.length) throw new Error('Only the owner can change this conversation.');
+}
+
+export function refreshConversations(queries: QueryClient): void {
+  void queries.invalidateQueries({ queryKey: ['conversations'] });
+  void queries.invalidateQueries({ queryKey: ['conversation'] });
+}
+
+/** Deletes a conversation; the request survives the end of the page. */
+export async function deleteConversation(id: string, token: string | null): Promise<void> {
+  const response = await fetch(`${config.supabaseUrl}/rest/v1/rpc/delete_conversation`, {
+    method: 'POST',
+    keepalive: true,
+    headers: { apikey: config.supabaseAnonKey, Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+    body: JSON.stringify({ conversation_id: id }),
+  });
+  if (!response.ok) throw new Error(((await response.json()) as { message?: string }).message ?? 'The conversation was not deleted.');
+}
+
+/** Deletes after some seconds, or when the page is closed. Returns a function that cancels. */
+export function deleteLater(id: string, seconds: number, onDone: (error: unknown) => void): () => void {
+  let token: string | null = null;
+  void accessToken().then((found) => (token = found));
+  const run = () => {
+    cancel();
+    deleteConversation(id, token).then(() => onDone(null), onDone);
+  };
+  const timer = setTimeout(run, seconds * 1000);
+  const cancel = () => {
+    clearTimeout(timer);
+    removeEventListener('pagehide', run);
+  };
+  addEventListener('pagehide', run);
+  return cancel;
+}
+
+/** The text of a message: its text parts, joined. */
+export function messageText(message: Message): string {
+  return message.parts.map((part) => (part.type === 'text' ? part.text : '')).filter(Boolean).join('\n\n');
+}
+
+/** A conversation as Markdown or JSON, with the name of its file. */
+export function exported(title: string, messages: Message[], format: 'markdown' | 'json'): { name: string; type: string; text: string } {
+  if (format === 'json') {
+    return { name: fileName(title, 'json'), type: 'application/json', text: JSON.stringify({ title, messages }, null, 2) };
+  }
+  const sections = messages.map((each) => {
+    const author = each.role === 'user' ? 'Question' : `Answer${each.metadata?.model_label ? ` (${each.metadata.model_label})` : ''}`;
+    return `## ${author}\n\n${messageText(each)}\n`;
+  });
+  return { name: fileName(title, 'md'), type: 'text/markdown', text: [`# ${title}\n`, ...sections].join('\n') };
+}

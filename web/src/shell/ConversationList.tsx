@@ -1,0 +1,178 @@
+import { useQueryClient } from '@tanstack/react-query';
+import { Archive, ArchiveRestore, Ellipsis, Pencil, Pin, PinOff, Trash2, Users } from 'lucide-react';
+import { type FormEvent, useState } from 'react';
+import { Link, useLocation } from 'wouter';
+import { useUser } from '../auth/AuthProvider';
+import { knownChat } from '../lib/chat';
+import { changeConversation, type Conversation, deleteLater, refreshConversations, titleOf, useConversations } from '../lib/conversations';
+import { errorText } from '../lib/errors';
+import { useStill } from '../lib/hooks';
+import { showToast } from '../lib/toasts';
+import { Dialog } from '../ui/Dialog';
+import { Menu } from '../ui/Menu';
+import { Failure, Field, Loading } from '../ui/parts';
+
+const UNDO_SECONDS = 6;
+
+/** The user's conversations, pinned ones first, with a search in titles. */
+export function ConversationList() {
+  const [search, setSearch] = useState('');
+  const [isArchived, setArchived] = useState(false);
+  const [deleted, setDeleted] = useState<ReadonlySet<string>>(new Set());
+  const [renamed, setRenamed] = useState<Conversation | null>(null);
+  const list = useConversations(useUser().id, useStill(search.trim(), 200), isArchived);
+  const found = (list.data?.pages.flat() ?? []).filter((each) => !deleted.has(each.id));
+  const isPinned = (each: Conversation) => Boolean(each.conversation_metadata.is_pinned);
+  const sorted = [...found.filter(isPinned), ...found.filter((each) => !isPinned(each))];
+  const actions = useActions(setDeleted, setRenamed);
+  return (
+    <nav className="conversations" aria-label="Conversations">
+      <div className="conversations-find">
+        <input type="search" aria-label="Search titles" placeholder="Search titles" value={search} onChange={(event) => setSearch(event.target.value)} />
+        <button
+          type="button"
+          className="icon-button"
+          aria-pressed={isArchived}
+          aria-label="Archived conversations"
+          title="Archived conversations"
+          onClick={() => setArchived(!isArchived)}
+        >
+          <Archive aria-hidden />
+        </button>
+      </div>
+      {list.isPending && <Loading label="Loading conversations" />}
+      {list.isError && <Failure error={list.error} onRetry={() => void list.refetch()} />}
+      {list.isSuccess && !sorted.length && (
+        <p className="conversations-none">{search ? 'No title matches.' : isArchived ? 'Nothing is archived.' : 'Your conversations appear here.'}</p>
+      )}
+      <ul>
+        {sorted.map((each) => (
+          <Item key={each.id} conversation={each} actions={actions} />
+        ))}
+      </ul>
+      {list.hasNextPage && (
+        <button type="button" className="button button-quiet" onClick={() => void list.fetchNextPage()}>
+          Older conversations
+        </button>
+      )}
+      {renamed && <Rename conversation={renamed} onClose={() => setRenamed(null)} />}
+    </nav>
+  );
+}
+
+/** The address under which this tab has opened the conversation, else that of its id. */
+function addressOf({ id, client_id: clientId }: Conversation): string {
+  return `/c/${clientId && knownChat(clientId) ? clientId : id}`;
+}
+
+function isAt(path: string, { id, client_id: clientId }: Conversation): boolean {
+  return path === `/c/${id}` || path === `/c/${clientId}`;
+}
+
+type Actions = ReturnType<typeof useActions>;
+
+function useActions(setDeleted: (change: (known: ReadonlySet<string>) => ReadonlySet<string>) => void, rename: (conversation: Conversation) => void) {
+  const queries = useQueryClient();
+  const [path, navigate] = useLocation();
+  const change = async (id: string, changes: Parameters<typeof changeConversation>[1]) => {
+    try {
+      await changeConversation(id, changes);
+      refreshConversations(queries);
+    } catch (error) {
+      showToast(errorText(error), { isError: true });
+    }
+  };
+  const remove = (conversation: Conversation) => {
+    const show = () => setDeleted((known) => new Set([...known].filter((id) => id !== conversation.id)));
+    setDeleted((known) => new Set([...known, conversation.id]));
+    if (isAt(path, conversation)) navigate('/');
+    const cancel = deleteLater(conversation.id, UNDO_SECONDS, (error) => {
+      if (error) {
+        show();
+        showToast(errorText(error), { isError: true });
+      } else refreshConversations(queries);
+    });
+    const hide = showToast(`“${titleOf(conversation)}” is deleted.`, {
+      seconds: UNDO_SECONDS,
+      action: {
+        label: 'Undo',
+        run: () => {
+          cancel();
+          hide();
+          show();
+        },
+      },
+    });
+  };
+  return { change, remove, rename };
+}
+
+function Item({ conversation, actions }: { conversation: Conversation; actions: Actions }) {
+  const user = useUser();
+  const [path] = useLocation();
+  const title = titleOf(conversation);
+  const { is_pinned: isPinned, ...others } = conversation.conversation_metadata;
+  const isArchived = conversation.conversation_status === 'archived';
+  const isOwner = conversation.user_id === user.id;
+  const here = isAt(path, conversation);
+  return (
+    <li className={here ? 'conversation conversation-here' : 'conversation'}>
+      <Link href={addressOf(conversation)} aria-current={here ? 'page' : undefined} title={title}>
+        {isPinned && <Pin aria-label="Pinned" />}
+        {conversation.members.length > 1 && <Users aria-label="Group" />}
+        <span>{title}</span>
+      </Link>
+      {isOwner && (
+        <Menu
+          label={`Actions for ${title}`}
+          trigger={<Ellipsis aria-hidden />}
+          entries={[
+            { label: 'Rename', icon: <Pencil aria-hidden />, onSelect: () => actions.rename(conversation) },
+            {
+              label: isPinned ? 'Unpin' : 'Pin',
+              icon: isPinned ? <PinOff aria-hidden /> : <Pin aria-hidden />,
+              onSelect: () => void actions.change(conversation.id, { conversation_metadata: isPinned ? others : { ...others, is_pinned: true } }),
+            },
+            {
+              label: isArchived ? 'Bring back' : 'Archive',
+              icon: isArchived ? <ArchiveRestore aria-hidden /> : <Archive aria-hidden />,
+              onSelect: () => void actions.change(conversation.id, { conversation_status: isArchived ? 'active' : 'archived' }),
+            },
+            null,
+            { label: 'Delete', icon: <Trash2 aria-hidden />, isDanger: true, onSelect: () => actions.remove(conversation) },
+          ]}
+        />
+      )}
+    </li>
+  );
+}
+
+function Rename({ conversation, onClose }: { conversation: Conversation; onClose: () => void }) {
+  const queries = useQueryClient();
+  const [title, setTitle] = useState(titleOf(conversation));
+  async function submit(event: FormEvent) {
+    event.preventDefault();
+    try {
+      await changeConversation(conversation.id, { title: title.trim().slice(0, 200) || null });
+      refreshConversations(queries);
+      onClose();
+    } catch (error) {
+      showToast(errorText(error), { isError: true });
+    }
+  }
+  return (
+    <Dialog title="Rename" onClose={onClose}>
+      <form onSubmit={submit} className="stack">
+        <Field label="Title">{(id) => <input id={id} value={title} maxLength={200} autoFocus onChange={(event) => setTitle(event.target.value)} />}</Field>
+        <footer className="dialog-foot">
+          <button type="button" className="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button type="submit" className="button button-primary">
+            Save
+          </button>
+        </footer>
+      </form>
+    </Dialog>
+  );
+}

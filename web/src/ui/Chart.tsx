@@ -1,0 +1,44 @@
+import { lazy, Suspense } from 'react';
+import { Loading } from './parts';
+import { type Column, DataTable } from './DataTable';
+
+const Plot = lazy(() => import('./Plot'));
+
+export interface Point {
+  day: string;
+  value: number;
+}
+
+interface Props {
+  title: string;
+  points: Point[];
+  kind: 'bars' | 'line';
+  format: (value: number) => string;
+  file: string;
+}
+
+/** A chart over days; its table has the same numbers. */
+export function Chart({ title, points, kind, format, file }: Props) {
+  const columns: Column<Point>[] = [
+    { title: 'Day', value: (row) => row.day },
+    { title, value: (row) => row.value, show: (row) => format(row.value), isNumber: true },
+  ];
+  return (
+    <figure className="chart">
+      <figcaption>{title}</figcaption>
+      {points.every((each) => each.value === 0) ? (
+        <p className="plot plot-empty">Nothing in this span.</p>
+      ) : (
+        <div className="plot" aria-hidden>
+          <Suspense fallback={<Loading label="Drawing" />}>
+            <Plot points={points} kind={kind} format={format} />
+          </Suspense>
+        </div>
+      )}
+      <details className="chart-table">
+        <summary>As a table</summary>
+        <DataTable label={title} columns={columns} rows={points.filter((each) => each.value !== 0)} rowKey={(row) => row.day} file={file} />
+      </details>
+    </figure>
+  );
+}

@@ -1,0 +1,41 @@
+import { Area, AreaChart, Bar, BarChart, CartesianGrid, ResponsiveContainer, Tooltip, XAxis, YAxis } from 'recharts';
+import type { Point } from './Chart';
+
+const short = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short', timeZone: 'UTC' });
+const dayText = (day: unknown) => short.format(new Date(`${String(day)}T00:00:00Z`));
+const MARGIN = { top: 6, right: 4, bottom: 0, left: 0 };
+
+/** The drawing of a chart; its module loads Recharts, so it is loaded when the first chart is shown. */
+export default function Plot({ points, kind, format }: { points: Point[]; kind: 'bars' | 'line'; format: (value: number) => string }) {
+  const shared = [
+    <CartesianGrid key="grid" vertical={false} stroke="var(--line)" />,
+    <XAxis key="x" dataKey="day" tickFormatter={dayText} tickLine={false} axisLine={false} minTickGap={28} stroke="var(--quiet)" fontSize={12} />,
+    <YAxis key="y" allowDecimals={points.some((each) => !Number.isInteger(each.value))} tickFormatter={format} tickLine={false} axisLine={false} width={58} stroke="var(--quiet)" fontSize={12} />,
+    <Tooltip
+      key="tip"
+      cursor={{ fill: 'var(--hover)' }}
+      isAnimationActive={false}
+      labelFormatter={dayText}
+      formatter={(value) => [format(Number(value)), '']}
+      separator=""
+      contentStyle={{ background: 'var(--surface)', border: '1px solid var(--line)', borderRadius: 8, fontSize: 13 }}
+      labelStyle={{ color: 'var(--quiet)' }}
+      itemStyle={{ color: 'var(--ink)' }}
+    />,
+  ];
+  return (
+    <ResponsiveContainer width="100%" height="100%">
+      {kind === 'bars' ? (
+        <BarChart data={points} margin={MARGIN} accessibilityLayer={false}>
+          {shared}
+          <Bar dataKey="value" fill="var(--accent)" radius={[3, 3, 0, 0]} isAnimationActive={false} />
+        </BarChart>
+      ) : (
+        <AreaChart data={points} margin={MARGIN} accessibilityLayer={false}>
+          {shared}
+          <Area dataKey="value" stroke="var(--accent)" strokeWidth={2} fill="var(--accent-soft)" isAnimationActive={false} />
+        </AreaChart>
+      )}
+    </ResponsiveContainer>
+  );
+}
