@@ -1331,6 +1331,7 @@ declare
   v_row record;
   v_found record;
 begin
+  perform private.refuse_apps();
   if v_user_id is null then
     perform private.refuse('PT401', 'invalid_token', 'Sign in to read an answer.');
   end if;
@@ -1369,6 +1370,7 @@ declare
   v_conversation_id uuid := private.members_conversation(v_user_id, stop_turn.chat_id);
   v_id uuid;
 begin
+  perform private.refuse_apps();
   if v_user_id is null then
     perform private.refuse('PT401', 'invalid_token', 'Sign in to stop an answer.');
   elsif v_conversation_id is null then
@@ -1516,6 +1518,7 @@ declare
   v_chosen public.message_versions;
   v_shown public.messages;
 begin
+  perform private.refuse_apps();
   select v.* into v_chosen from public.message_versions as v
     where v.turn_id = choose_version.turn_id and v.branch_id = v.turn_id and v.role = 'user' and v.user_id = v_user_id
       and v.conversation_id in (select private.my_conversations());
@@ -1567,6 +1570,7 @@ declare
   v_id uuid := gen_random_uuid();
   v_max integer := private.setting('forks_per_day', 100);
 begin
+  perform private.refuse_apps();
   select c.* into v_source from public.llm_conversations as c
     where c.id = fork_conversation.conversation_id and c.id in (select private.my_conversations());
   if fork_conversation.turn_id is not null then
@@ -1802,6 +1806,7 @@ declare
   v_max integer := private.setting('shares_per_person', 200);
   v_share public.conversation_shares;
 begin
+  perform private.refuse_apps();
   perform pg_advisory_xact_lock(hashtextextended('private.create_share:' || v_user_id, 0));
   if (select count(*) from public.conversation_shares as s where s.created_by = v_user_id) >= v_max then
     perform private.refuse('PT429', 'too_many_shares', format('A user has at most %s shares: delete one.', v_max));
@@ -1847,6 +1852,7 @@ declare
     where s.token_hash = private.token_hash(shared_conversation.token)
       and (s.expires_at is null or s.expires_at > now()));
 begin
+  perform private.refuse_apps();
   if v_found is null then
     perform private.refuse('PT404', 'share_not_found', 'This share does not exist, was revoked or has expired.');
   end if;
@@ -1912,6 +1918,7 @@ declare
   v_token text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
   v_invitation public.conversation_invitations;
 begin
+  perform private.refuse_apps();
   if v_email !~ '^[^\s@]+@[^\s@]+$' or char_length(v_email) > 320 then
     perform private.refuse('PT422', 'validation_failed', 'email is no e-mail address.');
   end if;
@@ -1940,7 +1947,7 @@ create function public.my_invitations() returns table (
   language sql stable security definer set search_path = '' as $$
   select i.id, i.conversation_id, c.title, i.created_at, i.expires_at
   from public.conversation_invitations as i join public.llm_conversations as c on c.id = i.conversation_id
-  where i.email = private.confirmed_email((select auth.uid())) and i.expires_at > now()
+  where i.email = private.confirmed_email((select auth.uid())) and i.expires_at > now() and not (select private.is_app())
   order by i.created_at desc
 $$;
 comment on function public.my_invitations() is
@@ -1955,6 +1962,7 @@ declare
   v_email text := private.confirmed_email(v_user_id);
   v_row public.conversation_invitations;
 begin
+  perform private.refuse_apps();
   if v_user_id is null then
     perform private.refuse('PT401', 'invalid_token', 'Sign in to accept an invitation.');
   end if;

@@ -107,6 +107,7 @@ declare
   v_row record;
   v_found record;
 begin
+  perform private.refuse_apps();
   if v_user_id is null then
     perform private.refuse('PT401', 'invalid_token', 'Sign in to read an answer.');
   end if;
@@ -145,6 +146,7 @@ declare
   v_conversation_id uuid := private.members_conversation(v_user_id, stop_turn.chat_id);
   v_id uuid;
 begin
+  perform private.refuse_apps();
   if v_user_id is null then
     perform private.refuse('PT401', 'invalid_token', 'Sign in to stop an answer.');
   elsif v_conversation_id is null then

@@ -87,6 +87,7 @@ declare
   v_chosen public.message_versions;
   v_shown public.messages;
 begin
+  perform private.refuse_apps();
   select v.* into v_chosen from public.message_versions as v
     where v.turn_id = choose_version.turn_id and v.branch_id = v.turn_id and v.role = 'user' and v.user_id = v_user_id
       and v.conversation_id in (select private.my_conversations());
@@ -138,6 +139,7 @@ declare
   v_id uuid := gen_random_uuid();
   v_max integer := private.setting('forks_per_day', 100);
 begin
+  perform private.refuse_apps();
   select c.* into v_source from public.llm_conversations as c
     where c.id = fork_conversation.conversation_id and c.id in (select private.my_conversations());
   if fork_conversation.turn_id is not null then

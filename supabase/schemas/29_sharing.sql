@@ -88,6 +88,7 @@ declare
   v_max integer := private.setting('shares_per_person', 200);
   v_share public.conversation_shares;
 begin
+  perform private.refuse_apps();
   perform pg_advisory_xact_lock(hashtextextended('private.create_share:' || v_user_id, 0));
   if (select count(*) from public.conversation_shares as s where s.created_by = v_user_id) >= v_max then
     perform private.refuse('PT429', 'too_many_shares', format('A user has at most %s shares: delete one.', v_max));
@@ -133,6 +134,7 @@ declare
     where s.token_hash = private.token_hash(shared_conversation.token)
       and (s.expires_at is null or s.expires_at > now()));
 begin
+  perform private.refuse_apps();
   if v_found is null then
     perform private.refuse('PT404', 'share_not_found', 'This share does not exist, was revoked or has expired.');
   end if;
@@ -198,6 +200,7 @@ declare
   v_token text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
   v_invitation public.conversation_invitations;
 begin
+  perform private.refuse_apps();
   if v_email !~ '^[^\s@]+@[^\s@]+$' or char_length(v_email) > 320 then
     perform private.refuse('PT422', 'validation_failed', 'email is no e-mail address.');
   end if;
@@ -226,7 +229,7 @@ create function public.my_invitations() returns table (
   language sql stable security definer set search_path = '' as $$
   select i.id, i.conversation_id, c.title, i.created_at, i.expires_at
   from public.conversation_invitations as i join public.llm_conversations as c on c.id = i.conversation_id
-  where i.email = private.confirmed_email((select auth.uid())) and i.expires_at > now()
+  where i.email = private.confirmed_email((select auth.uid())) and i.expires_at > now() and not (select private.is_app())
   order by i.created_at desc
 $$;
 comment on function public.my_invitations() is
@@ -241,6 +244,7 @@ declare
   v_email text := private.confirmed_email(v_user_id);
   v_row public.conversation_invitations;
 begin
+  perform private.refuse_apps();
   if v_user_id is null then
     perform private.refuse('PT401', 'invalid_token', 'Sign in to accept an invitation.');
   end if;

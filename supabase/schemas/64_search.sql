@@ -113,6 +113,7 @@ declare
         or m.conversation_id = private.members_conversation(v_user_id, search_messages.chat_id)));
   v_query tsquery := private.search_query(search_messages.query);
 begin
+  perform private.refuse_apps();
   if numnode(v_query) = 0 then
     return;
   end if;

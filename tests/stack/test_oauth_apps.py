@@ -154,7 +154,7 @@ def test_an_app_reaches_no_table_and_no_function_of_its_user(
            and has_function_privilege('authenticated', p.oid, 'execute')
            and p.prosrc !~ 'private.(refuse_apps|is_app|is_admin)'"""
     ).fetchall()
-    assert {row["proname"] for row in definers} == {"chat_begin", "model_menu"}
+    assert {row["proname"] for row in definers} == {"chat_begin", "model_menu", "preset_costs"}
     assert create_key(app).status_code == 403
     assert app.rest("POST", "rpc/my_limits", json={}).json() == []
     assert app.rest("POST", "rpc/my_rights", json={}).json() == {"is_admin": False, "app_scopes": ["chat", "models"]}
