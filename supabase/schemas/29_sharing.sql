@@ -229,7 +229,8 @@ create function public.my_invitations() returns table (
   language sql stable security definer set search_path = '' as $$
   select i.id, i.conversation_id, c.title, i.created_at, i.expires_at
   from public.conversation_invitations as i join public.llm_conversations as c on c.id = i.conversation_id
-  where i.email = private.confirmed_email((select auth.uid())) and i.expires_at > now() and not (select private.is_app())
+  where i.email = private.confirmed_email((select auth.uid())) and i.expires_at > now()
+    and not (select private.is_app())
   order by i.created_at desc
 $$;
 comment on function public.my_invitations() is
