@@ -171,8 +171,11 @@ def _formed(first: str, kind: str) -> str:
     return rf"(?<={kind})(?={any_form(form[1:] for form in _FORMS if form[0] == first)})"
 
 
+def _formed_candidate() -> str:
+    return rf"{_FIRST}(?:{_formed('0', '[0-9]')}|{_formed('A', '[A-Z]')}){_REST}"
+
+
 _CANDIDATE: Final = _FIRST + _REST
-_FORMED: Final = rf"{_FIRST}(?:{_formed('0', '[0-9]')}|{_formed('A', '[A-Z]')}){_REST}"
 
 
 def is_valid(names: str, number: str) -> bool:
@@ -234,5 +237,5 @@ ID_RULES: Final = (
         r"[12](?<![\w.,-].)(?<!\d .) \d\d (?:0[1-9]|1[0-2]) (?:\d\d|2[AB]) \d{3} \d{3}(?: ?/? ?\d\d)?(?![\w-])",
         length=_long_length,
     ),
-    Rule("national_id", _CANDIDATE, length=_length, words=_NAME_WORDS, unnamed=_FORMED),
+    Rule("national_id", _CANDIDATE, length=_length, words=_NAME_WORDS, unnamed=_formed_candidate),
 )

@@ -19,7 +19,7 @@ from shared.redaction.context_words import (
     follows_a_word,
     words_before,
 )
-from shared.redaction.rule import Rule, any_form, compiled
+from shared.redaction.rule import PatternSource, Rule, any_form, compiled
 
 _DAY, _MONTH, _YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:19|20)\d\d"
 _DATE = (
@@ -82,9 +82,9 @@ _AFTER_A_WORD = (
 )
 
 
-def _in_groups(forms: Iterable[str]) -> str:
+def _in_groups(forms: Iterable[str]) -> PatternSource:
     """A pattern of what begins like one of the forms, with all groups that follow."""
-    return (
+    return lambda: (
         r"[1-9](?<![A-Za-z0-9_.,/:#$\u20ac\u00a3*=&?%@\\+-].)(?<!\d[ ,].)"
         rf"(?={any_form(form[1:] for form in forms)})\d{{0,10}}+(?:[ -]\d{{2,7}}+){{0,4}}+(?![A-Za-z0-9_]|[./:,-]\d)"
     )

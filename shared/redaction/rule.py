@@ -11,6 +11,8 @@ from typing import NamedTuple
 from shared.redaction.context_words import words_of
 
 _BEFORE_LENGTH = 48
+PatternSource = str | Callable[[], str]
+"""A pattern, or a function that makes one which takes long to make."""
 
 
 def _whole(text: str, _before: str) -> int:
@@ -22,7 +24,7 @@ class Rule(NamedTuple):
 
     label: str
     """The kind that replaces a match; empty for text that later rules must not read."""
-    pattern: str
+    pattern: PatternSource
     """Compiled when a text first needs it: a cold start compiles none."""
     needs: tuple[str, ...] = ("",)
     """A text without any of these, in lower case, has no match."""
@@ -37,7 +39,7 @@ class Rule(NamedTuple):
     """Nor has a text without a match of this pattern, which costs less than `pattern` where there is none."""
     words: frozenset[str] = frozenset()
     """In an ASCII text without any of these words, `unnamed` is the pattern."""
-    unnamed: str = ""
+    unnamed: PatternSource = ""
     """Finds what counts without a word; empty when nothing does."""
 
 
@@ -84,9 +86,9 @@ def any_form(forms: Iterable[str]) -> str:
 
 
 @functools.cache
-def compiled(pattern: str) -> re.Pattern[str]:
+def compiled(pattern: PatternSource) -> re.Pattern[str]:
     """The compiled pattern, made at the first use: a cold start compiles none."""
-    return re.compile(pattern)
+    return re.compile(pattern if isinstance(pattern, str) else pattern())
 
 
 def _is_possible(rule: Rule, text: str, lower: str) -> bool:
@@ -94,7 +96,7 @@ def _is_possible(rule: Rule, text: str, lower: str) -> bool:
     return is_there and (not rule.gate or compiled(rule.gate).search(text) is not None)
 
 
-def _spans(rule: Rule, pattern: str, text: str) -> Iterator[tuple[int, int, str]]:
+def _spans(rule: Rule, pattern: PatternSource, text: str) -> Iterator[tuple[int, int, str]]:
     """The start, end and label of each match that counts, in order and without overlap."""
     at = 0
     search = compiled(pattern).search

@@ -100,14 +100,14 @@ def test_a_client_of_openapi_python_client_completes_a_chat(
     def module(name: str) -> Any:
         return importlib.import_module(f"{python_clients.name}.chat.{name}")
 
-    client = module("client").AuthenticatedClient(base_url=chat_url, token=alice.token)
     turn = module("models").ChatRequest(message="one two three", model=identifier, stream=False)
-    answer = module("api.default.create_turn").sync(client=client, body=turn)
-    assert (type(answer).__name__, answer.message.content) == ("WholeAnswer", "one two three")
     asked = {"model": identifier, "messages": [{"role": "user", "content": "one two three"}]}
     body = module("models").CompletionRequest.from_dict(asked)
-    completion = module("api.default.create_completion").sync(client=client, body=body)
-    assert (completion.choices[0].message.content, completion.usage.total_tokens) == ("one two three", 72)
     wrong = module("models").CompletionRequest.from_dict(asked | {"model": "openai:no-such-model"})
-    error = module("api.default.create_completion").sync(client=client, body=wrong)
+    with module("client").AuthenticatedClient(base_url=chat_url, token=alice.token) as client:
+        answer = module("api.default.create_turn").sync(client=client, body=turn)
+        completion = module("api.default.create_completion").sync(client=client, body=body)
+        error = module("api.default.create_completion").sync(client=client, body=wrong)
+    assert (type(answer).__name__, answer.message.content) == ("WholeAnswer", "one two three")
+    assert (completion.choices[0].message.content, completion.usage.total_tokens) == ("one two three", 72)
     assert (type(error).__name__, error.error.code) == ("Error", "model_not_found")
