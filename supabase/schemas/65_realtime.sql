@@ -82,15 +82,20 @@ begin
     drop policy if exists parley_members_receive on realtime.messages;
     create policy parley_members_receive on realtime.messages for select to authenticated
       using (extension = 'broadcast' and (select realtime.topic()) in (select private.my_topics()));
-    create or replace trigger messages_broadcast_insert after insert on public.messages
+    drop trigger if exists messages_broadcast_insert on public.messages;
+    create trigger messages_broadcast_insert after insert on public.messages
       for each row when (not new.is_tentative) execute function private.broadcast_message();
-    create or replace trigger messages_broadcast_delete after delete on public.messages
+    drop trigger if exists messages_broadcast_delete on public.messages;
+    create trigger messages_broadcast_delete after delete on public.messages
       for each row when (not old.is_tentative) execute function private.broadcast_message();
-    create or replace trigger conversation_members_broadcast after insert or delete on public.conversation_members
+    drop trigger if exists conversation_members_broadcast on public.conversation_members;
+    create trigger conversation_members_broadcast after insert or delete on public.conversation_members
       for each row when (pg_trigger_depth() = 0) execute function private.broadcast_member();
-    create or replace trigger turns_broadcast_insert after insert on private.turns
+    drop trigger if exists turns_broadcast_insert on private.turns;
+    create trigger turns_broadcast_insert after insert on private.turns
       for each row when (new.is_resumable) execute function private.broadcast_turn();
-    create or replace trigger turns_broadcast_update after update of state on private.turns
+    drop trigger if exists turns_broadcast_update on private.turns;
+    create trigger turns_broadcast_update after update of state on private.turns
       for each row when (new.is_resumable and new.conversation_id is not null and not new.is_forgotten
         and (old.state <> new.state or not old.is_resumable)) execute function private.broadcast_turn()
   $sql$;
