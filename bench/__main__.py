@@ -20,6 +20,8 @@ from bench import (
     llms,
     redaction,
     refresh,
+    resumable,
+    search,
     side_by_side,
     units,
 )
@@ -33,13 +35,15 @@ TABLE: Mapping[str, Callable[[Run], Figures]] = {
     "ledger": ledger.measure,
     "growth": growth.measure,
 }
-ALONE: Mapping[str, Callable[[], None]] = {
-    "chunks": chunks.measure,
-    "redaction": redaction.measure,
-    "analyze": analyze.measure,
+ALONE: Mapping[str, Callable[[Run], None]] = {
+    "chunks": lambda _: chunks.measure(),
+    "redaction": lambda _: redaction.measure(),
+    "analyze": lambda _: analyze.measure(),
+    "search": search.measure,
 }
 ON_A_STACK: Mapping[str, Callable[[Mapping[str, str]], None]] = {
     "latency": latency.measure,
+    "resumable": resumable.measure,
     "cold_start": cold_start.measure,
     "units": units.measure,
     "llms": llms.measure,
@@ -60,7 +64,7 @@ def main() -> None:
     names = options.names or (list(TABLE) if options.quick else list(NAMES))
     found = {name: TABLE[name](run) for name in TABLE if name in names}
     for name in [each for each in ALONE if each in names]:
-        ALONE[name]()
+        ALONE[name](run)
     with _stack_when_needed() as values:
         for name in [each for each in ON_A_STACK if each in names]:
             ON_A_STACK[name](values())

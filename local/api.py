@@ -12,12 +12,13 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from local import postgres
 from local.auth.app import AuthApi
 from local.keys import Keys, load_or_create
 from local.pool import Pool
+from local.realtime import RealtimeApi
 from local.rest.app import RestApi
 from local.serve import serve
 from local.tokens import Tokens
@@ -33,10 +34,11 @@ def create_app(
     tokens = Tokens(keys)
     rest, auth = RestApi(data_pool, tokens, url), AuthApi(auth_pool, tokens, url, on_link)
     data_pool.on_schema_change = rest.forget_schema
+    realtime = RealtimeApi(data_pool, tokens, data_dsn)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with data_pool, auth_pool:
+        async with data_pool, auth_pool, realtime.delivering():
             yield
 
     return Starlette(
@@ -44,6 +46,7 @@ def create_app(
         routes=[
             Route("/rest/v1/{path:path}", rest),
             *auth.routes(),
+            WebSocketRoute("/realtime/v1/websocket", realtime.serve),
         ],
         exception_handlers={404: _not_found, 405: _not_allowed},
         middleware=[

@@ -194,6 +194,47 @@ end
 $$;
 alter publication supabase_realtime owner to postgres;
 
+-- Realtime, as far as private broadcasts need it: local/realtime.py delivers what send() stores.
+do $$
+begin
+  create role supabase_realtime_admin nologin noinherit;
+exception when duplicate_object then null;
+end
+$$;
+grant supabase_realtime_admin to postgres;
+create schema realtime authorization supabase_admin;
+grant usage on schema realtime to anon, authenticated, service_role, postgres;
+grant all on schema realtime to supabase_realtime_admin;
+create table realtime.messages (
+  topic text not null,
+  extension text not null,
+  payload jsonb,
+  event text,
+  private boolean default false,
+  updated_at timestamp not null default now(),
+  inserted_at timestamp not null default now(),
+  id uuid not null default gen_random_uuid(),
+  primary key (id, inserted_at)
+);
+alter table realtime.messages owner to supabase_realtime_admin;
+alter table realtime.messages enable row level security;
+grant select, insert on realtime.messages to anon, authenticated, service_role, postgres;
+create function realtime.topic() returns text language sql stable as $$
+  select nullif(current_setting('realtime.topic', true), '')::text
+$$;
+create function realtime.send(payload jsonb, event text, topic text, private boolean default true) returns void
+  language plpgsql as $$
+declare
+  v_id uuid := gen_random_uuid();
+begin
+  insert into realtime.messages (id, payload, event, topic, private, extension)
+    values (v_id, payload, event, topic, private, 'broadcast');
+  perform pg_notify('parley_realtime', v_id::text);
+exception when others then
+  raise warning 'WarnSendingBroadcastMessage: %', sqlerrm;
+end
+$$;
+
 -- The data API reloads its schema cache after a change: Supabase's pgrst_ddl_watch and pgrst_drop_watch.
 create function extensions.pgrst_watch() returns event_trigger language plpgsql set search_path = '' as $$
 begin

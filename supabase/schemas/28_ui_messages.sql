@@ -49,6 +49,8 @@ create function public.ui_messages(chat_id text) returns jsonb
                 select o.turn_id, o.created_at from public.message_versions as o
                 where o.version_of = n.version_of and o.conversation_id = n.conversation_id
                   and o.role = 'assistant') as v) end,
+        'paid_by', case when n.role = 'assistant' then (
+          select q.user_id from public.messages as q where q.turn_id = n.turn_id and q.role = 'user') end,
         'cost_usd', case when n.role = 'assistant'
           then (select l.cost_usd from public.chat_logs as l where l.turn_id = n.turn_id) end)))
     order by n.created_at, n.id), '[]')
@@ -57,7 +59,8 @@ $$;
 comment on function public.ui_messages(text) is
   'The newest 1000 messages of a conversation as UIMessages of the AI SDK, {id, role, parts, metadata}, oldest '
   'first; an empty array when the caller has none. chat_id is the conversation''s id or the client''s own (id of '
-  'useChat). Only the user who paid sees the cost. metadata.versions are the turns of an answer with versions, '
+  'useChat). Only the user who paid, '
+  'metadata.paid_by, sees the cost. metadata.versions are the turns of an answer with versions, '
   'oldest first. While a resumable turn replaces others, they are left out and its question is shown.';
 revoke execute on function public.ui_messages from public, anon, authenticated, service_role;
 grant execute on function public.ui_messages(text) to authenticated;

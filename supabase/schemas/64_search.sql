@@ -134,8 +134,8 @@ end
 $$;
 comment on function public.search_messages(text, text, timestamptz, integer) is
   'The newest messages of the caller''s conversations with these words, in any of eight languages or as written; the '
-  'last word may be a prefix. chat_id? (the conversation''s or the client''s id) searches one conversation, before? is '
-  'the created_at of the last row of the page before, max_rows is at most 100. snippet has ⟪ and '
-  '⟫ around the words; both are text, not HTML.';
+  'last word may be a prefix. chat_id? (the conversation''s or the client''s id) searches one conversation, before? '
+  'is the created_at of the last row of the page before, max_rows is at most 100. snippet has ⟪ and ⟫ around the '
+  'words; both are text, not HTML.';
 revoke execute on function public.search_messages from public, anon, authenticated, service_role;
 grant execute on function public.search_messages(text, text, timestamptz, integer) to authenticated;

@@ -123,6 +123,7 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "accept_invitation": ({"token": "x"}, (401, 404, 404, 403)),
     "my_invitations": ({}, (401, 200, 200, 403)),
     "search_messages": ({"query": "hello"}, (401, 200, 200, 403)),
+    "member_names": ({"chat_id": "{conversation}"}, (401, 200, 200, 403)),
     "choose_version": ({"turn_id": "{fresh}"}, (401, 404, 404, 403)),
     "fork_conversation": ({"conversation_id": "{fresh}"}, (401, 404, 404, 403)),
     "delete_conversation": ({"conversation_id": "{fresh}"}, (401, 404, 404, 403)),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, Literal
+from weakref import WeakKeyDictionary
 
 from shared import ledger_calls, supabase
 from shared.auth import Person
 from shared.turns import Turn
 
 _KEEP_SECONDS: Final = 3.0
+_SLOTS, _DIRECT_SLOTS = 16, 2  # an instance has three connections to the database
+_slots_of: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 Kept = Literal["kept", "stopped", "closed"]
 
@@ -34,9 +38,20 @@ async def keep(turn: Turn, place: int, frames: str, *, is_last: bool) -> Kept:
     Returns "stopped" when a user stopped the turn, "closed" when nothing more may be kept. Raises DatabaseUnavailable.
     """
     piece = {"turn_id": turn.turn_id, "worker_id": turn.worker_id, "place": place, "frames": frames, "is_last": is_last}
-    answer = await ledger_calls.call("keep_piece", {"piece": piece}, supabase.as_service, timeout_seconds=_KEEP_SECONDS)
+    async with _slots():
+        answer = await ledger_calls.call(
+            "keep_piece", {"piece": piece}, supabase.as_service, timeout_seconds=_KEEP_SECONDS
+        )
     outcome: Kept = answer["outcome"]
     return outcome
+
+
+def _slots() -> asyncio.Semaphore:
+    """Bounds the pieces that are written at once: turns that begin or end must not wait behind them."""
+    loop = asyncio.get_running_loop()
+    if loop not in _slots_of:
+        _slots_of[loop] = asyncio.Semaphore(_DIRECT_SLOTS if ledger_calls.is_direct() else _SLOTS)
+    return _slots_of[loop]
 
 
 async def follow(person: Person, chat_id: str, turn_id: str | None = None, after: int = 0) -> Followed:
