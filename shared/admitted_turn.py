@@ -66,6 +66,7 @@ def _replay(admission: Mapping[str, Any]) -> Replay:
             cached_tokens=row.get("cached_tokens") or 0,
             reasoning_tokens=row.get("reasoning_tokens") or 0,
             source=row.get("usage_source") or "provider",
+            cache_write_tokens=row.get("cache_write_tokens") or 0,
         ),
         identifier=row.get("model_identifier"),
         content=message.get("content") or row.get("response") or "",

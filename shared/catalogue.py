@@ -130,7 +130,12 @@ def as_anthropic_model(row: dict[str, Any]) -> dict[str, Any]:
 def _per_token(pricing: dict[str, Any] | None) -> dict[str, str] | None:
     if pricing is None:
         return None
-    names = {"input": "prompt", "output": "completion", "cached_input": "input_cache_read"}
+    names = {
+        "input": "prompt",
+        "output": "completion",
+        "cached_input": "input_cache_read",
+        "cache_write": "input_cache_write",
+    }
     return {
         name: f"{(Decimal(str(pricing[ours])) / 1_000_000).normalize():f}"
         for ours, name in names.items()

@@ -60,7 +60,8 @@ class CallPiece:
 class Usage:
     """Tokens of one model call, cumulative: the latest value wins.
 
-    `input_tokens` includes `cached_tokens`; `output_tokens` includes `reasoning_tokens`.
+    `input_tokens` includes `cached_tokens`, which were read from the provider's cache, and `cache_write_tokens`, which
+    were written to it; `output_tokens` includes `reasoning_tokens`.
     """
 
     input_tokens: int
@@ -68,6 +69,7 @@ class Usage:
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     source: UsageSource = "provider"
+    cache_write_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

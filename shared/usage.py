@@ -112,6 +112,7 @@ class UsageMeter:
             min(usage.cached_tokens, input_tokens),
             min(usage.reasoning_tokens, output_tokens),
             "estimate" if usage.source == "estimate" else "partial",
+            min(usage.cache_write_tokens, input_tokens - min(usage.cached_tokens, input_tokens)),
         )
 
 
@@ -121,11 +122,14 @@ def _updated(before: Usage | None, latest: Usage) -> Usage:
         return latest
     input_tokens = latest.input_tokens or before.input_tokens
     output_tokens = latest.output_tokens or before.output_tokens
+    cached_tokens = min(latest.cached_tokens or before.cached_tokens, input_tokens)
+    written = latest.cache_write_tokens or before.cache_write_tokens
     return replace(
         latest,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        cached_tokens=min(latest.cached_tokens or before.cached_tokens, input_tokens),
+        cached_tokens=cached_tokens,
+        cache_write_tokens=min(written, input_tokens - cached_tokens),
         reasoning_tokens=min(latest.reasoning_tokens or before.reasoning_tokens, output_tokens),
     )
 
@@ -148,5 +152,6 @@ def total(usages: Iterable[Usage]) -> Usage:
         output_tokens=sum(usage.output_tokens for usage in known),
         cached_tokens=sum(usage.cached_tokens for usage in known),
         reasoning_tokens=sum(usage.reasoning_tokens for usage in known),
+        cache_write_tokens=sum(usage.cache_write_tokens for usage in known),
         source=min((usage.source for usage in known), key=_SOURCES.index, default="estimate"),
     )

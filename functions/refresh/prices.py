@@ -20,7 +20,12 @@ Checked on 2026-11-21: genai-prices has every seeded and every current model tha
 """
 
 _VERSION = re.compile(r"[-@:]((20)?\d{2}-?[01]\d-?[0-3]\d|[01]\d-20\d\d|[01]\d-[0-3]\d|\d{3,4}|latest|preview|exp)$")
-_FIELDS = {"input": "input_mtok", "output": "output_mtok", "cached_input": "cache_read_mtok"}
+_FIELDS = {
+    "input": "input_mtok",
+    "output": "output_mtok",
+    "cached_input": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+}
 
 
 def price_of(provider: str, model: ProviderModel) -> Pricing | None:

@@ -178,7 +178,7 @@ def usage_of(
         return None
     output_tokens = 0 if is_placeholder else getattr(latest, "output_tokens", None)
     thinking = getattr(getattr(latest, "output_tokens_details", None), "thinking_tokens", None)
-    return parse_usage(fresh + read + written, output_tokens, read, thinking)
+    return parse_usage(fresh + read + written, output_tokens, read, thinking, written=written)
 
 
 def _input_counts(latest: Any, start: Any) -> tuple[Any, Any, Any]:

@@ -16,10 +16,12 @@ def parse_usage(
     reasoning: Any = None,
     total: Any = None,
     *,
+    written: Any = None,
     is_reasoning_apart: bool = False,
 ) -> Usage | None:
     """The counts as Usage, with cached tokens in the input and reasoning in the output; None without any count.
 
+    `written` are the input tokens that the provider wrote to its cache.
     A single missing or wrong count is 0, which the meter estimates. The total decides whether cached and reasoning
     tokens come on top of the other counts; without one they do when they are larger, or `is_reasoning_apart`.
     """
@@ -39,7 +41,8 @@ def parse_usage(
     else:  # also a rest that no count names: some hosts leave reasoning out of the output
         given += rest
     taken, given = min(taken, MAX_TOKENS), min(given, MAX_TOKENS)
-    return Usage(taken, given, min(hit, taken), min(thought, given))
+    hit = min(hit, taken)
+    return Usage(taken, given, hit, min(thought, given), cache_write_tokens=min(_count(written) or 0, taken - hit))
 
 
 def read_usage(usage: Any) -> Usage | None:
@@ -55,6 +58,7 @@ def read_usage(usage: Any) -> Usage | None:
         _first(inputs.get("cached_tokens"), *cached),
         _first(outputs.get("reasoning_tokens"), usage.get("reasoning_tokens")),
         usage.get("total_tokens"),
+        written=_first(inputs.get("cache_write_tokens"), usage.get("cache_creation_input_tokens")),
     )
 
 

@@ -128,11 +128,14 @@ begin
     'input_tokens', v_input, 'output_tokens', private.clamp_count(p_usage -> 'output_tokens'),
     'cached_tokens', case when jsonb_typeof(p_usage -> 'cached_tokens') <> 'null'
       then least(private.clamp_count(p_usage -> 'cached_tokens'), coalesce(v_input, 0)) end,
-    'reasoning_tokens', private.clamp_count(p_usage -> 'reasoning_tokens')) end;
+    'reasoning_tokens', private.clamp_count(p_usage -> 'reasoning_tokens'),
+    'cache_write_tokens', case when jsonb_typeof(p_usage -> 'cache_write_tokens') <> 'null'
+      then least(private.clamp_count(p_usage -> 'cache_write_tokens'), greatest(coalesce(v_input, 0)
+        - coalesce(private.clamp_count(p_usage -> 'cached_tokens'), 0), 0)) end) end;
 end
 $$;
 comment on function private.clamp_usage(jsonb) is
-  'The usage with clamped counts, cached_tokens at most input_tokens; null when it is no object.';
+  'The usage with clamped counts, cached_tokens and cache_write_tokens together at most input_tokens; null when it is no object.';
 revoke execute on function private.clamp_usage from public, anon, authenticated, service_role;
 
 -- Purpose: the shape of prices and capabilities, what a turn costs, and how many tokens a text may be.
@@ -151,10 +154,11 @@ create function private.is_rate(p_rate jsonb) returns boolean
   language sql immutable security invoker set search_path = '' as $$
   select coalesce(jsonb_typeof(p_rate) = 'object' and private.is_price(p_rate -> 'input')
     and private.is_price(p_rate -> 'output')
-    and coalesce(private.is_price(p_rate -> 'cached_input'), true), false)
+    and coalesce(private.is_price(p_rate -> 'cached_input'), true)
+    and coalesce(private.is_price(p_rate -> 'cache_write'), true), false)
 $$;
 comment on function private.is_rate(jsonb) is
-  'Whether the value has prices for input and output, and a valid price for cached input if any.';
+  'Whether the value has prices for input and output, and valid prices for cached input and for writing a cache, if any.';
 revoke execute on function private.is_rate from public, anon, authenticated, service_role;
 grant execute on function private.is_rate(jsonb) to authenticated, service_role;
 
@@ -183,7 +187,7 @@ revoke execute on function private.is_capabilities from public, anon, authentica
 grant execute on function private.is_capabilities(jsonb) to authenticated, service_role;
 
 create function private.turn_cost(p_pricing jsonb, p_input bigint, p_output bigint, p_cached bigint
-  default 0) returns numeric
+  default 0, p_written bigint default 0) returns numeric
   language plpgsql immutable security invoker set search_path = '' as $$
 declare
   v_rate jsonb := p_pricing;
@@ -195,14 +199,28 @@ begin
        order by (t.tier ->> 'above_input_tokens')::bigint desc limit 1), p_pricing);
   end if;
   return round((
-      (p_input - p_cached) * (v_rate ->> 'input')::numeric
+      (p_input - p_cached - p_written) * (v_rate ->> 'input')::numeric
+      + p_written * coalesce(v_rate ->> 'cache_write', v_rate ->> 'input')::numeric
       + p_cached * coalesce(v_rate ->> 'cached_input', v_rate ->> 'input')::numeric
       + p_output * (v_rate ->> 'output')::numeric) / 1000000, 9);
 end
 $$;
-comment on function private.turn_cost(jsonb, bigint, bigint, bigint) is
-  'Cost in USD at this pricing. Input includes cached tokens. Null when the price is unknown.';
+comment on function private.turn_cost(jsonb, bigint, bigint, bigint, bigint) is
+  'Cost in USD at this pricing. Input includes the tokens that were read from a cache and written to one. Null when '
+  'the price is unknown.';
 revoke execute on function private.turn_cost from public, anon, authenticated, service_role;
+
+create function private.highest_cost(p_pricing jsonb, p_input bigint, p_output bigint) returns numeric
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return greatest(private.turn_cost(p_pricing, p_input, p_output),
+    private.turn_cost(p_pricing, p_input, p_output, 0, p_input));
+end
+$$;
+comment on function private.highest_cost(jsonb, bigint, bigint) is
+  'The most that a request can cost in USD, which is more when the provider writes the prompt to its cache. Null when '
+  'the price is unknown.';
+revoke execute on function private.highest_cost from public, anon, authenticated, service_role;
 
 create function private.estimate_tokens(p_text text) returns integer
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -303,7 +321,8 @@ begin
       v_attempt := v_attempt || jsonb_build_object('cost_usd', private.turn_cost(
         private.route_of(p_routes, v_attempt ->> 'identifier') -> 'pricing',
         coalesce((v_usage ->> 'input_tokens')::bigint, 0), coalesce((v_usage ->> 'output_tokens')::bigint, 0),
-        coalesce((v_usage ->> 'cached_tokens')::bigint, 0)));
+        coalesce((v_usage ->> 'cached_tokens')::bigint, 0),
+        coalesce((v_usage ->> 'cache_write_tokens')::bigint, 0)));
     end if;
     v_priced := v_priced || jsonb_build_array(v_attempt);
   end loop;
@@ -359,10 +378,12 @@ create type private.turn_extension as (turn_id uuid, worker_id uuid, input_token
 comment on type private.turn_extension is 'The parameter of chat_extend, whose comment explains the attributes.';
 
 create type private.token_usage as (
-  input_tokens integer, output_tokens integer, cached_tokens integer, reasoning_tokens integer, source text
+  input_tokens integer, output_tokens integer, cached_tokens integer, reasoning_tokens integer, source text,
+  cache_write_tokens integer
 );
 comment on type private.token_usage is
-  'Tokens of a turn. cached_tokens are part of input_tokens, reasoning_tokens of output_tokens; null when unknown.';
+  'Tokens of a turn. cached_tokens and cache_write_tokens are parts of input_tokens, reasoning_tokens of '
+  'output_tokens; null when unknown.';
 
 create type private.turn_result as (
   turn_id uuid, worker_id uuid, status text, identifier text, content text, has_content boolean, response text,
@@ -437,9 +458,11 @@ begin
   begin
     v := jsonb_populate_record(null::private.turn_result, p_entry);
     v_is_odd := least(v.duration_ms, v.ttft_ms, v.context_size_tokens, v.history_left_out, (v.usage).input_tokens,
-        (v.usage).output_tokens, (v.usage).cached_tokens, (v.usage).reasoning_tokens, v.agent_handoffs) < 0
+        (v.usage).output_tokens, (v.usage).cached_tokens, (v.usage).reasoning_tokens, (v.usage).cache_write_tokens,
+        v.agent_handoffs) < 0
       or not v.domain_confidence between 0 and 1 or greatest(v.duration_ms, v.ttft_ms) > 86400000
-      or (v.usage).cached_tokens > coalesce((v.usage).input_tokens, 0) or v.agent_handoffs > 1000;
+      or (coalesce((v.usage).cached_tokens, 0) + coalesce((v.usage).cache_write_tokens, 0))
+        > coalesce((v.usage).input_tokens, 0) or v.agent_handoffs > 1000;
   exception when numeric_value_out_of_range or invalid_text_representation or datatype_mismatch
       or invalid_parameter_value then
     v_is_odd := true;

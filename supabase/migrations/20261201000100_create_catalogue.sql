@@ -372,8 +372,8 @@ comment on column public.llm_models.capabilities is
   'context_window and max_output_tokens in tokens; supports_vision, supports_tools, supports_json as booleans; a '
   'missing one is unknown.';
 comment on column public.llm_models.pricing is
-  'USD per million tokens: {input, output, cached_input?, tiers?: [{above_input_tokens, input, output, '
-  'cached_input?}]}. Null when the price is unknown, never zero.';
+  'USD per million tokens: {input, output, cached_input?, cache_write?, tiers?: [{above_input_tokens, '
+  'input, output, cached_input?, cache_write?}]}. Null when the price is unknown, never zero.';
 comment on column public.llm_models.replaced_by is
   'model_key of the successor, which may be missing from the catalogue; null when there is none.';
 comment on column public.llm_models.missing_since is

@@ -147,7 +147,7 @@ begin
     continue when v_place > 0 and v_input > (v_route #>> '{capabilities,context_window}')::bigint;
     v_output := private.max_output(v_route -> 'capabilities', p_turn.max_tokens);
     v_routes := v_routes || jsonb_build_array(v_route || jsonb_build_object('max_output_tokens', v_output));
-    v_reserve := greatest(v_reserve, private.turn_cost(v_route -> 'pricing', v_max_input, v_output));
+    v_reserve := greatest(v_reserve, private.highest_cost(v_route -> 'pricing', v_max_input, v_output));
     v_least := least(v_least, private.turn_cost(v_route -> 'pricing', v_input, 1));
   end loop;
   return jsonb_build_object('routes', v_routes, 'history', coalesce(v_history -> 'messages', '[]'),
@@ -431,7 +431,7 @@ begin
   end if;
   -- The next request may use any route, so the most expensive one counts, as in chat_begin.
   for v_place in 0 .. jsonb_array_length(v_row.routes) - 1 loop
-    v_usd := greatest(v_usd, private.turn_cost(v_row.routes -> v_place -> 'pricing', v_extension.input_tokens,
+    v_usd := greatest(v_usd, private.highest_cost(v_row.routes -> v_place -> 'pricing', v_extension.input_tokens,
       (v_row.routes -> v_place ->> 'max_output_tokens')::bigint));
   end loop;
   v_user := v_row.user_id::text;
@@ -582,7 +582,7 @@ begin
      model_identifier, requested_model, agent_type, domain_classification, domain_confidence, user_skill_assessment,
      escalation_suggested, escalation_metadata, context_size_tokens, history_left_out, duration_ms, ttft_ms, attempts,
      finish_reason, error_code, user_id_hash, metadata, created_at, route_alias, route_arm,
-     route_reason, unresolved_model)
+     route_reason, unresolved_model, cache_write_tokens)
   values
     (p_row.id, p_row.request_id, p_person, p_row.conversation_id, p_row.endpoint, p_result.status,
      case when p_person is not null then p_row.question end,
@@ -604,13 +604,14 @@ begin
      p_row.metadata, p_row.started_at,
      p_row.routes #>> '{0,alias}', case when p_row.routes #> '{0,alias}' is not null
        then p_row.routes #>> '{0,identifier}' end,
-     p_row.route_reason, case when p_person is not null then private.unresolved_model(p_row) end)
+     p_row.route_reason, case when p_person is not null then private.unresolved_model(p_row) end,
+     (p_result.usage).cache_write_tokens)
   -- The row may be from a sweep, a failure or an early disconnect; a late or repeated attempt overwrites it.
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, response = excluded.response,
         tools_used = excluded.tools_used, input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens,
         cached_tokens = excluded.cached_tokens, reasoning_tokens = excluded.reasoning_tokens,
-        usage_source = excluded.usage_source, cost_usd = excluded.cost_usd, model = excluded.model,
+        cache_write_tokens = excluded.cache_write_tokens, usage_source = excluded.usage_source, cost_usd = excluded.cost_usd, model = excluded.model,
         provider = excluded.provider, model_identifier = excluded.model_identifier,
         agent_type = excluded.agent_type, domain_classification = excluded.domain_classification,
         domain_confidence = excluded.domain_confidence,
@@ -662,7 +663,8 @@ begin
   v_route := private.route_of(v_row.routes, coalesce(v_result.identifier, v_row.routes #>> '{0,identifier}'));
   v_result.attempts := private.price_attempts(v_row.routes, v_result.attempts);
   v_cost := case when private.is_metered(v_result.attempts) then private.attempts_cost(v_result.attempts)
-    else private.turn_cost(v_route -> 'pricing', v_input, v_output, coalesce((v_result.usage).cached_tokens, 0)) end;
+    else private.turn_cost(v_route -> 'pricing', v_input, v_output, coalesce((v_result.usage).cached_tokens, 0),
+      coalesce((v_result.usage).cache_write_tokens, 0)) end;
   if v_result.worker_id is distinct from v_row.worker_id then
     return jsonb_build_object('cost_usd', v_cost,
       'outcome', private.book_lost_attempt(v_row, v_result.worker_id, v_cost, v_input, v_output));
@@ -746,7 +748,8 @@ $$;
 comment on function public.chat_finish(jsonb) is
   'Settles a turn; safe to repeat. entry: turn_id, worker_id, status, identifier?, content, has_content? (whether '
   'the client received content; by default whether content is not empty), response (redacted), parts?, usage '
-  '{input_tokens, output_tokens, cached_tokens, reasoning_tokens, source}, finish_reason, error_code, attempts, '
+  '{input_tokens, output_tokens, cached_tokens, reasoning_tokens, source, cache_write_tokens?}, finish_reason, '
+  'error_code, attempts, '
   'tools_used?, agent_type, agent_handoffs?, domain_classification?, domain_confidence?, user_skill_assessment?, '
   'escalation_suggested?, escalation_metadata? (redacted), context_size_tokens?, history_left_out?, duration_ms, '
   'ttft_ms, user_id_hash?. Returns outcome (settled, duplicate, stale or unknown), log_id, message_id, cost_usd.';
@@ -783,7 +786,7 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, cost_usd = excluded.cost_usd,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, usage_source = null,
-        cached_tokens = null, reasoning_tokens = null, duration_ms = null, ttft_ms = null, finish_reason = null,
+        cached_tokens = null, reasoning_tokens = null, cache_write_tokens = null, duration_ms = null, ttft_ms = null, finish_reason = null,
         error_code = null,
         request_id = excluded.request_id,
         history_left_out = excluded.history_left_out, created_at = excluded.created_at,

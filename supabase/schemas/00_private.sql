@@ -126,9 +126,12 @@ begin
     'input_tokens', v_input, 'output_tokens', private.clamp_count(p_usage -> 'output_tokens'),
     'cached_tokens', case when jsonb_typeof(p_usage -> 'cached_tokens') <> 'null'
       then least(private.clamp_count(p_usage -> 'cached_tokens'), coalesce(v_input, 0)) end,
-    'reasoning_tokens', private.clamp_count(p_usage -> 'reasoning_tokens')) end;
+    'reasoning_tokens', private.clamp_count(p_usage -> 'reasoning_tokens'),
+    'cache_write_tokens', case when jsonb_typeof(p_usage -> 'cache_write_tokens') <> 'null'
+      then least(private.clamp_count(p_usage -> 'cache_write_tokens'), greatest(coalesce(v_input, 0)
+        - coalesce(private.clamp_count(p_usage -> 'cached_tokens'), 0), 0)) end) end;
 end
 $$;
 comment on function private.clamp_usage(jsonb) is
-  'The usage with clamped counts, cached_tokens at most input_tokens; null when it is no object.';
+  'The usage with clamped counts, cached_tokens and cache_write_tokens together at most input_tokens; null when it is no object.';
 revoke execute on function private.clamp_usage from public, anon, authenticated, service_role;

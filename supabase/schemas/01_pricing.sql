@@ -14,10 +14,11 @@ create function private.is_rate(p_rate jsonb) returns boolean
   language sql immutable security invoker set search_path = '' as $$
   select coalesce(jsonb_typeof(p_rate) = 'object' and private.is_price(p_rate -> 'input')
     and private.is_price(p_rate -> 'output')
-    and coalesce(private.is_price(p_rate -> 'cached_input'), true), false)
+    and coalesce(private.is_price(p_rate -> 'cached_input'), true)
+    and coalesce(private.is_price(p_rate -> 'cache_write'), true), false)
 $$;
 comment on function private.is_rate(jsonb) is
-  'Whether the value has prices for input and output, and a valid price for cached input if any.';
+  'Whether the value has prices for input and output, and valid prices for cached input and for writing a cache, if any.';
 revoke execute on function private.is_rate from public, anon, authenticated, service_role;
 grant execute on function private.is_rate(jsonb) to authenticated, service_role;
 
@@ -46,7 +47,7 @@ revoke execute on function private.is_capabilities from public, anon, authentica
 grant execute on function private.is_capabilities(jsonb) to authenticated, service_role;
 
 create function private.turn_cost(p_pricing jsonb, p_input bigint, p_output bigint, p_cached bigint
-  default 0) returns numeric
+  default 0, p_written bigint default 0) returns numeric
   language plpgsql immutable security invoker set search_path = '' as $$
 declare
   v_rate jsonb := p_pricing;
@@ -58,14 +59,28 @@ begin
        order by (t.tier ->> 'above_input_tokens')::bigint desc limit 1), p_pricing);
   end if;
   return round((
-      (p_input - p_cached) * (v_rate ->> 'input')::numeric
+      (p_input - p_cached - p_written) * (v_rate ->> 'input')::numeric
+      + p_written * coalesce(v_rate ->> 'cache_write', v_rate ->> 'input')::numeric
       + p_cached * coalesce(v_rate ->> 'cached_input', v_rate ->> 'input')::numeric
       + p_output * (v_rate ->> 'output')::numeric) / 1000000, 9);
 end
 $$;
-comment on function private.turn_cost(jsonb, bigint, bigint, bigint) is
-  'Cost in USD at this pricing. Input includes cached tokens. Null when the price is unknown.';
+comment on function private.turn_cost(jsonb, bigint, bigint, bigint, bigint) is
+  'Cost in USD at this pricing. Input includes the tokens that were read from a cache and written to one. Null when '
+  'the price is unknown.';
 revoke execute on function private.turn_cost from public, anon, authenticated, service_role;
+
+create function private.highest_cost(p_pricing jsonb, p_input bigint, p_output bigint) returns numeric
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return greatest(private.turn_cost(p_pricing, p_input, p_output),
+    private.turn_cost(p_pricing, p_input, p_output, 0, p_input));
+end
+$$;
+comment on function private.highest_cost(jsonb, bigint, bigint) is
+  'The most that a request can cost in USD, which is more when the provider writes the prompt to its cache. Null when '
+  'the price is unknown.';
+revoke execute on function private.highest_cost from public, anon, authenticated, service_role;
 
 create function private.estimate_tokens(p_text text) returns integer
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -166,7 +181,8 @@ begin
       v_attempt := v_attempt || jsonb_build_object('cost_usd', private.turn_cost(
         private.route_of(p_routes, v_attempt ->> 'identifier') -> 'pricing',
         coalesce((v_usage ->> 'input_tokens')::bigint, 0), coalesce((v_usage ->> 'output_tokens')::bigint, 0),
-        coalesce((v_usage ->> 'cached_tokens')::bigint, 0)));
+        coalesce((v_usage ->> 'cached_tokens')::bigint, 0),
+        coalesce((v_usage ->> 'cache_write_tokens')::bigint, 0)));
     end if;
     v_priced := v_priced || jsonb_build_array(v_attempt);
   end loop;

@@ -16,10 +16,12 @@ create type private.turn_extension as (turn_id uuid, worker_id uuid, input_token
 comment on type private.turn_extension is 'The parameter of chat_extend, whose comment explains the attributes.';
 
 create type private.token_usage as (
-  input_tokens integer, output_tokens integer, cached_tokens integer, reasoning_tokens integer, source text
+  input_tokens integer, output_tokens integer, cached_tokens integer, reasoning_tokens integer, source text,
+  cache_write_tokens integer
 );
 comment on type private.token_usage is
-  'Tokens of a turn. cached_tokens are part of input_tokens, reasoning_tokens of output_tokens; null when unknown.';
+  'Tokens of a turn. cached_tokens and cache_write_tokens are parts of input_tokens, reasoning_tokens of '
+  'output_tokens; null when unknown.';
 
 create type private.turn_result as (
   turn_id uuid, worker_id uuid, status text, identifier text, content text, has_content boolean, response text,
@@ -94,9 +96,11 @@ begin
   begin
     v := jsonb_populate_record(null::private.turn_result, p_entry);
     v_is_odd := least(v.duration_ms, v.ttft_ms, v.context_size_tokens, v.history_left_out, (v.usage).input_tokens,
-        (v.usage).output_tokens, (v.usage).cached_tokens, (v.usage).reasoning_tokens, v.agent_handoffs) < 0
+        (v.usage).output_tokens, (v.usage).cached_tokens, (v.usage).reasoning_tokens, (v.usage).cache_write_tokens,
+        v.agent_handoffs) < 0
       or not v.domain_confidence between 0 and 1 or greatest(v.duration_ms, v.ttft_ms) > 86400000
-      or (v.usage).cached_tokens > coalesce((v.usage).input_tokens, 0) or v.agent_handoffs > 1000;
+      or (coalesce((v.usage).cached_tokens, 0) + coalesce((v.usage).cache_write_tokens, 0))
+        > coalesce((v.usage).input_tokens, 0) or v.agent_handoffs > 1000;
   exception when numeric_value_out_of_range or invalid_text_representation or datatype_mismatch
       or invalid_parameter_value then
     v_is_odd := true;

@@ -145,7 +145,7 @@ begin
     continue when v_place > 0 and v_input > (v_route #>> '{capabilities,context_window}')::bigint;
     v_output := private.max_output(v_route -> 'capabilities', p_turn.max_tokens);
     v_routes := v_routes || jsonb_build_array(v_route || jsonb_build_object('max_output_tokens', v_output));
-    v_reserve := greatest(v_reserve, private.turn_cost(v_route -> 'pricing', v_max_input, v_output));
+    v_reserve := greatest(v_reserve, private.highest_cost(v_route -> 'pricing', v_max_input, v_output));
     v_least := least(v_least, private.turn_cost(v_route -> 'pricing', v_input, 1));
   end loop;
   return jsonb_build_object('routes', v_routes, 'history', coalesce(v_history -> 'messages', '[]'),

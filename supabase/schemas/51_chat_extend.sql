@@ -24,7 +24,7 @@ begin
   end if;
   -- The next request may use any route, so the most expensive one counts, as in chat_begin.
   for v_place in 0 .. jsonb_array_length(v_row.routes) - 1 loop
-    v_usd := greatest(v_usd, private.turn_cost(v_row.routes -> v_place -> 'pricing', v_extension.input_tokens,
+    v_usd := greatest(v_usd, private.highest_cost(v_row.routes -> v_place -> 'pricing', v_extension.input_tokens,
       (v_row.routes -> v_place ->> 'max_output_tokens')::bigint));
   end loop;
   v_user := v_row.user_id::text;

@@ -23,7 +23,12 @@ def test_a_providers_own_price_comes_first() -> None:
 
 def test_else_it_is_looked_up_with_its_tiers() -> None:
     """The tiers have the format of turn_cost(): each applies to prompts above its token count."""
-    assert price_of("anthropic", ProviderModel("claude-sonnet-4-6")) == {"input": 3, "output": 15, "cached_input": 0.3}
+    assert price_of("anthropic", ProviderModel("claude-sonnet-4-6")) == {
+        "input": 3,
+        "output": 15,
+        "cached_input": 0.3,
+        "cache_write": 3.75,
+    }
     assert price_of("google", ProviderModel("gemini-2.5-pro")) == {
         "input": 1.25,
         "output": 10,

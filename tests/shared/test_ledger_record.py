@@ -33,6 +33,7 @@ def test_a_record_holds_the_answer_verbatim_for_its_people_and_redacted_for_the_
         "cached_tokens": 2,
         "reasoning_tokens": 1,
         "source": "provider",
+        "cache_write_tokens": 0,
     }
     assert record["attempts"][0]["provider_key"] == "openai"
     assert (record["worker_id"], record["identifier"], record["status"]) == ("worker-1", "openai:gpt-4o", "completed")

@@ -31,7 +31,7 @@ async def test_usage_is_the_same_in_every_dialect(name: str, kind: str, upstream
     assert error is None
     assert text_of(events) == "one two three"
     assert [e.text for e in events if isinstance(e, Reasoning)] == (["Let me think."] if kind == "think" else [])
-    assert asdict(exchange.usage) == {**GOLDEN, "source": "provider"}
+    assert asdict(exchange.usage) == {**GOLDEN, "source": "provider", "cache_write_tokens": 0}
     assert isinstance(events[-1], Finish)
     assert events[-1].reason == "stop"
 
@@ -75,3 +75,11 @@ def test_zeros_at_claudes_end_do_not_replace_the_start() -> None:
     assert usage_of(end, start) == Usage(60, 3, 20)
     later = types.MessageDeltaUsage(output_tokens=3, input_tokens=11)
     assert usage_of(later, types.Usage(input_tokens=0, output_tokens=0)) == Usage(11, 3)
+
+
+def test_what_claude_writes_to_its_cache_is_counted_apart() -> None:
+    """It is part of the input and has a price of its own; a count of the end wins over that of the start."""
+    start = types.Usage(input_tokens=40, output_tokens=1, cache_read_input_tokens=20, cache_creation_input_tokens=100)
+    assert usage_of(types.MessageDeltaUsage(output_tokens=3), start) == Usage(160, 3, 20, cache_write_tokens=100)
+    end = types.MessageDeltaUsage(output_tokens=3, cache_creation_input_tokens=90)
+    assert usage_of(end, start) == Usage(150, 3, 20, cache_write_tokens=90)

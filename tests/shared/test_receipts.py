@@ -39,6 +39,7 @@ def test_a_receipt_reads_as_the_contract_says() -> None:
             "cached_tokens": 2,
             "reasoning_tokens": 1,
             "source": "provider",
+            "cache_write_tokens": 0,
         },
         "cost_usd": 0.002,
         "duration_ms": 900,

@@ -11,8 +11,8 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from tests.stack.conftest import Models
-from tests.stack.people import Person, connect, eventually
-from tests.stack.turns import KEY, Database, asked, begin, die, finish, finish_with_retry
+from tests.stack.people import Person, connect, eventually, log_row
+from tests.stack.turns import KEY, Database, asked, begin, die, finish, finish_with_retry, used
 
 pytestmark = pytest.mark.usefixtures("each_way")
 
@@ -152,8 +152,34 @@ def test_tiers_price_long_prompts_by_their_own_rate(db: Database) -> None:
     assert _cost(db, None, 10, 10, 0) is None
 
 
+def test_what_is_written_to_a_cache_has_its_own_rate(db: Database) -> None:
+    """Without that rate it costs as much as other input. A tier has a rate of its own."""
+    tier = '{"above_input_tokens": 1000, "input": 2, "output": 0, "cached_input": 0.2, "cache_write": 3}'
+    pricing = f'{{"input": 1, "output": 0, "cached_input": 0.1, "cache_write": 1.25, "tiers": [{tier}]}}'
+    assert _cost(db, pricing, 1000, 0, 400, 500) == Decimal("0.000765")
+    assert _cost(db, pricing, 2000, 0, 400, 500) == Decimal("0.00378")
+    assert _cost(db, '{"input": 1, "output": 0}', 1000, 0, 0, 500) == Decimal("0.001")
+
+
+@pytest.mark.parametrize("is_attempt", [True, False])
+def test_a_turn_that_writes_a_cache_costs_no_more_than_was_reserved(
+    alice: Person, model: Models, db: Database, *, is_attempt: bool
+) -> None:
+    """The reservation covers the rate of writing; the log row has the count, and its cost the rate."""
+    begun = begin(alice, model("echo", pricing='{"input": 1, "output": 0, "cache_write": 1.25}'))
+    usage = used(10, 0, cache_write_tokens=8)
+    attempts = [{"identifier": begun["model"], "provider_key": "x", "ok": True, "usage": usage}] if is_attempt else []
+    booked = finish(alice, begun, usage=usage, attempts=attempts)
+    assert Decimal(str(booked["cost_usd"])) == Decimal("0.000012")
+    row = log_row(db, begun["turn_id"])
+    assert (row["cache_write_tokens"], row["cost_usd"]) == (8, Decimal("0.000012"))
+    other = begin(alice, model("echo", pricing='{"input": 1, "output": 0}'))
+    assert Decimal(str(begun["reserve_usd"])) == Decimal(str(other["reserve_usd"])) * Decimal("1.25")
+
+
 def _cost(db: Database, pricing: str | None, *tokens: int) -> Decimal | None:
-    row = db.execute("select private.turn_cost(%s::jsonb, %s, %s, %s) as cost", [pricing, *tokens]).fetchone()
+    counts = ", ".join(["%s"] * len(tokens))
+    row = db.execute(f"select private.turn_cost(%s::jsonb, {counts}) as cost", [pricing, *tokens]).fetchone()
     assert row is not None
     cost: Decimal | None = row["cost"]
     return cost

@@ -13,7 +13,7 @@ from shared.providers.provider_errors import PARSE_ERRORS
 from shared.sanitize import sanitize_text
 
 Pricing = dict[str, Any]
-"""US dollars per million tokens: {input, output, cached_input?, tiers?: [{above_input_tokens, input, output, …}]}."""
+"""US dollars per million tokens: {input, output, cached_input?, cache_write?, tiers?: [{above_input_tokens, …}]}."""
 
 _MAX_CHARACTERS: Final = 200
 _MAX_TOKENS: Final = 100_000_000
