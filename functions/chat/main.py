@@ -75,6 +75,7 @@ TABLE = {
     "POST /v1/chat/completions": complete,
     "POST /v1/messages": on_demand("functions.chat.protocols.messages.routes", "create_message"),
     "POST /v1/messages/count_tokens": on_demand("functions.chat.protocols.messages.routes", "count_tokens"),
+    "POST /v1/completions": on_demand("functions.chat.protocols.text_completions.routes", "complete_text"),
     "POST /v1/responses": on_demand("functions.chat.protocols.responses.routes", "create_response"),
     **{f"GET {path}/{{id}}/stream": follow_turn for path in ("", "/chat", "/chat/stream", "/ai/chat")},
     **{f"POST {path}/{{id}}/stop": stop_turn for path in ("", "/chat", "/chat/stream", "/ai/chat")},

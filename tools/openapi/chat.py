@@ -11,10 +11,11 @@ from functions.chat.protocols.messages.errors import reworded as in_anthropics_w
 from functions.chat.protocols.messages.request import MessagesRequest
 from functions.chat.protocols.openai_errors import reworded
 from functions.chat.protocols.responses.request import ResponsesRequest
+from functions.chat.protocols.text_completions.request import TextCompletionRequest
 from functions.chat.request import ChatRequest
 from shared import errors
 from tools.openapi import document as openapi
-from tools.openapi.chat_responses import CompletionAnswer, DryRunAnswer, StopAnswer, TurnAnswer
+from tools.openapi.chat_responses import CompletionAnswer, DryRunAnswer, StopAnswer, TextCompletionAnswer, TurnAnswer
 from tools.openapi.document import Operation, Success
 from tools.openapi.messages_responses import MessageAnswer, MessagesError, TokenCount
 from tools.openapi.responses_responses import ResponseAnswer
@@ -112,6 +113,14 @@ COMPLETION = Operation(
     name="create_completion",
     headers=_HEADERS,
 )
+TEXT_COMPLETION = Operation(
+    "One answer to a prompt, in OpenAI's old format.",
+    {200: Success("The answer; events when `stream` is true.", TextCompletionAnswer, also=_EVENTS)},
+    body=TextCompletionRequest,
+    errors=(*_ADMISSION, *_MODEL_FAILS),
+    words=reworded,
+    headers=_HEADERS,
+)
 RESPONSE = Operation(
     "One answer in OpenAI's newer format.",
     {200: Success("The response; events when `stream` is true.", ResponseAnswer, also=_EVENTS)},
@@ -150,6 +159,7 @@ OPERATIONS = {
     "follow_turn": FOLLOW,
     "stop_turn": STOP,
     "complete": COMPLETION,
+    "complete_text": TEXT_COMPLETION,
     "create_response": RESPONSE,
     "create_message": MESSAGE,
     "count_tokens": TOKENS,

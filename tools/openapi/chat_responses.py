@@ -151,6 +151,26 @@ class CompletionUsage(_Closed):
     cost: float | None
 
 
+class TextCompletionChoice(_Closed):
+    """The only choice."""
+
+    index: Literal[0]
+    text: str
+    logprobs: None
+    finish_reason: Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class TextCompletionAnswer(_Closed):
+    """A completion of a prompt that was not streamed."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[TextCompletionChoice]
+    usage: CompletionUsage
+
+
 class CompletionAnswer(_Closed):
     """A completion that was not streamed."""
 

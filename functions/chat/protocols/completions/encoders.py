@@ -17,7 +17,7 @@ from shared.run_turn import Failure, TurnEvent
 from shared.sse import DONE, FrameTemplate, frame
 from shared.turns import Receipt, Turn
 
-_FINISH_REASONS: Final[dict[StopReason, str]] = {
+FINISH_REASONS: Final[dict[StopReason, str]] = {
     "stop": "stop",
     "length": "length",
     "tool_calls": "tool_calls",
@@ -58,7 +58,7 @@ class CompletionStream:
             case CallPiece() | ToolCall():
                 return self._call(event)
             case Finish(reason):
-                self._reason = _FINISH_REASONS[reason]
+                self._reason = FINISH_REASONS[reason]
             case Failure(error):
                 self._has_failed = True
                 return frame(error_body(error, self._turn.request_id))
@@ -72,7 +72,7 @@ class CompletionStream:
         if self._has_failed:
             return DONE
         last = self._chunk({}, self._reason or "stop")
-        usage = frame(self._head | {"choices": [], "usage": _usage(receipt)}) if self._wants_usage else b""
+        usage = frame(self._head | {"choices": [], "usage": usage_of(receipt)}) if self._wants_usage else b""
         return last + usage + DONE
 
     def _call(self, call: CallPiece | ToolCall) -> bytes:
@@ -140,9 +140,9 @@ class CompletionJson:
             message["tool_calls"] = self._calls
         if self._thoughts:
             message["reasoning_content"] = "".join(self._thoughts)
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _FINISH_REASONS[self._reason]}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": FINISH_REASONS[self._reason]}
         head = _head(self._turn, "chat.completion") | {"model": receipt.result.route.identifier}
-        return head | {"choices": [choice], "usage": _usage(receipt)}
+        return head | {"choices": [choice], "usage": usage_of(receipt)}
 
 
 def _head(turn: Turn, kind: str) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def _called(call: CallPiece | ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}}
 
 
-def _usage(receipt: Receipt) -> dict[str, Any]:
+def usage_of(receipt: Receipt) -> dict[str, Any]:
     """OpenAI's counts; `cost` is in USD as OpenRouter sends it, null when the price is unknown."""
     usage = receipt.result.usage
     return {

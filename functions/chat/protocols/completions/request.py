@@ -5,69 +5,31 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from starlette.requests import Request
 
 from functions.chat.protocols.completions.messages import AnyMessage, arguments_of, conversation_of
+from functions.chat.protocols.completions.sampling import Sampling
 from functions.chat.protocols.completions.tools import (
     Choice,
     FunctionTool,
     NamedChoice,
     ObjectFormat,
-    Open,
     SchemaFormat,
     TextFormat,
 )
 from functions.chat.protocols.conversation import fault_of, for_provider, has_too_many_values, question_of
 from functions.chat.protocols.stateless import StatelessRequest
-from functions.chat.request import MAX_TOKENS, Name, unknown_fields, within_bounds
+from functions.chat.request import MAX_TOKENS
 from shared.auth import Person
 from shared.body import parse_body, read_body
 from shared.gateway import Options
 from shared.messages import ANY_OBJECT, PLAIN_FORMAT, Format, Message
-from shared.parameters import Wishes
 
 MAX_BYTES = 4 * 1024 * 1024  # images are sent as text; both clouds take six megabytes
 
-_PARAMETERS = (
-    "top_p",
-    "top_k",
-    "min_p",
-    "frequency_penalty",
-    "presence_penalty",
-    "logit_bias",
-    "seed",
-    "reasoning_effort",
-    "verbosity",
-    "service_tier",
-    "prompt_cache_key",
-)
-_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "top_p": (None, 1),
-    "frequency_penalty": (None, 0),
-    "presence_penalty": (None, 0),
-    "min_p": (None, 0),
-    "top_k": (None, 0, -1),  # -1: all, as vLLM writes it
-    "logit_bias": (None, {}),
-    "service_tier": (None, "auto", "default"),
-}
 
-StopText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-
-
-class StreamOptions(Open):
-    """What a stream sends besides the answer."""
-
-    include_usage: bool = False
-    include_obfuscation: bool | None = None
-
-
-Unit = Annotated[float, Field(ge=0, le=1)]
-Penalty = Annotated[float, Field(ge=-2, le=2)]
-Level = Annotated[str, StringConstraints(min_length=1, max_length=20)]
-
-
-class CompletionRequest(Open):
+class CompletionRequest(Sampling):
     """One stateless answer to the whole conversation, which the client keeps.
 
     Parameters go to models that take them. Other models, and unknown fields, are named in `X-Ignored-Params`.
@@ -75,18 +37,11 @@ class CompletionRequest(Open):
     with `store: false` the row has no text.
     """
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": True})
-
-    model: Name
     messages: Annotated[list[AnyMessage], Field(min_length=1, max_length=2000, fail_fast=True)]
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000, description=MAX_TOKENS)
     max_completion_tokens: int | None = Field(
         default=None, ge=1, le=1_000_000, description="The newer name of `max_tokens`; it wins when both are set."
     )
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    stop: StopText | Annotated[list[StopText], Field(max_length=64, fail_fast=True)] | None = None
     tools: Annotated[list[FunctionTool], Field(max_length=128, fail_fast=True)] | None = None
     tool_choice: Choice = None
     parallel_tool_calls: bool | None = None
@@ -98,19 +53,6 @@ class CompletionRequest(Open):
     modalities: Annotated[list[str], Field(max_length=10, fail_fast=True)] | None = None
     functions: Annotated[list[Any], Field(max_length=128)] | None = Field(default=None, description="Use `tools`.")
     function_call: str | dict[str, Any] | None = Field(default=None, description="Use `tool_choice`.")
-    top_p: Unit | None = None
-    top_k: int | None = Field(default=None, ge=-1, le=1_000_000)
-    min_p: Unit | None = None
-    frequency_penalty: Penalty | None = None
-    presence_penalty: Penalty | None = None
-    logit_bias: Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=1024)] | None = None
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-    reasoning_effort: Level | None = None
-    verbosity: Level | None = None
-    service_tier: Level | None = None
-    prompt_cache_key: Annotated[str, StringConstraints(max_length=1024)] | None = None
-    store: bool | None = None
-    metadata: dict[str, Any] | None = None
 
     @field_validator("n", "logprobs", "top_logprobs", "audio", "modalities", "functions", "function_call")
     @classmethod
@@ -118,11 +60,6 @@ class CompletionRequest(Open):
         if value is not None and (reason := _refusal_of(str(info.field_name), value)):
             raise ValueError(reason)
         return value
-
-    @field_validator("metadata")
-    @classmethod
-    def _is_short(cls, metadata: dict[str, Any] | None) -> dict[str, Any] | None:
-        return within_bounds(metadata)
 
     @field_validator("messages")
     @classmethod
@@ -175,27 +112,6 @@ class CompletionRequest(Open):
             wants_usage=self.wants_usage,
         )
 
-    @property
-    def wants_usage(self) -> bool:
-        """Whether a stream ends with its usage."""
-        return self.stream_options is not None and self.stream_options.include_usage
-
-    @cached_property
-    def wishes(self) -> Wishes:
-        """What may have no effect: unknown fields, parameters and stop sequences."""
-        temperature = {} if self.temperature is None else {"temperature": self.temperature}
-        return Wishes(unknown_fields(self), self._parameters | temperature, self._stop)
-
-    @property
-    def _stop(self) -> tuple[str, ...]:
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-
-    @property
-    def _parameters(self) -> dict[str, Any]:
-        """The further parameters of the model call; a neutral value is left out, as some models reject it."""
-        asked = {name: getattr(self, name) for name in _PARAMETERS}
-        return {name: value for name, value in asked.items() if value not in _NEUTRAL.get(name, (None,))}
-
     @cached_property
     def options(self) -> Options:
         """The options of the model call."""
@@ -207,9 +123,9 @@ class CompletionRequest(Open):
             must_call=choice.function.name if isinstance(choice, NamedChoice) else choice == "required",
             may_call_in_parallel=self.parallel_tool_calls is not False,
             output_schema=self._schema(),
-            stop=self._stop,
+            stop=self.stops,
             output_format=self._format(),
-            parameters=self._parameters,
+            parameters=self.parameters,
         )
 
     def _format(self) -> Format:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from starlette.requests import Request
 
-from functions.chat.protocols.completions.request import MAX_BYTES, Level, StopText, Unit
+from functions.chat.protocols.completions.request import MAX_BYTES
+from functions.chat.protocols.completions.sampling import Level, StopText, Unit
 from functions.chat.protocols.conversation import fault_of, for_provider, question_of
 from functions.chat.protocols.messages.blocks import AnyTurn, LongToolName, Texts, instructions
 from functions.chat.protocols.stateless import StatelessRequest

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from functions.chat.protocols.completions.messages import ToolName
-from functions.chat.protocols.completions.request import Level, Unit
+from functions.chat.protocols.completions.sampling import Level, Unit
 from functions.chat.protocols.completions.tools import ObjectFormat, TextFormat
 from functions.chat.protocols.conversation import has_too_many_values
 from functions.chat.protocols.messages.blocks import LongToolName

@@ -1,0 +1,1 @@
+"""OpenAI's old completions: a prompt instead of messages."""
