@@ -19,6 +19,7 @@ from bench import (
     llms,
     redaction,
     refresh,
+    reports,
     side_by_side,
     units,
 )
@@ -31,6 +32,7 @@ TABLE: Mapping[str, Callable[[Run], Figures]] = {
     "side_by_side": side_by_side.measure,
     "ledger": ledger.measure,
     "growth": growth.measure,
+    "reports": reports.measure,
 }
 ALONE: Mapping[str, Callable[[], None]] = {
     "chunks": chunks.measure,

@@ -2,7 +2,7 @@
 
 -- Purpose: the write-ahead row of a turn: reservation, idempotency record, lease and fencing token.
 -- Affects: private.turns, private.lost_attempt_costs, public.open_turns()
--- Access: no client role; the ledger functions write; the service calls open_turns().
+-- Access: no client role; the ledger functions write; signed-in users and the service call open_turns().
 
 create table private.turns (
   id uuid constraint turns_pkey primary key,
@@ -100,13 +100,17 @@ create function public.open_turns() returns table (
   language sql stable security definer set search_path = '' as $$
   select r.id, r.user_id, r.conversation_id, r.endpoint, r.routes #>> '{0,identifier}', r.reserved_usd,
     r.started_at, r.lease_until
-  from private.turns as r where r.state = 'started' order by r.started_at
+  from private.turns as r
+  where r.state = 'started' and (coalesce(auth.jwt() ->> 'role', 'service_role') = 'service_role'
+    or private.is_admin() or r.user_id = (select auth.uid()))
+  order by r.started_at
 $$;
 comment on function public.open_turns() is
-  'Admitted turns that have not finished, without their text. When lease_until has passed, the instance of the turn '
-  'was killed.';
+  'Admitted turns that have not finished, without their text: of the whole deployment for the service and admins, the '
+  'user''s own for others. When lease_until has passed, the instance of the turn was killed. Definer, because '
+  'write-ahead rows are not granted.';
 revoke execute on function public.open_turns from public, anon, authenticated, service_role;
-grant execute on function public.open_turns() to service_role;
+grant execute on function public.open_turns() to authenticated, service_role;
 
 -- Purpose: conversations and their members.
 -- Affects: public.llm_conversations, public.conversation_members
@@ -497,6 +501,8 @@ create index chat_logs_route_alias_created_at_idx on public.chat_logs (route_ali
   where route_alias is not null;
 create index chat_logs_route_reason_created_at_idx on public.chat_logs (created_at)
   where route_reason in ('model_not_found', 'model_replaced');
+create index chat_logs_rating_created_at_idx on public.chat_logs (created_at) where rating is not null;
+create index chat_logs_escalation_created_at_idx on public.chat_logs (created_at) where escalation_suggested;
 
 alter table public.chat_logs enable row level security;
 revoke all on public.chat_logs from public, anon, authenticated, service_role;
