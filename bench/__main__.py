@@ -20,6 +20,7 @@ from bench import (
     llms,
     redaction,
     refresh,
+    reports,
     resumable,
     search,
     side_by_side,
@@ -34,6 +35,7 @@ TABLE: Mapping[str, Callable[[Run], Figures]] = {
     "side_by_side": side_by_side.measure,
     "ledger": ledger.measure,
     "growth": growth.measure,
+    "reports": reports.measure,
 }
 ALONE: Mapping[str, Callable[[Run], None]] = {
     "chunks": lambda _: chunks.measure(),

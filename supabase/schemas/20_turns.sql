@@ -1,6 +1,6 @@
 -- Purpose: the write-ahead row of a turn: reservation, idempotency record, lease and fencing token.
 -- Affects: private.turns, private.lost_attempt_costs, public.open_turns()
--- Access: no client role; the ledger functions write; the service calls open_turns().
+-- Access: no client role; the ledger functions write; signed-in users and the service call open_turns().
 
 create table private.turns (
   id uuid constraint turns_pkey primary key,
@@ -109,10 +109,14 @@ create function public.open_turns() returns table (
   language sql stable security definer set search_path = '' as $$
   select r.id, r.user_id, r.conversation_id, r.endpoint, r.routes #>> '{0,identifier}', r.reserved_usd,
     r.started_at, r.lease_until
-  from private.turns as r where r.state = 'started' order by r.started_at
+  from private.turns as r
+  where r.state = 'started' and (coalesce(auth.jwt() ->> 'role', 'service_role') = 'service_role'
+    or private.is_admin() or r.user_id = (select auth.uid()))
+  order by r.started_at
 $$;
 comment on function public.open_turns() is
-  'Admitted turns that have not finished, without their text. When lease_until has passed, the instance of the turn '
-  'was killed.';
+  'Admitted turns that have not finished, without their text: of the whole deployment for the service and admins, the '
+  'user''s own for others. When lease_until has passed, the instance of the turn was killed. Definer, because '
+  'write-ahead rows are not granted.';
 revoke execute on function public.open_turns from public, anon, authenticated, service_role;
-grant execute on function public.open_turns() to service_role;
+grant execute on function public.open_turns() to authenticated, service_role;
