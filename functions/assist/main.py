@@ -80,6 +80,8 @@ def _table() -> dict[str, Handler]:
 
 
 ledger_calls.connect_to(lambda: settings().ledger_url)
+if preloaded := settings().names("PRELOAD_PROVIDERS"):
+    importlib.import_module("shared.providers").load_sdks(preloaded)
 
 TABLE: dict[str, Handler] = {
     **_table(),
