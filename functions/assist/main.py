@@ -24,7 +24,7 @@ from shared import ledger_calls
 from shared.auth import authenticate
 from shared.config import settings
 from shared.endpoint import Handler, on_demand, respond, routes, with_document
-from shared.errors import NotFound, ParleyError
+from shared.errors import MethodNotAllowed, NotFound, ParleyError
 from shared.health import healthy, ready
 
 _UNSTORED = "functions.assist.responses"  # what only misses, streams and dry runs need
@@ -63,6 +63,13 @@ async def ask_named(request: Request) -> Response:
     return await ask(OFFERS[name], request)
 
 
+async def take_no_get(request: Request) -> Response:
+    """GET /{preset} and /{group}/{preset}: presets take POST. Raises MethodNotAllowed, NotFound."""
+    if request.path_params["preset"] in OFFERS and "group" not in request.path_params:
+        raise MethodNotAllowed("A preset takes POST.", headers={"Allow": "OPTIONS, POST"})
+    raise NotFound("There is nothing at this path.")
+
+
 def _table() -> dict[str, Handler]:
     """A route for each path of a preset, with and without /ai."""
     table: dict[str, Handler] = {}
@@ -73,6 +80,8 @@ def _table() -> dict[str, Handler]:
 
 
 ledger_calls.connect_to(lambda: settings().ledger_url)
+if preloaded := settings().names("PRELOAD_PROVIDERS"):
+    importlib.import_module("shared.providers").load_sdks(preloaded)
 
 TABLE: dict[str, Handler] = {
     **_table(),
@@ -83,6 +92,8 @@ TABLE: dict[str, Handler] = {
     "POST /ai/{preset}": ask_named,
     "POST /{group}/{preset}": ask_named,
     "POST /ai/{group}/{preset}": ask_named,
+    "GET /{preset}": take_no_get,
+    "GET /{group}/{preset}": take_no_get,
 }
 ROUTES = routes(with_document(TABLE, "assist"))
 

@@ -89,8 +89,9 @@ async def computed(part: Part, lease: Lease, watch: Watch) -> Answer:
     if failure is not None:
         failure.headers = headers | failure.headers
         raise failure
-    if part.asked.may_keep or part.key is not None:
-        await cache.store(_entry(part, lease, receipt, run.output))
+    is_kept = part.asked.may_keep or part.key is not None
+    if not (is_kept and await cache.store(_entry(part, lease, receipt, run.output))) and lease.fence is not None:
+        await cache.release(lease, None)  # those who wait compute
     return Answer(orjson.dumps(run.output), _receipt(part, receipt), "MISS", None, headers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, Final
 
 import anyio
@@ -64,11 +65,25 @@ class PendingAnswer(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with until_hang_up(receive, self._asked.arrived + settings().turn_seconds):
-            if self._asked.form == "json":
-                await self._settle()
-                await self._completed()(scope, receive, send)
-            else:
-                await self._stream(scope, receive, send)
+            try:
+                await self._send(scope, receive, send)
+            finally:
+                self._log()
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._asked.form == "json":
+            await self._settle()
+            await self._completed()(scope, receive, send)
+        else:
+            await self._stream(scope, receive, send)
+
+    def _log(self) -> None:
+        """One line for each part; a part that has not ended was left by its client."""
+        ms = round((time.monotonic() - self._asked.arrived) * 1000)
+        for part, _ in self._pending:
+            outcome = self._outcomes.get(part.preset.name)
+            end = outcome.code if isinstance(outcome, ParleyError) else outcome.cache if outcome else "cancelled"
+            log("answer", preset=part.preset.name, outcome=end.lower(), ms=ms)
 
     def _completed(self) -> Response:
         """The whole response with the headers of the endpoint."""

@@ -347,3 +347,44 @@ def test_a_failed_fallback_keeps_the_schema(
     assert [each["ok"] for each in receipt["attempts"]] == [False, False, True]
     stored = db.execute("select model from public.ai_insights order by id desc limit 1").fetchone()
     assert stored == {"model": up}
+
+
+def test_an_answer_that_is_not_kept_lets_the_next_one_compute(
+    alice: Person, assist_url: str, able: Models, upstream: Upstream, db: Database
+) -> None:
+    """With no-store the lease is free at its end; with a key the answer is kept for the key alone."""
+    model = plays(upstream, able("fixed"), says(INSIGHT, is_held=True), says(INSIGHT))
+    body = market() | {"model": model}
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(post, assist_url, alice, BRIEF, body, Cache_Control="no-store", Idempotency_Key="one")
+        assert upstream.until_called(name_of(model))
+        second = pool.submit(post, assist_url, alice, BRIEF, body)
+        upstream.release()
+        assert {first.result().headers["X-Cache"], second.result().headers["X-Cache"]} == {"MISS"}
+    again = post(assist_url, alice, BRIEF, body, Cache_Control="no-store", Idempotency_Key="one")
+    assert again.headers["Idempotent-Replayed"] == "true"
+    kept = db.execute("select count(*) as n from public.ai_insights where model = %s", [model]).fetchone()
+    assert kept == {"n": 1}
+
+
+def test_the_cache_works_over_the_data_api(
+    alice: Person, function: Callable[..., Any], able: Models, upstream: Upstream
+) -> None:
+    """Without a direct connection the same calls go through PostgREST with the service key."""
+    url, _ = function("assist", LEDGER_DATABASE_URL="", **variables(upstream))
+    model = plays(upstream, able("fixed"), says(INSIGHT))
+    body = market() | {"model": model}
+    assert [post(url, alice, BRIEF, body).headers["X-Cache"] for _ in range(2)] == ["MISS", "HIT"]
+    assert httpx.get(f"{url}/presets", headers=alice.headers).status_code == 200
+
+
+def test_a_hit_needs_access_to_its_model(
+    alice: Person, bob: Person, assist_url: str, model: Models, upstream: Upstream, db: Database
+) -> None:
+    """A user who may no longer use a node gets none of its stored answers."""
+    identifier = plays(upstream, model("fixed"), says(INSIGHT))
+    body = market() | {"model": identifier}
+    assert post(assist_url, alice, BRIEF, body).headers["X-Cache"] == "MISS"
+    assert post(assist_url, bob, BRIEF, body).headers["X-Cache"] == "HIT"
+    db.execute("update public.llm_models set is_active = false where identifier = %s", [identifier])
+    assert post(assist_url, bob, BRIEF, body, Cache_Control="only-if-cached").status_code == 504

@@ -155,12 +155,18 @@ _NAMED = Operation(
     headers=_HEADERS,
     takes=_TAKES,
 )
+_NO_GET = Operation("Nothing: presets take POST.", {}, needs="none", errors=(errors.NotFound, errors.MethodNotAllowed))
 _LIST = Operation("Every preset and bundle with schemas, time, scope and costs.", {200: Success("All.", PresetList)})
 
 
 def document(handlers: Mapping[str, str]) -> dict[str, Any]:
     """The document of `{"METHOD /path": handler name}`; routes of presets are described by the preset."""
-    operations: dict[str, Operation] = {**SHARED_OPERATIONS, "ask_named": _NAMED, "list_presets": _LIST}
+    operations: dict[str, Operation] = {
+        **SHARED_OPERATIONS,
+        "ask_named": _NAMED,
+        "take_no_get": _NO_GET,
+        "list_presets": _LIST,
+    }
     for offer in OFFERS.values():
         described = _operation(offer)
         operations |= {f"POST {prefix}{path}": described for path in offer.paths for prefix in ("", "/ai")}
