@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("bench", "deploy", "docs", "functions", "local", "shared", "supabase", "tests", "tools")
+FOLDERS = ("bench", "deploy", "docs", "functions", "local", "shared", "supabase", "tests", "tools", "web")
+_NOT_OURS = {"node_modules", "dist", "test-results"}
 # Each word has a plain term, such as: inform, report, log; no user, a user, any client; again; repair; validate.
 NAME_WORDS = {
     *("told", "said", "heard", "spoken", "anew", "nobody", "somebody", "whoever", "whomever", "anybody", "everybody"),
@@ -31,7 +32,9 @@ _PROSE = re.compile(
 )
 _SQL_TEXT = re.compile(r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'", re.DOTALL)
 _HASH_COMMENT = re.compile(r"(?<!\S)#[^\n]*")
-_SUFFIXES = {".md", ".py", ".sql", ".sh", ".yml"}
+_SCRIPT_COMMENT = re.compile(r"(?<![:\w\"'`])//[^\n]*|/\*.*?\*/", re.DOTALL)
+_SCRIPT_STRING = re.compile(r"'[^'\n]*'|`[^`]*`|>[^<>{}]*<")
+_SUFFIXES = {".md", ".py", ".sql", ".sh", ".yml", ".ts", ".tsx", ".css", ".html"}
 
 
 def _names_in(code: str) -> Iterator[tuple[int, str]]:
@@ -71,6 +74,17 @@ def _in_sql(source: str) -> Iterator[tuple[int, str]]:
     yield from ((code.count("\n", 0, offset) + 1, name) for offset, name in _names_in(code))
 
 
+def _in_script(source: str) -> Iterator[tuple[int, str]]:
+    """(line, word) for each banned word in a name or a comment of TypeScript or CSS."""
+    for found in _SCRIPT_COMMENT.finditer(source):
+        for offset, word in _prose_in(found.group()):
+            yield source.count("\n", 0, found.start() + offset) + 1, word
+    code = source
+    for texts in (_SCRIPT_COMMENT, _SCRIPT_STRING):
+        code = texts.sub(lambda found: re.sub(r"[^\n]", " ", found.group()), code)
+    yield from ((code.count("\n", 0, offset) + 1, name) for offset, name in _names_in(code))
+
+
 def _in_comments(source: str) -> Iterator[tuple[int, str]]:
     """(line, word) for each banned word in a comment that begins with a hash."""
     for found in _HASH_COMMENT.finditer(source):
@@ -85,15 +99,26 @@ def _in_page(source: str) -> Iterator[tuple[int, str]]:
 def banned_words(path: Path) -> list[str]:
     """`file:line: word` for each banned word of a file, in the order of lines."""
     source = path.read_text(encoding="utf-8")
-    search = {".md": _in_page, ".py": _in_python, ".sql": _in_sql}.get(path.suffix, _in_comments)
+    scripts = dict.fromkeys((".ts", ".tsx", ".css", ".html"), _in_script)
+    search = {".md": _in_page, ".py": _in_python, ".sql": _in_sql, **scripts}.get(path.suffix, _in_comments)
     name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
     return [f"{name}:{line}: {word}" for line, word in sorted(set(search(source)))]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files of a folder, without those that npm or a build wrote."""
+    for each in folder.iterdir():
+        if each.is_dir():
+            if each.name not in _NOT_OURS:
+                yield from _files(each)
+        else:
+            yield each
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_folder_has_no_banned_words(folder: str) -> None:
     """No file of the folder has a banned word; the message names file, line and word."""
-    paths = [each for each in sorted((ROOT / folder).rglob("*")) if each.suffix in _SUFFIXES and each.is_file()]
+    paths = [each for each in sorted(_files(ROOT / folder)) if each.suffix in _SUFFIXES]
     assert paths
     found = [line for path in paths if path != Path(__file__) for line in banned_words(path)]
     assert not found, "\n".join(["words to replace:", *found])
@@ -118,6 +143,8 @@ def test_the_pages_at_the_root_have_no_banned_words() -> None:
         ("a.sql", "-- the user\n-- is told\nselect 'it is mended', told from t;\n", None),
         ("a.sql", "-- don't\nselect $$ select 'plain' -- text\n$$;\n", []),
         ("a.md", "One line.\n\nWhoever asks.\n", ["a.md:3: Whoever"]),
+        ("a.tsx", "const told = 1; // nobody\nconst url = 'http://nobody';\n", ["a.tsx:1: nobody", "a.tsx:1: told"]),
+        ("a.css", "/* told */\n", ["a.css:1: told"]),
         ("a.yml", "key: nobody  # for anybody\n", ["a.yml:1: anybody"]),
     ],
 )
