@@ -2,7 +2,7 @@
 
 -- Purpose: the write-ahead row of a turn: reservation, idempotency record, lease and fencing token.
 -- Affects: private.turns, private.lost_attempt_costs, public.open_turns()
--- Access: no client role; the ledger functions write; the service calls open_turns().
+-- Access: no client role; the ledger functions write; signed-in users and the service call open_turns().
 
 create table private.turns (
   id uuid constraint turns_pkey primary key,
@@ -111,13 +111,17 @@ create function public.open_turns() returns table (
   language sql stable security definer set search_path = '' as $$
   select r.id, r.user_id, r.conversation_id, r.endpoint, r.routes #>> '{0,identifier}', r.reserved_usd,
     r.started_at, r.lease_until
-  from private.turns as r where r.state = 'started' order by r.started_at
+  from private.turns as r
+  where r.state = 'started' and (coalesce(auth.jwt() ->> 'role', 'service_role') = 'service_role'
+    or private.is_admin() or r.user_id = (select auth.uid()))
+  order by r.started_at
 $$;
 comment on function public.open_turns() is
-  'Admitted turns that have not finished, without their text. When lease_until has passed, the instance of the turn '
-  'was killed.';
+  'Admitted turns that have not finished, without their text: of the whole deployment for the service and admins, the '
+  'user''s own for others. When lease_until has passed, the instance of the turn was killed. Definer, because '
+  'write-ahead rows are not granted.';
 revoke execute on function public.open_turns from public, anon, authenticated, service_role;
-grant execute on function public.open_turns() to service_role;
+grant execute on function public.open_turns() to authenticated, service_role;
 
 -- Purpose: conversations and their members.
 -- Affects: public.llm_conversations, public.conversation_members
@@ -539,6 +543,8 @@ create index chat_logs_route_reason_created_at_idx on public.chat_logs (created_
   where route_reason in ('model_not_found', 'model_replaced');
 create index chat_logs_endpoint_created_at_idx on public.chat_logs (endpoint, created_at desc)
   where endpoint like 'assist.%';
+create index chat_logs_rating_created_at_idx on public.chat_logs (created_at) where rating is not null;
+create index chat_logs_escalation_created_at_idx on public.chat_logs (created_at) where escalation_suggested;
 
 alter table public.chat_logs enable row level security;
 revoke all on public.chat_logs from public, anon, authenticated, service_role;
@@ -1703,6 +1709,8 @@ create function public.ui_messages(chat_id text) returns jsonb
                 select o.turn_id, o.created_at from public.message_versions as o
                 where o.version_of = n.version_of and o.conversation_id = n.conversation_id
                   and o.role = 'assistant') as v) end,
+        'paid_by', case when n.role = 'assistant' then (
+          select q.user_id from public.messages as q where q.turn_id = n.turn_id and q.role = 'user') end,
         'cost_usd', case when n.role = 'assistant'
           then (select l.cost_usd from public.chat_logs as l where l.turn_id = n.turn_id) end)))
     order by n.created_at, n.id), '[]')
@@ -1711,7 +1719,8 @@ $$;
 comment on function public.ui_messages(text) is
   'The newest 1000 messages of a conversation as UIMessages of the AI SDK, {id, role, parts, metadata}, oldest '
   'first; an empty array when the caller has none. chat_id is the conversation''s id or the client''s own (id of '
-  'useChat). Only the user who paid sees the cost. metadata.versions are the turns of an answer with versions, '
+  'useChat). Only the user who paid, '
+  'metadata.paid_by, sees the cost. metadata.versions are the turns of an answer with versions, '
   'oldest first. While a resumable turn replaces others, they are left out and its question is shown.';
 revoke execute on function public.ui_messages from public, anon, authenticated, service_role;
 grant execute on function public.ui_messages(text) to authenticated;

@@ -562,7 +562,7 @@ comment on function private.is_model_fault(text) is
   'Whether a turn that ended with this code counts against its model. What the user, the operator or our own deadline '
   'did does not, and neither does a turn that called no model.';
 revoke execute on function private.is_model_fault from public, anon, authenticated, service_role;
-grant execute on function private.is_model_fault(text) to authenticated;
+grant execute on function private.is_model_fault(text) to authenticated, service_role;
 
 create function private.error_class(p_error_code text) returns text
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -580,7 +580,7 @@ $$;
 comment on function private.error_class(text) is
   'provider, client, limit, timeout or other: the cause of an error code; null for null.';
 revoke execute on function private.error_class from public, anon, authenticated, service_role;
-grant execute on function private.error_class(text) to authenticated;
+grant execute on function private.error_class(text) to authenticated, service_role;
 
 create function private.duration_bucket(p_ms integer) returns integer
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -592,7 +592,7 @@ $$;
 comment on function private.duration_bucket(integer) is
   'The element of a histogram that counts so many milliseconds: 1 to 52, or 0 for null.';
 revoke execute on function private.duration_bucket from public, anon, authenticated, service_role;
-grant execute on function private.duration_bucket(integer) to authenticated;
+grant execute on function private.duration_bucket(integer) to authenticated, service_role;
 
 create function private.counts_nothing(p_row public.usage_hourly) returns boolean
   language sql immutable security invoker set search_path = '' as $$
@@ -649,7 +649,6 @@ $$;
 comment on function private.usage_of(public.chat_logs, integer) is
   'The counts of one log row; negative when p_sign is -1.';
 revoke execute on function private.usage_of from public, anon, authenticated, service_role;
-grant execute on function private.usage_of(public.chat_logs, integer) to authenticated;
 
 create function private.is_counted(p_log public.chat_logs) returns boolean
   language sql stable security invoker set search_path = '' as $$
