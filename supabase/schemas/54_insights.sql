@@ -343,9 +343,9 @@ end
 $$;
 comment on function public.store_insight(jsonb) is
   'Stores a validated answer after its turn is booked, and ends the lease. entry: turn_id, user_id, is_public, '
-  'input_hash, preset, prompt_version, input?, output, model, ttl_seconds (0 keeps the answer for its idempotency key only), cache_key, holder_id, fence (null without a '
-  'lease). Returns the id; null when nothing is kept: the lease was lost, or the user or '
-  'their text was deleted.';
+  'input_hash, preset, prompt_version, input?, output, model, ttl_seconds (0 keeps the answer for its idempotency key '
+  'only), cache_key, holder_id, fence (null without a lease). Returns the id; null when nothing is kept: the lease was '
+  'lost, or the user or their text was deleted.';
 revoke execute on function public.store_insight from public, anon, authenticated, service_role;
 grant execute on function public.store_insight(jsonb) to service_role;
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from functions.chat import admission
 from functions.chat.main import ROUTES
-from shared import auth
+from shared import admission, auth
 from shared.endpoint import respond
 from tests.asgi import Caller, call
 from tests.fakes.openai import OpenAiHost, serving_models, text_chunk
