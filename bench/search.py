@@ -28,7 +28,8 @@ insert into public.llm_conversations (id, user_id, title)
 insert into public.conversation_members (conversation_id, user_id, role)
   select c.id, c.user_id, 'owner' from public.llm_conversations as c;
 create temporary table pool as select n, (
-    select string_agg('w' || floor({_WORDS} * power(random(), 3) + n * 0)::text, ' ') from generate_series(1, 30)
+    select string_agg('w' || floor({_WORDS} * power(random(), 3) + (n + g) * 0)::text, ' ')
+    from generate_series(1, 30) as g
   ) as words from generate_series(0, 9999) as n;
 create index on pool (n);
 insert into public.messages (conversation_id, user_id, role, content, created_at)
