@@ -27,14 +27,15 @@ insert into public.llm_conversations (id, user_id, title)
   from generate_series(0, {PEOPLE * _CONVERSATIONS - 1}) as n;
 insert into public.conversation_members (conversation_id, user_id, role)
   select c.id, c.user_id, 'owner' from public.llm_conversations as c;
-create temporary table pool as select n, (
-    select string_agg('w' || floor({_WORDS} * power(random(), 3) + n * 0)::text, ' ') from generate_series(1, 30)
+create temporary table pool as select n as place, (
+    select string_agg('w' || floor({_WORDS} * power(random(), 3) + (n + g) * 0)::text, ' ')
+    from generate_series(1, 30) as g
   ) as words from generate_series(0, 9999) as n;
-create index on pool (n);
+create index on pool (place);
 insert into public.messages (conversation_id, user_id, role, content, created_at)
   select {_CONVERSATION.format(n=f"mod(n, {PEOPLE * _CONVERSATIONS})")}, null, 'assistant', p.words,
     now() - interval '1 second' * n
-  from generate_series(1, %(size)s::integer) as n join pool as p on p.n = mod(n * 7919::bigint, 10000)
+  from generate_series(1, %(size)s::integer) as n join pool as p on p.place = mod(n * 7919::bigint, 10000)
 """
 
 

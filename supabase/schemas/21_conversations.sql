@@ -58,6 +58,8 @@ comment on column public.llm_conversations.conversation_metadata is
 comment on column public.llm_conversations.forked_from is
   'The conversation that this one was copied from, which may be deleted; null when it was not copied.';
 
+create index llm_conversations_forked_from_idx on public.llm_conversations (forked_from) where forked_from is not null;
+
 alter table public.llm_conversations enable row level security;
 revoke all on public.llm_conversations from public, anon, authenticated, service_role;
 grant select on public.llm_conversations to authenticated;

@@ -133,7 +133,7 @@ def test_a_stop_from_elsewhere_ends_the_models_call_and_keeps_the_words(
     first.until("two ")
     stopped = alice.ask({}, f"{chat}/{chat_id}/stop").json()
     second = alice.ask(_body(chat_id, able("echo"), "And now", stream=False), chat)
-    assert (second.status_code, second.json().get("message", second.json())["content"]) == (200, "And now ")
+    assert (second.status_code, second.json()["message"]["content"]) == (200, "And now ")
     assert upstream.until_hung_up(_name(stalled), 1)
     events = frames(first.end())
     assert [event["type"] for event in events][-3:] == ["data-receipt", "abort", "finish"]
@@ -327,3 +327,20 @@ def test_many_questions_at_once_are_one_turn(alice: Person, chat: str, paced: st
     assert sorted(set(found)) in ([200], [200, 409])
     assert alice.ask(body, chat, **key).headers["idempotent-replayed"] == "true"
     assert len(_answers(db, alice)) == 1
+
+
+def test_a_question_after_a_stop_in_the_middle_of_tool_calls_is_answered(
+    alice: Person, chat: str, able: Models, upstream: Upstream, db: Database
+) -> None:
+    """The tool has run and the model is silent: no 400 by the provider, no 409; the tool's part is kept."""
+    chat_id, tooled = uuid.uuid4().hex, able("tooled")
+    call = ("hand_off", {"agent": "technical", "reason": "It is about code."})
+    upstream.plays[_name(tooled)] = (Script(("A moment. ",), calls=(call,)), Script((), "silent"), Script(("Later.",)))
+    first = Reader(alice, "POST", chat, _body(chat_id, tooled))
+    assert upstream.until_called(_name(tooled), 2)
+    assert alice.ask({}, f"{chat}/{chat_id}/stop").json()["stopped"]
+    second = alice.ask(_body(chat_id, tooled, "And now?", stream=False), chat)
+    assert (second.status_code, second.json()["message"]["content"]) == (200, "Later.")
+    assert frames(first.end())[-1]["type"] == "finish"
+    assert [row["status"] for row in _answers(db, alice)] == ["cancelled", "completed"]
+    assert "tool-hand_off" in [part["type"] for part in shown_messages(alice, chat_id)[1]["parts"]]

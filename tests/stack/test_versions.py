@@ -114,7 +114,7 @@ def test_versions_are_for_members_and_chosen_by_their_author(
 
 @pytest.mark.parametrize("how", ["conversation", "data", "account"])
 def test_deletions_take_versions_and_copies_with_their_words(
-    alice: Person, bob: Person, able: Models, upstream: Upstream, db: Database, chat_url: str, how: str
+    alice: Person, bob: Person, able: Models, db: Database, chat_url: str, how: str
 ) -> None:
     """After a deletion of the conversation, the data or the account none of the words are in the database."""
     planted = f"planted{uuid.uuid4().hex}"
@@ -124,6 +124,11 @@ def test_deletions_take_versions_and_copies_with_their_words(
     assert "public.message_versions" in words_left(db, planted)
     (conversation,) = alice.rows("llm_conversations?select=id")
     if how == "conversation":
+        join(alice, bob, conversation["id"])
+        copied = bob.rest("POST", "rpc/fork_conversation", json={"conversation_id": conversation["id"]}).json()
+        again = bob.rest("POST", "rpc/fork_conversation", json={"conversation_id": copied}).json()
+        bob.whole("his own words", model=able("echo", "client"), conversation_id=again)
+        bob.rest("POST", "rpc/create_share", json={"conversation_id": again})
         assert alice.rest("POST", "rpc/delete_conversation", json={"conversation_id": conversation["id"]}).is_success
     else:
         join(alice, bob, conversation["id"])
@@ -135,7 +140,8 @@ def test_deletions_take_versions_and_copies_with_their_words(
         else:
             db.execute("delete from auth.users where id = %s", [alice.id])
     assert words_left(db, planted) == []
-    assert upstream
+    if how == "conversation":
+        assert [row["content"].strip() for row in bob.rows("messages?select=content")] == ["his own words"] * 2
 
 
 def test_a_copy_goes_on_by_itself(alice: Person, bob: Person, chat_id: str, counting: str, chat_url: str) -> None:
