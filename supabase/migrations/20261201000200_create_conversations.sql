@@ -409,7 +409,8 @@ create table public.chat_logs (
   history_left_out integer,
   route_reason text constraint chat_logs_route_reason_check check (char_length(route_reason) <= 40),
   unresolved_model text constraint chat_logs_unresolved_model_check check (char_length(unresolved_model) <= 300),
-  created_at timestamptz not null default now()
+  created_at timestamptz not null default now(),
+  cache_write_tokens integer
 );
 comment on table public.chat_logs is 'One finished turn. Append-only; written by chat_finish and sweep_turns.';
 comment on column public.chat_logs.turn_id is 'The turn''s own id; unique.';
@@ -421,6 +422,8 @@ comment on column public.chat_logs.response is
 comment on column public.chat_logs.tools_used is
   'Array of {name, ms, ok, …}, without arguments and results; empty once the user is deleted.';
 comment on column public.chat_logs.input_tokens is 'All prompt tokens, cached ones included; null when unknown.';
+comment on column public.chat_logs.cache_write_tokens is
+  'Prompt tokens that the provider wrote to its cache, at a price of their own; null when unknown.';
 comment on column public.chat_logs.output_tokens is 'All generated tokens, reasoning included; null when unknown.';
 comment on column public.chat_logs.usage_source is
   'provider = its final count; partial = its count before an early end, or with an estimate or a bound of ours; '
