@@ -14,14 +14,22 @@ from shared.routes import Route
 SAMPLING: Final = {"temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "logit_bias"}
 """The parameters that a model without `supports_temperature` rejects."""
 _MAX_NAMES, _MAX_NAME = 40, 64  # of a header, which many proxies limit to 8 KB in all
+_NOT_IN_RESPONSES = {"seed", "logit_bias", "frequency_penalty", "presence_penalty"}
 _BASIC_TIERS = {"auto", "default", "flex"}  # the others cost more than the price that is reserved
 _WITH_EFFORT = re.compile(r"claude-(opus-4-[5-9]|sonnet-4-[6-9]|(opus|sonnet)-[5-9])")
+
+
+def uses_responses(route: Route) -> bool:
+    """Whether the route's model is called by OpenAI's responses, as the catalogue says."""
+    return route.provider == "openai" and bool(route.capabilities.get("supports_responses"))
 
 
 def is_taken(name: str, value: Any, route: Route) -> bool:
     """Whether the route's model takes the parameter with this value."""
     provider = PROVIDERS.get(route.provider)
     if provider is None or name not in provider.parameters:
+        return False
+    if uses_responses(route) and name in _NOT_IN_RESPONSES:
         return False
     samples = bool(route.capabilities.get("supports_temperature", True))
     if name in SAMPLING:
@@ -48,6 +56,8 @@ def taken(parameters: Mapping[str, Any], route: Route) -> dict[str, Any]:
 def stops_taken(stop: tuple[str, ...], route: Route) -> tuple[str, ...]:
     """The first stop sequences, as many as the provider takes."""
     provider = PROVIDERS.get(route.provider)
+    if uses_responses(route):  # they have no stop sequences
+        return ()
     return stop if provider is None else stop[: provider.max_stops]
 
 
