@@ -11,6 +11,7 @@ from anthropic import transform_schema, types
 
 from shared.events import StopReason, Usage
 from shared.messages import ANY_OBJECT, Image, Message, ModelRequest
+from shared.parameters import CLAUDE_EFFORTS
 from shared.providers.provider_errors import PARSE_ERRORS
 from shared.providers.token_counts import parse_usage
 
@@ -25,8 +26,6 @@ _STOP_REASONS: dict[str, StopReason] = {
     "tool_use": "tool_calls",
     "refusal": "filtered",
 }
-_EFFORTS: dict[Any, str] = {"none": "low", "minimal": "low", "low": "low", "medium": "medium", "high": "high"}
-_EFFORTS |= {"xhigh": "high", "max": "high"}  # higher ones are for some models only
 _MAX_CACHE_MARKS = 4
 _MARK: Final = {"cache_control": {"type": "ephemeral"}}  # for five minutes
 _MIN_CACHED_CHARACTERS = 4_096
@@ -70,7 +69,7 @@ def _output_config(request: ModelRequest) -> dict[str, Any]:
         output["format"] = {"type": "json_schema", "schema": _schema(request.output_schema)}
     # With a budget of thinking, the effort is what other models get instead of it.
     has_budget = request.parameters.get("thinking", {}).get("type") == "enabled"
-    if (effort := _EFFORTS.get(request.parameters.get("reasoning_effort"))) and not has_budget:
+    if (effort := CLAUDE_EFFORTS.get(request.parameters.get("reasoning_effort"))) and not has_budget:
         output["effort"] = effort
     return output
 

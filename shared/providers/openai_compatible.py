@@ -17,10 +17,11 @@ from shared.events import ModelEvent, merge_pieces
 from shared.messages import ModelRequest, Node
 from shared.node_addresses import validate_node_url
 from shared.provider_config import ProviderConfig
-from shared.providers import openai_responses
 from shared.providers.chat_completions import ChunkParser, read_model_list, request_body
 from shared.providers.contract import ListedModel
+from shared.providers.openai_responses import PATH as RESPONSES_PATH
 from shared.providers.openai_responses import EventParser
+from shared.providers.openai_responses import request_body as responses_body
 from shared.providers.provider_errors import (
     PARSE_ERRORS,
     error_for_status,
@@ -71,7 +72,7 @@ class OpenAiCompatible:
     def _protocol(self, request: ModelRequest) -> tuple[dict[str, Any], str, ChunkParser | EventParser]:
         """The body, the path and the parser of the answer."""
         if request.uses_responses:
-            return openai_responses.request_body(request), openai_responses.PATH, EventParser(self._host.name)
+            return responses_body(request), RESPONSES_PATH, EventParser(self._host.name)
         body = request_body(request, self._host.limit_field or "max_tokens", self._host.name)
         return body, "/chat/completions", ChunkParser(self._host.name, has_tools=bool(request.tools))
 
