@@ -27,7 +27,7 @@ from shared.errors import (
 from shared.events import CONTENT, CallPiece, Finish, ModelEvent, Reasoning, Refusal, Text, Usage
 from shared.fallback import MIN_SECONDS, FallbackPlan
 from shared.messages import PLAIN_FORMAT, Format, Message, ModelRequest, Node, Tool, ToolCall
-from shared.parameters import is_taken, stops_taken, taken
+from shared.parameters import is_taken, stops_taken, taken, uses_responses
 from shared.providers import provider_named
 from shared.routes import Attempt, Route, RouteChosen
 from shared.sanitize import is_sound, sanitize_text
@@ -225,6 +225,7 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Mode
         stop=stops_taken(options.stop, route),
         output_format=options.output_format,
         parameters=taken(options.parameters, route),
+        uses_responses=uses_responses(route),
     )
 
 

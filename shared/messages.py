@@ -125,7 +125,8 @@ class ModelRequest:
     `output_schema` is the JSON Schema that the answer's text must fit, an object, or ANY_OBJECT; None for free text.
     Tools that may not be called are still sent, because earlier messages may contain calls of them. `must_call` is the
     name of the tool to call, or True for any tool. The answer ends before any text of `stop`. `parameters` are those
-    that the model takes, by OpenAI's names, without the temperature. The provider calls `on_bytes` whenever something
+    that the model takes, by OpenAI's names, without the temperature. `uses_responses` is whether OpenAI's responses are
+    called, not its chat completions. The provider calls `on_bytes` whenever something
     of the response arrives.
     """
 
@@ -142,4 +143,5 @@ class ModelRequest:
     stop: tuple[str, ...] = ()
     output_format: Format = PLAIN_FORMAT
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    uses_responses: bool = False
     on_bytes: Callable[[], None] = field(default=_ignore_bytes, compare=False, repr=False)

@@ -14,14 +14,32 @@ from shared.routes import Route
 SAMPLING: Final = {"temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "logit_bias"}
 """The parameters that a model without `supports_temperature` rejects."""
 _MAX_NAMES, _MAX_NAME = 40, 64  # of a header, which many proxies limit to 8 KB in all
+_NOT_IN_RESPONSES = {"seed", "logit_bias", "frequency_penalty", "presence_penalty"}
 _BASIC_TIERS = {"auto", "default", "flex"}  # the others cost more than the price that is reserved
+CLAUDE_EFFORTS: Final[Mapping[Any, str]] = {
+    "none": "low",
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",  # higher ones are for some models only
+}
+"""Claude's efforts by OpenAI's names."""
 _WITH_EFFORT = re.compile(r"claude-(opus-4-[5-9]|sonnet-4-[6-9]|(opus|sonnet)-[5-9])")
+
+
+def uses_responses(route: Route) -> bool:
+    """Whether the route's model is called by OpenAI's responses, as the catalogue says."""
+    return route.provider == "openai" and bool(route.capabilities.get("supports_responses"))
 
 
 def is_taken(name: str, value: Any, route: Route) -> bool:
     """Whether the route's model takes the parameter with this value."""
     provider = PROVIDERS.get(route.provider)
     if provider is None or name not in provider.parameters:
+        return False
+    if uses_responses(route) and name in _NOT_IN_RESPONSES:
         return False
     samples = bool(route.capabilities.get("supports_temperature", True))
     if name in SAMPLING:
@@ -48,6 +66,8 @@ def taken(parameters: Mapping[str, Any], route: Route) -> dict[str, Any]:
 def stops_taken(stop: tuple[str, ...], route: Route) -> tuple[str, ...]:
     """The first stop sequences, as many as the provider takes."""
     provider = PROVIDERS.get(route.provider)
+    if uses_responses(route):  # they have no stop sequences
+        return ()
     return stop if provider is None else stop[: provider.max_stops]
 
 
@@ -60,10 +80,22 @@ class Wishes:
     stop: tuple[str, ...] = ()
 
     def ignored(self, route: Route) -> tuple[str, ...]:
-        """The names without effect if this route answers; a stop sequence is `stop.<place>`."""
+        """The names without effect if this route answers.
+
+        A stop sequence is `stop.<place>`, and `reasoning_effort=<effort>` is what a higher effort became.
+        """
         left_out = [name for name, value in self.parameters.items() if not is_taken(name, value, route)]
+        if lowered := self._lowered_effort(route):
+            left_out.append(f"reasoning_effort={lowered}")
         cut = range(len(stops_taken(self.stop, route)), len(self.stop))
         return (*self.fields, *left_out, *(f"stop.{place}" for place in cut))
+
+    def _lowered_effort(self, route: Route) -> str | None:
+        asked = self.parameters.get("reasoning_effort")
+        if route.provider != "anthropic" or not is_taken("reasoning_effort", asked, route):
+            return None
+        given = CLAUDE_EFFORTS.get(asked)
+        return given if asked in {"xhigh", "max"} else None
 
     def headers(self, route: Route) -> dict[str, str]:
         """The response header `X-Ignored-Params`; none when everything has an effect."""
@@ -75,5 +107,5 @@ NO_WISHES: Final = Wishes()
 
 def ignored_header(names: Iterable[str]) -> dict[str, str]:
     """`X-Ignored-Params` with at most 40 names of at most 64 characters, percent-encoded; empty without names."""
-    shown = [quote(name[:_MAX_NAME], safe="._-$[]")[: 3 * _MAX_NAME] for name in dict.fromkeys(names)]
+    shown = [quote(name[:_MAX_NAME], safe="._-$[]=")[: 3 * _MAX_NAME] for name in dict.fromkeys(names)]
     return {"X-Ignored-Params": ", ".join(shown[:_MAX_NAMES])} if shown else {}

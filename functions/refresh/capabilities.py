@@ -22,6 +22,7 @@ _BY_NAME: Final = (
     ("openai", re.compile(r"(ft:)?gpt-4o"), _MULTIMODAL_CHAT),
     ("openai", re.compile(r"(ft:)?gpt-4\.1"), _ALL | {"max_output_tokens": 32_768}),
     ("openai", re.compile(r"gpt-(5|5\.\d+)-chat|chatgpt-"), {"supports_vision": True}),
+    ("openai", re.compile(r"gpt-5\.([4-9]|\d\d)|gpt-[6-9]"), _REASONING | {"supports_responses": True}),
     ("openai", re.compile(r"o\d|gpt-[5-9]"), _REASONING),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any, Final
@@ -10,6 +11,7 @@ from anthropic import transform_schema, types
 
 from shared.events import StopReason, Usage
 from shared.messages import ANY_OBJECT, Image, Message, ModelRequest
+from shared.parameters import CLAUDE_EFFORTS
 from shared.providers.provider_errors import PARSE_ERRORS
 from shared.providers.token_counts import parse_usage
 
@@ -24,9 +26,9 @@ _STOP_REASONS: dict[str, StopReason] = {
     "tool_use": "tool_calls",
     "refusal": "filtered",
 }
-_EFFORTS: dict[Any, str] = {"none": "low", "minimal": "low", "low": "low", "medium": "medium", "high": "high"}
-_EFFORTS |= {"xhigh": "high", "max": "high"}  # higher ones are for some models only
 _MAX_CACHE_MARKS = 4
+_MARK: Final = {"cache_control": {"type": "ephemeral"}}  # for five minutes
+_MIN_CACHED_CHARACTERS = 4_096
 _ANY_OBJECT_PROMPT = "Answer with one JSON object only, without any other text."
 
 
@@ -57,7 +59,7 @@ def request_arguments(request: ModelRequest) -> dict[str, Any]:
         arguments["stop_sequences"] = list(request.stop)
     if output := _output_config(request):
         arguments["output_config"] = output
-    _keep_last_marks(arguments)
+    _mark_for_cache(arguments)
     return arguments
 
 
@@ -67,7 +69,7 @@ def _output_config(request: ModelRequest) -> dict[str, Any]:
         output["format"] = {"type": "json_schema", "schema": _schema(request.output_schema)}
     # With a budget of thinking, the effort is what other models get instead of it.
     has_budget = request.parameters.get("thinking", {}).get("type") == "enabled"
-    if (effort := _EFFORTS.get(request.parameters.get("reasoning_effort"))) and not has_budget:
+    if (effort := CLAUDE_EFFORTS.get(request.parameters.get("reasoning_effort"))) and not has_budget:
         output["effort"] = effort
     return output
 
@@ -79,13 +81,30 @@ def _system(instructions: list[Message]) -> str | list[dict[str, Any]]:
     return "\n\n".join(message.content for message in instructions)
 
 
-def _keep_last_marks(arguments: dict[str, Any]) -> None:
-    """Removes the first marks for the cache when there are more than the API takes."""
-    system = arguments.get("system")
+def _mark_for_cache(arguments: dict[str, Any]) -> None:
+    """Keeps the client's last marks, as many as the API takes; without any, marks a long prompt that was sent before.
+
+    A mark covers everything before it, tools first. Writing to the cache costs a quarter more than input, reading a
+    tenth of it. So a prompt is marked from the second call of a conversation on: its next call reads it.
+    """
+    system, messages = arguments.get("system"), arguments["messages"]
     blocks = list(system) if isinstance(system, list) else []
-    blocks += [block for message in arguments["messages"] for block in message["content"]]
-    for block in [block for block in blocks if "cache_control" in block][:-_MAX_CACHE_MARKS]:
+    blocks += [block for message in messages for block in message["content"]]
+    marked = [block for block in blocks if "cache_control" in block]
+    for block in marked[:-_MAX_CACHE_MARKS]:
         del block["cache_control"]
+    if marked or not any(message["role"] == "assistant" for message in messages) or not _is_long(arguments):
+        return
+    if isinstance(system, str):
+        arguments["system"] = [{"type": "text", "text": system} | _MARK]
+    last = messages[-1]["content"]
+    last[-1] = last[-1] | _MARK
+
+
+def _is_long(arguments: dict[str, Any]) -> bool:
+    """Whether Claude may cache the prompt: it caches none below 1,024 tokens, of some models none below 4,096."""
+    prompt = (arguments.get(name) for name in ("tools", "system", "messages"))
+    return len(json.dumps(list(prompt), default=str)) >= _MIN_CACHED_CHARACTERS
 
 
 def _lacks_thinking(request: ModelRequest) -> bool:
@@ -129,7 +148,7 @@ def _blocks(message: Message) -> list[dict[str, Any]]:
     if message.native and message.native.provider == NAME:
         return [block for block in message.native.content if block.get("type") != "text" or block["text"].strip()]
     blocks = [
-        _block(part) | ({"cache_control": {"type": "ephemeral"}} if place in message.cached_parts else {})
+        _block(part) | (_MARK if place in message.cached_parts else {})
         for place, part in enumerate(_parts(message))
         if isinstance(part, Image) or part.strip()
     ]
@@ -155,7 +174,7 @@ def _add_result(messages: list[dict[str, Any]], message: Message) -> None:
     if message.is_error:
         result["is_error"] = True
     if message.cached_parts:
-        result["cache_control"] = {"type": "ephemeral"}
+        result |= _MARK
     latest = messages[-1] if messages else None
     if latest and latest["role"] == "user" and latest["content"][0]["type"] == "tool_result":
         latest["content"].append(result)

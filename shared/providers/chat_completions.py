@@ -63,7 +63,7 @@ def _offered(tool: Tool) -> dict[str, Any]:
 
 
 def _json_schema(schema: Mapping[str, Any], form: Format) -> dict[str, Any]:
-    is_strict = _is_strict(schema) if form.is_strict is None else form.is_strict
+    is_strict = is_strict_schema(schema) if form.is_strict is None else form.is_strict
     wanted = {"name": form.name, "schema": schema, "strict": is_strict}
     return wanted if form.description is None else wanted | {"description": form.description}
 
@@ -78,10 +78,10 @@ def _tool_choice(request: ModelRequest) -> dict[str, Any]:
     return choice | {"tool_choice": "required"} if request.must_call else choice
 
 
-def _is_strict(schema: Any) -> bool:
+def is_strict_schema(schema: Any) -> bool:
     """Whether OpenAI accepts the schema as strict: every object is closed, every property required."""
     if isinstance(schema, list):
-        return all(_is_strict(each) for each in schema)
+        return all(is_strict_schema(each) for each in schema)
     if not isinstance(schema, Mapping):
         return True
     properties = schema.get("properties")
@@ -89,7 +89,7 @@ def _is_strict(schema: Any) -> bool:
         schema.get("additionalProperties") is not False or set(schema.get("required", ())) != set(properties)
     ):
         return False
-    return all(_is_strict(each) for each in schema.values())
+    return all(is_strict_schema(each) for each in schema.values())
 
 
 def _with_one_prompt(messages: tuple[Message, ...]) -> list[Message]:

@@ -19,6 +19,9 @@ from shared.node_addresses import validate_node_url
 from shared.provider_config import ProviderConfig
 from shared.providers.chat_completions import ChunkParser, read_model_list, request_body
 from shared.providers.contract import ListedModel
+from shared.providers.openai_responses import PATH as RESPONSES_PATH
+from shared.providers.openai_responses import EventParser
+from shared.providers.openai_responses import request_body as responses_body
 from shared.providers.provider_errors import (
     PARSE_ERRORS,
     error_for_status,
@@ -46,17 +49,14 @@ class OpenAiCompatible:
         self._host = host
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        body = request_body(request, self._host.limit_field or "max_tokens", self._host.name)
+        body, path, parser = self._protocol(request)
         with self._failures("a chat stream"):
             max_bytes = _MAX_ANSWER_BYTES
             if self._host.is_node:
                 max_bytes = min(max_bytes, _NODE_BYTES + _NODE_BYTES_PER_TOKEN * request.max_output_tokens)
-            chunks_of = self._bytes(
-                "POST", "/chat/completions", request.node, body, request.on_bytes, max_bytes=max_bytes
-            )
+            chunks_of = self._bytes("POST", path, request.node, body, request.on_bytes, max_bytes=max_bytes)
             async with aclosing(chunks_of) as chunks:
                 decoder = SseDecoder(_MAX_NODE_EVENT_BYTES) if self._host.is_node else SseDecoder()
-                parser = ChunkParser(self._host.name, has_tools=bool(request.tools))
                 async for chunk in chunks:
                     request.on_bytes()
                     for event in merge_pieces(each for data in decoder.feed(chunk) for each in parser.feed(data)):
@@ -68,6 +68,13 @@ class OpenAiCompatible:
                         yield event
                 for event in parser.finish():
                     yield event
+
+    def _protocol(self, request: ModelRequest) -> tuple[dict[str, Any], str, ChunkParser | EventParser]:
+        """The body, the path and the parser of the answer."""
+        if request.uses_responses:
+            return responses_body(request), RESPONSES_PATH, EventParser(self._host.name)
+        body = request_body(request, self._host.limit_field or "max_tokens", self._host.name)
+        return body, "/chat/completions", ChunkParser(self._host.name, has_tools=bool(request.tools))
 
     async def list_models(self, node: Node | None = None) -> list[ListedModel]:
         with self._failures("a model list"):
@@ -151,7 +158,7 @@ class OpenAiCompatible:
         return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def _tail_of(decoder: SseDecoder, parser: ChunkParser) -> Iterator[ModelEvent]:
+def _tail_of(decoder: SseDecoder, parser: ChunkParser | EventParser) -> Iterator[ModelEvent]:
     """The events of a last chunk without a blank line after it; none of one that was cut."""
     with suppress(*PARSE_ERRORS):
         for data in decoder.rest():

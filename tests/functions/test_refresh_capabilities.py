@@ -43,3 +43,21 @@ def test_reasoning_models_take_no_temperature() -> None:
         False,
         False,
     ]
+
+
+def test_later_reasoning_models_are_called_by_responses() -> None:
+    """gpt-5.4 and later reject tools with an effort at chat completions; an operator's own value is kept by refresh."""
+    names = (
+        "gpt-5",
+        "gpt-5.1",
+        "gpt-5-mini",
+        "o3",
+        "gpt-5.4",
+        "gpt-5.4-mini",
+        "gpt-5.5",
+        "gpt-5.10",
+        "gpt-6",
+        "gpt-5.4-chat",
+    )
+    found = [name for name in names if capabilities_of("openai", ProviderModel(name)).get("supports_responses")]
+    assert found == ["gpt-5.4", "gpt-5.4-mini", "gpt-5.5", "gpt-5.10", "gpt-6"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.messages import Message, ModelRequest
-from shared.parameters import Wishes, ignored_header, taken
+from shared.parameters import Wishes, ignored_header, taken, uses_responses
 from shared.providers.anthropic_messages import request_arguments
 from shared.providers.chat_completions import request_body
 from shared.providers.gemini import _config  # the only place with the SDK's arguments
@@ -44,6 +44,10 @@ def _route(provider: str, model: str = "model", **capabilities: Any) -> Route:
         (
             _route("openai", "gpt-5.1", **_NO_SAMPLING),
             "seed reasoning_effort verbosity service_tier prompt_cache_key",
+        ),
+        (
+            _route("openai", "gpt-5.4", supports_responses=True, **_NO_SAMPLING),
+            "reasoning_effort verbosity service_tier prompt_cache_key",
         ),
         (_route("openai", "o3", **_NO_SAMPLING), "seed reasoning_effort service_tier prompt_cache_key"),
         (_route("anthropic", "claude-haiku-4-5"), ""),
@@ -94,3 +98,22 @@ def test_each_dialect_has_its_own_names() -> None:
     config = _config(call)
     assert (config.top_p, config.top_k, config.seed) == (0.5, 5, 7)
     assert request_arguments(call)["output_config"] == {"effort": "low"}
+
+
+def test_an_effort_that_was_lowered_is_reported() -> None:
+    """Claude has no higher effort than high that each of its models takes."""
+    claude = _route("anthropic", "claude-sonnet-4-6")
+    assert Wishes(parameters={"reasoning_effort": "xhigh"}).headers(claude) == {
+        "X-Ignored-Params": "reasoning_effort=high"
+    }
+    assert Wishes(parameters={"reasoning_effort": "high"}).ignored(claude) == ()
+    other = _route("openai", "gpt-5.4", supports_responses=True, **_NO_SAMPLING)
+    assert Wishes(parameters={"reasoning_effort": "xhigh"}).ignored(other) == ()
+
+
+def test_responses_have_no_stop_sequences() -> None:
+    """A model that is called by OpenAI's responses gets none, and each is named."""
+    route = _route("openai", "gpt-5.4", supports_responses=True)
+    assert Wishes(stop=("a", "b")).ignored(route) == ("stop.0", "stop.1")
+    assert uses_responses(route)
+    assert not uses_responses(_route("client", "gpt-5.4", supports_responses=True))

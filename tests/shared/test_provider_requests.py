@@ -148,3 +148,50 @@ def test_the_first_system_messages_are_one() -> None:
     given = (Message("system", "A"), Message("system", "B"), Message("user", "Hi"), Message("system", "C"))
     sent = request_body(replace(_CALL, messages=given))["messages"]
     assert [(each["role"], each["content"]) for each in sent] == [("system", "A\n\nB"), ("user", "Hi"), ("system", "C")]
+
+
+_LONG = Message("system", "Be kind and brief. " * 300)
+_GOING_ON = (_LONG, Message("user", "Hi"), Message("assistant", "Yes?"), Message("user", "And now?"))
+
+
+def _marks(arguments: dict[str, Any]) -> int:
+    return str(arguments).count("cache_control")
+
+
+def test_claude_caches_a_long_prompt_from_the_second_call_on() -> None:
+    """The system prompt with the tools before it, and the last message: the next call reads both."""
+    arguments = request_arguments(replace(_CALL, messages=_GOING_ON))
+    assert arguments["system"] == [
+        {"type": "text", "text": _LONG.content, "cache_control": {"type": "ephemeral"}},
+    ]
+    assert arguments["messages"][-1]["content"][-1]["cache_control"] == {"type": "ephemeral"}
+    assert _marks(arguments) == 2
+    assert request_arguments(replace(_CALL, messages=_GOING_ON)) == arguments
+
+
+def test_claude_caches_nothing_that_is_not_read_again() -> None:
+    """Not the first call, not a short prompt, and with marks of the client only what it marked."""
+    assert _marks(request_arguments(replace(_CALL, messages=(_LONG, Message("user", "Hi"))))) == 0
+    assert _marks(request_arguments(replace(_CALL, messages=_GOING_ON[1:]))) == 0
+    asked = Message("user", "Hi", parts=("Hi",), cached_parts=(0,))
+    arguments = request_arguments(replace(_CALL, messages=(_LONG, asked, *_GOING_ON[2:])))
+    assert _marks(arguments) == 1
+    assert "cache_control" in arguments["messages"][0]["content"][0]
+
+
+def test_a_mark_of_a_tools_result_goes_to_claude() -> None:
+    """Claude Code marks the last result of a round."""
+    called = Message("assistant", "", (ToolCall("c1", "look", {}),))
+    result = Message("tool", "it", tool_call_id="c1", cached_parts=(0,))
+    arguments = request_arguments(replace(_CALL, messages=(Message("user", "Hi"), called, result)))
+    assert arguments["messages"][-1]["content"][0]["cache_control"] == {"type": "ephemeral"}
+
+
+def test_claude_thinks_as_the_client_asks() -> None:
+    """A budget replaces the effort that other models get for it."""
+    budget = {"type": "enabled", "budget_tokens": 2000}
+    arguments = request_arguments(replace(_CALL, parameters={"thinking": budget, "reasoning_effort": "low"}))
+    assert (arguments["thinking"], "output_config" in arguments) == (budget, False)
+    adaptive = {"thinking": {"type": "adaptive"}, "reasoning_effort": "high"}
+    arguments = request_arguments(replace(_CALL, parameters=adaptive))
+    assert (arguments["thinking"], arguments["output_config"]) == ({"type": "adaptive"}, {"effort": "high"})

@@ -75,7 +75,7 @@ _WITH_TOOLS = ("completions", "responses", "messages")
 _WITH_STOPS = ("completions", "text", "messages")
 _FIELDS = (
     *("status", "finish_reason", "error_code", "model_identifier", "usage_source"),
-    *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost_usd"),
+    *("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd"),
 )
 _CALL = Script(("Let me.",), calls=(("look", {"city": "Wien"}),))
 
@@ -87,9 +87,9 @@ def _usage_in(protocol: str, answer: Any) -> tuple[int, int, int, Decimal]:
     cost = Decimal(str(answer["cost_usd"] if protocol == "turn" else usage["cost"]))
     taken = usage.get("prompt_tokens", usage.get("input_tokens"))
     given = usage.get("completion_tokens", usage.get("output_tokens"))
-    if protocol == "messages":  # what a cache had comes on top
+    if protocol == "messages":  # what a cache had or got comes on top
         cached = usage["cache_read_input_tokens"]
-        return taken + cached, given, cached, cost
+        return taken + cached + usage["cache_creation_input_tokens"], given, cached, cost
     return taken, given, details.get("cached_tokens", usage.get("cached_tokens", 0)), cost
 
 

@@ -69,6 +69,9 @@ class OpenAi:
         )
 
     def fault_of(self, body: Json) -> str | None:
+        has_effort = body.get("reasoning_effort") not in {None, "none"}
+        if str(body.get("model")).startswith("gpt-5.4") and body.get("tools") and has_effort:
+            return "Function tools with reasoning_effort are not supported in /v1/chat/completions: use /v1/responses."
         pending: set[str] = set()
         for message in body.get("messages") or ():
             if message.get("role") == "tool":

@@ -18,11 +18,13 @@ from tests.fakes.providers.gemini import Gemini
 from tests.fakes.providers.kinds import scripted
 from tests.fakes.providers.matcha import Matcha
 from tests.fakes.providers.openai import OpenAi
+from tests.fakes.providers.openai_responses import OpenAiResponses
 from tests.fakes.providers.performing import Stage
 from tests.fakes.providers.wire import Asked, Dialect, Page, Refusal, Script
 
 _PATHS: Final = {
     "openai": "/openai/v1",
+    "openai_responses": "/openai/v1",
     "huggingface": "/hf/v1",
     "client": "/node/v1",
     "google": "/gemini",
@@ -31,6 +33,7 @@ _PATHS: Final = {
 }
 _DIALECTS: Final[dict[str, Dialect]] = {
     "openai": OpenAi("openai"),
+    "openai_responses": OpenAiResponses(),
     "huggingface": OpenAi("hf"),
     "client": OpenAi("node"),
     "google": Gemini(),
@@ -39,6 +42,7 @@ _DIALECTS: Final[dict[str, Dialect]] = {
 }
 _ANSWERING: Final = {
     "openai": "/chat/completions",
+    "openai_responses": "/responses",
     "huggingface": "/chat/completions",
     "client": "/chat/completions",
     "google": "/{version}/models/{call:.+}",
