@@ -626,7 +626,9 @@ begin
      p_row.routes #>> '{0,alias}', case when p_row.routes #> '{0,alias}' is not null
        then p_row.routes #>> '{0,identifier}' end,
      p_row.route_reason, case when p_person is not null then private.unresolved_model(p_row) end,
-     private.rating_of_turn(p_row.id, p_person), p_price.cached_cost_usd, p_price.output_cost_usd,
+     -- Without a conversation the turn cannot have been rated before its end.
+     case when p_row.conversation_id is not null then private.rating_of_turn(p_row.id, p_person) end,
+     p_price.cached_cost_usd, p_price.output_cost_usd,
      p_price.reasoning_cost_usd, case when p_row.is_agent_asked then p_row.agent_type end, p_row.history_shown)
   -- The row may be from a sweep, a failure or an early disconnect; a late or repeated attempt overwrites it.
   on conflict on constraint chat_logs_turn_id_key do update
