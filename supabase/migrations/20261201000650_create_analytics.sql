@@ -228,8 +228,9 @@ begin
       where u.hour >= $1 and u.hour < $2 and %s group by %s
     union all
     select s.at, %s from unnest($3) as e (at)
-    join public.chat_logs as l on l.created_at >= e.at
-      and l.created_at < date_trunc(''hour'', e.at, ''UTC'') + interval ''1 hour''
+    cross join lateral (  -- offset 0 makes each hour a scan of the index
+      select * from public.chat_logs as h where h.created_at >= e.at
+        and h.created_at < date_trunc(''hour'', e.at, ''UTC'') + interval ''1 hour'' offset 0) as l
     cross join lateral (values (-1, date_trunc(''hour'', l.created_at, ''UTC'')), (1, l.created_at)) as s (sign, at)
       where s.at >= $1 and s.at < $2 and %s',
     case when p_has_buckets then 'u.hour' else '$1' end, private.filled_terms(private.group_term(p_group), false),
@@ -461,7 +462,7 @@ begin
     ), named as (
       select g.bucket_start, g.sums,
         case when p_group is distinct from 'person' or r.place <= p_top then g.group_value else 'other' end as name
-      from groups as g left join ranked as r on r.group_value is not distinct from g.group_value
+      from groups as g left join ranked as r on coalesce(r.group_value, '') = coalesce(g.group_value, '')
     ), added as (
       select n.bucket_start, n.name, t.place, sum(t.term) as total
       from named as n cross join lateral unnest(n.sums) with ordinality as t (term, place) group by 1, 2, 3
@@ -499,7 +500,8 @@ create function public.usage_report(metric text, group_by text default null, buc
   "from" timestamptz default null, "to" timestamptz default null, time_zone text default 'UTC',
   filters jsonb default '{}', top integer default 20)
   returns table (bucket_start timestamptz, group_value text, value numeric, n bigint, low numeric, high numeric)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_metric record := private.report_metric(metric);
   v_filters jsonb := private.checked_filters(filters);
@@ -566,9 +568,12 @@ grant execute on function public.usage_report(text, text, text, timestamptz, tim
 create function public.usage_by_day("from" timestamptz default null, "to" timestamptz default null,
   time_zone text default 'UTC')
   returns table (day date, user_id uuid, requests bigint, tokens bigint, cost numeric, errors bigint)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
-  v_span private.report_span := private.checked_span("from", "to", time_zone);
+  -- A year of all users has as many rows as they have days of use; usage_report() has it by user or by day.
+  v_span private.report_span := private.checked_span("from", "to", time_zone,
+    case when private.sees_all() then 62 else 1100 end);
 begin
   return query select (s.bucket_start at time zone (v_span).zone)::date, s.group_value::uuid, s.sums[1]::bigint,
       s.sums[2]::bigint, s.sums[3], s.sums[4]::bigint
@@ -578,14 +583,15 @@ end
 $$;
 comment on function public.usage_by_day(timestamptz, timestamptz, text) is
   'Turns, input and output tokens, US dollars of turns with a known price, and errors of models for each day of '
-  'time_zone and user, newest first. user_id is null for deleted users.';
+  'time_zone and user, newest first. user_id is null for deleted users. At most 62 days of all users.';
 revoke execute on function public.usage_by_day from public, anon, authenticated, service_role;
 grant execute on function public.usage_by_day(timestamptz, timestamptz, text) to authenticated, service_role;
 
 create function public.cost_by_provider("from" timestamptz default null, "to" timestamptz default null,
   time_zone text default 'UTC')
   returns table (provider text, requests bigint, total_cost numeric, avg_cost numeric, unpriced_requests bigint)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_span private.report_span := private.checked_span("from", "to", time_zone);
 begin
@@ -606,7 +612,8 @@ create function public.agent_performance("from" timestamptz default null, "to" t
   returns table (agent_type text, interactions bigint, avg_satisfaction numeric, ratings bigint, satisfaction_low
     numeric, satisfaction_high numeric, total_tokens bigint, total_cost numeric, avg_response_time numeric,
     error_rate numeric, handoffs bigint)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_span private.report_span := private.checked_span("from", "to", time_zone);
 begin
@@ -631,7 +638,8 @@ create function public.cost_breakdown("from" timestamptz default null, "to" time
   time_zone text default 'UTC')
   returns table (date date, agent_type text, interactions bigint, total_tokens bigint, total_cost numeric,
     avg_cost_per_interaction numeric)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_span private.report_span := private.checked_span("from", "to", time_zone);
 begin
@@ -652,7 +660,8 @@ create function public.user_cost_efficiency("from" timestamptz default null, "to
   returns table (user_id uuid, total_interactions bigint, total_tokens bigint, total_cost numeric,
     avg_satisfaction numeric, ratings bigint, cost_efficiency numeric, cost_per_turn numeric,
     cost_per_good_turn numeric, good_turns bigint)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_span private.report_span := private.checked_span("from", "to", time_zone);
 begin
@@ -674,7 +683,8 @@ grant execute on function public.user_cost_efficiency(timestamptz, timestamptz, 
 create function public.tool_popularity("from" timestamptz default null, "to" timestamptz default null,
   time_zone text default 'UTC')
   returns table (tool_name text, usage_count bigint, turns bigint, ok_share numeric, mean_ms numeric)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_span private.report_span := private.checked_span("from", "to", time_zone);
 begin
@@ -683,7 +693,7 @@ begin
       round(avg(case jsonb_typeof(t.tool -> 'ms') when 'number' then (t.tool ->> 'ms')::numeric end), 1)
     from public.chat_logs as l cross join lateral jsonb_array_elements(l.tools_used) as t (tool)
     where l.created_at >= (v_span).begins and l.created_at < (v_span).ends and l.tools_used <> '[]'
-      and (private.sees_all() or l.user_id = (select auth.uid()))
+      and ((select private.sees_all()) or l.user_id = (select auth.uid()))
     group by 1 order by 2 desc, 1;
 end
 $$;
@@ -696,27 +706,29 @@ create function public.context_effectiveness("from" timestamptz default null, "t
   time_zone text default 'UTC')
   returns table (measure text, at_least numeric, below numeric, satisfaction numeric, sample_size bigint,
     satisfaction_low numeric, satisfaction_high numeric, response_time numeric)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_span private.report_span := private.checked_span("from", "to", time_zone);
 begin
   return query
     with rated as (
       select l.rating, l.duration_ms, l.context_size_tokens as tokens,
-        l.history_shown::numeric / nullif(l.history_shown + l.history_left_out, 0) as share
+        l.history_shown::double precision / nullif(l.history_shown + l.history_left_out, 0) as share
       from public.chat_logs as l
       where l.created_at >= (v_span).begins and l.created_at < (v_span).ends and l.rating is not null
-        and (private.sees_all() or l.user_id = (select auth.uid()))
+        and ((select private.sees_all()) or l.user_id = (select auth.uid()))
     ), placed as (
       select 'context_tokens' as measure, case when r.tokens < 1024 then 0
-          else 1024 * 2 ^ floor(log(2, r.tokens / 1024.0)) end as low, r.* from rated as r where r.tokens > 0
+          else 1024 * 2::double precision ^ floor(ln(r.tokens / 1024.0::double precision) / ln(2::double precision)
+            + 1e-9) end as low, r.* from rated as r where r.tokens > 0
       union all
       select 'history_share', least(floor(r.share * 4) / 4, 1), r.* from rated as r where r.share is not null
     )
     select p.measure, p.low::numeric, case p.measure when 'history_share' then least(p.low + 0.25, 1)
         else greatest(p.low * 2, 1024) end::numeric, round(m.value, 4), m.n, m.low, m.high, round(p.ms, 1)
     from (
-      select g.measure, trunc(g.low, 2) as low, avg(g.duration_ms) as ms,
+      select g.measure, g.low, avg(g.duration_ms) as ms,
         array[sum(g.rating), count(*), sum(g.rating * g.rating)]::numeric[] as sums
       from placed as g group by 1, 2) as p
     cross join lateral private.metric_row('mean', null, null, p.sums) as m order by 1, 2;
@@ -733,7 +745,8 @@ create function public.escalation_success("from" timestamptz default null, "to" 
   time_zone text default 'UTC')
   returns table (from_agent text, to_agent text, handoffs bigint, rated bigint, success_rate numeric, success_low
     numeric, success_high numeric, post_handoff_satisfaction numeric, next_ratings bigint)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_span private.report_span := private.checked_span("from", "to", time_zone);
 begin
@@ -752,7 +765,7 @@ begin
         where f.conversation_id = l.conversation_id and f.created_at > l.created_at order by f.created_at limit 1) as n
         on true
       where l.created_at >= (v_span).begins and l.created_at < (v_span).ends and l.escalation_suggested
-        and (private.sees_all() or l.user_id = (select auth.uid()))) as h
+        and ((select private.sees_all()) or l.user_id = (select auth.uid()))) as h
     group by 1, 2 order by 3 desc, 1, 2;
 end
 $$;
@@ -905,7 +918,8 @@ grant execute on function private.forecast_at(text, timestamptz) to authenticate
 create function public.cost_forecast(scope text default null) returns table (
   period text, period_start date, resets_at timestamptz, cap_usd numeric, spent_usd numeric, reserved_usd numeric,
   forecast_usd numeric, low_usd numeric, high_usd numeric, reached_at timestamptz, is_enough_data boolean)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 begin
   return query select f.* from private.forecast_at(private.checked_scope(scope), now()) as f;
 end
@@ -953,7 +967,8 @@ grant execute on function private.anomalies_at(text, timestamptz, integer, numer
 
 create function public.cost_anomalies(scope text default null, hours integer default 24, floor_usd numeric default 1)
   returns table (hour timestamptz, cost_usd numeric, median_usd numeric, mad_usd numeric, times numeric)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 begin
   if (hours between 1 and 744) is not true then
     perform private.refuse_parameter('hours', 'hours is 1 to 744.');
@@ -1032,7 +1047,8 @@ revoke execute on function private.dashboard_at from public, anon, authenticated
 grant execute on function private.dashboard_at(text, timestamptz, text) to authenticated, service_role;
 
 create function public.llm_dashboard(period text default 'hour', time_zone text default 'UTC') returns jsonb
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 begin
   if period not in ('hour', 'day', 'week', 'month') then
     perform private.refuse_parameter('period', 'period is hour, day, week or month.');
@@ -1053,7 +1069,8 @@ revoke execute on function public.llm_dashboard from public, anon, authenticated
 grant execute on function public.llm_dashboard(text, text) to authenticated, service_role;
 
 create function public.my_usage(time_zone text default 'UTC') returns jsonb
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_zone text := (private.checked_span(null, null, time_zone)).zone;
   v_user_id uuid := (select auth.uid());

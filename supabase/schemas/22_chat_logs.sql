@@ -133,7 +133,9 @@ create index chat_logs_route_reason_created_at_idx on public.chat_logs (created_
   where route_reason in ('model_not_found', 'model_replaced');
 create index chat_logs_endpoint_created_at_idx on public.chat_logs (endpoint, created_at desc)
   where endpoint like 'assist.%';
-create index chat_logs_rating_created_at_idx on public.chat_logs (created_at) where rating is not null;
+create index chat_logs_rating_created_at_idx on public.chat_logs (created_at)
+  include (user_id, rating, duration_ms, context_size_tokens, history_shown, history_left_out) where rating is not null;
+create index chat_logs_tools_used_created_at_idx on public.chat_logs (created_at) where tools_used <> '[]';
 create index chat_logs_escalation_created_at_idx on public.chat_logs (created_at) where escalation_suggested;
 
 alter table public.chat_logs enable row level security;

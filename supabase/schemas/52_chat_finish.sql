@@ -161,7 +161,9 @@ begin
        then p_row.routes #>> '{0,identifier}' end,
      p_row.route_reason, case when p_person is not null then private.unresolved_model(p_row) end,
      case when p_person is not null then p_row.api_key_id end,
-     private.rating_of_turn(p_row.id, p_person), p_price.cached_cost_usd, p_price.output_cost_usd,
+     -- Without a conversation the turn cannot have been rated before its end.
+     case when p_row.conversation_id is not null then private.rating_of_turn(p_row.id, p_person) end,
+     p_price.cached_cost_usd, p_price.output_cost_usd,
      p_price.reasoning_cost_usd, case when p_row.is_agent_asked then p_row.agent_type end, p_row.history_shown,
      (p_result.usage).cache_write_tokens, p_row.preset_version)
   -- The row may be from a sweep, a failure or an early disconnect; a late or repeated attempt overwrites it.

@@ -226,8 +226,9 @@ begin
       where u.hour >= $1 and u.hour < $2 and %s group by %s
     union all
     select s.at, %s from unnest($3) as e (at)
-    join public.chat_logs as l on l.created_at >= e.at
-      and l.created_at < date_trunc(''hour'', e.at, ''UTC'') + interval ''1 hour''
+    cross join lateral (  -- offset 0 makes each hour a scan of the index
+      select * from public.chat_logs as h where h.created_at >= e.at
+        and h.created_at < date_trunc(''hour'', e.at, ''UTC'') + interval ''1 hour'' offset 0) as l
     cross join lateral (values (-1, date_trunc(''hour'', l.created_at, ''UTC'')), (1, l.created_at)) as s (sign, at)
       where s.at >= $1 and s.at < $2 and %s',
     case when p_has_buckets then 'u.hour' else '$1' end, private.filled_terms(private.group_term(p_group), false),

@@ -153,7 +153,7 @@ begin
     ), named as (
       select g.bucket_start, g.sums,
         case when p_group is distinct from 'person' or r.place <= p_top then g.group_value else 'other' end as name
-      from groups as g left join ranked as r on r.group_value is not distinct from g.group_value
+      from groups as g left join ranked as r on coalesce(r.group_value, '') = coalesce(g.group_value, '')
     ), added as (
       select n.bucket_start, n.name, t.place, sum(t.term) as total
       from named as n cross join lateral unnest(n.sums) with ordinality as t (term, place) group by 1, 2, 3
@@ -191,7 +191,8 @@ create function public.usage_report(metric text, group_by text default null, buc
   "from" timestamptz default null, "to" timestamptz default null, time_zone text default 'UTC',
   filters jsonb default '{}', top integer default 20)
   returns table (bucket_start timestamptz, group_value text, value numeric, n bigint, low numeric, high numeric)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_metric record := private.report_metric(metric);
   v_filters jsonb := private.checked_filters(filters);

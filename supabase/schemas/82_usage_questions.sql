@@ -6,9 +6,12 @@
 create function public.usage_by_day("from" timestamptz default null, "to" timestamptz default null,
   time_zone text default 'UTC')
   returns table (day date, user_id uuid, requests bigint, tokens bigint, cost numeric, errors bigint)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
-  v_span private.report_span := private.checked_span("from", "to", time_zone);
+  -- A year of all users has as many rows as they have days of use; usage_report() has it by user or by day.
+  v_span private.report_span := private.checked_span("from", "to", time_zone,
+    case when private.sees_all() then 62 else 1100 end);
 begin
   return query select (s.bucket_start at time zone (v_span).zone)::date, s.group_value::uuid, s.sums[1]::bigint,
       s.sums[2]::bigint, s.sums[3], s.sums[4]::bigint
@@ -18,14 +21,15 @@ end
 $$;
 comment on function public.usage_by_day(timestamptz, timestamptz, text) is
   'Turns, input and output tokens, US dollars of turns with a known price, and errors of models for each day of '
-  'time_zone and user, newest first. user_id is null for deleted users.';
+  'time_zone and user, newest first. user_id is null for deleted users. At most 62 days of all users.';
 revoke execute on function public.usage_by_day from public, anon, authenticated, service_role;
 grant execute on function public.usage_by_day(timestamptz, timestamptz, text) to authenticated, service_role;
 
 create function public.cost_by_provider("from" timestamptz default null, "to" timestamptz default null,
   time_zone text default 'UTC')
   returns table (provider text, requests bigint, total_cost numeric, avg_cost numeric, unpriced_requests bigint)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_span private.report_span := private.checked_span("from", "to", time_zone);
 begin
@@ -46,7 +50,8 @@ create function public.agent_performance("from" timestamptz default null, "to" t
   returns table (agent_type text, interactions bigint, avg_satisfaction numeric, ratings bigint, satisfaction_low
     numeric, satisfaction_high numeric, total_tokens bigint, total_cost numeric, avg_response_time numeric,
     error_rate numeric, handoffs bigint)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_span private.report_span := private.checked_span("from", "to", time_zone);
 begin
@@ -71,7 +76,8 @@ create function public.cost_breakdown("from" timestamptz default null, "to" time
   time_zone text default 'UTC')
   returns table (date date, agent_type text, interactions bigint, total_tokens bigint, total_cost numeric,
     avg_cost_per_interaction numeric)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_span private.report_span := private.checked_span("from", "to", time_zone);
 begin
@@ -92,7 +98,8 @@ create function public.user_cost_efficiency("from" timestamptz default null, "to
   returns table (user_id uuid, total_interactions bigint, total_tokens bigint, total_cost numeric,
     avg_satisfaction numeric, ratings bigint, cost_efficiency numeric, cost_per_turn numeric,
     cost_per_good_turn numeric, good_turns bigint)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_span private.report_span := private.checked_span("from", "to", time_zone);
 begin
@@ -114,7 +121,8 @@ grant execute on function public.user_cost_efficiency(timestamptz, timestamptz, 
 create function public.tool_popularity("from" timestamptz default null, "to" timestamptz default null,
   time_zone text default 'UTC')
   returns table (tool_name text, usage_count bigint, turns bigint, ok_share numeric, mean_ms numeric)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_span private.report_span := private.checked_span("from", "to", time_zone);
 begin
@@ -123,7 +131,7 @@ begin
       round(avg(case jsonb_typeof(t.tool -> 'ms') when 'number' then (t.tool ->> 'ms')::numeric end), 1)
     from public.chat_logs as l cross join lateral jsonb_array_elements(l.tools_used) as t (tool)
     where l.created_at >= (v_span).begins and l.created_at < (v_span).ends and l.tools_used <> '[]'
-      and (private.sees_all() or l.user_id = (select auth.uid()))
+      and ((select private.sees_all()) or l.user_id = (select auth.uid()))
     group by 1 order by 2 desc, 1;
 end
 $$;
@@ -136,27 +144,29 @@ create function public.context_effectiveness("from" timestamptz default null, "t
   time_zone text default 'UTC')
   returns table (measure text, at_least numeric, below numeric, satisfaction numeric, sample_size bigint,
     satisfaction_low numeric, satisfaction_high numeric, response_time numeric)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_span private.report_span := private.checked_span("from", "to", time_zone);
 begin
   return query
     with rated as (
       select l.rating, l.duration_ms, l.context_size_tokens as tokens,
-        l.history_shown::numeric / nullif(l.history_shown + l.history_left_out, 0) as share
+        l.history_shown::double precision / nullif(l.history_shown + l.history_left_out, 0) as share
       from public.chat_logs as l
       where l.created_at >= (v_span).begins and l.created_at < (v_span).ends and l.rating is not null
-        and (private.sees_all() or l.user_id = (select auth.uid()))
+        and ((select private.sees_all()) or l.user_id = (select auth.uid()))
     ), placed as (
       select 'context_tokens' as measure, case when r.tokens < 1024 then 0
-          else 1024 * 2 ^ floor(log(2, r.tokens / 1024.0)) end as low, r.* from rated as r where r.tokens > 0
+          else 1024 * 2::double precision ^ floor(ln(r.tokens / 1024.0::double precision) / ln(2::double precision)
+            + 1e-9) end as low, r.* from rated as r where r.tokens > 0
       union all
       select 'history_share', least(floor(r.share * 4) / 4, 1), r.* from rated as r where r.share is not null
     )
     select p.measure, p.low::numeric, case p.measure when 'history_share' then least(p.low + 0.25, 1)
         else greatest(p.low * 2, 1024) end::numeric, round(m.value, 4), m.n, m.low, m.high, round(p.ms, 1)
     from (
-      select g.measure, trunc(g.low, 2) as low, avg(g.duration_ms) as ms,
+      select g.measure, g.low, avg(g.duration_ms) as ms,
         array[sum(g.rating), count(*), sum(g.rating * g.rating)]::numeric[] as sums
       from placed as g group by 1, 2) as p
     cross join lateral private.metric_row('mean', null, null, p.sums) as m order by 1, 2;
@@ -173,7 +183,8 @@ create function public.escalation_success("from" timestamptz default null, "to" 
   time_zone text default 'UTC')
   returns table (from_agent text, to_agent text, handoffs bigint, rated bigint, success_rate numeric, success_low
     numeric, success_high numeric, post_handoff_satisfaction numeric, next_ratings bigint)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_span private.report_span := private.checked_span("from", "to", time_zone);
 begin
@@ -192,7 +203,7 @@ begin
         where f.conversation_id = l.conversation_id and f.created_at > l.created_at order by f.created_at limit 1) as n
         on true
       where l.created_at >= (v_span).begins and l.created_at < (v_span).ends and l.escalation_suggested
-        and (private.sees_all() or l.user_id = (select auth.uid()))) as h
+        and ((select private.sees_all()) or l.user_id = (select auth.uid()))) as h
     group by 1, 2 order by 3 desc, 1, 2;
 end
 $$;

@@ -140,7 +140,8 @@ grant execute on function private.forecast_at(text, timestamptz) to authenticate
 create function public.cost_forecast(scope text default null) returns table (
   period text, period_start date, resets_at timestamptz, cap_usd numeric, spent_usd numeric, reserved_usd numeric,
   forecast_usd numeric, low_usd numeric, high_usd numeric, reached_at timestamptz, is_enough_data boolean)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 begin
   return query select f.* from private.forecast_at(private.checked_scope(scope), now()) as f;
 end
@@ -188,7 +189,8 @@ grant execute on function private.anomalies_at(text, timestamptz, integer, numer
 
 create function public.cost_anomalies(scope text default null, hours integer default 24, floor_usd numeric default 1)
   returns table (hour timestamptz, cost_usd numeric, median_usd numeric, mad_usd numeric, times numeric)
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 begin
   if (hours between 1 and 744) is not true then
     perform private.refuse_parameter('hours', 'hours is 1 to 744.');

@@ -59,7 +59,8 @@ revoke execute on function private.dashboard_at from public, anon, authenticated
 grant execute on function private.dashboard_at(text, timestamptz, text) to authenticated, service_role;
 
 create function public.llm_dashboard(period text default 'hour', time_zone text default 'UTC') returns jsonb
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 begin
   if period not in ('hour', 'day', 'week', 'month') then
     perform private.refuse_parameter('period', 'period is hour, day, week or month.');
@@ -80,7 +81,8 @@ revoke execute on function public.llm_dashboard from public, anon, authenticated
 grant execute on function public.llm_dashboard(text, text) to authenticated, service_role;
 
 create function public.my_usage(time_zone text default 'UTC') returns jsonb
-  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off
+  as $$
 declare
   v_zone text := (private.checked_span(null, null, time_zone)).zone;
   v_user_id uuid := (select auth.uid());
