@@ -127,7 +127,10 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--no-model", action="store_true", help="do not start the small local model")
     up.add_argument("--no-reload", action="store_true", help="do not restart a function when its code changes")
     up.add_argument(
-        "--ports", type=int, metavar="B", help="chat B+1, llms B+2, refresh B+3, API B+10, PostgreSQL B+11, model B+12"
+        "--ports",
+        type=int,
+        metavar="B",
+        help="page B, chat B+1, llms B+2, refresh B+3, API B+10, database B+11, model B+12",
     )
     up.set_defaults(run=_up)
 

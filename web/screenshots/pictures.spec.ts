@@ -1,5 +1,5 @@
 import { expect, type Page, test } from '@playwright/test';
-import { ask, newAdmin, type Person, rest } from '../e2e/people';
+import { ask, newAdmin, type Person } from '../e2e/people';
 import { ask as askOnPage, signIn } from '../e2e/page';
 
 const FOLDER = process.env.PICTURES ?? '../docs/images';
@@ -10,11 +10,10 @@ let person: Person;
 
 /** Conversations of the last minutes, so that the pages have something to show. */
 test.beforeAll(async () => {
-  person = await newAdmin();
+  person = await newAdmin('ada@example.com');
   for (const [index, title] of TITLES.entries()) {
     await ask(person, { message: title, model: MODELS[index % MODELS.length] });
   }
-  await rest(`user_llm_profiles?user_id=eq.${person.id}`, { by: person }).catch(() => undefined);
 });
 
 const VIEWS: [name: string, show: (page: Page) => Promise<void>][] = [
