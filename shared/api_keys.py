@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import time
@@ -12,6 +13,7 @@ from shared import ledger_calls, supabase
 from shared.errors import InvalidApiKey
 
 PREFIX: Final = "pk_"
+_MAX_LOOKUPS = 2  # at once: anyone can send invented keys, and turns share the three connections
 _FORM = re.compile(r"pk_[0-9a-f]{64}")
 
 
@@ -49,6 +51,7 @@ class ApiKeys:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, ApiKey | _Refusal]] = {}
+        self._lookups = asyncio.Semaphore(_MAX_LOOKUPS)
 
     async def resolve(self, secret: str) -> ApiKey:
         """The key with this secret. Raises InvalidApiKey with its reason, DatabaseUnavailable, NotConfigured."""
@@ -57,10 +60,13 @@ class ApiKeys:
         digest = hashlib.sha256(secret.encode()).hexdigest()
         good_until, found = self._known.get(digest, (0.0, _NO_KEY))
         if time.time() >= good_until:
-            good_until, found = await self._read(digest)
-            if len(self._known) >= self.max_cached:
-                self._known.clear()
-            self._known[digest] = (good_until, found)
+            async with self._lookups:
+                good_until, found = self._known.get(digest, (0.0, _NO_KEY))  # a request that waited may find it
+                if time.time() >= good_until:
+                    good_until, found = await self._read(digest)
+                    if len(self._known) >= self.max_cached:
+                        self._known.clear()
+                    self._known[digest] = (good_until, found)
         if isinstance(found, _Refusal):
             raise found.error()
         return found

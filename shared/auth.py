@@ -242,6 +242,11 @@ async def authenticate_admin(request: Request, refusal: str = "This is for admin
     person = await authenticate(request)
     if not person.is_admin:
         raise Forbidden(refusal)
+    await demand_second_factor(person)
+    return person
+
+
+async def demand_second_factor(person: Person) -> None:
+    """Returns if this admin may act as one. Raises SecondFactorRequired."""
     if person.aal != "aal2":
         await require_second_factor(person.token)
-    return person

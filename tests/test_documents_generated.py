@@ -49,7 +49,7 @@ def test_every_variable_has_a_row_with_a_meaning_and_a_reader() -> None:
     ("name", "readers"),
     [
         ("SUPABASE_URL", ["chat", "llms", "refresh"]),
-        ("SUPABASE_ANON_KEY", ["chat", "llms"]),
+        ("SUPABASE_ANON_KEY", ["chat", "llms", "refresh"]),
         ("CRON_SECRET", ["refresh"]),
         ("DATABASE_PATH", ["chat"]),
     ],

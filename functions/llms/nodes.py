@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from shared import nodes, supabase
-from shared.auth import Person, authenticate
+from shared.auth import Person, authenticate, demand_second_factor
 from shared.errors import NotFound
 from shared.messages import Node
 
@@ -34,6 +34,9 @@ async def _own_node(person: Person, node_id: str) -> Node:
         query = f"client_nodes?select=id,owner_id,base_url,has_key&id=eq.{node_id}"
         rows = await supabase.select(query, supabase.as_caller(person.token))
     for row in rows:
-        if row["owner_id"] == person.id or (row["owner_id"] is None and person.is_admin):
+        is_projects = row["owner_id"] is None and person.is_admin
+        if is_projects:
+            await demand_second_factor(person)
+        if is_projects or row["owner_id"] == person.id:
             return Node(id=row["id"], base_url=row["base_url"], has_key=row["has_key"])
     raise NotFound("There is no such client node.")

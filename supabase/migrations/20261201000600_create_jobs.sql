@@ -1060,8 +1060,9 @@ begin
   if v_key.revoked_at is not null then
     perform private.refuse('PT403', 'app_not_allowed', 'The user has revoked this app.');
   end if;
-  if v_key.daily_cost_usd is distinct from v_app.daily_cost_usd then
-    update public.api_keys as k set daily_cost_usd = v_app.daily_cost_usd where k.id = v_key.id;
+  if v_key.daily_cost_usd is distinct from v_app.daily_cost_usd
+      or (v_key.last_used_at > now() - interval '1 minute') is not true then
+    update public.api_keys as k set daily_cost_usd = v_app.daily_cost_usd, last_used_at = now() where k.id = v_key.id;
   end if;
   return v_key.id;
 end

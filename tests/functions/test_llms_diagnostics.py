@@ -43,9 +43,12 @@ LEDGER_ROLE = {
     "is_admin": False,
     "member_of": [],
     "may_use": [
+        "public.api_key_person(text)",
         "public.chat_begin(jsonb)",
+        "public.chat_begin_with_key(text,jsonb)",
         "public.chat_extend(jsonb)",
         "public.chat_finish(jsonb)",
+        "public.model_menu(jsonb)",
         "public.node_key(bigint,text)",
     ],
 }
@@ -138,6 +141,7 @@ def test_a_clock_that_is_off_is_seen(skew: float, round_trip: float, verdict: st
 SOUND: dict[str, tuple[int, Any]] = {
     "/rest/v1/rpc/diagnose_access": (200, {"relations": 16, "functions": 29, "findings": []}),
     "/rest/v1/rpc/diagnose_ledger_role": (200, LEDGER_ROLE),
+    "/rest/v1/rpc/my_rights": (200, {"is_admin": True, "app_scopes": None}),
     "/rest/v1/rpc/diagnose_visibility": (200, {"visible": [], "unchecked": []}),
     "/rest/v1/llm_models": (401, {"code": "42501", "message": "permission denied for table llm_models"}),
     "/rest/v1/settings": (406, {"code": "PGRST106", "message": "Invalid schema: private"}),

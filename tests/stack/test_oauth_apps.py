@@ -95,6 +95,7 @@ def test_an_app_has_a_budget_of_its_own(
     finish(alice, turn)
     (row,) = alice.rows("api_keys")
     assert (row["name"], row["client_id"]) == ("Calendar", client_id)
+    assert row["last_used_at"]
     assert str(log_row(db, turn["turn_id"])["api_key_id"]) == row["id"]
     assert counters(db, f"key:{row['id']}")["day"]["spent_usd"] == Decimal("0.002")
     db.execute("update public.oauth_apps set daily_cost_usd = null where client_id = %s", [client_id])
@@ -148,6 +149,12 @@ def test_an_app_reaches_no_table_and_no_function_of_its_user(
              where p.tablename = c.relname and p.permissive = 'RESTRICTIVE')"""
     ).fetchall()
     assert unguarded == []
+    definers = db.execute(
+        """select p.proname from pg_proc as p where p.pronamespace = 'public'::regnamespace and p.prosecdef
+           and has_function_privilege('authenticated', p.oid, 'execute')
+           and p.prosrc !~ 'private.(refuse_apps|is_app|is_admin)'"""
+    ).fetchall()
+    assert {row["proname"] for row in definers} == {"chat_begin", "model_menu"}
     assert create_key(app).status_code == 403
     assert app.rest("POST", "rpc/my_limits", json={}).json() == []
     assert app.rest("POST", "rpc/my_rights", json={}).json() == {"is_admin": False, "app_scopes": ["chat", "models"]}
