@@ -30,6 +30,7 @@ def main() -> int:
         print(reason, file=sys.stderr)  # noqa: T201 - a command of the terminal
         return 1
     with page_scene() as scene:
+        scene.upstream.plays["gpt-4o"] = scene.upstream.plays["rich"]
         _add_history(scene)
         command = playwright("test", "--config", "screenshots.config.ts")
         return subprocess.run(command, cwd=WEB, env=scene.environ, check=False).returncode

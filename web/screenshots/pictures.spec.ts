@@ -4,7 +4,7 @@ import { ask as askOnPage, signIn } from '../e2e/page';
 
 const FOLDER = process.env.PICTURES ?? '../docs/images';
 const TITLES = ['Plan the database upgrade', 'Compare two suppliers', 'Draft a release note', 'Gold and crude oil in October', 'Unit tests for the parser'];
-const MODELS = ['gpt-4o', 'claude-haiku-4-5', 'gemini-2-5-flash-lite', 'dear'];
+const MODELS = ['claude-haiku-4-5', 'gemini-2-5-flash-lite'];
 
 let person: Person;
 
@@ -59,7 +59,7 @@ for (const colorScheme of ['light', 'dark'] as const) {
   for (const [size, viewport] of [['', { width: 1280, height: 800 }], ['-phone', { width: 390, height: 780 }]] as const) {
     test(`pictures, ${colorScheme}${size}`, async ({ browser }) => {
       const context = await browser.newContext({ baseURL: process.env.PAGE_URL, colorScheme, viewport, locale: 'en-GB', deviceScaleFactor: process.env.PICTURES ? 1 : 1.5 });
-      await signIn(context, person, 'rich');
+      await signIn(context, person, 'gpt-4o');
       const page = await context.newPage();
       for (const [name, show] of VIEWS) {
         const picture = `${name}-${colorScheme}${size}`;
