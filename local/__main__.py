@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         "--ports",
         type=int,
         metavar="B",
-        help="chat B+1, llms B+2, refresh B+3, assist B+4, API B+10, PostgreSQL B+11, model B+12",
+        help="page B, chat B+1, llms B+2, refresh B+3, assist B+4, API B+10, PostgreSQL B+11, model B+12",
     )
     up.set_defaults(run=_up)
 

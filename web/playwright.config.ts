@@ -7,8 +7,8 @@ export default defineConfig({
   fullyParallel: true,
   workers: 2,
   retries: 0,
-  timeout: 20_000,
-  expect: { timeout: 8_000 },
+  timeout: 45_000,
+  expect: { timeout: 15_000 },
   reporter: [['line']],
   use: {
     baseURL: process.env.PAGE_URL,

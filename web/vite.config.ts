@@ -33,6 +33,6 @@ export default defineConfig(({ mode }) => {
       assetsInlineLimit: 0, // `data:` addresses are not allowed by the policy
       manifest: true,
     },
-    server: { port: 5173, strictPort: true },
+    server: { port: 5173, strictPort: true, proxy: { '/config.json': process.env.PAGE_URL ?? 'http://127.0.0.1:8080' } },
   };
 });

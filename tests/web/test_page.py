@@ -24,7 +24,7 @@ def test_the_page_works_in_a_browser(request: pytest.FixtureRequest) -> None:
             env=scene.environ,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]

@@ -23,14 +23,13 @@ function person(session: { access_token: string; user: { id: string; email: stri
 }
 
 /** A new user, signed in. */
-export async function signUp(): Promise<Person> {
-  const email = `${process.pid}-${Date.now()}-${number++}@example.com`;
+export async function signUp(email = `${process.pid}-${Date.now()}-${number++}@example.com`): Promise<Person> {
   return person((await auth('signup', 'POST', { email, password: 'a-password' })) as never);
 }
 
 /** A new admin. The role is in the token, so it is taken afterwards. */
-export async function newAdmin(): Promise<Person> {
-  const { id, email } = await signUp();
+export async function newAdmin(address?: string): Promise<Person> {
+  const { id, email } = await signUp(address);
   await auth(`admin/users/${id}`, 'PUT', { app_metadata: { role: 'admin' } }, SUPABASE_SERVICE_KEY);
   return person((await auth('token?grant_type=password', 'POST', { email, password: 'a-password' })) as never);
 }

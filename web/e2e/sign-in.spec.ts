@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { signUp } from './people';
-import { expect, input, otherWindow, test } from './page';
+import { ask, expect, input, otherWindow, test } from './page';
 
 test('the demo person signs in with one click', async ({ page }) => {
   await page.goto('/');
@@ -65,10 +65,9 @@ test('a sign-out in another tab is noticed', async ({ page, context, open, perso
 
 test('the next user of a browser sees nothing of the one before', async ({ browser }) => {
   const [first, second] = [await signUp(), await signUp()];
-  const page = await otherWindow(browser, first);
+  const page = await otherWindow(browser, first, 'cheap-one');
   await page.goto('/');
-  await input(page).fill('a secret of the first user');
-  await page.keyboard.press('Enter');
+  await ask(page, 'a secret of the first user');
   await expect(page.getByRole('link', { name: 'a secret of the first user' })).toBeVisible();
   await page.getByRole('button', { name: `Account: ${first.email}` }).click();
   await page.getByRole('menuitem', { name: 'Sign out' }).click();

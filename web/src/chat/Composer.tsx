@@ -1,11 +1,15 @@
 import { ArrowUp, Square } from 'lucide-react';
-import { type FormEvent, type KeyboardEvent, useEffect, useRef, useState } from 'react';
+import { type ClipboardEvent, type FormEvent, type KeyboardEvent, useEffect, useRef, useState } from 'react';
 import { Budget } from './Budget';
 import { EstimateLine } from './EstimateLine';
 import { ModelMenu, type Choice } from './ModelMenu';
 
 const MAX_BYTES = 900_000; // a request of chat holds 1 MiB
 const drafts = new Map<string, string>();
+
+function isOver(text: string): boolean {
+  return text.length > MAX_BYTES || (text.length > MAX_BYTES / 4 && new Blob([text]).size > MAX_BYTES);
+}
 
 interface Props {
   chatId: string;
@@ -21,9 +25,10 @@ interface Props {
 /** The input with the choice of the model, the money, and send or stop. Typing is possible while an answer runs. */
 export function Composer({ chatId, isNew, isRunning, choice, onAsk, onStop, onWrite }: Props) {
   const [text, setText] = useState(() => drafts.get(chatId) ?? '');
+  const [isRefused, setRefused] = useState(false);
   const [asksModel, setAsksModel] = useState(true);
   const input = useRef<HTMLTextAreaElement>(null);
-  const isTooLong = text.length > MAX_BYTES || (text.length > MAX_BYTES / 4 && new Blob([text]).size > MAX_BYTES);
+  const isTooLong = isOver(text);
   const toMembers = onWrite && !asksModel;
   const canSend = text.trim() !== '' && !isTooLong && (!isRunning || Boolean(toMembers));
 
@@ -41,6 +46,12 @@ export function Composer({ chatId, isNew, isRunning, choice, onAsk, onStop, onWr
     if (toMembers) onWrite(text);
     else onAsk(text);
   };
+  // The browser takes seconds to lay out more than can be sent.
+  const onPaste = (event: ClipboardEvent) => {
+    const isRefused = isOver(event.clipboardData.getData('text/plain'));
+    if (isRefused) event.preventDefault();
+    setRefused(isRefused);
+  };
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (isRunning && !toMembers) onStop();
@@ -54,9 +65,9 @@ export function Composer({ chatId, isNew, isRunning, choice, onAsk, onStop, onWr
   return (
     <form className="composer" onSubmit={submit}>
       <EstimateLine text={text} id={isNew ? undefined : chatId} choice={choice} isHidden={Boolean(toMembers) || isTooLong} />
-      {isTooLong && (
+      {(isTooLong || isRefused) && (
         <p className="composer-note composer-warning" role="alert">
-          This is too long for one question: {(text.length / 1e6).toFixed(1)} million characters. Shorten it to {MAX_BYTES.toLocaleString('en-US')}.
+          {isRefused ? 'The pasted text' : 'This'} is too long for one question: {MAX_BYTES.toLocaleString('en-US')} bytes fit.
         </p>
       )}
       <div className="composer-box">
@@ -68,7 +79,12 @@ export function Composer({ chatId, isNew, isRunning, choice, onAsk, onStop, onWr
           dir="auto"
           spellCheck={text.length < 20_000}
           value={text}
-          onChange={(event) => setText(event.target.value)}
+          className={text.length > 20_000 ? 'long' : undefined}
+          onChange={(event) => {
+            setText(event.target.value);
+            setRefused(false);
+          }}
+          onPaste={onPaste}
           onKeyDown={onKeyDown}
         />
         <div className="composer-row">

@@ -79,7 +79,9 @@ function Output({ value }: { value: unknown }) {
         <thead>
           <tr>
             {columns.map((each, index) => (
-              <th key={index}>{plainLine(each, '–')}</th>
+              <th key={index} className={alignment(shown[0], each, index)}>
+                {plainLine(each, '–')}
+              </th>
             ))}
           </tr>
         </thead>
@@ -87,7 +89,9 @@ function Output({ value }: { value: unknown }) {
           {shown.map((row, index) => (
             <tr key={index}>
               {columns.map((name, place) => (
-                <td key={place}>{cell(row, name, place)}</td>
+                <td key={place} className={alignment(row, name, place)}>
+                  {cell(row, name, place)}
+                </td>
               ))}
             </tr>
           ))}
@@ -101,6 +105,11 @@ function Output({ value }: { value: unknown }) {
 function cell(row: unknown, name: string, place: number): string {
   const value: unknown = Array.isArray(row) ? row[place] : row && typeof row === 'object' ? (row as Record<string, unknown>)[name] : row;
   return value == null ? '–' : plainText(typeof value === 'object' ? JSON.stringify(value) : String(value)).slice(0, 500);
+}
+
+/** The class of a cell: numbers stand on the right. */
+function alignment(row: unknown, name: string, place: number): string | undefined {
+  return row && /^-?[\d,.]+$/.test(cell(row, name, place)) ? 'number' : undefined;
 }
 
 function queryResult(value: unknown): QueryResult | null {
