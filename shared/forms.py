@@ -184,6 +184,13 @@ def email(value: str) -> str | None:
     return "is not an e-mail address; write one such as scheduler@project.iam.gserviceaccount.com"
 
 
+def headers(value: str) -> str | None:
+    """Headers as OpenTelemetry writes them: `name=value` pairs between commas, values URL-encoded."""
+    if all(re.fullmatch(r"\s*[\w\-]+\s*=\s*[^\s,;]+\s*", pair) for pair in value.split(",")):
+        return text(value)
+    return "is not a list of headers; write name=value pairs between commas, with %20 for a blank"
+
+
 def parameter_path(value: str) -> str | None:
     """A path of AWS's Parameter Store."""
     if reason := text(value):

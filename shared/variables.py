@@ -136,6 +136,11 @@ _TABLE = (
     Variable("FIRST_CONTENT_SECONDS", forms.whole(1, 800, "a number of seconds")),
     Variable("ALLOW_PRIVATE_NODES", forms.switch),
     Variable("CLASSIFY_WITH_MODEL", forms.switch),
+    Variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT", addresses.url("https://otlp.example.com"), example="the address of a collector"
+    ),
+    Variable("OTEL_EXPORTER_OTLP_HEADERS", forms.headers, needs=("OTEL_EXPORTER_OTLP_ENDPOINT",)),
+    Variable("OTEL_SERVICE_NAME", forms.word),
 )
 VARIABLES: Final[Mapping[str, Variable]] = {each.name: each for each in _TABLE}
 _NAMES: Final = {each.name: (each.name, *each.second_names) for each in _TABLE}
