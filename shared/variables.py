@@ -149,6 +149,7 @@ _TABLE = (
     ),
     Variable("OTEL_EXPORTER_OTLP_HEADERS", forms.headers, needs=("OTEL_EXPORTER_OTLP_ENDPOINT",)),
     Variable("OTEL_SERVICE_NAME", forms.word),
+    Variable("METRICS_SECRET", forms.secret(32)),
 )
 VARIABLES: Final[Mapping[str, Variable]] = {each.name: each for each in _TABLE}
 _NAMES: Final = {each.name: (each.name, *each.second_names) for each in _TABLE}

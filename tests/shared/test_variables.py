@@ -150,6 +150,7 @@ BAD = {
     "OTEL_EXPORTER_OTLP_ENDPOINT": ("collector:4318", "https://otlp.example/?key=1"),
     "OTEL_EXPORTER_OTLP_HEADERS": ("x-key", "x-key: secret", "x-key=a b"),
     "OTEL_SERVICE_NAME": ("two words",),
+    "METRICS_SECRET": ("short", "two words " * 4),
 }
 GOOD = {
     "WEBHOOK_SECRET": (f"whsec_{'QUJD' * 8}",),

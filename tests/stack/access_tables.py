@@ -64,6 +64,7 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "raise_cost_alerts": ({}, (401, 403, 403, 200)),
     "raise_service_alerts": ({}, (401, 403, 403, 200)),
     "recover_alerts": ({"daily_usd": 0}, (401, 403, 403, 200)),
+    "service_metrics": ({}, (401, 403, 403, 200)),
     "claim_cost_alerts": ({"max_rows": 0}, (401, 403, 403, 200)),
     "settle_cost_alerts": ({}, (401, 403, 403, 200)),
     "thin_turns": ({}, (401, 403, 403, 200)),
