@@ -1,14 +1,14 @@
 """The package that all functions share. A module imports only from its own line or from a line above it.
 
     values: errors, forms, messages, events, records, routes.
-    text: identifiers, log, redaction, privacy, sanitize, sigv4, sse, surrogates, tokens, token_bounds, usage.
+    text: identifiers, log, redaction, privacy, sanitize, sigv4, sse, surrogates, tokens, token_bounds, tracing, usage.
     json: lenient_json, strict_json, validation.
     settings: addresses, variables, config, provider_config.
     wire: bounded_responses.
     network: node_addresses, http, secrets, database_errors, supabase, supabase_py, rights, object_store, spool, body.
     connections: ledger_connection, ledger_calls, api_keys, auth.
     models: parameters, attempts, fallback, watchdog, providers, nodes, gateway, structured.
-    turns: turns, admitted_turn, receipts, limit_headers, ledger, run_turn, catalogue.
+    turns: turns, admitted_turn, receipts, limit_headers, ledger, telemetry, otlp, run_turn, catalogue.
     http routes: admission, cors, error_response, side_tasks, responses, endpoint, health, openai_models.
 
 tests/test_architecture.py checks this map.

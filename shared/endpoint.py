@@ -20,6 +20,7 @@ from shared.errors import InternalError, MethodNotAllowed, NotConfigured, NotFou
 from shared.identifiers import request_id_of
 from shared.log import bind_request, log, origin_of, take_over_server_log
 from shared.secrets import secrets
+from shared.tracing import bind_caller
 
 take_over_server_log()
 _ROOT = Path(__file__).resolve().parents[1]
@@ -72,6 +73,7 @@ async def respond(request: Request, table: Iterable[Route]) -> Response:
     request.state.request_id = request_id_of(request.headers.get("x-request-id"))
     request.state.arrived = time.monotonic()
     bind_request(request.state.request_id)
+    bind_caller(request.headers.get("traceparent"))
     try:
         response = await _dispatch(request, table)
     except ParleyError as error:

@@ -184,6 +184,24 @@ def email(value: str) -> str | None:
     return "is not an e-mail address; write one such as scheduler@project.iam.gserviceaccount.com"
 
 
+def headers(value: str) -> str | None:
+    """Headers as OpenTelemetry writes them: `name=value` pairs between commas, values URL-encoded."""
+    if all(re.fullmatch(r"\s*[\w\-]+\s*=\s*[^\s,;]+\s*", pair) for pair in value.split(",")):
+        return text(value)
+    return "is not a list of headers; write name=value pairs between commas, with %20 for a blank"
+
+
+def webhook_secret(value: str) -> str | None:
+    """A secret of Standard Webhooks: whsec_ and 24 to 64 bytes in base64."""
+    try:
+        size = len(base64.b64decode(value.removeprefix("whsec_"), validate=True))
+    except ValueError:
+        size = 0
+    if value.startswith("whsec_") and 24 <= size <= 64:
+        return None
+    return "is not whsec_ with 24 to 64 bytes in base64; write whsec_ and the output of: openssl rand -base64 32"
+
+
 def parameter_path(value: str) -> str | None:
     """A path of AWS's Parameter Store."""
     if reason := text(value):

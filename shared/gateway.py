@@ -34,6 +34,7 @@ from shared.sanitize import is_sound, sanitize_text
 from shared.secrets import secrets
 from shared.surrogates import SurrogateRepair
 from shared.token_bounds import token_upper_bound
+from shared.tracing import current as current_trace
 from shared.usage import UsageMeter, total
 from shared.watchdog import Watchdog
 
@@ -144,6 +145,8 @@ class ModelSession:
     async def _attempt(self, messages: tuple[Message, ...], options: Options) -> AsyncGenerator[ModelEvent, None]:
         """One call, recorded however it ends. It yields nothing before its first content, so it can be repeated."""
         started = time.monotonic()
+        if (trace := current_trace()) is not None:
+            trace.begin_attempt()
         call = _call(self.route, options, messages)
         intake = _Intake(call, self.route.capabilities.get("context_window"))
         meter, is_asked = intake.meter, False
@@ -174,6 +177,8 @@ class ModelSession:
         finally:
             outcome = Outcome(error, is_asked=is_asked, is_complete=intake.is_complete)
             self.attempts.append(recorded(self.route, started, meter, outcome))
+            if trace is not None:
+                trace.add_attempt(self.attempts[-1], started)
 
     def _left(self) -> float:
         """Seconds until the turn's end.

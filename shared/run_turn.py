@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared import ledger
+from shared import ledger, telemetry, tracing
 from shared.errors import InternalError, NotConfigured, ParleyError
 from shared.events import CONTENT, ModelEvent, NextStep, ToolResult
 from shared.log import bind_turn, log
@@ -83,6 +83,7 @@ async def run_turn(
     error: ParleyError | None = None
     ttft_ms: int | None = None
     bind_turn(run.turn.request_id, run.turn.turn_id)
+    trace = tracing.begin_turn(is_exported=telemetry.is_on())
     try:
         async with aclosing(run.events()) as events:
             async for event in events:
@@ -100,6 +101,8 @@ async def run_turn(
     finally:
         receipt = await ledger.finish(run.result(TurnEnd(error, _elapsed_ms(run), ttft_ms)))
         _log_end(receipt)
+        if trace is not None:
+            telemetry.export(trace, receipt, run.arrived)
     if error is not None:
         yield Failure(reworded(error))
     yield receipt

@@ -130,12 +130,26 @@ _TABLE = (
     Variable("LOG_RETENTION_DAYS", forms.whole(1, 10**9 - 1, "a number of days")),
     Variable("DAILY_COST_THRESHOLD", forms.usd, ("LEXYBRAIN_DAILY_COST_CAP",)),
     Variable("MONTHLY_COST_THRESHOLD", forms.usd),
-    Variable("ALERT_WEBHOOK_URL", addresses.url(_WEBHOOK_URL, has_query=True, plain_http="loopback")),
+    Variable(
+        "ALERT_WEBHOOK_URL",
+        addresses.url(_WEBHOOK_URL, has_query=True, plain_http="loopback"),
+        example="the address that takes alerts",
+    ),
+    Variable("WEBHOOK_SECRET", forms.webhook_secret, needs=("ALERT_WEBHOOK_URL",)),
+    Variable("ALERT_ERROR_PERCENT", forms.whole(0, 100, "a percentage")),
+    Variable("ALERT_LATENCY_SECONDS", forms.whole(0, 800, "a number of seconds")),
+    Variable("ALERT_REFRESH_HOURS", forms.whole(0, 8760, "a number of hours")),
     Variable("DATABASE_PATH", forms.file),
     Variable("TURN_SECONDS", forms.whole(1, 800, "a number of seconds")),
     Variable("FIRST_CONTENT_SECONDS", forms.whole(1, 800, "a number of seconds")),
     Variable("ALLOW_PRIVATE_NODES", forms.switch),
     Variable("CLASSIFY_WITH_MODEL", forms.switch),
+    Variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT", addresses.url("https://otlp.example.com"), example="the address of a collector"
+    ),
+    Variable("OTEL_EXPORTER_OTLP_HEADERS", forms.headers, needs=("OTEL_EXPORTER_OTLP_ENDPOINT",)),
+    Variable("OTEL_SERVICE_NAME", forms.word),
+    Variable("METRICS_SECRET", forms.secret(32)),
 )
 VARIABLES: Final[Mapping[str, Variable]] = {each.name: each for each in _TABLE}
 _NAMES: Final = {each.name: (each.name, *each.second_names) for each in _TABLE}

@@ -97,9 +97,9 @@ def test_imports_are_at_the_top(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["chat", "llms", "assist"])
 def test_a_cold_start_loads_no_sdk(name: str) -> None:
-    """A start imports no provider's SDK, no supabase-py, second HTTP client or numbering plans."""
+    """A start of chat or llms imports no SDK, supabase-py, second HTTP client, numbering plans or protobuf."""
     heavy = {"openai", "anthropic", "google.genai", "supabase", "postgrest", "httpx", "httpx2", "duckdb", "psycopg"}
-    heavy |= {"phonenumbers", "stdnum"}
+    heavy |= {"phonenumbers", "stdnum", "google.protobuf", "opentelemetry"}
     if name == "llms":
         heavy.add("pydantic")  # only its operator routes have bodies
     if name == "assist":

@@ -1,6 +1,6 @@
 """llms: lists the models that a user can choose, for frontends and OpenAI's SDKs, and probes client nodes.
 
-Admins can test everything that a turn needs.
+Admins can test everything that a turn needs, and Prometheus reads the deployment's numbers.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ TABLE = {
     "POST /nodes/{id}/probe": on_demand("functions.llms.nodes", "probe_node"),
     "GET /debug": on_demand("functions.llms.debug.diagnostics", "show_diagnostics"),
     "POST /debug/test": on_demand("functions.llms.debug.diagnostics", "test_connection"),
+    "GET /metrics": on_demand("functions.llms.metrics", "show_metrics"),
     "GET /health": healthy,
     "GET /health/ready": ready,
 }

@@ -23,6 +23,7 @@ from shared.providers.provider_errors import (
     unreachable,
 )
 from shared.providers.refusals import read_refusal
+from shared.tracing import outgoing_headers
 
 NAME = "matcha"
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -82,7 +83,7 @@ def _mission_id() -> int:
 
 async def _post(path: str, body: dict[str, Any]) -> bytes:
     url = settings().require("MATCHA_BASE_URL").rstrip("/") + path
-    headers = {"MATCHA-API-KEY": settings().key("MATCHA_API_KEY")}
+    headers = outgoing_headers() | {"MATCHA-API-KEY": settings().key("MATCHA_API_KEY")}
     try:
         async with http.session().post(url, json=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:

@@ -32,6 +32,7 @@ from shared.providers.provider_errors import (
 )
 from shared.providers.refusals import read_refusal
 from shared.sse import SseDecoder
+from shared.tracing import outgoing_headers
 
 _MAX_LIST_BYTES = 16 * 1024 * 1024
 _MAX_NODE_LIST_BYTES = 256 * 1024  # untrusted; some hundred models, parsed in a few milliseconds
@@ -155,7 +156,7 @@ class OpenAiCompatible:
         if node is not None and node.has_key:
             arguments = {"node_id": node.id, "base_url": node.base_url}
             key = await ledger_calls.call("node_key", arguments, supabase.as_service) or ""
-        return {"Authorization": f"Bearer {key}"} if key else {}
+        return outgoing_headers() | ({"Authorization": f"Bearer {key}"} if key else {})
 
 
 def _tail_of(decoder: SseDecoder, parser: ChunkParser | EventParser) -> Iterator[ModelEvent]:

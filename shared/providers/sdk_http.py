@@ -13,6 +13,7 @@ import httpx2
 from shared import http
 from shared.errors import ProviderError
 from shared.providers.provider_errors import unreachable
+from shared.tracing import outgoing_headers
 
 Item = TypeVar("Item")
 
@@ -32,7 +33,7 @@ def shared_client() -> httpx2.AsyncClient:
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=30),
             follow_redirects=False,
             trust_env=False,
-            event_hooks={"request": [_bound_connecting], "response": [_remember]},
+            event_hooks={"request": [_bound_connecting, _pass_trace_on], "response": [_remember]},
         )
     return _clients[loop]
 
@@ -46,6 +47,10 @@ async def _bound_connecting(request: httpx2.Request) -> None:
     """Limits connecting alone, as google-genai sets one timeout for everything."""
     times = request.extensions.get("timeout") or {}
     request.extensions["timeout"] = times | {"connect": http.CONNECT_SECONDS, "pool": http.CONNECT_SECONDS}
+
+
+async def _pass_trace_on(request: httpx2.Request) -> None:
+    request.headers.update(outgoing_headers())
 
 
 async def _remember(response: httpx2.Response) -> None:

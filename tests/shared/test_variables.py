@@ -143,8 +143,20 @@ BAD = {
     "FIRST_CONTENT_SECONDS": ("0", "801", "soon", "1.5"),
     "ALLOW_PRIVATE_NODES": ("2", "maybe"),
     "CLASSIFY_WITH_MODEL": ("yess",),
+    "WEBHOOK_SECRET": ("secret", "whsec_", "whsec_c2hvcnQ=", "whsec_not base64 at all, not at all"),
+    "ALERT_ERROR_PERCENT": ("101", "20%"),
+    "ALERT_LATENCY_SECONDS": ("801", "1.5"),
+    "ALERT_REFRESH_HOURS": ("8761", "a day"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("collector:4318", "https://otlp.example/?key=1"),
+    "OTEL_EXPORTER_OTLP_HEADERS": ("x-key", "x-key: secret", "x-key=a b"),
+    "OTEL_SERVICE_NAME": ("two words",),
+    "METRICS_SECRET": ("short", "two words " * 4),
 }
 GOOD = {
+    "WEBHOOK_SECRET": (f"whsec_{'QUJD' * 8}",),
+    "ALERT_ERROR_PERCENT": ("0", "100"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("http://collector:4318", "https://otlp.example/otlp"),
+    "OTEL_EXPORTER_OTLP_HEADERS": ("x-key=a%20b", "x-key=secret==, x-team = blue"),
     "LEDGER_DATABASE_URL": (
         "postgresql://parley_ledger@127.0.0.1:54322/postgres",
         "postgres://parley_ledger:p%40ss@db.example:5432/postgres?sslmode=verify-full&sslrootcert=ca.pem",

@@ -91,12 +91,20 @@ TEST = Operation(
     errors=(errors.ModelNotFound,),
 )
 
+METRICS = Operation(
+    "The deployment's numbers in Prometheus's text format, for the holder of METRICS_SECRET.",
+    {200: Success("The metrics.")},
+    needs="operator",
+    errors=(errors.NotFound,),
+)
+
 OPERATIONS = {
     **SHARED_OPERATIONS,
     "list_models": LIST,
     "probe_node": PROBE,
     "show_diagnostics": DIAGNOSE,
     "test_connection": TEST,
+    "show_metrics": METRICS,
 }
 
 

@@ -17,6 +17,7 @@ from shared.events import ToolResult
 from shared.log import log
 from shared.messages import Tool as OfferedTool
 from shared.messages import ToolCall
+from shared.tracing import current as current_trace
 from shared.validation import describe
 
 MAX_CALLS: Final = 8  # of one model call; the model can call more after these results
@@ -119,3 +120,5 @@ class Toolbox:
     def _note(self, call: ToolCall, started: float, *, ok: bool, **more: Any) -> None:
         name = call.name if call.name in self._tools else "unknown"  # an invented name may contain any text
         self.used.append({"name": name, "ms": round((time.monotonic() - started) * 1000), "ok": ok, **more})
+        if (trace := current_trace()) is not None:
+            trace.add_tool(self.used[-1], started)
