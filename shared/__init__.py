@@ -7,7 +7,7 @@
     wire: bounded_responses.
     network: node_addresses, http, secrets, database_errors, supabase, supabase_py, auth, object_store, spool, body.
     connections: ledger_connection, ledger_calls.
-    models: attempts, fallback, watchdog, providers, nodes, gateway, structured.
+    models: parameters, attempts, fallback, watchdog, providers, nodes, gateway, structured.
     turns: turns, admitted_turn, receipts, limit_headers, ledger, run_turn, catalogue.
     http routes: admission, cors, error_response, responses, endpoint, health, openai_models.
 

@@ -82,7 +82,7 @@ def parse_body(raw: bytes, model: type[Body]) -> Body:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        errors = [_problem(each, value) for each in problems(error, _MAX_PROBLEMS)]
+        errors = [_problem(each, value) for each in problems(error, _MAX_PROBLEMS, with_context=True)]
         first = errors[0]
         raise Unprocessable(
             f"{first['param'] or 'body'}: {first['message']}",
@@ -102,6 +102,10 @@ def idempotency_key(request: Request) -> str | None:
 def _problem(details: ErrorDetails, value: Any) -> dict[str, str]:
     """The field and the problem in terms of the request, without names of our models."""
     message = _OUR_CLASS.sub("an object", details["msg"].removeprefix("Value error, "))
+    if details["type"] == "union_tag_invalid":
+        message = f"Input should be one of {details['ctx']['expected_tags']}"
+    elif details["type"] == "union_tag_not_found":
+        message = "Field required"
     return {"param": ".".join(map(str, _path(details, value)))[:_MAX_PARAM], "message": message}
 
 
@@ -116,6 +120,8 @@ def _path(details: ErrorDetails, value: Any) -> Iterator[str | int]:
         elif place != missing:
             continue
         yield step
+    if details["type"].startswith("union_tag_"):
+        yield str(details.get("ctx", {}).get("discriminator", "")).strip("'")
 
 
 def _check(value: Any) -> None:

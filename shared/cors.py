@@ -12,8 +12,8 @@ from shared.config import settings
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _EXPOSED_HEADERS = (
     "x-request-id, retry-after, x-should-retry, www-authenticate, etag, age, x-cache, idempotent-replayed, x-model, "
-    "x-fallbacks, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
-    "x-budget-remaining-usd, x-vercel-ai-ui-message-stream, x-ignored-params"
+    "x-fallbacks, x-ignored-params, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
+    "x-ratelimit-reset-requests, x-budget-remaining-usd, x-vercel-ai-ui-message-stream"
 )
 
 

@@ -22,14 +22,19 @@ _TYPES = {401: "authentication_error", 402: "insufficient_quota", 403: "permissi
 def error_body(error: ParleyError, request_id: str) -> dict[str, Any]:
     """The error in OpenAI's shape, from which its SDKs choose their exception."""
     kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "server_error")
+    code, metadata = error.code, error.metadata
+    if error.wording is not None:
+        code, kind = error.wording.code, error.wording.type
+        if code != error.code:
+            metadata = metadata | {"code": error.code}
     return {
         "error": {
             "message": error.message,
             "type": kind,
-            "code": error.code,
+            "code": code,
             "param": error.param,
             "request_id": request_id,
-            "metadata": error.metadata,
+            "metadata": metadata,
         }
     }
 

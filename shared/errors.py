@@ -48,7 +48,16 @@ ParleyError
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The code and type of an error in the words of another protocol."""
+
+    code: str
+    type: str
 
 
 class ParleyError(Exception):
@@ -57,8 +66,10 @@ class ParleyError(Exception):
     `status` is the class's HTTP status; an instance may have another one.
     `client_action` says what a client does about it. `param` is the field or header with the fault, if it is one.
     `retry_after_seconds` becomes the Retry-After header; None when waiting does not help or the time is unknown.
+    `wording` has the words of a borrowed protocol; None for our own.
     """
 
+    wording: Wording | None = None
     status: int = 500
     code: ClassVar[str] = "internal_error"
     client_action: ClassVar[str] = "Retry later; report `request_id` to the operator if it persists."
@@ -188,7 +199,7 @@ class UnsupportedMediaType(ParleyError):
 
 
 class Unprocessable(ParleyError):
-    """A field is unknown, has a wrong value, or asks for something that the model cannot do."""
+    """A field has a wrong value, or asks for something that the model cannot do."""
 
     status, code = 422, "validation_failed"
     client_action = "Correct what the message names; `param` is the field, if it is one."
@@ -243,8 +254,10 @@ class ProviderError(ParleyError):
     `may_succeed_elsewhere`: another route may answer the same request.
     `is_fault`: the failure counts for the circuit of the model or node.
     `open_seconds`: how long to make no call there; None when one failure is not enough to decide.
+    `upstream_code`: the provider's machine code; None when it sent none.
     """
 
+    upstream_code: str | None = None
     status, code = 502, "provider_error"
     client_action = "Retry, or choose another model."
     is_transient: bool = True

@@ -30,6 +30,13 @@ class Reasoning:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """A piece of a model's refusal, which OpenAI sends apart from the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one model call, cumulative: the latest value wins.
 
@@ -51,13 +58,13 @@ class Finish:
     native: ProviderPayload | None = None
 
 
-ModelEvent = Text | Reasoning | ToolCall | Usage | Finish
+ModelEvent = Text | Reasoning | Refusal | ToolCall | Usage | Finish
 
-CONTENT: Final = (Text, Reasoning, ToolCall)
+CONTENT: Final = (Text, Reasoning, Refusal, ToolCall)
 """The events that are content: after the first of them no call is made again."""
 
 PIECES: Final = (Text, Reasoning)
-"""The events that are text; a tuple, because `Text | Reasoning` is a new object for each event."""
+"""The events that are text and may be merged; a tuple, because `Text | Reasoning` is a new object for each event."""
 
 MAX_MERGED_CHARACTERS: Final = 4_096  # a host that sends too much is cut off near its limit
 

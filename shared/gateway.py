@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,9 +24,10 @@ from shared.errors import (
     ProviderUnreachable,
     TurnTimeout,
 )
-from shared.events import CONTENT, Finish, ModelEvent, Reasoning, Text, Usage
+from shared.events import CONTENT, Finish, ModelEvent, Reasoning, Refusal, Text, Usage
 from shared.fallback import MIN_SECONDS, FallbackPlan
 from shared.messages import PLAIN_FORMAT, Format, Message, ModelRequest, Node, Tool, ToolCall
+from shared.parameters import is_taken, stops_taken, taken
 from shared.providers import provider_named
 from shared.routes import Attempt, Route, RouteChosen
 from shared.sanitize import is_sound, sanitize_text
@@ -46,7 +47,7 @@ BeforeRetry = Callable[[int], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options of a model call, for every route of the turn.
+    """Options of a model call, for every route of the turn; `parameters` are further ones by OpenAI's names.
 
     A model without JSON schemas, and with `is_schema_text` every model, gets `output_schema` in its prompt; with
     `has_schema_tool` a model with tools gets it as a tool that it must call.
@@ -62,6 +63,7 @@ class Options:
     output_format: Format = PLAIN_FORMAT
     has_schema_tool: bool = False
     is_schema_text: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ModelSession:
@@ -213,15 +215,16 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Mode
         model=route.upstream_id,
         messages=tuple(map(_sanitised, messages)),
         max_output_tokens=route.max_output_tokens,
-        temperature=options.temperature if can.get("supports_temperature", True) else None,
+        temperature=options.temperature if is_taken("temperature", options.temperature, route) else None,
         tools=tools if can.get("supports_tools") else (),
         may_call_tools=options.may_call_tools,
         output_schema=schema,
         node=node,
         must_call=must_call,
         may_call_in_parallel=options.may_call_in_parallel,
-        stop=options.stop,
+        stop=stops_taken(options.stop, route),
         output_format=options.output_format,
+        parameters=taken(options.parameters, route),
     )
 
 
@@ -279,7 +282,7 @@ class _Intake:
     def _within_bounds(self, event: ModelEvent) -> ModelEvent | None:
         """The event to pass on; None for a dropped one. Raises ProviderError over the maximum."""
         match event:
-            case Text() | Reasoning():
+            case Text() | Reasoning() | Refusal():
                 self._characters_left -= len(event.text)
                 if self._characters_left < 0:
                     raise ProviderError("The model sent more than it was asked for.")

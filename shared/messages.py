@@ -62,6 +62,7 @@ class Message:
     """One message for a model. Only an assistant's has `tool_calls` and `native`; a tool's, `tool_call_id`, `is_error`.
 
     A message with images has `parts`, its texts and images in order. `content` is the text of every message.
+    `cached_parts` are the places of the parts up to which Claude caches the prompt.
     """
 
     role: Role
@@ -71,6 +72,7 @@ class Message:
     tool_call_id: str | None = None
     is_error: bool = False
     parts: tuple[str | Image, ...] = ()
+    cached_parts: tuple[int, ...] = ()
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -122,8 +124,9 @@ class ModelRequest:
 
     `output_schema` is the JSON Schema that the answer's text must fit, an object, or ANY_OBJECT; None for free text.
     Tools that may not be called are still sent, because earlier messages may contain calls of them. `must_call` is the
-    name of the tool to call, or True for any tool. The answer ends before any text of `stop`. The provider calls
-    `on_bytes` whenever something of the response arrives.
+    name of the tool to call, or True for any tool. The answer ends before any text of `stop`. `parameters` are those
+    that the model takes, by OpenAI's names, without the temperature. The provider calls `on_bytes` whenever something
+    of the response arrives.
     """
 
     model: str
@@ -138,4 +141,5 @@ class ModelRequest:
     may_call_in_parallel: bool = True
     stop: tuple[str, ...] = ()
     output_format: Format = PLAIN_FORMAT
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     on_bytes: Callable[[], None] = field(default=_ignore_bytes, compare=False, repr=False)

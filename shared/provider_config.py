@@ -12,13 +12,16 @@ from typing import Any, Final
 from shared.config import Settings, settings
 from shared.variables import PROVIDER_NAMES
 
+_COMMON = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "seed")
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderConfig:
     """One provider: its variables, its base URL, and its default model.
 
     `other_variables` must be set beside the key. `key_prefixes` are how its keys usually begin. `limit_field` is its
-    name for the maximum of output tokens, None unless the provider speaks OpenAI's chat completions.
+    name for the maximum of output tokens, None unless the provider speaks OpenAI's chat completions. `parameters` are
+    those that its API takes, by OpenAI's names, and `max_stops` is how many stop sequences it takes.
     """
 
     name: str
@@ -30,6 +33,8 @@ class ProviderConfig:
     key_prefixes: tuple[str, ...] = ("",)
     other_variables: tuple[str, ...] = ()
     limit_field: str | None = "max_tokens"
+    parameters: tuple[str, ...] = _COMMON
+    max_stops: int = 4
 
     @property
     def is_node(self) -> bool:
@@ -62,6 +67,8 @@ _ROWS = (
         "GEMINI_MODEL",
         ("AIza", "AQ."),
         limit_field=None,
+        parameters=("temperature", "top_p", "top_k", "seed"),  # Gemini 2.5 and later reject penalties with 400
+        max_stops=5,
     ),
     ProviderConfig(
         "anthropic",
@@ -72,6 +79,8 @@ _ROWS = (
         "CLAUDE_MODEL",
         ("sk-ant-",),
         limit_field=None,
+        parameters=("reasoning_effort",),  # API 2026-10-21 rejects sampling parameters with 400
+        max_stops=64,
     ),
     ProviderConfig(
         "openai",
@@ -82,6 +91,14 @@ _ROWS = (
         "OPENAI_MODEL",
         ("sk-",),
         limit_field="max_completion_tokens",
+        parameters=(
+            *_COMMON,
+            "logit_bias",
+            "reasoning_effort",
+            "verbosity",
+            "service_tier",
+            "prompt_cache_key",
+        ),
     ),
     ProviderConfig(
         "huggingface",
@@ -100,8 +117,10 @@ _ROWS = (
         model_variable="MATCHA_MODEL",
         other_variables=("MATCHA_BASE_URL", "MATCHA_MISSION_ID"),
         limit_field=None,
+        parameters=(),
+        max_stops=64,
     ),
-    ProviderConfig("client"),
+    ProviderConfig("client", parameters=(*_COMMON, "top_k", "min_p", "logit_bias", "reasoning_effort"), max_stops=16),
 )
 PROVIDERS: Final[dict[str, ProviderConfig]] = {row.name: row for row in _ROWS}
 """Every provider by name, in the order in which their default models replace each other.

@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 from shared.error_response import error_response
 from shared.errors import ParleyError
 from shared.limit_headers import limit_headers, route_headers
-from shared.routes import RouteChosen
+from shared.parameters import NO_WISHES, Wishes
+from shared.routes import Route, RouteChosen
 from shared.run_turn import Failure, TurnEvent
 from shared.sanitize import sanitize_text
 from shared.sse import PING
@@ -90,9 +91,12 @@ class WholeResponse(Response):
 
     logs_itself = True
 
-    def __init__(self, turn: Turn, events: Events, encoder: JsonEncoder, deadline: float) -> None:
-        super().__init__(headers=limit_headers(turn))
-        self._turn, self._events, self._encoder, self._deadline = turn, events, encoder, deadline
+    def __init__(
+        self, turn: Turn, events: Events, encoder: JsonEncoder, deadline: float, wishes: Wishes = NO_WISHES
+    ) -> None:
+        super().__init__(headers=limit_headers(turn) | wishes.headers(turn.routes[0]))
+        self._turn, self._events, self._encoder, self._wishes = turn, events, encoder, wishes
+        self._deadline = deadline
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: ParleyError | None = None
@@ -107,7 +111,7 @@ class WholeResponse(Response):
                         receipt = event
         if receipt is None:
             return  # the client disconnected
-        self.headers.update(route_headers(self._turn, receipt.result.route))
+        _name_route(self, self._turn, receipt.result.route, self._wishes)
         if failure is not None:
             response = error_response(failure, self._turn.request_id)
         else:  # sanitised, because the turn is already charged and a character that cannot be encoded must not fail it
@@ -136,9 +140,13 @@ class StreamResponse(Response):
 
     logs_itself = True
 
-    def __init__(self, turn: Turn, events: Events, encoder: StreamEncoder, deadline: float) -> None:
-        super().__init__(headers=limit_headers(turn) | _STREAM_HEADERS | dict(encoder.headers))
-        self._turn, self._events, self._encoder, self._deadline = turn, events, encoder, deadline
+    def __init__(
+        self, turn: Turn, events: Events, encoder: StreamEncoder, deadline: float, wishes: Wishes = NO_WISHES
+    ) -> None:
+        headers = limit_headers(turn) | wishes.headers(turn.routes[0])
+        super().__init__(headers=headers | _STREAM_HEADERS | dict(encoder.headers))
+        self._turn, self._events, self._encoder, self._wishes = turn, events, encoder, wishes
+        self._deadline = deadline
         self._is_started = self._is_refused = False
         self._starting = asyncio.Lock()
         self._sent_at = 0.0
@@ -149,8 +157,8 @@ class StreamResponse(Response):
         with until_hang_up(receive, self._deadline), self._kept_alive(send):
             async with aclosing(self._events) as events:
                 async for event in events:
-                    if not self._is_started:
-                        self.headers.update(_served_by(self._turn, event))
+                    if not self._is_started and (route := _route_of(event)):
+                        _name_route(self, self._turn, route, self._wishes)
                     if isinstance(event, Failure) and not self._is_started:
                         failure, self._is_refused = event.error, True
                     elif failure is None and (frames := self._encoder.encode(event)):
@@ -202,13 +210,17 @@ class StreamResponse(Response):
                 await self._write(send, PING)
 
 
-def _served_by(turn: Turn, event: TurnEvent) -> dict[str, str]:
-    """Route headers when a route begins to answer, and at the end those of the last route that was tried."""
+def _route_of(event: TurnEvent) -> Route | None:
+    """The route that begins to answer, and at the end the last route that was tried."""
     if isinstance(event, RouteChosen):
-        return route_headers(turn, event.route)
-    if isinstance(event, Receipt):
-        return route_headers(turn, event.result.route)
-    return {}
+        return event.route
+    return event.result.route if isinstance(event, Receipt) else None
+
+
+def _name_route(response: Response, turn: Turn, route: Route, wishes: Wishes) -> None:
+    """Sets the headers that depend on the route."""
+    del response.headers["X-Ignored-Params"]  # another route may take them all
+    response.headers.update(route_headers(turn, route) | wishes.headers(route))
 
 
 def _with_headers_of(outer: Response, inner: Response) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from shared.events import PIECES, Finish, ModelEvent, Reasoning, Text, Usage
+from shared.events import PIECES, Finish, ModelEvent, Reasoning, Refusal, Text, Usage
 from shared.sanitize import is_sound, sanitize_text
 
 _HIGH = range(0xD800, 0xDC00)
@@ -29,6 +29,8 @@ class SurrogateRepair:
             return [*self._released(type(event)), *self._repaired(event)]
         if isinstance(event, Usage):
             return (event,)  # may come between two halves
+        if isinstance(event, Refusal):
+            event = Refusal(sanitize_text(event.text))
         if isinstance(event, Finish) and event.native is not None:
             event = replace(event, native=replace(event.native, content=sanitize_text(event.native.content)))
         return [*self._released(), event]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from shared.events import ModelEvent, Reasoning, Text, Usage, UsageSource
+from shared.events import ModelEvent, Reasoning, Refusal, Text, Usage, UsageSource
 from shared.messages import ModelRequest, ToolCall
 from shared.token_bounds import IMAGE_TOKENS, TOKENS_PER_MESSAGE, text_of, token_upper_bound
 from shared.tokens import estimate_tokens
@@ -33,7 +33,7 @@ class UsageMeter:
     def observe(self, event: ModelEvent) -> None:
         """Adds one event to the usage."""
         match event:
-            case Text() | Reasoning():
+            case Text() | Reasoning() | Refusal():
                 self._note(event.text)
             case ToolCall():
                 self._note(event.name + (event.broken or event.text))

@@ -6,9 +6,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 
-def problems(error: ValidationError, most: int) -> list[ErrorDetails]:
-    """The first `most` problems."""
-    return error.errors(include_url=False, include_context=False, include_input=False)[:most]
+def problems(error: ValidationError, most: int, *, with_context: bool = False) -> list[ErrorDetails]:
+    """The first `most` problems; their context may contain rejected values."""
+    return error.errors(include_url=False, include_context=with_context, include_input=False)[:most]
 
 
 def describe(error: ValidationError, root: str, most: int) -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from starlette.routing import Route
 
@@ -57,14 +60,51 @@ def test_operation_ids_are_unique_and_errors_have_codes() -> None:
 
 
 def test_headers_are_described() -> None:
-    """Requests, successes and errors list their headers; a completion has provider_refused as 422."""
+    """Requests, successes and errors list their headers; a completion has OpenAI's statuses."""
     paths = documents()["chat"]["paths"]
     turn, completion = paths["/"]["post"], paths["/v1/chat/completions"]["post"]
     assert [(each["name"], each["in"]) for each in turn["parameters"]] == [("Idempotency-Key", "header")]
     assert "x-vercel-ai-ui-message-stream" in turn["responses"]["200"]["headers"]
+    assert "too_many_turns" in turn["responses"]["429"]["description"]
     for operation in (turn, completion):
-        assert "too_many_turns" in operation["responses"]["429"]["description"]
         assert set(operation["responses"]["429"]["headers"]) == {"Retry-After", "x-should-retry"}
     assert "provider_refused" not in turn["responses"]["422"]["description"]
-    assert "provider_refused" in completion["responses"]["422"]["description"]
+    assert "422" not in completion["responses"]
+    assert {"provider_refused", "context_length_exceeded"} <= set(
+        completion["responses"]["400"]["description"].split("`")
+    )
     assert "stream" in paths["/chat/stream"]["post"]["responses"]["200"]["description"]
+
+
+def _schemas(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object of the document."""
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from _schemas(each)
+
+
+@pytest.mark.parametrize("name", sorted(_ROUTES))
+def test_generators_can_read_it(name: str) -> None:
+    """No default, no `oneOf` without types, no mixture of a boolean and words, and operation ids that are names."""
+    document = documents()[name]
+    for schema in _schemas(document):
+        assert "default" not in schema or isinstance(schema["default"], dict), schema
+        assert all("type" in each or "$ref" in each for each in schema.get("oneOf", ())), schema
+        kinds = [each for each in schema.get("anyOf", ()) if isinstance(each, dict)]
+        is_mixed = any(each.get("type") == "boolean" for each in kinds) and any("const" in each for each in kinds)
+        assert not is_mixed, schema
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    ids = [operation["operationId"] for operation in operations]
+    assert len(set(ids)) == len(ids)
+    assert all(each.isidentifier() for each in ids)
+
+
+def test_operations_have_the_names_of_what_they_do() -> None:
+    """The first route of an operation has its name, an alias has its path as well."""
+    paths = documents()["chat"]["paths"]
+    assert paths["/"]["post"]["operationId"] == "create_turn"
+    assert paths["/ai/chat"]["post"]["operationId"] == "create_turn_by_post_ai_chat"
+    assert paths["/v1/chat/completions"]["post"]["operationId"] == "create_completion"

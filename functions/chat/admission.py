@@ -12,7 +12,7 @@ from functions.chat.completion_request import CompletionRequest
 from functions.chat.request import ChatRequest
 from functions.chat.tools import max_tool_tokens
 from shared.body import idempotency_key
-from shared.errors import Unprocessable
+from shared.errors import ContextExceeded, Unprocessable
 from shared.provider_config import deployment
 from shared.structured import schema_tool
 from shared.token_bounds import MAX_RESERVED_TOKENS, token_upper_bound
@@ -51,7 +51,7 @@ def chat_turn(asked: ChatRequest, request: Request) -> TurnRequest:
         question_id=asked.question_id,
         message_id=None if asked.messageId is None else str(asked.messageId),
         regenerate=asked.trigger == "regenerate-message",
-        metadata=asked.metadata,
+        metadata=asked.metadata or {},
     )
 
 
@@ -59,13 +59,17 @@ def completion_turn(asked: CompletionRequest, request: Request) -> TurnRequest:
     """The request to the ledger for a completion, which stores only the log row.
 
     An Idempotency-Key, which OpenAI's SDKs send with every call, is ignored: there is no stored answer to replay.
-    Raises Unprocessable when the conversation is too long to reserve money for.
+    Raises ContextExceeded when the conversation is too long to reserve money for.
     """
     options = asked.options
     prompt = token_upper_bound(asked.conversation) + token_upper_bound((), (schema_tool(options),))
     tools = token_upper_bound((), options.tools)
     if max(prompt, tools) > MAX_RESERVED_TOKENS:
-        raise Unprocessable("The request exceeds the maximum of 1,000,000 reserved tokens.", param="messages")
+        raise ContextExceeded(
+            "The request exceeds the maximum of 1,000,000 reserved tokens.",
+            param="messages",
+            metadata={"context_window": MAX_RESERVED_TOKENS},
+        )
     return TurnRequest(
         endpoint="chat.completions",
         request_id=request.state.request_id,

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 from shared.messages import CALLER, Image, Message, ProviderPayload, Role, ToolCall
 from shared.providers.tool_calls import is_usual_id, tool_call, values_in
 
 MAX_IMAGES = 16
-_Some = Field(max_length=1000, fail_fast=True)  # of the parts of one message
 _MAX_VALUES = 100_000  # as for the body itself, where arguments are one text
-_DATA_URL = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,([A-Za-z0-9+/]+={0,2})")
+_DATA_URL = re.compile(
+    r"data:image/(png|jpe?g|gif|webp)(?:;[\w.=-]+)*;base64,([A-Za-z0-9+/\s]+={0,2})\s*", re.IGNORECASE
+)
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -30,10 +32,11 @@ class _Lenient(BaseModel):
 
 
 class TextPart(_Lenient):
-    """A piece of text."""
+    """A piece of text. Claude caches the prompt up to a part with `cache_control`."""
 
-    type: Literal["text"]
-    text: str
+    type: Literal["text", "input_text", "output_text"]
+    text: str | None
+    cache_control: dict[str, Any] | None = None
 
 
 class RefusalPart(_Lenient):
@@ -41,6 +44,12 @@ class RefusalPart(_Lenient):
 
     type: Literal["refusal"]
     refusal: str
+
+
+class ReasoningPart(_Lenient):
+    """A model's reasoning that the client sends back; it is left out."""
+
+    type: Literal["reasoning", "thinking", "redacted_thinking"]
 
 
 class ImageUrl(_Lenient):
@@ -52,18 +61,26 @@ class ImageUrl(_Lenient):
     @field_validator("url")
     @classmethod
     def _is_an_image_itself(cls, url: str) -> str:
+        """The URL with a registered media type and padded base64."""
         found = _DATA_URL.fullmatch(url)
         if not found:
             raise ValueError("send the image itself, as data:image/png;base64,… (or jpeg, gif, webp)")
-        b64decode(found[2], validate=True)  # its ValueError is the answer
-        return url
+        data = "".join(found[2].split()).rstrip("=")
+        data += "=" * (-len(data) % 4)
+        b64decode(data, validate=True)  # its ValueError is the answer
+        return f"data:image/{found[1].lower().replace('jpg', 'jpeg')};base64,{data}"
+
+
+def _as_url(image: Any) -> Any:
+    return {"url": image} if isinstance(image, str) else image
 
 
 class ImagePart(_Lenient):
     """An image for the model."""
 
     type: Literal["image_url"]
-    image_url: ImageUrl
+    image_url: Annotated[ImageUrl, BeforeValidator(_as_url, json_schema_input_type=ImageUrl | str)]
+    cache_control: dict[str, Any] | None = None
 
     def image(self) -> Image:
         """The image as our own value."""
@@ -71,64 +88,85 @@ class ImagePart(_Lenient):
         return Image(head.removeprefix("data:"), data, self.image_url.detail or "auto")
 
 
-def _kind(content: object) -> str:
-    return "text" if isinstance(content, str) else "parts"
+def _as_parts(content: Any) -> Any:
+    """The content as a list of parts: null and an empty text have none. Raises ValueError for another type."""
+    if content is None or content == "":
+        return []
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    if not isinstance(content, list):
+        raise ValueError("the content is a string, a list of parts, or null")  # noqa: TRY004 - pydantic reads it
+    return [{"type": "text", "text": part} if isinstance(part, str) else part for part in content]
 
 
-# By `type`, so that an error names the wrong field of a part, not all the types that it is not.
-_Kind = Discriminator(_kind)
-_Text = Annotated[list[TextPart], _Some]
-_UserParts = Annotated[list[Annotated[TextPart | ImagePart, Field(discriminator="type")]], _Some]
-_Parts = Annotated[list[Annotated[TextPart | RefusalPart, Field(discriminator="type")]], _Some]
-TextContent = Annotated[Annotated[str, Tag("text")] | Annotated[_Text, Tag("parts")], _Kind]
+# Parts are distinguished by `type`, so that an error names the wrong field of a part, not all the types that it is not.
+_Some = Field(max_length=1000, fail_fast=True)
+_SeenPart = Annotated[TextPart | ImagePart | ReasoningPart, Field(discriminator="type")]
+_WordPart = Annotated[TextPart | RefusalPart | ReasoningPart, Field(discriminator="type")]
+_Seen = Annotated[
+    list[_SeenPart], _Some, BeforeValidator(_as_parts, json_schema_input_type=str | list[_SeenPart] | None)
+]
+_Words = Annotated[
+    list[_WordPart], _Some, BeforeValidator(_as_parts, json_schema_input_type=str | list[_WordPart] | None)
+]
 
 
-class SystemMessage(_Lenient):
+class _Message(_Lenient):
+    cache_control: dict[str, Any] | None = Field(default=None, description="As for the last part.")
+
+
+class SystemMessage(_Message):
     """Instructions; `developer` is the newer name of the role."""
 
     role: Literal["system", "developer"]
-    content: TextContent
+    content: _Words = []
 
 
-class UserMessage(_Lenient):
+class UserMessage(_Message):
     """The user's text and images."""
 
     role: Literal["user"]
-    content: Annotated[Annotated[str, Tag("text")] | Annotated[_UserParts, Tag("parts")], _Kind]
+    content: _Seen = []
+
+
+def _as_text(arguments: Any) -> Any:
+    return json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, dict) else arguments or ""
+
+
+def _if_text(value: Any) -> Any:
+    return value if isinstance(value, str) else None
 
 
 class FunctionCall(_Lenient):
     """A function and the arguments that a model wrote for it."""
 
     name: ToolName
-    arguments: str
+    arguments: Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | dict[str, Any] | None)] = ""
 
 
 class AssistantToolCall(_Lenient):
     """An earlier tool call of a model."""
 
     id: CallId
-    type: Literal["function"]
+    type: Literal["function"] = "function"
     function: FunctionCall
 
 
-class AssistantMessage(_Lenient):
+class AssistantMessage(_Message):
     """An earlier answer of a model, with its tool calls."""
 
     role: Literal["assistant"]
-    content: Annotated[Annotated[str, Tag("text")] | Annotated[_Parts, Tag("parts")], _Kind] | None = None
+    content: _Words = []
     refusal: str | None = None
     tool_calls: Annotated[list[AssistantToolCall], Field(max_length=128, fail_fast=True)] | None = None
-    audio: None = None
-    function_call: None = None
-    reasoning_content: str | None = None
+    reasoning_content: Annotated[str | None, BeforeValidator(_if_text, json_schema_input_type=str | None)] = None
 
 
-class ToolMessage(_Lenient):
-    """The result of a tool."""
+class ToolMessage(_Message):
+    """The result of a tool; the model gets its images in a message of the user after it."""
 
     role: Literal["tool"]
-    content: TextContent
+    content: _Seen = []
     tool_call_id: CallId
 
 
@@ -154,16 +192,45 @@ def conversation_of(messages: Iterable[AnyMessage]) -> tuple[Message, ...]:
 
     def converted(message: AnyMessage) -> Message:
         role: Role = "system" if message.role == "developer" else message.role
-        content = _text(message)
+        content, parts, marks = _text(message), _parts_of(message), _marks(message)
         if isinstance(message, AssistantMessage):
             calls = tuple(map(converted_call, message.tool_calls or ()))
             return Message(role, content, calls, _reasoning(message) if calls else None)
         if isinstance(message, ToolMessage):
             return Message(role, content, tool_call_id=ids.get(message.tool_call_id, message.tool_call_id))
-        parts = tuple(part.image() if isinstance(part, ImagePart) else _words(part) for part in _parts(message))
-        return Message(role, content, parts=parts if any(isinstance(part, Image) for part in parts) else ())
+        is_plain = not marks and not any(isinstance(part, Image) for part in parts)
+        return Message(role, content, parts=() if is_plain else parts, cached_parts=marks)
 
-    return tuple(map(converted, messages))
+    found: list[Message] = []
+    shown: list[Image] = []  # by the tool results just before
+    for message in messages:
+        if shown and not isinstance(message, ToolMessage):
+            found.append(_showing(shown))
+            shown = []
+        found.append(converted(message))
+        if isinstance(message, ToolMessage):
+            shown += [part for part in _parts_of(message) if isinstance(part, Image)]
+    return _with_a_question([*found, _showing(shown)] if shown else found)
+
+
+def _showing(images: list[Image]) -> Message:
+    """The images of tool results as a message that every provider takes."""
+    words = "The images of the tool results:"
+    return Message("user", words, parts=(words, *images))
+
+
+def _with_a_question(messages: list[Message]) -> tuple[Message, ...]:
+    """The messages; without a user's text, the last instructions become the user's, as providers require one."""
+    if any(m.role == "user" and (m.content.strip() or m.images) for m in messages):
+        return tuple(messages)
+    last = max((place for place, m in enumerate(messages) if m.role == "system" and m.content.strip()), default=None)
+    return tuple(replace(m, role="user") if place == last else m for place, m in enumerate(messages))
+
+
+def question_of(messages: Sequence[AnyMessage]) -> str:
+    """The text of the last user message, else of the last instructions; empty when neither has any."""
+    asked = [m for kind in (UserMessage, SystemMessage) for m in reversed(messages) if isinstance(m, kind)]
+    return next((text for text in map(_text, asked) if text.strip()), "")
 
 
 def _reasoning(message: AssistantMessage) -> ProviderPayload | None:
@@ -177,11 +244,8 @@ def fault_of(messages: Sequence[AnyMessage]) -> str | None:
 
     None when the conversation is acceptable.
     """
-    question = next((message for message in reversed(messages) if isinstance(message, UserMessage)), None)
-    if question is None:
+    if not question_of(messages) and not any(isinstance(m, UserMessage) and _images(m) for m in messages):
         return "there is nothing to answer"
-    if not _text(question).strip() and not _images(question):
-        return "the last message of the user is empty"
     if sum(map(_images, messages)) > MAX_IMAGES:
         return f"at most {MAX_IMAGES} images"
     calls = (call for m in messages if isinstance(m, AssistantMessage) for call in m.tool_calls or ())
@@ -207,20 +271,27 @@ def _fault_of_calls(messages: Iterable[AnyMessage]) -> str | None:
 
 
 def _images(message: AnyMessage) -> int:
-    return sum(isinstance(part, ImagePart) for part in _parts(message))
+    return sum(isinstance(part, ImagePart) for part in message.content)
 
 
-def _parts(message: AnyMessage) -> list[TextPart | ImagePart | RefusalPart]:
-    content = message.content
-    if isinstance(content, str):
-        return [TextPart(type="text", text=content)]
-    return [*content] if content else []
+def _parts_of(message: AnyMessage) -> tuple[str | Image, ...]:
+    return tuple(part.image() if isinstance(part, ImagePart) else _words(part) for part in message.content)
 
 
-def _words(part: TextPart | ImagePart | RefusalPart) -> str:
-    return part.text if isinstance(part, TextPart) else part.refusal if isinstance(part, RefusalPart) else ""
+def _marks(message: AnyMessage) -> tuple[int, ...]:
+    """The places of the parts up to which a client wants the prompt cached."""
+    last = len(message.content) - 1
+    return tuple(
+        place
+        for place, part in enumerate(message.content)
+        if getattr(part, "cache_control", None) or (place == last and message.cache_control)
+    )
+
+
+def _words(part: TextPart | ImagePart | RefusalPart | ReasoningPart) -> str:
+    return (part.text or "") if isinstance(part, TextPart) else part.refusal if isinstance(part, RefusalPart) else ""
 
 
 def _text(message: AnyMessage) -> str:
-    text = "".join(_words(part) for part in _parts(message))
+    text = "".join(_words(part) for part in message.content)
     return text or (message.refusal or "" if isinstance(message, AssistantMessage) else "")

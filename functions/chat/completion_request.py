@@ -3,106 +3,76 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from starlette.requests import Request
 
-from functions.chat.completion_messages import AnyMessage, ToolName, conversation_of, fault_of
-from functions.chat.request import MAX_TOKENS, Name
+from functions.chat.completion_messages import AnyMessage, conversation_of, fault_of, question_of
+from functions.chat.completion_tools import (
+    Choice,
+    FunctionTool,
+    NamedChoice,
+    ObjectFormat,
+    Open,
+    SchemaFormat,
+    TextFormat,
+)
+from functions.chat.request import MAX_TOKENS, Name, unknown_fields, within_bounds
 from shared.body import parse_body, read_body
 from shared.gateway import Options
-from shared.messages import ANY_OBJECT, PLAIN_FORMAT, Format, Message, Tool
+from shared.messages import ANY_OBJECT, PLAIN_FORMAT, Format, Message
+from shared.parameters import Wishes
 
 MAX_BYTES = 4 * 1024 * 1024  # images are sent as text; both clouds take six megabytes
+
+_PARAMETERS = (
+    "top_p",
+    "top_k",
+    "min_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "seed",
+    "reasoning_effort",
+    "verbosity",
+    "service_tier",
+    "prompt_cache_key",
+)
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "top_p": (None, 1),
+    "frequency_penalty": (None, 0),
+    "presence_penalty": (None, 0),
+    "min_p": (None, 0),
+    "top_k": (None, 0, -1),  # -1: all, as vLLM writes it
+    "logit_bias": (None, {}),
+    "service_tier": (None, "auto", "default"),
+}
 
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
-class _Strict(BaseModel):
-    # Built with the first request, so that a cold start for `POST /` does not wait for it.
-    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
-
-
-class Function(_Strict):
-    """A function of the client; `strict` goes to OpenAI-compatible hosts only."""
-
-    name: ToolName
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-
-
-class FunctionTool(_Strict):
-    """A tool that the client runs when the model calls it."""
-
-    type: Literal["function"]
-    function: Function
-
-    def offered(self) -> Tool:
-        """The definition that a model gets."""
-        parameters = self.function.parameters or {"type": "object", "properties": {}}
-        return Tool(self.function.name, self.function.description or "", parameters, self.function.strict)
-
-
-class NamedFunction(_Strict):
-    """The name of one of the tools."""
-
-    name: ToolName
-
-
-class NamedChoice(_Strict):
-    """The tool that must be called."""
-
-    type: Literal["function"]
-    function: NamedFunction
-
-
-Choice = Literal["auto", "none", "required"] | NamedChoice | None
-
-
-class TextFormat(_Strict):
-    """Free text."""
-
-    type: Literal["text"]
-
-
-class ObjectFormat(_Strict):
-    """Any JSON object."""
-
-    type: Literal["json_object"]
-
-
-class Schema(_Strict):
-    """A JSON Schema that the answer must fit; the other fields go to OpenAI-compatible hosts."""
-
-    name: ToolName
-    description: str | None = None
-    schema_: dict[str, Any] = Field(alias="schema")
-    strict: bool | None = None
-
-
-class SchemaFormat(_Strict):
-    """JSON of a schema."""
-
-    type: Literal["json_schema"]
-    json_schema: Schema
-
-
-class StreamOptions(_Strict):
+class StreamOptions(Open):
     """What a stream sends besides the answer."""
 
     include_usage: bool = False
     include_obfuscation: bool | None = None
 
 
-class CompletionRequest(_Strict):
+Unit = Annotated[float, Field(ge=0, le=1)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Level = Annotated[str, StringConstraints(min_length=1, max_length=20)]
+
+
+class CompletionRequest(Open):
     """One stateless answer to the whole conversation, which the client keeps.
 
-    A field that would change the answer, and that some providers lack, is accepted at its neutral value only.
-    The client's own ids (`user`, …) and hints (`seed`, `service_tier`, …) are accepted and ignored. The log row has
-    `metadata`; with `store: false` the row has no text.
+    Parameters go to models that take them. Other models, and unknown fields, are named in `X-Ignored-Params`.
+    A field is refused when an answer without it would break a promise, such as `n` above 1. The log row has `metadata`;
+    with `store: false` the row has no text.
     """
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"additionalProperties": True})
 
     model: Name
     messages: Annotated[list[AnyMessage], Field(min_length=1, max_length=2000, fail_fast=True)]
@@ -113,33 +83,43 @@ class CompletionRequest(_Strict):
         default=None, ge=1, le=1_000_000, description="The newer name of `max_tokens`; it wins when both are set."
     )
     temperature: float | None = Field(default=None, ge=0, le=2)
-    stop: StopText | Annotated[list[StopText], Field(max_length=4, fail_fast=True)] | None = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=64, fail_fast=True)] | None = None
     tools: Annotated[list[FunctionTool], Field(max_length=128, fail_fast=True)] | None = None
     tool_choice: Choice = None
     parallel_tool_calls: bool | None = None
     response_format: Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None
-    n: Annotated[int, Field(ge=1, le=1)] | None = None
-    top_p: Annotated[float, Field(ge=1, le=1)] | None = None
-    frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
-    presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
-    logprobs: Literal[False] | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
-    logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
-    audio: None = None
-    function_call: None = None
-    functions: None = None
-    prediction: None = None
-    reasoning_effort: None = None
-    verbosity: None = None
-    web_search_options: None = None
-    modalities: Annotated[list[Literal["text"]], Field(max_length=1)] | None = None
-    seed: int | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    service_tier: Literal["auto", "default"] | None = None
+    n: int | None = Field(default=None, description="1: there is one answer.")
+    logprobs: bool | None = Field(default=None, description="`true` is refused.")
+    top_logprobs: int | None = Field(default=None, description="Above 0 it is refused.")
+    audio: dict[str, Any] | None = Field(default=None, description="Refused: answers are text.")
+    modalities: Annotated[list[str], Field(max_length=10, fail_fast=True)] | None = None
+    functions: Annotated[list[Any], Field(max_length=128)] | None = Field(default=None, description="Use `tools`.")
+    function_call: str | dict[str, Any] | None = Field(default=None, description="Use `tool_choice`.")
+    top_p: Unit | None = None
+    top_k: int | None = Field(default=None, ge=-1, le=1_000_000)
+    min_p: Unit | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    logit_bias: Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], Field(max_length=1024)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    reasoning_effort: Level | None = None
+    verbosity: Level | None = None
+    service_tier: Level | None = None
+    prompt_cache_key: Annotated[str, StringConstraints(max_length=1024)] | None = None
     store: bool | None = None
-    metadata: dict[str, str] | None = Field(default=None, max_length=16)
+    metadata: dict[str, Any] | None = None
+
+    @field_validator("n", "logprobs", "top_logprobs", "audio", "modalities", "functions", "function_call")
+    @classmethod
+    def _promises_what_it_gives(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and (reason := _refusal_of(str(info.field_name), value)):
+            raise ValueError(reason)
+        return value
+
+    @field_validator("metadata")
+    @classmethod
+    def _is_short(cls, metadata: dict[str, Any] | None) -> dict[str, Any] | None:
+        return within_bounds(metadata)
 
     @field_validator("messages")
     @classmethod
@@ -175,8 +155,8 @@ class CompletionRequest(_Strict):
 
     @cached_property
     def question(self) -> str:
-        """The text of the last user message."""
-        return next((m.content for m in reversed(self.conversation) if m.role == "user"), "")
+        """The text of the last user message, else of the last instructions."""
+        return question_of(self.messages)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -194,10 +174,25 @@ class CompletionRequest(_Strict):
         return self.stream_options is not None and self.stream_options.include_usage
 
     @cached_property
+    def wishes(self) -> Wishes:
+        """What may have no effect: unknown fields, parameters and stop sequences."""
+        temperature = {} if self.temperature is None else {"temperature": self.temperature}
+        return Wishes(unknown_fields(self), self._parameters | temperature, self._stop)
+
+    @property
+    def _stop(self) -> tuple[str, ...]:
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def _parameters(self) -> dict[str, Any]:
+        """The further parameters of the model call; a neutral value is left out, as some models reject it."""
+        asked = {name: getattr(self, name) for name in _PARAMETERS}
+        return {name: value for name, value in asked.items() if value not in _NEUTRAL.get(name, (None,))}
+
+    @cached_property
     def options(self) -> Options:
         """The options of the model call."""
         choice = self.tool_choice
-        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         return Options(
             temperature=self.temperature,
             tools=tuple(tool.offered() for tool in self.tools or ()),
@@ -205,8 +200,9 @@ class CompletionRequest(_Strict):
             must_call=choice.function.name if isinstance(choice, NamedChoice) else choice == "required",
             may_call_in_parallel=self.parallel_tool_calls is not False,
             output_schema=self._schema(),
-            stop=stop,
+            stop=self._stop,
             output_format=self._format(),
+            parameters=self._parameters,
         )
 
     def _format(self) -> Format:
@@ -219,6 +215,23 @@ class CompletionRequest(_Strict):
         if isinstance(self.response_format, SchemaFormat):
             return self.response_format.json_schema.schema_
         return ANY_OBJECT if isinstance(self.response_format, ObjectFormat) else None
+
+
+def _refusal_of(name: str, value: Any) -> str | None:
+    """Why the field's value cannot be honoured; None when it can."""
+    match name:
+        case "n" if value != 1:
+            return "Parley gives one answer, so n is 1"
+        case "logprobs" | "top_logprobs" if value:
+            return "log probabilities are not available"
+        case "audio":
+            return "answers are text, without audio"
+        case "modalities" if set(value) - {"text"}:
+            return "answers are text only"
+        case "functions" | "function_call":
+            return "functions are replaced by tools, and function_call by tool_choice"
+        case _:
+            return None
 
 
 def _names(tools: list[FunctionTool] | None) -> list[str]:

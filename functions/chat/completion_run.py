@@ -7,16 +7,16 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from functions.chat.completion_request import CompletionRequest
+from functions.chat.openai_errors import openai_words
 from shared import ledger
-from shared.errors import ProviderRefused, Unprocessable
-from shared.events import Finish, Text
+from shared.errors import Unprocessable
+from shared.events import Finish, Refusal, Text
 from shared.gateway import ModelSession
 from shared.routes import Route
 from shared.run_turn import RunEvent, TurnEnd
 from shared.turns import Turn, TurnResult
 
 _LACKING = {"supports_tools": ("use tools", "tools"), "supports_vision": ("look at images", "messages")}
-_WRONG_REQUEST = {None, 400, 413, 422}  # None: our code for the provider rejected it
 
 
 class CompletionRun:
@@ -32,23 +32,22 @@ class CompletionRun:
         self._reason: str | None = None
 
     async def events(self) -> AsyncGenerator[RunEvent, None]:
-        """The model's answer. Raises Unprocessable when no model has the abilities, and what the gateway raises."""
+        """The model's answer. Raises Unprocessable when no model has the abilities, and what the gateway raises.
+
+        The errors are in OpenAI's words.
+        """
         missing = None if self._able else _missing(self.turn.routes[0], self._asked)
-        if missing is not None:
-            raise Unprocessable(f"This model cannot {missing[0]}.", param=missing[1])
-        try:
+        with openai_words():
+            if missing is not None:
+                raise Unprocessable(f"This model cannot {missing[0]}.", param=missing[1])
             async with aclosing(self._session.events(self._asked.conversation)) as events:
                 async for event in events:
                     self._observe(event)
                     yield event
-        except ProviderRefused as refusal:
-            if refusal.upstream_status in _WRONG_REQUEST:
-                refusal.status = 422  # the client wrote the conversation, so the error is the client's
-            raise
 
     def _observe(self, event: RunEvent) -> None:
         match event:
-            case Text(text):
+            case Text(text) | Refusal(text):
                 self._texts.append(text)
             case Finish():
                 self._reason = event.reason

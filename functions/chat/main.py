@@ -13,6 +13,7 @@ from functions.chat.admission import chat_turn, completion_turn
 from functions.chat.agent_run import AgentRun
 from functions.chat.completion_request import read_completion_request
 from functions.chat.completion_run import CompletionRun
+from functions.chat.openai_errors import openai_words
 from functions.chat.replay import replayed
 from functions.chat.request import read_chat_request
 from functions.chat.streams.json_answer import TurnJson
@@ -36,11 +37,11 @@ async def take_turn(request: Request, *, stream: bool | None = None) -> Response
     body = await read_chat_request(request)
     turn = await admit(person, chat_turn(body, request))
     if body.dry_run:
-        return JSONResponse(dry_run_json(turn))
+        return JSONResponse(dry_run_json(turn), headers=body.wishes.headers(turn.routes[0]))
     events = replayed(turn, turn.replay) if turn.replay else run_turn(AgentRun(turn, body, request.state.arrived))
     if body.stream if stream is None else stream:
-        return StreamResponse(turn, events, UiStream(turn), _deadline(request))
-    return WholeResponse(turn, events, TurnJson(), _deadline(request))
+        return StreamResponse(turn, events, UiStream(turn), _deadline(request), body.wishes)
+    return WholeResponse(turn, events, TurnJson(), _deadline(request), body.wishes)
 
 
 async def stream_turn(request: Request) -> Response:
@@ -56,13 +57,15 @@ async def resume(request: Request) -> Response:
 
 async def complete(request: Request) -> Response:
     """POST /v1/chat/completions: one answer to a conversation that the client keeps."""
-    person = await authenticate(request)
-    body = await read_completion_request(request)
-    turn = await admit(person, completion_turn(body, request))
+    with openai_words():
+        person = await authenticate(request)
+        body = await read_completion_request(request)
+        turn = await admit(person, completion_turn(body, request))
     events = run_turn(CompletionRun(turn, body, request.state.arrived))
     if body.stream:
-        return StreamResponse(turn, events, CompletionStream(turn, wants_usage=body.wants_usage), _deadline(request))
-    return WholeResponse(turn, events, CompletionJson(turn), _deadline(request))
+        encoder = CompletionStream(turn, wants_usage=body.wants_usage)
+        return StreamResponse(turn, events, encoder, _deadline(request), body.wishes)
+    return WholeResponse(turn, events, CompletionJson(turn), _deadline(request), body.wishes)
 
 
 def _deadline(request: Request) -> float:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from functions.chat.agents import AGENTS
 from functions.chat.domains import Domain, classified
 from shared.body import parse_body, read_body
+from shared.parameters import Wishes
 
 _MAX_METADATA_BYTES = 16 * 1024
 MAX_TOKENS = (
@@ -53,15 +54,12 @@ class UiMessage(BaseModel):
 class ChatRequest(BaseModel):
     """One turn: either `message`, or the AI SDK's `messages`, whose last user message is the question.
 
+    Unknown fields, which frontends send, are ignored and named in `X-Ignored-Params`.
     With `trigger: regenerate-message`, `messageId` names the answer or question to regenerate. Without the trigger it
     names the question that this one edits. With an unknown id the request is an ordinary turn.
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={"oneOf": [{"required": ["message"]}, {"required": ["messages"]}]},
-    )
+    model_config = ConfigDict(extra="allow", strict=True, json_schema_extra={"additionalProperties": True})
 
     message: str | None = None
     messages: list[UiMessage] | None = Field(default=None, max_length=2000, fail_fast=True)
@@ -77,7 +75,7 @@ class ChatRequest(BaseModel):
     max_tokens: int | None = Field(default=None, ge=1, le=1_000_000, description=MAX_TOKENS)
     temperature: float | None = Field(default=None, ge=0, le=2)
     store: bool = True
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] | None = None
     strict_model: bool = False
     dry_run: bool = False
 
@@ -91,15 +89,23 @@ class ChatRequest(BaseModel):
             raise ValueError(f"{last}.parts.{number} is a file: only /v1/chat/completions takes images")
         return messages
 
+    @field_validator("metadata")
+    @classmethod
+    def _is_short(cls, metadata: dict[str, Any] | None) -> dict[str, Any] | None:
+        return within_bounds(metadata)
+
     @model_validator(mode="after")
     def _is_one_question(self) -> Self:
         if (self.message is None) == (self.messages is None):
             raise ValueError("send either message or messages")
         if not self.question.strip():
             raise ValueError("the message is empty")
-        if len(json.dumps(self.metadata)) > _MAX_METADATA_BYTES:
-            raise ValueError(f"metadata may have at most {_MAX_METADATA_BYTES} bytes")
         return self
+
+    @property
+    def wishes(self) -> Wishes:
+        """What may have no effect: unknown fields and the temperature."""
+        return Wishes(unknown_fields(self), {} if self.temperature is None else {"temperature": self.temperature})
 
     @property
     def question(self) -> str:
@@ -126,6 +132,18 @@ class ChatRequest(BaseModel):
     def likely_agent(self) -> str:
         """The agent that takes the turn, before the profile of the user is known."""
         return self.agent if self.agent in AGENTS else self.domain.name
+
+
+def unknown_fields(body: BaseModel) -> tuple[str, ...]:
+    """The names of the body's fields that its model does not have, but for those that are null or empty."""
+    return tuple(name for name, value in (body.model_extra or {}).items() if value not in (None, [], {}))
+
+
+def within_bounds(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The metadata. Raises ValueError when it is too long for a log row."""
+    if metadata and len(json.dumps(metadata)) > _MAX_METADATA_BYTES:
+        raise ValueError(f"metadata may have at most {_MAX_METADATA_BYTES} bytes")
+    return metadata
 
 
 async def read_chat_request(request: Request) -> ChatRequest:

@@ -17,7 +17,7 @@ from functions.chat.tools.hand_off import HandOff
 from functions.chat.ui_parts import call_part, result_part, step_parts
 from shared import ledger
 from shared.errors import BudgetExceeded
-from shared.events import Finish, ModelEvent, NextStep, Text, ToolResult
+from shared.events import Finish, ModelEvent, NextStep, Refusal, Text, ToolResult
 from shared.fallback import MIN_SECONDS
 from shared.gateway import ModelSession, Options
 from shared.messages import Message, ProviderPayload, ToolCall
@@ -45,7 +45,7 @@ class _Step:
 
     def observe(self, event: ModelEvent | RouteChosen, texts: list[str]) -> None:
         match event:
-            case Text(text):
+            case Text(text) | Refusal(text):
                 texts.append(text)
             case ToolCall():
                 self.calls.append(event)

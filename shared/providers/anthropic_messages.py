@@ -24,6 +24,9 @@ _STOP_REASONS: dict[str, StopReason] = {
     "tool_use": "tool_calls",
     "refusal": "filtered",
 }
+_EFFORTS: dict[Any, str] = {"none": "low", "minimal": "low", "low": "low", "medium": "medium", "high": "high"}
+_EFFORTS |= {"xhigh": "high", "max": "high"}  # higher ones are for some models only
+_MAX_CACHE_MARKS = 4
 _ANY_OBJECT_PROMPT = "Answer with one JSON object only, without any other text."
 
 
@@ -34,10 +37,10 @@ def request_arguments(request: ModelRequest) -> dict[str, Any]:
         "messages": _messages(request),
         "max_tokens": request.max_output_tokens,
     }
-    instructions = [m.content for m in request.messages if m.role == "system"]
+    instructions = [m for m in request.messages if m.role == "system"]
     if request.output_schema == ANY_OBJECT:  # the API has no mode for an object without a schema
-        instructions.append(_ANY_OBJECT_PROMPT)
-    if system := "\n\n".join(instructions):
+        instructions.append(Message("system", _ANY_OBJECT_PROMPT))
+    if system := _system(instructions):
         arguments["system"] = system
     if request.tools:
         arguments["tools"] = [
@@ -49,9 +52,31 @@ def request_arguments(request: ModelRequest) -> dict[str, Any]:
         arguments["thinking"] = {"type": "disabled"}
     if request.stop:
         arguments["stop_sequences"] = list(request.stop)
+    output: dict[str, Any] = {}
     if request.output_schema is not None and request.output_schema != ANY_OBJECT:
-        arguments["output_config"] = {"format": {"type": "json_schema", "schema": _schema(request.output_schema)}}
+        output["format"] = {"type": "json_schema", "schema": _schema(request.output_schema)}
+    if effort := _EFFORTS.get(request.parameters.get("reasoning_effort")):
+        output["effort"] = effort
+    if output:
+        arguments["output_config"] = output
+    _keep_last_marks(arguments)
     return arguments
+
+
+def _system(instructions: list[Message]) -> str | list[dict[str, Any]]:
+    """The system prompt: blocks when a client marked a part for the cache, else text."""
+    if any(message.cached_parts for message in instructions):
+        return [block for message in instructions for block in _blocks(message)]
+    return "\n\n".join(message.content for message in instructions)
+
+
+def _keep_last_marks(arguments: dict[str, Any]) -> None:
+    """Removes the first marks for the cache when there are more than the API takes."""
+    system = arguments.get("system")
+    blocks = list(system) if isinstance(system, list) else []
+    blocks += [block for message in arguments["messages"] for block in message["content"]]
+    for block in [block for block in blocks if "cache_control" in block][:-_MAX_CACHE_MARKS]:
+        del block["cache_control"]
 
 
 def _lacks_thinking(request: ModelRequest) -> bool:
@@ -94,7 +119,11 @@ def _messages(request: ModelRequest) -> list[dict[str, Any]]:
 def _blocks(message: Message) -> list[dict[str, Any]]:
     if message.native and message.native.provider == NAME:
         return [block for block in message.native.content if block.get("type") != "text" or block["text"].strip()]
-    blocks = [_block(part) for part in _parts(message) if isinstance(part, Image) or part.strip()]
+    blocks = [
+        _block(part) | ({"cache_control": {"type": "ephemeral"}} if place in message.cached_parts else {})
+        for place, part in enumerate(_parts(message))
+        if isinstance(part, Image) or part.strip()
+    ]
     return blocks + [
         {"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)}
         for call in message.tool_calls

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 
-from shared.events import Finish, ModelEvent, Reasoning, StopReason, Text
+from shared.events import Finish, ModelEvent, Reasoning, Refusal, StopReason, Text
 from shared.lenient_json import read_json
 from shared.messages import ANY_OBJECT, CALLER, Format, Image, Message, ModelRequest, ProviderPayload, Tool
 from shared.providers.call_pieces import CallPieces
@@ -33,13 +34,14 @@ def request_body(request: ModelRequest, limit_field: str = "max_tokens", provide
     """The body of a streaming request with usage; `provider` gets back what it sent with its own tool calls."""
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": [_message(message, provider) for message in request.messages],
+        "messages": [_message(message, provider) for message in _with_one_prompt(request.messages)],
         limit_field: request.max_output_tokens,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
     if request.temperature is not None:
         body["temperature"] = request.temperature
+    body |= request.parameters
     if request.tools:
         body["tools"] = [{"type": "function", "function": _offered(tool)} for tool in request.tools]
         body |= _tool_choice(request)
@@ -90,11 +92,18 @@ def _is_strict(schema: Any) -> bool:
     return all(_is_strict(each) for each in schema.values())
 
 
+def _with_one_prompt(messages: tuple[Message, ...]) -> list[Message]:
+    """The messages, with the system messages at the start as one: some chat templates take one only."""
+    first = [message.content for message in takewhile(lambda message: message.role == "system", messages)]
+    rest = messages[len(first) :]
+    return [Message("system", "\n\n".join(first)), *rest] if first else [*rest]
+
+
 def _message(message: Message, provider: str) -> dict[str, Any]:
     if message.role == "tool":
         return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content}
     if not message.tool_calls:
-        content = [_part(part) for part in message.parts] if message.parts else message.content
+        content = [_part(part) for part in message.parts] if message.images else message.content
         return {"role": message.role, "content": content}
     calls = [
         {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.text}} for c in message.tool_calls
@@ -195,10 +204,10 @@ class ChunkParser:
             events.append(Reasoning(thought))
             self._thoughts.append(thought)
             self._thought_field = name
-        content = delta.get("content")
-        if refusal := delta.get("refusal"):
+        content, refusal = delta.get("content"), delta.get("refusal")
+        if refusal and isinstance(refusal, str):
             self._stop = "content_filter"
-            content = content or refusal
+            events.append(Refusal(refusal))
         if content:
             self._has_content = True
             if self._think.is_done and isinstance(content, str):

@@ -132,6 +132,9 @@ def _config(request: ModelRequest) -> types.GenerateContentConfig:
     return types.GenerateContentConfig(
         system_instruction=system_of(request),
         temperature=request.temperature,
+        top_p=request.parameters.get("top_p"),
+        top_k=request.parameters.get("top_k"),
+        seed=request.parameters.get("seed"),
         max_output_tokens=request.max_output_tokens,
         tools=[types.Tool(function_declarations=declared)] if declared else None,
         tool_config=_tool_config(request) if declared else None,

@@ -12,7 +12,7 @@ import aiohttp
 
 from shared import http, ledger_calls, supabase
 from shared.config import settings
-from shared.errors import NodeFailed, ProviderError
+from shared.errors import ContextLengthExceeded, NodeFailed, ProviderError
 from shared.events import ModelEvent, merge_pieces
 from shared.messages import ModelRequest, Node
 from shared.node_addresses import validate_node_url
@@ -92,7 +92,7 @@ class OpenAiCompatible:
             except PARSE_ERRORS as error:
                 raise malformed_response(self._host.name, what) from error
         except ProviderError as error:
-            if self._host.is_node:
+            if self._host.is_node and not isinstance(error, ContextLengthExceeded):
                 raise NodeFailed.of(error) from error
             raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
@@ -17,9 +18,14 @@ from shared.errors import (
     ProviderRefused,
     ProviderUnreachable,
 )
+from shared.privacy import loggable
 from shared.providers.refusals import Refusal, refusal_in
+from shared.sanitize import sanitize_text
 
 _NO_WORDS = Refusal()
+_PRIVATE = re.compile(r"\b(https?|wss?)://\S+|\b(org|proj|projects|acct|req)[-_/][\w-]{6,}")
+_CODE = re.compile(r"[\w.-]{1,64}")
+_MAX_REASON, _MAX_REASON_READ = 300, 2_000
 _AUTH_OPEN_SECONDS = 300.0  # a wrong key or an empty account is not fixed within minutes
 _UNREACHABLE_OPEN_SECONDS = 10.0
 _MAX_DELAY_SECONDS = 86_400.0
@@ -68,8 +74,9 @@ def error_for_status(
     retry_after: float | None = None,
     is_page: bool = False,
 ) -> ProviderError:
-    """The error for a provider's HTTP status and refusal, whose message is not passed on.
+    """The error for a provider's HTTP status and refusal.
 
+    Only the rejection of a request repeats the provider's message, redacted and cut.
     `is_page`: the response is an HTML page. A 403 page comes from a filter in front of the provider, which a prompt
     can trigger.
     """
@@ -91,7 +98,26 @@ def error_for_status(
         return ProviderOverloaded(f"The provider {provider} is overloaded.", open_seconds=pause, **details)
     if status >= 500:
         return ProviderError(f"The provider {provider} failed.", **details)
-    return ProviderRefused(f"The provider {provider} refused this request.", **details)
+    return _rejection(provider, refusal, details)
+
+
+def _rejection(provider: str, refusal: Refusal, details: dict[str, Any]) -> ProviderRefused:
+    words = _shown(refusal.message)
+    error = ProviderRefused(f"The provider {provider} refused this request{f': {words}' if words else '.'}", **details)
+    code = next(iter(refusal.codes), "")
+    error.upstream_code = code if _CODE.fullmatch(code) else None
+    return error
+
+
+def _shown(reason: str) -> str:
+    """The provider's sentence without addresses, ids of its account and secrets, at most 300 characters.
+
+    Empty for HTML.
+    """
+    if reason.lstrip()[:1] == "<":
+        return ""
+    words = _PRIVATE.sub("[…]", sanitize_text(reason[:_MAX_REASON_READ]))
+    return " ".join((loggable(words, "redacted") or "").split())[:_MAX_REASON]
 
 
 def error_in_answer(provider: str, error: Any) -> ProviderError:

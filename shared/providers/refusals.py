@@ -26,6 +26,7 @@ _CODES_OF: dict[Meaning, tuple[str, ...]] = {
     "too_long": (
         *("context_length_exceeded", "exceed_context_size_error", "string_above_max_length"),
         *("request_too_large", "model_context_window_exceeded", "max_context_length_exceeded"),
+        "model_max_prompt_tokens_exceeded",
     ),
     "policy": ("content_filter", "content_policy_violation", "moderation_blocked", "data_inspection_failed"),
 }
@@ -45,9 +46,11 @@ _NOT_SERVED = re.compile(
     re.IGNORECASE,
 )
 _TOO_LONG = re.compile(
-    r"(maximum context length|prompt is too long|exceeds? (the |this model's )?(available )?(maximum )?"
-    r"(context (size|window|length|limit)|number of tokens allowed)|inputs?`? tokens \+ `?max_new_tokens`? must be"
-    r"|too large for model with \d+ maximum context|input length and `max_tokens` exceed|context window)",
+    r"((maximum|model's) (context|input|prompt) (length|limit)|prompt is too long|exceeds? (the |this (model's )?)?"
+    r"(available )?(maximum )?(context (size|window|length|limit)|number of (input )?tokens)|context window"
+    r"|inputs?`? tokens \+ `?max_new_tokens`? must be|too large for model with \d+ maximum context"
+    r"|input length and `max_tokens` exceed|input token count .{0,40}exceed|context (size|length) exceeded"
+    r"|tokens exceed the configured limit)",
     re.IGNORECASE,
 )
 _TOO_LONG_STATUSES = {400, 413, 422}

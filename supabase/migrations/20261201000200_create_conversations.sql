@@ -239,6 +239,7 @@ begin
   if found then
     perform private.refuse('PT409', 'turn_in_progress', 'Another turn of this conversation is still being answered.',
       jsonb_build_object('conversation_id', p_conversation_id, 'started_at', v_other.started_at,
+        'yours', v_other.user_id = p_user_id,
         'retry_after', least(ceil(extract(epoch from v_other.lease_until - now())), 5)));
   end if;
   return v_row;

@@ -143,6 +143,10 @@ def test_options_say_how_to_answer() -> None:
         ({"messages": [_image("https://example.com/cat.png")]}, "messages.0.content.0.image_url.url"),
         ({"messages": [_HI, _CALLED]}, "messages"),
         ({"tools": [_TOOL, _TOOL]}, "tools"),
+        ({"messages": [{"role": "wizard", "content": "Hi"}]}, "messages.0.role"),
+        ({"messages": [{"content": "Hi"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages.0.content.0.type"),
+        ({"n": 2}, "n"),
         ({"tool_choice": "sometimes"}, "tool_choice"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"stop": 5}, "stop"),
@@ -199,7 +203,14 @@ def test_what_is_wrong_a_thousand_times_is_reported_once(fields: dict[str, Any])
         {"n": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0.0, "logprobs": False},
         {"user": "x", "seed": 7, "store": True, "metadata": {"a": "b"}, "service_tier": "auto", "modalities": ["text"]},
         {"stream": None, "tools": [], "stop": None, "stream_options": {"include_usage": True}},
-        {"top_logprobs": 0, "logit_bias": {}, "audio": None, "prediction": None, "web_search_options": None},
+        {
+            "top_logprobs": 0,
+            "logit_bias": {},
+            "top_k": -1,
+            "audio": None,
+            "prediction": None,
+            "web_search_options": None,
+        },
         {"tools": [{"type": "function", "function": {"name": "look", "description": None, "parameters": None}}]},
     ],
 )
@@ -212,16 +223,21 @@ def test_what_changes_nothing_is_taken(neutral: dict[str, Any]) -> None:
     "refused",
     [
         {"n": 2},
-        {"top_p": 0.5},
         {"logprobs": True},
-        {"logit_bias": {"1": 5}},
-        {"reasoning_effort": "high"},
+        {"top_logprobs": 2},
+        {"audio": {"voice": "alloy"}},
+        {"modalities": ["text", "audio"]},
+        {"functions": [{"name": "look"}]},
+        {"function_call": "auto"},
+        {"top_p": 1.5},
+        {"logit_bias": {"1": 500}},
+        {"metadata": {"a": "x" * 17_000}},
+        {"messages": [{"role": "system", "content": None}, {"role": "user", "content": None}]},
+        {"messages": [_image("data:image/png;base64,A")]},
         {"messages": []},
-        {"messages": [{"role": "system", "content": "alone"}]},
         {"messages": [{"role": "assistant", "content": "alone"}]},
         {"messages": [_CALLED, _RESULT]},
         {"messages": [{"role": "user", "content": " \n"}]},
-        {"messages": [_HI, {"role": "user", "content": []}]},
         {"messages": [_HI, _RESULT]},
         {"messages": [_HI, _CALLED]},
         {"messages": [_HI, _CALLED, _HI, _RESULT]},
@@ -229,14 +245,11 @@ def test_what_changes_nothing_is_taken(neutral: dict[str, Any]) -> None:
         {"messages": [_HI, *_rounds_of('{"at": [' + "[]," * 51_000 + "1]}", 2)]},
         {"messages": [_image("https://example.com/cat.png")]},
         {"messages": [_image("data:image/svg+xml;base64,AAAA")]},
-        {"messages": [_image("data:image/png;base64,AAA")]},
         {"messages": [_image("data:image/png;base64,AAAA")] * 17},
         {"tools": [_TOOL, _TOOL]},
         {"tool_choice": "required"},
         {"tool_choice": {"type": "function", "function": {"name": "other"}}, "tools": [_TOOL]},
-        {"stop": ["a", "b", "c", "d", "e"]},
         {"max_tokens": 0},
-        {"unknown": 1},
     ],
     ids=lambda fields: str(fields)[:60],
 )
@@ -244,3 +257,104 @@ def test_what_cannot_be_done_is_refused(refused: dict[str, Any]) -> None:
     """A field that cannot be honoured is 422 instead of being ignored."""
     with pytest.raises(ValidationError):
         _asked(**refused)
+
+
+_PNG = "data:image/png;base64,AAAA"
+_LOOKS: dict[str, Any] = {"role": "tool", "tool_call_id": "c1"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "received"),
+    [
+        ([{"role": "system", "content": "Be brief."}], [("user", "Be brief.")]),
+        (
+            [{"role": "system", "content": "A"}, {"role": "developer", "content": "B"}, {"role": "user"}],
+            [("system", "A"), ("user", "B"), ("user", "")],
+        ),
+        (
+            [_HI, {"role": "assistant", "content": None}, {"role": "user", "content": ""}],
+            [("user", "Hi"), ("assistant", ""), ("user", "")],
+        ),
+        ([_HI, _CALLED, _LOOKS | {"content": None}], [("user", "Hi"), ("assistant", ""), ("tool", "")]),
+        ([{"role": "user", "content": ["Hi", {"type": "input_text", "text": " you"}]}], [("user", "Hi you")]),
+        (
+            [
+                _HI,
+                {
+                    "role": "assistant",
+                    "reasoning": "hm",
+                    "audio": {"id": "a"},
+                    "content": [{"type": "reasoning", "text": "hm"}, {"type": "text", "text": "Yes"}],
+                },
+                _HI,
+            ],
+            [("user", "Hi"), ("assistant", "Yes"), ("user", "Hi")],
+        ),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_messages_are_taken_as_clients_send_them(
+    messages: list[dict[str, Any]], received: list[tuple[str, str]]
+) -> None:
+    """Null and empty contents, instructions alone, texts as parts, and reasoning, which is left out."""
+    assert [(each.role, each.content) for each in _asked(messages=messages).conversation] == received
+
+
+@pytest.mark.parametrize(
+    ("image", "kept"),
+    [
+        (_PNG, Image("image/png", "AAAA")),
+        ({"url": "data:image/jpg;base64,AAAA"}, Image("image/jpeg", "AAAA")),
+        ({"url": "data:image/PNG;charset=utf-8;base64,AA\nAA"}, Image("image/png", "AAAA")),
+        ({"url": "data:image/webp;base64,AAA"}, Image("image/webp", "AAA=")),
+    ],
+)
+def test_odd_image_urls_are_taken(image: object, kept: Image) -> None:
+    """A string for the object, image/jpg, parameters, line ends and missing padding."""
+    asked = _asked(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": image}]}])
+    assert asked.conversation[0].images == (kept,)
+
+
+def test_images_of_tool_results_follow_them() -> None:
+    """They are the user's message after all results of a round; the question stays the user's own."""
+    content = [{"type": "text", "text": "seen"}, {"type": "image_url", "image_url": _PNG}]
+    calls = [_call("c1"), _call("c2")]
+    results = [_LOOKS | {"content": content}, {"role": "tool", "tool_call_id": "c2", "content": "none"}]
+    asked = _asked(messages=[_HI, {"role": "assistant", "tool_calls": calls}, *results])
+    assert [each.role for each in asked.conversation] == ["user", "assistant", "tool", "tool", "user"]
+    assert asked.conversation[-1].images == (Image("image/png", "AAAA"),)
+    assert (asked.question, asked.needs) == ("Hi", ("supports_vision",))
+
+
+def test_calls_are_taken_as_clients_keep_them() -> None:
+    """A call may lack its type, and have its arguments as an object."""
+    call = {"id": "c1", "function": {"name": "look", "arguments": {"at": "it"}}}
+    _, called, _ = _asked(messages=[_HI, {"role": "assistant", "tool_calls": [call]}, _RESULT]).conversation
+    assert called.tool_calls[0].arguments == {"at": "it"}
+
+
+def test_marks_for_the_cache_keep_their_places() -> None:
+    """`cache_control` of a part, or of a whole message, marks a part."""
+    parts = [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}, {"type": "text", "text": "b"}]
+    system = {"role": "system", "content": "Be brief.", "cache_control": {"type": "ephemeral"}}
+    received = _asked(messages=[system, {"role": "user", "content": parts}]).conversation
+    assert [(each.parts, each.cached_parts) for each in received] == [(("Be brief.",), (0,)), (("a", "b"), (0,))]
+
+
+def test_parameters_are_passed_on_and_unknown_fields_are_named() -> None:
+    """Neutral values and null are left out; what Parley does not know is named."""
+    asked = _asked(
+        top_p=0.5,
+        frequency_penalty=0,
+        logit_bias={"7": -100},
+        seed=3,
+        min_p=None,
+        temperature=0.2,
+        user="me",
+        reasoning={"effort": "low"},
+        extra=None,
+        options="x",
+    )
+    assert asked.options.parameters == {"top_p": 0.5, "logit_bias": {"7": -100}, "seed": 3}
+    assert asked.wishes.fields == ("user", "reasoning", "options")
+    assert asked.question == "Hi"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from functions.chat.main import ROUTES
-from shared import auth
+from shared import admission, auth
 from shared.endpoint import respond
 from tests.asgi import Caller, call
 from tests.fakes.openai import OpenAiHost, serving_models, text_chunk
@@ -121,7 +121,7 @@ async def test_a_stranger_reaches_neither_database_nor_model(model: OpenAiHost, 
 
 
 @pytest.mark.parametrize(
-    ("body", "status"), [({}, 422), ([], 422), ({"message": "Hi", "unknown": 1}, 422), ({"message": "\x00"}, 400)]
+    ("body", "status"), [({}, 422), ([], 422), ({"message": "Hi", "stream": 1}, 422), ({"message": "\x00"}, 400)]
 )
 async def test_a_body_that_is_no_turn_reaches_no_database(
     model: OpenAiHost, project: Project, body: Any, status: int
@@ -148,3 +148,55 @@ async def test_a_model_that_fails_at_once_is_a_status(model: OpenAiHost, project
     got = await _ask(project)
     assert (got.status, got.headers["x-model"]) == (502, "openai:gpt-4o")
     assert project.asked_of("chat_finish")[0]["entry"]["status"] == "failed"
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+async def test_what_has_no_effect_is_named(model: OpenAiHost, project: Project, is_streamed: bool) -> None:
+    """Unknown fields, parameters and stop sequences that the model does not take are left out and named."""
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "stream": is_streamed}
+    body |= {"top_p": 0.5, "top_k": 3, "reasoning_effort": "low", "stop": ["a", "b", "c", "d", "e"], "num ctx": 1}
+    got = await _ask(project, "/v1/chat/completions", body=body)
+    assert got.status == 200
+    assert got.headers["x-ignored-params"] == "num%20ctx, top_k, reasoning_effort, stop.4"
+    sent = model.received[0].json()
+    assert (sent["top_p"], sent["stop"]) == (0.5, ["a", "b", "c", "d"])
+    assert not {"top_k", "reasoning_effort", "num ctx"} & set(sent)
+
+
+async def test_what_has_an_effect_is_not_named(model: OpenAiHost, project: Project) -> None:
+    """Without anything to name there is no header."""
+    got = await _ask(project, body={"message": "Hi", "temperature": 0.5, "tools": {}, "metadata": {"a": 1}})
+    assert (got.status, "x-ignored-params" in got.headers) == (200, False)
+    assert model.received[0].json()["temperature"] == 0.5
+
+
+def _running(**metadata: Any) -> tuple[int, dict[str, Any]]:
+    details = json.dumps({"code": "turn_in_progress", "metadata": {"retry_after": 5, **metadata}})
+    return 409, {"code": "PT409", "message": "Another turn is running.", "details": details}
+
+
+@pytest.mark.parametrize(("yours", "calls"), [(True, 4), (False, 1)])
+async def test_a_turn_waits_for_the_end_of_the_users_own(
+    model: OpenAiHost, project: Project, monkeypatch: pytest.MonkeyPatch, yours: bool, calls: int
+) -> None:
+    """It asks three times more; another member's turn is 409 at once."""
+    monkeypatch.setattr(admission, "_PAUSES", (0.0, 0.0, 0.0))
+    project.answers["/rest/v1/rpc/chat_begin"] = _running(yours=yours)
+    assert (await _ask(project)).status == 409
+    assert len(project.asked_of("chat_begin")) == calls
+    assert model.received == []
+
+
+async def test_a_stop_and_the_next_question_may_come_together(
+    model: OpenAiHost, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question is answered when the stopped turn has ended."""
+
+    def pauses() -> Iterator[float]:
+        project.answers["/rest/v1/rpc/chat_begin"] = (200, ADMITTED)
+        yield 0.0
+
+    monkeypatch.setattr(admission, "_PAUSES", pauses())
+    project.answers["/rest/v1/rpc/chat_begin"] = _running(yours=True)
+    got = await _ask(project)
+    assert (got.status, len(project.asked_of("chat_begin")), len(model.received)) == (200, 2, 1)

@@ -8,7 +8,7 @@ import pytest
 
 from functions.chat.streams.openai import CompletionJson, CompletionStream
 from shared.errors import AnswerCut
-from shared.events import Finish, Reasoning, StopReason, Text
+from shared.events import Finish, Reasoning, Refusal, StopReason, Text
 from shared.messages import ToolCall
 from shared.routes import RouteChosen
 from shared.run_turn import Failure, TurnEvent
@@ -83,3 +83,17 @@ def test_a_completion_gathers_calls_thoughts_and_reason(reason: StopReason, rece
     assert (choice.finish_reason, choice.message.content) == (received, None)
     assert (choice.message.reasoning_content, choice.message.tool_calls[0].id) == ("hm", "c1")
     assert answer.usage.cost == 0.002
+
+
+def test_a_refusal_is_no_content() -> None:
+    """It is the field `refusal`, in chunks and in the whole message."""
+    assert _deltas(_streamed(Refusal("I "), Refusal("won't."), RECEIPT))[1:3] == [
+        {"refusal": "I "},
+        {"refusal": "won't."},
+    ]
+    encoder = CompletionJson(TURN)
+    for event in (Refusal("I "), Refusal("won't."), Finish("filtered")):
+        encoder.observe(event)
+    (choice,) = encoder.encode(replace(RECEIPT, result=replace(ENTRY, content="I won't.")))["choices"]
+    assert (choice["message"]["content"], choice["message"]["refusal"]) == (None, "I won't.")
+    assert choice["finish_reason"] == "content_filter"

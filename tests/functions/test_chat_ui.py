@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from functions.chat.streams.ui import UiStream
 from shared.errors import ProviderTimeout
-from shared.events import Finish, Reasoning, Text, Usage
+from shared.events import Finish, Reasoning, Refusal, Text, Usage
 from shared.messages import ToolCall
 from shared.receipts import receipt_json
 from shared.routes import RouteChosen
@@ -155,3 +155,10 @@ def test_every_event_is_one_line_of_json() -> None:
     assert lines.pop() == b""
     assert lines.pop() == b"data: [DONE]"
     assert all(json.loads(line.removeprefix(b"data: ")) for line in lines)
+
+
+def test_a_refusal_is_text() -> None:
+    """The protocol has no part for refusals."""
+    stream = UiStream(TURN)
+    first = frames(stream.encode(Refusal("No.")))
+    assert [(each["type"], each.get("delta")) for each in first] == [("text-start", None), ("text-delta", "No.")]

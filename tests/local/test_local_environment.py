@@ -85,7 +85,7 @@ def test_a_copied_example_changes_nothing(tmp_path: Path) -> None:
     shutil.copy(EXAMPLE, tmp_path / ".env")
     copied = _planned(tmp_path)
     assert copied.parts == before.parts
-    defaults = {"LOG_CONTENT": "redacted", "TURN_SECONDS": "290"}
+    defaults = {"LOG_CONTENT": "redacted", "TURN_SECONDS": "290", "FIRST_CONTENT_SECONDS": "120"}
     assert copied.function_environ("chat") == before.function_environ("chat") | defaults
     text = EXAMPLE.read_text().replace("\nOPENAI_API_KEY=\n", "\nOPENAI_API_KEY=sk-mine\n")
     (tmp_path / ".env").write_text(text)

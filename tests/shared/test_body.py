@@ -119,7 +119,8 @@ class Drawing(BaseModel):
     [
         ({"kind": "square", "side": "x"}, "shapes.0.side"),
         ({"kind": "square"}, "shapes.0.side"),
-        ({"kind": "none"}, "shapes.0"),
+        ({"kind": "none"}, "shapes.0.kind"),
+        ({}, "shapes.0.kind"),
         (5, "shapes.0"),
         ({"kind": "circle", "radius": 1, "centre": "there"}, "shapes.0.centre"),
         ({"kind": "circle", "radius": 1, "centre": {"kind": "square"}}, "shapes.0.centre.side"),
@@ -133,6 +134,7 @@ def test_a_problem_has_its_path_in_the_body(shape: object, param: str) -> None:
     assert param in [each["param"] for each in problems]
     assert {each["param"] for each in problems} <= {param, param.rpartition(".")[0]}
     assert "instance of" not in json.dumps(problems)
+    assert "tag" not in json.dumps(problems)
 
 
 def test_up_to_twenty_problems_are_listed() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.errors import ProviderOverloaded
-from shared.events import Finish, ModelEvent, Reasoning, Text, Usage
+from shared.events import Finish, ModelEvent, Reasoning, Refusal, Text, Usage
 from shared.messages import CALLER, Format, Message, ModelRequest, ProviderPayload, Tool, ToolCall
 from shared.providers.chat_completions import ChunkParser, read_model_list, request_body
 
@@ -148,9 +148,9 @@ def test_reasoning_that_a_caller_kept_goes_to_every_host_but_openai() -> None:
     assert "reasoning_content" not in request_body(request, provider="openai")["messages"][1]
 
 
-def test_a_refusal_is_text_and_filtered() -> None:
-    """The refusal of a model is its answer."""
-    assert _parsed(_delta(refusal="No."), _delta("stop")) == [Text("No."), Finish("filtered")]
+def test_a_refusal_is_a_refusal_and_filtered() -> None:
+    """It is kept apart from text."""
+    assert _parsed(_delta(refusal="No."), _delta("stop")) == [Refusal("No."), Finish("filtered")]
 
 
 @pytest.mark.parametrize(

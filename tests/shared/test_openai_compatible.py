@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from shared.errors import (
+    ContextLengthExceeded,
     ModelUnavailable,
     NodeFailed,
     NotConfigured,
@@ -239,6 +240,15 @@ async def test_every_failure_of_a_node_is_the_same_error(host: OpenAiHost, envir
         await _models_at("https://127.0.0.1:8443/v1")
     messages.add(unreachable.value.message)
     assert len(messages) == 1
+
+
+@pytest.mark.anyio
+async def test_a_conversation_that_is_too_long_for_a_node_is_named(host: OpenAiHost) -> None:
+    """The client can shorten it; the error has no details of the node."""
+    host.status, host.pieces = 400, [b'{"error": {"code": "context_length_exceeded", "message": "node-7: too long"}}']
+    with pytest.raises(ContextLengthExceeded) as caught:
+        await _events(_node_call(host), "client")
+    assert "node-7" not in caught.value.message
 
 
 @pytest.mark.anyio

@@ -140,3 +140,28 @@ def test_a_refusal_is_understood_in_every_shape(status: int, body: bytes, kind: 
 def test_an_error_inside_the_stream_is_an_overload_unless_it_says_more(error: Any, kind: type) -> None:
     """Hosts that answered 200 send errors as data, some with a status or a code."""
     assert type(error_in_answer("huggingface", error)) is kind
+
+
+def test_a_refusal_has_the_providers_reason() -> None:
+    """The sentence without secrets, addresses and account ids, on one line and cut."""
+    reason = "Invalid value for 'top_p'.\nSee https://internal.example/x; org-abcdef123, key sk-proj-" + "a1B2" * 12
+    error = error_for_status("openai", 400, refusal=Refusal(("invalid_value",), reason))
+    assert error.message.startswith("The provider openai refused this request: Invalid value for 'top_p'. See […]")
+    assert not any(secret in error.message for secret in ("internal.example", "org-abc", "a1B2a1B2"))
+    assert error.upstream_code == "invalid_value"
+    assert len(error_for_status("openai", 400, refusal=Refusal(message="word " * 1000)).message) < 400
+
+
+@pytest.mark.parametrize(("status", "reason"), [(401, "sk-live"), (500, "at line 5"), (400, "<html>")])
+def test_other_words_of_a_provider_stay_inside(status: int, reason: str) -> None:
+    """Only the refusal of a request has a reason, and only a sentence is one."""
+    error = error_for_status("openai", status, refusal=Refusal(("a b",), reason))
+    assert error.message.endswith(".")
+    assert reason not in error.message
+    assert error.upstream_code is None
+
+
+@pytest.mark.parametrize("reason", ["The context of this tool is wrong.", "Unknown parameter: 'max_prompt'.", ""])
+def test_other_refusals_are_not_too_long(reason: str) -> None:
+    """Only a conversation that is too long is one."""
+    assert Refusal(message=reason).meaning(400) is None

@@ -130,3 +130,21 @@ def test_claudes_unknown_ends_are_none(reason: str | None) -> None:
     """The same for Gemini: only the documented reasons end an answer."""
     assert claude_reason(reason) == "truncated"
     assert gemini_reason(reason, has_calls=False) == "truncated"
+
+
+def test_claude_caches_up_to_the_last_four_marks() -> None:
+    """A marked system prompt is sent as blocks; other providers get the text."""
+    marked = Message("system", "Be brief.", parts=("Be brief.",), cached_parts=(0,))
+    asked = Message("user", "abcd", parts=("a", "b", "c", "d"), cached_parts=(0, 1, 2, 3))
+    call = replace(_CALL, messages=(marked, asked))
+    arguments = request_arguments(call)
+    assert arguments["system"] == [{"type": "text", "text": "Be brief."}]
+    assert [block["cache_control"] for block in arguments["messages"][0]["content"]] == [{"type": "ephemeral"}] * 4
+    assert [message["content"] for message in request_body(call)["messages"]] == ["Be brief.", "abcd"]
+
+
+def test_the_first_system_messages_are_one() -> None:
+    """Some chat templates take one system message, at the start; a later one stays."""
+    given = (Message("system", "A"), Message("system", "B"), Message("user", "Hi"), Message("system", "C"))
+    sent = request_body(replace(_CALL, messages=given))["messages"]
+    assert [(each["role"], each["content"]) for each in sent] == [("system", "A\n\nB"), ("user", "Hi"), ("system", "C")]

@@ -69,12 +69,12 @@ def test_hanging_up_before_the_first_word_is_noticed_too(
 def test_a_model_that_fails_at_once_is_an_http_status_and_a_failed_row(
     alice: Person, model: Models, db: Database, chat_url: str, kind: str, status: int, code: str
 ) -> None:
-    """The error names nothing of the provider; the turn costs nothing and is not counted."""
+    """Only a refusal has the provider's reason; the turn costs nothing and is not counted."""
     body = {"message": "hello", "model": model(kind, provider="openai")}
     response = alice.ask(body, chat_url, origin="http://nowhere.example")
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (status, code)
-    assert "secret" not in response.text
+    assert ("secret upstream words" in error["message"]) is (kind == "status-400")
     assert error["request_id"] == response.headers["x-request-id"]
     (row,) = alice.rows("chat_logs")
     assert (row["status"], row["error_code"], row["cost_usd"]) == ("failed", code, 0)

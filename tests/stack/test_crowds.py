@@ -11,28 +11,28 @@ from tests.stack.people import Person, eventually
 from tests.stack.turns import Database
 
 
-def test_sixty_turns_with_fifteen_left_are_fifteen_calls_of_the_model(
+def test_two_hundred_turns_with_fifty_left_are_fifty_calls_of_the_model(
     alice: Person, model: Models, db: Database, upstream: Upstream
 ) -> None:
     """The cap holds exactly; a refused client learns the limit, its reset time, and that it must not retry before."""
-    db.execute("insert into public.usage_limits (scope, daily_requests) values (%s, 15)", [alice.id])
+    db.execute("insert into public.usage_limits (scope, daily_requests) values (%s, 50)", [alice.id])
     name = named("echo", "client")
     body = {"message": "hello", "model": model(name), "stream": False}
-    with ThreadPoolExecutor(30) as pool:
-        answers = list(pool.map(lambda _: alice.ask(body), range(60)))
-    assert sorted(answer.status_code for answer in answers) == [200] * 15 + [429] * 45
-    assert len(upstream.calls_of(name)) == 15
+    with ThreadPoolExecutor(200) as pool:
+        answers = list(pool.map(lambda _: alice.ask(body), range(200)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 50 + [429] * 150
+    assert len(upstream.calls_of(name)) == 50
     refused = next(answer for answer in answers if answer.status_code == 429)
     error = refused.json()["error"]
-    assert (error["code"], error["metadata"]["limit"], error["metadata"]["used"]) == ("quota_exceeded", 15, 15)
+    assert (error["code"], error["metadata"]["limit"], error["metadata"]["used"]) == ("quota_exceeded", 50, 50)
     assert error["metadata"]["resets_at"]
     assert int(refused.headers["retry-after"]) > 0
     assert refused.headers["x-should-retry"] == "false"
     assert (refused.headers["x-ratelimit-limit-requests"], refused.headers["x-ratelimit-remaining-requests"]) == (
-        "15",
+        "50",
         "0",
     )
-    assert len(alice.rows("chat_logs")) == 15
+    assert len(alice.rows("chat_logs")) == 50
 
 
 def test_thirty_requests_with_one_key_are_one_call_of_the_model(

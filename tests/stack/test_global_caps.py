@@ -43,14 +43,14 @@ def _begin_in_parallel(stack: Stack, people: list[Person], model: str, turns: in
 def test_a_global_cap_admits_exactly_what_it_has_room_for(
     stack: Stack, model: Models, db: Database, global_caps: Callable[..., None], cap: str
 ) -> None:
-    """Of sixty turns of eight users in sixteen processes, fifteen fit under the cap, and fifteen are admitted."""
+    """Of two hundred turns of eight users in sixteen processes, fifty fit under the cap, and fifty are admitted."""
     people = [sign_up(stack) for _ in range(8)]
     name = model("echo", PRICED)
-    global_caps(**{cap: 15 if cap == "daily_requests" else reserve_of(people[0], name) * Decimal("15.5")})
+    global_caps(**{cap: 50 if cap == "daily_requests" else reserve_of(people[0], name) * Decimal("50.5")})
     before = counters(db, "global")
-    statuses = _begin_in_parallel(stack, people, name, 60)
-    assert sorted(statuses) == [200] * 15 + [429 if cap == "daily_requests" else 402] * 45
-    assert counters(db, "global")["day"]["requests"] - before["day"]["requests"] == 15
+    statuses = _begin_in_parallel(stack, people, name, 200)
+    assert sorted(statuses) == [200] * 50 + [429 if cap == "daily_requests" else 402] * 150
+    assert counters(db, "global")["day"]["requests"] - before["day"]["requests"] == 50
     _close_all(stack, db, people)
 
 

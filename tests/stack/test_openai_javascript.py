@@ -98,14 +98,14 @@ def test_every_refusal_is_the_sdks_own_exception(sdk: Sdk, db: Database) -> None
         {"model": sdk.model("cut"), "how": "stream"},
     )
     assert unknown == {"raised": "NotFoundError", "status": 404, "code": "model_not_found"}
-    assert wrong == {"raised": "UnprocessableEntityError", "status": 422, "code": "validation_failed"}
+    assert wrong == {"raised": "BadRequestError", "status": 400, "code": "validation_failed"}
     assert failed["raised"] == "InternalServerError"
     assert (cut["text"], cut["raised"], cut["code"]) == ("one two ", "APIError", "answer_cut")
     (stranger,) = sdk.call({"model": "gpt-4o"}, token="sk-wrong")
     assert (stranger["raised"], stranger["status"]) == ("AuthenticationError", 401)
     db.execute("insert into public.usage_limits (scope, daily_requests) values (%s, 0)", [sdk.person.id])
     (limited,) = sdk.call({"model": sdk.model("fixed")})
-    assert limited == {"raised": "RateLimitError", "status": 429, "code": "quota_exceeded"}
+    assert limited == {"raised": "RateLimitError", "status": 429, "code": "rate_limit_exceeded"}
 
 
 def test_words_that_look_like_frames_arrive_intact(sdk: Sdk) -> None:

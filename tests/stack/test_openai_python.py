@@ -111,7 +111,7 @@ def test_structured_output_is_parsed_by_the_sdk(alice: Person, client: Client, a
 def test_an_image_reaches_a_model_that_can_see(
     alice: Person, client: Client, able: Models, upstream: Upstream, provider: str
 ) -> None:
-    """Each provider gets the image in its own format; a model without vision and an image URL are 422."""
+    """Each provider gets the image in its own format; a model without vision and an image URL are 400."""
     png = _png()
 
     def ask(identifier: str, url: str) -> Any:
@@ -121,9 +121,9 @@ def test_an_image_reaches_a_model_that_can_see(
     identifier = able("echo", provider)
     assert ask(identifier, f"data:image/png;base64,{png}").choices[0].message.content == "Which colour? "
     assert png in json.dumps(last_request(upstream, identifier)).replace("-", "+").replace("_", "/")
-    with pytest.raises(openai.UnprocessableEntityError, match="look at images"):
+    with pytest.raises(openai.BadRequestError, match="look at images"):
         ask(able("echo", provider, supports_vision=False), f"data:image/png;base64,{png}")
-    with pytest.raises(openai.UnprocessableEntityError, match="send the image itself"):
+    with pytest.raises(openai.BadRequestError, match="send the image itself"):
         ask(identifier, "https://example.com/cat.png")
 
 
@@ -151,7 +151,7 @@ def test_policies_choose_among_models_that_can_be_asked(
         )
         assert (raw.headers["x-model"], raw.headers["x-fallbacks"]) == (seeing, "0")
     assert client(alice).chat.completions.create(model=alias, messages=question).model == blind
-    with pytest.raises(openai.UnprocessableEntityError, match="use tools"):
+    with pytest.raises(openai.BadRequestError, match="use tools"):
         client(alice).chat.completions.create(model=blind, messages=question, tools=[WEATHER])
     schema: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
     db.execute("update public.llm_models set capabilities = capabilities || '{\"supports_json\": false}'")

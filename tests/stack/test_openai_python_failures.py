@@ -41,7 +41,7 @@ def test_every_refusal_is_the_sdks_own_exception(
     with pytest.raises(openai.NotFoundError) as unknown:
         ask(client(alice), model="no-such-model")
     assert (unknown.value.code, unknown.value.param) == ("model_not_found", "model")
-    with pytest.raises(openai.UnprocessableEntityError):
+    with pytest.raises(openai.BadRequestError):
         ask(client(alice), n=2)
     with pytest.raises(openai.BadRequestError):
         ask(client(alice), messages=[{"role": "user", "content": "\0"}])
@@ -50,7 +50,7 @@ def test_every_refusal_is_the_sdks_own_exception(
     db.execute("insert into public.usage_limits (scope, daily_cost_usd) values (%s, 0)", [alice.id])
     with pytest.raises(openai.APIStatusError) as broke:
         ask(client(alice), model=able("echo"))
-    assert (broke.value.status_code, broke.value.code) == (402, "budget_exceeded")
+    assert (broke.value.status_code, broke.value.code) == (429, "insufficient_quota")
     db.execute("update public.usage_limits set daily_requests = 0 where scope = %s", [alice.id])
     with pytest.raises(openai.RateLimitError) as limited:
         ask(client(alice), model=able("echo"))
@@ -68,9 +68,10 @@ def test_what_a_provider_takes_for_wrong_is_the_callers_fault(
             client(alice).chat.completions.create(model=able("status-400", provider), messages=question)
         return
     for streams in (False, True):
-        with pytest.raises(openai.UnprocessableEntityError) as refused:
+        with pytest.raises(openai.BadRequestError) as refused:
             client(alice).chat.completions.create(model=able("status-400", provider), messages=question, stream=streams)
-        assert refused.value.code == "provider_refused"
+        assert isinstance(refused.value.body, dict)
+        assert refused.value.body["metadata"] == {"code": "provider_refused"}
         assert refused.value.response.headers["x-should-retry"] == "false"
     with pytest.raises(openai.InternalServerError) as gone:
         client(alice).chat.completions.create(model=able("status-404", provider), messages=question)
@@ -123,5 +124,5 @@ def test_the_reservation_covers_the_whole_conversation(
     completions = client(alice).chat.completions
     with pytest.raises(openai.APIStatusError) as refused:
         completions.create(model=identifier, messages=[*long, question], max_tokens=10)
-    assert refused.value.status_code == 402
+    assert refused.value.status_code == 429
     assert completions.create(model=identifier, messages=[question], max_tokens=10).choices[0].message.content == "ok"

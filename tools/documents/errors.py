@@ -31,10 +31,20 @@ The body holds no stack trace, no SQL and no text of other users.
 
 """
 _FOOT = """
-## One code with two statuses
+## In OpenAI's words
 
-On `POST /v1/chat/completions`, `provider_refused` is 422 when the provider answered 400, 413 or 422.
-There the client wrote the whole request. Elsewhere the status is 502.
+`POST /v1/chat/completions` uses the statuses and codes that OpenAI's SDKs, LangChain and LiteLLM know.
+Our own code is then in `metadata.code`, and in the log row.
+
+| Our code | There |
+|---|---|
+| `context_exceeded`, and a provider's error for a conversation that is too long | 400 `context_length_exceeded` |
+| `provider_refused`, when the provider answered 400, 413 or 422 | 400 with the provider's code, if it sent one |
+| `validation_failed` | 400 `validation_failed` |
+| `budget_exceeded` | 429 `insufficient_quota` |
+| `quota_exceeded`, `too_many_turns` | 429 `rate_limit_exceeded` |
+
+The message of `provider_refused` has the provider's reason, redacted and cut. Client nodes have none.
 
 ## After the first byte
 

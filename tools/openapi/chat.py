@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from functions.chat.completion_request import CompletionRequest
+from functions.chat.openai_errors import reworded
 from functions.chat.request import ChatRequest
 from shared import errors
 from tools.openapi import document as openapi
@@ -22,6 +23,7 @@ _EVENTS = "text/event-stream"
 _HEADERS = {
     "X-Model": "The model that serves; percent-encoded when a header cannot hold the name.",
     "X-Fallbacks": "How many routes were skipped before it.",
+    "X-Ignored-Params": "Names of fields and parameters without effect; absent when there are none.",
     "x-ratelimit-limit-requests": "Requests per day; absent without a limit, like the next three.",
     "x-ratelimit-remaining-requests": "Requests left.",
     "x-ratelimit-reset-requests": "Time until the limit resets, like `3600s`.",
@@ -69,10 +71,12 @@ TURN = Operation(
         "Idempotent-Replayed": "`true` when this is the stored answer of the same key.",
         "x-vercel-ai-ui-message-stream": "`v1` when the response is a stream.",
     },
+    name="create_turn",
 )
 STREAMED_TURN = replace(
     TURN,
     summary="One turn of a conversation, always streamed.",
+    name="stream_turn",
     successes={
         200: Success("The answer as events; `stream` is ignored. With `dry_run`, JSON.", DryRunAnswer, also=_EVENTS)
     },
@@ -80,13 +84,15 @@ STREAMED_TURN = replace(
 RESUME = Operation(
     "The request of `useChat` with `resume`.",
     {204: Success("A stream ends with its request; `rpc/ui_messages` has the messages.")},
+    name="resume_stream",
 )
 COMPLETION = Operation(
     "One answer to a conversation that the client keeps.",
     {200: Success("The answer; events when `stream` is true.", CompletionAnswer, also=_EVENTS)},
     body=CompletionRequest,
     errors=(*_ADMISSION, *_MODEL_FAILS),
-    also_as={422: (errors.ProviderRefused,)},  # the client sent the whole conversation
+    words=reworded,
+    name="create_completion",
     headers=_HEADERS,
 )
 

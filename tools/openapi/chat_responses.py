@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, RootModel
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from shared.events import Usage
 
@@ -38,7 +38,7 @@ class ReceiptAnswer(_Closed):
     cost_usd: float | None
     duration_ms: int
     ttft_ms: int | None
-    logged: bool | Literal["spooled"]
+    logged: bool | str = Field(description="`true`, `false` or `spooled`: stored later.")
 
 
 class AnswerMessage(_Closed):

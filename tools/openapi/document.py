@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -56,9 +57,10 @@ class Success:
 class Operation:
     """The requests and responses of a handler.
 
+    `name` begins its operation id; it is the handler's name when it is empty.
     `needs` is whose token the route requires; the errors of tokens and bodies follow from it and from `body`.
-    `takes` are request headers, `headers` response headers. `also_as` lists errors that a route sends with another
-    status than their own.
+    `takes` are request headers, `headers` response headers. `words` gives an error the status and code of a borrowed
+    protocol.
     """
 
     summary: str
@@ -69,7 +71,8 @@ class Operation:
     errors: tuple[type[ParleyError], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     takes: Mapping[str, str] = field(default_factory=dict)
-    also_as: Mapping[int, tuple[type[ParleyError], ...]] = field(default_factory=dict)
+    words: Callable[[ParleyError], ParleyError] = lambda error: error
+    name: str = ""
 
     @property
     def models(self) -> Iterable[_Shown]:
@@ -98,7 +101,7 @@ class Operation:
         return found
 
 
-_DOCUMENT: Final = Operation("This document.", {200: Success("OpenAPI 3.1.")}, needs="none")
+_DOCUMENT: Final = Operation("This document.", {200: Success("OpenAPI 3.1.")}, needs="none", name="get_document")
 
 
 def document(
@@ -112,24 +115,51 @@ def document(
     in_order: Sequence[Any] = sorted(wanted, key=lambda pair: (pair[0].__name__, pair[1]))
     references, schemas = models_json_schema(in_order, ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
+    used: set[str] = set()
     for route, operation in routed.items():
         method, path = route.split(" ", 1)
         path = path.replace(":path}", "}")
-        paths.setdefault(path, {})[method.lower()] = _operation(method, path, operation, references)
+        item = _operation(method, path, operation, references)
+        item["operationId"] = _new_id(operation.name or handlers[route], method, path, used)
+        paths.setdefault(path, {})[method.lower()] = item
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": VERSION, "description": description},
         "paths": paths,
         "components": {
-            "schemas": schemas["$defs"],
+            "schemas": _fit_for_generators(schemas["$defs"]),
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
+def _new_id(name: str, method: str, path: str, used: set[str]) -> str:
+    """The operation id: the name for its first route, with method and path for the others."""
+    operation_id = "_".join([name, "by", method.lower(), *re.findall(r"\w+", path)]) if name in used else name
+    used.add(operation_id)
+    return operation_id
+
+
+def _fit_for_generators(schema: Any) -> Any:
+    """The schema with defaults as words: generators make a field with a default required, or null its value."""
+    if isinstance(schema, list):
+        return [_fit_for_generators(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    fitting = {key: _fit_for_generators(value) for key, value in schema.items() if not _is_default(key, schema)}
+    if _is_default("default", schema) and schema["default"] not in (None, "", [], {}):
+        words = f"The default is `{json.dumps(schema['default'])}`."
+        fitting["description"] = f"{schema['description']} {words}" if "description" in schema else words
+    return fitting
+
+
+def _is_default(key: str, schema: Mapping[str, Any]) -> bool:
+    """Whether the key is the default of a schema, and not a property of that name."""
+    return key == "default" and not isinstance(schema.get(key), dict) and key in schema
+
+
 def _operation(method: str, path: str, operation: Operation, references: _References) -> dict[str, Any]:
     item: dict[str, Any] = {
-        "operationId": "_".join([method.lower(), *re.findall(r"\w+", path)]),
         "summary": operation.summary,
         "security": [] if operation.needs == "none" else [{"bearer": []}],
         "responses": _successes(operation, references),
@@ -170,10 +200,9 @@ def _successes(operation: Operation, references: _References) -> dict[str, Any]:
 
 def _failures(operation: Operation, references: _References) -> dict[str, Any]:
     codes: dict[str, list[str]] = {}
-    for error in sorted(operation.all_errors, key=lambda each: (each.status, each.code)):
-        codes.setdefault(str(error.status), []).append(error.code)
-    for status, moved in operation.also_as.items():
-        codes.setdefault(str(status), []).extend(error.code for error in moved)
+    shown = [operation.words(error("An error.")) for error in operation.all_errors]
+    for status, code in sorted({(e.status, e.wording.code if e.wording else e.code) for e in shown}):
+        codes.setdefault(str(status), []).append(code)
     content = {"application/json": {"schema": references[Error, "serialization"]}}
     responses: dict[str, Any] = {}
     for status_text, found in codes.items():

@@ -42,9 +42,12 @@ _READY = Operation(
     {200: Success("It does.", Health)},
     needs="none",
     errors=(errors.DatabaseUnavailable,),
+    name="get_readiness",
 )
 SHARED_OPERATIONS: Final[Mapping[str, Operation]] = {
-    "healthy": Operation("Whether the function runs.", {200: Success("It does.", Health)}, needs="none"),
+    "healthy": Operation(
+        "Whether the function runs.", {200: Success("It does.", Health)}, needs="none", name="get_health"
+    ),
     "ready": _READY,
     "service_ready": _READY,
     "list_openai_models": Operation("The models that a user can choose.", {200: Success("All of them.", ModelList)}),

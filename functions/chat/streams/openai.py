@@ -9,7 +9,7 @@ import time
 from typing import Any, Final
 
 from shared.error_response import error_body
-from shared.events import Finish, Reasoning, StopReason, Text
+from shared.events import Finish, Reasoning, Refusal, StopReason, Text
 from shared.messages import ToolCall
 from shared.routes import RouteChosen
 from shared.run_turn import Failure, TurnEvent
@@ -49,6 +49,8 @@ class CompletionStream:
                 return self._piece("content", text)
             case Reasoning(text):
                 return self._piece("reasoning_content", text)
+            case Refusal(text):
+                return self._piece("refusal", text)
             case RouteChosen(route):
                 self._head["model"] = route.identifier
                 self._templates.clear()
@@ -90,6 +92,8 @@ class CompletionJson:
         self._turn = turn
         self._calls: list[dict[str, Any]] = []
         self._thoughts: list[str] = []
+        self._texts: list[str] = []
+        self._refusals: list[str] = []
         self._reason: StopReason = "stop"
 
     def observe(self, event: TurnEvent) -> None:
@@ -99,6 +103,10 @@ class CompletionJson:
                 self._calls.append(_called(event))
             case Reasoning(text):
                 self._thoughts.append(text)
+            case Text(text):
+                self._texts.append(text)
+            case Refusal(text):
+                self._refusals.append(text)
             case Finish(reason):
                 self._reason = reason
             case _:
@@ -106,11 +114,12 @@ class CompletionJson:
 
     def encode(self, receipt: Receipt) -> dict[str, Any]:
         """The completion."""
-        content = receipt.result.content
+        refusal = "".join(self._refusals)
+        content = "".join(self._texts) if refusal else receipt.result.content  # the result has both
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": content if content or not self._calls else None,
-            "refusal": None,
+            "content": content if content or not (self._calls or refusal) else None,
+            "refusal": refusal or None,
         }
         if self._calls:
             message["tool_calls"] = self._calls

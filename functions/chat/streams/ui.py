@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from shared.errors import ParleyError
-from shared.events import NextStep, Reasoning, Text, ToolResult
+from shared.events import NextStep, Reasoning, Refusal, Text, ToolResult
 from shared.messages import ToolCall
 from shared.receipts import receipt_json
 from shared.routes import RouteChosen
@@ -49,7 +49,7 @@ class UiStream:
     def encode(self, event: TurnEvent) -> bytes:
         """Frames of one event; none for those that only the ledger needs."""
         match event:
-            case Text(text):
+            case Text(text) | Refusal(text):
                 return self._piece("text", text)
             case Reasoning(text):
                 return self._piece("reasoning", text)
