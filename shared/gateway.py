@@ -62,9 +62,9 @@ class Options:
     may_call_in_parallel: bool = True
     stop: tuple[str, ...] = ()
     output_format: Format = PLAIN_FORMAT
-    parameters: Mapping[str, Any] = field(default_factory=dict)
     has_schema_tool: bool = False
     is_schema_text: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ModelSession:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import AnswerCut, NodeFailed, OutputInvalid, ParleyError, ProviderRefused, ProviderUnreachable
-from shared.events import Finish, ModelEvent, NextStep, Text
+from shared.events import Finish, ModelEvent, NextStep, Refusal, Text
 from shared.gateway import BeforeRetry, ModelSession, Options
 from shared.messages import Format, Message, Tool, ToolCall
 from shared.routes import Attempt, Route, RouteChosen
@@ -75,6 +75,7 @@ class StructuredAnswer(Generic[Output]):
         self._sessions = [ModelSession(short, options, arrived, reserve)]
         self._done: set[str] = set()  # the kinds of further tries that were used
         self._text: list[str] = []
+        self._is_refused = False
 
     @property
     def route(self) -> Route:
@@ -110,7 +111,7 @@ class StructuredAnswer(Generic[Output]):
                 yield NextStep()
 
     async def _tried(self, prompt: tuple[Message, ...]) -> AsyncGenerator[ModelEvent | RouteChosen, None]:
-        self._text, self.reason = [], None
+        self._text, self.reason, self._is_refused = [], None, False
         async with aclosing(self._sessions[-1].events(prompt, self._options)) as events:
             async for event in events:
                 if isinstance(event, ToolCall):
@@ -119,6 +120,8 @@ class StructuredAnswer(Generic[Output]):
                     self._text.append(event.text)
                 elif isinstance(event, Finish):
                     self.reason = event.reason
+                elif isinstance(event, Refusal):
+                    self._is_refused = True
                 yield event
 
     def _after_failure(self, error: ParleyError) -> None:
@@ -135,6 +138,8 @@ class StructuredAnswer(Generic[Output]):
         """The prompt of another try; None when the answer fits. Raises OutputInvalid, AnswerCut."""
         if self.reason == "filtered":
             raise OutputInvalid(_HOPELESS["filtered"])
+        if self._is_refused and not self._text:
+            raise OutputInvalid("The model refused to answer.")
         if self.reason == "length":
             if self.route.max_output_tokens <= self._sessions[-1].route.max_output_tokens or not self._is_first("more"):
                 raise AnswerCut(_HOPELESS["length"])

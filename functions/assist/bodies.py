@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 
@@ -13,10 +12,10 @@ from functions.assist.preset import Offer, Preset
 from functions.assist.request import Asked, presets_of
 from shared.error_response import error_body
 from shared.errors import ParleyError
+from shared.parameters import ignored_header
 
 Outcome = Answer | ParleyError
 Outcomes = Mapping[str, Outcome]
-_MAX_IGNORED, _MAX_NAME = 40, 64
 
 
 def body_of(offer: Offer, outcomes: Outcomes, request_id: str) -> bytes:
@@ -60,7 +59,4 @@ def headers_of(asked: Asked, outcomes: Outcomes) -> dict[str, str]:
     if ages and headers["X-Cache"] != "MISS":
         headers["Age"] = str(max(ages))
     headers["Cache-Control"] = "private, no-cache"
-    if asked.ignored:
-        shown = [quote(name[:_MAX_NAME], safe="._-$[]") for name in asked.ignored]
-        headers["X-Ignored-Params"] = ", ".join(shown[:_MAX_IGNORED])
-    return headers
+    return headers | ignored_header(asked.ignored)

@@ -183,6 +183,8 @@ comment on column public.llm_conversations.conversation_metadata is
 comment on column public.llm_conversations.forked_from is
   'The conversation that this one was copied from, which may be deleted; null when it was not copied.';
 
+create index llm_conversations_forked_from_idx on public.llm_conversations (forked_from) where forked_from is not null;
+
 alter table public.llm_conversations enable row level security;
 revoke all on public.llm_conversations from public, anon, authenticated, service_role;
 grant select on public.llm_conversations to authenticated;
@@ -543,7 +545,9 @@ create index chat_logs_route_reason_created_at_idx on public.chat_logs (created_
   where route_reason in ('model_not_found', 'model_replaced');
 create index chat_logs_endpoint_created_at_idx on public.chat_logs (endpoint, created_at desc)
   where endpoint like 'assist.%';
-create index chat_logs_rating_created_at_idx on public.chat_logs (created_at) where rating is not null;
+create index chat_logs_rating_created_at_idx on public.chat_logs (created_at)
+  include (user_id, rating, duration_ms, context_size_tokens, history_shown, history_left_out) where rating is not null;
+create index chat_logs_tools_used_created_at_idx on public.chat_logs (created_at) where tools_used <> '[]';
 create index chat_logs_escalation_created_at_idx on public.chat_logs (created_at) where escalation_suggested;
 
 alter table public.chat_logs enable row level security;
@@ -1572,7 +1576,8 @@ create function public.fork_conversation(conversation_id uuid, turn_id uuid defa
 declare
   v_user_id uuid := (select auth.uid());
   v_source public.llm_conversations;
-  v_until timestamptz := 'infinity';
+  v_now timestamptz := clock_timestamp();
+  v_until timestamptz := v_now;
   v_id uuid := gen_random_uuid();
   v_max integer := private.setting('forks_per_day', 100);
 begin
@@ -1592,9 +1597,9 @@ begin
     perform private.refuse('PT429', 'too_many_forks', format('At most %s copies a day.', v_max));
   end if;
   -- The title has words of the owner, which only the owner can delete.
-  insert into public.llm_conversations (id, user_id, title, default_model, forked_from)
+  insert into public.llm_conversations (id, user_id, title, default_model, forked_from, started_at)
     values (v_id, v_user_id, case when v_source.user_id = v_user_id then v_source.title end, v_source.default_model,
-      v_source.id);
+      v_source.id, v_now);
   insert into public.conversation_members (conversation_id, user_id, role) values (v_id, v_user_id, 'owner');
   -- The copies of a question and its answer have a turn of their own, so that a deletion finds the answer.
   insert into public.messages
@@ -1617,6 +1622,32 @@ comment on function public.fork_conversation(uuid, uuid) is
   'at forks_per_day.';
 revoke execute on function public.fork_conversation from public, anon, authenticated, service_role;
 grant execute on function public.fork_conversation(uuid, uuid) to authenticated;
+
+create function private.forget_copies(p_conversation_id uuid, p_owner_id uuid) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_copies uuid[];
+begin
+  with recursive copies as (
+    select c.id from public.llm_conversations as c
+      where c.forked_from = p_conversation_id and c.user_id <> p_owner_id
+    union
+    select c.id from public.llm_conversations as c join copies as o on c.forked_from = o.id
+      where c.user_id <> p_owner_id
+  )
+  select array_agg(o.id) into v_copies from copies as o;
+  -- What was copied is older than the copy.
+  delete from public.messages as m using public.llm_conversations as c
+    where c.id = any (v_copies) and m.conversation_id = c.id and m.created_at <= c.started_at;
+  delete from public.message_versions as v using public.llm_conversations as c
+    where c.id = any (v_copies) and v.conversation_id = c.id and v.created_at <= c.started_at;
+  delete from public.conversation_shares as s where s.conversation_id = any (v_copies);
+end
+$$;
+comment on function private.forget_copies(uuid, uuid) is
+  'Deletes what others copied from a conversation that its owner deletes, and shares of these copies. What they wrote '
+  'in their copies stays.';
+revoke execute on function private.forget_copies from public, anon, authenticated, service_role;
 
 create function private.unlabel_versions() returns trigger
   language plpgsql security definer set search_path = '' as $$

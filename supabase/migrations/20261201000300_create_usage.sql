@@ -458,11 +458,11 @@ create table public.usage_hourly (
   model_identifier text not null default '',
   agent_type text not null default '',
   endpoint text not null default '',
-  requests bigint not null default 0,
-  cancelled bigint not null default 0,
-  partial bigint not null default 0,
-  failed bigint not null default 0,
-  abandoned bigint not null default 0,
+  requests integer not null default 0,
+  cancelled integer not null default 0,
+  partial integer not null default 0,
+  failed integer not null default 0,
+  abandoned integer not null default 0,
   input_tokens bigint not null default 0,
   output_tokens bigint not null default 0,
   cached_tokens bigint not null default 0,
@@ -471,26 +471,26 @@ create table public.usage_hourly (
   cached_cost_usd numeric(18, 9) not null default 0,
   output_cost_usd numeric(18, 9) not null default 0,
   reasoning_cost_usd numeric(18, 9) not null default 0,
-  unpriced_requests bigint not null default 0,
-  estimated_requests bigint not null default 0,
+  unpriced_requests integer not null default 0,
+  estimated_requests integer not null default 0,
   duration_ms_sum bigint not null default 0,
   ttft_ms_sum bigint not null default 0,
-  ttft_count bigint not null default 0,
-  errors bigint not null default 0,
-  client_errors bigint not null default 0,
-  limit_errors bigint not null default 0,
-  timeout_errors bigint not null default 0,
-  other_errors bigint not null default 0,
-  fallbacks bigint not null default 0,
-  handoffs bigint not null default 0,
-  ratings bigint not null default 0,
+  ttft_count integer not null default 0,
+  errors integer not null default 0,
+  client_errors integer not null default 0,
+  limit_errors integer not null default 0,
+  timeout_errors integer not null default 0,
+  other_errors integer not null default 0,
+  fallbacks integer not null default 0,
+  handoffs integer not null default 0,
+  ratings integer not null default 0,
   rating_sum bigint not null default 0,
   rating_square_sum bigint not null default 0,
-  good_ratings bigint not null default 0,
-  rated_handoffs bigint not null default 0,
-  good_handoffs bigint not null default 0,
-  classified bigint not null default 0,
-  classified_right bigint not null default 0,
+  good_ratings integer not null default 0,
+  rated_handoffs integer not null default 0,
+  good_handoffs integer not null default 0,
+  classified integer not null default 0,
+  classified_right integer not null default 0,
   duration_histogram integer[] not null default '{}',
   ttft_histogram integer[] not null default '{}',
   constraint usage_hourly_dimensions_key unique (user_id, hour, provider, model_identifier, agent_type, endpoint)
@@ -900,7 +900,7 @@ create trigger chat_logs_count_updated after update on public.chat_logs
   referencing old table as old_rows new table as new_rows
   for each statement execute function private.count_changed_logs();
 
--- Purpose: spending thresholds that were crossed, one row for each scope, period and threshold.
+-- Purpose: thresholds that were crossed, one row for each scope, period and threshold, and one when it is over.
 -- Affects: public.cost_alerts, public.raise_cost_alerts(), public.claim_cost_alerts(), public.settle_cost_alerts()
 -- Access: users read their own, admins all; only the service's functions write.
 
@@ -909,23 +909,32 @@ create table public.cost_alerts (
   scope text not null,
   period text not null constraint cost_alerts_period_check check (period in ('day', 'month')),
   period_start date not null,
-  threshold text not null constraint cost_alerts_threshold_check check (char_length(threshold) <= 60),
+  threshold text not null constraint cost_alerts_threshold_check check (char_length(threshold) <= 300),
   amount numeric(18, 9) not null,
   cap numeric(18, 9) not null,
   created_at timestamptz not null default now(),
   claimed_until timestamptz,
   notified_at timestamptz,
-  constraint cost_alerts_scope_period_period_start_threshold_key unique (scope, period, period_start, threshold)
+  is_recovery boolean not null default false,
+  recovered_at timestamptz,
+  constraint cost_alerts_scope_period_period_start_threshold_is_recovery_key
+    unique (scope, period, period_start, threshold, is_recovery)
 );
 comment on table public.cost_alerts is 'A threshold that one scope''s use crossed in one UTC day or month.';
 comment on column public.cost_alerts.scope is 'global, or a user''s id.';
 comment on column public.cost_alerts.threshold is
-  'cost 50%, 80% or 100% of the cap, the same for requests, or an amount for all users: cost 25 USD.';
-comment on column public.cost_alerts.amount is 'US dollars spent, or turns admitted, when the crossing was found.';
-comment on column public.cost_alerts.cap is 'US dollars or turns: the cap or the amount at that time.';
+  'cost 50%, 80% or 100% of the cap, the same for requests, or an amount for all users: cost 25 USD. Also errors 20% '
+  'or latency 30 s with a model''s identifier, and refresh 26 h.';
+comment on column public.cost_alerts.amount is
+  'US dollars spent, turns admitted, percent of turns, seconds or hours, when the crossing was found.';
+comment on column public.cost_alerts.cap is 'In the same unit: the cap or the threshold at that time.';
 comment on column public.cost_alerts.claimed_until is
   'Until when no other run may deliver it; null when no run has tried.';
 comment on column public.cost_alerts.notified_at is 'When the webhook accepted it; null before that.';
+comment on column public.cost_alerts.is_recovery is
+  'Whether the row says that the alert with the same threshold is over; amount and cap are those of the alert.';
+comment on column public.cost_alerts.recovered_at is
+  'When a run found the alert over; null before that, in recoveries, and when its period ended first.';
 
 create index cost_alerts_pending_idx on public.cost_alerts (id) where notified_at is null;
 
@@ -939,16 +948,16 @@ create policy cost_alerts_select_own on public.cost_alerts for select to authent
   using (scope = (select auth.uid())::text or (select private.is_admin()));
 comment on policy cost_alerts_select_own on public.cost_alerts is 'Users see their own alerts; admins see all.';
 
-create function public.raise_cost_alerts(daily_usd numeric default null, monthly_usd numeric
-  default null) returns integer
-  language plpgsql volatile security definer set search_path = '' as $$
+create function private.crossed_thresholds(p_daily_usd numeric, p_monthly_usd numeric) returns table (
+  scope text, period text, period_start date, threshold text, amount numeric, cap numeric)
+  language plpgsql stable security invoker set search_path = '' as $$
+#variable_conflict use_column
 declare
   v_today timestamp := date_trunc('day', now() at time zone 'utc');
   v_month timestamp := date_trunc('month', now() at time zone 'utc');
-  v_raised integer;
 begin
   -- Previous periods, too: a turn that ends after midnight is booked on the day it began.
-  with used as (
+  return query with used as (
     select c.* from public.usage_counters as c
     where (c.period = 'day' and c.period_start in (v_today::date, (v_today - interval '1 day')::date))
       or (c.period = 'month' and c.period_start in (v_month::date, (v_month - interval '1 month')::date))
@@ -962,21 +971,34 @@ begin
       ('requests', u.requests::numeric, case u.period when 'day' then caps.daily_requests::numeric end)
     ) as m (kind, amount, cap)
     where m.cap > 0
-  ), crossed as (
-    select m.scope, m.period, m.period_start, m.kind || ' ' || p.percent || '%' as threshold, m.amount, m.cap
-    from measured as m cross join (values (50), (80), (100)) as p (percent)
-    where m.amount * 100 >= m.cap * p.percent or m.is_used_up
-    union all
-    select u.scope, u.period, u.period_start, 'cost ' || trim_scale(a.usd) || ' USD', u.spent_usd, a.usd
-    from used as u join (values ('day', round(daily_usd, 9)), ('month', round(monthly_usd, 9))) as a (period, usd)
-      on a.period = u.period
-    where u.scope = 'global' and a.usd > 0 and u.spent_usd >= a.usd
   )
+  select m.scope, m.period, m.period_start, m.kind || ' ' || p.percent || '%', m.amount, m.cap
+  from measured as m cross join (values (50), (80), (100)) as p (percent)
+  where m.amount * 100 >= m.cap * p.percent or m.is_used_up
+  union all
+  select u.scope, u.period, u.period_start, 'cost ' || trim_scale(a.usd) || ' USD', u.spent_usd, a.usd
+  from used as u join (values ('day', round(p_daily_usd, 9)), ('month', round(p_monthly_usd, 9))) as a (period, usd)
+    on a.period = u.period
+  where u.scope = 'global' and a.usd > 0 and u.spent_usd >= a.usd;
+end
+$$;
+comment on function private.crossed_thresholds(numeric, numeric) is
+  'The thresholds of caps that the current or the previous period has reached now, and p_daily_usd and p_monthly_usd '
+  'when all users spent them.';
+revoke execute on function private.crossed_thresholds from public, anon, authenticated, service_role;
+
+create function public.raise_cost_alerts(daily_usd numeric default null, monthly_usd numeric
+  default null) returns integer
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_raised integer;
+begin
   -- Sorted, so that concurrent runs cannot deadlock.
   insert into public.cost_alerts (scope, period, period_start, threshold, amount, cap)
-    select c.scope, c.period, c.period_start, c.threshold, c.amount, c.cap from crossed as c
+    select c.scope, c.period, c.period_start, c.threshold, c.amount, c.cap
+    from private.crossed_thresholds(daily_usd, monthly_usd) as c
     order by c.scope, c.period, c.period_start, c.threshold
-    on conflict on constraint cost_alerts_scope_period_period_start_threshold_key do nothing;
+    on conflict on constraint cost_alerts_scope_period_period_start_threshold_is_recovery_key do nothing;
   get diagnostics v_raised = row_count;
   return v_raised;
 end

@@ -269,14 +269,15 @@ begin
   update public.feedback as f set note = null where f.turn_id = any (v_turns) and f.note is not null;
   delete from private.spool_quarantine as q using unnest(v_turns) as t (id)
     where position(t.id::text in q.object_key) > 0 or position(t.id::text in q.record) > 0;
+  perform private.forget_copies(v_id, v_user_id);
   delete from public.llm_conversations as c where c.id = v_id;
 exception when lock_not_available or deadlock_detected or serialization_failure or query_canceled then
   perform private.refuse_busy();
 end
 $$;
 comment on function public.delete_conversation(uuid) is
-  'Deletes a conversation of the caller with its messages and members, and removes its text from log rows, '
-  'write-ahead rows, quarantined records and notes of feedback. Usage, cost and ratings stay. A running turn books '
-  'its cost without text. 404 for non-members, 403 for members who are not the owner.';
+  'Deletes a conversation of the caller with its messages and members, and removes its text from log rows, write- '
+  'ahead rows, quarantined records, notes of feedback and copies of others. Usage, cost and ratings stay. A running '
+  'turn books its cost without text. 404 for non-members, 403 for members who are not the owner.';
 revoke execute on function public.delete_conversation from public, anon, authenticated, service_role;
 grant execute on function public.delete_conversation(uuid) to authenticated;

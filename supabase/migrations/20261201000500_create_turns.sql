@@ -678,7 +678,9 @@ begin
        then p_row.routes #>> '{0,identifier}' end,
      p_row.route_reason, case when p_person is not null then private.unresolved_model(p_row) end,
      case when p_person is not null then p_row.api_key_id end,
-     private.rating_of_turn(p_row.id, p_person), p_price.cached_cost_usd, p_price.output_cost_usd,
+     -- Without a conversation the turn cannot have been rated before its end.
+     case when p_row.conversation_id is not null then private.rating_of_turn(p_row.id, p_person) end,
+     p_price.cached_cost_usd, p_price.output_cost_usd,
      p_price.reasoning_cost_usd, case when p_row.is_agent_asked then p_row.agent_type end, p_row.history_shown,
      (p_result.usage).cache_write_tokens, p_row.preset_version)
   -- The row may be from a sweep, a failure or an early disconnect; a late or repeated attempt overwrites it.
@@ -1064,7 +1066,7 @@ create function private.take_insight_lease(p private.insight_lookup) returns big
     on conflict on constraint insight_leases_pkey do update
       set holder_id = excluded.holder_id, lease_until = excluded.lease_until, fence = l.fence + 1, insight_id = null,
           error_code = null
-      where l.lease_until < now()
+      where l.lease_until < now() or l.holder_id = excluded.holder_id  -- the call may be sent twice
     returning l.fence
 $$;
 comment on function private.take_insight_lease(private.insight_lookup) is
@@ -1179,7 +1181,8 @@ begin
     (p.turn_id, left(p.request_id, 64), p.user_id, private.internal_name('assist.' || p.preset, 64, 'assist'),
      'completed', 0, 0, 0, private.upstream_name(v_model), split_part(v_model, ':', 1), v_model, p.duration_ms, 'stop',
      p.user_id_hash, jsonb_build_object('computed_by', p_hit -> 'computed_by'), p.reason, p.prompt_version,
-     coalesce((p_hit ->> 'saved_usd')::numeric, 0));
+     coalesce((p_hit ->> 'saved_usd')::numeric, 0))
+  on conflict on constraint chat_logs_turn_id_key do nothing;  -- the call may be sent twice
   if p.idempotency_key is not null then
     insert into private.turns (id, user_id, request_id, endpoint, idempotency_key, body_hash, state, worker_id,
       lease_until, finished_at, is_thin)

@@ -952,6 +952,104 @@ comment on function public.search_messages(text, text, timestamptz, integer) is
 revoke execute on function public.search_messages from public, anon, authenticated, service_role;
 grant execute on function public.search_messages(text, text, timestamptz, integer) to authenticated;
 
+-- Purpose: alerts about failing and slow models and about refresh itself, and the end of alerts.
+-- Affects: public.raise_service_alerts(), public.recover_alerts()
+-- Access: the service only; the rows are those of cost_alerts.
+
+create function private.service_troubles(p_error_percent numeric, p_first_content_seconds numeric,
+  p_refresh_hours numeric) returns table (threshold text, amount numeric, cap numeric)
+  language sql stable security invoker set search_path = '' as $$
+  with models as (
+    select coalesce(l.model_identifier, 'no model') as model, count(*) as turns, count(l.ttft_ms) as answers,
+      round(100.0 * count(*) filter (where l.status in ('failed', 'partial') and private.is_model_fault(l.error_code))
+        / count(*), 1) as error_percent,
+      round((percentile_cont(0.95) within group (order by l.ttft_ms))::numeric / 1000, 1) as first_content_seconds
+    from public.chat_logs as l where l.created_at >= now() - interval '1 hour' group by 1
+  ), refreshed as (
+    select round(extract(epoch from now() - max(r.finished_at) filter (where r.status = 'succeeded')) / 3600, 1) as hours
+    from public.refresh_runs as r where not r.is_dry_run
+  )
+  select 'errors ' || trim_scale(p_error_percent) || '% ' || left(m.model, 200), m.error_percent, p_error_percent
+    from models as m where p_error_percent > 0 and m.turns >= 20 and m.error_percent >= p_error_percent
+  union all
+  select 'latency ' || trim_scale(p_first_content_seconds) || ' s ' || left(m.model, 200), m.first_content_seconds,
+      p_first_content_seconds
+    from models as m
+    where p_first_content_seconds > 0 and m.answers >= 20 and m.first_content_seconds >= p_first_content_seconds
+  union all
+  select 'refresh ' || trim_scale(p_refresh_hours) || ' h', r.hours, p_refresh_hours
+    from refreshed as r where p_refresh_hours > 0 and r.hours >= p_refresh_hours
+$$;
+comment on function private.service_troubles(numeric, numeric, numeric) is
+  'What is wrong now: models with 20 or more turns in the last hour of which p_error_percent failed, or whose slowest '
+  'twentieth waited p_first_content_seconds for its first content; and the last successful refresh when it is '
+  'p_refresh_hours old. A null or zero limit watches nothing.';
+revoke execute on function private.service_troubles from public, anon, authenticated, service_role;
+
+create function public.raise_service_alerts(error_percent numeric default null, first_content_seconds numeric
+  default null, refresh_hours numeric default null) returns integer
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_raised integer;
+begin
+  insert into public.cost_alerts (scope, period, period_start, threshold, amount, cap)
+    select 'global', 'day', (now() at time zone 'utc')::date, t.threshold, t.amount, t.cap
+    from private.service_troubles(error_percent, first_content_seconds, refresh_hours) as t
+    order by t.threshold
+    on conflict on constraint cost_alerts_scope_period_period_start_threshold_is_recovery_key do nothing;
+  get diagnostics v_raised = row_count;
+  return v_raised;
+end
+$$;
+comment on function public.raise_service_alerts(numeric, numeric, numeric) is
+  'Adds an alert a UTC day for each model that fails (percent of its turns in the last hour) or is slow (seconds to '
+  'the first content, the 95th percentile), and for the age of the last successful refresh in hours. Models with '
+  'fewer than 20 turns in that hour have none. Returns the number of new alerts. A null or zero limit watches nothing.';
+revoke execute on function public.raise_service_alerts from public, anon, authenticated, service_role;
+grant execute on function public.raise_service_alerts(numeric, numeric, numeric) to service_role;
+
+create function public.recover_alerts(daily_usd numeric default null, monthly_usd numeric default null,
+  error_percent numeric default null, first_content_seconds numeric default null, refresh_hours numeric default null)
+  returns integer
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_today date := (now() at time zone 'utc')::date;
+  v_recovered integer;
+begin
+  with crossed as materialized (
+    select c.scope, c.period, c.period_start, c.threshold from private.crossed_thresholds(daily_usd, monthly_usd) as c
+  ), troubles as materialized (
+    select t.threshold from private.service_troubles(error_percent, first_content_seconds, refresh_hours) as t
+  ), ended as (
+    update public.cost_alerts as a set recovered_at = now()
+    where not a.is_recovery and a.recovered_at is null
+      and a.period_start >= case a.period when 'day' then v_today - 1
+        else (date_trunc('month', v_today) - interval '1 month')::date end
+      and not exists (select 1 from crossed as c where (c.scope, c.period, c.period_start, c.threshold)
+        = (a.scope, a.period, a.period_start, a.threshold))
+      -- A trouble that lasts has a row for each day; none of them is over.
+      and not exists (select 1 from troubles as t where a.scope = 'global' and t.threshold = a.threshold)
+      -- The caps of a deleted user are unknown.
+      and (a.scope = 'global' or exists (select 1 from auth.users as u where u.id::text = a.scope))
+    returning a.scope, a.period, a.period_start, a.threshold, a.amount, a.cap
+  )
+  insert into public.cost_alerts (scope, period, period_start, threshold, amount, cap, is_recovery)
+    -- One notice, also for a trouble that had a row on two days.
+    select distinct on (e.scope, e.period, e.threshold) e.scope, e.period, e.period_start, e.threshold, e.amount,
+      e.cap, true
+    from ended as e order by e.scope, e.period, e.threshold, e.period_start desc
+    on conflict on constraint cost_alerts_scope_period_period_start_threshold_is_recovery_key do nothing;
+  get diagnostics v_recovered = row_count;
+  return v_recovered;
+end
+$$;
+comment on function public.recover_alerts(numeric, numeric, numeric, numeric, numeric) is
+  'Marks alerts of the current and the previous period whose threshold is no longer crossed, and adds a recovery for '
+  'each: a cap was raised, a model answers again, or refresh succeeded. The end of a period is no recovery. The limits '
+  'are those of raise_cost_alerts() and raise_service_alerts(). Returns the number of new recoveries.';
+revoke execute on function public.recover_alerts from public, anon, authenticated, service_role;
+grant execute on function public.recover_alerts(numeric, numeric, numeric, numeric, numeric) to service_role;
+
 -- Purpose: Realtime: what changes in a conversation is broadcast to its members, where the project has Realtime.
 -- Affects: triggers on messages, conversation_members and turns; private.enable_realtime(); public.member_names()
 -- Access: members join the topic conversation:<id>; broadcasts have ids only, and words are read through row-level
@@ -1074,6 +1172,51 @@ comment on function public.member_names(text) is
   'The name is user_metadata.name, or generated.';
 revoke execute on function public.member_names from public, anon, authenticated, service_role;
 grant execute on function public.member_names(text) to authenticated;
+
+-- Purpose: the numbers that a monitoring system reads.
+-- Affects: public.service_metrics()
+-- Access: the service only; llms shows them to the holder of METRICS_SECRET.
+
+create function public.service_metrics() returns jsonb
+  language sql stable security definer set search_path = '' set statement_timeout = '5s' as $$
+  with months as (
+    select date_trunc('month', now() at time zone 'utc')::date as start, (now() at time zone 'utc')::date as today
+  ), used as (
+    select d.provider,
+      -- A user's own models would make a series for each user.
+      case when d.provider <> 'client' or exists (
+        select 1 from public.llm_models as k where k.identifier = d.model_identifier) then d.model_identifier
+        else 'client' end as model,
+      d.agent_type as agent, d.endpoint, sum(d.requests) as turns, sum(d.errors) as errors,
+      sum(d.unpriced_requests) as unpriced_turns, sum(d.input_tokens - d.cached_tokens) as input_tokens,
+      sum(d.cached_tokens) as cached_tokens, sum(d.output_tokens - d.reasoning_tokens) as output_tokens,
+      sum(d.reasoning_tokens) as reasoning_tokens, sum(d.cost_usd) as cost_usd, sum(d.duration_ms_sum) as duration_ms,
+      sum(d.ttft_ms_sum) as ttft_ms, sum(d.ttft_count) as ttft_count
+    from public.usage_daily as d cross join months as m
+    where d.day >= m.start group by 1, 2, 3, 4
+  )
+  select jsonb_build_object(
+    'usage', (select coalesce(jsonb_agg(u order by u.provider, u.model, u.agent, u.endpoint), '[]') from used as u),
+    'budgets', (select coalesce(jsonb_agg(b order by b.period), '[]') from (
+      select p.period, coalesce(c.spent_usd, 0) as spent_usd, coalesce(c.reserved_usd, 0) as reserved_usd,
+        case p.period when 'day' then g.daily_cost_usd else g.monthly_cost_usd end as cap_usd
+      from months as m cross join lateral (values ('day', m.today), ('month', m.start)) as p (period, start)
+      left join public.usage_counters as c on c.scope = 'global' and c.period = p.period and c.period_start = p.start
+      left join public.usage_limits as g on g.scope = 'global') as b),
+    'open_turns', (select count(*) from private.turns as r where r.state = 'started'),
+    'open_circuits', (
+      select count(*) from public.provider_health as h where h.open_until > now() and h.sole_user_id is null),
+    'pending_alerts', (select count(*) from public.cost_alerts as a where a.notified_at is null),
+    'last_refresh', (select extract(epoch from max(r.finished_at)) from public.refresh_runs as r
+      where r.status = 'succeeded' and not r.is_dry_run))
+$$;
+comment on function public.service_metrics() is
+  'Usage since the beginning of the UTC month by provider, model, agent and endpoint, from usage_daily; what all users '
+  'spent, reserved and may spend; open turns, circuits and undelivered alerts; the time of the last successful '
+  'refresh in seconds since 1970, null before the first. No number belongs to one user. Definer, because '
+  'private.turns is not granted.';
+revoke execute on function public.service_metrics from public, anon, authenticated, service_role;
+grant execute on function public.service_metrics() to service_role;
 
 -- Purpose: finds faults in row security, policies, grants and functions, and rows that other users can see.
 -- Affects: public.diagnose_access(), public.diagnose_visibility()

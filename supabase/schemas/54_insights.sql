@@ -61,7 +61,7 @@ create function private.take_insight_lease(p private.insight_lookup) returns big
     on conflict on constraint insight_leases_pkey do update
       set holder_id = excluded.holder_id, lease_until = excluded.lease_until, fence = l.fence + 1, insight_id = null,
           error_code = null
-      where l.lease_until < now()
+      where l.lease_until < now() or l.holder_id = excluded.holder_id  -- the call may be sent twice
     returning l.fence
 $$;
 comment on function private.take_insight_lease(private.insight_lookup) is
@@ -176,7 +176,8 @@ begin
     (p.turn_id, left(p.request_id, 64), p.user_id, private.internal_name('assist.' || p.preset, 64, 'assist'),
      'completed', 0, 0, 0, private.upstream_name(v_model), split_part(v_model, ':', 1), v_model, p.duration_ms, 'stop',
      p.user_id_hash, jsonb_build_object('computed_by', p_hit -> 'computed_by'), p.reason, p.prompt_version,
-     coalesce((p_hit ->> 'saved_usd')::numeric, 0));
+     coalesce((p_hit ->> 'saved_usd')::numeric, 0))
+  on conflict on constraint chat_logs_turn_id_key do nothing;  -- the call may be sent twice
   if p.idempotency_key is not null then
     insert into private.turns (id, user_id, request_id, endpoint, idempotency_key, body_hash, state, worker_id,
       lease_until, finished_at, is_thin)

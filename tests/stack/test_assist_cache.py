@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,7 +15,7 @@ from tests.fakes.providers.wire import Refusal
 from tests.providers import variables
 from tests.stack.assists import BRIEF, INSIGHT, market, name_of, plays, post, says
 from tests.stack.conftest import Models
-from tests.stack.people import Person, eventually, log_row, service
+from tests.stack.people import Person, Stack, eventually, log_row, service
 from tests.stack.turns import Database
 
 
@@ -388,3 +389,31 @@ def test_a_hit_needs_access_to_its_model(
     assert post(assist_url, bob, BRIEF, body).headers["X-Cache"] == "HIT"
     db.execute("update public.llm_models set is_active = false where identifier = %s", [identifier])
     assert post(assist_url, bob, BRIEF, body, Cache_Control="only-if-cached").status_code == 504
+
+
+def test_a_lookup_may_be_sent_twice(alice: Person, stack: Stack, db: Database) -> None:
+    """After a lost answer the same lookups keep the lease, and log a hit once."""
+    lookup: dict[str, Any] = {"user_id": alice.id, "turn_id": str(uuid.uuid4()), "preset": "market-brief"}
+    lookup |= {
+        "input_hash": uuid.uuid4().hex,
+        "is_public": True,
+        "context_tokens": 10,
+        "mode": "default",
+        "prompt_version": "1",
+    }
+
+    def found() -> dict[str, Any]:
+        answer = service(stack, "POST", "rpc/find_insights", json={"lookups": [lookup]}).json()
+        result: dict[str, Any] = answer["results"][lookup["turn_id"]]
+        return result
+
+    first, second = found(), found()
+    assert (first["outcome"], second["outcome"], second["fence"]) == ("compute", "compute", first["fence"] + 1)
+    db.execute(
+        """insert into public.ai_insights
+             (cache_key, kind, scope, output, model, prompt_version, turn_id, expires_at)
+           values (%s, 'market-brief', 'public', '{}', 'x:y', '1', gen_random_uuid(), now() + interval '1 day')""",
+        [first["cache_key"]],
+    )
+    assert (found()["outcome"], found()["outcome"]) == ("hit", "hit")
+    assert log_row(db, lookup["turn_id"])["preset_version"] == "1"

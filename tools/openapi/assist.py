@@ -145,6 +145,7 @@ def _operation(offer: Offer) -> Operation:
         errors=_ERRORS,
         headers=_HEADERS,
         takes=_TAKES,
+        name=offer.name.replace("-", "_"),
     )
 
 
