@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bench import figures, growth, side_by_side
+from bench import figures, growth, reports, side_by_side
 from bench.figures import Figures, value_text
 
 PARLEY, UI, RAW, HELLO, LLMS = "completions", "POST /, stored", side_by_side.REFERENCE, "hello", "llms /health"
@@ -76,6 +76,11 @@ def _slowest_page(blocks: Blocks) -> float | None:
     return max((grown[page] for page in _OWN_PAGES if page in grown), default=None)
 
 
+def _slowest_report(blocks: Blocks) -> float | None:
+    found = blocks.get("reports", {})
+    return max((found[name]["cpu_ms"] for name in (*reports.QUERIES, *reports.OWN) if name in found), default=None)
+
+
 GOALS = (
     Goal("added p50 / raw pass-through", "27", 7, _over("added_ms", PARLEY, RAW)),
     Goal("added p50 / Portkey", "6.9", 2, _over("added_ms", PARLEY, "Portkey")),
@@ -112,6 +117,7 @@ GOALS = (
         for version, before in ((15, "9.6"), (17, "10.6"), (18, "3.2"))
     ),
     Goal("a user's slowest own page, 1,000,000 rows", "28-612", 1, _slowest_page, unit="ms"),
+    Goal("the slowest report, a year of 1,000,000 turns, CPU", "", 300, _slowest_report, unit="ms"),
     Goal("begin in 2,000 messages", "12-15", 3, one("growth", growth.LONG, "begin_ms"), unit="ms"),
     Goal("cold, chat's first token / hello", "2.0-2.5", 1.7, _over("cold_ms", PARLEY, HELLO)),
     Goal("cold, llms /health / hello", "1.4-1.8", 1.5, _over("cold_ms", LLMS, HELLO)),

@@ -81,7 +81,6 @@ COLUMNS = (Column("median ms", "median_ms", 1), Column("p95 ms", "p95_ms", 1), C
 
 def measure(run: Run) -> Figures:
     """Prints the times of each function; figures by function, and the slowest of the pages' usual spans."""
-    found: Figures = {}
     with (
         database.migrated_database(PEOPLE) as server,
         psycopg.connect(database.dsn_of(server, "supabase_admin"), autocommit=True) as owner,
@@ -95,13 +94,18 @@ def measure(run: Run) -> Figures:
         hours, size = row.fetchone() or (0, 0)
         seconds = time.perf_counter() - began
         print(f"reports: {run.sizes[-1]:,} turns in {hours:,} rows of usage_hourly ({size:,.0f} MB), {seconds:.0f} s")
-        for claims, queries in ((_ADMIN_CLAIMS, QUERIES), (database.USER_CLAIMS, OWN)):
-            for name, query in queries.items():
-                found[name] = _times(db, claims.format(person=database.PERSON.format(n=_READER)), query)
-                print(
-                    f"  {name:42s} " + ", ".join(f"{key} {value:.1f}" for key, value in found[name].items()), flush=True
-                )
+        found = measure_queries(db)
     print(figures.tables(found, COLUMNS, "open turns"))
+    return found
+
+
+def measure_queries(db: psycopg.Connection[Any]) -> Figures:
+    """The figures of each query, which it prints; those of `OWN` as a user, the others as an admin."""
+    found: Figures = {}
+    for claims, queries in ((_ADMIN_CLAIMS, QUERIES), (database.USER_CLAIMS, OWN)):
+        for name, query in queries.items():
+            found[name] = _times(db, claims.format(person=database.PERSON.format(n=_READER)), query)
+            print(f"  {name:42s} " + ", ".join(f"{key} {value:.1f}" for key, value in found[name].items()), flush=True)
     return found
 
 

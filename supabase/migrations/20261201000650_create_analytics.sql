@@ -688,8 +688,8 @@ create function public.tool_popularity("from" timestamptz default null, "to" tim
 declare
   v_span private.report_span := private.checked_span("from", "to", time_zone);
 begin
-  return query select t.tool ->> 'name', count(*), count(distinct l.turn_id),
-      round(count(*) filter (where t.tool @> '{"ok": true}')::numeric / count(*), 4),
+  return query select t.tool ->> 'name', count(*), count(distinct l.id),
+      round(count(*) filter (where t.tool -> 'ok' = 'true')::numeric / count(*), 4),
       round(avg(case jsonb_typeof(t.tool -> 'ms') when 'number' then (t.tool ->> 'ms')::numeric end), 1)
     from public.chat_logs as l cross join lateral jsonb_array_elements(l.tools_used) as t (tool)
     where l.created_at >= (v_span).begins and l.created_at < (v_span).ends and l.tools_used <> '[]'
