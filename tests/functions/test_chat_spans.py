@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from functions.chat.completion_request import CompletionRequest
-from functions.chat.completion_run import CompletionRun
+from functions.chat.protocols.completions.request import CompletionRequest
+from functions.chat.protocols.run import StatelessRun
 from shared import telemetry
 from shared.run_turn import Failure, run_turn
 from shared.tracing import bind_caller, read_traceparent
@@ -144,7 +144,7 @@ async def test_a_completion_is_a_span_without_an_agent(receiver: OtlpReceiver, m
     """Its operation is `chat`."""
     model.pieces = [text_chunk("Hello")]
     asked = CompletionRequest.model_validate({"model": "x", "messages": [{"role": "user", "content": "Hi"}]})
-    async for _ in run_turn(CompletionRun(turn(), asked, time.monotonic())):
+    async for _ in run_turn(StatelessRun(turn(), asked.stateless, time.monotonic())):
         pass
     await telemetry.drained()
     assert [span.name for span in receiver.spans] == ["chat gpt-4o", "chat gpt-4o"]
