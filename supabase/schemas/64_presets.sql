@@ -57,7 +57,7 @@ create function public.preset_costs(presets jsonb) returns jsonb
 $$;
 comment on function public.preset_costs(jsonb) is
   'By preset: the mean cost in US dollars of its last hundred answers of models, of all users together, and their '
-  'number; mean_usd is null when no cost is known. Definer, because it names no user.';
+  'number; mean_usd is null when no cost is known. Definer, for everyone signed in, because it names no user.';
 revoke execute on function public.preset_costs from public, anon, authenticated, service_role;
 grant execute on function public.preset_costs(jsonb) to authenticated, service_role;
 

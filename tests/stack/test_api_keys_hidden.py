@@ -64,7 +64,12 @@ def test_no_role_reads_a_hash(alice: Person, bob: Person, stack: Stack, db: Data
             ]:
                 found = _read_as(connection, role, claims, text)
                 read += found is not None
-                assert not [trace for trace in _traces(key) if trace in (found or "")], (who, text)
+                traces = [trace for trace in _traces(key) if trace in (found or "")]
+                if traces == [digest_of(key)] and digest_of(key) in text:  # some functions return their argument
+                    echo = "0" * 64
+                    other = _read_as(connection, role, claims, text.replace(digest_of(key), echo))
+                    traces = [] if echo in (other or "") else traces
+                assert not traces, (who, text)
     assert read > 100
 
 
