@@ -100,11 +100,14 @@ begin
         and (old.state <> new.state or not old.is_resumable)) execute function private.broadcast_turn()
   $sql$;
   return true;
+exception when insufficient_privilege then  -- a project where only Supabase may change its Realtime still migrates
+  raise warning 'Realtime is not enabled: %', sqlerrm;
+  return false;
 end
 $$;
 comment on function private.enable_realtime() is
-  'Adds the policy, the triggers and the publication where the project has Realtime; safe to repeat. False without it: '
-  'an operator calls it again when Realtime is there.';
+  'Adds the policy, the triggers and the publication where the project has Realtime; safe to repeat. False without it '
+  'or without the right to change it: an operator calls it again later.';
 revoke execute on function private.enable_realtime from public, anon, authenticated, service_role;
 
 do $$ begin perform private.enable_realtime(); end $$;

@@ -344,3 +344,19 @@ def test_a_question_after_a_stop_in_the_middle_of_tool_calls_is_answered(
     assert frames(first.end())[-1]["type"] == "finish"
     assert [row["status"] for row in _answers(db, alice)] == ["cancelled", "completed"]
     assert "tool-hand_off" in [part["type"] for part in shown_messages(alice, chat_id)[1]["parts"]]
+
+
+def test_the_data_api_keeps_follows_and_stops_as_well(
+    alice: Person, upstream: Upstream, able: Models, paced: str, function: Callable[..., Any], db: Database
+) -> None:
+    """Without a connection of its own chat writes and reads the pieces over the data API."""
+    url, _ = function("chat", **variables(upstream), LEDGER_DATABASE_URL="")
+    first = Reader(alice, "POST", url, _body("whole", paced))
+    first.until("word3 ")
+    first.close()
+    assert text_of(frames(Reader(alice, "GET", f"{url}/whole/stream").end())) == "".join(WORDS)
+    second = Reader(alice, "POST", url, _body("stopped", able("stall")))
+    second.until("two ")
+    assert alice.ask({}, f"{url}/stopped/stop").json()["stopped"]
+    assert frames(second.end())[-1]["type"] == "finish"
+    assert [row["status"] for row in _answers(db, alice)] == ["completed", "cancelled"]

@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 
 from functions.chat.resumable.writer import PieceWriter
+from shared.log import log
 from shared.run_turn import RunEvent, TurnEnd, TurnEvent, TurnRun, run_turn
 from shared.turns import Turn, TurnResult
 
@@ -94,6 +95,8 @@ async def _run_and_keep(run: TurnRun, events: asyncio.Queue[TurnEvent | None]) -
         events.put_nowait(None)
         writer.end()
         await asyncio.wait([writing])
+        if not writing.cancelled() and (crash := writing.exception()):
+            log("crash", error=type(crash).__name__)
 
 
 _running: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references
