@@ -135,7 +135,8 @@ begin
 end
 $$;
 comment on function private.clamp_usage(jsonb) is
-  'The usage with clamped counts, cached_tokens and cache_write_tokens together at most input_tokens; null when it is no object.';
+  'The usage with clamped counts, cached_tokens and cache_write_tokens together at most input_tokens; null when it is '
+  'no object.';
 revoke execute on function private.clamp_usage from public, anon, authenticated, service_role;
 
 -- Purpose: the shape of prices and capabilities, what a turn costs, and how many tokens a text may be.
@@ -158,7 +159,8 @@ create function private.is_rate(p_rate jsonb) returns boolean
     and coalesce(private.is_price(p_rate -> 'cache_write'), true), false)
 $$;
 comment on function private.is_rate(jsonb) is
-  'Whether the value has prices for input and output, and valid prices for cached input and for writing a cache, if any.';
+  'Whether the value has prices for input and output, and valid prices for cached input and for writing a cache, if '
+  'any.';
 revoke execute on function private.is_rate from public, anon, authenticated, service_role;
 grant execute on function private.is_rate(jsonb) to authenticated, service_role;
 

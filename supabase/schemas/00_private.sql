@@ -133,5 +133,6 @@ begin
 end
 $$;
 comment on function private.clamp_usage(jsonb) is
-  'The usage with clamped counts, cached_tokens and cache_write_tokens together at most input_tokens; null when it is no object.';
+  'The usage with clamped counts, cached_tokens and cache_write_tokens together at most input_tokens; null when it is '
+  'no object.';
 revoke execute on function private.clamp_usage from public, anon, authenticated, service_role;

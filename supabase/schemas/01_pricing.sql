@@ -18,7 +18,8 @@ create function private.is_rate(p_rate jsonb) returns boolean
     and coalesce(private.is_price(p_rate -> 'cache_write'), true), false)
 $$;
 comment on function private.is_rate(jsonb) is
-  'Whether the value has prices for input and output, and valid prices for cached input and for writing a cache, if any.';
+  'Whether the value has prices for input and output, and valid prices for cached input and for writing a cache, if '
+  'any.';
 revoke execute on function private.is_rate from public, anon, authenticated, service_role;
 grant execute on function private.is_rate(jsonb) to authenticated, service_role;
 

@@ -28,7 +28,8 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
   on conflict on constraint chat_logs_turn_id_key do update
     set status = excluded.status, question = excluded.question, cost_usd = excluded.cost_usd,
         input_tokens = excluded.input_tokens, output_tokens = excluded.output_tokens, usage_source = null,
-        cached_tokens = null, reasoning_tokens = null, cache_write_tokens = null, duration_ms = null, ttft_ms = null, finish_reason = null,
+        cached_tokens = null, reasoning_tokens = null, cache_write_tokens = null,
+        duration_ms = null, ttft_ms = null, finish_reason = null,
         error_code = null,
         request_id = excluded.request_id,
         history_left_out = excluded.history_left_out, created_at = excluded.created_at,
