@@ -31,10 +31,14 @@ class Reasoning:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The end of a piece of reasoning: what its provider wants back with it. Redacted reasoning is nothing else."""
+    """The end of a piece of reasoning: what its provider wants back with it. Redacted reasoning is nothing else.
+
+    `provider` is as in ProviderPayload.
+    """
 
     text: str
     is_redacted: bool = False
+    provider: str = "anthropic"
 
 
 @dataclass(frozen=True, slots=True)

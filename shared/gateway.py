@@ -288,12 +288,12 @@ class _Intake:
     def _within_bounds(self, event: ModelEvent) -> ModelEvent | None:
         """The event to pass on; None for a dropped one. Raises ProviderError over the maximum."""
         match event:
-            case CallPiece() | ToolCall() if not self._may_call:
-                return None
             case Text() | Reasoning() | Refusal():
                 self._characters_left -= len(event.text)
                 if self._characters_left < 0:
                     raise ProviderError("The model sent more than it was asked for.")
+            case CallPiece() | ToolCall() if not self._may_call:
+                return None
             case Finish(reason="tool_calls") if not self._may_call:
                 return Finish("stop")
             case _:

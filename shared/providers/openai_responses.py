@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from shared.events import CallPiece, Finish, ModelEvent, Reasoning, Refusal, StopReason, Text
+from shared.events import CallPiece, Finish, ModelEvent, Reasoning, Refusal, Signature, StopReason, Text
 from shared.lenient_json import read_json
 from shared.messages import ANY_OBJECT, Image, Message, ModelRequest, ProviderPayload, Tool
 from shared.providers.chat_completions import is_strict_schema
@@ -159,7 +159,8 @@ class EventParser:
         if item.get("type") == "reasoning" and item.get("encrypted_content"):
             kept = ("type", "id", "summary", "encrypted_content")
             self._output.append({name: item[name] for name in kept if name in item})
-        elif item.get("type") == "message":
+            return [Signature(f"{item['id']}:{item['encrypted_content']}", provider=NATIVE)]
+        if item.get("type") == "message":
             text = "".join(part.get("text") or "" for part in item.get("content") or ())
             self._output.append({"role": "assistant", "content": text})
         if item.get("type") != "function_call" or item.get("status") == "incomplete":

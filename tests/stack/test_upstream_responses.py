@@ -90,3 +90,28 @@ def test_a_break_after_the_first_words_is_partial(alice: Person, chat_url: str, 
         "".join(each["choices"][0]["delta"].get("content", "") for each in received if "choices" in each) == "one two "
     )
     assert received[-1]["error"]["code"] in {"answer_cut", "provider_error", "provider_overloaded"}
+
+
+def test_reasoning_that_a_client_keeps_comes_back_as_it_was(
+    alice: Person, client: Client, able: Models, upstream: Upstream
+) -> None:
+    """At responses, with the id and the encrypted content of the provider, before its call."""
+    identifier = _wanting_responses(able, "echo")
+    call = Script(calls=(("get_weather", {"city": "Wien"}),))
+    upstream.plays[identifier.rpartition(":")[2]] = (call, Script(("Sunny.",)))
+    tool: Any = {"type": "function"} | WEATHER["function"]
+    asked: Any = {"model": identifier, "tools": [tool], "store": False, "include": ["reasoning.encrypted_content"]}
+    first = client(alice).responses.create(input="Weather?", **asked)
+    (result,) = [
+        {"type": "function_call_output", "call_id": item.call_id, "output": "20"}
+        for item in first.output
+        if item.type == "function_call"
+    ]
+    history: Any = [{"role": "user", "content": "Weather?"}, *(item.to_dict() for item in first.output), result]
+    assert client(alice).responses.create(input=history, **asked).output_text == "Sunny."
+    sent = upstream.calls_of(identifier.rpartition(":")[2])[-1].body["input"]
+    assert [(item.get("id"), item.get("encrypted_content")) for item in sent if item.get("type") == "reasoning"] == [
+        ("rs_1", ENCRYPTED)
+    ]
+    message: Any = client(alice).chat.completions.create(model=identifier, messages=_HI).choices[0].message
+    assert message.content == "Sunny."

@@ -78,7 +78,8 @@ class _UsualIds:
         return replace(native, content=[self._block(block) for block in native.content])
 
     def _block(self, block: dict[str, Any]) -> dict[str, Any]:
-        return block | {"id": self._ids[block["id"]]} if block.get("id") in self._ids else block
+        replaced = {name: self._ids[block[name]] for name in ("id", "call_id") if block.get(name) in self._ids}
+        return block | replaced
 
 
 def _showing(images: list[Image]) -> Message:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from functions.chat.protocols.calls import CallQueue
+from functions.chat.protocols.messages.blocks import CLAUDE
 from functions.chat.protocols.stateless import StatelessRequest
 from shared.error_response import error_body
 from shared.events import CallPiece, Finish, Reasoning, Refusal, Signature, StopReason, Text, Usage
@@ -61,7 +62,7 @@ class MessageStream:
             case CallPiece() | ToolCall():
                 return b"".join(map(self._call_piece, self._calls.add(event)))
             case Signature():
-                return self._signed(event)
+                return self._signed(event) if event.provider == CLAUDE else b""
             case RouteChosen(route):
                 self._model = route.identifier
             case Usage():
@@ -142,6 +143,8 @@ class MessageJson:
                 self._add("text", text)
             case Reasoning(text):
                 self._add("thinking", text)
+            case Signature() if event.provider != CLAUDE:
+                pass
             case Signature(text=data, is_redacted=True):
                 self._begin({"type": "redacted_thinking", "data": data})
             case Signature(text=signature):

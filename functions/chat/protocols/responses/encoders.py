@@ -60,7 +60,7 @@ class ResponseStream:
             case CallPiece() | ToolCall():
                 return b"".join(map(output.call, self._calls.add(event)))
             case Signature(text):
-                return b"" if event.is_redacted else output.sign(text)
+                return b"" if event.is_redacted else output.sign(f"{event.provider}:{text}")
             case RouteChosen(route):
                 self._model = route.identifier
             case Finish(reason):

@@ -14,7 +14,7 @@ from functions.chat.protocols.images import Detail, image_in
 from functions.chat.protocols.messages.blocks import CLAUDE, LongToolName
 from shared.messages import CALLER, Image, Message, ProviderPayload, ToolCall
 
-SIGNED = f"{CLAUDE}:"  # how `encrypted_content` with a signature of Claude begins
+OPENAI = "openai-responses"  # as in payloads of shared.providers.openai_responses
 
 
 class _Part(BaseModel):
@@ -104,7 +104,7 @@ class OutputItem(_Part):
 
 
 class ReasoningItem(_Part):
-    """A model's reasoning. That of Claude goes back to Claude when `encrypted_content` has its signature."""
+    """A model's reasoning. It goes back to its provider, which `encrypted_content` names before a colon."""
 
     type: Literal["reasoning"]
     summary: Annotated[list[TextPart], Field(max_length=1000, fail_fast=True)] = []
@@ -199,6 +199,7 @@ class _Answer:
         self._calls: list[ToolCall] = []
         self._blocks: list[dict[str, Any]] = []
         self._thoughts: list[str] = []
+        self._items: list[dict[str, Any]] = []  # for OpenAI, as _blocks are for Claude
 
     def takes(self, item: Any) -> bool:
         match item:
@@ -206,6 +207,7 @@ class _Answer:
                 text = "".join(part for part in map(_part, item.content) if isinstance(part, str))
                 self._texts.append(text)
                 self._blocks.append({"type": "text", "text": text})
+                self._items.append({"role": "assistant", "content": text})
             case FunctionCallItem():
                 self._add(written_call(item.call_id, item.name, item.arguments))
             case CustomCallItem():
@@ -228,17 +230,26 @@ class _Answer:
     def _add(self, call: ToolCall) -> None:
         self._calls.append(call)
         self._blocks.append({"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)})
+        written = {"call_id": call.id, "name": call.name, "arguments": call.text}
+        self._items.append({"type": "function_call"} | written)
 
     def _think(self, item: ReasoningItem) -> None:
         text = "".join(part.text for part in (item.content or item.summary))
         self._thoughts.append(text)
-        if item.encrypted_content and item.encrypted_content.startswith(SIGNED):
-            signature = item.encrypted_content.removeprefix(SIGNED)
+        provider, _, signature = (item.encrypted_content or "").partition(":")
+        if provider == CLAUDE:
             self._blocks.append({"type": "thinking", "thinking": text, "signature": signature})
+        elif provider == OPENAI:
+            item_id, _, encrypted = signature.partition(":")
+            summary = [{"type": "summary_text", "text": part.text} for part in item.summary]
+            own = {"id": item_id, "summary": summary, "encrypted_content": encrypted}
+            self._items.append({"type": "reasoning"} | own)
 
     def _native(self) -> ProviderPayload | None:
         if any(block["type"] == "thinking" for block in self._blocks):
             return ProviderPayload(CLAUDE, self._blocks)
+        if any(item.get("type") == "reasoning" for item in self._items):
+            return ProviderPayload(OPENAI, self._items)
         text = "".join(self._thoughts)
         return ProviderPayload(CALLER, {"reasoning_content": text}) if text and self._calls else None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any, Final, Literal
 
-from functions.chat.protocols.responses.items import SIGNED
 from shared.events import CallPiece
 from shared.sse import FrameTemplate, named_frame
 
@@ -53,10 +52,10 @@ class OutputItems:
         return opened + self._piece(text)
 
     def sign(self, signature: str) -> bytes:
-        """The end of the reasoning; its provider wants the signature back."""
+        """The end of the reasoning; the provider that the signature names wants it back."""
         opened = b"" if self._is_open("reasoning") else self._add({"type": "reasoning", "summary": []}, self._id("rs"))
         if self._has_signatures and self._open is not None:
-            self._open["encrypted_content"] = SIGNED + signature
+            self._open["encrypted_content"] = signature
         return opened + self.close()
 
     def call(self, piece: CallPiece) -> bytes:
