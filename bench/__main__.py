@@ -20,6 +20,7 @@ from bench import (
     redaction,
     refresh,
     side_by_side,
+    training_export,
     units,
 )
 from bench.figures import Figures
@@ -43,6 +44,7 @@ ON_A_STACK: Mapping[str, Callable[[Mapping[str, str]], None]] = {
     "units": units.measure,
     "llms": llms.measure,
     "chaos": chaos.measure,
+    "training_export": training_export.measure,
     "refresh": refresh.measure,  # last, as it adds two thousand models
 }
 NAMES = (*TABLE, *ALONE, *ON_A_STACK)

@@ -124,6 +124,7 @@ create table public.llm_conversations (
   context_quality_score numeric(3, 2),
   conversation_metadata jsonb not null default '{}' constraint llm_conversations_conversation_metadata_check
     check (jsonb_typeof(conversation_metadata) = 'object' and octet_length(conversation_metadata::text) <= 16384),
+  allows_training boolean not null default true,
   constraint llm_conversations_user_id_client_id_key unique (user_id, client_id)
 );
 comment on table public.llm_conversations is 'A conversation of one or more users.';
@@ -145,14 +146,17 @@ comment on column public.llm_conversations.total_tokens_used is
 comment on column public.llm_conversations.total_cost is 'USD of all turns with a known price; written by chat_finish.';
 comment on column public.llm_conversations.user_satisfaction_avg is 'Mean rating 1 to 5; null without ratings.';
 comment on column public.llm_conversations.context_quality_score is 'Null until it is measured.';
+comment on column public.llm_conversations.allows_training is
+  'False when the owner keeps this conversation out of training data. True does not replace the consent in '
+  'user_llm_profiles.allows_training.';
 comment on column public.llm_conversations.conversation_metadata is
   'Values of the client, which Parley does not read: an object of at most 16 KB.';
 
 alter table public.llm_conversations enable row level security;
 revoke all on public.llm_conversations from public, anon, authenticated, service_role;
 grant select on public.llm_conversations to authenticated;
-grant update (title, conversation_status, default_model,
-  conversation_metadata) on public.llm_conversations to authenticated;
+grant update (title, conversation_status, default_model, conversation_metadata,
+  allows_training) on public.llm_conversations to authenticated;
 grant select on public.llm_conversations to service_role;
 
 create policy llm_conversations_update_owner on public.llm_conversations for update to authenticated
@@ -824,7 +828,8 @@ create table public.user_llm_profiles (
   learning_progress jsonb,
   is_automatic boolean not null default false,
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
+  updated_at timestamptz not null default now(),
+  allows_training boolean not null default false
 );
 comment on table public.user_llm_profiles is
   'A user''s stated preferences, and values learned from the user''s turns.';
@@ -853,6 +858,8 @@ comment on column public.user_llm_profiles.learning_progress is
 comment on column public.user_llm_profiles.is_automatic is
   'The row was created with the user''s first turn and the user has not written to it. An insert by the user '
   'replaces it.';
+comment on column public.user_llm_profiles.allows_training is
+  'Whether turns of the user may become training data; only the user sets it.';
 
 create trigger user_llm_profiles_touch_updated_at before update on public.user_llm_profiles
   for each row execute function private.touch_updated_at();
@@ -861,9 +868,9 @@ alter table public.user_llm_profiles enable row level security;
 revoke all on public.user_llm_profiles from public, anon, authenticated, service_role;
 grant select on public.user_llm_profiles to authenticated;
 grant insert (user_id, skill_level, communication_style, preferred_agent, preferred_model, is_profiling_enabled,
-  context_preferences) on public.user_llm_profiles to authenticated;
+  context_preferences, allows_training) on public.user_llm_profiles to authenticated;
 grant update (user_id, skill_level, communication_style, preferred_agent, preferred_model, is_profiling_enabled,
-  context_preferences) on public.user_llm_profiles to authenticated;
+  context_preferences, allows_training) on public.user_llm_profiles to authenticated;
 
 create policy user_llm_profiles_select_own on public.user_llm_profiles for select to authenticated
   using (user_id = (select auth.uid()));
@@ -935,7 +942,7 @@ create trigger user_llm_profiles_own_inserted before insert on public.user_llm_p
   for each row execute function private.own_profile();
 create trigger user_llm_profiles_own_updated
   before update of user_id, skill_level, communication_style, preferred_agent, preferred_model, is_profiling_enabled,
-    context_preferences
+    context_preferences, allows_training
   on public.user_llm_profiles for each row execute function private.own_profile();
 
 create function private.learned_profile(p_user_id uuid) returns table (patterns jsonb, areas jsonb, scores jsonb)

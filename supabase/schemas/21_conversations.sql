@@ -22,6 +22,7 @@ create table public.llm_conversations (
   context_quality_score numeric(3, 2),
   conversation_metadata jsonb not null default '{}' constraint llm_conversations_conversation_metadata_check
     check (jsonb_typeof(conversation_metadata) = 'object' and octet_length(conversation_metadata::text) <= 16384),
+  allows_training boolean not null default true,
   constraint llm_conversations_user_id_client_id_key unique (user_id, client_id)
 );
 comment on table public.llm_conversations is 'A conversation of one or more users.';
@@ -43,14 +44,17 @@ comment on column public.llm_conversations.total_tokens_used is
 comment on column public.llm_conversations.total_cost is 'USD of all turns with a known price; written by chat_finish.';
 comment on column public.llm_conversations.user_satisfaction_avg is 'Mean rating 1 to 5; null without ratings.';
 comment on column public.llm_conversations.context_quality_score is 'Null until it is measured.';
+comment on column public.llm_conversations.allows_training is
+  'False when the owner keeps this conversation out of training data. True does not replace the consent in '
+  'user_llm_profiles.allows_training.';
 comment on column public.llm_conversations.conversation_metadata is
   'Values of the client, which Parley does not read: an object of at most 16 KB.';
 
 alter table public.llm_conversations enable row level security;
 revoke all on public.llm_conversations from public, anon, authenticated, service_role;
 grant select on public.llm_conversations to authenticated;
-grant update (title, conversation_status, default_model,
-  conversation_metadata) on public.llm_conversations to authenticated;
+grant update (title, conversation_status, default_model, conversation_metadata,
+  allows_training) on public.llm_conversations to authenticated;
 grant select on public.llm_conversations to service_role;
 
 create policy llm_conversations_update_owner on public.llm_conversations for update to authenticated

@@ -22,7 +22,8 @@ create table public.user_llm_profiles (
   learning_progress jsonb,
   is_automatic boolean not null default false,
   created_at timestamptz not null default now(),
-  updated_at timestamptz not null default now()
+  updated_at timestamptz not null default now(),
+  allows_training boolean not null default false
 );
 comment on table public.user_llm_profiles is
   'A user''s stated preferences, and values learned from the user''s turns.';
@@ -51,6 +52,8 @@ comment on column public.user_llm_profiles.learning_progress is
 comment on column public.user_llm_profiles.is_automatic is
   'The row was created with the user''s first turn and the user has not written to it. An insert by the user '
   'replaces it.';
+comment on column public.user_llm_profiles.allows_training is
+  'Whether turns of the user may become training data; only the user sets it.';
 
 create trigger user_llm_profiles_touch_updated_at before update on public.user_llm_profiles
   for each row execute function private.touch_updated_at();
@@ -59,9 +62,9 @@ alter table public.user_llm_profiles enable row level security;
 revoke all on public.user_llm_profiles from public, anon, authenticated, service_role;
 grant select on public.user_llm_profiles to authenticated;
 grant insert (user_id, skill_level, communication_style, preferred_agent, preferred_model, is_profiling_enabled,
-  context_preferences) on public.user_llm_profiles to authenticated;
+  context_preferences, allows_training) on public.user_llm_profiles to authenticated;
 grant update (user_id, skill_level, communication_style, preferred_agent, preferred_model, is_profiling_enabled,
-  context_preferences) on public.user_llm_profiles to authenticated;
+  context_preferences, allows_training) on public.user_llm_profiles to authenticated;
 
 create policy user_llm_profiles_select_own on public.user_llm_profiles for select to authenticated
   using (user_id = (select auth.uid()));
@@ -133,7 +136,7 @@ create trigger user_llm_profiles_own_inserted before insert on public.user_llm_p
   for each row execute function private.own_profile();
 create trigger user_llm_profiles_own_updated
   before update of user_id, skill_level, communication_style, preferred_agent, preferred_model, is_profiling_enabled,
-    context_preferences
+    context_preferences, allows_training
   on public.user_llm_profiles for each row execute function private.own_profile();
 
 create function private.learned_profile(p_user_id uuid) returns table (patterns jsonb, areas jsonb, scores jsonb)
