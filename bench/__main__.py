@@ -24,6 +24,7 @@ from bench import (
     resumable,
     search,
     side_by_side,
+    training_export,
     units,
 )
 from bench.figures import Figures
@@ -51,6 +52,7 @@ ON_A_STACK: Mapping[str, Callable[[Mapping[str, str]], None]] = {
     "llms": llms.measure,
     "assist": assist.measure,
     "chaos": chaos.measure,
+    "training_export": training_export.measure,
     "refresh": refresh.measure,  # last, as it adds two thousand models
 }
 NAMES = (*TABLE, *ALONE, *ON_A_STACK)

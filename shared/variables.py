@@ -127,6 +127,7 @@ _TABLE = (
     Variable("LOG_CONTENT", forms.one_of("redacted", "none")),
     Variable("HASH_PEPPER", forms.passphrase),
     Variable("SPOOL_URL", forms.store),
+    Variable("EXPORT_URL", forms.store),
     Variable("LOG_RETENTION_DAYS", forms.whole(1, 10**9 - 1, "a number of days")),
     Variable("DAILY_COST_THRESHOLD", forms.usd, ("LEXYBRAIN_DAILY_COST_CAP",)),
     Variable("MONTHLY_COST_THRESHOLD", forms.usd),

@@ -21,6 +21,9 @@ from shared.redaction.phone_shapes import PHONE_RULES
 from shared.redaction.rule import Rule, Rules, compiled
 from shared.redaction.secret_shapes import SECRET_SHAPES
 
+VERSION: Final = 1
+"""The version of the rules, in manifests of training data: raise it when a rule replaces more or less."""
+
 _UNUSUAL = (
     r"[\d\xa0\xad\u180e\u2000-\u200f\u2010-\u2015\u202f\u205f\u2060-\u2064\u2212\u3000\ufe58\ufe63\ufeff\uff01-\uff5e]"
     r"(?<![0-9])"

@@ -3,7 +3,7 @@
 -- Access: the service only; llms shows them to the holder of METRICS_SECRET.
 
 create function public.service_metrics() returns jsonb
-  language sql stable security definer set search_path = '' set statement_timeout = '5s' as $$
+  language sql stable security definer set search_path = '' as $$
   with months as (
     select date_trunc('month', now() at time zone 'utc')::date as start, (now() at time zone 'utc')::date as today
   ), used as (

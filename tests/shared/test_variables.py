@@ -151,6 +151,7 @@ BAD = {
     "OTEL_EXPORTER_OTLP_HEADERS": ("x-key", "x-key: secret", "x-key=a b"),
     "OTEL_SERVICE_NAME": ("two words",),
     "METRICS_SECRET": ("short", "two words " * 4),
+    "EXPORT_URL": ("https://bucket.example", "s3://", "file://relative"),
 }
 GOOD = {
     "WEBHOOK_SECRET": (f"whsec_{'QUJD' * 8}",),
