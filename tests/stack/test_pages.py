@@ -49,8 +49,7 @@ def _run(folder: Path, stack: Stack, person: Person, script: str) -> Any:
 
 
 def _js(page: str) -> str:
-    (found,) = [text for name, language, text in BLOCKS if (name, language) == (page, "js")]
-    return str(found)
+    return "".join(text for name, language, text in BLOCKS if (name, language) == (page, "js"))
 
 
 @pytest.mark.parametrize("statement", SQL)
@@ -96,8 +95,29 @@ def test_a_user_creates_uses_and_revokes_a_key(alice: Person, stack: Stack, mode
         assert json.loads(run("sh", "-c", use, key=key))["error"]["metadata"] == {"reason": "revoked"}
 
 
+def test_a_user_allows_training_and_excludes_a_conversation(
+    alice: Person, stack: Stack, model: Models, tmp_path: Path
+) -> None:
+    """Both choices are stored, after the report that the page shows."""
+    conversation = alice.whole("hello", model=model("echo"))["conversation_id"]
+    names = f"const user = {{ id: {json.dumps(alice.id)} }}, conversationId = {json.dumps(conversation)};"
+    report = _run(tmp_path, stack, alice, names + _js("analytics.md") + "console.log(JSON.stringify(data));")
+    assert isinstance(report, list)
+    (profile,) = alice.rows("user_llm_profiles?select=allows_training")
+    (stored,) = alice.rows(f"llm_conversations?select=allows_training&id=eq.{conversation}")
+    assert (profile["allows_training"], stored["allows_training"]) == (True, False)
+
+
+def test_a_user_exports_all_that_is_theirs(alice: Person, stack: Stack, model: Models, tmp_path: Path) -> None:
+    """The pages have the user's question."""
+    alice.whole("my own question", model=model("echo"))
+    pages = _run(tmp_path, stack, alice, _js("privacy.md") + "console.log(JSON.stringify(pages));")
+    assert "my own question" in json.dumps(pages)
+
+
 def test_every_snippet_is_run() -> None:
     """A new JavaScript snippet on a page fails this test until another test runs it."""
     found = {page for page, language, _ in BLOCKS if language == "js"}
     # The page of assist is run by test_assist_page.py.
-    assert found == {"limits-and-costs.md", "client-nodes.md", "api-keys.md", "api/assist.md"}
+    ours = {"analytics.md", "api-keys.md", "client-nodes.md", "limits-and-costs.md", "privacy.md"}
+    assert found == ours | {"api/assist.md"}
