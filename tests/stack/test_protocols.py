@@ -71,6 +71,7 @@ PROTOCOLS: dict[str, tuple[str, Callable[..., Body]]] = {
     "responses": ("/v1/responses", _response),
     "messages": ("/v1/messages", _message),
 }
+_BORROWED = ("completions", "text", "responses", "messages")
 _WITH_TOOLS = ("completions", "responses", "messages")
 _WITH_STOPS = ("completions", "text", "messages")
 _FIELDS = (
@@ -118,8 +119,8 @@ def ask(alice: Person, chat_url: str) -> Callable[..., httpx.Response]:
         ("fixed", {"stop": True}, _WITH_STOPS),
         ("length", {}, tuple(PROTOCOLS)),
         ("filtered", {}, tuple(PROTOCOLS)),
-        ("usage-none", {}, ("completions", "text", "responses", "messages")),  # the estimate counts the agent's prompt
-        ("cut", {}, tuple(PROTOCOLS)),
+        ("usage-none", {}, _BORROWED),  # at POST / the estimate counts the agent's prompt
+        ("cut", {}, _BORROWED),
         ("status-400", {}, tuple(PROTOCOLS)),
         ("status-503", {}, tuple(PROTOCOLS)),
         ("echo", {"tools": True}, _WITH_TOOLS),
