@@ -222,6 +222,9 @@ begin
   end if;
   v_user_day := private.reserve_in_scope(v_user, 0::smallint, 'day', v_day, 1, p_usd, p_caps.daily_requests,
     p_caps.daily_cost_usd);
+  if p_caps.requests_per_minute is not null then
+    perform private.admit_in_minute(p_user_id, p_caps.requests_per_minute);
+  end if;
   v_user_month := private.reserve_in_scope(v_user, 0::smallint, 'month', v_month, 1, p_usd, null,
     p_caps.monthly_cost_usd);
   -- Counted under the lock of the user's counter, so that two turns cannot both take the last place.

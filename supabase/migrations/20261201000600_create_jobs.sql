@@ -966,8 +966,8 @@ create function private.service_troubles(p_error_percent numeric, p_first_conten
       round((percentile_cont(0.95) within group (order by l.ttft_ms))::numeric / 1000, 1) as first_content_seconds
     from public.chat_logs as l where l.created_at >= now() - interval '1 hour' group by 1
   ), refreshed as (
-    select round(extract(epoch from now() - max(r.finished_at) filter (where r.status = 'succeeded')) / 3600, 1) as hours
-    from public.refresh_runs as r where not r.is_dry_run
+    select round(extract(epoch from now() - max(r.finished_at)) / 3600, 1) as hours
+    from public.refresh_runs as r where r.status = 'succeeded' and not r.is_dry_run
   )
   select 'errors ' || trim_scale(p_error_percent) || '% ' || left(m.model, 200), m.error_percent, p_error_percent
     from models as m where p_error_percent > 0 and m.turns >= 20 and m.error_percent >= p_error_percent
@@ -1228,9 +1228,9 @@ grant execute on function public.service_metrics() to service_role;
 create function private.training_rows(p_from timestamptz, p_to timestamptz, p_after bigint, p_limit integer)
   returns table (id bigint, turn_id uuid, user_id uuid, conversation_id uuid, question text, response text, model text,
     rating smallint, created_at timestamptz)
-  language sql stable security invoker set search_path = '' as $$
+  language sql stable security invoker set search_path = '' set enable_sort = off as $$
   select r.* from (
-    -- Subqueries and a constant limit, so that the plan walks along the primary key and ends early.
+    -- Subqueries and a constant limit, and no sort, so that the plan walks along the primary key.
     select l.id, l.turn_id, l.user_id, l.conversation_id, l.question, l.response, l.model_identifier,
       (select f.rating from public.feedback as f where f.turn_id = l.turn_id and f.user_id = l.user_id), l.created_at
     from public.chat_logs as l

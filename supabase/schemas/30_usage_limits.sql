@@ -9,7 +9,9 @@ create table public.usage_limits (
   daily_requests integer constraint usage_limits_daily_requests_check check (daily_requests >= 0),
   daily_cost_usd numeric(18, 9) constraint usage_limits_daily_cost_usd_check check (daily_cost_usd >= 0),
   monthly_cost_usd numeric(18, 9) constraint usage_limits_monthly_cost_usd_check check (monthly_cost_usd >= 0),
-  updated_at timestamptz not null default now()
+  updated_at timestamptz not null default now(),
+  requests_per_minute integer constraint usage_limits_requests_per_minute_check
+    check (requests_per_minute is null or (requests_per_minute between 1 and 1000 and scope <> 'global'))
 );
 comment on table public.usage_limits is
   'Caps. global bounds all users together. A user''s own row replaces default (or anonymous) as a whole.';
@@ -18,6 +20,8 @@ comment on column public.usage_limits.daily_requests is 'Turns per UTC day; null
 comment on column public.usage_limits.daily_cost_usd is 'US dollars per UTC day, reservations included; null = no cap.';
 comment on column public.usage_limits.monthly_cost_usd is
   'US dollars per UTC month, reservations included; null = no cap.';
+comment on column public.usage_limits.requests_per_minute is
+  'Turns of a user within any 60 seconds, 1 to 1000; null = no limit. Always null for global.';
 
 create trigger usage_limits_touch before update on public.usage_limits
   for each row execute function private.touch_updated_at();
@@ -220,6 +224,44 @@ end
 $$;
 comment on function private.current_limits(uuid) is 'What is left of a user''s caps, without a reservation.';
 revoke execute on function private.current_limits from public, anon, authenticated, service_role;
+
+create table private.minute_windows (
+  user_id uuid constraint minute_windows_pkey primary key
+    constraint minute_windows_user_id_fkey references auth.users (id) on delete cascade,
+  admitted_at timestamptz[] not null
+) with (fillfactor = 50);
+comment on table private.minute_windows is
+  'When the last turns of a user with requests_per_minute were admitted, oldest first. Written under the lock of the '
+  'user''s counter.';
+alter table private.minute_windows enable row level security;
+revoke all on private.minute_windows from public, anon, authenticated, service_role;
+
+create function private.admit_in_minute(p_user_id uuid, p_max integer) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  -- Not now(): a transaction that began earlier may get the lock later.
+  v_now timestamptz := clock_timestamp();
+  v_times timestamptz[] := (select array_agg(t.at order by t.at) from private.minute_windows as w
+    cross join lateral unnest(w.admitted_at) as t (at)
+    where w.user_id = p_user_id and t.at > v_now - interval '1 minute');
+  v_used integer := coalesce(cardinality(v_times), 0);
+  v_resets_at timestamptz;
+begin
+  if v_used >= p_max then
+    -- A lower limit than before may leave more turns in the window than it has places.
+    v_resets_at := v_times[v_used - p_max + 1] + interval '1 minute';
+    perform private.refuse('PT429', 'quota_exceeded', 'The minute''s requests are used up.',
+      jsonb_build_object('scope', 'user', 'period', 'minute', 'resets_at', v_resets_at, 'limit', p_max,
+        'used', v_used, 'retry_after', ceil(extract(epoch from v_resets_at - v_now))));
+  end if;
+  insert into private.minute_windows as w (user_id, admitted_at) values (p_user_id, v_times || v_now)
+    on conflict on constraint minute_windows_pkey do update set admitted_at = excluded.admitted_at;
+end
+$$;
+comment on function private.admit_in_minute(uuid, integer) is
+  'Counts a turn in the user''s last 60 seconds, or refuses it (429) with the seconds until the oldest one leaves '
+  'them. The caller holds the lock of the user''s counter.';
+revoke execute on function private.admit_in_minute from public, anon, authenticated, service_role;
 
 create function public.my_limits() returns table (
   period text, period_start date, resets_at timestamptz, max_requests integer, requests integer,
