@@ -17,8 +17,8 @@ create function public.service_metrics() returns jsonb
       sum(d.cached_tokens) as cached_tokens, sum(d.output_tokens - d.reasoning_tokens) as output_tokens,
       sum(d.reasoning_tokens) as reasoning_tokens, sum(d.cost_usd) as cost_usd, sum(d.duration_ms_sum) as duration_ms,
       sum(d.ttft_ms_sum) as ttft_ms, sum(d.ttft_count) as ttft_count
-    from public.usage_daily as d cross join months as m
-    where d.day >= m.start group by 1, 2, 3, 4
+    from public.usage_hourly as d cross join months as m
+    where d.hour >= m.start::timestamp at time zone 'utc' group by 1, 2, 3, 4
   )
   select jsonb_build_object(
     'usage', (select coalesce(jsonb_agg(u order by u.provider, u.model, u.agent, u.endpoint), '[]') from used as u),
@@ -36,8 +36,8 @@ create function public.service_metrics() returns jsonb
       where r.status = 'succeeded' and not r.is_dry_run))
 $$;
 comment on function public.service_metrics() is
-  'Usage since the beginning of the UTC month by provider, model, agent and endpoint, from usage_daily; what all users '
-  'spent, reserved and may spend; open turns, circuits and undelivered alerts; the time of the last successful '
+  'Usage since the beginning of the UTC month by provider, model, agent and endpoint, from usage_hourly; what all '
+  'users spent, reserved and may spend; open turns, circuits and undelivered alerts; the time of the last successful '
   'refresh in seconds since 1970, null before the first. No number belongs to one user. Definer, because '
   'private.turns is not granted.';
 revoke execute on function public.service_metrics from public, anon, authenticated, service_role;
