@@ -1,4 +1,4 @@
-import { ask, expect, input, test } from './page';
+import { ask, expect, input, otherWindow, test } from './page';
 
 const answer = (page: import('@playwright/test').Page) => page.getByRole('article', { name: 'Answer' });
 
@@ -107,4 +107,23 @@ test('a reader who scrolled up stays there while words arrive', async ({ page, o
   await input(page).fill('and again');
   await page.getByRole('button', { name: 'To the newest message' }).click();
   await expect(page.getByRole('button', { name: 'To the newest message' })).toHaveCount(0);
+});
+
+test('an answer goes on after a reload, and a second window reads and stops it', async ({ page, open, person, browser }) => {
+  await open('/', 'endless');
+  await input(page).fill('go on');
+  await page.keyboard.press('Enter');
+  await expect(answer(page)).toContainText('on on on');
+  await page.reload();
+  await expect(answer(page)).toContainText('on on on');
+  await expect(answer(page)).toHaveAttribute('aria-busy', 'true');
+  const other = await otherWindow(browser, person, 'endless');
+  await other.goto(page.url());
+  await expect(answer(other)).toContainText('on on on');
+  await other.getByRole('button', { name: 'Stop the answer' }).click();
+  for (const each of [other, page]) {
+    await expect(answer(each)).toHaveAttribute('aria-busy', 'false');
+    await expect(each.getByText('You stopped this answer.')).toBeVisible();
+  }
+  await other.context().close();
 });

@@ -105,3 +105,28 @@ test('an unknown conversation says so', async ({ page, open }) => {
   await open('/c/00000000-0000-4000-8000-000000000000');
   await expect(page.getByText('There is no such conversation')).toBeVisible();
 });
+
+test('an edited question has two versions, and a copy begins at one of them', async ({ page, open }) => {
+  await open('/', 'cheap-one');
+  await ask(page, 'first words');
+  await page.getByRole('article', { name: 'Your question' }).hover();
+  await page.getByRole('button', { name: 'Edit the question' }).click();
+  await page.getByRole('textbox', { name: 'Edit the question' }).fill('better words');
+  await page.getByRole('button', { name: 'Ask again' }).click();
+  const answer = page.getByRole('article', { name: 'Answer' });
+  await expect(answer).toContainText('better words');
+  await expect(page.getByRole('group', { name: 'Version 2 of 2' })).toBeVisible();
+  await page.getByRole('button', { name: 'Earlier version' }).click();
+  await expect(answer).toContainText('first words');
+  await expect(page.getByRole('group', { name: 'Version 1 of 2' })).toBeVisible();
+  await page.reload();
+  await expect(answer).toContainText('first words');
+  const before = page.url();
+  await page.getByRole('button', { name: 'Continue in a copy' }).click();
+  await expect(page).not.toHaveURL(before);
+  await ask(page, 'only in the copy');
+  await page.goto(before);
+  await expect(answer).toHaveCount(1);
+  await page.getByRole('button', { name: 'Later version' }).click();
+  await expect(answer).toContainText('better words');
+});

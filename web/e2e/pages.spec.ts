@@ -7,6 +7,8 @@ test('the usage shows what was spent, on which model, and as CSV', async ({ page
   await open('/usage');
   await expect(page.getByRole('group', { name: 'Today' })).toContainText(/\$0\.\d+ of \$20\.00/);
   await expect(page.getByRole('region', { name: 'Use by model' })).toContainText('Dear model');
+  await expect(page.getByRole('region', { name: 'Dearest answers, table' })).toContainText('fixed~page');
+  await expect(page.getByRole('region', { name: 'Use by conversation' })).toContainText('spend something');
   await expect(page.getByRole('img', { name: /1 active days/ })).toBeVisible();
   await page.getByText('As a table').first().click();
   const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV of Use by model' }).click()]);
@@ -87,6 +89,33 @@ test.describe('an admin', () => {
     const turns = Number(/^Turns,(\d+)/m.exec(figures)?.[1]);
     expect(turns).toBeGreaterThan(0);
     expect(turns).toBeLessThanOrEqual(rows.reduce((sum, row) => sum + row.requests, 0));
+  });
+
+  test('sees percentiles and ratings with their samples, in the tiles as in the CSV', async ({ page, open, person }) => {
+    const conversation = await ask(person, { message: 'rate me', model: 'unpriced' });
+    const [turn] = (await rest(`chat_logs?select=turn_id,model_identifier&conversation_id=eq.${conversation}`)) as { turn_id: string; model_identifier: string }[];
+    await rest('feedback', { by: person, method: 'POST', body: { turn_id: turn!.turn_id, user_id: person.id, rating: 4 } });
+    await open(`/admin?only=person:${person.id}`);
+    const tile = (name: string) => page.getByRole('group', { name, exact: true });
+    await expect(tile('Satisfaction')).toContainText('4.00 of 5');
+    await expect(tile('Satisfaction')).toContainText('1 rating');
+    await expect(tile('Whole time, 95 %')).toContainText(/\d m?s/);
+    await expect(tile('This month, forecast')).toBeVisible();
+    const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV of the figures' }).click()]);
+    const figures = await readFile(await saved.path(), 'utf8');
+    expect(figures).toMatch(/^Satisfaction,4(\.0+)?,,1\r?$/m);
+    expect(figures).toMatch(/^"?First word, median"?,[\d.]+,,1\r?$/m);
+  });
+
+  test('sees what runs now', async ({ page, open, person }) => {
+    const ended = new AbortController();
+    const headers = { Authorization: `Bearer ${person.token}`, 'Content-Type': 'application/json' };
+    const running = await fetch(process.env.CHAT_URL!, { method: 'POST', headers, signal: ended.signal, body: JSON.stringify({ message: 'go on', model: 'endless' }) });
+    expect(running.ok).toBe(true);
+    await open('/admin');
+    await expect(page.getByRole('row', { name: new RegExp(person.id.slice(0, 8)) }).filter({ hasText: 'running' })).toContainText('Endless model');
+    ended.abort();
+    await expect(page.getByRole('row', { name: new RegExp(person.id.slice(0, 8)) }).filter({ hasText: 'running' })).toHaveCount(0);
   });
 
   test('changes a price and a switch in the catalogue', async ({ page, open }) => {

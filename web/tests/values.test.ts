@@ -6,7 +6,7 @@ import type { Message } from '../src/lib/chat';
 import { errorOf, errorText, explain } from '../src/lib/errors';
 import { costOf, matches, type Model } from '../src/lib/models';
 import { routeText, type TurnFacts } from '../src/lib/receipts';
-import { daysBetween, type Limit, monthForecast, runsOutAt, sumBy, type UsageRow } from '../src/lib/usage';
+import { daysBetween, type Limit, sumBy, type UsageRow } from '../src/lib/usage';
 
 beforeEach(() => vi.stubGlobal('navigator', { onLine: true }));
 afterEach(() => vi.unstubAllGlobals());
@@ -58,12 +58,6 @@ describe('use', () => {
 
   test('a span has every day, also over the end of a month', () => {
     expect(daysBetween('2026-02-27', '2026-03-02')).toEqual(['2026-02-27', '2026-02-28', '2026-03-01', '2026-03-02']);
-  });
-
-  test('the pace so far gives the cost of the month and the end of a cap', () => {
-    expect(monthForecast(10, new Date('2026-11-16T00:00:00Z'))).toBeCloseTo(20);
-    expect(runsOutAt({ ...DAY, spent_usd: 4 }, Date.parse('2026-11-28T12:00:00Z'))?.toISOString()).toBe('2026-11-28T15:00:00.000Z');
-    expect(runsOutAt(DAY, Date.parse('2026-11-28T12:00:00Z'))).toBeNull();
   });
 
   test('the tightest cap is shown, reservations included', () => {

@@ -1,4 +1,4 @@
-import { RefreshCw } from 'lucide-react';
+import { GitBranch, RefreshCw } from 'lucide-react';
 import type { Message } from '../lib/chat';
 import { messageText } from '../lib/conversations';
 import type { Feedback } from '../lib/feedback';
@@ -9,6 +9,7 @@ import { Facts } from './Facts';
 import { Rating } from './Rating';
 import { Reasoning } from './Reasoning';
 import { ToolCall, isToolPart } from './ToolCall';
+import { Versions } from './Versions';
 
 interface Props {
   message: Message;
@@ -17,6 +18,8 @@ interface Props {
   isWriting: boolean;
   canRegenerate: boolean;
   onRegenerate: (messageId: string) => void;
+  onVersion: (turnId: string) => void;
+  onFork: (turnId: string) => void;
 }
 
 const ENDED: Record<string, string> = {
@@ -25,8 +28,8 @@ const ENDED: Record<string, string> = {
 };
 
 /** An answer with its reasoning, tool calls and hand-offs; below it what it cost, and what can be done with it. */
-export function AnswerItem({ message, facts, feedback, isWriting, canRegenerate, onRegenerate }: Props) {
-  const turnId = message.metadata?.turn_id;
+export function AnswerItem({ message, facts, feedback, isWriting, canRegenerate, onRegenerate, onVersion, onFork }: Props) {
+  const { turn_id: turnId, versions } = message.metadata ?? {};
   const ended = ENDED[facts?.status ?? message.metadata?.status ?? ''];
   const hasText = message.parts.some((part) => part.type === 'text' && part.text);
   return (
@@ -51,8 +54,13 @@ export function AnswerItem({ message, facts, feedback, isWriting, canRegenerate,
             <button type="button" className="icon-button" aria-label="Answer again" title="Answer again" disabled={!canRegenerate} onClick={() => onRegenerate(message.id)}>
               <RefreshCw aria-hidden />
             </button>
+            {turnId && (
+              <button type="button" className="icon-button" aria-label="Continue in a copy" title="Continue from here in a copy" disabled={!canRegenerate} onClick={() => onFork(turnId)}>
+                <GitBranch aria-hidden />
+              </button>
+            )}
             {turnId && <Rating turnId={turnId} feedback={feedback} />}
-            {/* Versions of an answer have their place here. */}
+            {turnId && versions && <Versions turnId={turnId} versions={versions} isDisabled={!canRegenerate} onChoose={onVersion} />}
           </div>
           <Facts facts={facts} metadata={message.metadata} />
         </footer>

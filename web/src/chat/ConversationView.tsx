@@ -2,8 +2,9 @@ import { useQueryClient } from '@tanstack/react-query';
 import { ArrowDown } from 'lucide-react';
 import { useEffect, useRef, useState } from 'react';
 import { useStickToBottom } from 'use-stick-to-bottom';
+import { useLocation } from 'wouter';
 import { useUser } from '../auth/AuthProvider';
-import { type ParleyChat, syncChat, useParley, writeMessage } from '../lib/chat';
+import { chooseVersion, forkConversation, learnMetadata, type ParleyChat, retryAnswer, stopAnswer, syncChat, useParley, writeMessage } from '../lib/chat';
 import { type Conversation, refreshConversations } from '../lib/conversations';
 import { errorText } from '../lib/errors';
 import { useKept } from '../lib/hooks';
@@ -21,9 +22,10 @@ const POLL_MILLISECONDS = 4000;
 export function ConversationView(props: { chat: ParleyChat; conversation: Conversation | null; onFirstQuestion?: () => void }) {
   const { chat, conversation } = props;
   const user = useUser();
+  const [, navigate] = useLocation();
   const [model, setModel] = useKept<string | null>('model', null);
   const [agent, setAgent] = useKept<string | null>('agent', null);
-  const { messages, sendMessage, regenerate, stop, status, error, clearError } = useParley(chat);
+  const { messages, sendMessage, regenerate, status, error } = useParley(chat);
   const isRunning = status === 'submitted' || status === 'streaming';
   const conversationId = conversation?.id ?? messages.find((each) => each.metadata?.conversation_id)?.metadata?.conversation_id;
   const facts = useTurnFacts(user.id, conversationId, (known) => {
@@ -34,7 +36,7 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
   const body = { ...(model && { model }), ...(agent && { agent }) };
   const { scrollRef, contentRef, isAtBottom, scrollToBottom } = useStickToBottom({ initial: 'instant', resize: 'instant' });
   const isGroup = (conversation?.members.length ?? 1) > 1;
-  useAfterTurn(isRunning);
+  useAfterTurn(chat, isRunning);
   useSync(chat, isGroup);
 
   const ask = (text: string) => {
@@ -42,14 +44,16 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
     void scrollToBottom();
     props.onFirstQuestion?.();
   };
-  const write = async (text: string) => {
-    try {
+  const fork = (turnId: string) =>
+    attempt(async () => {
+      navigate(`/c/${await forkConversation(conversationId!, turnId)}`);
+      showToast('This is a copy. The first conversation stays as it is.');
+    });
+  const write = (text: string) =>
+    attempt(async () => {
       await writeMessage(conversation!.id, user.id, text);
       await syncChat(chat);
-    } catch (failure) {
-      showToast(errorText(failure), { isError: true });
-    }
-  };
+    });
   return (
     <div className="chat">
       <Header conversation={conversation} messages={messages} />
@@ -64,14 +68,13 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
             scrollElement={scrollRef}
             onRegenerate={(messageId) => void regenerate({ messageId, body })}
             onEdit={(messageId, text) => void sendMessage({ text, messageId }, { body })}
+            onVersion={(turnId) => void attempt(() => chooseVersion(chat, turnId))}
+            onFork={(turnId) => void fork(turnId)}
           />
           {error && !isRunning && (
             <TurnFailure
               error={error}
-              onRetry={() => {
-                clearError();
-                void regenerate({ body });
-              }}
+              onRetry={() => void attempt(() => retryAnswer(chat, body))}
             />
           )}
         </div>
@@ -87,7 +90,7 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
         isRunning={isRunning}
         choice={{ model, agent, setModel, setAgent }}
         onAsk={ask}
-        onStop={() => void stop()}
+        onStop={() => void attempt(() => stopAnswer(chat))}
         onWrite={isGroup ? (text) => void write(text) : undefined}
       />
       <Announcer isRunning={isRunning} hasFailed={Boolean(error)} />
@@ -95,17 +98,27 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
   );
 }
 
+/** Runs an action; shows its failure. */
+async function attempt(act: () => Promise<unknown>): Promise<void> {
+  try {
+    await act();
+  } catch (failure) {
+    showToast(errorText(failure), { isError: true });
+  }
+}
+
 /** Reads limits, cost and the list again when an answer has ended. */
-function useAfterTurn(isRunning: boolean): void {
+function useAfterTurn(chat: ParleyChat, isRunning: boolean): void {
   const queries = useQueryClient();
   const wasRunning = useRef(false);
   useEffect(() => {
     if (wasRunning.current && !isRunning) {
       refreshConversations(queries);
+      void learnMetadata(chat).catch(() => undefined);
       for (const key of ['limits', 'facts', 'usage']) void queries.invalidateQueries({ queryKey: [key] });
     }
     wasRunning.current = isRunning;
-  }, [isRunning, queries]);
+  }, [chat, isRunning, queries]);
 }
 
 /** Reads stored messages when a conversation is opened again, and every few seconds in a group. */

@@ -64,7 +64,7 @@ function Editor({ text, onSave, onCancel }: { text: string; onSave: (text: strin
   return (
     <form className="editor" onSubmit={submit}>
       <textarea aria-label="Edit the question" autoFocus value={changed} rows={3} onChange={(event) => setChanged(event.target.value)} />
-      <p className="hint">The new answer replaces this one and what you asked after it.</p>
+      <p className="hint">The new answer begins a second version. This one and what you asked after it stay in the first.</p>
       <div className="row row-end">
         <button type="button" className="button" onClick={onCancel}>
           Cancel

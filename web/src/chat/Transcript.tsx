@@ -17,6 +17,8 @@ interface Props {
   scrollElement: RefObject<HTMLElement | null>;
   onRegenerate: (messageId: string) => void;
   onEdit: (messageId: string, text: string) => void;
+  onVersion: (turnId: string) => void;
+  onFork: (turnId: string) => void;
 }
 
 /** The messages; of long conversations only those near the view are in the document. */
@@ -39,7 +41,7 @@ export function Transcript(props: Props) {
   );
 }
 
-function useItems({ messages, members, facts, isRunning, onRegenerate, onEdit }: Props) {
+function useItems({ messages, members, facts, isRunning, onRegenerate, onEdit, onVersion, onFork }: Props) {
   const feedback = useFeedback(messages);
   return (message: Message, index: number) => {
     const isLast = index === messages.length - 1;
@@ -50,14 +52,22 @@ function useItems({ messages, members, facts, isRunning, onRegenerate, onEdit }:
     return (
       <MemoAnswer
         message={message}
-        facts={receivedFacts(message) ?? (turnId ? facts?.get(turnId) : undefined)}
+        facts={factsOf(message, turnId ? facts?.get(turnId) : undefined)}
         feedback={turnId ? feedback.get(turnId) : undefined}
         isWriting={isRunning && isLast}
         canRegenerate={!isRunning}
         onRegenerate={onRegenerate}
+        onVersion={onVersion}
+        onFork={onFork}
       />
     );
   };
+}
+
+/** What is known of an answer: its receipt, and whether its turn was ended, which only the log says. */
+function factsOf(message: Message, logged: TurnFacts | undefined): TurnFacts | undefined {
+  const received = receivedFacts(message);
+  return received ? { ...received, status: logged?.status ?? null } : logged;
 }
 
 // While an answer streams, only its own message changes.
@@ -67,5 +77,6 @@ const MemoAnswer = memo(AnswerItem, (before, after) =>
   before.canRegenerate === after.canRegenerate &&
   before.feedback === after.feedback &&
   before.facts?.turn_id === after.facts?.turn_id &&
+  before.facts?.status === after.facts?.status &&
   before.facts?.cost_usd === after.facts?.cost_usd,
 );

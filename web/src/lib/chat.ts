@@ -1,5 +1,6 @@
 import { Chat, useChat } from '@ai-sdk/react';
 import { DefaultChatTransport, type UIMessage } from 'ai';
+import { call } from './api';
 import { accessToken, config, rows, supabase } from './supabase';
 
 /** What a turn used and cost, as chat sends it before the end of the stream. */
@@ -25,6 +26,9 @@ export interface Metadata {
   agent?: string;
   agents?: string[];
   status?: string;
+  /** The turns of all versions of an answer, oldest first; absent with one version. */
+  versions?: string[];
+  paid_by?: string;
   created_at?: string;
   cost_usd?: number | null;
 }
@@ -38,7 +42,7 @@ const transport = () =>
     headers: async () => ({ Authorization: `Bearer ${await accessToken()}` }),
     // The history is in the database: the question is enough.
     prepareSendMessagesRequest: ({ body, id, trigger, messageId, messages }) => ({
-      body: { ...body, id, trigger, messageId, messages: messages.slice(-1) },
+      body: { ...body, id, trigger, messageId, messages: messages.slice(-1), resumable: true },
     }),
   });
 
@@ -46,8 +50,40 @@ const chats = new Map<string, ParleyChat>();
 
 /** The chat of a conversation with its stored messages. A chat goes on answering while another one is shown. */
 export async function openChat(id: string): Promise<ParleyChat> {
-  const messages = chats.has(id) ? [] : await storedMessages(id);
-  return chats.get(id) ?? newChat(id, messages);
+  const known = chats.get(id);
+  if (known) return known;
+  const chat = newChat(id, await storedMessages(id));
+  if (awaitsAnswer(chat)) void followAnswer(chat);
+  return chat;
+}
+
+const awaitsAnswer = (chat: ParleyChat) => chat.lastMessage?.role === 'user';
+
+/** Reads the answer that is being written, here or on another device; when it has ended, the stored one. */
+export async function followAnswer(chat: ParleyChat): Promise<void> {
+  await chat.resumeStream();
+  if (awaitsAnswer(chat) && chat.status === 'ready') chat.messages = await storedMessages(chat.id);
+}
+
+/** Asks again after a failure; after a lost connection the answer may still be running, and is read on. */
+export async function retryAnswer(chat: ParleyChat, body: object): Promise<void> {
+  const isConnectionLost = chat.error instanceof TypeError;
+  chat.clearError();
+  if (isConnectionLost) {
+    chat.messages = await storedMessages(chat.id);
+    await followAnswer(chat);
+    if (chat.messages.length && !awaitsAnswer(chat)) return;
+  }
+  await chat.regenerate({ body });
+}
+
+const STOP_AGAIN_MILLISECONDS = 1500;
+
+/** Ends the answer for every reader; its words stay. A turn that has not begun yet is stopped a moment later. */
+export async function stopAnswer(chat: ParleyChat): Promise<void> {
+  const stopTurn = async () => ((await (await call(`${config.chatUrl}/${chat.id}/stop`, { method: 'POST' })).json()) as { stopped: boolean }).stopped;
+  const isStopped = await stopTurn().finally(() => chat.stop());
+  if (!isStopped) setTimeout(() => void stopTurn().catch(() => undefined), STOP_AGAIN_MILLISECONDS);
 }
 
 /** An empty chat; its conversation begins with the first question. */
@@ -83,7 +119,30 @@ export async function syncChat(chat: ParleyChat): Promise<void> {
   if (chat.status !== 'ready') return;
   const [newest, shown] = [stored.at(-1), chat.messages.at(-1)];
   const isKnown = newest && shown && (newest.id === shown.id || (newest.role === shown.role && newest.metadata?.turn_id === shown.metadata?.turn_id));
-  if (newest && !isKnown) chat.messages = stored;
+  if (!newest || isKnown) return;
+  chat.messages = stored;
+  if (awaitsAnswer(chat)) await followAnswer(chat);
+}
+
+/** Adds what only the database knows of answers that this page received, such as their versions. */
+export async function learnMetadata(chat: ParleyChat): Promise<void> {
+  const stored = new Map((await storedMessages(chat.id)).filter((each) => each.role === 'assistant').map((each) => [each.metadata?.turn_id, each]));
+  if (chat.status !== 'ready') return;
+  chat.messages = chat.messages.map((message) => {
+    const found = message.role === 'assistant' ? stored.get(message.metadata?.turn_id)?.metadata : undefined;
+    return found && String(found.versions) !== String(message.metadata?.versions) ? { ...message, metadata: { ...message.metadata, ...found } } : message;
+  });
+}
+
+/** Shows another version of an answer, with what followed it. */
+export async function chooseVersion(chat: ParleyChat, turnId: string): Promise<void> {
+  await rows(supabase.rpc('choose_version', { turn_id: turnId }));
+  chat.messages = await storedMessages(chat.id);
+}
+
+/** Copies a conversation up to a turn into a new one of the user; its id. */
+export async function forkConversation(conversationId: string, turnId: string): Promise<string> {
+  return rows<string>(supabase.rpc('fork_conversation', { conversation_id: conversationId, turn_id: turnId }));
 }
 
 /** Writes a message to the other members without asking a model. */

@@ -42,13 +42,16 @@ export function daysAgo(back: number, now = new Date()): string {
   return utcDay(new Date(now.getTime() - back * 86_400_000));
 }
 
+const KEY = ['day', 'user_id', 'provider', 'model_identifier', 'agent_type', 'endpoint'] as const; // pages need a total order
+
 /** Sums of the days from `from` to `to`; of one user, or of all users for an admin (`userId` null). */
 export async function usageRows(userId: string | null, from: string, to: string): Promise<UsageRow[]> {
   const found: UsageRow[] = [];
   for (;;) {
     let query = supabase.from('usage_daily').select('*').gte('day', from).lte('day', to);
     if (userId) query = query.eq('user_id', userId);
-    const page = await rows<UsageRow[]>(query.order('day').order('id').range(found.length, found.length + 999));
+    for (const column of KEY) query = query.order(column);
+    const page = await rows<UsageRow[]>(query.range(found.length, found.length + 999));
     found.push(...page);
     if (page.length < 1000) return found;
   }
@@ -97,20 +100,4 @@ export function daysBetween(from: string, to: string): string[] {
   const days: string[] = [];
   for (let at = Date.parse(from); at <= Date.parse(to); at += 86_400_000) days.push(utcDay(new Date(at)));
   return days;
-}
-
-/** What the month will cost at the pace so far; null before any of it has passed. */
-export function monthForecast(spent: number, now = new Date()): number | null {
-  const start = Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), 1);
-  const end = Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 1);
-  const share = (now.getTime() - start) / (end - start);
-  return share > 0 ? spent / share : null;
-}
-
-/** When the cap is reached at the pace so far; null when it lasts for the period or there is no pace. */
-export function runsOutAt(limit: Limit, now = Date.now()): Date | null {
-  if (limit.max_cost_usd == null || limit.spent_usd <= 0) return null;
-  const start = Date.parse(`${limit.period_start}T00:00:00Z`);
-  const at = start + ((now - start) * limit.max_cost_usd) / limit.spent_usd;
-  return at < Date.parse(limit.resets_at) ? new Date(at) : null;
 }

@@ -1,8 +1,8 @@
 import { count, dateTime, fromNow, usd } from '../lib/format';
-import { type Limit, monthForecast, runsOutAt } from '../lib/usage';
+import type { Cap as CapRow } from '../lib/reports';
 
-/** What is spent and left of each cap, and when it runs out at the pace so far. */
-export function Caps({ limits }: { limits: Limit[] }) {
+/** What is spent and left of each cap, and when it runs out by the forecast. */
+export function Caps({ limits }: { limits: CapRow[] }) {
   return (
     <div className="tiles">
       {limits.map((limit) => (
@@ -12,11 +12,9 @@ export function Caps({ limits }: { limits: Limit[] }) {
   );
 }
 
-function Cap({ limit }: { limit: Limit }) {
+function Cap({ limit }: { limit: CapRow }) {
   const { max_cost_usd: cap, max_requests: turns } = limit;
   const used = limit.spent_usd + limit.reserved_usd;
-  const forecast = limit.period === 'month' ? monthForecast(limit.spent_usd) : null;
-  const end = runsOutAt(limit);
   const title = limit.period === 'day' ? 'Today' : 'This month';
   return (
     <div className="tile tile-cap" role="group" aria-label={title}>
@@ -31,8 +29,12 @@ function Cap({ limit }: { limit: Limit }) {
         {turns != null && `${count(limit.requests)} of ${count(turns)} questions. `}
         Resets {fromNow(limit.resets_at)}.
       </p>
-      {end && <p className="tile-warning">At this pace it runs out on {dateTime(end)}.</p>}
-      {forecast != null && limit.spent_usd > 0 && <p className="hint">At this pace the month costs {usd(forecast)}.</p>}
+      {limit.runs_out_at && <p className="tile-warning">As you use it, it runs out on {dateTime(limit.runs_out_at)}.</p>}
+      {limit.forecast_usd != null && (
+        <p className="hint">
+          Forecast: {usd(limit.forecast_usd)}, between {usd(limit.low_usd)} and {usd(limit.high_usd)}.
+        </p>
+      )}
     </div>
   );
 }

@@ -1,12 +1,11 @@
-import { useQuery } from '@tanstack/react-query';
 import { Link } from 'wouter';
 import { useUser } from '../auth/AuthProvider';
-import { type Conversation, titleOf } from '../lib/conversations';
-import { count, usd } from '../lib/format';
+import { titleOf } from '../lib/conversations';
+import { count, dateTime, usd } from '../lib/format';
 import { useParameter, useTitle } from '../lib/hooks';
 import { modelName, useModels } from '../lib/models';
-import { rows, supabase } from '../lib/supabase';
-import { daysAgo, daysBetween, sumBy, sumOf, type UsageRow, useLimits, useUsage } from '../lib/usage';
+import { type MyUsage, useMyUsage } from '../lib/reports';
+import { daysAgo, daysBetween, sumBy, sumOf, type UsageRow, useUsage } from '../lib/usage';
 import { Chart } from '../ui/Chart';
 import { type Column, DataTable } from '../ui/DataTable';
 import { Failure, Loading, Page, Section } from '../ui/parts';
@@ -19,23 +18,21 @@ import { SpanSelect } from './SpanSelect';
 export default function UsagePage() {
   const user = useUser();
   const [span, setSpan] = useParameter('days', '30');
-  const limits = useLimits();
+  const mine = useMyUsage();
   const [from, to] = [daysAgo(Number(span) - 1), daysAgo(0)];
   const usage = useUsage(user.id, from, to);
   useTitle('Usage');
   return (
     <Page title="Your usage" lead="Days and months are those of UTC. Amounts are US dollars." actions={<SpanSelect span={span} onChange={setSpan} />}>
-      {limits.isError && <Failure error={limits.error} onRetry={() => void limits.refetch()} />}
-      {limits.data && <Caps limits={limits.data} />}
+      {mine.isError && <Failure error={mine.error} onRetry={() => void mine.refetch()} />}
+      {mine.data?.caps && <Caps limits={mine.data.caps} />}
       {usage.isPending && <Loading label="Adding up" />}
       {usage.isError && <Failure error={usage.error} onRetry={() => void usage.refetch()} />}
       {usage.data && <Breakdown found={usage.data} days={daysBetween(from, to)} />}
       <Section title="Your year" lead="Questions on each day.">
         <Year userId={user.id} />
       </Section>
-      <Section title="By conversation" lead="The dearest ones, over their whole life. Members pay for their own questions.">
-        <ByConversation userId={user.id} />
-      </Section>
+      {mine.data && <Dearest mine={mine.data} />}
     </Page>
   );
 }
@@ -75,22 +72,33 @@ function Year({ userId }: { userId: string }) {
   return <Heatmap days={daysBetween(from, to).map((day) => ({ day, value: byDay.get(day) ?? 0 }))} />;
 }
 
-type Dear = Pick<Conversation, 'id' | 'title' | 'total_cost' | 'total_tokens_used' | 'last_activity'>;
-const COLUMNS: Column<Dear>[] = [
-  { title: 'Conversation', value: titleOf, show: (row) => <Link href={`/c/${row.id}`}>{titleOf(row)}</Link> },
-  { title: 'Cost', value: (row) => row.total_cost, show: (row) => usd(row.total_cost), isNumber: true },
-  { title: 'Tokens', value: (row) => row.total_tokens_used, show: (row) => count(row.total_tokens_used), isNumber: true },
+const NO_CONVERSATION = 'no conversation';
+const CONVERSATIONS: Column<MyUsage['by_conversation'][number]>[] = [
+  { title: 'Conversation', value: nameOf, show: (row) => (row.conversation_id ? <Link href={`/c/${row.conversation_id}`}>{nameOf(row)}</Link> : nameOf(row)) },
+  { title: 'Cost', value: (row) => row.cost_usd, show: (row) => usd(row.cost_usd), isNumber: true },
+  { title: 'Questions', value: (row) => row.requests, show: (row) => count(row.requests), isNumber: true },
 ];
 
-function ByConversation({ userId }: { userId: string }) {
-  const found = useQuery({
-    queryKey: ['usage', 'conversations', userId],
-    queryFn: () => {
-      const query = supabase.from('llm_conversations').select('id,title,total_cost,total_tokens_used,last_activity').eq('user_id', userId);
-      return rows<Dear[]>(query.order('total_cost', { ascending: false }).order('total_tokens_used', { ascending: false }).limit(20));
-    },
-  });
-  if (found.isPending) return <Loading />;
-  if (found.isError) return <Failure error={found.error} />;
-  return <DataTable label="Use by conversation" columns={COLUMNS} rows={found.data} rowKey={(row) => row.id} file="conversations.csv" empty="No conversation yet." />;
+function nameOf(row: MyUsage['by_conversation'][number]): string {
+  return row.conversation_id ? titleOf(row) : NO_CONVERSATION;
+}
+
+const ANSWERS: Column<MyUsage['dearest_answers'][number]>[] = [
+  { title: 'When', value: (row) => row.created_at, show: (row) => dateTime(row.created_at) },
+  { title: 'Model', value: (row) => row.model },
+  { title: 'Cost', value: (row) => row.cost_usd, show: (row) => usd(row.cost_usd), isNumber: true },
+  { title: 'Conversation', value: (row) => row.conversation_id, show: (row) => (row.conversation_id ? <Link href={`/c/${row.conversation_id}`}>Open</Link> : NO_CONVERSATION) },
+];
+
+function Dearest({ mine }: { mine: MyUsage }) {
+  return (
+    <>
+      <Section title="By conversation" lead="The dearest ones of the last 30 days, by your own questions.">
+        <DataTable label="Use by conversation" columns={CONVERSATIONS} rows={mine.by_conversation} rowKey={(row) => String(row.conversation_id)} file="conversations.csv" empty="No conversation yet." />
+      </Section>
+      <Section title="Dearest answers" lead="Of the last 30 days.">
+        <DataTable label="Dearest answers" columns={ANSWERS} rows={mine.dearest_answers} rowKey={(row) => row.turn_id} file="answers.csv" empty="No answer had a price." />
+      </Section>
+    </>
+  );
 }

@@ -10,7 +10,7 @@ export function sumColumns(title: string, name: (key: string) => string): Column
     { title: 'Questions', value: (row) => row.requests, show: (row) => count(row.requests), isNumber: true },
     { title: 'Tokens', value: (row) => row.tokens, show: (row) => count(row.tokens), isNumber: true },
     { title: 'Errors', value: (row) => row.errors, show: (row) => count(row.errors), isNumber: true },
-    { title: 'First word', value: (row) => row.mean_ttft_ms, show: (row) => duration(row.mean_ttft_ms), isNumber: true },
-    { title: 'Whole time', value: (row) => row.mean_ms, show: (row) => duration(row.mean_ms), isNumber: true },
+    { title: 'First word, mean', value: (row) => row.mean_ttft_ms, show: (row) => duration(row.mean_ttft_ms), isNumber: true },
+    { title: 'Whole time, mean', value: (row) => row.mean_ms, show: (row) => duration(row.mean_ms), isNumber: true },
   ];
 }
