@@ -23,6 +23,7 @@ _MEANT = {
     "public.chat_extend(jsonb)",
     "public.chat_finish(jsonb)",
     "public.follow_turn(jsonb)",
+    "public.follow_turn_with_key(text,jsonb)",
     "public.keep_piece(jsonb)",
     "public.model_menu(jsonb)",
     "public.node_key(bigint,text)",
@@ -32,6 +33,7 @@ _MEANT = {
     "public.store_insight(jsonb)",
     "public.preset_costs(jsonb)",
     "public.stop_turn(text)",
+    "public.stop_turn_with_key(text,text)",
     "public.stored_answers(jsonb)",
 }
 _FOREIGN = "n.nspname <> 'information_schema' and n.nspname !~ '^pg_'"

@@ -113,7 +113,8 @@ create function public.open_turns() returns table (
     r.started_at, r.lease_until
   from private.turns as r
   where r.state = 'started' and (coalesce(auth.jwt() ->> 'role', 'service_role') = 'service_role'
-    or private.is_admin() or r.user_id = (select auth.uid()))
+    or private.is_admin()
+    or (r.user_id = (select auth.uid()) and not private.is_app()))
   order by r.started_at
 $$;
 comment on function public.open_turns() is
@@ -1172,7 +1173,8 @@ comment on column public.ai_insights.cache_key is
   'parameters, input and locale.';
 comment on column public.ai_insights.kind is 'The preset.';
 comment on column public.ai_insights.scope is
-  'public: every user may get the answer, because its input has nothing personal. user: only user_id may.';
+  'public: every user may get the answer, because its input has nothing personal and no user''s own node '
+  'wrote it. user: only user_id may.';
 comment on column public.ai_insights.user_id is 'Null for a public entry, which has no owner.';
 comment on column public.ai_insights.input is 'Without the options of the request; null when content is not logged.';
 comment on column public.ai_insights.model is 'Identifier of the model that answered.';
@@ -1648,6 +1650,21 @@ comment on function private.forget_copies(uuid, uuid) is
   'Deletes what others copied from a conversation that its owner deletes, and shares of these copies. What they wrote '
   'in their copies stays.';
 revoke execute on function private.forget_copies from public, anon, authenticated, service_role;
+
+create function private.keep_origin() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  update public.llm_conversations as c set forked_from = old.forked_from where c.forked_from = old.id;
+  return old;
+end
+$$;
+comment on function private.keep_origin() is
+  'Trigger: copies of a deleted copy come from its source, so that forget_copies() finds them. Definer, because '
+  'forked_from is not granted.';
+revoke execute on function private.keep_origin from public, anon, authenticated, service_role;
+
+create trigger llm_conversations_keep_origin before delete on public.llm_conversations
+  for each row when (old.forked_from is not null) execute function private.keep_origin();
 
 create function private.unlabel_versions() returns trigger
   language plpgsql security definer set search_path = '' as $$

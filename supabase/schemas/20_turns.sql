@@ -111,7 +111,8 @@ create function public.open_turns() returns table (
     r.started_at, r.lease_until
   from private.turns as r
   where r.state = 'started' and (coalesce(auth.jwt() ->> 'role', 'service_role') = 'service_role'
-    or private.is_admin() or r.user_id = (select auth.uid()))
+    or private.is_admin()
+    or (r.user_id = (select auth.uid()) and not private.is_app()))
   order by r.started_at
 $$;
 comment on function public.open_turns() is

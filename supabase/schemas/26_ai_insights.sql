@@ -24,7 +24,8 @@ comment on column public.ai_insights.cache_key is
   'parameters, input and locale.';
 comment on column public.ai_insights.kind is 'The preset.';
 comment on column public.ai_insights.scope is
-  'public: every user may get the answer, because its input has nothing personal. user: only user_id may.';
+  'public: every user may get the answer, because its input has nothing personal and no user''s own node '
+  'wrote it. user: only user_id may.';
 comment on column public.ai_insights.user_id is 'Null for a public entry, which has no owner.';
 comment on column public.ai_insights.input is 'Without the options of the request; null when content is not logged.';
 comment on column public.ai_insights.model is 'Identifier of the model that answered.';

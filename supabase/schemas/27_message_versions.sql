@@ -208,6 +208,21 @@ comment on function private.forget_copies(uuid, uuid) is
   'in their copies stays.';
 revoke execute on function private.forget_copies from public, anon, authenticated, service_role;
 
+create function private.keep_origin() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  update public.llm_conversations as c set forked_from = old.forked_from where c.forked_from = old.id;
+  return old;
+end
+$$;
+comment on function private.keep_origin() is
+  'Trigger: copies of a deleted copy come from its source, so that forget_copies() finds them. Definer, because '
+  'forked_from is not granted.';
+revoke execute on function private.keep_origin from public, anon, authenticated, service_role;
+
+create trigger llm_conversations_keep_origin before delete on public.llm_conversations
+  for each row when (old.forked_from is not null) execute function private.keep_origin();
+
 create function private.unlabel_versions() returns trigger
   language plpgsql security definer set search_path = '' as $$
 begin

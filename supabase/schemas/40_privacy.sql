@@ -142,6 +142,8 @@ create function private.forget_words(p_user_id uuid) returns void
   delete from public.conversation_shares as s where s.authors @> array[p_user_id];
   delete from public.conversation_invitations as i
     using auth.users as u where u.id = p_user_id and i.email = lower(u.email);
+  delete from public.ai_insights as i  -- answers for all of a node that the user shared
+    where i.model like 'client:%' and private.anonymised_model(i.model, p_user_id) <> i.model;
   update public.usage_hourly as d  -- counts of purged rows
     set user_id = null, model_identifier = private.anonymised_model(d.model_identifier, p_user_id)
       where d.user_id = p_user_id;

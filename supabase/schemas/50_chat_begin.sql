@@ -1,5 +1,6 @@
 -- Purpose: the first round trip of a turn: access, routing, history and the reservation.
--- Affects: public.chat_begin(), public.chat_begin_with_key()
+-- Affects: public.chat_begin(), public.chat_begin_with_key(), public.follow_turn_with_key(),
+-- public.stop_turn_with_key()
 -- Access: signed-in users with their own token, the service with an API key; definer because counters and write-ahead
 -- rows are not granted.
 
@@ -435,16 +436,27 @@ comment on function public.chat_begin(jsonb) is
 revoke execute on function public.chat_begin from public, anon, authenticated, service_role;
 grant execute on function public.chat_begin(jsonb) to authenticated;
 
-create function public.chat_begin_with_key(key_hash text, turn jsonb) returns jsonb
-  language plpgsql volatile security definer set search_path = '' as $$
+create function private.act_as_key(p_key_hash text) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
 declare
-  v_key public.api_keys := private.active_api_key(key_hash);
+  v_key public.api_keys := private.active_api_key(p_key_hash);
 begin
   if not 'chat' = any (v_key.scopes) then
     perform private.refuse('PT403', 'insufficient_scope', 'This API key lacks the scope chat.', '{"scope": "chat"}');
   end if;
   perform set_config('request.jwt.claims', jsonb_build_object('role', 'authenticated', 'sub', v_key.user_id,
     'is_anonymous', false, 'parley_api_key_id', v_key.id)::text, true);
+end
+$$;
+comment on function private.act_as_key(text) is
+  'Gives the transaction the claims of the owner of the API key with this SHA-256 (hex). Refuses with invalid_api_key '
+  '(401) or insufficient_scope (403).';
+revoke execute on function private.act_as_key from public, anon, authenticated, service_role;
+
+create function public.chat_begin_with_key(key_hash text, turn jsonb) returns jsonb
+  language plpgsql volatile security definer set search_path = '' as $$
+begin
+  perform private.act_as_key(key_hash);
   return public.chat_begin(turn);
 end
 $$;
@@ -453,3 +465,27 @@ comment on function public.chat_begin_with_key(text, jsonb) is
   'invalid_api_key (401) or insufficient_scope (403).';
 revoke execute on function public.chat_begin_with_key from public, anon, authenticated, service_role;
 grant execute on function public.chat_begin_with_key(text, jsonb) to service_role;
+
+create function public.follow_turn_with_key(key_hash text, follow jsonb) returns jsonb
+  language plpgsql volatile security definer set search_path = '' as $$
+begin
+  perform private.act_as_key(key_hash);
+  return public.follow_turn(follow);
+end
+$$;
+comment on function public.follow_turn_with_key(text, jsonb) is
+  'follow_turn for the owner of the API key with this SHA-256 (hex), as long as the key is valid.';
+revoke execute on function public.follow_turn_with_key from public, anon, authenticated, service_role;
+grant execute on function public.follow_turn_with_key(text, jsonb) to service_role;
+
+create function public.stop_turn_with_key(key_hash text, chat_id text) returns jsonb
+  language plpgsql volatile security definer set search_path = '' as $$
+begin
+  perform private.act_as_key(key_hash);
+  return public.stop_turn(chat_id);
+end
+$$;
+comment on function public.stop_turn_with_key(text, text) is
+  'stop_turn for the owner of the API key with this SHA-256 (hex).';
+revoke execute on function public.stop_turn_with_key from public, anon, authenticated, service_role;
+grant execute on function public.stop_turn_with_key(text, text) to service_role;

@@ -22,6 +22,20 @@ comment on function private.insight_key(text, text, uuid) is
   'The cache key of an input, a model and a scope; a null user is the public scope.';
 revoke execute on function private.insight_key from public, anon, authenticated, service_role;
 
+create function private.insight_user(p_is_public boolean, p_model text, p_user_id uuid) returns uuid
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return case when p_is_public is not true or p_model like 'client:%' and not exists (
+      select from public.client_nodes as n
+      where n.is_shared and n.id = case when p_model ~ '^client:[0-9]{1,18}:'
+        then split_part(p_model, ':', 2)::bigint end) then p_user_id end;
+end
+$$;
+comment on function private.insight_user(boolean, text, uuid) is
+  'The user to whom an answer of this model belongs; null for all. Answers of a node that is not shared are never for '
+  'all: its owner writes them, and names the model.';
+revoke execute on function private.insight_user from public, anon, authenticated, service_role;
+
 create function private.resolve_insight(p private.insight_lookup, p_deployment jsonb) returns private.insight_lookup
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
@@ -43,7 +57,8 @@ begin
     from jsonb_array_elements(v_resolved -> 'routes') with ordinality as r (route, place)
     order by coalesce(r.route -> 'open_until', 'null') <> 'null', r.place limit 1;
   p.reason := v_resolved ->> 'reason';
-  p.cache_key := private.insight_key(p.input_hash, v_model, case when not p.is_public then p.user_id end);
+  p.cache_key := private.insight_key(p.input_hash, v_model,
+    private.insight_user(p.is_public, v_model, p.user_id));
   return p;
 exception when sqlstate 'PT404' or sqlstate 'PT422' or sqlstate 'PT503' then
   p.cache_key := null;  -- chat_begin refuses with the reason
@@ -294,7 +309,7 @@ create function public.store_insight(entry jsonb) returns bigint
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
 declare
   v_user_id uuid := (entry ->> 'user_id')::uuid;
-  v_scope_id uuid := case when not (entry ->> 'is_public')::boolean then v_user_id end;
+  v_scope_id uuid := private.insight_user((entry ->> 'is_public')::boolean, entry ->> 'model', v_user_id);
   v_row private.turns;
   v_cost numeric;
   v_id bigint;

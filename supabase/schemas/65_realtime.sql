@@ -60,10 +60,11 @@ revoke execute on function private.broadcast_turn from public, anon, authenticat
 create function private.my_topics() returns setof text
   language sql stable security definer set search_path = '' as $$
   select 'conversation:' || m.conversation_id from public.conversation_members as m
-  where m.user_id = (select auth.uid())
+  where m.user_id = (select auth.uid()) and not (select private.is_app())
 $$;
 comment on function private.my_topics() is
-  'The topics that the caller may join. Definer as my_conversations(), which the policies of messages use.';
+  'The topics that the caller may join; none for an OAuth app. Definer as my_conversations(), which the policies of '
+  'messages use.';
 revoke execute on function private.my_topics from public, anon, authenticated, service_role;
 grant execute on function private.my_topics() to authenticated;
 
@@ -115,6 +116,7 @@ do $$ begin perform private.enable_realtime(); end $$;
 create function public.member_names(chat_id text) returns jsonb
   language plpgsql stable security definer set search_path = '' as $$
 begin
+  perform private.refuse_apps();
   return coalesce(private.speaker_names(private.members_conversation((select auth.uid()), member_names.chat_id)), '{}');
 end
 $$;

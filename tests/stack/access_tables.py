@@ -98,6 +98,8 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "purge_api_keys": ({}, (401, 403, 403, 200)),
     "follow_turn": ({"follow": {"chat_id": "{conversation}"}}, (401, 200, 200, 403)),
     "stop_turn": ({"chat_id": "{conversation}"}, (401, 404, 404, 403)),
+    "follow_turn_with_key": ({"key_hash": "{fresh}", "follow": {}}, (401, 403, 403, 401)),
+    "stop_turn_with_key": ({"key_hash": "{fresh}", "chat_id": "x"}, (401, 403, 403, 401)),
     "keep_piece": ({"piece": {"turn_id": "{fresh}"}}, (401, 403, 403, 200)),
     "chat_finish": ({"entry": {"turn_id": "{fresh}"}}, (401, 403, 403, 200)),
     "open_turns": ({}, (401, 200, 200, 200)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -100,6 +101,28 @@ def test_what_is_personal_is_never_shared(
     assert post(assist_url, bob, BRIEF, body).headers["X-Cache"] == "MISS"
     assert [row["user_id"] for row in alice.rows("ai_insights?scope=eq.user&select=user_id")] == [alice.id]
     assert [row["user_id"] for row in bob.rows("ai_insights?scope=eq.user&select=user_id")] == [bob.id]
+
+
+def test_answers_of_a_users_own_node_are_never_shared(
+    alice: Person, bob: Person, assist_url: str, upstream: Upstream, db: Database
+) -> None:
+    """Its owner writes the answer and the model's name: the entry is the owner's, and goes with their data."""
+    name = f"quokka-{uuid.uuid4().hex}"
+    node = db.execute(
+        "insert into public.client_nodes (owner_id, name, base_url, models) values (%s, 'mine', %s, %s) returning id",
+        [alice.id, upstream.url("client"), json.dumps([{"id": name, "capabilities": {"supports_json": True}}])],
+    ).fetchone()
+    assert node
+    identifier = plays(upstream, f"client:{node['id']}:{name}", says(INSIGHT))
+    body = market() | {"model": identifier}
+    assert [post(assist_url, alice, BRIEF, body).headers["X-Cache"] for _ in range(2)] == ["MISS", "HIT"]
+    entries = [who.rows(f"ai_insights?model=eq.{identifier}&select=scope") for who in (alice, bob)]
+    assert entries == [[{"scope": "user"}], []]
+    db.execute("update public.client_nodes set is_shared = true where id = %s", [node["id"]])
+    body |= market()
+    assert [post(assist_url, who, BRIEF, body).headers["X-Cache"] for who in (alice, bob)] == ["MISS", "HIT"]
+    assert alice.rest("POST", "rpc/delete_my_data", json={}).status_code == 204
+    assert not db.execute("select from public.ai_insights where model = %s", [identifier]).fetchall()
 
 
 def test_presets_about_tasks_are_never_shared(

@@ -134,7 +134,7 @@ def test_a_user_revokes_an_app(alice: Person, model: Models, allow: Allow, claim
 
 
 def test_an_app_reaches_no_table_and_no_function_of_its_user(
-    alice: Person, allow: Allow, db: Database, claiming: Claiming
+    alice: Person, model: Models, allow: Allow, db: Database, claiming: Claiming
 ) -> None:
     """Every table is empty for it, even with an admin's claims; it writes nothing and creates no key."""
     new_key(alice)
@@ -158,6 +158,9 @@ def test_an_app_reaches_no_table_and_no_function_of_its_user(
     assert {row["proname"] for row in definers} == {"chat_begin", "model_menu", "preset_costs"}
     assert create_key(app).status_code == 403
     assert app.rest("POST", "rpc/my_limits", json={}).json() == []
+    begin(alice, model("echo"), client_id="c")
+    assert [len(who.rest("POST", "rpc/open_turns", json={}).json()) for who in (alice, app)] == [1, 0]
+    assert [_topics(who, db) for who in (alice, app)] == [2, 0]
     assert app.rest("POST", "rpc/my_rights", json={}).json() == {"is_admin": False, "app_scopes": ["chat", "models"]}
     node = {"name": "x", "base_url": "https://x.example/v1"}
     assert app.rest("POST", "client_nodes", json=node).status_code == 403
@@ -166,9 +169,17 @@ def test_an_app_reaches_no_table_and_no_function_of_its_user(
         "delete_conversation": {"conversation_id": alice.id},
         "set_node_key": {"node_id": 1, "api_key": "x"},
         "diagnose_access": {},
+        "member_names": {"chat_id": alice.id},
     }
     for name, arguments in calls.items():
         assert app.rest("POST", f"rpc/{name}", json=arguments).status_code == 403, name
+
+
+def _topics(person: Person, db: Database) -> int:
+    claims = json.dumps(jwt.decode(person.token, options={"verify_signature": False}))
+    with db.transaction():
+        db.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+        return len(db.execute("select private.my_topics()").fetchall())
 
 
 def test_the_functions_refuse_an_app_that_is_not_allowed(

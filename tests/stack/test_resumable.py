@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from tests.fakes.providers import Script, Upstream
 from tests.providers import variables
 from tests.stack.conftest import Models
 from tests.stack.javascript import run
+from tests.stack.keys import new_key, revoke
 from tests.stack.people import Person, Stack, eventually, frames, log_row, text_of
 from tests.stack.regenerations import join, shown_messages, texts_of
 from tests.stack.turns import Database, die, reserved_usd, sweep, words_left
@@ -176,6 +178,30 @@ def test_strangers_neither_follow_nor_stop(alice: Person, bob: Person, chat: str
     assert alice.ask({}, f"{path}/stop").json()["stopped"]
     assert frames(follower.end())[-1]["type"] == "finish"
     first.end()
+
+
+def test_an_api_key_follows_and_stops_for_its_owner(alice: Person, bob: Person, chat: str, able: Models) -> None:
+    """Only with the scope `chat`, only where its owner may, and not after it was revoked."""
+    key, models, other = new_key(alice), new_key(alice, scopes=["models"]), new_key(bob)
+    chat_id = uuid.uuid4().hex
+    first = Reader(alice, "POST", chat, _body(chat_id, able("stall")))
+    first.until("two ")
+    (conversation,) = alice.rows("llm_conversations?select=id")
+    path = f"{chat}/{conversation['id']}"
+
+    def got(sent: dict[str, Any], verb: str = "stop", method: str = "POST") -> httpx.Response:
+        return httpx.request(method, f"{path}/{verb}", headers={"x-api-key": sent["key"]}, timeout=30)
+
+    assert [got(each).status_code for each in (models, other)] == [403, 404]
+    assert [got(each, "stream", "GET").status_code for each in (models, other)] == [403, 204]
+    follower = Reader(replace(alice, token=key["key"]), "GET", f"{path}/stream")
+    follower.until("two ")
+    revoked = new_key(alice)
+    assert got(revoked, "stop").json()["stopped"]
+    assert frames(follower.end())[-1]["type"] == "finish"
+    first.end()
+    assert revoke(alice, revoked) == 204
+    assert got(revoked, "stop").status_code == 401
 
 
 def test_a_removed_member_reads_nothing_more(alice: Person, bob: Person, chat: str, able: Models, db: Database) -> None:

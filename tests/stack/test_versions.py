@@ -144,6 +144,23 @@ def test_deletions_take_versions_and_copies_with_their_words(
         assert [row["content"].strip() for row in bob.rows("messages?select=content")] == ["his own words"] * 2
 
 
+def test_a_copy_of_a_deleted_copy_goes_with_the_source(
+    alice: Person, bob: Person, able: Models, db: Database, chat_url: str
+) -> None:
+    """A member who deletes the copy in the middle keeps no words of a conversation that its owner deletes."""
+    planted, chat_id = f"planted{uuid.uuid4().hex}", uuid.uuid4().hex
+    _ask(alice, chat_url, chat_id, able("echo"), planted)
+    (source,) = alice.rows("llm_conversations?select=id")
+    join(alice, bob, source["id"])
+    copy = bob.rest("POST", "rpc/fork_conversation", json={"conversation_id": source["id"]}).json()
+    again = bob.rest("POST", "rpc/fork_conversation", json={"conversation_id": copy}).json()
+    assert bob.rest("POST", "rpc/delete_conversation", json={"conversation_id": copy}).is_success
+    (row,) = bob.rows(f"llm_conversations?id=eq.{again}&select=forked_from")
+    assert row["forked_from"] == source["id"]
+    assert alice.rest("POST", "rpc/delete_conversation", json={"conversation_id": source["id"]}).is_success
+    assert words_left(db, planted) == []
+
+
 def test_a_copy_goes_on_by_itself(alice: Person, bob: Person, chat_id: str, counting: str, chat_url: str) -> None:
     """It has the messages up to the turn; the source stays as it is; strangers and unknown turns are 404."""
     _choose(alice, _versions(alice, chat_id)[0])

@@ -57,18 +57,23 @@ def _slots() -> asyncio.Semaphore:
 async def follow(person: Person, chat_id: str, turn_id: str | None = None, after: int = 0) -> Followed:
     """What came after the piece `after` of this turn, by default of the turn that runs.
 
-    Raises DatabaseUnavailable, Unauthenticated.
+    Raises DatabaseUnavailable, Unauthenticated, InvalidApiKey, AppNotAllowed.
     """
     asked = {"chat_id": chat_id, "turn_id": turn_id, "after": after}
-    answer = await ledger_calls.call(
-        "follow_turn", {"follow": asked}, lambda: supabase.as_caller(person.token), person.claims
-    )
-    return Followed(**answer)
+    return Followed(**await _called(person, "follow_turn", {"follow": asked}))
 
 
 async def stop(person: Person, chat_id: str) -> dict[str, Any]:
     """`{stopped, turn_id}` of the conversation's turn. Raises ConversationNotFound, DatabaseUnavailable."""
-    stopped: dict[str, Any] = await ledger_calls.call(
-        "stop_turn", {"chat_id": chat_id}, lambda: supabase.as_caller(person.token), person.claims
-    )
-    return stopped
+    return await _called(person, "stop_turn", {"chat_id": chat_id})
+
+
+async def _called(person: Person, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The result for this user. For an API key the database reads the key again: a revoked one reads nothing."""
+    answer: dict[str, Any]
+    if person.api_key is not None:
+        arguments = {"key_hash": person.api_key.digest} | arguments
+        answer = await ledger_calls.call(f"{name}_with_key", arguments, supabase.as_service)
+    else:
+        answer = await ledger_calls.call(name, arguments, lambda: supabase.as_caller(person.token), person.claims)
+    return answer

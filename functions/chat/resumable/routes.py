@@ -13,7 +13,7 @@ from shared.config import settings
 
 async def follow_turn(request: Request) -> Response:
     """GET /{id}/stream, which `useChat` calls to resume: the running turn from its start; 204 when none runs."""
-    person = await authenticate(request)
+    person = await authenticate(request, "chat")
     chat_id = request.path_params["id"]
     found = await pieces.follow(person, chat_id)
     if found.outcome == "none":
@@ -24,5 +24,5 @@ async def follow_turn(request: Request) -> Response:
 
 async def stop_turn(request: Request) -> Response:
     """POST /{id}/stop: stops the running turn, from any device of its user."""
-    person = await authenticate(request)
+    person = await authenticate(request, "chat")
     return JSONResponse(await pieces.stop(person, request.path_params["id"]))

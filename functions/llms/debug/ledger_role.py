@@ -18,6 +18,7 @@ MEANT = frozenset(
         "public.chat_extend(jsonb)",
         "public.chat_finish(jsonb)",
         "public.follow_turn(jsonb)",
+        "public.follow_turn_with_key(text,jsonb)",
         "public.keep_piece(jsonb)",
         "public.model_menu(jsonb)",
         "public.node_key(bigint,text)",
@@ -27,6 +28,7 @@ MEANT = frozenset(
         "public.store_insight(jsonb)",
         "public.preset_costs(jsonb)",
         "public.stop_turn(text)",
+        "public.stop_turn_with_key(text,text)",
         "public.stored_answers(jsonb)",
     }
 )

@@ -52,7 +52,7 @@ async def _stored_answers(body: ResponsesRequest, person: Person) -> Answers:
     turns = {found[2] for item in body.input if isinstance(item, ReferenceItem) and (found := _ITEM.fullmatch(item.id))}
     if found := _RESPONSE.fullmatch(body.previous_response_id or ""):
         turns.add(found[1])
-    if not turns:
+    if not turns or person.client_id is not None:  # an app reads no stored words
         return {}
     wanted = {"person_id": person.id, "turn_ids": sorted(turns)}
     rows = await ledger_calls.call("stored_answers", {"wanted": wanted}, supabase.as_service)
