@@ -9,7 +9,7 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
     (turn_id, request_id, user_id, conversation_id, endpoint, status, question, cost_usd, input_tokens, output_tokens,
      model, provider, model_identifier, requested_model, agent_type, history_left_out, metadata, created_at,
      route_alias, route_arm, route_reason, unresolved_model, api_key_id, rating, cached_cost_usd, output_cost_usd,
-     reasoning_cost_usd, asked_agent, history_shown)
+     reasoning_cost_usd, asked_agent, history_shown, preset_version)
   select r.id, case when u.id is not null then r.request_id end, u.id, c.id, r.endpoint, 'abandoned',
     case when u.id is not null then r.question end, e.cost_usd, e.input_tokens, e.output_tokens,
     r.routes #>> '{0,upstream_id}', r.routes #>> '{0,provider}', r.routes #>> '{0,identifier}',
@@ -19,7 +19,7 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
     r.route_reason, case when u.id is not null then private.unresolved_model(r) end,
     case when u.id is not null then r.api_key_id end,
     private.rating_of_turn(r.id, u.id), e.cached_cost_usd, e.output_cost_usd, e.reasoning_cost_usd,
-    case when r.is_agent_asked then r.agent_type end, r.history_shown
+    case when r.is_agent_asked then r.agent_type end, r.history_shown, r.preset_version
   from unnest(p_rows) as r
   left join auth.users as u on u.id = r.user_id and not r.is_forgotten
   left join public.llm_conversations as c on c.id = r.conversation_id and u.id is not null
@@ -42,7 +42,7 @@ create function private.log_abandoned(p_rows private.turns[]) returns void
         route_reason = excluded.route_reason, unresolved_model = excluded.unresolved_model,
         cached_cost_usd = excluded.cached_cost_usd, output_cost_usd = excluded.output_cost_usd,
         reasoning_cost_usd = excluded.reasoning_cost_usd, asked_agent = excluded.asked_agent,
-        history_shown = excluded.history_shown
+        history_shown = excluded.history_shown, preset_version = excluded.preset_version
 $$;
 comment on function private.log_abandoned(private.turns[]) is
   'Writes one abandoned log row for each turn. Its cost is that of the attempts that were booked; null when there are '

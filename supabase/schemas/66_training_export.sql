@@ -123,7 +123,21 @@ begin
         from public.cost_alerts as a where a.scope = v_user_id::text),
       'nodes', (select coalesce(jsonb_agg(to_jsonb(n) order by n.id), '[]')
         from (select k.id, k.name, k.base_url, k.has_key, k.models, k.created_at from public.client_nodes as k
-          where k.owner_id = v_user_id) as n));
+          where k.owner_id = v_user_id) as n),
+      'versions', (select coalesce(jsonb_agg(to_jsonb(m) || jsonb_build_object('answer', (
+          select to_jsonb(a) from public.message_versions as a where a.turn_id = m.turn_id and a.role = 'assistant'))
+          order by m.created_at, m.id), '[]')
+        from public.message_versions as m where m.user_id = v_user_id),
+      'shares', (select coalesce(jsonb_agg(to_jsonb(s) order by s.created_at, s.id), '[]')
+        from (select h.id, h.conversation_id, h.title, h.created_at, h.expires_at from public.conversation_shares as h
+          where h.created_by = v_user_id) as s),
+      'invitations', (select coalesce(jsonb_agg(to_jsonb(i) order by i.created_at, i.id), '[]')
+        from (select n.id, n.conversation_id, n.email, n.created_at, n.expires_at
+          from public.conversation_invitations as n where n.created_by = v_user_id) as i),
+      'api_keys', (select coalesce(jsonb_agg(to_jsonb(k) order by k.created_at, k.id), '[]')
+        from public.api_keys as k where k.user_id = v_user_id),
+      'stored_answers', (select coalesce(jsonb_agg(to_jsonb(i) order by i.id), '[]')
+        from public.ai_insights as i where i.user_id = v_user_id));
   end if;
   select jsonb_agg(to_jsonb(m) || jsonb_build_object('answer', (
       select to_jsonb(a) from public.messages as a where a.turn_id = m.turn_id and a.role = 'assistant'))
@@ -148,7 +162,8 @@ end
 $$;
 comment on function public.export_my_data(jsonb, integer) is
   'Everything that Parley stores about the caller: profile, conversations, memberships, feedback, usage, counters, '
-  'limits, alerts, nodes (without keys), and a page of messages (each question with its answer) and of turns. Pass '
+  'limits, alerts, nodes (without keys), hidden versions with their answers, shares, invitations, API keys (without '
+  'secrets), stored answers of presets, and a page of messages (each question with its answer) and of turns. Pass '
   'next as after until next is null; only the first page has the parts that are not paged.';
 revoke execute on function public.export_my_data from public, anon, authenticated, service_role;
 grant execute on function public.export_my_data(jsonb, integer) to authenticated;

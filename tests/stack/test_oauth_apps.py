@@ -202,6 +202,19 @@ def test_the_functions_refuse_an_app_that_is_not_allowed(
             assert (refused.status_code, refused.json()["error"]["code"]) == (403, "app_not_allowed")
 
 
+def test_an_app_refers_to_no_stored_answer(
+    alice: Person, model: Models, allow: Allow, stack: Stack, claiming: Claiming
+) -> None:
+    """An item of a stored response is for its user; an app that knows its id does not get its words."""
+    name = model("echo")
+    alice.whole("a secret", model=name)
+    (turn,) = alice.rows("messages?role=eq.assistant&select=turn_id")
+    items = [{"type": "item_reference", "id": f"msg_{turn['turn_id']}_0"}, {"role": "user", "content": "Repeat."}]
+    body = {"model": name, "input": items, "store": False}
+    asked = [who.ask(body, f"{stack['CHAT_URL']}/v1/responses") for who in (alice, claiming(alice, client_id=allow()))]
+    assert [answer.status_code for answer in asked] == [200, 400]
+
+
 def test_admins_need_a_second_factor_where_it_is_demanded(stack: Stack, demanded: None, claiming: Claiming) -> None:
     """Without it an admin has an ordinary user's rights in tables and functions; with it all of them."""
     assert demanded is None

@@ -28,13 +28,14 @@ def test_a_dead_turn_becomes_abandoned_with_its_question_and_frees_its_money(
 ) -> None:
     """Only a turn without a lease is closed; its unknown cost is null, not zero."""
     name = model("echo")
-    dead, alive = begin(alice, name), begin(alice, name)
+    dead, alive = begin(alice, name, preset_version="7"), begin(alice, name)
     held = _day(db, alice)["reserved_usd"]
     die(db, dead)
     assert sweep(stack) >= 1
     row = log_row(db, dead["turn_id"])
     assert (row["status"], row["question"], row["response"], row["cost_usd"]) == ("abandoned", "hi", None, None)
     assert (row["model_identifier"], row["user_id"]) == (name, uuid.UUID(alice.id))
+    assert row["preset_version"] == "7"
     assert _day(db, alice)["reserved_usd"] * 2 == held
     assert db.execute("select from public.chat_logs where turn_id = %s", [alive["turn_id"]]).fetchall() == []
     assert finish(alice, alive)["outcome"] == "settled"

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.stack.conftest import Models
+from tests.stack.keys import new_key
 from tests.stack.people import Person, Stack, new_admin, service
 from tests.stack.turns import begin, finish
 
@@ -147,6 +148,7 @@ def test_a_person_exports_everything_of_theirs(alice: Person, bob: Person, model
         _turn(alice, name, f"mine {number}", f"answer {number}")
     _turn(bob, name, "of bob", "to bob")
     _allow(alice)
+    new_key(alice, name="my laptop")
     after: Any = None
     pages: list[dict[str, Any]] = []
     while not pages or after is not None:
@@ -162,9 +164,11 @@ def test_a_person_exports_everything_of_theirs(alice: Person, bob: Person, model
     assert len([each for page in pages for each in page["turns"]]) == 5
     assert pages[0]["profile"]["allows_training"] is True
     parts = {"profile", "conversations", "memberships", "feedback", "usage", "counters", "limits", "alerts", "nodes"}
+    parts |= {"versions", "shares", "invitations", "api_keys", "stored_answers"}
     assert set(pages[0]) == parts | {"messages", "turns", "next"}
     assert set(pages[1]) == {"messages", "turns", "next"}
     assert len(pages[0]["conversations"]) == 5
+    assert [key["name"] for key in pages[0]["api_keys"]] == ["my laptop"]
 
 
 @pytest.mark.parametrize("after", [{"turn": "x"}, {"message_at": "never"}, {"message_id": 7}, {"turn": 1e99}])
