@@ -108,6 +108,13 @@ def cast(stack: Stack, db: psycopg.Connection[dict[str, Any]]) -> Iterator[Cast]
 Models = Callable[..., str]
 
 
+@pytest.fixture(autouse=True)
+def _own_scripts(upstream: Upstream) -> Iterator[None]:
+    """A script that a test gives to a model ends with the test: models of other tests may have the same name."""
+    yield
+    upstream.plays.clear()
+
+
 @pytest.fixture
 def model(db: psycopg.Connection[dict[str, Any]], upstream: Upstream) -> Iterator[Models]:
     """Registers a model of the scripted upstream for this test and gives its identifier.

@@ -35,7 +35,7 @@ def test_streamed_and_unstreamed_turns_cost_the_golden_amount(
     rows = [log_row(db, receipt["turn_id"]) for receipt in receipts]
     assert text_of(frames(streamed.text)) == whole.json()["message"]["content"] == "one two three"
     for receipt, row in zip(receipts, rows, strict=True):
-        assert receipt["usage"] == {**GOLDEN, "source": "provider"}
+        assert receipt["usage"] == {**GOLDEN, "cache_write_tokens": 0, "source": "provider"}
         assert (row["cost_usd"], row["provider"], row["model_identifier"]) == (GOLDEN_USD, provider, name)
         assert [row[count] for count in GOLDEN] == list(GOLDEN.values())
         assert [(a["ok"], Decimal(str(a["cost_usd"]))) for a in row["attempts"]] == [(True, GOLDEN_USD)]
