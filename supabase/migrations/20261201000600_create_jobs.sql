@@ -1112,10 +1112,11 @@ revoke execute on function private.broadcast_turn from public, anon, authenticat
 create function private.my_topics() returns setof text
   language sql stable security definer set search_path = '' as $$
   select 'conversation:' || m.conversation_id from public.conversation_members as m
-  where m.user_id = (select auth.uid())
+  where m.user_id = (select auth.uid()) and not (select private.is_app())
 $$;
 comment on function private.my_topics() is
-  'The topics that the caller may join. Definer as my_conversations(), which the policies of messages use.';
+  'The topics that the caller may join; none for an OAuth app. Definer as my_conversations(), which the policies of '
+  'messages use.';
 revoke execute on function private.my_topics from public, anon, authenticated, service_role;
 grant execute on function private.my_topics() to authenticated;
 
@@ -1167,6 +1168,7 @@ do $$ begin perform private.enable_realtime(); end $$;
 create function public.member_names(chat_id text) returns jsonb
   language plpgsql stable security definer set search_path = '' as $$
 begin
+  perform private.refuse_apps();
   return coalesce(private.speaker_names(private.members_conversation((select auth.uid()), member_names.chat_id)), '{}');
 end
 $$;
@@ -1346,7 +1348,21 @@ begin
         from public.cost_alerts as a where a.scope = v_user_id::text),
       'nodes', (select coalesce(jsonb_agg(to_jsonb(n) order by n.id), '[]')
         from (select k.id, k.name, k.base_url, k.has_key, k.models, k.created_at from public.client_nodes as k
-          where k.owner_id = v_user_id) as n));
+          where k.owner_id = v_user_id) as n),
+      'versions', (select coalesce(jsonb_agg(to_jsonb(m) || jsonb_build_object('answer', (
+          select to_jsonb(a) from public.message_versions as a where a.turn_id = m.turn_id and a.role = 'assistant'))
+          order by m.created_at, m.id), '[]')
+        from public.message_versions as m where m.user_id = v_user_id),
+      'shares', (select coalesce(jsonb_agg(to_jsonb(s) order by s.created_at, s.id), '[]')
+        from (select h.id, h.conversation_id, h.title, h.created_at, h.expires_at from public.conversation_shares as h
+          where h.created_by = v_user_id) as s),
+      'invitations', (select coalesce(jsonb_agg(to_jsonb(i) order by i.created_at, i.id), '[]')
+        from (select n.id, n.conversation_id, n.email, n.created_at, n.expires_at
+          from public.conversation_invitations as n where n.created_by = v_user_id) as i),
+      'api_keys', (select coalesce(jsonb_agg(to_jsonb(k) order by k.created_at, k.id), '[]')
+        from public.api_keys as k where k.user_id = v_user_id),
+      'stored_answers', (select coalesce(jsonb_agg(to_jsonb(i) order by i.id), '[]')
+        from public.ai_insights as i where i.user_id = v_user_id));
   end if;
   select jsonb_agg(to_jsonb(m) || jsonb_build_object('answer', (
       select to_jsonb(a) from public.messages as a where a.turn_id = m.turn_id and a.role = 'assistant'))
@@ -1371,7 +1387,8 @@ end
 $$;
 comment on function public.export_my_data(jsonb, integer) is
   'Everything that Parley stores about the caller: profile, conversations, memberships, feedback, usage, counters, '
-  'limits, alerts, nodes (without keys), and a page of messages (each question with its answer) and of turns. Pass '
+  'limits, alerts, nodes (without keys), hidden versions with their answers, shares, invitations, API keys (without '
+  'secrets), stored answers of presets, and a page of messages (each question with its answer) and of turns. Pass '
   'next as after until next is null; only the first page has the parts that are not paged.';
 revoke execute on function public.export_my_data from public, anon, authenticated, service_role;
 grant execute on function public.export_my_data(jsonb, integer) to authenticated;
@@ -1540,7 +1557,8 @@ grant execute on function private.function_findings() to authenticated;
 
 create function private.person_condition(p_relation oid) returns text
   language sql stable security invoker set search_path = '' as $$
-  select '(' || string_agg(format('t.%I is not null', a.attname), ' or ') filter (where a.attname <> 'is_shared') || ')'
+  select '(' || string_agg(case a.attname when 'scope' then 't.scope <> ''public''' else format('t.%I is not null',
+      a.attname) end, ' or ') filter (where a.attname <> 'is_shared') || ')'
     || coalesce(' and ' || min('not t.is_shared') filter (where a.attname = 'is_shared'), '')
   from pg_attribute as a
   where a.attrelid = p_relation and a.attnum > 0 and not a.attisdropped
@@ -1549,8 +1567,8 @@ create function private.person_condition(p_relation oid) returns text
         and k.conkey = array[a.attnum]))
 $$;
 comment on function private.person_condition(oid) is
-  'The condition, on t, for rows that name a user and are not shared: by user_id, owner_id, scope or a foreign key '
-  'to auth.users. Null when the relation has no such column.';
+  'The condition, on t, for rows that name a user and are neither shared nor public: by user_id, owner_id, scope or a '
+  'foreign key to auth.users. Null when the relation has no such column.';
 revoke execute on function private.person_condition from public, anon, authenticated, service_role;
 grant execute on function private.person_condition(oid) to authenticated;
 
@@ -1651,7 +1669,7 @@ grant usage on schema public to parley_ledger;
 grant execute on function public.chat_begin(jsonb), public.chat_extend(jsonb), public.chat_finish(jsonb),
   public.node_key(bigint, text), public.api_key_person(text), public.chat_begin_with_key(text, jsonb),
   public.model_menu(jsonb), public.keep_piece(jsonb), public.follow_turn(jsonb), public.stop_turn(text),
-  public.stored_answers(jsonb), public.find_insights(jsonb, jsonb), public.renew_insight_lease(jsonb),
+  public.follow_turn_with_key(text, jsonb), public.stop_turn_with_key(text, text), public.stored_answers(jsonb), public.find_insights(jsonb, jsonb), public.renew_insight_lease(jsonb),
   public.release_insight_lease(jsonb), public.store_insight(jsonb), public.preset_costs(jsonb) to parley_ledger;
 
 create function public.diagnose_ledger_role() returns jsonb

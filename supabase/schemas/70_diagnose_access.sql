@@ -162,7 +162,8 @@ grant execute on function private.function_findings() to authenticated;
 
 create function private.person_condition(p_relation oid) returns text
   language sql stable security invoker set search_path = '' as $$
-  select '(' || string_agg(format('t.%I is not null', a.attname), ' or ') filter (where a.attname <> 'is_shared') || ')'
+  select '(' || string_agg(case a.attname when 'scope' then 't.scope <> ''public''' else format('t.%I is not null',
+      a.attname) end, ' or ') filter (where a.attname <> 'is_shared') || ')'
     || coalesce(' and ' || min('not t.is_shared') filter (where a.attname = 'is_shared'), '')
   from pg_attribute as a
   where a.attrelid = p_relation and a.attnum > 0 and not a.attisdropped
@@ -171,8 +172,8 @@ create function private.person_condition(p_relation oid) returns text
         and k.conkey = array[a.attnum]))
 $$;
 comment on function private.person_condition(oid) is
-  'The condition, on t, for rows that name a user and are not shared: by user_id, owner_id, scope or a foreign key '
-  'to auth.users. Null when the relation has no such column.';
+  'The condition, on t, for rows that name a user and are neither shared nor public: by user_id, owner_id, scope or a '
+  'foreign key to auth.users. Null when the relation has no such column.';
 revoke execute on function private.person_condition from public, anon, authenticated, service_role;
 grant execute on function private.person_condition(oid) to authenticated;
 

@@ -107,7 +107,7 @@ def test_answers_of_a_users_own_node_are_never_shared(
     alice: Person, bob: Person, assist_url: str, upstream: Upstream, db: Database
 ) -> None:
     """Its owner writes the answer and the model's name: the entry is the owner's, and goes with their data."""
-    name = f"quokka-{uuid.uuid4().hex}"
+    name = f"wombat-{uuid.uuid4().hex}"
     node = db.execute(
         "insert into public.client_nodes (owner_id, name, base_url, models) values (%s, 'mine', %s, %s) returning id",
         [alice.id, upstream.url("client"), json.dumps([{"id": name, "capabilities": {"supports_json": True}}])],
