@@ -21,9 +21,9 @@ test('a conversation is renamed, pinned, archived and brought back', async ({ pa
   await list.getByRole('button', { name: 'Actions for A better title' }).click();
   await page.getByRole('menuitem', { name: 'Bring back' }).click();
   await list.getByRole('button', { name: 'Archived conversations' }).click();
-  await list.getByRole('searchbox', { name: 'Search titles' }).fill('better');
+  await list.getByRole('searchbox', { name: 'Search titles and messages' }).fill('better');
   await expect(list.getByRole('link', { name: 'A better title' })).toBeVisible();
-  await list.getByRole('searchbox', { name: 'Search titles' }).fill('worse');
+  await list.getByRole('searchbox', { name: 'Search titles and messages' }).fill('worse');
   await expect(list.getByText('No title matches.')).toBeVisible();
 });
 
@@ -129,4 +129,17 @@ test('an edited question has two versions, and a copy begins at one of them', as
   await expect(answer).toHaveCount(1);
   await page.getByRole('button', { name: 'Later version' }).click();
   await expect(answer).toContainText('better words');
+});
+
+test('the search finds words in messages and shows them as text', async ({ page, open, person }) => {
+  await askOverApi(person, { message: 'A list\n\n<img src=x onerror=alert(1)> the pelicans fly south', model: 'cheap-one' });
+  await open();
+  await page.getByRole('searchbox', { name: 'Search titles and messages' }).fill('pelican');
+  const hits = page.getByRole('region', { name: 'Found in messages' });
+  await expect(hits.getByRole('link').first()).toContainText('pelicans fly south');
+  await expect(hits.locator('img')).toHaveCount(0);
+  await expect(hits.locator('mark').first()).toHaveText('pelicans');
+  await expect(hits).not.toContainText('⟪');
+  await hits.getByRole('link').first().click();
+  await expect(page.getByRole('article', { name: 'Your question' })).toContainText('pelicans');
 });

@@ -20,11 +20,12 @@ export interface Conversation {
   total_cost: number;
   total_tokens_used: number;
   conversation_metadata: { is_pinned?: boolean };
+  allows_training: boolean;
   members: Member[];
 }
 
 const COLUMNS =
-  'id,client_id,title,user_id,last_activity,conversation_status,default_model,total_cost,total_tokens_used,conversation_metadata,' +
+  'id,client_id,title,user_id,last_activity,conversation_status,default_model,total_cost,total_tokens_used,conversation_metadata,allows_training,' +
   'members:conversation_members(user_id,role,joined_at)';
 const PAGE = 60;
 
@@ -66,7 +67,7 @@ export function useConversation(id: string | undefined) {
 /** Changes columns that the owner may change. */
 export async function changeConversation(
   id: string,
-  changes: Partial<Pick<Conversation, 'title' | 'conversation_status' | 'default_model' | 'conversation_metadata'>>,
+  changes: Partial<Pick<Conversation, 'title' | 'conversation_status' | 'default_model' | 'conversation_metadata' | 'allows_training'>>,
 ): Promise<void> {
   const changed = await rows<unknown[]>(supabase.from('llm_conversations').update(changes).eq('id', id).select('id'));
   if (!changed.length) throw new Error('Only the owner can change this conversation.');
