@@ -1,4 +1,4 @@
-import { BookX, Download, FileJson, Link2, UserPlus } from 'lucide-react';
+import { BookX, Download, FileJson, Link2, Share2, UserPlus } from 'lucide-react';
 import { useState } from 'react';
 import type { Message } from '../lib/chat';
 import { useUser } from '../auth/AuthProvider';
@@ -9,10 +9,12 @@ import { usd } from '../lib/format';
 import { showToast } from '../lib/toasts';
 import { Menu } from '../ui/Menu';
 import { Members } from './Members';
+import { ShareDialog } from './ShareDialog';
 
 /** The title of a conversation, what it cost so far, its members, and its export. */
 export function Header({ conversation, messages }: { conversation: Conversation | null; messages: Message[] }) {
   const [showsMembers, setShowsMembers] = useState(false);
+  const [showsShares, setShowsShares] = useState(false);
   const user = useUser();
   const { run } = useAction();
   if (!conversation) return <header className="chat-head" />;
@@ -50,9 +52,10 @@ export function Header({ conversation, messages }: { conversation: Conversation 
           { label: 'Save as Markdown', icon: <Download aria-hidden />, onSelect: () => save('markdown') },
           { label: 'Save as JSON', icon: <FileJson aria-hidden />, onSelect: () => save('json') },
           { label: 'Copy the link', icon: <Link2 aria-hidden />, onSelect: () => void copyLink() },
-          ...(conversation.user_id === user.id ? [null, training] : []),
+          ...(conversation.user_id === user.id ? [{ label: 'Share a copy', icon: <Share2 aria-hidden />, onSelect: () => setShowsShares(true) }, null, training] : []),
         ]}
       />
+      {showsShares && <ShareDialog conversationId={conversation.id} onClose={() => setShowsShares(false)} />}
       {showsMembers && <Members conversation={conversation} onClose={() => setShowsMembers(false)} />}
     </header>
   );

@@ -7,6 +7,8 @@ export interface Member {
   user_id: string;
   role: 'owner' | 'member';
   joined_at: string;
+  /** Of a group's member, as models see it. */
+  name?: string;
 }
 
 export interface Conversation {
@@ -57,6 +59,8 @@ export function useConversation(id: string | undefined) {
   return useQuery({
     queryKey: ['conversation', id],
     enabled: Boolean(id),
+    // A new conversation is there a moment after its first question.
+    refetchInterval: (query) => (query.state.data === null && query.state.dataUpdateCount < 8 ? 1500 : false),
     queryFn: async () => {
       const found = await rows<Conversation[]>(supabase.from('llm_conversations').select(COLUMNS).or(`id.eq.${id},client_id.eq.${id}`));
       return found.find((each) => each.id === id) ?? found[0] ?? null;

@@ -12,6 +12,7 @@ import { Dialog } from '../ui/Dialog';
 import { Menu } from '../ui/Menu';
 import { Failure, Field, Loading } from '../ui/parts';
 import { FoundMessages } from './FoundMessages';
+import { MyInvitations } from './MyInvitations';
 
 const UNDO_SECONDS = 6;
 
@@ -42,6 +43,7 @@ export function ConversationList() {
           <Archive aria-hidden />
         </button>
       </div>
+      <MyInvitations />
       {list.isPending && <Loading label="Loading conversations" />}
       {list.isError && <Failure error={list.error} onRetry={() => void list.refetch()} />}
       {list.isSuccess && !sorted.length && (
