@@ -7,7 +7,7 @@ import { useTitle } from '../lib/hooks';
 import { acceptInvitation } from '../lib/sharing';
 import { Page } from '../ui/parts';
 
-/** What a link of an invitation opens. Nobody joins by opening it alone. */
+/** What a link of an invitation opens. Opening it does not accept it. */
 export default function InvitePage() {
   const [token] = useState(() => window.location.hash.slice(1));
   const [failure, setFailure] = useState('');
