@@ -21,9 +21,9 @@ test('a conversation is renamed, pinned, archived and brought back', async ({ pa
   await list.getByRole('button', { name: 'Actions for A better title' }).click();
   await page.getByRole('menuitem', { name: 'Bring back' }).click();
   await list.getByRole('button', { name: 'Archived conversations' }).click();
-  await list.getByRole('searchbox', { name: 'Search titles' }).fill('better');
+  await list.getByRole('searchbox', { name: 'Search titles and messages' }).fill('better');
   await expect(list.getByRole('link', { name: 'A better title' })).toBeVisible();
-  await list.getByRole('searchbox', { name: 'Search titles' }).fill('worse');
+  await list.getByRole('searchbox', { name: 'Search titles and messages' }).fill('worse');
   await expect(list.getByText('No title matches.')).toBeVisible();
 });
 
@@ -77,7 +77,8 @@ test('two people share a conversation, and each sees what the other writes', asy
   await open('/', 'cheap-one');
   await ask(page, 'our plan');
   await page.getByRole('button', { name: 'Invite' }).click();
-  await page.getByLabel(/Invite a person/).fill(guest.id);
+  await page.getByText('Add by user id').click();
+  await page.getByLabel('User id of a person').fill(guest.id);
   await page.getByRole('button', { name: 'Add to this conversation' }).click();
   await expect(page.getByText('The conversation is in their list')).toBeVisible();
   await page.getByRole('button', { name: 'Close' }).click();
@@ -129,4 +130,62 @@ test('an edited question has two versions, and a copy begins at one of them', as
   await expect(answer).toHaveCount(1);
   await page.getByRole('button', { name: 'Later version' }).click();
   await expect(answer).toContainText('better words');
+});
+
+test('the search finds words in messages and shows them as text', async ({ page, open, person }) => {
+  await askOverApi(person, { message: 'A list\n\n<img src=x onerror=alert(1)> the pelicans fly south', model: 'cheap-one' });
+  await open();
+  await page.getByRole('searchbox', { name: 'Search titles and messages' }).fill('pelican');
+  const hits = page.getByRole('region', { name: 'Found in messages' });
+  await expect(hits.getByRole('link').first()).toContainText('pelicans fly south');
+  await expect(hits.locator('img')).toHaveCount(0);
+  await expect(hits.locator('mark').first()).toHaveText('pelicans');
+  await expect(hits).not.toContainText('⟪');
+  await hits.getByRole('link').first().click();
+  await expect(page.getByRole('article', { name: 'Your question' })).toContainText('pelicans');
+});
+
+test('people join by a link and by their e-mail address', async ({ page, open, person, browser }) => {
+  const [byLink, byMail] = [await signUp(), await signUp()];
+  const id = await askOverApi(person, { message: 'a common plan', model: 'cheap-one' });
+  await open(`/c/${id}`);
+  await page.getByRole('button', { name: 'Invite' }).click();
+  await page.getByRole('button', { name: 'Make a link' }).click();
+  const link = await page.getByLabel('link of the invitation', { exact: true }).innerText();
+  await page.getByLabel(/E-mail address of the person/).fill(byMail.email);
+  await page.getByRole('button', { name: 'Make a link' }).click();
+  await expect(page.getByRole('list', { name: 'Open invitations' })).toContainText(byMail.email);
+
+  const first = await otherWindow(browser, byLink);
+  await first.goto(link);
+  await first.getByRole('button', { name: 'Join the conversation' }).click();
+  await expect(first.getByText('a common plan').first()).toBeVisible();
+  await expect(first.getByRole('article', { name: 'Answer' })).toContainText(/paid by \S/);
+  const second = await otherWindow(browser, byMail);
+  await second.goto('/');
+  await second.getByRole('list', { name: 'Invitations to you' }).getByRole('button', { name: 'Join' }).click();
+  await expect(second.getByRole('article', { name: 'Answer' })).toContainText('a common plan');
+  await page.getByRole('button', { name: 'Revoke the invitation of a link' }).click();
+  await expect(page.getByRole('list', { name: 'Open invitations' })).toHaveCount(0);
+  expect(await rest(`conversation_members?conversation_id=eq.${id}&select=user_id`, { by: person })).toHaveLength(3);
+  await first.context().close();
+  await second.context().close();
+});
+
+test('a shared copy is read by others until it is revoked', async ({ page, open, person, browser }) => {
+  const id = await askOverApi(person, { message: 'words for others', model: 'cheap-one' });
+  await open(`/c/${id}`);
+  await page.getByRole('button', { name: 'Export and link' }).click();
+  await page.getByRole('menuitem', { name: 'Share a copy' }).click();
+  await page.getByRole('button', { name: 'Make a link to a copy' }).click();
+  const link = await page.getByLabel('link of the copy', { exact: true }).innerText();
+  const other = await otherWindow(browser, await signUp());
+  await other.goto(link);
+  await expect(other.getByRole('article', { name: 'Answer' })).toContainText('words for others');
+  await expect(other.getByRole('article', { name: 'Question' })).toContainText('Person 1');
+  await page.getByRole('button', { name: /Revoke the copy/ }).click();
+  await expect(page.getByText('The link is invalid now.')).toBeVisible();
+  await other.reload();
+  await expect(other.getByText('This copy cannot be read')).toBeVisible();
+  await other.context().close();
 });

@@ -7,7 +7,7 @@ test('the usage shows what was spent, on which model, and as CSV', async ({ page
   await open('/usage');
   await expect(page.getByRole('group', { name: 'Today' })).toContainText(/\$0\.\d+ of \$20\.00/);
   await expect(page.getByRole('region', { name: 'Use by model' })).toContainText('Dear model');
-  await expect(page.getByRole('region', { name: 'Dearest answers, table' })).toContainText('fixed~page');
+  await expect(page.getByRole('region', { name: 'Dearest answers, table' })).toContainText('Dear model');
   await expect(page.getByRole('region', { name: 'Use by conversation' })).toContainText('spend something');
   await expect(page.getByRole('img', { name: /1 active days/ })).toBeVisible();
   await page.getByText('As a table').first().click();
@@ -61,6 +61,9 @@ test('preferences are saved, and all data is saved and deleted', async ({ page, 
   await expect(page.getByText('Saved.')).toBeVisible();
   await page.getByText('Learn from my questions').click();
   await expect(page.getByRole('switch', { name: 'Learn from my questions' })).toBeChecked();
+  await page.getByText('Allow training with my questions').click();
+  await expect(page.getByRole('switch', { name: 'Allow training with my questions' })).toBeChecked();
+  expect(await rest('user_llm_profiles?select=allows_training,is_profiling_enabled', { by: person })).toEqual([{ allows_training: true, is_profiling_enabled: true }]);
   const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'Save my data' }).click()]);
   expect(await readFile(await saved.path(), 'utf8')).toContain('forget me');
   await page.getByRole('button', { name: 'Delete my data' }).click();
@@ -69,6 +72,15 @@ test('preferences are saved, and all data is saved and deleted', async ({ page, 
   await page.getByRole('button', { name: 'Delete everything' }).click();
   await expect(page.getByText('Your conversations appear here.')).toBeVisible();
   expect(await rest('llm_conversations?select=id', { by: person })).toEqual([]);
+});
+
+test('a conversation is kept out of training', async ({ page, open, person }) => {
+  const id = await ask(person, { message: 'keep me out', model: 'cheap-one' });
+  await open(`/c/${id}`);
+  await page.getByRole('button', { name: 'Export and link' }).click();
+  await page.getByRole('menuitem', { name: 'Keep out of training' }).click();
+  await expect(page.getByText('No turn of this conversation is used for training.')).toBeVisible();
+  expect(await rest(`llm_conversations?id=eq.${id}&select=allows_training`, { by: person })).toEqual([{ allows_training: false }]);
 });
 
 test.describe('an admin', () => {

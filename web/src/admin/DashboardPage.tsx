@@ -80,7 +80,7 @@ function Content({ found, days, filters, onOnly }: { found: UsageRow[]; days: nu
         <Chart title="First word, median" kind="line" format={duration} file="first-word.csv" points={points((sum) => measures.data?.firstWord.get(sum.key) ?? 0)} />
       </div>
       {(Object.keys(DIMENSIONS) as Dimension[]).map((dimension) => {
-        const columns = sumColumns(DIMENSIONS[dimension].title.slice(3), names[dimension]);
+        const columns = sumColumns(capital(DIMENSIONS[dimension].title.slice(3)), names[dimension]);
         columns[0] = {
           ...columns[0]!,
           show: (row) => (
@@ -105,6 +105,8 @@ function Content({ found, days, filters, onOnly }: { found: UsageRow[]; days: nu
     </>
   );
 }
+
+const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function parseFilter(only: string): [Dimension | null, string] {
   const [name, ...rest] = only.split(':');

@@ -17,6 +17,8 @@ interface Props {
   feedback: Feedback | undefined;
   isWriting: boolean;
   canRegenerate: boolean;
+  /** In a group: who paid, in words. */
+  payer: string | undefined;
   onRegenerate: (messageId: string) => void;
   onVersion: (turnId: string) => void;
   onFork: (turnId: string) => void;
@@ -28,7 +30,7 @@ const ENDED: Record<string, string> = {
 };
 
 /** An answer with its reasoning, tool calls and hand-offs; below it what it cost, and what can be done with it. */
-export function AnswerItem({ message, facts, feedback, isWriting, canRegenerate, onRegenerate, onVersion, onFork }: Props) {
+export function AnswerItem({ message, facts, feedback, isWriting, canRegenerate, payer, onRegenerate, onVersion, onFork }: Props) {
   const { turn_id: turnId, versions } = message.metadata ?? {};
   const ended = ENDED[facts?.status ?? message.metadata?.status ?? ''];
   const hasText = message.parts.some((part) => part.type === 'text' && part.text);
@@ -62,7 +64,7 @@ export function AnswerItem({ message, facts, feedback, isWriting, canRegenerate,
             {turnId && <Rating turnId={turnId} feedback={feedback} />}
             {turnId && versions && <Versions turnId={turnId} versions={versions} isDisabled={!canRegenerate} onChoose={onVersion} />}
           </div>
-          <Facts facts={facts} metadata={message.metadata} />
+          <Facts facts={facts} metadata={message.metadata} payer={payer} />
         </footer>
       )}
     </article>

@@ -9,6 +9,7 @@ import { type Conversation, refreshConversations } from '../lib/conversations';
 import { errorText } from '../lib/errors';
 import { useKept } from '../lib/hooks';
 import { receivedFacts, useTurnFacts } from '../lib/receipts';
+import { useMemberNames } from '../lib/sharing';
 import { showToast } from '../lib/toasts';
 import { Composer } from './Composer';
 import { Header } from './Header';
@@ -20,7 +21,10 @@ const POLL_MILLISECONDS = 4000;
 
 /** One conversation: its messages, what went wrong, and the input. */
 export function ConversationView(props: { chat: ParleyChat; conversation: Conversation | null; onFirstQuestion?: () => void }) {
-  const { chat, conversation } = props;
+  const { chat } = props;
+  const isGroup = (props.conversation?.members.length ?? 1) > 1;
+  const names = useMemberNames(props.conversation?.id, isGroup);
+  const conversation = withNames(props.conversation, names.data);
   const user = useUser();
   const [, navigate] = useLocation();
   const [model, setModel] = useKept<string | null>('model', null);
@@ -35,7 +39,6 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
   });
   const body = { ...(model && { model }), ...(agent && { agent }) };
   const { scrollRef, contentRef, isAtBottom, scrollToBottom } = useStickToBottom({ initial: 'instant', resize: 'instant' });
-  const isGroup = (conversation?.members.length ?? 1) > 1;
   useAfterTurn(chat, isRunning);
   useSync(chat, isGroup);
 
@@ -96,6 +99,10 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
       <Announcer isRunning={isRunning} hasFailed={Boolean(error)} />
     </div>
   );
+}
+
+function withNames(conversation: Conversation | null, names: Record<string, string> | undefined): Conversation | null {
+  return conversation && names ? { ...conversation, members: conversation.members.map((each) => ({ ...each, name: names[each.user_id] })) } : conversation;
 }
 
 /** Runs an action; shows its failure. */

@@ -8,10 +8,10 @@ import { plainLine } from '../lib/text';
 import { CopyButton } from '../ui/parts';
 
 /** What an answer cost: model, money, tokens and time; the details on request. */
-export function Facts({ facts, metadata }: { facts: TurnFacts | undefined; metadata: Metadata | undefined }) {
+export function Facts({ facts, metadata, payer }: { facts: TurnFacts | undefined; metadata: Metadata | undefined; payer: string | undefined }) {
   const models = useModels();
   const name = plainLine(metadata?.model_label ?? modelName(facts?.model ?? metadata?.model ?? '', models.data), '');
-  if (!facts) return name ? <p className="facts">{name}</p> : null;
+  if (!facts) return name || payer ? <p className="facts">{[name, payer].filter(Boolean).join(' · ')}</p> : null;
   const why = routeText(facts);
   const tokens = (facts.input_tokens ?? 0) + (facts.output_tokens ?? 0);
   return (
@@ -21,6 +21,7 @@ export function Facts({ facts, metadata }: { facts: TurnFacts | undefined; metad
         <span>{usd(facts.cost_usd)}</span>
         <span>{count(tokens)} tokens</span>
         <span>{duration(facts.duration_ms)}</span>
+        {payer && <span>{payer}</span>}
       </span>
       <Popover.Root>
         <Popover.Trigger className="icon-button icon-button-small" aria-label="Details of this answer" title="Details">

@@ -7,6 +7,7 @@ import { errorText } from '../lib/errors';
 import { rows, supabase } from '../lib/supabase';
 import { CopyBlock, Field } from '../ui/parts';
 import { Dialog } from '../ui/Dialog';
+import { Invite } from './Invite';
 import { memberName } from './QuestionItem';
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -57,12 +58,20 @@ export function Members({ conversation, onClose }: { conversation: Conversation;
           {failure}
         </p>
       )}
-      {isOwner && <Invite onAdd={add} link={`${window.location.origin}/c/${conversation.id}`} />}
+      {isOwner && <Invite conversationId={conversation.id} />}
+      {isOwner && (
+        <details className="fold">
+          <summary>Add by user id</summary>
+          <div className="fold-body">
+            <AddById onAdd={add} link={`${window.location.origin}/c/${conversation.id}`} />
+          </div>
+        </details>
+      )}
     </Dialog>
   );
 }
 
-function Invite({ onAdd, link }: { onAdd: (userId: string) => Promise<boolean>; link: string }) {
+function AddById({ onAdd, link }: { onAdd: (userId: string) => Promise<boolean>; link: string }) {
   const [id, setId] = useState('');
   const [isAdded, setAdded] = useState(false);
   async function submit(event: FormEvent) {
@@ -74,12 +83,12 @@ function Invite({ onAdd, link }: { onAdd: (userId: string) => Promise<boolean>; 
   }
   return (
     <form className="stack" onSubmit={submit}>
-      <Field label="Invite a person by their user id" hint="They find it under Privacy, “Your user id”, and send it to you.">
+      <Field label="User id of a person" hint="They find it under Privacy, “Your user id”, and send it to you.">
         {(field, hint) => (
           <input id={field} aria-describedby={hint} value={id} spellCheck={false} placeholder="00000000-0000-0000-0000-000000000000" onChange={(event) => setId(event.target.value)} />
         )}
       </Field>
-      <button type="submit" className="button button-primary" disabled={!UUID.test(id.trim())}>
+      <button type="submit" className="button" disabled={!UUID.test(id.trim())}>
         Add to this conversation
       </button>
       {isAdded && (

@@ -3,7 +3,7 @@ import { type FormEvent, useState } from 'react';
 import { useUser } from '../auth/AuthProvider';
 import type { Message } from '../lib/chat';
 import { type Member, messageText } from '../lib/conversations';
-import { plainText } from '../lib/text';
+import { plainLine, plainText } from '../lib/text';
 import { CopyButton } from '../ui/parts';
 
 const FOLDED_FROM = 4000; // characters
@@ -48,11 +48,11 @@ export function QuestionItem(props: { message: Message; members: Member[]; canEd
   );
 }
 
-/** How a member is named: the order of joining, as the model sees members without a name. */
+/** How a member is named: the name that models see, else the order of joining. */
 export function memberName(userId: string | undefined, members: Member[]): string {
   const sorted = [...members].sort((a, b) => a.joined_at.localeCompare(b.joined_at) || a.user_id.localeCompare(b.user_id));
   const place = sorted.findIndex((each) => each.user_id === userId);
-  return place < 0 ? 'Former member' : `Person ${place + 1}`;
+  return place < 0 ? 'Former member' : plainLine(sorted[place]!.name, `Person ${place + 1}`);
 }
 
 function Editor({ text, onSave, onCancel }: { text: string; onSave: (text: string) => void; onCancel: () => void }) {

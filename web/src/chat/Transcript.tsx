@@ -3,8 +3,9 @@ import type { Message } from '../lib/chat';
 import type { Member } from '../lib/conversations';
 import { receivedFacts, type TurnFacts } from '../lib/receipts';
 import { useFeedback } from '../lib/feedback';
+import { useUser } from '../auth/AuthProvider';
 import { AnswerItem } from './AnswerItem';
-import { QuestionItem } from './QuestionItem';
+import { memberName, QuestionItem } from './QuestionItem';
 
 const WindowedMessages = lazy(() => import('./WindowedMessages'));
 const WINDOW_FROM = 80; // shorter conversations are laid out whole, so that the browser's search finds everything
@@ -43,6 +44,12 @@ export function Transcript(props: Props) {
 
 function useItems({ messages, members, facts, isRunning, onRegenerate, onEdit, onVersion, onFork }: Props) {
   const feedback = useFeedback(messages);
+  const user = useUser();
+  const payerOf = (message: Message) => {
+    const payer = message.metadata?.paid_by;
+    if (members.length < 2 || !payer) return undefined;
+    return payer === user.id ? 'you paid' : `paid by ${memberName(payer, members)}`;
+  };
   return (message: Message, index: number) => {
     const isLast = index === messages.length - 1;
     if (message.role === 'user') {
@@ -56,6 +63,7 @@ function useItems({ messages, members, facts, isRunning, onRegenerate, onEdit, o
         feedback={turnId ? feedback.get(turnId) : undefined}
         isWriting={isRunning && isLast}
         canRegenerate={!isRunning}
+        payer={payerOf(message)}
         onRegenerate={onRegenerate}
         onVersion={onVersion}
         onFork={onFork}
@@ -75,6 +83,7 @@ const MemoAnswer = memo(AnswerItem, (before, after) =>
   before.message === after.message &&
   before.isWriting === after.isWriting &&
   before.canRegenerate === after.canRegenerate &&
+  before.payer === after.payer &&
   before.feedback === after.feedback &&
   before.facts?.turn_id === after.facts?.turn_id &&
   before.facts?.status === after.facts?.status &&

@@ -130,7 +130,8 @@ export async function learnMetadata(chat: ParleyChat): Promise<void> {
   if (chat.status !== 'ready') return;
   chat.messages = chat.messages.map((message) => {
     const found = message.role === 'assistant' ? stored.get(message.metadata?.turn_id)?.metadata : undefined;
-    return found && String(found.versions) !== String(message.metadata?.versions) ? { ...message, metadata: { ...message.metadata, ...found } } : message;
+    const isNew = found && (found.paid_by !== message.metadata?.paid_by || String(found.versions) !== String(message.metadata?.versions));
+    return isNew ? { ...message, metadata: { ...message.metadata, ...found } } : message;
   });
 }
 

@@ -7,6 +7,8 @@ export interface Member {
   user_id: string;
   role: 'owner' | 'member';
   joined_at: string;
+  /** Of a group's member, as models see it. */
+  name?: string;
 }
 
 export interface Conversation {
@@ -20,11 +22,12 @@ export interface Conversation {
   total_cost: number;
   total_tokens_used: number;
   conversation_metadata: { is_pinned?: boolean };
+  allows_training: boolean;
   members: Member[];
 }
 
 const COLUMNS =
-  'id,client_id,title,user_id,last_activity,conversation_status,default_model,total_cost,total_tokens_used,conversation_metadata,' +
+  'id,client_id,title,user_id,last_activity,conversation_status,default_model,total_cost,total_tokens_used,conversation_metadata,allows_training,' +
   'members:conversation_members(user_id,role,joined_at)';
 const PAGE = 60;
 
@@ -56,6 +59,8 @@ export function useConversation(id: string | undefined) {
   return useQuery({
     queryKey: ['conversation', id],
     enabled: Boolean(id),
+    // A new conversation is there a moment after its first question.
+    refetchInterval: (query) => (query.state.data === null && query.state.dataUpdateCount < 8 ? 1500 : false),
     queryFn: async () => {
       const found = await rows<Conversation[]>(supabase.from('llm_conversations').select(COLUMNS).or(`id.eq.${id},client_id.eq.${id}`));
       return found.find((each) => each.id === id) ?? found[0] ?? null;
@@ -66,7 +71,7 @@ export function useConversation(id: string | undefined) {
 /** Changes columns that the owner may change. */
 export async function changeConversation(
   id: string,
-  changes: Partial<Pick<Conversation, 'title' | 'conversation_status' | 'default_model' | 'conversation_metadata'>>,
+  changes: Partial<Pick<Conversation, 'title' | 'conversation_status' | 'default_model' | 'conversation_metadata' | 'allows_training'>>,
 ): Promise<void> {
   const changed = await rows<unknown[]>(supabase.from('llm_conversations').update(changes).eq('id', id).select('id'));
   if (!changed.length) throw new Error('Only the owner can change this conversation.');

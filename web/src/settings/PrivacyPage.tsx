@@ -19,7 +19,7 @@ export default function PrivacyPage() {
   const [word, setWord] = useState('');
   useTitle('Privacy');
   const save = () =>
-    run(async () => download('my-data.json', 'application/json', JSON.stringify(await exportMyData(user.id), null, 2)), { done: 'Your data is saved as a file.' });
+    run(async () => download('my-data.json', 'application/json', JSON.stringify(await exportMyData(), null, 2)), { done: 'Your data is saved as a file.' });
   const remove = async () => {
     const isDone = await run(() => rows(supabase.rpc('delete_my_data')), { done: 'Your data is deleted. Usage and cost stay counted.' });
     if (!isDone) return;

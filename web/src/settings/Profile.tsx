@@ -11,9 +11,10 @@ interface ProfileRow {
   preferred_agent: string | null;
   preferred_model: string | null;
   is_profiling_enabled: boolean;
+  allows_training: boolean;
 }
 
-const NONE: ProfileRow = { skill_level: null, communication_style: null, preferred_agent: null, preferred_model: null, is_profiling_enabled: false };
+const NONE: ProfileRow = { skill_level: null, communication_style: null, preferred_agent: null, preferred_model: null, is_profiling_enabled: false, allows_training: false };
 const CHOICES = [
   { name: 'skill_level', label: 'Your experience', options: ['beginner', 'intermediate', 'advanced', 'expert'] },
   { name: 'communication_style', label: 'Length of answers', options: ['concise', 'balanced', 'detailed'] },
@@ -67,6 +68,8 @@ export function Profile() {
       </div>
       <Switch label="Learn from my questions" isOn={profile.is_profiling_enabled} isDisabled={isBusy} onChange={(isOn) => void change({ is_profiling_enabled: isOn })} />
       <p className="hint">Off by default. Switched off, everything that was learned is deleted at once; your preferences above stay.</p>
+      <Switch label="Allow training with my questions" isOn={profile.allows_training} isDisabled={isBusy} onChange={(isOn) => void change({ allows_training: isOn })} />
+      <p className="hint">Off by default. Switched on, the operator may train models with the redacted text of your turns. The menu of a conversation keeps that one out.</p>
     </div>
   );
 }

@@ -28,6 +28,27 @@ export function snippets(url: string, model: string): Record<string, string> {
       '});',
       'console.log(answer.choices[0].message.content);',
     ].join('\n'),
+    'OpenAI Agents': [
+      'import asyncio, os',
+      'from agents import Agent, Runner, set_default_openai_client, set_tracing_disabled',
+      'from openai import AsyncOpenAI',
+      '',
+      'set_tracing_disabled(True)',
+      `set_default_openai_client(AsyncOpenAI(base_url="${url}/v1", api_key=os.environ["TOKEN"]))`,
+      `agent = Agent(name="Helper", model="${model}")`,
+      'print(asyncio.run(Runner.run(agent, "Say hello.")).final_output)',
+    ].join('\n'),
+    'Anthropic for Python': [
+      'import os',
+      'from anthropic import Anthropic',
+      '',
+      `client = Anthropic(base_url="${url}", auth_token=os.environ["TOKEN"], api_key=None)`,
+      'answer = client.messages.create(',
+      `    model="${model}", max_tokens=100, messages=[{"role": "user", "content": "Say hello."}]`,
+      ')',
+      'print(answer.content[0].text)',
+    ].join('\n'),
+    'Claude Code': `export ANTHROPIC_BASE_URL="${url}" ANTHROPIC_AUTH_TOKEN="$TOKEN" ANTHROPIC_MODEL="${model}"\nclaude`,
     'Open WebUI': `OPENAI_API_BASE_URL=${url}/v1 OPENAI_API_KEY=$TOKEN open-webui serve`,
   };
 }

@@ -5,6 +5,8 @@ import { ChatPage } from '../chat/ChatPage';
 import { Empty, Loading } from '../ui/parts';
 import { Shell } from './Shell';
 
+const InvitePage = lazy(() => import('../chat/InvitePage'));
+const SharedPage = lazy(() => import('../chat/SharedPage'));
 const UsagePage = lazy(() => import('../usage/UsagePage'));
 const DashboardPage = lazy(() => import('../admin/DashboardPage'));
 const CataloguePage = lazy(() => import('../admin/CataloguePage'));
@@ -21,6 +23,8 @@ export function App() {
         <Switch>
           <Route path="/">{() => <ChatPage />}</Route>
           <Route path="/c/:id">{({ id }) => <ChatPage id={id} />}</Route>
+          <Route path="/invite" component={InvitePage} />
+          <Route path="/shared" component={SharedPage} />
           <Route path="/usage" component={UsagePage} />
           <Route path="/connect" component={ConnectPage} />
           <Route path="/privacy" component={PrivacyPage} />

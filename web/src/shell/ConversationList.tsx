@@ -11,16 +11,19 @@ import { showToast } from '../lib/toasts';
 import { Dialog } from '../ui/Dialog';
 import { Menu } from '../ui/Menu';
 import { Failure, Field, Loading } from '../ui/parts';
+import { FoundMessages } from './FoundMessages';
+import { MyInvitations } from './MyInvitations';
 
 const UNDO_SECONDS = 6;
 
-/** The user's conversations, pinned ones first, with a search in titles. */
+/** The user's conversations, pinned ones first, with a search in titles and messages. */
 export function ConversationList() {
   const [search, setSearch] = useState('');
   const [isArchived, setArchived] = useState(false);
   const [deleted, setDeleted] = useState<ReadonlySet<string>>(new Set());
   const [renamed, setRenamed] = useState<Conversation | null>(null);
-  const list = useConversations(useUser().id, useStill(search.trim(), 200), isArchived);
+  const words = useStill(search.trim(), 200);
+  const list = useConversations(useUser().id, words, isArchived);
   const found = (list.data?.pages.flat() ?? []).filter((each) => !deleted.has(each.id));
   const isPinned = (each: Conversation) => Boolean(each.conversation_metadata.is_pinned);
   const sorted = [...found.filter(isPinned), ...found.filter((each) => !isPinned(each))];
@@ -28,7 +31,7 @@ export function ConversationList() {
   return (
     <nav className="conversations" aria-label="Conversations">
       <div className="conversations-find">
-        <input type="search" aria-label="Search titles" placeholder="Search titles" value={search} onChange={(event) => setSearch(event.target.value)} />
+        <input type="search" aria-label="Search titles and messages" placeholder="Search" value={search} onChange={(event) => setSearch(event.target.value)} />
         <button
           type="button"
           className="icon-button"
@@ -40,6 +43,7 @@ export function ConversationList() {
           <Archive aria-hidden />
         </button>
       </div>
+      <MyInvitations />
       {list.isPending && <Loading label="Loading conversations" />}
       {list.isError && <Failure error={list.error} onRetry={() => void list.refetch()} />}
       {list.isSuccess && !sorted.length && (
@@ -55,6 +59,7 @@ export function ConversationList() {
           Older conversations
         </button>
       )}
+      {words.length > 1 && <FoundMessages words={words} />}
       {renamed && <Rename conversation={renamed} onClose={() => setRenamed(null)} />}
     </nav>
   );

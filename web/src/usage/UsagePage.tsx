@@ -83,21 +83,23 @@ function nameOf(row: MyUsage['by_conversation'][number]): string {
   return row.conversation_id ? titleOf(row) : NO_CONVERSATION;
 }
 
-const ANSWERS: Column<MyUsage['dearest_answers'][number]>[] = [
+const answerColumns = (nameModel: (identifier: string) => string): Column<MyUsage['dearest_answers'][number]>[] => [
   { title: 'When', value: (row) => row.created_at, show: (row) => dateTime(row.created_at) },
-  { title: 'Model', value: (row) => row.model },
+  { title: 'Model', value: (row) => row.model, show: (row) => nameModel(row.model ?? '') },
   { title: 'Cost', value: (row) => row.cost_usd, show: (row) => usd(row.cost_usd), isNumber: true },
   { title: 'Conversation', value: (row) => row.conversation_id, show: (row) => (row.conversation_id ? <Link href={`/c/${row.conversation_id}`}>Open</Link> : NO_CONVERSATION) },
 ];
 
 function Dearest({ mine }: { mine: MyUsage }) {
+  const models = useModels();
+  const columns = answerColumns((identifier) => modelName(identifier, models.data) || '–');
   return (
     <>
       <Section title="By conversation" lead="The dearest ones of the last 30 days, by your own questions.">
         <DataTable label="Use by conversation" columns={CONVERSATIONS} rows={mine.by_conversation} rowKey={(row) => String(row.conversation_id)} file="conversations.csv" empty="No conversation yet." />
       </Section>
       <Section title="Dearest answers" lead="Of the last 30 days.">
-        <DataTable label="Dearest answers" columns={ANSWERS} rows={mine.dearest_answers} rowKey={(row) => row.turn_id} file="answers.csv" empty="No answer had a price." />
+        <DataTable label="Dearest answers" columns={columns} rows={mine.dearest_answers} rowKey={(row) => row.turn_id} file="answers.csv" empty="No answer had a price." />
       </Section>
     </>
   );
