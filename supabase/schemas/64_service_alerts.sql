@@ -15,7 +15,8 @@ create function private.service_troubles(p_error_percent numeric, p_first_conten
       and (l.provider is distinct from 'client' or exists (
         select 1 from public.llm_models as k where k.identifier = l.model_identifier)) group by 1
   ), refreshed as (
-    select round(extract(epoch from now() - max(r.finished_at) filter (where r.status = 'succeeded')) / 3600, 1) as hours
+    select round(extract(epoch from now() - max(r.finished_at) filter (where r.status = 'succeeded')) / 3600, 1)
+      as hours
     from public.refresh_runs as r where not r.is_dry_run
   )
   select 'errors ' || trim_scale(p_error_percent) || '% ' || left(m.model, 200), m.error_percent, p_error_percent
