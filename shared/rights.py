@@ -13,20 +13,23 @@ _MAX_CACHED = 1000
 
 
 class AppScopes:
-    """The scopes that the operator gives to OAuth apps; an instance remembers them for 15 seconds."""
+    """The scopes of OAuth apps for a user, who may have revoked them; an instance remembers them for 15 seconds."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[float, frozenset[str]]] = {}
+        self._known: dict[tuple[str, str], tuple[float, frozenset[str]]] = {}
 
     async def get(self, client_id: str, token: str) -> frozenset[str]:
-        """The app's scopes, none if it is not listed. Raises Unauthenticated, DatabaseUnavailable."""
-        good_until, scopes = self._known.get(client_id, (0.0, frozenset()))
+        """The app's scopes, none if it is not listed or the user has revoked it.
+
+        Raises Unauthenticated, DatabaseUnavailable.
+        """
+        good_until, scopes = self._known.get((client_id, token), (0.0, frozenset()))
         if time.monotonic() >= good_until:
             rights = await supabase.rpc("my_rights", {}, _headers(token))
             scopes = frozenset(rights["app_scopes"] or ())
             if len(self._known) >= _MAX_CACHED:
                 self._known.clear()
-            self._known[client_id] = time.monotonic() + _CACHE_SECONDS, scopes
+            self._known[client_id, token] = time.monotonic() + _CACHE_SECONDS, scopes
         return scopes
 
 

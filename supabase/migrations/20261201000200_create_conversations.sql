@@ -1607,12 +1607,15 @@ begin
   insert into public.messages
     (id, conversation_id, user_id, role, content, parts, model_used, agent_type, turn_id, status, model_label,
      created_at)
-    select case n.role when 'assistant' then n.new_turn else gen_random_uuid() end, v_id, n.user_id, n.role, n.content,
-      n.parts, n.model_used, n.agent_type, n.new_turn, n.status, n.model_label, n.created_at
-    from (
+    with newest as (
       select m.*, md5(v_id::text || coalesce(m.turn_id, m.id))::uuid as new_turn from public.messages as m
       where m.conversation_id = v_source.id and not m.is_tentative and m.created_at <= v_until
-      order by m.created_at desc, m.id desc limit 1000) as n;
+      order by m.created_at desc, m.id desc limit 1000)
+    select case n.role when 'assistant' then n.new_turn else gen_random_uuid() end, v_id, n.user_id, n.role, n.content,
+      n.parts, n.model_used, n.agent_type, n.new_turn, n.status, n.model_label, n.created_at
+    from newest as n
+    -- A deletion finds an answer by its question, so none is copied without it.
+    where n.role = 'user' or exists (select 1 from newest as q where q.turn_id = n.turn_id and q.role = 'user');
   return v_id;
 exception when lock_not_available or deadlock_detected or serialization_failure or query_canceled then
   perform private.refuse_busy();
@@ -1868,9 +1871,12 @@ begin
   if (select count(*) from public.conversation_shares as s where s.created_by = v_user_id) >= v_max then
     perform private.refuse('PT429', 'too_many_shares', format('A user has at most %s shares: delete one.', v_max));
   end if;
-  with shown as (
+  with newest as (
     select m.* from public.messages as m where m.conversation_id = v_row.id and not m.is_tentative
     order by m.created_at desc, m.id desc limit 1000
+  ), shown as (  -- the share goes with each author's words, so an answer is not shown without its question
+    select n.* from newest as n where n.role = 'user' or exists (
+      select 1 from newest as q where q.turn_id = n.turn_id and q.role = 'user')
   ), people as (
     select array_agg(p.user_id order by p.first_at) as ids from (
       select s.user_id, min(s.created_at) as first_at from shown as s where s.user_id is not null

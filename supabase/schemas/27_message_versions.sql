@@ -164,12 +164,15 @@ begin
   insert into public.messages
     (id, conversation_id, user_id, role, content, parts, model_used, agent_type, turn_id, status, model_label,
      created_at)
-    select case n.role when 'assistant' then n.new_turn else gen_random_uuid() end, v_id, n.user_id, n.role, n.content,
-      n.parts, n.model_used, n.agent_type, n.new_turn, n.status, n.model_label, n.created_at
-    from (
+    with newest as (
       select m.*, md5(v_id::text || coalesce(m.turn_id, m.id))::uuid as new_turn from public.messages as m
       where m.conversation_id = v_source.id and not m.is_tentative and m.created_at <= v_until
-      order by m.created_at desc, m.id desc limit 1000) as n;
+      order by m.created_at desc, m.id desc limit 1000)
+    select case n.role when 'assistant' then n.new_turn else gen_random_uuid() end, v_id, n.user_id, n.role, n.content,
+      n.parts, n.model_used, n.agent_type, n.new_turn, n.status, n.model_label, n.created_at
+    from newest as n
+    -- A deletion finds an answer by its question, so none is copied without it.
+    where n.role = 'user' or exists (select 1 from newest as q where q.turn_id = n.turn_id and q.role = 'user');
   return v_id;
 exception when lock_not_available or deadlock_detected or serialization_failure or query_canceled then
   perform private.refuse_busy();

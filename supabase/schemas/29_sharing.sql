@@ -93,9 +93,12 @@ begin
   if (select count(*) from public.conversation_shares as s where s.created_by = v_user_id) >= v_max then
     perform private.refuse('PT429', 'too_many_shares', format('A user has at most %s shares: delete one.', v_max));
   end if;
-  with shown as (
+  with newest as (
     select m.* from public.messages as m where m.conversation_id = v_row.id and not m.is_tentative
     order by m.created_at desc, m.id desc limit 1000
+  ), shown as (  -- the share goes with each author's words, so an answer is not shown without its question
+    select n.* from newest as n where n.role = 'user' or exists (
+      select 1 from newest as q where q.turn_id = n.turn_id and q.role = 'user')
   ), people as (
     select array_agg(p.user_id order by p.first_at) as ids from (
       select s.user_id, min(s.created_at) as first_at from shown as s where s.user_id is not null

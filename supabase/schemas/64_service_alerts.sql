@@ -10,10 +10,14 @@ create function private.service_troubles(p_error_percent numeric, p_first_conten
       round(100.0 * count(*) filter (where l.status in ('failed', 'partial') and private.is_model_fault(l.error_code))
         / count(*), 1) as error_percent,
       round((percentile_cont(0.95) within group (order by l.ttft_ms))::numeric / 1000, 1) as first_content_seconds
-    from public.chat_logs as l where l.created_at >= now() - interval '1 hour' group by 1
+    from public.chat_logs as l where l.created_at >= now() - interval '1 hour'
+      -- A model of a user's own node is no trouble of the service, and its name is the user's words.
+      and (l.provider is distinct from 'client' or exists (
+        select 1 from public.llm_models as k where k.identifier = l.model_identifier)) group by 1
   ), refreshed as (
-    select round(extract(epoch from now() - max(r.finished_at)) / 3600, 1) as hours
-    from public.refresh_runs as r where r.status = 'succeeded' and not r.is_dry_run
+    select round(extract(epoch from now() - max(r.finished_at) filter (where r.status = 'succeeded')) / 3600, 1)
+      as hours
+    from public.refresh_runs as r where not r.is_dry_run
   )
   select 'errors ' || trim_scale(p_error_percent) || '% ' || left(m.model, 200), m.error_percent, p_error_percent
     from models as m where p_error_percent > 0 and m.turns >= 20 and m.error_percent >= p_error_percent

@@ -16,7 +16,8 @@ grant usage on schema public to parley_ledger;
 grant execute on function public.chat_begin(jsonb), public.chat_extend(jsonb), public.chat_finish(jsonb),
   public.node_key(bigint, text), public.api_key_person(text), public.chat_begin_with_key(text, jsonb),
   public.model_menu(jsonb), public.keep_piece(jsonb), public.follow_turn(jsonb), public.stop_turn(text),
-  public.follow_turn_with_key(text, jsonb), public.stop_turn_with_key(text, text), public.stored_answers(jsonb), public.find_insights(jsonb, jsonb), public.renew_insight_lease(jsonb),
+  public.follow_turn_with_key(text, jsonb), public.stop_turn_with_key(text, text), public.stored_answers(jsonb),
+  public.find_insights(jsonb, jsonb), public.renew_insight_lease(jsonb),
   public.release_insight_lease(jsonb), public.store_insight(jsonb), public.preset_costs(jsonb) to parley_ledger;
 
 create function public.diagnose_ledger_role() returns jsonb

@@ -72,12 +72,14 @@ create function public.my_rights() returns jsonb
   language plpgsql stable security definer set search_path = '' as $$
 begin
   return jsonb_build_object('is_admin', private.is_admin(), 'app_scopes', case when private.is_app() then coalesce(
-    (select to_jsonb(a.scopes) from public.oauth_apps as a where a.client_id = auth.jwt() ->> 'client_id'), '[]') end);
+    (select to_jsonb(a.scopes) from public.oauth_apps as a where a.client_id = auth.jwt() ->> 'client_id'
+      and not exists (select 1 from public.api_keys as k where k.user_id = (select auth.uid())
+        and k.client_id = a.client_id and k.revoked_at is not null)), '[]') end);
 end
 $$;
 comment on function public.my_rights() is
-  '{is_admin, app_scopes}: whether the caller''s token has the rights of an admin, and what its OAuth app may do; null '
-  'for a token of no app. Definer, because the list of apps is not granted.';
+  '{is_admin, app_scopes}: whether the caller''s token has the rights of an admin, and what its OAuth app may do: '
+  'nothing when the user has revoked it; null for a token of no app. Definer, because the list of apps is not granted.';
 revoke execute on function public.my_rights from public, anon, authenticated, service_role;
 grant execute on function public.my_rights() to authenticated;
 

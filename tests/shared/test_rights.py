@@ -29,6 +29,15 @@ async def test_the_scopes_of_an_app_are_remembered(project: Project) -> None:
     assert len(project.asked) == 1
 
 
+async def test_a_user_who_revoked_an_app_takes_it_from_no_other_user(project: Project) -> None:
+    """The scopes of one user's token are not remembered for another's."""
+    project.answers[PATH] = (200, {"is_admin": False, "app_scopes": []})
+    with pytest.raises(AppNotAllowed):
+        await rights.require_app_scope("app", "token of one", "models")
+    project.answers[PATH] = (200, {"is_admin": False, "app_scopes": ["models"]})
+    await rights.require_app_scope("app", "token of another", "models")
+
+
 @pytest.mark.parametrize("scopes", [[], None])
 async def test_an_app_without_scopes_may_do_nothing(project: Project, scopes: list[str] | None) -> None:
     """An app that is not listed is refused."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -43,12 +44,46 @@ def _live(alice: Person, model: Models, planted: str) -> None:
     alice.ask({"message": "x", "model": f"{planted}-model", "dry_run": False})
     node = {"name": planted, "base_url": f"https://{planted}.example/v1"}
     assert alice.rest("POST", "client_nodes", json=node).status_code == 201
+    conversation = {"conversation_id": answer["conversation_id"]}
+    for name, arguments in (
+        ("create_api_key", {"name": planted}),
+        ("create_share", conversation),
+        ("create_invitation", conversation | {"email": f"{planted}@x.example"}),
+        ("search_messages", {"query": planted}),
+        ("fork_conversation", conversation),
+    ):
+        assert alice.rest("POST", f"rpc/{name}", json=arguments).is_success, name
+    note = {"turn_id": answer["id"], "note": planted}
+    assert alice.rest("POST", "feedback", json=note).status_code == 201
+
+
+def _fail(alice: Person, planted: str, db: Database) -> None:
+    """Twenty failures of a model of the user's own node, with an alert of what fails."""
+    models = json.dumps([{"id": planted}])
+    row = db.execute(
+        "insert into public.client_nodes (owner_id, name, base_url, models) values (%s, 'mine', %s, %s) returning id",
+        [alice.id, "http://127.0.0.1:9/v1", models],
+    ).fetchone()
+    assert row
+    for _ in range(2):
+        alice.ask({"message": planted, "model": f"client:{row['id']}:{planted}", "strict_model": True})
+    db.execute(
+        """insert into public.chat_logs (turn_id, user_id, endpoint, status, provider, model, model_identifier,
+             error_code)
+           select gen_random_uuid(), l.user_id, l.endpoint, 'failed', l.provider, l.model, l.model_identifier,
+             l.error_code
+           from public.chat_logs as l, generate_series(1, 20) where l.model_identifier = %s""",
+        [f"client:{row['id']}:{planted}"],
+    )
 
 
 def test_a_user_who_asks_is_forgotten_and_totals_stay(alice: Person, model: Models, db: Database) -> None:
     """No table has text of the user; usage and cost stay counted without the user, who can continue to chat."""
     planted = f"w{secrets.token_hex(8)}"
     _live(alice, model, planted)
+    _fail(alice, planted, db)
+    db.execute("select public.raise_service_alerts(error_percent => 50)")
+    assert not db.execute("select from public.cost_alerts where threshold ~ %s", [planted]).fetchall()
     spent = db.execute("select sum(cost_usd) as usd, count(*) as n from public.chat_logs").fetchone()
     assert "public.messages" in _words_left(db, planted)
     assert alice.rest("POST", "rpc/delete_my_data").status_code == 204

@@ -129,6 +129,7 @@ def test_a_user_revokes_an_app(alice: Person, model: Models, allow: Allow, claim
     begin(app, name)
     (row,) = alice.rows("api_keys")
     assert [revoke(app, row), revoke(alice, row), asked(app, name).status_code] == [403, 204, 403]
+    assert app.rest("POST", "rpc/my_rights", json={}).json()["app_scopes"] == []
     assert alice.rest("POST", "rpc/delete_my_data", json={}).status_code == 204
     assert asked(app, name).status_code == 403
 

@@ -13,7 +13,7 @@ from tests.fakes.providers import Script, Upstream
 from tests.stack.conftest import Models
 from tests.stack.people import Person, eventually
 from tests.stack.regenerations import REGENERATE, ask, body_of, join, prompt_texts, shown_messages, texts_of
-from tests.stack.turns import Database, words_left
+from tests.stack.turns import Database, conversation_with, words_left
 
 COUNTING = tuple(Script((f"answer {n}",)) for n in range(1, 9))
 
@@ -159,6 +159,19 @@ def test_a_copy_of_a_deleted_copy_goes_with_the_source(
     assert row["forked_from"] == source["id"]
     assert alice.rest("POST", "rpc/delete_conversation", json={"conversation_id": source["id"]}).is_success
     assert words_left(db, planted) == []
+
+
+def test_no_answer_is_copied_or_shared_without_its_question(alice: Person, db: Database) -> None:
+    """The oldest of 1000 messages may be an answer, which its author's deletion would not find."""
+    source = conversation_with(db, alice, 501)
+    message = {"conversation_id": source, "content": "note"}
+    assert alice.rest("POST", "messages", json=message).status_code == 201
+    copy = alice.rest("POST", "rpc/fork_conversation", json={"conversation_id": source}).json()
+    roles = [each["role"] for each in shown_messages(alice, copy)]
+    assert (len(roles), roles[0]) == (999, "user")
+    share = alice.rest("POST", "rpc/create_share", json={"conversation_id": source}).json()
+    shown = alice.rest("POST", "rpc/shared_conversation", json={"token": share["token"]}).json()["messages"]
+    assert (len(shown), shown[0]["role"]) == (999, "user")
 
 
 def test_a_copy_goes_on_by_itself(alice: Person, bob: Person, chat_id: str, counting: str, chat_url: str) -> None:
