@@ -964,10 +964,14 @@ create function private.service_troubles(p_error_percent numeric, p_first_conten
       round(100.0 * count(*) filter (where l.status in ('failed', 'partial') and private.is_model_fault(l.error_code))
         / count(*), 1) as error_percent,
       round((percentile_cont(0.95) within group (order by l.ttft_ms))::numeric / 1000, 1) as first_content_seconds
-    from public.chat_logs as l where l.created_at >= now() - interval '1 hour' group by 1
+    from public.chat_logs as l where l.created_at >= now() - interval '1 hour'
+      -- A model of a user's own node is no trouble of the service, and its name is the user's words.
+      and (l.provider is distinct from 'client' or exists (
+        select 1 from public.llm_models as k where k.identifier = l.model_identifier)) group by 1
   ), refreshed as (
-    select round(extract(epoch from now() - max(r.finished_at)) / 3600, 1) as hours
-    from public.refresh_runs as r where r.status = 'succeeded' and not r.is_dry_run
+    select round(extract(epoch from now() - max(r.finished_at) filter (where r.status = 'succeeded')) / 3600, 1)
+      as hours
+    from public.refresh_runs as r where not r.is_dry_run
   )
   select 'errors ' || trim_scale(p_error_percent) || '% ' || left(m.model, 200), m.error_percent, p_error_percent
     from models as m where p_error_percent > 0 and m.turns >= 20 and m.error_percent >= p_error_percent
@@ -1669,7 +1673,8 @@ grant usage on schema public to parley_ledger;
 grant execute on function public.chat_begin(jsonb), public.chat_extend(jsonb), public.chat_finish(jsonb),
   public.node_key(bigint, text), public.api_key_person(text), public.chat_begin_with_key(text, jsonb),
   public.model_menu(jsonb), public.keep_piece(jsonb), public.follow_turn(jsonb), public.stop_turn(text),
-  public.follow_turn_with_key(text, jsonb), public.stop_turn_with_key(text, text), public.stored_answers(jsonb), public.find_insights(jsonb, jsonb), public.renew_insight_lease(jsonb),
+  public.follow_turn_with_key(text, jsonb), public.stop_turn_with_key(text, text), public.stored_answers(jsonb),
+  public.find_insights(jsonb, jsonb), public.renew_insight_lease(jsonb),
   public.release_insight_lease(jsonb), public.store_insight(jsonb), public.preset_costs(jsonb) to parley_ledger;
 
 create function public.diagnose_ledger_role() returns jsonb
@@ -1775,12 +1780,14 @@ create function public.my_rights() returns jsonb
   language plpgsql stable security definer set search_path = '' as $$
 begin
   return jsonb_build_object('is_admin', private.is_admin(), 'app_scopes', case when private.is_app() then coalesce(
-    (select to_jsonb(a.scopes) from public.oauth_apps as a where a.client_id = auth.jwt() ->> 'client_id'), '[]') end);
+    (select to_jsonb(a.scopes) from public.oauth_apps as a where a.client_id = auth.jwt() ->> 'client_id'
+      and not exists (select 1 from public.api_keys as k where k.user_id = (select auth.uid())
+        and k.client_id = a.client_id and k.revoked_at is not null)), '[]') end);
 end
 $$;
 comment on function public.my_rights() is
-  '{is_admin, app_scopes}: whether the caller''s token has the rights of an admin, and what its OAuth app may do; null '
-  'for a token of no app. Definer, because the list of apps is not granted.';
+  '{is_admin, app_scopes}: whether the caller''s token has the rights of an admin, and what its OAuth app may do: '
+  'nothing when the user has revoked it; null for a token of no app. Definer, because the list of apps is not granted.';
 revoke execute on function public.my_rights from public, anon, authenticated, service_role;
 grant execute on function public.my_rights() to authenticated;
 

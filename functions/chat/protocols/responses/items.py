@@ -22,7 +22,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, defer_build=True)
 
 
-class TextPart(_Part):
+class ContentText(_Part):
     """A piece of text."""
 
     type: Literal["input_text", "output_text", "text", "summary_text", "reasoning_text"]
@@ -36,7 +36,7 @@ class RefusalPart(_Part):
     refusal: str
 
 
-class ImagePart(_Part):
+class ContentImage(_Part):
     """An image as a data: URL; addresses and files are not fetched."""
 
     type: Literal["input_image"]
@@ -61,7 +61,7 @@ def _as_parts(content: Any) -> Any:
     return content
 
 
-_AnyPart = Annotated[TextPart | RefusalPart | ImagePart, Field(discriminator="type")]
+_AnyPart = Annotated[ContentText | RefusalPart | ContentImage, Field(discriminator="type")]
 Parts = Annotated[
     list[_AnyPart],
     Field(max_length=1000, fail_fast=True),
@@ -107,8 +107,8 @@ class ReasoningItem(_Part):
     """A model's reasoning. It goes back to its provider, which `encrypted_content` names before a colon."""
 
     type: Literal["reasoning"]
-    summary: Annotated[list[TextPart], Field(max_length=1000, fail_fast=True)] = []
-    content: Annotated[list[TextPart], Field(max_length=1000, fail_fast=True)] | None = None
+    summary: Annotated[list[ContentText], Field(max_length=1000, fail_fast=True)] = []
+    content: Annotated[list[ContentText], Field(max_length=1000, fail_fast=True)] | None = None
     encrypted_content: str | None = None
 
 
@@ -260,9 +260,9 @@ def _message(role: Literal["user", "system"], content: list[Any]) -> Message:
     return Message(role, text, parts=parts if any(isinstance(part, Image) for part in parts) else ())
 
 
-def _part(part: TextPart | RefusalPart | ImagePart) -> str | Image:
+def _part(part: ContentText | RefusalPart | ContentImage) -> str | Image:
     match part:
-        case TextPart():
+        case ContentText():
             return part.text
         case RefusalPart():
             return part.refusal

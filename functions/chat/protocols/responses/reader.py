@@ -12,11 +12,11 @@ from starlette.requests import Request
 from functions.chat.protocols.completions.request import MAX_BYTES
 from functions.chat.protocols.conversation import fault_of, for_provider, question_of
 from functions.chat.protocols.responses.items import (
+    ContentText,
     FunctionCallItem,
     MessageItem,
     OutputItem,
     ReferenceItem,
-    TextPart,
     messages_of,
 )
 from functions.chat.protocols.responses.request import ResponsesRequest
@@ -130,7 +130,7 @@ def _resolved(item: Any, answers: Answers) -> Any:
 
 def _texts_of(answer: Mapping[str, Any]) -> Iterable[MessageItem]:
     if text := answer["content"]:
-        yield MessageItem(role="assistant", content=[TextPart(type="output_text", text=text)])
+        yield MessageItem(role="assistant", content=[ContentText(type="output_text", text=text)])
 
 
 def _calls_of(answer: Mapping[str, Any]) -> Iterable[FunctionCallItem]:

@@ -49,7 +49,7 @@ class ResponsesTool(_Open):
         return None
 
 
-class NamedChoice(_Open):
+class ToolReference(_Open):
     """The tool that must be called, or with `allowed_tools` whether any must."""
 
     type: Annotated[str, StringConstraints(max_length=100)]
@@ -57,7 +57,7 @@ class NamedChoice(_Open):
     mode: Literal["auto", "required"] | None = None
 
 
-class SchemaFormat(_Open):
+class AnswerSchema(_Open):
     """JSON of a schema."""
 
     type: Literal["json_schema"]
@@ -70,7 +70,7 @@ class SchemaFormat(_Open):
 class TextConfig(_Open):
     """The format of the answer, and how long it is."""
 
-    format: Annotated[TextFormat | ObjectFormat | SchemaFormat, Field(discriminator="type")] | None = None
+    format: Annotated[TextFormat | ObjectFormat | AnswerSchema, Field(discriminator="type")] | None = None
     verbosity: Level | None = None
 
 
@@ -105,7 +105,7 @@ class ResponsesRequest(_Open):
     previous_response_id: Annotated[str, StringConstraints(max_length=200)] | None = None
     conversation: Annotated[str, StringConstraints(max_length=200)] | ConversationId | None = None
     tools: Annotated[list[ResponsesTool], Field(max_length=256, fail_fast=True)] | None = None
-    tool_choice: Literal["auto", "none", "required"] | NamedChoice | None = None
+    tool_choice: Literal["auto", "none", "required"] | ToolReference | None = None
     parallel_tool_calls: bool | None = None
     text: TextConfig | None = None
     reasoning: Reasoning | None = None
@@ -149,7 +149,7 @@ class ResponsesRequest(_Open):
     def _is_among_the_tools(cls, choice: Any, info: ValidationInfo) -> Any:
         if "tools" in info.data:
             names = [tool.name for tool in info.data["tools"] or () if tool.offered()]
-            if isinstance(choice, NamedChoice) and choice.type in {"function", "custom"} and choice.name not in names:
+            if isinstance(choice, ToolReference) and choice.type in {"function", "custom"} and choice.name not in names:
                 raise ValueError("tool_choice names a tool that is not in tools")
             if choice == "required" and not names:
                 raise ValueError("there are no tools")
@@ -177,7 +177,7 @@ class ResponsesRequest(_Open):
         """The options of the model call."""
         choice = self.tool_choice
         must_call: str | bool = choice == "required"
-        if isinstance(choice, NamedChoice):
+        if isinstance(choice, ToolReference):
             must_call = (
                 choice.name if choice.type in {"function", "custom"} and choice.name else choice.mode == "required"
             )
@@ -190,7 +190,7 @@ class ResponsesRequest(_Open):
             may_call_tools=choice != "none",
             must_call=must_call,
             may_call_in_parallel=self.parallel_tool_calls is not False,
-            output_schema=form.schema_ if isinstance(form, SchemaFormat) else any_object,
+            output_schema=form.schema_ if isinstance(form, AnswerSchema) else any_object,
             output_format=_format_of(form),
             parameters=self._parameters(),
         )
@@ -208,7 +208,7 @@ class ResponsesRequest(_Open):
             "temperature": self.temperature,
             "text": {"format": {"type": "text"}} | _fields(self.text),
             "tool_choice": _fields(self.tool_choice)
-            if isinstance(self.tool_choice, NamedChoice)
+            if isinstance(self.tool_choice, ToolReference)
             else self.tool_choice or "auto",
             "tools": [_fields(tool) for tool in self.tools or ()],
             "top_p": self.top_p,
@@ -237,5 +237,5 @@ def _fields(part: BaseModel | None) -> dict[str, Any]:
     return part.model_dump(by_alias=True, exclude_none=True) if part else {}
 
 
-def _format_of(form: TextFormat | ObjectFormat | SchemaFormat | None) -> Format:
-    return Format(form.name, form.description, form.strict) if isinstance(form, SchemaFormat) else PLAIN_FORMAT
+def _format_of(form: TextFormat | ObjectFormat | AnswerSchema | None) -> Format:
+    return Format(form.name, form.description, form.strict) if isinstance(form, AnswerSchema) else PLAIN_FORMAT
