@@ -64,6 +64,24 @@ test('offline is said, words stay, and the retry works once the network is back'
   faults.splice(0); // requests without a network
 });
 
+test('an answer whose connection was lost is read on, and not asked for again', async ({ page, open, person, faults }) => {
+  await open('/', 'cheap-one');
+  let isLost = false;
+  await page.route(`${process.env.CHAT_URL}**`, async (route) => {
+    if (isLost || route.request().method() !== 'POST' || route.request().postData()?.includes('dry_run')) return route.continue();
+    isLost = true;
+    await route.fetch(); // the question arrives, the answer does not
+    await route.abort('connectionreset');
+  });
+  await input(page).fill('lost and found');
+  await input(page).press('Enter');
+  await expect(page.getByRole('alert')).toContainText('No connection');
+  await page.getByRole('button', { name: 'Try again' }).click();
+  await expect(page.getByRole('article', { name: 'Answer' })).toContainText('lost and found');
+  expect(await rest('chat_logs?select=turn_id', { by: person })).toHaveLength(1);
+  faults.splice(0); // the lost connection
+});
+
 test('a slow server leaves the page usable', async ({ page, open }) => {
   let release = () => {};
   const gate = new Promise<void>((resolve) => (release = resolve));

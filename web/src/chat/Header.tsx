@@ -1,5 +1,5 @@
 import { BookX, Download, FileJson, Link2, Share2, UserPlus } from 'lucide-react';
-import { useState } from 'react';
+import { lazy, Suspense, useState } from 'react';
 import type { Message } from '../lib/chat';
 import { useUser } from '../auth/AuthProvider';
 import { useAction } from '../lib/hooks';
@@ -8,8 +8,9 @@ import { download } from '../lib/csv';
 import { usd } from '../lib/format';
 import { showToast } from '../lib/toasts';
 import { Menu } from '../ui/Menu';
-import { Members } from './Members';
-import { ShareDialog } from './ShareDialog';
+
+const Members = lazy(() => import('./Members'));
+const ShareDialog = lazy(() => import('./ShareDialog'));
 
 /** The title of a conversation, what it cost so far, its members, and its export. */
 export function Header({ conversation, messages }: { conversation: Conversation | null; messages: Message[] }) {
@@ -55,8 +56,10 @@ export function Header({ conversation, messages }: { conversation: Conversation 
           ...(conversation.user_id === user.id ? [{ label: 'Share a copy', icon: <Share2 aria-hidden />, onSelect: () => setShowsShares(true) }, null, training] : []),
         ]}
       />
-      {showsShares && <ShareDialog conversationId={conversation.id} onClose={() => setShowsShares(false)} />}
-      {showsMembers && <Members conversation={conversation} onClose={() => setShowsMembers(false)} />}
+      <Suspense>
+        {showsShares && <ShareDialog conversationId={conversation.id} onClose={() => setShowsShares(false)} />}
+        {showsMembers && <Members conversation={conversation} onClose={() => setShowsMembers(false)} />}
+      </Suspense>
     </header>
   );
 }

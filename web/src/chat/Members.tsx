@@ -13,7 +13,7 @@ import { memberName } from './QuestionItem';
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /** Who takes part; the owner adds and removes people, the others may leave. */
-export function Members({ conversation, onClose }: { conversation: Conversation; onClose: () => void }) {
+export default function Members({ conversation, onClose }: { conversation: Conversation; onClose: () => void }) {
   const user = useUser();
   const queries = useQueryClient();
   const [, navigate] = useLocation();

@@ -8,7 +8,7 @@ import { CopyBlock, Field } from '../ui/parts';
 const SPANS = { '7': 'for 7 days', '30': 'for 30 days', '': 'until it is revoked' };
 
 /** Shares a copy of a conversation, to read only, and lists the copies that are shared. */
-export function ShareDialog({ conversationId, onClose }: { conversationId: string; onClose: () => void }) {
+export default function ShareDialog({ conversationId, onClose }: { conversationId: string; onClose: () => void }) {
   const [days, setDays] = useState('30');
   const [link, setLink] = useState('');
   const shares = useShares(conversationId);

@@ -65,16 +65,22 @@ export async function followAnswer(chat: ParleyChat): Promise<void> {
   if (awaitsAnswer(chat) && chat.status === 'ready') chat.messages = await storedMessages(chat.id);
 }
 
-/** Asks again after a failure; after a lost connection the answer may still be running, and is read on. */
+/** Asks again after a failure. After a lost connection the question may have arrived: then its answer is read on. */
 export async function retryAnswer(chat: ParleyChat, body: object): Promise<void> {
-  const isConnectionLost = chat.error instanceof TypeError;
+  const stored = chat.error instanceof TypeError ? await storedMessages(chat.id) : [];
   chat.clearError();
-  if (isConnectionLost) {
-    chat.messages = await storedMessages(chat.id);
-    await followAnswer(chat);
-    if (chat.messages.length && !awaitsAnswer(chat)) return;
+  if (hasArrived(chat.messages, stored)) {
+    chat.messages = stored;
+    if (awaitsAnswer(chat)) await followAnswer(chat);
+    if (!awaitsAnswer(chat)) return;
   }
   await chat.regenerate({ body });
+}
+
+function hasArrived(shown: Message[], stored: Message[]): boolean {
+  const [ours, theirs] = [shown, stored].map((messages) => messages.filter((each) => each.role === 'user')) as [Message[], Message[]];
+  const text = (message: Message | undefined) => message?.parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
+  return theirs.length > 0 && theirs.length >= ours.length && text(theirs.at(-1)) === text(ours.at(-1));
 }
 
 const STOP_AGAIN_MILLISECONDS = 1500;
