@@ -23,7 +23,16 @@ const VIEWS: [name: string, path: () => string, ready: (page: Page) => Promise<v
   ['limits', () => '/admin/limits', async (page) => expect(page.getByText('All users together')).toBeVisible()],
 ];
 
+/** Waits for the end of transitions, in which colours are between two themes; spinners go on for ever. */
+const settled = (page: Page) =>
+  page.waitForFunction(async () => {
+    await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+    const isEnding = (each: Animation) => each.playState === 'running' && each.effect?.getComputedTiming().endTime !== Infinity;
+    return !document.getAnimations().some(isEnding);
+  });
+
 const axe = async (page: Page, rules?: string[]) => {
+  await settled(page);
   const builder = new AxeBuilder({ page });
   const { violations } = await (rules ? builder.withRules(rules) : builder).analyze();
   return violations.map((each) => `${each.id} ${each.nodes[0]?.target.join(' ')}`);
