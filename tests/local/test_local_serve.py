@@ -28,7 +28,7 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
 async def connection(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Connection]:
     """A connection to a server whose heads have a fifth of a second."""
     monkeypatch.setattr(module, "HEAD_SECONDS", 0.2)
-    config = uvicorn.Config(_echo, http=TimedProtocol, lifespan="off", log_level="critical")
+    config = uvicorn.Config(_echo, http=TimedProtocol, lifespan="off", log_config=None)
     config.load()
     state = uvicorn.server.ServerState()
     loop = asyncio.get_running_loop()

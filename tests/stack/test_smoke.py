@@ -11,6 +11,8 @@ import pytest
 
 from deploy.smoke.run import check_url
 from deploy.smoke.values import SmokeOptions, Verdict
+from tests.fakes.providers import Upstream
+from tests.stack.assists import plays, says
 from tests.stack.conftest import ROOT, Models
 from tests.stack.people import Person, Stack, eventually
 
@@ -28,10 +30,11 @@ def _smoke(*arguments: str) -> tuple[int, list[str]]:
     return done.returncode, done.stdout.splitlines()
 
 
-def test_the_running_stack_passes(stack: Stack, alice: Person) -> None:
-    """All four functions, a turn of the default model and a dry refresh included; nothing is skipped or failed."""
+def test_the_running_stack_passes(stack: Stack, alice: Person, able: Models, upstream: Upstream) -> None:
+    """All four functions, a turn, a preset and a dry refresh included; nothing is skipped or failed."""
     urls = [stack[name] for name in NAMES]
     options = ["--token", alice.token, "--origin", stack["CORS_ORIGINS"].split(",")[0].replace("*", "5173")]
+    options += ["--model", plays(upstream, able("echo"), says({"labels": ["operations"]}))]
     code, lines = _smoke(*urls, *options, f"--cron-secret={stack['CRON_SECRET']}")
     assert (code, [line for line in lines if line.startswith("FAIL")]) == (0, []), lines
     assert {line.split()[1] for line in lines[:-1]} == {"chat", "llms", "refresh", "assist"}
