@@ -93,7 +93,7 @@ async def _parley(name: str) -> None:
     async with aclosing(ModelSession((route,), Options(), time.monotonic()).events((_question(),))) as events:
         async for event in events:
             size += len(encoder.encode(event))
-    if size < _WORDS * 30:
+    if size < _WORDS * len("word "):
         raise SystemExit(f"{name} did not answer")
 
 
