@@ -722,13 +722,13 @@ create function private.recent_history(
   language plpgsql stable security invoker set search_path = '' as $$
 declare
   v_skipped uuid[] := array_remove(array[p_turn_id], null);
-  v_limit integer := least(greatest(p_max_tokens / 100, 64), 1000);
+  v_limit integer := least(greatest(p_max_tokens / 64, 64), 1000);
   v record;
 begin
   if exists (select from private.turns as r where r.id = p_turn_id and r.replaces is not null) then
     v_skipped := v_skipped || array(select private.replaced_turns(p_conversation_id, p_turn_id));
   end if;
-  -- Few messages usually show where the budget ends. Only when they do not, more are read.
+  -- Messages of 64 tokens and more show in one read where the budget ends. Only when they do not, more are read.
   loop
     with newest as (
       select m.id, m.role, m.content, m.created_at, coalesce(m.turn_id, m.id) as turn_id, m.turn_id is null as is_alone,
