@@ -1,4 +1,4 @@
-"""The ledger's invariants at full size: thousands of turns with killed backends, sweeps and spool drains."""
+"""The ledger's invariants at full size, over both ways to it: killed backends, sweeps and spool drains."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from shared.config import settings
 from shared.http import close_sessions
 from tests.refresh_steps import run_step
 from tests.stack.chaos import INPUT_USD, OUTPUT_USD, Chaos
+from tests.stack.ledger_client import WAYS
 from tests.stack.people import Stack, sign_up
 
 _USERS, _TURNS, _WORKERS, _CAP = 8, 3000, 32, 300
@@ -28,6 +29,12 @@ _MODEL = "bench-chaos"
 
 def measure(stack: Mapping[str, str]) -> None:
     """Prints the injected faults, and whether logs, counters and real costs agree to the last digit."""
+    for way in WAYS:
+        _measure(stack, way)
+
+
+def _measure(stack: Mapping[str, str], way: str) -> None:
+    model = f"{_MODEL}-{way.replace(' ', '-')}"
     with tempfile.TemporaryDirectory() as folder, psycopg.connect(stack["DATABASE_URL"], autocommit=True) as db:
         os.environ.update({name: stack[name] for name in _NAMES}, SPOOL_URL=Path(folder).as_uri())
         settings.cache_clear()
@@ -39,10 +46,11 @@ def measure(stack: Mapping[str, str]) -> None:
         db.execute(
             "insert into public.llm_models (model_key, model_name, provider, upstream_id, pricing) "
             "values (%s, %s, 'openai', %s, %s)",
-            [_MODEL, _MODEL, _MODEL, pricing],
+            [model, model, model, pricing],
         )
         started = time.perf_counter()
-        truth = Chaos(Stack(dict(stack)), users, f"openai:{_MODEL}", _keep).run(_TURNS, _WORKERS, _drain)
+        chaos = Chaos(Stack(dict(stack)), users, f"openai:{model}", _keep, way=way)
+        truth = chaos.run(_TURNS, _WORKERS, _drain)
         took = time.perf_counter() - started
         logged = _sum(db, "select sum(cost_usd) from public.chat_logs where user_id = any(%s::uuid[])", ids)
         spent = _sum(
@@ -50,7 +58,7 @@ def measure(stack: Mapping[str, str]) -> None:
         )
         held = _sum(db, "select sum(reserved_usd) from public.usage_counters where scope = any(%s)", ids)
         deadlocks = _sum(db, "select deadlocks from pg_stat_database where datname = current_database()")
-    print(f"chaos, {_TURNS} turns of {_USERS} users by {_WORKERS} workers in {took:.0f} s")
+    print(f"chaos over the {way}, {_TURNS} turns of {_USERS} users by {_WORKERS} workers in {took:.0f} s")
     print(f"  admitted {len(truth.admitted)}, refused {truth.refused}, backends killed during a call {truth.killed}")
     print(f"  USD really spent {truth.spent}, in logs {logged}, in counters {spent}, still reserved {held}")
     print(f"  deadlocks {deadlocks}; {'all agree' if truth.spent == logged == spent and not held else 'THEY DIFFER'}")
