@@ -153,10 +153,6 @@ def test_policies_choose_among_models_that_can_be_asked(
     assert client(alice).chat.completions.create(model=alias, messages=question).model == blind
     with pytest.raises(openai.BadRequestError, match="use tools"):
         client(alice).chat.completions.create(model=blind, messages=question, tools=[WEATHER])
-    schema: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
-    db.execute("update public.llm_models set capabilities = capabilities || '{\"supports_json\": false}'")
-    wordy = client(alice).chat.completions.create(model="auto", messages=question, response_format=schema)
-    assert wordy.choices[0].message.content  # by a model that gets the schema in words
     keyless = openai.OpenAI(base_url=f"{alice.stack['CHAT_URL']}/v1", api_key=alice.token, max_retries=0)
     with keyless:
         asked = keyless.chat.completions.with_raw_response.create(model="auto", messages=question, max_tokens=5)
@@ -165,6 +161,26 @@ def test_policies_choose_among_models_that_can_be_asked(
             keyless.chat.completions.create(model=seeing, messages=question)
     assert lacking.value.code == "model_not_found"
     assert "OPENAI_API_KEY" not in str(lacking.value)
+
+
+def test_auto_gives_a_schema_in_words_when_no_model_takes_one(alice: Person, client: Client, db: Database) -> None:
+    """A turn with a response format succeeds although no model supports it."""
+    taking = db.execute(
+        """update public.llm_models set capabilities = capabilities || '{"supports_json": false}'
+           where capabilities @> '{"supports_json": true}' returning id"""
+    ).fetchall()
+    schema: Any = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}
+    try:
+        answer = client(alice).chat.completions.create(
+            model="auto", messages=[{"role": "user", "content": "Hi"}], response_format=schema
+        )
+    finally:
+        db.execute(
+            """update public.llm_models set capabilities = capabilities || '{"supports_json": true}'
+               where id = any(%s)""",
+            [[row["id"] for row in taking]],
+        )
+    assert answer.choices[0].message.content
 
 
 def test_stop_reasons_are_openais(alice: Person, client: Client, able: Models) -> None:
