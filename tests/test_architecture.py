@@ -122,7 +122,7 @@ def test_files_are_named_after_what_they_hold() -> None:
 
 
 def test_every_error_has_its_own_code_and_is_in_the_tree() -> None:
-    """Codes are unique, and the drawing in errors.py names each one."""
+    """Codes are unique, and the drawing in shared/errors names each one."""
     classes = [ParleyError]
     for each in classes:
         classes.extend(each.__subclasses__())
