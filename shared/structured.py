@@ -12,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 from shared.errors import AnswerCut, NodeFailed, OutputInvalid, ParleyError, ProviderRefused, ProviderUnreachable
 from shared.events import Finish, ModelEvent, NextStep, Refusal, Text
-from shared.gateway import BeforeRetry, ModelSession, Options
+from shared.gateway import BeforeRetry, ModelSession
 from shared.messages import Format, Message, Tool, ToolCall
+from shared.model_request import Options
 from shared.routes import Attempt, Route, RouteChosen
 from shared.token_bounds import token_upper_bound
 from shared.validation import describe

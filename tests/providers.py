@@ -10,8 +10,9 @@ from typing import Any
 
 from shared.errors import ParleyError
 from shared.events import ModelEvent, Text
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
 from shared.messages import Message
+from shared.model_request import Options
 from shared.routes import Route, RouteChosen
 from tests.fakes.providers import Upstream, matcha_id
 

@@ -18,9 +18,9 @@ from shared import ledger
 from shared.admission import admit
 from shared.config import settings
 from shared.errors import ContextExceeded, ContextLengthExceeded, ParleyError
-from shared.gateway import Options
 from shared.limit_headers import limit_headers, route_headers
 from shared.messages import Format, Message
+from shared.model_request import Options
 from shared.provider_config import deployment
 from shared.receipts import receipt_json
 from shared.records import fields_of

@@ -20,8 +20,9 @@ from shared.errors import (
     TurnTimeout,
 )
 from shared.events import CallPiece, Finish, Text
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
 from shared.messages import Message, ModelRequest, Tool, ToolCall
+from shared.model_request import Options
 from shared.providers import provider_named
 from shared.routes import Route
 from shared.structured import ask_for

@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from shared.errors import OutputInvalid
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
 from shared.messages import Message
+from shared.model_request import Options
 from shared.routes import Route
 from shared.structured import ask_for, schema_of
 from tests.fakes.openai import OpenAiHost, text_chunk

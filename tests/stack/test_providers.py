@@ -12,8 +12,9 @@ import pytest
 from shared import ledger
 from shared.auth import Person as AuthPerson
 from shared.events import Finish, Text
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
 from shared.messages import Message, Tool, ToolCall
+from shared.model_request import Options
 from shared.turns import TurnRequest, TurnResult
 from tests.fakes.providers import GOLDEN, HALVES_SANITISED, HOSTILE_SANITISED, Upstream
 from tests.providers import STREAMING, named, variables
