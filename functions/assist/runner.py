@@ -106,7 +106,7 @@ async def find(part: Part, awaited: Found | None = None, mode: Mode | None = Non
                 "A request with this idempotency key is still running.", retry_after_seconds=found.fields["retry_after"]
             )
         case "no_user":
-            raise Unauthenticated("This person does not exist.")
+            raise Unauthenticated("This user does not exist.")
         case "failed":
             kind = BY_CODE.get(found.fields["error_code"], ProviderError)
             raise kind("The request that asked the model for the same answer failed.")

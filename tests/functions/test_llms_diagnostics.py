@@ -242,7 +242,7 @@ VISIBILITY = "/rest/v1/rpc/diagnose_visibility"
         (
             {VISIBILITY: _seen(visible=[{"relation": "public.messages", "role": "authenticated"}])},
             "broken",
-            "public.messages: a person without any data sees rows",
+            "public.messages: a user without any data sees rows",
         ),
         (
             {VISIBILITY: _seen(visible=[{"relation": "public.messages", "role": "anon"}])},

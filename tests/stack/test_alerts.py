@@ -198,7 +198,7 @@ def test_alerts_of_a_broken_webhook_are_sent_later_and_once(
     webhook.is_up = True
     assert run() == {"ok": True, "raised": 0, "delivered": 2, "pending": 0}
     assert run() == {"ok": True, "raised": 0, "delivered": 0, "pending": 0}
-    assert [f"person {alice.id} used 0.9 USD" in text for text in webhook.texts] == [True, True]
+    assert [f"user {alice.id} used 0.9 USD" in text for text in webhook.texts] == [True, True]
     assert ["50% of the cap 1" in webhook.texts[0], "80% of the cap 1" in webhook.texts[1]] == [True, True]
     assert {row["notified_at"] is None for row in alice.rows("cost_alerts")} == {False}
 
