@@ -62,7 +62,7 @@ class ModelSession:
     @property
     def deadline(self) -> float:
         """The end of the turn's time, by time.monotonic(). Raises NotConfigured."""
-        return self._arrived + settings().turn_seconds
+        return settings().deadline(self._arrived)
 
     @property
     def has_time(self) -> bool:
@@ -87,12 +87,12 @@ class ModelSession:
         self._deadline = self.deadline
         if self.attempts and not self.has_time:
             raise TurnTimeout("The turn has no time left for another call.")
-        chain = FallbackPlan(self._routes[self._routes.index(self.route) :], self._deadline)
+        plan = FallbackPlan(self._routes[self._routes.index(self.route) :], self._deadline)
         has_begun = False
         wait: float | None = 0.0
         while wait is not None:
             await asyncio.sleep(wait)
-            self.route, asked_at = chain.route, time.monotonic()
+            self.route, asked_at = plan.route, time.monotonic()
             try:
                 async with aclosing(self._attempt(messages, options)) as events:
                     async for event in events:
@@ -103,7 +103,7 @@ class ModelSession:
                         yield event
                 wait = None
             except ParleyError as error:
-                wait = None if has_begun else await _wait_after(error, chain, asked_at)
+                wait = None if has_begun else await _wait_after(error, plan, asked_at)
                 if wait is None or not await self._is_covered(messages, options):
                     raise
 
@@ -166,11 +166,11 @@ class ModelSession:
         return left
 
 
-async def _wait_after(error: ParleyError, chain: FallbackPlan, asked_at: float) -> float | None:
+async def _wait_after(error: ParleyError, plan: FallbackPlan, asked_at: float) -> float | None:
     """Seconds before the next call, or None for no call. After a replaced key it is the same call again."""
     if isinstance(error, ProviderAuthFailed) and await secrets.changed_since(asked_at):
-        return chain.again()
-    return chain.after(error, time.monotonic())
+        return plan.again()
+    return plan.after(error, time.monotonic())
 
 
 def _refuse_open_circuit(route: Route) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from shared.messages import PLAIN_FORMAT, Format, Message, ModelRequest, Node, Tool
 from shared.parameters import is_taken, stops_taken, taken, uses_responses
 from shared.routes import Route
 from shared.sanitize import is_sound, sanitize_text
+
+SCHEMA_INSTRUCTION: Final = "Answer with JSON only, without any other text. It must fit this JSON Schema:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,7 @@ def model_request(route: Route, options: Options, messages: tuple[Message, ...])
         must_call = options.output_format.name
         tools, schema = (*tools, Tool(must_call, "Takes the answer.", schema)), None
     elif schema is not None and is_text:
-        words = (
-            f"Answer with JSON only, without any other text. It must fit this JSON Schema:\n{json.dumps(dict(schema))}"
-        )
-        messages, schema = (Message("system", words), *messages), None
+        messages, schema = (Message("system", f"{SCHEMA_INSTRUCTION}\n{json.dumps(dict(schema))}"), *messages), None
     return ModelRequest(
         model=route.upstream_id,
         messages=tuple(map(_sanitised, messages)),

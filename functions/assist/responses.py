@@ -64,7 +64,7 @@ class PendingAnswer(Response):
         self._is_started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with until_hang_up(receive, self._asked.arrived + settings().turn_seconds):
+        with until_hang_up(receive, settings().deadline(self._asked.arrived)):
             try:
                 await self._send(scope, receive, send)
             finally:

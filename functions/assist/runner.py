@@ -149,7 +149,7 @@ async def answer(part: Part, found: Found, watch: Watch = unwatched) -> Answer:
     """The answer: stored, awaited or computed; `watch` gets the model's events. Raises what the turn ended with."""
     wait = _FIRST_WAIT_SECONDS
     while (stored := kept(part, found)) is None and found.outcome == "busy":
-        if time.monotonic() - part.asked.arrived > settings().turn_seconds:
+        if time.monotonic() > settings().deadline(part.asked.arrived):
             raise TurnTimeout("The answer that another request computes took too long.")
         await _end_of_flight(found.fields["cache_key"], wait)
         wait = min(wait * 1.5, _MAX_WAIT_SECONDS)

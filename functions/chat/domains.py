@@ -109,10 +109,10 @@ _ASKED: Final = (
 )
 
 
-async def asked_of_model(exchange: ModelSession, question: str) -> Domain:
+async def asked_of_model(session: ModelSession, question: str) -> Domain:
     """The domain by a model, whose options have the schema of Classification. Raises what `ask_for` raises."""
     messages = (Message("user", _ASKED + question[:_READ_CHARACTERS]),)
-    answer = await ask_for(Classification, exchange, messages)
+    answer = await ask_for(Classification, session, messages)
     return Domain(answer.domain, round(answer.confidence, 3), "model")
 
 
