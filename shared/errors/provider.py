@@ -58,6 +58,11 @@ class ProviderRefused(ProviderError):
     client_action = "Change the request. The same request fails again."
     is_transient = may_succeed_elsewhere = is_fault = False
 
+    @property
+    def is_invalid_request(self) -> bool:
+        """Whether the request itself is invalid. Without a status our own code for the provider rejected it."""
+        return self.upstream_status in {None, 400, 413, 422}
+
 
 class ContextLengthExceeded(ProviderError):
     """The provider counted more tokens than the model's context window holds.
