@@ -1,6 +1,6 @@
 """The domain of a question: by rules with a confidence, or by a model when the rules are not sure.
 
-The rules take microseconds and always give the same result. They know English words only.
+The rules always give the same result. They know English words only.
 """
 
 from __future__ import annotations
