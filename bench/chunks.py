@@ -15,8 +15,9 @@ from contextlib import aclosing
 from functions.chat.streams.ui import UiStream
 from local.environment import ROOT
 from shared import http
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
 from shared.messages import Message, ModelRequest
+from shared.model_request import Options
 from shared.providers import SDKS, load_sdks
 from shared.routes import Route
 from shared.turns import Turn

@@ -253,7 +253,9 @@ def main() -> None:
     parser.add_argument("--arch", choices=_PLATFORMS, default=os.environ.get("LAMBDA_ARCH", "arm64"))
     parser.add_argument("--data", type=Path, help="a DuckDB file to pack into chat as data/trading.duckdb")
     parser.add_argument("--duckdb", action="store_true", help="pack DuckDB into chat without a data file")
-    parser.add_argument("--ca", type=Path, help="the certificate for LEDGER_DATABASE_URL, packed into chat as ca.pem")
+    parser.add_argument(
+        "--ca", type=Path, help="the certificate for LEDGER_DATABASE_URL, packed as ca.pem into its units"
+    )
     args = parser.parse_args()
     if args.arch not in _PLATFORMS:  # argparse does not check defaults against the choices
         parser.error(f"LAMBDA_ARCH is {args.arch}, and not one of {', '.join(_PLATFORMS)}")

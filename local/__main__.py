@@ -6,11 +6,11 @@ import argparse
 import os
 import shutil
 import sys
-from pathlib import Path
+from collections.abc import Callable
 
 import duckdb
 
-from local import configuration, demo_data, environment, operators, postgres, stack
+from local import arguments, configuration, demo_data, environment, operators, postgres, stack
 from local.data_dir import DataDir, command, display_path
 from local.disk import error_text, is_user_error
 from local.errors import StackError
@@ -18,14 +18,12 @@ from local.ports import Ports
 from local.stack_plan import Options
 from local.users import DEMO_EMAIL, access_token
 
-_UNCHANGED = ""
-
 
 def main(argv: list[str]) -> int:
-    """Runs one command; returns the exit code."""
-    args = _parser().parse_args(argv)
+    """The exit code of one command."""
+    args = arguments.parser().parse_args(argv)
     try:
-        args.run(args, DataDir(args.data.absolute()))
+        _COMMANDS[args.command](args, DataDir(args.data.absolute()))
     except (StackError, OSError) as error:
         if isinstance(error, OSError) and not is_user_error(error):
             raise
@@ -67,7 +65,7 @@ def _admin(args: argparse.Namespace, data_dir: DataDir) -> None:
 
 def _limits(args: argparse.Namespace, data_dir: DataDir) -> None:
     project = _project(data_dir)
-    caps = {name: getattr(args, name) for name in operators.CAPS if getattr(args, name) != _UNCHANGED}
+    caps = {name: getattr(args, name) for name in operators.CAPS if getattr(args, name) != arguments.UNCHANGED}
     if caps and args.scope is None:
         raise StackError("name the scope of the cap: global, default, anonymous, an e-mail address or a user's id")
     if caps:
@@ -114,57 +112,16 @@ def _require_variables(data_dir: DataDir, *names: str) -> dict[str, str]:
     return values
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    common_options = argparse.ArgumentParser(add_help=False)
-    common_options.add_argument(
-        "--data", type=Path, default=Path(".local"), metavar="DIR", help="state (default .local)"
-    )
-
-    up = commands.add_parser("up", parents=[common_options], help="start the stack and run until Ctrl-C")
-    up.add_argument("--only", metavar="A,B", help="start only these functions")
-    up.add_argument("--no-model", action="store_true", help="do not start the small local model")
-    up.add_argument("--no-reload", action="store_true", help="do not restart a function when its code changes")
-    up.add_argument(
-        "--ports",
-        type=int,
-        metavar="B",
-        help="page B, chat B+1, llms B+2, refresh B+3, assist B+4, API B+10, PostgreSQL B+11, model B+12",
-    )
-    up.set_defaults(run=_up)
-
-    down = commands.add_parser("down", parents=[common_options], help="stop a stack that runs in the background")
-    down.set_defaults(run=_down)
-    reset = commands.add_parser("reset", parents=[common_options], help="delete the state of a stopped stack")
-    reset.set_defaults(run=_reset)
-
-    token = commands.add_parser("token", parents=[common_options], help="print an access token")
-    token.add_argument("email", metavar="EMAIL", help="the user's address; a missing user is created")
-    token.set_defaults(run=_token)
-
-    admin = commands.add_parser("admin", parents=[common_options], help="make a user an admin")
-    admin.add_argument("email", metavar="EMAIL", help="the user's address; a missing user is created")
-    admin.add_argument("--revoke", action="store_true", help="remove the role")
-    admin.set_defaults(run=_admin)
-
-    limits = commands.add_parser("limits", parents=[common_options], help="show caps and usage, or change caps")
-    limits.add_argument(
-        "scope", nargs="?", metavar="SCOPE", help="global, default, anonymous, an e-mail or a user's id"
-    )
-    limits.add_argument("--daily-requests", metavar="N", default=_UNCHANGED, help="a number, or none")
-    limits.add_argument("--daily-usd", metavar="X", dest="daily_cost_usd", default=_UNCHANGED, help="a number, or none")
-    limits.add_argument("--monthly-usd", metavar="Y", dest="monthly_cost_usd", default=_UNCHANGED, help="the same")
-    limits.set_defaults(run=_limits)
-
-    data = commands.add_parser("demo-data", parents=[common_options], help="build the demo market data")
-    data.add_argument("path", nargs="?", type=Path, default=Path("data/trading.duckdb"), metavar="PATH")
-    data.set_defaults(run=_demo_data)
-
-    psql = commands.add_parser("psql", parents=[common_options], help="open psql on the database")
-    psql.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="arguments of psql, after --")
-    psql.set_defaults(run=_psql)
-    return parser
+_COMMANDS: dict[str, Callable[[argparse.Namespace, DataDir], None]] = {
+    "up": _up,
+    "down": _down,
+    "reset": _reset,
+    "token": _token,
+    "admin": _admin,
+    "limits": _limits,
+    "demo-data": _demo_data,
+    "psql": _psql,
+}
 
 
 if __name__ == "__main__":

@@ -180,7 +180,7 @@ class Verifier:
         except MALFORMED as error:
             raise Unauthenticated("The access token is not valid.") from error
         if claims["role"] != "authenticated" or not is_canonical_uuid(claims["sub"]):
-            raise Unauthenticated("This is not a signed-in person's access token.")
+            raise Unauthenticated("This is not a signed-in user's access token.")
         if not all(isinstance(claims.get(name), kinds) for name, kinds in _TYPES.items()):
             raise Unauthenticated("A claim of the access token has the wrong type.")
         return claims

@@ -71,7 +71,7 @@ class Settings:
 
     @property
     def ledger_url(self) -> str:
-        """The address at which chat connects to PostgreSQL; empty if it calls the data API."""
+        """The address at which chat and assist connect to PostgreSQL; empty if they call the data API."""
         return self.checked("LEDGER_DATABASE_URL")
 
     @property
@@ -87,6 +87,10 @@ class Settings:
     def turn_seconds(self) -> int:
         """The maximum time of a model per turn: the platform's limit minus ten seconds for the booking."""
         return int(self.checked("TURN_SECONDS", "290"))
+
+    def deadline(self, arrived: float) -> float:
+        """The end of the time of a turn whose request arrived then, both by time.monotonic()."""
+        return arrived + self.turn_seconds
 
     @property
     def first_content_seconds(self) -> int:

@@ -83,7 +83,7 @@ def _project_key(value: str) -> str | None:
     if value.startswith("sbp_"):
         return "holds an access token of the Supabase CLI; write the key from the project's API settings"
     if _role(value) == "authenticated":
-        return "holds a person's access token; write the key from the project's API settings"
+        return "holds a user's access token; write the key from the project's API settings"
     if "://" in value:
         return "holds a URL; write the key from the project's API settings"
     return None

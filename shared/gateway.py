@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from shared.attempts import Outcome, recorded
 from shared.config import settings
@@ -24,15 +22,14 @@ from shared.errors import (
     ProviderUnreachable,
     TurnTimeout,
 )
-from shared.events import CONTENT, CallPiece, Finish, ModelEvent, Reasoning, Refusal, Text, Usage
+from shared.events import ModelEvent, Usage
 from shared.fallback import MIN_SECONDS, FallbackPlan
-from shared.messages import PLAIN_FORMAT, Format, Message, ModelRequest, Node, Tool, ToolCall
-from shared.parameters import is_taken, stops_taken, taken, uses_responses
+from shared.intake import Intake
+from shared.messages import Message
+from shared.model_request import Options, model_request
 from shared.providers import provider_named
 from shared.routes import Attempt, Route, RouteChosen
-from shared.sanitize import is_sound, sanitize_text
 from shared.secrets import secrets
-from shared.surrogates import SurrogateRepair
 from shared.token_bounds import token_upper_bound
 from shared.tracing import current as current_trace
 from shared.usage import UsageMeter, total
@@ -41,30 +38,8 @@ from shared.watchdog import Watchdog
 HEADER_SECONDS = 20.0  # until the provider accepts the request
 FIRST_CONTENT_SECONDS: float | None = None  # of silence before the first content; None for the deployment's
 IDLE_SECONDS = 60.0  # of silence between two pieces
-_MAX_CHARACTERS_PER_TOKEN = 64  # more than any tokenizer's longest piece: a host over this limit sends too much
 
 BeforeRetry = Callable[[int], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """Options of a model call, for every route of the turn; `parameters` are further ones by OpenAI's names.
-
-    A model without JSON schemas, and with `is_schema_text` every model, gets `output_schema` in its prompt; with
-    `has_schema_tool` a model with tools gets it as a tool that it must call.
-    """
-
-    temperature: float | None = None
-    tools: tuple[Tool, ...] = ()
-    may_call_tools: bool = True
-    output_schema: Mapping[str, Any] | None = None
-    must_call: str | bool = False
-    may_call_in_parallel: bool = True
-    stop: tuple[str, ...] = ()
-    output_format: Format = PLAIN_FORMAT
-    has_schema_tool: bool = False
-    is_schema_text: bool = False
-    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ModelSession:
@@ -87,7 +62,7 @@ class ModelSession:
     @property
     def deadline(self) -> float:
         """The end of the turn's time, by time.monotonic(). Raises NotConfigured."""
-        return self._arrived + settings().turn_seconds
+        return settings().deadline(self._arrived)
 
     @property
     def has_time(self) -> bool:
@@ -112,12 +87,12 @@ class ModelSession:
         self._deadline = self.deadline
         if self.attempts and not self.has_time:
             raise TurnTimeout("The turn has no time left for another call.")
-        chain = FallbackPlan(self._routes[self._routes.index(self.route) :], self._deadline)
+        plan = FallbackPlan(self._routes[self._routes.index(self.route) :], self._deadline)
         has_begun = False
         wait: float | None = 0.0
         while wait is not None:
             await asyncio.sleep(wait)
-            self.route, asked_at = chain.route, time.monotonic()
+            self.route, asked_at = plan.route, time.monotonic()
             try:
                 async with aclosing(self._attempt(messages, options)) as events:
                     async for event in events:
@@ -128,7 +103,7 @@ class ModelSession:
                         yield event
                 wait = None
             except ParleyError as error:
-                wait = None if has_begun else await _wait_after(error, chain, asked_at)
+                wait = None if has_begun else await _wait_after(error, plan, asked_at)
                 if wait is None or not await self._is_covered(messages, options):
                     raise
 
@@ -147,8 +122,8 @@ class ModelSession:
         started = time.monotonic()
         if (trace := current_trace()) is not None:
             trace.begin_attempt()
-        call = _call(self.route, options, messages)
-        intake = _Intake(call, self.route.capabilities.get("context_window"))
+        call = model_request(self.route, options, messages)
+        intake = Intake(call, self.route.capabilities.get("context_window"))
         meter, is_asked = intake.meter, False
         error: ParleyError | None = None
         try:
@@ -191,114 +166,11 @@ class ModelSession:
         return left
 
 
-async def _wait_after(error: ParleyError, chain: FallbackPlan, asked_at: float) -> float | None:
+async def _wait_after(error: ParleyError, plan: FallbackPlan, asked_at: float) -> float | None:
     """Seconds before the next call, or None for no call. After a replaced key it is the same call again."""
     if isinstance(error, ProviderAuthFailed) and await secrets.changed_since(asked_at):
-        return chain.again()
-    return chain.after(error, time.monotonic())
-
-
-def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> ModelRequest:
-    """The request for the route's model, without what the model cannot do."""
-    can = route.capabilities
-    if not can.get("supports_tools"):
-        messages = without_tool_calls(messages)
-    node = None
-    if route.node_id is not None:
-        node = Node(route.node_id, route.base_url or "", route.has_key)
-    schema, tools, must_call = options.output_schema, options.tools, options.must_call
-    is_text = options.is_schema_text or not can.get("supports_json")
-    if schema is not None and is_text and options.has_schema_tool and can.get("supports_tools"):
-        must_call = options.output_format.name
-        tools, schema = (*tools, Tool(must_call, "Takes the answer.", schema)), None
-    elif schema is not None and is_text:
-        words = (
-            f"Answer with JSON only, without any other text. It must fit this JSON Schema:\n{json.dumps(dict(schema))}"
-        )
-        messages, schema = (Message("system", words), *messages), None
-    return ModelRequest(
-        model=route.upstream_id,
-        messages=tuple(map(_sanitised, messages)),
-        max_output_tokens=route.max_output_tokens,
-        temperature=options.temperature if is_taken("temperature", options.temperature, route) else None,
-        tools=tools if can.get("supports_tools") else (),
-        may_call_tools=options.may_call_tools,
-        output_schema=schema,
-        node=node,
-        must_call=must_call,
-        may_call_in_parallel=options.may_call_in_parallel,
-        stop=stops_taken(options.stop, route),
-        output_format=options.output_format,
-        parameters=taken(options.parameters, route),
-        uses_responses=uses_responses(route),
-    )
-
-
-def _sanitised(message: Message) -> Message:
-    return message if is_sound(message.content) else replace(message, content=sanitize_text(message.content))
-
-
-def without_tool_calls(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    """The conversation for a model without tools: calls and results become plain text."""
-    return tuple(_plain(message) if message.role == "tool" or message.tool_calls else message for message in messages)
-
-
-def _plain(message: Message) -> Message:
-    if message.role == "tool":
-        return Message("user", f"[A tool answered: {message.content}]")
-    calls = (f"[You called {call.name} with {call.text}.]" for call in message.tool_calls)
-    return Message("assistant", "\n".join(filter(None, (message.content, *calls))))
-
-
-class _Intake:
-    """Takes the events of a host: measured, with valid text and within bounds.
-
-    The bounds are no tool calls without tools, and a maximum of text. A call of an unknown tool is passed on, because
-    the tool loop answers it with the names of the tools. `has_begun` is whether the host has sent any content.
-    """
-
-    def __init__(self, call: ModelRequest, context_window: int | None = None) -> None:
-        self.meter = UsageMeter(call, context_window)
-        self.has_begun = self.has_ended = self.is_complete = False
-        self._repair = SurrogateRepair()
-        self._held: list[ModelEvent] = []
-        self._may_call = bool(call.tools) and call.may_call_tools
-        self._may_be_empty = bool(call.stop)  # a stop sequence may be the first thing that the model writes
-        self._characters_left = _MAX_CHARACTERS_PER_TOKEN * (call.max_output_tokens + 100)
-
-    def take(self, event: ModelEvent) -> list[ModelEvent]:
-        """The events to pass on now: none before the first content. Raises ProviderError over the maximum."""
-        self.has_begun = self.has_begun or isinstance(event, CONTENT)
-        for each in self._repair.joined(event):
-            if (kept := self._within_bounds(each)) is not None:
-                self.meter.observe(kept)
-                self._held.append(kept)
-                self.has_ended = isinstance(kept, Finish) and kept.reason != "truncated"
-                self.is_complete = isinstance(kept, Finish) and self._is_end(kept)
-        if not (self.meter.has_content or self.is_complete):
-            return []
-        ready, self._held = self._held, []
-        return ready
-
-    def _is_end(self, finish: Finish) -> bool:
-        """Whether the answer is complete: an end without any content is the failure of a model."""
-        is_answer = self.meter.has_content or self._may_be_empty or finish.reason in {"length", "filtered"}
-        return finish.reason != "truncated" and is_answer
-
-    def _within_bounds(self, event: ModelEvent) -> ModelEvent | None:
-        """The event to pass on; None for a dropped one. Raises ProviderError over the maximum."""
-        match event:
-            case Text() | Reasoning() | Refusal():
-                self._characters_left -= len(event.text)
-                if self._characters_left < 0:
-                    raise ProviderError("The model sent more than it was asked for.")
-            case CallPiece() | ToolCall() if not self._may_call:
-                return None
-            case Finish(reason="tool_calls") if not self._may_call:
-                return Finish("stop")
-            case _:
-                pass
-        return event
+        return plan.again()
+    return plan.after(error, time.monotonic())
 
 
 def _refuse_open_circuit(route: Route) -> None:

@@ -1,4 +1,4 @@
-"""Calls of the ledger's database functions: over a connection of our own where chat has one, else over the data API."""
+"""Calls of the ledger's database functions: over a connection of our own if there is one, else over the data API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _address: Callable[[], str] = str
 def connect_to(address: Callable[[], str]) -> None:
     """Makes this process connect to PostgreSQL at the address that `address` returns; not while that is empty.
 
-    chat calls it as it starts; the units of other functions have no driver.
+    chat and assist call it as they start; the units of other functions have no driver.
     """
     global _address  # noqa: PLW0603 - one per process, as the function that it runs
     _address = address

@@ -25,7 +25,7 @@ from shared.sanitize import sanitize_text, sanitized_json
 _Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 _MAX_CONNECTIONS = 3  # of an instance; a serverless fleet has many
-_IDLE_SECONDS = 30.0  # poolers and NAT gateways forget connections without a word after a while
+_IDLE_SECONDS = 30.0  # poolers and NAT gateways drop idle connections without notice
 _CONNECT_SECONDS = 3
 _STATEMENT = (
     "with claims as materialized (select set_config('request.jwt.claims', $1, true) as claims) "

@@ -15,7 +15,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 
 from shared.events import Usage
 from shared.routes import Attempt
-from shared.telemetry import TracedTurn
+from shared.traced_turn import TracedTurn
 from shared.tracing import ChildSpan
 from shared.turns import TurnResult
 

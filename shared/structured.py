@@ -12,8 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 from shared.errors import AnswerCut, NodeFailed, OutputInvalid, ParleyError, ProviderRefused, ProviderUnreachable
 from shared.events import Finish, ModelEvent, NextStep, Refusal, Text
-from shared.gateway import BeforeRetry, ModelSession, Options
+from shared.gateway import BeforeRetry, ModelSession
 from shared.messages import Format, Message, Tool, ToolCall
+from shared.model_request import SCHEMA_INSTRUCTION, Options
 from shared.routes import Attempt, Route, RouteChosen
 from shared.token_bounds import token_upper_bound
 from shared.validation import describe
@@ -29,18 +30,18 @@ _HOPELESS = {
 }
 
 
-async def ask_for(output: type[Output], exchange: ModelSession, messages: tuple[Message, ...]) -> Output:
+async def ask_for(output: type[Output], session: ModelSession, messages: tuple[Message, ...]) -> Output:
     """The model's answer as a value of `output`, whose JSON Schema is in the session's options (`schema_of`).
 
     If the answer does not fit, the model gets it back once, with what is wrong. Raises OutputInvalid when the second
     answer does not fit either, and what the gateway raises. The session has the usage of both calls.
     """
-    answer = await _answer_text(exchange, messages)
+    answer = await _answer_text(session, messages)
     try:
         return _read(output, answer)
     except ValidationError as error:
         repair = _repair(messages, answer, error)
-    repaired = await _answer_text(exchange, repair)
+    repaired = await _answer_text(session, repair)
     try:
         return _read(output, repaired)
     except ValidationError as error:
@@ -176,9 +177,8 @@ def _may_refuse_schema(error: ParleyError) -> bool:
 
 def schema_tool(options: Options) -> Tool:
     """A tool that takes as many tokens as the output schema with its instruction."""
-    instruction = "Answer with JSON only, without any other text. It must fit this JSON Schema:"
     form: Format = options.output_format
-    return Tool("schema", f"{form.name} {form.description or ''} {instruction}", options.output_schema or {})
+    return Tool("schema", f"{form.name} {form.description or ''} {SCHEMA_INSTRUCTION}", options.output_schema or {})
 
 
 def schema_of(output: type[BaseModel]) -> dict[str, object]:
@@ -186,10 +186,10 @@ def schema_of(output: type[BaseModel]) -> dict[str, object]:
     return output.model_json_schema()
 
 
-async def _answer_text(exchange: ModelSession, messages: tuple[Message, ...]) -> str:
+async def _answer_text(session: ModelSession, messages: tuple[Message, ...]) -> str:
     """The answer's text. Raises OutputInvalid for one that was blocked or is too long: a second call would not help."""
     words: list[str] = []
-    async with aclosing(exchange.events(messages)) as events:
+    async with aclosing(session.events(messages)) as events:
         async for event in events:
             if isinstance(event, Text):
                 words.append(event.text)

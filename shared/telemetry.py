@@ -11,7 +11,6 @@ import importlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
@@ -20,6 +19,7 @@ import aiohttp
 from shared import http
 from shared.config import settings
 from shared.log import log
+from shared.traced_turn import TracedTurn
 from shared.tracing import TurnTrace
 from shared.turns import Receipt
 
@@ -29,17 +29,6 @@ PAUSE_SECONDS: Final = 15.0  # between a failed export and the next
 _POST_SECONDS = 5.0
 _LAST_SECONDS = 1.0  # of the last export of an instance that ends
 _TRANSIENT = {429, 502, 503, 504}  # the statuses that OTLP/HTTP lets a client repeat
-
-
-@dataclass(frozen=True, slots=True)
-class TracedTurn:
-    """A finished turn to export. `arrived` is of time.monotonic(); `ended_ns` is nanoseconds since 1970."""
-
-    trace: TurnTrace
-    receipt: Receipt
-    arrived: float
-    ended: float
-    ended_ns: int
 
 
 class Exporter:

@@ -10,8 +10,9 @@ from typing import Any
 
 from shared.errors import ParleyError
 from shared.events import ModelEvent, Text
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
 from shared.messages import Message
+from shared.model_request import Options
 from shared.routes import Route, RouteChosen
 from tests.fakes.providers import Upstream, matcha_id
 
@@ -68,18 +69,18 @@ QUESTION = (Message("system", "Be kind and brief in all you say."), Message("use
 Events = list[ModelEvent | RouteChosen]
 
 
-def exchange_over(*routes: Route, **options: Any) -> ModelSession:
-    """An exchange that begins now."""
+def session_over(*routes: Route, **options: Any) -> ModelSession:
+    """An session that begins now."""
     return ModelSession(routes, Options(**options), time.monotonic())
 
 
 async def events_of(
-    exchange: ModelSession, messages: tuple[Message, ...] = QUESTION
+    session: ModelSession, messages: tuple[Message, ...] = QUESTION
 ) -> tuple[Events, ParleyError | None]:
     """All events of an answer, and the error it ended with."""
     events: Events = []
     try:
-        async with asyncio.timeout(10), aclosing(exchange.events(messages)) as stream:
+        async with asyncio.timeout(10), aclosing(session.events(messages)) as stream:
             async for event in stream:
                 events.append(event)
     except ParleyError as error:

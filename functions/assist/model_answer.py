@@ -12,21 +12,21 @@ import orjson
 from functions.assist import cache
 from functions.assist.answer import Answer
 from functions.assist.cache import Lease
-from functions.assist.preset import MAX_TOKENS
 from functions.assist.runner import Part, Watch, find, kept
 from shared import ledger
 from shared.admission import admit
 from shared.config import settings
 from shared.errors import ContextExceeded, ContextLengthExceeded, ParleyError
-from shared.gateway import Options
 from shared.limit_headers import limit_headers, route_headers
 from shared.messages import Format, Message
+from shared.model_request import Options
 from shared.provider_config import deployment
 from shared.receipts import receipt_json
 from shared.records import fields_of
 from shared.run_turn import Failure, RunEvent, TurnEnd, run_turn
 from shared.sanitize import sanitize_text
 from shared.structured import StructuredAnswer
+from shared.token_bounds import DEFAULT_OUTPUT_TOKENS
 from shared.turns import Receipt, Turn, TurnRequest, TurnResult
 from shared.usage import total
 
@@ -40,7 +40,7 @@ _HIDDEN = {"conversation_id", "agents", "tools_used"}  # of a receipt: a preset 
 async def admitted(part: Part) -> Turn:
     """The admitted turn. Raises what `admit` raises, and ContextLengthExceeded for input over the model's window."""
     body, preset = part.asked.body, part.preset
-    wish = TurnRequest(
+    turn_request = TurnRequest(
         endpoint=f"assist.{preset.name}",
         request_id=part.asked.request_id,
         message=part.input.text,
@@ -50,7 +50,7 @@ async def admitted(part: Part) -> Turn:
         agent_models={"assist": tuple(preset.wanted_models)},
         needs=("supports_json",),
         **deployment(),
-        max_tokens=body.max_tokens or MAX_TOKENS,
+        max_tokens=body.max_tokens or DEFAULT_OUTPUT_TOKENS,
         prompt_tokens=preset.prompt_bound,
         idempotency_key=part.key,
         body_hash=part.asked.body_hash,
@@ -61,7 +61,7 @@ async def admitted(part: Part) -> Turn:
         preset_version=preset.version,
     )
     try:
-        return await admit(part.asked.person, wish)
+        return await admit(part.asked.person, turn_request)
     except ContextExceeded as error:
         raise _too_long(part, error.message) from None
 

@@ -11,9 +11,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-DAY_SECONDS: Final = 24 * 3600
 HOUR_SECONDS: Final = 3600
-MAX_TOKENS: Final = 4_096  # of an answer; a first try may use half of them
 _FRAME_BYTES = 600  # of the rules for every preset, the schema's instruction and the marks around messages
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]

@@ -23,10 +23,10 @@ from shared.config import settings
 from shared.error_response import error_response
 from shared.errors import InternalError, ParleyError
 from shared.log import log
-from shared.responses import PING_AFTER_SECONDS, START_AFTER_SECONDS, until_hang_up
+from shared.responses import PING_AFTER_SECONDS, START_AFTER_SECONDS, STREAM_HEADERS, until_hang_up
 from shared.sse import PING
 
-_TYPES: Final = {"events": "text/event-stream; charset=utf-8", "text": "text/plain; charset=utf-8"}
+_TYPES: Final = {"events": STREAM_HEADERS["Content-Type"], "text": "text/plain; charset=utf-8"}
 Pending = list[tuple[Part, Found | ParleyError]]
 
 
@@ -64,7 +64,7 @@ class PendingAnswer(Response):
         self._is_started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with until_hang_up(receive, self._asked.arrived + settings().turn_seconds):
+        with until_hang_up(receive, settings().deadline(self._asked.arrived)):
             try:
                 await self._send(scope, receive, send)
             finally:
@@ -155,11 +155,7 @@ class PendingAnswer(Response):
         await send({"type": "http.response.body", "body": data, "more_body": True})
 
     def _stream_headers(self) -> list[tuple[bytes, bytes]]:
-        headers = headers_of(self._asked, self._outcomes) | {
-            "Content-Type": _TYPES[self._asked.form],
-            "Cache-Control": "no-cache, no-transform",
-            "X-Accel-Buffering": "no",
-        }
+        headers = headers_of(self._asked, self._outcomes) | STREAM_HEADERS | {"Content-Type": _TYPES[self._asked.form]}
         own = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         names = {name for name, _ in own} | {b"content-length"}
         return own + [each for each in self.raw_headers if each[0] not in names]

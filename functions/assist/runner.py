@@ -106,7 +106,7 @@ async def find(part: Part, awaited: Found | None = None, mode: Mode | None = Non
                 "A request with this idempotency key is still running.", retry_after_seconds=found.fields["retry_after"]
             )
         case "no_user":
-            raise Unauthenticated("This person does not exist.")
+            raise Unauthenticated("This user does not exist.")
         case "failed":
             kind = BY_CODE.get(found.fields["error_code"], ProviderError)
             raise kind("The request that asked the model for the same answer failed.")
@@ -149,7 +149,7 @@ async def answer(part: Part, found: Found, watch: Watch = unwatched) -> Answer:
     """The answer: stored, awaited or computed; `watch` gets the model's events. Raises what the turn ended with."""
     wait = _FIRST_WAIT_SECONDS
     while (stored := kept(part, found)) is None and found.outcome == "busy":
-        if time.monotonic() - part.asked.arrived > settings().turn_seconds:
+        if time.monotonic() > settings().deadline(part.asked.arrived):
             raise TurnTimeout("The answer that another request computes took too long.")
         await _end_of_flight(found.fields["cache_key"], wait)
         wait = min(wait * 1.5, _MAX_WAIT_SECONDS)

@@ -15,8 +15,9 @@ from functions.chat.tool_loop import ToolLoop
 from shared import ledger
 from shared.config import settings
 from shared.errors import ParleyError
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
 from shared.log import log
+from shared.model_request import Options
 from shared.routes import Attempt
 from shared.run_turn import RunEvent, TurnEnd
 from shared.structured import schema_of

@@ -1,6 +1,6 @@
 """The domain of a question: by rules with a confidence, or by a model when the rules are not sure.
 
-The rules take microseconds and always give the same result. They know English words only.
+The rules always give the same result. They know English words only.
 """
 
 from __future__ import annotations
@@ -109,10 +109,10 @@ _ASKED: Final = (
 )
 
 
-async def asked_of_model(exchange: ModelSession, question: str) -> Domain:
+async def asked_of_model(session: ModelSession, question: str) -> Domain:
     """The domain by a model, whose options have the schema of Classification. Raises what `ask_for` raises."""
     messages = (Message("user", _ASKED + question[:_READ_CHARACTERS]),)
-    answer = await ask_for(Classification, exchange, messages)
+    answer = await ask_for(Classification, session, messages)
     return Domain(answer.domain, round(answer.confidence, 3), "model")
 
 

@@ -1,6 +1,6 @@
 """chat: runs one turn. Authenticates, reads the body, admits the turn and runs it; the response encodes its events.
 
-A turn has one of two protocols: the AI SDK's, with agents and a stored conversation, or OpenAI's chat completions.
+Routes of the AI SDK's protocol run an agent in a stored conversation. Routes under /v1 belong to borrowed protocols.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ async def take_turn(request: Request, *, stream: bool | None = None) -> Response
     else:
         run = AgentRun(turn, body, request.state.arrived)
         events = kept_turn(run) if body.resumable else run_turn(run)
+    deadline = settings().deadline(request.state.arrived)
     if body.stream if stream is None else stream:
-        return StreamResponse(turn, events, UiStream(turn), _deadline(request), body.wishes)
-    return WholeResponse(turn, events, TurnJson(), _deadline(request), body.wishes)
+        return StreamResponse(turn, events, UiStream(turn), deadline, body.wishes)
+    return WholeResponse(turn, events, TurnJson(), deadline, body.wishes)
 
 
 async def stream_turn(request: Request) -> Response:
@@ -56,12 +57,6 @@ async def stream_turn(request: Request) -> Response:
 async def complete(request: Request) -> Response:
     """POST /v1/chat/completions: one answer to a conversation that the client keeps."""
     return await answer_by(COMPLETIONS, request)
-
-
-def _deadline(request: Request) -> float:
-    """The end of the turn's time, by time.monotonic()."""
-    arrived: float = request.state.arrived
-    return arrived + settings().turn_seconds
 
 
 load_sdks(settings().names("PRELOAD_PROVIDERS"))

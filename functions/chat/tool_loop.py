@@ -19,8 +19,9 @@ from shared import ledger
 from shared.errors import BudgetExceeded
 from shared.events import CallPiece, Finish, ModelEvent, NextStep, Refusal, Text, ToolResult
 from shared.fallback import MIN_SECONDS
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
 from shared.messages import Message, ProviderPayload, ToolCall
+from shared.model_request import Options
 from shared.providers.tool_calls import fresh_id
 from shared.routes import RouteChosen
 from shared.run_turn import RunEvent

@@ -29,7 +29,7 @@ def _sentence(row: dict[str, Any]) -> str:
 
 
 def _usage_sentence(row: dict[str, Any], kind: str, threshold: str) -> str:
-    who = "everyone together" if row["scope"] == "global" else f"person {row['scope']}"
+    who = "everyone together" if row["scope"] == "global" else f"user {row['scope']}"
     what = f"{_plain(row['amount'])} requests" if kind == "requests" else f"{_plain(row['amount'])} USD"
     start = date.fromisoformat(row["period_start"])
     when = f"{start:%Y-%m-%d}" if row["period"] == "day" else f"{start:%Y-%m}"

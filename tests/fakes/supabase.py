@@ -69,7 +69,7 @@ class Project:
     asked: list[Asked] = field(default_factory=list)
 
     def claims(self, **changes: Any) -> dict[str, Any]:
-        """A signed-in person's claims; a change to None leaves the claim out."""
+        """A signed-in user's claims; a change to None leaves the claim out."""
         now = int(time.time())
         usual = {
             "sub": PERSON_ID,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -12,14 +12,10 @@ import pytest
 
 from functions.chat.agent_run import AgentRun
 from functions.chat.request import ChatRequest
-from shared import fallback, gateway
 from shared.errors import (
     AnswerCut,
-    InternalError,
-    NotConfigured,
     ProviderError,
     ProviderOverloaded,
-    ProviderTimeout,
 )
 from shared.events import Finish, Reasoning, Text, Usage
 from shared.messages import Message
@@ -27,42 +23,23 @@ from shared.routes import Route, RouteChosen
 from shared.run_turn import Failure, TurnEvent, run_turn
 from shared.tokens import estimate_tokens
 from shared.turns import Receipt
-from tests.fakes.openai import OpenAiHost, chunk, serving_models, sse, text_chunk
+from tests.fakes.openai import OpenAiHost, chunk, sse, text_chunk
 from tests.fakes.supabase import Project
-from tests.functions.turns import ASKED, ROUTE, TURN, turn, turn_for
+from tests.functions.agent_runs import FINISH, booked_in, events_of, model
+from tests.functions.turns import ASKED, ROUTE, TURN, turn
+
+__all__ = ["model"]  # a fixture
 
 pytestmark = pytest.mark.anyio
-EXTEND, FINISH = "/rest/v1/rpc/chat_extend", "/rest/v1/rpc/chat_finish"
+EXTEND = "/rest/v1/rpc/chat_extend"
 HALF = sse(chunk({"content": "Hel"}))
-
-
-@pytest.fixture
-async def model(
-    project: Project, environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[OpenAiHost]:
-    """A model server beside the project; the project books whatever it is given."""
-    project.answers[FINISH] = (200, {"outcome": "settled", "cost_usd": 0.002, "message_id": "message-1"})
-    monkeypatch.setattr(fallback, "BACKOFF_SECONDS", 0.0)
-    async with serving_models() as running:
-        environ(OPENAI_BASE_URL=running.url, OPENAI_API_KEY="sk-ours")
-        yield running
-
-
-async def _events_of(asked: ChatRequest = ASKED, **changes: Any) -> list[TurnEvent]:
-    return [event async for event in run_turn(AgentRun(turn_for(asked, **changes), asked, time.monotonic()))]
-
-
-def _booked(project: Project) -> dict[str, Any]:
-    (arguments,) = project.asked_of("chat_finish")
-    entry: dict[str, Any] = arguments["entry"]
-    return entry
 
 
 async def test_a_turn_is_answered_booked_and_has_a_receipt(model: OpenAiHost, project: Project) -> None:
     """The model gets prompt, history and question; the last event is the receipt."""
     model.pieces = [text_chunk("Hello")]
     history = (Message("user", "Earlier"), Message("assistant", "Yes"))
-    events = await _events_of(ChatRequest(message="Hi", agent="technical", temperature=0.5), history=history)
+    events = await events_of(ChatRequest(message="Hi", agent="technical", temperature=0.5), history=history)
     assert events[:-1] == [RouteChosen(ROUTE), Text("Hello"), Usage(10, 5), Finish("stop")]
     receipt = events[-1]
     assert isinstance(receipt, Receipt)
@@ -71,7 +48,7 @@ async def test_a_turn_is_answered_booked_and_has_a_receipt(model: OpenAiHost, pr
     assert [message["role"] for message in body["messages"]] == ["system", "user", "assistant", "user"]
     assert "engineer" in body["messages"][0]["content"]
     assert (body["messages"][-1]["content"], body["temperature"]) == ("Hi", 0.5)
-    booked = _booked(project)
+    booked = booked_in(project)
     assert (booked["status"], booked["content"], booked["finish_reason"]) == ("completed", "Hello", "stop")
     assert (booked["agent_type"], booked["error_code"]) == ("technical", None)
     assert booked["usage"]["source"] == "provider"
@@ -97,23 +74,15 @@ async def test_a_turn_that_breaks_off_is_booked_with_what_came(
 ) -> None:
     """It is failed before content and partial after it; the events end with a Failure and the receipt."""
     model.pieces, model.status, model.ending = pieces, status, ending
-    events = await _events_of()
+    events = await events_of()
     failure, receipt = events[-2:]
     assert isinstance(failure, Failure)
     assert isinstance(receipt, Receipt)
     assert type(failure.error) is kind
-    booked = _booked(project)
+    booked = booked_in(project)
     assert (booked["status"], booked["content"]) == (booked_as, "Hel" if pieces else "")
     assert booked["error_code"] == failure.error.code
     assert [attempt["ok"] for attempt in booked["attempts"]] == ([False] if pieces else [False, False])
-
-
-async def test_a_failure_without_a_word_costs_nothing(model: OpenAiHost, project: Project) -> None:
-    """Its usage is zero, so that the request is not counted."""
-    model.status = 500
-    await _events_of()
-    usage = _booked(project)["usage"]
-    assert (usage["input_tokens"], usage["output_tokens"]) == (0, 0)
 
 
 @pytest.mark.parametrize("is_counted", [True, False])
@@ -123,8 +92,8 @@ async def test_a_partial_answer_is_charged_by_what_was_used(
     """Its usage is the provider's own counts, else an estimate, and is marked as either."""
     usage = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 1}}
     model.pieces, model.ending = [HALF, sse(usage) if is_counted else b": ping\n\n"], "cut"
-    await _events_of()
-    booked = _booked(project)["usage"]
+    await events_of()
+    booked = booked_in(project)["usage"]
     if is_counted:
         assert (booked["input_tokens"], booked["output_tokens"], booked["source"]) == (7, 1, "partial")
     else:
@@ -136,8 +105,8 @@ async def test_of_usage_the_latest_count_wins(model: OpenAiHost, project: Projec
     """Counts are cumulative and never added up."""
     counts = [{"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": n}} for n in (1, 2, 3)]
     model.pieces = [HALF, sse(*counts, chunk({}, "stop"), "[DONE]")]
-    await _events_of()
-    assert _booked(project)["usage"]["output_tokens"] == 3
+    await events_of()
+    assert booked_in(project)["usage"]["output_tokens"] == 3
 
 
 async def test_a_node_cannot_claim_more_than_was_reserved(
@@ -146,9 +115,9 @@ async def test_a_node_cannot_claim_more_than_was_reserved(
     """A provider's counts are accepted up to what its model holds; a node's are limited to the reservation."""
     environ(ALLOW_PRIVATE_NODES="1")
     model.pieces = [text_chunk("Hi", 90_000, 80_000_000)]
-    await _events_of()
+    await events_of()
     node = Route("client:7:llama", "client", "llama", 1000, node_id=7, base_url=model.url)
-    await _events_of(routes=(node,))
+    await events_of(routes=(node,))
     ours, nodes = (each["entry"]["usage"] for each in project.asked_of("chat_finish"))
     assert (ours["input_tokens"], ours["output_tokens"]) == (90_000, 1000)
     assert 0 < nodes["input_tokens"] < 1000
@@ -158,15 +127,15 @@ async def test_a_node_cannot_claim_more_than_was_reserved(
 async def test_an_estimate_is_never_more_than_was_reserved(model: OpenAiHost, project: Project) -> None:
     """If a host counts nothing and exceeds max_tokens, the requested maximum is booked."""
     model.pieces = [sse(chunk({"content": "word " * 500}), chunk({}, "stop"))]
-    await _events_of(routes=(Route("openai:m", "openai", "m", 10),))
-    assert (_booked(project)["usage"]["output_tokens"], _booked(project)["usage"]["source"]) == (10, "estimate")
+    await events_of(routes=(Route("openai:m", "openai", "m", 10),))
+    assert (booked_in(project)["usage"]["output_tokens"], booked_in(project)["usage"]["source"]) == (10, "estimate")
 
 
 async def test_thoughts_are_paid_for_but_not_kept(model: OpenAiHost, project: Project) -> None:
     """Reasoning is streamed, is content for the time limit and the estimate, and is not in the answer."""
     model.pieces = [sse(chunk({"reasoning_content": "well well well"}), chunk({"content": "Hi"}), chunk({}, "stop"))]
-    assert (await _events_of())[1:3] == [Reasoning("well well well"), Text("Hi")]
-    booked = _booked(project)
+    assert (await events_of())[1:3] == [Reasoning("well well well"), Text("Hi")]
+    booked = booked_in(project)
     assert booked["content"] == "Hi"
     assert booked["usage"]["output_tokens"] == estimate_tokens("Hiwell well well")
     assert booked["ttft_ms"] is not None
@@ -182,7 +151,7 @@ async def test_a_caller_who_closes_the_turn_leaves_a_cancelled_entry_behind(
     assert await anext(events) == Text("Hel")
     await events.aclose()
     await model.until_hung_up()
-    booked = _booked(project)
+    booked = booked_in(project)
     assert (booked["status"], booked["content"], booked["error_code"]) == ("cancelled", "Hel", None)
     assert booked["usage"]["source"] == "estimate"
 
@@ -201,78 +170,8 @@ async def test_a_caller_who_is_cancelled_leaves_a_cancelled_entry_behind(model: 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listen)
     assert seen == [RouteChosen(ROUTE), Text("Hel")]
-    assert _booked(project)["status"] == "cancelled"
+    assert booked_in(project)["status"] == "cancelled"
     await model.until_hung_up()
-
-
-async def test_a_silent_model_is_booked_as_a_timeout(
-    model: OpenAiHost, project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The client gets the timeout error, and the row has it too."""
-    model.ending = "hold"
-    monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 0.05)
-    failure = (await _events_of())[-2]
-    assert isinstance(failure, Failure)
-    assert type(failure.error) is ProviderTimeout
-    assert _booked(project)["error_code"] == "provider_timeout"
-
-
-async def test_a_missing_key_is_reported_and_booked(
-    model: OpenAiHost, project: Project, environ: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """An operator's mistake does not cost the row; the name of the variable is in the log, not in the answer."""
-    environ(OPENAI_API_KEY="")
-    failure = (await _events_of())[-2]
-    assert isinstance(failure, Failure)
-    assert type(failure.error) is NotConfigured
-    assert "OPENAI_API_KEY" not in failure.error.message
-    assert "OPENAI_API_KEY" in capsys.readouterr().out
-    assert _booked(project)["error_code"] == "not_configured"
-    assert model.received == []
-
-
-async def test_a_bug_costs_neither_the_row_nor_a_proper_end(
-    model: OpenAiHost, project: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """After an exception the client gets an error and a receipt, the row is failed, the log has the class."""
-    failure, receipt = await _events_of(history=("secret words",))
-    assert isinstance(failure, Failure)
-    assert isinstance(receipt, Receipt)
-    assert type(failure.error) is InternalError
-    written = capsys.readouterr().out
-    assert '"error": "AttributeError"' in written
-    assert "secret" not in failure.error.message + written
-    booked = _booked(project)
-    assert (booked["status"], booked["error_code"]) == ("failed", "internal_error")
-    assert model.received == []
-
-
-@pytest.mark.parametrize("seconds", ["soon", "nan", "-"])
-async def test_a_deadline_that_is_no_number_is_reported_and_booked(
-    model: OpenAiHost,
-    project: Project,
-    environ: Callable[..., None],
-    capsys: pytest.CaptureFixture[str],
-    seconds: str,
-) -> None:
-    """A wrong TURN_SECONDS is logged by name, and the turn is booked."""
-    environ(TURN_SECONDS=seconds)
-    failure = (await _events_of())[-2]
-    assert isinstance(failure, Failure)
-    assert type(failure.error) is NotConfigured
-    assert "TURN_SECONDS" in capsys.readouterr().out
-    assert _booked(project)["error_code"] == "not_configured"
-    assert model.received == []
-
-
-async def test_a_ledger_that_is_down_does_not_take_the_answer_along(model: OpenAiHost, project: Project) -> None:
-    """The client gets the whole answer, and a receipt with logged false."""
-    project.answers[FINISH] = (503, "down")
-    model.pieces = [text_chunk("Hello")]
-    _, text, *_, receipt = await _events_of()
-    assert text == Text("Hello")
-    assert isinstance(receipt, Receipt)
-    assert (receipt.logged, receipt.cost_usd) == (False, None)
 
 
 async def test_a_turn_leaves_one_line_without_content(
@@ -280,7 +179,7 @@ async def test_a_turn_leaves_one_line_without_content(
 ) -> None:
     """The log has ids, outcome and timings, and no text of the turn."""
     model.pieces = [text_chunk("Hello ada@example.com")]
-    await _events_of(ChatRequest(message="a private question"))
+    await events_of(ChatRequest(message="a private question"))
     written = capsys.readouterr().out
     assert written.count('"event": "turn"') == 1
     assert '"status": "completed"' in written
@@ -297,8 +196,8 @@ async def test_every_line_of_a_turn_carries_both_its_ids(
     project.answers[EXTEND] = (503, "down")
     project.answers[FINISH] = (503, "down")
     model.status = 401
-    await _events_of(ChatRequest(message="so and so"))
-    await _events_of(history=("no message",))
+    await events_of(ChatRequest(message="so and so"))
+    await events_of(history=("no message",))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     events = {"unclassified", "alert", "crash", "finish_failed", "unbooked_turn", "unbooked_record", "turn"}
     assert {line["event"] for line in lines} == events

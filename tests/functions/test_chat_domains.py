@@ -9,7 +9,8 @@ import pytest
 
 from functions.chat.domains import Classification, asked_of_model, classified
 from shared.errors import OutputInvalid
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
+from shared.model_request import Options
 from shared.routes import Route
 from shared.structured import schema_of
 from tests.fakes.openai import OpenAiHost, serving_models, text_chunk

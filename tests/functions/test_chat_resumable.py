@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any
 
 import pytest
 
@@ -81,6 +80,22 @@ class Run:
         return TurnResult(self.turn, status, ROUTE, self.text, Usage(1, 1), end.duration_ms, finish_reason=reason)
 
 
+class PacedRun(Run):
+    """Goes on after each word when the database has been called."""
+
+    def __init__(self, database: Database, *words: str) -> None:
+        super().__init__(*words)
+        self.database = database
+
+    async def events(self) -> AsyncGenerator[RunEvent, None]:
+        """The words."""
+        async for event in super().events():
+            yield event
+            if isinstance(event, Text):
+                self.database.called.clear()
+                await self.database.called.wait()
+
+
 @pytest.fixture
 def booked(monkeypatch: pytest.MonkeyPatch) -> list[TurnResult]:
     """The results that were booked."""
@@ -127,8 +142,9 @@ async def test_a_kilobyte_is_kept_at_once(database: Database, monkeypatch: pytes
 async def test_a_failed_piece_is_sent_again_as_it_was(database: Database, booked: list[TurnResult]) -> None:
     """An answer may be lost after the piece was kept, so later frames get a place of their own."""
     database.outcomes = [DatabaseUnavailable("down"), DatabaseUnavailable("down")]
-    async for _ in kept_turn(Run("a", "b", "c")):
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(30):
+        async for _ in kept_turn(PacedRun(database, "a", "b", "c")):
+            pass
     texts: dict[int, set[str]] = {}
     for place, text, _ in database.calls:
         texts.setdefault(place, set()).add(text)
@@ -179,13 +195,14 @@ async def test_a_stop_after_the_last_event_cancels_nothing(booked: list[TurnResu
 
 async def test_a_cancelled_task_is_not_taken_for_a_stop() -> None:
     """The cancellation of the task itself is raised."""
-    run = StoppableRun(Run(endless=True))
+    run, has_begun = StoppableRun(Run(endless=True)), asyncio.Event()
 
-    async def read() -> list[Any]:
-        return [event async for event in run.events()]
+    async def read() -> None:
+        async for _ in run.events():
+            has_begun.set()
 
     task = asyncio.create_task(read())
-    await asyncio.sleep(0.01)
+    await has_begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

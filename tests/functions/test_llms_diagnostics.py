@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,47 +16,12 @@ from functions.llms.debug.diagnostics import (
     prices_check,
     provider_check,
 )
-from functions.llms.debug.ledger_role import MEANT
-from functions.llms.main import ROUTES
-from shared import auth
-from shared.endpoint import respond
-from tests.asgi import Caller, call
 from tests.fakes.supabase import Project
+from tests.functions.diagnostics import DEFAULT, PRESETS, ROUTE, admin
+
+__all__ = ["admin"]  # a fixture
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-DEFAULT: dict[str, Any] = {
-    "model_key": "gpt-4o",
-    "identifier": "openai:gpt-4o",
-    "provider": "openai",
-    "is_active": True,
-    "missing_since": None,
-    "retires_on": None,
-}
-ROUTE = {
-    "identifier": "openai:gpt-4o",
-    "model_key": "gpt-4o",
-    "provider": "openai",
-    "upstream_id": "gpt-4o",
-}
-FOUND = {
-    "default": DEFAULT,
-    "unpriced": ["x"],
-    "last_run": None,
-    "last_good_run": None,
-    "open_circuits": [{"provider_key": "google", "reason": "provider_error", "open_until": "2026-11-21T12:00:00Z"}],
-}
-LEDGER_ROLE = {
-    "has_login": False,
-    "is_admin": False,
-    "member_of": [],
-    "may_use": sorted(MEANT),
-}
-PRESETS = {"stored": 3, "overdue": 0, "computing": 0, "failing": {}}
-LOOKUPS = [
-    {"day": "2026-11-21", "asked_model": "gpt-5", "route_reason": "model_not_found", "turns": 3},
-    {"day": "2026-11-20", "asked_model": "gpt-5", "route_reason": "model_replaced", "turns": 2},
-    {"day": "2026-11-20", "asked_model": None, "route_reason": "model_not_found", "turns": 1},
-]
 
 
 @pytest.mark.parametrize(
@@ -139,36 +103,6 @@ def test_a_clock_that_is_off_is_seen(skew: float, round_trip: float, verdict: st
     assert prices_check([]).verdict == "ok"
 
 
-SOUND: dict[str, tuple[int, Any]] = {
-    "/rest/v1/rpc/diagnose_access": (200, {"relations": 16, "functions": 29, "findings": []}),
-    "/rest/v1/rpc/diagnose_ledger_role": (200, LEDGER_ROLE),
-    "/rest/v1/rpc/my_rights": (200, {"is_admin": True, "app_scopes": None}),
-    "/rest/v1/rpc/diagnose_visibility": (200, {"visible": [], "unchecked": []}),
-    "/rest/v1/llm_models": (401, {"code": "42501", "message": "permission denied for table llm_models"}),
-    "/rest/v1/settings": (406, {"code": "PGRST106", "message": "Invalid schema: private"}),
-}
-
-
-@pytest.fixture
-def admin(project: Project, environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Asks as an admin, or with other claims."""
-    monkeypatch.setattr(auth, "verifier", auth.Verifier())
-    environ(OPENAI_API_KEY="sk-secret", OPENAI_BASE_URL="http://127.0.0.1:9")
-    project.answers["/rest/v1/rpc/diagnose_catalogue"] = (200, FOUND | {"now": datetime.now(UTC).isoformat()})
-    project.answers["/rest/v1/rpc/chat_begin"] = (200, {"routes": [ROUTE]})
-    project.answers |= SOUND
-    project.answers["/rest/v1/rpc/lookup_failures"] = (200, LOOKUPS)
-    project.answers["/rest/v1/rpc/diagnose_insights"] = (200, PRESETS)
-
-    async def ask(method: str, path: str, body: Any = None, **claims: Any) -> Caller:
-        token = project.token(**({"app_metadata": {"role": "admin"}} | claims))
-        headers = {"Authorization": f"Bearer {token}"} | ({"Content-Type": "application/json"} if body else {})
-        chunks = [json.dumps(body).encode()] if body else []
-        return await call(lambda request: respond(request, ROUTES), method, path, headers, chunks=chunks)
-
-    return ask
-
-
 @pytest.mark.anyio
 async def test_an_admin_sees_every_check(admin: Callable[..., Any], project: Project) -> None:
     """Each check has a verdict and a fix; the public key is tested without a token."""
@@ -210,84 +144,6 @@ def test_presets_that_only_fail_are_named(change: dict[str, Any], verdict: str, 
     check = presets_check(PRESETS | change)
     assert check.verdict == verdict
     assert words in (check.fix or "")
-
-
-RLS_OFF = {
-    "object": "public.chat_logs",
-    "problem": "row-level security is off",
-    "is_broken": True,
-    "fix": "alter table public.chat_logs enable row level security;",
-}
-
-
-def _found(*findings: dict[str, Any]) -> tuple[int, Any]:
-    return 200, {"relations": 16, "functions": 29, "findings": list(findings)}
-
-
-def _seen(**found: Any) -> tuple[int, Any]:
-    return 200, {"visible": [], "unchecked": []} | found
-
-
-ACCESS = "/rest/v1/rpc/diagnose_access"
-VISIBILITY = "/rest/v1/rpc/diagnose_visibility"
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("answers", "verdict", "words"),
-    [
-        ({ACCESS: _found(RLS_OFF)}, "broken", "public.chat_logs: row-level security is off. Fix: alter table"),
-        ({ACCESS: _found(RLS_OFF | {"is_broken": False})}, "warning", "alter table public.chat_logs enable"),
-        ({ACCESS: _found(*[RLS_OFF] * 9)}, "broken", "4 more are listed under findings."),
-        (
-            {VISIBILITY: _seen(visible=[{"relation": "public.messages", "role": "authenticated"}])},
-            "broken",
-            "public.messages: a person without any data sees rows",
-        ),
-        (
-            {VISIBILITY: _seen(visible=[{"relation": "public.messages", "role": "anon"}])},
-            "broken",
-            "public.messages: a visitor without a token sees rows",
-        ),
-        (
-            {VISIBILITY: _seen(unchecked=[{"relation": "public.messages", "role": "anon", "reason": "55P03"}])},
-            "warning",
-            "Could not be read, try again: public.messages.",
-        ),
-        ({ACCESS: (404, {"code": "PGRST202"})}, "warning", "apply the migrations"),
-        ({VISIBILITY: (404, {"code": "PGRST202"})}, "warning", "apply the migrations"),
-        ({VISIBILITY: (503, "down")}, "warning", "try again"),
-    ],
-)
-async def test_each_finding_is_named_with_its_fix(
-    admin: Callable[..., Any], project: Project, answers: dict[str, tuple[int, Any]], verdict: str, words: str
-) -> None:
-    """An open access is broken; an unchecked table is a warning."""
-    project.answers |= answers
-    received = (await admin("GET", "/debug")).json()
-    (check,) = [check for check in received["checks"] if check["check"] == "row-level security"]
-    assert (check["verdict"], received["ok"]) == (verdict, verdict != "broken")
-    assert words in check["fix"]
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("answers", "verdict", "words"),
-    [
-        ({"/rest/v1/llm_models": (200, [{"id": 1}])}, "broken", "SUPABASE_ANON_KEY reads llm_models"),
-        ({"/rest/v1/llm_models": (200, [])}, "broken", "SUPABASE_ANON_KEY reads llm_models"),
-        ({"/rest/v1/settings": (403, {"code": "42501"})}, "broken", "exposed schemas"),
-        ({"/rest/v1/settings": (503, "down")}, "warning", "could not be asked"),
-    ],
-)
-async def test_what_the_data_api_opens_is_found(
-    admin: Callable[..., Any], project: Project, answers: dict[str, tuple[int, Any]], verdict: str, words: str
-) -> None:
-    """The check finds a table that the public key reads, and an exposed schema private."""
-    project.answers |= answers
-    (check,) = [c for c in (await admin("GET", "/debug")).json()["checks"] if c["check"] == "data API"]
-    assert check["verdict"] == verdict
-    assert words in check["fix"]
 
 
 @pytest.mark.anyio

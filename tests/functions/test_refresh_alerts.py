@@ -85,7 +85,7 @@ def _answers(project: Project, rows: list[dict[str, Any]], pending: int = 0, rai
         ),
         (
             {"scope": PERSON_ID, "threshold": "requests 100%", "amount": 500, "cap": 500.0},
-            f"Parley: person {PERSON_ID} used 500 requests in the day 2026-11-21 (UTC), 100% of the cap 500.",
+            f"Parley: user {PERSON_ID} used 500 requests in the day 2026-11-21 (UTC), 100% of the cap 500.",
         ),
         (
             {"period": "month", "period_start": "2026-11-01", "threshold": "cost 25 USD", "amount": 0.0000004},

@@ -9,8 +9,8 @@ from typing import Any
 from functions.chat.protocols.stateless import StatelessRequest
 from functions.chat.request import ChatRequest
 from shared.events import Usage
-from shared.gateway import Options
 from shared.messages import Message
+from shared.model_request import Options
 from shared.routes import Route
 from shared.sse import SseDecoder
 from shared.turns import Limits, Receipt, Turn, TurnResult

@@ -9,8 +9,9 @@ from contextlib import aclosing
 
 from shared.errors import ParleyError
 from shared.events import ModelEvent, Usage
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
 from shared.messages import Message, Tool
+from shared.model_request import Options
 from shared.routes import Attempt, Route, RouteChosen
 
 ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 77)

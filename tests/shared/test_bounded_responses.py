@@ -168,14 +168,14 @@ async def test_a_response_in_large_pieces_arrives_whole(environ: Callable[..., N
 async def test_bytes_without_a_request_end_the_connection(environ: Callable[..., None]) -> None:
     """A connection that is kept for the next request takes no second response."""
     environ(ALLOW_PRIVATE_NODES="on")
-    ended = asyncio.Event()
+    received, ended = asyncio.Event(), asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
         writer.write(response)
         try:
-            await asyncio.sleep(0.05)
+            await received.wait()
             while True:
                 writer.write(response * 100)
                 await writer.drain()
@@ -186,6 +186,7 @@ async def test_bytes_without_a_request_end_the_connection(environ: Callable[...,
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with node_session().get(url) as response:
         assert await read_within(response.content, 2) == b"ok"
+    received.set()
     async with asyncio.timeout(10):
         await ended.wait()
     server.close()

@@ -1,9 +1,8 @@
-"""A model session: the request it makes, the attempt it records, and the shape of each request."""
+"""A model session: the calls it makes and the attempts it records."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import replace
 
 import pytest
 
@@ -13,11 +12,11 @@ from shared.errors import (
     ProviderOverloaded,
 )
 from shared.events import Finish, ModelEvent, Text, Usage
-from shared.gateway import Options
 from shared.messages import ModelRequest
+from shared.model_request import Options
 from shared.routes import Route, RouteChosen
 from tests.fakes.openai import OpenAiHost, chunk, sse, text_chunk
-from tests.shared.model_sessions import MESSAGES, ROUTE, TOOL, events_of, only_attempt, session_over
+from tests.shared.model_sessions import MESSAGES, ROUTE, events_of, only_attempt, session_over
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_backoff")]
 
@@ -101,36 +100,3 @@ async def test_a_bug_in_the_middle_of_an_answer_is_a_failed_attempt(monkeypatch:
         await anext(events)
     attempt = only_attempt(session)
     assert (attempt.ok, attempt.error_code) == (False, "internal_error")
-
-
-@pytest.mark.parametrize("capabilities", [{}, {"supports_tools": False}])
-async def test_tools_are_offered_only_to_models_that_can_use_them(
-    host: OpenAiHost, capabilities: dict[str, bool]
-) -> None:
-    """A call that was not offered is a stranger's text and goes no further."""
-    call = {"id": "a", "function": {"name": "find", "arguments": "{}"}}
-    host.pieces = [sse(chunk({"content": "Hm"}), chunk({"tool_calls": [call]}, "tool_calls"))]
-    session = session_over(replace(ROUTE, capabilities=capabilities), options=Options(tools=(TOOL,)))
-    events, _ = await events_of(session)
-    assert events[1:] == [Text("Hm"), Finish("stop")]
-    assert "tools" not in host.received[0].json()
-
-
-async def test_sampling_is_left_out_where_it_is_refused(host: OpenAiHost) -> None:
-    """Some models answer a temperature with 400."""
-    host.pieces = [text_chunk("Hello")]
-    route = replace(ROUTE, capabilities={"supports_temperature": False})
-    await events_of(session_over(route, options=Options(temperature=0.5)))
-    assert "temperature" not in host.received[0].json()
-
-
-@pytest.mark.parametrize("can", [True, False])
-async def test_a_schema_goes_to_models_that_keep_to_one_and_into_words_for_others(host: OpenAiHost, can: bool) -> None:
-    """A model without schema support gets the schema as text."""
-    host.pieces = [text_chunk("{}")]
-    schema = {"type": "object", "title": "Verdict"}
-    route = replace(ROUTE, capabilities={"supports_json": can})
-    await events_of(session_over(route, options=Options(output_schema=schema)))
-    body = host.received[0].json()
-    assert ("response_format" in body) is can
-    assert ("Verdict" in body["messages"][0]["content"]) is not can

@@ -21,8 +21,9 @@ from shared.errors import (
     ProviderUnavailable,
 )
 from shared.events import Finish, Reasoning, Text
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
 from shared.messages import ToolCall
+from shared.model_request import Options
 from shared.routes import Route, RouteChosen
 from shared.token_bounds import token_upper_bound
 from tests.fakes.openai import OpenAiHost, chunk, sse, text_chunk

@@ -19,8 +19,8 @@ from tests.fakes.providers import Upstream
 from tests.providers import (
     QUESTION,
     events_of,
-    exchange_over,
     route_to,
+    session_over,
     text_of,
     variables,
 )
@@ -36,7 +36,7 @@ async def test_matcha_sends_one_text(upstream: Upstream) -> None:
     """The conversation is one prompt with the mission; an HTML page is an error."""
     route = route_to("matcha", "echo", upstream)
     events, error = await events_of(
-        exchange_over(route), (*QUESTION[:1], Message("user", "Hi"), Message("assistant", "Yes?"), QUESTION[1])
+        session_over(route), (*QUESTION[:1], Message("user", "Hi"), Message("assistant", "Yes?"), QUESTION[1])
     )
     assert error is None
     assert text_of(events).split() == ["one", "two", "three"]
@@ -47,8 +47,8 @@ async def test_matcha_sends_one_text(upstream: Upstream) -> None:
         "input": "Be kind and brief in all you say.\n\nUser: Hi\n\nAssistant: Yes?\n\none two three",
     }
     for kind in ("html", "html-502", "status-500"):
-        assert type((await events_of(exchange_over(route_to("matcha", kind, upstream))))[1]) is ProviderError
-    assert type((await events_of(exchange_over(replace(route, upstream_id="gpt"))))[1]) is ProviderRefused
+        assert type((await events_of(session_over(route_to("matcha", kind, upstream))))[1]) is ProviderError
+    assert type((await events_of(session_over(replace(route, upstream_id="gpt"))))[1]) is ProviderRefused
 
 
 async def test_matcha_names_a_missing_variable(environ: Callable[..., None], upstream: Upstream) -> None:

@@ -20,13 +20,14 @@ from shared.errors import (
     TurnTimeout,
 )
 from shared.events import CallPiece, Finish, Text
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
 from shared.messages import Message, ModelRequest, Tool, ToolCall
+from shared.model_request import Options
 from shared.providers import provider_named
 from shared.routes import Route
 from shared.structured import ask_for
 from tests.fakes.openai import OpenAiHost, chunk, sse, text_chunk
-from tests.providers import QUESTION, events_of, exchange_over, text_of
+from tests.providers import QUESTION, events_of, session_over, text_of
 from tests.shared.test_structured import Verdict
 
 pytestmark = pytest.mark.anyio
@@ -99,10 +100,10 @@ async def test_a_malformed_response_is_a_provider_error(
 ) -> None:
     """The class has the meaning, as far as it is known; nothing is sent or charged, and a retry is possible."""
     every.status, every.headers, every.pieces = status, headers | {"Content-Type": "text/event-stream"}, [body]
-    exchange = exchange_over(_route(name), tools=(TOOL,))
-    events, error = await events_of(exchange)
+    session = session_over(_route(name), tools=(TOOL,))
+    events, error = await events_of(session)
     assert (events, type(error)) == ([], kind)
-    assert [attempt.usage for attempt in exchange.attempts] == [None] * (1 if kind is ProviderAuthFailed else 2)
+    assert [attempt.usage for attempt in session.attempts] == [None] * (1 if kind is ProviderAuthFailed else 2)
 
 
 async def test_claude_without_credit_is_an_empty_account(every: OpenAiHost) -> None:
@@ -110,7 +111,7 @@ async def test_claude_without_credit_is_an_empty_account(every: OpenAiHost) -> N
     words = "Your credit balance is too low to access the Anthropic API."
     body = {"type": "error", "error": {"type": "invalid_request_error", "message": words}}
     every.status, every.headers, every.pieces = 400, {"Content-Type": "application/json"}, [json.dumps(body).encode()]
-    _, error = await events_of(exchange_over(_route("anthropic")))
+    _, error = await events_of(session_over(_route("anthropic")))
     assert type(error) is ProviderAuthFailed
 
 
@@ -118,7 +119,7 @@ async def test_an_unknown_error_after_the_first_text_is_an_error(every: OpenAiHo
     """The text in the first event of a block is not lost."""
     every.headers = {"Content-Type": "text/event-stream"}
     every.pieces = [_STARTED + _WORD + _event("error", {"type": "error", "error": "x"})]
-    events, error = await events_of(exchange_over(_route("anthropic")))
+    events, error = await events_of(session_over(_route("anthropic")))
     assert (text_of(events), type(error)) == ("Hello there", ProviderOverloaded)
 
 
@@ -128,7 +129,7 @@ async def test_arguments_that_are_no_object_are_a_broken_call(every: OpenAiHost,
     every.pieces = [
         sse(chunk({"tool_calls": [{"id": "a", "function": {"name": "find", "arguments": arguments}}]}, "stop"))
     ]
-    events, error = await events_of(exchange_over(_route("openai"), tools=(TOOL,)))
+    events, error = await events_of(session_over(_route("openai"), tools=(TOOL,)))
     pieced, broken = CallPiece("a", "find", arguments), ToolCall("a", "find", {}, broken=arguments)
     assert (events[1:], error) == ([pieced, broken, Finish("tool_calls")], None)
 
@@ -139,7 +140,7 @@ async def test_claudes_broken_arguments_are_a_broken_call_too(every: OpenAiHost,
     every.headers = {"Content-Type": "text/event-stream"}
     stop = {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 3}}
     every.pieces = [_claude_calls(written) + _event("message_delta", stop)]
-    events, error = await events_of(exchange_over(_route("anthropic"), tools=(TOOL,)))
+    events, error = await events_of(session_over(_route("anthropic"), tools=(TOOL,)))
     calls = [event for event in events if isinstance(event, CallPiece | ToolCall)]
     pieces = [CallPiece("t", "find", ""), CallPiece("t", "find", written)]
     assert (calls, error) == ([*pieces, ToolCall("t", "find", {}, broken=written)], None)
@@ -152,7 +153,7 @@ async def test_truncated_arguments_end_the_answer_for_its_length(every: OpenAiHo
     """A call that is cut by the token limit has pieces, and is no call."""
     call = {"id": "a", "function": {"name": "find", "arguments": '{"query": "ab'}}
     every.pieces = [sse(chunk({"content": "Hi", "tool_calls": [call]}, "length"))]
-    events, error = await events_of(exchange_over(_route("openai"), tools=(TOOL,)))
+    events, error = await events_of(session_over(_route("openai"), tools=(TOOL,)))
     assert (events[1:], error) == ([Text("Hi"), CallPiece("a", "find", '{"query": "ab'), Finish("length")], None)
 
 
@@ -164,7 +165,7 @@ async def test_a_call_of_an_unknown_tool_is_passed_on_if_there_are_tools(every: 
         ((), [Finish("stop")]),
         ((TOOL,), [CallPiece("a", "rm_-rf", "{{{"), ToolCall("a", "rm_-rf", {}, broken="{{{"), Finish("tool_calls")]),
     ):
-        events, error = await events_of(exchange_over(_route("openai"), tools=tools))
+        events, error = await events_of(session_over(_route("openai"), tools=tools))
         assert (text_of(events), events[2:], error) == ("Hi", rest, None)
 
 
@@ -173,19 +174,19 @@ async def test_a_wrong_detail_of_usage_is_ignored(every: OpenAiHost, details: An
     """The answer is kept."""
     usage = {"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": details}
     every.pieces = [sse(chunk({"content": "Hi"}), chunk({}, "stop"), {"choices": [], "usage": usage}, "[DONE]")]
-    exchange = exchange_over(_route("openai"))
-    assert (await events_of(exchange))[1] is None
-    assert exchange.usage.input_tokens == 9
+    session = session_over(_route("openai"))
+    assert (await events_of(session))[1] is None
+    assert session.usage.input_tokens == 9
 
 
 @pytest.mark.parametrize("name", ["google", "anthropic"])
 async def test_a_request_that_cannot_be_made_is_not_the_providers_fault(every: OpenAiHost, name: str) -> None:
     """An empty conversation is rejected before anything is sent, and opens no circuit."""
-    exchange = exchange_over(_route(name))
-    _, error = await events_of(exchange, (Message("system", "Be kind."), Message("assistant", "Hello?")))
+    session = session_over(_route(name))
+    _, error = await events_of(session, (Message("system", "Be kind."), Message("assistant", "Hello?")))
     assert type(error) is ProviderRefused
     assert every.received == []
-    assert not exchange.attempts[0].is_fault
+    assert not session.attempts[0].is_fault
 
 
 @pytest.mark.parametrize("schema", [{"type": "object", "properties": {"a": {}}}, {"type": ["object", "null"]}])
@@ -211,7 +212,7 @@ async def test_a_schema_that_the_sdk_cannot_convert_is_sent_unchanged(
 async def test_a_wrong_base_url_is_named(environ: Callable[..., None], name: str, variable: str, url: str) -> None:
     """NotConfigured names the variable."""
     environ(**{variable: url})
-    _, error = await events_of(exchange_over(_route(name)))
+    _, error = await events_of(session_over(_route(name)))
     assert isinstance(error, NotConfigured)
     assert variable in error.message
 
@@ -224,7 +225,7 @@ async def test_a_key_that_no_header_can_hold_is_named(
     variable = {"google": "GOOGLE_API_KEY"}.get(name, f"{name.upper()}_API_KEY")
     for key in ("a\nb", "schl\u00fcssel", "two words"):
         environ(**{variable: key})
-        _, error = await events_of(exchange_over(_route(name)))
+        _, error = await events_of(session_over(_route(name)))
         assert isinstance(error, NotConfigured)
         assert variable in error.message
     assert every.received == []
@@ -234,11 +235,11 @@ async def test_text_that_cannot_be_encoded_is_sanitised(every: OpenAiHost) -> No
     """A lone surrogate of an earlier answer neither breaks the next request nor its estimate."""
     every.pieces = [text_chunk("Hi")]
     for name in ("openai", "anthropic", "google"):
-        exchange = exchange_over(_route(name))
+        session = session_over(_route(name))
         await events_of(
-            exchange, (Message("user", "a \ud800 b"), Message("assistant", "c \ud800"), Message("user", "d"))
+            session, (Message("user", "a \ud800 b"), Message("assistant", "c \ud800"), Message("user", "d"))
         )
-        assert exchange.attempts
+        assert session.attempts
     assert len(every.received) >= 3
 
 
@@ -246,29 +247,29 @@ async def test_a_second_request_without_time_left_is_not_sent(every: OpenAiHost,
     """The deadline holds for later rounds, too."""
     environ(TURN_SECONDS="10")
     every.pieces = [text_chunk("Hi")]
-    exchange = ModelSession((_route("openai"),), Options(), time.monotonic() - 8)
-    assert (await events_of(exchange))[1] is None
-    assert type((await events_of(exchange))[1]) is TurnTimeout
+    session = ModelSession((_route("openai"),), Options(), time.monotonic() - 8)
+    assert (await events_of(session))[1] is None
+    assert type((await events_of(session))[1]) is TurnTimeout
     assert len(every.received) == 1
 
 
 async def test_our_own_crash_is_recorded_and_not_charged(every: OpenAiHost) -> None:
     """It counts neither as an answer nor as a disconnect."""
     every.pieces = [text_chunk("Hi")]
-    exchange = exchange_over(_route("openai"))
+    session = session_over(_route("openai"))
     with pytest.raises(AttributeError):
-        async for _ in exchange.events(("no message",)):  # type: ignore[arg-type]
+        async for _ in session.events(("no message",)):  # type: ignore[arg-type]
             pass
-    assert exchange.usage.input_tokens == 0
+    assert session.usage.input_tokens == 0
 
 
 async def test_a_blocked_or_too_long_answer_is_not_retried(every: OpenAiHost) -> None:
     """A retry would have the same result."""
     for reason in ("content_filter", "length"):
         every.pieces = [sse(chunk({"content": '{"answer": "a'}), chunk({}, reason), "[DONE]")]
-        exchange = exchange_over(_route("openai"))
+        session = session_over(_route("openai"))
         with pytest.raises(OutputInvalid):
-            await ask_for(Verdict, exchange, QUESTION)
-        assert len(exchange.attempts) == 1
+            await ask_for(Verdict, session, QUESTION)
+        assert len(session.attempts) == 1
     every.pieces = [text_chunk('Here you are:\n```json\n{"answer": "a", "score": 1}\n```\nAnything else?')]
-    assert (await ask_for(Verdict, exchange_over(_route("openai")), QUESTION)).score == 1
+    assert (await ask_for(Verdict, session_over(_route("openai")), QUESTION)).score == 1

@@ -29,8 +29,8 @@ from tests.providers import (
     QUESTION,
     STREAMING,
     events_of,
-    exchange_over,
     route_to,
+    session_over,
     text_of,
     variables,
 )
@@ -54,12 +54,12 @@ async def test_permanent_failures_are_not_retried(
     name: str, kind: str, expected: type[ProviderError], upstream: Upstream
 ) -> None:
     """A rejected request and a rejected key keep their class; only a rejected request has the provider's reason."""
-    exchange = exchange_over(route_to(name, kind, upstream))
-    events, error = await events_of(exchange)
+    session = session_over(route_to(name, kind, upstream))
+    events, error = await events_of(session)
     assert (events, type(error)) == ([], NodeFailed if name == "client" else expected)
     assert ("secret upstream words" in str(error)) is (type(error) is ProviderRefused)
-    assert len(exchange.attempts) == 1
-    assert exchange.usage == Usage(0, 0, source="estimate")
+    assert len(session.attempts) == 1
+    assert session.usage == Usage(0, 0, source="estimate")
 
 
 _FIRST = ["status-429", "status-500", "status-503", "status-529", "html-502", "html", "cut-first", "early-first"]
@@ -71,17 +71,17 @@ async def test_temporary_failures_are_retried_before_the_first_content(
     name: str, kind: str, upstream: Upstream
 ) -> None:
     """Nothing of the first attempt is sent or charged; a node has one attempt only."""
-    exchange = exchange_over(route_to(name, f"once-{kind}", upstream))
-    events, error = await events_of(exchange)
+    session = session_over(route_to(name, f"once-{kind}", upstream))
+    events, error = await events_of(session)
     if name == "client":
-        assert (events, type(error), len(exchange.attempts)) == ([], NodeFailed, 1)
+        assert (events, type(error), len(session.attempts)) == ([], NodeFailed, 1)
         return
     assert error is None
     assert text_of(events) == "one two three "
-    assert [attempt.ok for attempt in exchange.attempts] == [False, True]
-    assert exchange.attempts[0].is_fault
-    assert exchange.usage.source in {"provider", "partial"}
-    assert exchange.attempts[1].usage == Usage(60, 3, 20)
+    assert [attempt.ok for attempt in session.attempts] == [False, True]
+    assert session.attempts[0].is_fault
+    assert session.usage.source in {"provider", "partial"}
+    assert session.attempts[1].usage == Usage(60, 3, 20)
 
 
 @pytest.mark.parametrize("name", STREAMING)
@@ -93,9 +93,9 @@ async def test_a_silent_model_is_given_up_for_the_next_route(
     monkeypatch.setattr(gateway, "HEADER_SECONDS", 2)
     monkeypatch.setattr(gateway, "FIRST_CONTENT_SECONDS", 2)
     route = route_to(name, "stall-first", upstream)
-    _, error = await events_of(exchange := exchange_over(route, route_to("openai", "echo", upstream)))
+    _, error = await events_of(session := session_over(route, route_to("openai", "echo", upstream)))
     assert error is None
-    assert [attempt.ok for attempt in exchange.attempts] == [False, True]
+    assert [attempt.ok for attempt in session.attempts] == [False, True]
 
 
 @pytest.mark.parametrize("name", STREAMING)
@@ -114,11 +114,11 @@ async def test_after_the_first_content_a_fault_ends_the_answer(
 ) -> None:
     """The text so far is sent once and charged with its input, by count and not by maximum."""
     monkeypatch.setattr(gateway, "IDLE_SECONDS", 0.2 if kind == "stall" else 20)
-    exchange = exchange_over(route_to(name, kind, upstream), route_to("openai", "echo", upstream))
-    events, error = await events_of(exchange)
+    session = session_over(route_to(name, kind, upstream), route_to("openai", "echo", upstream))
+    events, error = await events_of(session)
     assert type(error) is (NodeFailed if name == "client" else expected)
     assert text_of(events) == "one two "
-    (attempt,) = exchange.attempts
+    (attempt,) = session.attempts
     assert attempt.usage is not None
     assert 0 < attempt.usage.input_tokens <= 60
     assert 2 <= attempt.usage.output_tokens <= 12
@@ -129,12 +129,12 @@ async def test_after_the_first_content_a_fault_ends_the_answer(
 async def test_a_long_delay_falls_back_to_the_next_route(name: str, upstream: Upstream) -> None:
     """Each dialect has its own field for the delay; Google's is in the body."""
     fallback = route_to("openai", "fixed", upstream)
-    exchange = exchange_over(route_to(name, "status-429-after-600", upstream), fallback)
-    events, error = await events_of(exchange)
+    session = session_over(route_to(name, "status-429-after-600", upstream), fallback)
+    events, error = await events_of(session)
     assert error is None
     assert isinstance(events[0], RouteChosen)
     assert (events[0].route, text_of(events)) == (fallback, "one two three")
-    alone = exchange_over(route_to(name, "status-429-after-600", upstream))
+    alone = session_over(route_to(name, "status-429-after-600", upstream))
     error = (await events_of(alone))[1]
     assert error is not None
     assert error.retry_after_seconds == (None if name == "client" else 600)
@@ -145,7 +145,7 @@ async def test_a_long_delay_falls_back_to_the_next_route(name: str, upstream: Up
 async def test_a_disconnect_closes_the_connection_to_every_provider(name: str, kind: str, upstream: Upstream) -> None:
     """The socket is closed at once, not by the garbage collector."""
     route = route_to(name, kind, upstream)
-    events = exchange_over(route).events(QUESTION)
+    events = session_over(route).events(QUESTION)
     reading = asyncio.ensure_future(_read(events))
     assert await asyncio.to_thread(upstream.until_called, route.upstream_id)
     if kind != "stall-first":
@@ -171,7 +171,7 @@ async def test_a_provider_that_is_not_there_is_unreachable(
 ) -> None:
     """A refused connection raises ProviderUnreachable and opens the circuit for a moment."""
     environ(**(variables(upstream) | {variable: "http://127.0.0.1:9"}))
-    exchange = exchange_over(route_to(name, "echo", upstream))
-    _, error = await events_of(exchange)
+    session = session_over(route_to(name, "echo", upstream))
+    _, error = await events_of(session)
     assert type(error) is ProviderUnreachable
-    assert exchange.attempts[0].open_seconds == 10
+    assert session.attempts[0].open_seconds == 10

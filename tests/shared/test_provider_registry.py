@@ -28,8 +28,8 @@ from tests.providers import (
     PROVIDERS,
     QUESTION,
     events_of,
-    exchange_over,
     route_to,
+    session_over,
     text_of,
     variables,
 )
@@ -84,10 +84,10 @@ async def test_an_openai_like_host_is_one_row(
     monkeypatch.setenv("GROQ_BASE_URL", upstream.url("openai"))
     environ(GROQ_API_KEY="key-of-groq")
     route = replace(route_to("openai", "fixed", upstream), provider="groq", identifier="groq:fixed")
-    exchange = exchange_over(route)
-    events, error = await events_of(exchange)
+    session = session_over(route)
+    events, error = await events_of(session)
     assert (error, text_of(events)) == (None, "one two three")
-    assert exchange.attempts[0].provider_key == "groq"
+    assert session.attempts[0].provider_key == "groq"
     assert upstream.calls_of(route.upstream_id)[0].headers["authorization"] == "Bearer key-of-groq"
 
 

@@ -14,8 +14,8 @@ from tests.providers import (
     PROVIDERS,
     STREAMING,
     events_of,
-    exchange_over,
     route_to,
+    session_over,
     text_of,
 )
 
@@ -26,12 +26,12 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("configured")]
 @pytest.mark.parametrize("kind", ["fixed", "think"])
 async def test_usage_is_the_same_in_every_dialect(name: str, kind: str, upstream: Upstream) -> None:
     """Input includes cached tokens and output includes reasoning, for every provider."""
-    exchange = exchange_over(route_to(name, kind, upstream))
-    events, error = await events_of(exchange)
+    session = session_over(route_to(name, kind, upstream))
+    events, error = await events_of(session)
     assert error is None
     assert text_of(events) == "one two three"
     assert [e.text for e in events if isinstance(e, Reasoning)] == (["Let me think."] if kind == "think" else [])
-    assert asdict(exchange.usage) == {**GOLDEN, "source": "provider", "cache_write_tokens": 0}
+    assert asdict(session.usage) == {**GOLDEN, "source": "provider", "cache_write_tokens": 0}
     assert isinstance(events[-1], Finish)
     assert events[-1].reason == "stop"
 
@@ -40,23 +40,23 @@ async def test_usage_is_the_same_in_every_dialect(name: str, kind: str, upstream
 async def test_missing_usage_is_estimated(name: str, upstream: Upstream) -> None:
     """An answer without usage is not free; its source is `estimate`."""
     kind = "fixed" if name == "matcha" else "usage-none"
-    exchange = exchange_over(route_to(name, kind, upstream))
-    _, error = await events_of(exchange)
+    session = session_over(route_to(name, kind, upstream))
+    _, error = await events_of(session)
     assert error is None
-    assert exchange.usage.source == "estimate"
-    assert exchange.usage.input_tokens > 0
-    assert exchange.usage.output_tokens > 0
+    assert session.usage.source == "estimate"
+    assert session.usage.input_tokens > 0
+    assert session.usage.output_tokens > 0
 
 
 @pytest.mark.parametrize("name", STREAMING)
 async def test_wrong_usage_is_ignored(name: str, upstream: Upstream) -> None:
     """Negative counts neither lower the cost nor break the turn."""
-    exchange = exchange_over(route_to(name, "usage-wrong", upstream))
-    events, error = await events_of(exchange)
+    session = session_over(route_to(name, "usage-wrong", upstream))
+    events, error = await events_of(session)
     assert error is None
     assert text_of(events) == "one two three"
-    assert min(exchange.usage.input_tokens, exchange.usage.output_tokens) > 0
-    assert exchange.usage.output_tokens <= 1000
+    assert min(session.usage.input_tokens, session.usage.output_tokens) > 0
+    assert session.usage.output_tokens <= 1000
 
 
 def test_claudes_first_output_count_is_a_placeholder() -> None:

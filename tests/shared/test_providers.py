@@ -17,8 +17,8 @@ from tests.providers import (
     QUESTION,
     STREAMING,
     events_of,
-    exchange_over,
     route_to,
+    session_over,
     text_of,
 )
 
@@ -32,8 +32,8 @@ TOOLS = (
 @pytest.mark.parametrize("name", STREAMING)
 async def test_tool_calls_and_results_work_with_every_provider(name: str, upstream: Upstream) -> None:
     """Parallel calls arrive whole; their results are sent back with the provider's own payload."""
-    exchange = exchange_over(route_to(name, "tools", upstream), tools=TOOLS)
-    events, error = await events_of(exchange)
+    session = session_over(route_to(name, "tools", upstream), tools=TOOLS)
+    events, error = await events_of(session)
     assert error is None
     calls = tuple(event for event in events if isinstance(event, ToolCall))
     assert [(call.name, call.arguments["query"]) for call in calls] == [
@@ -46,10 +46,10 @@ async def test_tool_calls_and_results_work_with_every_provider(name: str, upstre
     assert finish.reason == "tool_calls"
     message = Message("assistant", text_of(events), calls, finish.native)
     results = tuple(Message("tool", f"{call.name} 42", tool_call_id=call.id) for call in calls)
-    answer, error = await events_of(exchange, (*QUESTION, message, *results))
+    answer, error = await events_of(session, (*QUESTION, message, *results))
     assert error is None
     assert "42" in text_of(answer)
-    assert [attempt.ok for attempt in exchange.attempts] == [True, True]
+    assert [attempt.ok for attempt in session.attempts] == [True, True]
     assert (finish.native is not None) is (name in SDKS)
 
 
@@ -59,8 +59,8 @@ async def test_a_tool_call_of_another_provider_can_be_continued(name: str, upstr
     call = ToolCall("call_1", "find", {"query": "x"})
     message = Message("assistant", "Let me check.", (call,))
     failed = Message("tool", "no such thing", tool_call_id="call_1", is_error=True)
-    exchange = exchange_over(route_to(name, "echo", upstream, upstream_id="gemini-3-echo"), tools=TOOLS)
-    events, error = await events_of(exchange, (*QUESTION, message, failed))
+    session = session_over(route_to(name, "echo", upstream, upstream_id="gemini-3-echo"), tools=TOOLS)
+    events, error = await events_of(session, (*QUESTION, message, failed))
     assert error is None
     assert "no such thing" in text_of(events)
 
@@ -69,7 +69,7 @@ async def test_a_tool_call_of_another_provider_can_be_continued(name: str, upstr
 async def test_a_provider_gets_its_own_key_only(name: str, upstream: Upstream) -> None:
     """No header and no body has a user token, a cookie, a Supabase key or the key of another provider."""
     route = route_to(name, "echo", upstream)
-    await events_of(exchange_over(route))
+    await events_of(session_over(route))
     (received,) = [each for each in upstream.received if route.upstream_id in (each.model, str(_llm_id(each.body)))]
     sent = json.dumps(received.headers) + json.dumps(received.body)
     own = [key for key in KEYS.values() if key in sent]
@@ -86,7 +86,7 @@ def _llm_id(body: Any) -> Any:
 @pytest.mark.parametrize("name", STREAMING)
 async def test_hostile_text_arrives_as_text(name: str, upstream: Upstream) -> None:
     """Line ends of every kind, frames and split emoji arrive as text that can be encoded."""
-    events, error = await events_of(exchange_over(route_to(name, "hostile", upstream)))
+    events, error = await events_of(session_over(route_to(name, "hostile", upstream)))
     assert error is None
     assert text_of(events) == HOSTILE_SANITISED
 
@@ -99,7 +99,7 @@ async def test_stop_reasons_are_the_same_for_every_provider(
     name: str, kind: str, reason: str, upstream: Upstream
 ) -> None:
     """A blocked or long answer is an answer, not a failure."""
-    events, error = await events_of(exchange_over(route_to(name, kind, upstream)))
+    events, error = await events_of(session_over(route_to(name, kind, upstream)))
     assert error is None
     assert isinstance(events[-1], Finish)
     assert events[-1].reason == reason
@@ -108,17 +108,17 @@ async def test_stop_reasons_are_the_same_for_every_provider(
 @pytest.mark.parametrize("name", STREAMING)
 async def test_an_empty_answer_is_asked_for_again(name: str, upstream: Upstream) -> None:
     """An end without text, reasoning or a call is a failure that no prompt can count against the model."""
-    exchange = exchange_over(route_to(name, "empty", upstream))
-    events, error = await events_of(exchange)
+    session = session_over(route_to(name, "empty", upstream))
+    events, error = await events_of(session)
     assert (events, type(error).__name__) == ([], "NodeFailed" if name == "client" else "ProviderError")
-    assert [attempt.is_fault for attempt in exchange.attempts] == [False] * (1 if name == "client" else 2)
+    assert [attempt.is_fault for attempt in session.attempts] == [False] * (1 if name == "client" else 2)
 
 
 @pytest.mark.parametrize("name", STREAMING)
 async def test_a_temperature_is_sent_where_the_api_accepts_it(name: str, upstream: Upstream) -> None:
     """Claude rejects sampling parameters with 400, so they are left out."""
     route = route_to(name, "echo", upstream)
-    _, error = await events_of(exchange_over(route, temperature=0.5))
+    _, error = await events_of(session_over(route, temperature=0.5))
     assert error is None
     (received,) = upstream.calls_of(route.upstream_id)
     assert ("0.5" in json.dumps(received.body)) is (name != "anthropic")

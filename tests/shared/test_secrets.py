@@ -22,7 +22,7 @@ from shared.routes import Route, RouteChosen
 from shared.secrets import Secrets
 from tests.asgi import Caller, request_of
 from tests.fakes.openai import OpenAiHost, sse, text_chunk
-from tests.providers import events_of, exchange_over
+from tests.providers import events_of, session_over
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("sessions")]
 _ROUTE = Route("openai:gpt-4o", "openai", "gpt-4o", 77)
@@ -185,11 +185,11 @@ async def test_a_turn_with_a_replaced_key_is_retried_with_the_new_one(
     environ(OPENAI_API_KEY="", SECRETS_SOURCE="ssm:/parley/test/")
     await secrets.ready()
     store.values = {"OPENAI_API_KEY": "the-new-secret"}
-    exchange = exchange_over(_ROUTE)
-    assert await events_of(exchange) == ([RouteChosen(_ROUTE), Text("Hello"), Usage(10, 5), Finish("stop")], None)
+    session = session_over(_ROUTE)
+    assert await events_of(session) == ([RouteChosen(_ROUTE), Text("Hello"), Usage(10, 5), Finish("stop")], None)
     keys = [each.headers["authorization"] for each in refused_once.received]
     assert keys == [f"Bearer {_STORED}", "Bearer the-new-secret"]
-    assert [attempt.ok for attempt in exchange.attempts] == [False, True]
+    assert [attempt.ok for attempt in session.attempts] == [False, True]
 
 
 @pytest.mark.parametrize("is_down", [False, True])
@@ -200,7 +200,7 @@ async def test_a_key_that_was_refused_and_not_replaced_fails_its_turn(
     environ(OPENAI_API_KEY="", SECRETS_SOURCE="ssm:/parley/test/")
     await secrets.ready()
     store.is_down = is_down
-    events, error = await events_of(exchange_over(_ROUTE))
+    events, error = await events_of(session_over(_ROUTE))
     assert (events, type(error)) == ([], ProviderAuthFailed)
     assert (len(refused_once.received), len(store.fetched)) == (1, 2)
 

@@ -11,8 +11,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from shared.errors import OutputInvalid
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
 from shared.messages import Message
+from shared.model_request import Options
 from shared.routes import Route
 from shared.structured import ask_for, schema_of
 from tests.fakes.openai import OpenAiHost, text_chunk
@@ -38,22 +39,22 @@ def configured(environ: Callable[..., None], upstream: Upstream, sessions: None)
     environ(**variables(upstream))
 
 
-def _exchange(route: Route) -> ModelSession:
+def _session(route: Route) -> ModelSession:
     return ModelSession((route,), Options(output_schema=schema_of(Verdict)), time.monotonic())
 
 
-async def _asked(exchange: ModelSession) -> Verdict:
+async def _asked(session: ModelSession) -> Verdict:
     async with asyncio.timeout(10):
-        return await ask_for(Verdict, exchange, QUESTION)
+        return await ask_for(Verdict, session, QUESTION)
 
 
 @pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("name", PROVIDERS)
 async def test_every_provider_answers_with_a_value(name: str, upstream: Upstream) -> None:
     """A provider gets the schema in its own field; MatchAI gets it as text."""
-    exchange = _exchange(route_to(name, "json", upstream))
-    assert await _asked(exchange) == Verdict(answer="forty-two", score=3)
-    assert len(exchange.attempts) == 1
+    session = _session(route_to(name, "json", upstream))
+    assert await _asked(session) == Verdict(answer="forty-two", score=3)
+    assert len(session.attempts) == 1
     asked = upstream.received[-1].asked
     assert asked is not None
     assert asked.wants_schema is (name != "matcha")
@@ -65,22 +66,22 @@ async def test_every_provider_answers_with_a_value(name: str, upstream: Upstream
 @pytest.mark.parametrize("name", STREAMING)
 async def test_an_answer_that_does_not_fit_is_repaired_once(name: str, upstream: Upstream) -> None:
     """The model gets its answer and the error; the usage of both calls is counted."""
-    exchange = _exchange(route_to(name, "json-bad-once", upstream))
-    assert await _asked(exchange) == Verdict(answer="forty-two", score=3)
-    assert len(exchange.attempts) == 2
-    assert exchange.usage.output_tokens == sum(a.usage.output_tokens for a in exchange.attempts if a.usage)
+    session = _session(route_to(name, "json-bad-once", upstream))
+    assert await _asked(session) == Verdict(answer="forty-two", score=3)
+    assert len(session.attempts) == 2
+    assert session.usage.output_tokens == sum(a.usage.output_tokens for a in session.attempts if a.usage)
 
 
 @pytest.mark.usefixtures("configured")
 @pytest.mark.parametrize("name", STREAMING)
 async def test_an_answer_that_never_fits_is_a_clear_error(name: str, upstream: Upstream) -> None:
     """There is one repair only; the error has no text of the model, and the session has its usage."""
-    exchange = _exchange(route_to(name, "json-bad", upstream))
+    session = _session(route_to(name, "json-bad", upstream))
     with pytest.raises(OutputInvalid) as caught:
-        await _asked(exchange)
+        await _asked(session)
     assert "rather" not in caught.value.message
-    assert len(exchange.attempts) == 2
-    assert exchange.usage.output_tokens > 0
+    assert len(session.attempts) == 2
+    assert session.usage.output_tokens > 0
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ async def test_an_answer_that_never_fits_is_a_clear_error(name: str, upstream: U
 async def test_json_in_a_fence_is_still_json(host: OpenAiHost, answer: str) -> None:
     """The JSON of an answer is found inside a fence or prose."""
     host.pieces = [text_chunk(answer)]
-    assert (await _asked(_exchange(Route("openai:m", "openai", "m", 50)))).score == 1
+    assert (await _asked(_session(Route("openai:m", "openai", "m", 50)))).score == 1
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ async def test_json_in_a_fence_is_still_json(host: OpenAiHost, answer: str) -> N
 async def test_the_model_gets_the_fault_and_its_place(host: OpenAiHost, answer: str, complaint: str) -> None:
     """The second prompt has the first answer, the place of the error and the reason."""
     host.script = [(200, [text_chunk(answer)]), (200, [text_chunk('{"answer": "a", "score": 1}')])]
-    await _asked(_exchange(Route("openai:m", "openai", "m", 50)))
+    await _asked(_session(Route("openai:m", "openai", "m", 50)))
     messages: list[dict[str, Any]] = host.received[1].json()["messages"]
     assert messages[-2] == {"role": "assistant", "content": answer}
     assert complaint in messages[-1]["content"]

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from shared.errors import AnswerCut, BudgetExceeded, OutputInvalid
 from shared.events import NextStep, Text
-from shared.gateway import BeforeRetry, Options
+from shared.gateway import BeforeRetry
 from shared.messages import Message
+from shared.model_request import Options
 from shared.routes import Route
 from shared.sse import frame
 from shared.structured import StructuredAnswer, schema_of

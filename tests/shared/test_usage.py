@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.events import CallPiece, ModelEvent, Reasoning, Text, Usage
-from shared.gateway import without_tool_calls
 from shared.messages import Message, ModelRequest, Node, Tool, ToolCall
+from shared.model_request import without_tool_calls
 from shared.providers.chat_completions import request_body
 from shared.token_bounds import token_upper_bound
 from shared.tokens import estimate_tokens

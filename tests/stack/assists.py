@@ -37,6 +37,11 @@ def name_of(identifier: str) -> str:
     return identifier.split(":", 2 if identifier.startswith("client:") else 1)[-1]
 
 
+def calls_of(upstream: Upstream, identifier: str) -> int:
+    """How many calls a model has had."""
+    return len(upstream.calls_of(name_of(identifier)))
+
+
 def plays(upstream: Upstream, identifier: str, *acts: Any) -> str:
     """The identifier, whose model now plays these scripts, one for each call."""
     upstream.plays[name_of(identifier)] = acts

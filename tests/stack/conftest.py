@@ -204,6 +204,12 @@ def chat_url(stack: Stack, upstream: Upstream, tmp_path_factory: pytest.TempPath
         yield url
 
 
+@pytest.fixture
+def chat(chat_url: str) -> str:
+    """The address of chat without a slash."""
+    return chat_url.rstrip("/")
+
+
 @pytest.fixture(scope="session")
 def assist_url(stack: Stack, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An assist to which every provider is the scripted upstream."""

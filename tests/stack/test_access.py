@@ -191,7 +191,7 @@ def test_rows_that_a_stranger_sees_are_found_whatever_the_policy_says(
     )
     check = debug()
     assert check["verdict"] == "broken"
-    assert "public.messages: a person without any data sees rows" in check["fix"]
+    assert "public.messages: a user without any data sees rows" in check["fix"]
 
 
 def test_a_table_that_is_locked_is_not_called_good(debug: Debug, stack: Stack) -> None:

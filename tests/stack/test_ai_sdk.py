@@ -9,31 +9,26 @@ import httpx
 import pytest
 
 from tests.fakes.providers import HOSTILE_SANITISED, Script, Upstream
-from tests.providers import named
+from tests.stack.assists import plays
 from tests.stack.conftest import Models
 from tests.stack.javascript import run
 from tests.stack.people import Person, eventually, log_row
 from tests.stack.turns import Database
 
-_ABLE = '{"context_window": 8192, "max_output_tokens": 1000, "supports_tools": true, "supports_json": true}'
 _HAND_OVER = Script(("A moment.",), calls=(("hand_off", {"agent": "technical", "reason": "It is about code."}),))
 
 
 class Chats:
     """The SDK's chat of one person with scripted models."""
 
-    def __init__(self, person: Person, url: str, model: Models, upstream: Upstream, db: Database) -> None:
+    def __init__(self, person: Person, url: str, able: Models, upstream: Upstream) -> None:
         self.person, self.url = person, url
-        self._model, self._upstream, self._db = model, upstream, db
+        self._able, self._upstream = able, upstream
 
     def model(self, kind: str, *acts: Script) -> str:
-        """A model that may use tools, of that kind or with these acts."""
-        name = named(kind, "openai")
-        if acts:
-            self._upstream.plays[name] = acts
-        identifier = self._model(name, provider="openai")
-        self._db.execute("update public.llm_models set capabilities = %s where identifier = %s", [_ABLE, identifier])
-        return identifier
+        """A model that can use tools, of that kind or with these acts."""
+        identifier = self._able(kind)
+        return plays(self._upstream, identifier, *acts) if acts else identifier
 
     def go(self, identifier: str, *steps: dict[str, Any], **fields: Any) -> list[dict[str, Any]]:
         """What a frontend shows after each step."""
@@ -50,9 +45,9 @@ class Chats:
 
 
 @pytest.fixture
-def chats(alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database) -> Chats:
+def chats(alice: Person, chat_url: str, able: Models, upstream: Upstream) -> Chats:
     """Alice's."""
-    return Chats(alice, chat_url, model, upstream, db)
+    return Chats(alice, chat_url, able, upstream)
 
 
 def _texts(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:

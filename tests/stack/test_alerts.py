@@ -2,49 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.stack.alerts import Webhook, recover
 from tests.stack.people import Person, Stack, service
 from tests.stack.turns import Database
-
-
-class Webhook(ThreadingHTTPServer):
-    """Refuses everything until `is_up`; `texts` is what it took."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Taking)
-        self.is_up = False
-        self.refused = 0
-        self.texts: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/services/secret"
-
-
-class _Taking(BaseHTTPRequestHandler):
-    server: Webhook
-
-    def do_POST(self) -> None:
-        text = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"]
-        if self.server.is_up:
-            self.server.texts.append(text)
-        self.server.refused += not self.server.is_up
-        self.send_response(200 if self.server.is_up else 503)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing on the console."""
 
 
 @pytest.fixture
@@ -229,7 +198,7 @@ def test_alerts_of_a_broken_webhook_are_sent_later_and_once(
     webhook.is_up = True
     assert run() == {"ok": True, "raised": 0, "delivered": 2, "pending": 0}
     assert run() == {"ok": True, "raised": 0, "delivered": 0, "pending": 0}
-    assert [f"person {alice.id} used 0.9 USD" in text for text in webhook.texts] == [True, True]
+    assert [f"user {alice.id} used 0.9 USD" in text for text in webhook.texts] == [True, True]
     assert ["50% of the cap 1" in webhook.texts[0], "80% of the cap 1" in webhook.texts[1]] == [True, True]
     assert {row["notified_at"] is None for row in alice.rows("cost_alerts")} == {False}
 
@@ -244,37 +213,14 @@ def test_without_a_webhook_the_rows_wait(alice: Person, db: Database, stack: Sta
     assert (step["ok"], step["raised"], step["delivered"], step["pending"]) == (True, 2, 0, 2)
 
 
-def _recover(stack: Stack, **limits: Any) -> int:
-    answer = service(stack, "POST", "rpc/recover_alerts", json={"error_percent": 20, "refresh_hours": 26} | limits)
-    assert answer.status_code == 200, answer.text
-    recovered: int = answer.json()
-    return recovered
-
-
-def _turns(db: Database, model: str, *, failed: int, good: int, ttft_ms: int = 100) -> None:
-    db.execute(
-        """insert into public.chat_logs (turn_id, endpoint, status, error_code, model_identifier, ttft_ms)
-           select gen_random_uuid(), 'chat', case when n <= %(failed)s then 'failed' else 'completed' end,
-             case when n <= %(failed)s then 'provider_error' end, %(model)s,
-             case when n > %(failed)s then %(ttft_ms)s end
-           from generate_series(1, %(failed)s + %(good)s) as n""",
-        {"failed": failed, "good": good, "model": model, "ttft_ms": ttft_ms},
-    )
-
-
-def _of_model(db: Database, model: str) -> list[tuple[str, float, bool]]:
-    rows = db.execute("select * from public.cost_alerts where threshold like %s order by id", [f"%{model}"]).fetchall()
-    return [(row["threshold"].removesuffix(f" {model}"), float(row["amount"]), row["is_recovery"]) for row in rows]
-
-
 def test_a_raised_cap_is_a_recovery_once(alice: Person, db: Database, stack: Stack) -> None:
     """Thresholds that are still crossed have none; the alerts stay as they were."""
     _cap(db, alice.id, daily_cost_usd=1)
     _spend(db, alice.id, 0.9)
-    assert (_raise(stack), _recover(stack)) == (2, 0)
+    assert (_raise(stack), recover(stack)) == (2, 0)
     db.execute("update public.usage_limits set daily_cost_usd = 1.5 where scope = %s", [alice.id])
     with ThreadPoolExecutor(5) as pool:
-        assert sum(pool.map(lambda _: _recover(stack), range(5))) == 1
+        assert sum(pool.map(lambda _: recover(stack), range(5))) == 1
     rows = alice.rows("cost_alerts?order=id")
     shown = [(row["threshold"], row["cap"], row["is_recovery"], row["recovered_at"] is not None) for row in rows]
     assert shown == [
@@ -289,61 +235,6 @@ def test_the_end_of_a_period_is_no_recovery(alice: Person, db: Database, stack: 
     """The alert of a day says its day; the next day needs no notice."""
     _cap(db, alice.id, daily_cost_usd=1)
     _spend(db, alice.id, 0.9, ago="1 day")
-    assert (_raise(stack), _recover(stack)) == (2, 0)
+    assert (_raise(stack), recover(stack)) == (2, 0)
     db.execute("update public.cost_alerts set period_start = period_start - 1 where scope = %s", [alice.id])
-    assert _recover(stack) == 0
-
-
-def test_a_failing_model_is_an_alert_until_it_answers(db: Database, stack: Stack) -> None:
-    """The share is that of the last hour; one alert a day, one recovery."""
-    model = f"test:{uuid.uuid4()}"
-    _turns(db, model, failed=5, good=15)
-    for _ in range(2):
-        assert service(stack, "POST", "rpc/raise_service_alerts", json={"error_percent": 25}).status_code == 200
-    assert _of_model(db, model) == [("errors 25%", 25.0, False)]
-    _recover(stack, error_percent=25)
-    assert len(_of_model(db, model)) == 1
-    _turns(db, model, failed=0, good=20)
-    _recover(stack, error_percent=25)
-    _recover(stack, error_percent=25)
-    assert _of_model(db, model) == [("errors 25%", 25.0, False), ("errors 25%", 25.0, True)]
-
-
-def test_few_turns_and_errors_of_the_user_are_no_alert(db: Database, stack: Stack) -> None:
-    """A share of fewer than twenty turns says nothing, and a refused question is not the model's fault."""
-    few, refused = f"test:{uuid.uuid4()}", f"test:{uuid.uuid4()}"
-    _turns(db, few, failed=19, good=0)
-    _turns(db, refused, failed=20, good=0)
-    db.execute("update public.chat_logs set error_code = 'context_exceeded' where model_identifier = %s", [refused])
-    service(stack, "POST", "rpc/raise_service_alerts", json={"error_percent": 1})
-    assert (_of_model(db, few), _of_model(db, refused)) == ([], [])
-
-
-def test_a_slow_model_is_an_alert(db: Database, stack: Stack) -> None:
-    """The 95th percentile of the time to the first content counts."""
-    model = f"test:{uuid.uuid4()}"
-    _turns(db, model, failed=0, good=19)
-    _turns(db, model, failed=0, good=2, ttft_ms=40_000)
-    service(stack, "POST", "rpc/raise_service_alerts", json={"first_content_seconds": 30})
-    assert _of_model(db, model) == [("latency 30 s", 40.0, False)]
-
-
-def test_an_old_refresh_is_an_alert(db: Database, stack: Stack) -> None:
-    """The last success counts, whatever failed since; a success is the recovery."""
-    moved = "update public.refresh_runs set finished_at = finished_at + %s::interval where status = 'succeeded'"
-    db.execute(moved, ["-2000 hours"])
-    db.execute(
-        "insert into public.refresh_runs (id, trigger, status, finished_at)"
-        " values (gen_random_uuid(), 'test', 'succeeded', now() - interval '1001 hours')"
-    )
-    try:
-        service(stack, "POST", "rpc/raise_service_alerts", json={"refresh_hours": 1000})
-        rows = db.execute("select * from public.cost_alerts where threshold = 'refresh 1000 h'").fetchall()
-        assert [(float(row["amount"]), row["is_recovery"]) for row in rows] == [(1001.0, False)]
-        db.execute("update public.refresh_runs set finished_at = now() where trigger = 'test'")
-        _recover(stack, refresh_hours=1000)
-        rows = db.execute("select * from public.cost_alerts where threshold = 'refresh 1000 h' order by id").fetchall()
-        assert [row["is_recovery"] for row in rows] == [False, True]
-    finally:
-        db.execute("delete from public.refresh_runs where trigger = 'test'")
-        db.execute(moved, ["2000 hours"])
+    assert recover(stack) == 0

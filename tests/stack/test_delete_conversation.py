@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from tests.fakes.providers import Upstream
+from tests.stack.admissions import open_admission, until_lock_wait
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, connect, eventually, frames, log_row, receipt_of, service
+from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service
 from tests.stack.turns import Database, begin, die, finish, reserved_usd, sweep, words_left
 
 
@@ -24,11 +25,6 @@ def _delete(person: Person, conversation_id: str) -> httpx.Response:
 def _joined(owner: Person, member: Person, conversation_id: str) -> None:
     row = {"conversation_id": conversation_id, "user_id": member.id}
     assert owner.rest("POST", "conversation_members", json=row).status_code == 201
-
-
-def _waits(db: Database, what: str) -> None:
-    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like %s"
-    eventually(lambda: db.execute(waiting, [f"%{what}%"]).fetchone())
 
 
 def test_words_of_everyone_go_and_use_stays(alice: Person, bob: Person, model: Models, db: Database) -> None:
@@ -130,14 +126,9 @@ def test_a_turn_that_is_being_admitted_is_not_overlooked(
     finish(alice, ours)
     turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "model": name}
     text = {"message": planted, "question": planted, "conversation_id": ours["conversation_id"]}
-    with connect(stack) as other, ThreadPoolExecutor(1) as pool:
-        other.execute("begin")
-        claims = json.dumps({"sub": alice.id, "role": "authenticated"})
-        other.execute("select set_config('request.jwt.claims', %s, true)", [claims])
-        other.execute("set local role authenticated")
-        other.execute("select public.chat_begin(%s)", [json.dumps(turn | text)])
+    with open_admission(stack, alice, turn | text) as other, ThreadPoolExecutor(1) as pool:
         deleting = pool.submit(_delete, alice, ours["conversation_id"])
-        _waits(db, "delete_conversation")
+        until_lock_wait(db, "delete_conversation")
         other.execute("commit")
         assert deleting.result().status_code == 204
     finish(alice, turn, content=planted, response=planted)

@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.stack.admissions import open_admission, until_lock_wait
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, connect, eventually, log_row, sign_up
+from tests.stack.people import Person, Stack, connect, log_row, sign_up
 from tests.stack.turns import KEY, Database, begin, die, finish, sweep
 
 
@@ -22,15 +23,6 @@ def _words_left(db: Database, planted: str) -> list[str]:
     ).fetchall()
     query = "select 1 from {} as t where t::text like %s limit 1"
     return [row["name"] for row in tables if db.execute(query.format(row["name"]), [f"%{planted}%"]).fetchone()]
-
-
-def _waits(db: Database, what: str) -> None:
-    eventually(
-        lambda: db.execute(
-            "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like %s",
-            [f"%{what}%"],
-        ).fetchone()
-    )
 
 
 def _forget(person: Person) -> httpx.Response:
@@ -57,14 +49,9 @@ def test_a_turn_that_is_being_admitted_while_its_person_is_forgotten_keeps_no_wo
     finish(alice, old)
     turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "endpoint": "chat", "model": name}
     text = {"message": planted, "question": planted, "conversation_id": old["conversation_id"]}
-    with connect(stack) as other, ThreadPoolExecutor(1) as pool:
-        other.execute("begin")
-        claims = json.dumps({"sub": alice.id, "role": "authenticated"})
-        other.execute("select set_config('request.jwt.claims', %s, true)", [claims])
-        other.execute("set local role authenticated")
-        other.execute("select public.chat_begin(%s)", [json.dumps(turn | text)])
+    with open_admission(stack, alice, turn | text) as other, ThreadPoolExecutor(1) as pool:
         forgetting = pool.submit(_forget, alice)
-        _waits(db, "delete_my_data")
+        until_lock_wait(db, "delete_my_data")
         other.execute("commit")
         assert forgetting.result().status_code == 204
     finish(alice, turn, content=planted, response=planted)
@@ -88,9 +75,9 @@ def test_an_owner_who_leaves_and_a_members_late_answer_wait_in_one_order(
         other.execute("begin")
         other.execute("select from public.usage_hourly where user_id = %s for update", [bob.id])
         finishing = pool.submit(finish, bob, turn)
-        _waits(db, "chat_finish")
+        until_lock_wait(db, "chat_finish")
         deleting = pool.submit(_forget, alice) if how == "words" else pool.submit(_delete_person, stack, alice)
-        _waits(db, "delete_my_data" if how == "words" else "auth.users")
+        until_lock_wait(db, "delete_my_data" if how == "words" else "auth.users")
         other.execute("rollback")
         assert finishing.result()["outcome"] == "settled"
         assert deleting.result().status_code in {200, 204}
@@ -121,7 +108,7 @@ def test_two_who_are_in_each_others_conversations_are_forgotten_at_once(
         other_sweep.execute("begin")
         other_sweep.execute("select pg_advisory_xact_lock(hashtextextended('private.sweep_turns', 0))")
         forgetting = pool.submit(_forget, alice)
-        _waits(db, "delete_my_data")
+        until_lock_wait(db, "delete_my_data")
         other_sweep.execute("rollback")
         assert forgetting.result().status_code == 204
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import secrets
-import threading
-import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
 from tests.fakes.providers import Upstream
 from tests.providers import named
+from tests.stack.admissions import until_lock_wait
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, connect, eventually, frames, receipt_of, sign_up, text_of
-from tests.stack.turns import Database, asked, begin, finish, finish_with_retry
+from tests.stack.people import Person, Stack, connect, frames, receipt_of, sign_up, text_of
+from tests.stack.turns import Database, asked, begin, finish
 
 
 def _call(db: Database, person: Person, **metadata: Any) -> None:
@@ -244,68 +241,11 @@ def test_a_turn_that_begins_holds_nothing_that_the_deletion_of_its_person_needs(
     name = model("echo")
     ours = alice.whole("hello", model=name)["conversation_id"]
     _add(alice, ours, bob)
-    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%%chat_begin%%'"
     with connect(stack) as other, ThreadPoolExecutor(1) as pool:
         other.execute("begin")
         other.execute("select from auth.users where id = %s for update", [bob.id])
         asking = pool.submit(bob.ask, {"message": "x", "model": name, "conversation_id": ours, "stream": False})
-        eventually(lambda: db.execute(waiting).fetchone())
+        until_lock_wait(db, "chat_begin")
         other.execute("select from public.llm_conversations where id = %s for update nowait", [ours])
         other.execute("rollback")
         assert asking.result().status_code == 200
-
-
-def test_a_crowd_that_asks_posts_joins_leaves_and_is_deleted_ends_without_a_deadlock(
-    alice: Person, db: Database, model: Models, stack: Stack
-) -> None:
-    """Concurrent actions in one conversation give only Parley's own answers; afterwards a turn can begin."""
-    name = model("echo")
-    ours = alice.whole("hello", model=name)["conversation_id"]
-    people = [sign_up(stack) for _ in range(6)]
-    _add(alice, ours, *people)
-    row = db.execute("select deadlocks from pg_stat_database where datname = current_database()").fetchone()
-
-    answered: list[int] = []
-    failed: list[str] = []
-    is_busy = threading.Event()
-
-    def status_of(response: httpx.Response) -> int:
-        if response.status_code >= 500:
-            failed.append(response.text)  # has the SQLSTATE
-        return response.status_code
-
-    def ask(person: Person) -> int:
-        worker = str(uuid.uuid4())
-        response = asked(person, name, conversation_id=ours, worker_id=worker)
-        if response.status_code == 200:
-            turn = response.json() | {"worker_id": worker, "model": name}
-            assert finish_with_retry(person, turn)["outcome"] == "settled"
-        return status_of(response)
-
-    def post(person: Person) -> int:
-        row = {"conversation_id": ours, "content": "z"}
-        return status_of(person.rest("POST", "messages", json=row, timeout=30))
-
-    def delete(person: Person) -> int:
-        assert is_busy.wait(30)
-        db_there = psycopg.connect(stack["DATABASE_URL"], autocommit=True)
-        with db_there:
-            db_there.execute("delete from auth.users where id = %s", [person.id])
-        return 204
-
-    def counted(work: Callable[[Person], int], person: Person) -> int:
-        status = work(person)
-        answered.append(status)
-        if len(answered) >= 20 and 200 in answered:
-            is_busy.set()  # some turns were answered before the deletions begin
-        return status
-
-    with ThreadPoolExecutor(17) as pool:
-        deletions = [pool.submit(delete, person) for person in people[:3]]
-        acts = [(act, person) for _ in range(8) for person in (alice, *people) for act in (ask, post)]
-        work = [pool.submit(counted, act, person) for act, person in acts]
-        statuses = {each.result() for each in (*work, *deletions)}
-    assert [each for each in failed if "database_busy" not in each] == []
-    assert statuses <= {200, 201, 204, 401, 403, 404, 409, 503}  # 503: a slow machine, on which a lock was waited for
-    assert eventually(lambda: ask(alice) == 200)
-    assert db.execute("select deadlocks from pg_stat_database where datname = current_database()").fetchone() == row

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from tests.fakes.providers import HOSTILE_SANITISED, Script, Upstream
-from tests.providers import named
+from tests.stack.assists import plays
 from tests.stack.conftest import Models
 from tests.stack.javascript import run
 from tests.stack.openai_sdk import TWO_CALLS, WEATHER
 from tests.stack.people import Person
 from tests.stack.turns import Database
 
-_ABLE = '{"context_window": 8192, "max_output_tokens": 1000, "supports_tools": true, "supports_json": true}'
 _HI: list[dict[str, Any]] = [{"role": "user", "content": "Hi"}]
 _SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}, "score": {"type": "integer"}}}
 
@@ -23,18 +22,14 @@ _SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}, "score
 class Sdk:
     """The SDK of one person, pointed at chat."""
 
-    def __init__(self, person: Person, url: str, model: Models, upstream: Upstream, db: Database) -> None:
+    def __init__(self, person: Person, url: str, able: Models, upstream: Upstream) -> None:
         self.person, self.url = person, url
-        self._model, self._upstream, self._db = model, upstream, db
+        self._able, self._upstream = able, upstream
 
     def model(self, kind: str, *acts: Script) -> str:
         """A model that can use tools, of that kind or with these acts."""
-        name = named(kind, "openai")
-        if acts:
-            self._upstream.plays[name] = acts
-        identifier = self._model(name, provider="openai")
-        self._db.execute("update public.llm_models set capabilities = %s where identifier = %s", [_ABLE, identifier])
-        return identifier
+        identifier = self._able(kind)
+        return plays(self._upstream, identifier, *acts) if acts else identifier
 
     def call(self, *calls: dict[str, Any], token: str | None = None) -> list[Any]:
         """What each call came to."""
@@ -44,9 +39,9 @@ class Sdk:
 
 
 @pytest.fixture
-def sdk(alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database) -> Sdk:
+def sdk(alice: Person, chat_url: str, able: Models, upstream: Upstream) -> Sdk:
     """Alice's."""
-    return Sdk(alice, chat_url, model, upstream, db)
+    return Sdk(alice, chat_url, able, upstream)
 
 
 def test_chat_and_streaming(sdk: Sdk) -> None:

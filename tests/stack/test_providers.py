@@ -12,8 +12,9 @@ import pytest
 from shared import ledger
 from shared.auth import Person as AuthPerson
 from shared.events import Finish, Text
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
 from shared.messages import Message, Tool, ToolCall
+from shared.model_request import Options
 from shared.turns import TurnRequest, TurnResult
 from tests.fakes.providers import GOLDEN, HALVES_SANITISED, HOSTILE_SANITISED, Upstream
 from tests.providers import STREAMING, named, variables
@@ -114,18 +115,18 @@ async def test_a_conversation_with_a_tool_costs_the_same_at_every_provider(
     person = AuthPerson(alice.id, alice.token, is_anonymous=False, is_admin=False)
     ask = TurnRequest("chat", "r", "one two three, and all that goes with it", model=name)
     turn = await ledger.begin(person, ask)
-    exchange = ModelSession(turn.routes, Options(tools=TOOLS), time.monotonic())
+    session = ModelSession(turn.routes, Options(tools=TOOLS), time.monotonic())
     messages: tuple[Message, ...] = (Message("user", ask.message),)
-    first = [event async for event in exchange.events(messages)]
+    first = [event async for event in session.events(messages)]
     calls = tuple(event for event in first if isinstance(event, ToolCall))
     finish = first[-1]
     assert isinstance(finish, Finish)
     assert [call.name for call in calls] == ["find"]
     messages += (Message("assistant", "Let me check.", calls, finish.native),)
     messages += (Message("tool", "forty-two", tool_call_id=calls[0].id),)
-    answer = "".join([event.text async for event in exchange.events(messages) if isinstance(event, Text)])
+    answer = "".join([event.text async for event in session.events(messages) if isinstance(event, Text)])
     assert answer == "The tool said: forty-two "
-    entry = TurnResult(turn, "completed", exchange.route, answer, exchange.usage, 5, attempts=tuple(exchange.attempts))
+    entry = TurnResult(turn, "completed", session.route, answer, session.usage, 5, attempts=tuple(session.attempts))
     receipt = await ledger.finish(entry)
     row = log_row(db, turn.turn_id)
     assert receipt.logged

@@ -4,38 +4,19 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 
 from tests.providers import named
 from tests.stack.conftest import Models
-from tests.stack.people import Person, Stack, log_row, service
+from tests.stack.defaults import Resolve, default_of, resolve
+from tests.stack.people import Person, log_row
 from tests.stack.turns import Database, begin, finish
 
-Resolve = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def resolve(alice: Person, chat_url: str) -> Resolve:
-    """The route that a chat with every provider's key plans for a model's name, or the error."""
-
-    def resolved(model: str | None, **fields: Any) -> dict[str, Any]:
-        answer = alice.ask({"message": "hi", "model": model, "dry_run": True} | fields, chat_url).json()
-        found: dict[str, Any] = answer.get("route", answer)
-        return found
-
-    return resolved
-
-
-def _default(db: Database) -> str:
-    row = db.execute("select identifier from public.llm_models where is_default").fetchone()
-    assert row is not None
-    return str(row["identifier"])
+__all__ = ["resolve"]  # fixtures
 
 
 @pytest.mark.parametrize(
@@ -61,7 +42,7 @@ def test_a_model_is_named_by_its_key_or_identifier(asked: str, identifier: str, 
 def test_an_unknown_model_is_the_default_or_when_strict_not_found(db: Database, asked: str, resolve: Resolve) -> None:
     """The receipt has the default and the reason; an unknown number of MatchAI is the same case."""
     route = resolve(asked)
-    assert (route["identifier"], route["reason"]) == (_default(db), "model_not_found")
+    assert (route["identifier"], route["reason"]) == (default_of(db), "model_not_found")
     error = resolve(asked, strict_model=True)["error"]
     assert error["code"] == "model_not_found"
 
@@ -133,90 +114,6 @@ def test_a_price_with_tiers_is_the_tiers(alice: Person, db: Database, model: Mod
     assert counted["cost_usd"] == 10 * log_row(db, plain["id"])["cost_usd"]
 
 
-def _adopt(stack: Stack, provider: str, model: str) -> str:
-    answer = service(stack, "POST", "rpc/adopt_default", json={"provider_name": provider, "model_id": model})
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["identifier"])
-
-
-@pytest.fixture
-def kept_default(db: Database) -> Any:
-    """The default as it was, afterwards."""
-    before = db.execute("select model_key, default_by from public.llm_models where is_default").fetchone()
-    assert before is not None
-    yield before
-    db.execute(
-        "update public.llm_models set is_default = true, default_by = %s where model_key = %s",
-        [before["default_by"], before["model_key"]],
-    )
-    db.execute("delete from public.llm_models where upstream_id like 'adopted%%'")
-
-
-@pytest.mark.usefixtures("kept_default")
-def test_the_configured_provider_decides_the_default_of_a_fresh_database(
-    stack: Stack, db: Database, resolve: Resolve
-) -> None:
-    """LLM_PROVIDER's model is found by upstream id or key, else added without a price; it can be changed."""
-    assert _adopt(stack, "anthropic", "claude-haiku-4-5-20251001") == "anthropic:claude-haiku-4-5-20251001"
-    assert resolve(None)["identifier"] == "anthropic:claude-haiku-4-5-20251001"
-    assert _adopt(stack, "anthropic", "claude-sonnet-4-6") == "anthropic:claude-sonnet-4-6"
-    assert _adopt(stack, "huggingface", "adopted/Model-1.5") == "huggingface:adopted/Model-1.5"
-    row = db.execute("select * from public.llm_models where upstream_id = 'adopted/Model-1.5'").fetchone()
-    assert row is not None
-    assert (row["model_key"], row["pricing"], row["default_by"]) == ("adopted-model-1-5", None, "settings")
-    assert _adopt(stack, "google", "adopted/Model-1.5") == "google:adopted/Model-1.5"
-    assert _adopt(stack, "anthropic", "claude-3-7-sonnet") == "google:adopted/Model-1.5"  # retired: not taken
-
-
-@pytest.mark.usefixtures("kept_default")
-def test_an_adopted_model_takes_no_name_that_means_something_else(stack: Stack, db: Database) -> None:
-    """A model named like a policy or an agent gets another key, and the changes name it."""
-    received = service(
-        stack, "POST", "rpc/adopt_default", json={"provider_name": "adopted", "model_id": "technical"}
-    ).json()
-    try:
-        assert (received["identifier"], received["added"]) == ("adopted:technical", 1)
-        assert received["changes"][0] == 'added technical-adopted "technical" (unknown)'
-    finally:
-        db.execute("update public.llm_models set is_default = true where model_key = 'gpt-4o'")
-        db.execute("delete from public.llm_models where provider = 'adopted'")
-
-
-@pytest.mark.usefixtures("kept_default")
-def test_a_default_that_a_person_chose_stays(stack: Stack, db: Database) -> None:
-    """LLM_PROVIDER does not replace a default that an admin chose."""
-    db.execute("update public.llm_models set is_default = true where model_key = 'gpt-4o'")
-    assert _adopt(stack, "anthropic", "adopted-never") == "openai:gpt-4o"
-    assert db.execute("select from public.llm_models where upstream_id = 'adopted-never'").fetchall() == []
-    row = db.execute("select default_by from public.llm_models where is_default").fetchone()
-    assert row == {"default_by": "person"}
-
-
-def test_a_refresh_adopts_what_the_settings_say(
-    stack: Stack, function: Any, db: Database, kept_default: dict[str, Any]
-) -> None:
-    """A run applies LLM_PROVIDER; a dry run reports it and changes nothing; a wrong value is an error."""
-    headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}
-    before = _default(db)
-    url, _ = function("refresh", LLM_PROVIDER="claude")
-    dry = httpx.post(url, json={"dry_run": True}, headers=headers, timeout=60).json()
-    assert _default(db) == before
-    received = f"LLM_PROVIDER: the default is now claude-haiku-4-5 instead of {kept_default['model_key']}"
-    assert received in dry["changes"]
-    assert received in httpx.post(url, headers=headers, timeout=60).json()["changes"]
-    assert received not in httpx.post(url, headers=headers, timeout=60).json()["changes"]
-    assert _default(db) == "anthropic:claude-haiku-4-5-20251001"
-    url, _ = function("refresh", LLM_PROVIDER="gemni")
-    step = httpx.post(url, headers=headers, timeout=60).json()["steps"]["models"]
-    assert (step["ok"], step["error"]) == (False, "not_configured")
-
-
-def test_only_the_service_adopts_a_default(alice: Person) -> None:
-    """A user cannot choose the default of all users."""
-    answer = alice.rest("POST", "rpc/adopt_default", json={"provider_name": "openai", "model_id": "gpt-4o"})
-    assert answer.status_code in {403, 404}
-
-
 def test_a_model_of_the_catalogue_has_one_name_and_one_switch(db: Database, model: Models, resolve: Resolve) -> None:
     """Another spelling of a project node's model avoids neither its price nor its deactivation."""
     name = model("echo", pricing='{"input": 1000, "output": 1000}')
@@ -226,32 +123,6 @@ def test_a_model_of_the_catalogue_has_one_name_and_one_switch(db: Database, mode
     assert resolve(f"client:{node}:other")["reason"] == "requested"
     db.execute("update public.llm_models set is_active = false where model_key = %s", [name])
     assert resolve(name, strict_model=True)["error"]["code"] == "model_not_found"
-
-
-@pytest.mark.usefixtures("kept_default")
-def test_the_arms_of_default_stand_in_when_the_default_is_switched_off(
-    db: Database, model: Models, resolve: Resolve
-) -> None:
-    """A default on an inactive node is skipped; the model name `default` means no preference."""
-    down, up = model("echo"), model(named("echo", "openai"), provider="openai")
-    db.execute("update public.llm_models set is_default = true where model_key = %s", [down])
-    db.execute("insert into public.llm_routes (alias, model_key) values ('default', %s)", [up])
-    assert resolve(None)["fallbacks"] == [up]
-    assert resolve("default") == resolve(None)
-    db.execute("update public.client_nodes set is_active = false where id = %s", [down.split(":")[1]])
-    assert resolve(None)["identifier"] == up
-
-
-@pytest.mark.usefixtures("kept_default")
-def test_an_admin_who_confirms_the_default_has_chosen_it(stack: Stack, db: Database) -> None:
-    """After an admin sets the seed's default again, LLM_PROVIDER does not replace it."""
-    db.execute("update public.llm_models set is_default = true, default_by = 'seed' where model_key = 'gpt-4o'")
-    with db.transaction():
-        db.execute("set local role authenticated")
-        claims = json.dumps({"role": "authenticated", "sub": str(uuid.uuid4()), "app_metadata": {"role": "admin"}})
-        db.execute("select set_config('request.jwt.claims', %s, true)", [claims])
-        db.execute("update public.llm_models set is_default = true where model_key = 'gpt-4o'")
-    assert _adopt(stack, "google", "gemini-3.8-flash") == "openai:gpt-4o"
 
 
 @pytest.mark.parametrize(
@@ -276,16 +147,7 @@ def test_a_value_that_breaks_arithmetic_is_refused_on_write(db: Database, column
         db.execute(f"update public.llm_models set {column} = %s where model_key = 'gpt-4o'", [value])
 
 
-@pytest.mark.parametrize(("provider", "model"), [("client", "x"), ("openai", "///"), ("openai", ""), ("Open AI", "x")])
-def test_a_default_that_cannot_be_is_refused_in_our_words(stack: Stack, provider: str, model: str) -> None:
-    """A wrong value gives Parley's error message, not the name of a constraint."""
-    answer = service(stack, "POST", "rpc/adopt_default", json={"provider_name": provider, "model_id": model})
-    assert (answer.status_code, json.loads(answer.json()["details"])["code"]) == (422, "validation_failed")
-
-
-def test_a_failed_lookup_stands_in_the_row_and_is_counted(
-    alice: Person, bob: Person, model: Models, db: Database
-) -> None:
+def test_a_failed_lookup_is_in_the_row_and_counted(alice: Person, bob: Person, model: Models, db: Database) -> None:
     """Lookups from request, conversation and profile are in the row; admins count all, users their own."""
     name, unknown = model("echo"), f"gpt-9-{uuid.uuid4().hex[:8]}"
     for fields in ({"model": unknown}, {"model": name}):

@@ -131,32 +131,28 @@ def test_a_turn_whose_database_is_cut_after_the_first_word_is_spooled_and_booked
         assert all(outcome["ok"] for outcome in outcomes)
         assert sum(outcome["drained"] for outcome in outcomes) == 1
     assert _waiting() == []
-    row = log_row(db, receipt["turn_id"])
+    _is_booked_once(db, alice, receipt["turn_id"])
+
+
+def _is_booked_once(db: Database, person: Person, turn_id: str) -> None:
+    row = log_row(db, turn_id)
     assert (row["status"], row["question"], row["response"]) == ("completed", "what now?", _LOGGED)
     assert (row["cost_usd"], row["input_tokens"], row["output_tokens"]) == (_COST, 10, 5)
     assert row["user_id_hash"].startswith("v1:")
-    assert [m["content"] for m in alice.rows("messages?order=created_at")] == ["what now?", _LOGGED]
-    (counter,) = alice.rows("usage_counters?period=eq.day")
+    assert [m["content"] for m in person.rows("messages?order=created_at")] == ["what now?", _LOGGED]
+    (counter,) = person.rows("usage_counters?period=eq.day")
     assert (Decimal(str(counter["spent_usd"])), counter["reserved_usd"], counter["requests"]) == (_COST, 0, 1)
 
 
-def test_what_has_no_place_is_quarantined_and_the_rest_is_drained(
-    alice: Person, model: Models, db: Database, stack: Stack, where: dict[str, str], environ: Callable[..., None]
-) -> None:
-    """Every way to be wrong has its reason, the good ones among them are booked, and nothing is left over.
-
-    The text of an object is kept only where it says whose it is.
-    """
-    environ(SUPABASE_URL=stack["SUPABASE_URL"], SUPABASE_SERVICE_KEY=stack["SUPABASE_SERVICE_KEY"], **where)
-    good = [_begun(alice, model("echo")) for _ in range(5)]
-    never = {**good[0], "entry": good[0]["entry"] | {"turn_id": str(uuid.uuid4())}}
-    wrong = {**good[0], "entry": good[0]["entry"] | {"usage": {"input_tokens": "many"}}}
-    mark = uuid.uuid4().hex
+def _poison(mark: str, person: Person, good: dict[str, Any]) -> dict[str, tuple[bytes, str, str | None]]:
+    """Objects that cannot be booked, by key: the bytes, the reason, and the text that is kept of it."""
+    never = {**good, "entry": good["entry"] | {"turn_id": str(uuid.uuid4())}}
+    wrong = {**good, "entry": good["entry"] | {"usage": {"input_tokens": "many"}}}
 
     def whose(text: str) -> bytes:
-        return f'{text} "user_id": "{alice.id}"'.encode()
+        return f'{text} "user_id": "{person.id}"'.encode()
 
-    poison = {
+    return {
         f"{mark}-0": (whose("not json, ada@example.com"), "not_json", whose("not json, [email]").decode()),
         f"{mark}-1": (b"", "not_json", None),
         f"{mark}-2": (b"[" * 100_000, "not_json", None),
@@ -170,6 +166,19 @@ def test_what_has_no_place_is_quarantined_and_the_rest_is_drained(
         f"{mark}-a": (json.dumps(wrong).encode(), "refused", json.dumps(wrong)),
         f"{mark}-b": (json.dumps(never | {"user_id": str(uuid.uuid4())}).encode(), "unknown_turn", None),
     }
+
+
+def test_what_has_no_place_is_quarantined_and_the_rest_is_drained(
+    alice: Person, model: Models, db: Database, stack: Stack, where: dict[str, str], environ: Callable[..., None]
+) -> None:
+    """Every way to be wrong has its reason, the good ones among them are booked, and nothing is left over.
+
+    The text of an object is kept only where it says whose it is.
+    """
+    environ(SUPABASE_URL=stack["SUPABASE_URL"], SUPABASE_SERVICE_KEY=stack["SUPABASE_SERVICE_KEY"], **where)
+    good = [_begun(alice, model("echo")) for _ in range(5)]
+    mark = uuid.uuid4().hex
+    poison = _poison(mark, alice, good[0])
     objects = {f"{key}.json": raw for key, (raw, _, _) in poison.items()}
     objects |= {spool.key_of(record): json.dumps(record).encode() for record in good}
     asyncio.run(_put(objects))

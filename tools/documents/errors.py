@@ -1,4 +1,4 @@
-"""docs/errors.md, from the classes of shared/errors.py: their docstrings, statuses, codes and advice for the client."""
+"""docs/errors.md, from the classes of shared/errors: their docstrings, statuses, codes and advice for the client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tools.documents.markdown import code, table
 _HEAD = """\
 # Errors
 
-Generated from `shared/errors.py` by `make docs`. Edit the docstrings there.
+Generated from `shared/errors/` by `make docs`. Edit the docstrings there.
 
 An error before the first byte of the answer is an HTTP status with this body:
 

@@ -20,7 +20,7 @@ TASKS = Preset(
     "note-tasks",
     (),
     "The tasks that a note contains.",
-    "You find tasks in notes. List what somebody has to do according to the note, in its order, with names and dates "
+    "You find tasks in notes. List what has to be done according to the note, in its order, with names and dates "
     "where the note has them. The list is empty when there is nothing to do.",
     NoteInput,
     Tasks,

@@ -22,7 +22,7 @@ async def answer_by(protocol: BorrowedProtocol, request: Request) -> Response:
         person = await authenticate(request, "chat")
         asked = await protocol.read(request, person)
         turn = await admit(person, stateless_turn(asked, request))
-        deadline = arrived + settings().turn_seconds
+        deadline = settings().deadline(arrived)
     events = run_turn(StatelessRun(turn, asked, arrived), protocol.reworded)
     if asked.is_streamed:
         return StreamResponse(turn, events, protocol.stream_encoder(turn, asked), deadline, asked.wishes)

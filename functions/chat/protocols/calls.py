@@ -1,4 +1,4 @@
-"""Puts the pieces of tool calls in a row: Anthropic's blocks follow each other, a provider's pieces may alternate."""
+"""Orders the pieces of tool calls: Anthropic's blocks follow each other, a provider's pieces may alternate."""
 
 from __future__ import annotations
 

@@ -16,7 +16,6 @@ from shared.errors import (
     Wording,
 )
 
-_WRONG_REQUEST: Final = {None, 400, 413, 422}  # None: our code for the provider rejected it
 _TOO_LONG: Final = Wording("context_length_exceeded", "invalid_request_error")
 _LIMITED: Final = Wording("rate_limit_exceeded", "rate_limit_error")
 
@@ -26,7 +25,7 @@ def reworded(error: ParleyError) -> ParleyError:
     match error:
         case ContextExceeded() | ContextLengthExceeded():
             _say_too_long(error)
-        case ProviderRefused() if error.upstream_status in _WRONG_REQUEST:
+        case ProviderRefused() if error.is_invalid_request:
             error.status = 400  # the client wrote the conversation, so the error is the client's
             if error.upstream_code:
                 error.wording = Wording(error.upstream_code, "invalid_request_error")

@@ -11,8 +11,8 @@ from starlette.requests import Request
 
 from shared.auth import Person
 from shared.errors import ParleyError
-from shared.gateway import Options
 from shared.messages import Message
+from shared.model_request import Options
 from shared.parameters import NO_WISHES, Wishes
 from shared.responses import JsonEncoder, StreamEncoder
 from shared.turns import Turn

@@ -18,8 +18,7 @@ async def follow_turn(request: Request) -> Response:
     found = await pieces.follow(person, chat_id)
     if found.outcome == "none":
         return Response(status_code=204)
-    deadline: float = request.state.arrived + settings().turn_seconds
-    return FollowResponse(person, chat_id, found, deadline)
+    return FollowResponse(person, chat_id, found, settings().deadline(request.state.arrived))
 
 
 async def stop_turn(request: Request) -> Response:

@@ -66,7 +66,7 @@ def access_check(catalogue: dict[str, Any], visibility: dict[str, Any]) -> Check
 
 
 def _leak(visible: dict[str, Any]) -> dict[str, Any]:
-    who = "a visitor without a token" if visible["role"] == "anon" else "a person without any data"
+    who = "a visitor without a token" if visible["role"] == "anon" else "a user without any data"
     name = visible["relation"]
     fix = f"list its policies (\\d {name} in psql) and drop the one that lets others in."
     return {"object": name, "problem": f"{who} sees rows", "is_broken": True, "fix": fix}

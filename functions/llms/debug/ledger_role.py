@@ -1,4 +1,4 @@
-"""Checks the database role of chat's own connection."""
+"""Checks the database role of the direct connection of chat and assist."""
 
 from __future__ import annotations
 

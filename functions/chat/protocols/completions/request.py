@@ -23,8 +23,8 @@ from functions.chat.protocols.stateless import StatelessRequest
 from functions.chat.request import MAX_TOKENS
 from shared.auth import Person
 from shared.body import parse_body, read_body
-from shared.gateway import Options
 from shared.messages import ANY_OBJECT, PLAIN_FORMAT, Format, Message
+from shared.model_request import Options
 
 MAX_BYTES = 4 * 1024 * 1024  # images are sent as text; both clouds take six megabytes
 

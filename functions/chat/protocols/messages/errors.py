@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from shared.errors import (
-    BudgetExceeded,
     ContextExceeded,
     ContextLengthExceeded,
     ParleyError,
@@ -16,7 +15,6 @@ from shared.errors import (
 )
 
 OVERLOADED: Final = 529
-_WRONG_REQUEST: Final = {None, 400, 413, 422}  # None: our code for the provider rejected it
 _TYPES: Final = {
     401: "authentication_error",
     402: "billing_error",
@@ -39,11 +37,11 @@ def reworded(error: ParleyError) -> ParleyError:
             error.status, error.param = 400, "messages"
         case Unprocessable():
             error.status = 400
-        case ProviderRefused() if error.upstream_status in _WRONG_REQUEST:
+        case ProviderRefused() if error.is_invalid_request:
             error.status = 400  # the client wrote the conversation, so the error is the client's
         case ProviderOverloaded():
             error.status = OVERLOADED
-        case BudgetExceeded() | _:
+        case _:
             pass
     kind = _TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
     error.wording = Wording(error.code, kind, "anthropic")

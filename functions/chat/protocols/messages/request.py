@@ -17,8 +17,8 @@ from functions.chat.protocols.stateless import StatelessRequest
 from functions.chat.request import MAX_TOKENS, Name, unknown_fields, within_bounds
 from shared.auth import Person
 from shared.body import parse_body, read_body
-from shared.gateway import Options
 from shared.messages import Message, Tool
+from shared.model_request import Options
 from shared.parameters import Wishes
 
 _EFFORT_OF_BUDGET = ((4_096, "low"), (16_384, "medium"))  # tokens of thinking; more is high

@@ -14,8 +14,8 @@ from functions.chat.protocols.conversation import has_too_many_values
 from functions.chat.protocols.messages.blocks import LongToolName
 from functions.chat.protocols.responses.items import Items, arguments_of
 from functions.chat.request import MAX_TOKENS, Name, unknown_fields, within_bounds
-from shared.gateway import Options
 from shared.messages import ANY_OBJECT, PLAIN_FORMAT, Format, Tool
+from shared.model_request import Options
 from shared.parameters import Wishes
 
 _NEUTRAL_TIERS = {None, "auto", "default"}

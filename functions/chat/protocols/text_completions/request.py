@@ -13,8 +13,8 @@ from functions.chat.protocols.stateless import StatelessRequest
 from functions.chat.request import MAX_TOKENS
 from shared.auth import Person
 from shared.body import parse_body, read_body
-from shared.gateway import Options
 from shared.messages import Message
+from shared.model_request import Options
 
 _REFUSALS = {
     "n": "Parley gives one answer, so n is 1",
