@@ -245,7 +245,8 @@ def test_a_users_page_has_their_caps_and_their_dearest_answers(alice: Person, bo
         finish(person, begin(person, name))
     for person in (alice, admin):
         page = person.rest("POST", "rpc/my_usage", json={"time_zone": "Asia/Kolkata"}).json()
-        assert page["spent"]["month"] == {"requests": 1, "tokens": 1500, "cost_usd": 0.002, "unpriced_requests": 0}
+        spent = {"requests": 1, "tokens": 1500, "cost_usd": 0.002, "unpriced_requests": 0}
+        assert page["spent"]["month"] == spent | {"cached_answers": 0, "saved_usd": 0}
         assert page["by_model"] == [{"model": name, "requests": 1, "tokens": 1500, "cost_usd": 0.002}]
         assert [each["cost_usd"] for each in page["by_conversation"]] == [0.002]
         assert [each["model"] for each in page["dearest_answers"]] == [name]
