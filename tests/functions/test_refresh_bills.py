@@ -38,7 +38,7 @@ def _sums(charges: list[Charge]) -> dict[tuple[date, str], tuple[int, int, int, 
     for each in charges:
         before = found.get((each.day, each.model), (0, 0, 0, Decimal(0)))
         numbers = (each.input_tokens or 0, each.cached_tokens or 0, each.output_tokens or 0)
-        one, two, three = (old + new for old, new in zip(before, numbers, strict=False))
+        one, two, three = (old + new for old, new in zip(before[:3], numbers, strict=True))
         found[each.day, each.model] = (one, two, three, before[3] + (each.cost_usd or 0))
     return found
 
