@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,12 +14,14 @@ import psycopg
 import pytest
 
 from tests.stack.books import reprice, set_price, spent, totals
+from tests.stack.caps import PRICED, global_caps, reserve_of
 from tests.stack.conftest import Models
 from tests.stack.histories import PRICING, History
-from tests.stack.people import Person, Stack, log_row, new_admin, service, sign_up
+from tests.stack.people import Person, Stack, eventually, log_row, new_admin, service, sign_up
 from tests.stack.roll_up import assert_agrees
-from tests.stack.turns import KEY, Database, begin, die, fail, finish, sweep, used
+from tests.stack.turns import KEY, Database, asked, begin, die, entry_of, fail, finish, sweep, used
 
+__all__ = ["global_caps"]  # a fixture
 _DEARER = '{"input": 0.3, "output": 0.7, "cached_input": 0.02}'
 
 
@@ -228,6 +231,34 @@ def test_finishes_sweeps_and_corrections_at_once_lose_nothing(
     assert all_rows == {"n": 48, "usd": Decimal("0.00065") * 56}
 
 
+def test_an_attempt_that_is_booked_meanwhile_is_corrected_too(
+    alice: Person, model: Models, db: Database, stack: Stack
+) -> None:
+    """A correction that waits for a late attempt of its turn computes the turn again, with the attempt's cost."""
+    name = model("echo", pricing=PRICING)
+    late = begin(alice, name, **KEY)
+    die(db, late)
+    turn = begin(alice, name, **KEY)
+    finish(alice, turn)
+    set_price(db, name, _DEARER)
+
+    def correct() -> None:
+        with psycopg.connect(stack["DATABASE_URL"], autocommit=True, row_factory=psycopg.rows.dict_row) as other:
+            reprice(other, name, dry_run=False)
+
+    waiting = """select from pg_stat_activity
+      where wait_event_type = 'Lock' and query like '%%public.reprice%%' and pid <> pg_backend_pid()"""
+    with psycopg.connect(stack["DATABASE_URL"]) as booking, ThreadPoolExecutor(1) as pool:
+        booking.execute("select public.chat_finish(%s)", [json.dumps(entry_of(late))])
+        running = pool.submit(correct)
+        eventually(lambda: db.execute(waiting).fetchall())
+        booking.commit()
+        running.result()
+    assert _one_row(db, turn)["cost_usd"] == Decimal("0.00065") * 2
+    assert spent(db, alice.id)["day"] == Decimal("0.00065") * 2
+    assert_agrees(db, name)
+
+
 def test_a_deletion_beside_a_correction_keeps_the_totals(
     alice: Person, bob: Person, model: Models, db: Database, stack: Stack
 ) -> None:
@@ -268,6 +299,23 @@ def test_what_retention_deleted_stays(alice: Person, model: Models, db: Database
     db.execute("delete from public.chat_logs where turn_id = %s", [turns[1]["turn_id"]])
     entries = db.execute("select from public.cost_corrections where turn_id = %s", [turns[1]["turn_id"]]).fetchall()
     assert len(entries) == 1
+
+
+def test_global_caps_count_the_corrected_cost(
+    alice: Person, bob: Person, model: Models, db: Database, global_caps: Callable[..., None]
+) -> None:
+    """Of a cap of forty reservations a correction takes 35: five more turns fit, whatever their slots had left."""
+    name, cheap = model("echo", pricing=PRICED), model("cheap", pricing='{"input": 0.000001, "output": 0}')
+    reserved = reserve_of(alice, name)
+    global_caps(daily_cost_usd=reserved * Decimal("40.5"))
+    finish(alice, begin(alice, cheap), usage=used(1_000_000, 0))
+    first = begin(alice, name)  # shares the cap out
+    set_price(db, cheap, f'{{"input": {reserved * 35}, "output": 0}}')
+    reprice(db, cheap, dry_run=False)
+    answers = [asked(person, name) for person in (alice, bob) * 10]
+    assert sorted(answer.status_code for answer in answers) == [200] * 4 + [402] * 16
+    die(db, first, *(answer.json() for answer in answers if answer.status_code == 200))
+    sweep(alice.stack)
 
 
 def _ago(days: int) -> str:
