@@ -586,6 +586,19 @@ comment on function private.price_turn(jsonb, jsonb, jsonb, private.token_usage)
   'is missing without usage and null without a price.';
 revoke execute on function private.price_turn from public, anon, authenticated, service_role;
 
+create function private.priced_attempts(p_price private.turn_price, p_identifier text, p_usage private.token_usage)
+  returns jsonb
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return case when p_price.is_metered then p_price.attempts
+    else jsonb_build_array(jsonb_build_object('identifier', p_identifier, 'usage', to_jsonb(p_usage),
+      'cost_usd', p_price.cost_usd)) end;
+end
+$$;
+comment on function private.priced_attempts(private.turn_price, text, private.token_usage) is
+  'The attempts with their costs; one attempt with the usage of the whole turn when none carries its own.';
+revoke execute on function private.priced_attempts from public, anon, authenticated, service_role;
+
 create function private.add_cost(p_price private.turn_price, p_parts numeric[]) returns private.turn_price
   language plpgsql immutable security invoker set search_path = '' as $$
 begin

@@ -94,6 +94,8 @@ create table private.lost_attempt_costs (
   cached_cost_usd numeric(18, 9),
   output_cost_usd numeric(18, 9),
   reasoning_cost_usd numeric(18, 9),
+  attempts jsonb not null default '[]',
+  is_finish boolean not null default false,
   constraint lost_attempt_costs_pkey primary key (turn_id, worker_id)
 );
 comment on table private.lost_attempt_costs is
@@ -101,6 +103,10 @@ comment on table private.lost_attempt_costs is
   'log row.';
 comment on column private.lost_attempt_costs.cost_usd is
   'Null when the route had no known price, as are its three parts, which are those of chat_logs.';
+comment on column private.lost_attempt_costs.attempts is
+  'The model requests with their usage and cost, by which reprice() finds their new cost; see priced_attempts().';
+comment on column private.lost_attempt_costs.is_finish is
+  'Whether the turn ended with it, so that the total of the conversation includes it.';
 
 alter table private.lost_attempt_costs enable row level security;
 revoke all on private.lost_attempt_costs from public, anon, authenticated, service_role;
@@ -170,7 +176,8 @@ comment on column public.llm_conversations.agent_handoffs is
   'Number of hand-offs from one agent to another; written by chat_finish.';
 comment on column public.llm_conversations.total_tokens_used is
   'Input and output tokens of all turns; written by chat_finish.';
-comment on column public.llm_conversations.total_cost is 'USD of all turns with a known price; written by chat_finish.';
+comment on column public.llm_conversations.total_cost is
+  'USD of all turns with a known price; written by chat_finish and reprice().';
 comment on column public.llm_conversations.user_satisfaction_avg is
   'Mean of chat_logs.rating (1 to 5) over its turns in the log; null without ratings. Written with each rating.';
 comment on column public.llm_conversations.context_quality_score is
@@ -471,7 +478,9 @@ create table public.chat_logs (
   preset_version text constraint chat_logs_preset_version_check check (char_length(preset_version) <= 40),
   saved_usd numeric(18, 9)
 );
-comment on table public.chat_logs is 'One finished turn. Append-only; written by chat_finish and sweep_turns.';
+comment on table public.chat_logs is
+  'One finished turn, written by chat_finish and sweep_turns. reprice() corrects its cost, with a row of '
+  'cost_corrections for each change.';
 comment on column public.chat_logs.turn_id is 'The turn''s own id; unique.';
 comment on column public.chat_logs.request_id is 'X-Request-Id of the HTTP request.';
 comment on column public.chat_logs.user_id is 'Null once the user is deleted.';

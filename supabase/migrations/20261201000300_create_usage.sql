@@ -535,6 +535,8 @@ create table public.usage_hourly (
   classified_right integer not null default 0,
   duration_histogram integer[] not null default '{}',
   ttft_histogram integer[] not null default '{}',
+  cached_answers integer not null default 0,
+  saved_usd numeric(18, 9) not null default 0,
   constraint usage_hourly_dimensions_key unique (user_id, hour, provider, model_identifier, agent_type, endpoint)
 ) with (fillfactor = 70);
 comment on table public.usage_hourly is
@@ -580,6 +582,10 @@ comment on column public.usage_hourly.duration_histogram is
   'Turns by duration: the element k counts 10 * 1.25^(k - 2) < milliseconds <= 10 * 1.25^(k - 1), 1 also what is '
   'faster, 52 also what is slower, 0 turns without one; null is 0. Histograms add up element by element.';
 comment on column public.usage_hourly.ttft_histogram is 'The same of the time to the first content.';
+comment on column public.usage_hourly.cached_answers is
+  'Turns that a stored answer of assist served; no model was called.';
+comment on column public.usage_hourly.saved_usd is
+  'US dollars that these turns saved: what their answers had cost. An unknown cost counts as 0.';
 
 create index usage_hourly_hour_idx on public.usage_hourly (hour);
 
@@ -684,8 +690,8 @@ begin
     p_sign * (v_rating > 0)::integer, p_sign * v_rating, p_sign * v_rating * v_rating,
     p_sign * (v_rating > 3)::integer, p_sign * (v_rating > 0 and p_log.escalation_suggested)::integer,
     p_sign * (v_rating > 3 and p_log.escalation_suggested)::integer,
-    p_sign * (p_log.domain_classification is not null)::integer, p_sign * v_is_right::integer, v_duration, v_ttft)
-    ::public.usage_hourly;
+    p_sign * (p_log.domain_classification is not null)::integer, p_sign * v_is_right::integer, v_duration, v_ttft,
+    p_sign * (p_log.saved_usd is not null)::integer, p_sign * coalesce(p_log.saved_usd, 0))::public.usage_hourly;
 end
 $$;
 comment on function private.usage_of(public.chat_logs, integer) is
@@ -759,7 +765,8 @@ begin
           good_handoffs = d.good_handoffs + v.good_handoffs, classified = d.classified + v.classified,
           classified_right = d.classified_right + v.classified_right,
           duration_histogram = private.add_histograms(d.duration_histogram, v.duration_histogram),
-          ttft_histogram = private.add_histograms(d.ttft_histogram, v.ttft_histogram)
+          ttft_histogram = private.add_histograms(d.ttft_histogram, v.ttft_histogram),
+          cached_answers = d.cached_answers + v.cached_answers, saved_usd = d.saved_usd + v.saved_usd
       where d.id = v_id;
   else
     insert into public.usage_hourly as d
@@ -768,7 +775,7 @@ begin
        output_cost_usd, reasoning_cost_usd, unpriced_requests, estimated_requests, duration_ms_sum, ttft_ms_sum,
        ttft_count, errors, client_errors, limit_errors, timeout_errors, other_errors, fallbacks, handoffs, ratings,
        rating_sum, rating_square_sum, good_ratings, rated_handoffs, good_handoffs, classified, classified_right,
-       duration_histogram, ttft_histogram)
+       duration_histogram, ttft_histogram, cached_answers, saved_usd)
     values
       (v.hour, v.user_id, v.provider, v.model_identifier, v.agent_type, v.endpoint, v.requests, v.cancelled,
        v.partial, v.failed, v.abandoned, v.input_tokens, v.output_tokens, v.cached_tokens, v.reasoning_tokens,
@@ -776,7 +783,7 @@ begin
        v.estimated_requests, v.duration_ms_sum, v.ttft_ms_sum, v.ttft_count, v.errors, v.client_errors,
        v.limit_errors, v.timeout_errors, v.other_errors, v.fallbacks, v.handoffs, v.ratings, v.rating_sum,
        v.rating_square_sum, v.good_ratings, v.rated_handoffs, v.good_handoffs, v.classified, v.classified_right,
-       v.duration_histogram, v.ttft_histogram)
+       v.duration_histogram, v.ttft_histogram, v.cached_answers, v.saved_usd)
     on conflict on constraint usage_hourly_dimensions_key do update
       set requests = d.requests + excluded.requests, cancelled = d.cancelled + excluded.cancelled,
           partial = d.partial + excluded.partial, failed = d.failed + excluded.failed,
@@ -805,7 +812,8 @@ begin
           classified = d.classified + excluded.classified,
           classified_right = d.classified_right + excluded.classified_right,
           duration_histogram = private.add_histograms(d.duration_histogram, excluded.duration_histogram),
-          ttft_histogram = private.add_histograms(d.ttft_histogram, excluded.ttft_histogram)
+          ttft_histogram = private.add_histograms(d.ttft_histogram, excluded.ttft_histogram),
+          cached_answers = d.cached_answers + excluded.cached_answers, saved_usd = d.saved_usd + excluded.saved_usd
     returning d.id into v_id;
   end if;
   if v.requests < 0 then
@@ -836,7 +844,7 @@ begin
     sum(c.limit_errors), sum(c.timeout_errors), sum(c.other_errors), sum(c.fallbacks), sum(c.handoffs),
     sum(c.ratings), sum(c.rating_sum), sum(c.rating_square_sum), sum(c.good_ratings), sum(c.rated_handoffs),
     sum(c.good_handoffs), sum(c.classified), sum(c.classified_right),
-    v_duration, v_ttft
+    v_duration, v_ttft, sum(c.cached_answers), sum(c.saved_usd)
     into v from unnest(p_rows) as c;
   return v;
 end
@@ -876,7 +884,8 @@ declare
   v_ttft integer;
 begin
   if new.user_id is null or new.status <> 'completed' or new.usage_source is distinct from 'provider'
-      or new.escalation_suggested or new.rating is not null or jsonb_array_length(new.attempts) > 1 then
+      or new.escalation_suggested or new.rating is not null or new.saved_usd is not null
+      or jsonb_array_length(new.attempts) > 1 then
     perform private.add_usage(private.usage_of(new, 1));
     return null;
   end if;
@@ -1351,7 +1360,8 @@ create view public.usage_daily with (security_invoker = true) as
     sum(u.reasoning_tokens)::bigint as reasoning_tokens, sum(u.cost_usd)::numeric(18, 9) as cost_usd,
     sum(u.unpriced_requests)::bigint as unpriced_requests, sum(u.duration_ms_sum)::bigint as duration_ms_sum,
     sum(u.ttft_ms_sum)::bigint as ttft_ms_sum, sum(u.ttft_count)::bigint as ttft_count,
-    sum(u.errors)::bigint as errors, sum(u.ratings)::bigint as ratings, sum(u.rating_sum)::bigint as rating_sum
+    sum(u.errors)::bigint as errors, sum(u.ratings)::bigint as ratings, sum(u.rating_sum)::bigint as rating_sum,
+    sum(u.cached_answers)::bigint as cached_answers, sum(u.saved_usd)::numeric(18, 9) as saved_usd
   from public.usage_hourly as u
   group by (u.hour at time zone 'utc')::date, u.user_id, u.provider, u.model_identifier, u.agent_type, u.endpoint;
 comment on view public.usage_daily is
@@ -1493,3 +1503,95 @@ comment on view public.training_data is
   'excludes them; with the rating by the user who asked. No row names a user.';
 revoke all on public.training_data from public, anon, authenticated, service_role;
 grant select on public.training_data to authenticated;
+
+-- Purpose: the entries by which costs of finished turns were corrected after a price was wrong.
+-- Affects: public.cost_corrections
+-- Access: admins and the service read; only reprice() writes.
+
+create table public.cost_corrections (
+  id bigint generated always as identity constraint cost_corrections_pkey primary key,
+  run_id uuid not null,
+  turn_id uuid not null,
+  day date not null,
+  model_identifier text,
+  old_usd numeric(18, 9),
+  new_usd numeric(18, 9) not null,
+  delta_usd numeric(18, 9) not null generated always as (new_usd - coalesce(old_usd, 0)) stored,
+  old_cached_usd numeric(18, 9),
+  old_output_usd numeric(18, 9),
+  old_reasoning_usd numeric(18, 9),
+  prices jsonb not null constraint cost_corrections_prices_check check (jsonb_typeof(prices) = 'object'),
+  corrected_by uuid constraint cost_corrections_corrected_by_fkey references auth.users (id) on delete set null,
+  created_at timestamptz not null default now()
+);
+comment on table public.cost_corrections is
+  'One correction of one turn''s cost. The first entry of a turn has the cost that chat_finish wrote; the sum of '
+  'delta_usd is what all corrections changed. Append-only.';
+comment on column public.cost_corrections.run_id is 'The call of reprice() that wrote the entry.';
+comment on column public.cost_corrections.turn_id is 'As in chat_logs. No foreign key: entries outlive the log.';
+comment on column public.cost_corrections.day is 'The UTC day whose counters follow, as in the ledger.';
+comment on column public.cost_corrections.model_identifier is
+  'The model that answered; client:<node> for a model of the user''s own node.';
+comment on column public.cost_corrections.old_usd is 'US dollars before; null when the turn had no price.';
+comment on column public.cost_corrections.old_cached_usd is
+  'The three parts before: of cached input, of output without reasoning, of reasoning.';
+comment on column public.cost_corrections.prices is 'The pricing used, by identifier of the model.';
+comment on column public.cost_corrections.corrected_by is
+  'The admin; null for the service, for the owner of the database, and once the account is deleted.';
+
+create index cost_corrections_turn_id_idx on public.cost_corrections (turn_id);
+create index cost_corrections_day_idx on public.cost_corrections (day);
+create index cost_corrections_corrected_by_idx on public.cost_corrections (corrected_by)
+  where corrected_by is not null;
+
+alter table public.cost_corrections enable row level security;
+revoke all on public.cost_corrections from public, anon, authenticated, service_role;
+revoke all on sequence public.cost_corrections_id_seq from public, anon, authenticated, service_role;
+grant select on public.cost_corrections to authenticated;
+grant select on public.cost_corrections to service_role;
+
+create policy cost_corrections_select_admin on public.cost_corrections for select to authenticated
+  using ((select private.is_admin()));
+comment on policy cost_corrections_select_admin on public.cost_corrections is 'Admins only.';
+
+-- Purpose: what providers say that a day cost, beside what the ledger says.
+-- Affects: public.provider_bills, private.bill_reads
+-- Access: admins and the service read; only store_bills() and import_bills() write.
+
+create table public.provider_bills (
+  provider text not null constraint provider_bills_provider_check check (provider ~ '^[a-z][a-z0-9_-]{0,39}$'),
+  day date not null,
+  model text not null constraint provider_bills_model_check check (char_length(model) <= 200),
+  input_tokens bigint constraint provider_bills_input_tokens_check check (input_tokens >= 0),
+  cached_tokens bigint constraint provider_bills_cached_tokens_check check (cached_tokens >= 0),
+  output_tokens bigint constraint provider_bills_output_tokens_check check (output_tokens >= 0),
+  cost_usd numeric(18, 9),
+  source text not null constraint provider_bills_source_check check (source in ('api', 'csv')),
+  updated_at timestamptz not null default now(),
+  constraint provider_bills_pkey primary key (provider, day, model)
+);
+comment on table public.provider_bills is 'What a provider charged for a model on a UTC day, by its own figures.';
+comment on column public.provider_bills.model is 'The provider''s name; empty for what it charges for no model.';
+comment on column public.provider_bills.input_tokens is
+  'All prompt tokens, cached ones included, as in chat_logs; null when the provider does not say.';
+comment on column public.provider_bills.cost_usd is
+  'US dollars; negative for a credit; null when the provider does not say.';
+comment on column public.provider_bills.source is 'api: the step bills of refresh read it. csv: import_bills().';
+
+alter table public.provider_bills enable row level security;
+revoke all on public.provider_bills from public, anon, authenticated, service_role;
+grant select on public.provider_bills to authenticated;
+grant select on public.provider_bills to service_role;
+
+create policy provider_bills_select_admin on public.provider_bills for select to authenticated
+  using ((select private.is_admin()));
+comment on policy provider_bills_select_admin on public.provider_bills is 'Admins only.';
+
+create table private.bill_reads (
+  provider text constraint bill_reads_pkey primary key,
+  read_at timestamptz not null default now()
+);
+comment on table private.bill_reads is 'When the step bills last read a provider''s figures.';
+
+alter table private.bill_reads enable row level security;
+revoke all on private.bill_reads from public, anon, authenticated, service_role;

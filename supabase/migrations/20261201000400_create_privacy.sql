@@ -108,6 +108,8 @@ create function private.forget_turns(p_ids uuid[]) returns void
           from jsonb_array_elements(r.routes) with ordinality as e (route, place)
           cross join lateral (select private.anonymised_model(e.route ->> 'identifier', r.user_id) as identifier) as u)
     where r.id = any (p_ids);
+  update private.lost_attempt_costs as s set attempts = private.anonymised_attempts(s.attempts, r.user_id)
+    from private.turns as r where r.id = s.turn_id and r.id = any (p_ids);
   delete from private.turn_pieces as p where p.turn_id = any (p_ids)
 $$;
 comment on function private.forget_turns(uuid[]) is

@@ -598,14 +598,14 @@ comment on function private.settle_turn(private.turns, numeric, numeric, bigint,
 revoke execute on function private.settle_turn from public, anon, authenticated, service_role;
 
 create function private.book_lost_attempt(p_row private.turns, p_worker_id uuid, p_price private.turn_price,
-  p_input bigint, p_output bigint)
+  p_input bigint, p_output bigint, p_attempts jsonb)
   returns text
   language plpgsql volatile security invoker set search_path = '' as $$
 begin
   insert into private.lost_attempt_costs (turn_id, worker_id, cost_usd, input_tokens, output_tokens, cached_cost_usd,
-    output_cost_usd, reasoning_cost_usd)
+    output_cost_usd, reasoning_cost_usd, attempts)
     values (p_row.id, p_worker_id, p_price.cost_usd, p_input, p_output, p_price.cached_cost_usd,
-      p_price.output_cost_usd, p_price.reasoning_cost_usd)
+      p_price.output_cost_usd, p_price.reasoning_cost_usd, p_attempts)
     on conflict on constraint lost_attempt_costs_pkey do nothing;
   if not found then
     return 'duplicate';
@@ -625,7 +625,7 @@ begin
   return 'stale';
 end
 $$;
-comment on function private.book_lost_attempt(private.turns, uuid, private.turn_price, bigint, bigint) is
+comment on function private.book_lost_attempt(private.turns, uuid, private.turn_price, bigint, bigint, jsonb) is
   'Books the cost of an attempt that lost its lease. Its result is dropped and the reservation stays.';
 revoke execute on function private.book_lost_attempt from public, anon, authenticated, service_role;
 
@@ -786,7 +786,8 @@ begin
   v_cost := v_price.cost_usd;
   if v_result.worker_id is distinct from v_row.worker_id then
     return jsonb_build_object('cost_usd', v_cost,
-      'outcome', private.book_lost_attempt(v_row, v_result.worker_id, v_price, v_input, v_output));
+      'outcome', private.book_lost_attempt(v_row, v_result.worker_id, v_price, v_input, v_output,
+        private.priced_attempts(v_price, v_route ->> 'identifier', v_result.usage)));
   end if;
   if v_row.state in ('settled', 'failed') then
     return (select jsonb_build_object('outcome', 'duplicate', 'log_id', l.id, 'cost_usd', l.cost_usd, 'message_id',
@@ -844,9 +845,9 @@ begin
   v_is_open := not v_result.has_content and v_result.status <> 'completed';
   if v_is_open then
     insert into private.lost_attempt_costs as s (turn_id, worker_id, cost_usd, input_tokens, output_tokens,
-      cached_cost_usd, output_cost_usd, reasoning_cost_usd)
+      cached_cost_usd, output_cost_usd, reasoning_cost_usd, attempts, is_finish)
       values (v_row.id, v_row.worker_id, v_cost, v_input, v_output, v_price.cached_cost_usd, v_price.output_cost_usd,
-        v_price.reasoning_cost_usd)
+        v_price.reasoning_cost_usd, private.priced_attempts(v_price, v_result.identifier, v_result.usage), true)
       on conflict on constraint lost_attempt_costs_pkey do update
         set cost_usd = coalesce(s.cost_usd + excluded.cost_usd, s.cost_usd, excluded.cost_usd),
             cached_cost_usd = coalesce(s.cached_cost_usd + excluded.cached_cost_usd, s.cached_cost_usd,
@@ -856,7 +857,7 @@ begin
             reasoning_cost_usd = coalesce(s.reasoning_cost_usd + excluded.reasoning_cost_usd, s.reasoning_cost_usd,
               excluded.reasoning_cost_usd),
             input_tokens = s.input_tokens + excluded.input_tokens,
-            output_tokens = s.output_tokens + excluded.output_tokens;
+            output_tokens = s.output_tokens + excluded.output_tokens, attempts = s.attempts || excluded.attempts;
   end if;
   if v_is_open or v_row.idempotency_key is not null or v_row.tries > 1 then
     update private.turns as r

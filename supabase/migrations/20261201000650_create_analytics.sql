@@ -22,6 +22,7 @@ create function private.log_terms() returns jsonb
     'ttft_count', '(l.ttft_ms is not null)::integer') || jsonb_build_object(
     'fallbacks', '(l.status = ''completed'' and jsonb_array_length(l.attempts) > 1
       and l.attempts @> ''[{"ok": false}]'')::integer',
+    'cached_answers', '(l.saved_usd is not null)::integer', 'saved_usd', 'coalesce(l.saved_usd, 0)',
     'handoffs', 'l.escalation_suggested::integer', 'ratings', '(l.rating is not null)::integer',
     'rating_sum', 'coalesce(l.rating, 0)::integer', 'rating_square_sum', 'coalesce(l.rating * l.rating, 0)::integer',
     'good_ratings', '(l.rating > 3 is true)::integer',
@@ -317,7 +318,8 @@ begin
   case
     when p_metric in ('requests', 'cancelled', 'partial', 'failed', 'abandoned', 'input_tokens', 'output_tokens',
       'cached_tokens', 'reasoning_tokens', 'cost_usd', 'unpriced_requests', 'estimated_requests', 'errors',
-      'client_errors', 'limit_errors', 'timeout_errors', 'other_errors', 'fallbacks', 'handoffs', 'ratings') then
+      'client_errors', 'limit_errors', 'timeout_errors', 'other_errors', 'fallbacks', 'handoffs', 'ratings',
+      'cached_answers', 'saved_usd') then
       terms := array['{' || p_metric || '}']; kind := 'sum';
     when p_metric = 'completed' then
       terms := '{"{requests} - {cancelled} - {partial} - {failed} - {abandoned}"}'; kind := 'sum';
@@ -545,7 +547,8 @@ comment on function public.usage_report(text, text, text, timestamptz, timestamp
   'One metric in the half-open span, for each bucket (hour, day, week or month of time_zone) and group, with its '
   'sample size n and 95 % interval. Rows of a sum add up to the report without group_by, which equals the log. '
   'Formulas: sums: requests, completed, cancelled, partial, failed, abandoned, errors and the other columns of '
-  'usage_hourly, total_tokens (input + output), cost_usd. satisfaction: mean of ratings 1 to 5 by users who asked '
+  'usage_hourly, total_tokens (input + output), cost_usd; cached_answers are turns served by a stored answer of '
+  'assist, saved_usd what they saved. satisfaction: mean of ratings 1 to 5 by users who asked '
   '(thumbs are 5 and 1). classification_accuracy: turns whose classifier named the agent that the user named, or '
   'whose first agent kept them when the user named none, / classified turns. escalation_success: hand-offs rated 4 '
   'or 5 / rated hand-offs. error_rate: errors of models / turns. fallback_rate: turns saved by a fallback / turns. '
@@ -1021,17 +1024,19 @@ declare
 begin
   select jsonb_object_agg(a.name, jsonb_build_object('count', a.sums[1],
       'satisfaction', round(a.sums[2] / nullif(a.sums[3], 0), 2), 'ratings', a.sums[3], 'cost', a.sums[4])),
-      array[sum(a.sums[1]), sum(a.sums[5]), sum(a.sums[4]), sum(a.sums[6])]
+      array[sum(a.sums[1]), sum(a.sums[5]), sum(a.sums[4]), sum(a.sums[6]), sum(a.sums[7]), sum(a.sums[8])]
     into v_agents, v_sums
     from (select coalesce(nullif(s.group_value, ''), 'none') as name, s.sums
           from private.usage_sums(array['{requests}', '{rating_sum}', '{ratings}', '{cost_usd}',
-            '{input_tokens} + {output_tokens}', '{duration_ms_sum}'], 'agent', null, v_now) as s
+            '{input_tokens} + {output_tokens}', '{duration_ms_sum}', '{cached_answers}', '{saved_usd}'], 'agent', null,
+            v_now) as s
           where s.sums[1] <> 0) as a;
   return jsonb_build_object('llm_performance_dashboard', jsonb_build_object(
     'current_' || p_period, jsonb_build_object(
       'total_interactions', coalesce(v_sums[1], 0), 'agent_distribution', coalesce(v_agents, '{}'),
       'total_tokens', coalesce(v_sums[2], 0), 'total_cost', coalesce(v_sums[3], 0),
       'avg_response_time', round(v_sums[4] / nullif(v_sums[1], 0) / 1000, 1) || 's',
+      'cached_answers', coalesce(v_sums[5], 0), 'saved_usd', coalesce(v_sums[6], 0),
       'context_efficiency', (select round(r.value, 2) from private.log_report('median', null, null, v_now, '{}') as r)),
     'trending_metrics', jsonb_build_object(
       'user_satisfaction_trend', private.trend(v_rated[1] / nullif(v_rated[2], 0)
@@ -1060,7 +1065,8 @@ $$;
 comment on function public.llm_dashboard(text, text) is
   '{llm_performance_dashboard: {current_<period>: {total_interactions, agent_distribution: {agent: {count, '
   'satisfaction (mean rating), ratings, cost}}, total_tokens, total_cost (US dollars), avg_response_time (such as '
-  '1.8s), context_efficiency (median of output / input tokens)}, trending_metrics}}: the current hour, day, week or '
+  '1.8s), cached_answers and saved_usd (turns that stored answers of assist served, and the US dollars that they '
+  'saved), context_efficiency (median of output / input tokens)}, trending_metrics}}: the current hour, day, week or '
   'month of time_zone until now; the agent none is turns without one. Trends: user_satisfaction_trend is today''s '
   'mean rating less yesterday''s; cost_efficiency_trend the change of turns rated 4 or 5 per US dollar, last seven '
   'days against the seven before; agent_selection_accuracy and escalation_success_rate are classification_accuracy '
@@ -1075,7 +1081,8 @@ declare
   v_zone text := (private.checked_span(null, null, time_zone)).zone;
   v_user_id uuid := (select auth.uid());
   v_me jsonb := jsonb_build_object('person', jsonb_build_array(v_user_id));
-  v_terms text[] := array['{requests}', '{input_tokens} + {output_tokens}', '{cost_usd}', '{unpriced_requests}'];
+  v_terms text[] := array['{requests}', '{input_tokens} + {output_tokens}', '{cost_usd}', '{unpriced_requests}',
+    '{cached_answers}', '{saved_usd}'];
   v_month private.report_span := private.checked_span(now() - interval '30 days', now(), v_zone);
 begin
   if v_user_id is null then
@@ -1088,7 +1095,8 @@ begin
       from public.my_limits() as l left join private.forecast_at(v_user_id::text, now()) as f using (period)),
     'spent', (select jsonb_object_agg(p.name, (
         select jsonb_build_object('requests', coalesce(sum(s.sums[1]), 0), 'tokens', coalesce(sum(s.sums[2]), 0),
-          'cost_usd', coalesce(sum(s.sums[3]), 0), 'unpriced_requests', coalesce(sum(s.sums[4]), 0))
+          'cost_usd', coalesce(sum(s.sums[3]), 0), 'unpriced_requests', coalesce(sum(s.sums[4]), 0),
+          'cached_answers', coalesce(sum(s.sums[5]), 0), 'saved_usd', coalesce(sum(s.sums[6]), 0))
         from private.usage_sums(v_terms, null, null, private.checked_span(date_trunc(p.bucket, now(), v_zone), now(),
           v_zone), v_me) as s))
       from (values ('today', 'day'), ('month', 'month')) as p (name, bucket)),
@@ -1110,7 +1118,566 @@ end
 $$;
 comment on function public.my_usage(text) is
   'The caller''s page: {caps: my_limits() with forecast_usd, low_usd, high_usd, runs_out_at and is_enough_data of '
-  'cost_forecast(); spent: {today, month}, each {requests, tokens, cost_usd, unpriced_requests} of the day and month '
-  'of time_zone; by_model, by_conversation (20) and dearest_answers (10) of the last 30 days}. Caps reset by UTC.';
+  'cost_forecast(); spent: {today, month}, each {requests, tokens, cost_usd, unpriced_requests, cached_answers, '
+  'saved_usd} of the day and month of time_zone; by_model, by_conversation (20) and dearest_answers (10) of the last '
+  '30 days}. Caps reset by UTC.';
 revoke execute on function public.my_usage from public, anon, authenticated, service_role;
 grant execute on function public.my_usage(text) to authenticated;
+
+-- Purpose: corrects the costs of finished turns by the prices of the catalogue, after a price was wrong.
+-- Affects: public.reprice()
+-- Access: admins and the service; definer because logs, counters and write-ahead rows are not granted.
+
+create type private.repriced_turn as (
+  turn_id uuid, user_id uuid, api_key_id uuid, conversation_id uuid, day date, model text, before private.turn_price,
+  after private.turn_price, lost jsonb, conversation_usd numeric, prices jsonb
+);
+comment on type private.repriced_turn is
+  'A turn whose cost changes: its cost before and after, the changed rows of lost_attempt_costs as an array, what the '
+  'total of its conversation changes by, and the pricing used by identifier. The attempts of after are null when the '
+  'log row keeps its own.';
+
+create function private.new_price(p_identifier text, p_models text[]) returns jsonb
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (select m.pricing from public.llm_models as m
+    where m.identifier = p_identifier and (p_models is null or p_identifier = any (p_models)));
+end
+$$;
+comment on function private.new_price(text, text[]) is
+  'The pricing of a model in the catalogue; null when it is unknown, or when p_models names other models only.';
+revoke execute on function private.new_price from public, anon, authenticated, service_role;
+
+create function private.kept_parts(p_usd numeric, p_identifier text, p_usage private.token_usage) returns numeric[]
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_parts numeric[] := private.cost_parts(
+    coalesce(private.new_price(p_identifier, null), '{"input": 1, "output": 1}'), p_usage);
+begin
+  if v_parts[1] > 0 then
+    return array[p_usd, round(v_parts[2] * p_usd / v_parts[1], 9), round(v_parts[3] * p_usd / v_parts[1], 9),
+      round(v_parts[4] * p_usd / v_parts[1], 9)];
+  end if;
+  return array[p_usd, 0, 0, 0];
+end
+$$;
+comment on function private.kept_parts(numeric, text, private.token_usage) is
+  'cost_parts() of an attempt that keeps its cost beside one that does not. Its kinds are shared out by its price in '
+  'the catalogue, else by tokens, because the price at that time is unknown.';
+revoke execute on function private.kept_parts from public, anon, authenticated, service_role;
+
+create function private.reprice_attempts(p_attempts jsonb, p_models text[], p_old private.turn_price)
+  returns private.turn_price
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v private.turn_price;
+  v_attempt jsonb;
+  v_price jsonb;
+  v_parts numeric[];
+  v_is_changed boolean := false;
+  v_is_whole boolean := true;
+begin
+  v.attempts := '[]';
+  for v_attempt in select a.attempt from jsonb_array_elements(p_attempts) with ordinality as a (attempt, place)
+      order by a.place loop
+    if jsonb_typeof(v_attempt -> 'usage') = 'object' then
+      v_price := private.new_price(v_attempt ->> 'identifier', p_models);
+      if v_price is null then
+        v_is_whole := false;
+        v_parts := private.kept_parts((v_attempt ->> 'cost_usd')::numeric, v_attempt ->> 'identifier',
+          private.read_usage(v_attempt -> 'usage'));
+      else
+        v_parts := private.cost_parts(v_price, private.read_usage(v_attempt -> 'usage'));
+        v_is_changed := v_is_changed or v_parts[1] is distinct from (v_attempt ->> 'cost_usd')::numeric;
+        v_attempt := v_attempt || jsonb_build_object('cost_usd', v_parts[1]);
+      end if;
+      v := private.add_cost(v, v_parts);
+    end if;
+    v.attempts := v.attempts || jsonb_build_array(v_attempt);
+  end loop;
+  v.is_metered := v_is_changed or v_is_whole and (v.cached_cost_usd, v.output_cost_usd, v.reasoning_cost_usd)
+    is distinct from (p_old.cached_cost_usd, p_old.output_cost_usd, p_old.reasoning_cost_usd);
+  if not v.is_metered then
+    p_old.attempts := p_attempts;
+    p_old.is_metered := false;
+    return p_old;
+  end if;
+  return v;
+end
+$$;
+comment on function private.reprice_attempts(jsonb, text[], private.turn_price) is
+  'The attempts and their cost by the new prices; is_metered is whether that differs from p_old, which is returned '
+  'when it does not.';
+revoke execute on function private.reprice_attempts from public, anon, authenticated, service_role;
+
+create function private.price_less(p_all private.turn_price, p_part private.turn_price) returns private.turn_price
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  p_all.cost_usd := p_all.cost_usd - coalesce(p_part.cost_usd, 0);
+  p_all.cached_cost_usd := p_all.cached_cost_usd - coalesce(p_part.cached_cost_usd, 0);
+  p_all.output_cost_usd := p_all.output_cost_usd - coalesce(p_part.output_cost_usd, 0);
+  p_all.reasoning_cost_usd := p_all.reasoning_cost_usd - coalesce(p_part.reasoning_cost_usd, 0);
+  return p_all;
+end
+$$;
+comment on function private.price_less(private.turn_price, private.turn_price) is 'What a part leaves of a cost.';
+revoke execute on function private.price_less from public, anon, authenticated, service_role;
+
+create function private.own_attempts(p_log public.chat_logs, p_lost_input bigint, p_lost_output bigint) returns jsonb
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  if p_log.attempts @? '$[*] ? (@.usage.type() == "object")' then
+    return p_log.attempts;
+  end if;
+  return jsonb_build_array(jsonb_build_object('identifier', p_log.model_identifier, 'cost_usd', p_log.cost_usd, 'usage',
+    jsonb_build_object('input_tokens', greatest(p_log.input_tokens - p_lost_input, 0),
+      'output_tokens', greatest(p_log.output_tokens - p_lost_output, 0), 'cached_tokens', p_log.cached_tokens,
+      'reasoning_tokens', p_log.reasoning_tokens, 'cache_write_tokens', p_log.cache_write_tokens)));
+end
+$$;
+comment on function private.own_attempts(public.chat_logs, bigint, bigint) is
+  'The attempts of a log row; one with the tokens of the row, less those of lost attempts, when none carries its '
+  'usage.';
+revoke execute on function private.own_attempts from public, anon, authenticated, service_role;
+
+create function private.reprice_turn(p_log public.chat_logs, p_models text[]) returns private.repriced_turn
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v private.repriced_turn;
+  v_row private.turns;
+  v_lost private.lost_attempt_costs;
+  v_before private.turn_price;  -- of the lost attempts
+  v_after private.turn_price;
+  v_old private.turn_price;
+  v_new private.turn_price;
+  v_attempts jsonb;
+  v_all jsonb := '[]';
+  v_input bigint := 0;
+  v_output bigint := 0;
+begin
+  select * into v_row from private.turns as r where r.id = p_log.turn_id;
+  v.lost := '[]';
+  v.conversation_usd := 0;
+  for v_lost in select * from private.lost_attempt_costs as s where s.turn_id = p_log.turn_id order by s.worker_id loop
+    v_old := row(null, false, v_lost.cost_usd, v_lost.cached_cost_usd, v_lost.output_cost_usd,
+      v_lost.reasoning_cost_usd);
+    v_new := private.reprice_attempts(v_lost.attempts, p_models, v_old);
+    if v_new.is_metered then
+      v.lost := v.lost || jsonb_build_array(jsonb_build_object('worker_id', v_lost.worker_id) || to_jsonb(v_new));
+      if v_lost.is_finish then
+        v.conversation_usd := v.conversation_usd + v_new.cost_usd - coalesce(v_lost.cost_usd, 0);
+      end if;
+    end if;
+    v_before := private.add_cost(v_before, array[v_old.cost_usd, v_old.cached_cost_usd, v_old.output_cost_usd,
+      v_old.reasoning_cost_usd]);
+    v_after := private.add_cost(v_after, array[v_new.cost_usd, v_new.cached_cost_usd, v_new.output_cost_usd,
+      v_new.reasoning_cost_usd]);
+    v_input := v_input + v_lost.input_tokens;
+    v_output := v_output + v_lost.output_tokens;
+    v_all := v_all || v_lost.attempts;
+  end loop;
+  v.before := row(p_log.attempts, false, p_log.cost_usd, p_log.cached_cost_usd, p_log.output_cost_usd,
+    p_log.reasoning_cost_usd);
+  v.after := v_after;
+  -- Of a turn that failed, was abandoned or runs again, the log row has only what the lost attempts cost.
+  if p_log.status <> 'abandoned' and coalesce(v_row.state, 'settled') = 'settled' then
+    v_old := private.price_less(v.before, v_before);
+    v_attempts := private.own_attempts(p_log, v_input, v_output);
+    if v_attempts <> p_log.attempts then
+      v_attempts := jsonb_set(v_attempts, '{0,cost_usd}', coalesce(to_jsonb(v_old.cost_usd), 'null'));
+    end if;
+    v_new := private.reprice_attempts(v_attempts, p_models, v_old);
+    v.after := private.add_cost(v_after, array[v_new.cost_usd, v_new.cached_cost_usd, v_new.output_cost_usd,
+      v_new.reasoning_cost_usd]);
+    v.after.attempts := case when v_attempts = p_log.attempts then v_new.attempts end;
+    v.after.is_metered := v_new.is_metered;
+    v.conversation_usd := v.conversation_usd + coalesce(v_new.cost_usd, 0) - coalesce(v_old.cost_usd, 0);
+    v_all := v_all || v_attempts;
+  end if;
+  if v.lost = '[]' and (v.after).is_metered is not true then
+    return null;
+  end if;
+  v.turn_id := p_log.turn_id;
+  v.user_id := coalesce(v_row.user_id, p_log.user_id);
+  v.api_key_id := coalesce(v_row.api_key_id, p_log.api_key_id);
+  v.conversation_id := p_log.conversation_id;
+  v.day := coalesce(v_row.day, (p_log.created_at at time zone 'utc')::date);
+  v.model := private.anonymised_model(p_log.model_identifier, v.user_id);
+  v.prices := (select jsonb_object_agg(private.anonymised_model(a.attempt ->> 'identifier', v.user_id), p.price)
+    from jsonb_array_elements(v_all) as a (attempt)
+    cross join lateral private.new_price(a.attempt ->> 'identifier', p_models) as p (price)
+    where p.price is not null and jsonb_typeof(a.attempt -> 'usage') = 'object');
+  return v;
+end
+$$;
+comment on function private.reprice_turn(public.chat_logs, text[]) is
+  'How the new prices change the cost of a turn; null when they do not. A model without a new price keeps its cost.';
+revoke execute on function private.reprice_turn from public, anon, authenticated, service_role;
+
+create function private.repriced_turns(p_turn_ids uuid[], p_models text[]) returns private.repriced_turn[]
+  language sql stable security invoker set search_path = '' as $$
+  select coalesce(array_agg(t order by t.turn_id), '{}')
+  from (select l from public.chat_logs as l where l.turn_id = any (p_turn_ids) offset 0) as s
+  cross join lateral private.reprice_turn(s.l, p_models) as t where t.turn_id is not null
+$$;
+comment on function private.repriced_turns(uuid[], text[]) is 'reprice_turn() of several turns that change.';
+revoke execute on function private.repriced_turns from public, anon, authenticated, service_role;
+
+create function private.lock_for_repricing(p_turns private.repriced_turn[]) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  -- The order of a finish: write-ahead rows, users, conversations, log rows.
+  perform 1 from private.turns as r where r.id in (select t.turn_id from unnest(p_turns) as t)
+    order by r.id for update;
+  perform 1 from auth.users as u where u.id in (select t.user_id from unnest(p_turns) as t)
+    order by u.id for key share;
+  perform 1 from public.llm_conversations as c
+    where c.id in (select t.conversation_id from unnest(p_turns) as t) order by c.id for no key update;
+  perform 1 from public.chat_logs as l where l.turn_id in (select t.turn_id from unnest(p_turns) as t)
+    order by l.id for update;
+end
+$$;
+comment on function private.lock_for_repricing(private.repriced_turn[]) is
+  'Locks the rows of these turns, so that a finish, a retry or a deletion comes wholly before or after.';
+revoke execute on function private.lock_for_repricing from public, anon, authenticated, service_role;
+
+create function private.correct_counters(p_turns private.repriced_turn[]) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v record;
+begin
+  for v in
+    select s.scope, array_agg(distinct t.day) as days, array_agg(distinct date_trunc('month', t.day)::date) as months
+    from unnest(p_turns) as t
+    cross join lateral (values (t.user_id::text, 1), (private.key_scope(t.api_key_id), 2), ('global', 3))
+      as s (scope, place)
+    where s.scope is not null group by s.scope, s.place order by s.place, s.scope
+  loop
+    perform 1 from public.usage_counter_slots as c
+      where c.scope = v.scope and (c.period = 'day' and c.period_start = any (v.days)
+        or c.period = 'month' and c.period_start = any (v.months))
+      order by c.period, c.period_start, c.slot for update;
+  end loop;
+  perform private.take_shares_back(d.day) from (
+    select t.day from unnest(p_turns) as t group by t.day order by t.day) as d;
+  -- A counter that was reset holds less than its turns cost.
+  update public.usage_counter_slots as c set spent_usd = greatest(c.spent_usd + d.usd, 0)
+    from (
+      select s.scope, s.slot, p.period, p.start, sum((t.after).cost_usd - coalesce((t.before).cost_usd, 0)) as usd
+      from unnest(p_turns) as t
+      cross join lateral (values (t.user_id::text, 0), (private.key_scope(t.api_key_id), 0),
+        ('global', private.global_slot(t.turn_id)::integer)) as s (scope, slot)
+      cross join lateral (values ('day', t.day), ('month', date_trunc('month', t.day)::date)) as p (period, start)
+      group by 1, 2, 3, 4) as d
+    where c.scope = d.scope and c.slot = d.slot and c.period = d.period and c.period_start = d.start;
+end
+$$;
+comment on function private.correct_counters(private.repriced_turn[]) is
+  'Adds the corrections to the counters of users, API keys and all users, of the days and months that were charged. '
+  'The slots of the global caps give their shares back, so that the next turn compares the new sum with the cap.';
+revoke execute on function private.correct_counters from public, anon, authenticated, service_role;
+
+create function private.correct_costs(p_turns private.repriced_turn[]) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_run uuid := gen_random_uuid();
+begin
+  insert into public.cost_corrections (run_id, turn_id, day, model_identifier, old_usd, new_usd, old_cached_usd,
+    old_output_usd, old_reasoning_usd, prices, corrected_by)
+  select v_run, t.turn_id, t.day, t.model, (t.before).cost_usd, (t.after).cost_usd, (t.before).cached_cost_usd,
+    (t.before).output_cost_usd, (t.before).reasoning_cost_usd, coalesce(t.prices, '{}'),
+    (select u.id from auth.users as u where u.id = (select auth.uid()))
+  from unnest(p_turns) as t;
+  update private.lost_attempt_costs as s
+    set cost_usd = e.cost_usd, cached_cost_usd = e.cached_cost_usd, output_cost_usd = e.output_cost_usd,
+        reasoning_cost_usd = e.reasoning_cost_usd, attempts = e.attempts
+    from unnest(p_turns) as t
+    cross join lateral jsonb_to_recordset(t.lost) as e (worker_id uuid, attempts jsonb, cost_usd numeric,
+      cached_cost_usd numeric, output_cost_usd numeric, reasoning_cost_usd numeric)
+    where s.turn_id = t.turn_id and s.worker_id = e.worker_id;
+  update public.llm_conversations as c set total_cost = greatest(c.total_cost + d.usd, 0)
+    from (select t.conversation_id, sum(t.conversation_usd) as usd from unnest(p_turns) as t group by 1) as d
+    where c.id = d.conversation_id and d.usd <> 0;
+  update public.ai_insights as i set cost_usd = (t.after).cost_usd
+    from unnest(p_turns) as t where i.turn_id = t.turn_id;
+  -- One statement: its trigger brings the roll-up up to date.
+  update public.chat_logs as l
+    set cost_usd = (t.after).cost_usd, cached_cost_usd = (t.after).cached_cost_usd,
+        output_cost_usd = (t.after).output_cost_usd, reasoning_cost_usd = (t.after).reasoning_cost_usd,
+        attempts = coalesce((t.after).attempts, l.attempts)
+    from unnest(p_turns) as t where l.turn_id = t.turn_id;
+  perform private.correct_counters(p_turns);
+end
+$$;
+comment on function private.correct_costs(private.repriced_turn[]) is
+  'Writes the entries and corrects log rows, the roll-up, conversations, stored answers and counters. The rows are '
+  'locked.';
+revoke execute on function private.correct_costs from public, anon, authenticated, service_role;
+
+create function public.reprice("from" timestamptz, "to" timestamptz, dry_run boolean default true,
+  models text[] default null)
+  returns table (day date, model text, turns bigint, newly_priced bigint, old_usd numeric, new_usd numeric,
+    delta_usd numeric)
+  language plpgsql volatile security definer set search_path = '' set statement_timeout = '120s'
+  set lock_timeout = '10s' set jit = off as $$
+declare
+  v_span private.report_span;
+  v_ids uuid[];
+  v_turns private.repriced_turn[];
+begin
+  if not (coalesce(auth.jwt() ->> 'role', 'service_role') = 'service_role' or private.is_admin()) then
+    perform private.refuse('PT403', 'forbidden', 'This is for admins.');
+  elsif "from" is null or "to" is null or "from" = "to" then
+    perform private.refuse_parameter('from', 'from and to are two times.');
+  elsif dry_run is null then
+    perform private.refuse_parameter('dry_run', 'dry_run is true or false.');
+  elsif cardinality(models) > 100 or cardinality(models) = 0 then
+    perform private.refuse_parameter('models', 'models has 1 to 100 identifiers, or is null.');
+  end if;
+  v_span := private.checked_span("from", "to", null, 93);
+  v_ids := array(
+    select l.turn_id from public.chat_logs as l
+    where l.created_at >= (v_span).begins and l.created_at < (v_span).ends and l.saved_usd is null
+      and (models is null or l.model_identifier = any (models) or exists (
+        select from jsonb_array_elements(l.attempts || coalesce((select jsonb_agg(e.attempt)
+          from private.lost_attempt_costs as s cross join lateral jsonb_array_elements(s.attempts) as e (attempt)
+          where s.turn_id = l.turn_id), '[]')) as a (attempt) where a.attempt ->> 'identifier' = any (models)))
+    limit 50001);
+  if cardinality(v_ids) > 50000 then
+    perform private.refuse_parameter('from', 'This span has more than 50000 turns: ask for a shorter one.');
+  end if;
+  if not dry_run then
+    -- One at a time, and not beside a sweep or a deletion, which change usage_hourly in two passes.
+    perform pg_advisory_xact_lock(hashtextextended('private.sweep_turns', 0));
+  end if;
+  v_turns := private.repriced_turns(v_ids, models);
+  if not dry_run and v_turns <> '{}' then
+    perform private.lock_for_repricing(v_turns);
+    v_turns := private.repriced_turns(array(select t.turn_id from unnest(v_turns) as t), models);
+    perform private.correct_costs(v_turns);
+  end if;
+  return query
+    select t.day, t.model, count(*), count(*) filter (where (t.before).cost_usd is null),
+      coalesce(sum((t.before).cost_usd), 0), sum((t.after).cost_usd),
+      sum((t.after).cost_usd) - coalesce(sum((t.before).cost_usd), 0)
+    from unnest(v_turns) as t group by t.day, t.model order by t.day, t.model;
+exception when lock_not_available or deadlock_detected or serialization_failure or query_canceled then
+  perform private.refuse_busy();
+end
+$$;
+comment on function public.reprice(timestamptz, timestamptz, boolean, text[]) is
+  'Corrects the costs of turns in the half-open span by the prices that the catalogue has now; by default a dry run, '
+  'which changes nothing. Returns for each UTC day and model how many turns change, how many of them had no price, and '
+  'US dollars before, after and between. Each change is a row of cost_corrections. Log rows, usage_hourly and all '
+  'reports, conversations, and the counters of users, API keys and all users change in the same transaction; running '
+  'it again changes nothing. A model without a price in the catalogue, or beside the list models, keeps its cost; so '
+  'do turns that retention deleted, hits of stored answers and what these saved. A turn that still runs is charged '
+  'by its price at admission: run this again after it. usage_source stays. At most 93 days and 50000 turns (422). For '
+  'admins; definer, because the ledger is not granted.';
+revoke execute on function public.reprice from public, anon, authenticated, service_role;
+grant execute on function public.reprice(timestamptz, timestamptz, boolean, text[]) to authenticated, service_role;
+
+-- Purpose: stores providers' figures, and compares them with the ledger.
+-- Affects: public.bills_due(), public.store_bills(), public.import_bills(), public.bill_drift()
+-- Access: the service stores; admins import and compare; definer because bills are not granted for writing.
+
+create function public.bills_due(providers text[]) returns text[]
+  language sql stable security definer set search_path = '' as $$
+  select array(select p.name from unnest(providers) as p (name)
+    where not exists (select 1 from private.bill_reads as r
+      where r.provider = p.name and r.read_at > now() - interval '6 hours'))
+$$;
+comment on function public.bills_due(text[]) is
+  'Those of the providers whose bills were not read for six hours. Definer, because private.bill_reads is not granted.';
+revoke execute on function public.bills_due from public, anon, authenticated, service_role;
+grant execute on function public.bills_due(text[]) to service_role;
+
+create function private.replace_bills(p_provider text, p_source text, p_days date[], p_rows jsonb) returns integer
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_stored integer;
+begin
+  -- One writer of a provider at a time, so that two imports of a day do not mix.
+  perform pg_advisory_xact_lock(hashtextextended('private.provider_bills:' || p_provider, 0));
+  delete from public.provider_bills as b where b.provider = p_provider and b.day = any (p_days);
+  insert into public.provider_bills (provider, day, model, input_tokens, cached_tokens, output_tokens, cost_usd, source)
+  select p_provider, r.day, coalesce(r.model, ''), sum(r.input_tokens), sum(r.cached_tokens), sum(r.output_tokens),
+    sum(r.cost_usd), p_source
+  from jsonb_to_recordset(p_rows) as r (day date, model text, input_tokens bigint, cached_tokens bigint,
+    output_tokens bigint, cost_usd numeric)
+  where r.day = any (p_days) group by r.day, coalesce(r.model, '');
+  get diagnostics v_stored = row_count;
+  return v_stored;
+end
+$$;
+comment on function private.replace_bills(text, text, date[], jsonb) is
+  'Replaces a provider''s figures of these days; rows of the same day and model are summed. Returns the number of '
+  'rows.';
+revoke execute on function private.replace_bills from public, anon, authenticated, service_role;
+
+create function public.store_bills(bill jsonb) returns integer
+  language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_first date := bill ->> 'from_day';
+  v_last date := bill ->> 'to_day';
+  v_stored integer;
+begin
+  if (v_last > v_first and v_last - v_first <= 31) is not true or v_last > (now() at time zone 'utc')::date then
+    perform private.refuse_parameter('from_day', 'from_day to to_day are 1 to 31 whole UTC days that have ended.');
+  end if;
+  v_stored := private.replace_bills(bill ->> 'provider', 'api', array(
+    select d.at::date from generate_series(v_first, v_last - 1, interval '1 day') as d (at)), bill -> 'rows');
+  insert into private.bill_reads (provider) values (bill ->> 'provider')
+    on conflict on constraint bill_reads_pkey do update set read_at = excluded.read_at;
+  return v_stored;
+end
+$$;
+comment on function public.store_bills(jsonb) is
+  'Replaces what a provider charged on whole UTC days; safe to repeat. bill: provider, from_day, to_day (excluded, '
+  'today at most), rows [{day, model, input_tokens?, cached_tokens?, output_tokens?, cost_usd?}]. Returns the number '
+  'of stored rows. Definer, because provider_bills is not granted for writing.';
+revoke execute on function public.store_bills from public, anon, authenticated, service_role;
+grant execute on function public.store_bills(jsonb) to service_role;
+
+create function private.csv_fields(p_line text) returns text[]
+  language sql immutable security invoker set search_path = '' as $$
+  select case when sum(char_length(m.f[1])) = char_length(p_line) + 1 then array_agg(
+      case when m.f[2] like '"%' then replace(substr(m.f[2], 2, char_length(m.f[2]) - 2), '""', '"')
+        else trim(m.f[2]) end order by m.place) end
+  from regexp_matches(',' || p_line, '(,("(?:[^"]|"")*"|[^,"]*))', 'g') with ordinality as m (f, place)
+$$;
+comment on function private.csv_fields(text) is
+  'The fields of one line of CSV; a field may have quotes around it. Null when a quote is anywhere else.';
+revoke execute on function private.csv_fields from public, anon, authenticated, service_role;
+
+create function private.bill_of_line(p_fields text[], p_columns text[], p_number bigint) returns jsonb
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_name text;
+  v_value text;
+  v_row jsonb := '{}';
+begin
+  if cardinality(p_fields) is distinct from cardinality(p_columns) then
+    perform private.refuse_parameter('csv', format('Line %s does not have %s fields, as the header has.', p_number,
+      cardinality(p_columns)));
+  end if;
+  for v_name, v_value in select * from unnest(p_columns, p_fields) loop
+    if v_value <> '' and v_value !~ (case v_name when 'day' then '^\d{4}-\d\d-\d\d$' when 'model' then '^.{1,200}$'
+        when 'cost_usd' then '^-?\d{1,9}(\.\d{1,30})?$' else '^\d{1,15}$' end) or v_name = 'day' and v_value = '' then
+      perform private.refuse_parameter('csv', format('Line %s has no valid %s.', p_number, v_name));
+    end if;
+    v_row := v_row || jsonb_build_object(v_name, nullif(v_value, ''));
+  end loop;
+  if (v_row ->> 'day')::date not between '2020-01-01' and (now() at time zone 'utc')::date then
+    perform private.refuse_parameter('csv', format('Line %s is not of a day since 2020.', p_number));
+  end if;
+  return v_row;
+exception when datetime_field_overflow or invalid_datetime_format then
+  perform private.refuse_parameter('csv', format('Line %s has no valid day.', p_number));
+end
+$$;
+comment on function private.bill_of_line(text[], text[], bigint) is
+  'One line of a CSV as an element of rows of store_bills(). Refuses with 422 and the number of the line.';
+revoke execute on function private.bill_of_line from public, anon, authenticated, service_role;
+
+create function public.import_bills(provider text, csv text) returns integer
+  language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s'
+  set statement_timeout = '30s' as $$
+declare
+  v_lines text[];
+  v_columns text[];
+  v_rows jsonb;
+begin
+  if not (coalesce(auth.jwt() ->> 'role', 'service_role') = 'service_role' or private.is_admin()) then
+    perform private.refuse('PT403', 'forbidden', 'This is for admins.');
+  elsif (provider ~ '^[a-z][a-z0-9_-]{0,39}$') is not true then
+    perform private.refuse_parameter('provider', 'provider is the name of a provider, as in llm_models.');
+  elsif (octet_length(csv) <= 1000000) is not true then
+    perform private.refuse_parameter('csv', 'csv is a text of at most 1 MB.');
+  end if;
+  v_lines := regexp_split_to_array(trim(both e'\ufeff\r\n ' from csv), '\r?\n');
+  v_columns := private.csv_fields(v_lines[1]);
+  if (v_columns @> '{day,cost_usd}'
+      and v_columns <@ '{day,model,input_tokens,cached_tokens,output_tokens,cost_usd}') is not true
+      or cardinality(v_columns) <> (select count(distinct c.name) from unnest(v_columns) as c (name)) then
+    perform private.refuse_parameter('csv', 'The first line names the columns: day, cost_usd and, if you have them, '
+      || 'model, input_tokens, cached_tokens, output_tokens.');
+  elsif cardinality(v_lines) not between 2 and 10001 then
+    perform private.refuse_parameter('csv', 'csv has 1 to 10000 lines after the header.');
+  end if;
+  select jsonb_agg(private.bill_of_line(private.csv_fields(l.line), v_columns, l.place) order by l.place) into v_rows
+    from unnest(v_lines) with ordinality as l (line, place) where l.place > 1;
+  return private.replace_bills(provider, 'csv',
+    array(select distinct (r.value ->> 'day')::date from jsonb_array_elements(v_rows) as r (value)), v_rows);
+exception when lock_not_available or deadlock_detected or query_canceled then
+  perform private.refuse_busy();
+end
+$$;
+comment on function public.import_bills(text, text) is
+  'Replaces what a provider charged on the days of a CSV; all lines or none. Its header has day (YYYY-MM-DD, UTC) and '
+  'cost_usd and may have model, input_tokens, cached_tokens and output_tokens. At most 10000 lines and 1 MB; a wrong '
+  'line is 422 with its number. Returns the number of stored rows. For admins; definer, because provider_bills is not '
+  'granted for writing.';
+revoke execute on function public.import_bills from public, anon, authenticated, service_role;
+grant execute on function public.import_bills(text, text) to authenticated, service_role;
+
+create function private.billed_model(p_model text) returns text
+  language sql immutable security invoker set search_path = '' as $$
+  select regexp_replace(lower(p_model), '[-@](\d{4}-\d\d-\d\d|\d{8})$', '')
+$$;
+comment on function private.billed_model(text) is
+  'The name of a model without the date of its version, because bills name versions and turns often do not.';
+revoke execute on function private.billed_model from public, anon, authenticated, service_role;
+grant execute on function private.billed_model(text) to authenticated, service_role;
+
+create function public.bill_drift("from" date default null, "to" date default null, least_usd numeric default 0)
+  returns table (day date, provider text, model text, our_usd numeric, billed_usd numeric, drift_usd numeric,
+    drift_share numeric, our_tokens bigint, billed_tokens bigint, unpriced_requests bigint)
+  language plpgsql stable security invoker set search_path = '' set statement_timeout = '5s' set jit = off as $$
+declare
+  v_to date := coalesce("to", (now() at time zone 'utc')::date);
+  v_from date := coalesce("from", v_to - 30);
+begin
+  if not private.sees_all() then
+    raise exception using errcode = 'PT403', message = 'This is for admins.',
+      detail = '{"code": "forbidden", "metadata": {}}';
+  elsif not isfinite(v_from) or not isfinite(v_to) or v_from > v_to or v_to - v_from > 1100 then
+    perform private.refuse_parameter('from', 'from is not after to, and they are at most 1100 days apart.');
+  elsif (least_usd >= 0) is not true then
+    perform private.refuse_parameter('least_usd', 'least_usd is an amount in US dollars.');
+  end if;
+  return query
+    with billed as (
+      select b.day, b.provider, private.billed_model(b.model) as model, sum(b.cost_usd) as usd,
+        sum(b.input_tokens + b.output_tokens)::bigint as tokens
+      from public.provider_bills as b
+      where b.day >= v_from and b.day < v_to group by 1, 2, 3
+    ), ours as (
+      select (u.hour at time zone 'utc')::date as day, u.provider,
+        private.billed_model(substr(u.model_identifier, char_length(u.provider) + 2)) as model, sum(u.cost_usd) as usd,
+        sum(u.input_tokens + u.output_tokens)::bigint as tokens, sum(u.unpriced_requests)::bigint as unpriced
+      from public.usage_hourly as u
+      where u.hour >= v_from::timestamp at time zone 'utc' and u.hour < v_to::timestamp at time zone 'utc'
+        -- A day without any figure of the provider is not compared.
+        and exists (select 1 from public.provider_bills as b
+          where b.provider = u.provider and b.day = (u.hour at time zone 'utc')::date)
+      group by 1, 2, 3
+    )
+    select d.* from (
+      select coalesce(b.day, o.day), coalesce(b.provider, o.provider), coalesce(b.model, o.model),
+        coalesce(o.usd, 0), b.usd, coalesce(b.usd, 0) - coalesce(o.usd, 0),
+        round((coalesce(b.usd, 0) - coalesce(o.usd, 0)) / nullif(b.usd, 0), 6), coalesce(o.tokens, 0), b.tokens,
+        coalesce(o.unpriced, 0)
+      from billed as b full join ours as o on o.day = b.day and o.provider = b.provider and o.model = b.model)
+      as d (day, provider, model, our_usd, billed_usd, drift_usd, drift_share, our_tokens, billed_tokens, unpriced)
+    where abs(d.drift_usd) >= least_usd order by abs(d.drift_usd) desc, d.day, d.provider, d.model;
+end
+$$;
+comment on function public.bill_drift(date, date, numeric) is
+  'What a provider charged for a model on a UTC day less what the ledger says, largest first, over the half-open days, '
+  'by default the last 30. drift_usd is positive when the provider charged more; drift_share is its part of '
+  'billed_usd. Versions of a model are one row. The model is empty for charges of no model. A turn counts for the '
+  'model that answered, so a fallback that used tokens of two models moves cost between rows of a day, not their sum. '
+  'least_usd leaves out smaller drifts. Days without figures of the provider are not compared. For admins.';
+revoke execute on function public.bill_drift from public, anon, authenticated, service_role;
+grant execute on function public.bill_drift(date, date, numeric) to authenticated, service_role;

@@ -92,6 +92,8 @@ create table private.lost_attempt_costs (
   cached_cost_usd numeric(18, 9),
   output_cost_usd numeric(18, 9),
   reasoning_cost_usd numeric(18, 9),
+  attempts jsonb not null default '[]',
+  is_finish boolean not null default false,
   constraint lost_attempt_costs_pkey primary key (turn_id, worker_id)
 );
 comment on table private.lost_attempt_costs is
@@ -99,6 +101,10 @@ comment on table private.lost_attempt_costs is
   'log row.';
 comment on column private.lost_attempt_costs.cost_usd is
   'Null when the route had no known price, as are its three parts, which are those of chat_logs.';
+comment on column private.lost_attempt_costs.attempts is
+  'The model requests with their usage and cost, by which reprice() finds their new cost; see priced_attempts().';
+comment on column private.lost_attempt_costs.is_finish is
+  'Whether the turn ended with it, so that the total of the conversation includes it.';
 
 alter table private.lost_attempt_costs enable row level security;
 revoke all on private.lost_attempt_costs from public, anon, authenticated, service_role;

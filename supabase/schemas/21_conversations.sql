@@ -44,7 +44,8 @@ comment on column public.llm_conversations.agent_handoffs is
   'Number of hand-offs from one agent to another; written by chat_finish.';
 comment on column public.llm_conversations.total_tokens_used is
   'Input and output tokens of all turns; written by chat_finish.';
-comment on column public.llm_conversations.total_cost is 'USD of all turns with a known price; written by chat_finish.';
+comment on column public.llm_conversations.total_cost is
+  'USD of all turns with a known price; written by chat_finish and reprice().';
 comment on column public.llm_conversations.user_satisfaction_avg is
   'Mean of chat_logs.rating (1 to 5) over its turns in the log; null without ratings. Written with each rating.';
 comment on column public.llm_conversations.context_quality_score is

@@ -58,7 +58,9 @@ create table public.chat_logs (
   preset_version text constraint chat_logs_preset_version_check check (char_length(preset_version) <= 40),
   saved_usd numeric(18, 9)
 );
-comment on table public.chat_logs is 'One finished turn. Append-only; written by chat_finish and sweep_turns.';
+comment on table public.chat_logs is
+  'One finished turn, written by chat_finish and sweep_turns. reprice() corrects its cost, with a row of '
+  'cost_corrections for each change.';
 comment on column public.chat_logs.turn_id is 'The turn''s own id; unique.';
 comment on column public.chat_logs.request_id is 'X-Request-Id of the HTTP request.';
 comment on column public.chat_logs.user_id is 'Null once the user is deleted.';

@@ -45,6 +45,8 @@ create table public.usage_hourly (
   classified_right integer not null default 0,
   duration_histogram integer[] not null default '{}',
   ttft_histogram integer[] not null default '{}',
+  cached_answers integer not null default 0,
+  saved_usd numeric(18, 9) not null default 0,
   constraint usage_hourly_dimensions_key unique (user_id, hour, provider, model_identifier, agent_type, endpoint)
 ) with (fillfactor = 70);
 comment on table public.usage_hourly is
@@ -90,6 +92,10 @@ comment on column public.usage_hourly.duration_histogram is
   'Turns by duration: the element k counts 10 * 1.25^(k - 2) < milliseconds <= 10 * 1.25^(k - 1), 1 also what is '
   'faster, 52 also what is slower, 0 turns without one; null is 0. Histograms add up element by element.';
 comment on column public.usage_hourly.ttft_histogram is 'The same of the time to the first content.';
+comment on column public.usage_hourly.cached_answers is
+  'Turns that a stored answer of assist served; no model was called.';
+comment on column public.usage_hourly.saved_usd is
+  'US dollars that these turns saved: what their answers had cost. An unknown cost counts as 0.';
 
 create index usage_hourly_hour_idx on public.usage_hourly (hour);
 
@@ -194,8 +200,8 @@ begin
     p_sign * (v_rating > 0)::integer, p_sign * v_rating, p_sign * v_rating * v_rating,
     p_sign * (v_rating > 3)::integer, p_sign * (v_rating > 0 and p_log.escalation_suggested)::integer,
     p_sign * (v_rating > 3 and p_log.escalation_suggested)::integer,
-    p_sign * (p_log.domain_classification is not null)::integer, p_sign * v_is_right::integer, v_duration, v_ttft)
-    ::public.usage_hourly;
+    p_sign * (p_log.domain_classification is not null)::integer, p_sign * v_is_right::integer, v_duration, v_ttft,
+    p_sign * (p_log.saved_usd is not null)::integer, p_sign * coalesce(p_log.saved_usd, 0))::public.usage_hourly;
 end
 $$;
 comment on function private.usage_of(public.chat_logs, integer) is
@@ -269,7 +275,8 @@ begin
           good_handoffs = d.good_handoffs + v.good_handoffs, classified = d.classified + v.classified,
           classified_right = d.classified_right + v.classified_right,
           duration_histogram = private.add_histograms(d.duration_histogram, v.duration_histogram),
-          ttft_histogram = private.add_histograms(d.ttft_histogram, v.ttft_histogram)
+          ttft_histogram = private.add_histograms(d.ttft_histogram, v.ttft_histogram),
+          cached_answers = d.cached_answers + v.cached_answers, saved_usd = d.saved_usd + v.saved_usd
       where d.id = v_id;
   else
     insert into public.usage_hourly as d
@@ -278,7 +285,7 @@ begin
        output_cost_usd, reasoning_cost_usd, unpriced_requests, estimated_requests, duration_ms_sum, ttft_ms_sum,
        ttft_count, errors, client_errors, limit_errors, timeout_errors, other_errors, fallbacks, handoffs, ratings,
        rating_sum, rating_square_sum, good_ratings, rated_handoffs, good_handoffs, classified, classified_right,
-       duration_histogram, ttft_histogram)
+       duration_histogram, ttft_histogram, cached_answers, saved_usd)
     values
       (v.hour, v.user_id, v.provider, v.model_identifier, v.agent_type, v.endpoint, v.requests, v.cancelled,
        v.partial, v.failed, v.abandoned, v.input_tokens, v.output_tokens, v.cached_tokens, v.reasoning_tokens,
@@ -286,7 +293,7 @@ begin
        v.estimated_requests, v.duration_ms_sum, v.ttft_ms_sum, v.ttft_count, v.errors, v.client_errors,
        v.limit_errors, v.timeout_errors, v.other_errors, v.fallbacks, v.handoffs, v.ratings, v.rating_sum,
        v.rating_square_sum, v.good_ratings, v.rated_handoffs, v.good_handoffs, v.classified, v.classified_right,
-       v.duration_histogram, v.ttft_histogram)
+       v.duration_histogram, v.ttft_histogram, v.cached_answers, v.saved_usd)
     on conflict on constraint usage_hourly_dimensions_key do update
       set requests = d.requests + excluded.requests, cancelled = d.cancelled + excluded.cancelled,
           partial = d.partial + excluded.partial, failed = d.failed + excluded.failed,
@@ -315,7 +322,8 @@ begin
           classified = d.classified + excluded.classified,
           classified_right = d.classified_right + excluded.classified_right,
           duration_histogram = private.add_histograms(d.duration_histogram, excluded.duration_histogram),
-          ttft_histogram = private.add_histograms(d.ttft_histogram, excluded.ttft_histogram)
+          ttft_histogram = private.add_histograms(d.ttft_histogram, excluded.ttft_histogram),
+          cached_answers = d.cached_answers + excluded.cached_answers, saved_usd = d.saved_usd + excluded.saved_usd
     returning d.id into v_id;
   end if;
   if v.requests < 0 then
@@ -346,7 +354,7 @@ begin
     sum(c.limit_errors), sum(c.timeout_errors), sum(c.other_errors), sum(c.fallbacks), sum(c.handoffs),
     sum(c.ratings), sum(c.rating_sum), sum(c.rating_square_sum), sum(c.good_ratings), sum(c.rated_handoffs),
     sum(c.good_handoffs), sum(c.classified), sum(c.classified_right),
-    v_duration, v_ttft
+    v_duration, v_ttft, sum(c.cached_answers), sum(c.saved_usd)
     into v from unnest(p_rows) as c;
   return v;
 end
@@ -386,7 +394,8 @@ declare
   v_ttft integer;
 begin
   if new.user_id is null or new.status <> 'completed' or new.usage_source is distinct from 'provider'
-      or new.escalation_suggested or new.rating is not null or jsonb_array_length(new.attempts) > 1 then
+      or new.escalation_suggested or new.rating is not null or new.saved_usd is not null
+      or jsonb_array_length(new.attempts) > 1 then
     perform private.add_usage(private.usage_of(new, 1));
     return null;
   end if;

@@ -19,7 +19,8 @@ create view public.usage_daily with (security_invoker = true) as
     sum(u.reasoning_tokens)::bigint as reasoning_tokens, sum(u.cost_usd)::numeric(18, 9) as cost_usd,
     sum(u.unpriced_requests)::bigint as unpriced_requests, sum(u.duration_ms_sum)::bigint as duration_ms_sum,
     sum(u.ttft_ms_sum)::bigint as ttft_ms_sum, sum(u.ttft_count)::bigint as ttft_count,
-    sum(u.errors)::bigint as errors, sum(u.ratings)::bigint as ratings, sum(u.rating_sum)::bigint as rating_sum
+    sum(u.errors)::bigint as errors, sum(u.ratings)::bigint as ratings, sum(u.rating_sum)::bigint as rating_sum,
+    sum(u.cached_answers)::bigint as cached_answers, sum(u.saved_usd)::numeric(18, 9) as saved_usd
   from public.usage_hourly as u
   group by (u.hour at time zone 'utc')::date, u.user_id, u.provider, u.model_identifier, u.agent_type, u.endpoint;
 comment on view public.usage_daily is

@@ -20,6 +20,7 @@ create function private.log_terms() returns jsonb
     'ttft_count', '(l.ttft_ms is not null)::integer') || jsonb_build_object(
     'fallbacks', '(l.status = ''completed'' and jsonb_array_length(l.attempts) > 1
       and l.attempts @> ''[{"ok": false}]'')::integer',
+    'cached_answers', '(l.saved_usd is not null)::integer', 'saved_usd', 'coalesce(l.saved_usd, 0)',
     'handoffs', 'l.escalation_suggested::integer', 'ratings', '(l.rating is not null)::integer',
     'rating_sum', 'coalesce(l.rating, 0)::integer', 'rating_square_sum', 'coalesce(l.rating * l.rating, 0)::integer',
     'good_ratings', '(l.rating > 3 is true)::integer',

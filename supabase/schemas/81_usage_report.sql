@@ -8,7 +8,8 @@ begin
   case
     when p_metric in ('requests', 'cancelled', 'partial', 'failed', 'abandoned', 'input_tokens', 'output_tokens',
       'cached_tokens', 'reasoning_tokens', 'cost_usd', 'unpriced_requests', 'estimated_requests', 'errors',
-      'client_errors', 'limit_errors', 'timeout_errors', 'other_errors', 'fallbacks', 'handoffs', 'ratings') then
+      'client_errors', 'limit_errors', 'timeout_errors', 'other_errors', 'fallbacks', 'handoffs', 'ratings',
+      'cached_answers', 'saved_usd') then
       terms := array['{' || p_metric || '}']; kind := 'sum';
     when p_metric = 'completed' then
       terms := '{"{requests} - {cancelled} - {partial} - {failed} - {abandoned}"}'; kind := 'sum';
@@ -236,7 +237,8 @@ comment on function public.usage_report(text, text, text, timestamptz, timestamp
   'One metric in the half-open span, for each bucket (hour, day, week or month of time_zone) and group, with its '
   'sample size n and 95 % interval. Rows of a sum add up to the report without group_by, which equals the log. '
   'Formulas: sums: requests, completed, cancelled, partial, failed, abandoned, errors and the other columns of '
-  'usage_hourly, total_tokens (input + output), cost_usd. satisfaction: mean of ratings 1 to 5 by users who asked '
+  'usage_hourly, total_tokens (input + output), cost_usd; cached_answers are turns served by a stored answer of '
+  'assist, saved_usd what they saved. satisfaction: mean of ratings 1 to 5 by users who asked '
   '(thumbs are 5 and 1). classification_accuracy: turns whose classifier named the agent that the user named, or '
   'whose first agent kept them when the user named none, / classified turns. escalation_success: hand-offs rated 4 '
   'or 5 / rated hand-offs. error_rate: errors of models / turns. fallback_rate: turns saved by a fallback / turns. '

@@ -33,17 +33,19 @@ declare
 begin
   select jsonb_object_agg(a.name, jsonb_build_object('count', a.sums[1],
       'satisfaction', round(a.sums[2] / nullif(a.sums[3], 0), 2), 'ratings', a.sums[3], 'cost', a.sums[4])),
-      array[sum(a.sums[1]), sum(a.sums[5]), sum(a.sums[4]), sum(a.sums[6])]
+      array[sum(a.sums[1]), sum(a.sums[5]), sum(a.sums[4]), sum(a.sums[6]), sum(a.sums[7]), sum(a.sums[8])]
     into v_agents, v_sums
     from (select coalesce(nullif(s.group_value, ''), 'none') as name, s.sums
           from private.usage_sums(array['{requests}', '{rating_sum}', '{ratings}', '{cost_usd}',
-            '{input_tokens} + {output_tokens}', '{duration_ms_sum}'], 'agent', null, v_now) as s
+            '{input_tokens} + {output_tokens}', '{duration_ms_sum}', '{cached_answers}', '{saved_usd}'], 'agent', null,
+            v_now) as s
           where s.sums[1] <> 0) as a;
   return jsonb_build_object('llm_performance_dashboard', jsonb_build_object(
     'current_' || p_period, jsonb_build_object(
       'total_interactions', coalesce(v_sums[1], 0), 'agent_distribution', coalesce(v_agents, '{}'),
       'total_tokens', coalesce(v_sums[2], 0), 'total_cost', coalesce(v_sums[3], 0),
       'avg_response_time', round(v_sums[4] / nullif(v_sums[1], 0) / 1000, 1) || 's',
+      'cached_answers', coalesce(v_sums[5], 0), 'saved_usd', coalesce(v_sums[6], 0),
       'context_efficiency', (select round(r.value, 2) from private.log_report('median', null, null, v_now, '{}') as r)),
     'trending_metrics', jsonb_build_object(
       'user_satisfaction_trend', private.trend(v_rated[1] / nullif(v_rated[2], 0)
@@ -72,7 +74,8 @@ $$;
 comment on function public.llm_dashboard(text, text) is
   '{llm_performance_dashboard: {current_<period>: {total_interactions, agent_distribution: {agent: {count, '
   'satisfaction (mean rating), ratings, cost}}, total_tokens, total_cost (US dollars), avg_response_time (such as '
-  '1.8s), context_efficiency (median of output / input tokens)}, trending_metrics}}: the current hour, day, week or '
+  '1.8s), cached_answers and saved_usd (turns that stored answers of assist served, and the US dollars that they '
+  'saved), context_efficiency (median of output / input tokens)}, trending_metrics}}: the current hour, day, week or '
   'month of time_zone until now; the agent none is turns without one. Trends: user_satisfaction_trend is today''s '
   'mean rating less yesterday''s; cost_efficiency_trend the change of turns rated 4 or 5 per US dollar, last seven '
   'days against the seven before; agent_selection_accuracy and escalation_success_rate are classification_accuracy '
@@ -87,7 +90,8 @@ declare
   v_zone text := (private.checked_span(null, null, time_zone)).zone;
   v_user_id uuid := (select auth.uid());
   v_me jsonb := jsonb_build_object('person', jsonb_build_array(v_user_id));
-  v_terms text[] := array['{requests}', '{input_tokens} + {output_tokens}', '{cost_usd}', '{unpriced_requests}'];
+  v_terms text[] := array['{requests}', '{input_tokens} + {output_tokens}', '{cost_usd}', '{unpriced_requests}',
+    '{cached_answers}', '{saved_usd}'];
   v_month private.report_span := private.checked_span(now() - interval '30 days', now(), v_zone);
 begin
   if v_user_id is null then
@@ -100,7 +104,8 @@ begin
       from public.my_limits() as l left join private.forecast_at(v_user_id::text, now()) as f using (period)),
     'spent', (select jsonb_object_agg(p.name, (
         select jsonb_build_object('requests', coalesce(sum(s.sums[1]), 0), 'tokens', coalesce(sum(s.sums[2]), 0),
-          'cost_usd', coalesce(sum(s.sums[3]), 0), 'unpriced_requests', coalesce(sum(s.sums[4]), 0))
+          'cost_usd', coalesce(sum(s.sums[3]), 0), 'unpriced_requests', coalesce(sum(s.sums[4]), 0),
+          'cached_answers', coalesce(sum(s.sums[5]), 0), 'saved_usd', coalesce(sum(s.sums[6]), 0))
         from private.usage_sums(v_terms, null, null, private.checked_span(date_trunc(p.bucket, now(), v_zone), now(),
           v_zone), v_me) as s))
       from (values ('today', 'day'), ('month', 'month')) as p (name, bucket)),
@@ -122,7 +127,8 @@ end
 $$;
 comment on function public.my_usage(text) is
   'The caller''s page: {caps: my_limits() with forecast_usd, low_usd, high_usd, runs_out_at and is_enough_data of '
-  'cost_forecast(); spent: {today, month}, each {requests, tokens, cost_usd, unpriced_requests} of the day and month '
-  'of time_zone; by_model, by_conversation (20) and dearest_answers (10) of the last 30 days}. Caps reset by UTC.';
+  'cost_forecast(); spent: {today, month}, each {requests, tokens, cost_usd, unpriced_requests, cached_answers, '
+  'saved_usd} of the day and month of time_zone; by_model, by_conversation (20) and dearest_answers (10) of the last '
+  '30 days}. Caps reset by UTC.';
 revoke execute on function public.my_usage from public, anon, authenticated, service_role;
 grant execute on function public.my_usage(text) to authenticated;

@@ -95,6 +95,7 @@ BAD = {
     "LLM_PROVIDER": ("gemni", "runpod", "gemini,claude"),
     **dict.fromkeys(("GEMINI_MODEL", "CLAUDE_MODEL", "OPENAI_MODEL", "HF_MODEL"), ("two words", "# default", "'x'")),
     **dict.fromkeys(("GOOGLE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "HF_TOKEN", "MATCHA_API_KEY"), _KEYS),
+    **dict.fromkeys(("ANTHROPIC_ADMIN_KEY", "OPENAI_ADMIN_KEY"), _KEYS),
     **dict.fromkeys(
         ("GEMINI_BASE_URL", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL", "HF_BASE_URL", "MATCHA_BASE_URL"),
         (

@@ -36,6 +36,14 @@ class Cast:
             [self.owner.id],
         )
         db.execute(
+            """insert into public.cost_corrections (run_id, turn_id, day, new_usd, prices)
+               values (gen_random_uuid(), gen_random_uuid(), '2026-01-01', 1, '{}')"""
+        )
+        db.execute(
+            """insert into public.provider_bills (provider, day, model, source)
+               values ('tenancy', '2026-01-01', 'x', 'csv') on conflict do nothing"""
+        )
+        db.execute(
             "insert into public.model_quality (model_identifier, turns, errors, ratings) values ('tenancy', 1, 0, 0) "
             "on conflict do nothing"
         )

@@ -99,6 +99,8 @@ def cast(stack: Stack, db: psycopg.Connection[dict[str, Any]]) -> Iterator[Cast]
     yield made
     db.execute("delete from public.llm_routes where alias in (%s, 'forged')", [made.names["alias"]])
     db.execute("delete from public.provider_health where provider_key = 'tenancy'")
+    db.execute("delete from public.provider_bills where provider in ('tenancy', 'x')")
+    db.execute("delete from public.cost_corrections where day = '2026-01-01'")
     db.execute("delete from public.oauth_apps")
     db.execute("delete from public.llm_models where provider = 'x'")
     db.execute("delete from public.refresh_runs where trigger = 'tenancy'")

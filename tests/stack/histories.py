@@ -1,11 +1,17 @@
-"""Random histories of turns: finishes, retries, takeovers, sweeps, late finishes, ratings and deletions of users."""
+"""Random histories of turns: finishes, retries, takeovers, sweeps, late finishes, stored answers, corrections of
+prices, ratings and deletions of users.
+"""
 
 from __future__ import annotations
 
+import json
 import random
+import uuid
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
+from tests.stack.books import reprice, set_price
 from tests.stack.people import Person, Stack
 from tests.stack.turns import KEY, Database, begin, die, fail, finish, sweep, used
 
@@ -53,6 +59,10 @@ class History:
             sweep(self.stack)
         elif act < 0.75:
             finish(*self.chance.choice(self.turns), **entry(self.chance))
+        elif act < 0.79:
+            self._hit()
+        elif act < 0.81:
+            self._correct()
         elif act < 0.97 or len(self.people) == 1:
             self._rate(*self.chance.choice(self.turns))
         else:
@@ -72,6 +82,21 @@ class History:
             finish(person, turn, **entry(self.chance))
         elif key:
             fail(person, turn)
+
+    def _hit(self) -> None:
+        """A stored answer that saved something, nothing known, or nothing."""
+        entry = {"user_id": self.chance.choice(self.people).id, "turn_id": str(uuid.uuid4()), "preset": "x"}
+        hit = {"model": self.model, "saved_usd": self.chance.choice((None, 0, 0.000123456, 1.5)), "computed_by": None}
+        self.db.execute(
+            "select private.log_insight_hit(jsonb_populate_record(null::private.insight_lookup, %s), %s)",
+            [json.dumps(entry | {"duration_ms": 4}), json.dumps(hit)],
+        )
+
+    def _correct(self) -> None:
+        """Corrects all turns by a wrong price, and by the right one again."""
+        for pricing in (f'{{"input": {Decimal(self.chance.randrange(1, 900)) / 100}, "output": 1}}', PRICING):
+            set_price(self.db, self.model, pricing)
+            reprice(self.db, self.model, dry_run=False)
 
     def _rate(self, person: Person, turn: dict[str, Any]) -> None:
         rating = {"rating": self.chance.randint(1, 5)}

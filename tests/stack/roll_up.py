@@ -68,6 +68,8 @@ def counts_of(row: dict[str, Any]) -> Sums:
         "ttft_count": row["ttft_ms"] is not None,
         "fallbacks": row["status"] == "completed" and has_failed,
         "handoffs": is_handoff,
+        "cached_answers": row["saved_usd"] is not None,
+        "saved_usd": row["saved_usd"] or 0,
         "ratings": rating > 0,
         "rating_sum": rating,
         "rating_square_sum": rating**2,

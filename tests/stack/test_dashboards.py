@@ -15,15 +15,16 @@ import pytest
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, new_admin, sign_up
-from tests.stack.reports import acting_as
+from tests.stack.reports import acting_as, report
 from tests.stack.turns import Database, begin, finish
 
 AT = datetime(2026, 10, 29, 17, 45, tzinfo=UTC)
-ZONES = ("UTC", "Asia/Kolkata", "Australia/Lord_Howe")
+ZONES = ("UTC", "Asia/Kolkata", "America/Los_Angeles", "Australia/Lord_Howe")
 _INSERT = """insert into public.chat_logs (turn_id, user_id, endpoint, status, model_identifier, provider, agent_type,
     input_tokens, output_tokens, cost_usd, duration_ms, rating, escalation_suggested, domain_classification,
-    asked_agent, usage_source, context_size_tokens, history_shown, history_left_out, tools_used, created_at)
-  values (%s, %s, 'chat', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'provider', %s, %s, %s, %s, %s)"""
+    asked_agent, usage_source, context_size_tokens, history_shown, history_left_out, tools_used, created_at,
+    saved_usd)
+  values (%s, %s, 'chat', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'provider', %s, %s, %s, %s, %s, %s)"""
 
 
 def _log_row(chance: random.Random, person: Person) -> list[Any]:
@@ -49,6 +50,7 @@ def _log_row(chance: random.Random, person: Person) -> list[Any]:
         chance.choice((0, 0, 5)),
         json.dumps(tools),
         AT - timedelta(minutes=chance.randrange(1, 60 * 24 * 40)) + timedelta(hours=3),
+        chance.choice((None, None, None, 0, round(chance.random() / 50, 9))),
     ]
 
 
@@ -73,7 +75,8 @@ def dump(person: Person, db: Database, tmp_path_factory: pytest.TempPathFactory)
         duck.execute("set timezone = 'UTC'")
         duck.execute(
             """create table logs as select * replace (cost_usd::decimal(18, 9) as cost_usd,
-                 created_at::timestamptz as created_at, rating::integer as rating)
+                 created_at::timestamptz as created_at, rating::integer as rating,
+                 saved_usd::decimal(18, 9) as saved_usd)
                from read_csv(?, header = true, all_varchar = true)""",
             [str(path)],
         )
@@ -104,12 +107,13 @@ def test_the_current_period_is_what_duckdb_counts(
     local = "(created_at at time zone ?)"
     span = f"date_trunc('{period}', {local}) = date_trunc('{period}', ?::timestamptz at time zone ?) and created_at < ?"
     values = (zone, AT, zone, AT)
-    turns, tokens, cost, seconds = _one(
+    turns, tokens, cost, seconds, hits, saved = _one(
         dump,
         f"""select count(*), sum(input_tokens::bigint + output_tokens::bigint), sum(cost_usd),
-              avg(duration_ms::bigint) / 1000 from logs where {span}""",
+              avg(duration_ms::bigint) / 1000, count(saved_usd), sum(saved_usd) from logs where {span}""",
         *values,
     )
+    assert (page["cached_answers"], f"{page['saved_usd']:.9f}") == (hits, f"{saved or 0:.9f}")
     assert (page["total_interactions"], page["total_tokens"]) == (turns, tokens or 0)
     assert f"{page['total_cost']:.9f}" == f"{cost or 0:.9f}"
     assert page["avg_response_time"] == (f"{seconds:.1f}s" if turns else None)
@@ -129,6 +133,26 @@ def test_the_current_period_is_what_duckdb_counts(
         name: (n, None if mean is None else pytest.approx(mean, abs=0.0051), ratings, f"{usd or 0:.9f}")
         for name, n, mean, ratings, usd in agents
     }
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("share", [50, 95])
+def test_percentiles_are_within_an_element_of_duckdbs(
+    person: Person, dump: duckdb.DuckDBPyConnection, db: Database, share: int, zone: str
+) -> None:
+    """The percentile of each day of the month, as DuckDB finds it in the dump, lies between low and high."""
+    options = {"bucket": "day", "from": AT - timedelta(days=31), "to": AT, "time_zone": zone}
+    rows = report(db, f"duration_p{share}", person, **options)
+    wanted = dump.execute(
+        f"""select epoch(date_trunc('day', created_at at time zone ?) at time zone ?),
+              quantile_disc(duration_ms::integer, {share / 100}), count(*)
+            from logs where created_at >= ? and created_at < ? group by 1 order by 1""",
+        [zone, zone, options["from"], options["to"]],
+    ).fetchall()
+    assert [(row["bucket_start"].timestamp(), row["n"]) for row in rows] == [(day, n) for day, _, n in wanted]
+    assert len(rows) > 28
+    for row, (_, value, _) in zip(rows, wanted, strict=True):
+        assert float(row["low"]) - 0.06 <= value <= float(row["high"]) + 0.06
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -245,7 +269,8 @@ def test_a_users_page_has_their_caps_and_their_dearest_answers(alice: Person, bo
         finish(person, begin(person, name))
     for person in (alice, admin):
         page = person.rest("POST", "rpc/my_usage", json={"time_zone": "Asia/Kolkata"}).json()
-        assert page["spent"]["month"] == {"requests": 1, "tokens": 1500, "cost_usd": 0.002, "unpriced_requests": 0}
+        spent = {"requests": 1, "tokens": 1500, "cost_usd": 0.002, "unpriced_requests": 0}
+        assert page["spent"]["month"] == spent | {"cached_answers": 0, "saved_usd": 0}
         assert page["by_model"] == [{"model": name, "requests": 1, "tokens": 1500, "cost_usd": 0.002}]
         assert [each["cost_usd"] for each in page["by_conversation"]] == [0.002]
         assert [each["model"] for each in page["dearest_answers"]] == [name]

@@ -17,6 +17,8 @@ _UNTOUCHABLE = (
     "usage_hourly",
     "usage_daily",
     "cost_alerts",
+    "cost_corrections",
+    "provider_bills",
     "messages",
     "provider_health",
     "refresh_runs",

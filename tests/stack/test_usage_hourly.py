@@ -16,7 +16,7 @@ from tests.stack.turns import KEY, Database, begin, die, finish, used
 
 @pytest.mark.parametrize("seed", range(4))
 def test_every_column_equals_the_log_after_any_history(seed: int, stack: Stack, model: Models, db: Database) -> None:
-    """Finishes, retries, takeovers, sweeps, late finishes, ratings, deletions: each leaves the sums equal."""
+    """Finishes, retries, takeovers, sweeps, hits, corrections, ratings, deletions: each leaves the sums equal."""
     name = model("echo", pricing=PRICING)
     people = [sign_up(stack) for _ in range(3)]
     history = History(stack, db, name, people, random.Random(seed))  # noqa: S311 - dice

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import random
 import uuid
 from collections.abc import Iterator
@@ -12,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.stack.books import set_price
 from tests.stack.histories import PRICING, History
 from tests.stack.people import Person, Stack, sign_up
 from tests.stack.reports import Row, as_sums, report, sums
@@ -33,7 +37,7 @@ _GROUPS = {
     "endpoint": lambda row: row["endpoint"],
     "person": lambda row: row["user_id"] and str(row["user_id"]),
 }
-_METRICS = ("requests", "cost_usd", "input_tokens", "errors", "rating_sum", "classified_right")
+_METRICS = ("requests", "cost_usd", "input_tokens", "errors", "cached_answers", "saved_usd")
 
 
 @dataclass
@@ -83,7 +87,7 @@ def test_every_breakdown_is_what_the_log_adds_up_to(month: _Month, db: Database,
     """Each group's rows equal the log's sums, in each bucket of each zone."""
     options: dict[str, Any] = {"bucket": size, "from": FROM, "to": TO, "time_zone": zone, "filters": month.filters}
     for group, key in _GROUPS.items():
-        for metric in _METRICS[:4]:
+        for metric in _METRICS:
             found = as_sums(report(db, metric, group_by=group, **options))
             assert found == sums(_in_span(month.rows), metric, key, size, zone), (group, metric)
 
@@ -189,6 +193,39 @@ def test_reports_stay_when_retention_deletes_the_log(month: _Month, db: Database
             assert {"purged"} <= {row["group_value"] for row in by_arm}
             if zone in {"UTC", "America/Los_Angeles"}:
                 assert plain == before[zone][0]
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_corrected_costs_are_in_every_report(month: _Month, db: Database, zone: str) -> None:
+    """After another price, reports by hour, day and month, the CSV and the log have the same cost to the last digit."""
+    options: dict[str, Any] = {"from": FROM, "to": TO, "time_zone": zone, "filters": month.filters}
+    with db.transaction(force_rollback=True):
+        set_price(db, month.model, '{"input": 0.37, "output": 1.91, "cached_input": 0.07}')
+        (changed,) = db.execute(
+            "select sum(delta_usd) as usd, sum(turns) as n from public.reprice(%s, %s, false, array[%s])",
+            [FROM, TO, month.model],
+        ).fetchall()
+        assert changed["n"] > 20
+        rows = db.execute("select * from public.chat_logs where model_identifier = %s", [month.model]).fetchall()
+        before, after = (sum(row["cost_usd"] or 0 for row in _in_span(each)) for each in (month.rows, rows))
+        assert after - before == changed["usd"]
+        for size in (None, "hour", "day", "month"):
+            for group in ("agent", "person", None):
+                found = as_sums(report(db, "cost_usd", group_by=group, bucket=size, **options))
+                assert found == sums(_in_span(rows), "cost_usd", _GROUPS[group], size, zone), (size, group)
+        kinds = report(db, "cost_usd", group_by="kind", **options)
+        assert sum(row["value"] for row in kinds) == after
+        assert _as_csv(db, zone, month.filters) == after
+    assert report(db, "cost_usd", **options)[0]["value"] == before
+
+
+def _as_csv(db: Database, zone: str, filters: dict[str, Any]) -> Decimal:
+    """The sum of the costs in the report by day and agent, written as CSV and read again."""
+    query = f"""copy (select * from public.usage_report('cost_usd', 'agent', 'day', '{FROM.isoformat()}',
+      '{TO.isoformat()}', '{zone}', '{json.dumps(filters)}')) to stdout with (format csv, header)"""
+    with db.cursor().copy(query) as copied:
+        text = b"".join(bytes(each) for each in copied).decode()
+    return sum((Decimal(row["value"]) for row in csv.DictReader(io.StringIO(text))), Decimal(0))
 
 
 _WRONG: dict[str, Any] = {

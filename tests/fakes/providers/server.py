@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from tests.fakes.providers import lists
+from tests.fakes.providers import bills, lists
 from tests.fakes.providers.anthropic import Anthropic
 from tests.fakes.providers.gemini import Gemini
 from tests.fakes.providers.kinds import scripted
@@ -80,7 +80,7 @@ class Upstream:
     `hung_up` counts answers whose reader went away before their end, `started` those that began to wait (each word of
     an endless one). `plays` holds scripts by a model's full name: one per call, the last for ever, whatever
     its kind. The methods that wait block: an event loop calls them through `asyncio.to_thread`.
-    `shelves` are lists by dialect that replace the usual ones.
+    `shelves` are lists by dialect that replace the usual ones. `bills` are what organizations used and paid.
     """
 
     received: list[Received] = field(default_factory=list)
@@ -88,6 +88,7 @@ class Upstream:
     hung_up: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     started: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     shelves: dict[str, lists.Shelf] = field(default_factory=dict)
+    bills: bills.Bills = field(default_factory=bills.Bills)
     _origin: str = ""
     _lost: Counter[str] = field(default_factory=Counter)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -139,6 +140,9 @@ class Upstream:
             app.router.add_post(path + _ANSWERING[name], self._answering(name))
         for name, (path, lister) in _LISTING.items():
             app.router.add_get(_PATHS[name] + path, self._listing(name, lister))
+        for name, paths in bills.PATHS.items():
+            for path in paths:
+                app.router.add_get(_PATHS[name] + path, self.bills.answering(name, path))
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
