@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from tests.providers import named
-from tests.stack.assists import post
-from tests.stack.caps import counters
+from tests.stack.caps import counters, global_caps
 from tests.stack.conftest import Models
-from tests.stack.people import Person, log_row
-from tests.stack.turns import Database, asked
+from tests.stack.people import Person
+from tests.stack.turns import Database, asked, begin, finish
+
+__all__ = ["global_caps"]  # a fixture
 
 _DEAR = '{"input": 10, "output": 20}'
 _CHEAP = '{"input": 1, "output": 2}'
@@ -136,19 +136,22 @@ def test_a_needed_ability_is_kept(
 def test_of_two_limits_the_cheaper_alias_serves(
     db: Database, alice: Person, model: Models, dear: str, cheap: str, near: Near, global_caps: Callable[..., None]
 ) -> None:
-    """The limit of everyone counts beside the user's own, in whichever order they are cheaper."""
-    near()
+    """The limit of everyone counts beside the user's own, whichever of them is cheaper."""
+    finish(alice, begin(alice, dear))
+    near(0.1)
     cheapest = model(named("echo", "openai"), _CHEAPEST, provider="openai")
     _arm(db, "thriftier", cheapest)
-    global_caps(daily_cost_usd=0.001)
-    used = counters(db, "global")["day"]["spent_usd"] + counters(db, "global")["day"]["reserved_usd"]
-    share = "update public.usage_limits set degrade_at = %s, degrade_to = %s, daily_cost_usd = %s where scope = %s"
-    db.execute(share, [0.001, "thriftier", max(used, Decimal("0.01")) * 500, "global"])
-    if used:
+    global_caps(daily_cost_usd=1)
+    db.execute("update public.usage_limits set degrade_at = 0.001, degrade_to = 'thrift' where scope = 'global'")
+    used = "update public.usage_limits set daily_cost_usd = 900 * %s where scope = 'global'"
+    db.execute(used, [counters(db, "global")["day"]["spent_usd"]])
+    assert _served(alice, dear) == (cheap, "degraded")
+    db.execute("update public.usage_counter_slots set spent_usd = 0.9 where scope = %s", [alice.id])
+    alias = "update public.usage_limits set degrade_to = %s where scope = %s"
+    for own, everyone in (("thrift", "thriftier"), ("thriftier", "thrift")):
+        db.execute(alias, [own, alice.id])
+        db.execute(alias, [everyone, "global"])
         assert _served(alice, dear) == (cheapest, "degraded")
-    db.execute(share, [0.8, "thriftier", 1, alice.id])
-    db.execute("update public.usage_limits set degrade_to = 'thrift' where scope = 'global'")
-    assert _served(alice, dear) == (cheapest, "degraded")
 
 
 def test_every_protocol_serves_the_cheaper_model(
