@@ -72,6 +72,7 @@ def test_an_unusual_hour_is_one_alert_until_the_day_after(alice: Person, db: Dat
 
 def test_an_unusual_hour_of_everyone_is_an_alert_of_its_own(alice: Person, db: Database, run: Run) -> None:
     """The scope global has its own row."""
+    db.execute("delete from public.cost_alerts where scope = 'global' and threshold = 'anomaly'")
     _hours(db, alice, 9000, 0, 0)
     _hours(db, alice, 2, 1, 24 * 20)
     assert [text for text in run() if "an hour of everyone together" in text]
