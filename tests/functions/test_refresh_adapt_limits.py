@@ -14,9 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("is_dry_run", [False, True])
-async def test_the_database_is_told_whether_it_is_a_dry_run(
-    project: Project, environ: Callable[..., None], is_dry_run: bool
-) -> None:
+async def test_a_dry_run_only_counts(project: Project, environ: Callable[..., None], is_dry_run: bool) -> None:
     """The outcome has the number of changed caps, or of those that would change."""
     environ(SUPABASE_URL=project.url, SUPABASE_SERVICE_KEY="sb_secret_x")
     project.answers["/rest/v1/rpc/adapt_limits"] = (200, 2)

@@ -63,7 +63,12 @@ def test_the_cap_is_three_times_the_median_of_active_days(
     assert _adapt(stack) == 1
     assert _cap(db, alice) == 6
     (row,) = alice.rows("limit_changes")
-    assert (row["old_daily_cost_usd"], row["new_daily_cost_usd"], row["median_usd"], row["active_days"]) == (None, 6, 2, 5)
+    assert (row["old_daily_cost_usd"], row["new_daily_cost_usd"], row["median_usd"], row["active_days"]) == (
+        None,
+        6,
+        2,
+        5,
+    )
     assert bob.rows("limit_changes") == []
     admin = new_admin(stack)
     assert len(admin.rows(f"limit_changes?user_id=eq.{alice.id}")) == 1
@@ -104,9 +109,7 @@ def test_who_is_not_adaptive_or_rarely_active_keeps_the_cap(
     assert (_adapt(stack), _cap(db, alice), _cap(db, bob)) == (0, 5, 5)
 
 
-def test_a_dry_run_of_refresh_changes_nothing(
-    alice: Person, db: Database, stack: Stack, refresh_url: str
-) -> None:
+def test_a_dry_run_of_refresh_changes_nothing(alice: Person, db: Database, stack: Stack, refresh_url: str) -> None:
     """It says how many caps would change; the run after it changes them."""
     _adaptive(db, alice)
     _use(db, alice, [2] * 6)

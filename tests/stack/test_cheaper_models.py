@@ -89,7 +89,7 @@ def test_reservations_count(db: Database, alice: Person, dear: str, cheap: str, 
     assert _served(alice, dear) == (cheap, "degraded")
 
 
-def test_a_model_that_costs_no_more_goes_on(db: Database, alice: Person, model: Models, cheap: str, near: Near) -> None:
+def test_a_model_that_costs_no_more_goes_on(alice: Person, model: Models, cheap: str, near: Near) -> None:
     """The same model, a cheaper one, one without a price and a client node keep their own reason."""
     near()
     names = [model(named("echo", "openai"), price, provider="openai") for price in (_CHEAPEST, _CHEAP, None)]
@@ -104,8 +104,10 @@ def test_a_model_that_costs_no_more_goes_on(db: Database, alice: Person, model: 
         "update public.llm_models set is_active = false where identifier = %(cheap)s",
         "update public.llm_models set pricing = null where identifier = %(cheap)s",
         "insert into public.provider_health (provider_key, open_until) values (%(cheap)s, now() + interval '1 hour')",
-        "update public.llm_models set capabilities = capabilities || '{\"context_window\": 500}'"
-        " where identifier = %(cheap)s",
+        (
+            "update public.llm_models set capabilities = capabilities || '{\"context_window\": 500}'"
+            " where identifier = %(cheap)s"
+        ),
     ],
     ids=["no alias", "inactive", "no price", "failing", "small window"],
 )
@@ -121,9 +123,7 @@ def test_an_alias_that_cannot_serve_changes_nothing(
 
 
 @pytest.mark.parametrize("ability", ["supports_tools", "supports_vision", "supports_json"])
-def test_a_needed_ability_is_kept(
-    db: Database, alice: Person, dear: str, cheap: str, near: Near, ability: str
-) -> None:
+def test_a_needed_ability_is_kept(db: Database, alice: Person, dear: str, cheap: str, near: Near, ability: str) -> None:
     """Only a cheaper model with the ability serves a turn that needs it."""
     near()
     able = "update public.llm_models set capabilities = capabilities || jsonb_build_object(%s::text, true)"
@@ -155,7 +155,7 @@ def test_of_two_limits_the_cheaper_alias_serves(
 
 
 def test_every_protocol_serves_the_cheaper_model(
-    db: Database, alice: Person, chat_url: str, dear: str, cheap: str, near: Near
+    alice: Person, chat_url: str, dear: str, cheap: str, near: Near
 ) -> None:
     """The receipt and the log row name the served model and the reason."""
     near(0.9, daily_cost_usd=1)
@@ -177,7 +177,12 @@ def test_my_limits_says_what_serves(alice: Person, near: Near) -> None:
     """Only the row of the cap that is nearly used is degraded."""
     near(0.9, monthly_cost_usd=10)
     day, month = alice.rows("rpc/my_limits")
-    assert (day["degrade_at"], day["degrade_to"], day["is_degraded"], month["is_degraded"]) == (0.8, "thrift", True, False)
+    assert (day["degrade_at"], day["degrade_to"], day["is_degraded"], month["is_degraded"]) == (
+        0.8,
+        "thrift",
+        True,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -193,15 +198,15 @@ def test_assist_looks_for_the_answer_of_the_cheaper_model(
     db: Database, alice: Person, near: Near, dear: str, cheap: str
 ) -> None:
     """The key of a stored answer is that of the served model, before and after the share is reached."""
-    keys = []
     lookup = (
         "select (private.resolve_insight(jsonb_populate_record(null::private.insight_lookup, jsonb_build_object("
         "'user_id', %s::text, 'input_hash', 'h', 'is_public', false, 'model', %s::text)), '{}')).*"
     )
-    for name in (dear, cheap):
-        keys.append(db.execute(lookup, [alice.id, name]).fetchone())
+    keys = [db.execute(lookup, [alice.id, name]).fetchone() for name in (dear, cheap)]
     near()
     degraded = db.execute(lookup, [alice.id, dear]).fetchone()
-    assert keys[0] is not None and keys[1] is not None and degraded is not None
+    assert keys[0] is not None
+    assert keys[1] is not None
+    assert degraded is not None
     assert keys[0]["cache_key"] != keys[1]["cache_key"] == degraded["cache_key"]
     assert degraded["reason"] == "degraded"

@@ -17,9 +17,7 @@ Run = Callable[[], list[str]]
 
 
 @pytest.fixture
-def run(
-    stack: Stack, webhook: Webhook, function: Callable[..., Any], db: Database, alice: Person
-) -> Iterator[Run]:
+def run(stack: Stack, webhook: Webhook, function: Callable[..., Any], db: Database, alice: Person) -> Iterator[Run]:
     """Runs the step alerts, and gives the texts that the webhook took from this run. Removes alice's hours."""
     webhook.is_up = True
     url, _ = function("refresh", ALERT_WEBHOOK_URL=webhook.url)
@@ -62,7 +60,9 @@ def test_an_unusual_hour_is_one_alert_until_the_day_after(alice: Person, db: Dat
     _hours(db, alice, 90, 0, 0)
     _hours(db, alice, 2, 1, 24 * 20)
     (text,) = _of(run(), alice)
-    assert "an hour of person" in text and "cost 90 USD" in text and "the usual is 2 USD" in text
+    assert "an hour of person" in text
+    assert "cost 90 USD" in text
+    assert "the usual is 2 USD" in text
     assert _of(run(), alice) == []
     db.execute("update public.usage_hourly set cost_usd = 2 where user_id = %s and cost_usd = 90", [alice.id])
     (text,) = _of(run(), alice)
