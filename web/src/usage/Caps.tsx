@@ -38,7 +38,7 @@ function Cap({ limit }: { limit: CapRow }) {
       <p className="hint">
         {cap != null && `${usd(Math.max(0, cap - used))} left. `}
         {turns != null && `${count(limit.requests)} of ${count(turns)} questions. `}
-        Resets {fromNow(limit.resets_at)}.
+        {limit.resets_at && `Resets ${fromNow(limit.resets_at)}.`}
       </p>
       {limit.is_degraded && <p className="tile-warning">The cap is nearly used, so cheaper models answer.</p>}
       {limit.runs_out_at && <p className="tile-warning">As you use it, it runs out on {dateTime(limit.runs_out_at)}.</p>}
