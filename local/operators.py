@@ -14,11 +14,13 @@ from local.errors import StackError
 from local.users import create_user
 
 CAPS = ("daily_requests", "daily_cost_usd", "monthly_cost_usd")
+_COPIED = ("requests_per_minute", "degrade_at", "degrade_to")  # a new row of a user replaces default as a whole
 _SHARED_SCOPES = ("global", "default", "anonymous")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PER_PAGE = 200
 _MAX_PAGES = 500
-_HEADINGS = ("scope", "requests/day", "USD/day", "USD/month", "requests today", "USD today", "USD this month")
+_HEADINGS = ("scope", "requests/day", "USD/day", "USD/month", "requests/minute", "cheaper from", "adaptive")
+_HEADINGS_OF_USE = ("requests today", "USD today", "USD this month")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,8 @@ def change_caps(project: Project, word: str, caps: dict[str, float | None]) -> N
     scope = scope_of(project, word)
     rows = project.request("GET", f"rest/v1/usage_limits?scope=in.(default,{scope})")
     row: dict[str, Any] = next((row for row in sorted(rows, key=lambda row: row["scope"] == "default")), {})
-    body = {name: row.get(name) for name in CAPS} | caps | {"scope": scope}
+    names = CAPS if scope == "global" else CAPS + _COPIED
+    body = {name: row.get(name) for name in names} | caps | {"scope": scope}
     project.request("POST", "rest/v1/usage_limits", body, Prefer="resolution=merge-duplicates")
 
 
@@ -104,16 +107,25 @@ def caps_table(project: Project, word: str | None) -> str:
     if word and not names:
         names = [scope_of(project, word)]
     caps = {row["scope"]: row for row in limits}
-    lines = [_HEADINGS, *(_line(name, caps.get(name, {}), used) for name in names)]
+    lines = [(*_HEADINGS, *_HEADINGS_OF_USE), *(_line(name, caps.get(name, {}), used) for name in names)]
     return _aligned(lines) + ("" if not word or limits else "\nThis scope has no row, so the caps of default apply.")
 
 
 def _line(scope: str, caps: dict[str, Any], used: dict[tuple[str, str], dict[str, Any]]) -> tuple[str, ...]:
+    cells = (scope, *(_cap(caps.get(name)) for name in (*CAPS, "requests_per_minute")), *_controls(caps))
     if scope in {"default", "anonymous"}:  # caps of each single user, so there is no common usage
-        return (scope, *(_cap(caps.get(name)) for name in CAPS), "per user", "", "")
+        return (*cells, "per user", "", "")
     day, month = used.get((scope, "day"), {}), used.get((scope, "month"), {})
     spent = [f"{row.get('spent_usd', 0) + row.get('reserved_usd', 0):.4f}" for row in (day, month)]
-    return (scope, *(_cap(caps.get(name)) for name in CAPS), str(day.get("requests", 0)), *spent)
+    return (*cells, str(day.get("requests", 0)), *spent)
+
+
+def _controls(caps: dict[str, Any]) -> tuple[str, str]:
+    """From which share of a cap which alias serves, and the bounds of an adaptive cap."""
+    share = caps.get("degrade_at")
+    cheaper = "-" if share is None else f"{share * 100:g}%: {caps['degrade_to']}"
+    bounds = f"{caps['adaptive_min_usd']:g} to {caps['adaptive_max_usd']:g} USD" if caps.get("is_adaptive") else "-"
+    return cheaper, bounds
 
 
 def _cap(value: float | None) -> str:

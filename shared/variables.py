@@ -142,6 +142,7 @@ _TABLE = (
     Variable("ALERT_ERROR_PERCENT", forms.whole(0, 100, "a percentage")),
     Variable("ALERT_LATENCY_SECONDS", forms.whole(0, 800, "a number of seconds")),
     Variable("ALERT_REFRESH_HOURS", forms.whole(0, 8760, "a number of hours")),
+    Variable("ALERT_ANOMALY_USD", forms.usd),
     Variable("DATABASE_PATH", forms.file),
     Variable("TURN_SECONDS", forms.whole(1, 800, "a number of seconds")),
     Variable("FIRST_CONTENT_SECONDS", forms.whole(1, 800, "a number of seconds")),

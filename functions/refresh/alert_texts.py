@@ -24,12 +24,16 @@ def _sentence(row: dict[str, Any]) -> str:
             return f"{model} takes {amount} s to its first content (95th percentile), the threshold is {cap} s."
         case "refresh":
             return f"refresh last succeeded {amount} hours ago, the threshold is {cap} hours."
+        case "anomaly":
+            return f"an hour of {_scope(row)} cost {amount} USD on {row['period_start']} (UTC), the usual is {cap} USD."
+        case "forecast":
+            return f"{_scope(row)} will reach the cap {cap} USD of the {row['period']}: the forecast is {amount} USD."
         case _:
             return _usage_sentence(row, kind, rest)
 
 
 def _usage_sentence(row: dict[str, Any], kind: str, threshold: str) -> str:
-    who = "everyone together" if row["scope"] == "global" else f"user {row['scope']}"
+    who = _scope(row)
     what = f"{_plain(row['amount'])} requests" if kind == "requests" else f"{_plain(row['amount'])} USD"
     start = date.fromisoformat(row["period_start"])
     when = f"{start:%Y-%m-%d}" if row["period"] == "day" else f"{start:%Y-%m}"
@@ -37,6 +41,10 @@ def _usage_sentence(row: dict[str, Any], kind: str, threshold: str) -> str:
         f"the threshold of {threshold}" if threshold.endswith("USD") else f"{threshold} of the cap {_plain(row['cap'])}"
     )
     return f"{who} used {what} in the {row['period']} {when} (UTC), {of}."
+
+
+def _scope(row: dict[str, Any]) -> str:
+    return "everyone together" if row["scope"] == "global" else f"user {row['scope']}"
 
 
 def _plain(number: float) -> str:

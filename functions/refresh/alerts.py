@@ -42,10 +42,12 @@ async def _find_changes(*, is_dry_run: bool) -> tuple[int, int]:
         "daily_usd": _usd(settings().checked("DAILY_COST_THRESHOLD")),
         "monthly_usd": _usd(settings().checked("MONTHLY_COST_THRESHOLD")),
     }
-    service = {
+    service: dict[str, Any] = {
         "error_percent": int(settings().checked("ALERT_ERROR_PERCENT", "20")),
         "first_content_seconds": int(settings().checked("ALERT_LATENCY_SECONDS", "0")),
         "refresh_hours": int(settings().checked("ALERT_REFRESH_HOURS", "26")),
+        "anomaly_usd": _usd(settings().checked("ALERT_ANOMALY_USD", "1")),
+        "is_forecast": True,
     }
     if is_dry_run:
         return 0, 0

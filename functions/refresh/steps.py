@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from functions.refresh import alerts, bills, retention, roll_up, spool, sweep, sync_catalogue, training_export
+from functions.refresh import (
+    adapt_limits,
+    alerts,
+    bills,
+    retention,
+    roll_up,
+    spool,
+    sweep,
+    sync_catalogue,
+    training_export,
+)
 from functions.refresh.step import Step
 
 STEPS = (
@@ -12,6 +22,7 @@ STEPS = (
     Step("rollup", roll_up.run),
     # Turns that are still in the spool need the rows that retention deletes.
     Step("retention", retention.run, after="spool", skipped="The spool was not drained."),
+    Step("limits", adapt_limits.run),
     Step("alerts", alerts.run),
     Step("bills", bills.run),
     Step("export", training_export.run),

@@ -13,7 +13,16 @@ create table public.usage_limits (
   monthly_cost_usd numeric(18, 9) constraint usage_limits_monthly_cost_usd_check check (monthly_cost_usd >= 0),
   updated_at timestamptz not null default now(),
   requests_per_minute integer constraint usage_limits_requests_per_minute_check
-    check (requests_per_minute is null or (requests_per_minute between 1 and 1000 and scope <> 'global'))
+    check (requests_per_minute is null or (requests_per_minute between 1 and 1000 and scope <> 'global')),
+  degrade_at numeric(4, 3) constraint usage_limits_degrade_at_check check (degrade_at > 0 and degrade_at < 1),
+  degrade_to text constraint usage_limits_degrade_to_check check (degrade_to ~ '^[a-z][a-z0-9-]{0,39}$'),
+  is_adaptive boolean not null default false,
+  adaptive_min_usd numeric(18, 9),
+  adaptive_max_usd numeric(18, 9),
+  constraint usage_limits_degrade_check check ((degrade_at is null) = (degrade_to is null)),
+  constraint usage_limits_adaptive_check check (not is_adaptive or (scope not in ('global', 'default', 'anonymous')
+    and adaptive_min_usd is not null and adaptive_max_usd is not null)),
+  constraint usage_limits_adaptive_bounds_check check (adaptive_min_usd > 0 and adaptive_min_usd <= adaptive_max_usd)
 );
 comment on table public.usage_limits is
   'Caps. global bounds all users together. A user''s own row replaces default (or anonymous) as a whole.';
@@ -24,6 +33,16 @@ comment on column public.usage_limits.monthly_cost_usd is
   'US dollars per UTC month, reservations included; null = no cap.';
 comment on column public.usage_limits.requests_per_minute is
   'Turns of a user within any 60 seconds, 1 to 1000; null = no limit. Always null for global.';
+comment on column public.usage_limits.degrade_at is
+  'Share of a cost cap, reservations included, from which turns go to degrade_to; above 0, below 1; null = never.';
+comment on column public.usage_limits.degrade_to is
+  'The alias or policy whose cheaper model serves from degrade_at on; null without degrade_at.';
+comment on column public.usage_limits.is_adaptive is
+  'Whether refresh sets daily_cost_usd from the user''s own use, within the bounds. Only for a user''s own row.';
+comment on column public.usage_limits.adaptive_min_usd is 'The lowest daily_cost_usd that refresh may set.';
+comment on column public.usage_limits.adaptive_max_usd is 'The highest daily_cost_usd that refresh may set.';
+
+create index usage_limits_degrade_idx on public.usage_limits (scope) where degrade_at is not null;
 
 create trigger usage_limits_touch before update on public.usage_limits
   for each row execute function private.touch_updated_at();
@@ -265,22 +284,68 @@ comment on function private.admit_in_minute(uuid, integer) is
   'them. The caller holds the lock of the user''s counter.';
 revoke execute on function private.admit_in_minute from public, anon, authenticated, service_role;
 
+create function private.used_share(p_scope text, p_limit public.usage_limits) returns numeric
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (
+    select max((u.usd) / m.cap)
+    from (values ('day', p_limit.daily_cost_usd), ('month', p_limit.monthly_cost_usd)) as m (period, cap)
+    cross join lateral (select sum(c.spent_usd + c.reserved_usd) as usd from public.usage_counter_slots as c
+      where c.scope = p_scope and c.period = m.period
+        and c.period_start = date_trunc(m.period, now() at time zone 'utc')::date) as u
+    where m.cap > 0);
+end
+$$;
+comment on function private.used_share(text, public.usage_limits) is
+  'The larger share that a scope has used of its cost caps of the day and the month, reservations included; null '
+  'without use or without such a cap.';
+revoke execute on function private.used_share from public, anon, authenticated, service_role;
+
+create function private.my_minute(p_user_id uuid, p_max integer) returns table (resets_at timestamptz, used integer)
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return query
+    with places as (
+      select t.at, row_number() over (order by t.at desc) as place from private.minute_windows as w
+      cross join lateral unnest(w.admitted_at) as t (at)
+      where w.user_id = p_user_id and t.at > now() - interval '1 minute')
+    select coalesce(max(p.at) filter (where p.place = p_max), min(p.at)) + interval '1 minute', count(*)::integer
+    from places as p;
+end
+$$;
+comment on function private.my_minute(uuid, integer) is
+  'Turns of a user''s last 60 seconds, and when the next place is free; null when all are.';
+revoke execute on function private.my_minute from public, anon, authenticated, service_role;
+
 create function public.my_limits() returns table (
   period text, period_start date, resets_at timestamptz, max_requests integer, requests integer,
-  max_cost_usd numeric, spent_usd numeric, reserved_usd numeric)
-  language sql stable security definer set search_path = '' as $$
-  select c.period, c.period_start, private.resets_at(c.period, c.period_start),
-    case when c.period = 'day' then caps.daily_requests end, c.requests,
-    case when c.period = 'day' then caps.daily_cost_usd else caps.monthly_cost_usd end, c.spent_usd, c.reserved_usd
-  from (values ('day'), ('month')) as p (name)
-  cross join lateral private.current_counter((select auth.uid())::text, p.name) as c
-  left join lateral private.user_caps((select auth.uid()),
-    coalesce((select auth.jwt()) @> '{"is_anonymous": true}', false)) as caps on true
-  where (select auth.uid()) is not null and not (select private.is_app())
+  max_cost_usd numeric, spent_usd numeric, reserved_usd numeric, degrade_at numeric, degrade_to text,
+  is_degraded boolean)
+  language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_user_id uuid := (select auth.uid());
+  v_caps public.usage_limits;
+begin
+  if v_user_id is null or private.is_app() then
+    return;
+  end if;
+  v_caps := private.user_caps(v_user_id, coalesce(auth.jwt() @> '{"is_anonymous": true}', false));
+  return query
+    select c.period, c.period_start, private.resets_at(c.period, c.period_start),
+      case when c.period = 'day' then v_caps.daily_requests end, c.requests, m.cap, c.spent_usd, c.reserved_usd,
+      v_caps.degrade_at, v_caps.degrade_to,
+      coalesce((c.spent_usd + c.reserved_usd) / nullif(m.cap, 0) >= v_caps.degrade_at, false)
+    from (values ('day', v_caps.daily_cost_usd), ('month', v_caps.monthly_cost_usd)) as m (period, cap)
+    cross join lateral private.current_counter(v_user_id::text, m.period) as c
+    union all
+    select 'minute', null, w.resets_at, v_caps.requests_per_minute, w.used, null, null, null, null, null, false
+    from private.my_minute(v_user_id, v_caps.requests_per_minute) as w where v_caps.requests_per_minute is not null;
+end
 $$;
 comment on function public.my_limits() is
-  'The caller''s caps and use, one row for the day and one for the month (UTC); a null cap is no cap. Definer, '
-  'because users cannot read usage_limits.';
+  'The caller''s caps and use, one row for the day and one for the month (UTC); a null cap is no cap. With '
+  'requests_per_minute also a row for the last 60 seconds: resets_at is when the next place is free, null when all '
+  'are. is_degraded: turns go to degrade_to because of this cap. Definer, because users cannot read usage_limits.';
 revoke execute on function public.my_limits from public, anon, authenticated, service_role;
 grant execute on function public.my_limits() to authenticated;
 
@@ -975,7 +1040,7 @@ comment on table public.cost_alerts is 'A threshold that one scope''s use crosse
 comment on column public.cost_alerts.scope is 'global, or a user''s id.';
 comment on column public.cost_alerts.threshold is
   'cost 50%, 80% or 100% of the cap, the same for requests, or an amount for all users: cost 25 USD. Also errors 20% '
-  'or latency 30 s with a model''s identifier, and refresh 26 h.';
+  'or latency 30 s with a model''s identifier, refresh 26 h, anomaly (an unusual hour) and forecast (of the period).';
 comment on column public.cost_alerts.amount is
   'US dollars spent, turns admitted, percent of turns, seconds or hours, when the crossing was found.';
 comment on column public.cost_alerts.cap is 'In the same unit: the cap or the threshold at that time.';
@@ -1553,6 +1618,158 @@ grant select on public.cost_corrections to service_role;
 create policy cost_corrections_select_admin on public.cost_corrections for select to authenticated
   using ((select private.is_admin()));
 comment on policy cost_corrections_select_admin on public.cost_corrections is 'Admins only.';
+
+-- Purpose: cheaper models near a cost cap, and daily caps that follow a user's own use.
+-- Affects: public.limit_changes, public.adapt_limits()
+-- Access: chat_begin and find_insights call private.degrade(); the service adapts caps; users read their own changes,
+-- admins all.
+
+create function private.mean_price(p_pricing jsonb) returns numeric
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  return 3 * (p_pricing ->> 'input')::numeric + (p_pricing ->> 'output')::numeric;
+end
+$$;
+comment on function private.mean_price(jsonb) is
+  'A price to compare models by, as policies do: three input tokens for each output token; null when unknown.';
+revoke execute on function private.mean_price from public, anon, authenticated, service_role;
+
+create function private.cheaper_chain(p_user_id uuid, p_alias text, p_first jsonb, p_criteria jsonb) returns jsonb
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_price numeric := private.mean_price(p_first -> 'pricing');
+begin
+  return (
+    select jsonb_agg(r.route order by r.place)
+    from jsonb_array_elements(private.find_chain(p_user_id, p_alias, p_criteria)) with ordinality as r (route, place)
+    where private.mean_price(r.route -> 'pricing') < v_price and r.route ->> 'open_until' is null
+      and coalesce((r.route #>> '{capabilities,context_window}')::bigint, private.default_context_window())
+        >= coalesce((p_criteria ->> 'context')::bigint, 0)
+      -- Also supports_json, for which routing itself would take a model without it.
+      and not exists (select from jsonb_array_elements_text(coalesce(p_criteria -> 'needs', '[]')) as n (ability)
+        where (p_first -> 'capabilities' ->> n.ability)::boolean
+          and not coalesce((r.route -> 'capabilities' ->> n.ability)::boolean, false)));
+end
+$$;
+comment on function private.cheaper_chain(uuid, text, jsonb, jsonb) is
+  'The routes of an alias that cost less than p_first and have all that the turn needs and p_first has; null when '
+  'there is none.';
+revoke execute on function private.cheaper_chain from public, anon, authenticated, service_role;
+
+create function private.degrade(p_user_id uuid, p_resolved jsonb, p_own public.usage_limits,
+  p_global public.usage_limits, p_criteria jsonb) returns jsonb
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_limit public.usage_limits;
+  v_first jsonb := (select r.route from jsonb_array_elements(p_resolved -> 'routes') with ordinality as r (route, place)
+    order by r.route ->> 'open_until' is not null, r.place limit 1);
+  v_routes jsonb;
+begin
+  -- Text for a client node must not go to a provider.
+  if v_first ->> 'provider' = 'client' then
+    return p_resolved;
+  end if;
+  foreach v_limit in array array[p_own, p_global] loop
+    if v_limit.degrade_at is not null and private.used_share(
+        case when v_limit.scope = 'global' then 'global' else p_user_id::text end, v_limit) >= v_limit.degrade_at then
+      v_routes := coalesce(private.cheaper_chain(p_user_id, v_limit.degrade_to, coalesce(v_routes -> 0, v_first),
+        p_criteria), v_routes);
+    end if;
+  end loop;
+  return case when v_routes is null then p_resolved
+    else p_resolved || jsonb_build_object('routes', v_routes, 'reason', 'degraded') end;
+end
+$$;
+comment on function private.degrade(uuid, jsonb, public.usage_limits, public.usage_limits, jsonb) is
+  'The result of resolve_routes(), with cheaper routes and the reason degraded when the user, or all users together, '
+  'have used the share degrade_at of a cost cap. When both have, the cheaper alias serves. Unchanged when no route of '
+  'the alias costs less and fits the turn, when the price is unknown, and for client nodes.';
+revoke execute on function private.degrade from public, anon, authenticated, service_role;
+
+create table public.limit_changes (
+  id bigint generated always as identity constraint limit_changes_pkey primary key,
+  user_id uuid not null constraint limit_changes_user_id_fkey references auth.users (id) on delete cascade,
+  day date not null,
+  old_daily_cost_usd numeric(18, 9),
+  new_daily_cost_usd numeric(18, 9) not null,
+  median_usd numeric(18, 9) not null,
+  active_days integer not null,
+  created_at timestamptz not null default now(),
+  constraint limit_changes_user_id_day_key unique (user_id, day)
+);
+comment on table public.limit_changes is
+  'Each change of an adaptive daily cap by adapt_limits(): at most one a user and UTC day.';
+comment on column public.limit_changes.day is 'The UTC day of the change.';
+comment on column public.limit_changes.old_daily_cost_usd is 'The cap before, in US dollars; null = there was none.';
+comment on column public.limit_changes.new_daily_cost_usd is 'The cap from then on, in US dollars.';
+comment on column public.limit_changes.median_usd is
+  'The median US dollars of the active days before that day, of 28.';
+comment on column public.limit_changes.active_days is 'Days of these 28 with a cost.';
+
+alter table public.limit_changes enable row level security;
+revoke all on public.limit_changes from public, anon, authenticated, service_role;
+revoke all on sequence public.limit_changes_id_seq from public, anon, authenticated, service_role;
+grant select on public.limit_changes to authenticated;
+grant select on public.limit_changes to service_role;
+
+create policy limit_changes_select_own on public.limit_changes for select to authenticated
+  using (user_id = (select auth.uid()) or (select private.is_admin()));
+comment on policy limit_changes_select_own on public.limit_changes is 'Users see their own changes; admins see all.';
+
+create function private.adapted_caps(p_today date) returns table (
+  user_id uuid, old_usd numeric, new_usd numeric, median numeric, days integer)
+  language sql stable security invoker set search_path = '' as $$
+  with days as (
+    select l.scope, (u.hour at time zone 'utc')::date as day, sum(u.cost_usd) as usd
+    from public.usage_limits as l join public.usage_hourly as u on u.user_id = case when l.is_adaptive
+      then l.scope::uuid end
+    where l.is_adaptive and u.hour >= (p_today - 28)::timestamp at time zone 'utc'
+      and u.hour < p_today::timestamp at time zone 'utc'
+    group by 1, 2 having sum(u.cost_usd) > 0
+  ), medians as (
+    select d.scope, percentile_cont(0.5) within group (order by d.usd)::numeric as median, count(*)::integer as days
+    from days as d group by d.scope having count(*) >= 5
+  )
+  select l.scope::uuid, l.daily_cost_usd, c.usd, round(m.median, 9), m.days
+  from medians as m join public.usage_limits as l on l.scope = m.scope
+  join auth.users as p on p.id = l.scope::uuid
+  cross join lateral (select greatest(l.adaptive_min_usd, least(l.adaptive_max_usd, round(3 * m.median, 4))) as usd)
+    as c
+  where c.usd is distinct from l.daily_cost_usd
+    and not exists (select from public.limit_changes as h where h.user_id = l.scope::uuid and h.day = p_today)
+$$;
+comment on function private.adapted_caps(date) is
+  'Adaptive caps that should change on a UTC day: three times the median of the days with a cost, of the 28 before, '
+  'within the bounds. A user with fewer than five such days, or with a change on that day, is left out.';
+revoke execute on function private.adapted_caps from public, anon, authenticated, service_role;
+
+create function public.adapt_limits(is_dry_run boolean default false) returns integer
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_today date := (now() at time zone 'utc')::date;
+  v_changed integer;
+begin
+  if is_dry_run then
+    return (select count(*) from private.adapted_caps(v_today));
+  end if;
+  with changed as (
+    insert into public.limit_changes (user_id, day, old_daily_cost_usd, new_daily_cost_usd, median_usd, active_days)
+      select a.user_id, v_today, a.old_usd, a.new_usd, a.median, a.days from private.adapted_caps(v_today) as a
+      order by a.user_id
+      on conflict on constraint limit_changes_user_id_day_key do nothing
+      returning limit_changes.user_id, limit_changes.new_daily_cost_usd as usd
+  )
+  update public.usage_limits as l set daily_cost_usd = c.usd from changed as c where l.scope = c.user_id::text;
+  get diagnostics v_changed = row_count;
+  return v_changed;
+end
+$$;
+comment on function public.adapt_limits(boolean) is
+  'Sets the daily cost cap of each adaptive row of usage_limits to three times the median cost of the user''s active '
+  'days of the 28 UTC days before today, within the bounds, and writes limit_changes. At most one change a user and '
+  'day. Returns the number of changes; a dry run only counts them.';
+revoke execute on function public.adapt_limits from public, anon, authenticated, service_role;
+grant execute on function public.adapt_limits(boolean) to service_role;
 
 -- Purpose: what providers say that a day cost, beside what the ledger says.
 -- Affects: public.provider_bills, private.bill_reads

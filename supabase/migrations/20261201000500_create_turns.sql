@@ -312,6 +312,7 @@ declare
   v_claim jsonb;
   v_conversation public.llm_conversations;
   v_agent record;
+  v_criteria jsonb;
   v_resolved jsonb;
   v_plan jsonb;
   v_message_id uuid;
@@ -373,9 +374,12 @@ begin
       where v_replaces is not null and m.turn_id = v_turn.turn_id and m.role = 'user';
   end if;
   v_agent := private.first_agent(v_turn, v_profile.preferred_agent);
+  v_criteria := private.routing_criteria(v_turn, v_conversation.id);
   v_resolved := private.resolve_routes(v_user_id, v_turn.model, v_conversation.default_model,
-    v_profile.preferred_model, v_turn.agent_models -> v_agent.agent, v_turn.strict_model,
-    private.routing_criteria(v_turn, v_conversation.id));
+    v_profile.preferred_model, v_turn.agent_models -> v_agent.agent, v_turn.strict_model, v_criteria);
+  if v_caps.degrade_at is not null or (v_known.global_caps).degrade_at is not null then
+    v_resolved := private.degrade(v_user_id, v_resolved, v_caps, v_known.global_caps, v_criteria);
+  end if;
   v_plan := private.plan_turn(v_resolved -> 'routes', v_conversation.id, v_user_id, v_turn);
 
   if v_turn.dry_run then
@@ -1084,6 +1088,10 @@ revoke execute on function private.insight_user from public, anon, authenticated
 create function private.resolve_insight(p private.insight_lookup, p_deployment jsonb) returns private.insight_lookup
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
+  v_criteria jsonb := jsonb_build_object('seed', p.input_hash, 'needs', coalesce(p.needs, '[]'), 'is_strict', false,
+    'providers', case jsonb_typeof(p_deployment -> 'providers') when 'array' then p_deployment -> 'providers' end,
+    'defaults', case jsonb_typeof(p_deployment -> 'defaults') when 'array' then p_deployment -> 'defaults'
+      else '[]' end, 'context', p.context_tokens);
   v_resolved jsonb;
   v_preferred text;
   v_model text;
@@ -1093,10 +1101,11 @@ begin
     jsonb_build_object('sub', p.user_id, 'role', 'authenticated')::text, true);
   select u.preferred_model into v_preferred from public.user_llm_profiles as u where u.user_id = p.user_id;
   v_resolved := private.resolve_routes(p.user_id, left(p.model, 300), null, v_preferred, p.wanted_models, false,
-    jsonb_build_object('seed', p.input_hash, 'needs', coalesce(p.needs, '[]'), 'is_strict', false,
-      'providers', case jsonb_typeof(p_deployment -> 'providers') when 'array' then p_deployment -> 'providers' end,
-      'defaults', case jsonb_typeof(p_deployment -> 'defaults') when 'array' then p_deployment -> 'defaults'
-        else '[]' end, 'context', p.context_tokens));
+    v_criteria);
+  if exists (select from public.usage_limits as l where l.degrade_at is not null) then
+    v_resolved := private.degrade(p.user_id, v_resolved, private.scope_caps(p.user_id::text),
+      private.scope_caps('global'), v_criteria);
+  end if;
   -- The model that would serve now: a route with an open circuit is skipped.
   select r.route ->> 'identifier' into v_model
     from jsonb_array_elements(v_resolved -> 'routes') with ordinality as r (route, place)

@@ -11,7 +11,16 @@ create table public.usage_limits (
   monthly_cost_usd numeric(18, 9) constraint usage_limits_monthly_cost_usd_check check (monthly_cost_usd >= 0),
   updated_at timestamptz not null default now(),
   requests_per_minute integer constraint usage_limits_requests_per_minute_check
-    check (requests_per_minute is null or (requests_per_minute between 1 and 1000 and scope <> 'global'))
+    check (requests_per_minute is null or (requests_per_minute between 1 and 1000 and scope <> 'global')),
+  degrade_at numeric(4, 3) constraint usage_limits_degrade_at_check check (degrade_at > 0 and degrade_at < 1),
+  degrade_to text constraint usage_limits_degrade_to_check check (degrade_to ~ '^[a-z][a-z0-9-]{0,39}$'),
+  is_adaptive boolean not null default false,
+  adaptive_min_usd numeric(18, 9),
+  adaptive_max_usd numeric(18, 9),
+  constraint usage_limits_degrade_check check ((degrade_at is null) = (degrade_to is null)),
+  constraint usage_limits_adaptive_check check (not is_adaptive or (scope not in ('global', 'default', 'anonymous')
+    and adaptive_min_usd is not null and adaptive_max_usd is not null)),
+  constraint usage_limits_adaptive_bounds_check check (adaptive_min_usd > 0 and adaptive_min_usd <= adaptive_max_usd)
 );
 comment on table public.usage_limits is
   'Caps. global bounds all users together. A user''s own row replaces default (or anonymous) as a whole.';
@@ -22,6 +31,16 @@ comment on column public.usage_limits.monthly_cost_usd is
   'US dollars per UTC month, reservations included; null = no cap.';
 comment on column public.usage_limits.requests_per_minute is
   'Turns of a user within any 60 seconds, 1 to 1000; null = no limit. Always null for global.';
+comment on column public.usage_limits.degrade_at is
+  'Share of a cost cap, reservations included, from which turns go to degrade_to; above 0, below 1; null = never.';
+comment on column public.usage_limits.degrade_to is
+  'The alias or policy whose cheaper model serves from degrade_at on; null without degrade_at.';
+comment on column public.usage_limits.is_adaptive is
+  'Whether refresh sets daily_cost_usd from the user''s own use, within the bounds. Only for a user''s own row.';
+comment on column public.usage_limits.adaptive_min_usd is 'The lowest daily_cost_usd that refresh may set.';
+comment on column public.usage_limits.adaptive_max_usd is 'The highest daily_cost_usd that refresh may set.';
+
+create index usage_limits_degrade_idx on public.usage_limits (scope) where degrade_at is not null;
 
 create trigger usage_limits_touch before update on public.usage_limits
   for each row execute function private.touch_updated_at();
@@ -263,22 +282,68 @@ comment on function private.admit_in_minute(uuid, integer) is
   'them. The caller holds the lock of the user''s counter.';
 revoke execute on function private.admit_in_minute from public, anon, authenticated, service_role;
 
+create function private.used_share(p_scope text, p_limit public.usage_limits) returns numeric
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return (
+    select max((u.usd) / m.cap)
+    from (values ('day', p_limit.daily_cost_usd), ('month', p_limit.monthly_cost_usd)) as m (period, cap)
+    cross join lateral (select sum(c.spent_usd + c.reserved_usd) as usd from public.usage_counter_slots as c
+      where c.scope = p_scope and c.period = m.period
+        and c.period_start = date_trunc(m.period, now() at time zone 'utc')::date) as u
+    where m.cap > 0);
+end
+$$;
+comment on function private.used_share(text, public.usage_limits) is
+  'The larger share that a scope has used of its cost caps of the day and the month, reservations included; null '
+  'without use or without such a cap.';
+revoke execute on function private.used_share from public, anon, authenticated, service_role;
+
+create function private.my_minute(p_user_id uuid, p_max integer) returns table (resets_at timestamptz, used integer)
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return query
+    with places as (
+      select t.at, row_number() over (order by t.at desc) as place from private.minute_windows as w
+      cross join lateral unnest(w.admitted_at) as t (at)
+      where w.user_id = p_user_id and t.at > now() - interval '1 minute')
+    select coalesce(max(p.at) filter (where p.place = p_max), min(p.at)) + interval '1 minute', count(*)::integer
+    from places as p;
+end
+$$;
+comment on function private.my_minute(uuid, integer) is
+  'Turns of a user''s last 60 seconds, and when the next place is free; null when all are.';
+revoke execute on function private.my_minute from public, anon, authenticated, service_role;
+
 create function public.my_limits() returns table (
   period text, period_start date, resets_at timestamptz, max_requests integer, requests integer,
-  max_cost_usd numeric, spent_usd numeric, reserved_usd numeric)
-  language sql stable security definer set search_path = '' as $$
-  select c.period, c.period_start, private.resets_at(c.period, c.period_start),
-    case when c.period = 'day' then caps.daily_requests end, c.requests,
-    case when c.period = 'day' then caps.daily_cost_usd else caps.monthly_cost_usd end, c.spent_usd, c.reserved_usd
-  from (values ('day'), ('month')) as p (name)
-  cross join lateral private.current_counter((select auth.uid())::text, p.name) as c
-  left join lateral private.user_caps((select auth.uid()),
-    coalesce((select auth.jwt()) @> '{"is_anonymous": true}', false)) as caps on true
-  where (select auth.uid()) is not null and not (select private.is_app())
+  max_cost_usd numeric, spent_usd numeric, reserved_usd numeric, degrade_at numeric, degrade_to text,
+  is_degraded boolean)
+  language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_user_id uuid := (select auth.uid());
+  v_caps public.usage_limits;
+begin
+  if v_user_id is null or private.is_app() then
+    return;
+  end if;
+  v_caps := private.user_caps(v_user_id, coalesce(auth.jwt() @> '{"is_anonymous": true}', false));
+  return query
+    select c.period, c.period_start, private.resets_at(c.period, c.period_start),
+      case when c.period = 'day' then v_caps.daily_requests end, c.requests, m.cap, c.spent_usd, c.reserved_usd,
+      v_caps.degrade_at, v_caps.degrade_to,
+      coalesce((c.spent_usd + c.reserved_usd) / nullif(m.cap, 0) >= v_caps.degrade_at, false)
+    from (values ('day', v_caps.daily_cost_usd), ('month', v_caps.monthly_cost_usd)) as m (period, cap)
+    cross join lateral private.current_counter(v_user_id::text, m.period) as c
+    union all
+    select 'minute', null, w.resets_at, v_caps.requests_per_minute, w.used, null, null, null, null, null, false
+    from private.my_minute(v_user_id, v_caps.requests_per_minute) as w where v_caps.requests_per_minute is not null;
+end
 $$;
 comment on function public.my_limits() is
-  'The caller''s caps and use, one row for the day and one for the month (UTC); a null cap is no cap. Definer, '
-  'because users cannot read usage_limits.';
+  'The caller''s caps and use, one row for the day and one for the month (UTC); a null cap is no cap. With '
+  'requests_per_minute also a row for the last 60 seconds: resets_at is when the next place is free, null when all '
+  'are. is_degraded: turns go to degrade_to because of this cap. Definer, because users cannot read usage_limits.';
 revoke execute on function public.my_limits from public, anon, authenticated, service_role;
 grant execute on function public.my_limits() to authenticated;
 

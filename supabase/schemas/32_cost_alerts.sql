@@ -22,7 +22,7 @@ comment on table public.cost_alerts is 'A threshold that one scope''s use crosse
 comment on column public.cost_alerts.scope is 'global, or a user''s id.';
 comment on column public.cost_alerts.threshold is
   'cost 50%, 80% or 100% of the cap, the same for requests, or an amount for all users: cost 25 USD. Also errors 20% '
-  'or latency 30 s with a model''s identifier, and refresh 26 h.';
+  'or latency 30 s with a model''s identifier, refresh 26 h, anomaly (an unusual hour) and forecast (of the period).';
 comment on column public.cost_alerts.amount is
   'US dollars spent, turns admitted, percent of turns, seconds or hours, when the crossing was found.';
 comment on column public.cost_alerts.cap is 'In the same unit: the cap or the threshold at that time.';

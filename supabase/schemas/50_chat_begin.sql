@@ -310,6 +310,7 @@ declare
   v_claim jsonb;
   v_conversation public.llm_conversations;
   v_agent record;
+  v_criteria jsonb;
   v_resolved jsonb;
   v_plan jsonb;
   v_message_id uuid;
@@ -371,9 +372,12 @@ begin
       where v_replaces is not null and m.turn_id = v_turn.turn_id and m.role = 'user';
   end if;
   v_agent := private.first_agent(v_turn, v_profile.preferred_agent);
+  v_criteria := private.routing_criteria(v_turn, v_conversation.id);
   v_resolved := private.resolve_routes(v_user_id, v_turn.model, v_conversation.default_model,
-    v_profile.preferred_model, v_turn.agent_models -> v_agent.agent, v_turn.strict_model,
-    private.routing_criteria(v_turn, v_conversation.id));
+    v_profile.preferred_model, v_turn.agent_models -> v_agent.agent, v_turn.strict_model, v_criteria);
+  if v_caps.degrade_at is not null or (v_known.global_caps).degrade_at is not null then
+    v_resolved := private.degrade(v_user_id, v_resolved, v_caps, v_known.global_caps, v_criteria);
+  end if;
   v_plan := private.plan_turn(v_resolved -> 'routes', v_conversation.id, v_user_id, v_turn);
 
   if v_turn.dry_run then

@@ -39,6 +39,10 @@ revoke execute on function private.insight_user from public, anon, authenticated
 create function private.resolve_insight(p private.insight_lookup, p_deployment jsonb) returns private.insight_lookup
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
+  v_criteria jsonb := jsonb_build_object('seed', p.input_hash, 'needs', coalesce(p.needs, '[]'), 'is_strict', false,
+    'providers', case jsonb_typeof(p_deployment -> 'providers') when 'array' then p_deployment -> 'providers' end,
+    'defaults', case jsonb_typeof(p_deployment -> 'defaults') when 'array' then p_deployment -> 'defaults'
+      else '[]' end, 'context', p.context_tokens);
   v_resolved jsonb;
   v_preferred text;
   v_model text;
@@ -48,10 +52,11 @@ begin
     jsonb_build_object('sub', p.user_id, 'role', 'authenticated')::text, true);
   select u.preferred_model into v_preferred from public.user_llm_profiles as u where u.user_id = p.user_id;
   v_resolved := private.resolve_routes(p.user_id, left(p.model, 300), null, v_preferred, p.wanted_models, false,
-    jsonb_build_object('seed', p.input_hash, 'needs', coalesce(p.needs, '[]'), 'is_strict', false,
-      'providers', case jsonb_typeof(p_deployment -> 'providers') when 'array' then p_deployment -> 'providers' end,
-      'defaults', case jsonb_typeof(p_deployment -> 'defaults') when 'array' then p_deployment -> 'defaults'
-        else '[]' end, 'context', p.context_tokens));
+    v_criteria);
+  if exists (select from public.usage_limits as l where l.degrade_at is not null) then
+    v_resolved := private.degrade(p.user_id, v_resolved, private.scope_caps(p.user_id::text),
+      private.scope_caps('global'), v_criteria);
+  end if;
   -- The model that would serve now: a route with an open circuit is skipped.
   select r.route ->> 'identifier' into v_model
     from jsonb_array_elements(v_resolved -> 'routes') with ordinality as r (route, place)

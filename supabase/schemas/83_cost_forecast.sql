@@ -79,7 +79,8 @@ create function private.caps_of_scope(p_scope text) returns table (period text, 
   language plpgsql stable security invoker set search_path = '' as $$
 begin
   if p_scope = (select auth.uid())::text then
-    return query select m.period, m.max_cost_usd from public.my_limits() as m;
+    return query select m.period, m.max_cost_usd from public.my_limits() as m
+      where m.period <> 'minute';
   else
     return query
       select c.period, c.cap from (

@@ -263,21 +263,26 @@ async def test_a_secret_of_another_form_is_named(project: Project, environ: Call
 @pytest.mark.parametrize(
     ("variables", "limits"),
     [
-        ({}, {"error_percent": 20, "first_content_seconds": 0, "refresh_hours": 26}),
         (
-            {"ALERT_ERROR_PERCENT": "0", "ALERT_LATENCY_SECONDS": "9", "ALERT_REFRESH_HOURS": "48"},
-            {"error_percent": 0, "first_content_seconds": 9, "refresh_hours": 48},
+            {},
+            {"error_percent": 20, "first_content_seconds": 0, "refresh_hours": 26, "anomaly_usd": "1"},
+        ),
+        (
+            {"ALERT_ERROR_PERCENT": "0", "ALERT_LATENCY_SECONDS": "9", "ALERT_REFRESH_HOURS": "48"}
+            | {"ALERT_ANOMALY_USD": "0"},
+            {"error_percent": 0, "first_content_seconds": 9, "refresh_hours": 48, "anomaly_usd": None},
         ),
     ],
     ids=["default", "set"],
 )
 async def test_the_service_is_watched_with_the_operator_s_limits(
-    project: Project, environ: Callable[..., None], variables: dict[str, str], limits: dict[str, int]
+    project: Project, environ: Callable[..., None], variables: dict[str, str], limits: dict[str, Any]
 ) -> None:
     """A recovery is found with the limits that raise an alert."""
     environ(**_project_of(project), **variables, DAILY_COST_THRESHOLD="25")
     _answers(project, [])
     await run_step(alerts.run)
+    limits |= {"is_forecast": True}
     assert project.asked_of("raise_service_alerts") == [limits]
     assert project.asked_of("recover_alerts") == [limits | {"daily_usd": "25", "monthly_usd": None}]
 

@@ -148,6 +148,7 @@ BAD = {
     "ALERT_ERROR_PERCENT": ("101", "20%"),
     "ALERT_LATENCY_SECONDS": ("801", "1.5"),
     "ALERT_REFRESH_HOURS": ("8761", "a day"),
+    "ALERT_ANOMALY_USD": ("-1", "some"),
     "OTEL_EXPORTER_OTLP_ENDPOINT": ("collector:4318", "https://otlp.example/?key=1"),
     "OTEL_EXPORTER_OTLP_HEADERS": ("x-key", "x-key: secret", "x-key=a b"),
     "OTEL_SERVICE_NAME": ("two words",),

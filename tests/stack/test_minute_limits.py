@@ -98,6 +98,24 @@ def test_the_function_answers_with_retry_after(alice: Person, db: Database) -> N
     assert 0 < int(refused.headers["Retry-After"]) <= 60
 
 
+def test_my_limits_shows_the_running_window(alice: Person, model: Models, db: Database) -> None:
+    """The row has what is used, the limit, and when the next place is free; without a limit there is no row."""
+    name = model("echo")
+    assert [row["period"] for row in alice.rows("rpc/my_limits")] == ["day", "month"]
+    _limit(db, alice, 2)
+    minute = alice.rows("rpc/my_limits")[2]
+    assert (minute["period"], minute["max_requests"], minute["requests"]) == ("minute", 2, 0)
+    assert minute["resets_at"] is None
+    for age in (30, 0):
+        assert asked(alice, name).status_code == 200
+        _age(db, alice, age)
+    minute = alice.rows("rpc/my_limits")[2]
+    refused = _facts(asked(alice, name))
+    assert (minute["requests"], minute["resets_at"]) == (2, refused["resets_at"])
+    _age(db, alice, 31)
+    assert alice.rows("rpc/my_limits")[2]["requests"] == 1
+
+
 @pytest.mark.parametrize(("scope", "limit"), [("global", 5), ("default", 0), ("default", 1001)])
 def test_other_limits_are_refused(db: Database, scope: str, limit: int) -> None:
     """All users together have no window, because their turns would wait for each other."""

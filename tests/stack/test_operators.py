@@ -66,7 +66,19 @@ def test_caps_are_shown_with_their_use(local: Local, alice: Person, model: Model
     alice.whole("hello", model=model("echo"))
     assert "This scope has no row" in local.run("limits", alice.email)
     row = local.run("limits", alice.email, "--daily-requests", "7").splitlines()[1].split()
-    assert row[:5] == [alice.id, "7", "5", "50", "1"]
+    assert row[:8] == [alice.id, "7", "5", "50", "-", "-", "-", "1"]
+
+
+def test_limits_shows_the_minute_the_cheaper_model_and_the_bounds(local: Local, alice: Person, db: Database) -> None:
+    """Each control of a row is in the table, and a new cap leaves it as it is."""
+    local.run("limits", alice.id, "--daily-usd", "2")
+    db.execute(
+        "update public.usage_limits set requests_per_minute = 9, degrade_at = 0.8, degrade_to = 'cheap',"
+        " is_adaptive = true, adaptive_min_usd = 1, adaptive_max_usd = 20 where scope = %s",
+        [alice.id],
+    )
+    row = local.run("limits", alice.id, "--monthly-usd", "40").splitlines()[1]
+    assert row.split()[1:11] == ["500", "2", "40", "9", "80%:", "cheap", "1", "to", "20", "USD"]
 
 
 def test_a_cap_binds_until_it_is_removed(local: Local, alice: Person, model: Models) -> None:

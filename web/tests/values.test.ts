@@ -17,7 +17,7 @@ const ROW: UsageRow = {
   output_tokens: 5, cost_usd: 0.5, duration_ms_sum: 3000, ttft_ms_sum: 400, ttft_count: 2, unpriced_requests: 0,
 };
 const DAY: Limit = {
-  period: 'day', period_start: '2026-11-28', resets_at: '2026-11-29T00:00:00Z', max_requests: 500, requests: 3, max_cost_usd: 5, spent_usd: 1, reserved_usd: 0,
+  period: 'day', period_start: '2026-11-28', resets_at: '2026-11-29T00:00:00Z', max_requests: 500, requests: 3, max_cost_usd: 5, spent_usd: 1, reserved_usd: 0, degrade_at: null, degrade_to: null, is_degraded: false,
 };
 
 describe('errors', () => {

@@ -10,9 +10,12 @@ interface CapsRow {
   daily_requests: number | null;
   daily_cost_usd: number | null;
   monthly_cost_usd: number | null;
+  requests_per_minute?: number | null;
+  degrade_at?: number | null;
+  degrade_to?: string | null;
 }
 
-type CapName = Exclude<keyof CapsRow, 'scope'>;
+type CapName = 'daily_requests' | 'daily_cost_usd' | 'monthly_cost_usd';
 const CAPS: { name: CapName; label: string }[] = [
   { name: 'daily_requests', label: 'Questions a day' },
   { name: 'daily_cost_usd', label: 'USD a day' },
@@ -91,8 +94,9 @@ function NewCaps({ known }: { known: CapsRow[] }) {
   const isKnown = known.some((row) => row.scope === id.trim());
   async function submit(event: FormEvent) {
     event.preventDefault();
-    const { scope: _scope, ...caps } = known.find((row) => row.scope === 'default') ?? { scope: '', daily_requests: null, daily_cost_usd: null, monthly_cost_usd: null };
-    const row = { scope: id.trim(), ...Object.fromEntries(CAPS.map(({ name }) => [name, caps[name]])) };
+    const caps = known.find((row) => row.scope === 'default');
+    const copied = [...CAPS.map(({ name }) => name), 'requests_per_minute', 'degrade_at', 'degrade_to'] as const;
+    const row = { scope: id.trim(), ...Object.fromEntries(copied.map((name) => [name, caps?.[name] ?? null])) };
     if (await run(() => rows(supabase.from('usage_limits').insert(row)), { done: 'Now change the caps of this user.', reads: ['caps'] })) setId('');
   }
   return (

@@ -77,6 +77,7 @@ const REASONS: Record<string, string> = {
   conversation_default: 'The default model of this conversation answered.',
   profile: 'Your preferred model answered.',
   agent: 'The model of this agent answered.',
+  degraded: 'A cheaper model answered, because a cost cap is nearly used.',
 };
 
 /** Why another model than the chosen one served, in words; null when there is nothing to explain. */

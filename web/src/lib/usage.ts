@@ -4,14 +4,17 @@ import { utcDay } from './format';
 import { groupBy } from './group';
 
 export interface Limit {
-  period: 'day' | 'month';
-  period_start: string;
-  resets_at: string;
+  period: 'day' | 'month' | 'minute';
+  period_start: string | null;
+  resets_at: string | null;
   max_requests: number | null;
   requests: number;
   max_cost_usd: number | null;
   spent_usd: number;
   reserved_usd: number;
+  degrade_at: number | null;
+  degrade_to: string | null;
+  is_degraded: boolean;
 }
 
 export interface UsageRow {

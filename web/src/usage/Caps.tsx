@@ -5,9 +5,20 @@ import type { Cap as CapRow } from '../lib/reports';
 export function Caps({ limits }: { limits: CapRow[] }) {
   return (
     <div className="tiles">
-      {limits.map((limit) => (
-        <Cap key={limit.period} limit={limit} />
-      ))}
+      {limits.map((limit) => (limit.period === 'minute' ? <Minute key="minute" limit={limit} /> : <Cap key={limit.period} limit={limit} />))}
+    </div>
+  );
+}
+
+function Minute({ limit }: { limit: CapRow }) {
+  return (
+    <div className="tile tile-cap" role="group" aria-label="Last minute">
+      <h2>Last minute</h2>
+      <p className="tile-value">
+        {count(limit.requests)}
+        <span className="hint"> of {count(limit.max_requests ?? 0)} questions</span>
+      </p>
+      {limit.resets_at && <p className="hint">The next place is free {fromNow(limit.resets_at)}.</p>}
     </div>
   );
 }
@@ -27,8 +38,9 @@ function Cap({ limit }: { limit: CapRow }) {
       <p className="hint">
         {cap != null && `${usd(Math.max(0, cap - used))} left. `}
         {turns != null && `${count(limit.requests)} of ${count(turns)} questions. `}
-        Resets {fromNow(limit.resets_at)}.
+        {limit.resets_at && `Resets ${fromNow(limit.resets_at)}.`}
       </p>
+      {limit.is_degraded && <p className="tile-warning">The cap is nearly used, so cheaper models answer.</p>}
       {limit.runs_out_at && <p className="tile-warning">As you use it, it runs out on {dateTime(limit.runs_out_at)}.</p>}
       {limit.forecast_usd != null && (
         <p className="hint">
