@@ -16,6 +16,7 @@ ParleyError
 │   ├── ConversationNotFound 404 conversation_not_found
 │   └── ModelNotFound 404 model_not_found
 ├── MethodNotAllowed 405 method_not_allowed
+├── NotAcceptable 406 not_acceptable
 ├── RequestTimeout 408 request_timeout
 ├── Conflict 409 conflict
 │   ├── RequestInProgress 409 request_in_progress
@@ -189,6 +190,13 @@ class MethodNotAllowed(ParleyError):
 
     status, code = 405, "method_not_allowed"
     client_action = "Use a method of the `Allow` header."
+
+
+class NotAcceptable(ParleyError):
+    """The client takes no response in the form that the endpoint has."""
+
+    status, code = 406, "not_acceptable"
+    client_action = "Send the `Accept` header that the message names."
 
 
 class RequestTimeout(ParleyError):

@@ -58,6 +58,7 @@ def preload() -> None:
 
 async def ask(question: AnalyzeData | DescribeData) -> Mapping[str, Any]:
     """The content of the reply: rows with `row_count`, or `tables`. Raises DataRefusal."""
+    request: dict[str, Any]
     if isinstance(question, AnalyzeData):
         request = {"operation": "query", "sql": question.sql}
     else:
