@@ -153,7 +153,7 @@ def test_who_is_not_signed_in_learns_where_to(assist_url: str, alice: Person) ->
 
 def test_a_dead_tool_gives_a_result(alice: Person, assist_url: str, model: Models, db: Database) -> None:
     """A provider that fails is a result with `isError` and our code; the turn is logged as failed."""
-    name = model("boom")
+    name = model("badkey")
     asked = call("tools/call", {"name": "ask", "arguments": {"prompt": "x", "model": name}})
     result = send(assist_url, alice, asked).json()["result"]
     assert result["isError"]
