@@ -15,9 +15,7 @@ def test_a_javascript_client_signs_in_and_calls_tools(
     alice: Person, assist_url: str, able: Models, db: Database, sdk: str, revision: str
 ) -> None:
     """It finds the sign-in from a 401, gets tokens after the consent, calls tools, and nothing after the revocation."""
-    db.execute(
-        "insert into public.oauth_apps (client_id, name, scopes) values ('*', 'MCP', '{chat,usage}') on conflict do nothing"
-    )
+    db.execute("insert into public.oauth_apps (client_id, name, scopes) values ('*', 'MCP', '{chat,usage}')")
     calls = [
         {"name": "ask", "arguments": {"prompt": "Hello", "model": able("echo")}},
         {"name": "my_usage", "arguments": {}},
