@@ -86,7 +86,7 @@ if preloaded := settings().names("PRELOAD_PROVIDERS"):
 
 TABLE: dict[str, Handler] = {
     **_table(),
-    "POST /mcp": on_demand(_MCP, "serve"),
+    "POST /mcp": on_demand(_MCP, "serve_mcp"),
     "GET /.well-known/oauth-protected-resource": on_demand(_MCP, "show_resource"),
     "GET /.well-known/oauth-protected-resource/mcp": on_demand(_MCP, "show_resource"),
     "GET /presets": on_demand("functions.assist.offers", "list_presets"),

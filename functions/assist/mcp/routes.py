@@ -44,7 +44,7 @@ _INSTRUCTIONS: Final = (
 _CACHE: Final = {"ttlMs": 60_000, "cacheScope": "private"}
 
 
-async def serve(request: Request) -> Response:
+async def serve_mcp(request: Request) -> Response:
     """POST /mcp: the response to one message. Raises Forbidden, NotAcceptable, BodyTooLarge, UnsupportedMediaType, …"""
     _check_origin(request)
     _check_accept(request)
