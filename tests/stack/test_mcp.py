@@ -80,7 +80,7 @@ def test_an_app_signs_in_and_calls_each_tool(
     found = {name: each.structured_content for name, each in results.items()}
     assert found["ask"]["answer"] == _text(results["ask"]) == "Tea is ready"
     assert found["ask"]["cost_usd"] > 0
-    assert [each["snippet"] for each in found["search_my_chats"]["messages"]] == ["Where is the ⟪samovar⟫?"]
+    assert [each["snippet"] for each in found["search_my_chats"]["messages"]] == ["Where is the ⟪samovar⟫"]
     assert found["my_usage"]["spent"]["today"]["requests"] >= 1
     assert found["analyze_data"]["rows"][0][0] > 0
     assert found["preset_market_brief"] == INSIGHT
