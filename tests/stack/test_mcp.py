@@ -105,6 +105,21 @@ def test_an_app_is_refused_beyond_its_budget(
     assert not with_token(assist_url, alice.token, act).is_error
 
 
+def test_an_app_goes_on_with_no_conversation(alice: Person, assist_url: str, able: Models, allow_apps: Allow) -> None:
+    """A stored conversation would show it what the consent does not cover; it may begin one of its own."""
+    allow_apps()
+    name = able("fixed", "client")
+    conversation = alice.whole("Where is the key?", model=name)["conversation_id"]
+    asked = {"prompt": "And?", "model": name}
+
+    async def act(client: Client) -> list[Any]:
+        return [await client.call_tool("ask", asked | {"conversation": each}) for each in (conversation, "new")]
+
+    refused, begun = with_app(assist_url, App(alice), act)
+    assert _text(refused).startswith("app_not_allowed: ")
+    assert begun.structured_content["conversation_id"] not in {None, conversation}
+
+
 def test_a_revoked_app_asks_nothing(alice: Person, assist_url: str, able: Models, allow_apps: Allow) -> None:
     """After the person takes back the consent the live token runs no turn and reads nothing; a refresh fails, too."""
     allow_apps()

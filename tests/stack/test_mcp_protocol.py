@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.stack.conftest import Models
-from tests.stack.people import Person
+from tests.stack.people import Person, eventually
 from tests.stack.turns import Database
 
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
@@ -163,6 +163,15 @@ def test_a_dead_tool_gives_a_result(alice: Person, assist_url: str, model: Model
     unknown = call("tools/call", {"name": "ask", "arguments": {"prompt": "x", "model": "no-such-model"}})
     result = send(assist_url, alice, unknown).json()["result"]
     assert result["content"][0]["text"].startswith("model_not_found: ")
+
+
+def test_a_client_that_hangs_up_ends_its_call(alice: Person, assist_url: str, model: Models, db: Database) -> None:
+    """The model's answer is not awaited, and the turn is booked as cancelled."""
+    asked = call("tools/call", {"name": "ask", "arguments": {"prompt": "x", "model": model("endless")}})
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{assist_url}/mcp", json=asked, headers=alice.headers, timeout=1)
+    statement = "select status from public.chat_logs where user_id = %s"
+    assert eventually(lambda: db.execute(statement, [alice.id]).fetchall()) == [{"status": "cancelled"}]
 
 
 def test_a_query_that_is_not_allowed_gives_a_result(alice: Person, assist_url: str) -> None:
