@@ -35,7 +35,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can store
 _UNUSED = ("bin", "gunicorn", "uvicorn_worker", "watchdog")
 _DUCKDB = ("duckdb", "_duckdb*", "adbc_driver_duckdb")
 _OVER_THE_LEDGER = ("chat", "assist")
-_PACKED = "_duckdb"  # two thirds of chat; only the child process of the data tools loads it
+_WITH_DATA = ("chat", "assist")
+_PACKED = "_duckdb"  # two thirds of chat and assist; only the child process of the data tools loads it
 _UNUSED_FOLDERS = {"tests", "__pycache__"}
 _UNUSED_SUFFIXES = {".pyi", ".pyx", ".pxd", ".c", ".h", ".cc", ".hpp", ".typed"}
 _UNUSED_RECORDS = {
@@ -74,8 +75,8 @@ def build_lambda(
 ) -> Path:
     """The path of a function's zip. Raises SystemExit when it exceeds Lambda's limit or a tool is missing.
 
-    `data` is a DuckDB file for chat, `authority` the certificate that signs PostgreSQL's.
-    Without `has_duckdb` chat is a quarter smaller and cannot open such a file.
+    `data` is a DuckDB file for chat and assist, `authority` the certificate that signs PostgreSQL's.
+    Without `has_duckdb` these are a quarter smaller and cannot open such a file.
     """
     interpreter = find_python(python)
     if interpreter is None:
@@ -90,7 +91,7 @@ def build_lambda(
     _pack(work)
     _copy_sources(name, work)
     shutil.copy(ROOT / "deploy" / "run.sh", work)
-    if data is not None and name == "chat":
+    if data is not None and name in _WITH_DATA:
         (work / "data").mkdir()
         shutil.copy(data, work / "data" / "trading.duckdb")
     _copy_authority(name, authority, work)
@@ -251,8 +252,8 @@ def main() -> None:
     parser.add_argument("target", choices=("lambda", "cloud-run"))
     parser.add_argument("functions", nargs="*", metavar="function", help="default: all functions")
     parser.add_argument("--arch", choices=_PLATFORMS, default=os.environ.get("LAMBDA_ARCH", "arm64"))
-    parser.add_argument("--data", type=Path, help="a DuckDB file to pack into chat as data/trading.duckdb")
-    parser.add_argument("--duckdb", action="store_true", help="pack DuckDB into chat without a data file")
+    parser.add_argument("--data", type=Path, help="a DuckDB file to pack into chat and assist as data/trading.duckdb")
+    parser.add_argument("--duckdb", action="store_true", help="pack DuckDB into chat and assist without a data file")
     parser.add_argument(
         "--ca", type=Path, help="the certificate for LEDGER_DATABASE_URL, packed as ca.pem into its units"
     )

@@ -27,12 +27,15 @@ _EXPOSED = ["Content-Range", "Location", "X-Supabase-Api-Version", "X-Total-Coun
 
 
 def create_app(
-    data_dsn: str, auth_dsn: str, keys: Keys, url: str, on_link: Callable[[str, str, str], None]
+    data_dsn: str, auth_dsn: str, keys: Keys, url: str, site_url: str, on_link: Callable[[str, str, str], None]
 ) -> Starlette:
-    """The ASGI app of one database. `on_link` receives (address, link, code) where Supabase would send a mail."""
+    """The ASGI app of one database. `on_link` receives (address, link, code) where Supabase would send a mail.
+
+    `url` is the address of this API, `site_url` that of the page.
+    """
     data_pool, auth_pool = Pool(data_dsn, 10), Pool(auth_dsn, 5)
     tokens = Tokens(keys)
-    rest, auth = RestApi(data_pool, tokens, url), AuthApi(auth_pool, tokens, url, on_link)
+    rest, auth = RestApi(data_pool, tokens, url), AuthApi(auth_pool, tokens, url, site_url, on_link)
     data_pool.on_schema_change = rest.forget_schema
     realtime = RealtimeApi(data_pool, tokens, data_dsn)
 
@@ -81,6 +84,7 @@ def main() -> None:
         postgres.dsn(database_port, "supabase_auth_admin", name),
         load_or_create(Path(os.environ["PARLEY_KEYS_FILE"])),
         url,
+        os.environ["PARLEY_SITE_URL"],
         lambda email, link, code: print(f"magic link for {email}: {link} (code {code})", flush=True),
     )
     serve(app, port, grace_seconds=2)

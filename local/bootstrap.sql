@@ -134,7 +134,8 @@ create table auth.sessions (
   refreshed_at timestamp,
   user_agent text,
   ip inet,
-  tag text
+  tag text,
+  oauth_client_id uuid
 );
 
 create table auth.refresh_tokens (
@@ -160,6 +161,52 @@ create table auth.one_time_tokens (
   unique (user_id, token_type)
 );
 
+create table auth.oauth_clients (
+  id uuid primary key,
+  client_secret_hash text,
+  registration_type text not null,
+  redirect_uris text not null,
+  grant_types text not null,
+  client_name text,
+  client_uri text,
+  logo_uri text,
+  created_at timestamptz not null default now(),
+  updated_at timestamptz not null default now(),
+  deleted_at timestamptz,
+  client_type text not null default 'confidential',
+  token_endpoint_auth_method text not null
+);
+
+create table auth.oauth_authorizations (
+  id uuid primary key default gen_random_uuid(),
+  authorization_id text not null unique,
+  client_id uuid not null references auth.oauth_clients on delete cascade,
+  user_id uuid references auth.users on delete cascade,
+  redirect_uri text not null,
+  scope text not null,
+  state text,
+  resource text,
+  code_challenge text,
+  code_challenge_method text,
+  status text not null default 'pending',
+  authorization_code text unique,
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null default now() + interval '3 minutes'
+);
+
+create table auth.oauth_consents (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references auth.users on delete cascade,
+  client_id uuid not null references auth.oauth_clients on delete cascade,
+  scopes text not null,
+  granted_at timestamptz not null default now(),
+  revoked_at timestamptz,
+  unique (user_id, client_id)
+);
+
+alter table auth.oauth_clients enable row level security;
+alter table auth.oauth_authorizations enable row level security;
+alter table auth.oauth_consents enable row level security;
 alter table auth.users enable row level security;
 alter table auth.identities enable row level security;
 alter table auth.sessions enable row level security;

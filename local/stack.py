@@ -145,6 +145,7 @@ def _start_api(plan: StackPlan, children: Children) -> Child:
     settings = {
         "PARLEY_API_PORT": str(ports.api),
         "PARLEY_API_URL": ports.url("api"),
+        "PARLEY_SITE_URL": ports.url("page"),
         "PARLEY_DATABASE_PORT": str(ports.database),
         "PARLEY_DATABASE_NAME": DATABASE_NAME,
         "PARLEY_KEYS_FILE": str(data_dir.keys_file),

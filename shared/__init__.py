@@ -6,7 +6,7 @@
     settings: addresses, variables, config, provider_config.
     wire: bounded_responses.
     network: node_addresses, http, secrets, database_errors, supabase, supabase_py, rights, object_store, spool, body.
-    connections: ledger_connection, ledger_calls, api_keys, auth.
+    connections: ledger_connection, ledger_calls, api_keys, auth, sql.
     models: parameters, attempts, fallback, watchdog, providers, nodes, model_request, intake, gateway, structured.
     turns: turns, admitted_turn, receipts, limit_headers, ledger, traced_turn, telemetry, otlp, run_turn, catalogue.
     http routes: admission, cors, error_response, side_tasks, responses, endpoint, health, openai_models.

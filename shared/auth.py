@@ -18,9 +18,9 @@ from shared import http
 from shared.api_keys import PREFIX, ApiKey, api_keys
 from shared.bounded_responses import read_within
 from shared.config import settings
-from shared.errors import Forbidden, InsufficientScope, KeysUnavailable, Unauthenticated
+from shared.errors import AppNotAllowed, Forbidden, InsufficientScope, KeysUnavailable, Unauthenticated
 from shared.identifiers import is_canonical_uuid
-from shared.rights import require_app_scope, require_second_factor
+from shared.rights import SCOPES, app_scopes, require_app_scope, require_second_factor
 
 _ASYMMETRIC = frozenset({"ES256", "RS256", "EdDSA"})
 _REQUIRED_CLAIMS = ["exp", "iat", "sub", "aud", "iss", "role"]
@@ -232,6 +232,32 @@ async def authenticate(request: Request, scope: str | None = None) -> Person:
     if scope not in key.scopes:
         raise InsufficientScope(f"This API key lacks the scope {scope}.", metadata={"scope": scope})
     return Person(id=key.user_id, token="", is_anonymous=False, is_admin=False, api_key=key)
+
+
+async def authenticate_client(request: Request) -> tuple[Person, frozenset[str]]:
+    """The user who sent the request, and all scopes of the token, API key or OAuth app.
+
+    Raises Unauthenticated, InvalidApiKey, AppNotAllowed for an app without any scope, KeysUnavailable,
+    DatabaseUnavailable.
+    """
+    credential = _credential(request)
+    if credential.startswith(PREFIX):
+        key = await api_keys.resolve(credential)
+        return Person(id=key.user_id, token="", is_anonymous=False, is_admin=False, api_key=key), key.scopes
+    person = await verifier.verify(credential)
+    if person.client_id is None:
+        return person, SCOPES
+    scopes = await app_scopes.get(person.client_id, person.token)
+    if not scopes:
+        raise AppNotAllowed("The operator does not allow this app, or the user has revoked it.")
+    return person, scopes
+
+
+def insufficient(person: Person, scope: str) -> Forbidden:
+    """The refusal of a key or an app that lacks the scope."""
+    if person.api_key is not None:
+        return InsufficientScope(f"This API key lacks the scope {scope}.", metadata={"scope": scope})
+    return AppNotAllowed(f"The operator does not allow this app the scope {scope}.", metadata={"scope": scope})
 
 
 async def authenticate_admin(request: Request, refusal: str = "This is for admins.") -> Person:

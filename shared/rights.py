@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Final
 
 from shared import supabase
 from shared.config import settings
 from shared.errors import AppNotAllowed, DatabaseUnavailable, InternalError, SecondFactorRequired
 
+SCOPES: Final = frozenset({"chat", "history", "models", "usage"})
+"""What a key or an app can be allowed: to run turns, search the user's messages, list models, read the user's usage."""
 _CACHE_SECONDS = 15.0
 _MAX_CACHED = 1000
 

@@ -108,6 +108,7 @@ _TABLE = (
     Variable("MATCHA_MISSION_ID", forms.whole(0, 10**12, "a mission's number"), example="the mission's number"),
     Variable("PRELOAD_PROVIDERS", forms.listed(forms.one_of("google", "anthropic"))),
     Variable("CORS_ORIGINS", forms.listed(addresses.origin)),
+    Variable("MCP_URL", addresses.url("https://assist.example.com/mcp")),
     Variable("CRON_SECRET", forms.secret(32)),
     Variable("CRON_OIDC_AUDIENCE", forms.word, needs=("CRON_OIDC_EMAILS",), example="the URL of refresh"),
     Variable(

@@ -19,7 +19,7 @@ from shared.variables import FIRST_NAMES, VARIABLES
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = sorted((ROOT / "shared").rglob("*.py"))
 FUNCTIONS = sorted((ROOT / "functions").rglob("*.py"))
-_SANDBOXED = {"duckdb": {"session"}, "functions.chat.sql.session": {"child"}, "functions.chat.sql.child": set()}
+_SANDBOXED = {"duckdb": {"session"}, "shared.sql.session": {"child"}, "shared.sql.child": set()}
 
 
 def _imports(path: Path) -> Iterator[str]:

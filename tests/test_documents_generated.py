@@ -51,7 +51,7 @@ def test_every_variable_has_a_row_with_a_meaning_and_a_reader() -> None:
         ("SUPABASE_URL", ["chat", "llms", "refresh", "assist"]),
         ("SUPABASE_ANON_KEY", ["chat", "llms", "refresh", "assist"]),
         ("CRON_SECRET", ["refresh"]),
-        ("DATABASE_PATH", ["chat"]),
+        ("DATABASE_PATH", ["chat", "assist"]),
     ],
 )
 def test_readers_are_the_functions_whose_code_reads_a_variable(name: str, readers: list[str]) -> None:

@@ -169,6 +169,20 @@ def check_preset(client: httpx.Client, options: SmokeOptions) -> str:
     return f"{len(answer['labels'])} labels, {answer['receipt']['cost_usd']} USD; then from the cache"
 
 
+def check_mcp(client: httpx.Client, options: SmokeOptions) -> str:
+    """Checks that clients of MCP find the sign-in, and lists the tools."""
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    refused = expect_status(client.post("/mcp", json=message), 401)
+    if "resource_metadata=" not in refused.headers.get("www-authenticate", ""):
+        raise FailedError("the 401 of POST /mcp names no metadata: the platform changes WWW-Authenticate")
+    found = expect_status(client.get("/.well-known/oauth-protected-resource/mcp"), 200).json()
+    address = str(client.base_url).rstrip("/") + "/mcp"
+    if found["resource"] != address:
+        raise FailedError(f"the metadata names {found['resource']}, not {address}: set MCP_URL")
+    listed = expect_status(client.post("/mcp", json=message, headers=options.user_headers()), 200).json()
+    return f"{len(listed['result']['tools'])} tools; sign-in at {found['authorization_servers'][0]}"
+
+
 COMMON_CHECKS: Final[dict[str, Check]] = {
     "health": check_health,
     "request id": check_request_id,
@@ -179,5 +193,5 @@ FUNCTION_CHECKS: Final[dict[str, dict[str, Check]]] = {
     "chat": {"streaming and booking": check_stream},
     "llms": {"models": check_models},
     "refresh": {"cron secret": check_cron, "forged event": check_events},
-    "assist": {"preset and cache": check_preset},
+    "assist": {"preset and cache": check_preset, "MCP": check_mcp},
 }

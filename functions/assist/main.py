@@ -27,6 +27,7 @@ from shared.endpoint import Handler, on_demand, respond, routes, with_document
 from shared.errors import MethodNotAllowed, NotFound, ParleyError
 from shared.health import healthy, ready
 
+_MCP = "functions.assist.mcp.routes"
 _UNSTORED = "functions.assist.responses"  # what only misses, streams and dry runs need
 
 
@@ -85,6 +86,9 @@ if preloaded := settings().names("PRELOAD_PROVIDERS"):
 
 TABLE: dict[str, Handler] = {
     **_table(),
+    "POST /mcp": on_demand(_MCP, "serve_mcp"),
+    "GET /.well-known/oauth-protected-resource": on_demand(_MCP, "show_resource"),
+    "GET /.well-known/oauth-protected-resource/mcp": on_demand(_MCP, "show_resource"),
     "GET /presets": on_demand("functions.assist.offers", "list_presets"),
     "GET /health": healthy,
     "GET /health/ready": ready,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool
@@ -16,25 +17,41 @@ from local.auth.accounts import Connection
 from local.auth.admin import Admin
 from local.auth.errors import AuthError, error_response
 from local.auth.links import Links
+from local.auth.oauth import METADATA_PATHS, OAuthServer
 from local.auth.sessions import Sessions
 from local.auth.sign_in import SignIn
 from local.rest.errors import ApiError
 from local.tokens import Tokens
 
 Handler = Callable[[Connection, Request, dict[str, Any]], Awaitable[Any]]
-_WITHOUT_KEY = {("GET", "/verify"), ("GET", "/authorize"), ("GET", "/.well-known/jwks.json"), ("GET", "/health")}
+_WITHOUT_KEY = {
+    ("GET", "/verify"),
+    ("GET", "/authorize"),
+    ("GET", "/oauth/authorize"),
+    ("POST", "/oauth/token"),
+    ("POST", "/oauth/clients/register"),
+}
 _PROVIDERS = ("apple", "azure", "bitbucket", "discord", "facebook", "figma", "github", "gitlab", "google", "keycloak")
 
 
 class AuthApi:
-    """Auth of one project. `on_link` receives (address, link, code) where Supabase would send a mail."""
+    """Auth of one project. `on_link` receives (address, link, code) where Supabase would send a mail.
+
+    `site_url` is the address of the page, on which users consent to OAuth apps.
+    """
 
     def __init__(
-        self, pool: AsyncConnectionPool[Any], tokens: Tokens, url: str, on_link: Callable[[str, str, str], None]
+        self,
+        pool: AsyncConnectionPool[Any],
+        tokens: Tokens,
+        url: str,
+        site_url: str,
+        on_link: Callable[[str, str, str], None],
     ) -> None:
         self._pool, self._tokens = pool, tokens
         sessions = Sessions(tokens, url)
         self._sign_in, self._links, self._admin = SignIn(sessions), Links(sessions, on_link), Admin(sessions)
+        self._oauth = OAuthServer(sessions, site_url)
 
     def routes(self) -> list[Route]:
         """The routes below /auth/v1."""
@@ -55,6 +72,13 @@ class AuthApi:
             ("POST", "/verify", self._links.verify),
             ("GET", "/verify", self._links.follow),
             ("POST", "/admin/generate_link", self._links.generate),
+            ("POST", "/oauth/clients/register", self._oauth.register),
+            ("GET", "/oauth/authorize", self._oauth.authorize),
+            ("GET", "/oauth/authorizations/{authorization_id}", self._oauth.show),
+            ("POST", "/oauth/authorizations/{authorization_id}/consent", self._oauth.decide),
+            ("POST", "/oauth/token", self._oauth.token),
+            ("GET", "/user/oauth/grants", self._oauth.list_grants),
+            ("DELETE", "/user/oauth/grants", self._oauth.revoke),
             ("GET", "/admin/users", self._admin.list),
             ("POST", "/admin/users", self._admin.create),
             ("GET", "/admin/users/{user_id}", self._admin.get),
@@ -65,6 +89,7 @@ class AuthApi:
         return [
             *(Route(f"/auth/v1{path}", self._handled(path, each), methods=[method]) for method, path, each in table),
             *(Route(f"/auth/v1{path}", each, methods=["GET"]) for path, each in fixed),
+            *(Route(path, self._oauth.show_metadata, methods=["GET"]) for path in METADATA_PATHS),
         ]
 
     def _handled(self, path: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -87,7 +112,7 @@ class AuthApi:
 
     async def _run(self, handler: Handler, request: Request) -> Any:
         try:
-            body = _read_json(await request.body())
+            body = _read_body(request, await request.body())
             async with self._pool.connection(timeout=3) as connection, connection.transaction():
                 return await handler(connection, request, body)
         except AuthError as error:
@@ -117,7 +142,10 @@ class AuthApi:
         return JSONResponse({"external": external, **switches, "sms_provider": "", "saml_enabled": False})
 
 
-def _read_json(raw: bytes) -> dict[str, Any]:
+def _read_body(request: Request, raw: bytes) -> dict[str, Any]:
+    """The fields of a body: JSON, or a form as OAuth clients send it. Raises AuthError for other text."""
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return dict(parse_qsl(raw.decode("utf-8", "replace")))
     try:
         value = json.loads(raw) if raw else {}
     except (ValueError, RecursionError):

@@ -14,20 +14,25 @@ _REUSE = "interval '10 seconds'"
 
 
 class UsedToken(NamedTuple):
-    """A refresh token that a client sent. `successor` is the token that already replaced it; None without one."""
+    """A refresh token that a client sent. `successor` is the token that already replaced it; None without one.
+
+    `client_id` is the OAuth app of the session; None for the user's own session.
+    """
 
     user_id: str
     session_id: str
     is_usable: bool
     successor: str | None
+    client_id: str | None
 
 
-async def open_session(connection: Connection, user_id: str) -> tuple[str, str]:
-    """The id and the first refresh token of a new session."""
+async def open_session(connection: Connection, user_id: str, client_id: str | None = None) -> tuple[str, str]:
+    """The id and the first refresh token of a new session of the user, or of an OAuth app for the user."""
     session_id = str(uuid.uuid4())
     await connection.execute(
-        b"insert into auth.sessions (id, user_id, created_at, updated_at) values ($1, $2, now(), now())",
-        (session_id, user_id),
+        b"""insert into auth.sessions (id, user_id, created_at, updated_at, oauth_client_id)
+            values ($1, $2, now(), now(), $3)""",
+        (session_id, user_id, client_id),
     )
     await connection.execute(b"update auth.users set last_sign_in_at = now() where id = $1", (user_id,))
     return session_id, await new_refresh_token(connection, user_id, session_id)
@@ -52,8 +57,10 @@ async def use_refresh_token(connection: Connection, token: str) -> UsedToken | N
     row = await fetch_one(
         connection,
         f"""select t.user_id, t.session_id::text,
-              not t.revoked or t.updated_at > now() - {_REUSE} or s.token is not null, s.token
+              not t.revoked or t.updated_at > now() - {_REUSE} or s.token is not null, s.token,
+              o.oauth_client_id::text
             from auth.refresh_tokens as t
+            left join auth.sessions as o on o.id = t.session_id
             left join auth.refresh_tokens as s on s.parent = t.token and s.session_id = t.session_id and not s.revoked
             where t.token = $1 order by s.id desc limit 1 for update of t""",
         token,

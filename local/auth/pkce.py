@@ -74,11 +74,16 @@ async def exchange(connection: Connection, code: str, verifier: str) -> str:
     user_id, challenge, is_expired = row
     if is_expired:
         raise AuthError(403, "flow_state_expired", "invalid flow state, flow state has expired")
-    if not hmac.compare_digest(_challenge_of(verifier, challenge.partition(":")[0]).encode(), challenge.encode()):
+    if not fits(verifier, challenge):
         message = "code challenge does not match previously saved code verifier"
         raise AuthError(400, "bad_code_verifier", message)
     await connection.execute(b"delete from auth.one_time_tokens where token_hash = $1", (code,))
     return str(user_id)
+
+
+def fits(verifier: str, challenge: str) -> bool:
+    """Whether the challenge, as `method:challenge`, is that of this verifier."""
+    return hmac.compare_digest(_challenge_of(verifier, challenge.partition(":")[0]).encode(), challenge.encode())
 
 
 def _challenge_of(verifier: str, method: str) -> str:

@@ -26,19 +26,29 @@ class Sessions:
     def __init__(self, tokens: Tokens, url: str) -> None:
         self.tokens, self.url = tokens, url
 
-    async def open_session(self, connection: Connection, user_id: str, method: str) -> dict[str, Any]:
-        """The session of a new sign-in by `method`. Raises AuthError for a banned user."""
+    async def open_session(
+        self, connection: Connection, user_id: str, method: str, client_id: str | None = None
+    ) -> dict[str, Any]:
+        """The session of a new sign-in by `method`, of an OAuth app if one is named.
+
+        Raises AuthError for a banned user.
+        """
         account = await require_account(connection, user_id)
         if account.is_banned:
             raise AuthError(400, "user_banned", "User is banned")
-        session_id, refresh_token = await grants.open_session(connection, user_id)
+        session_id, refresh_token = await grants.open_session(connection, user_id, client_id)
         account = await require_account(connection, user_id)  # again, for the new last_sign_in_at
-        return self._session_body(account, session_id, refresh_token, method)
+        return self._session_body(account, session_id, refresh_token, method, client_id)
 
-    async def refresh(self, connection: Connection, token: str) -> dict[str, Any] | AuthError:
-        """The next tokens of a session. Returns an error instead of raising it, so that the caller commits."""
+    async def refresh(
+        self, connection: Connection, token: str, client_id: str | None = None
+    ) -> dict[str, Any] | AuthError:
+        """The next tokens of a session of the user or of this OAuth app.
+
+        Returns an error instead of raising it, so that the caller commits.
+        """
         used = await grants.use_refresh_token(connection, token)
-        if used is None:
+        if used is None or used.client_id != client_id:
             return AuthError(400, "refresh_token_not_found", "Invalid Refresh Token: Refresh Token Not Found")
         if not used.is_usable:
             await grants.close_sessions(connection, used.user_id, used.session_id, "local")
@@ -49,9 +59,11 @@ class Sessions:
         next_token = used.successor
         if next_token is None:
             next_token = await grants.new_refresh_token(connection, used.user_id, used.session_id, token)
-        return self._session_body(account, used.session_id, next_token, "password")
+        return self._session_body(account, used.session_id, next_token, "password", client_id)
 
-    def _session_body(self, account: Account, session_id: str, refresh_token: str, method: str) -> dict[str, Any]:
+    def _session_body(
+        self, account: Account, session_id: str, refresh_token: str, method: str, client_id: str | None
+    ) -> dict[str, Any]:
         now = int(time.time())
         claims = {
             "iss": f"{self.url}/auth/v1",
@@ -62,6 +74,8 @@ class Sessions:
             "amr": [{"method": method, "timestamp": now}],
             "session_id": session_id,
         } | {name: account.user[name] for name in _CLAIMS}
+        if client_id is not None:
+            claims["client_id"] = client_id
         return {
             "access_token": self.tokens.sign(claims),
             "token_type": "bearer",

@@ -17,6 +17,7 @@ ParleyError
 │   ├── ConversationNotFound 404 conversation_not_found
 │   └── ModelNotFound 404 model_not_found
 ├── MethodNotAllowed 405 method_not_allowed
+├── NotAcceptable 406 not_acceptable
 ├── RequestTimeout 408 request_timeout
 ├── Conflict 409 conflict
 │   ├── RequestInProgress 409 request_in_progress
@@ -69,6 +70,7 @@ from shared.errors.client import (
     InvalidRequest,
     MethodNotAllowed,
     ModelNotFound,
+    NotAcceptable,
     NotFound,
     PreviousResponseNotFound,
     QuotaExceeded,
@@ -134,6 +136,7 @@ __all__ = [
     "ModelUnavailable",
     "NoDefaultModel",
     "NodeFailed",
+    "NotAcceptable",
     "NotCached",
     "NotConfigured",
     "NotFound",

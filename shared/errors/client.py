@@ -98,6 +98,13 @@ class MethodNotAllowed(ParleyError):
     client_action = "Use a method of the `Allow` header."
 
 
+class NotAcceptable(ParleyError):
+    """The client takes no response in the form that the endpoint has."""
+
+    status, code = 406, "not_acceptable"
+    client_action = "Send the `Accept` header that the message names."
+
+
 class RequestTimeout(ParleyError):
     """The body did not arrive in time."""
 

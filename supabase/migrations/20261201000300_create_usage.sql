@@ -1166,7 +1166,8 @@ create table public.api_keys (
     constraint api_keys_name_check check (char_length(name) between 1 and 80 and private.is_one_line(name)),
   key_prefix text not null constraint api_keys_key_prefix_check check (char_length(key_prefix) <= 20),
   scopes text[] not null
-    constraint api_keys_scopes_check check (scopes <@ array['chat', 'models'] and cardinality(scopes) > 0),
+    constraint api_keys_scopes_check
+      check (scopes <@ array['chat', 'history', 'models', 'usage'] and cardinality(scopes) > 0),
   daily_cost_usd numeric(18, 9)
     constraint api_keys_daily_cost_usd_check check (daily_cost_usd >= 0),
   created_at timestamptz not null default now(),
@@ -1180,7 +1181,8 @@ comment on table public.api_keys is
   'A personal API key, without its secret, or the use of an OAuth app. Written by create_api_key, revoke_api_key and '
   'chat_begin; refresh deletes a key 90 days after it has ended.';
 comment on column public.api_keys.key_prefix is 'The first characters of the key, by which its owner recognises it.';
-comment on column public.api_keys.scopes is 'What the key may do. chat: run turns; models: list models.';
+comment on column public.api_keys.scopes is
+  'What the key may do. chat: run turns; models: list models; history: search messages; usage: read the usage.';
 comment on column public.api_keys.daily_cost_usd is
   'US dollars per UTC day, reservations included; null = only the caps of the user.';
 comment on column public.api_keys.revoked_at is 'Null while the key is not revoked.';
@@ -1240,8 +1242,9 @@ begin
   if daily_cost_usd not between 0 and 999999 then
     perform private.refuse('PT422', 'validation_failed', 'daily_cost_usd is null or from 0 to 999999.');
   end if;
-  if (create_api_key.scopes <@ array['chat', 'models'] and cardinality(create_api_key.scopes) > 0) is not true then
-    perform private.refuse('PT422', 'validation_failed', 'scopes is a list of chat and models.');
+  if (create_api_key.scopes <@ array['chat', 'history', 'models', 'usage']
+      and cardinality(create_api_key.scopes) > 0) is not true then
+    perform private.refuse('PT422', 'validation_failed', 'scopes is a list of chat, history, models and usage.');
   end if;
   perform pg_advisory_xact_lock(hashtextextended('private.api_keys:' || v_user_id, 0));
   if (select count(*) from public.api_keys as k
@@ -1266,8 +1269,9 @@ $$;
 comment on function public.create_api_key(text, integer, numeric, text[]) is
   'Creates an API key of the caller and returns {key, id, name, key_prefix, scopes, daily_cost_usd, expires_at, …}. '
   'key is the secret: it is shown only here. expires_in_days: 1 to 366; daily_cost_usd: null for no cap of the key; '
-  'scopes: chat (run turns), models (list models). 403 for anonymous users; 422 for wrong values and at '
-  'keys_per_person keys. Definer, because nothing else writes keys.';
+  'scopes: chat (run turns), models (list models), history (search the user''s messages), usage (read the usage). '
+  '403 for anonymous users; 422 for wrong values and at keys_per_person keys. Definer, because nothing else writes '
+  'keys.';
 revoke execute on function public.create_api_key from public, anon, authenticated, service_role;
 grant execute on function public.create_api_key(text, integer, numeric, text[]) to authenticated;
 

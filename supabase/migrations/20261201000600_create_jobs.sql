@@ -1447,6 +1447,63 @@ comment on function public.export_my_data(jsonb, integer) is
 revoke execute on function public.export_my_data from public, anon, authenticated, service_role;
 grant execute on function public.export_my_data(jsonb, integer) to authenticated;
 
+-- Purpose: what API keys and OAuth apps may read of their user, through the tools of the MCP server.
+-- Affects: public.read_for_client()
+-- Access: the service and the ledger's role, for the owner of a key or the user of an app with the scope.
+
+create function private.act_for_client(p_client jsonb, p_scope text) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_claims jsonb := coalesce(p_client -> 'claims', '{}');
+  v_user_id uuid := (v_claims ->> 'sub')::uuid;
+  v_key public.api_keys;
+begin
+  if p_client ? 'key_hash' then
+    v_key := private.active_api_key(p_client ->> 'key_hash');
+    v_user_id := v_key.user_id;
+    if (p_scope = any (v_key.scopes)) is not true then
+      perform private.refuse('PT403', 'insufficient_scope', format('This API key lacks the scope %s.', p_scope),
+        jsonb_build_object('scope', p_scope));
+    end if;
+  elsif (p_scope = any (private.app_scopes(v_user_id, v_claims ->> 'client_id', v_claims ->> 'session_id')))
+      is not true then
+    perform private.refuse('PT403', 'app_not_allowed',
+      format('The operator does not allow this app the scope %s, or the user has revoked it.', p_scope),
+      jsonb_build_object('scope', p_scope));
+  end if;
+  perform set_config('request.jwt.claims', jsonb_build_object('role', 'authenticated', 'sub', v_user_id,
+    'is_anonymous', false)::text, true);
+end
+$$;
+comment on function private.act_for_client(jsonb, text) is
+  'Gives the transaction the claims of the user of a key or an app. Refuses with invalid_api_key (401), '
+  'insufficient_scope (403) or app_not_allowed (403).';
+revoke execute on function private.act_for_client from public, anon, authenticated, service_role;
+
+create function public.read_for_client(client jsonb, name text, arguments jsonb) returns jsonb
+  language plpgsql volatile security definer set search_path = '' as $$
+begin
+  case name
+    when 'search_messages' then
+      perform private.act_for_client(client, 'history');
+      return (select coalesce(jsonb_agg(to_jsonb(m) order by m.created_at desc), '[]')
+        from public.search_messages(arguments ->> 'query', arguments ->> 'chat_id',
+          (arguments ->> 'before')::timestamptz, (arguments ->> 'max_rows')::integer) as m);
+    when 'my_usage' then
+      perform private.act_for_client(client, 'usage');
+      return public.my_usage(arguments ->> 'time_zone');
+    else
+      perform private.refuse('PT404', 'not_found', 'There is no such function.');
+  end case;
+end
+$$;
+comment on function public.read_for_client(jsonb, text, jsonb) is
+  'The rows of search_messages or the value of my_usage (name) for the user of client: {key_hash} of an API key with '
+  'the scope history or usage, or the verified {claims} of the token of an OAuth app that may do this. Definer, '
+  'because neither reaches a table; both functions read only what belongs to the caller.';
+revoke execute on function public.read_for_client from public, anon, authenticated, service_role;
+grant execute on function public.read_for_client(jsonb, text, jsonb) to service_role;
+
 -- Purpose: finds faults in row security, policies, grants and functions, and rows that other users can see.
 -- Affects: public.diagnose_access(), public.diagnose_visibility()
 -- Access: admins; invoker because pg_catalog is readable by every role and a definer function cannot change the role.
@@ -1725,7 +1782,8 @@ grant execute on function public.chat_begin(jsonb), public.chat_extend(jsonb), p
   public.model_menu(jsonb), public.keep_piece(jsonb), public.follow_turn(jsonb), public.stop_turn(text),
   public.follow_turn_with_key(text, jsonb), public.stop_turn_with_key(text, text), public.stored_answers(jsonb),
   public.find_insights(jsonb, jsonb), public.renew_insight_lease(jsonb),
-  public.release_insight_lease(jsonb), public.store_insight(jsonb), public.preset_costs(jsonb) to parley_ledger;
+  public.release_insight_lease(jsonb), public.store_insight(jsonb), public.preset_costs(jsonb),
+  public.read_for_client(jsonb, text, jsonb) to parley_ledger;
 
 create function public.diagnose_ledger_role() returns jsonb
   language plpgsql stable security invoker set search_path = '' as $$
@@ -1766,13 +1824,16 @@ create table public.oauth_apps (
   name text not null
     constraint oauth_apps_name_check check (char_length(name) between 1 and 80 and private.is_one_line(name)),
   scopes text[] not null default '{chat,models}'
-    constraint oauth_apps_scopes_check check (scopes <@ array['chat', 'models']),
+    constraint oauth_apps_scopes_check check (scopes <@ array['chat', 'history', 'models', 'usage']),
   daily_cost_usd numeric(18, 9) constraint oauth_apps_daily_cost_usd_check check (daily_cost_usd >= 0),
   created_at timestamptz not null default now()
 );
 comment on table public.oauth_apps is
-  'An OAuth app whose tokens (claim client_id) the functions accept. Apps that are not listed are refused.';
-comment on column public.oauth_apps.scopes is 'chat: run single turns and completions; models: list models.';
+  'An OAuth app whose tokens (claim client_id) the functions accept. The row * holds for every app without a row of '
+  'its own, as clients of MCP register themselves. Without it such apps are refused.';
+comment on column public.oauth_apps.scopes is
+  'chat: run single turns and completions; models: list models; history: search the user''s messages; usage: read the '
+  'user''s usage.';
 comment on column public.oauth_apps.daily_cost_usd is
   'US dollars per UTC day and user, reservations included; null = only the caps of the user.';
 
@@ -1793,13 +1854,55 @@ create policy oauth_apps_delete_admin on public.oauth_apps for delete to authent
   using ((select private.is_admin()));
 comment on policy oauth_apps_delete_admin on public.oauth_apps is 'Admins only.';
 
+create function private.app_row(p_client_id text) returns public.oauth_apps
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_app public.oauth_apps;
+begin
+  select * into v_app from public.oauth_apps as a where a.client_id in (p_client_id, '*')
+    order by a.client_id = '*' limit 1;
+  if v_app.client_id = '*' then
+    v_app.name := left(v_app.name, 40) || ' ' || left(p_client_id, 39);
+  end if;
+  return v_app;
+end
+$$;
+comment on function private.app_row(text) is
+  'The row of the app, else the row * with the app''s id in its name; null when no row allows the app.';
+revoke execute on function private.app_row from public, anon, authenticated, service_role;
+
+create function private.has_session(p_session_id text) returns boolean
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return p_session_id is null or exists (select from auth.sessions as s
+    where s.id = case when p_session_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then p_session_id::uuid end);
+end
+$$;
+comment on function private.has_session(text) is
+  'Whether the session of a token still exists: Supabase Auth deletes it when the user revokes the app. True without a '
+  'session.';
+revoke execute on function private.has_session from public, anon, authenticated, service_role;
+
+create function private.app_scopes(p_user_id uuid, p_client_id text, p_session_id text) returns text[]
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  if not private.has_session(p_session_id) or exists (select from public.api_keys as k
+      where k.user_id = p_user_id and k.client_id = p_client_id and k.revoked_at is not null) then
+    return '{}';
+  end if;
+  return coalesce((private.app_row(p_client_id)).scopes, '{}');
+end
+$$;
+comment on function private.app_scopes(uuid, text, text) is
+  'What the app may do for the user: nothing when it is not allowed, or when the user has revoked it.';
+revoke execute on function private.app_scopes from public, anon, authenticated, service_role;
+
 create function private.app_key(p_user_id uuid, p_client_id text, p_turn private.turn_request) returns uuid
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
-  v_app public.oauth_apps;
+  v_app public.oauth_apps := private.app_row(p_client_id);
   v_key public.api_keys;
 begin
-  select * into v_app from public.oauth_apps as a where a.client_id = p_client_id;
   if ('chat' = any (v_app.scopes)) is not true then
     perform private.refuse('PT403', 'app_not_allowed', 'The operator does not allow this app.');
   end if;
@@ -1811,7 +1914,7 @@ begin
     values (p_user_id, p_client_id, v_app.name, '', '{chat}', v_app.daily_cost_usd, 'infinity')
     on conflict on constraint api_keys_user_id_client_id_key do nothing;
   select * into v_key from public.api_keys as k where k.user_id = p_user_id and k.client_id = p_client_id;
-  if v_key.revoked_at is not null then
+  if v_key.revoked_at is not null or not private.has_session(auth.jwt() ->> 'session_id') then
     perform private.refuse('PT403', 'app_not_allowed', 'The user has revoked this app.');
   end if;
   if v_key.daily_cost_usd is distinct from v_app.daily_cost_usd
@@ -1829,10 +1932,9 @@ revoke execute on function private.app_key from public, anon, authenticated, ser
 create function public.my_rights() returns jsonb
   language plpgsql stable security definer set search_path = '' as $$
 begin
-  return jsonb_build_object('is_admin', private.is_admin(), 'app_scopes', case when private.is_app() then coalesce(
-    (select to_jsonb(a.scopes) from public.oauth_apps as a where a.client_id = auth.jwt() ->> 'client_id'
-      and not exists (select 1 from public.api_keys as k where k.user_id = (select auth.uid())
-        and k.client_id = a.client_id and k.revoked_at is not null)), '[]') end);
+  return jsonb_build_object('is_admin', private.is_admin(), 'app_scopes', case when private.is_app()
+    then to_jsonb(private.app_scopes((select auth.uid()), auth.jwt() ->> 'client_id', auth.jwt() ->> 'session_id'))
+    end);
 end
 $$;
 comment on function public.my_rights() is

@@ -93,6 +93,7 @@ def running_api(server: Server, dbname: str) -> Iterator[Api]:
     settings = {
         "PARLEY_API_PORT": str(port),
         "PARLEY_API_URL": api.url,
+        "PARLEY_SITE_URL": "http://127.0.0.1:1/page",
         "PARLEY_DATABASE_PORT": str(server.port),
         "PARLEY_DATABASE_NAME": dbname,
         "PARLEY_KEYS_FILE": str(keys_file),

@@ -110,6 +110,7 @@ BAD = {
     "MATCHA_MODEL": ("claude-3-7-sonnet", "0", "1.5"),
     "MATCHA_MISSION_ID": ("three", "-1", "1.5", "\u00b2"),
     "PRELOAD_PROVIDERS": ("openai", "google;anthropic"),
+    "MCP_URL": ("mcp.example.com/mcp", "https://mcp.example.com/mcp?a=1"),
     "CORS_ORIGINS": (
         "*",
         "https://a.example/",

@@ -14,6 +14,7 @@ from shared import errors
 from shared.events import Usage
 from tools.openapi import document as openapi
 from tools.openapi.document import Operation, Success
+from tools.openapi.mcp import SERVE_MCP, SHOW_RESOURCE
 from tools.openapi.shared_routes import SHARED_OPERATIONS
 
 DESCRIPTION = (
@@ -167,6 +168,8 @@ def document(handlers: Mapping[str, str]) -> dict[str, Any]:
         "ask_named": _NAMED,
         "take_no_get": _NO_GET,
         "list_presets": _LIST,
+        "serve_mcp": SERVE_MCP,
+        "show_resource": SHOW_RESOURCE,
     }
     for offer in OFFERS.values():
         described = _operation(offer)

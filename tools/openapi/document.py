@@ -19,7 +19,7 @@ _Model = type[BaseModel]
 _Shown = tuple[_Model, JsonSchemaMode]
 _References = Mapping[Any, dict[str, Any]]
 _EVENT: Final = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
-_EMPTY: Final = {204, 304}
+_EMPTY: Final = {202, 204, 304}
 _ERROR_HEADERS: Final[Mapping[str, tuple[set[str], str]]] = {
     "Retry-After": ({"409", "429", "503"}, "Seconds to wait before a retry, when known."),
     "x-should-retry": ({"402", "422", "429", "502"}, "`false` when a retry of the same request cannot succeed."),

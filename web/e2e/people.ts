@@ -42,6 +42,16 @@ export async function ask(by: Person, body: object): Promise<string> {
   return ((await response.json()) as { conversation_id: string }).conversation_id;
 }
 
+/** The path of the consent page for a new app with this name, which wants its answer at `/callback` of the page. */
+export async function askForAccess(name = 'Helper'): Promise<string> {
+  const callback = `${process.env.PAGE_URL}/callback`;
+  const app = (await auth('oauth/clients/register', 'POST', { client_name: name, redirect_uris: [callback] })) as unknown as { client_id: string };
+  const query = new URLSearchParams({ client_id: app.client_id, redirect_uri: callback, response_type: 'code', state: 'kept', code_challenge: 'c'.repeat(43), code_challenge_method: 'S256' });
+  const redirect = await fetch(`${SUPABASE_URL}/auth/v1/oauth/authorize?${query}`, { redirect: 'manual' });
+  const { pathname, search } = new URL(redirect.headers.get('location')!);
+  return pathname + search;
+}
+
 /** A request to the data API as a user, or as the service. */
 export async function rest(path: string, options: { by?: Person; method?: string; body?: unknown } = {}): Promise<unknown> {
   const headers: Record<string, string> = { apikey: options.by ? SUPABASE_ANON_KEY : SUPABASE_SERVICE_KEY, 'Content-Type': 'application/json' };

@@ -1,15 +1,17 @@
 import AxeBuilder from '@axe-core/playwright';
-import { ask, newAdmin, type Person } from './people';
+import { ask, askForAccess, newAdmin, type Person } from './people';
 import { expect, type Page } from '@playwright/test';
 import { test } from './page';
 
 test.describe.configure({ mode: 'default' });
 let admin: Person;
 let conversation: string;
+let consent: string;
 
 test.beforeAll(async () => {
   admin = await newAdmin();
   conversation = await ask(admin, { message: 'Which index helps?', model: 'rich' });
+  consent = await askForAccess();
 });
 
 const VIEWS: [name: string, path: () => string, ready: (page: Page) => Promise<void>][] = [
@@ -17,6 +19,7 @@ const VIEWS: [name: string, path: () => string, ready: (page: Page) => Promise<v
   ['conversation', () => `/c/${conversation}`, async (page) => expect(page.locator('math').first()).toBeVisible()],
   ['usage', () => '/usage', async (page) => expect(page.getByRole('region', { name: 'Use by conversation' })).toBeVisible()],
   ['connect', () => '/connect', async (page) => expect(page.getByRole('tabpanel')).toBeVisible()],
+  ['consent', () => consent, async (page) => expect(page.getByRole('button', { name: 'Allow' })).toBeVisible()],
   ['privacy', () => '/privacy', async (page) => expect(page.getByLabel('Length of answers')).toBeVisible()],
   ['dashboard', () => '/admin', async (page) => expect(page.getByRole('region', { name: 'Turns' }).last()).toBeVisible()],
   ['catalogue', () => '/admin/catalogue', async (page) => expect(page.getByText('Add an arm')).toBeVisible()],

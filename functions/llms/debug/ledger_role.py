@@ -27,6 +27,7 @@ MEANT = frozenset(
         "public.release_insight_lease(jsonb)",
         "public.store_insight(jsonb)",
         "public.preset_costs(jsonb)",
+        "public.read_for_client(jsonb,text,jsonb)",
         "public.stop_turn(text)",
         "public.stop_turn_with_key(text,text)",
         "public.stored_answers(jsonb)",

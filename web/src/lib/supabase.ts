@@ -16,6 +16,12 @@ export async function accessToken(): Promise<string | null> {
   return data.session?.access_token ?? null;
 }
 
+/** Leaves the page for an app that asked for access. Throws for an address that would run a script here. */
+export function goToApp(address: string): void {
+  if (/^(javascript|data|blob):/i.test(new URL(address).protocol)) throw new Error('The app gave an address that is not allowed.');
+  window.location.assign(address);
+}
+
 /** The rows or value of a query. Throws its error. */
 export async function rows<T>(query: PromiseLike<{ data: unknown; error: { message: string } | null }>): Promise<T> {
   const { data, error } = await query;

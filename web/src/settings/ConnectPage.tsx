@@ -1,5 +1,6 @@
 import { useTitle } from '../lib/hooks';
 import { Page, Section } from '../ui/parts';
+import { Apps } from './Apps';
 import { Keys } from './Keys';
 import { Nodes } from './Nodes';
 import { Snippets } from './Snippets';
@@ -14,6 +15,7 @@ export default function ConnectPage() {
       </Section>
       <Section title="Your keys" lead="An access token lives for an hour; a key is for programs that keep one. Its questions use your budget.">
         <Keys />
+        <Apps />
       </Section>
       <Section title="From other programs" lead="Every tool that takes a base address works. It uses your budget, and its turns are in your usage.">
         <Snippets />

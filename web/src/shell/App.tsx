@@ -12,6 +12,7 @@ const DashboardPage = lazy(() => import('../admin/DashboardPage'));
 const CataloguePage = lazy(() => import('../admin/CataloguePage'));
 const LimitsPage = lazy(() => import('../admin/LimitsPage'));
 const ConnectPage = lazy(() => import('../settings/ConnectPage'));
+const ConsentPage = lazy(() => import('../settings/ConsentPage'));
 const PrivacyPage = lazy(() => import('../settings/PrivacyPage'));
 
 /** The pages by their addresses. */
@@ -27,6 +28,7 @@ export function App() {
           <Route path="/shared" component={SharedPage} />
           <Route path="/usage" component={UsagePage} />
           <Route path="/connect" component={ConnectPage} />
+          <Route path="/oauth/consent" component={ConsentPage} />
           <Route path="/privacy" component={PrivacyPage} />
           {isAdmin && <Route path="/admin" component={DashboardPage} />}
           {isAdmin && <Route path="/admin/catalogue" component={CataloguePage} />}

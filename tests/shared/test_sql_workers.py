@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from functions.chat.sql.workers import Workers, workers_over
 from local.environment import ROOT
-from tests.functions.sql_queries import MEMORY_BOMBS, TIME_BOMBS
+from shared.sql.workers import Workers, workers_over
+from tests.shared.sql_queries import MEMORY_BOMBS, TIME_BOMBS
 from tests.stack_process import wait_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.processes]
@@ -42,7 +42,7 @@ def _query(sql: str) -> dict[str, Any]:
 def _children(parent: int | str = "self") -> list[int]:
     """The process ids of living sandboxes that a process of ours started."""
     listed = " ".join(path.read_text() for path in Path(f"/proc/{parent}/task").glob("*/children"))
-    return [int(pid) for pid in listed.split() if b"functions.chat.sql.child" in _seen(pid, "cmdline")]
+    return [int(pid) for pid in listed.split() if b"shared.sql.child" in _seen(pid, "cmdline")]
 
 
 def _limits(pid: int) -> dict[str, str]:
@@ -102,8 +102,8 @@ def test_a_process_stays_under_half_a_gigabyte(trading: Path) -> None:
     script = f"""
 import asyncio, resource
 from pathlib import Path
-from functions.chat.sql.workers import Workers
-from tests.functions.sql_queries import MEMORY_BOMBS
+from shared.sql.workers import Workers
+from tests.shared.sql_queries import MEMORY_BOMBS
 async def main():
     workers = Workers(Path({str(trading)!r}), seconds=1.0)
     await workers.ask({{"operation": "query", "sql": MEMORY_BOMBS[0]}})
@@ -193,7 +193,7 @@ def test_children_die_with_their_parent(trading: Path) -> None:
     script = f"""
 import asyncio
 from pathlib import Path
-from functions.chat.sql.workers import Workers
+from shared.sql.workers import Workers
 asyncio.run(Workers(Path({str(trading)!r}), seconds=600).ask({{"operation": "query", "sql": {_ENDLESS!r}}}))
 """
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT) as parent:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from functions.chat.sql.validate import NotAllowedError, check
+from shared.sql.validate import NotAllowedError, check
 
 _TABLES = frozenset({"bars"})
 

@@ -10,9 +10,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from functions.chat.sql import session as session_module
-from functions.chat.sql.session import CONFIG, Session
-from tests.functions.sql_queries import HONEST, REFUSED
+from shared.sql import session as session_module
+from shared.sql.session import CONFIG, Session
+from tests.shared.sql_queries import HONEST, REFUSED
 
 
 @pytest.fixture(scope="module")

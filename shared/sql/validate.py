@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from functions.chat.sql.allowed import FUNCTIONS, NODES, TABLE_FUNCTIONS, TYPES
+from shared.sql.allowed import FUNCTIONS, NODES, TABLE_FUNCTIONS, TYPES
 
 _HINTS = {
     "LAMBDA": "Lambdas and list comprehensions are not available; use unnest() and aggregates.",

@@ -1,4 +1,4 @@
-"""The process that owns DuckDB: `python -m functions.chat.sql.child FILE`. A JSON line in, a JSON line out.
+"""The process that owns DuckDB: `python -m shared.sql.child FILE`. A JSON line in, a JSON line out.
 
 It starts without environment variables and limits its own rights. It ends with its parent: the end of standard input
 ends it, even during a query.
@@ -19,7 +19,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from functions.chat.sql.session import Session
+from shared.sql.session import Session
 
 _ADDRESS_SPACE = 512 * 2**20  # DuckDB with two threads takes 190 MB of it before the first query
 _WARM_UP = {"operation": "query", "sql": "select 1.5, now(), 'a' like 'b'"}

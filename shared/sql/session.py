@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import duckdb
 
-from functions.chat.sql.cells import CELL_CHARACTERS, RESULT_BYTES, ROWS, TooLargeError, packed
-from functions.chat.sql.validate import NotAllowedError, check
+from shared.sql.cells import CELL_CHARACTERS, RESULT_BYTES, ROWS, TooLargeError, packed
+from shared.sql.validate import NotAllowedError, check
 
 SQL_BYTES: Final = 8_192
 _MEMORY_MB = 192

@@ -39,7 +39,7 @@ class Worker:
         environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         worker = cls(
             await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "functions.chat.sql.child", str(path)),
+                *(sys.executable, "-P", "-m", "shared.sql.child", str(path)),
                 cwd="/",
                 # One arena: the others would each take 64 MB of the child's address space.
                 env=environ | {"PYTHONPATH": _import_path(), "MALLOC_ARENA_MAX": "1", "TZ": "UTC", "LC_ALL": "C.UTF-8"},

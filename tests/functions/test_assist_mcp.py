@@ -1,0 +1,88 @@
+"""The MCP server without a network: messages as values, and what the tools say of themselves."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from pydantic import BaseModel
+
+from functions.assist.mcp.messages import HANDSHAKE, STATELESS, Call, RpcError, error_json, read_call, result_json
+from functions.assist.mcp.tool import Caller, McpTool, Output, failure_of, result_of
+from functions.assist.mcp.tools import offered_tools
+from functions.assist.presets import OFFERS
+from shared.errors import BudgetExceeded
+from shared.rights import SCOPES
+
+
+def _raw(**fields: Any) -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "ping"} | fields).encode()
+
+
+def test_every_tool_has_a_name_that_clients_take_and_valid_schemas() -> None:
+    """Names fit the protocol's form, schemas are objects, annotations say whether a tool only reads."""
+    tools = offered_tools()
+    assert {"ask", "search_my_chats", "my_usage"} <= tools.keys()
+    assert sum(name.startswith("preset_") for name in tools) == len(OFFERS)
+    for name, tool in tools.items():
+        assert re.fullmatch(r"[a-z0-9_]{1,64}", name)
+        assert tool.scope in SCOPES
+        for schema in (tool.listed["inputSchema"], tool.listed["outputSchema"]):
+            Draft202012Validator.check_schema(schema)
+            assert schema["type"] == "object"
+        assert tool.listed["inputSchema"]["additionalProperties"] is False
+        assert "dry_run" not in tool.listed["inputSchema"]["properties"]
+        assert tool.listed["annotations"]["readOnlyHint"] is (tool.scope in {"history", "usage"} or "data" in name)
+
+
+def test_a_message_keeps_its_id_and_revision() -> None:
+    """An id is a text or an integer, 0 and an empty text too; a message without one is a notification."""
+    for given in ("", "a", 0, 7):
+        call = read_call(_raw(id=given), {})
+        assert (call.id, type(call.id), call.revision) == (given, type(given), HANDSHAKE[-1])
+        assert result_json(call, {"x": 1}) == {"jsonrpc": "2.0", "id": given, "result": {"x": 1}}
+    assert read_call(b'{"jsonrpc": "2.0", "method": "ping"}', {}).id is None
+
+
+@pytest.mark.parametrize(("code", "modern", "older"), [(-32601, 404, 200), (-32602, 400, 200)])
+def test_the_status_of_an_error_depends_on_the_revision(code: int, modern: int, older: int) -> None:
+    """Clients with a handshake read bodies of status 200 only, and take 404 for the end of a session."""
+    calls = {revision: Call("x", {}, 1, revision) for revision in (STATELESS, *HANDSHAKE)}
+    found = {revision: error_json(RpcError(code, "No."), call)[0] for revision, call in calls.items()}
+    assert found == {STATELESS: modern} | dict.fromkeys(HANDSHAKE, older)
+    status, body = error_json(RpcError(-32700, "No.", status=400), None)
+    assert (status, body["id"]) == (400, None)
+
+
+class _Nothing(BaseModel):
+    """No arguments."""
+
+
+async def _run(_caller: Caller, _asked: _Nothing) -> Output:
+    return Output({})
+
+
+def test_arguments_that_a_tool_does_not_have_are_refused_by_name() -> None:
+    """The error names the argument, shortened, and no value."""
+    tool = McpTool("x", "X", "Does X.", "chat", _Nothing, _Nothing.model_json_schema, _run)
+    with pytest.raises(RpcError, match="y: There is no such argument") as refused:
+        tool.read({"y": "secret"})
+    assert refused.value.code == -32602
+    with pytest.raises(RpcError) as long:
+        tool.read({"z" * 5000: 1})
+    assert len(long.value.message) < 200
+
+
+def test_a_result_has_text_and_structure_and_a_failure_has_its_code() -> None:
+    """Text is the JSON of the value unless the tool has its own; a failure has no structured content."""
+    result = result_of(Output({"a": "ü"}, receipt={"turn_id": "t"}))
+    assert (result["content"][0]["text"], result["isError"]) == ('{"a": "ü"}', False)
+    assert result["_meta"] == {"parley/receipt": {"turn_id": "t"}}
+    failure = failure_of(BudgetExceeded("No money.", metadata={"scope": "key"}), "r")
+    assert failure["content"][0]["text"].startswith("budget_exceeded: No money.")
+    assert failure["isError"]
+    assert "structuredContent" not in failure
+    assert failure["_meta"]["parley/error"]["metadata"] == {"scope": "key"}
