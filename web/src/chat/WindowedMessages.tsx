@@ -1,15 +1,17 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
-import type { ReactNode, RefObject } from 'react';
+import { type ReactNode, type RefObject, useEffect } from 'react';
 import type { Message } from '../lib/chat';
+import type { Target } from './target';
 
 interface Props {
   messages: Message[];
+  target: Target | null;
   scrollElement: RefObject<HTMLElement | null>;
   render: (message: Message, index: number) => ReactNode;
 }
 
 /** The messages near the view; the others are an empty height, first estimated and then measured. */
-export default function WindowedMessages({ messages, scrollElement, render }: Props) {
+export default function WindowedMessages({ messages, target, scrollElement, render }: Props) {
   const rows = useVirtualizer({
     count: messages.length,
     getScrollElement: () => scrollElement.current,
@@ -18,12 +20,18 @@ export default function WindowedMessages({ messages, scrollElement, render }: Pr
     overscan: 6,
     initialOffset: () => messages.length * 260,
   });
+  const place = target ? messages.findIndex((each) => each.id === target.id) : -1;
+  useEffect(() => {
+    if (target && place >= 0) rows.scrollToIndex(place, { align: target.isFound ? 'center' : 'start' });
+    // A message that is added later does not move the reader back.
+  }, [target]);
   return (
     <ol className="messages messages-windowed" style={{ height: rows.getTotalSize() }}>
       {rows.getVirtualItems().map((row) => (
         <li
           key={row.key}
           data-index={row.index}
+          className={target?.isFound && row.index === place ? 'message-found' : undefined}
           ref={rows.measureElement}
           style={{ transform: `translateY(${row.start}px)` }}
           aria-setsize={messages.length}

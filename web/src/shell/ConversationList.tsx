@@ -4,7 +4,7 @@ import { type FormEvent, useState } from 'react';
 import { Link, useLocation } from 'wouter';
 import { useUser } from '../auth/AuthProvider';
 import { knownChat } from '../lib/chat';
-import { changeConversation, type Conversation, deleteLater, refreshConversations, titleOf, useConversations } from '../lib/conversations';
+import { changeConversation, changeListed, type Conversation, deleteLater, type Listed, refreshConversations, titleOf, useConversations } from '../lib/conversations';
 import { errorText } from '../lib/errors';
 import { useStill } from '../lib/hooks';
 import { showToast } from '../lib/toasts';
@@ -25,8 +25,6 @@ export function ConversationList() {
   const words = useStill(search.trim(), 200);
   const list = useConversations(useUser().id, words, isArchived);
   const found = (list.data?.pages.flat() ?? []).filter((each) => !deleted.has(each.id));
-  const isPinned = (each: Conversation) => Boolean(each.conversation_metadata.is_pinned);
-  const sorted = [...found.filter(isPinned), ...found.filter((each) => !isPinned(each))];
   const actions = useActions(setDeleted, setRenamed);
   return (
     <nav className="conversations" aria-label="Conversations">
@@ -46,11 +44,11 @@ export function ConversationList() {
       <MyInvitations />
       {list.isPending && <Loading label="Loading conversations" />}
       {list.isError && <Failure error={list.error} onRetry={() => void list.refetch()} />}
-      {list.isSuccess && !sorted.length && (
+      {list.isSuccess && !found.length && (
         <p className="conversations-none">{search ? 'No title matches.' : isArchived ? 'Nothing is archived.' : 'Your conversations appear here.'}</p>
       )}
       <ul>
-        {sorted.map((each) => (
+        {found.map((each) => (
           <Item key={each.id} conversation={each} actions={actions} />
         ))}
       </ul>
@@ -79,9 +77,10 @@ type Actions = ReturnType<typeof useActions>;
 function useActions(setDeleted: (change: (known: ReadonlySet<string>) => ReadonlySet<string>) => void, rename: (conversation: Conversation) => void) {
   const queries = useQueryClient();
   const [path, navigate] = useLocation();
-  const change = async (id: string, changes: Parameters<typeof changeConversation>[1]) => {
+  const { id: userId } = useUser();
+  const change = async (id: string, changes: Parameters<typeof changeListed>[2]) => {
     try {
-      await changeConversation(id, changes);
+      await changeListed(id, userId, changes);
       refreshConversations(queries);
     } catch (error) {
       showToast(errorText(error), { isError: true });
@@ -112,14 +111,28 @@ function useActions(setDeleted: (change: (known: ReadonlySet<string>) => Readonl
   return { change, remove, rename };
 }
 
-function Item({ conversation, actions }: { conversation: Conversation; actions: Actions }) {
+function Item({ conversation, actions }: { conversation: Listed; actions: Actions }) {
   const user = useUser();
   const [path] = useLocation();
   const title = titleOf(conversation);
-  const { is_pinned: isPinned, ...others } = conversation.conversation_metadata;
-  const isArchived = conversation.conversation_status === 'archived';
+  const { pinned_at: isPinned, archived_at: isArchived } = conversation;
   const isOwner = conversation.user_id === user.id;
   const here = isAt(path, conversation);
+  const now = () => new Date().toISOString();
+  const own = [
+    {
+      label: isPinned ? 'Unpin' : 'Pin',
+      icon: isPinned ? <PinOff aria-hidden /> : <Pin aria-hidden />,
+      onSelect: () => void actions.change(conversation.id, { pinned_at: isPinned ? null : now() }),
+    },
+    {
+      label: isArchived ? 'Bring back' : 'Archive',
+      icon: isArchived ? <ArchiveRestore aria-hidden /> : <Archive aria-hidden />,
+      onSelect: () => void actions.change(conversation.id, { archived_at: isArchived ? null : now() }),
+    },
+  ];
+  const rename = { label: 'Rename', icon: <Pencil aria-hidden />, onSelect: () => actions.rename(conversation) };
+  const remove = { label: 'Delete', icon: <Trash2 aria-hidden />, isDanger: true, onSelect: () => actions.remove(conversation) };
   return (
     <li className={here ? 'conversation conversation-here' : 'conversation'}>
       <Link href={addressOf(conversation)} aria-current={here ? 'page' : undefined} title={title}>
@@ -127,27 +140,7 @@ function Item({ conversation, actions }: { conversation: Conversation; actions: 
         {conversation.members.length > 1 && <Users aria-label="Group" />}
         <span>{title}</span>
       </Link>
-      {isOwner && (
-        <Menu
-          label={`Actions for ${title}`}
-          trigger={<Ellipsis aria-hidden />}
-          entries={[
-            { label: 'Rename', icon: <Pencil aria-hidden />, onSelect: () => actions.rename(conversation) },
-            {
-              label: isPinned ? 'Unpin' : 'Pin',
-              icon: isPinned ? <PinOff aria-hidden /> : <Pin aria-hidden />,
-              onSelect: () => void actions.change(conversation.id, { conversation_metadata: isPinned ? others : { ...others, is_pinned: true } }),
-            },
-            {
-              label: isArchived ? 'Bring back' : 'Archive',
-              icon: isArchived ? <ArchiveRestore aria-hidden /> : <Archive aria-hidden />,
-              onSelect: () => void actions.change(conversation.id, { conversation_status: isArchived ? 'active' : 'archived' }),
-            },
-            null,
-            { label: 'Delete', icon: <Trash2 aria-hidden />, isDanger: true, onSelect: () => actions.remove(conversation) },
-          ]}
-        />
-      )}
+      <Menu label={`Actions for ${title}`} trigger={<Ellipsis aria-hidden />} entries={isOwner ? [rename, ...own, null, remove] : own} />
     </li>
   );
 }
