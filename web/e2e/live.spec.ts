@@ -33,7 +33,7 @@ test('a member sees a message and an answer by Realtime, long before the page wo
   await rest('messages', { by: person, method: 'POST', body: { conversation_id: id, content: 'words between people' } });
   await expect(other.getByText('words between people')).toBeVisible();
   await open(`/c/${id}`, 'cheap-one');
-  await page.getByText('Ask the model').click();
+  await expect(page.getByText('words between people')).toBeVisible();
   await ask(page, 'a question of the first person');
   await expect(other.getByRole('article', { name: 'Answer' })).toHaveCount(2);
   expect(received).toEqual(expect.arrayContaining(['message user', 'turn started', 'turn settled', 'message assistant']));
@@ -49,6 +49,7 @@ test('another tab of the same person follows a turn by Realtime', async ({ page,
   const received = broadcasts(other);
   await other.goto(`/c/${id}`);
   await expect.poll(() => received).toContain('joined');
+  await expect(page.getByRole('article', { name: 'Answer' })).toHaveCount(1);
   await ask(page, 'asked in the first tab');
   await expect(other.getByRole('article', { name: 'Answer' })).toHaveCount(2);
   await expect(other.getByRole('article', { name: 'Answer' }).last()).toContainText('asked in the first tab');
@@ -88,7 +89,6 @@ test('a message of another member during an answer is shown afterwards', async (
   const received = broadcasts(page);
   await page.goto(`/c/${id}`);
   await expect.poll(() => received).toContain('joined');
-  await page.getByText('Ask the model').click();
   await input(page).fill('go on');
   await page.keyboard.press('Enter');
   await expect(page.getByRole('article', { name: 'Answer' }).last()).toContainText('on on on');

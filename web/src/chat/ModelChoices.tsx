@@ -4,7 +4,7 @@ import { useUser } from '../auth/AuthProvider';
 import { count, duration, fromNow, percent, price, usd } from '../lib/format';
 import { groupBy } from '../lib/group';
 import { abilities, costOf, type Model, type ModelList, POLICIES, type Quality, useQuality } from '../lib/models';
-import { daysAgo, useUsage } from '../lib/usage';
+import { useOverview } from '../lib/usage';
 import type { Choice } from './ModelMenu';
 
 const AGENTS = [
@@ -121,8 +121,6 @@ function ModelItem({ model, isChosen, isDefault, quality, monthly, onSelect }: M
 
 /** The tokens that the user used in the last 30 days; null before anything is known. */
 function useMonthlyTokens(): { input: number; output: number } | null {
-  const found = useUsage(useUser().id, daysAgo(29), daysAgo(0));
-  if (!found.data?.length) return null;
-  const add = (name: 'input_tokens' | 'output_tokens') => found.data.reduce((sum, row) => sum + row[name], 0);
-  return { input: add('input_tokens'), output: add('output_tokens') };
+  const total = useOverview(30, { person: useUser().id }).data?.total;
+  return total?.requests ? { input: total.input_tokens, output: total.output_tokens } : null;
 }

@@ -1,19 +1,15 @@
 import { lazy, Suspense } from 'react';
+import type { Point } from '../lib/usage';
 import { Loading } from './parts';
 import { type Column, DataTable } from './DataTable';
 
 const Plot = lazy(() => import('./Plot'));
 
-export interface Point {
-  day: string;
-  value: number;
-}
-
 interface Props {
   title: string;
   points: Point[];
   kind: 'bars' | 'line';
-  format: (value: number) => string;
+  format: (value: number | null) => string;
   file: string;
 }
 
@@ -26,7 +22,7 @@ export function Chart({ title, points, kind, format, file }: Props) {
   return (
     <figure className="chart">
       <figcaption>{title}</figcaption>
-      {points.every((each) => each.value === 0) ? (
+      {points.every((each) => !each.value) ? (
         <p className="plot plot-empty">Nothing in this span.</p>
       ) : (
         <div className="plot" aria-hidden>
@@ -37,7 +33,7 @@ export function Chart({ title, points, kind, format, file }: Props) {
       )}
       <details className="chart-table">
         <summary>As a table</summary>
-        <DataTable label={title} columns={columns} rows={points.filter((each) => each.value !== 0)} rowKey={(row) => row.day} file={file} />
+        <DataTable label={title} columns={columns} rows={points.filter((each) => each.value)} rowKey={(row) => row.day} file={file} />
       </details>
     </figure>
   );
