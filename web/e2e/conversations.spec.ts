@@ -152,7 +152,7 @@ test('a hit opens the conversation at its message, also among messages that are 
   await open();
   const find = async (words: string) => {
     await page.getByRole('searchbox', { name: 'Search titles and messages' }).fill(words);
-    await page.getByRole('region', { name: 'Found in messages' }).getByRole('link').filter({ hasText: words }).first().click();
+    await page.getByRole('region', { name: 'Found in messages' }).getByRole('link').filter({ has: page.locator('mark', { hasText: words }) }).first().click();
     return page.locator('.message-found');
   };
   await expect(await find('heron')).toBeInViewport();

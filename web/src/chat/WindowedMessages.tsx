@@ -21,10 +21,11 @@ export default function WindowedMessages({ messages, target, scrollElement, rend
     initialOffset: () => messages.length * 260,
   });
   const place = target ? messages.findIndex((each) => each.id === target.id) : -1;
+  const isThere = place >= 0; // a moment after the target, because the shown messages are throttled
   useEffect(() => {
-    if (target && place >= 0) rows.scrollToIndex(place, { align: target.isFound ? 'center' : 'start' });
-    // A message that is added later does not move the reader back.
-  }, [target]);
+    if (target && isThere) rows.scrollToIndex(place, { align: target.isFound ? 'center' : 'start' });
+    // Messages that are added later do not move the reader back.
+  }, [target, isThere]);
   return (
     <ol className="messages messages-windowed" style={{ height: rows.getTotalSize() }}>
       {rows.getVirtualItems().map((row) => (
