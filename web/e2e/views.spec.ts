@@ -19,7 +19,7 @@ const VIEWS: [name: string, path: () => string, ready: (page: Page) => Promise<v
   ['connect', () => '/connect', async (page) => expect(page.getByRole('tabpanel')).toBeVisible()],
   ['privacy', () => '/privacy', async (page) => expect(page.getByLabel('Length of answers')).toBeVisible()],
   ['dashboard', () => '/admin', async (page) => expect(page.getByRole('region', { name: 'Turns' }).last()).toBeVisible()],
-  ['catalogue', () => '/admin/catalogue', async (page) => expect(page.getByText('Add an arm')).toBeVisible()],
+  ['catalogue', () => '/admin/catalogue', async (page) => expect(page.getByText('Add a model to an alias')).toBeVisible()],
   ['limits', () => '/admin/limits', async (page) => expect(page.getByText('All users together')).toBeVisible()],
 ];
 

@@ -63,12 +63,13 @@ describe('models', () => {
 });
 
 describe('use', () => {
-  test('a day without use is zero, or no value; a day before the first use is no point', () => {
+  test('a day without use is zero, or no value; a day before the first use has none', () => {
     const [today, before] = [daysAgo(0), daysAgo(2)];
     const overview = { days: [{ key: before, requests: 3 }], first_day: before } as Overview;
-    expect(pointsOf(overview, 30, (sum) => sum.requests)).toEqual([{ day: before, value: 3 }, { day: daysAgo(1), value: 0 }, { day: today, value: 0 }]);
+    const start = daysAgo(3);
+    expect(pointsOf(overview, 4, (sum) => sum.requests)).toEqual([{ day: start, value: null }, { day: before, value: 3 }, { day: daysAgo(1), value: 0 }, { day: today, value: 0 }]);
     expect(pointsOf(overview, 2, (sum) => sum.mean_ttft_ms, null)).toEqual([{ day: daysAgo(1), value: null }, { day: today, value: null }]);
-    expect(pointsOf({ ...overview, first_day: null }, 30, (sum) => sum.requests)).toEqual([]);
+    expect(pointsOf({ ...overview, first_day: null }, 1, (sum) => sum.requests)).toEqual([{ day: today, value: null }]);
   });
 
   test('a span has every day, also over the end of a month', () => {
@@ -77,8 +78,8 @@ describe('use', () => {
 
   test('the tightest cap is shown, reservations included', () => {
     const month: Limit = { ...DAY, period: 'month', max_cost_usd: 4, spent_usd: 3.5, reserved_usd: 0.25 };
-    expect(remaining([DAY, month])).toEqual({ text: '$0.25 left this month', isLow: true });
-    expect(remaining([{ ...DAY, max_cost_usd: null }])).toEqual({ text: '497 questions left today', isLow: false });
+    expect(remaining([DAY, month])).toEqual({ text: '$0.25 left', when: 'this month', isLow: true });
+    expect(remaining([{ ...DAY, max_cost_usd: null }])).toEqual({ text: '497 questions left', when: 'today', isLow: false });
     expect(remaining([])).toBeNull();
   });
 });

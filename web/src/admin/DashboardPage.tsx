@@ -1,5 +1,5 @@
 import { useTitle, useParameter } from '../lib/hooks';
-import { count, duration, usd } from '../lib/format';
+import { count, duration, usd, usdMarks } from '../lib/format';
 import { modelName, useModels } from '../lib/models';
 import { useMeasures } from '../lib/reports';
 import { daysAgo, type Filters, type Overview, pointsOf, type Sum, useOverview } from '../lib/usage';
@@ -31,7 +31,7 @@ export default function DashboardPage() {
   const usage = useOverview(days, filters);
   useTitle('Dashboard');
   return (
-    <Page title="Dashboard" lead="All users together. Days are those of UTC." actions={<SpanSelect span={span} onChange={setSpan} />}>
+    <Page title="Dashboard" lead={`All users together, beside the ${days} days before. Days are those of UTC.`} actions={<SpanSelect span={span} onChange={setSpan} />}>
       {dimension && (
         <p className="filter">
           Only {DIMENSIONS[dimension].title.toLowerCase().replace('by ', '')} <strong>{key || 'none'}</strong>
@@ -72,15 +72,15 @@ function Content({ overview, days, filters, onOnly }: { overview: Overview; days
       {measures.isError && <Failure error={measures.error} onRetry={() => void measures.refetch()} />}
       <Tiles sum={overview.total} past={overview.before} measured={measures.data?.measured} />
       <div className="charts">
-        <Chart title="Cost" kind="bars" format={usd} file="cost.csv" points={points((sum) => sum.cost_usd)} />
+        <Chart title="Cost" kind="bars" format={usd} scale={usdMarks} file="cost.csv" points={points((sum) => sum.cost_usd)} />
         <Chart title="Turns" kind="bars" format={count} file="turns.csv" points={points((sum) => sum.requests)} />
         <Chart title="Errors" kind="bars" format={count} file="errors.csv" points={points((sum) => sum.errors)} />
         <Chart title="First word, median" kind="line" format={duration} file="first-word.csv" points={firstWords} />
       </div>
       {(Object.keys(DIMENSIONS) as Dimension[]).map((dimension) => {
         const { title, part } = DIMENSIONS[dimension];
-        const columns = sumColumns(capital(title.slice(3)), names[dimension]);
-        columns[0] = { ...columns[0]!, show: (row) => <Key name={names[dimension](row.key)} onChoose={canChoose(row) ? () => onOnly(dimension, row.key!) : undefined} /> };
+        const columns = sumColumns(capital(title.slice(3)), names[dimension], 'Turns');
+        columns[0] = { ...columns[0]!, show: (row) => <Key name={dimension === 'person' ? shortId(row.key) : names[dimension](row.key)} title={row.key} onChoose={canChoose(row) ? () => onOnly(dimension, row.key!) : undefined} /> };
         return (
           <Section key={dimension} title={title}>
             <DataTable label={title} columns={columns} rows={overview[part]} rowKey={(row) => String(row.key)} file={`${dimension}.csv`} empty="No turn in this span." />
@@ -94,10 +94,12 @@ function Content({ overview, days, filters, onOnly }: { overview: Overview; days
 /** No filter names deleted users, or what is beyond the first hundred. */
 const canChoose = (row: Sum) => row.key !== null && row.key !== 'other';
 
-function Key({ name, onChoose }: { name: string; onChoose: (() => void) | undefined }) {
+const shortId = (id: string | null) => (id === null ? 'deleted users' : id.slice(0, 8));
+
+function Key({ name, title, onChoose }: { name: string; title: string | null; onChoose: (() => void) | undefined }) {
   if (!onChoose) return name;
   return (
-    <button type="button" className="link" onClick={onChoose}>
+    <button type="button" className="link" title={title ?? undefined} onClick={onChoose}>
       {name}
     </button>
   );

@@ -74,13 +74,15 @@ function monthTile(forecast: Forecast | null): Tile {
 
 function Change({ tile }: { tile: Tile }) {
   const { value, before } = tile;
-  if (value == null || !before) return <p className="hint">no figure before</p>;
+  if (value == null || before == null) return <p className="hint">no figure before</p>;
+  if (value === before) return <p className="hint">as before</p>;
+  if (!before) return <p className="hint">none before</p>;
   const change = value / before - 1;
   if (Math.abs(change) < 0.005) return <p className="hint">as before</p>;
   const isWorse = tile.isWorseHigher && change > 0.1;
   return (
     <p className={isWorse ? 'tile-warning' : 'hint'}>
-      {change > 0 ? '▲' : '▼'} {percent(Math.abs(change))} {change > 0 ? 'more' : 'less'} than before
+      {change > 0 ? '▲' : '▼'} {percent(Math.abs(change))} {change > 0 ? 'more' : 'less'}<span className="sr-only"> than before</span>
     </p>
   );
 }

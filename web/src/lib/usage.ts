@@ -73,12 +73,14 @@ export function useOverview(days: number, filters: Filters) {
 
 export const tokensOf = (sum: Omit<Sum, 'key'>) => sum.input_tokens + sum.output_tokens;
 
-/** The value of each day, zero on a day without use; days before the first use have no point. */
+/** The value of each day, zero on a day without use; none before the first use. */
 export function pointsOf(overview: Overview, days: number, value: (sum: Sum) => number | null | undefined, ofNone: number | null = 0): Point[] {
   const byDay = new Map(overview.days.map((each) => [each.key, each]));
   const { first_day: first } = overview;
-  const shown = first ? daysBetween(daysAgo(days - 1), daysAgo(0)).filter((day) => day >= first) : [];
-  return shown.map((day) => ({ day, value: byDay.has(day) ? (value(byDay.get(day)!) ?? ofNone) : ofNone }));
+  return daysBetween(daysAgo(days - 1), daysAgo(0)).map((day) => {
+    const missing = first && day >= first ? ofNone : null;
+    return { day, value: byDay.has(day) ? (value(byDay.get(day)!) ?? missing) : missing };
+  });
 }
 
 /** All days of a span. */

@@ -11,10 +11,12 @@ interface Props {
   kind: 'bars' | 'line';
   format: (value: number | null) => string;
   file: string;
+  /** The marks of the scale up to a value; without it `format` writes them. */
+  scale?: (top: number) => (value: number) => string;
 }
 
 /** A chart over days; its table has the same numbers. */
-export function Chart({ title, points, kind, format, file }: Props) {
+export function Chart({ title, points, kind, format, file, scale }: Props) {
   const columns: Column<Point>[] = [
     { title: 'Day', value: (row) => row.day },
     { title, value: (row) => row.value, show: (row) => format(row.value), isNumber: true },
@@ -27,7 +29,7 @@ export function Chart({ title, points, kind, format, file }: Props) {
       ) : (
         <div className="plot" aria-hidden>
           <Suspense fallback={<Loading label="Drawing" />}>
-            <Plot points={points} kind={kind} format={format} />
+            <Plot points={points} kind={kind} format={format} mark={scale?.(Math.max(...points.map((each) => each.value ?? 0)))} />
           </Suspense>
         </div>
       )}

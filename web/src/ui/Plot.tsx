@@ -12,11 +12,16 @@ function Lone({ points, cx, cy, index = 0 }: { points: Point[]; cx?: number; cy?
 }
 
 /** The drawing of a chart; its module loads Recharts, so it is loaded when the first chart is shown. */
-export default function Plot({ points, kind, format }: { points: Point[]; kind: 'bars' | 'line'; format: (value: number | null) => string }) {
+export default function Plot({ points, kind, format, mark }: {
+  points: Point[];
+  kind: 'bars' | 'line';
+  format: (value: number | null) => string;
+  mark: ((value: number) => string) | undefined;
+}) {
   const shared = [
     <CartesianGrid key="grid" vertical={false} stroke="var(--line)" />,
     <XAxis key="x" dataKey="day" tickFormatter={dayText} tickLine={false} axisLine={false} minTickGap={28} stroke="var(--quiet)" fontSize={12} />,
-    <YAxis key="y" allowDecimals={points.some((each) => each.value !== null && !Number.isInteger(each.value))} tickFormatter={format} tickLine={false} axisLine={false} width={58} stroke="var(--quiet)" fontSize={12} />,
+    <YAxis key="y" allowDecimals={points.some((each) => each.value !== null && !Number.isInteger(each.value))} tickFormatter={mark ?? format} tickLine={false} axisLine={false} width={58} stroke="var(--quiet)" fontSize={12} />,
     <Tooltip
       key="tip"
       cursor={{ fill: 'var(--hover)' }}
@@ -34,7 +39,7 @@ export default function Plot({ points, kind, format }: { points: Point[]; kind: 
       {kind === 'bars' ? (
         <BarChart data={points} margin={MARGIN} accessibilityLayer={false}>
           {shared}
-          <Bar dataKey="value" fill="var(--accent)" radius={[3, 3, 0, 0]} isAnimationActive={false} />
+          <Bar dataKey="value" fill="var(--accent)" radius={[3, 3, 0, 0]} maxBarSize={28} isAnimationActive={false} />
         </BarChart>
       ) : (
         <AreaChart data={points} margin={MARGIN} accessibilityLayer={false}>

@@ -1,7 +1,7 @@
 import { Link } from 'wouter';
 import { useUser } from '../auth/AuthProvider';
 import { titleOf } from '../lib/conversations';
-import { count, dateTime, usd } from '../lib/format';
+import { count, dateTime, usd, usdMarks } from '../lib/format';
 import { useParameter, useTitle } from '../lib/hooks';
 import { modelName, useModels } from '../lib/models';
 import { type MyUsage, useMyUsage } from '../lib/reports';
@@ -44,7 +44,7 @@ function Breakdown({ overview, days }: { overview: Overview; days: number }) {
     <>
       <Section title="In this span" lead={`${usd(total.cost_usd)} for ${count(total.requests)} questions and ${count(tokensOf(total))} tokens${total.unpriced_requests ? `; ${count(total.unpriced_requests)} without a known price` : ''}.`}>
         <div className="charts">
-          <Chart title="Cost" kind="bars" format={usd} file="cost.csv" points={pointsOf(overview, days, (sum) => sum.cost_usd)} />
+          <Chart title="Cost" kind="bars" format={usd} scale={usdMarks} file="cost.csv" points={pointsOf(overview, days, (sum) => sum.cost_usd)} />
           <Chart title="Questions" kind="bars" format={count} file="questions.csv" points={pointsOf(overview, days, (sum) => sum.requests)} />
         </div>
       </Section>
@@ -82,7 +82,7 @@ function nameOf(row: MyUsage['by_conversation'][number]): string {
 }
 
 const answerColumns = (nameModel: (identifier: string) => string): Column<MyUsage['dearest_answers'][number]>[] => [
-  { title: 'When', value: (row) => row.created_at, show: (row) => dateTime(row.created_at) },
+  { title: 'When', value: (row) => row.created_at, show: (row) => dateTime(row.created_at), isWhole: true },
   { title: 'Model', value: (row) => row.model, show: (row) => nameModel(row.model ?? '') },
   { title: 'Cost', value: (row) => row.cost_usd, show: (row) => usd(row.cost_usd), isNumber: true },
   { title: 'Conversation', value: (row) => row.conversation_id, show: (row) => (row.conversation_id ? <Link href={`/c/${row.conversation_id}`}>Open</Link> : NO_CONVERSATION) },
