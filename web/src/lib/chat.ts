@@ -117,9 +117,9 @@ export async function storedMessages(id: string, before?: string): Promise<Messa
   return rows<Message[]>(supabase.rpc('ui_messages', { chat_id: id, ...(before && { before }) }));
 }
 
-/** The state of a chat in a component, at most 25 times a second while words arrive. */
+/** The state of a chat in a component, at most 33 times a second while words arrive. */
 export function useParley(chat: ParleyChat) {
-  return useChat<Message>({ chat, experimental_throttle: 40 });
+  return useChat<Message>({ chat, experimental_throttle: 30 });
 }
 
 /** Shows messages that other members or other devices added; only while no answer of this tab is running. */
