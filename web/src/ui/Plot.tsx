@@ -3,6 +3,7 @@ import type { Point } from '../lib/usage';
 
 const short = new Intl.DateTimeFormat('en', { day: 'numeric', month: 'short', timeZone: 'UTC' });
 const dayText = (day: unknown) => short.format(new Date(`${String(day)}T00:00:00Z`));
+const MAX_BARS = 120; // more are thinner than a pixel on a phone
 const MARGIN = { top: 6, right: 4, bottom: 0, left: 0 };
 
 /** A dot for a day between days without a value, which no line shows. */
@@ -36,7 +37,7 @@ export default function Plot({ points, kind, format, mark }: {
   ];
   return (
     <ResponsiveContainer width="100%" height="100%">
-      {kind === 'bars' ? (
+      {kind === 'bars' && points.length <= MAX_BARS ? (
         <BarChart data={points} margin={MARGIN} accessibilityLayer={false}>
           {shared}
           <Bar dataKey="value" fill="var(--accent)" radius={[3, 3, 0, 0]} maxBarSize={28} isAnimationActive={false} />
