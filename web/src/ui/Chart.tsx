@@ -1,9 +1,11 @@
-import { lazy, Suspense } from 'react';
+import { Suspense } from 'react';
 import type { Point } from '../lib/usage';
 import { Loading } from './parts';
 import { type Column, DataTable } from './DataTable';
+import { preloadable } from './preloadable';
 
-const Plot = lazy(() => import('./Plot'));
+const { Part: Plot, preload } = preloadable(() => import('./Plot'));
+preload(); // while the figures are read
 
 interface Props {
   title: string;
