@@ -49,7 +49,7 @@ export function useSync(chat: ParleyChat, conversationId: string | undefined, is
         timer = setTimeout(() => setRound((known) => known + 1), JOIN_AGAIN_MILLISECONDS);
       },
       onChange: (change) => {
-        if (change.event === 'member') refreshConversations(queries);
+        if (change.event === 'member' || change.event === 'conversation') refreshConversations(queries);
         else if (!isOwnTurn(chat, change, userId)) void sync();
       },
     });
@@ -62,7 +62,7 @@ export function useSync(chat: ParleyChat, conversationId: string | undefined, is
 
 /** Whether a change belongs to the answer that this tab is reading. */
 function isOwnTurn(chat: ParleyChat, change: Change, userId: string): boolean {
-  const isByOther = change.event === 'message' && change.user_id !== null && change.user_id !== userId;
+  const isByOther = change.event === 'message' && change.user_id != null && change.user_id !== userId;
   return (chat.status === 'submitted' || chat.status === 'streaming') && !isByOther;
 }
 

@@ -3,8 +3,8 @@ import { supabase } from './supabase';
 
 /** A change in a conversation: ids only, words are read afterwards. */
 export interface Change {
-  event: 'message' | 'turn' | 'member';
-  user_id: string | null;
+  event: 'message' | 'turn' | 'member' | 'conversation';
+  user_id?: string | null;
   turn_id?: string | null;
   operation?: 'INSERT' | 'DELETE';
   state?: string;
