@@ -131,8 +131,8 @@ def test_a_slow_turn_among_thousands_of_quick_ones_is_no_overflow(alice: Person,
     db.execute(
         """insert into public.chat_logs
              (turn_id, user_id, endpoint, status, provider, duration_ms, usage_source, created_at)
-           select gen_random_uuid(), %s, 'chat', 'completed', %s, case when n = 1 then 90000 else 100 end, 'provider', %s
-           from generate_series(1, 8000) as n""",
+           select gen_random_uuid(), %s, 'chat', 'completed', %s, case when n = 1 then 90000 else 100 end, 'provider',
+             %s from generate_series(1, 8000) as n""",
         [alice.id, provider, FROM],
     )
     (row,) = report(db, "duration_p50", **_SPAN, filters={"provider": provider})
