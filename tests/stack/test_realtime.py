@@ -82,7 +82,7 @@ def test_a_removed_member_receives_nothing_more(alice: Person, bob: Person, grou
     assert [each for each in found["received"] if each["event"] == "message"] == []
 
 
-def test_members_are_told_that_a_group_is_deleted(alice: Person, group: str, model: Models, db: Database) -> None:
+def test_the_deletion_of_a_group_is_broadcast(alice: Person, group: str, model: Models, db: Database) -> None:
     """The deletion of a group is broadcast, and that of a conversation of one user is not."""
     own = ask(alice, uuid.uuid4().hex, model("echo"), "hello")["conversation_id"]
     for conversation_id in (group, own):

@@ -1,6 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { Archive, ArchiveRestore, Ellipsis, Pencil, Pin, PinOff, Trash2, Users } from 'lucide-react';
-import { type FormEvent, useState } from 'react';
+import { type FormEvent, Suspense, useState } from 'react';
 import { Link, useLocation } from 'wouter';
 import { useUser } from '../auth/AuthProvider';
 import { knownChat } from '../lib/chat';
@@ -11,10 +11,11 @@ import { showToast } from '../lib/toasts';
 import { Dialog } from '../ui/Dialog';
 import { Menu } from '../ui/Menu';
 import { Failure, Field, Loading } from '../ui/parts';
-import { FoundMessages } from './FoundMessages';
+import { preloadable } from '../ui/preloadable';
 import { MyInvitations } from './MyInvitations';
 
 const UNDO_SECONDS = 6;
+const { Part: FoundMessages, preload: preloadFound } = preloadable(() => import('./FoundMessages'));
 
 /** The user's conversations, pinned ones first, with a search in titles and messages. */
 export function ConversationList() {
@@ -29,7 +30,7 @@ export function ConversationList() {
   return (
     <nav className="conversations" aria-label="Conversations">
       <div className="conversations-find">
-        <input type="search" aria-label="Search titles and messages" placeholder="Search" value={search} onChange={(event) => setSearch(event.target.value)} />
+        <input type="search" aria-label="Search titles and messages" placeholder="Search" value={search} onFocus={preloadFound} onChange={(event) => setSearch(event.target.value)} />
         <button
           type="button"
           className="icon-button"
@@ -57,7 +58,7 @@ export function ConversationList() {
           Older conversations
         </button>
       )}
-      {words.length > 1 && <FoundMessages words={words} />}
+      <Suspense>{words.length > 1 && <FoundMessages words={words} />}</Suspense>
       {renamed && <Rename conversation={renamed} onClose={() => setRenamed(null)} />}
     </nav>
   );

@@ -18,7 +18,7 @@ interface Hit {
 const PAGE = 20;
 
 /** Messages of the user's conversations that have the words, newest first. */
-export function FoundMessages({ words }: { words: string }) {
+export default function FoundMessages({ words }: { words: string }) {
   const found = useInfiniteQuery({
     queryKey: ['search', words],
     initialPageParam: null as string | null,
