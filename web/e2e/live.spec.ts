@@ -36,7 +36,7 @@ test('a member sees a message and an answer by Realtime, long before the page wo
   await expect(page.getByText('words between people')).toBeVisible();
   await ask(page, 'a question of the first person');
   await expect(other.getByRole('article', { name: 'Answer' })).toHaveCount(2);
-  expect(received).toEqual(expect.arrayContaining(['message user', 'turn started', 'turn settled', 'message assistant']));
+  await expect.poll(() => received).toEqual(expect.arrayContaining(['message user', 'turn started', 'turn settled', 'message assistant']));
   expect(reads).not.toContain('none'); // each read follows a broadcast, or the join
   expect(faults).toEqual([]);
   await other.context().close();
