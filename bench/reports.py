@@ -65,6 +65,8 @@ QUERIES = {
     }.items()
     if (name, span_name) != ("usage by day", "year")  # at most 62 days of all users
 } | {
+    "overview, 30 days": "select public.usage_overview()",
+    "overview, year": "select public.usage_overview(current_date - 364, current_date + 1)",
     "dashboard, hour": "select public.llm_dashboard()",
     "dashboard, month": "select public.llm_dashboard('month', 'Asia/Kolkata')",
     "forecast": "select * from public.cost_forecast('global')",

@@ -87,6 +87,7 @@ def page_policy(config: Mapping[str, object], dist: Path = DIST) -> str:
     lines = (dist / "_headers").read_text().splitlines()
     policy = next(line for line in lines if "Content-Security-Policy:" in line).partition(":")[2].strip()
     urls = [str(value) for name, value in config.items() if name.endswith("Url") and value]
+    urls.append(str(config["supabaseUrl"]).replace("http", "ws", 1))  # Realtime
     return policy.replace(_ANY_SOURCE, " ".join(dict.fromkeys("/".join(url.split("/")[:3]) for url in urls)))
 
 

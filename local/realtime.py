@@ -98,7 +98,7 @@ class RealtimeApi:
             joined[topic].claims = self._claims(sent)
         elif event == "phx_leave":
             if left := joined.pop(topic, None):
-                self._channels.remove(left)
+                self._remove(left)
             await reply("ok")
         elif event == "heartbeat":
             await reply("ok")
@@ -151,6 +151,12 @@ class RealtimeApi:
         topic, event, payload = row
         frame = {"type": "broadcast", "event": event, "payload": payload, "meta": {"id": message_id}}
         for channel in [each for each in self._channels if each.topic == topic]:
-            # Realtime itself checks at the join and at a new token only; ids are all that it could leak.
+            # Realtime itself checks at the join and at a new token only, and then closes the channel, too.
             if await self._may_read(channel):
                 await channel.push("broadcast", frame)
+            else:
+                self._remove(channel)
+                await channel.push("phx_close", {}, channel.join_ref)
+
+    def _remove(self, channel: Channel) -> None:
+        self._channels = [each for each in self._channels if each is not channel]

@@ -22,6 +22,7 @@ export default defineConfig(({ mode }) => {
   const names = ['VITE_SUPABASE_URL', 'VITE_CHAT_URL', 'VITE_LLMS_URL', 'VITE_REFRESH_URL'];
   const env = loadEnv(mode, '.', 'VITE_');
   const sources = names.flatMap((name) => (env[name] ? [new URL(env[name]).origin] : []));
+  if (env.VITE_SUPABASE_URL) sources.push(new URL(env.VITE_SUPABASE_URL).origin.replace(/^http/, 'ws')); // Realtime
   return {
     plugins: [react(), headersFile(sources.length ? sources : FALLBACK_SOURCES)],
     resolve: { alias: { 'react-remove-scroll': stub('react-remove-scroll.tsx'), 'zod/v3': stub('zod-v3.ts') } },

@@ -1740,7 +1740,7 @@ comment on function private.tentative_turn(uuid) is
 revoke execute on function private.tentative_turn from public, anon, authenticated, service_role;
 grant execute on function private.tentative_turn(uuid) to authenticated;
 
-create function public.ui_messages(chat_id text) returns jsonb
+create function public.ui_messages(chat_id text, before uuid default null) returns jsonb
   language sql stable security invoker set search_path = '' as $$
   with found as (
     select c.id from public.llm_conversations as c
@@ -1753,8 +1753,10 @@ create function public.ui_messages(chat_id text) returns jsonb
   ), newest as (
     (select m.* from public.messages as m where m.conversation_id = (select f.id from found as f)
         and (m.turn_id is null or m.turn_id <> all (coalesce((select r.hidden from running as r), '{}')))
+        and (before is null or (m.created_at, m.id) < (select b.created_at, b.id from public.messages as b
+          where b.id = before and b.conversation_id = (select f.id from found as f)))
       order by m.created_at desc, m.id desc limit 1000)
-    union all select (r.question).* from running as r
+    union all select (r.question).* from running as r where before is null
   )
   select coalesce(jsonb_agg(jsonb_build_object(
       'id', n.id, 'role', n.role,
@@ -1776,14 +1778,14 @@ create function public.ui_messages(chat_id text) returns jsonb
     order by n.created_at, n.id), '[]')
   from newest as n
 $$;
-comment on function public.ui_messages(text) is
+comment on function public.ui_messages(text, uuid) is
   'The newest 1000 messages of a conversation as UIMessages of the AI SDK, {id, role, parts, metadata}, oldest '
   'first; an empty array when the caller has none. chat_id is the conversation''s id or the client''s own (id of '
-  'useChat). Only the user who paid, '
+  'useChat). before? is the id of the oldest message shown, for the 1000 messages before it. Only the user who paid, '
   'metadata.paid_by, sees the cost. metadata.versions are the turns of an answer with versions, '
   'oldest first. While a resumable turn replaces others, they are left out and its question is shown.';
 revoke execute on function public.ui_messages from public, anon, authenticated, service_role;
-grant execute on function public.ui_messages(text) to authenticated;
+grant execute on function public.ui_messages(text, uuid) to authenticated;
 
 -- Purpose: read-only shares of a conversation, and invitations to it.
 -- Affects: public.conversation_shares, public.conversation_invitations, their functions

@@ -1105,7 +1105,8 @@ grant execute on function public.recover_alerts(numeric, numeric, numeric, numer
   to service_role;
 
 -- Purpose: Realtime: what changes in a conversation is broadcast to its members, where the project has Realtime.
--- Affects: triggers on messages, conversation_members and turns; private.enable_realtime(); public.member_names()
+-- Affects: triggers on messages, llm_conversations, conversation_members and turns; private.enable_realtime();
+-- public.member_names()
 -- Access: members join the topic conversation:<id>; broadcasts have ids only, and words are read through row-level
 -- security.
 
@@ -1150,6 +1151,20 @@ $$;
 comment on function private.broadcast_member() is
   'Trigger: broadcasts that a user joined or left. Definer, because users do not send to the topic.';
 revoke execute on function private.broadcast_member from public, anon, authenticated, service_role;
+
+create function private.broadcast_deletion() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if exists (select from public.conversation_members as m where m.conversation_id = old.id and m.role = 'member') then
+    perform private.broadcast(old.id, 'conversation', jsonb_build_object('operation', tg_op));
+  end if;
+  return old;
+end
+$$;
+comment on function private.broadcast_deletion() is
+  'Trigger: broadcasts that a group is deleted, before its members are. Definer, because users do not send to the '
+  'topic.';
+revoke execute on function private.broadcast_deletion from public, anon, authenticated, service_role;
 
 create function private.broadcast_turn() returns trigger
   language plpgsql security definer set search_path = '' as $$
@@ -1198,6 +1213,9 @@ begin
     drop trigger if exists conversation_members_broadcast on public.conversation_members;
     create trigger conversation_members_broadcast after insert or delete on public.conversation_members
       for each row when (pg_trigger_depth() = 0) execute function private.broadcast_member();
+    drop trigger if exists llm_conversations_broadcast on public.llm_conversations;
+    create trigger llm_conversations_broadcast before delete on public.llm_conversations
+      for each row execute function private.broadcast_deletion();
     drop trigger if exists turns_broadcast_insert on private.turns;
     create trigger turns_broadcast_insert after insert on private.turns
       for each row when (new.is_resumable) execute function private.broadcast_turn();

@@ -283,14 +283,17 @@ begin
       select c.*, sum(c.turns) over upto as below, sum(c.turns) over whole as total
       from counts as c where c.turns > 0
       window whole as (partition by c.bucket, c.grp), upto as (partition by c.bucket, c.grp order by c.place)
+    ), first as (  -- only here is the exponent below between 0 and 1
+      select distinct on (r.bucket, r.grp) r.* from ranked as r
+      where r.below >= r.total * $5 order by r.bucket, r.grp, r.place
     )
-    select distinct on (r.bucket, r.grp) r.bucket, r.grp,
-      round((b.high / 1.25 ^ (1 - (greatest(r.total * $5, 1) - r.below + r.turns) / r.turns))::numeric, 1), r.total,
+    select f.bucket, f.grp,
+      round((b.high / 1.25 ^ (1 - (greatest(f.total * $5, 1) - f.below + f.turns) / f.turns))::numeric, 1), f.total,
       round(b.low::numeric, 1), round(b.high::numeric, 1)
-    from ranked as r
-    cross join lateral (select 10 * 1.25::double precision ^ (r.place - 1) as high,
-      case when r.place = 1 then 0 else 10 * 1.25::double precision ^ (r.place - 2) end as low) as b
-    where r.below >= r.total * $5 order by r.bucket, r.grp, r.place',
+    from first as f
+    cross join lateral (select 10 * 1.25::double precision ^ (f.place - 1) as high,
+      case when f.place = 1 then 0 else 10 * 1.25::double precision ^ (f.place - 2) end as low) as b
+    order by f.bucket, f.grp',
       case when p_bucket is null then 'null::timestamptz'
         else format('date_trunc(%L, p.at, %L)', p_bucket, (p_span).zone) end,
       private.usage_sql(format('private.duration_bucket(l.%s) as place, {sign} as turns', p_column || '_ms'),

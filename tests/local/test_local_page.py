@@ -49,7 +49,7 @@ async def test_the_address_of_a_page_is_answered_with_the_page(dist: Path) -> No
 async def test_every_response_has_the_policy_with_the_addresses_of_the_stack(dist: Path) -> None:
     """The page may connect to the given origins only; assets are kept, pages are revalidated."""
     response = await _get(dist, "/")
-    origins = "http://127.0.0.1:1 https://chat.example.com https://llms.example.com"
+    origins = "http://127.0.0.1:1 https://chat.example.com https://llms.example.com ws://127.0.0.1:1"
     assert response.headers["content-security-policy"] == f"default-src 'none'; connect-src 'self' {origins}"
     assert response.headers["cache-control"] == "no-cache"
     assert "immutable" in (await _get(dist, "/assets/index.js")).headers["cache-control"]

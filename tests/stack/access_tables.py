@@ -176,6 +176,7 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "measure_models": ({}, (401, 403, 403, 200)),
     "lookup_failures": ({}, (401, 200, 200, 200)),
     "ab_results": ({"alias": "tenancy"}, (401, 200, 200, 200)),
+    "usage_overview": ({}, (401, 200, 200, 200)),
     "usage_report": ({"metric": "requests"}, (401, 200, 200, 200)),
     "wilson_interval": ({"hits": 1, "n": 2}, (401, 200, 200, 200)),
     "find_insights": ({"lookups": []}, (401, 403, 403, 200)),

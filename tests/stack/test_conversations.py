@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,27 @@ def test_an_id_is_the_same_in_either_case(alice: Person, model: Models) -> None:
         assert alice.rest("POST", "rpc/ui_messages", json={"chat_id": chat_id}).json()[0]["metadata"] is not None
         assert alice.whole("again", model=name, id=chat_id)["conversation_id"] == conversation
     assert alice.rest("POST", "rpc/ui_messages", json={"chat_id": own.lower()}).json() == []
+
+
+def test_earlier_messages_are_read_before_the_oldest_shown_one(alice: Person, bob: Person, model: Models) -> None:
+    """`before` names a message of the conversation: the pages have each message once, in order, and then end."""
+    conversation = alice.whole("first", model=model("echo"))["conversation_id"]
+    new = [{"conversation_id": conversation, "content": f"message {number}"} for number in range(1500)]
+    assert alice.rest("POST", "messages", json=new).status_code == 201
+
+    def read(person: Person, before: str | None) -> list[dict[str, Any]]:
+        body = {"chat_id": conversation, "before": before}
+        shown: list[dict[str, Any]] = person.rest("POST", "rpc/ui_messages", json=body).json()
+        return shown
+
+    newest = read(alice, None)
+    earlier = read(alice, newest[0]["id"])
+    assert (len(newest), len(earlier), read(alice, earlier[0]["id"])) == (1000, 502, [])
+    assert len({message["id"] for message in earlier + newest}) == 1502
+    assert earlier[0]["parts"][0]["text"] == "first"
+    times = [message["metadata"]["created_at"] for message in earlier + newest]
+    assert times == sorted(times)
+    assert read(bob, newest[0]["id"]) == read(alice, str(uuid.uuid4())) == []
 
 
 def test_a_new_conversation_keeps_the_channel_and_thread_it_began_in(alice: Person, model: Models) -> None:

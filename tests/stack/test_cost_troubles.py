@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.stack.alerts import Webhook
 from tests.stack.people import Person, Stack
-from tests.stack.test_alerts import Webhook, _clean, webhook
+from tests.stack.test_alerts import _clean, webhook
 from tests.stack.turns import Database
 
 __all__ = ["_clean", "webhook"]  # fixtures

@@ -82,6 +82,17 @@ def test_a_removed_member_receives_nothing_more(alice: Person, bob: Person, grou
     assert [each for each in found["received"] if each["event"] == "message"] == []
 
 
+def test_the_deletion_of_a_group_is_broadcast(alice: Person, group: str, model: Models, db: Database) -> None:
+    """The deletion of a group is broadcast, and that of a conversation of one user is not."""
+    own = ask(alice, uuid.uuid4().hex, model("echo"), "hello")["conversation_id"]
+    for conversation_id in (group, own):
+        deleted = alice.rest("POST", "rpc/delete_conversation", json={"conversation_id": conversation_id})
+        assert deleted.status_code == 204
+    query = "select topic, payload ->> 'operation' as operation from realtime.messages where event = 'conversation'"
+    rows = db.execute(query + " and topic = any (%s)", [[f"conversation:{each}" for each in (group, own)]]).fetchall()
+    assert rows == [{"topic": f"conversation:{group}", "operation": "DELETE"}]
+
+
 def test_users_send_no_broadcasts(db: Database) -> None:
     """No policy lets a user write to the topic."""
     policies = db.execute("select polcmd from pg_policy where polrelid = 'realtime.messages'::regclass").fetchall()

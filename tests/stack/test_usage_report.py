@@ -129,6 +129,21 @@ def test_percentiles_lie_within_one_element(month: _Month, db: Database, metric:
     assert row["n"] == len(values)
 
 
+def test_a_slow_turn_among_thousands_of_quick_ones_is_no_overflow(alice: Person, db: Database) -> None:
+    """The value of an element is computed only where the share lies."""
+    provider = uuid.uuid4().hex
+    db.execute(
+        """insert into public.chat_logs
+             (turn_id, user_id, endpoint, status, provider, duration_ms, usage_source, created_at)
+           select gen_random_uuid(), %s, 'chat', 'completed', %s, case when n = 1 then 90000 else 100 end, 'provider',
+             %s from generate_series(1, 8000) as n""",
+        [alice.id, provider, FROM],
+    )
+    (row,) = report(db, "duration_p50", **_SPAN, filters={"provider": provider})
+    assert row["low"] <= 100 <= row["high"]
+    db.execute("delete from public.chat_logs where provider = %s", [provider])
+
+
 def test_means_and_shares_have_their_formula_and_sample(month: _Month, db: Database) -> None:
     """Each value is the quotient of the log's sums; without a sample it is null."""
     counts = [counts_of(row) for row in _in_span(month.rows)]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,7 @@ def page_scene() -> Iterator[Scene]:
             "NODE_URL": upstream.url("client"),
             "CONSOLE": str(stack.console),
             "CHROMIUM": chromium() or "",
+            "PYTHON": sys.executable,
         }
         yield Scene(stack, upstream, environ)
 

@@ -145,6 +145,49 @@ test('the search finds words in messages and shows them as text', async ({ page,
   await expect(page.getByRole('article', { name: 'Your question' })).toContainText('pelicans');
 });
 
+test('a hit opens the conversation at its message, also among messages that are not loaded yet', async ({ page, open, person }) => {
+  const id = await askOverApi(person, { message: 'the pelicans fly south', model: 'cheap-one' });
+  const rows = Array.from({ length: 2100 }, (_, index) => ({ conversation_id: id, user_id: person.id, role: 'user', content: index === 40 ? 'a heron stands' : `message ${index}` }));
+  for (const from of [0, 700, 1400]) await rest('messages', { by: person, method: 'POST', body: rows.slice(from, from + 700) });
+  await open();
+  const find = async (words: string) => {
+    await page.getByRole('searchbox', { name: 'Search titles and messages' }).fill(words);
+    await page.getByRole('region', { name: 'Found in messages' }).getByRole('link').filter({ has: page.locator('mark', { hasText: words }) }).first().click();
+    return page.locator('.message-found');
+  };
+  await expect(await find('heron')).toBeInViewport();
+  await expect(await find('heron')).toHaveText(/a heron stands/);
+  await expect(await find('pelicans')).toHaveText(/the pelicans fly south/);
+  await expect(page.locator('.message-found')).toBeInViewport();
+  await page.goto(`/c/${id}`);
+  await expect(page.getByText('message 2099')).toBeInViewport();
+  await page.getByRole('region', { name: 'Messages' }).evaluate((element) => element.scrollTo(0, 0));
+  await page.getByRole('button', { name: 'Earlier messages' }).click();
+  await expect(page.getByText('message 1100', { exact: true })).toBeInViewport();
+});
+
+test('a member pins and archives for themselves alone', async ({ page, open, person, browser }) => {
+  const guest = await signUp();
+  const id = await askOverApi(person, { message: 'a common plan', model: 'cheap-one' });
+  await rest('conversation_members', { by: person, method: 'POST', body: { conversation_id: id, user_id: guest.id } });
+  await askOverApi(person, { message: 'a newer conversation', model: 'cheap-one' });
+  const other = await otherWindow(browser, guest);
+  await other.goto('/');
+  await other.getByRole('button', { name: 'Actions for a common plan' }).click();
+  await expect(other.getByRole('menuitem')).toHaveText(['Pin', 'Archive']);
+  await other.getByRole('menuitem', { name: 'Archive' }).click();
+  await expect(other.getByText('Your conversations appear here.')).toBeVisible();
+  await open('/');
+  const list = page.getByRole('navigation', { name: 'Conversations' });
+  await expect(list.getByRole('listitem').first()).toContainText('a newer conversation');
+  await list.getByRole('button', { name: 'Actions for a common plan' }).click();
+  await page.getByRole('menuitem', { name: 'Pin' }).click();
+  await expect(list.getByRole('listitem').first()).toContainText('a common plan');
+  const members = await rest(`conversation_members?conversation_id=eq.${id}&order=role.desc&select=role,pinned_at,archived_at`, { by: person });
+  expect(members).toMatchObject([{ role: 'owner', archived_at: null }, { role: 'member', pinned_at: null }]);
+  await other.context().close();
+});
+
 test('people join by a link and by their e-mail address', async ({ page, open, person, browser }) => {
   const [byLink, byMail] = [await signUp(), await signUp()];
   const id = await askOverApi(person, { message: 'a common plan', model: 'cheap-one' });

@@ -9,7 +9,7 @@ test('the usage shows what was spent, on which model, and as CSV', async ({ page
   await expect(page.getByRole('region', { name: 'Use by model' })).toContainText('Dear model');
   await expect(page.getByRole('region', { name: 'Dearest answers, table' })).toContainText('Dear model');
   await expect(page.getByRole('region', { name: 'Use by conversation' })).toContainText('spend something');
-  await expect(page.getByRole('img', { name: /1 active days/ })).toBeVisible();
+  await expect(page.getByRole('img', { name: /1 active day;/ })).toBeVisible();
   await page.getByText('As a table').first().click();
   const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV of Use by model' }).click()]);
   expect(await readFile(await saved.path(), 'utf8')).toMatch(/^Model,Cost,Questions/);

@@ -85,7 +85,7 @@ test('an answer whose connection was lost is read on, and not asked for again', 
 test('a slow server leaves the page usable', async ({ page, open }) => {
   let release = () => {};
   const gate = new Promise<void>((resolve) => (release = resolve));
-  await page.route('**/rest/v1/llm_conversations*', async (route) => {
+  await page.route(/rest\/v1\/(conversation_members|llm_conversations)/, async (route) => {
     await gate;
     await route.continue();
   });

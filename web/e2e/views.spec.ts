@@ -22,7 +22,7 @@ const VIEWS: [name: string, path: () => string, ready: (page: Page) => Promise<v
   ['consent', () => consent, async (page) => expect(page.getByRole('button', { name: 'Allow' })).toBeVisible()],
   ['privacy', () => '/privacy', async (page) => expect(page.getByLabel('Length of answers')).toBeVisible()],
   ['dashboard', () => '/admin', async (page) => expect(page.getByRole('region', { name: 'Turns' }).last()).toBeVisible()],
-  ['catalogue', () => '/admin/catalogue', async (page) => expect(page.getByText('Add an arm')).toBeVisible()],
+  ['catalogue', () => '/admin/catalogue', async (page) => expect(page.getByText('Add a model to an alias')).toBeVisible()],
   ['limits', () => '/admin/limits', async (page) => expect(page.getByText('All users together')).toBeVisible()],
 ];
 

@@ -15,10 +15,12 @@ import { loadConfig } from './config';
 import { connect } from './lib/supabase';
 import { applyTheme } from './lib/theme';
 import { App } from './shell/App';
+import { preloadPage } from './shell/pages';
 import { StartFailure } from './shell/StartFailure';
 import { Toasts } from './ui/Toasts';
 
 applyTheme();
+preloadPage(window.location.pathname);
 const root = createRoot(document.getElementById('root')!);
 const queries = new QueryClient({ defaultOptions: { queries: { staleTime: 15_000, retry: 1 } } });
 

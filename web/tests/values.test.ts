@@ -2,20 +2,16 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { remaining } from '../src/chat/Budget';
 import { loadConfig } from '../src/config';
 import { exported } from '../src/lib/conversations';
-import type { Message } from '../src/lib/chat';
+import { type Message, sameMessages, withEarlier } from '../src/lib/chat';
 import { errorOf, errorText, explain } from '../src/lib/errors';
 import { costOf, matches, type Model } from '../src/lib/models';
 import { routeText, type TurnFacts } from '../src/lib/receipts';
-import { daysBetween, type Limit, sumBy, type UsageRow } from '../src/lib/usage';
+import { daysAgo, daysBetween, type Limit, type Overview, pointsOf } from '../src/lib/usage';
 
 beforeEach(() => vi.stubGlobal('navigator', { onLine: true }));
 afterEach(() => vi.unstubAllGlobals());
 
 const MODEL = { model_name: 'Gemini Flash', identifier: 'google:gemini', capabilities: { supports_vision: true }, pricing: { input: 1, output: 4 } } as Model;
-const ROW: UsageRow = {
-  day: '2026-11-01', provider: 'x', model_identifier: 'a', agent_type: '', endpoint: 'chat', user_id: 'u', requests: 2, errors: 1, input_tokens: 10,
-  output_tokens: 5, cost_usd: 0.5, duration_ms_sum: 3000, ttft_ms_sum: 400, ttft_count: 2, unpriced_requests: 0,
-};
 const DAY: Limit = {
   period: 'day', period_start: '2026-11-28', resets_at: '2026-11-29T00:00:00Z', max_requests: 500, requests: 3, max_cost_usd: 5, spent_usd: 1, reserved_usd: 0, degrade_at: null, degrade_to: null, is_degraded: false,
 };
@@ -38,6 +34,23 @@ describe('errors', () => {
   });
 });
 
+describe('messages', () => {
+  const message = (id: string, role: 'user' | 'assistant', turn_id?: string) => ({ id, role, parts: [], metadata: { turn_id } }) as Message;
+  const stored = [message('1', 'user', 't'), message('2', 'assistant', 't')];
+
+  test('what this tab has sent is the same as what is stored of it', () => {
+    expect(sameMessages([message('local', 'user'), message('x', 'assistant', 't')], stored)).toBe(true);
+    expect(sameMessages([message('local', 'user')], stored)).toBe(false);
+    expect(sameMessages([message('1', 'user', 't'), message('x', 'assistant', 'other')], stored)).toBe(false);
+  });
+
+  test('earlier messages that were loaded stay before the stored ones', () => {
+    const earlier = message('0', 'user');
+    expect(withEarlier([earlier, ...stored.slice(0, 1)], stored)).toEqual([earlier, ...stored]);
+    expect(withEarlier([message('other', 'user')], stored)).toEqual(stored);
+  });
+});
+
 describe('models', () => {
   test('a search finds names, providers and abilities, in any order', () => {
     expect([matches(MODEL, 'vision google'), matches(MODEL, 'FLASH'), matches(MODEL, 'claude')]).toEqual([true, true, false]);
@@ -50,10 +63,13 @@ describe('models', () => {
 });
 
 describe('use', () => {
-  test('sums are by key, the dearest first', () => {
-    const [first, second] = sumBy([ROW, { ...ROW, model_identifier: 'b', cost_usd: 2 }, ROW], (row) => row.model_identifier);
-    expect(first).toMatchObject({ key: 'b', cost_usd: 2 });
-    expect(second).toMatchObject({ key: 'a', requests: 4, errors: 2, tokens: 30, mean_ms: 1500, mean_ttft_ms: 200 });
+  test('a day without use is zero, or no value; a day before the first use has none', () => {
+    const [today, before] = [daysAgo(0), daysAgo(2)];
+    const overview = { days: [{ key: before, requests: 3 }], first_day: before } as Overview;
+    const start = daysAgo(3);
+    expect(pointsOf(overview, 4, (sum) => sum.requests)).toEqual([{ day: start, value: null }, { day: before, value: 3 }, { day: daysAgo(1), value: 0 }, { day: today, value: 0 }]);
+    expect(pointsOf(overview, 2, (sum) => sum.mean_ttft_ms, null)).toEqual([{ day: daysAgo(1), value: null }, { day: today, value: null }]);
+    expect(pointsOf({ ...overview, first_day: null }, 1, (sum) => sum.requests)).toEqual([{ day: today, value: null }]);
   });
 
   test('a span has every day, also over the end of a month', () => {
@@ -62,8 +78,8 @@ describe('use', () => {
 
   test('the tightest cap is shown, reservations included', () => {
     const month: Limit = { ...DAY, period: 'month', max_cost_usd: 4, spent_usd: 3.5, reserved_usd: 0.25 };
-    expect(remaining([DAY, month])).toEqual({ text: '$0.25 left this month', isLow: true });
-    expect(remaining([{ ...DAY, max_cost_usd: null }])).toEqual({ text: '497 questions left today', isLow: false });
+    expect(remaining([DAY, month])).toEqual({ text: '$0.25 left', when: 'this month', isLow: true });
+    expect(remaining([{ ...DAY, max_cost_usd: null }])).toEqual({ text: '497 questions left', when: 'today', isLow: false });
     expect(remaining([])).toBeNull();
   });
 });

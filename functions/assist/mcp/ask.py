@@ -14,8 +14,9 @@ from shared import ledger
 from shared.admission import admit
 from shared.errors import ContextExceeded, ParleyError
 from shared.events import Finish, Refusal, Text
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
 from shared.messages import Message
+from shared.model_request import Options
 from shared.provider_config import deployment
 from shared.receipts import receipt_json
 from shared.run_turn import Failure, RunEvent, TurnEnd, run_turn

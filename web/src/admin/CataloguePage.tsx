@@ -24,7 +24,7 @@ export default function CataloguePage() {
   useTitle('Catalogue');
   const models = useQuery({
     queryKey: ['catalogue'],
-    queryFn: () => rows<CatalogueModel[]>(supabase.from('llm_models').select('*').order('display_order').order('model_name').limit(1000)),
+    queryFn: () => rows<CatalogueModel[]>(supabase.from('llm_models').select('*').order('is_active', { ascending: false }).order('display_order').order('model_name').limit(1000)),
   });
   const refresh = () =>
     action.run(() => call(config.refreshUrl!, { method: 'POST', body: { steps: ['models'] } }), {
@@ -37,7 +37,7 @@ export default function CataloguePage() {
     </button>
   );
   return (
-    <Page title="Catalogue" lead="The models that users can choose." actions={button}>
+    <Page title="Catalogue" lead="The models that users can choose. Prices are US dollars for a million tokens: input / output." actions={button}>
       {models.isPending && <Loading />}
       {models.isError && <Failure error={models.error} onRetry={() => void models.refetch()} />}
       {models.data && <Models models={models.data} />}
@@ -82,6 +82,7 @@ function Models({ models }: { models: CatalogueModel[] }) {
     },
     {
       title: 'Default',
+      isAction: true,
       value: (row) => row.is_default,
       show: (row) =>
         row.is_default ? (

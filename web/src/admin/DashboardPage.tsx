@@ -1,8 +1,8 @@
 import { useTitle, useParameter } from '../lib/hooks';
-import { count, duration, usd } from '../lib/format';
+import { count, duration, usd, usdMarks } from '../lib/format';
 import { modelName, useModels } from '../lib/models';
-import { type Filters, useMeasures } from '../lib/reports';
-import { daysAgo, daysBetween, type Sum, sumBy, type UsageRow, useUsage } from '../lib/usage';
+import { useMeasures } from '../lib/reports';
+import { daysAgo, type Filters, type Overview, pointsOf, type Sum, useOverview } from '../lib/usage';
 import { sumColumns } from '../usage/columns';
 import { SpanSelect } from '../usage/SpanSelect';
 import { Chart } from '../ui/Chart';
@@ -14,10 +14,10 @@ import { Tiles } from './Tiles';
 import { Turns } from './Turns';
 
 const DIMENSIONS = {
-  model: { title: 'By model', column: 'model_identifier' },
-  agent: { title: 'By agent', column: 'agent_type' },
-  person: { title: 'By person', column: 'user_id' },
-  endpoint: { title: 'By endpoint', column: 'endpoint' },
+  model: { title: 'By model', column: 'model_identifier', part: 'models' },
+  agent: { title: 'By agent', column: 'agent_type', part: 'agents' },
+  person: { title: 'By person', column: 'user_id', part: 'people' },
+  endpoint: { title: 'By endpoint', column: 'endpoint', part: 'endpoints' },
 } as const;
 type Dimension = keyof typeof DIMENSIONS;
 
@@ -26,11 +26,12 @@ export default function DashboardPage() {
   const [span, setSpan] = useParameter('days', '30');
   const [only, setOnly] = useParameter('only', '');
   const days = Number(span);
-  const usage = useUsage(null, daysAgo(2 * days - 1), daysAgo(0));
   const [dimension, key] = parseFilter(only);
+  const filters = dimension ? { [dimension]: key } : {};
+  const usage = useOverview(days, filters);
   useTitle('Dashboard');
   return (
-    <Page title="Dashboard" lead="All users together. Days are those of UTC." actions={<SpanSelect span={span} onChange={setSpan} />}>
+    <Page title="Dashboard" lead={`All users together, beside the ${days} days before. Days are those of UTC.`} actions={<SpanSelect span={span} onChange={setSpan} />}>
       {dimension && (
         <p className="filter">
           Only {DIMENSIONS[dimension].title.toLowerCase().replace('by ', '')} <strong>{key || 'none'}</strong>
@@ -41,7 +42,7 @@ export default function DashboardPage() {
       )}
       {usage.isPending && <Loading label="Adding up" />}
       {usage.isError && <Failure error={usage.error} onRetry={() => void usage.refetch()} />}
-      {usage.data && <Content found={filtered(usage.data, dimension, key)} days={days} filters={filtersOf(dimension, key)} onOnly={(name, value) => setOnly(`${name}:${value}`)} />}
+      {usage.data && <Content overview={usage.data} days={days} filters={filters} onOnly={(name, value) => setOnly(`${name}:${value}`)} />}
       <Section title="Running now" lead="All turns that are being answered.">
         <Running />
       </Section>
@@ -55,54 +56,52 @@ export default function DashboardPage() {
   );
 }
 
-function Content({ found, days, filters, onOnly }: { found: UsageRow[]; days: number; filters: Filters | null; onOnly: (dimension: Dimension, key: string) => void }) {
+function Content({ overview, days, filters, onOnly }: { overview: Overview; days: number; filters: Filters; onOnly: (dimension: Dimension, key: string) => void }) {
   const models = useModels();
   const measures = useMeasures(days, filters);
-  const from = daysAgo(days - 1);
-  const now = found.filter((row) => row.day >= from);
-  const before = found.filter((row) => row.day < from);
-  const byDay = new Map(sumBy(now, (row) => row.day).map((each) => [each.key, each]));
-  const points = (value: (sum: Sum) => number) => daysBetween(from, daysAgo(0)).map((day) => ({ day, value: byDay.has(day) ? value(byDay.get(day)!) : 0 }));
-  const names: Record<Dimension, (name: string) => string> = {
-    model: (name) => modelName(name, models.data) || 'none answered',
+  const points = (value: (sum: Sum) => number) => pointsOf(overview, days, value);
+  const firstWords = pointsOf(overview, days, (sum) => measures.data?.firstWord.get(sum.key ?? ''), null);
+  const names: Record<Dimension, (name: string | null) => string> = {
+    model: (name) => modelName(name ?? '', models.data) || 'none answered',
     agent: (name) => name || 'none',
-    person: (name) => (name === 'null' ? 'deleted users' : name),
+    person: (name) => name ?? 'deleted users',
     endpoint: (name) => name || 'none',
   };
   return (
     <>
       {measures.isError && <Failure error={measures.error} onRetry={() => void measures.refetch()} />}
-      <Tiles now={now} before={before} measured={measures.data?.measured} />
+      <Tiles sum={overview.total} past={overview.before} measured={measures.data?.measured} />
       <div className="charts">
-        <Chart title="Cost" kind="bars" format={usd} file="cost.csv" points={points((sum) => sum.cost_usd)} />
+        <Chart title="Cost" kind="bars" format={usd} scale={usdMarks} file="cost.csv" points={points((sum) => sum.cost_usd)} />
         <Chart title="Turns" kind="bars" format={count} file="turns.csv" points={points((sum) => sum.requests)} />
         <Chart title="Errors" kind="bars" format={count} file="errors.csv" points={points((sum) => sum.errors)} />
-        <Chart title="First word, median" kind="line" format={duration} file="first-word.csv" points={points((sum) => measures.data?.firstWord.get(sum.key) ?? 0)} />
+        <Chart title="First word, median" kind="line" format={duration} file="first-word.csv" points={firstWords} />
       </div>
       {(Object.keys(DIMENSIONS) as Dimension[]).map((dimension) => {
-        const columns = sumColumns(capital(DIMENSIONS[dimension].title.slice(3)), names[dimension]);
-        columns[0] = {
-          ...columns[0]!,
-          show: (row) => (
-            <button type="button" className="link" onClick={() => onOnly(dimension, row.key)}>
-              {names[dimension](row.key)}
-            </button>
-          ),
-        };
+        const { title, part } = DIMENSIONS[dimension];
+        const columns = sumColumns(capital(title.slice(3)), names[dimension], 'Turns');
+        columns[0] = { ...columns[0]!, show: (row) => <Key name={dimension === 'person' ? shortId(row.key) : names[dimension](row.key)} title={row.key} onChoose={canChoose(row) ? () => onOnly(dimension, row.key!) : undefined} /> };
         return (
-          <Section key={dimension} title={DIMENSIONS[dimension].title}>
-            <DataTable
-              label={DIMENSIONS[dimension].title}
-              columns={columns}
-              rows={sumBy(now, (row) => String(row[DIMENSIONS[dimension].column]))}
-              rowKey={(row) => row.key}
-              file={`${dimension}.csv`}
-              empty="No turn in this span."
-            />
+          <Section key={dimension} title={title}>
+            <DataTable label={title} columns={columns} rows={overview[part]} rowKey={(row) => String(row.key)} file={`${dimension}.csv`} empty="No turn in this span." />
           </Section>
         );
       })}
     </>
+  );
+}
+
+/** No filter names deleted users, or what is beyond the first hundred. */
+const canChoose = (row: Sum) => row.key !== null && row.key !== 'other';
+
+const shortId = (id: string | null) => (id === null ? 'deleted users' : id.slice(0, 8));
+
+function Key({ name, title, onChoose }: { name: string; title: string | null; onChoose: (() => void) | undefined }) {
+  if (!onChoose) return name;
+  return (
+    <button type="button" className="link" title={title ?? undefined} onClick={onChoose}>
+      {name}
+    </button>
   );
 }
 
@@ -111,16 +110,4 @@ const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 function parseFilter(only: string): [Dimension | null, string] {
   const [name, ...rest] = only.split(':');
   return name && name in DIMENSIONS ? [name as Dimension, rest.join(':')] : [null, ''];
-}
-
-/** The same choice for `usage_report`; null for turns of deleted users, which it cannot choose. */
-function filtersOf(dimension: Dimension | null, key: string): Filters | null {
-  if (!dimension) return {};
-  return key === 'null' ? null : { [dimension]: key };
-}
-
-function filtered(found: UsageRow[], dimension: Dimension | null, key: string): UsageRow[] {
-  if (!dimension) return found;
-  const { column } = DIMENSIONS[dimension];
-  return found.filter((row) => String(row[column]) === key);
 }

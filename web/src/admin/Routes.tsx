@@ -42,6 +42,7 @@ export function Routes({ models }: { models: CatalogueModel[] }) {
     { title: 'Order', value: (row) => row.fallback_order, isNumber: true },
     {
       title: 'Remove',
+      isAction: true,
       value: () => null,
       show: (row) => (
         <button type="button" className="icon-button" aria-label={`Remove ${row.model_key} from ${row.alias}`} disabled={isBusy} onClick={() => void remove(row)}>
@@ -91,7 +92,7 @@ function NewArm({ models }: { models: CatalogueModel[] }) {
   }
   return (
     <form className="card" onSubmit={submit}>
-      <h3>Add an arm</h3>
+      <h3>Add a model to an alias</h3>
       <div className="fields">
         <Field label="Alias">{(id) => <input id={id} required value={alias} maxLength={60} onChange={(event) => setAlias(event.target.value)} />}</Field>
         <Field label="Model">

@@ -1,6 +1,6 @@
 import { count, duration, percent, usd } from '../lib/format';
 import { type Forecast, type Measure, type Measured, useMonthForecast } from '../lib/reports';
-import { type Sum, sumOf, type UsageRow } from '../lib/usage';
+import { tokensOf, type Total } from '../lib/usage';
 import { type Column, CsvButton } from '../ui/DataTable';
 
 interface Tile {
@@ -25,11 +25,9 @@ const TILE_COLUMNS: Column<Tile>[] = [
 const stars = (value: number | null) => (value == null ? '–' : `${value.toFixed(2)} of 5`);
 
 /** The figures of a span beside those of the span before; the CSV has the same values. */
-export function Tiles({ now, before, measured }: { now: UsageRow[]; before: UsageRow[]; measured: Measured | undefined }) {
-  const [sum, past] = [sumOf('now', now), sumOf('before', before)];
+export function Tiles({ sum, past, measured }: { sum: Total; past: Total; measured: Measured | undefined }) {
   const forecast = useMonthForecast();
-  const people = (found: UsageRow[]) => new Set(found.map((row) => row.user_id)).size;
-  const share = ({ errors, requests }: Sum) => (requests ? errors / requests : null);
+  const share = ({ errors, requests }: Total) => (requests ? errors / requests : null);
   const measure = (title: string, name: Measure): Tile => {
     const found = measured?.[name];
     return { title, value: found?.now?.value ?? null, before: found?.before?.value ?? null, sample: found?.now?.n ?? null, format: duration, isWorseHigher: true };
@@ -38,15 +36,15 @@ export function Tiles({ now, before, measured }: { now: UsageRow[]; before: Usag
   const tiles: Tile[] = [
     { title: 'Cost', value: sum.cost_usd, before: past.cost_usd, format: usd, isWorseHigher: true },
     { title: 'Turns', value: sum.requests, before: past.requests, format: count },
-    { title: 'People', value: people(now), before: people(before), format: count },
-    { title: 'Tokens', value: sum.tokens, before: past.tokens, format: (value) => count(value, true) },
+    { title: 'People', value: sum.people, before: past.people, format: count },
+    { title: 'Tokens', value: tokensOf(sum), before: tokensOf(past), format: (value) => count(value, true) },
     measure('First word, median', 'ttft_p50'),
     measure('First word, 95 %', 'ttft_p95'),
     measure('Whole time, median', 'duration_p50'),
     measure('Whole time, 95 %', 'duration_p95'),
     { title: 'Errors', value: share(sum), before: share(past), format: percent, isWorseHigher: true },
     { ...rated, format: stars, isWorseHigher: false, note: `${count(rated.sample ?? 0)} ${rated.sample === 1 ? 'rating' : 'ratings'}` },
-    { title: 'Unpriced', value: sum.unpriced, before: past.unpriced, format: count, isWorseHigher: true },
+    { title: 'Unpriced', value: sum.unpriced_requests, before: past.unpriced_requests, format: count, isWorseHigher: true },
     monthTile(forecast.data ?? null),
   ];
   return (
@@ -76,13 +74,15 @@ function monthTile(forecast: Forecast | null): Tile {
 
 function Change({ tile }: { tile: Tile }) {
   const { value, before } = tile;
-  if (value == null || !before) return <p className="hint">no figure before</p>;
+  if (value == null || before == null) return <p className="hint">no figure before</p>;
+  if (value === before) return <p className="hint">as before</p>;
+  if (!before) return <p className="hint">none before</p>;
   const change = value / before - 1;
   if (Math.abs(change) < 0.005) return <p className="hint">as before</p>;
   const isWorse = tile.isWorseHigher && change > 0.1;
   return (
     <p className={isWorse ? 'tile-warning' : 'hint'}>
-      {change > 0 ? '▲' : '▼'} {percent(Math.abs(change))} {change > 0 ? 'more' : 'less'} than before
+      {change > 0 ? '▲' : '▼'} {percent(Math.abs(change))} {change > 0 ? 'more' : 'less'}<span className="sr-only"> than before</span>
     </p>
   );
 }

@@ -20,8 +20,8 @@ interface Turn {
 }
 
 const COLUMNS: Column<Turn>[] = [
-  { title: 'When', value: (row) => row.created_at, show: (row) => dateTime(row.created_at) },
-  { title: 'Person', value: (row) => row.user_id, show: (row) => (row.user_id ? row.user_id.slice(0, 8) : 'deleted') },
+  { title: 'When', value: (row) => row.created_at, show: (row) => dateTime(row.created_at), isWhole: true },
+  { title: 'Person', value: (row) => row.user_id, show: (row) => (row.user_id ? <span className="mono" title={row.user_id}>{row.user_id.slice(0, 8)}</span> : 'deleted') },
   { title: 'Model', value: (row) => row.model_identifier },
   { title: 'Status', value: (row) => row.error_code ?? row.status },
   { title: 'Tokens', value: (row) => (row.input_tokens ?? 0) + (row.output_tokens ?? 0), show: (row) => count((row.input_tokens ?? 0) + (row.output_tokens ?? 0)), isNumber: true },

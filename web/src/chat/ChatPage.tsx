@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import { Link, useLocation } from 'wouter';
 import { knownChat, newChat, openChat, type ParleyChat } from '../lib/chat';
 import { useConversation } from '../lib/conversations';
@@ -23,9 +23,11 @@ function StoredChat({ id }: { id: string }) {
   const isUuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id);
   const chat = useQuery({ queryKey: ['chat', id], queryFn: () => openChat(id), enabled: isUuid, initialData: () => knownChat(id), staleTime: Infinity });
   const conversation = useConversation(isUuid ? id : undefined);
+  const wasThere = useRef(false);
   useTitle(conversation.data?.title ?? 'Conversation');
   if (chat.isError) return <Failure error={chat.error} onRetry={() => void chat.refetch()} />;
-  const isMissing = !isUuid || (conversation.data === null && chat.data?.messages.length === 0);
+  if (conversation.data) wasThere.current = true;
+  const isMissing = !isUuid || (conversation.data === null && (wasThere.current || chat.data?.messages.length === 0));
   if (isMissing) {
     return (
       <Empty title="There is no such conversation">

@@ -13,11 +13,11 @@ import { useMemberNames } from '../lib/sharing';
 import { showToast } from '../lib/toasts';
 import { Composer } from './Composer';
 import { Header } from './Header';
+import { useSync } from './sync';
+import { useTarget } from './target';
 import { Transcript } from './Transcript';
 import { TurnFailure } from './TurnFailure';
 import { Welcome } from './Welcome';
-
-const POLL_MILLISECONDS = 4000;
 
 /** One conversation: its messages, what went wrong, and the input. */
 export function ConversationView(props: { chat: ParleyChat; conversation: Conversation | null; onFirstQuestion?: () => void }) {
@@ -38,9 +38,13 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
     return !isRunning && Boolean(turn && last && !known.has(turn) && !receivedFacts(last));
   });
   const body = { ...(model && { model }), ...(agent && { agent }) };
-  const { scrollRef, contentRef, isAtBottom, scrollToBottom } = useStickToBottom({ initial: 'instant', resize: 'instant' });
+  const { sought, target, earlier } = useTarget(chat, messages.length);
+  const { scrollRef, contentRef, isAtBottom, scrollToBottom, stopScroll } = useStickToBottom({ initial: sought ? false : 'instant', resize: 'instant' });
+  useEffect(() => {
+    if (target) stopScroll();
+  }, [target, stopScroll]);
   useAfterTurn(chat, isRunning);
-  useSync(chat, isGroup);
+  useSync(chat, conversation?.id, isGroup, isRunning);
 
   const ask = (text: string) => {
     void sendMessage({ text }, { body });
@@ -63,8 +67,14 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
       <div className="transcript" ref={scrollRef} tabIndex={0} role="region" aria-label="Messages">
         <div ref={contentRef} className="transcript-content">
           {messages.length === 0 && <Welcome onAsk={ask} />}
+          {earlier && (
+            <button type="button" className="button button-quiet earlier" disabled={earlier.isLoading} onClick={earlier.load}>
+              Earlier messages
+            </button>
+          )}
           <Transcript
             messages={messages}
+            target={target}
             members={conversation?.members ?? []}
             facts={facts.data}
             isRunning={isRunning}
@@ -126,19 +136,6 @@ function useAfterTurn(chat: ParleyChat, isRunning: boolean): void {
     }
     wasRunning.current = isRunning;
   }, [chat, isRunning, queries]);
-}
-
-/** Reads stored messages when a conversation is opened again, and every few seconds in a group. */
-function useSync(chat: ParleyChat, isGroup: boolean): void {
-  useEffect(() => {
-    const sync = () => {
-      if (!document.hidden && chat.status === 'ready' && chat.messages.length) void syncChat(chat).catch(() => undefined);
-    };
-    sync();
-    if (!isGroup) return undefined;
-    const timer = setInterval(sync, POLL_MILLISECONDS);
-    return () => clearInterval(timer);
-  }, [chat, isGroup]);
 }
 
 /** One line for screen readers at the start and the end of an answer, instead of all its words. */

@@ -4,7 +4,7 @@ import { useUser } from '../auth/AuthProvider';
 import { count, duration, fromNow, percent, price, usd } from '../lib/format';
 import { groupBy } from '../lib/group';
 import { abilities, costOf, type Model, type ModelList, POLICIES, type Quality, useQuality } from '../lib/models';
-import { daysAgo, useUsage } from '../lib/usage';
+import { daysAgo, daysBetween, useOverview } from '../lib/usage';
 import type { Choice } from './ModelMenu';
 
 const AGENTS = [
@@ -55,6 +55,7 @@ export default function ModelChoices({ list, choice, onDone, onRetry }: { list: 
                 isDefault={model.model_key === list.defaultModel}
                 quality={quality.data?.get(model.identifier)}
                 monthly={monthly ? costOf(model, monthly) : null}
+                basis={monthly?.basis}
                 onSelect={() => choose(model.model_key)}
               />
             ))}
@@ -88,10 +89,11 @@ interface ModelItemProps {
   isDefault: boolean;
   quality: Quality | undefined;
   monthly: number | null;
+  basis: string | undefined;
   onSelect: () => void;
 }
 
-function ModelItem({ model, isChosen, isDefault, quality, monthly, onSelect }: ModelItemProps) {
+function ModelItem({ model, isChosen, isDefault, quality, monthly, basis, onSelect }: ModelItemProps) {
   const { pricing, capabilities } = model;
   const isFree = pricing?.input === 0 && pricing.output === 0;
   const cost = !pricing ? 'price unknown' : isFree ? 'free' : `${price(pricing.input)} in, ${price(pricing.output)} out per million tokens`;
@@ -110,7 +112,7 @@ function ModelItem({ model, isChosen, isDefault, quality, monthly, onSelect }: M
       </span>
       <span className="model-note">
         {cost}
-        {monthly != null && monthly > 0 && ` · about ${usd(monthly)} a month at your use`}
+        {monthly != null && monthly > 0 && ` · about ${usd(monthly)} a month ${basis}`}
       </span>
       <span className="model-note">
         {[capabilities.context_window && `${count(capabilities.context_window, true)} context`, ...abilities(model), ...health].filter(Boolean).join(' · ')}
@@ -119,10 +121,15 @@ function ModelItem({ model, isChosen, isDefault, quality, monthly, onSelect }: M
   );
 }
 
-/** The tokens that the user used in the last 30 days; null before anything is known. */
-function useMonthlyTokens(): { input: number; output: number } | null {
-  const found = useUsage(useUser().id, daysAgo(29), daysAgo(0));
-  if (!found.data?.length) return null;
-  const add = (name: 'input_tokens' | 'output_tokens') => found.data.reduce((sum, row) => sum + row[name], 0);
-  return { input: add('input_tokens'), output: add('output_tokens') };
+const TYPICAL = { input: 300_000, output: 120_000 }; // 300 questions of 1,000 tokens, with answers of 400
+
+/** The tokens of a month, by the user's last 30 days, or by those since their first question; before it, typical ones. */
+function useMonthlyTokens(): { input: number; output: number; basis: string } | null {
+  const found = useOverview(30, { person: useUser().id }).data;
+  if (!found) return null;
+  const { total, first_day: first } = found;
+  if (!total.requests || !first) return { ...TYPICAL, basis: 'at ten questions a day' };
+  const days = daysBetween(first, daysAgo(0)).length;
+  const scale = 30 / Math.min(days, 30);
+  return { input: total.input_tokens * scale, output: total.output_tokens * scale, basis: 'at your use' };
 }

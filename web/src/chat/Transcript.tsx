@@ -6,12 +6,14 @@ import { useFeedback } from '../lib/feedback';
 import { useUser } from '../auth/AuthProvider';
 import { AnswerItem } from './AnswerItem';
 import { memberName, QuestionItem } from './QuestionItem';
+import type { Target } from './target';
 
 const WindowedMessages = lazy(() => import('./WindowedMessages'));
 const WINDOW_FROM = 80; // shorter conversations are laid out whole, so that the browser's search finds everything
 
 interface Props {
   messages: Message[];
+  target: Target | null;
   members: Member[];
   facts: Map<string, TurnFacts> | undefined;
   isRunning: boolean;
@@ -24,22 +26,30 @@ interface Props {
 
 /** The messages; of long conversations only those near the view are in the document. */
 export function Transcript(props: Props) {
-  const { messages, scrollElement } = props;
+  const { messages, scrollElement, target } = props;
   const render = useItems(props);
   if (messages.length >= WINDOW_FROM) {
     return (
       <Suspense>
-        <WindowedMessages messages={messages} scrollElement={scrollElement} render={render} />
+        <WindowedMessages messages={messages} target={target} scrollElement={scrollElement} render={render} />
       </Suspense>
     );
   }
   return (
     <ol className="messages">
       {messages.map((message, index) => (
-        <li key={message.id}>{render(message, index)}</li>
+        <li key={message.id} {...(target?.id === message.id && { ref: showTarget, className: 'message-found', tabIndex: -1 })}>
+          {render(message, index)}
+        </li>
       ))}
     </ol>
   );
+}
+
+/** Scrolls to the message that the search found; the focus lets a screen reader go on there. */
+function showTarget(element: HTMLLIElement | null): void {
+  element?.scrollIntoView({ block: 'center' });
+  element?.focus({ preventScroll: true });
 }
 
 function useItems({ messages, members, facts, isRunning, onRegenerate, onEdit, onVersion, onFork }: Props) {

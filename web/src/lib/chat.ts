@@ -62,7 +62,7 @@ const awaitsAnswer = (chat: ParleyChat) => chat.lastMessage?.role === 'user';
 /** Reads the answer that is being written, here or on another device; when it has ended, the stored one. */
 export async function followAnswer(chat: ParleyChat): Promise<void> {
   await chat.resumeStream();
-  if (awaitsAnswer(chat) && chat.status === 'ready') chat.messages = await storedMessages(chat.id);
+  if (awaitsAnswer(chat) && chat.status === 'ready') chat.messages = withEarlier(chat.messages, await storedMessages(chat.id));
 }
 
 /** Asks again after a failure. After a lost connection the question may have arrived: then its answer is read on. */
@@ -109,25 +109,61 @@ export function forgetChats(): void {
   chats.clear();
 }
 
-/** The newest 1,000 messages of a conversation. */
-export async function storedMessages(id: string): Promise<Message[]> {
-  return rows<Message[]>(supabase.rpc('ui_messages', { chat_id: id }));
+/** How many messages `ui_messages` gives at most. */
+export const MESSAGES_PAGE = 1000;
+
+/** The newest 1,000 messages of a conversation, or those before one of them. */
+export async function storedMessages(id: string, before?: string): Promise<Message[]> {
+  return rows<Message[]>(supabase.rpc('ui_messages', { chat_id: id, ...(before && { before }) }));
 }
 
-/** The state of a chat in a component, at most 25 times a second while words arrive. */
+/** The state of a chat in a component, at most 33 times a second while words arrive. */
 export function useParley(chat: ParleyChat) {
-  return useChat<Message>({ chat, experimental_throttle: 40 });
+  return useChat<Message>({ chat, experimental_throttle: 30 });
 }
 
 /** Shows messages that other members or other devices added; only while no answer of this tab is running. */
-export async function syncChat(chat: ParleyChat): Promise<void> {
+export async function syncChat(chat: ParleyChat): Promise<'current' | 'gone'> {
   const stored = await storedMessages(chat.id);
-  if (chat.status !== 'ready') return;
-  const [newest, shown] = [stored.at(-1), chat.messages.at(-1)];
-  const isKnown = newest && shown && (newest.id === shown.id || (newest.role === shown.role && newest.metadata?.turn_id === shown.metadata?.turn_id));
-  if (!newest || isKnown) return;
-  chat.messages = stored;
+  if (chat.status !== 'ready') return 'current';
+  if (!stored.length) return chat.messages.length ? 'gone' : 'current';
+  const known = withEarlier(chat.messages, stored);
+  if (sameMessages(chat.messages, known)) return 'current';
+  chat.messages = known;
   if (awaitsAnswer(chat)) await followAnswer(chat);
+  return 'current';
+}
+
+/** The stored messages behind the earlier ones that were loaded. */
+export function withEarlier(shown: Message[], stored: Message[]): Message[] {
+  const first = shown.findIndex((each) => each.id === stored[0]?.id);
+  return first > 0 ? [...shown.slice(0, first), ...stored] : stored;
+}
+
+/** Whether two lists have the same turns; a message that this tab has sent does not know its turn and its stored id. */
+export function sameMessages(shown: Message[], stored: Message[]): boolean {
+  const isSame = (one: Message, other: Message) =>
+    one.id === other.id || (one.role === other.role && (!one.metadata?.turn_id || one.metadata.turn_id === other.metadata?.turn_id));
+  return shown.length === stored.length && shown.every((each, index) => isSame(each, stored[index]!));
+}
+
+/** Adds the messages before the oldest shown one; whether there were any. */
+export async function loadEarlier(chat: ParleyChat): Promise<boolean> {
+  const first = chat.messages[0]?.id ?? '';
+  const earlier = isStoredId(first) ? await storedMessages(chat.id, first) : [];
+  if (chat.messages[0]?.id === first) chat.messages = [...earlier, ...chat.messages];
+  return earlier.length > 0;
+}
+
+/** A message that this tab has sent has an id of the page until it is read again. */
+const isStoredId = (id: string) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id);
+
+/** Loads messages until one of them is there; false when there is no such message. */
+export async function loadMessage(chat: ParleyChat, id: string): Promise<boolean> {
+  const isThere = () => chat.messages.some((each) => each.id === id);
+  if (!isThere() && chat.status === 'ready') chat.messages = withEarlier(chat.messages, await storedMessages(chat.id));
+  while (!isThere()) if (!(await loadEarlier(chat))) return false;
+  return true;
 }
 
 /** Adds what only the database knows of answers that this page received, such as their versions. */
@@ -144,7 +180,7 @@ export async function learnMetadata(chat: ParleyChat): Promise<void> {
 /** Shows another version of an answer, with what followed it. */
 export async function chooseVersion(chat: ParleyChat, turnId: string): Promise<void> {
   await rows(supabase.rpc('choose_version', { turn_id: turnId }));
-  chat.messages = await storedMessages(chat.id);
+  chat.messages = withEarlier(chat.messages, await storedMessages(chat.id));
 }
 
 /** Copies a conversation up to a turn into a new one of the user; its id. */

@@ -17,17 +17,21 @@ export interface Conversation {
   title: string | null;
   user_id: string;
   last_activity: string;
-  conversation_status: 'active' | 'archived' | 'closed';
   default_model: string | null;
   total_cost: number;
   total_tokens_used: number;
-  conversation_metadata: { is_pinned?: boolean };
   allows_training: boolean;
   members: Member[];
 }
 
+/** A conversation in the user's list, where each member pins and archives for themselves. */
+export interface Listed extends Conversation {
+  pinned_at: string | null;
+  archived_at: string | null;
+}
+
 const COLUMNS =
-  'id,client_id,title,user_id,last_activity,conversation_status,default_model,total_cost,total_tokens_used,conversation_metadata,allows_training,' +
+  'id,client_id,title,user_id,last_activity,default_model,total_cost,total_tokens_used,allows_training,' +
   'members:conversation_members(user_id,role,joined_at)';
 const PAGE = 60;
 
@@ -35,20 +39,19 @@ export function titleOf(conversation: Pick<Conversation, 'title'>): string {
   return plainLine(conversation.title, 'Untitled');
 }
 
-/** The user's conversations, newest first, a page at a time. Admins may read all, so the user's own are named. */
+/** The user's conversations, pinned ones first, then the newest, a page at a time. Admins may read all, so the user's own are named. */
 export function useConversations(userId: string, search: string, isArchived: boolean) {
   return useInfiniteQuery({
     queryKey: ['conversations', search, isArchived],
     initialPageParam: 0,
     refetchInterval: 20_000, // turns of other members and other devices
-    queryFn: ({ pageParam }) => {
-      let query = supabase
-        .from('llm_conversations')
-        .select(`${COLUMNS},mine:conversation_members!inner(user_id)`)
-        .eq('mine.user_id', userId)
-        .eq('conversation_status', isArchived ? 'archived' : 'active');
-      if (search) query = query.ilike('title', `%${search.replace(/[%_\\]/g, '\\$&')}%`);
-      return rows<Conversation[]>(query.order('last_activity', { ascending: false }).range(pageParam, pageParam + PAGE - 1));
+    queryFn: async ({ pageParam }) => {
+      let query = supabase.from('conversation_members').select(`pinned_at,archived_at,conversation:llm_conversations!inner(${COLUMNS})`).eq('user_id', userId);
+      query = isArchived ? query.not('archived_at', 'is', null) : query.is('archived_at', null);
+      if (search) query = query.ilike('conversation.title', `%${search.replace(/[%_\\]/g, '\\$&')}%`);
+      const sorted = query.order('pinned_at', { ascending: false, nullsFirst: false }).order('conversation(last_activity)', { ascending: false });
+      const found = await rows<(Omit<Listed, keyof Conversation> & { conversation: Conversation })[]>(sorted.range(pageParam, pageParam + PAGE - 1));
+      return found.map(({ conversation, ...mine }): Listed => ({ ...conversation, ...mine }));
     },
     getNextPageParam: (last, pages) => (last.length === PAGE ? pages.length * PAGE : undefined),
   });
@@ -71,10 +74,16 @@ export function useConversation(id: string | undefined) {
 /** Changes columns that the owner may change. */
 export async function changeConversation(
   id: string,
-  changes: Partial<Pick<Conversation, 'title' | 'conversation_status' | 'default_model' | 'conversation_metadata' | 'allows_training'>>,
+  changes: Partial<Pick<Conversation, 'title' | 'default_model' | 'allows_training'>>,
 ): Promise<void> {
   const changed = await rows<unknown[]>(supabase.from('llm_conversations').update(changes).eq('id', id).select('id'));
   if (!changed.length) throw new Error('Only the owner can change this conversation.');
+}
+
+/** Pins or archives for this user alone. */
+export async function changeListed(id: string, userId: string, changes: Partial<Pick<Listed, 'pinned_at' | 'archived_at'>>): Promise<void> {
+  const changed = await rows<unknown[]>(supabase.from('conversation_members').update(changes).eq('conversation_id', id).eq('user_id', userId).select('user_id'));
+  if (!changed.length) throw new Error('You are no member of this conversation any more.');
 }
 
 export function refreshConversations(queries: QueryClient): void {

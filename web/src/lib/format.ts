@@ -14,6 +14,12 @@ export function count(value: number | null | undefined, isShort = false): string
   return new Intl.NumberFormat('en-US', isShort && value >= 10_000 ? { notation: 'compact', maximumFractionDigits: 1 } : {}).format(value);
 }
 
+/** The marks of a scale up to an amount, all with the same number of digits. */
+export function usdMarks(top: number): (amount: number) => string {
+  const digits = Math.min(Math.max(Math.ceil(-Math.log10(top || 1)) + 2, 0), 6);
+  return (amount) => (amount === 0 ? '$0' : `$${amount.toFixed(digits)}`);
+}
+
 /** Milliseconds as 320 ms, 4.2 s or 2 min 5 s. */
 export function duration(milliseconds: number | null | undefined): string {
   if (milliseconds == null) return '–';
@@ -51,5 +57,7 @@ export function utcDay(at: Date): string {
 /** A price such as $0.15 for a million tokens. */
 export function price(perMillion: number | null | undefined): string {
   if (perMillion == null) return 'price unknown';
-  return perMillion === 0 ? 'free' : `$${Number(perMillion.toFixed(4))}`;
+  if (perMillion === 0) return 'free';
+  const text = String(Number(perMillion.toFixed(4)));
+  return `$${/\.\d$/.test(text) ? `${text}0` : text}`;
 }

@@ -1,6 +1,6 @@
 import { useQuery } from '@tanstack/react-query';
 import { rows, supabase } from './supabase';
-import { daysAgo, type Limit } from './usage';
+import { daysAgo, type Filters, type Limit } from './usage';
 
 /** One row of `usage_report`: the value of a metric with its sample size; null without a sample. */
 export interface Figure {
@@ -8,8 +8,6 @@ export interface Figure {
   value: number | null;
   n: number;
 }
-
-export type Filters = Record<string, string>;
 
 interface Span {
   /** UTC days; `to` does not count. */
@@ -25,19 +23,22 @@ export const TIMES = ['ttft_p50', 'ttft_p95', 'duration_p50', 'duration_p95', 's
 export type Measure = (typeof TIMES)[number];
 export type Measured = Record<Measure, { now: Figure | undefined; before: Figure | undefined }>;
 
-/** Percentiles and ratings of the last days and of as many days before; null filters stand for rows that no filter names. */
-export function useMeasures(days: number, filters: Filters | null) {
+/** Percentiles and ratings of the last days and of as many days before. */
+export function useMeasures(days: number, filters: Filters) {
   return useQuery({
     queryKey: ['usage', 'measures', days, filters],
-    enabled: filters !== null,
     staleTime: 30_000,
     queryFn: async () => {
       const [now, before] = [{ from: daysAgo(days - 1), to: daysAgo(-1) }, { from: daysAgo(2 * days - 1), to: daysAgo(days - 1) }];
-      const one = async (metric: Measure, span: Span) => (await report(metric, span, filters!))[0];
-      const found = await Promise.all(TIMES.map(async (name) => [name, { now: await one(name, now), before: await one(name, before) }] as const));
+      const one = async (metric: Measure, span: Span) => (await report(metric, span, filters))[0];
+      const both = async (name: Measure) => {
+        const [value, past] = await Promise.all([one(name, now), one(name, before)]);
+        return [name, { now: value, before: past }] as const;
+      };
+      const [daily, ...found] = await Promise.all([report('ttft_p50', now, filters, 'day'), ...TIMES.map(both)]);
       return {
         measured: Object.fromEntries(found) as Measured,
-        firstWord: new Map((await report('ttft_p50', now, filters!, 'day')).map((each) => [each.bucket_start?.slice(0, 10) ?? '', each.value])),
+        firstWord: new Map(daily.map((each) => [each.bucket_start?.slice(0, 10) ?? '', each.value])),
       };
     },
   });

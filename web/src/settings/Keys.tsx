@@ -59,9 +59,10 @@ function KeyTable({ keys }: { keys: Key[] }) {
     { title: 'Key', value: (row) => row.key_prefix, show: (row) => <span className="mono">{row.key_prefix}…</span> },
     { title: 'A day', value: (row) => row.daily_cost_usd, show: (row) => (row.daily_cost_usd == null ? 'your caps' : usd(row.daily_cost_usd)), isNumber: true },
     { title: 'Last used', value: (row) => row.last_used_at, show: (row) => (row.last_used_at ? fromNow(row.last_used_at) : 'never') },
-    { title: 'State', value: stateOf },
+    { title: 'State', value: stateOf, isWhole: true },
     {
       title: 'Revoke',
+      isAction: true,
       value: () => null,
       show: (row) =>
         isAlive(row) && (
@@ -99,7 +100,7 @@ function NewKey({ onMade }: { onMade: (made: { name: string; key: string }) => v
       <h3>Make a key</h3>
       <div className="fields">
         <Field label="Name of the key">{(id) => <input id={id} required maxLength={80} value={name} placeholder="laptop" onChange={(event) => setName(event.target.value)} />}</Field>
-        <Field label="It lives">
+        <Field label="Valid for">
           {(id) => (
             <select id={id} value={days} onChange={(event) => setDays(event.target.value)}>
               {Object.entries(LIVES).map(([value, label]) => (

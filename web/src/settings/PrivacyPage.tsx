@@ -43,7 +43,7 @@ export default function PrivacyPage() {
       <Section title="Your user id" lead="Give it to someone who invites you to a conversation.">
         <CopyBlock text={user.id} label="your user id" />
       </Section>
-      <Section title="Your data">
+      <Section title="Your data" lead="Take everything that is stored about you as a JSON file, or delete your conversations, ratings and preferences.">
         <div className="row">
           <button type="button" className="button" disabled={isBusy} onClick={() => void save()}>
             Save my data

@@ -40,7 +40,7 @@ export function Profile() {
     run(() => rows(supabase.from('user_llm_profiles').upsert({ ...profile, ...changes, user_id: user.id })), { done: 'Saved.', reads: ['profile'] });
   return (
     <div className="card">
-      <div className="fields">
+      <div className="fields fields-four">
         {CHOICES.map(({ name, label, options }) => (
           <Field key={name} label={label}>
             {(id) => (

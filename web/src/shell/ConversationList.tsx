@@ -1,20 +1,21 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { Archive, ArchiveRestore, Ellipsis, Pencil, Pin, PinOff, Trash2, Users } from 'lucide-react';
-import { type FormEvent, useState } from 'react';
+import { type FormEvent, Suspense, useState } from 'react';
 import { Link, useLocation } from 'wouter';
 import { useUser } from '../auth/AuthProvider';
 import { knownChat } from '../lib/chat';
-import { changeConversation, type Conversation, deleteLater, refreshConversations, titleOf, useConversations } from '../lib/conversations';
+import { changeConversation, changeListed, type Conversation, deleteLater, type Listed, refreshConversations, titleOf, useConversations } from '../lib/conversations';
 import { errorText } from '../lib/errors';
 import { useStill } from '../lib/hooks';
 import { showToast } from '../lib/toasts';
 import { Dialog } from '../ui/Dialog';
 import { Menu } from '../ui/Menu';
 import { Failure, Field, Loading } from '../ui/parts';
-import { FoundMessages } from './FoundMessages';
+import { preloadable } from '../ui/preloadable';
 import { MyInvitations } from './MyInvitations';
 
 const UNDO_SECONDS = 6;
+const { Part: FoundMessages, preload: preloadFound } = preloadable(() => import('./FoundMessages'));
 
 /** The user's conversations, pinned ones first, with a search in titles and messages. */
 export function ConversationList() {
@@ -25,13 +26,11 @@ export function ConversationList() {
   const words = useStill(search.trim(), 200);
   const list = useConversations(useUser().id, words, isArchived);
   const found = (list.data?.pages.flat() ?? []).filter((each) => !deleted.has(each.id));
-  const isPinned = (each: Conversation) => Boolean(each.conversation_metadata.is_pinned);
-  const sorted = [...found.filter(isPinned), ...found.filter((each) => !isPinned(each))];
   const actions = useActions(setDeleted, setRenamed);
   return (
     <nav className="conversations" aria-label="Conversations">
       <div className="conversations-find">
-        <input type="search" aria-label="Search titles and messages" placeholder="Search" value={search} onChange={(event) => setSearch(event.target.value)} />
+        <input type="search" aria-label="Search titles and messages" placeholder="Search" value={search} onFocus={preloadFound} onChange={(event) => setSearch(event.target.value)} />
         <button
           type="button"
           className="icon-button"
@@ -46,11 +45,11 @@ export function ConversationList() {
       <MyInvitations />
       {list.isPending && <Loading label="Loading conversations" />}
       {list.isError && <Failure error={list.error} onRetry={() => void list.refetch()} />}
-      {list.isSuccess && !sorted.length && (
+      {list.isSuccess && !found.length && (
         <p className="conversations-none">{search ? 'No title matches.' : isArchived ? 'Nothing is archived.' : 'Your conversations appear here.'}</p>
       )}
       <ul>
-        {sorted.map((each) => (
+        {found.map((each) => (
           <Item key={each.id} conversation={each} actions={actions} />
         ))}
       </ul>
@@ -59,7 +58,7 @@ export function ConversationList() {
           Older conversations
         </button>
       )}
-      {words.length > 1 && <FoundMessages words={words} />}
+      <Suspense>{words.length > 1 && <FoundMessages words={words} />}</Suspense>
       {renamed && <Rename conversation={renamed} onClose={() => setRenamed(null)} />}
     </nav>
   );
@@ -79,9 +78,10 @@ type Actions = ReturnType<typeof useActions>;
 function useActions(setDeleted: (change: (known: ReadonlySet<string>) => ReadonlySet<string>) => void, rename: (conversation: Conversation) => void) {
   const queries = useQueryClient();
   const [path, navigate] = useLocation();
-  const change = async (id: string, changes: Parameters<typeof changeConversation>[1]) => {
+  const { id: userId } = useUser();
+  const change = async (id: string, changes: Parameters<typeof changeListed>[2]) => {
     try {
-      await changeConversation(id, changes);
+      await changeListed(id, userId, changes);
       refreshConversations(queries);
     } catch (error) {
       showToast(errorText(error), { isError: true });
@@ -112,14 +112,28 @@ function useActions(setDeleted: (change: (known: ReadonlySet<string>) => Readonl
   return { change, remove, rename };
 }
 
-function Item({ conversation, actions }: { conversation: Conversation; actions: Actions }) {
+function Item({ conversation, actions }: { conversation: Listed; actions: Actions }) {
   const user = useUser();
   const [path] = useLocation();
   const title = titleOf(conversation);
-  const { is_pinned: isPinned, ...others } = conversation.conversation_metadata;
-  const isArchived = conversation.conversation_status === 'archived';
+  const { pinned_at: isPinned, archived_at: isArchived } = conversation;
   const isOwner = conversation.user_id === user.id;
   const here = isAt(path, conversation);
+  const now = () => new Date().toISOString();
+  const own = [
+    {
+      label: isPinned ? 'Unpin' : 'Pin',
+      icon: isPinned ? <PinOff aria-hidden /> : <Pin aria-hidden />,
+      onSelect: () => void actions.change(conversation.id, { pinned_at: isPinned ? null : now() }),
+    },
+    {
+      label: isArchived ? 'Bring back' : 'Archive',
+      icon: isArchived ? <ArchiveRestore aria-hidden /> : <Archive aria-hidden />,
+      onSelect: () => void actions.change(conversation.id, { archived_at: isArchived ? null : now() }),
+    },
+  ];
+  const rename = { label: 'Rename', icon: <Pencil aria-hidden />, onSelect: () => actions.rename(conversation) };
+  const remove = { label: 'Delete', icon: <Trash2 aria-hidden />, isDanger: true, onSelect: () => actions.remove(conversation) };
   return (
     <li className={here ? 'conversation conversation-here' : 'conversation'}>
       <Link href={addressOf(conversation)} aria-current={here ? 'page' : undefined} title={title}>
@@ -127,27 +141,7 @@ function Item({ conversation, actions }: { conversation: Conversation; actions: 
         {conversation.members.length > 1 && <Users aria-label="Group" />}
         <span>{title}</span>
       </Link>
-      {isOwner && (
-        <Menu
-          label={`Actions for ${title}`}
-          trigger={<Ellipsis aria-hidden />}
-          entries={[
-            { label: 'Rename', icon: <Pencil aria-hidden />, onSelect: () => actions.rename(conversation) },
-            {
-              label: isPinned ? 'Unpin' : 'Pin',
-              icon: isPinned ? <PinOff aria-hidden /> : <Pin aria-hidden />,
-              onSelect: () => void actions.change(conversation.id, { conversation_metadata: isPinned ? others : { ...others, is_pinned: true } }),
-            },
-            {
-              label: isArchived ? 'Bring back' : 'Archive',
-              icon: isArchived ? <ArchiveRestore aria-hidden /> : <Archive aria-hidden />,
-              onSelect: () => void actions.change(conversation.id, { conversation_status: isArchived ? 'active' : 'archived' }),
-            },
-            null,
-            { label: 'Delete', icon: <Trash2 aria-hidden />, isDanger: true, onSelect: () => actions.remove(conversation) },
-          ]}
-        />
-      )}
+      <Menu label={`Actions for ${title}`} trigger={<Ellipsis aria-hidden />} entries={isOwner ? [rename, ...own, null, remove] : own} />
     </li>
   );
 }

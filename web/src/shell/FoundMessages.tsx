@@ -18,7 +18,7 @@ interface Hit {
 const PAGE = 20;
 
 /** Messages of the user's conversations that have the words, newest first. */
-export function FoundMessages({ words }: { words: string }) {
+export default function FoundMessages({ words }: { words: string }) {
   const found = useInfiniteQuery({
     queryKey: ['search', words],
     initialPageParam: null as string | null,
@@ -35,7 +35,7 @@ export function FoundMessages({ words }: { words: string }) {
       <ul>
         {hits.map((hit) => (
           <li key={hit.message_id}>
-            <Link href={`/c/${hit.conversation_id}`} className="hit">
+            <Link href={`/c/${hit.conversation_id}?message=${hit.message_id}`} className="hit">
               <span className="hit-title">
                 {titleOf(hit)} <span className="hint">{fromNow(hit.created_at)}</span>
               </span>

@@ -1,6 +1,6 @@
 import { Menu as MenuIcon } from 'lucide-react';
 import { type ReactNode, useEffect, useState } from 'react';
-import { Link, useLocation } from 'wouter';
+import { Link, useLocation, useSearch } from 'wouter';
 import { useMediaQuery } from '../lib/hooks';
 import { Mark } from './Mark';
 import { Offline } from './Offline';
@@ -11,7 +11,8 @@ export function Shell({ children }: { children: ReactNode }) {
   const isNarrow = useMediaQuery('(max-width: 860px)');
   const [isOpen, setOpen] = useState(false);
   const [path] = useLocation();
-  useEffect(() => setOpen(false), [path]);
+  const search = useSearch();
+  useEffect(() => setOpen(false), [path, search]);
   useEffect(() => {
     const close = (event: KeyboardEvent) => event.key === 'Escape' && setOpen(false);
     addEventListener('keydown', close);

@@ -5,6 +5,7 @@ import { useIsAdmin } from '../auth/AuthProvider';
 import { AccountMenu } from './AccountMenu';
 import { ConversationList } from './ConversationList';
 import { Mark } from './Mark';
+import { preloadPage } from './pages';
 
 /** New conversation, the list of conversations, the other pages and the account. */
 export function Sidebar({ onClose }: { onClose?: () => void }) {
@@ -43,7 +44,7 @@ export function Sidebar({ onClose }: { onClose?: () => void }) {
 function NavLink({ href, icon, label }: { href: string; icon: ReactNode; label: string }) {
   const [path] = useLocation();
   return (
-    <Link href={href} className="nav-link" aria-current={path === href ? 'page' : undefined}>
+    <Link href={href} className="nav-link" aria-current={path === href ? 'page' : undefined} onPointerEnter={() => preloadPage(href)} onFocus={() => preloadPage(href)}>
       {icon}
       {label}
     </Link>

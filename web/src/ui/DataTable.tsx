@@ -8,6 +8,10 @@ export interface Column<Row> {
   value: (row: Row) => Cell;
   show?: (row: Row) => ReactNode;
   isNumber?: boolean;
+  /** On one line, such as a time. */
+  isWhole?: boolean;
+  /** Buttons: the title is for screen readers only. */
+  isAction?: boolean;
 }
 
 interface Props<Row> {
@@ -30,8 +34,8 @@ export function DataTable<Row>({ label, columns, rows, rowKey, file, empty = 'No
           <thead>
             <tr>
               {columns.map((each) => (
-                <th key={each.title} scope="col" className={each.isNumber ? 'number' : undefined}>
-                  {each.title}
+                <th key={each.title} scope="col" className={classOf(each)}>
+                  {each.isAction ? <span className="sr-only">{each.title}</span> : each.title}
                 </th>
               ))}
             </tr>
@@ -40,7 +44,7 @@ export function DataTable<Row>({ label, columns, rows, rowKey, file, empty = 'No
             {rows.map((row) => (
               <tr key={rowKey(row)}>
                 {columns.map((each) => (
-                  <td key={each.title} className={each.isNumber ? 'number' : undefined}>
+                  <td key={each.title} className={classOf(each)}>
                     {each.show ? each.show(row) : (each.value(row) ?? '–')}
                   </td>
                 ))}
@@ -54,11 +58,16 @@ export function DataTable<Row>({ label, columns, rows, rowKey, file, empty = 'No
   );
 }
 
+function classOf({ isNumber, isWhole, isAction }: Pick<Column<never>, 'isNumber' | 'isWhole' | 'isAction'>): string | undefined {
+  if (isAction) return 'action';
+  return isNumber ? 'number' : isWhole ? 'whole' : undefined;
+}
+
 export function CsvButton<Row>({ label, file, columns, rows }: Pick<Props<Row>, 'label' | 'columns' | 'rows'> & { file: string }) {
   const lines = () => rows.map((row) => columns.map((each) => each.value(row)));
   const titles = columns.map((each) => each.title);
   return (
-    <button type="button" className="button button-quiet button-small" onClick={() => download(file, 'text/csv', toCsv(titles, lines()))}>
+    <button type="button" className="button button-quiet button-small csv" onClick={() => download(file, 'text/csv', toCsv(titles, lines()))}>
       <Download aria-hidden /> CSV<span className="sr-only"> of {label}</span>
     </button>
   );

@@ -1,11 +1,11 @@
 import { Link } from 'wouter';
 import { useUser } from '../auth/AuthProvider';
 import { titleOf } from '../lib/conversations';
-import { count, dateTime, usd } from '../lib/format';
+import { count, dateTime, usd, usdMarks } from '../lib/format';
 import { useParameter, useTitle } from '../lib/hooks';
 import { modelName, useModels } from '../lib/models';
 import { type MyUsage, useMyUsage } from '../lib/reports';
-import { daysAgo, daysBetween, sumBy, sumOf, type UsageRow, useUsage } from '../lib/usage';
+import { daysAgo, daysBetween, type Overview, pointsOf, tokensOf, useOverview } from '../lib/usage';
 import { Chart } from '../ui/Chart';
 import { type Column, DataTable } from '../ui/DataTable';
 import { Failure, Loading, Page, Section } from '../ui/parts';
@@ -19,8 +19,8 @@ export default function UsagePage() {
   const user = useUser();
   const [span, setSpan] = useParameter('days', '30');
   const mine = useMyUsage();
-  const [from, to] = [daysAgo(Number(span) - 1), daysAgo(0)];
-  const usage = useUsage(user.id, from, to);
+  const days = Number(span);
+  const usage = useOverview(days, { person: user.id });
   useTitle('Usage');
   return (
     <Page title="Your usage" lead="Days and months are those of UTC. Amounts are US dollars." actions={<SpanSelect span={span} onChange={setSpan} />}>
@@ -28,7 +28,7 @@ export default function UsagePage() {
       {mine.data?.caps && <Caps limits={mine.data.caps} />}
       {usage.isPending && <Loading label="Adding up" />}
       {usage.isError && <Failure error={usage.error} onRetry={() => void usage.refetch()} />}
-      {usage.data && <Breakdown found={usage.data} days={daysBetween(from, to)} />}
+      {usage.data && <Breakdown overview={usage.data} days={days} />}
       <Section title="Your year" lead="Questions on each day.">
         <Year userId={user.id} />
       </Section>
@@ -37,24 +37,23 @@ export default function UsagePage() {
   );
 }
 
-function Breakdown({ found, days }: { found: UsageRow[]; days: string[] }) {
+function Breakdown({ overview, days }: { overview: Overview; days: number }) {
   const models = useModels();
-  const byDay = new Map(sumBy(found, (row) => row.day).map((each) => [each.key, each]));
-  const total = sumOf('all', found);
+  const { total } = overview;
   return (
     <>
-      <Section title="In this span" lead={`${usd(total.cost_usd)} for ${count(total.requests)} questions and ${count(total.tokens)} tokens${total.unpriced ? `; ${count(total.unpriced)} without a known price` : ''}.`}>
+      <Section title="In this span" lead={`${usd(total.cost_usd)} for ${count(total.requests)} questions and ${count(tokensOf(total))} tokens${total.unpriced_requests ? `; ${count(total.unpriced_requests)} without a known price` : ''}.`}>
         <div className="charts">
-          <Chart title="Cost" kind="bars" format={usd} file="cost.csv" points={days.map((day) => ({ day, value: byDay.get(day)?.cost_usd ?? 0 }))} />
-          <Chart title="Questions" kind="bars" format={count} file="questions.csv" points={days.map((day) => ({ day, value: byDay.get(day)?.requests ?? 0 }))} />
+          <Chart title="Cost" kind="bars" format={usd} scale={usdMarks} file="cost.csv" points={pointsOf(overview, days, (sum) => sum.cost_usd)} />
+          <Chart title="Questions" kind="bars" format={count} file="questions.csv" points={pointsOf(overview, days, (sum) => sum.requests)} />
         </div>
       </Section>
       <Section title="By model">
         <DataTable
           label="Use by model"
-          columns={sumColumns('Model', (key) => modelName(key, models.data) || 'none answered')}
-          rows={sumBy(found, (row) => row.model_identifier)}
-          rowKey={(row) => row.key}
+          columns={sumColumns('Model', (key) => modelName(key ?? '', models.data) || 'none answered')}
+          rows={overview.models}
+          rowKey={(row) => String(row.key)}
           file="models.csv"
           empty="No question in this span."
         />
@@ -64,12 +63,11 @@ function Breakdown({ found, days }: { found: UsageRow[]; days: string[] }) {
 }
 
 function Year({ userId }: { userId: string }) {
-  const [from, to] = [daysAgo(364), daysAgo(0)];
-  const usage = useUsage(userId, from, to);
+  const usage = useOverview(365, { person: userId });
   if (usage.isPending) return <Loading label="Adding up" />;
   if (usage.isError) return <Failure error={usage.error} />;
-  const byDay = new Map(sumBy(usage.data, (row) => row.day).map((each) => [each.key, each.requests]));
-  return <Heatmap days={daysBetween(from, to).map((day) => ({ day, value: byDay.get(day) ?? 0 }))} />;
+  const byDay = new Map(usage.data.days.map((each) => [each.key, each.requests]));
+  return <Heatmap days={daysBetween(daysAgo(364), daysAgo(0)).map((day) => ({ day, value: byDay.get(day) ?? 0 }))} />;
 }
 
 const NO_CONVERSATION = 'no conversation';
@@ -84,7 +82,7 @@ function nameOf(row: MyUsage['by_conversation'][number]): string {
 }
 
 const answerColumns = (nameModel: (identifier: string) => string): Column<MyUsage['dearest_answers'][number]>[] => [
-  { title: 'When', value: (row) => row.created_at, show: (row) => dateTime(row.created_at) },
+  { title: 'When', value: (row) => row.created_at, show: (row) => dateTime(row.created_at), isWhole: true },
   { title: 'Model', value: (row) => row.model, show: (row) => nameModel(row.model ?? '') },
   { title: 'Cost', value: (row) => row.cost_usd, show: (row) => usd(row.cost_usd), isNumber: true },
   { title: 'Conversation', value: (row) => row.conversation_id, show: (row) => (row.conversation_id ? <Link href={`/c/${row.conversation_id}`}>Open</Link> : NO_CONVERSATION) },
