@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -26,7 +27,18 @@ from shared.errors import (
 )
 from shared.events import CONTENT, CallPiece, Finish, ModelEvent, Reasoning, Refusal, Text, Usage
 from shared.fallback import MIN_SECONDS, FallbackPlan
-from shared.messages import PLAIN_FORMAT, Format, Message, ModelRequest, Node, Tool, ToolCall
+from shared.messages import (
+    PLAIN_FORMAT,
+    Document,
+    Format,
+    Image,
+    Message,
+    ModelRequest,
+    Node,
+    Part,
+    Tool,
+    ToolCall,
+)
 from shared.parameters import is_taken, stops_taken, taken, uses_responses
 from shared.providers import provider_named
 from shared.routes import Attempt, Route, RouteChosen
@@ -203,6 +215,7 @@ def _call(route: Route, options: Options, messages: tuple[Message, ...]) -> Mode
     can = route.capabilities
     if not can.get("supports_tools"):
         messages = without_tool_calls(messages)
+    messages = tuple(_visible(message, can) if message.has_files else message for message in messages)
     node = None
     if route.node_id is not None:
         node = Node(route.node_id, route.base_url or "", route.has_key)
@@ -241,6 +254,22 @@ def _sanitised(message: Message) -> Message:
 def without_tool_calls(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """The conversation for a model without tools: calls and results become plain text."""
     return tuple(_plain(message) if message.role == "tool" or message.tool_calls else message for message in messages)
+
+
+def _visible(message: Message, can: Mapping[str, Any]) -> Message:
+    """The message with a note in place of each image or PDF that the model does not take."""
+    parts = tuple(map(functools.partial(_noted, can), message.parts))
+    if parts == message.parts:
+        return message
+    return replace(message, parts=parts, content="\n\n".join(part for part in parts if isinstance(part, str)))
+
+
+def _noted(can: Mapping[str, Any], part: Part) -> Part:
+    if isinstance(part, Image) and not can.get("supports_vision"):
+        return "[An image that you cannot see.]"
+    if isinstance(part, Document) and not can.get("supports_files"):
+        return f"[A PDF that you cannot read: {part.name}]"
+    return part
 
 
 def _plain(message: Message) -> Message:

@@ -38,8 +38,7 @@ create function public.ui_messages(chat_id text) returns jsonb
   )
   select coalesce(jsonb_agg(jsonb_build_object(
       'id', n.id, 'role', n.role,
-      'parts', coalesce(case when n.role = 'assistant' then n.parts end,
-        jsonb_build_array(jsonb_build_object('type', 'text', 'text', n.content))),
+      'parts', coalesce(n.parts, jsonb_build_array(jsonb_build_object('type', 'text', 'text', n.content))),
       'metadata', jsonb_strip_nulls(jsonb_build_object('turn_id', n.turn_id, 'conversation_id', n.conversation_id,
         'user_id', n.user_id, 'model', n.model_used, 'model_label', n.model_label,
         'agent', n.agent_type, 'status', n.status, 'created_at', n.created_at,
@@ -61,6 +60,7 @@ comment on function public.ui_messages(text) is
   'first; an empty array when the caller has none. chat_id is the conversation''s id or the client''s own (id of '
   'useChat). Only the user who paid, '
   'metadata.paid_by, sees the cost. metadata.versions are the turns of an answer with versions, '
-  'oldest first. While a resumable turn replaces others, they are left out and its question is shown.';
+  'oldest first. A file has the url urn:uuid:<id>, which read_file takes. '
+  'While a resumable turn replaces others, they are left out and its question is shown.';
 revoke execute on function public.ui_messages from public, anon, authenticated, service_role;
 grant execute on function public.ui_messages(text) to authenticated;
