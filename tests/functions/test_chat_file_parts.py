@@ -15,11 +15,8 @@ _PAGES = b"<< /Type /Pages /Count 2 >> << /Type /Page >> <</Type/Page>>"
 
 
 def _part(media_type: str, data: bytes, **fields: Any) -> dict[str, Any]:
-    return {
-        "type": "file",
-        "mediaType": media_type,
-        "url": f"data:{media_type};base64,{b64encode(data).decode()}",
-    } | fields
+    url = f"data:{media_type};base64,{b64encode(data).decode()}"
+    return {"type": "file", "mediaType": media_type, "url": url} | fields
 
 
 def _read(part: dict[str, Any]) -> dict[str, Any]:

@@ -158,7 +158,7 @@ def test_a_file_that_no_message_names_is_deleted(
 
 
 def test_a_reference_to_another_conversation_is_refused(
-    alice: Person, bob: Person, chat_url: str, able: Models, db: Database, chat_id: str
+    alice: Person, bob: Person, chat_url: str, able: Models, chat_id: str
 ) -> None:
     """Neither one's own file of another chat nor a stranger's is read; nothing is stored."""
     identifier = able("echo")
@@ -192,7 +192,7 @@ def test_members_see_a_file_and_a_removed_one_does_not(
 
 
 def test_a_share_has_a_place_for_a_file_and_not_the_file(
-    alice: Person, bob: Person, chat_url: str, able: Models, db: Database, chat_id: str
+    alice: Person, bob: Person, chat_url: str, able: Models, chat_id: str
 ) -> None:
     """Neither its bytes, nor its id, nor its name are in the copy."""
     answer = _asked(ask_with(alice, chat_url, chat_id, able("echo"), "Look", file_part(png(), name="secret-plan.png")))
@@ -220,7 +220,7 @@ def test_a_user_keeps_a_number_of_megabytes(
 
 
 def test_without_store_nothing_is_kept(
-    alice: Person, chat_url: str, able: Models, upstream: Upstream, db: Database, chat_id: str
+    alice: Person, chat_url: str, able: Models, upstream: Upstream, chat_id: str
 ) -> None:
     """The model sees the picture; no row has it."""
     identifier = able("echo")
@@ -229,7 +229,7 @@ def test_without_store_nothing_is_kept(
     assert alice.rows("conversation_files") == []
 
 
-def test_a_dry_run_counts_a_picture(alice: Person, chat_url: str, able: Models, db: Database, chat_id: str) -> None:
+def test_a_dry_run_counts_a_picture(alice: Person, chat_url: str, able: Models, chat_id: str) -> None:
     """Its estimate is a thousand tokens more, and its reservation covers the most expensive reading."""
     identifier = able("echo")
     estimates = [
@@ -242,7 +242,7 @@ def test_a_dry_run_counts_a_picture(alice: Person, chat_url: str, able: Models, 
 
 
 def test_a_key_replays_an_answer_about_a_picture(
-    alice: Person, chat_url: str, able: Models, upstream: Upstream, db: Database, chat_id: str
+    alice: Person, chat_url: str, able: Models, db: Database, chat_id: str
 ) -> None:
     """The second request with the same key and body stores no second file."""
     identifier = able("echo")
