@@ -797,7 +797,7 @@ begin
     from jsonb_array_elements(p_parts) with ordinality as e (part, place)
     left join public.conversation_files as f on f.id = substr(e.part ->> 'url', 10)::uuid and v_is_answered
     left join lateral private.file_tokens(f.media_type, f.size_bytes, f.pages) as t on f.id is not null
-    where e.part ->> 'type' = 'file');
+    where e.part ->> 'type' = 'file' and e.part ->> 'url' like 'urn:uuid:%');
 end
 $$;
 comment on function private.message_files(jsonb, uuid) is
@@ -2076,7 +2076,11 @@ create function public.ui_messages(chat_id text) returns jsonb
   )
   select coalesce(jsonb_agg(jsonb_build_object(
       'id', n.id, 'role', n.role,
-      'parts', coalesce(n.parts, jsonb_build_array(jsonb_build_object('type', 'text', 'text', n.content))),
+      'parts', case
+        when n.role = 'assistant' and n.parts is not null then n.parts
+        when n.parts is null or n.content ~ '\S' then coalesce(jsonb_path_query_array(n.parts, k.files), '[]')
+          || jsonb_build_array(jsonb_build_object('type', 'text', 'text', n.content))
+        else jsonb_path_query_array(n.parts, k.files) end,
       'metadata', jsonb_strip_nulls(jsonb_build_object('turn_id', n.turn_id, 'conversation_id', n.conversation_id,
         'user_id', n.user_id, 'model', n.model_used, 'model_label', n.model_label,
         'agent', n.agent_type, 'status', n.status, 'created_at', n.created_at,
@@ -2092,6 +2096,7 @@ create function public.ui_messages(chat_id text) returns jsonb
           then (select l.cost_usd from public.chat_logs as l where l.turn_id = n.turn_id) end)))
     order by n.created_at, n.id), '[]')
   from newest as n
+  cross join (select '$[*] ? (@.type == "file" && @.url starts with "urn:uuid:")'::jsonpath as files) as k
 $$;
 comment on function public.ui_messages(text) is
   'The newest 1000 messages of a conversation as UIMessages of the AI SDK, {id, role, parts, metadata}, oldest '

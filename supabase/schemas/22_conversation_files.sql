@@ -216,7 +216,7 @@ begin
     from jsonb_array_elements(p_parts) with ordinality as e (part, place)
     left join public.conversation_files as f on f.id = substr(e.part ->> 'url', 10)::uuid and v_is_answered
     left join lateral private.file_tokens(f.media_type, f.size_bytes, f.pages) as t on f.id is not null
-    where e.part ->> 'type' = 'file');
+    where e.part ->> 'type' = 'file' and e.part ->> 'url' like 'urn:uuid:%');
 end
 $$;
 comment on function private.message_files(jsonb, uuid) is
