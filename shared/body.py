@@ -43,7 +43,12 @@ async def read_body(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
         body = await _received(request, max_bytes)
         if body is not None:
             return body
-    raise BodyTooLarge(f"The body may have at most {max_bytes} bytes.", metadata={"max_bytes": max_bytes})
+    raise body_too_large(max_bytes)
+
+
+def body_too_large(max_bytes: int) -> BodyTooLarge:
+    """The error of a body over this limit."""
+    return BodyTooLarge(f"The body may have at most {max_bytes} bytes.", metadata={"max_bytes": max_bytes})
 
 
 async def _received(request: Request, max_bytes: int) -> bytes | None:

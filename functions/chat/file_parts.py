@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from functions.chat.protocols.conversation import MAX_IMAGES
+from functions.chat.protocols.documents import decoded, page_count
 from functions.chat.protocols.images import image_in
 from shared.files import PDF, TEXT
 
-MAX_PAGES: Final = 100
 _MAX_NAME: Final = 200
 _REFERENCE = re.compile(r"urn:uuid:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.IGNORECASE)
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w.=+-]+)*?)(;base64)?,(.*)", re.IGNORECASE | re.DOTALL)
@@ -22,10 +20,6 @@ _TEXT_TYPES = re.compile(
     r"text/.*|application/(json|xml|yaml|x-yaml|toml|csv|sql|javascript|typescript|x-sh|x-python|.*\+(json|xml))"
 )
 _FIRST_BYTES: Final = {"png": rb"\x89PNG", "jpeg": rb"\xff\xd8\xff", "gif": rb"GIF8", "webp": rb"RIFF....WEBP"}
-_PAGE = re.compile(rb"/Type\s*/Page(?![A-Za-z])")
-_STREAM = re.compile(rb"/ObjStm\b.{0,400}?stream\r?\n", re.DOTALL)
-_MAX_STREAMS: Final = 200
-_MAX_INFLATED: Final = 16 * 1024 * 1024
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff/\\]")
 
 
@@ -64,9 +58,9 @@ def _file(part: dict[str, Any]) -> dict[str, Any]:
     media_type = (found[1] or str(part.get("mediaType", ""))).lower()
     if media_type.startswith("image/"):
         return _image(url) | named
-    data = _decoded(found[4], is_base64=bool(found[3]))
+    data = _bytes_of(found[4], is_base64=bool(found[3]))
     if media_type == PDF:
-        return {"media_type": PDF, "data": b64encode(data).decode(), "pages": _pages(data)} | named
+        return {"media_type": PDF, "data": b64encode(data).decode(), "pages": page_count(data)} | named
     if _TEXT_TYPES.fullmatch(media_type):
         return {"media_type": TEXT, "data": b64encode(_utf8(data)).decode()} | named
     raise ValueError("the file is neither an image (png, jpeg, gif, webp), a PDF nor text")
@@ -80,13 +74,9 @@ def _image(url: str) -> dict[str, Any]:
     return {"media_type": image.media_type, "data": image.data}
 
 
-def _decoded(text: str, *, is_base64: bool) -> bytes:
+def _bytes_of(text: str, *, is_base64: bool) -> bytes:
     """The bytes of a data: URL; never none. Raises ValueError."""
-    if is_base64:
-        text = "".join(text.split()).rstrip("=")
-        data = b64decode(text + "=" * (-len(text) % 4), validate=True)
-    else:
-        data = unquote_to_bytes(text)
+    data = decoded(text) if is_base64 else unquote_to_bytes(text)
     if not data:
         raise ValueError("the file is empty")
     return data
@@ -100,30 +90,3 @@ def _utf8(data: bytes) -> bytes:
     if "\x00" in text or not text.strip():
         raise ValueError("the file is no text")
     return text.encode()
-
-
-def _pages(data: bytes) -> int:
-    """The number of pages of a PDF. Raises ValueError when it cannot be known, and over MAX_PAGES."""
-    if not data.startswith(b"%PDF-"):
-        raise ValueError("the file is not a PDF")
-    pages = len(_PAGE.findall(data)) + sum(len(_PAGE.findall(each)) for each in _object_streams(data))
-    if not pages:
-        raise ValueError("the PDF has no pages that can be read; it may be encrypted")
-    if pages > MAX_PAGES:
-        raise ValueError(f"a PDF may have at most {MAX_PAGES} pages")
-    return pages
-
-
-def _object_streams(data: bytes) -> Iterator[bytes]:
-    """The inflated object streams, which may contain pages; at most _MAX_INFLATED bytes in all."""
-    left = _MAX_INFLATED
-    for found in islice(_STREAM.finditer(data), _MAX_STREAMS):
-        end = data.find(b"endstream", found.end())
-        try:
-            inflated = zlib.decompressobj().decompress(data[found.end() : end], left)
-        except zlib.error:
-            continue
-        left -= len(inflated)
-        if left <= 0:
-            raise ValueError("the PDF is too large when it is unpacked")
-        yield inflated

@@ -12,8 +12,7 @@ from starlette.requests import Request
 from functions.chat.agents import AGENTS
 from functions.chat.domains import Domain, classified
 from functions.chat.file_parts import files_in, is_file
-from shared.body import MAX_BODY_BYTES, MAX_BYTES_WITH_FILES, parse_body, read_body
-from shared.errors import BodyTooLarge
+from shared.body import MAX_BODY_BYTES, MAX_BYTES_WITH_FILES, body_too_large, parse_body, read_body
 from shared.parameters import Wishes
 
 _MAX_METADATA_BYTES = 16 * 1024
@@ -169,11 +168,10 @@ async def read_chat_request(request: Request) -> ChatRequest:
 
     `request.state.body` keeps its bytes, which an Idempotency-Key is bound to.
     """
-    request.state.body = await read_body(request, MAX_BYTES_WITH_FILES)
-    asked = parse_body(request.state.body, ChatRequest)
-    if len(request.state.body) - asked.file_characters > MAX_BODY_BYTES:
-        raise BodyTooLarge(
-            f"The body may have at most {MAX_BODY_BYTES} bytes without its files.",
-            metadata={"max_bytes": MAX_BODY_BYTES},
-        )
+    body = request.state.body = await read_body(request, MAX_BYTES_WITH_FILES)
+    if len(body) > MAX_BODY_BYTES and b'"file"' not in body:
+        raise body_too_large(MAX_BODY_BYTES)
+    asked = parse_body(body, ChatRequest)
+    if len(body) - asked.file_characters > MAX_BODY_BYTES:
+        raise body_too_large(MAX_BODY_BYTES)
     return asked

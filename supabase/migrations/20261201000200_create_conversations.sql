@@ -627,7 +627,7 @@ create function private.file_tokens(p_media_type text, p_size_bytes integer, p_p
 begin
   case
     when p_media_type like 'image/%' then tokens := 1000; max_tokens := 48200;
-    when p_media_type = 'application/pdf' then tokens := p_pages * 2000; max_tokens := p_pages * 51200;
+    when p_media_type = 'application/pdf' then tokens := p_pages * 2000; max_tokens := p_pages * 8000;
     else tokens := p_size_bytes / 3 + 100; max_tokens := p_size_bytes + 1000;  -- with its name
   end case;
 end
