@@ -22,8 +22,8 @@ _HAND_OVER = Script(("A moment.",), calls=(("hand_off", {"agent": "technical", "
 class Chats:
     """The SDK's chat of one person with scripted models."""
 
-    def __init__(self, person: Person, url: str, model: Models, upstream: Upstream, db: Database) -> None:
-        self.person, self.url = person, url
+    def __init__(self, person: Person, url: str, model: Models, upstream: Upstream, db: Database, ai: str) -> None:
+        self.person, self.url, self._ai = person, url, ai
         self._model, self._upstream, self._db = model, upstream, db
 
     def model(self, kind: str, *acts: Script) -> str:
@@ -37,7 +37,13 @@ class Chats:
 
     def go(self, identifier: str, *steps: dict[str, Any], **fields: Any) -> list[dict[str, Any]]:
         """What a frontend shows after each step."""
-        received = {"api": self.url, "token": self.person.token, "id": uuid.uuid4().hex, "body": {"model": identifier}}
+        received = {
+            "ai": self._ai,
+            "api": self.url,
+            "token": self.person.token,
+            "id": uuid.uuid4().hex,
+            "body": {"model": identifier},
+        }
         shown: list[dict[str, Any]] = run("use_chat", **(received | fields), steps=steps)
         return shown
 
@@ -49,10 +55,12 @@ class Chats:
         return messages
 
 
-@pytest.fixture
-def chats(alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database) -> Chats:
-    """Alice's."""
-    return Chats(alice, chat_url, model, upstream, db)
+@pytest.fixture(params=["ai", "ai7"])
+def chats(
+    request: pytest.FixtureRequest, alice: Person, chat_url: str, model: Models, upstream: Upstream, db: Database
+) -> Chats:
+    """Alice's, with AI SDK 6 and 7."""
+    return Chats(alice, chat_url, model, upstream, db, request.param)
 
 
 def _texts(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:
