@@ -12,6 +12,7 @@ from functions.chat.protocols.completions.messages import CallId
 from functions.chat.protocols.conversation import written_call
 from functions.chat.protocols.documents import document_in
 from functions.chat.protocols.images import image_in
+from functions.chat.protocols.messages.openai_reasoning import is_openais, openai_payload
 from shared.messages import CALLER, Image, Message, Part, ProviderPayload
 
 CLAUDE = "anthropic"
@@ -211,6 +212,8 @@ class AssistantTurn(_Block):
 
     def _native(self, *, has_calls: bool) -> ProviderPayload | None:
         thoughts = [block for block in self.content if isinstance(block, ThinkingBlock)]
+        if any(is_openais(thought.signature) for thought in thoughts):
+            return openai_payload(block.model_dump() for block in self.content)
         is_claudes = any(isinstance(block, RedactedThinkingBlock) for block in self.content)
         if is_claudes or any(thought.signature for thought in thoughts):
             return ProviderPayload(CLAUDE, [_for_claude(block) for block in self.content if not _is_unsigned(block)])
