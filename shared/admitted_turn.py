@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.events import Usage
+from shared.files import File, NotSent, message_with, stored_file
 from shared.messages import Message
 from shared.routes import Route
 from shared.turns import Limits, Profile, Quote, Replay, Turn, TurnRequest
@@ -13,6 +14,7 @@ from shared.turns import Limits, Profile, Quote, Replay, Turn, TurnRequest
 
 def admitted_turn(admission: Mapping[str, Any], request: TurnRequest, worker_id: str, user_id: str) -> Turn:
     """The turn that `chat_begin` admitted, replays or, for a dry run, planned. A dry run has no turn id of its own."""
+    files = {file_id: stored_file(fields) for file_id, fields in (admission.get("files") or {}).items()}
     return Turn(
         turn_id=admission["turn_id"] or request.request_id,
         request_id=request.request_id,
@@ -20,7 +22,7 @@ def admitted_turn(admission: Mapping[str, Any], request: TurnRequest, worker_id:
         conversation_id=admission.get("conversation_id"),
         routes=tuple(_route(fields) for fields in admission["routes"]),
         reason=admission["reason"],
-        history=tuple(_message(fields) for fields in admission.get("history", ())),
+        history=tuple(_message(fields, files) for fields in admission.get("history", ())),
         is_stored=request.store or request.log_words,
         limits=Limits(**admission["limits"]) if admission.get("limits") else None,
         quote=_quote(admission),
@@ -32,6 +34,7 @@ def admitted_turn(admission: Mapping[str, Any], request: TurnRequest, worker_id:
         agent=admission.get("agent"),
         is_agent_guessed=admission.get("agent_reason") == "question",
         is_resumable=request.resumable,
+        files=tuple(files[each["id"]] if "id" in each else stored_file(each) for each in request.files),
     )
 
 
@@ -39,10 +42,16 @@ def _route(fields: Mapping[str, Any]) -> Route:
     return Route(**{name: fields[name] for name in Route.__dataclass_fields__ if name in fields})
 
 
-def _message(fields: Mapping[str, Any]) -> Message:
-    """The message; in a conversation of several users it begins with the author's name."""
+def _message(fields: Mapping[str, Any], files: Mapping[str, File]) -> Message:
+    """The message with its files; in a conversation of several users it begins with the author's name."""
     name = fields.get("name")
-    return Message(fields["role"], f"{name}: {fields['content']}" if name else str(fields["content"]))
+    text = f"{name}: {fields['content']}" if name else str(fields["content"])
+    if "files" not in fields:
+        return Message(fields["role"], text)
+    kept = (
+        files.get(each.get("id") or "") or NotSent(each["media_type"], each.get("name")) for each in fields["files"]
+    )
+    return message_with(kept, text)
 
 
 def _quote(admission: Mapping[str, Any]) -> Quote | None:

@@ -19,6 +19,7 @@ from shared.validation import problems
 Body = TypeVar("Body", bound=BaseModel)
 
 MAX_BODY_BYTES = 1024 * 1024
+MAX_BYTES_WITH_FILES = 4 * 1024 * 1024  # files are sent as text; both clouds take six megabytes
 BODY_SECONDS = 30.0
 _MAX_DRAINED_BYTES = 32 * 1024 * 1024
 _DRAIN_SECONDS = 1.0  # of silence, after which a client waits for its response
@@ -42,7 +43,12 @@ async def read_body(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
         body = await _received(request, max_bytes)
         if body is not None:
             return body
-    raise BodyTooLarge(f"The body may have at most {max_bytes} bytes.", metadata={"max_bytes": max_bytes})
+    raise body_too_large(max_bytes)
+
+
+def body_too_large(max_bytes: int) -> BodyTooLarge:
+    """The error of a body over this limit."""
+    return BodyTooLarge(f"The body may have at most {max_bytes} bytes.", metadata={"max_bytes": max_bytes})
 
 
 async def _received(request: Request, max_bytes: int) -> bytes | None:

@@ -58,10 +58,23 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """A PDF: `data` is base64, `name` is its file's name, and `pages` bounds its tokens."""
+
+    data: str
+    name: str
+    pages: int
+    media_type: str = "application/pdf"
+
+
+Part = str | Image | Document
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message for a model. Only an assistant's has `tool_calls` and `native`; a tool's, `tool_call_id`, `is_error`.
 
-    A message with images has `parts`, its texts and images in order. `content` is the text of every message.
+    A message with images or documents has `parts`, these and its texts in order. `content` is all of its text.
     `cached_parts` are the places of the parts up to which Claude caches the prompt.
     """
 
@@ -71,13 +84,23 @@ class Message:
     native: ProviderPayload | None = None
     tool_call_id: str | None = None
     is_error: bool = False
-    parts: tuple[str | Image, ...] = ()
+    parts: tuple[Part, ...] = ()
     cached_parts: tuple[int, ...] = ()
 
     @property
     def images(self) -> tuple[Image, ...]:
         """The images among its parts."""
         return tuple(part for part in self.parts if isinstance(part, Image))
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """The PDFs among its parts."""
+        return tuple(part for part in self.parts if isinstance(part, Document))
+
+    @property
+    def has_files(self) -> bool:
+        """Whether a part is more than text."""
+        return any(not isinstance(part, str) for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)

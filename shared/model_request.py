@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from shared.messages import PLAIN_FORMAT, Format, Message, ModelRequest, Node, Tool
+from shared.messages import PLAIN_FORMAT, Document, Format, Image, Message, ModelRequest, Node, Part, Tool
 from shared.parameters import is_taken, stops_taken, taken, uses_responses
 from shared.routes import Route
 from shared.sanitize import is_sound, sanitize_text
@@ -41,6 +42,7 @@ def model_request(route: Route, options: Options, messages: tuple[Message, ...])
     can = route.capabilities
     if not can.get("supports_tools"):
         messages = without_tool_calls(messages)
+    messages = tuple(_visible(message, can) if message.has_files else message for message in messages)
     node = None
     if route.node_id is not None:
         node = Node(route.node_id, route.base_url or "", route.has_key)
@@ -76,6 +78,22 @@ def _sanitised(message: Message) -> Message:
 def without_tool_calls(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     """The conversation for a model without tools: calls and results become plain text."""
     return tuple(_plain(message) if message.role == "tool" or message.tool_calls else message for message in messages)
+
+
+def _visible(message: Message, can: Mapping[str, Any]) -> Message:
+    """The message with a note in place of each image or PDF that the model does not take."""
+    parts = tuple(map(functools.partial(_noted, can), message.parts))
+    if parts == message.parts:
+        return message
+    return replace(message, parts=parts, content="\n\n".join(part for part in parts if isinstance(part, str)))
+
+
+def _noted(can: Mapping[str, Any], part: Part) -> Part:
+    if isinstance(part, Image) and not can.get("supports_vision"):
+        return "[An image that you cannot see.]"
+    if isinstance(part, Document) and not can.get("supports_files"):
+        return f"[A PDF that you cannot read: {part.name}]"
+    return part
 
 
 def _plain(message: Message) -> Message:

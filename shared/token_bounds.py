@@ -18,6 +18,8 @@ MAX_TOKENS_PER_MESSAGE: Final = 16  # the upper bound for the same marks
 MAX_TOKENS_PER_CALL: Final = 32  # a tool call's marks, or the words that describe it to a model without tools
 IMAGE_TOKENS: Final = 1_000  # the estimate: between Gemini's 258 a tile and Claude's 1,600
 MAX_IMAGE_TOKENS: Final = 48_200  # the most expensive: gpt-4o-mini with eight tiles (OpenAI's guide, 2026-11)
+PAGE_TOKENS: Final = 2_000  # of a PDF, whose text and picture the model gets: the estimate
+MAX_PAGE_TOKENS: Final = 8_000  # Claude counts up to 3,000 for the text of a page, 4,784 for its picture (2026-11)
 DEFAULT_CONTEXT_WINDOW: Final = 8_192
 DEFAULT_OUTPUT_TOKENS: Final = 4_096
 MAX_RESERVED_TOKENS: Final = 1_000_000  # the most tokens that are reserved for the prompt, and for the tools
@@ -31,7 +33,16 @@ def context_window(capabilities: Mapping[str, Any]) -> int:
 def estimate_prompt(messages: Iterable[Message], tools: Iterable[Tool] = ()) -> int:
     """Cautious estimate in tokens: one per three bytes, rounded up, and four for each message."""
     offered = sum(len(tool.description) + len(json.dumps(dict(tool.parameters))) for tool in tools)
-    return _tokens(offered) + sum(_tokens(_size(message)) + TOKENS_PER_MESSAGE for message in messages)
+    return _tokens(offered) + sum(
+        _tokens(_size(message)) + file_tokens(message) + TOKENS_PER_MESSAGE for message in messages
+    )
+
+
+def file_tokens(message: Message) -> int:
+    """Estimate in tokens of the images and PDFs of a message."""
+    if not message.parts:
+        return 0
+    return IMAGE_TOKENS * len(message.images) + PAGE_TOKENS * sum(each.pages for each in message.documents)
 
 
 def _tokens(size: int) -> int:
@@ -60,7 +71,8 @@ def _message_bound(message: Message) -> int:
     ids = [call.id for call in message.tool_calls] + [message.tool_call_id or ""] * (message.role == "tool")
     plain = len("".join((text_of(message), *ids)).encode()) + MAX_TOKENS_PER_CALL * len(ids)
     is_beside = message.native is not None and isinstance(message.native.content, dict)
-    return (native + plain if is_beside else max(native, plain)) + MAX_IMAGE_TOKENS * len(message.images)
+    files = MAX_IMAGE_TOKENS * len(message.images) + MAX_PAGE_TOKENS * sum(each.pages for each in message.documents)
+    return (native + plain if is_beside else max(native, plain)) + files
 
 
 def text_of(message: Message) -> str:

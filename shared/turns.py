@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from shared.events import Usage
+from shared.files import File
 from shared.messages import Message
 from shared.routes import Attempt, Route
 
@@ -35,6 +36,7 @@ class TurnRequest:
     Without it, `message_id` is the question that this one edits. The new answer replaces that turn and later turns of
     the same user.
     Resuming: a `resumable` turn goes on when its client hangs up; its lease is short and is renewed by its pieces.
+    Files: each of `files` has the fields of `shared.files.File`, or only the `id` of a file of the conversation.
     """
 
     endpoint: str
@@ -67,6 +69,7 @@ class TurnRequest:
     resumable: bool = False
     seed: str | None = None
     preset_version: str | None = None
+    files: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class Turn:
     `replay` is set for a repeated idempotency key. `quote` is None for a replay. `history_left_out` is the number of
     messages that did not fit. `speaker` is the user's name in a conversation of several users, else None. `agent`
     answers first: the requested one, else the one that the user prefers, else (`is_agent_guessed`) the likely one.
+    `files` are those of the question.
     """
 
     turn_id: str
@@ -142,6 +146,7 @@ class Turn:
     agent: str | None = None
     is_agent_guessed: bool = False
     is_resumable: bool = False
+    files: tuple[File, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from shared.events import CallPiece, ModelEvent, Reasoning, Refusal, Text, Usage, UsageSource
 from shared.messages import ModelRequest, ToolCall
-from shared.token_bounds import IMAGE_TOKENS, TOKENS_PER_MESSAGE, text_of, token_upper_bound
+from shared.token_bounds import TOKENS_PER_MESSAGE, file_tokens, text_of, token_upper_bound
 from shared.tokens import estimate_tokens
 
 _UNKNOWN_WINDOW = 2_000_000  # as large as any model's
@@ -81,7 +81,7 @@ class UsageMeter:
     def _estimate(self) -> Usage:
         messages = self._call.messages
         input_tokens = sum(estimate_tokens(text_of(m)) + TOKENS_PER_MESSAGE for m in messages)
-        input_tokens += IMAGE_TOKENS * sum(len(m.images) for m in messages)
+        input_tokens += sum(map(file_tokens, messages))
         return self._bounded(Usage(input_tokens, _tokens_of(self._pieces), source="estimate"))
 
     def _with_estimates(self, usage: Usage) -> Usage:

@@ -7,7 +7,7 @@ export function policy(sources: string[]): string {
     "default-src 'none'",
     "script-src 'self'",
     "style-src 'self'",
-    "img-src 'self'",
+    "img-src 'self' blob:",
     "font-src 'self'",
     `connect-src 'self' ${sources.join(' ')}`,
     "base-uri 'none'",

@@ -53,6 +53,7 @@ def chat_turn(asked: ChatRequest, request: Request) -> TurnRequest:
         regenerate=asked.trigger == "regenerate-message",
         metadata=asked.metadata or {},
         resumable=asked.resumable,
+        files=asked.files,
     )
 
 

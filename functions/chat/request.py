@@ -11,7 +11,8 @@ from starlette.requests import Request
 
 from functions.chat.agents import AGENTS
 from functions.chat.domains import Domain, classified
-from shared.body import parse_body, read_body
+from functions.chat.file_parts import files_in, is_file
+from shared.body import MAX_BODY_BYTES, MAX_BYTES_WITH_FILES, body_too_large, parse_body, read_body
 from shared.parameters import Wishes
 
 _MAX_METADATA_BYTES = 16 * 1024
@@ -35,7 +36,7 @@ CanonicalUuid = Annotated[
 
 
 class UiMessage(BaseModel):
-    """A message as the AI SDK sends it; only text parts are read. `id` is the frontend's own or Parley's."""
+    """A message as the AI SDK sends it: text and file parts are read. `id` is the frontend's own or Parley's."""
 
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
 
@@ -87,12 +88,10 @@ class ChatRequest(BaseModel):
 
     @field_validator("messages")
     @classmethod
-    def _asks_without_files(cls, messages: list[UiMessage] | None) -> list[UiMessage] | None:
-        """Rejects files in the question: conversations keep text only."""
+    def _has_files_that_can_be_read(cls, messages: list[UiMessage] | None) -> list[UiMessage] | None:
         last = next((place for place, m in reversed([*enumerate(messages or ())]) if m.role == "user"), None)
-        parts = messages[last].parts if messages and last is not None else []
-        if (number := next((n for n, part in enumerate(parts) if part.get("type") == "file"), None)) is not None:
-            raise ValueError(f"{last}.parts.{number} is a file: only /v1/chat/completions takes images")
+        if messages and last is not None:
+            files_in(messages[last].parts, str(last))
         return messages
 
     @field_validator("metadata")
@@ -104,7 +103,7 @@ class ChatRequest(BaseModel):
     def _is_one_question(self) -> Self:
         if (self.message is None) == (self.messages is None):
             raise ValueError("send either message or messages")
-        if not self.question.strip():
+        if not (self.question.strip() or self.files):
             raise ValueError("the message is empty")
         if self.resumable and not self.store:
             raise ValueError("a resumable turn is stored: leave out store or resumable")
@@ -122,10 +121,20 @@ class ChatRequest(BaseModel):
             return self.message
         return self._asked.text if self._asked else ""
 
+    @cached_property
+    def files(self) -> tuple[dict[str, Any], ...]:
+        """The files of the question, as the ledger takes them."""
+        return files_in(self._asked.parts) if self._asked else ()
+
     @property
     def question_id(self) -> str | None:
         """The client's id of the question."""
         return self._asked.id if self._asked else None
+
+    @property
+    def file_characters(self) -> int:
+        """The length of all files of all messages, as the body has them."""
+        return sum(len(str(part.get("url", ""))) for m in self.messages or () for part in m.parts if is_file(part))
 
     @property
     def _asked(self) -> UiMessage | None:
@@ -159,5 +168,10 @@ async def read_chat_request(request: Request) -> ChatRequest:
 
     `request.state.body` keeps its bytes, which an Idempotency-Key is bound to.
     """
-    request.state.body = await read_body(request)
-    return parse_body(request.state.body, ChatRequest)
+    body = request.state.body = await read_body(request, MAX_BYTES_WITH_FILES)
+    if len(body) > MAX_BODY_BYTES and b'"file"' not in body:
+        raise body_too_large(MAX_BODY_BYTES)
+    asked = parse_body(body, ChatRequest)
+    if len(body) - asked.file_characters > MAX_BODY_BYTES:
+        raise body_too_large(MAX_BODY_BYTES)
+    return asked

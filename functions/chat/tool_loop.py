@@ -19,6 +19,7 @@ from shared import ledger
 from shared.errors import BudgetExceeded
 from shared.events import CallPiece, Finish, ModelEvent, NextStep, Refusal, Text, ToolResult
 from shared.fallback import MIN_SECONDS
+from shared.files import message_with
 from shared.gateway import ModelSession
 from shared.messages import Message, ProviderPayload, ToolCall
 from shared.model_request import Options
@@ -75,7 +76,7 @@ class ToolLoop:
         self._turn, self._session, self._temperature = turn, session, temperature
         asked = f"{turn.speaker}: {question}" if turn.speaker else question
         self._history = list(turn.history)
-        self._messages = [Message("user", asked)]
+        self._messages = [message_with(turn.files, asked) if turn.files else Message("user", asked)]
         self._ids: set[str] = set()
         self._id_of: dict[str, str] = {}  # of the calls that the model is writing
         self._pieces: list[str] = []

@@ -18,7 +18,7 @@ _REASONING = {"supports_tools": True, "supports_json": True, "supports_temperatu
 # explodinggradients/ragas pull 2418; gpt-5.1 and the chat variants: labring/fastgpt-plugin pull 297. A capability that
 # is left out is unknown.
 _BY_NAME: Final = (
-    ("google", re.compile(r"gemini-"), _ALL),
+    ("google", re.compile(r"gemini-"), _ALL | {"supports_files": True}),
     ("openai", re.compile(r"(ft:)?gpt-4o"), _MULTIMODAL_CHAT),
     ("openai", re.compile(r"(ft:)?gpt-4\.1"), _ALL | {"max_output_tokens": 32_768}),
     ("openai", re.compile(r"gpt-(5|5\.\d+)-chat|chatgpt-"), {"supports_vision": True}),

@@ -48,7 +48,7 @@ class Anthropic:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         if not any(
-            message.role == "user" and (message.content.strip() or message.images) for message in request.messages
+            message.role == "user" and (message.content.strip() or message.has_files) for message in request.messages
         ):
             raise ProviderRefused("There is nothing to answer.")
         with _failures():

@@ -10,7 +10,7 @@ from typing import Any, Final
 from anthropic import transform_schema, types
 
 from shared.events import StopReason, Usage
-from shared.messages import ANY_OBJECT, Image, Message, ModelRequest
+from shared.messages import ANY_OBJECT, Document, Message, ModelRequest, Part
 from shared.parameters import CLAUDE_EFFORTS
 from shared.providers.provider_errors import PARSE_ERRORS
 from shared.providers.token_counts import parse_usage
@@ -150,7 +150,7 @@ def _blocks(message: Message) -> list[dict[str, Any]]:
     blocks = [
         _block(part) | (_MARK if place in message.cached_parts else {})
         for place, part in enumerate(_parts(message))
-        if isinstance(part, Image) or part.strip()
+        if not isinstance(part, str) or part.strip()
     ]
     return blocks + [
         {"type": "tool_use", "id": call.id, "name": call.name, "input": dict(call.arguments)}
@@ -158,15 +158,18 @@ def _blocks(message: Message) -> list[dict[str, Any]]:
     ]
 
 
-def _parts(message: Message) -> tuple[str | Image, ...]:
+def _parts(message: Message) -> tuple[Part, ...]:
     """The texts and images; an assistant's text without white space at its end, which the API refuses in a prefill."""
     return message.parts or (message.content.rstrip() if message.role == "assistant" else message.content,)
 
 
-def _block(part: str | Image) -> dict[str, Any]:
+def _block(part: Part) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    return {"type": "image", "source": {"type": "base64", "media_type": part.media_type, "data": part.data}}
+    source = {"type": "base64", "media_type": part.media_type, "data": part.data}
+    if isinstance(part, Document):
+        return {"type": "document", "source": source, "title": part.name}
+    return {"type": "image", "source": source}
 
 
 def _add_result(messages: list[dict[str, Any]], message: Message) -> None:

@@ -8,7 +8,17 @@ from typing import Any
 
 from shared.events import Finish, ModelEvent, Reasoning, Refusal, StopReason, Text
 from shared.lenient_json import read_json
-from shared.messages import ANY_OBJECT, CALLER, Format, Image, Message, ModelRequest, ProviderPayload, Tool
+from shared.messages import (
+    ANY_OBJECT,
+    CALLER,
+    Document,
+    Format,
+    Message,
+    ModelRequest,
+    Part,
+    ProviderPayload,
+    Tool,
+)
 from shared.providers.call_pieces import CallPieces
 from shared.providers.contents import ThinkTag, content_of, reasoning_of
 from shared.providers.contract import ListedModel
@@ -103,7 +113,7 @@ def _message(message: Message, provider: str) -> dict[str, Any]:
     if message.role == "tool":
         return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.content}
     if not message.tool_calls:
-        content = [_part(part) for part in message.parts] if message.images else message.content
+        content = [_part(part) for part in message.parts] if message.has_files else message.content
         return {"role": message.role, "content": content}
     calls = [
         {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.text}} for c in message.tool_calls
@@ -124,10 +134,12 @@ def _reasoning_for(provider: str, message: Message) -> dict[str, Any]:
     return dict(native.content)
 
 
-def _part(part: str | Image) -> dict[str, Any]:
+def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     url = f"data:{part.media_type};base64,{part.data}"
+    if isinstance(part, Document):
+        return {"type": "file", "file": {"filename": part.name, "file_data": url}}
     return {"type": "image_url", "image_url": {"url": url, "detail": part.detail}}
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from google.genai import types
 
 from shared.events import StopReason, Usage
-from shared.messages import Image, Message, ModelRequest, ProviderPayload
+from shared.messages import Message, ModelRequest, Part, ProviderPayload
 from shared.providers.token_counts import parse_usage
 
 NAME: Final = "google"
@@ -53,11 +53,11 @@ def contents_of(request: ModelRequest) -> list[types.ContentUnionDict]:
 def _content(message: Message) -> types.Content:
     if message.role == "assistant":
         return _model_content(message)
-    parts = [_part(part) for part in message.parts or (message.content,) if isinstance(part, Image) or part.strip()]
+    parts = [_part(part) for part in message.parts or (message.content,) if not isinstance(part, str) or part.strip()]
     return types.Content(role="user", parts=parts)
 
 
-def _part(part: str | Image) -> types.Part:
+def _part(part: Part) -> types.Part:
     if isinstance(part, str):
         return types.Part(text=part)
     return types.Part(inline_data=types.Blob(mime_type=part.media_type, data=b64decode(part.data)))

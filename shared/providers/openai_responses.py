@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from shared.events import CallPiece, Finish, ModelEvent, Reasoning, Refusal, Signature, StopReason, Text
 from shared.lenient_json import read_json
-from shared.messages import ANY_OBJECT, Image, Message, ModelRequest, ProviderPayload, Tool
+from shared.messages import ANY_OBJECT, Document, Message, ModelRequest, Part, ProviderPayload, Tool
 from shared.providers.chat_completions import is_strict_schema
 from shared.providers.provider_errors import error_in_answer
 from shared.providers.token_counts import read_usage
@@ -86,7 +86,7 @@ def _items(message: Message) -> Iterator[dict[str, Any]]:
     if message.native and message.native.provider == NATIVE:
         yield from message.native.content
         return
-    if message.images:
+    if message.has_files:
         yield {"role": message.role, "content": [_part(part) for part in message.parts]}
     elif message.content or not message.tool_calls:
         yield {"role": message.role, "content": message.content}
@@ -94,10 +94,12 @@ def _items(message: Message) -> Iterator[dict[str, Any]]:
         yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.text}
 
 
-def _part(part: str | Image) -> dict[str, Any]:
+def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "input_text", "text": part}
     url = f"data:{part.media_type};base64,{part.data}"
+    if isinstance(part, Document):
+        return {"type": "input_file", "filename": part.name, "file_data": url}
     return {"type": "input_image", "image_url": url, "detail": part.detail}
 
 

@@ -358,10 +358,12 @@ create type private.turn_request as (
   agent_models jsonb, needs jsonb, providers jsonb, defaults jsonb, max_tokens bigint, prompt_tokens integer,
   tool_tokens integer, idempotency_key text, body_hash text, metadata jsonb, question_id text, message_id text,
   regenerate boolean, store boolean, log_words boolean, strict_model boolean, dry_run boolean, lease_seconds integer,
-  api_key_id uuid, resumable boolean, seed text, preset_version text
+  api_key_id uuid, resumable boolean, seed text, preset_version text, files jsonb, file_tokens bigint,
+  max_file_tokens bigint
 );
 comment on type private.turn_request is
-  'The parameter of chat_begin, whose comment explains the attributes. api_key_id is set from the claims.';
+  'The parameter of chat_begin, whose comment explains the attributes. api_key_id is set from the claims, file_tokens '
+  'and max_file_tokens from the files.';
 
 create type private.turn_extension as (turn_id uuid, worker_id uuid, input_tokens bigint, lease_seconds integer);
 comment on type private.turn_extension is 'The parameter of chat_extend, whose comment explains the attributes.';
@@ -417,6 +419,9 @@ begin
   v.metadata := coalesce(v.metadata, '{}');
   v.seed := left(v.seed, 200);
   v.preset_version := left(v.preset_version, 40);
+  v.files := case when jsonb_typeof(v.files) = 'array' and v.files <> '[]' then v.files end;
+  v.file_tokens := 0;
+  v.max_file_tokens := 0;
   if not v.dry_run and (jsonb_typeof(v.metadata) <> 'object' or octet_length(v.metadata::text) > 16384) then
     perform private.refuse('PT422', 'validation_failed', 'metadata is an object of at most 16 KB.');
   end if;

@@ -370,8 +370,8 @@ comment on column public.llm_models.matcha_llm_id is
   'Number of the model on the MatchAI platform; null when it has none. A deployment with a MatchAI key uses it where '
   'the model''s own provider cannot be called.';
 comment on column public.llm_models.capabilities is
-  'context_window and max_output_tokens in tokens; supports_vision, supports_tools, supports_json as booleans; a '
-  'missing one is unknown.';
+  'context_window and max_output_tokens in tokens; supports_vision, supports_files (PDFs), supports_tools, '
+  'supports_json as booleans; a missing one is unknown.';
 comment on column public.llm_models.pricing is
   'USD per million tokens: {input, output, cached_input?, cache_write?, tiers?: [{above_input_tokens, '
   'input, output, cached_input?, cache_write?}]}. Null when the price is unknown, never zero.';
@@ -834,7 +834,8 @@ begin
     select private.catalogue_route(m) || jsonb_build_object(
       'identifier', 'matcha:' || a.number, 'provider', 'matcha', 'upstream_id', a.number::text,
       'pricing', case when m.provider = 'matcha' then m.pricing end,
-      'capabilities', m.capabilities || '{"supports_tools": false, "supports_json": false, "supports_vision": false}',
+      'capabilities', m.capabilities || '{"supports_tools": false, "supports_json": false, "supports_vision": false,
+        "supports_files": false}',
       'open_until', private.circuit_until('matcha', 'matcha:' || a.number))
     from asked as a join public.llm_models as m
       on (m.provider = 'matcha' and m.upstream_id = a.number::text)

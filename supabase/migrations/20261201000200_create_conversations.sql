@@ -588,6 +588,320 @@ comment on function public.lookup_failures(date, date) is
 revoke execute on function public.lookup_failures from public, anon, authenticated, service_role;
 grant execute on function public.lookup_failures(date, date) to authenticated, service_role;
 
+-- Purpose: the files of questions: pictures, PDFs and texts.
+-- Affects: public.conversation_files, public.read_file()
+-- Access: members of the conversation read; only the ledger writes.
+
+create table public.conversation_files (
+  id uuid default gen_random_uuid() constraint conversation_files_pkey primary key,
+  conversation_id uuid not null constraint conversation_files_conversation_id_fkey
+    references public.llm_conversations (id) on delete cascade,
+  user_id uuid not null constraint conversation_files_user_id_fkey references auth.users (id) on delete cascade,
+  media_type text not null constraint conversation_files_media_type_check
+    check (media_type in ('image/png', 'image/jpeg', 'image/gif', 'image/webp', 'application/pdf', 'text/plain')),
+  name text constraint conversation_files_name_check check (char_length(name) between 1 and 200),
+  pages integer constraint conversation_files_pages_check check (pages between 1 and 100),
+  size_bytes integer not null,
+  data bytea not null constraint conversation_files_data_check check (octet_length(data) between 1 and 4194304),
+  digest bytea not null generated always as (sha256(data)) stored,
+  created_at timestamptz not null default now(),
+  constraint conversation_files_digest_key unique (conversation_id, user_id, media_type, digest),
+  constraint conversation_files_size_bytes_check check (size_bytes = octet_length(data)),
+  constraint conversation_files_media_type_pages_check check ((media_type = 'application/pdf') = (pages is not null))
+);
+comment on table public.conversation_files is
+  'A file of a question. messages.parts names it as urn:uuid:<id>. It is deleted with the conversation, with the data '
+  'of its user, and when no message names it any more.';
+comment on column public.conversation_files.user_id is 'The author of the question.';
+comment on column public.conversation_files.media_type is 'Every text, also JSON or code, is text/plain.';
+comment on column public.conversation_files.name is 'The file''s name; null when the client sent none.';
+comment on column public.conversation_files.pages is 'Of a PDF, which bound its tokens; null for other files.';
+comment on column public.conversation_files.digest is
+  'SHA-256 of data: the same file of a user is kept once in a conversation.';
+
+create index conversation_files_user_id_idx on public.conversation_files (user_id);
+
+alter table public.conversation_files enable row level security;
+revoke all on public.conversation_files from public, anon, authenticated, service_role;
+grant select on public.conversation_files to authenticated;
+grant select on public.conversation_files to service_role;
+
+create policy conversation_files_select_member on public.conversation_files for select to authenticated
+  using (conversation_id in (select private.my_conversations()) or (select private.is_admin()));
+comment on policy conversation_files_select_member on public.conversation_files is 'Members and admins see files.';
+
+create function private.file_tokens(p_media_type text, p_size_bytes integer, p_pages integer, out tokens bigint,
+  out max_tokens bigint)
+  language plpgsql immutable security invoker set search_path = '' as $$
+begin
+  case
+    when p_media_type like 'image/%' then tokens := 1000; max_tokens := 48200;
+    when p_media_type = 'application/pdf' then tokens := p_pages * 2000; max_tokens := p_pages * 8000;
+    else tokens := p_size_bytes / 3 + 100; max_tokens := p_size_bytes + 1000;  -- with its name
+  end case;
+end
+$$;
+comment on function private.file_tokens(text, integer, integer) is
+  'The estimate and the upper bound of a file''s tokens, as shared/token_bounds.py has them.';
+revoke execute on function private.file_tokens from public, anon, authenticated, service_role;
+
+create function private.file_json(p_row public.conversation_files) returns jsonb
+  language sql stable security invoker set search_path = '' as $$
+  select jsonb_build_object('id', p_row.id, 'media_type', p_row.media_type, 'name', p_row.name, 'pages', p_row.pages,
+    'data', replace(encode(p_row.data, 'base64'), e'\n', ''))
+$$;
+comment on function private.file_json(public.conversation_files) is
+  '{id, media_type, name, pages, data}; data is base64.';
+revoke execute on function private.file_json from public, anon, authenticated, service_role;
+
+create function public.read_file(file_id uuid) returns jsonb
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_row public.conversation_files;
+begin
+  select f.* into v_row from public.conversation_files as f where f.id = read_file.file_id;
+  if not found then
+    raise exception using errcode = 'PT404', message = 'There is no such file.',
+      detail = '{"code": "not_found", "metadata": {}}';
+  end if;
+  return jsonb_build_object('id', v_row.id, 'conversation_id', v_row.conversation_id, 'name', v_row.name,
+    'media_type', v_row.media_type, 'size_bytes', v_row.size_bytes, 'created_at', v_row.created_at,
+    'data', replace(encode(v_row.data, 'base64'), e'\n', ''));
+end
+$$;
+comment on function public.read_file(uuid) is
+  '{id, conversation_id, name, media_type, size_bytes, created_at, data}: a file of a conversation of the caller; '
+  'data is base64. 404 for others.';
+revoke execute on function public.read_file from public, anon, authenticated, service_role;
+grant execute on function public.read_file(uuid) to authenticated;
+
+create function private.check_file_space(p_used_bytes bigint, p_new_bytes bigint) returns void
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_max_mb integer := private.setting('files_mb_per_person', 200);
+begin
+  if p_used_bytes + p_new_bytes > v_max_mb::bigint * 1048576 then
+    perform private.refuse('PT422', 'validation_failed',
+      format('A user keeps at most %s MB of files: delete a conversation with files.', v_max_mb),
+      jsonb_build_object('max_mb', v_max_mb));
+  end if;
+end
+$$;
+comment on function private.check_file_space(bigint, bigint) is
+  'Refuses (422) when a user''s files would take more than files_mb_per_person.';
+revoke execute on function private.check_file_space from public, anon, authenticated, service_role;
+
+create function private.keep_files(p_user_id uuid, p_conversation_id uuid, p_files jsonb) returns jsonb
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_file jsonb;
+  v_data bytea;
+  v_id uuid;
+  v_kept jsonb := '[]';
+begin
+  perform pg_advisory_xact_lock(hashtextextended('private.keep_files:' || p_user_id, 0));
+  for v_file in
+    select e.file from jsonb_array_elements(p_files) with ordinality as e (file, place) order by e.place
+  loop
+    v_id := v_file ->> 'id';
+    if v_id is null then
+      v_data := decode(v_file ->> 'data', 'base64');
+      select f.id into v_id from public.conversation_files as f
+        where f.conversation_id = p_conversation_id and f.user_id = p_user_id
+          and f.media_type = v_file ->> 'media_type' and f.digest = sha256(v_data);
+      if v_id is null then
+        perform private.check_file_space(
+          (select coalesce(sum(f.size_bytes), 0) from public.conversation_files as f where f.user_id = p_user_id),
+          octet_length(v_data));
+        insert into public.conversation_files (conversation_id, user_id, media_type, name, pages, size_bytes, data)
+          values (p_conversation_id, p_user_id, v_file ->> 'media_type', v_file ->> 'name',
+            (v_file ->> 'pages')::integer, octet_length(v_data), v_data)
+          returning id into v_id;
+      end if;
+    end if;
+    v_kept := v_kept || jsonb_build_array(v_file - 'data' || jsonb_build_object('id', v_id));
+  end loop;
+  return v_kept;
+end
+$$;
+comment on function private.keep_files(uuid, uuid, jsonb) is
+  'The files without their data and with their ids: new ones are stored, those with an id are stored already.';
+revoke execute on function private.keep_files from public, anon, authenticated, service_role;
+
+create function private.read_turn_files(p_user_id uuid, p_conversation_id uuid, p_turn private.turn_request,
+  out files jsonb, out parts jsonb, out tokens bigint, out max_tokens bigint, out needs text[])
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_files jsonb := p_turn.files;
+begin
+  if jsonb_array_length(v_files) > 16 then
+    perform private.refuse('PT422', 'validation_failed', 'A question has at most 16 files.');
+  end if;
+  if exists (select 1 from jsonb_array_elements(v_files) as e (file) where e.file ->> 'id' is not null
+      and not exists (select 1 from public.conversation_files as f
+        where f.id = (e.file ->> 'id')::uuid and f.conversation_id = p_conversation_id)) then
+    perform private.refuse('PT422', 'validation_failed', 'A file of the question is not in this conversation.');
+  end if;
+  if p_turn.store then
+    v_files := private.keep_files(p_user_id, p_conversation_id, v_files);
+  end if;
+  select jsonb_object_agg(f.id, private.file_json(f)) into files
+    from jsonb_array_elements(p_turn.files) as e (file)
+    join public.conversation_files as f on f.id = (e.file ->> 'id')::uuid;
+  select sum(t.tokens), sum(t.max_tokens), array_remove(array[
+      case when bool_or(k.media_type like 'image/%') then 'supports_vision' end,
+      case when bool_or(k.media_type = 'application/pdf') then 'supports_files' end], null),
+      jsonb_agg(jsonb_strip_nulls(jsonb_build_object('type', 'file', 'mediaType', k.media_type, 'filename', k.name,
+        'url', 'urn:uuid:' || k.id)) order by k.place)
+    into tokens, max_tokens, needs, parts
+    from (
+      select e.place, e.file ->> 'id' as id, coalesce(f.media_type, e.file ->> 'media_type') as media_type,
+        coalesce(e.file ->> 'name', f.name) as name,
+        coalesce(f.size_bytes, octet_length(e.file ->> 'data') / 4 * 3) as size_bytes,
+        coalesce(f.pages, (e.file ->> 'pages')::integer) as pages
+      from jsonb_array_elements(v_files) with ordinality as e (file, place)
+      left join public.conversation_files as f on f.id = (e.file ->> 'id')::uuid) as k
+    cross join lateral private.file_tokens(k.media_type, k.size_bytes, k.pages) as t;
+  parts := parts || case when p_turn.message ~ '\S'
+    then jsonb_build_array(jsonb_build_object('type', 'text', 'text', p_turn.message)) else '[]' end;
+end
+$$;
+comment on function private.read_turn_files(uuid, uuid, private.turn_request) is
+  'The files of a question, of which a stored turn stores the new ones: files (those that the request names by their '
+  'id, by id), parts (of the message), their tokens and max_tokens, and needs (abilities of a model). Refuses (422) '
+  'files of other conversations, and more than 16.';
+revoke execute on function private.read_turn_files from public, anon, authenticated, service_role;
+
+create function private.able_routes(p_routes jsonb, p_needs text[]) returns jsonb
+  language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v_able jsonb := (
+    select jsonb_agg(e.route order by e.place) from jsonb_array_elements(p_routes) with ordinality as e (route, place)
+    where not exists (select 1 from unnest(p_needs) as n (name)
+      where (e.route -> 'capabilities' -> n.name = 'true') is not true));
+begin
+  if v_able is null then
+    perform private.refuse('PT422', 'validation_failed', case when p_needs @> '{supports_files}'
+        and (p_routes #> '{0,capabilities,supports_files}' = 'true') is not true then 'This model cannot read PDFs.'
+        else 'This model cannot look at images.' end, jsonb_build_object('needs', p_needs));
+  end if;
+  return v_able;
+end
+$$;
+comment on function private.able_routes(jsonb, text[]) is
+  'The routes whose models have these abilities; refuses (422) when there is none.';
+revoke execute on function private.able_routes from public, anon, authenticated, service_role;
+
+create function private.message_files(p_parts jsonb, p_turn_id uuid) returns jsonb
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  -- A file that no model has answered may be broken: it would make every later turn fail.
+  v_is_answered boolean := exists (
+    select 1 from public.messages as a where a.turn_id = p_turn_id and a.role = 'assistant');
+begin
+  return (
+    select jsonb_build_object('octets', coalesce(sum(3 * t.tokens), 0),
+      'more', coalesce(sum(t.max_tokens - 3 * t.tokens), 0), 'files', jsonb_agg(jsonb_build_object(
+        'id', f.id, 'media_type', e.part ->> 'mediaType', 'name', e.part ->> 'filename') order by e.place))
+    from jsonb_array_elements(p_parts) with ordinality as e (part, place)
+    left join public.conversation_files as f on f.id = substr(e.part ->> 'url', 10)::uuid and v_is_answered
+    left join lateral private.file_tokens(f.media_type, f.size_bytes, f.pages) as t on f.id is not null
+    where e.part ->> 'type' = 'file' and e.part ->> 'url' like 'urn:uuid:%');
+end
+$$;
+comment on function private.message_files(jsonb, uuid) is
+  '{files, octets, more} of an earlier question''s parts: files are [{id, media_type, name}], with a null id for '
+  'those that are not sent again; octets are three for each token, and more is what the upper bound adds.';
+revoke execute on function private.message_files from public, anon, authenticated, service_role;
+
+create function private.history_files(p_messages jsonb, p_capabilities jsonb) returns jsonb
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_max_bytes bigint := private.setting('history_files_mb', 8)::bigint * 1048576;
+begin
+  return (
+    with named as (
+      select (f.file ->> 'id')::uuid as id, max(m.place) as place
+      from jsonb_array_elements(p_messages) with ordinality as m (message, place)
+      cross join lateral jsonb_array_elements(m.message -> 'files') as f (file)
+      where f.file ->> 'id' is not null group by 1
+    ), newest as (
+      select k.id, row_number() over latest as n, sum(k.size_bytes) over latest as bytes
+      from named as d join public.conversation_files as k on k.id = d.id
+      where case when k.media_type like 'image/%' then p_capabilities @> '{"supports_vision": true}'
+        when k.media_type = 'application/pdf' then p_capabilities @> '{"supports_files": true}' else true end
+      window latest as (order by d.place desc, k.created_at desc, k.id)
+    )
+    select jsonb_object_agg(k.id, private.file_json(k)) from newest as w
+    join public.conversation_files as k on k.id = w.id where w.n <= 16 and w.bytes <= v_max_bytes);
+end
+$$;
+comment on function private.history_files(jsonb, jsonb) is
+  'The newest files of a history, by id: at most 16 and history_files_mb, without those that the model does not take.';
+revoke execute on function private.history_files from public, anon, authenticated, service_role;
+
+create function private.delete_unnamed_files(p_conversation_id uuid) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  delete from public.conversation_files as f
+    where f.conversation_id = p_conversation_id
+      and not exists (select 1 from public.messages as m where m.conversation_id = p_conversation_id
+        and m.parts @> jsonb_build_array(jsonb_build_object('url', 'urn:uuid:' || f.id)))
+      and not exists (select 1 from public.message_versions as v where v.conversation_id = p_conversation_id
+        and v.parts @> jsonb_build_array(jsonb_build_object('url', 'urn:uuid:' || f.id)));
+end
+$$;
+comment on function private.delete_unnamed_files(uuid) is
+  'Deletes the files of a conversation that neither a message nor a version names.';
+revoke execute on function private.delete_unnamed_files from public, anon, authenticated, service_role;
+
+create function private.copied_file(p_file_id uuid, p_conversation_id uuid) returns uuid
+  language sql immutable security invoker set search_path = '' as $$
+  select md5(p_conversation_id::text || p_file_id)::uuid
+$$;
+comment on function private.copied_file(uuid, uuid) is 'The id of a file''s copy in a copy of its conversation.';
+revoke execute on function private.copied_file from public, anon, authenticated, service_role;
+
+create function private.copied_parts(p_parts jsonb, p_conversation_id uuid) returns jsonb
+  language sql immutable security invoker set search_path = '' as $$
+  select jsonb_agg(case when e.part ->> 'type' = 'file' then e.part || jsonb_build_object('url',
+      'urn:uuid:' || private.copied_file(substr(e.part ->> 'url', 10)::uuid, p_conversation_id)) else e.part end
+    order by e.place)
+  from jsonb_array_elements(p_parts) with ordinality as e (part, place)
+$$;
+comment on function private.copied_parts(jsonb, uuid) is
+  'The parts of a question in a copy of its conversation, with the ids of the copied files.';
+revoke execute on function private.copied_parts from public, anon, authenticated, service_role;
+
+create function private.copy_files(p_source_id uuid, p_conversation_id uuid, p_user_id uuid) returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_named uuid[] := array(
+    select distinct substr(e.part ->> 'url', 10)::uuid from public.messages as m
+    cross join lateral jsonb_array_elements(m.parts) as e (part)
+    where m.conversation_id = p_conversation_id and m.role = 'user' and m.parts is not null
+      and e.part ->> 'type' = 'file');
+begin
+  if v_named = '{}' then
+    return;
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('private.keep_files:' || p_user_id, 0));
+  insert into public.conversation_files
+    (id, conversation_id, user_id, media_type, name, pages, size_bytes, data, created_at)
+    select private.copied_file(f.id, p_conversation_id), p_conversation_id, f.user_id, f.media_type, f.name, f.pages,
+      f.size_bytes, f.data, f.created_at
+    from public.conversation_files as f
+    where f.conversation_id = p_source_id and private.copied_file(f.id, p_conversation_id) = any (v_named);
+  perform private.check_file_space((
+    select coalesce(sum(f.size_bytes), 0) from public.conversation_files as f where f.user_id = p_user_id
+      or f.conversation_id in (select c.id from public.llm_conversations as c where c.user_id = p_user_id)), 0);
+end
+$$;
+comment on function private.copy_files(uuid, uuid, uuid) is
+  'Copies the files that messages of a copied conversation name. They keep their author and time. Refuses (422) when '
+  'the files of the user, and in the user''s conversations, take too much.';
+revoke execute on function private.copy_files from public, anon, authenticated, service_role;
+
 -- Purpose: the messages of conversations, verbatim.
 -- Affects: public.messages
 -- Access: members read and insert their own user messages; only the ledger writes answers.
@@ -618,7 +932,8 @@ create table public.messages (
 comment on table public.messages is 'One message of a conversation, verbatim.';
 comment on column public.messages.user_id is 'The author; null for the assistant.';
 comment on column public.messages.parts is
-  'Message parts of an answer in the AI SDK''s format; null when content is all there is, and for questions.';
+  'Message parts in the AI SDK''s format; null when content is all there is. A file of a question has the url '
+  'urn:uuid:<id in conversation_files>.';
 comment on column public.messages.model_used is 'Identifier of the model that answered; null for users'' messages.';
 comment on column public.messages.turn_id is 'The turn, as in chat_logs; null for messages without a turn.';
 comment on column public.messages.status is 'cancelled and partial mark an answer that ended early.';
@@ -742,18 +1057,20 @@ begin
     with newest as (
       select m.id, m.role, m.content, m.created_at, coalesce(m.turn_id, m.id) as turn_id, m.turn_id is null as is_alone,
         case when m.role = 'user' and (p_speakers is not null or m.user_id is distinct from p_user_id)
-          then coalesce(p_speakers ->> m.user_id::text, 'Former member') end as name
+          then coalesce(p_speakers ->> m.user_id::text, 'Former member') end as name,
+        case when m.role = 'user' and m.parts is not null then private.message_files(m.parts, m.turn_id) end as files
       from public.messages as m
       where m.conversation_id = p_conversation_id and not m.is_tentative
         and (m.turn_id is null or m.turn_id <> all (v_skipped))
         -- Models get no empty messages. The first character usually shows it and costs less than the pattern.
-        and (ascii(m.content) between 33 and 126 or m.content ~ '\S')
+        and (ascii(m.content) between 33 and 126 or m.content ~ '\S' or (m.role = 'user' and m.parts is not null))
       order by m.created_at desc, m.id desc limit v_limit
     ), turns as (
       select n.*, max(n.created_at) over in_turn as ended_at,
         -- An answer without its question, beyond the limit or deleted, is left out.
         bool_or(n.role = 'user' or n.is_alone) over in_turn as is_whole,
-        octet_length(n.content) + coalesce(octet_length(n.name) + 2, 0) as octets
+        octet_length(n.content) + coalesce(octet_length(n.name) + 2, 0)
+          + case when n.files is null then 0 else (n.files ->> 'octets')::bigint end as octets
       from newest as n window in_turn as (partition by n.turn_id)
     ), fitting as (
       -- as estimate_tokens()
@@ -764,10 +1081,14 @@ begin
     select count(*) as n, count(*) filter (where f.is_fitting and f.is_whole) as shown,
       coalesce(sum((f.octets + 2) / 3 + 4) filter (where f.is_fitting and f.is_whole), 0) as tokens,
       -- as token_upper_bound()
-      coalesce(sum(f.octets + 16) filter (where f.is_fitting and f.is_whole), 0) as max_tokens,
+      coalesce(sum(f.octets + 16 + case when f.files is null then 0 else (f.files ->> 'more')::bigint end)
+        filter (where f.is_fitting and f.is_whole), 0) as max_tokens,
+      bool_or(f.files is not null and f.is_fitting and f.is_whole) as has_files,
       -- The budget ends here, and no turn before its end may have a question that was not read.
       bool_or(not f.is_fitting) and bool_and(f.is_whole or not f.is_fitting) as is_settled,
-      jsonb_agg(case when f.name is null then jsonb_build_object('role', f.role, 'content', f.content)
+      jsonb_agg(case when f.files is not null then jsonb_strip_nulls(jsonb_build_object('role', f.role,
+            'content', f.content, 'name', f.name, 'files', f.files -> 'files'))
+          when f.name is null then jsonb_build_object('role', f.role, 'content', f.content)
           else jsonb_build_object('role', f.role, 'content', f.content, 'name', f.name) end order by f.created_at, f.id)
         filter (where f.is_fitting and f.is_whole) as messages
       into v from fitting as f;
@@ -775,13 +1096,14 @@ begin
     v_limit := least(v_limit * 4, 1000);
   end loop;
   return jsonb_build_object('messages', coalesce(v.messages, '[]'), 'shown', v.shown, 'tokens', v.tokens,
-    'max_tokens', v.max_tokens, 'left_out', case when v.n < v_limit then v.n else (
+    'has_files', v.has_files, 'max_tokens', v.max_tokens, 'left_out', case when v.n < v_limit then v.n else (
       select count(*) from public.messages as m where m.conversation_id = p_conversation_id and not m.is_tentative
         and (m.turn_id is null or m.turn_id <> all (v_skipped))) end - v.shown);
 end
 $$;
 comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
-  '{messages, shown (their number), left_out, tokens (by estimate_tokens), max_tokens (by token_upper_bound)}: '
+  '{messages, shown (their number), left_out, tokens (by estimate_tokens), max_tokens (by token_upper_bound), '
+  'has_files}: '
   'the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
   'without the turn itself. A question and its answer stay or go together. left_out counts the other messages. Reads '
   'no more texts than the budget needs.';
@@ -1508,6 +1830,7 @@ begin
       from public.messages as m where m.conversation_id = p_conversation_id and m.turn_id = any (p_turns);
   end if;
   delete from public.messages as m where m.conversation_id = p_conversation_id and m.turn_id = any (p_turns);
+  perform private.delete_unnamed_files(p_conversation_id);
 end
 $$;
 comment on function private.move_to_versions(uuid, uuid[], uuid) is
@@ -1621,10 +1944,12 @@ begin
       where m.conversation_id = v_source.id and not m.is_tentative and m.created_at <= v_until
       order by m.created_at desc, m.id desc limit 1000)
     select case n.role when 'assistant' then n.new_turn else gen_random_uuid() end, v_id, n.user_id, n.role, n.content,
-      n.parts, n.model_used, n.agent_type, n.new_turn, n.status, n.model_label, n.created_at
+      case when n.role = 'user' then private.copied_parts(n.parts, v_id) else n.parts end, n.model_used, n.agent_type,
+      n.new_turn, n.status, n.model_label, n.created_at
     from newest as n
     -- A deletion finds an answer by its question, so none is copied without it.
     where n.role = 'user' or exists (select 1 from newest as q where q.turn_id = n.turn_id and q.role = 'user');
+  perform private.copy_files(v_source.id, v_id, v_user_id);
   return v_id;
 exception when lock_not_available or deadlock_detected or serialization_failure or query_canceled then
   perform private.refuse_busy();
@@ -1655,6 +1980,8 @@ begin
     where c.id = any (v_copies) and m.conversation_id = c.id and m.created_at <= c.started_at;
   delete from public.message_versions as v using public.llm_conversations as c
     where c.id = any (v_copies) and v.conversation_id = c.id and v.created_at <= c.started_at;
+  delete from public.conversation_files as f using public.llm_conversations as c
+    where c.id = any (v_copies) and f.conversation_id = c.id and f.created_at <= c.started_at;
   delete from public.conversation_shares as s where s.conversation_id = any (v_copies);
 end
 $$;
@@ -1760,8 +2087,11 @@ create function public.ui_messages(chat_id text, before uuid default null) retur
   )
   select coalesce(jsonb_agg(jsonb_build_object(
       'id', n.id, 'role', n.role,
-      'parts', coalesce(case when n.role = 'assistant' then n.parts end,
-        jsonb_build_array(jsonb_build_object('type', 'text', 'text', n.content))),
+      'parts', case
+        when n.role = 'assistant' and n.parts is not null then n.parts
+        when n.parts is null or n.content ~ '\S' then coalesce(jsonb_path_query_array(n.parts, k.files), '[]')
+          || jsonb_build_array(jsonb_build_object('type', 'text', 'text', n.content))
+        else jsonb_path_query_array(n.parts, k.files) end,
       'metadata', jsonb_strip_nulls(jsonb_build_object('turn_id', n.turn_id, 'conversation_id', n.conversation_id,
         'user_id', n.user_id, 'model', n.model_used, 'model_label', n.model_label,
         'agent', n.agent_type, 'status', n.status, 'created_at', n.created_at,
@@ -1777,13 +2107,15 @@ create function public.ui_messages(chat_id text, before uuid default null) retur
           then (select l.cost_usd from public.chat_logs as l where l.turn_id = n.turn_id) end)))
     order by n.created_at, n.id), '[]')
   from newest as n
+  cross join (select '$[*] ? (@.type == "file" && @.url starts with "urn:uuid:")'::jsonpath as files) as k
 $$;
 comment on function public.ui_messages(text, uuid) is
   'The newest 1000 messages of a conversation as UIMessages of the AI SDK, {id, role, parts, metadata}, oldest '
   'first; an empty array when the caller has none. chat_id is the conversation''s id or the client''s own (id of '
   'useChat). before? is the id of the oldest message shown, for the 1000 messages before it. Only the user who paid, '
   'metadata.paid_by, sees the cost. metadata.versions are the turns of an answer with versions, '
-  'oldest first. While a resumable turn replaces others, they are left out and its question is shown.';
+  'oldest first. A file has the url urn:uuid:<id>, which read_file takes. '
+  'While a resumable turn replaces others, they are left out and its question is shown.';
 revoke execute on function public.ui_messages from public, anon, authenticated, service_role;
 grant execute on function public.ui_messages(text, uuid) to authenticated;
 
@@ -1814,7 +2146,7 @@ create table public.conversation_shares (
 comment on table public.conversation_shares is
   'A copy of a conversation, as it was when its owner shared it, for all who have the token. Deleting the row revokes '
   'it.';
-comment on column public.conversation_shares.messages is 'UIMessages without ids, names and costs.';
+comment on column public.conversation_shares.messages is 'UIMessages without ids, names, costs and files.';
 comment on column public.conversation_shares.authors is
   'Users whose questions are in messages: the share is deleted with the data of any of them.';
 comment on column public.conversation_shares.expires_at is 'Null when it does not expire.';
@@ -1899,7 +2231,10 @@ begin
       private.expiry(create_share.expires_in_days), coalesce((
         select jsonb_agg(jsonb_build_object('role', s.role,
             'parts', coalesce(case when s.role = 'assistant' then s.parts end,
-              jsonb_build_array(jsonb_build_object('type', 'text', 'text', s.content))),
+              jsonb_build_array(jsonb_build_object('type', 'text', 'text', s.content))
+              -- Files stay with the members: a place in the copy says that there was one.
+              || coalesce((select jsonb_agg(jsonb_build_object('type', 'file', 'mediaType', e.part ->> 'mediaType',
+                  'url', '')) from jsonb_array_elements(s.parts) as e (part) where e.part ->> 'type' = 'file'), '[]')),
             -- A node's name and its models' are its owner's words.
             'metadata', jsonb_strip_nulls(jsonb_build_object('author', array_position(p.ids, s.user_id),
               'model_label', case when s.model_used not like 'client:%' then s.model_label end,

@@ -202,6 +202,7 @@ begin
   perform private.forget_answers(v_user_id);
   delete from public.messages as m where m.user_id = v_user_id;
   delete from public.message_versions as v where v.user_id = v_user_id;
+  delete from public.conversation_files as k where k.user_id = v_user_id;
   delete from public.conversation_members as m where m.user_id = v_user_id;
   delete from public.user_llm_profiles as p where p.user_id = v_user_id;
   delete from public.feedback as f where f.user_id = v_user_id;

@@ -132,14 +132,14 @@ begin
     v_speakers := private.speaker_names(p_conversation_id);
     v_message := concat_ws(': ', v_speakers ->> p_user_id::text, v_message);
   end if;
-  v_new_tokens := private.estimate_tokens(v_message) + v_prompt / 3;
+  v_new_tokens := private.estimate_tokens(v_message) + v_prompt / 3 + p_turn.file_tokens;
   -- The estimate is high: a message is refused only at twice the window, because a shorter one may still fit.
   if v_new_tokens / 2 > v_context then
     perform private.refuse('PT422', 'context_exceeded', 'The message is longer than this model can read.',
       jsonb_build_object('context_window', v_context));
   end if;
   v_input := v_new_tokens;
-  v_max_input := private.token_upper_bound(v_message) + v_prompt;
+  v_max_input := private.token_upper_bound(v_message) + v_prompt + p_turn.max_file_tokens;
   if p_conversation_id is not null then
     -- Half of the window is left for results of tools.
     v_history := private.recent_history(p_conversation_id, p_user_id, v_speakers,
@@ -163,12 +163,14 @@ begin
   return jsonb_build_object('routes', v_routes, 'history', coalesce(v_history -> 'messages', '[]'),
     'history_left_out', coalesce(v_history -> 'left_out', '0'), 'history_shown', v_history -> 'shown',
     'speaker', v_speakers ->> p_user_id::text,
+    'files', case when v_history @> '{"has_files": true}'
+      then private.history_files(v_history -> 'messages', v_first) end,
     'input_tokens_estimate', v_input, 'reserve_usd', v_reserve, 'least_usd', v_least);
 end
 $$;
 comment on function private.plan_turn(jsonb, uuid, uuid, private.turn_request) is
-  '{routes with max_output_tokens, history, history_left_out, history_shown, speaker, input_tokens_estimate, '
-  'reserve_usd, least_usd}.';
+  '{routes with max_output_tokens, history, history_left_out, history_shown, speaker, files (of the history), '
+  'input_tokens_estimate, reserve_usd, least_usd}.';
 revoke execute on function private.plan_turn from public, anon, authenticated, service_role;
 
 create function private.move_held(p_scope text, p_slot smallint, p_day date, p_held jsonb) returns void
@@ -318,6 +320,9 @@ declare
   v_message_id uuid;
   v_limits jsonb;
   v_replaces uuid;
+  v_file_parts jsonb;
+  v_named_files jsonb;
+  v_file_needs text[];
 begin
   -- The insert into messages will take the same lock for its foreign key. Taken first, it makes a deletion of this user
   -- wait before either transaction locks the conversation.
@@ -373,12 +378,22 @@ begin
     update public.messages as m set created_at = clock_timestamp()
       where v_replaces is not null and m.turn_id = v_turn.turn_id and m.role = 'user';
   end if;
+  if v_turn.files is not null then
+    select f.files, f.parts, f.tokens, f.max_tokens, f.needs
+      into v_named_files, v_file_parts, v_turn.file_tokens, v_turn.max_file_tokens, v_file_needs
+      from private.read_turn_files(v_user_id, v_conversation.id, v_turn) as f;
+    v_turn.files := null;
+    v_turn.needs := v_turn.needs || to_jsonb(v_file_needs);
+  end if;
   v_agent := private.first_agent(v_turn, v_profile.preferred_agent);
   v_criteria := private.routing_criteria(v_turn, v_conversation.id);
   v_resolved := private.resolve_routes(v_user_id, v_turn.model, v_conversation.default_model,
     v_profile.preferred_model, v_turn.agent_models -> v_agent.agent, v_turn.strict_model, v_criteria);
   if v_caps.degrade_at is not null or (v_known.global_caps).degrade_at is not null then
     v_resolved := private.degrade(v_user_id, v_resolved, v_caps, v_known.global_caps, v_criteria);
+  end if;
+  if v_file_needs is not null then
+    v_resolved := jsonb_set(v_resolved, '{routes}', private.able_routes(v_resolved -> 'routes', v_file_needs));
   end if;
   v_plan := private.plan_turn(v_resolved -> 'routes', v_conversation.id, v_user_id, v_turn);
 
@@ -403,11 +418,12 @@ begin
         v_replaces, true);
     end if;
     if v_turn.store then
-      insert into public.messages (conversation_id, user_id, role, content, client_id, is_tentative, turn_id)
+      insert into public.messages (conversation_id, user_id, role, content, client_id, is_tentative, turn_id, parts)
         values (v_conversation.id, v_user_id, 'user', v_turn.message, v_turn.question_id,
-                v_replaces is not null, v_turn.turn_id)
+                v_replaces is not null, v_turn.turn_id, v_file_parts)
         on conflict (turn_id, role) where turn_id is not null do update
-          set content = excluded.content, client_id = excluded.client_id, is_tentative = excluded.is_tentative
+          set content = excluded.content, client_id = excluded.client_id, is_tentative = excluded.is_tentative,
+              parts = excluded.parts
         returning id into v_message_id;
     end if;
     v_limits := private.reserve_turn(v_user_id, v_turn.turn_id, (v_plan ->> 'reserve_usd')::numeric,
@@ -418,7 +434,8 @@ begin
     'outcome', case when v_turn.dry_run then 'dry_run' else 'new' end,
     'turn_id', case when not v_turn.dry_run then v_turn.turn_id end, 'agent', v_agent.agent,
     'agent_reason', v_agent.reason, 'conversation_id', v_conversation.id, 'message_id', v_message_id,
-    'reason', v_resolved ->> 'reason',
+    'reason', v_resolved ->> 'reason', 'files', coalesce(nullif(v_plan -> 'files', 'null') || v_named_files,
+      v_named_files, v_plan -> 'files'),
     'unresolved_model', private.unresolved_name(v_resolved ->> 'reason', v_turn.requested_model,
       v_conversation.default_model, v_profile.preferred_model),
     'profile', case when v_profile.user_id is not null then jsonb_build_object('skill_level', v_profile.skill_level,
@@ -436,9 +453,11 @@ comment on function public.chat_begin(jsonb) is
   'idempotency_key?, body_hash?, request_id?, question_id? (the client''s id of the question), regenerate? (answer a '
   'question again), message_id? (the answer or question to regenerate, or the question to edit), metadata?, store?, '
   'log_words?, strict_model?, dry_run?, lease_seconds?, resumable?, seed? (keeps equal seeds on one arm of an alias), '
-  'preset_version?. Returns outcome, turn_id, conversation_id, agent (whose models were tried), agent_reason '
-  '(requested, profile or question), routes, reason, unresolved_model, history ([{role, content, name?}]), '
-  'history_left_out, speaker, profile, reserve_usd, limits. Refuses with SQLSTATE PT4xx and a JSON detail.';
+  'preset_version?, files? ([{media_type, name, pages, data (base64)}, or {id} of a stored one]). Returns outcome, '
+  'turn_id, conversation_id, agent (whose models were tried), agent_reason (requested, profile or question), routes, '
+  'reason, unresolved_model, history ([{role, content, name?, files? [{id, media_type, name}]}]), files (of the '
+  'history, and those that the request named, by their id: media_type, name, pages, data), history_left_out, speaker, '
+  'profile, reserve_usd, limits. Refuses with SQLSTATE PT4xx and a JSON detail.';
 revoke execute on function public.chat_begin from public, anon, authenticated, service_role;
 grant execute on function public.chat_begin(jsonb) to authenticated;
 

@@ -1425,6 +1425,9 @@ begin
           select to_jsonb(a) from public.message_versions as a where a.turn_id = m.turn_id and a.role = 'assistant'))
           order by m.created_at, m.id), '[]')
         from public.message_versions as m where m.user_id = v_user_id),
+      'files', (select coalesce(jsonb_agg(to_jsonb(f) order by f.created_at, f.id), '[]')
+        from (select k.id, k.conversation_id, k.media_type, k.name, k.pages, k.size_bytes, k.created_at
+          from public.conversation_files as k where k.user_id = v_user_id) as f),
       'shares', (select coalesce(jsonb_agg(to_jsonb(s) order by s.created_at, s.id), '[]')
         from (select h.id, h.conversation_id, h.title, h.created_at, h.expires_at from public.conversation_shares as h
           where h.created_by = v_user_id) as s),
@@ -1459,9 +1462,10 @@ end
 $$;
 comment on function public.export_my_data(jsonb, integer) is
   'Everything that Parley stores about the caller: profile, conversations, memberships, feedback, usage, counters, '
-  'limits, alerts, nodes (without keys), hidden versions with their answers, shares, invitations, API keys (without '
-  'secrets), stored answers of presets, and a page of messages (each question with its answer) and of turns. Pass '
-  'next as after until next is null; only the first page has the parts that are not paged.';
+  'limits, alerts, nodes (without keys), hidden versions with their answers, files (read_file has their '
+  'bytes), shares, invitations, API keys (without secrets), stored answers of presets, and a page of messages (each '
+  'question with its answer) and of turns. Pass next as after until next is null; only the first page has the parts '
+  'that are not paged.';
 revoke execute on function public.export_my_data from public, anon, authenticated, service_role;
 grant execute on function public.export_my_data(jsonb, integer) to authenticated;
 

@@ -49,8 +49,8 @@ comment on column public.llm_models.matcha_llm_id is
   'Number of the model on the MatchAI platform; null when it has none. A deployment with a MatchAI key uses it where '
   'the model''s own provider cannot be called.';
 comment on column public.llm_models.capabilities is
-  'context_window and max_output_tokens in tokens; supports_vision, supports_tools, supports_json as booleans; a '
-  'missing one is unknown.';
+  'context_window and max_output_tokens in tokens; supports_vision, supports_files (PDFs), supports_tools, '
+  'supports_json as booleans; a missing one is unknown.';
 comment on column public.llm_models.pricing is
   'USD per million tokens: {input, output, cached_input?, cache_write?, tiers?: [{above_input_tokens, '
   'input, output, cached_input?, cache_write?}]}. Null when the price is unknown, never zero.';

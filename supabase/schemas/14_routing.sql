@@ -141,7 +141,8 @@ begin
     select private.catalogue_route(m) || jsonb_build_object(
       'identifier', 'matcha:' || a.number, 'provider', 'matcha', 'upstream_id', a.number::text,
       'pricing', case when m.provider = 'matcha' then m.pricing end,
-      'capabilities', m.capabilities || '{"supports_tools": false, "supports_json": false, "supports_vision": false}',
+      'capabilities', m.capabilities || '{"supports_tools": false, "supports_json": false, "supports_vision": false,
+        "supports_files": false}',
       'open_until', private.circuit_until('matcha', 'matcha:' || a.number))
     from asked as a join public.llm_models as m
       on (m.provider = 'matcha' and m.upstream_id = a.number::text)

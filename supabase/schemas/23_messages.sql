@@ -28,7 +28,8 @@ create table public.messages (
 comment on table public.messages is 'One message of a conversation, verbatim.';
 comment on column public.messages.user_id is 'The author; null for the assistant.';
 comment on column public.messages.parts is
-  'Message parts of an answer in the AI SDK''s format; null when content is all there is, and for questions.';
+  'Message parts in the AI SDK''s format; null when content is all there is. A file of a question has the url '
+  'urn:uuid:<id in conversation_files>.';
 comment on column public.messages.model_used is 'Identifier of the model that answered; null for users'' messages.';
 comment on column public.messages.turn_id is 'The turn, as in chat_logs; null for messages without a turn.';
 comment on column public.messages.status is 'cancelled and partial mark an answer that ended early.';
@@ -152,18 +153,20 @@ begin
     with newest as (
       select m.id, m.role, m.content, m.created_at, coalesce(m.turn_id, m.id) as turn_id, m.turn_id is null as is_alone,
         case when m.role = 'user' and (p_speakers is not null or m.user_id is distinct from p_user_id)
-          then coalesce(p_speakers ->> m.user_id::text, 'Former member') end as name
+          then coalesce(p_speakers ->> m.user_id::text, 'Former member') end as name,
+        case when m.role = 'user' and m.parts is not null then private.message_files(m.parts, m.turn_id) end as files
       from public.messages as m
       where m.conversation_id = p_conversation_id and not m.is_tentative
         and (m.turn_id is null or m.turn_id <> all (v_skipped))
         -- Models get no empty messages. The first character usually shows it and costs less than the pattern.
-        and (ascii(m.content) between 33 and 126 or m.content ~ '\S')
+        and (ascii(m.content) between 33 and 126 or m.content ~ '\S' or (m.role = 'user' and m.parts is not null))
       order by m.created_at desc, m.id desc limit v_limit
     ), turns as (
       select n.*, max(n.created_at) over in_turn as ended_at,
         -- An answer without its question, beyond the limit or deleted, is left out.
         bool_or(n.role = 'user' or n.is_alone) over in_turn as is_whole,
-        octet_length(n.content) + coalesce(octet_length(n.name) + 2, 0) as octets
+        octet_length(n.content) + coalesce(octet_length(n.name) + 2, 0)
+          + case when n.files is null then 0 else (n.files ->> 'octets')::bigint end as octets
       from newest as n window in_turn as (partition by n.turn_id)
     ), fitting as (
       -- as estimate_tokens()
@@ -174,10 +177,14 @@ begin
     select count(*) as n, count(*) filter (where f.is_fitting and f.is_whole) as shown,
       coalesce(sum((f.octets + 2) / 3 + 4) filter (where f.is_fitting and f.is_whole), 0) as tokens,
       -- as token_upper_bound()
-      coalesce(sum(f.octets + 16) filter (where f.is_fitting and f.is_whole), 0) as max_tokens,
+      coalesce(sum(f.octets + 16 + case when f.files is null then 0 else (f.files ->> 'more')::bigint end)
+        filter (where f.is_fitting and f.is_whole), 0) as max_tokens,
+      bool_or(f.files is not null and f.is_fitting and f.is_whole) as has_files,
       -- The budget ends here, and no turn before its end may have a question that was not read.
       bool_or(not f.is_fitting) and bool_and(f.is_whole or not f.is_fitting) as is_settled,
-      jsonb_agg(case when f.name is null then jsonb_build_object('role', f.role, 'content', f.content)
+      jsonb_agg(case when f.files is not null then jsonb_strip_nulls(jsonb_build_object('role', f.role,
+            'content', f.content, 'name', f.name, 'files', f.files -> 'files'))
+          when f.name is null then jsonb_build_object('role', f.role, 'content', f.content)
           else jsonb_build_object('role', f.role, 'content', f.content, 'name', f.name) end order by f.created_at, f.id)
         filter (where f.is_fitting and f.is_whole) as messages
       into v from fitting as f;
@@ -185,13 +192,14 @@ begin
     v_limit := least(v_limit * 4, 1000);
   end loop;
   return jsonb_build_object('messages', coalesce(v.messages, '[]'), 'shown', v.shown, 'tokens', v.tokens,
-    'max_tokens', v.max_tokens, 'left_out', case when v.n < v_limit then v.n else (
+    'has_files', v.has_files, 'max_tokens', v.max_tokens, 'left_out', case when v.n < v_limit then v.n else (
       select count(*) from public.messages as m where m.conversation_id = p_conversation_id and not m.is_tentative
         and (m.turn_id is null or m.turn_id <> all (v_skipped))) end - v.shown);
 end
 $$;
 comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
-  '{messages, shown (their number), left_out, tokens (by estimate_tokens), max_tokens (by token_upper_bound)}: '
+  '{messages, shown (their number), left_out, tokens (by estimate_tokens), max_tokens (by token_upper_bound), '
+  'has_files}: '
   'the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
   'without the turn itself. A question and its answer stay or go together. left_out counts the other messages. Reads '
   'no more texts than the budget needs.';

@@ -56,6 +56,7 @@ begin
       from public.messages as m where m.conversation_id = p_conversation_id and m.turn_id = any (p_turns);
   end if;
   delete from public.messages as m where m.conversation_id = p_conversation_id and m.turn_id = any (p_turns);
+  perform private.delete_unnamed_files(p_conversation_id);
 end
 $$;
 comment on function private.move_to_versions(uuid, uuid[], uuid) is
@@ -169,10 +170,12 @@ begin
       where m.conversation_id = v_source.id and not m.is_tentative and m.created_at <= v_until
       order by m.created_at desc, m.id desc limit 1000)
     select case n.role when 'assistant' then n.new_turn else gen_random_uuid() end, v_id, n.user_id, n.role, n.content,
-      n.parts, n.model_used, n.agent_type, n.new_turn, n.status, n.model_label, n.created_at
+      case when n.role = 'user' then private.copied_parts(n.parts, v_id) else n.parts end, n.model_used, n.agent_type,
+      n.new_turn, n.status, n.model_label, n.created_at
     from newest as n
     -- A deletion finds an answer by its question, so none is copied without it.
     where n.role = 'user' or exists (select 1 from newest as q where q.turn_id = n.turn_id and q.role = 'user');
+  perform private.copy_files(v_source.id, v_id, v_user_id);
   return v_id;
 exception when lock_not_available or deadlock_detected or serialization_failure or query_canceled then
   perform private.refuse_busy();
@@ -203,6 +206,8 @@ begin
     where c.id = any (v_copies) and m.conversation_id = c.id and m.created_at <= c.started_at;
   delete from public.message_versions as v using public.llm_conversations as c
     where c.id = any (v_copies) and v.conversation_id = c.id and v.created_at <= c.started_at;
+  delete from public.conversation_files as f using public.llm_conversations as c
+    where c.id = any (v_copies) and f.conversation_id = c.id and f.created_at <= c.started_at;
   delete from public.conversation_shares as s where s.conversation_id = any (v_copies);
 end
 $$;

@@ -40,8 +40,11 @@ create function public.ui_messages(chat_id text, before uuid default null) retur
   )
   select coalesce(jsonb_agg(jsonb_build_object(
       'id', n.id, 'role', n.role,
-      'parts', coalesce(case when n.role = 'assistant' then n.parts end,
-        jsonb_build_array(jsonb_build_object('type', 'text', 'text', n.content))),
+      'parts', case
+        when n.role = 'assistant' and n.parts is not null then n.parts
+        when n.parts is null or n.content ~ '\S' then coalesce(jsonb_path_query_array(n.parts, k.files), '[]')
+          || jsonb_build_array(jsonb_build_object('type', 'text', 'text', n.content))
+        else jsonb_path_query_array(n.parts, k.files) end,
       'metadata', jsonb_strip_nulls(jsonb_build_object('turn_id', n.turn_id, 'conversation_id', n.conversation_id,
         'user_id', n.user_id, 'model', n.model_used, 'model_label', n.model_label,
         'agent', n.agent_type, 'status', n.status, 'created_at', n.created_at,
@@ -57,12 +60,14 @@ create function public.ui_messages(chat_id text, before uuid default null) retur
           then (select l.cost_usd from public.chat_logs as l where l.turn_id = n.turn_id) end)))
     order by n.created_at, n.id), '[]')
   from newest as n
+  cross join (select '$[*] ? (@.type == "file" && @.url starts with "urn:uuid:")'::jsonpath as files) as k
 $$;
 comment on function public.ui_messages(text, uuid) is
   'The newest 1000 messages of a conversation as UIMessages of the AI SDK, {id, role, parts, metadata}, oldest '
   'first; an empty array when the caller has none. chat_id is the conversation''s id or the client''s own (id of '
   'useChat). before? is the id of the oldest message shown, for the 1000 messages before it. Only the user who paid, '
   'metadata.paid_by, sees the cost. metadata.versions are the turns of an answer with versions, '
-  'oldest first. While a resumable turn replaces others, they are left out and its question is shown.';
+  'oldest first. A file has the url urn:uuid:<id>, which read_file takes. '
+  'While a resumable turn replaces others, they are left out and its question is shown.';
 revoke execute on function public.ui_messages from public, anon, authenticated, service_role;
 grant execute on function public.ui_messages(text, uuid) to authenticated;

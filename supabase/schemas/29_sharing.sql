@@ -25,7 +25,7 @@ create table public.conversation_shares (
 comment on table public.conversation_shares is
   'A copy of a conversation, as it was when its owner shared it, for all who have the token. Deleting the row revokes '
   'it.';
-comment on column public.conversation_shares.messages is 'UIMessages without ids, names and costs.';
+comment on column public.conversation_shares.messages is 'UIMessages without ids, names, costs and files.';
 comment on column public.conversation_shares.authors is
   'Users whose questions are in messages: the share is deleted with the data of any of them.';
 comment on column public.conversation_shares.expires_at is 'Null when it does not expire.';
@@ -110,7 +110,10 @@ begin
       private.expiry(create_share.expires_in_days), coalesce((
         select jsonb_agg(jsonb_build_object('role', s.role,
             'parts', coalesce(case when s.role = 'assistant' then s.parts end,
-              jsonb_build_array(jsonb_build_object('type', 'text', 'text', s.content))),
+              jsonb_build_array(jsonb_build_object('type', 'text', 'text', s.content))
+              -- Files stay with the members: a place in the copy says that there was one.
+              || coalesce((select jsonb_agg(jsonb_build_object('type', 'file', 'mediaType', e.part ->> 'mediaType',
+                  'url', '')) from jsonb_array_elements(s.parts) as e (part) where e.part ->> 'type' = 'file'), '[]')),
             -- A node's name and its models' are its owner's words.
             'metadata', jsonb_strip_nulls(jsonb_build_object('author', array_position(p.ids, s.user_id),
               'model_label', case when s.model_used not like 'client:%' then s.model_label end,

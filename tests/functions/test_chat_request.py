@@ -15,7 +15,7 @@ from functions.chat.admission import chat_turn
 from functions.chat.agents import AGENTS, longest_prompt
 from functions.chat.request import ChatRequest, read_chat_request
 from shared.body import parse_body
-from shared.errors import InvalidRequest, ParleyError, Unprocessable
+from shared.errors import BodyTooLarge, InvalidRequest, ParleyError, Unprocessable
 from shared.tokens import estimate_tokens
 from shared.turns import TurnRequest
 from tests.asgi import Caller, request_of
@@ -49,12 +49,32 @@ def _read(body: Any) -> ChatRequest:
 
 
 @pytest.mark.parametrize("beside", [[], _user("What is this?")["parts"]])
-def test_a_picture_does_not_vanish(beside: list[Any]) -> None:
-    """A file in the question is 422 with its name, with or without text."""
+def test_a_file_that_cannot_be_read_is_refused(beside: list[Any]) -> None:
+    """A broken file in the question is 422 with its place, with or without text."""
     shown = {"role": "user", "parts": [*beside, _FILE]}
-    with pytest.raises(Unprocessable, match=rf"messages: 1\.parts\.{len(beside)} is a file") as caught:
+    with pytest.raises(Unprocessable, match=rf"messages: 1\.parts\.{len(beside)}: the file is not an image") as caught:
         _read({"messages": [_user("Hi"), shown]})
     assert caught.value.param == "messages"
+
+
+def test_a_picture_alone_is_a_question() -> None:
+    """Files of the question are read, and those of earlier messages are not."""
+    shown = {"role": "user", "parts": [{"type": "file", "url": "data:text/plain,Hello"}]}
+    asked = _read({"messages": [{"role": "user", "parts": [_FILE]}, shown]})
+    assert asked.question == ""
+    assert [each["media_type"] for each in asked.files] == ["text/plain"]
+    with pytest.raises(Unprocessable, match="empty"):
+        _read({"messages": [shown, {"role": "user", "parts": []}]})
+
+
+@pytest.mark.anyio
+async def test_text_has_a_limit_of_its_own() -> None:
+    """A body of four megabytes is for files: without them it has one, as before."""
+    picture = {"type": "file", "url": "data:text/plain," + "x" * 1_500_000}
+    asked, turn = await _asked({"messages": [{"role": "user", "parts": [picture]}]})
+    assert len(asked.files) == len(turn.files) == 1
+    with pytest.raises(BodyTooLarge):
+        await _asked({"message": "x" * 1_500_000})
 
 
 @pytest.mark.parametrize("messages", [[1] * 2000, [{"role": "user", "parts": [1] * 900}] * 50])

@@ -73,6 +73,7 @@ def test_claude_tells_what_it_can_and_when_it_ends() -> None:
         "context_window": 200_000,
         "max_output_tokens": 64_000,
         "supports_vision": True,
+        "supports_files": True,
         "supports_json": True,
         "supports_tools": True,
         "supports_temperature": False,

@@ -30,7 +30,11 @@ async def test_a_request_has_the_keys_that_chat_begin_reads(project: Project) ->
     """Every key of the request is an attribute of private.turn_request, and the reverse but for what the claims say."""
     project.answers[BEGIN] = (200, ADMITTED)
     await ledger.begin(PERSON, ASK)
-    assert set(project.asked_of("chat_begin")[0]["turn"]) == _attributes("turn_request") - {"api_key_id"}
+    assert set(project.asked_of("chat_begin")[0]["turn"]) == _attributes("turn_request") - {
+        "api_key_id",
+        "file_tokens",
+        "max_file_tokens",
+    }
 
 
 @pytest.mark.anyio

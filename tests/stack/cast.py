@@ -56,6 +56,11 @@ class Cast:
             [answer["conversation_id"], self.owner.id],
         )
         db.execute(
+            """insert into public.conversation_files (conversation_id, user_id, media_type, size_bytes, data)
+               values (%s, %s, 'text/plain', 1, 'a')""",
+            [answer["conversation_id"], self.owner.id],
+        )
+        db.execute(
             """insert into public.ai_insights
                  (cache_key, kind, scope, user_id, output, model, prompt_version, turn_id, expires_at)
                values ('tenancy-public', 'x', 'public', null, '{}', 'x:y', '1', gen_random_uuid(), now() + '1 day'),

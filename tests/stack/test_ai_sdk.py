@@ -21,8 +21,8 @@ _HAND_OVER = Script(("A moment.",), calls=(("hand_off", {"agent": "technical", "
 class Chats:
     """The SDK's chat of one person with scripted models."""
 
-    def __init__(self, person: Person, url: str, able: Models, upstream: Upstream) -> None:
-        self.person, self.url = person, url
+    def __init__(self, person: Person, url: str, able: Models, upstream: Upstream, ai: str) -> None:
+        self.person, self.url, self._ai = person, url, ai
         self._able, self._upstream = able, upstream
 
     def model(self, kind: str, *acts: Script) -> str:
@@ -32,7 +32,13 @@ class Chats:
 
     def go(self, identifier: str, *steps: dict[str, Any], **fields: Any) -> list[dict[str, Any]]:
         """What a frontend shows after each step."""
-        received = {"api": self.url, "token": self.person.token, "id": uuid.uuid4().hex, "body": {"model": identifier}}
+        received = {
+            "ai": self._ai,
+            "api": self.url,
+            "token": self.person.token,
+            "id": uuid.uuid4().hex,
+            "body": {"model": identifier},
+        }
         shown: list[dict[str, Any]] = run("use_chat", **(received | fields), steps=steps)
         return shown
 
@@ -44,10 +50,10 @@ class Chats:
         return messages
 
 
-@pytest.fixture
-def chats(alice: Person, chat_url: str, able: Models, upstream: Upstream) -> Chats:
-    """Alice's."""
-    return Chats(alice, chat_url, able, upstream)
+@pytest.fixture(params=["ai", "ai7"])
+def chats(request: pytest.FixtureRequest, alice: Person, chat_url: str, able: Models, upstream: Upstream) -> Chats:
+    """Alice's, with AI SDK 6 and 7."""
+    return Chats(alice, chat_url, able, upstream, request.param)
 
 
 def _texts(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ import pytest
 from tests.fakes.providers import Upstream
 from tests.stack.admissions import open_admission, until_lock_wait
 from tests.stack.conftest import Models
+from tests.stack.files import file_part
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service
 from tests.stack.turns import Database, begin, die, finish, reserved_usd, sweep, words_left
 
@@ -33,6 +34,9 @@ def test_words_of_everyone_go_and_use_stays(alice: Person, bob: Person, model: M
     answer = alice.whole(f"my {planted}", model=name, metadata={"note": planted})
     ours = answer["conversation_id"]
     _joined(alice, bob, ours)
+    parts = [file_part(planted.encode(), "text/plain"), {"type": "text", "text": "Look"}]
+    shown = {"messages": [{"role": "user", "parts": parts}], "model": name, "conversation_id": ours}
+    assert bob.ask(shown).status_code == 200
     theirs = bob.whole(f"and {planted}", model=name, conversation_id=ours)
     assert bob.rest("POST", "messages", json={"conversation_id": ours, "content": planted}).status_code == 201
     for turn, verdict in ((answer, {"rating": 5, "note": planted}), (theirs, {"note": planted})):

@@ -11,20 +11,9 @@ import httpx
 
 from tests.fakes.providers import Upstream
 from tests.stack.conftest import Models
+from tests.stack.files import file_part
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of
-from tests.stack.turns import Database, begin, finish_with_retry, reserved_usd
-
-
-def _words_left(db: Database, planted: str) -> list[str]:
-    """Tables in which the planted word still stands, in any column."""
-    tables = db.execute(
-        "select schemaname || '.' || tablename as name from pg_tables where schemaname in ('public', 'private')"
-    ).fetchall()
-    return [
-        row["name"]
-        for row in tables
-        if db.execute(f"select 1 from {row['name']} as t where t::text like %s limit 1", [f"%{planted}%"]).fetchone()
-    ]
+from tests.stack.turns import Database, begin, finish_with_retry, reserved_usd, words_left
 
 
 def _delete_person(stack: Stack, person: Person) -> None:
@@ -40,6 +29,9 @@ def _live(alice: Person, model: Models, planted: str) -> None:
     name = model("echo")
     answer = alice.whole(f"my {planted}", model=name, metadata={"note": planted}, id=planted)
     alice.rest("PATCH", f"llm_conversations?id=eq.{answer['conversation_id']}", json={"title": planted})
+    picture = file_part(planted.encode(), "text/plain", f"{planted}.txt")
+    question = {"role": "user", "parts": [picture, {"type": "text", "text": f"{planted} in a file"}]}
+    assert alice.ask({"messages": [question], "model": name, "id": planted}).status_code == 200
     alice.ask({"message": f"{planted} again", "model": name}, **{"Idempotency-Key": planted, "X-Request-Id": planted})
     alice.ask({"message": "x", "model": f"{planted}-model", "dry_run": False})
     node = {"name": planted, "base_url": f"https://{planted}.example/v1"}
@@ -85,9 +77,9 @@ def test_a_user_who_asks_is_forgotten_and_totals_stay(alice: Person, model: Mode
     db.execute("select public.raise_service_alerts(error_percent => 50)")
     assert not db.execute("select from public.cost_alerts where threshold ~ %s", [planted]).fetchall()
     spent = db.execute("select sum(cost_usd) as usd, count(*) as n from public.chat_logs").fetchone()
-    assert "public.messages" in _words_left(db, planted)
+    assert "public.messages" in words_left(db, planted)
     assert alice.rest("POST", "rpc/delete_my_data").status_code == 204
-    assert _words_left(db, planted) == []
+    assert words_left(db, planted) == []
     assert alice.rows("chat_logs") == alice.rows("messages") == []
     assert db.execute("select sum(cost_usd) as usd, count(*) as n from public.chat_logs").fetchone() == spent
     assert alice.whole("hello again", model=model("echo"))["message"]["content"] == "hello again "
@@ -111,7 +103,7 @@ def test_a_deleted_person_leaves_no_words_and_no_name(alice: Person, model: Mode
     planted = f"w{secrets.token_hex(8)}"
     _live(alice, model, planted)
     _delete_person(stack, alice)
-    assert _words_left(db, planted) == []
+    assert words_left(db, planted) == []
     assert db.execute("select from public.chat_logs where user_id = %s", [alice.id]).fetchall() == []
 
 
@@ -134,7 +126,7 @@ def test_a_person_deleted_in_the_middle_of_their_own_stream_leaves_nothing(
         text = response.read().decode()
     receipt = receipt_of(frames(text))
     assert receipt["logged"] is True
-    assert _words_left(db, planted) == []
+    assert words_left(db, planted) == []
     assert db.execute("select from public.messages where turn_id = %s", [receipt["turn_id"]]).fetchall() == []
     assert log_row(db, receipt["turn_id"])["response"] is None
     assert reserved_usd(db, alice) == 0
@@ -152,4 +144,4 @@ def test_a_finish_that_meets_the_deletion_of_its_person_ends_well(
         deletion = pool.submit(_delete_person, stack, alice)
         deletion.result()
         assert {each.result()["outcome"] for each in finishes} == {"settled"}
-    assert eventually(lambda: _words_left(db, planted) == [])
+    assert eventually(lambda: words_left(db, planted) == [])

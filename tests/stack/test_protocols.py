@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -12,23 +13,33 @@ import pytest
 from tests.fakes.providers import Script, Upstream
 from tests.fakes.providers.kinds import GOLDEN
 from tests.stack.conftest import Models
+from tests.stack.files import file_part, pdf, png
 from tests.stack.people import Person, eventually
 from tests.stack.turns import Database, reserved_usd
 
-_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+_PNG = png()
+_PIXEL = b64encode(_PNG).decode()
+_PDF = b64encode(pdf()).decode()
+_REPORT = file_part(pdf(), "application/pdf", "report.pdf")
 _PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}}
 _WORDS = "Which city?"
 Body = dict[str, Any]
 
 
 def _turn(**wanted: Any) -> Body:
-    return {"message": _WORDS, "stream": wanted["stream"]}
+    files = [*([file_part(_PNG)] if wanted.get("image") else []), *([_REPORT] if wanted.get("document") else [])]
+    if not files:
+        return {"message": _WORDS, "stream": wanted["stream"]}
+    parts = [*files, {"type": "text", "text": _WORDS}]
+    return {"messages": [{"role": "user", "parts": parts}], "stream": wanted["stream"]}
 
 
 def _completion(**wanted: Any) -> Body:
     content: Any = [{"type": "text", "text": _WORDS}]
     if wanted.get("image"):
         content.append({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_PIXEL}"}})
+    if wanted.get("document"):
+        content.append({"type": "file", "file": {"filename": "report.pdf", "file_data": _REPORT["url"]}})
     body = {"messages": [{"role": "user", "content": content}], "stream": wanted["stream"]}
     if wanted.get("stop"):
         body["stop"] = ["END"]
@@ -45,6 +56,8 @@ def _response(**wanted: Any) -> Body:
     content: Any = [{"type": "input_text", "text": _WORDS}]
     if wanted.get("image"):
         content.append({"type": "input_image", "image_url": f"data:image/png;base64,{_PIXEL}"})
+    if wanted.get("document"):
+        content.append({"type": "input_file", "filename": "report.pdf", "file_data": _REPORT["url"]})
     body = {"input": [{"role": "user", "content": content}], "stream": wanted["stream"]}
     if wanted.get("tools"):
         body["tools"] = [{"type": "function", "name": "look", "parameters": _PARAMETERS}]
@@ -56,6 +69,9 @@ def _message(**wanted: Any) -> Body:
     if wanted.get("image"):
         source = {"type": "base64", "media_type": "image/png", "data": _PIXEL}
         content.append({"type": "image", "source": source})
+    if wanted.get("document"):
+        source = {"type": "base64", "media_type": "application/pdf", "data": _PDF}
+        content.append({"type": "document", "title": "report.pdf", "source": source})
     body = {"messages": [{"role": "user", "content": content}], "max_tokens": 500, "stream": wanted["stream"]}
     if wanted.get("stop"):
         body["stop_sequences"] = ["END"]
@@ -73,6 +89,7 @@ PROTOCOLS: dict[str, tuple[str, Callable[..., Body]]] = {
 }
 _BORROWED = ("completions", "text", "responses", "messages")
 _WITH_TOOLS = ("completions", "responses", "messages")
+_WITH_IMAGES = ("turn", *_WITH_TOOLS)
 _WITH_STOPS = ("completions", "text", "messages")
 _FIELDS = (
     *("status", "finish_reason", "error_code", "model_identifier", "usage_source"),
@@ -124,8 +141,17 @@ def ask(alice: Person, chat_url: str) -> Callable[..., httpx.Response]:
         ("status-400", {}, tuple(PROTOCOLS)),
         ("status-503", {}, tuple(PROTOCOLS)),
         ("echo", {"tools": True}, _WITH_TOOLS),
-        ("fixed", {"image": True}, _WITH_TOOLS),
+        ("fixed", {"image": True}, _WITH_IMAGES),
+        ("think", {"image": True}, _WITH_IMAGES),
+        ("length", {"image": True}, _WITH_IMAGES),
+        ("fixed", {"image": True, "stop": True}, ("completions", "messages")),
+        ("usage-none", {"image": True}, _WITH_TOOLS),
+        ("cut", {"image": True}, _WITH_TOOLS),
+        ("status-400", {"image": True}, _WITH_IMAGES),
+        ("status-503", {"image": True}, _WITH_IMAGES),
         ("echo", {"tools": True, "image": True}, _WITH_TOOLS),
+        ("fixed", {"document": True}, _WITH_IMAGES),
+        ("usage-none", {"document": True}, _WITH_TOOLS),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else str(value) if isinstance(value, str) else "",
 )
@@ -142,7 +168,7 @@ def test_the_same_answer_is_the_same_row(
     protocols: tuple[str, ...],
 ) -> None:
     """Streamed and whole: tokens, cost, status and error, to the last digit; the client gets the booked numbers."""
-    identifier = able(kind, provider)
+    identifier = able(kind, provider, supports_files=True)
     if wanted.get("tools"):
         upstream.plays[identifier.rpartition(":")[2]] = (_CALL,) * 2 * len(protocols)
     for protocol in protocols:
@@ -174,11 +200,15 @@ def _hang_up(url: str, token: str, body: Body) -> None:
     pytest.fail(f"the stream ended: {received[-300:]}")
 
 
-def test_a_hang_up_books_the_same_at_every_protocol(alice: Person, chat_url: str, able: Models, db: Database) -> None:
+@pytest.mark.parametrize("wanted", [{}, {"image": True}], ids=["words", "image"])
+def test_a_hang_up_books_the_same_at_every_protocol(
+    alice: Person, chat_url: str, able: Models, db: Database, wanted: dict[str, bool]
+) -> None:
     """The text so far and its usage, as cancelled; the reservation is released."""
     identifier = able("stall")
-    for number, (path, body) in enumerate(PROTOCOLS.values(), 1):
-        _hang_up(f"{chat_url}{path}", alice.token, body(stream=True) | {"model": identifier})
+    protocols = [PROTOCOLS[name] for name in (_WITH_IMAGES if wanted else PROTOCOLS)]
+    for number, (path, body) in enumerate(protocols, 1):
+        _hang_up(f"{chat_url}{path}", alice.token, body(stream=True, **wanted) | {"model": identifier})
         eventually(lambda number=number: len(_rows(db, alice)) == number)  # type: ignore[misc]
     rows = _rows(db, alice)
     fields = set(_FIELDS) - {"input_tokens", "cost_usd"}  # the estimate at POST / has the agent's prompt

@@ -96,14 +96,16 @@ def test_a_second_question_gets_the_id_of_the_running_turn(
     first.end()
 
 
+@pytest.mark.parametrize("ai", ["ai", "ai7"])
 def test_reloads_at_any_moment_show_the_answer_whole_and_once(
-    alice: Person, chat: str, paced: str, stack: Stack, db: Database
+    alice: Person, chat: str, paced: str, stack: Stack, db: Database, ai: str
 ) -> None:
-    """The real `useChat` is reloaded before the first word, in the middle and in the last milliseconds."""
+    """The real `useChat`, of AI SDK 6 and 7, is reloaded before the first word, in the middle and near the end."""
     moments = (0, 40, 150, 300, 500, 700, 800, 850, 880, 900, 950, 1000)
     reloads = [{"id": uuid.uuid4().hex, "text": f"Question {ms}", "afterMs": ms} for ms in moments]
     shown: list[dict[str, Any]] = run(
         "resume_chat",
+        ai=ai,
         api=chat,
         token=alice.token,
         rest=f"{stack['SUPABASE_URL']}/rest/v1",

@@ -164,7 +164,7 @@ def test_a_person_exports_everything_of_theirs(alice: Person, bob: Person, model
     assert len([each for page in pages for each in page["turns"]]) == 5
     assert pages[0]["profile"]["allows_training"] is True
     parts = {"profile", "conversations", "memberships", "feedback", "usage", "counters", "limits", "alerts", "nodes"}
-    parts |= {"versions", "shares", "invitations", "api_keys", "stored_answers"}
+    parts |= {"versions", "shares", "invitations", "api_keys", "stored_answers", "files"}
     assert set(pages[0]) == parts | {"messages", "turns", "next"}
     assert set(pages[1]) == {"messages", "turns", "next"}
     assert len(pages[0]["conversations"]) == 5

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import anthropic
 import httpx
 import openai
 import pytest
@@ -115,3 +116,31 @@ def test_reasoning_that_a_client_keeps_comes_back_as_it_was(
     ]
     message: Any = client(alice).chat.completions.create(model=identifier, messages=_HI).choices[0].message
     assert message.content == "Sunny."
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_anthropics_sdk_brings_openais_reasoning_back(
+    alice: Person, chat_url: str, able: Models, upstream: Upstream, *, is_streamed: bool
+) -> None:
+    """At messages, in the signature of a thinking block, before its call; another model gets the plain words."""
+    identifier, other = _wanting_responses(able, "echo"), able("fixed", "anthropic")
+    call = Script(calls=(("get_weather", {"city": "Wien"}),))
+    upstream.plays[identifier.rpartition(":")[2]] = (call, Script(("Sunny.",)))
+    function = WEATHER["function"]
+    tools: Any = [{"name": function["name"], "input_schema": function["parameters"]}]
+    sdk = anthropic.Anthropic(base_url=chat_url, api_key=alice.token, max_retries=0)
+    messages: Any = [{"role": "user", "content": "Weather?"}]
+    asked: Any = {"max_tokens": 500, "tools": tools}
+    if is_streamed:
+        with sdk.messages.stream(model=identifier, messages=messages, **asked) as stream:
+            first = stream.get_final_message()
+    else:
+        first = sdk.messages.create(model=identifier, messages=messages, **asked)
+    (use,) = [block for block in first.content if block.type == "tool_use"]
+    result: Any = {"type": "tool_result", "tool_use_id": use.id, "content": "20"}
+    messages += [{"role": "assistant", "content": first.content}, {"role": "user", "content": [result]}]
+    assert sdk.messages.create(model=identifier, messages=messages, **asked).content[0].to_dict()["text"] == "Sunny."
+    sent = upstream.calls_of(identifier.rpartition(":")[2])[-1].body["input"]
+    assert [item.get("encrypted_content") for item in sent if item.get("type") == "reasoning"] == [ENCRYPTED]
+    assert sdk.messages.create(model=other, messages=messages, **asked).content[0].to_dict()["text"] == "one two three"
+    assert ENCRYPTED not in str(upstream.calls_of(other.rpartition(":")[2])[-1].body)

@@ -141,12 +141,13 @@ def reserved_usd(db: Database, person: Person) -> Decimal:
 
 
 def words_left(db: Database, planted: str) -> list[str]:
-    """Tables of public and private in which any column contains the planted word."""
+    """Tables of public and private in which any column contains the planted word, also as bytes of a file."""
     tables = db.execute(
         "select schemaname || '.' || tablename as name from pg_tables where schemaname in ('public', 'private')"
     ).fetchall()
-    query = "select 1 from {} as t where t::text like %s limit 1"
-    return [row["name"] for row in tables if db.execute(query.format(row["name"]), [f"%{planted}%"]).fetchone()]
+    query = "select 1 from {} as t where t::text like any (%s) limit 1"
+    patterns = [f"%{planted}%", f"%{planted.encode().hex()}%"]
+    return [row["name"] for row in tables if db.execute(query.format(row["name"]), [patterns]).fetchone()]
 
 
 def conversation_with(db: Database, person: Person, turns: int, words: int = 20) -> str:

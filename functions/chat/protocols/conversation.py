@@ -7,7 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from shared.messages import CALLER, Image, Message, ProviderPayload, ToolCall
+from shared.messages import CALLER, Document, Image, Message, ProviderPayload, ToolCall
 from shared.providers.tool_calls import is_usual_id, tool_call, values_in
 
 MAX_IMAGES = 16
@@ -37,13 +37,13 @@ def for_provider(messages: Iterable[Message], *, has_history: bool = False) -> t
     """
     ids = _UsualIds()
     found: list[Message] = []
-    shown: list[Image] = []  # by the tool results just before
+    shown: list[Image | Document] = []  # by the tool results just before
     for message in messages:
         if shown and message.role != "tool":
             found.append(_showing(shown))
             shown = []
         if message.role == "tool":
-            shown += message.images
+            shown += [*message.images, *message.documents]
         found.append(ids.replaced(message))
     found += [_showing(shown)] if shown else []
     return tuple(found) if has_history else _with_a_question(found)
@@ -82,15 +82,15 @@ class _UsualIds:
         return block | replaced
 
 
-def _showing(images: list[Image]) -> Message:
-    """The images of tool results as a message that every provider takes."""
-    words = "The images of the tool results:"
-    return Message("user", words, parts=(words, *images))
+def _showing(files: list[Image | Document]) -> Message:
+    """The images and PDFs of tool results as a message that every provider takes."""
+    words = "The images of the tool results:" if isinstance(files[0], Image) else "The files of the tool results:"
+    return Message("user", words, parts=(words, *files))
 
 
 def _with_a_question(messages: list[Message]) -> tuple[Message, ...]:
     """The messages; without a user's text, the last instructions become the user's, as providers require one."""
-    if any(m.role == "user" and (m.content.strip() or m.images) for m in messages):
+    if any(m.role == "user" and (m.content.strip() or m.has_files) for m in messages):
         return tuple(messages)
     last = max((place for place, m in enumerate(messages) if m.role == "system" and m.content.strip()), default=None)
     return tuple(replace(m, role="user") if place == last else m for place, m in enumerate(messages))
@@ -107,11 +107,11 @@ def fault_of(messages: Sequence[Message], *, has_history: bool = False) -> str |
 
     None when the conversation is acceptable.
     """
-    has_question = question_of(messages) or any(m.role == "user" and m.images for m in messages)
+    has_question = question_of(messages) or any(m.role == "user" and m.has_files for m in messages)
     if not has_question and not has_history:
         return "there is nothing to answer"
-    if sum(len(m.images) for m in messages) > MAX_IMAGES:
-        return f"at most {MAX_IMAGES} images"
+    if sum(len(m.images) + len(m.documents) for m in messages) > MAX_IMAGES:
+        return f"at most {MAX_IMAGES} images and PDFs"
     return _fault_of_calls(messages)
 
 

@@ -18,7 +18,11 @@ from shared.routes import Route
 from shared.run_turn import RunEvent, TurnEnd
 from shared.turns import Turn, TurnResult
 
-_LACKING = {"supports_tools": ("use tools", "tools"), "supports_vision": ("look at images", "messages")}
+_LACKING = {
+    "supports_tools": ("use tools", "tools"),
+    "supports_vision": ("look at images", "messages"),
+    "supports_files": ("read PDFs", "messages"),
+}
 
 
 class StatelessRun:

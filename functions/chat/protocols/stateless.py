@@ -57,6 +57,7 @@ class StatelessRequest:
         wanted = {
             "supports_tools": bool(self.options.tools),
             "supports_vision": any(message.images for message in self.conversation),
+            "supports_files": any(message.documents for message in self.conversation),
             "supports_json": self.options.output_schema is not None,
         }
         return tuple(ability for ability, is_needed in wanted.items() if is_needed)

@@ -24,6 +24,7 @@ def _listed(entry: dict[str, Any]) -> ProviderModel:
         context_window=entry.get("max_input_tokens"),
         max_output_tokens=entry.get("max_tokens"),
         supports_vision=_supported(entry, "image_input"),
+        supports_files=_supported(entry, "pdf_input"),
         supports_json=_supported(entry, "structured_outputs"),
         supports_tools=True,
         supports_temperature=False,  # API version 2026-10-21 answers 400 to sampling parameters

@@ -1,8 +1,10 @@
-// A page that is reloaded in the middle of answers: takes {api, token, rest, anon, body, reloads} on stdin. For each
+// A page that is reloaded in the middle of answers: takes {ai, api, token, rest, anon, body, reloads} on stdin. For each
 // {id, text, afterMs} it asks, drops the connection and its state that long after the question is stored, loads the
 // messages, and resumes as docs/clients.md says. Prints what each page shows in the end.
-import { AbstractChat, DefaultChatTransport } from 'ai';
 import { readFileSync } from 'node:fs';
+
+const { ai, api, token, rest, anon, body, reloads } = JSON.parse(readFileSync(0, 'utf8'));
+const { AbstractChat, DefaultChatTransport } = await import(ai);
 
 class Chat extends AbstractChat {
   constructor(init) {
@@ -21,7 +23,6 @@ class Chat extends AbstractChat {
   }
 }
 
-const { api, token, rest, anon, body, reloads } = JSON.parse(readFileSync(0, 'utf8'));
 const headers = { Authorization: `Bearer ${token}` };
 const stored = async (id) => (await fetch(`${rest}/rpc/ui_messages`, {
   method: 'POST', headers: { ...headers, apikey: anon, 'Content-Type': 'application/json' }, body: JSON.stringify({ chat_id: id }),

@@ -1,7 +1,9 @@
-// The AI SDK's own chat, as its hooks drive it: takes {api, token, id, body, messages, steps} on stdin, prints what a
+// The AI SDK's own chat, as its hooks drive it: takes {ai, api, token, id, body, messages, steps} on stdin, prints what a
 // frontend would show after each step: {send, stop?}, {send, edit: place} or {regenerate: true or a place}.
-import { AbstractChat, DefaultChatTransport } from 'ai';
 import { readFileSync } from 'node:fs';
+
+const { ai, api, token, id, body, messages = [], steps } = JSON.parse(readFileSync(0, 'utf8'));
+const { AbstractChat, DefaultChatTransport } = await import(ai);
 
 class Chat extends AbstractChat {
   constructor(init, messages) {
@@ -21,7 +23,6 @@ class Chat extends AbstractChat {
   }
 }
 
-const { api, token, id, body, messages = [], steps } = JSON.parse(readFileSync(0, 'utf8'));
 const finished = [];
 const transport = new DefaultChatTransport({ api, headers: { Authorization: `Bearer ${token}` }, body });
 const chat = new Chat({ id, transport, onFinish: ({ isAbort, isError, finishReason }) => finished.push({ isAbort, isError, finishReason }) }, messages);

@@ -1,11 +1,12 @@
 import { useQueryClient } from '@tanstack/react-query';
+import type { FileUIPart } from 'ai';
 import { ArrowDown } from 'lucide-react';
 import { useEffect, useRef, useState } from 'react';
 import { useStickToBottom } from 'use-stick-to-bottom';
 import { useLocation } from 'wouter';
 import { useUser } from '../auth/AuthProvider';
 import { chooseVersion, forkConversation, learnMetadata, type ParleyChat, retryAnswer, stopAnswer, syncChat, useParley, writeMessage } from '../lib/chat';
-import { type Conversation, refreshConversations } from '../lib/conversations';
+import { type Conversation, filesOf, refreshConversations } from '../lib/conversations';
 import { errorText } from '../lib/errors';
 import { useKept } from '../lib/hooks';
 import { receivedFacts, useTurnFacts } from '../lib/receipts';
@@ -46,8 +47,8 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
   useAfterTurn(chat, isRunning);
   useSync(chat, conversation?.id, isGroup, isRunning);
 
-  const ask = (text: string) => {
-    void sendMessage({ text }, { body });
+  const ask = (text: string, files: FileUIPart[] = []) => {
+    void sendMessage({ text, files }, { body });
     void scrollToBottom();
     props.onFirstQuestion?.();
   };
@@ -80,7 +81,7 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
             isRunning={isRunning}
             scrollElement={scrollRef}
             onRegenerate={(messageId) => void regenerate({ messageId, body })}
-            onEdit={(messageId, text) => void sendMessage({ text, messageId }, { body })}
+            onEdit={(messageId, text) => void sendMessage({ text, messageId, files: filesOf(messages.find((each) => each.id === messageId)) }, { body })}
             onVersion={(turnId) => void attempt(() => chooseVersion(chat, turnId))}
             onFork={(turnId) => void fork(turnId)}
           />

@@ -1,11 +1,12 @@
 import { Pencil } from 'lucide-react';
-import { type FormEvent, useState } from 'react';
+import { type FormEvent, lazy, Suspense, useState } from 'react';
 import { useUser } from '../auth/AuthProvider';
 import type { Message } from '../lib/chat';
-import { type Member, messageText } from '../lib/conversations';
+import { filesOf, type Member, messageText } from '../lib/conversations';
 import { plainLine, plainText } from '../lib/text';
 import { CopyButton } from '../ui/parts';
 
+const FileParts = lazy(() => import('./FileParts'));
 const FOLDED_FROM = 4000; // characters
 
 /** A question of the user or of another member; own ones can be edited. */
@@ -28,6 +29,11 @@ export function QuestionItem(props: { message: Message; members: Member[]; canEd
   return (
     <article className={isOwn ? 'question' : 'question question-other'} aria-label={isOwn ? 'Your question' : `Question of ${memberName(author, members)}`}>
       {members.length > 1 && <p className="author">{isOwn ? 'You' : memberName(author, members)}</p>}
+      {filesOf(message).length > 0 && (
+        <Suspense>
+          <FileParts files={filesOf(message)} />
+        </Suspense>
+      )}
       <div className="bubble" dir="auto">
         {isLong && isFolded ? `${text.slice(0, FOLDED_FROM)}…` : text}
         {isLong && (

@@ -1,11 +1,12 @@
 import { useState } from 'react';
-import { titleOf } from '../lib/conversations';
+import { filesOf, titleOf } from '../lib/conversations';
 import { dateTime } from '../lib/format';
 import { useTitle } from '../lib/hooks';
 import { type Shared, useShared } from '../lib/sharing';
 import { plainLine, plainText } from '../lib/text';
 import { Empty, Loading } from '../ui/parts';
 import { Answer } from './Answer';
+import FileParts from './FileParts';
 import { Reasoning } from './Reasoning';
 import { ToolCall, isToolPart } from './ToolCall';
 
@@ -40,6 +41,7 @@ function SharedMessage({ message }: { message: Shared['messages'][number] }) {
     return (
       <article className="question" aria-label="Question">
         <p className="author">Person {message.metadata?.author ?? 1}</p>
+        {filesOf(message).length > 0 && <FileParts files={filesOf(message)} />}
         <div className="bubble" dir="auto">
           {plainText(text)}
         </div>

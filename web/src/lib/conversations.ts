@@ -1,4 +1,5 @@
 import { type QueryClient, useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import type { FileUIPart } from 'ai';
 import type { Message } from './chat';
 import { fileName, plainLine } from './text';
 import { accessToken, config, rows, supabase } from './supabase';
@@ -122,6 +123,11 @@ export function deleteLater(id: string, seconds: number, onDone: (error: unknown
 /** The text of a message: its text parts, joined. */
 export function messageText(message: Message): string {
   return message.parts.map((part) => (part.type === 'text' ? part.text : '')).filter(Boolean).join('\n\n');
+}
+
+/** The files of a question. */
+export function filesOf(message: Pick<Message, 'parts'> | undefined): FileUIPart[] {
+  return message?.parts.filter((part) => part.type === 'file') ?? [];
 }
 
 /** A conversation as Markdown or JSON, with the name of its file. */

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 from functions.chat.protocols.conversation import written_call
+from functions.chat.protocols.documents import document_in
 from functions.chat.protocols.images import Detail, image_in
-from shared.messages import CALLER, Image, Message, ProviderPayload, Role
+from shared.messages import CALLER, Image, Message, Part, ProviderPayload, Role
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -72,6 +73,27 @@ class ImagePart(_Lenient):
         return image_in(self.image_url.url, self.image_url.detail or "auto")
 
 
+class FileData(_Lenient):
+    """A PDF as a data: URL; ids and addresses of files are not read."""
+
+    file_data: str
+    filename: str | None = None
+
+    @field_validator("file_data")
+    @classmethod
+    def _is_a_pdf_itself(cls, url: str) -> str:
+        document_in(url, None)
+        return url
+
+
+class FilePart(_Lenient):
+    """A PDF for the model."""
+
+    type: Literal["file"]
+    file: FileData
+    cache_control: dict[str, Any] | None = None
+
+
 def _as_parts(content: Any) -> Any:
     """The content as a list of parts: null and an empty text have none. Raises ValueError for another type."""
     if content is None or content == "":
@@ -85,7 +107,7 @@ def _as_parts(content: Any) -> Any:
 
 # Parts are distinguished by `type`, so that an error names the wrong field of a part, not all the types that it is not.
 _Some = Field(max_length=1000, fail_fast=True)
-_SeenPart = Annotated[TextPart | ImagePart | ReasoningPart, Field(discriminator="type")]
+_SeenPart = Annotated[TextPart | ImagePart | FilePart | ReasoningPart, Field(discriminator="type")]
 _WordPart = Annotated[TextPart | RefusalPart | ReasoningPart, Field(discriminator="type")]
 _Seen = Annotated[
     list[_SeenPart], _Some, BeforeValidator(_as_parts, json_schema_input_type=str | list[_SeenPart] | None)
@@ -154,6 +176,7 @@ class ToolMessage(_Message):
     tool_call_id: CallId
 
 
+AnyPart = TextPart | ImagePart | FilePart | RefusalPart | ReasoningPart
 AnyMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
 
 
@@ -178,7 +201,7 @@ def _converted(message: AnyMessage) -> Message:
         return Message(role, content, calls, _reasoning(message) if calls else None)
     if isinstance(message, ToolMessage):
         return Message(role, content, tool_call_id=message.tool_call_id, parts=parts)
-    is_plain = not marks and not any(isinstance(part, Image) for part in parts)
+    is_plain = not marks and all(isinstance(part, str) for part in parts)
     return Message(role, content, parts=() if is_plain else parts, cached_parts=marks)
 
 
@@ -188,8 +211,18 @@ def _reasoning(message: AssistantMessage) -> ProviderPayload | None:
     return ProviderPayload(CALLER, {"reasoning_content": text}) if text else None
 
 
-def _parts_of(message: AnyMessage) -> tuple[str | Image, ...]:
-    return tuple(part.image() if isinstance(part, ImagePart) else _words(part) for part in message.content)
+def _parts_of(message: AnyMessage) -> tuple[Part, ...]:
+    return tuple(map(_part, message.content))
+
+
+def _part(part: AnyPart) -> Part:
+    match part:
+        case ImagePart():
+            return part.image()
+        case FilePart():
+            return document_in(part.file.file_data, part.file.filename)
+        case _:
+            return _words(part)
 
 
 def _marks(message: AnyMessage) -> tuple[int, ...]:
@@ -202,7 +235,7 @@ def _marks(message: AnyMessage) -> tuple[int, ...]:
     )
 
 
-def _words(part: TextPart | ImagePart | RefusalPart | ReasoningPart) -> str:
+def _words(part: AnyPart) -> str:
     return (part.text or "") if isinstance(part, TextPart) else part.refusal if isinstance(part, RefusalPart) else ""
 
 

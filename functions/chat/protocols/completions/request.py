@@ -22,11 +22,9 @@ from functions.chat.protocols.conversation import fault_of, for_provider, has_to
 from functions.chat.protocols.stateless import StatelessRequest
 from functions.chat.request import MAX_TOKENS
 from shared.auth import Person
-from shared.body import parse_body, read_body
+from shared.body import MAX_BYTES_WITH_FILES, parse_body, read_body
 from shared.messages import ANY_OBJECT, PLAIN_FORMAT, Format, Message
 from shared.model_request import Options
-
-MAX_BYTES = 4 * 1024 * 1024  # images are sent as text; both clouds take six megabytes
 
 
 class CompletionRequest(Sampling):
@@ -163,4 +161,4 @@ def _names(tools: list[FunctionTool] | None) -> list[str]:
 
 async def read_completion_request(request: Request, _person: Person) -> StatelessRequest:
     """The validated request. Raises InvalidRequest, BodyTooLarge, Unprocessable, …"""
-    return parse_body(await read_body(request, MAX_BYTES), CompletionRequest).stateless
+    return parse_body(await read_body(request, MAX_BYTES_WITH_FILES), CompletionRequest).stateless

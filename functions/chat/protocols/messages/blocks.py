@@ -10,8 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from functions.chat.protocols.completions.messages import CallId
 from functions.chat.protocols.conversation import written_call
+from functions.chat.protocols.documents import document_in
 from functions.chat.protocols.images import image_in
-from shared.messages import CALLER, Image, Message, ProviderPayload
+from functions.chat.protocols.messages.openai_reasoning import is_openais, openai_payload
+from shared.messages import CALLER, Image, Message, Part, ProviderPayload
 
 CLAUDE = "anthropic"
 LongToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
@@ -35,7 +37,7 @@ class TextBlock(_Block):
 
 
 class Base64Source(_Block):
-    """An image itself; addresses and files are not fetched."""
+    """An image or a PDF itself; addresses and files are not fetched."""
 
     type: Literal["base64"]
     media_type: str
@@ -67,11 +69,24 @@ class TextSource(_Block):
 
 
 class DocumentBlock(_Block):
-    """A document; only plain text is taken."""
+    """A document: plain text or a PDF."""
 
     type: Literal["document"]
-    source: TextSource
+    source: Annotated[TextSource | Base64Source, Field(discriminator="type")]
     title: str | None = None
+
+    @field_validator("source")
+    @classmethod
+    def _is_a_pdf_itself(cls, source: TextSource | Base64Source) -> TextSource | Base64Source:
+        if isinstance(source, Base64Source):
+            document_in(_data_url(source), None)
+        return source
+
+    def part(self) -> Part:
+        """The document as our own value."""
+        if isinstance(self.source, Base64Source):
+            return document_in(_data_url(self.source), self.title)
+        return f"{self.title}\n\n{self.source.data}" if self.title else self.source.data
 
 
 class SearchResultBlock(_Block):
@@ -197,6 +212,8 @@ class AssistantTurn(_Block):
 
     def _native(self, *, has_calls: bool) -> ProviderPayload | None:
         thoughts = [block for block in self.content if isinstance(block, ThinkingBlock)]
+        if any(is_openais(thought.signature) for thought in thoughts):
+            return openai_payload(block.model_dump() for block in self.content)
         is_claudes = any(isinstance(block, RedactedThinkingBlock) for block in self.content)
         if is_claudes or any(thought.signature for thought in thoughts):
             return ProviderPayload(CLAUDE, [_for_claude(block) for block in self.content if not _is_unsigned(block)])
@@ -226,10 +243,10 @@ def instructions(blocks: list[TextBlock]) -> Iterator[Message]:
 
 
 def _in_parts(
-    role: Literal["user", "system"], parts: tuple[str | Image, ...], marks: tuple[int, ...], between: str = ""
+    role: Literal["user", "system"], parts: tuple[Part, ...], marks: tuple[int, ...], between: str = ""
 ) -> Message:
     text = between.join(part for part in parts if isinstance(part, str))
-    is_plain = not marks and not any(isinstance(part, Image) for part in parts)
+    is_plain = not marks and all(isinstance(part, str) for part in parts)
     return Message(role, text, parts=() if is_plain else parts, cached_parts=marks)
 
 
@@ -238,12 +255,12 @@ def _marks(blocks: list[Any]) -> tuple[int, ...]:
     return tuple(place for place, block in enumerate(blocks) if block.cache_control)
 
 
-def _part(block: TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | ToolResultBlock) -> str | Image:
+def _part(block: TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | ToolResultBlock) -> Part:
     match block:
         case ImageBlock():
             return block.image()
         case DocumentBlock():
-            return f"{block.title}\n\n{block.source.data}" if block.title else block.source.data
+            return block.part()
         case SearchResultBlock():
             return "\n".join((block.title, block.source, *(text.text for text in block.content)))
         case TextBlock():

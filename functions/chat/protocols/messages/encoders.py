@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from functions.chat.protocols.calls import CallQueue
 from functions.chat.protocols.messages.blocks import CLAUDE
+from functions.chat.protocols.messages.openai_reasoning import OPENAI, signature_of
 from functions.chat.protocols.stateless import StatelessRequest
 from shared.error_response import error_body
 from shared.events import CallPiece, Finish, Reasoning, Refusal, Signature, StopReason, Text, Usage
@@ -25,6 +26,7 @@ _STOP_REASONS: Final[dict[StopReason, str]] = {
     "filtered": "refusal",
     "truncated": "end_turn",
 }
+_SIGNING: Final = {CLAUDE, OPENAI}  # providers that want their reasoning back
 _EMPTY_BLOCKS: Final = {
     "text": {"type": "text", "text": ""},
     "thinking": {"type": "thinking", "thinking": "", "signature": ""},
@@ -62,7 +64,7 @@ class MessageStream:
             case CallPiece() | ToolCall():
                 return b"".join(map(self._call_piece, self._calls.add(event)))
             case Signature():
-                return self._signed(event) if event.provider == CLAUDE else b""
+                return self._signed(event) if event.provider in _SIGNING else b""
             case RouteChosen(route):
                 self._model = route.identifier
             case Usage():
@@ -100,7 +102,7 @@ class MessageStream:
         if signature.is_redacted:
             return self._start("redacted", {"type": "redacted_thinking", "data": signature.text}) + self._close()
         opened = b"" if self._open == "thinking" else self._start("thinking", _EMPTY_BLOCKS["thinking"])
-        delta = {"type": "signature_delta", "signature": signature.text}
+        delta = {"type": "signature_delta", "signature": signature_of(signature)}
         return opened + _event("content_block_delta", index=self._index, delta=delta) + self._close()
 
     def _call_piece(self, piece: CallPiece) -> bytes:
@@ -143,13 +145,13 @@ class MessageJson:
                 self._add("text", text)
             case Reasoning(text):
                 self._add("thinking", text)
-            case Signature() if event.provider != CLAUDE:
+            case Signature() if event.provider not in _SIGNING:
                 pass
             case Signature(text=data, is_redacted=True):
                 self._begin({"type": "redacted_thinking", "data": data})
-            case Signature(text=signature):
+            case Signature():
                 self._add("thinking", "")
-                self._blocks[-1]["signature"] = signature
+                self._blocks[-1]["signature"] = signature_of(event)
                 self._begin(None)
             case ToolCall():
                 self._begin({"type": "tool_use", "id": event.id, "name": event.name, "input": dict(event.arguments)})

@@ -9,14 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 from starlette.requests import Request
 
-from functions.chat.protocols.completions.request import MAX_BYTES
 from functions.chat.protocols.completions.sampling import Level, StopText, Unit
 from functions.chat.protocols.conversation import fault_of, for_provider, question_of
 from functions.chat.protocols.messages.blocks import AnyTurn, LongToolName, Texts, instructions
 from functions.chat.protocols.stateless import StatelessRequest
 from functions.chat.request import MAX_TOKENS, Name, unknown_fields, within_bounds
 from shared.auth import Person
-from shared.body import parse_body, read_body
+from shared.body import MAX_BYTES_WITH_FILES, parse_body, read_body
 from shared.messages import Message, Tool
 from shared.model_request import Options
 from shared.parameters import Wishes
@@ -192,4 +191,4 @@ def _messages_of(turns: list[AnyTurn]) -> list[Message]:
 
 async def read_messages_request(request: Request, _person: Person) -> StatelessRequest:
     """The validated request. Raises InvalidRequest, BodyTooLarge, Unprocessable, …"""
-    return parse_body(await read_body(request, MAX_BYTES), MessagesRequest).stateless
+    return parse_body(await read_body(request, MAX_BYTES_WITH_FILES), MessagesRequest).stateless

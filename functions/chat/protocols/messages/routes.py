@@ -14,7 +14,7 @@ from functions.chat.protocols.messages.errors import reworded
 from functions.chat.protocols.messages.request import read_messages_request
 from functions.chat.protocols.stateless import BorrowedProtocol, StatelessRequest, in_words_of
 from shared.auth import authenticate
-from shared.token_bounds import IMAGE_TOKENS, TOKENS_PER_MESSAGE, text_of
+from shared.token_bounds import TOKENS_PER_MESSAGE, file_tokens, text_of
 from shared.tokens import estimate_tokens
 
 MESSAGES: Final = BorrowedProtocol(read_messages_request, MessageStream, MessageJson, reworded)
@@ -35,6 +35,6 @@ async def count_tokens(request: Request) -> Response:
 
 def _estimate(asked: StatelessRequest) -> int:
     messages = sum(estimate_tokens(text_of(message)) + TOKENS_PER_MESSAGE for message in asked.conversation)
-    images = IMAGE_TOKENS * sum(len(message.images) for message in asked.conversation)
+    files = sum(map(file_tokens, asked.conversation))
     offered = (f"{tool.name} {tool.description} {json.dumps(dict(tool.parameters))}" for tool in asked.options.tools)
-    return messages + images + sum(map(estimate_tokens, offered))
+    return messages + files + sum(map(estimate_tokens, offered))

@@ -10,9 +10,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from functions.chat.protocols.completions.messages import CallId
 from functions.chat.protocols.conversation import written_call
+from functions.chat.protocols.documents import document_in
 from functions.chat.protocols.images import Detail, image_in
 from functions.chat.protocols.messages.blocks import CLAUDE, LongToolName
-from shared.messages import CALLER, Image, Message, ProviderPayload, ToolCall
+from shared.messages import CALLER, Message, Part, ProviderPayload, ToolCall
 
 OPENAI = "openai-responses"  # as in payloads of shared.providers.openai_responses
 
@@ -50,6 +51,20 @@ class ContentImage(_Part):
         return url
 
 
+class ContentFile(_Part):
+    """A PDF as a data: URL; ids and addresses of files are not read."""
+
+    type: Literal["input_file"]
+    file_data: str
+    filename: str | None = None
+
+    @field_validator("file_data")
+    @classmethod
+    def _is_a_pdf_itself(cls, url: str) -> str:
+        document_in(url, None)
+        return url
+
+
 def _as_parts(content: Any) -> Any:
     """The content as a list of parts: null and an empty text have none. Raises ValueError for another type."""
     if content is None or content == "":
@@ -61,7 +76,7 @@ def _as_parts(content: Any) -> Any:
     return content
 
 
-_AnyPart = Annotated[ContentText | RefusalPart | ContentImage, Field(discriminator="type")]
+_AnyPart = Annotated[ContentText | RefusalPart | ContentImage | ContentFile, Field(discriminator="type")]
 Parts = Annotated[
     list[_AnyPart],
     Field(max_length=1000, fail_fast=True),
@@ -257,15 +272,17 @@ class _Answer:
 def _message(role: Literal["user", "system"], content: list[Any]) -> Message:
     parts = tuple(map(_part, content))
     text = "".join(part for part in parts if isinstance(part, str))
-    return Message(role, text, parts=parts if any(isinstance(part, Image) for part in parts) else ())
+    return Message(role, text, parts=() if all(isinstance(part, str) for part in parts) else parts)
 
 
-def _part(part: ContentText | RefusalPart | ContentImage) -> str | Image:
+def _part(part: ContentText | RefusalPart | ContentImage | ContentFile) -> Part:
     match part:
         case ContentText():
             return part.text
         case RefusalPart():
             return part.refusal
+        case ContentFile():
+            return document_in(part.file_data, part.filename)
         case _:
             detail = part.detail if part.detail != "original" else "high"
             return image_in(part.image_url, detail or "auto")

@@ -9,7 +9,6 @@ from typing import Any
 
 from starlette.requests import Request
 
-from functions.chat.protocols.completions.request import MAX_BYTES
 from functions.chat.protocols.conversation import fault_of, for_provider, question_of
 from functions.chat.protocols.responses.items import (
     ContentText,
@@ -23,7 +22,7 @@ from functions.chat.protocols.responses.request import ResponsesRequest
 from functions.chat.protocols.stateless import StatelessRequest
 from shared import ledger_calls, supabase
 from shared.auth import Person
-from shared.body import parse_body, read_body
+from shared.body import MAX_BYTES_WITH_FILES, parse_body, read_body
 from shared.errors import PreviousResponseNotFound, Unprocessable
 from shared.messages import Message
 
@@ -41,7 +40,7 @@ async def read_responses_request(request: Request, person: Person) -> StatelessR
     Raises InvalidRequest, BodyTooLarge, Unprocessable, …, and PreviousResponseNotFound for a response or an item that
     is not stored in a conversation of this user.
     """
-    body = parse_body(await read_body(request, MAX_BYTES), ResponsesRequest)
+    body = parse_body(await read_body(request, MAX_BYTES_WITH_FILES), ResponsesRequest)
     if body.previous_response_id and body.conversation:
         raise Unprocessable("Send either previous_response_id or conversation.", param="conversation")
     return stateless_request(body, await _stored_answers(body, person))

@@ -7,12 +7,11 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator
 from starlette.requests import Request
 
-from functions.chat.protocols.completions.request import MAX_BYTES
 from functions.chat.protocols.completions.sampling import Sampling
 from functions.chat.protocols.stateless import StatelessRequest
 from functions.chat.request import MAX_TOKENS
 from shared.auth import Person
-from shared.body import parse_body, read_body
+from shared.body import MAX_BYTES_WITH_FILES, parse_body, read_body
 from shared.messages import Message
 from shared.model_request import Options
 
@@ -74,4 +73,4 @@ class TextCompletionRequest(Sampling):
 
 async def read_text_completion_request(request: Request, _person: Person) -> StatelessRequest:
     """The validated request. Raises InvalidRequest, BodyTooLarge, Unprocessable, …"""
-    return parse_body(await read_body(request, MAX_BYTES), TextCompletionRequest).stateless
+    return parse_body(await read_body(request, MAX_BYTES_WITH_FILES), TextCompletionRequest).stateless
