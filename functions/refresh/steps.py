@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functions.refresh import alerts, retention, roll_up, spool, sweep, sync_catalogue, training_export
+from functions.refresh import alerts, export, retention, roll_up, spool, sweep, sync_catalogue
 from functions.refresh.step import Step
 
 STEPS = (
@@ -13,6 +13,6 @@ STEPS = (
     # Turns that are still in the spool need the rows that retention deletes.
     Step("retention", retention.run, after="spool", skipped="The spool was not drained."),
     Step("alerts", alerts.run),
-    Step("export", training_export.run),
+    Step("export", export.run),
 )
 NAMES = tuple(step.name for step in STEPS)
