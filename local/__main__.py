@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from local import configuration, demo_data, environment, operators, postgres, stack
+from local import configuration, decryption, demo_data, environment, operators, postgres, stack
 from local.data_dir import DataDir, command, display_path
 from local.disk import error_text, is_user_error
 from local.errors import StackError
@@ -96,6 +97,13 @@ def _demo_data(args: argparse.Namespace, _: DataDir) -> None:
     print(f"{display_path(args.path.absolute())} holds {', '.join(each.symbol for each in demo_data.INSTRUMENTS)}.")
 
 
+def _decrypt(args: argparse.Namespace, data_dir: DataDir) -> None:
+    keys = _require_variables(data_dir, "LOG_ENCRYPTION_KEYS")["LOG_ENCRYPTION_KEYS"]
+    with contextlib.ExitStack() as opened:
+        lines = opened.enter_context(args.file.open(encoding="utf-8")) if args.file else sys.stdin
+        decryption.decrypt_lines(lines, sys.stdout, keys)
+
+
 def _psql(args: argparse.Namespace, data_dir: DataDir) -> None:
     program = shutil.which("psql") or str(postgres.BIN / "psql")
     os.execv(program, [program, _require_variables(data_dir, "DATABASE_URL")["DATABASE_URL"], *args.arguments])  # noqa: S606 - psql gets the terminal
@@ -161,6 +169,9 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("path", nargs="?", type=Path, default=Path("data/trading.duckdb"), metavar="PATH")
     data.set_defaults(run=_demo_data)
 
+    decrypt = commands.add_parser("decrypt", parents=[common_options], help="decrypt texts of the log")
+    decrypt.add_argument("file", nargs="?", type=Path, help="JSON lines, CSV or other text; standard input without it")
+    decrypt.set_defaults(run=_decrypt)
     psql = commands.add_parser("psql", parents=[common_options], help="open psql on the database")
     psql.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="arguments of psql, after --")
     psql.set_defaults(run=_psql)

@@ -1,7 +1,7 @@
 """Part of the step `export`: writes finished days of the log as Parquet files to EXPORT_URL.
 
-`ledger/day=YYYY-MM-DD/` holds part-0000.parquet and so on, and, last, _manifest.json. A day that changes later is written
-again. Memory does not grow with the number of rows: a file has at most `PART_ROWS`.
+`ledger/day=YYYY-MM-DD/` holds part-0000.parquet and so on, and, last, _manifest.json. A day that changes later is
+written again. Memory does not grow with the number of rows: a file has at most `PART_ROWS`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ async def _written_days(store: ObjectStore) -> set[str]:
 
 async def _write_day(store: ObjectStore, day: str) -> int:
     """The number of rows that were written. A day without rows loses its files."""
-    folder, files = f"{_FOLDER}/day={day}", []
+    folder = f"{_FOLDER}/day={day}"
+    files: list[dict[str, Any]] = []
     batches: list[RecordBatch] = []
     after: dict[str, int] = {}
     is_last = False
@@ -80,7 +81,7 @@ async def _write_day(store: ObjectStore, day: str) -> int:
             files.append(await _write_part(store, f"{folder}/part-{len(files):04}.parquet", batches))
             batches = []
     await _remove_others(store, folder, {each["name"] for each in files} | ({_MANIFEST} if files else set()))
-    rows = sum(each["rows"] for each in files)
+    rows: int = sum(each["rows"] for each in files)
     if files:
         manifest = {
             "format": FORMAT,

@@ -1241,6 +1241,7 @@ create function private.training_rows(p_from timestamptz, p_to timestamptz, p_af
       (select f.rating from public.feedback as f where f.turn_id = l.turn_id and f.user_id = l.user_id), l.created_at
     from public.chat_logs as l
     where l.id > coalesce(p_after, 0) and l.status = 'completed' and l.question <> '' and l.response <> ''
+      and l.question not like 'enc:v1:%' and l.response not like 'enc:v1:%'
       and l.created_at >= coalesce(p_from, '-infinity') and l.created_at < coalesce(p_to, 'infinity')
       and (select p.allows_training from public.user_llm_profiles as p where p.user_id = l.user_id)
       and (select c.allows_training from public.llm_conversations as c where c.id = l.conversation_id)
@@ -1250,7 +1251,7 @@ create function private.training_rows(p_from timestamptz, p_to timestamptz, p_af
 $$;
 comment on function private.training_rows(timestamptz, timestamptz, bigint, integer) is
   'Completed turns in [p_from, p_to) with redacted text, of users who allow training, outside of conversations that '
-  'their owner excludes; by id, after p_after. rating is that of the user who asked.';
+  'their owner excludes, and without encrypted text; by id, after p_after. rating is that of the user who asked.';
 revoke execute on function private.training_rows from public, anon, authenticated, service_role;
 
 create function private.training_messages(p_question text, p_response text) returns jsonb
@@ -1470,13 +1471,6 @@ create trigger llm_conversations_note_changed_consent after update of allows_tra
   for each row when (new.allows_training is distinct from old.allows_training)
   execute function private.note_consent_change();
 
-create function private.is_encrypted(p_text text) returns boolean
-  language sql immutable security invoker set search_path = '' as $$
-  select coalesce(p_text like 'enc:v1:%', false)
-$$;
-comment on function private.is_encrypted(text) is 'Whether a text of the log was encrypted: LOG_CONTENT=encrypted.';
-revoke execute on function private.is_encrypted from public, anon, authenticated, service_role;
-
 create function public.lake_days(known date[]) returns table (day date, changes bigint[])
   language plpgsql volatile security definer set search_path = '' as $$
 declare
@@ -1488,10 +1482,10 @@ begin
     where later.day = c.day and later.id > c.id;
   return query
     select coalesce(d.day, c.day), coalesce(c.ids, '{}')
-    from (select g.at::date as day from generate_series(v_begin, v_end - 1, interval '1 day') as g (at)
-          where g.at::date <> all (known) and exists (select 1 from public.chat_logs as l
-            where l.created_at >= g.at at time zone 'utc'
-              and l.created_at < (g.at + interval '1 day') at time zone 'utc')) as d
+    from (select v_begin + g.n as day from generate_series(0, v_end - 1 - v_begin) as g (n)
+          where v_begin + g.n <> all (known) and exists (select 1 from public.chat_logs as l
+            where l.created_at >= (v_begin + g.n)::timestamp at time zone 'utc'
+              and l.created_at < (v_begin + g.n + 1)::timestamp at time zone 'utc')) as d
     full join (select k.day, array_agg(k.id) as ids from private.lake_changes as k where k.day < v_end
                group by k.day) as c on c.day = d.day
     order by 1;
@@ -1517,14 +1511,16 @@ create function public.lake_page(of_day date, after_us bigint default null, afte
   language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_array(
       p.id, p.turn_id, p.request_id, p.user_id, p.conversation_id, p.endpoint, p.status,
-      case when p.may_leave and not private.is_encrypted(p.question) then p.question end,
-      case when p.may_leave and not private.is_encrypted(p.response) then p.response end,
+      case when p.may_leave and p.question not like 'enc:v1:%' then p.question end,
+      case when p.may_leave and p.response not like 'enc:v1:%' then p.response end,
       p.tools_used::text, p.input_tokens, p.output_tokens, p.cached_tokens, p.reasoning_tokens, p.usage_source,
       p.cost_usd::text, p.model, p.provider, p.model_identifier, p.requested_model, p.agent_type,
       p.domain_classification, p.user_skill_assessment, p.escalation_suggested,
-      case when p.may_leave then p.escalation_metadata::text end, p.context_size_tokens, p.duration_ms, p.ttft_ms,
+      case when p.may_leave and not p.escalation_metadata ? 'encrypted' then p.escalation_metadata::text end,
+      p.context_size_tokens, p.duration_ms, p.ttft_ms,
       p.attempts::text, p.finish_reason, p.error_code, p.user_id_hash,
-      case when p.may_leave then p.metadata::text end, p.domain_confidence::text, p.route_alias, p.route_arm,
+      case when p.may_leave and not p.metadata ? 'encrypted' then p.metadata::text end,
+      p.domain_confidence::text, p.route_alias, p.route_arm,
       p.history_left_out, p.route_reason, case when p.may_leave then p.unresolved_model end, p.at_us, p.api_key_id,
       p.rating, p.cached_cost_usd::text, p.output_cost_usd::text, p.reasoning_cost_usd::text, p.asked_agent,
       p.history_shown, p.cache_write_tokens, p.preset_version, p.saved_usd::text) order by p.created_at, p.id), '[]')
@@ -1543,7 +1539,8 @@ $$;
 comment on function public.lake_page(date, bigint, bigint, integer) is
   'One page of a UTC day''s log rows by created_at and id, each an array of the columns of chat_logs in their order. '
   'Amounts are texts, created_at is in microseconds since 1970. Words (question, response, escalation_metadata, '
-  'metadata, unresolved_model) are null unless the user and the conversation''s owner allow training.';
+  'metadata, unresolved_model) are null unless the user and the conversation''s owner allow training; encrypted ones '
+  'always are.';
 revoke execute on function public.lake_page from public, anon, authenticated, service_role;
 grant execute on function public.lake_page(date, bigint, bigint, integer) to service_role;
 
