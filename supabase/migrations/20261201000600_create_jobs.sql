@@ -1478,8 +1478,9 @@ declare
   v_end date := (now() at time zone 'utc' - interval '1 hour')::date;
   v_begin date := (select (min(l.created_at) at time zone 'utc')::date from public.chat_logs as l);
 begin
-  delete from private.lake_changes as c using private.lake_changes as later
-    where later.day = c.day and later.id > c.id;
+  delete from private.lake_changes as c
+    using (select k.day, max(k.id) as last from private.lake_changes as k group by k.day) as newest
+    where c.day = newest.day and c.id < newest.last;
   return query
     select coalesce(d.day, c.day), coalesce(c.ids, '{}')
     from (select v_begin + g.n as day from generate_series(0, v_end - 1 - v_begin) as g (n)

@@ -54,7 +54,7 @@ def lake(
         def export() -> dict[str, Any]:
             headers = {"Authorization": f"Bearer {stack['CRON_SECRET']}"}
             step = httpx.post(url, json={"steps": ["export"]}, headers=headers, timeout=120).json()["steps"]["export"]
-            assert step["ok"], step
+            assert step["ok"], json.dumps(step)
             ledger: dict[str, Any] = step["ledger"]
             return ledger
 
