@@ -137,6 +137,8 @@ _TABLE = (
     Variable("HASH_PEPPER", forms.passphrase),
     Variable("SPOOL_URL", forms.store),
     Variable("EXPORT_URL", forms.store),
+    Variable("JUDGE_MODEL", forms.word, needs=("JUDGE_DAILY_USD",)),
+    Variable("JUDGE_DAILY_USD", forms.usd, example="a number of US dollars a day, such as 1"),
     Variable("LOG_RETENTION_DAYS", forms.whole(1, 10**9 - 1, "a number of days")),
     Variable("DAILY_COST_THRESHOLD", forms.usd, ("LEXYBRAIN_DAILY_COST_CAP",)),
     Variable("MONTHLY_COST_THRESHOLD", forms.usd),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functions.refresh import alerts, export, retention, roll_up, spool, sweep, sync_catalogue
+from functions.refresh import alerts, export, judge, retention, roll_up, spool, sweep, sync_catalogue
 from functions.refresh.step import Step
 
 STEPS = (
@@ -13,6 +13,7 @@ STEPS = (
     # Turns that are still in the spool need the rows that retention deletes.
     Step("retention", retention.run, after="spool", skipped="The spool was not drained."),
     Step("alerts", alerts.run),
+    Step("judge", judge.run),
     Step("export", export.run),
 )
 NAMES = tuple(step.name for step in STEPS)

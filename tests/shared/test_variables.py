@@ -134,6 +134,8 @@ BAD = {
     **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), _KEYS),
     "AWS_ENDPOINT_URL": ("http://127.0.0.1:9/store", "http://127.0.0.1:9//", "http://127.0.0.1:9/?a=b"),
     "LOG_CONTENT": ("full", "off"),
+    "JUDGE_MODEL": ("two words", "# default"),
+    "JUDGE_DAILY_USD": ("$1", "one", "-1"),
     "LOG_ENCRYPTION_KEYS": ("k1", "k1:short", f"k 1:{KEY_32}", f"k1:{KEY_32},k1:{KEY_32}", f"k1:{KEY_32},"),
     "HASH_PEPPER": ("# a long secret", "changeme"),
     "SPOOL_URL": ("/var/spool", "s3://", "file://relative", "ftp://a/b", "https://bucket"),
