@@ -100,7 +100,9 @@ def test_a_wrong_answer_is_asked_for_again_and_costs_no_rating(
     assert rated == {"rating": 2}
 
 
-def test_the_budget_of_the_day_limits_the_calls(judge: Judge, alice: Person, model: Models, able: Models, upstream: Upstream) -> None:
+def test_the_budget_of_the_day_limits_the_calls(
+    judge: Judge, alice: Person, model: Models, able: Models, upstream: Upstream
+) -> None:
     """No call is made that could exceed what is left of JUDGE_DAILY_USD."""
     _turn(alice, model("echo"), "judge: too dear?")
     judging = plays(upstream, able("fixed"), says(SCORES))
@@ -114,7 +116,9 @@ def test_an_unknown_model_is_a_failed_step(judge: Judge) -> None:
     assert (step["ok"], step["error"]) == (False, "model_not_found")
 
 
-def test_agreement_has_its_sample_and_interval(judge: Judge, alice: Person, model: Models, able: Models, upstream: Upstream) -> None:
+def test_agreement_has_its_sample_and_interval(
+    judge: Judge, alice: Person, model: Models, able: Models, upstream: Upstream
+) -> None:
     """A score of 4 agrees with a rating of 5, and not with one of 1."""
     for number, rating in enumerate((5, 1)):
         turn = _turn(alice, model("echo"), f"judge: rated {number}?")
