@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -22,6 +23,7 @@ from tests.stack.people import Person, Stack
 from tests.stack.turns import Database, begin, finish
 
 Export = Callable[[], dict[str, Any]]
+_PAGE = Path(__file__).parents[2] / "docs" / "analytics.md"
 _PAST = datetime.now(UTC).replace(hour=10, minute=30, second=0, microsecond=123456)
 
 
@@ -105,6 +107,21 @@ def test_duckdb_reads_the_same_sums_as_sql(
     assert {tuple(row.values()) for row in rows} == set(found)
     assert any(isinstance(row[4], Decimal) and row[4] > 0 for row in found)
     assert export() == {"days": 0, "rows": 0, "left": 0}  # what is written is not written again
+
+
+@pytest.mark.parametrize("lake", ["file"], indirect=True)
+def test_the_query_of_the_documentation_runs(
+    lake: tuple[Export, Callable[[], Path]], alice: Person, model: Models, db: Database
+) -> None:
+    """DuckDB runs the query of docs/analytics.md and finds each day and model."""
+    export, files = lake
+    _turn(alice, model("echo"), db, 2, "documented?")
+    export()
+    found = re.search(r"DuckDB:\n\n```text\n(.*?)```", _PAGE.read_text(), re.DOTALL)
+    assert found
+    with duckdb.connect() as connection:
+        rows = connection.sql(found[1].replace("s3://bucket", str(files()))).fetchall()
+    assert any(str(row[0]) == _ago(2) and row[3] > 0 for row in rows if row[3])
 
 
 @pytest.mark.parametrize("lake", ["file"], indirect=True)
