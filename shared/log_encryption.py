@@ -11,13 +11,12 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared.config import settings
 from shared.privacy import WITHHELD, loggable, loggable_value
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 FIELD: Final = "encrypted"
 """The only field of an encrypted object in a JSON column."""
@@ -114,8 +113,6 @@ def decrypt_all(line: str, keys: Mapping[str, bytes]) -> tuple[str, tuple[str, .
 
 
 def _cipher(key: bytes) -> AESGCM:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - only with LOG_CONTENT=encrypted
-
     if len(key) != 32:
         raise ValueError("a key has 32 bytes")
     return AESGCM(key)

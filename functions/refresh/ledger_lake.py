@@ -7,6 +7,7 @@ written again. Memory does not grow with the number of rows: a file has at most 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import time
 from datetime import UTC, datetime
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 import obstore
 from obstore.store import ObjectStore
 
-from functions.refresh import parquet
 from shared import supabase
 from shared.object_store import store_errors, store_of
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from arro3.core import RecordBatch
 
 FORMAT: Final = 1
@@ -28,7 +30,6 @@ _PAGE = 2_000
 _SECONDS = 120.0  # the next run writes the days that are left
 _FOLDER = "ledger"
 _MANIFEST = "_manifest.json"  # engines skip names that begin with an underscore
-_AT, _ID = list(parquet.COLUMNS).index("created_at"), list(parquet.COLUMNS).index("id")
 
 
 async def write_days() -> dict[str, int]:
@@ -66,7 +67,7 @@ async def _written_days(store: ObjectStore) -> set[str]:
 
 async def _write_day(store: ObjectStore, day: str) -> int:
     """The number of rows that were written. A day without rows loses its files."""
-    folder = f"{_FOLDER}/day={day}"
+    folder, parquet = f"{_FOLDER}/day={day}", _parquet()
     files: list[dict[str, Any]] = []
     batches: list[RecordBatch] = []
     after: dict[str, int] = {}
@@ -76,7 +77,8 @@ async def _write_day(store: ObjectStore, day: str) -> int:
         is_last = len(page) < _PAGE
         if page:
             batches.append(parquet.batch_of(page))
-            after = {"after_us": page[-1][_AT], "after_id": page[-1][_ID]}
+            last = dict(zip(parquet.COLUMNS, page[-1], strict=True))
+            after = {"after_us": last["created_at"], "after_id": last["id"]}
         if batches and (is_last or len(batches) * _PAGE >= PART_ROWS):
             files.append(await _write_part(store, f"{folder}/part-{len(files):04}.parquet", batches))
             batches = []
@@ -97,7 +99,7 @@ async def _write_day(store: ObjectStore, day: str) -> int:
 
 async def _write_part(store: ObjectStore, key: str, batches: list[RecordBatch]) -> dict[str, Any]:
     """The file's line in the manifest."""
-    data = parquet.file_of(batches)
+    data: bytes = _parquet().file_of(batches)
     await _put(store, key, data)
     return {
         "name": key.rsplit("/", 1)[1],
@@ -105,6 +107,11 @@ async def _write_part(store: ObjectStore, key: str, batches: list[RecordBatch]) 
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
+
+
+def _parquet() -> ModuleType:
+    """The writer, with the library that it loads: only a run that writes a day needs it."""
+    return importlib.import_module("functions.refresh.parquet")
 
 
 async def _put(store: ObjectStore, key: str, data: bytes) -> None:

@@ -1,16 +1,16 @@
 """Rows of the log as Parquet: the columns of `chat_logs` with their types, and the bytes of a file.
 
-arro3 is loaded with the first file, because a run without EXPORT_URL writes none.
+`ledger_lake` loads this module, and so arro3, with the first file.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from arro3.core import DataType, RecordBatch
+from arro3.core import Array, DataType, Field, RecordBatch, Schema, Table
+from arro3.io import write_parquet
 
 _TEXT, _WHOLE, _BIG, _FLAG, _USD, _SHARE, _TIME = "text", "int32", "int64", "boolean", "usd", "share", "time"
 COLUMNS: Final[dict[str, str]] = {
@@ -70,8 +70,6 @@ COLUMNS: Final[dict[str, str]] = {
 
 def batch_of(rows: Sequence[Sequence[Any]]) -> RecordBatch:
     """The rows as an Arrow batch; amounts are texts and become decimals, so no digit is lost."""
-    from arro3.core import Array, DataType, Field, RecordBatch, Schema  # noqa: PLC0415 - with the first file
-
     kinds: dict[str, tuple[DataType, Callable[[], DataType] | None]] = {
         _TEXT: (DataType.string(), None),
         _WHOLE: (DataType.int32(), None),
@@ -93,9 +91,6 @@ def batch_of(rows: Sequence[Sequence[Any]]) -> RecordBatch:
 
 def file_of(batches: Sequence[RecordBatch]) -> bytes:
     """A Parquet file with the rows of at least one batch."""
-    from arro3.core import Table  # noqa: PLC0415 - with the first file
-    from arro3.io import write_parquet  # noqa: PLC0415 - with the first file
-
     file = io.BytesIO()
     write_parquet(Table.from_batches(batches), file, compression="zstd(3)")
     return file.getvalue()

@@ -1240,8 +1240,9 @@ end
 $$;
 comment on function public.conversation_lengths(timestamptz, timestamptz, text) is
   'How many turns conversations have: those with turns in [from, to), by default the last 30 days, and none in the '
-  'last 24 hours. share = conversations / n with Wilson''s 95 % interval; max_turns is null for the last class. The mean of '
-  'all n has the interval mean +- 1.96 standard errors. Only turns of the span count; no rows without a conversation.';
+  'last 24 hours. share = conversations / n with Wilson''s 95 % interval; max_turns is null for the last class. '
+  'The mean of all n has the interval mean +- 1.96 standard errors. Only turns of the span count; no rows '
+  'without a conversation.';
 revoke execute on function public.conversation_lengths from public, anon, authenticated, service_role;
 grant execute on function public.conversation_lengths(timestamptz, timestamptz, text) to authenticated, service_role;
 
