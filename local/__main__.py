@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable
 
 import duckdb
 
-from local import arguments, configuration, demo_data, environment, operators, postgres, stack
+from local import arguments, configuration, decryption, demo_data, environment, operators, postgres, stack
 from local.data_dir import DataDir, command, display_path
 from local.disk import error_text, is_user_error
 from local.errors import StackError
@@ -94,6 +95,13 @@ def _demo_data(args: argparse.Namespace, _: DataDir) -> None:
     print(f"{display_path(args.path.absolute())} holds {', '.join(each.symbol for each in demo_data.INSTRUMENTS)}.")
 
 
+def _decrypt(args: argparse.Namespace, data_dir: DataDir) -> None:
+    keys = _require_variables(data_dir, "LOG_ENCRYPTION_KEYS")["LOG_ENCRYPTION_KEYS"]
+    with contextlib.ExitStack() as opened:
+        lines = opened.enter_context(args.file.open(encoding="utf-8")) if args.file else sys.stdin
+        decryption.decrypt_lines(lines, sys.stdout, keys)
+
+
 def _psql(args: argparse.Namespace, data_dir: DataDir) -> None:
     program = shutil.which("psql") or str(postgres.BIN / "psql")
     os.execv(program, [program, _require_variables(data_dir, "DATABASE_URL")["DATABASE_URL"], *args.arguments])  # noqa: S606 - psql gets the terminal
@@ -120,6 +128,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, DataDir], None]] = {
     "admin": _admin,
     "limits": _limits,
     "demo-data": _demo_data,
+    "decrypt": _decrypt,
     "psql": _psql,
 }
 

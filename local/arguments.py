@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     _admin(_command(add, "admin", "make a user an admin"))
     _limits(_command(add, "limits", "show caps and usage, or change caps"))
     _demo_data(_command(add, "demo-data", "build the demo market data"))
+    _decrypt(_command(add, "decrypt", "decrypt texts of the log"))
     _psql(_command(add, "psql", "open psql on the database"))
     return main
 
@@ -85,6 +86,16 @@ def _demo_data(command: argparse.ArgumentParser) -> None:
         default=Path("data/trading.duckdb"),
         metavar="PATH",
         help="the DuckDB file (default: data/trading.duckdb)",
+    )
+
+
+def _decrypt(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="JSON lines, CSV or other text; standard input without it",
     )
 
 

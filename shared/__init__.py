@@ -3,7 +3,7 @@
     values: errors, forms, messages, files, events, records, routes.
     text: identifiers, log, redaction, privacy, sanitize, sigv4, sse, surrogates, tokens, token_bounds, tracing, usage.
     json: lenient_json, strict_json, validation.
-    settings: addresses, variables, config, provider_config.
+    settings: addresses, variables, config, provider_config, log_encryption.
     wire: bounded_responses.
     network: node_addresses, http, secrets, database_errors, supabase, supabase_py, rights, object_store, spool, body.
     connections: ledger_connection, ledger_calls, api_keys, auth, sql.

@@ -99,8 +99,10 @@ class Settings:
 
     @property
     def log_content(self) -> str:
-        """`redacted` or `none`; a wrong value counts as `none`, so that no text is stored by mistake."""
-        return "redacted" if self.get("LOG_CONTENT", "redacted").lower() == "redacted" else "none"
+        """`redacted`, `encrypted` or `none`. A wrong value, or a missing key, counts as `none`: no text is stored."""
+        mode = self.get("LOG_CONTENT", "redacted").lower()
+        has_key = self.get("LOG_ENCRYPTION_KEYS") and not self.wrong("LOG_ENCRYPTION_KEYS")
+        return mode if mode == "redacted" or (mode == "encrypted" and has_key) else "none"
 
 
 _fallback_environment: dict[str, str] = {}

@@ -202,6 +202,21 @@ def webhook_secret(value: str) -> str | None:
     return "is not whsec_ with 24 to 64 bytes in base64; write whsec_ and the output of: openssl rand -base64 32"
 
 
+def encryption_keys(value: str) -> str | None:
+    """Keys of 32 bytes with ids: `id:base64` between commas."""
+    ids: list[str] = []
+    for entry in value.split(","):
+        key_id, _, key = entry.strip().partition(":")
+        try:
+            size = len(base64.b64decode(key, validate=True))
+        except ValueError:
+            size = 0
+        if size != 32 or not re.fullmatch(r"[\w.\-]{1,32}", key_id, re.ASCII):
+            return "is no list of keys; write id:key between commas, each key the output of: openssl rand -base64 32"
+        ids.append(key_id)
+    return None if len(set(ids)) == len(ids) else "has two keys with one id; give every key an id of its own"
+
+
 def parameter_path(value: str) -> str | None:
     """A path of AWS's Parameter Store."""
     if reason := text(value):

@@ -22,7 +22,8 @@ from shared.errors import (
     RequestInProgress,
 )
 from shared.log import bind_turn, log
-from shared.privacy import loggable, loggable_name, loggable_value, person_hash
+from shared.log_encryption import log_question, log_value, log_words
+from shared.privacy import loggable_name, loggable_value, person_hash
 from shared.provider_config import advice
 from shared.records import fields_of
 from shared.routes import Attempt
@@ -48,9 +49,9 @@ async def begin(person: Person, request: TurnRequest) -> Turn:
     turn = fields_of(request) | {
         "turn_id": str(uuid.uuid4()),
         "worker_id": worker_id,
-        "question": loggable(request.message, settings().log_content) if request.store or request.log_words else None,
+        "question": log_question(request.message) if request.store or request.log_words else None,
         "requested_model": loggable_name(request.model) if request.model else None,
-        "metadata": loggable_value(request.metadata, settings().log_content) or {},
+        "metadata": log_value(request.metadata) or {},
         "lease_seconds": _lease_seconds(is_resumable=request.resumable),
     }
     try:
@@ -179,7 +180,7 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
 
 def as_record(result: TurnResult) -> dict[str, Any]:
     """The result as the parameter of `chat_finish`, without text when the turn is not stored."""
-    is_stored, log_content = result.turn.is_stored, settings().log_content
+    is_stored = result.turn.is_stored
     content = result.content if is_stored else ""
     return {
         "turn_id": result.turn.turn_id,
@@ -188,7 +189,7 @@ def as_record(result: TurnResult) -> dict[str, Any]:
         "identifier": result.route.identifier,
         "content": content,
         "has_content": bool(result.content),
-        "response": loggable(content, log_content) if content else None,
+        "response": log_words(content) if content else None,
         "parts": _storable_parts(result) if is_stored else None,
         "usage": fields_of(result.usage),
         "finish_reason": result.finish_reason,
@@ -201,7 +202,7 @@ def as_record(result: TurnResult) -> dict[str, Any]:
         "domain_confidence": result.domain_confidence,
         "user_skill_assessment": result.skill,
         "escalation_suggested": result.escalation is not None,
-        "escalation_metadata": loggable_value(result.escalation, log_content) if is_stored else None,
+        "escalation_metadata": log_value(result.escalation) if is_stored else None,
         "context_size_tokens": result.context_tokens,
         "history_left_out": result.turn.history_left_out,
         "duration_ms": result.duration_ms,

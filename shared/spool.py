@@ -38,13 +38,15 @@ class SpooledObject:
 def record_of(entry: Mapping[str, Any], user_id: str) -> dict[str, Any]:
     """The complete, redacted record of an entry for `chat_finish`; `content` holds the same text as the log.
 
-    WITHHELD replaces text that LOG_CONTENT does not allow. It also replaces all text when the record is larger than
-    MAX_BYTES, so that the drain can still book the cost.
+    WITHHELD replaces text that LOG_CONTENT does not allow, or that is encrypted in the log. It also replaces all text
+    when the record is larger than MAX_BYTES, so that the drain can still book the cost.
     """
-    content = entry.get("response") or (WITHHELD if entry.get("content") else "")
+    words = None if settings().log_content == "encrypted" else entry.get("response")
+    content = words or (WITHHELD if entry.get("content") else "")
     redacted = dict(entry) | {"content": content}  # besides `parts`, the only field with verbatim text
     if redacted.get("parts"):
-        redacted["parts"] = loggable_value(redacted["parts"], settings().log_content)
+        mode = settings().log_content
+        redacted["parts"] = loggable_value(redacted["parts"], "none" if mode == "encrypted" else mode)
     record = {
         "version": VERSION,
         "spooled_at": datetime.now(UTC).isoformat(timespec="milliseconds"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from shared import addresses, forms
@@ -47,6 +47,8 @@ class Variable:
     second_names: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     example: str = ""
+    needs_for: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Variables that one value, in lower case, needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +129,19 @@ _TABLE = (
     Variable("AWS_SECRET_ACCESS_KEY", forms.key, example="the secret access key"),
     Variable("AWS_SESSION_TOKEN", forms.key),
     Variable("AWS_ENDPOINT_URL", addresses.url("http://127.0.0.1:4566", has_path=False)),
-    Variable("LOG_CONTENT", forms.one_of("redacted", "none")),
+    Variable(
+        "LOG_CONTENT", forms.one_of("redacted", "encrypted", "none"), needs_for={"encrypted": ("LOG_ENCRYPTION_KEYS",)}
+    ),
+    Variable(
+        "LOG_ENCRYPTION_KEYS",
+        forms.encryption_keys,
+        example="an id, a colon and the output of: openssl rand -base64 32",
+    ),
     Variable("HASH_PEPPER", forms.passphrase),
     Variable("SPOOL_URL", forms.store),
     Variable("EXPORT_URL", forms.store),
+    Variable("JUDGE_MODEL", forms.word, needs=("JUDGE_DAILY_USD",)),
+    Variable("JUDGE_DAILY_USD", forms.usd, example="a number of US dollars a day, such as 1"),
     Variable("LOG_RETENTION_DAYS", forms.whole(1, 10**9 - 1, "a number of days")),
     Variable("DAILY_COST_THRESHOLD", forms.usd, ("LEXYBRAIN_DAILY_COST_CAP",)),
     Variable("MONTHLY_COST_THRESHOLD", forms.usd),
@@ -222,7 +233,8 @@ def missing_variables(
             yield WrongVariable(name, f"is not set; write {VARIABLES[name].example}")
     for each in [VARIABLES["SECRETS_SOURCE"]] if awaits_more else _TABLE:
         set_under, value = found(values, each.name)
-        for needed in each.needs if value and not wrong_value(each.name, value) else ():
+        needs = (*each.needs, *each.needs_for.get(value.lower(), ()))
+        for needed in needs if value and not wrong_value(each.name, value) else ():
             if not found(values, needed)[1]:
                 example = VARIABLES[needed].example
                 yield WrongVariable(needed, f"is not set, but {set_under} is and needs it; write {example}")

@@ -112,7 +112,7 @@ def _entry(part: Part, lease: Lease, receipt: Receipt, output: dict[str, Any]) -
         "input_hash": part.input.input_hash,
         "preset": part.preset.name,
         "prompt_version": part.preset.version,
-        "input": None if settings().log_content == "none" else part.input.value,
+        "input": part.input.value if settings().log_content == "redacted" else None,
         "output": output,
         "model": receipt.result.route.identifier,
         "ttl_seconds": part.preset.ttl_seconds if part.asked.may_keep else 0,

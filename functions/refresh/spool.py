@@ -18,7 +18,6 @@ from typing import Any
 
 from functions.refresh.step import StepContext, StepOutcome
 from shared import spool, supabase
-from shared.config import settings
 from shared.errors import (
     DatabaseUnavailable,
     DependencyDown,
@@ -30,7 +29,7 @@ from shared.errors import (
 )
 from shared.identifiers import is_canonical_uuid
 from shared.log import log
-from shared.privacy import loggable
+from shared.log_encryption import log_words
 from shared.sanitize import sanitize_text
 from shared.spool import SpooledObject
 
@@ -106,7 +105,7 @@ async def _drain(each: SpooledObject) -> str:
     try:
         record = parse(raw)
     except NotARecordError as error:
-        return await _quarantine(each, str(error), loggable(text, settings().log_content), origin_of(text))
+        return await _quarantine(each, str(error), log_words(text), origin_of(text))
     outcome = await _book(record.entry)
     if outcome not in _BOOKED:
         return await _quarantine(each, outcome, text, record.origin)

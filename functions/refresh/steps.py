@@ -6,12 +6,13 @@ from functions.refresh import (
     adapt_limits,
     alerts,
     bills,
+    export,
+    judge,
     retention,
     roll_up,
     spool,
     sweep,
     sync_catalogue,
-    training_export,
 )
 from functions.refresh.step import Step
 
@@ -25,6 +26,7 @@ STEPS = (
     Step("limits", adapt_limits.run),
     Step("alerts", alerts.run),
     Step("bills", bills.run),
-    Step("export", training_export.run),
+    Step("judge", judge.run),
+    Step("export", export.run),
 )
 NAMES = tuple(step.name for step in STEPS)

@@ -1,4 +1,4 @@
-"""Step `export`: writes turns with consent as training data to EXPORT_URL, once a UTC day.
+"""Part of the step `export`: writes turns with consent as training data to EXPORT_URL, once a UTC day.
 
 `training/day=YYYY-MM-DD/` holds examples.jsonl (OpenAI's chat fine-tuning), pairs.jsonl (its preference format),
 turns.csv (the ids of the examples) and, last, manifest.json. Memory does not grow with the number of rows.

@@ -484,9 +484,11 @@ comment on table public.chat_logs is
 comment on column public.chat_logs.turn_id is 'The turn''s own id; unique.';
 comment on column public.chat_logs.request_id is 'X-Request-Id of the HTTP request.';
 comment on column public.chat_logs.user_id is 'Null once the user is deleted.';
-comment on column public.chat_logs.question is 'Redacted before it is written; null when content is not logged.';
+comment on column public.chat_logs.question is
+  'Redacted before it is written, and encrypted with LOG_CONTENT=encrypted; null when content is not logged.';
 comment on column public.chat_logs.response is
-  'Redacted before it is written; null when content is not logged or the answer is empty.';
+  'Redacted before it is written, and encrypted with LOG_CONTENT=encrypted; null when content is not logged or the '
+  'answer is empty.';
 comment on column public.chat_logs.tools_used is
   'Array of {name, ms, ok, …}, without arguments and results; empty once the user is deleted.';
 comment on column public.chat_logs.input_tokens is 'All prompt tokens, cached ones included; null when unknown.';

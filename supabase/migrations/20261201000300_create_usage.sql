@@ -1565,7 +1565,7 @@ create view public.training_data with (security_invoker = true) as
   select l.turn_id as id, l.conversation_id, l.question as prompt, l.response, l.model_identifier as model,
     l.agent_type, l.rating, l.tools_used, l.duration_ms as latency_ms, l.input_tokens, l.output_tokens, l.created_at
   from public.chat_logs as l
-  where l.status = 'completed' and l.question is not null and l.response is not null
+  where l.status = 'completed' and l.question not like 'enc:v1:%' and l.response not like 'enc:v1:%'
     and (select private.is_admin()) and private.allows_training(l.user_id, l.conversation_id);
 comment on view public.training_data is
   'For admins: redacted questions and answers of users who set allows_training, without conversations whose owner '

@@ -1309,6 +1309,7 @@ create function private.training_rows(p_from timestamptz, p_to timestamptz, p_af
       (select f.rating from public.feedback as f where f.turn_id = l.turn_id and f.user_id = l.user_id), l.created_at
     from public.chat_logs as l
     where l.id > coalesce(p_after, 0) and l.status = 'completed' and l.question <> '' and l.response <> ''
+      and l.question not like 'enc:v1:%' and l.response not like 'enc:v1:%'
       and l.created_at >= coalesce(p_from, '-infinity') and l.created_at < coalesce(p_to, 'infinity')
       and (select p.allows_training from public.user_llm_profiles as p where p.user_id = l.user_id)
       and (select c.allows_training from public.llm_conversations as c where c.id = l.conversation_id)
@@ -1318,7 +1319,7 @@ create function private.training_rows(p_from timestamptz, p_to timestamptz, p_af
 $$;
 comment on function private.training_rows(timestamptz, timestamptz, bigint, integer) is
   'Completed turns in [p_from, p_to) with redacted text, of users who allow training, outside of conversations that '
-  'their owner excludes; by id, after p_after. rating is that of the user who asked.';
+  'their owner excludes, and without encrypted text; by id, after p_after. rating is that of the user who asked.';
 revoke execute on function private.training_rows from public, anon, authenticated, service_role;
 
 create function private.training_messages(p_question text, p_response text) returns jsonb
@@ -1525,6 +1526,321 @@ comment on function public.read_for_client(jsonb, text, jsonb) is
   'because neither reaches a table; both functions read only what belongs to the caller.';
 revoke execute on function public.read_for_client from public, anon, authenticated, service_role;
 grant execute on function public.read_for_client(jsonb, text, jsonb) to service_role;
+
+-- Purpose: finished days of the log for Parquet files outside of the database.
+-- Affects: private.lake_changes, public.lake_days(), public.lake_page(), public.lake_written()
+-- Access: the service only; definer because logs and profiles are not granted.
+
+create table private.lake_changes (
+  id bigint generated always as identity constraint lake_changes_pkey primary key,
+  day date not null
+);
+comment on table private.lake_changes is
+  'UTC days of the log that changed after their end, so that the step export writes their files again. Several rows '
+  'may have the same day: a row for each change needs no lock.';
+comment on column private.lake_changes.day is 'The UTC day of chat_logs.created_at.';
+
+alter table private.lake_changes enable row level security;
+revoke all on private.lake_changes from public, anon, authenticated, service_role;
+
+create function private.note_lake_change() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if tg_op <> 'INSERT' then
+    insert into private.lake_changes (day) values ((old.created_at at time zone 'utc')::date);
+  end if;
+  if tg_op = 'INSERT' or (tg_op = 'UPDATE' and (new.created_at at time zone 'utc')::date
+      <> (old.created_at at time zone 'utc')::date) then
+    insert into private.lake_changes (day) values ((new.created_at at time zone 'utc')::date);
+  end if;
+  return null;
+end
+$$;
+comment on function private.note_lake_change() is
+  'Trigger: notes the day of a log row that changed after its day. Definer, because lake_changes is not granted.';
+revoke execute on function private.note_lake_change from public, anon, authenticated, service_role;
+
+-- The conditions keep turns of today, which are nearly all, from calling the function.
+create trigger chat_logs_note_late_row after insert on public.chat_logs
+  for each row when (new.created_at < date_trunc('day', now(), 'utc')) execute function private.note_lake_change();
+create trigger chat_logs_note_changed_row after update on public.chat_logs
+  for each row when (least(old.created_at, new.created_at) < date_trunc('day', now(), 'utc'))
+  execute function private.note_lake_change();
+create trigger chat_logs_note_deleted_row after delete on public.chat_logs
+  for each row when (old.created_at < date_trunc('day', now(), 'utc')) execute function private.note_lake_change();
+
+create function private.note_consent_change() returns trigger
+  language plpgsql security definer set search_path = '' as $$
+begin
+  if tg_table_name = 'user_llm_profiles' then
+    insert into private.lake_changes (day)
+      select distinct (l.created_at at time zone 'utc')::date from public.chat_logs as l
+      where l.user_id = coalesce(new.user_id, old.user_id);
+  else
+    insert into private.lake_changes (day)
+      select distinct (l.created_at at time zone 'utc')::date from public.chat_logs as l
+      where l.conversation_id = new.id;
+  end if;
+  return null;
+end
+$$;
+comment on function private.note_consent_change() is
+  'Trigger: notes the days of all turns whose words may leave the database now, or may not any more. Definer, because '
+  'lake_changes is not granted.';
+revoke execute on function private.note_consent_change from public, anon, authenticated, service_role;
+
+create trigger user_llm_profiles_note_consent after insert on public.user_llm_profiles
+  for each row when (new.allows_training) execute function private.note_consent_change();
+create trigger user_llm_profiles_note_changed_consent after update of allows_training on public.user_llm_profiles
+  for each row when (new.allows_training is distinct from old.allows_training)
+  execute function private.note_consent_change();
+create trigger user_llm_profiles_note_deleted_consent after delete on public.user_llm_profiles
+  for each row when (old.allows_training) execute function private.note_consent_change();
+create trigger llm_conversations_note_changed_consent after update of allows_training on public.llm_conversations
+  for each row when (new.allows_training is distinct from old.allows_training)
+  execute function private.note_consent_change();
+
+create function public.lake_days(known date[]) returns table (day date, changes bigint[])
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  -- A transaction that began before midnight may end after it.
+  v_end date := (now() at time zone 'utc' - interval '1 hour')::date;
+  v_begin date := (select (min(l.created_at) at time zone 'utc')::date from public.chat_logs as l);
+begin
+  delete from private.lake_changes as c
+    using (select k.day, max(k.id) as last from private.lake_changes as k group by k.day) as newest
+    where c.day = newest.day and c.id < newest.last;
+  return query
+    select coalesce(d.day, c.day), coalesce(c.ids, '{}')
+    from (select v_begin + g.n as day from generate_series(0, v_end - 1 - v_begin) as g (n)
+          where v_begin + g.n <> all (known) and exists (select 1 from public.chat_logs as l
+            where l.created_at >= (v_begin + g.n)::timestamp at time zone 'utc'
+              and l.created_at < (v_begin + g.n + 1)::timestamp at time zone 'utc')) as d
+    full join (select k.day, array_agg(k.id) as ids from private.lake_changes as k where k.day < v_end
+               group by k.day) as c on c.day = d.day
+    order by 1;
+end
+$$;
+comment on function public.lake_days(date[]) is
+  'The UTC days that must be written: ended an hour ago, and either not among known or changed since they were '
+  'written. changes are the ids to pass to lake_written. A day without rows any more is among them.';
+revoke execute on function public.lake_days from public, anon, authenticated, service_role;
+grant execute on function public.lake_days(date[]) to service_role;
+
+create function public.lake_written(changes bigint[]) returns void
+  language sql volatile security definer set search_path = '' as $$
+  delete from private.lake_changes as c where c.id = any (changes)
+$$;
+comment on function public.lake_written(bigint[]) is
+  'Removes the noted changes with these ids, because the files of their day have them.';
+revoke execute on function public.lake_written from public, anon, authenticated, service_role;
+grant execute on function public.lake_written(bigint[]) to service_role;
+
+create function public.lake_page(of_day date, after_us bigint default null, after_id bigint default 0,
+  max_rows integer default 2000) returns jsonb
+  language sql stable security definer set search_path = '' as $$
+  select coalesce(jsonb_agg(jsonb_build_array(
+      p.id, p.turn_id, p.request_id, p.user_id, p.conversation_id, p.endpoint, p.status,
+      case when p.may_leave and p.question not like 'enc:v1:%' then p.question end,
+      case when p.may_leave and p.response not like 'enc:v1:%' then p.response end,
+      p.tools_used::text, p.input_tokens, p.output_tokens, p.cached_tokens, p.reasoning_tokens, p.usage_source,
+      p.cost_usd::text, p.model, p.provider, p.model_identifier, p.requested_model, p.agent_type,
+      p.domain_classification, p.user_skill_assessment, p.escalation_suggested,
+      case when p.may_leave and not p.escalation_metadata ? 'encrypted' then p.escalation_metadata::text end,
+      p.context_size_tokens, p.duration_ms, p.ttft_ms,
+      p.attempts::text, p.finish_reason, p.error_code, p.user_id_hash,
+      case when p.may_leave and not p.metadata ? 'encrypted' then p.metadata::text end,
+      p.domain_confidence::text, p.route_alias, p.route_arm,
+      p.history_left_out, p.route_reason, case when p.may_leave then p.unresolved_model end, p.at_us, p.api_key_id,
+      p.rating, p.cached_cost_usd::text, p.output_cost_usd::text, p.reasoning_cost_usd::text, p.asked_agent,
+      p.history_shown, p.cache_write_tokens, p.preset_version, p.saved_usd::text) order by p.created_at, p.id), '[]')
+  from (
+    select l.*, (extract(epoch from l.created_at) * 1000000)::bigint as at_us,
+      coalesce((select u.allows_training from public.user_llm_profiles as u where u.user_id = l.user_id), false)
+        and (select c.allows_training from public.llm_conversations as c where c.id = l.conversation_id)
+          is distinct from false as may_leave
+    from public.chat_logs as l
+    where l.created_at >= of_day::timestamp at time zone 'utc'
+      and l.created_at < (of_day + 1)::timestamp at time zone 'utc'
+      and (after_us is null
+        or (l.created_at, l.id) > (timestamptz 'epoch' + after_us * interval '1 microsecond', after_id))
+    order by l.created_at, l.id limit least(greatest(max_rows, 1), 5000)) as p
+$$;
+comment on function public.lake_page(date, bigint, bigint, integer) is
+  'One page of a UTC day''s log rows by created_at and id, each an array of the columns of chat_logs in their order. '
+  'Amounts are texts, created_at is in microseconds since 1970. Words (question, response, escalation_metadata, '
+  'metadata, unresolved_model) are null unless the user and the conversation''s owner allow training; encrypted ones '
+  'always are.';
+revoke execute on function public.lake_page from public, anon, authenticated, service_role;
+grant execute on function public.lake_page(date, bigint, bigint, integer) to service_role;
+
+-- Purpose: scores that a model gives to a sample of answers, beside the ratings by users.
+-- Affects: public.turn_scores, public.judge_sample(), public.book_judgement(), public.judge_agreement()
+-- Access: users read the scores of their own turns, admins all; the service samples and writes.
+
+create table public.turn_scores (
+  turn_id uuid not null constraint turn_scores_turn_id_fkey
+    references public.chat_logs (turn_id) on delete cascade,
+  rubric_version text not null constraint turn_scores_rubric_version_check
+    check (char_length(rubric_version) between 1 and 40),
+  model_identifier text not null,
+  helpful smallint not null constraint turn_scores_helpful_check check (helpful between 1 and 5),
+  correct smallint not null constraint turn_scores_correct_check check (correct between 1 and 5),
+  clear smallint not null constraint turn_scores_clear_check check (clear between 1 and 5),
+  overall smallint not null constraint turn_scores_overall_check check (overall between 1 and 5),
+  created_at timestamptz not null default now(),
+  constraint turn_scores_pkey primary key (turn_id, rubric_version, model_identifier)
+);
+comment on table public.turn_scores is
+  'Scores 1 to 5 of an answer by the model of JUDGE_MODEL, by a rubric. They change no rating and no total.';
+comment on column public.turn_scores.rubric_version is 'Version of the rubric: scores of two versions do not compare.';
+comment on column public.turn_scores.model_identifier is 'The model that judged.';
+comment on column public.turn_scores.helpful is 'Whether the answer does what the question asks.';
+comment on column public.turn_scores.correct is 'Whether what the answer states is true and consistent.';
+comment on column public.turn_scores.clear is 'Whether the answer is easy to read and no longer than needed.';
+comment on column public.turn_scores.overall is 'The score that compares with a rating.';
+
+create index turn_scores_created_at_idx on public.turn_scores (created_at);
+
+alter table public.turn_scores enable row level security;
+revoke all on public.turn_scores from public, anon, authenticated, service_role;
+grant select on public.turn_scores to authenticated;
+grant select on public.turn_scores to service_role;
+
+create policy turn_scores_select_own on public.turn_scores for select to authenticated
+  using ((select private.is_admin()) or exists (
+    select 1 from public.chat_logs as l where l.turn_id = turn_scores.turn_id and l.user_id = (select auth.uid())));
+comment on policy turn_scores_select_own on public.turn_scores is
+  'Users see the scores of their own turns; admins see all.';
+
+create function public.judge_sample(model text, rubric text, deployment jsonb, max_a_day integer default 100)
+  returns jsonb
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_today timestamptz := date_trunc('day', now(), 'utc');
+  v_chain jsonb := private.find_chain(null, left(model, 300), jsonb_build_object('seed', rubric,
+    'needs', jsonb_build_array(), 'is_strict', true, 'defaults', jsonb_build_array(),
+    'providers', case jsonb_typeof(deployment -> 'providers') when 'array' then deployment -> 'providers' end));
+  v_caps public.usage_limits := private.scope_caps('global');
+  v_left numeric;
+  v_done bigint;
+begin
+  if v_chain is null then
+    perform private.refuse('PT404', 'model_not_found', 'No active model has the name in JUDGE_MODEL.');
+  end if;
+  select least(
+      v_caps.daily_cost_usd - sum(c.spent_usd + c.reserved_usd) filter (where c.period = 'day'
+        and c.period_start = (now() at time zone 'utc')::date),
+      v_caps.monthly_cost_usd - sum(c.spent_usd + c.reserved_usd) filter (where c.period = 'month'))
+    into v_left
+    from public.usage_counter_slots as c
+    where c.scope = 'global' and c.period_start in ((now() at time zone 'utc')::date,
+      date_trunc('month', now() at time zone 'utc')::date);
+  select count(*) into v_done from public.turn_scores as s
+    where s.created_at >= v_today and s.rubric_version = rubric;
+  return jsonb_build_object(
+    'route', v_chain -> 0,
+    'left_usd', v_left,
+    'spent_usd', (select coalesce(sum(l.cost_usd), 0) from public.chat_logs as l
+      where l.endpoint = 'refresh.judge' and l.created_at >= v_today),
+    'turns', (select coalesce(jsonb_agg(jsonb_build_object('turn_id', t.turn_id, 'question', t.question,
+        'response', t.response)), '[]')
+      from (select l.turn_id, l.question, l.response from public.chat_logs as l
+        where l.created_at >= v_today - interval '1 day' and l.status = 'completed'
+          and l.endpoint not like 'refresh.%' and l.endpoint not like 'assist.%'
+          and l.question <> '' and l.response <> ''
+          and l.question not like 'enc:v1:%' and l.response not like 'enc:v1:%'
+          and (select p.allows_training from public.user_llm_profiles as p where p.user_id = l.user_id)
+          and (select c.allows_training from public.llm_conversations as c where c.id = l.conversation_id)
+            is distinct from false
+          and not exists (select 1 from public.turn_scores as s
+            where s.turn_id = l.turn_id and s.rubric_version = rubric)
+        -- Random, and the same for each run.
+        order by md5(l.turn_id::text || rubric) limit greatest(max_a_day - v_done, 0)) as t));
+end
+$$;
+comment on function public.judge_sample(text, text, jsonb, integer) is
+  'A random sample of completed turns since the beginning of yesterday (UTC) that the rubric has not judged: redacted '
+  'words of users and conversations that allow training. With the route of the model, what the judge spent today, and '
+  'what is left of the global caps (null = no cap). Refuses an unknown model (404).';
+revoke execute on function public.judge_sample from public, anon, authenticated, service_role;
+grant execute on function public.judge_sample(text, text, jsonb, integer) to service_role;
+
+create function public.book_judgement(entry jsonb) returns numeric
+  language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_id uuid := (entry ->> 'id')::uuid;
+  v_day date := (now() at time zone 'utc')::date;
+  v_route jsonb := entry -> 'route';
+  v_usage private.token_usage := private.read_usage(entry -> 'usage');
+  v_price private.turn_price := private.price_turn(jsonb_build_array(v_route), entry -> 'attempts',
+    v_route -> 'pricing', v_usage);
+  v_scores jsonb := entry -> 'scores';
+begin
+  insert into public.chat_logs (turn_id, endpoint, status, input_tokens, output_tokens, cached_tokens,
+    reasoning_tokens, usage_source, cost_usd, cached_cost_usd, output_cost_usd, reasoning_cost_usd, model, provider,
+    model_identifier, requested_model, duration_ms, attempts, error_code, cache_write_tokens)
+    values (v_id, 'refresh.judge', case when entry ->> 'error_code' is null then 'completed' else 'failed' end,
+      v_usage.input_tokens, v_usage.output_tokens, v_usage.cached_tokens, v_usage.reasoning_tokens, v_usage.source,
+      v_price.cost_usd, v_price.cached_cost_usd, v_price.output_cost_usd, v_price.reasoning_cost_usd,
+      v_route ->> 'upstream_id', v_route ->> 'provider', v_route ->> 'identifier', entry ->> 'requested_model',
+      private.clamp_count(entry -> 'duration_ms', 86400000), v_price.attempts, entry ->> 'error_code',
+      v_usage.cache_write_tokens)
+    on conflict on constraint chat_logs_turn_id_key do nothing;  -- the call may be sent twice
+  if not found then
+    return (select l.cost_usd from public.chat_logs as l where l.turn_id = v_id);
+  end if;
+  if jsonb_typeof(v_scores) = 'object' then
+    insert into public.turn_scores (turn_id, rubric_version, model_identifier, helpful, correct, clear, overall)
+      select l.turn_id, entry ->> 'rubric', v_route ->> 'identifier', (v_scores ->> 'helpful')::smallint,
+        (v_scores ->> 'correct')::smallint, (v_scores ->> 'clear')::smallint, (v_scores ->> 'overall')::smallint
+      -- The turn may have lost its words, or its row, meanwhile.
+      from public.chat_logs as l where l.turn_id = (entry ->> 'judged_turn_id')::uuid and l.user_id is not null
+      on conflict on constraint turn_scores_pkey do nothing;
+  end if;
+  perform private.lock_counters('global', array[v_day]);
+  perform private.take_shares_back(v_day);
+  perform private.settle_in_scope('global', private.global_slot(v_id), v_day, 0, coalesce(v_price.cost_usd, 0),
+    coalesce(v_usage.input_tokens, 0), coalesce(v_usage.output_tokens, 0), 1);
+  return v_price.cost_usd;
+end
+$$;
+comment on function public.book_judgement(jsonb) is
+  'Books one call of the judge like a turn of the endpoint refresh.judge without a user: a log row, the global '
+  'counters, and with scores a row of turn_scores. entry: id, judged_turn_id, rubric, requested_model, route, usage, '
+  'attempts, duration_ms, error_code?, scores?. Returns the cost in US dollars; null without a price.';
+revoke execute on function public.book_judgement from public, anon, authenticated, service_role;
+grant execute on function public.book_judgement(jsonb) to service_role;
+
+create function public.judge_agreement("from" timestamptz default null, "to" timestamptz default null)
+  returns table (rubric_version text, model_identifier text, n bigint, mean_score numeric, score_low numeric,
+    score_high numeric, rated bigint, agreement numeric, agreement_low numeric, agreement_high numeric,
+    mean_difference numeric)
+  language sql stable security invoker set search_path = '' set statement_timeout = '5s' as $$
+  with judged as (
+    select s.rubric_version, s.model_identifier, s.overall, l.rating, (s.overall >= 4) = (l.rating >= 4) as is_same
+    from public.turn_scores as s join public.chat_logs as l on l.turn_id = s.turn_id
+    where l.created_at >= coalesce("from", now() - interval '30 days') and l.created_at < coalesce("to", now())
+  ), sums as (
+    select j.rubric_version, j.model_identifier, count(*) as n, avg(j.overall) as mean,
+      1.96 * stddev_samp(j.overall) / sqrt(count(*)::numeric) as half, count(j.rating) as rated,
+      count(*) filter (where j.is_same) as same, avg(j.overall - j.rating) as difference
+    from judged as j group by 1, 2
+  )
+  select s.rubric_version, s.model_identifier, s.n, round(s.mean, 4), round(s.mean - s.half, 4),
+    round(s.mean + s.half, 4), s.rated, round(s.same::numeric / nullif(s.rated, 0), 4),
+    lower(public.wilson_interval(s.same, s.rated)), upper(public.wilson_interval(s.same, s.rated)),
+    round(s.difference, 4)
+  from sums as s order by 1, 2
+$$;
+comment on function public.judge_agreement(timestamptz, timestamptz) is
+  'Judged quality and its agreement with users, by rubric and judging model, over turns that began in [from, to), by '
+  'default the last 30 days. n is the number of judged turns, mean_score the mean of overall with its 95 % interval '
+  '(mean +- 1.96 standard errors; null below two). rated is the number of them that users rated, agreement the share '
+  'of these where both are good (4 or 5) or both are not, with Wilson''s 95 % interval; null without any. '
+  'mean_difference is the mean of overall minus rating.';
+revoke execute on function public.judge_agreement from public, anon, authenticated, service_role;
+grant execute on function public.judge_agreement(timestamptz, timestamptz) to authenticated, service_role;
 
 -- Purpose: finds faults in row security, policies, grants and functions, and rows that other users can see.
 -- Affects: public.diagnose_access(), public.diagnose_visibility()

@@ -384,6 +384,10 @@ begin
     v_turn.needs := v_turn.needs || to_jsonb(v_file_needs);
   end if;
   v_agent := private.first_agent(v_turn, v_profile.preferred_agent);
+  if v_agent.reason = 'question' and v_conversation.primary_agent is not null then
+    v_agent.agent := coalesce((select k.agent from private.next_agents as k
+      where k.previous_agent = v_conversation.primary_agent and k.domain = v_agent.agent), v_agent.agent);
+  end if;
   v_criteria := private.routing_criteria(v_turn, v_conversation.id);
   v_resolved := private.resolve_routes(v_user_id, v_turn.model, v_conversation.default_model,
     v_profile.preferred_model, v_turn.agent_models -> v_agent.agent, v_turn.strict_model, v_criteria);

@@ -12,6 +12,7 @@ create function private.training_rows(p_from timestamptz, p_to timestamptz, p_af
       (select f.rating from public.feedback as f where f.turn_id = l.turn_id and f.user_id = l.user_id), l.created_at
     from public.chat_logs as l
     where l.id > coalesce(p_after, 0) and l.status = 'completed' and l.question <> '' and l.response <> ''
+      and l.question not like 'enc:v1:%' and l.response not like 'enc:v1:%'
       and l.created_at >= coalesce(p_from, '-infinity') and l.created_at < coalesce(p_to, 'infinity')
       and (select p.allows_training from public.user_llm_profiles as p where p.user_id = l.user_id)
       and (select c.allows_training from public.llm_conversations as c where c.id = l.conversation_id)
@@ -21,7 +22,7 @@ create function private.training_rows(p_from timestamptz, p_to timestamptz, p_af
 $$;
 comment on function private.training_rows(timestamptz, timestamptz, bigint, integer) is
   'Completed turns in [p_from, p_to) with redacted text, of users who allow training, outside of conversations that '
-  'their owner excludes; by id, after p_after. rating is that of the user who asked.';
+  'their owner excludes, and without encrypted text; by id, after p_after. rating is that of the user who asked.';
 revoke execute on function private.training_rows from public, anon, authenticated, service_role;
 
 create function private.training_messages(p_question text, p_response text) returns jsonb

@@ -21,9 +21,11 @@ async def test_the_database_learns_and_a_dry_run_does_not(
     environ(SUPABASE_URL=project.url, SUPABASE_SERVICE_KEY="sb_secret_x")
     project.answers["/rest/v1/rpc/measure_models"] = (200, 2)
     project.answers["/rest/v1/rpc/roll_up_profiles"] = (200, 3)
+    project.answers["/rest/v1/rpc/measure_next_agents"] = (200, 0)
     assert await run_step(roll_up.run, is_dry_run=is_dry_run) == {
         "ok": True,
         "measured": measured,
         "profiles": profiles,
+        "agents": 0,
     }
     assert len(project.asked_of("roll_up_profiles")) == int(not is_dry_run)

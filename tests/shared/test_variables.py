@@ -26,6 +26,7 @@ from shared.variables import (
 
 EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
 KEY = "k3yOfAProvider-0123456789"
+KEY_32 = base64.b64encode(bytes(range(32))).decode()
 
 
 def legacy(role: str) -> str:
@@ -135,6 +136,9 @@ BAD = {
     **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), _KEYS),
     "AWS_ENDPOINT_URL": ("http://127.0.0.1:9/store", "http://127.0.0.1:9//", "http://127.0.0.1:9/?a=b"),
     "LOG_CONTENT": ("full", "off"),
+    "JUDGE_MODEL": ("two words", "# default"),
+    "JUDGE_DAILY_USD": ("$1", "one", "-1"),
+    "LOG_ENCRYPTION_KEYS": ("k1", "k1:short", f"k 1:{KEY_32}", f"k1:{KEY_32},k1:{KEY_32}", f"k1:{KEY_32},"),
     "HASH_PEPPER": ("# a long secret", "changeme"),
     "SPOOL_URL": ("/var/spool", "s3://", "file://relative", "ftp://a/b", "https://bucket"),
     "LOG_RETENTION_DAYS": ("0", "-1", "1.5", "ninety", "\u00b2"),
@@ -200,7 +204,8 @@ GOOD = {
     "CRON_OIDC_EMAILS": ("a@b.iam.gserviceaccount.com, c@d.example",),
     "SECRETS_SOURCE": ("ssm:/parley/dev/", "ssm:/parley"),
     "AWS_ENDPOINT_URL": ("http://127.0.0.1:9", "https://ssm.eu-central-1.amazonaws.com/"),
-    "LOG_CONTENT": ("redacted", "none"),
+    "LOG_CONTENT": ("redacted", "encrypted", "none"),
+    "LOG_ENCRYPTION_KEYS": (f"2026-11:{KEY_32}", f"k2:{KEY_32}, k1:{KEY_32}"),
     "SPOOL_URL": ("file:///var/spool", "s3://bucket/spool", "gs://bucket", "memory://x"),
     "LOG_RETENTION_DAYS": ("1", "365"),
     "DAILY_COST_THRESHOLD": ("0", "25", "2.50"),
