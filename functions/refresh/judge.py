@@ -18,9 +18,10 @@ from functions.refresh.step import StepContext, StepOutcome
 from shared import supabase
 from shared.config import settings
 from shared.errors import NotConfigured, ParleyError
-from shared.gateway import ModelSession, Options
+from shared.gateway import ModelSession
 from shared.log import log
 from shared.messages import Message
+from shared.model_request import Options
 from shared.provider_config import deployment
 from shared.records import fields_of
 from shared.routes import Route
