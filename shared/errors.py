@@ -28,6 +28,7 @@ ParleyError
 │   └── IdempotencyMismatch 422 idempotency_mismatch
 ├── QuotaExceeded 429 quota_exceeded
 ├── TooManyTurns 429 too_many_turns
+├── TooManyFollowers 429 too_many_followers
 ├── InternalError 500 internal_error
 │   └── NotConfigured 500 not_configured
 ├── ProviderError 502 provider_error
@@ -273,6 +274,13 @@ class TooManyTurns(ParleyError):
 
     status, code = 429, "too_many_turns"
     client_action = "Retry after `Retry-After`."
+
+
+class TooManyFollowers(ParleyError):
+    """The user, or all users of the instance together, read as many running answers as they may at once."""
+
+    status, code = 429, "too_many_followers"
+    client_action = "Close streams that nobody reads, or retry after `Retry-After`."
 
 
 class InternalError(ParleyError):
