@@ -13,7 +13,10 @@ from shared.config import settings
 
 
 async def follow_turn(request: Request) -> Response:
-    """GET /{id}/stream, which `useChat` calls to resume: the running turn from its start; 204 when none runs. Raises TooManyFollowers."""
+    """GET /{id}/stream, which `useChat` calls to resume: the running turn from its start; 204 when none runs.
+
+    Raises TooManyFollowers and what `authenticate` and `pieces.follow` raise.
+    """
     person = await authenticate(request, "chat")
     chat_id = request.path_params["id"]
     take_seat(person)
