@@ -116,7 +116,8 @@ _counts: Counter[str] = Counter()  # followers by user
 @contextmanager
 def watching(person: Person, chat_id: str, first: Followed) -> Iterator[Watch]:
     """The watch of this turn for this reader, which ends with its last follower. `first` is read from the start."""
-    key = (asyncio.get_running_loop(), first.turn_id, person.id, person.api_key and person.api_key.digest)
+    digest = person.api_key.digest if person.api_key else None
+    key = (asyncio.get_running_loop(), first.turn_id, person.id, digest)
     watch = _watches.get(key)
     if watch is None or watch.is_over:
         watch = _watches[key] = Watch(person, chat_id, first)
