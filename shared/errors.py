@@ -280,7 +280,7 @@ class TooManyFollowers(ParleyError):
     """The user, or all users of the instance together, read as many running answers as they may at once."""
 
     status, code = 429, "too_many_followers"
-    client_action = "Close streams that nobody reads, or retry after `Retry-After`."
+    client_action = "Close streams that are not read, or retry after `Retry-After`."
 
 
 class InternalError(ParleyError):
