@@ -96,7 +96,7 @@ async def test_reads_become_rarer_while_nothing_comes(kept: Kept, monkeypatch: p
 
 @pytest.mark.parametrize("failure", [DatabaseUnavailable(), ValueError()])
 async def test_a_failure_ends_all_followers(kept: Kept, failure: Exception) -> None:
-    """A database that stays away, and a fault of ours, are told to each of them."""
+    """A database that stays away, and a fault of ours, reach each of them."""
     kept.failure = failure
     first = Followed("running", "turn", "[1]", 1)
     streams = await asyncio.gather(*(_read(ALICE, first) for _ in range(3)))
