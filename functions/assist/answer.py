@@ -10,6 +10,13 @@ CacheState = Literal["HIT", "STALE", "MISS", "REPLAY"]
 
 
 @dataclass(frozen=True, slots=True)
+class Serving:
+    """A model begins to answer: the headers of its turn so far, for a response that starts before the end."""
+
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """`output` is the JSON of the preset's output. `age_seconds` is None for an answer that was computed now.
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from functions.assist import cache
-from functions.assist.answer import Answer
+from functions.assist.answer import Answer, Serving
 from functions.assist.cache import Lease
 from functions.assist.runner import Part, Watch, find, kept
 from shared import ledger
@@ -23,6 +23,7 @@ from shared.model_request import Options
 from shared.provider_config import deployment
 from shared.receipts import receipt_json
 from shared.records import fields_of
+from shared.routes import RouteChosen
 from shared.run_turn import Failure, RunEvent, TurnEnd, run_turn
 from shared.sanitize import sanitize_text
 from shared.structured import StructuredAnswer
@@ -80,6 +81,10 @@ async def computed(part: Part, lease: Lease, watch: Watch) -> Answer:
                 failure = event.error
             elif isinstance(event, Receipt):
                 receipt = event
+            elif isinstance(event, RouteChosen):
+                chosen = event.route.identifier  # the gateway's route may be a changed copy
+                route = next((each for each in turn.routes if each.identifier == chosen), turn.routes[0])
+                await watch(Serving(limit_headers(turn) | route_headers(turn, route)))
             else:
                 await watch(event)
     assert receipt is not None  # noqa: S101 - run_turn ends with one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import anyio
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from functions.assist import runner
+from functions.assist.answer import Serving
 from functions.assist.bodies import Outcome, body_of, headers_of
 from functions.assist.cache import Found
 from functions.assist.model_answer import admitted
@@ -60,6 +62,7 @@ class PendingAnswer(Response):
         super().__init__()
         self._offer, self._asked, self._pending = offer, asked, pending
         self._outcomes: dict[str, Outcome] = {}
+        self._serving: dict[str, Mapping[str, str]] = {}
         self._running = len(pending)
         self._is_started = False
 
@@ -134,7 +137,10 @@ class PendingAnswer(Response):
 
     async def _run(self, part: Part, found: Found | ParleyError, queue: asyncio.Queue[tuple[Part, Any]]) -> None:
         async def watch(event: Any) -> None:
-            queue.put_nowait((part, event))
+            if isinstance(event, Serving):
+                self._serving[part.preset.name] = event.headers
+            else:
+                queue.put_nowait((part, event))
 
         await self._end(part, found, watch)
         self._running -= 1
@@ -155,7 +161,12 @@ class PendingAnswer(Response):
         await send({"type": "http.response.body", "body": data, "more_body": True})
 
     def _stream_headers(self) -> list[tuple[bytes, bytes]]:
-        headers = headers_of(self._asked, self._outcomes) | STREAM_HEADERS | {"Content-Type": _TYPES[self._asked.form]}
+        serving = {name: value for headers in self._serving.values() for name, value in headers.items()}
+        headers = serving | headers_of(self._asked, self._outcomes)
+        if len(self._outcomes) < len(self._pending):
+            headers["X-Cache"] = "MISS"  # a part is still computed or awaited
+            headers.pop("Age", None)
+        headers |= STREAM_HEADERS | {"Content-Type": _TYPES[self._asked.form]}
         own = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         names = {name for name, _ in own} | {b"content-length"}
         return own + [each for each in self.raw_headers if each[0] not in names]

@@ -24,6 +24,7 @@ from shared.config import settings
 from shared.errors import (
     BY_CODE,
     IdempotencyMismatch,
+    InvalidApiKey,
     NotCached,
     ParleyError,
     ProviderError,
@@ -87,13 +88,14 @@ class Part:
             "body_hash": asked.body_hash,
             "duration_ms": round((time.monotonic() - asked.arrived) * 1000),
             "user_id_hash": person_hash(asked.person.id, settings().get("HASH_PEPPER")),
+            "key_hash": asked.person.api_key and asked.person.api_key.digest,
         }
 
 
 async def find(part: Part, awaited: Found | None = None, mode: Mode | None = None) -> Found:
     """What the cache has; `mode` replaces the request's.
 
-    Raises NotCached, IdempotencyMismatch, RequestInProgress, Unauthenticated, DatabaseUnavailable.
+    Raises NotCached, IdempotencyMismatch, RequestInProgress, Unauthenticated, InvalidApiKey, DatabaseUnavailable.
     """
     found = await cache.find(part.lookup(awaited, mode or part.asked.mode))
     match found.outcome:
@@ -105,6 +107,8 @@ async def find(part: Part, awaited: Found | None = None, mode: Mode | None = Non
             raise RequestInProgress(
                 "A request with this idempotency key is still running.", retry_after_seconds=found.fields["retry_after"]
             )
+        case "bad_key":
+            raise InvalidApiKey(found.fields["message"], metadata={"reason": found.fields["reason"]})
         case "no_user":
             raise Unauthenticated("This user does not exist.")
         case "failed":

@@ -30,6 +30,7 @@ ParleyError
 │   └── IdempotencyMismatch 422 idempotency_mismatch
 ├── QuotaExceeded 429 quota_exceeded
 ├── TooManyTurns 429 too_many_turns
+├── TooManyFollowers 429 too_many_followers
 ├── InternalError 500 internal_error
 │   └── NotConfigured 500 not_configured
 ├── ProviderError 502 provider_error
@@ -77,6 +78,7 @@ from shared.errors.client import (
     RequestInProgress,
     RequestTimeout,
     SecondFactorRequired,
+    TooManyFollowers,
     TooManyTurns,
     TurnInProgress,
     Unauthenticated,
@@ -154,6 +156,7 @@ __all__ = [
     "RequestInProgress",
     "RequestTimeout",
     "SecondFactorRequired",
+    "TooManyFollowers",
     "TooManyTurns",
     "TurnInProgress",
     "TurnTimeout",

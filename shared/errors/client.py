@@ -187,3 +187,10 @@ class TooManyTurns(ParleyError):
 
     status, code = 429, "too_many_turns"
     client_action = "Retry after `Retry-After`."
+
+
+class TooManyFollowers(ParleyError):
+    """The user, or all users of the instance together, read as many running answers as they may at once."""
+
+    status, code = 429, "too_many_followers"
+    client_action = "Close streams that are not read, or retry after `Retry-After`."

@@ -749,21 +749,30 @@ revoke execute on function public.preset_results from public, anon, authenticate
 grant execute on function public.preset_results(text, date, date) to authenticated, service_role;
 
 create function public.preset_costs(presets jsonb) returns jsonb
-  language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_object_agg(p.preset, jsonb_build_object('answers', c.answers, 'mean_usd', c.mean_usd)), '{}')
-  from (select distinct left(n.name, 60) as preset from jsonb_array_elements_text(
-          case jsonb_typeof(preset_costs.presets) when 'array' then preset_costs.presets else '[]' end) as n (name)
+  language plpgsql stable security definer set search_path = '' as $$
+begin
+  if jsonb_typeof(preset_costs.presets) is distinct from 'array' then
+    perform private.refuse('PT422', 'validation_failed', 'presets is an array of names.', '{"param": "presets"}');
+  elsif exists (select 1 from jsonb_array_elements(preset_costs.presets) as n (name)
+      where jsonb_typeof(n.name) <> 'string') then
+    perform private.refuse('PT422', 'validation_failed', 'Each of presets is a string.', '{"param": "presets"}');
+  end if;
+  return (select coalesce(jsonb_object_agg(p.preset,
+      jsonb_build_object('answers', c.answers, 'mean_usd', c.mean_usd)), '{}')
+  from (select distinct left(n.name, 60) as preset from jsonb_array_elements_text(preset_costs.presets) as n (name)
         limit 100) as p
   cross join lateral (
     select count(*) as answers, round(avg(t.cost_usd), 9) as mean_usd from (
       select l.cost_usd from public.chat_logs as l
       where l.endpoint = 'assist.' || p.preset and l.endpoint like 'assist.%' and l.status = 'completed'
         and l.saved_usd is null
-      order by l.created_at desc limit 100) as t) as c
+      order by l.created_at desc limit 100) as t) as c);
+end
 $$;
 comment on function public.preset_costs(jsonb) is
   'By preset: the mean cost in US dollars of its last hundred answers of models, of all users together, and their '
-  'number; mean_usd is null when no cost is known. Definer, for everyone signed in, because it names no user.';
+  'number; mean_usd is null when no cost is known. Refuses with validation_failed (422) what is no array of '
+  'strings. Definer, for everyone signed in, because it names no user.';
 revoke execute on function public.preset_costs from public, anon, authenticated, service_role;
 grant execute on function public.preset_costs(jsonb) to authenticated, service_role;
 
@@ -1314,12 +1323,14 @@ create function private.training_rows(p_from timestamptz, p_to timestamptz, p_af
       and (select p.allows_training from public.user_llm_profiles as p where p.user_id = l.user_id)
       and (select c.allows_training from public.llm_conversations as c where c.id = l.conversation_id)
         is distinct from false
+      and private.authors_consent(l.conversation_id)
     order by l.id limit 1000) as r
   limit least(greatest(coalesce(p_limit, 1000), 1), 1000)
 $$;
 comment on function private.training_rows(timestamptz, timestamptz, bigint, integer) is
   'Completed turns in [p_from, p_to) with redacted text, of users who allow training, outside of conversations that '
-  'their owner excludes, and without encrypted text; by id, after p_after. rating is that of the user who asked.';
+  'their owner excludes or where another author does not consent, and without encrypted text; by id, after p_after. '
+  'rating is that of the user who asked.';
 revoke execute on function private.training_rows from public, anon, authenticated, service_role;
 
 create function private.training_messages(p_question text, p_response text) returns jsonb
@@ -1344,8 +1355,8 @@ end
 $$;
 comment on function public.export_training_data(timestamptz, timestamptz, bigint, integer) is
   'For admins: redacted questions and answers in [from, to) as messages, of users who set allows_training, without '
-  'conversations whose owner excludes them. At most 1000 rows by id: pass the last id as after for the next. No row '
-  'names a user. Definer, because not even admins read profiles.';
+  'conversations whose owner excludes them or where another author does not consent. At most 1000 rows by id: '
+  'pass the last id as after for the next. No row names a user. Definer, because not even admins read profiles.';
 revoke execute on function public.export_training_data from public, anon, authenticated, service_role;
 grant execute on function public.export_training_data(timestamptz, timestamptz, bigint, integer) to authenticated;
 
@@ -1369,7 +1380,7 @@ create function public.export_training_page(until timestamptz, after bigint defa
         left join public.llm_conversations as c on c.id = l.conversation_id
         where r.rating <= 2 and f.user_id = r.user_id and f.rating >= 4 and l.user_id = r.user_id
           and l.question = r.question and l.status = 'completed' and l.response <> r.response
-          and c.allows_training is distinct from false
+          and c.allows_training is distinct from false and private.authors_consent(l.conversation_id)
         order by f.rating desc, l.id desc limit 1)
       limit 1) as k
   )

@@ -44,16 +44,30 @@ revoke all on public.ai_usage_events from public, anon, authenticated, service_r
 grant select on public.ai_usage_events to authenticated;
 grant select on public.ai_usage_events to service_role;
 
+create function private.authors_consent(p_conversation_id uuid) returns boolean
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  return not exists (
+    select 1 from public.messages as m left join public.user_llm_profiles as p on p.user_id = m.user_id
+    where m.conversation_id = p_conversation_id and m.role = 'user' and p.allows_training is not true);
+end
+$$;
+comment on function private.authors_consent(uuid) is
+  'Whether every user whose words are in the conversation consents to training: an answer may repeat the words of each '
+  'of them. True for no conversation.';
+revoke execute on function private.authors_consent from public, anon, authenticated, service_role;
+
 create function private.allows_training(p_user_id uuid, p_conversation_id uuid) returns boolean
   language sql stable security definer set search_path = '' as $$
   select (select private.is_admin()) and exists (
       select 1 from public.user_llm_profiles as p where p.user_id = p_user_id and p.allows_training)
     and not exists (
       select 1 from public.llm_conversations as c where c.id = p_conversation_id and not c.allows_training)
+    and private.authors_consent(p_conversation_id)
 $$;
 comment on function private.allows_training(uuid, uuid) is
-  'For admins: whether the user consents to training and the conversation''s owner does not exclude it; false for '
-  'others. Definer, because not even admins read profiles.';
+  'For admins: whether the user and all authors in the conversation consent to training, and its owner does not '
+  'exclude it; false for others. Definer, because not even admins read profiles.';
 revoke execute on function private.allows_training from public, anon, authenticated, service_role;
 grant execute on function private.allows_training(uuid, uuid) to authenticated;
 
@@ -65,6 +79,6 @@ create view public.training_data with (security_invoker = true) as
     and (select private.is_admin()) and private.allows_training(l.user_id, l.conversation_id);
 comment on view public.training_data is
   'For admins: redacted questions and answers of users who set allows_training, without conversations whose owner '
-  'excludes them; with the rating by the user who asked. No row names a user.';
+  'excludes them or where another author does not consent; with the rating by the user who asked. No row names a user.';
 revoke all on public.training_data from public, anon, authenticated, service_role;
 grant select on public.training_data to authenticated;

@@ -7,7 +7,7 @@ create type private.insight_lookup as (
   user_id uuid, turn_id uuid, request_id text, preset text, prompt_version text, input_hash text, is_public boolean,
   model text, wanted_models jsonb, needs jsonb, context_tokens bigint, mode text, awaited_key text,
   awaited_fence bigint, idempotency_key text, body_hash text, duration_ms integer, user_id_hash text, cache_key text,
-  reason text
+  reason text, key_hash text
 );
 comment on type private.insight_lookup is
   'One element of the parameter of find_insights, whose comment explains the attributes; cache_key and reason are '
@@ -223,6 +223,24 @@ $$;
 comment on function private.upstream_name(text) is 'The provider''s own name in an identifier.';
 revoke execute on function private.upstream_name from public, anon, authenticated, service_role;
 
+create function private.refused_key(p_key_hash text) returns jsonb
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_detail text;
+begin
+  perform private.active_api_key(p_key_hash);
+  return null;
+exception when sqlstate 'PT401' then
+  get stacked diagnostics v_detail = pg_exception_detail;
+  return jsonb_build_object('outcome', 'bad_key', 'message', sqlerrm,
+    'reason', v_detail::jsonb -> 'metadata' ->> 'reason');
+end
+$$;
+comment on function private.refused_key(text) is
+  'The result for a lookup whose API key is no longer valid; null for a valid key. A refusal must not end the lookups '
+  'of others.';
+revoke execute on function private.refused_key from public, anon, authenticated, service_role;
+
 create function public.find_insights(lookups jsonb, deployment jsonb default '{}') returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
 declare
@@ -231,6 +249,7 @@ declare
   v_resolved private.insight_lookup[] := '{}';
   v_hits private.insight_lookup[] := '{}';
   v_result jsonb;
+  v_refused jsonb;
   v_results jsonb := '{}';
   v_wanted bigint[] := '{}';
 begin
@@ -241,8 +260,11 @@ begin
       cross join lateral jsonb_populate_record(null::private.insight_lookup, e.lookup) as r
       order by r.user_id, r.input_hash, r.model
   loop
+    v_refused := case when v_lookup.key_hash is not null then private.refused_key(v_lookup.key_hash) end;
     perform from auth.users as u where u.id = v_lookup.user_id for key share of u;
-    if found then
+    if v_refused is not null then
+      v_results := v_results || jsonb_build_object(v_lookup.turn_id, v_refused);
+    elsif found then
       -- Many requests for the same answer arrive together: their model is resolved once.
       if (v_lookup.user_id, v_lookup.input_hash, coalesce(v_lookup.model, ''))
           is distinct from (v_same.user_id, v_same.input_hash, coalesce(v_same.model, '')) then
@@ -275,12 +297,14 @@ comment on function public.find_insights(jsonb, jsonb) is
   'Finds the cached answers of several requests, and writes a log row for each hit. An element of lookups: user_id, '
   'turn_id, request_id?, preset, prompt_version, input_hash, is_public, model?, wanted_models?, needs?, '
   'context_tokens, mode (default, fresh or only_cached), awaited_key? and awaited_fence? (of an earlier busy), '
-  'idempotency_key?, body_hash?, duration_ms?, user_id_hash?. deployment: {providers, defaults} as for model_menu. '
+  'idempotency_key?, body_hash?, duration_ms?, user_id_hash?, key_hash? (the SHA-256 of the '
+  'request''s API key, which is read again). deployment: {providers, defaults} as for model_menu. '
   'Returns {results: by turn_id, outputs: by insight_id}. Outcomes: hit (insight_id, is_stale, age, model, saved_usd, '
   'computed_by); compute (cache_key and fence: the caller holds the lease; without a fence another one holds it, too; '
   'stale_id: an answer to serve if computing fails); busy (cache_key and fence to await); failed (error_code of the '
   'awaited holder); replay (output of the same idempotency key); in_progress; mismatch; none (nothing cached); '
-  'unknown (no model can serve: chat_begin refuses with the reason); no_user.';
+  'unknown (no model can serve: chat_begin refuses with the reason); no_user; bad_key (message and '
+  'reason: the API key is no longer valid).';
 revoke execute on function public.find_insights from public, anon, authenticated, service_role;
 grant execute on function public.find_insights(jsonb, jsonb) to service_role;
 

@@ -43,21 +43,30 @@ revoke execute on function public.preset_results from public, anon, authenticate
 grant execute on function public.preset_results(text, date, date) to authenticated, service_role;
 
 create function public.preset_costs(presets jsonb) returns jsonb
-  language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_object_agg(p.preset, jsonb_build_object('answers', c.answers, 'mean_usd', c.mean_usd)), '{}')
-  from (select distinct left(n.name, 60) as preset from jsonb_array_elements_text(
-          case jsonb_typeof(preset_costs.presets) when 'array' then preset_costs.presets else '[]' end) as n (name)
+  language plpgsql stable security definer set search_path = '' as $$
+begin
+  if jsonb_typeof(preset_costs.presets) is distinct from 'array' then
+    perform private.refuse('PT422', 'validation_failed', 'presets is an array of names.', '{"param": "presets"}');
+  elsif exists (select 1 from jsonb_array_elements(preset_costs.presets) as n (name)
+      where jsonb_typeof(n.name) <> 'string') then
+    perform private.refuse('PT422', 'validation_failed', 'Each of presets is a string.', '{"param": "presets"}');
+  end if;
+  return (select coalesce(jsonb_object_agg(p.preset,
+      jsonb_build_object('answers', c.answers, 'mean_usd', c.mean_usd)), '{}')
+  from (select distinct left(n.name, 60) as preset from jsonb_array_elements_text(preset_costs.presets) as n (name)
         limit 100) as p
   cross join lateral (
     select count(*) as answers, round(avg(t.cost_usd), 9) as mean_usd from (
       select l.cost_usd from public.chat_logs as l
       where l.endpoint = 'assist.' || p.preset and l.endpoint like 'assist.%' and l.status = 'completed'
         and l.saved_usd is null
-      order by l.created_at desc limit 100) as t) as c
+      order by l.created_at desc limit 100) as t) as c);
+end
 $$;
 comment on function public.preset_costs(jsonb) is
   'By preset: the mean cost in US dollars of its last hundred answers of models, of all users together, and their '
-  'number; mean_usd is null when no cost is known. Definer, for everyone signed in, because it names no user.';
+  'number; mean_usd is null when no cost is known. Refuses with validation_failed (422) what is no array of '
+  'strings. Definer, for everyone signed in, because it names no user.';
 revoke execute on function public.preset_costs from public, anon, authenticated, service_role;
 grant execute on function public.preset_costs(jsonb) to authenticated, service_role;
 

@@ -17,12 +17,14 @@ create function private.training_rows(p_from timestamptz, p_to timestamptz, p_af
       and (select p.allows_training from public.user_llm_profiles as p where p.user_id = l.user_id)
       and (select c.allows_training from public.llm_conversations as c where c.id = l.conversation_id)
         is distinct from false
+      and private.authors_consent(l.conversation_id)
     order by l.id limit 1000) as r
   limit least(greatest(coalesce(p_limit, 1000), 1), 1000)
 $$;
 comment on function private.training_rows(timestamptz, timestamptz, bigint, integer) is
   'Completed turns in [p_from, p_to) with redacted text, of users who allow training, outside of conversations that '
-  'their owner excludes, and without encrypted text; by id, after p_after. rating is that of the user who asked.';
+  'their owner excludes or where another author does not consent, and without encrypted text; by id, after p_after. '
+  'rating is that of the user who asked.';
 revoke execute on function private.training_rows from public, anon, authenticated, service_role;
 
 create function private.training_messages(p_question text, p_response text) returns jsonb
@@ -47,8 +49,8 @@ end
 $$;
 comment on function public.export_training_data(timestamptz, timestamptz, bigint, integer) is
   'For admins: redacted questions and answers in [from, to) as messages, of users who set allows_training, without '
-  'conversations whose owner excludes them. At most 1000 rows by id: pass the last id as after for the next. No row '
-  'names a user. Definer, because not even admins read profiles.';
+  'conversations whose owner excludes them or where another author does not consent. At most 1000 rows by id: '
+  'pass the last id as after for the next. No row names a user. Definer, because not even admins read profiles.';
 revoke execute on function public.export_training_data from public, anon, authenticated, service_role;
 grant execute on function public.export_training_data(timestamptz, timestamptz, bigint, integer) to authenticated;
 
@@ -72,7 +74,7 @@ create function public.export_training_page(until timestamptz, after bigint defa
         left join public.llm_conversations as c on c.id = l.conversation_id
         where r.rating <= 2 and f.user_id = r.user_id and f.rating >= 4 and l.user_id = r.user_id
           and l.question = r.question and l.status = 'completed' and l.response <> r.response
-          and c.allows_training is distinct from false
+          and c.allows_training is distinct from false and private.authors_consent(l.conversation_id)
         order by f.rating desc, l.id desc limit 1)
       limit 1) as k
   )

@@ -16,6 +16,7 @@ from tests.fakes.providers.wire import Refusal
 from tests.providers import variables
 from tests.stack.assists import BRIEF, INSIGHT, calls_of, market, name_of, plays, post, says
 from tests.stack.conftest import Models
+from tests.stack.keys import new_key, revoke
 from tests.stack.people import Person, log_row, service
 from tests.stack.turns import Database
 
@@ -279,3 +280,32 @@ def test_a_hit_needs_access_to_its_model(
     assert post(assist_url, bob, BRIEF, body).headers["X-Cache"] == "HIT"
     db.execute("update public.llm_models set is_active = false where identifier = %s", [identifier])
     assert post(assist_url, bob, BRIEF, body, Cache_Control="only-if-cached").status_code == 504
+
+
+def test_a_revoked_key_gets_no_hit(alice: Person, bob: Person, assist_url: str, answering: str) -> None:
+    """Not even the instance that has just accepted the key answers from the cache; other users are answered."""
+    key = new_key(alice)
+    body = market() | {"model": answering}
+    headers = {"Authorization": f"Bearer {key['key']}"}
+    first = httpx.post(f"{assist_url}{BRIEF}", json=body, headers=headers, timeout=60)
+    assert (first.status_code, first.headers["X-Cache"]) == (200, "MISS")
+    assert httpx.post(f"{assist_url}{BRIEF}", json=body, headers=headers).headers["X-Cache"] == "HIT"
+    assert revoke(alice, key) in {200, 204}
+    refused = httpx.post(f"{assist_url}{BRIEF}", json=body, headers=headers)
+    assert refused.status_code == 401
+    error = refused.json()["error"]
+    assert (error["code"], error["metadata"]["reason"]) == ("invalid_api_key", "revoked")
+    assert post(assist_url, bob, BRIEF, body).headers["X-Cache"] == "HIT"
+
+
+def test_streams_have_the_headers_of_plain_answers(alice: Person, assist_url: str, answering: str) -> None:
+    """A miss names the model that answers and the limits, a hit its age, in either form of stream."""
+    for form in ("text/event-stream", "text/plain"):
+        body = market() | {"model": answering}
+        miss, hit = (post(assist_url, alice, BRIEF, body, Accept=form) for _ in range(2))
+        plain = post(assist_url, alice, BRIEF, body)
+        assert [each.headers["X-Cache"] for each in (miss, hit, plain)] == ["MISS", "HIT", "HIT"]
+        assert {each.headers["X-Model"] for each in (miss, hit, plain)} == {answering}
+        assert miss.headers["X-Fallbacks"] == "0"
+        assert "Age" not in miss.headers
+        assert int(hit.headers["Age"]) >= 0

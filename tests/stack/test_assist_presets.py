@@ -251,3 +251,11 @@ def test_ratings_compare_two_versions_of_a_prompt(
     everyone = new_admin(stack).rest("POST", "rpc/preset_results", json={"preset": "analyze"}).json()
     assert {row["prompt_version"] for row in everyone} >= {"1", "2"}
     assert bob.rest("POST", "rpc/preset_results", json={"preset": "analyze"}).json() == []
+
+
+@pytest.mark.parametrize("presets", [["x", None], [["x"]], {"x": 1}, None, "x"])
+def test_wrong_names_of_presets_are_a_clear_error(alice: Person, presets: Any) -> None:
+    """preset_costs takes an array of strings alone: 422 with the parameter's name."""
+    answer = alice.rest("POST", "rpc/preset_costs", json={"presets": presets})
+    assert answer.status_code == 422
+    assert '"code": "validation_failed"' in answer.json()["details"]

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from functions.chat.resumable.watching import MAX_OF_PERSON
 from tests.fakes.providers import Script, Upstream
 from tests.providers import variables
 from tests.stack.assists import name_of, plays
@@ -129,6 +130,22 @@ def test_two_devices_read_the_same_text(alice: Person, chat: str, paced: str) ->
         followers.append(Reader(alice, "GET", f"{chat}/{chat_id}/stream"))
     texts = {text_of(frames(reader.end())) for reader in (first, *followers)}
     assert texts == {"".join(WORDS)}
+
+
+def test_fifty_followers_read_the_same_text_and_more_are_refused(alice: Person, chat: str, paced: str) -> None:
+    """Each follower gets the whole stream; beyond the bound of a person a request is 429, until others have left."""
+    chat_id = str(uuid.uuid4())
+    own = Reader(alice, "POST", f"{chat}/", _body(chat_id, paced))
+    own.until("word1 ")
+    followers = [Reader(alice, "GET", f"{chat}/{chat_id}/stream") for _ in range(MAX_OF_PERSON)]
+    for each in followers:
+        each.until("word1 ")
+    refused = httpx.get(f"{chat}/{chat_id}/stream", headers=alice.headers)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "too_many_followers")
+    assert int(refused.headers["Retry-After"]) > 0
+    whole = own.end()
+    assert {text_of(frames(each.end())) for each in followers} == {text_of(frames(whole))}
+    assert httpx.get(f"{chat}/{chat_id}/stream", headers=alice.headers).status_code in {200, 204}
 
 
 def test_a_resumable_turn_needs_a_stored_conversation(alice: Person, chat: str, able: Models) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.stack.conftest import Models
 from tests.stack.keys import new_key
 from tests.stack.people import Person, Stack, new_admin, service
+from tests.stack.regenerations import join
 from tests.stack.turns import begin, finish
 
 
@@ -50,6 +51,32 @@ def test_only_turns_with_consent_are_exported(alice: Person, bob: Person, model:
     assert [each for each in _examples(stack) if each in mine] == mine[1:]
     _allow(alice, allows=False)
     assert [each for each in _examples(stack) if each in mine] == []
+
+
+def test_a_groups_words_need_the_consent_of_all_its_authors(
+    alice: Person, bob: Person, model: Models, stack: Stack
+) -> None:
+    """An answer may repeat the words of each of them; also a member who has left counts, and the owner's exclusion."""
+    name = model("echo")
+    first = _turn(alice, name, "group question of alice", "group answer")
+    group = first["conversation_id"]
+    join(alice, bob, group)
+    _allow(alice)
+    both = [("group question of alice", "group answer"), ("group question of bob", "answer to alice and bob")]
+    assert [each for each in _examples(stack) if each in both] == both[:1]
+    _turn(bob, name, *both[1], conversation_id=group)
+    assert [each for each in _examples(stack) if each in both] == []
+    path = f"conversation_members?conversation_id=eq.{group}&user_id=eq.{bob.id}"
+    assert alice.rest("DELETE", path).status_code == 204
+    assert [each for each in _examples(stack) if each in both] == []
+    _allow(bob)
+    assert [each for each in _examples(stack) if each in both] == both
+    _allow(alice, allows=False)
+    assert [each for each in _examples(stack) if each in both] == []
+    _allow(alice)
+    body = {"allows_training": False}
+    assert alice.rest("PATCH", f"llm_conversations?id=eq.{group}", json=body).status_code == 204
+    assert [each for each in _examples(stack) if each in both] == []
 
 
 def test_admins_page_through_the_same_rows(alice: Person, model: Models, stack: Stack) -> None:

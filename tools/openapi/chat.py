@@ -94,7 +94,7 @@ FOLLOW = Operation(
         200: Success("The stream of the turn, as its own client reads it.", also=_EVENTS),
         204: Success("No resumable turn is running; `rpc/ui_messages` has the messages."),
     },
-    errors=(errors.DatabaseUnavailable,),
+    errors=(errors.DatabaseUnavailable, errors.TooManyFollowers),
     name="resume_stream",
     headers={"x-vercel-ai-ui-message-stream": "`v1`."},
 )

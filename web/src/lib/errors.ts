@@ -28,6 +28,7 @@ const WORDS: Record<string, { title: string; canRetry: boolean; action: Explaine
   budget_exceeded: { title: 'Your budget does not cover this question', canRetry: false, action: 'usage' },
   quota_exceeded: { title: 'All requests of this period are used', canRetry: false, action: 'usage' },
   too_many_turns: { title: 'Too many answers are running', ...RETRY },
+  too_many_followers: { title: 'Too many pages read running answers', ...RETRY },
   turn_in_progress: { title: 'Another answer is still being written', ...RETRY },
   context_exceeded: { title: 'The message is too long for this model', canRetry: false, action: 'models' },
   context_length_exceeded: { title: 'The conversation is too long for this model', canRetry: false, action: 'models' },
