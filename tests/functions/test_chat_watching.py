@@ -71,7 +71,7 @@ async def test_a_follower_whose_first_read_is_newer_repeats_nothing(kept: Kept) 
     streams = await asyncio.gather(
         _read(ALICE, Followed("running", "turn", "[1]", 1)), _read(ALICE, Followed("running", "turn", "[1][2][3]", 3))
     )
-    assert streams == ["[1][2][3][4]"] * 2
+    assert list(streams) == ["[1][2][3][4]"] * 2
     assert kept.calls == [("alice", 3)]
 
 

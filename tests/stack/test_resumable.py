@@ -135,7 +135,7 @@ def test_two_devices_read_the_same_text(alice: Person, chat: str, paced: str) ->
 def test_fifty_followers_read_the_same_text_and_more_are_refused(alice: Person, chat: str, paced: str) -> None:
     """Each follower gets the whole stream; beyond the bound of a person a request is 429, until others have left."""
     chat_id = str(uuid.uuid4())
-    own = Reader(alice, "POST", f"{chat}/", _body(chat_id, paced))
+    own = Reader(alice, "POST", f"{chat}/", question(chat_id, paced))
     own.until("word1 ")
     followers = [Reader(alice, "GET", f"{chat}/{chat_id}/stream") for _ in range(MAX_OF_PERSON)]
     for each in followers:
