@@ -70,8 +70,13 @@ def _limits(args: argparse.Namespace, data_dir: DataDir) -> None:
     if caps and args.scope is None:
         raise StackError("name the scope of the cap: global, default, anonymous, an e-mail address or a user's id")
     if caps:
-        operators.change_caps(project, args.scope, {name: _number(caps[name]) for name in caps})
+        operators.change_caps(project, args.scope, {name: _cap(name, caps[name]) for name in caps})
     print(operators.caps_table(project, args.scope))
+
+
+def _cap(name: str, word: str) -> float | str | None:
+    """The value of a column of caps; None for `none`. Raises StackError for a wrong number."""
+    return word if name == "degrade_to" and word != "none" else _number(word)
 
 
 def _number(word: str) -> float | None:
@@ -113,10 +118,11 @@ def _require_variables(data_dir: DataDir, *names: str) -> dict[str, str]:
     configuration.reject_invalid(given, only=names)
     values = environment.read_file(data_dir.env_file) | given
     if missing := [name for name in names if name not in values]:
-        raise StackError(
-            f"no stack is running on {display_path(data_dir.path)} (`{command('up', data_dir.path)}`), "
-            f"and {' and '.join(missing)} cannot be found in the environment or .env"
-        )
+        absent = f"{' and '.join(missing)} cannot be found in the environment or .env"
+        if data_dir.env_file.exists():
+            raise StackError(absent)
+        path = display_path(data_dir.path)
+        raise StackError(f"no stack is running on {path} (`{command('up', data_dir.path)}`), and {absent}")
     return values
 
 

@@ -76,6 +76,18 @@ def _limits(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--monthly-usd", metavar="Y", dest="monthly_cost_usd", default=UNCHANGED, help=f"US dollars a month, {number}"
     )
+    command.add_argument(
+        "--requests-per-minute", metavar="N", default=UNCHANGED, help=f"turns of a user in 60 seconds, {number}"
+    )
+    command.add_argument(
+        "--degrade-at",
+        metavar="SHARE",
+        default=UNCHANGED,
+        help="the share of a cap in US dollars, such as 0.8, from which a cheaper model answers, or none",
+    )
+    command.add_argument(
+        "--degrade-to", metavar="ALIAS", default=UNCHANGED, help="the alias or policy of that model, or none"
+    )
 
 
 def _demo_data(command: argparse.ArgumentParser) -> None:

@@ -13,8 +13,7 @@ import httpx
 from local.errors import StackError
 from local.users import create_user
 
-CAPS = ("daily_requests", "daily_cost_usd", "monthly_cost_usd")
-_COPIED = ("requests_per_minute", "degrade_at", "degrade_to")  # a new row of a user replaces default as a whole
+CAPS = ("daily_requests", "daily_cost_usd", "monthly_cost_usd", "requests_per_minute", "degrade_at", "degrade_to")
 _SHARED_SCOPES = ("global", "default", "anonymous")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PER_PAGE = 200
@@ -85,13 +84,21 @@ def scope_of(project: Project, word: str) -> str:
     return str(account["id"])
 
 
-def change_caps(project: Project, word: str, caps: dict[str, float | None]) -> None:
-    """Sets these caps of a scope; None removes a cap. A new scope starts with the caps of `default`."""
+def change_caps(project: Project, word: str, caps: dict[str, float | str | None]) -> None:
+    """Sets these caps of a scope; None removes a cap. A new scope starts with the caps of `default`.
+
+    Raises StackError for caps that the scope cannot have.
+    """
     scope = scope_of(project, word)
     rows = project.request("GET", f"rest/v1/usage_limits?scope=in.(default,{scope})")
     row: dict[str, Any] = next((row for row in sorted(rows, key=lambda row: row["scope"] == "default")), {})
-    names = CAPS if scope == "global" else CAPS + _COPIED
-    body = {name: row.get(name) for name in names} | caps | {"scope": scope}
+    body = {name: row.get(name) for name in CAPS} | caps | {"scope": scope}
+    if (body["degrade_at"] is None) != (body["degrade_to"] is None):
+        raise StackError("give --degrade-at and --degrade-to together, or none for both")
+    if scope == "global" and caps.get("requests_per_minute") is not None:
+        raise StackError("global has no limit of requests per minute: it counts the turns of one user")
+    if scope == "global":
+        del body["requests_per_minute"]
     project.request("POST", "rest/v1/usage_limits", body, Prefer="resolution=merge-duplicates")
 
 
@@ -112,7 +119,7 @@ def caps_table(project: Project, word: str | None) -> str:
 
 
 def _line(scope: str, caps: dict[str, Any], used: dict[tuple[str, str], dict[str, Any]]) -> tuple[str, ...]:
-    cells = (scope, *(_cap(caps.get(name)) for name in (*CAPS, "requests_per_minute")), *_controls(caps))
+    cells = (scope, *(_cap(caps.get(name)) for name in CAPS[:4]), *_controls(caps))
     if scope in {"default", "anonymous"}:  # caps of each single user, so there is no common usage
         return (*cells, "per user", "", "")
     day, month = used.get((scope, "day"), {}), used.get((scope, "month"), {})

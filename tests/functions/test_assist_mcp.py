@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
+from functions.assist.mcp.ask import ASK
 from functions.assist.mcp.messages import HANDSHAKE, STATELESS, Call, RpcError, error_json, read_call, result_json
 from functions.assist.mcp.tool import Caller, McpTool, Output, failure_of, result_of
 from functions.assist.mcp.tools import offered_tools
@@ -66,11 +67,14 @@ async def _run(_caller: Caller, _asked: _Nothing) -> Output:
 
 
 def test_arguments_that_a_tool_does_not_have_are_refused_by_name() -> None:
-    """The error names the argument, shortened, and no value."""
+    """The error names the argument, shortened, and the arguments that there are, but no value."""
     tool = McpTool("x", "X", "Does X.", "chat", _Nothing, _Nothing.model_json_schema, _run)
-    with pytest.raises(RpcError, match="y: There is no such argument") as refused:
+    with pytest.raises(RpcError) as refused:
         tool.read({"y": "secret"})
-    assert refused.value.code == -32602
+    expected = "y: There is no such argument. x takes: nothing."
+    assert (refused.value.code, refused.value.message) == (-32602, expected)
+    with pytest.raises(RpcError, match="ask takes: prompt, model, conversation, max_tokens"):
+        ASK.read({"question": "Why?"})
     with pytest.raises(RpcError) as long:
         tool.read({"z" * 5000: 1})
     assert len(long.value.message) < 200

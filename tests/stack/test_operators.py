@@ -73,12 +73,15 @@ def test_limits_shows_the_minute_the_cheaper_model_and_the_bounds(local: Local, 
     """Each control of a row is in the table, and a new cap leaves it as it is."""
     local.run("limits", alice.id, "--daily-usd", "2")
     db.execute(
-        "update public.usage_limits set requests_per_minute = 9, degrade_at = 0.8, degrade_to = 'cheap',"
-        " is_adaptive = true, adaptive_min_usd = 1, adaptive_max_usd = 20 where scope = %s",
+        "update public.usage_limits set is_adaptive = true, adaptive_min_usd = 1, adaptive_max_usd = 20"
+        " where scope = %s",
         [alice.id],
     )
+    local.run("limits", alice.id, "--requests-per-minute", "9", "--degrade-at", "0.8", "--degrade-to", "cheap")
     row = local.run("limits", alice.id, "--monthly-usd", "40").splitlines()[1]
     assert row.split()[1:11] == ["500", "2", "40", "9", "80%:", "cheap", "1", "to", "20", "USD"]
+    words = ("--requests-per-minute", "none", "--degrade-at", "none", "--degrade-to", "none")
+    assert local.run("limits", alice.id, *words).splitlines()[1].split()[4:7] == ["-", "-", "1"]
 
 
 def test_a_cap_binds_until_it_is_removed(local: Local, alice: Person, model: Models) -> None:
@@ -100,6 +103,10 @@ def test_a_cap_binds_until_it_is_removed(local: Local, alice: Person, model: Mod
         ("default", "--daily-usd", "lots"),
         ("default", "--daily-usd", "-1"),
         ("default", "--daily-requests", "1.5"),
+        ("default", "--degrade-at", "0.8"),
+        ("default", "--degrade-to", "cheap"),
+        ("default", "--degrade-at", "80", "--degrade-to", "cheap"),
+        ("global", "--requests-per-minute", "9"),
         ("everyone",),
         ("nobody@example.com",),
     ],

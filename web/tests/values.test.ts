@@ -25,6 +25,7 @@ describe('errors', () => {
   });
 
   test('the AI SDK throws the body as a message, and it is read', () => {
+    expect(explain(new Error('{"error": {"message": "No.", "code": "validation_failed", "metadata": {"needs": ["supports_vision"]}}}')).action).toBe('models');
     expect(explain(new Error('{"error": {"message": "No.", "code": "provider_overloaded"}}')).title).toBe('The model is overloaded');
   });
 

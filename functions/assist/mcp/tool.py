@@ -88,8 +88,12 @@ class McpTool(Generic[Arguments]):
         """The checked arguments. Raises RpcError -32602, which names what does not fit."""
         if not isinstance(given, dict):
             raise RpcError(INVALID_PARAMS, "arguments: Input should be an object")
-        if unknown := sorted(given.keys() - self.input_schema["properties"].keys()):
-            raise RpcError(INVALID_PARAMS, f"{unknown[0][:100]}: There is no such argument.")
+        known = self.input_schema["properties"]
+        if unknown := sorted(given.keys() - known.keys()):
+            message = (
+                f"{unknown[0][:100]}: There is no such argument. {self.name} takes: {', '.join(known) or 'nothing'}."
+            )
+            raise RpcError(INVALID_PARAMS, message)
         try:
             return self.arguments.model_validate(given)
         except ValidationError as error:

@@ -10,16 +10,23 @@ interface CapsRow {
   daily_requests: number | null;
   daily_cost_usd: number | null;
   monthly_cost_usd: number | null;
-  requests_per_minute?: number | null;
-  degrade_at?: number | null;
-  degrade_to?: string | null;
+  requests_per_minute: number | null;
+  degrade_at: number | null;
+  degrade_to: string | null;
 }
 
-type CapName = 'daily_requests' | 'daily_cost_usd' | 'monthly_cost_usd';
-const CAPS: { name: CapName; label: string }[] = [
-  { name: 'daily_requests', label: 'Questions a day' },
-  { name: 'daily_cost_usd', label: 'USD a day' },
-  { name: 'monthly_cost_usd', label: 'USD a month' },
+type CapName = Exclude<keyof CapsRow, 'scope' | 'degrade_to'>;
+interface CapField {
+  name: CapName;
+  label: string;
+  input: { step: number | 'any'; min: number; max?: number; placeholder?: string };
+}
+const CAPS: CapField[] = [
+  { name: 'daily_requests', label: 'Questions a day', input: { step: 1, min: 0 } },
+  { name: 'requests_per_minute', label: 'Questions a minute', input: { step: 1, min: 1, max: 1000 } },
+  { name: 'daily_cost_usd', label: 'USD a day', input: { step: 'any', min: 0 } },
+  { name: 'monthly_cost_usd', label: 'USD a month', input: { step: 'any', min: 0 } },
+  { name: 'degrade_at', label: 'Cheaper from this share of a cap', input: { step: 0.001, min: 0.001, max: 0.999, placeholder: 'never' } },
 ];
 const SCOPES: Record<string, string> = {
   global: 'All users together',
@@ -53,12 +60,18 @@ export default function LimitsPage() {
 
 function CapsForm({ row }: { row: CapsRow }) {
   const { run, isBusy } = useAction();
-  const [values, setValues] = useState(() => Object.fromEntries(CAPS.map(({ name }) => [name, row[name] == null ? '' : String(row[name])])) as Record<CapName, string>);
-  const isChanged = CAPS.some(({ name }) => (values[name] === '' ? null : Number(values[name])) !== row[name]);
+  const fields = CAPS.filter(({ name }) => row.scope !== 'global' || name !== 'requests_per_minute');
+  const [values, setValues] = useState(() => Object.fromEntries(fields.map(({ name }) => [name, row[name] == null ? '' : String(row[name])])) as Record<CapName, string>);
+  const [alias, setAlias] = useState(row.degrade_to ?? '');
+  const isCheaper = values.degrade_at !== '';
+  const changes = {
+    ...Object.fromEntries(fields.map(({ name }) => [name, values[name] === '' ? null : Number(values[name])])),
+    degrade_to: isCheaper ? alias.trim() : null,
+  } as Partial<CapsRow>;
+  const isChanged = Object.entries(changes).some(([name, value]) => value !== row[name as keyof CapsRow]);
   const isPerson = !(row.scope in SCOPES);
   function submit(event: FormEvent) {
     event.preventDefault();
-    const changes = Object.fromEntries(CAPS.map(({ name }) => [name, values[name] === '' ? null : Number(values[name])]));
     void run(() => rows(supabase.from('usage_limits').update(changes).eq('scope', row.scope)), { done: 'The caps are saved.', reads: ['caps', 'limits'] });
   }
   const remove = () => run(() => rows(supabase.from('usage_limits').delete().eq('scope', row.scope)), { done: 'The caps of each user count again.', reads: ['caps', 'limits'] });
@@ -76,13 +89,16 @@ function CapsForm({ row }: { row: CapsRow }) {
         </button>
       </div>
       <div className="fields">
-        {CAPS.map(({ name, label }) => (
+        {fields.map(({ name, label, input }) => (
           <Field key={name} label={label}>
-            {(id) => (
-              <input id={id} type="number" min={0} step={name === 'daily_requests' ? 1 : 'any'} placeholder="no cap" value={values[name]} onChange={(event) => setValues({ ...values, [name]: event.target.value })} />
-            )}
+            {(id) => <input id={id} type="number" placeholder="no cap" {...input} value={values[name]} onChange={(event) => setValues({ ...values, [name]: event.target.value })} />}
           </Field>
         ))}
+        {isCheaper && (
+          <Field label="Alias or policy that then answers">
+            {(id) => <input id={id} required pattern="[a-z][a-z0-9\-]{0,39}" placeholder="cheap" spellCheck={false} value={alias} onChange={(event) => setAlias(event.target.value)} />}
+          </Field>
+        )}
       </div>
     </form>
   );
@@ -95,7 +111,7 @@ function NewCaps({ known }: { known: CapsRow[] }) {
   async function submit(event: FormEvent) {
     event.preventDefault();
     const caps = known.find((row) => row.scope === 'default');
-    const copied = [...CAPS.map(({ name }) => name), 'requests_per_minute', 'degrade_at', 'degrade_to'] as const;
+    const copied = [...CAPS.map(({ name }) => name), 'degrade_to'] as const;
     const row = { scope: id.trim(), ...Object.fromEntries(copied.map((name) => [name, caps?.[name] ?? null])) };
     if (await run(() => rows(supabase.from('usage_limits').insert(row)), { done: 'Now change the caps of this user.', reads: ['caps'] })) setId('');
   }

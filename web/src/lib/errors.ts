@@ -49,7 +49,8 @@ export function explain(error: unknown): Explained {
   const known = asParleyError(error);
   if (known) {
     const words = WORDS[known.code] ?? { title: 'The answer failed', canRetry: known.status >= 500, action: null };
-    return { ...words, detail: known.message + resetText(known), requestId: known.requestId };
+    const action = known.metadata.needs ? 'models' : words.action; // abilities that the model lacks
+    return { ...words, action, detail: known.message + resetText(known), requestId: known.requestId };
   }
   if (error instanceof TypeError || !navigator.onLine) {
     const detail = navigator.onLine ? 'The server cannot be reached.' : 'This device is offline.';

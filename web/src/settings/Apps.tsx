@@ -5,6 +5,7 @@ import { useAction } from '../lib/hooks';
 import { rows, supabase } from '../lib/supabase';
 import { plainLine } from '../lib/text';
 import { type Column, DataTable } from '../ui/DataTable';
+import { Section } from '../ui/parts';
 
 /** The apps that the user consented to; nothing where Supabase's OAuth server is off. */
 export function Apps() {
@@ -25,5 +26,9 @@ export function Apps() {
       ),
     },
   ];
-  return <DataTable label="Apps with access" columns={columns} rows={found.data} rowKey={(row) => row.client.id} file={null} empty="No app has access." />;
+  return (
+    <Section title="Your apps" lead="Agents such as Claude and Cursor that you allowed to ask on your account.">
+      <DataTable label="Apps with access" columns={columns} rows={found.data} rowKey={(row) => row.client.id} file={null} empty="No app has access." />
+    </Section>
+  );
 }

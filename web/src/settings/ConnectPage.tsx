@@ -15,8 +15,8 @@ export default function ConnectPage() {
       </Section>
       <Section title="Your keys" lead="An access token lives for an hour; a key is for programs that keep one. Its questions use your budget.">
         <Keys />
-        <Apps />
       </Section>
+      <Apps />
       <Section title="From other programs" lead="Every tool that takes a base address works. It uses your budget, and its turns are in your usage.">
         <Snippets />
       </Section>

@@ -31,7 +31,7 @@ export default function PrivacyPage() {
     <Page title="Privacy">
       <Section title="What is stored">
         <ul className="plain-list">
-          <li>Your conversations, word for word. Only their members and the admins of this deployment can read them.</li>
+          <li>Your conversations with their files, word for word. Only their members and the admins of this deployment can read them.</li>
           <li>A log of each question with its tokens, cost and time. E-mail addresses, keys, card numbers and the like are replaced before the log is written.</li>
           <li>Your ratings, your model servers, and the preferences below.</li>
           <li>Sums of your use, which stay when the rest is deleted. They contain no text.</li>
