@@ -13,6 +13,8 @@ test('a picture is sent, shown without another host, and there after a reload an
   await expect(page.getByRole('article', { name: 'Answer' })).toContainText('which colour');
   const shown = page.getByRole('article', { name: 'Your question' }).getByRole('img', { name: 'cat.png' });
   await expect(shown).toHaveAttribute('src', /^blob:/);
+  const [file, words] = [await shown.boundingBox(), await page.getByText('which colour').first().boundingBox()];
+  expect(file!.y).toBeLessThan(words!.y); // above the words, not beside them
   await page.reload();
   await expect(shown).toHaveAttribute('src', /^blob:/);
   await page.getByRole('article', { name: 'Your question' }).hover();

@@ -41,6 +41,7 @@ test('a key is made, shown once, used and revoked', async ({ page, open }) => {
   await open('/connect');
   await page.getByLabel('Name of the key').fill('laptop');
   await page.getByLabel('USD a day at most').fill('2');
+  await page.getByLabel('May also search my messages and read my usage').click();
   await page.getByRole('button', { name: 'Make the key' }).click();
   const secret = await page.getByRole('dialog').locator('pre').innerText();
   const answered = () => page.request.get(`${process.env.CHAT_URL}/v1/models`, { headers: { Authorization: `Bearer ${secret}` } });
@@ -48,6 +49,7 @@ test('a key is made, shown once, used and revoked', async ({ page, open }) => {
   await page.getByRole('button', { name: 'Close' }).click();
   const row = page.getByRole('row', { name: /laptop/ });
   await expect(row).toContainText('$2.00');
+  await expect(row).toContainText('chat, history, models, usage');
   await expect(page.getByText(secret)).toHaveCount(0);
   await row.getByRole('button', { name: 'Revoke laptop' }).click();
   await page.getByRole('button', { name: 'Revoke', exact: true }).click();
@@ -159,8 +161,14 @@ test.describe('an admin', () => {
     await page.getByRole('button', { name: 'Add', exact: true }).click();
     const caps = page.getByRole('form', { name: person.id });
     await caps.getByLabel('Questions a day').fill('7');
+    await caps.getByLabel('Questions a minute').fill('3');
+    await caps.getByLabel('Cheaper from this share of a cap').fill('0.8');
+    await caps.getByLabel('Alias or policy that then answers').fill('cheap');
     await caps.getByRole('button', { name: 'Save' }).click();
     await expect(page.getByText('The caps are saved.')).toBeVisible();
+    await page.reload();
+    await expect(caps.getByLabel('Questions a minute')).toHaveValue('3');
+    await expect(caps.getByLabel('Alias or policy that then answers')).toHaveValue('cheap');
     await caps.getByRole('button', { name: 'Remove' }).click();
     await expect(caps).toHaveCount(0);
   });

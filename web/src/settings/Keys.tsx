@@ -7,7 +7,7 @@ import { rows, supabase } from '../lib/supabase';
 import { plainLine } from '../lib/text';
 import { Confirm, Dialog } from '../ui/Dialog';
 import { type Column, DataTable } from '../ui/DataTable';
-import { CopyBlock, Failure, Field, Loading } from '../ui/parts';
+import { CopyBlock, Failure, Field, Loading, Switch } from '../ui/parts';
 
 interface Key {
   id: string;
@@ -57,6 +57,7 @@ function KeyTable({ keys }: { keys: Key[] }) {
   const columns: Column<Key>[] = [
     { title: 'Name', value: (row) => plainLine(row.name, 'key') },
     { title: 'Key', value: (row) => row.key_prefix, show: (row) => <span className="mono">{row.key_prefix}…</span> },
+    { title: 'May', value: (row) => row.scopes.join(', ') },
     { title: 'A day', value: (row) => row.daily_cost_usd, show: (row) => (row.daily_cost_usd == null ? 'your caps' : usd(row.daily_cost_usd)), isNumber: true },
     { title: 'Last used', value: (row) => row.last_used_at, show: (row) => (row.last_used_at ? fromNow(row.last_used_at) : 'never') },
     { title: 'State', value: stateOf, isWhole: true },
@@ -87,10 +88,12 @@ function NewKey({ onMade }: { onMade: (made: { name: string; key: string }) => v
   const [name, setName] = useState('');
   const [days, setDays] = useState('90');
   const [cap, setCap] = useState('');
+  const [mayRead, setMayRead] = useState(false);
   async function submit(event: FormEvent) {
     event.preventDefault();
     const make = async () => {
-      const wanted = { name: name.trim(), expires_in_days: Number(days), daily_cost_usd: cap === '' ? null : Number(cap) };
+      const scopes = ['chat', 'models', ...(mayRead ? ['history', 'usage'] : [])];
+      const wanted = { name: name.trim(), expires_in_days: Number(days), daily_cost_usd: cap === '' ? null : Number(cap), scopes };
       onMade(await rows<{ name: string; key: string }>(supabase.rpc('create_api_key', wanted)));
     };
     if (await run(make, { reads: ['keys'] })) setName('');
@@ -115,6 +118,7 @@ function NewKey({ onMade }: { onMade: (made: { name: string; key: string }) => v
           {(id) => <input id={id} type="number" min={0} step="any" value={cap} placeholder="your own caps" onChange={(event) => setCap(event.target.value)} />}
         </Field>
       </div>
+      <Switch label="May also search my messages and read my usage, for MCP" isOn={mayRead} onChange={setMayRead} />
       <div className="row row-end">
         <button type="submit" className="button" disabled={isBusy}>
           Make the key
