@@ -1,5 +1,5 @@
 import { ask, expect, input, test } from './page';
-import { rest } from './people';
+import { ask as askOverApi, rest } from './people';
 
 test('the menu finds a model by its words and says what it costs', async ({ page, open }) => {
   await open();
@@ -54,4 +54,13 @@ test('a retired model answers through another one, and says so', async ({ page, 
   await open('/', 'retired');
   await ask(page, 'who answers?');
   await expect(page.getByText('The model you chose is retired; its successor answered.')).toBeVisible();
+});
+
+test('the usage shows what is left of the minute, and from where cheaper models answer', async ({ page, open, person }) => {
+  const caps = { daily_cost_usd: 2, requests_per_minute: 5, degrade_at: 0.001, degrade_to: 'cheap' };
+  await rest('usage_limits', { method: 'POST', body: { scope: person.id, ...caps } });
+  await askOverApi(person, { message: 'hello', model: 'dear', max_tokens: 100 });
+  await open('/usage');
+  await expect(page.getByRole('group', { name: 'Last minute' })).toContainText('4 left.');
+  await expect(page.getByRole('group', { name: 'Today' })).toContainText('More than 0.1% of the cap is used');
 });

@@ -115,6 +115,8 @@ test.describe('an admin', () => {
     await expect(tile('Satisfaction')).toContainText('1 rating');
     await expect(tile('Whole time, 95 %')).toContainText(/\d m?s/);
     await expect(tile('This month, forecast')).toBeVisible();
+    const firstWords = page.locator('figure', { hasText: 'First word, median' });
+    await expect(firstWords.locator('circle')).toHaveCount(1); // a day without neighbours
     const [saved] = await Promise.all([page.waitForEvent('download'), page.getByRole('button', { name: 'CSV of the figures' }).click()]);
     const figures = await readFile(await saved.path(), 'utf8');
     expect(figures).toMatch(/^Satisfaction,4(\.0+)?,,1\r?$/m);

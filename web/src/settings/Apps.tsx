@@ -18,6 +18,7 @@ export function Apps() {
     { title: 'Allowed', value: (row) => row.granted_at, show: (row) => fromNow(row.granted_at) },
     {
       title: 'Revoke',
+      isAction: true,
       value: () => null,
       show: (row) => (
         <button type="button" className="button button-quiet button-small" disabled={isBusy} onClick={() => void revoke(row.client.id)}>

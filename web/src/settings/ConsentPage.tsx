@@ -45,7 +45,7 @@ export default function ConsentPage() {
         <p>
           You are signed in as <strong>{user.email}</strong>. The answer goes to <strong>{new URL(redirect_uri).host}</strong>.
         </p>
-        <ul>
+        <ul className="plain-list">
           <li>It may ask models on your account, within your limits and its own.</li>
           <li>It may search your messages and read your usage if the operator of this page allows apps to.</li>
           <li>It reads nothing else, and you can take the access back on the page “Nodes and keys”.</li>

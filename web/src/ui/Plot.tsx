@@ -6,9 +6,9 @@ const dayText = (day: unknown) => short.format(new Date(`${String(day)}T00:00:00
 const MAX_BARS = 120; // more are thinner than a pixel on a phone
 const MARGIN = { top: 6, right: 4, bottom: 0, left: 0 };
 
-/** A dot for a day between days without a value, which no line shows. */
-function Lone({ points, cx, cy, index = 0 }: { points: Point[]; cx?: number; cy?: number; index?: number }) {
-  const hasValue = (at: number) => points[at]?.value != null;
+/** A dot for a day between days without a value, which no line shows. Recharts overwrites a property `points`. */
+function Lone({ days, cx, cy, index = 0 }: { days: Point[]; cx?: number; cy?: number; index?: number }) {
+  const hasValue = (at: number) => days[at]?.value != null;
   return hasValue(index) && !hasValue(index - 1) && !hasValue(index + 1) ? <circle cx={cx} cy={cy} r={3} fill="var(--accent)" /> : null;
 }
 
@@ -45,7 +45,7 @@ export default function Plot({ points, kind, format, mark }: {
       ) : (
         <AreaChart data={points} margin={MARGIN} accessibilityLayer={false}>
           {shared}
-          <Area dataKey="value" stroke="var(--accent)" strokeWidth={2} fill="var(--accent-soft)" isAnimationActive={false} dot={<Lone points={points} />} />
+          <Area dataKey="value" stroke="var(--accent)" strokeWidth={2} fill="var(--accent-soft)" isAnimationActive={false} dot={<Lone days={points} />} />
         </AreaChart>
       )}
     </ResponsiveContainer>

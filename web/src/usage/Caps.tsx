@@ -1,4 +1,4 @@
-import { count, dateTime, fromNow, usd } from '../lib/format';
+import { count, dateTime, fromNow, percent, usd } from '../lib/format';
 import type { Cap as CapRow } from '../lib/reports';
 
 /** What is spent and left of each cap, and when it runs out by the forecast. */
@@ -11,6 +11,7 @@ export function Caps({ limits }: { limits: CapRow[] }) {
 }
 
 function Minute({ limit }: { limit: CapRow }) {
+  const left = Math.max(0, (limit.max_requests ?? 0) - limit.requests);
   return (
     <div className="tile tile-cap" role="group" aria-label="Last minute">
       <h2>Last minute</h2>
@@ -18,7 +19,7 @@ function Minute({ limit }: { limit: CapRow }) {
         {count(limit.requests)}
         <span className="hint"> of {count(limit.max_requests ?? 0)} questions</span>
       </p>
-      {limit.resets_at && <p className="hint">The next place is free {fromNow(limit.resets_at)}.</p>}
+      <p className="hint">{left > 0 ? `${count(left)} left.` : 'The next question is possible within a minute.'}</p>
     </div>
   );
 }
@@ -40,7 +41,7 @@ function Cap({ limit }: { limit: CapRow }) {
         {turns != null && `${count(limit.requests)} of ${count(turns)} questions. `}
         {limit.resets_at && `Resets ${fromNow(limit.resets_at)}.`}
       </p>
-      {limit.is_degraded && <p className="tile-warning">The cap is nearly used, so cheaper models answer.</p>}
+      {limit.is_degraded && <p className="tile-warning">More than {percent(limit.degrade_at)} of the cap is used, so cheaper models answer.</p>}
       {limit.runs_out_at && <p className="tile-warning">As you use it, it runs out on {dateTime(limit.runs_out_at)}.</p>}
       {limit.forecast_usd != null && (
         <p className="hint">
