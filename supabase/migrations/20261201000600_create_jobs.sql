@@ -1589,10 +1589,12 @@ create function private.note_consent_change() returns trigger
 begin
   if tg_table_name = 'user_llm_profiles' then
     insert into private.lake_changes (day)
-      select distinct (l.created_at at time zone 'utc')::date from public.chat_logs as l
+      select (l.created_at at time zone 'utc')::date from public.chat_logs as l
       where l.user_id = coalesce(new.user_id, old.user_id)
-        or l.conversation_id in (select m.conversation_id from public.messages as m
-          where m.user_id = coalesce(new.user_id, old.user_id));
+      union
+      select (l.created_at at time zone 'utc')::date from public.chat_logs as l
+      where l.conversation_id in (select m.conversation_id from public.messages as m
+        where m.user_id = coalesce(new.user_id, old.user_id));
   else
     insert into private.lake_changes (day)
       select distinct (l.created_at at time zone 'utc')::date from public.chat_logs as l
