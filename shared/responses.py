@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from shared.error_response import error_response
-from shared.errors import ParleyError
+from shared.errors import ParleyError, TurnTimeout
 from shared.limit_headers import limit_headers, route_headers
 from shared.parameters import NO_WISHES, Wishes
 from shared.routes import Route, RouteChosen
@@ -68,12 +68,16 @@ def until_hang_up(receive: Receive, deadline: float) -> Iterator[SideTasks]:
     """Cancels its body when the client disconnects or reads too slowly; `run_turn` then books the turn as cancelled.
 
     A client that reads nothing blocks a write for ever, so the body ends LAST_FRAMES_SECONDS after `deadline` at the
-    latest. The scope is anyio's, because the booking shields itself from it.
+    latest; then `failure` is TurnTimeout, for a response that has not begun. The scope is anyio's, because the booking
+    shields itself from it.
     """
+    has_left = False
 
     async def watch() -> None:
+        nonlocal has_left
         while (await receive())["type"] != "http.disconnect":
             pass
+        has_left = True
         scope.cancel()
 
     with anyio.CancelScope(deadline=deadline + LAST_FRAMES_SECONDS) as scope:
@@ -83,6 +87,14 @@ def until_hang_up(receive: Receive, deadline: float) -> Iterator[SideTasks]:
             yield tasks
         finally:
             tasks.cancel()
+    if scope.cancelled_caught and not has_left and tasks.failure is None:
+        tasks.failure = TurnTimeout("The turn's time has ended.")
+
+
+async def send_late(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends the error of a turn that was cancelled while its client waited; a client that reads nothing is left."""
+    with anyio.move_on_after(LAST_FRAMES_SECONDS):
+        await response(scope, receive, send)
 
 
 class WholeResponse(Response):
@@ -103,7 +115,7 @@ class WholeResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         failure: ParleyError | None = None
         receipt: Receipt | None = None
-        with until_hang_up(receive, self._deadline):
+        with until_hang_up(receive, self._deadline) as tasks:
             async with aclosing(self._events) as events:
                 async for event in events:
                     self._encoder.observe(event)
@@ -112,7 +124,9 @@ class WholeResponse(Response):
                     elif isinstance(event, Receipt):
                         receipt = event
         if receipt is None:
-            return  # the client disconnected
+            if tasks.failure is not None:
+                await send_late(_error_of(self, self._turn, tasks.failure), scope, receive, send)
+            return  # else the client disconnected
         _name_route(self, self._turn, receipt.result.route, self._wishes)
         if failure is not None:
             response = error_response(failure, self._turn.request_id)
@@ -169,9 +183,11 @@ class StreamResponse(Response):
                         await self._write(send, frames)
             is_complete = True
         if not is_complete:
-            return  # the client disconnected
+            if not self._is_started and tasks.failure is not None:
+                await send_late(_error_of(self, self._turn, tasks.failure), scope, receive, send)
+            return  # else the client disconnected, or does not read
         if failure is not None:
-            await _with_headers_of(self, error_response(failure, self._turn.request_id))(scope, receive, send)
+            await _error_of(self, self._turn, failure)(scope, receive, send)
         else:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -220,6 +236,10 @@ def _name_route(response: Response, turn: Turn, route: Route, wishes: Wishes) ->
     """Sets the headers that depend on the route."""
     del response.headers["X-Ignored-Params"]  # another route may take them all
     response.headers.update(route_headers(turn, route) | wishes.headers(route))
+
+
+def _error_of(outer: Response, turn: Turn, error: ParleyError) -> Response:
+    return _with_headers_of(outer, error_response(error, turn.request_id))
 
 
 def _with_headers_of(outer: Response, inner: Response) -> Response:

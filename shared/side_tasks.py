@@ -8,13 +8,19 @@ from typing import Any
 
 import anyio
 
+from shared.errors import InternalError, ParleyError
 from shared.log import log, origin_of
 
 
 class SideTasks:
-    """Tasks beside a turn, which end with it. The error of one is logged and cancels the turn."""
+    """Tasks beside a turn, which end with it. The error of one is logged and cancels the turn.
+
+    `failure` is the error for a client that waits while the turn is cancelled; None when the turn came to its end or
+    its client left.
+    """
 
     def __init__(self, scope: anyio.CancelScope) -> None:
+        self.failure: ParleyError | None = None
         self._scope = scope
         self._running: list[asyncio.Task[None]] = []
 
@@ -32,4 +38,5 @@ class SideTasks:
     def _end(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
             log("crash", error=origin_of(error))
+            self.failure = InternalError()
             self._scope.cancel()

@@ -25,7 +25,7 @@ from shared.config import settings
 from shared.error_response import error_response
 from shared.errors import InternalError, ParleyError
 from shared.log import log
-from shared.responses import PING_AFTER_SECONDS, START_AFTER_SECONDS, STREAM_HEADERS, until_hang_up
+from shared.responses import PING_AFTER_SECONDS, START_AFTER_SECONDS, STREAM_HEADERS, send_late, until_hang_up
 from shared.sse import PING
 
 _TYPES: Final = {"events": STREAM_HEADERS["Content-Type"], "text": "text/plain; charset=utf-8"}
@@ -67,11 +67,14 @@ class PendingAnswer(Response):
         self._is_started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with until_hang_up(receive, settings().deadline(self._asked.arrived)):
+        with until_hang_up(receive, settings().deadline(self._asked.arrived)) as tasks:
             try:
                 await self._send(scope, receive, send)
             finally:
                 self._log()
+        if tasks.failure is not None and not self._is_started:
+            late = self._with_own_headers(error_response(tasks.failure, self._asked.request_id))
+            await send_late(late, scope, receive, send)
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._asked.form == "json":
@@ -90,7 +93,10 @@ class PendingAnswer(Response):
 
     def _completed(self) -> Response:
         """The whole response with the headers of the endpoint."""
-        response = whole_response(self._offer, self._asked, self._outcomes)
+        self._is_started = True
+        return self._with_own_headers(whole_response(self._offer, self._asked, self._outcomes))
+
+    def _with_own_headers(self, response: Response) -> Response:
         own = {name for name, _ in response.raw_headers} | {b"content-length"}
         response.raw_headers.extend(each for each in self.raw_headers if each[0] not in own)
         return response

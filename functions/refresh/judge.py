@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions.refresh.step import StepContext, StepOutcome
 from shared import supabase
 from shared.config import settings
-from shared.errors import NotConfigured, ParleyError
+from shared.errors import DatabaseUnavailable, NotConfigured, ParleyError
 from shared.gateway import ModelSession
 from shared.log import log
 from shared.messages import Message
@@ -35,6 +35,7 @@ _CALLS = 2  # `ask_for` asks once more when the answer does not fit
 _MAX_FAILURES = 3
 _SECONDS = 60.0  # of the step; the next run judges the rest of the day's sample
 _CALL_SECONDS = 30.0
+_BOOKING_TRIES = 3
 _MAX_CHARACTERS = 20_000  # of a question, and of an answer
 
 
@@ -130,9 +131,8 @@ async def _judge(turn_id: str, messages: tuple[Message, ...], fields: Any, route
     if error_code:
         log("not_judged", turn_id=turn_id, error=error_code)
     attempts = [fields_of(each) | {"usage": each.usage and fields_of(each.usage)} for each in session.attempts]
-    cost_usd = await _rpc(
-        "book_judgement",
-        entry={
+    cost_usd = await _book(
+        {
             "id": str(uuid.uuid4()),
             "judged_turn_id": turn_id,
             "rubric": RUBRIC_VERSION,
@@ -143,9 +143,26 @@ async def _judge(turn_id: str, messages: tuple[Message, ...], fields: Any, route
             "duration_ms": round((time.monotonic() - started) * 1000),
             "error_code": error_code,
             "scores": scores.model_dump() if scores else None,
-        },
+        }
     )
-    return scores is not None, float(cost_usd or 0)
+    return scores is not None, cost_usd
+
+
+async def _book(entry: dict[str, Any]) -> float:
+    """The cost in US dollars, booked once although a lost answer is retried.
+
+    Raises what the last try raised; then two log lines have the entry, as for a turn that is stored nowhere else.
+    """
+    for number in range(1, _BOOKING_TRIES + 1):
+        try:
+            return float(await _rpc("book_judgement", entry=entry) or 0)
+        except ParleyError as error:
+            log("finish_failed", error=error.code)
+            if number == _BOOKING_TRIES or not isinstance(error, DatabaseUnavailable):
+                log("unbooked_turn", status="failed" if entry["error_code"] else "completed")
+                log("unbooked_record", record=entry)
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 async def _rpc(name: str, **arguments: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import obstore
 from obstore.store import ObjectStore
 
+from functions.refresh.day_folders import complete_days
 from shared import supabase
 from shared.object_store import store_errors, store_of
 
@@ -38,7 +39,7 @@ async def write_days() -> dict[str, int]:
     Raises NotConfigured, DependencyDown (the store), DatabaseUnavailable.
     """
     store = store_of("EXPORT_URL")
-    known = await _written_days(store)
+    known = await complete_days(store, _FOLDER, _MANIFEST)
     pending = await _rpc("lake_days", {"known": sorted(known)})
     deadline = time.monotonic() + _SECONDS
     counts = {"days": 0, "rows": 0, "left": len(pending)}
@@ -52,17 +53,6 @@ async def write_days() -> dict[str, int]:
         counts["days"] += 1
         counts["left"] -= 1
     return counts
-
-
-async def _written_days(store: ObjectStore) -> set[str]:
-    """The days that have a manifest: those whose files are complete."""
-    async with store_errors("export store"):
-        return {
-            meta["path"].split("=")[1].split("/")[0]
-            async for chunk in obstore.list(store, f"{_FOLDER}/")
-            for meta in chunk
-            if meta["path"].endswith(f"/{_MANIFEST}")
-        }
 
 
 async def _write_day(store: ObjectStore, day: str) -> int:

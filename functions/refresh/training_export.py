@@ -18,11 +18,12 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 
+from functions.refresh.day_folders import complete_days
 from functions.refresh.step import StepContext, StepOutcome
 from shared import supabase
 from shared.config import settings
 from shared.errors import DependencyDown
-from shared.object_store import store_errors, store_of
+from shared.object_store import store_of
 from shared.redaction import VERSION
 
 FORMAT: Final = 1
@@ -43,7 +44,7 @@ async def run(context: StepContext) -> StepOutcome:
         return StepOutcome(details=counts)
     settings().checked("EXPORT_URL")
     store, now = store_of("EXPORT_URL"), datetime.now(UTC)
-    days = await _exported_days(store)
+    days = await complete_days(store, _FOLDER, "manifest.json")
     today = f"{now:%Y-%m-%d}"
     if today in days:
         return StepOutcome(details=counts)
@@ -51,17 +52,6 @@ async def run(context: StepContext) -> StepOutcome:
     if manifest is None:
         return StepOutcome(ok=False, details=counts | {"error": "export_too_long"})
     return StepOutcome(details={name: manifest["counts"][name] for name in counts})
-
-
-async def _exported_days(store: ObjectStore) -> set[str]:
-    """The days that have a manifest: those whose export is complete."""
-    async with store_errors("export store"):
-        return {
-            meta["path"].split("=")[1].split("/")[0]
-            async for chunk in obstore.list(store, f"{_FOLDER}/")
-            for meta in chunk
-            if meta["path"].endswith("/manifest.json")
-        }
 
 
 class _Export:

@@ -216,9 +216,9 @@ exception when lock_not_available or deadlock_detected or serialization_failure 
 end
 $$;
 comment on function public.delete_my_data() is
-  'Deletes the caller''s conversations, messages with their answers, memberships, nodes, API keys, profile, feedback '
-  'and cached answers, and removes the caller''s id and text from log rows. Usage and cost stay counted. The account '
-  'stays.';
+  'Deletes the caller''s conversations, messages with their answers, files, memberships, nodes, API keys, profile, '
+  'feedback and cached answers, and removes the caller''s id and text from log rows. Usage and cost stay counted. The '
+  'account stays.';
 revoke execute on function public.delete_my_data from public, anon, authenticated, service_role;
 grant execute on function public.delete_my_data() to authenticated;
 

@@ -1428,6 +1428,10 @@ begin
       'counters', (select coalesce(jsonb_agg(to_jsonb(n) order by n.period_start, n.period), '[]')
         from public.usage_counters as n where n.scope = v_user_id::text),
       'limits', (select coalesce(jsonb_agg(to_jsonb(l)), '[]') from public.my_limits() as l),
+      'limit_changes', (select coalesce(jsonb_agg(to_jsonb(h) order by h.id), '[]')
+        from public.limit_changes as h where h.user_id = v_user_id),
+      'scores', (select coalesce(jsonb_agg(to_jsonb(s) order by s.created_at, s.turn_id), '[]')
+        from public.turn_scores as s join public.chat_logs as l on l.turn_id = s.turn_id where l.user_id = v_user_id),
       'alerts', (select coalesce(jsonb_agg(to_jsonb(a) order by a.id), '[]')
         from public.cost_alerts as a where a.scope = v_user_id::text),
       'nodes', (select coalesce(jsonb_agg(to_jsonb(n) order by n.id), '[]')
@@ -1474,10 +1478,10 @@ end
 $$;
 comment on function public.export_my_data(jsonb, integer) is
   'Everything that Parley stores about the caller: profile, conversations, memberships, feedback, usage, counters, '
-  'limits, alerts, nodes (without keys), hidden versions with their answers, files (read_file has their '
-  'bytes), shares, invitations, API keys (without secrets), stored answers of presets, and a page of messages (each '
-  'question with its answer) and of turns. Pass next as after until next is null; only the first page has the parts '
-  'that are not paged.';
+  'limits and their changes, scores of a judging model, alerts, nodes (without keys), hidden versions with their '
+  'answers, files (read_file has their bytes), shares, invitations, API keys (without secrets), stored answers of '
+  'presets, and a page of messages (each question with its answer) and of turns. Pass next as after until next is '
+  'null; only the first page has the parts that are not paged.';
 revoke execute on function public.export_my_data from public, anon, authenticated, service_role;
 grant execute on function public.export_my_data(jsonb, integer) to authenticated;
 
@@ -1585,8 +1589,12 @@ create function private.note_consent_change() returns trigger
 begin
   if tg_table_name = 'user_llm_profiles' then
     insert into private.lake_changes (day)
-      select distinct (l.created_at at time zone 'utc')::date from public.chat_logs as l
-      where l.user_id = coalesce(new.user_id, old.user_id);
+      select (l.created_at at time zone 'utc')::date from public.chat_logs as l
+      where l.user_id = coalesce(new.user_id, old.user_id)
+      union
+      select (l.created_at at time zone 'utc')::date from public.chat_logs as l
+      where l.conversation_id in (select m.conversation_id from public.messages as m
+        where m.user_id = coalesce(new.user_id, old.user_id));
   else
     insert into private.lake_changes (day)
       select distinct (l.created_at at time zone 'utc')::date from public.chat_logs as l
@@ -1596,8 +1604,8 @@ begin
 end
 $$;
 comment on function private.note_consent_change() is
-  'Trigger: notes the days of all turns whose words may leave the database now, or may not any more. Definer, because '
-  'lake_changes is not granted.';
+  'Trigger: notes the days of all turns whose words may leave the database now, or may not any more: those of the '
+  'user, and those in conversations with words of the user. Definer, because lake_changes is not granted.';
 revoke execute on function private.note_consent_change from public, anon, authenticated, service_role;
 
 create trigger user_llm_profiles_note_consent after insert on public.user_llm_profiles
@@ -1655,8 +1663,8 @@ create function public.lake_page(of_day date, after_us bigint default null, afte
       case when p.may_leave and p.question not like 'enc:v1:%' then p.question end,
       case when p.may_leave and p.response not like 'enc:v1:%' then p.response end,
       p.tools_used::text, p.input_tokens, p.output_tokens, p.cached_tokens, p.reasoning_tokens, p.usage_source,
-      p.cost_usd::text, p.model, p.provider, p.model_identifier, p.requested_model, p.agent_type,
-      p.domain_classification, p.user_skill_assessment, p.escalation_suggested,
+      p.cost_usd::text, p.model, p.provider, p.model_identifier, case when p.may_leave then p.requested_model end,
+      p.agent_type, p.domain_classification, p.user_skill_assessment, p.escalation_suggested,
       case when p.may_leave and not p.escalation_metadata ? 'encrypted' then p.escalation_metadata::text end,
       p.context_size_tokens, p.duration_ms, p.ttft_ms,
       p.attempts::text, p.finish_reason, p.error_code, p.user_id_hash,
@@ -1669,7 +1677,8 @@ create function public.lake_page(of_day date, after_us bigint default null, afte
     select l.*, (extract(epoch from l.created_at) * 1000000)::bigint as at_us,
       coalesce((select u.allows_training from public.user_llm_profiles as u where u.user_id = l.user_id), false)
         and (select c.allows_training from public.llm_conversations as c where c.id = l.conversation_id)
-          is distinct from false as may_leave
+          is distinct from false
+        and private.authors_consent(l.conversation_id) as may_leave
     from public.chat_logs as l
     where l.created_at >= of_day::timestamp at time zone 'utc'
       and l.created_at < (of_day + 1)::timestamp at time zone 'utc'
@@ -1680,8 +1689,8 @@ $$;
 comment on function public.lake_page(date, bigint, bigint, integer) is
   'One page of a UTC day''s log rows by created_at and id, each an array of the columns of chat_logs in their order. '
   'Amounts are texts, created_at is in microseconds since 1970. Words (question, response, escalation_metadata, '
-  'metadata, unresolved_model) are null unless the user and the conversation''s owner allow training; encrypted ones '
-  'always are.';
+  'metadata, requested_model, unresolved_model) are null unless the user, every author in the conversation and its '
+  'owner allow training; encrypted ones always are.';
 revoke execute on function public.lake_page from public, anon, authenticated, service_role;
 grant execute on function public.lake_page(date, bigint, bigint, integer) to service_role;
 
@@ -1740,9 +1749,9 @@ begin
     perform private.refuse('PT404', 'model_not_found', 'No active model has the name in JUDGE_MODEL.');
   end if;
   select least(
-      v_caps.daily_cost_usd - sum(c.spent_usd + c.reserved_usd) filter (where c.period = 'day'
-        and c.period_start = (now() at time zone 'utc')::date),
-      v_caps.monthly_cost_usd - sum(c.spent_usd + c.reserved_usd) filter (where c.period = 'month'))
+      v_caps.daily_cost_usd - coalesce(sum(c.spent_usd + c.reserved_usd) filter (where c.period = 'day'
+        and c.period_start = (now() at time zone 'utc')::date), 0),
+      v_caps.monthly_cost_usd - coalesce(sum(c.spent_usd + c.reserved_usd) filter (where c.period = 'month'), 0))
     into v_left
     from public.usage_counter_slots as c
     where c.scope = 'global' and c.period_start in ((now() at time zone 'utc')::date,
@@ -1764,6 +1773,7 @@ begin
           and (select p.allows_training from public.user_llm_profiles as p where p.user_id = l.user_id)
           and (select c.allows_training from public.llm_conversations as c where c.id = l.conversation_id)
             is distinct from false
+          and private.authors_consent(l.conversation_id)
           and not exists (select 1 from public.turn_scores as s
             where s.turn_id = l.turn_id and s.rubric_version = rubric)
         -- Random, and the same for each run.
@@ -1772,8 +1782,8 @@ end
 $$;
 comment on function public.judge_sample(text, text, jsonb, integer) is
   'A random sample of completed turns since the beginning of yesterday (UTC) that the rubric has not judged: redacted '
-  'words of users and conversations that allow training. With the route of the model, what the judge spent today, and '
-  'what is left of the global caps (null = no cap). Refuses an unknown model (404).';
+  'words of users and conversations that allow training, where every author does. With the route of the model, what '
+  'the judge spent today, and what is left of the global caps (null = no cap). Refuses an unknown model (404).';
 revoke execute on function public.judge_sample from public, anon, authenticated, service_role;
 grant execute on function public.judge_sample(text, text, jsonb, integer) to service_role;
 

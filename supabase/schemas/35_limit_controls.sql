@@ -99,23 +99,24 @@ create function private.adapted_caps(p_today date) returns table (
   user_id uuid, old_usd numeric, new_usd numeric, median numeric, days integer)
   language sql stable security invoker set search_path = '' as $$
   with days as (
-    select l.scope, (u.hour at time zone 'utc')::date as day, sum(u.cost_usd) as usd
+    select u.user_id, (u.hour at time zone 'utc')::date as day, sum(u.cost_usd) as usd
     from public.usage_limits as l join public.usage_hourly as u on u.user_id = case when l.is_adaptive
       then l.scope::uuid end
     where l.is_adaptive and u.hour >= (p_today - 28)::timestamp at time zone 'utc'
       and u.hour < p_today::timestamp at time zone 'utc'
     group by 1, 2 having sum(u.cost_usd) > 0
   ), medians as (
-    select d.scope, percentile_cont(0.5) within group (order by d.usd)::numeric as median, count(*)::integer as days
-    from days as d group by d.scope having count(*) >= 5
+    select d.user_id, percentile_cont(0.5) within group (order by d.usd)::numeric as median, count(*)::integer as days
+    from days as d group by d.user_id having count(*) >= 5
   )
-  select l.scope::uuid, l.daily_cost_usd, c.usd, round(m.median, 9), m.days
-  from medians as m join public.usage_limits as l on l.scope = m.scope
-  join auth.users as p on p.id = l.scope::uuid
+  -- Only ids become texts: a plan may compare the rows of other scopes, whose names are no ids.
+  select m.user_id, l.daily_cost_usd, c.usd, round(m.median, 9), m.days
+  from medians as m join public.usage_limits as l on l.scope = m.user_id::text
+  join auth.users as p on p.id = m.user_id
   cross join lateral (select greatest(l.adaptive_min_usd, least(l.adaptive_max_usd, round(3 * m.median, 4))) as usd)
     as c
   where c.usd is distinct from l.daily_cost_usd
-    and not exists (select from public.limit_changes as h where h.user_id = l.scope::uuid and h.day = p_today)
+    and not exists (select from public.limit_changes as h where h.user_id = m.user_id and h.day = p_today)
 $$;
 comment on function private.adapted_caps(date) is
   'Adaptive caps that should change on a UTC day: three times the median of the days with a cost, of the 28 before, '

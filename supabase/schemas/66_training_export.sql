@@ -122,6 +122,10 @@ begin
       'counters', (select coalesce(jsonb_agg(to_jsonb(n) order by n.period_start, n.period), '[]')
         from public.usage_counters as n where n.scope = v_user_id::text),
       'limits', (select coalesce(jsonb_agg(to_jsonb(l)), '[]') from public.my_limits() as l),
+      'limit_changes', (select coalesce(jsonb_agg(to_jsonb(h) order by h.id), '[]')
+        from public.limit_changes as h where h.user_id = v_user_id),
+      'scores', (select coalesce(jsonb_agg(to_jsonb(s) order by s.created_at, s.turn_id), '[]')
+        from public.turn_scores as s join public.chat_logs as l on l.turn_id = s.turn_id where l.user_id = v_user_id),
       'alerts', (select coalesce(jsonb_agg(to_jsonb(a) order by a.id), '[]')
         from public.cost_alerts as a where a.scope = v_user_id::text),
       'nodes', (select coalesce(jsonb_agg(to_jsonb(n) order by n.id), '[]')
@@ -168,9 +172,9 @@ end
 $$;
 comment on function public.export_my_data(jsonb, integer) is
   'Everything that Parley stores about the caller: profile, conversations, memberships, feedback, usage, counters, '
-  'limits, alerts, nodes (without keys), hidden versions with their answers, files (read_file has their '
-  'bytes), shares, invitations, API keys (without secrets), stored answers of presets, and a page of messages (each '
-  'question with its answer) and of turns. Pass next as after until next is null; only the first page has the parts '
-  'that are not paged.';
+  'limits and their changes, scores of a judging model, alerts, nodes (without keys), hidden versions with their '
+  'answers, files (read_file has their bytes), shares, invitations, API keys (without secrets), stored answers of '
+  'presets, and a page of messages (each question with its answer) and of turns. Pass next as after until next is '
+  'null; only the first page has the parts that are not paged.';
 revoke execute on function public.export_my_data from public, anon, authenticated, service_role;
 grant execute on function public.export_my_data(jsonb, integer) to authenticated;

@@ -45,8 +45,12 @@ create function private.note_consent_change() returns trigger
 begin
   if tg_table_name = 'user_llm_profiles' then
     insert into private.lake_changes (day)
-      select distinct (l.created_at at time zone 'utc')::date from public.chat_logs as l
-      where l.user_id = coalesce(new.user_id, old.user_id);
+      select (l.created_at at time zone 'utc')::date from public.chat_logs as l
+      where l.user_id = coalesce(new.user_id, old.user_id)
+      union
+      select (l.created_at at time zone 'utc')::date from public.chat_logs as l
+      where l.conversation_id in (select m.conversation_id from public.messages as m
+        where m.user_id = coalesce(new.user_id, old.user_id));
   else
     insert into private.lake_changes (day)
       select distinct (l.created_at at time zone 'utc')::date from public.chat_logs as l
@@ -56,8 +60,8 @@ begin
 end
 $$;
 comment on function private.note_consent_change() is
-  'Trigger: notes the days of all turns whose words may leave the database now, or may not any more. Definer, because '
-  'lake_changes is not granted.';
+  'Trigger: notes the days of all turns whose words may leave the database now, or may not any more: those of the '
+  'user, and those in conversations with words of the user. Definer, because lake_changes is not granted.';
 revoke execute on function private.note_consent_change from public, anon, authenticated, service_role;
 
 create trigger user_llm_profiles_note_consent after insert on public.user_llm_profiles
@@ -115,8 +119,8 @@ create function public.lake_page(of_day date, after_us bigint default null, afte
       case when p.may_leave and p.question not like 'enc:v1:%' then p.question end,
       case when p.may_leave and p.response not like 'enc:v1:%' then p.response end,
       p.tools_used::text, p.input_tokens, p.output_tokens, p.cached_tokens, p.reasoning_tokens, p.usage_source,
-      p.cost_usd::text, p.model, p.provider, p.model_identifier, p.requested_model, p.agent_type,
-      p.domain_classification, p.user_skill_assessment, p.escalation_suggested,
+      p.cost_usd::text, p.model, p.provider, p.model_identifier, case when p.may_leave then p.requested_model end,
+      p.agent_type, p.domain_classification, p.user_skill_assessment, p.escalation_suggested,
       case when p.may_leave and not p.escalation_metadata ? 'encrypted' then p.escalation_metadata::text end,
       p.context_size_tokens, p.duration_ms, p.ttft_ms,
       p.attempts::text, p.finish_reason, p.error_code, p.user_id_hash,
@@ -129,7 +133,8 @@ create function public.lake_page(of_day date, after_us bigint default null, afte
     select l.*, (extract(epoch from l.created_at) * 1000000)::bigint as at_us,
       coalesce((select u.allows_training from public.user_llm_profiles as u where u.user_id = l.user_id), false)
         and (select c.allows_training from public.llm_conversations as c where c.id = l.conversation_id)
-          is distinct from false as may_leave
+          is distinct from false
+        and private.authors_consent(l.conversation_id) as may_leave
     from public.chat_logs as l
     where l.created_at >= of_day::timestamp at time zone 'utc'
       and l.created_at < (of_day + 1)::timestamp at time zone 'utc'
@@ -140,7 +145,7 @@ $$;
 comment on function public.lake_page(date, bigint, bigint, integer) is
   'One page of a UTC day''s log rows by created_at and id, each an array of the columns of chat_logs in their order. '
   'Amounts are texts, created_at is in microseconds since 1970. Words (question, response, escalation_metadata, '
-  'metadata, unresolved_model) are null unless the user and the conversation''s owner allow training; encrypted ones '
-  'always are.';
+  'metadata, requested_model, unresolved_model) are null unless the user, every author in the conversation and its '
+  'owner allow training; encrypted ones always are.';
 revoke execute on function public.lake_page from public, anon, authenticated, service_role;
 grant execute on function public.lake_page(date, bigint, bigint, integer) to service_role;

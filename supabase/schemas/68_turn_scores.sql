@@ -53,9 +53,9 @@ begin
     perform private.refuse('PT404', 'model_not_found', 'No active model has the name in JUDGE_MODEL.');
   end if;
   select least(
-      v_caps.daily_cost_usd - sum(c.spent_usd + c.reserved_usd) filter (where c.period = 'day'
-        and c.period_start = (now() at time zone 'utc')::date),
-      v_caps.monthly_cost_usd - sum(c.spent_usd + c.reserved_usd) filter (where c.period = 'month'))
+      v_caps.daily_cost_usd - coalesce(sum(c.spent_usd + c.reserved_usd) filter (where c.period = 'day'
+        and c.period_start = (now() at time zone 'utc')::date), 0),
+      v_caps.monthly_cost_usd - coalesce(sum(c.spent_usd + c.reserved_usd) filter (where c.period = 'month'), 0))
     into v_left
     from public.usage_counter_slots as c
     where c.scope = 'global' and c.period_start in ((now() at time zone 'utc')::date,
@@ -77,6 +77,7 @@ begin
           and (select p.allows_training from public.user_llm_profiles as p where p.user_id = l.user_id)
           and (select c.allows_training from public.llm_conversations as c where c.id = l.conversation_id)
             is distinct from false
+          and private.authors_consent(l.conversation_id)
           and not exists (select 1 from public.turn_scores as s
             where s.turn_id = l.turn_id and s.rubric_version = rubric)
         -- Random, and the same for each run.
@@ -85,8 +86,8 @@ end
 $$;
 comment on function public.judge_sample(text, text, jsonb, integer) is
   'A random sample of completed turns since the beginning of yesterday (UTC) that the rubric has not judged: redacted '
-  'words of users and conversations that allow training. With the route of the model, what the judge spent today, and '
-  'what is left of the global caps (null = no cap). Refuses an unknown model (404).';
+  'words of users and conversations that allow training, where every author does. With the route of the model, what '
+  'the judge spent today, and what is left of the global caps (null = no cap). Refuses an unknown model (404).';
 revoke execute on function public.judge_sample from public, anon, authenticated, service_role;
 grant execute on function public.judge_sample(text, text, jsonb, integer) to service_role;
 

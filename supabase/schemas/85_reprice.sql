@@ -69,8 +69,9 @@ begin
     end if;
     v.attempts := v.attempts || jsonb_build_array(v_attempt);
   end loop;
-  v.is_metered := v_is_changed or v_is_whole and (v.cached_cost_usd, v.output_cost_usd, v.reasoning_cost_usd)
-    is distinct from (p_old.cached_cost_usd, p_old.output_cost_usd, p_old.reasoning_cost_usd);
+  v.is_metered := v_is_changed or v_is_whole and v.cost_usd is not null
+    and (v.cached_cost_usd, v.output_cost_usd, v.reasoning_cost_usd)
+      is distinct from (p_old.cached_cost_usd, p_old.output_cost_usd, p_old.reasoning_cost_usd);
   if not v.is_metered then
     p_old.attempts := p_attempts;
     p_old.is_metered := false;

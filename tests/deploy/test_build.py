@@ -53,7 +53,7 @@ def test_a_unit_has_unchecked_bytecode(units: Path, name: str) -> None:
     assert cached == {path.stem for path in folder.glob(f"functions/{name}/*.py")}
 
 
-@pytest.mark.parametrize(("name", "most"), [("llms", 65e6), ("refresh", 65e6), ("chat", 110e6), ("assist", 110e6)])
+@pytest.mark.parametrize(("name", "most"), [("llms", 65e6), ("refresh", 110e6), ("chat", 110e6), ("assist", 110e6)])
 def test_a_unit_is_small(units: Path, name: str, most: float) -> None:
     """The unzipped size stays under the limit."""
     assert unzipped_bytes(units / name) < most

@@ -220,8 +220,29 @@ async def test_a_caller_who_reads_nothing_does_not_outlive_the_deadline(
     await seconds_pass(14)
     assert not task.done()
     await seconds_pass(2)
-    assert (task.done(), script.ended) == (True, "left")
+    assert script.ended == "left"
+    await seconds_pass(5)
+    assert task.done()
     await task
+
+
+@pytest.mark.parametrize("response", [StreamResponse, WholeResponse])
+async def test_a_caller_who_waits_past_the_deadline_gets_an_error(
+    response: type[StreamResponse | WholeResponse],
+    seconds_pass: Callable[[int], Awaitable[None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A turn that hangs before its first content is 504, with the headers of the endpoint."""
+    monkeypatch.setattr(module, "START_AFTER_SECONDS", 100.0)
+    script, caller = Script(None, RECEIPT), Caller()
+    encoder: Any = UiStream(TURN) if response is StreamResponse else TurnJson()
+    made = _with_headers(response(ROUTED, script.events(), encoder, asyncio.get_running_loop().time() + 10))
+    task = asyncio.create_task(made(SCOPE, caller.receive, caller.send))
+    await seconds_pass(16)
+    await task
+    assert (caller.status, script.ended) == (504, "left")
+    assert b'"turn_timeout"' in caller.body
+    assert caller.headers["x-request-id"] == "request-1"
 
 
 async def test_a_whole_answer_is_sent_once_it_is_booked() -> None:

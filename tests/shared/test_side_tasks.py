@@ -30,7 +30,7 @@ def _crashes(printed: str) -> list[str]:
 async def test_a_server_that_cannot_receive_is_logged_and_ends_the_turn(
     response: type[StreamResponse | WholeResponse], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A broken connection of the host ends the turn as a disconnect does, and a log line has the class of the error."""
+    """A broken connection of the host ends the turn as an internal error, and a log line has the class of the error."""
     script, caller = Script(None, RECEIPT), Caller()
 
     async def receive() -> Message:
@@ -38,7 +38,7 @@ async def test_a_server_that_cannot_receive_is_logged_and_ends_the_turn(
 
     encoder: Any = UiStream(TURN) if response is StreamResponse else TurnJson()
     await response(TURN, script.events(), encoder, math.inf)(SCOPE, receive, caller.send)
-    assert (script.ended, caller.sent) == ("left", [])
+    assert (script.ended, caller.status) == ("left", 500)
     printed = capsys.readouterr().out
     assert _crashes(printed) == ["LookupError"]
     assert "private words" not in printed

@@ -61,7 +61,7 @@ def test_an_unusual_hour_is_one_alert_until_the_day_after(alice: Person, db: Dat
     _hours(db, alice, 90, 0, 0)
     _hours(db, alice, 2, 1, 24 * 20)
     (text,) = _of(run(), alice)
-    assert "an hour of person" in text
+    assert "an hour of user" in text
     assert "cost 90 USD" in text
     assert "the usual is 2 USD" in text
     assert _of(run(), alice) == []
@@ -88,7 +88,7 @@ def test_a_forecast_over_the_cap_is_one_alert_and_one_recovery(alice: Person, db
     _hours(db, alice, 2, 1, 24 * 30)
     _spend(db, alice, month=10.9999, monthly_cap=11)
     (text,) = [text for text in _of(run(), alice) if "forecast" in text]
-    assert f"person {alice.id} will reach the cap 11 USD of the month" in text
+    assert f"user {alice.id} will reach the cap 11 USD of the month" in text
     _spend(db, alice, month=12, monthly_cap=11)
     assert [text for text in _of(run(), alice) if "recovered" in text] == []
     _spend(db, alice, month=12, monthly_cap=100_000)

@@ -14,6 +14,7 @@ from tests.providers import variables
 from tests.stack.assists import plays, says
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack
+from tests.stack.regenerations import join
 from tests.stack.turns import Database, begin, finish
 
 Judge = Callable[..., dict[str, Any]]
@@ -131,3 +132,34 @@ def test_agreement_has_its_sample_and_interval(
     assert (row["n"], row["rated"], row["agreement"], row["mean_difference"]) == (2, 2, 0.5, 1)
     assert row["agreement_low"] < 0.5 < row["agreement_high"]
     assert row["mean_score"] == row["score_low"] == row["score_high"] == 4
+
+
+def test_a_group_is_judged_only_when_all_its_authors_allow_it(
+    judge: Judge, alice: Person, bob: Person, model: Models, able: Models, upstream: Upstream, db: Database
+) -> None:
+    """An answer may repeat the words of each author."""
+    mine = _turn(alice, model("echo"), "judge: group?")
+    (group,) = {row["conversation_id"] for row in alice.rows(f"chat_logs?turn_id=eq.{mine}")}
+    join(alice, bob, group)
+    turn = begin(bob, model("echo"), message="judge: bob?", question="judge: bob?", conversation_id=group)
+    assert finish(bob, turn, content="an answer", response="an answer")["outcome"] == "settled"
+    judging = plays(upstream, able("fixed"), says(SCORES), says(SCORES))
+    assert judge(judging)["judged"] == 0
+    db.execute(
+        "insert into public.user_llm_profiles (user_id, allows_training) values (%s, true)"
+        " on conflict (user_id) do update set allows_training = true",
+        [bob.id],
+    )
+    assert judge(judging)["judged"] == 2
+
+
+def test_a_cap_holds_before_the_first_turn_of_a_day(model: Models, db: Database) -> None:
+    """Without counters the whole cap is left, not an unlimited amount."""
+    with db.transaction(force_rollback=True):
+        db.execute("delete from public.usage_counter_slots where scope = 'global'")
+        db.execute("delete from public.usage_limits where scope = 'global'")
+        db.execute("insert into public.usage_limits (scope, daily_cost_usd) values ('global', 0)")
+        row = db.execute(
+            "select (public.judge_sample(%s, '1', '{}') ->> 'left_usd')::numeric as usd", [model("echo")]
+        ).fetchone()
+        assert row == {"usd": 0}

@@ -20,6 +20,7 @@ from functions.refresh.parquet import COLUMNS
 from tests.bucket import serving_bucket
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack
+from tests.stack.regenerations import join
 from tests.stack.turns import Database, begin, finish
 
 Export = Callable[[], dict[str, Any]]
@@ -33,7 +34,8 @@ def _ago(days: int) -> str:
 
 def _turn(person: Person, model: str, db: Database, days: int, question: str) -> str:
     """The id of a turn that was asked some days ago."""
-    turn = begin(person, model, message=question, question=question, metadata={"note": question})
+    words = {"message": question, "question": question, "metadata": {"note": question}}
+    turn = begin(person, model, requested_model=model, **words)
     assert finish(person, turn, content="fine", response="fine")["outcome"] == "settled"
     db.execute(
         "update public.chat_logs set created_at = %s where turn_id = %s",
@@ -175,6 +177,31 @@ def test_words_leave_only_with_consent(
     assert export()["days"] == 1
     assert b"open words?" not in b"".join(path.read_bytes() for path in files().rglob("*.parquet"))
     assert _query(files(), "select count(*) from ledger where question is not null or metadata is not null") == [(0,)]
+
+
+@pytest.mark.parametrize("lake", ["file"], indirect=True)
+def test_words_of_a_group_leave_only_with_the_consent_of_all_its_authors(
+    lake: tuple[Export, Callable[[], Path]], alice: Person, bob: Person, model: Models, db: Database
+) -> None:
+    """An answer may repeat the words of each author, so a day is written again when one changes the consent."""
+    export, files = lake
+    name = model("echo")
+    mine = _turn(alice, name, db, 2, "group words?")
+    (group,) = {row["conversation_id"] for row in alice.rows(f"chat_logs?turn_id=eq.{mine}")}
+    join(alice, bob, group)
+    turn = begin(bob, name, message="bob's?", question="bob's?", conversation_id=group)
+    finish(bob, turn, content="fine", response="fine")
+    words = f"select question, requested_model is null from ledger where turn_id = '{mine}'"
+    consent = (
+        "insert into public.user_llm_profiles (user_id, allows_training) values (%s, %s)"
+        " on conflict (user_id) do update set allows_training = excluded.allows_training"
+    )
+    found = []
+    for person, allows in ((alice, True), (bob, True), (bob, False)):
+        db.execute(consent, [person.id, allows])
+        export()
+        found += _query(files(), words)
+    assert found == [(None, True), ("group words?", False), (None, True)]
 
 
 @pytest.mark.parametrize("lake", ["file"], indirect=True)

@@ -14,7 +14,7 @@ from tests.stack.conftest import Models
 from tests.stack.keys import new_key
 from tests.stack.people import Person, Stack, new_admin, service
 from tests.stack.regenerations import join
-from tests.stack.turns import begin, finish
+from tests.stack.turns import Database, begin, finish
 
 
 def _allow(person: Person, *, allows: bool = True) -> None:
@@ -191,11 +191,23 @@ def test_a_person_exports_everything_of_theirs(alice: Person, bob: Person, model
     assert len([each for page in pages for each in page["turns"]]) == 5
     assert pages[0]["profile"]["allows_training"] is True
     parts = {"profile", "conversations", "memberships", "feedback", "usage", "counters", "limits", "alerts", "nodes"}
-    parts |= {"versions", "shares", "invitations", "api_keys", "stored_answers", "files"}
+    parts |= {"versions", "shares", "invitations", "api_keys", "stored_answers", "files", "limit_changes", "scores"}
     assert set(pages[0]) == parts | {"messages", "turns", "next"}
     assert set(pages[1]) == {"messages", "turns", "next"}
     assert len(pages[0]["conversations"]) == 5
     assert [key["name"] for key in pages[0]["api_keys"]] == ["my laptop"]
+
+
+def test_a_persons_export_has_every_table_that_names_users(db: Database) -> None:
+    """Each public table with a key to users is read, except tables that only totals or admins' acts name."""
+    (row,) = db.execute("select prosrc from pg_proc where proname = 'export_my_data'").fetchall()
+    tables = db.execute(
+        "select distinct c.conrelid::regclass::text as name from pg_constraint as c where c.contype = 'f' "
+        "and c.confrelid = 'auth.users'::regclass and c.connamespace = 'public'::regnamespace"
+    ).fetchall()
+    names = {each["name"].removeprefix("public.") for each in tables} - {"cost_corrections", "usage_hourly"}
+    assert len(names) > 5
+    assert {name for name in names if f"public.{name} " not in row["prosrc"]} == set()
 
 
 @pytest.mark.parametrize("after", [{"turn": "x"}, {"message_at": "never"}, {"message_id": 7}, {"turn": 1e99}])

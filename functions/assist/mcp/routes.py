@@ -128,10 +128,13 @@ class ToolResponse(Response):
         self._call, self._caller, self._tool, self._arguments = call, caller, tool, arguments
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started, outcome = time.monotonic(), "cancelled"
+        started, outcome, result = time.monotonic(), "cancelled", None
         try:
-            with until_hang_up(receive, self._caller.arrived + settings().turn_seconds):
+            with until_hang_up(receive, self._caller.arrived + settings().turn_seconds) as tasks:
                 outcome, result = await self._result()
+            if result is None and tasks.failure is not None:
+                outcome, result = tasks.failure.code, failure_of(tasks.failure, self._caller.request_id)
+            if result is not None:
                 response = Response(orjson.dumps(result_json(self._call, result)), media_type="application/json")
                 own = {name for name, _ in response.raw_headers}
                 response.raw_headers.extend(each for each in self.raw_headers if each[0] not in own)

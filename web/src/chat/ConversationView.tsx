@@ -10,7 +10,7 @@ import { type Conversation, filesOf, refreshConversations } from '../lib/convers
 import { errorText } from '../lib/errors';
 import { useKept } from '../lib/hooks';
 import { receivedFacts, useTurnFacts } from '../lib/receipts';
-import { useMemberNames } from '../lib/sharing';
+import { useMemberNames } from '../lib/memberNames';
 import { showToast } from '../lib/toasts';
 import { Composer } from './Composer';
 import { Header } from './Header';

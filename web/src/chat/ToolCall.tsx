@@ -1,18 +1,13 @@
 import { ArrowRightLeft, CircleAlert, Database, LoaderCircle, Wrench } from 'lucide-react';
 import type { ToolUIPart, UIMessagePart } from 'ai';
 import { lazy, Suspense } from 'react';
-import { plainLine, plainText } from '../lib/text';
+import { plainLine } from '../lib/text';
+import { queryResult } from './queryResult';
 
-const LazyCodeBlock = lazy(() => import('./CodeBlock').then(({ CodeBlock }) => ({ default: CodeBlock })));
+const ToolBody = lazy(() => import('./ToolBody'));
 
 const HAND_OFF = 'tool-hand_off';
 const AGENTS: Record<string, string> = { general: 'the general agent', technical: 'the technical agent', research: 'the research agent' };
-
-interface QueryResult {
-  columns: unknown[];
-  rows: unknown[];
-  row_count?: number;
-}
 
 export function isToolPart(part: UIMessagePart<never, never> | { type: string }): part is ToolUIPart {
   return part.type.startsWith('tool-');
@@ -31,20 +26,10 @@ export function ToolCall({ part }: { part: ToolUIPart }) {
         {isRunning ? <LoaderCircle className="spin" aria-hidden /> : isFailed ? <CircleAlert aria-hidden /> : sql ? <Database aria-hidden /> : <Wrench aria-hidden />}
         <span>{summary(part, isRunning, isFailed)}</span>
       </summary>
-      <div className="fold-body">
-        {sql ? <CodeBlock code={plainText(sql)} language="sql" /> : <CodeBlock code={pretty(input)} language="json" />}
-        {isFailed && <p className="tool-error">{plainText(part.errorText ?? '')}</p>}
-        {part.state === 'output-available' && <Output value={part.output} />}
-      </div>
+      <Suspense fallback={null}>
+        <ToolBody part={part} sql={sql} />
+      </Suspense>
     </details>
-  );
-}
-
-function CodeBlock(props: { code: string; language: string }) {
-  return (
-    <Suspense fallback={<pre>{props.code}</pre>}>
-      <LazyCodeBlock {...props} />
-    </Suspense>
   );
 }
 
@@ -66,57 +51,4 @@ function summary(part: ToolUIPart, isRunning: boolean, isFailed: boolean): strin
   if (isFailed) return `${name} failed`;
   const found = queryResult(part.output);
   return found ? `Used ${name}: ${found.row_count ?? found.rows.length} rows` : `Used ${name}`;
-}
-
-function Output({ value }: { value: unknown }) {
-  const found = queryResult(value);
-  if (!found) return <CodeBlock code={pretty(value)} language="json" />;
-  const columns = found.columns.map((each) => (typeof each === 'object' && each ? String((each as { name?: unknown }).name) : String(each)));
-  const shown = found.rows.slice(0, 100);
-  return (
-    <div className="table-scroll" tabIndex={0} role="region" aria-label="Rows">
-      <table>
-        <thead>
-          <tr>
-            {columns.map((each, index) => (
-              <th key={index} className={alignment(shown[0], each, index)}>
-                {plainLine(each, '–')}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {shown.map((row, index) => (
-            <tr key={index}>
-              {columns.map((name, place) => (
-                <td key={place} className={alignment(row, name, place)}>
-                  {cell(row, name, place)}
-                </td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      {found.rows.length > shown.length && <p className="hint">The first 100 of {found.rows.length} rows.</p>}
-    </div>
-  );
-}
-
-function cell(row: unknown, name: string, place: number): string {
-  const value: unknown = Array.isArray(row) ? row[place] : row && typeof row === 'object' ? (row as Record<string, unknown>)[name] : row;
-  return value == null ? '–' : plainText(typeof value === 'object' ? JSON.stringify(value) : String(value)).slice(0, 500);
-}
-
-/** The class of a cell: numbers stand on the right. */
-function alignment(row: unknown, name: string, place: number): string | undefined {
-  return row && /^-?[\d,.]+$/.test(cell(row, name, place)) ? 'number' : undefined;
-}
-
-function queryResult(value: unknown): QueryResult | null {
-  const found = value as QueryResult | null;
-  return found && typeof found === 'object' && Array.isArray(found.columns) && Array.isArray(found.rows) ? found : null;
-}
-
-function pretty(value: unknown): string {
-  return plainText(JSON.stringify(value, null, 2) ?? '').slice(0, 20_000);
 }

@@ -1,6 +1,6 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { Archive, ArchiveRestore, Ellipsis, Pencil, Pin, PinOff, Trash2, Users } from 'lucide-react';
-import { type FormEvent, Suspense, useState } from 'react';
+import { type FormEvent, lazy, Suspense, useState } from 'react';
 import { Link, useLocation } from 'wouter';
 import { useUser } from '../auth/AuthProvider';
 import { knownChat } from '../lib/chat';
@@ -12,9 +12,9 @@ import { Dialog } from '../ui/Dialog';
 import { Menu } from '../ui/Menu';
 import { Failure, Field, Loading } from '../ui/parts';
 import { preloadable } from '../ui/preloadable';
-import { MyInvitations } from './MyInvitations';
 
 const UNDO_SECONDS = 6;
+const MyInvitations = lazy(() => import('./MyInvitations'));
 const { Part: FoundMessages, preload: preloadFound } = preloadable(() => import('./FoundMessages'));
 
 /** The user's conversations, pinned ones first, with a search in titles and messages. */
@@ -42,7 +42,9 @@ export function ConversationList() {
           <Archive aria-hidden />
         </button>
       </div>
-      <MyInvitations />
+      <Suspense>
+        <MyInvitations />
+      </Suspense>
       {list.isPending && <Loading label="Loading conversations" />}
       {list.isError && <Failure error={list.error} onRetry={() => void list.refetch()} />}
       {list.isSuccess && !found.length && (

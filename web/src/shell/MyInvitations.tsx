@@ -4,7 +4,7 @@ import { useAction } from '../lib/hooks';
 import { acceptInvitation, useMyInvitations } from '../lib/sharing';
 
 /** Invitations to the user's e-mail address; nothing without one. */
-export function MyInvitations() {
+export default function MyInvitations() {
   const found = useMyInvitations();
   const { run, isBusy } = useAction();
   const [, navigate] = useLocation();
