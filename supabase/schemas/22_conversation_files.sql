@@ -166,7 +166,7 @@ begin
     into tokens, max_tokens, needs, parts
     from (
       select e.place, e.file ->> 'id' as id, coalesce(f.media_type, e.file ->> 'media_type') as media_type,
-        coalesce(e.file ->> 'name', f.name) as name,
+        coalesce(left(e.file ->> 'name', 200), f.name) as name,
         coalesce(f.size_bytes, octet_length(e.file ->> 'data') / 4 * 3) as size_bytes,
         coalesce(f.pages, (e.file ->> 'pages')::integer) as pages
       from jsonb_array_elements(v_files) with ordinality as e (file, place)
@@ -210,7 +210,8 @@ declare
     select 1 from public.messages as a where a.turn_id = p_turn_id and a.role = 'assistant');
 begin
   return (
-    select jsonb_build_object('octets', coalesce(sum(3 * t.tokens), 0),
+    select jsonb_build_object('octets', coalesce(sum(coalesce(3 * t.tokens,
+        60 + coalesce(octet_length(e.part ->> 'filename'), 0))), 0),  -- a note of a file that is not sent
       'more', coalesce(sum(t.max_tokens - 3 * t.tokens), 0), 'files', jsonb_agg(jsonb_build_object(
         'id', f.id, 'media_type', e.part ->> 'mediaType', 'name', e.part ->> 'filename') order by e.place))
     from jsonb_array_elements(p_parts) with ordinality as e (part, place)
@@ -221,7 +222,8 @@ end
 $$;
 comment on function private.message_files(jsonb, uuid) is
   '{files, octets, more} of an earlier question''s parts: files are [{id, media_type, name}], with a null id for '
-  'those that are not sent again; octets are three for each token, and more is what the upper bound adds.';
+  'those that are not sent again; octets are three for each token, or those of the note about a file that is not sent '
+  'again, and more is what the upper bound adds.';
 revoke execute on function private.message_files from public, anon, authenticated, service_role;
 
 create function private.history_files(p_messages jsonb, p_capabilities jsonb) returns jsonb
