@@ -677,6 +677,23 @@ comment on function public.read_file(uuid) is
 revoke execute on function public.read_file from public, anon, authenticated, service_role;
 grant execute on function public.read_file(uuid) to authenticated;
 
+create function private.file_bytes(p_user_id uuid) returns bigint
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  -- A copy keeps the time of its file, which is before its conversation began.
+  return coalesce((select sum(f.size_bytes) from public.conversation_files as f
+      join public.llm_conversations as c on c.id = f.conversation_id
+      where f.user_id = p_user_id and f.created_at >= c.started_at), 0)
+    + coalesce((select sum(f.size_bytes) from public.llm_conversations as c
+      join public.conversation_files as f on f.conversation_id = c.id and f.created_at < c.started_at
+      where c.user_id = p_user_id), 0);
+end
+$$;
+comment on function private.file_bytes(uuid) is
+  'The bytes of files that count for a user: those that the user sent, and the copies in the user''s conversations. '
+  'A copy does not count for its author, who cannot prevent it.';
+revoke execute on function private.file_bytes from public, anon, authenticated, service_role;
+
 create function private.check_file_space(p_used_bytes bigint, p_new_bytes bigint) returns void
   language plpgsql stable security invoker set search_path = '' as $$
 declare
@@ -712,9 +729,7 @@ begin
         where f.conversation_id = p_conversation_id and f.user_id = p_user_id
           and f.media_type = v_file ->> 'media_type' and f.digest = sha256(v_data);
       if v_id is null then
-        perform private.check_file_space(
-          (select coalesce(sum(f.size_bytes), 0) from public.conversation_files as f where f.user_id = p_user_id),
-          octet_length(v_data));
+        perform private.check_file_space(private.file_bytes(p_user_id), octet_length(v_data));
         insert into public.conversation_files (conversation_id, user_id, media_type, name, pages, size_bytes, data)
           values (p_conversation_id, p_user_id, v_file ->> 'media_type', v_file ->> 'name',
             (v_file ->> 'pages')::integer, octet_length(v_data), v_data)
@@ -896,14 +911,12 @@ begin
       f.size_bytes, f.data, f.created_at
     from public.conversation_files as f
     where f.conversation_id = p_source_id and private.copied_file(f.id, p_conversation_id) = any (v_named);
-  perform private.check_file_space((
-    select coalesce(sum(f.size_bytes), 0) from public.conversation_files as f where f.user_id = p_user_id
-      or f.conversation_id in (select c.id from public.llm_conversations as c where c.user_id = p_user_id)), 0);
+  perform private.check_file_space(private.file_bytes(p_user_id), 0);
 end
 $$;
 comment on function private.copy_files(uuid, uuid, uuid) is
   'Copies the files that messages of a copied conversation name. They keep their author and time. Refuses (422) when '
-  'the files of the user, and in the user''s conversations, take too much.';
+  'the files that count for the user take too much.';
 revoke execute on function private.copy_files from public, anon, authenticated, service_role;
 
 -- Purpose: the messages of conversations, verbatim.

@@ -267,6 +267,21 @@ def test_a_copy_has_files_of_its_own(
     assert _files(db, own_id) == _files(db, copy) == []
 
 
+def test_a_copy_counts_for_the_user_who_made_it(
+    alice: Person, bob: Person, chat_url: str, able: Models, db: Database, chat_id: str
+) -> None:
+    """A member's copies do not take the space of the author of the files; an upload counts the copies."""
+    identifier = able("echo")
+    own_id = _asked(ask_with(alice, chat_url, chat_id, identifier, "Look", file_part(png())))["conversation_id"]
+    join(alice, bob, own_id)
+    for _ in range(3):
+        assert bob.rest("POST", "rpc/fork_conversation", json={"conversation_id": own_id}).status_code == 200
+    _asked(ask_with(bob, chat_url, uuid.uuid4().hex, identifier, "Look", file_part(png("b"))))
+    query = "select private.file_bytes(%s) as bytes"
+    used = [(db.execute(query, [each.id]).fetchone() or {})["bytes"] for each in (alice, bob)]
+    assert used == [len(png()), 3 * len(png()) + len(png("b"))]
+
+
 def test_a_chosen_version_brings_its_picture_back(
     alice: Person, chat_url: str, able: Models, db: Database, chat_id: str
 ) -> None:
