@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.events import Usage
-from shared.files import File, NotSent, message_with, stored_file
+from shared.files import File, NotSent, file_of, message_with, stored_file
 from shared.messages import Message
 from shared.routes import Route
 from shared.turns import Limits, Profile, Quote, Replay, Turn, TurnRequest
@@ -34,7 +34,7 @@ def admitted_turn(admission: Mapping[str, Any], request: TurnRequest, worker_id:
         agent=admission.get("agent"),
         is_agent_guessed=admission.get("agent_reason") == "question",
         is_resumable=request.resumable,
-        files=tuple(files[each["id"]] if "id" in each else stored_file(each) for each in request.files),
+        files=tuple(files[each["id"]] if "id" in each else file_of(each) for each in request.files),
     )
 
 
@@ -42,7 +42,7 @@ def _route(fields: Mapping[str, Any]) -> Route:
     return Route(**{name: fields[name] for name in Route.__dataclass_fields__ if name in fields})
 
 
-def _message(fields: Mapping[str, Any], files: Mapping[str, File]) -> Message:
+def _message(fields: Mapping[str, Any], files: Mapping[str, File | NotSent]) -> Message:
     """The message with its files; in a conversation of several users it begins with the author's name."""
     name = fields.get("name")
     text = f"{name}: {fields['content']}" if name else str(fields["content"])

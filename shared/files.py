@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from shared.messages import Document, Image, Message, Part
+from shared.pdf_pages import page_count
 
 PDF: Final = "application/pdf"
 TEXT: Final = "text/plain"
@@ -25,15 +26,32 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """A file of an earlier question that is not sent again: it exceeds the budget, is deleted, or had no answer."""
+    """A file that is not sent: it exceeds the budget, is deleted, had no answer, or has more pages than it says."""
 
     media_type: str
     name: str | None = None
 
 
-def stored_file(fields: Mapping[str, Any]) -> File:
-    """The file of its fields in the database's JSON."""
+def file_of(fields: Mapping[str, Any]) -> File:
+    """The file of its fields, which the request's reader made."""
     return File(fields["media_type"], fields["data"], fields.get("name"), fields.get("pages"))
+
+
+def stored_file(fields: Mapping[str, Any]) -> File | NotSent:
+    """The file of its fields in the database's JSON.
+
+    A user may call `chat_begin` without chat. A PDF with more pages than were reserved is therefore not sent.
+    """
+    file = file_of(fields)
+    return file if file.media_type != PDF or _is_within(file) else NotSent(file.media_type, file.name)
+
+
+def _is_within(file: File) -> bool:
+    """Whether a PDF has no more pages than it says."""
+    try:
+        return page_count(b64decode(file.data)) <= (file.pages or 0)
+    except ValueError:
+        return False
 
 
 def message_with(files: Iterable[File | NotSent], text: str) -> Message:
@@ -50,5 +68,6 @@ def _part(file: File | NotSent) -> Part:
     if file.media_type == PDF:
         return Document(file.data, file.name or "document.pdf", file.pages or 1)
     if file.media_type == TEXT:
-        return f"[File: {file.name or 'text'}]\n{b64decode(file.data).decode(errors='replace')}"
+        # Ignored, not replaced: a replacement would take more bytes than were reserved.
+        return f"[File: {file.name or 'text'}]\n{b64decode(file.data).decode(errors='ignore')}"
     return Image(file.media_type, file.data)

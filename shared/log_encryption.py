@@ -96,7 +96,8 @@ def decrypt(text: str, keys: Mapping[str, bytes]) -> str:
 def decrypt_all(line: str, keys: Mapping[str, bytes]) -> tuple[str, tuple[str, ...]]:
     """The line with every encrypted text replaced by its words, and the reasons for texts that stay encrypted.
 
-    In a line of JSON the words are escaped, so that the line stays JSON.
+    In a line of JSON the words are escaped, so that the line stays JSON. A field of CSV gets the quotes that it needs,
+    so that no words of a user make fields or lines.
     """
     failed: list[str] = []
     is_json = line.lstrip()[:1] in {"{", "["}
@@ -107,9 +108,23 @@ def decrypt_all(line: str, keys: Mapping[str, bytes]) -> tuple[str, tuple[str, .
         except CannotDecryptError as error:
             failed.append(str(error))
             return found.group()
-        return json.dumps(text, ensure_ascii=False)[1:-1] if is_json else text
+        if is_json:
+            return json.dumps(text, ensure_ascii=False)[1:-1]
+        return _as_field(text, line[: found.start()][-2:], line[found.end() :][:1].strip())
 
     return _TEXT.sub(words, line), tuple(failed)
+
+
+def _as_field(text: str, before: str, after: str) -> str:
+    """The words after these two characters of a line of CSV, and before this one; a whole line gets no quotes."""
+    if before == '""':  # in the JSON of a field
+        text = json.dumps(text, ensure_ascii=False)[1:-1]
+    if before.endswith('"'):
+        return text.replace('"', '""')
+    is_field = "," in (before[-1:], after) and before[-1:] in {",", ""} and after in {",", ""}
+    if is_field and re.search(r'[",\r\n]', text):
+        return '"' + text.replace('"', '""') + '"'
+    return text
 
 
 def _cipher(key: bytes) -> AESGCM:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from shared.events import Usage
-from shared.files import File
+from shared.files import File, NotSent
 from shared.messages import Message
 from shared.routes import Attempt, Route
 
@@ -146,7 +146,7 @@ class Turn:
     agent: str | None = None
     is_agent_guessed: bool = False
     is_resumable: bool = False
-    files: tuple[File, ...] = ()
+    files: tuple[File | NotSent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

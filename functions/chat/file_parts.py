@@ -9,9 +9,10 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from functions.chat.protocols.conversation import MAX_IMAGES
-from functions.chat.protocols.documents import decoded, page_count
+from functions.chat.protocols.documents import decoded
 from functions.chat.protocols.images import image_in
 from shared.files import PDF, TEXT
+from shared.pdf_pages import page_count
 
 _MAX_NAME: Final = 200
 _REFERENCE = re.compile(r"urn:uuid:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.IGNORECASE)

@@ -57,7 +57,7 @@ class Links:
 
     async def reauthenticate(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
         """Sends the signed-in user a code."""
-        account, _ = await self._sessions.caller(connection, request)
+        account, _ = await self._sessions.owner(connection, request)
         if not account.user["email"]:
             raise AuthError(422, "validation_failed", "Reauthentication requires the user to have an email")
         return await self._send(connection, request, account.user["id"], account.user["email"], "magiclink", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import secrets
 from typing import Any, Final
 from urllib.parse import unquote, urlencode, urlsplit
@@ -27,6 +28,7 @@ CONSENT_PATH: Final = "/oauth/consent"
 _AUTH_METHODS: Final = ("client_secret_basic", "client_secret_post", "none")
 _GRANTS: Final = ("authorization_code", "refresh_token")
 _MAX_ADDRESSES = 10
+_ODD = re.compile(r"[^!-~]|[#\\]")
 _TOKEN_FIELDS = ("access_token", "token_type", "expires_in", "refresh_token")
 
 
@@ -100,7 +102,7 @@ class OAuthServer:
 
     async def show(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
         """What the page shows: the app and its scope. A user who consented before gets the redirect at once."""
-        account, _ = await self._sessions.caller(connection, request)
+        account, _ = await self._sessions.owner(connection, request)
         user_id = account.user["id"]
         found = await self._pending(connection, request)
         if found.user_id is None:
@@ -119,7 +121,7 @@ class OAuthServer:
 
     async def decide(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
         """The address of the app with a code, or with the user's refusal."""
-        account, _ = await self._sessions.caller(connection, request)
+        account, _ = await self._sessions.owner(connection, request)
         action = body.get("action")
         if action not in {"approve", "deny"}:
             raise AuthError(400, "validation_failed", "action must be 'approve' or 'deny'")
@@ -154,12 +156,12 @@ class OAuthServer:
 
     async def list_grants(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
         """The apps that the user consented to."""
-        account, _ = await self._sessions.caller(connection, request)
+        account, _ = await self._sessions.owner(connection, request)
         return await oauth_rows.consents(connection, account.user["id"])
 
     async def revoke(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
         """Takes back a consent and ends the sessions of the app."""
-        account, _ = await self._sessions.caller(connection, request)
+        account, _ = await self._sessions.owner(connection, request)
         client = await oauth_rows.find_client(connection, request.query_params.get("client_id", ""))
         if client is None or not await oauth_rows.revoke(connection, account.user["id"], client.id):
             raise AuthError(404, "oauth_consent_not_found", "No active grant found for this client")
@@ -211,13 +213,24 @@ def _addresses(body: dict[str, Any]) -> list[str]:
     if not isinstance(found, list) or not 0 < len(found) <= _MAX_ADDRESSES:
         raise AuthError(400, "validation_failed", f"redirect_uris takes 1 to {_MAX_ADDRESSES} addresses")
     for each in found:
-        parts = urlsplit(str(each))
-        is_local = parts.scheme == "http" and parts.hostname in {"localhost", "127.0.0.1"}
-        is_cursor = parts.scheme == "cursor" and parts.hostname == "anysphere.cursor-mcp"
-        if not (is_local or is_cursor or (parts.scheme == "https" and parts.hostname)) or parts.fragment:
+        if not (isinstance(each, str) and _is_address(each)):
             message = f"invalid redirect_uri '{each}': scheme must be HTTPS or HTTP (localhost only)"
             raise AuthError(400, "validation_failed", message)
-    return list(map(str, found))
+    return found
+
+
+def _is_address(text: str) -> bool:
+    """Whether an app may be called back at this address: no user name, fragment or white space."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if _ODD.search(text) or parts.username is not None:
+        return False
+    is_local = parts.scheme == "http" and host in {"localhost", "127.0.0.1"}
+    is_cursor = parts.scheme == "cursor" and host == "anysphere.cursor-mcp"
+    return is_local or is_cursor or (parts.scheme == "https" and bool(host))
 
 
 def _redirect(found: Authorization, values: dict[str, str]) -> str:

@@ -102,6 +102,13 @@ class Sessions:
             raise AuthError(403, "session_not_found", "Session from session_id claim in JWT does not exist")
         return account, session_id
 
+    async def owner(self, connection: Connection, request: Request) -> tuple[Account, str | None]:
+        """As `caller`, for what an app may not do: changes of the account, and consents. Raises AuthError for apps."""
+        found = await self.caller(connection, request)
+        if self.tokens.verify(bearer(request.headers)).get("client_id"):
+            raise AuthError(403, "not_authorized", "An OAuth app may not do this")
+        return found
+
     def require_admin(self, request: Request) -> None:
         """Raises AuthError unless the request carries a service key."""
         token, key = bearer(request.headers), request.headers.get("apikey", "")

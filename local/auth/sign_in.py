@@ -68,7 +68,7 @@ class SignIn:
 
     async def change_user(self, connection: Connection, request: Request, body: dict[str, Any]) -> Any:
         """The signed-in user after a change; a new address is confirmed at once."""
-        account, _ = await self._sessions.caller(connection, request)
+        account, _ = await self._sessions.owner(connection, request)
         secret = read_password(body)
         if secret and account.has_password(secret):
             raise AuthError(422, "same_password", "New password should be different from the old password.")
@@ -84,13 +84,14 @@ class SignIn:
 
     async def enroll(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
         """Refuses a second factor."""
-        await self._sessions.caller(connection, request)
+        await self._sessions.owner(connection, request)
         raise AuthError(422, "mfa_totp_enroll_not_enabled", "MFA enroll is disabled for TOTP")
 
     async def logout(self, connection: Connection, request: Request, _body: dict[str, Any]) -> Any:
-        """Ends the sessions of a scope."""
-        account, session_id = await self._sessions.caller(connection, request)
+        """Ends the sessions of a scope; an app ends its own only."""
         scope = request.query_params.get("scope", "global")
+        known = self._sessions.caller if scope == "local" else self._sessions.owner
+        account, session_id = await known(connection, request)
         if scope not in _SCOPES:
             raise AuthError(400, "validation_failed", f"Unsupported logout scope {scope}")
         await grants.close_sessions(connection, account.user["id"], session_id, scope)

@@ -85,6 +85,23 @@ comment on function public.read_file(uuid) is
 revoke execute on function public.read_file from public, anon, authenticated, service_role;
 grant execute on function public.read_file(uuid) to authenticated;
 
+create function private.file_bytes(p_user_id uuid) returns bigint
+  language plpgsql stable security invoker set search_path = '' as $$
+begin
+  -- A copy keeps the time of its file, which is before its conversation began.
+  return coalesce((select sum(f.size_bytes) from public.conversation_files as f
+      join public.llm_conversations as c on c.id = f.conversation_id
+      where f.user_id = p_user_id and f.created_at >= c.started_at), 0)
+    + coalesce((select sum(f.size_bytes) from public.llm_conversations as c
+      join public.conversation_files as f on f.conversation_id = c.id and f.created_at < c.started_at
+      where c.user_id = p_user_id), 0);
+end
+$$;
+comment on function private.file_bytes(uuid) is
+  'The bytes of files that count for a user: those that the user sent, and the copies in the user''s conversations. '
+  'A copy does not count for its author, who cannot prevent it.';
+revoke execute on function private.file_bytes from public, anon, authenticated, service_role;
+
 create function private.check_file_space(p_used_bytes bigint, p_new_bytes bigint) returns void
   language plpgsql stable security invoker set search_path = '' as $$
 declare
@@ -120,9 +137,7 @@ begin
         where f.conversation_id = p_conversation_id and f.user_id = p_user_id
           and f.media_type = v_file ->> 'media_type' and f.digest = sha256(v_data);
       if v_id is null then
-        perform private.check_file_space(
-          (select coalesce(sum(f.size_bytes), 0) from public.conversation_files as f where f.user_id = p_user_id),
-          octet_length(v_data));
+        perform private.check_file_space(private.file_bytes(p_user_id), octet_length(v_data));
         insert into public.conversation_files (conversation_id, user_id, media_type, name, pages, size_bytes, data)
           values (p_conversation_id, p_user_id, v_file ->> 'media_type', v_file ->> 'name',
             (v_file ->> 'pages')::integer, octet_length(v_data), v_data)
@@ -166,7 +181,7 @@ begin
     into tokens, max_tokens, needs, parts
     from (
       select e.place, e.file ->> 'id' as id, coalesce(f.media_type, e.file ->> 'media_type') as media_type,
-        coalesce(e.file ->> 'name', f.name) as name,
+        coalesce(left(e.file ->> 'name', 200), f.name) as name,
         coalesce(f.size_bytes, octet_length(e.file ->> 'data') / 4 * 3) as size_bytes,
         coalesce(f.pages, (e.file ->> 'pages')::integer) as pages
       from jsonb_array_elements(v_files) with ordinality as e (file, place)
@@ -210,7 +225,8 @@ declare
     select 1 from public.messages as a where a.turn_id = p_turn_id and a.role = 'assistant');
 begin
   return (
-    select jsonb_build_object('octets', coalesce(sum(3 * t.tokens), 0),
+    select jsonb_build_object('octets', coalesce(sum(coalesce(3 * t.tokens,
+        60 + coalesce(octet_length(e.part ->> 'filename'), 0))), 0),  -- a note of a file that is not sent
       'more', coalesce(sum(t.max_tokens - 3 * t.tokens), 0), 'files', jsonb_agg(jsonb_build_object(
         'id', f.id, 'media_type', e.part ->> 'mediaType', 'name', e.part ->> 'filename') order by e.place))
     from jsonb_array_elements(p_parts) with ordinality as e (part, place)
@@ -221,7 +237,8 @@ end
 $$;
 comment on function private.message_files(jsonb, uuid) is
   '{files, octets, more} of an earlier question''s parts: files are [{id, media_type, name}], with a null id for '
-  'those that are not sent again; octets are three for each token, and more is what the upper bound adds.';
+  'those that are not sent again; octets are three for each token, or those of the note about a file that is not sent '
+  'again, and more is what the upper bound adds.';
 revoke execute on function private.message_files from public, anon, authenticated, service_role;
 
 create function private.history_files(p_messages jsonb, p_capabilities jsonb) returns jsonb
@@ -302,12 +319,10 @@ begin
       f.size_bytes, f.data, f.created_at
     from public.conversation_files as f
     where f.conversation_id = p_source_id and private.copied_file(f.id, p_conversation_id) = any (v_named);
-  perform private.check_file_space((
-    select coalesce(sum(f.size_bytes), 0) from public.conversation_files as f where f.user_id = p_user_id
-      or f.conversation_id in (select c.id from public.llm_conversations as c where c.user_id = p_user_id)), 0);
+  perform private.check_file_space(private.file_bytes(p_user_id), 0);
 end
 $$;
 comment on function private.copy_files(uuid, uuid, uuid) is
   'Copies the files that messages of a copied conversation name. They keep their author and time. Refuses (422) when '
-  'the files of the user, and in the user''s conversations, take too much.';
+  'the files that count for the user take too much.';
 revoke execute on function private.copy_files from public, anon, authenticated, service_role;

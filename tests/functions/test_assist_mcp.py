@@ -48,6 +48,27 @@ def test_a_message_keeps_its_id_and_revision() -> None:
     assert read_call(b'{"jsonrpc": "2.0", "method": "ping"}', {}).id is None
 
 
+@pytest.mark.parametrize("given", [2**63, -(2**63), 10**30, 1.5, True, None, []])
+def test_an_id_that_no_response_can_repeat_is_refused(given: object) -> None:
+    """A number beyond 64 bits is an error of the request, as other values that are no id."""
+    with pytest.raises(RpcError) as refused:
+        read_call(_raw(id=given), {})
+    assert (refused.value.code, refused.value.status) == (-32600, 400)
+
+
+@pytest.mark.parametrize("before", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"])
+def test_a_time_outside_of_the_calendar_is_refused(before: str) -> None:
+    """The database does not take it; the error names the argument."""
+    with pytest.raises(RpcError, match=r"before: .*years 1 to 9999"):
+        offered_tools()["search_my_chats"].read({"query": "a", "before": before})
+
+
+def test_a_time_is_sent_in_utc() -> None:
+    """The database takes no offset of sixteen hours or more."""
+    read = offered_tools()["search_my_chats"].read({"query": "a", "before": "2026-01-02T00:00:00+23:00"})
+    assert read.before.isoformat() == "2026-01-01T01:00:00+00:00"
+
+
 @pytest.mark.parametrize(("code", "modern", "older"), [(-32601, 404, 200), (-32602, 400, 200)])
 def test_the_status_of_an_error_depends_on_the_revision(code: int, modern: int, older: int) -> None:
     """Clients with a handshake read bodies of status 200 only, and take 404 for the end of a session."""

@@ -101,6 +101,14 @@ def test_an_app_gets_and_renews_the_users_tokens(api: Api, method: str) -> None:
         {"redirect_uris": ["http://evil.example/callback"]},
         {"redirect_uris": ["javascript:alert(1)"]},
         {"redirect_uris": [f"{CALLBACK}#x"]},
+        {"redirect_uris": [f"{CALLBACK}#"]},
+        {"redirect_uris": ["https://["]},
+        {"redirect_uris": ["http://localhost:99999/"]},
+        {"redirect_uris": ["https://a.example/ b"]},
+        {"redirect_uris": ["https://a.example\r\n/"]},
+        {"redirect_uris": ["https://bank.example:x@evil.example/"]},
+        {"redirect_uris": ["https://evil.example\\.bank.example/"]},
+        {"redirect_uris": [5]},
         {"token_endpoint_auth_method": "private_key_jwt"},
         {"grant_types": ["client_credentials"]},
         {"grant_types": "refresh_token"},
@@ -156,6 +164,29 @@ def test_a_request_for_consent_belongs_to_its_first_user(api: Api) -> None:
     assert "error=access_denied" in denied["redirect_url"]
     assert _auth(api, "POST", f"{path}/consent", user, json={"action": "approve"}).status_code == 404
     assert _auth(api, "GET", "oauth/authorizations/unknown", user).status_code == 404
+
+
+def test_an_app_does_not_change_the_account(api: Api) -> None:
+    """Its token reads the user and ends its own session; it changes no password and consents to no app."""
+    user, client = _user(api), _register(api)
+    app = _by_code(api, client, _code(api, client, user)).json()["access_token"]
+    location = urlsplit(_authorize(api, client, scope="email phone").headers["location"])
+    asked = f"oauth/authorizations/{dict(parse_qsl(location.query))['authorization_id']}"
+    assert _auth(api, "GET", "user", app).status_code == 200
+    refused = [
+        _auth(api, "PUT", "user", app, json={"password": secrets.token_hex(8)}),
+        _auth(api, "PUT", "user", app, json={"email": f"{uuid.uuid4().hex}@example.com"}),
+        _auth(api, "GET", "reauthenticate", app),
+        _auth(api, "POST", "factors", app, json={}),
+        _auth(api, "GET", asked, app),
+        _auth(api, "POST", f"{asked}/consent", app, json={"action": "approve"}),
+        _auth(api, "GET", "user/oauth/grants", app),
+        _auth(api, "DELETE", "user/oauth/grants", app, params={"client_id": client["client_id"]}),
+        _auth(api, "POST", "logout", app),
+    ]
+    assert {(each.status_code, each.json()["error_code"]) for each in refused} == {(403, "not_authorized")}
+    assert _auth(api, "POST", "logout", app, params={"scope": "local"}).status_code == 204
+    assert _auth(api, "GET", "user", user).status_code == 200
 
 
 def test_discovery_is_at_every_path_where_clients_look(api: Api) -> None:

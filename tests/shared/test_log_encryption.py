@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import json
 from collections.abc import Callable
@@ -105,10 +106,26 @@ def test_the_spool_has_encrypted_words_in_the_log_row_only(environ: Callable[...
     assert record["entry"]["response"].startswith("enc:v1:new:")
 
 
+def test_words_make_no_fields_and_no_lines_of_csv() -> None:
+    """Quotes, commas and line ends of a user stay inside of their field, also in JSON inside of a field."""
+    words = 'a","b"\n=1+1,c'
+    sealed = encrypt(words, "new", b"n" * 32)
+    table = io.StringIO()
+    rows = [["1", sealed, json.dumps({"encrypted": sealed})], [sealed, "x", "y"], ["x", "y", sealed]]
+    csv.writer(table).writerows(rows)
+    output = io.StringIO()
+    decrypt_lines(table.getvalue().splitlines(keepends=True), output, KEYS)
+    first, *others = csv.reader(io.StringIO(output.getvalue(), newline=""))
+    assert (first[:2], json.loads(first[2])) == (["1", words], {"encrypted": words})
+    assert others == [[words, "x", "y"], ["x", "y", words]]
+    quoted, _ = decrypt_all(f'1,"{sealed}"', keys_of(KEYS))
+    assert list(csv.reader(io.StringIO(quoted, newline=""))) == [["1", words]]
+
+
 def test_lines_are_decrypted_where_they_are() -> None:
     """Text and JSON around an encrypted text stay, and JSON stays JSON."""
     sealed = encrypt('say "hi"\n', "new", b"n" * 32)
-    assert decrypt_all(f"a,{sealed},b", keys_of(KEYS)) == ('a,say "hi"\n,b', ())
+    assert decrypt_all(f"a: {sealed} b", keys_of(KEYS)) == ('a: say "hi"\n b', ())
     line, failed = decrypt_all(json.dumps({"question": sealed}), keys_of(KEYS))
     assert (json.loads(line), failed) == ({"question": 'say "hi"\n'}, ())
 

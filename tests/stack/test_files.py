@@ -13,7 +13,7 @@ from tests.stack.conftest import Models
 from tests.stack.files import ask_with, body_with, file_part, pdf, png, sent_images, sent_text
 from tests.stack.people import Person
 from tests.stack.regenerations import REGENERATE, join, shown_messages
-from tests.stack.turns import Database, reserved_usd
+from tests.stack.turns import Database, begin, finish, reserved_usd
 
 
 def _files(db: Database, conversation_id: str) -> list[dict[str, Any]]:
@@ -267,6 +267,21 @@ def test_a_copy_has_files_of_its_own(
     assert _files(db, own_id) == _files(db, copy) == []
 
 
+def test_a_copy_counts_for_the_user_who_made_it(
+    alice: Person, bob: Person, chat_url: str, able: Models, db: Database, chat_id: str
+) -> None:
+    """A member's copies do not take the space of the author of the files; an upload counts the copies."""
+    identifier = able("echo")
+    own_id = _asked(ask_with(alice, chat_url, chat_id, identifier, "Look", file_part(png())))["conversation_id"]
+    join(alice, bob, own_id)
+    for _ in range(3):
+        assert bob.rest("POST", "rpc/fork_conversation", json={"conversation_id": own_id}).status_code == 200
+    _asked(ask_with(bob, chat_url, uuid.uuid4().hex, identifier, "Look", file_part(png("b"))))
+    query = "select private.file_bytes(%s) as bytes"
+    used = [(db.execute(query, [each.id]).fetchone() or {})["bytes"] for each in (alice, bob)]
+    assert used == [len(png()), 3 * len(png()) + len(png("b"))]
+
+
 def test_a_chosen_version_brings_its_picture_back(
     alice: Person, chat_url: str, able: Models, db: Database, chat_id: str
 ) -> None:
@@ -277,3 +292,28 @@ def test_a_chosen_version_brings_its_picture_back(
     assert alice.rest("POST", "rpc/choose_version", json={"turn_id": first["id"]}).status_code == 204
     assert shown_messages(alice, chat_id)[0]["parts"][0]["type"] == "file"
     assert len(_files(db, first["conversation_id"])) == 1
+
+
+def test_a_pdf_has_the_pages_that_were_counted(
+    alice: Person, chat_url: str, able: Models, upstream: Upstream, db: Database, chat_id: str
+) -> None:
+    """A user who calls chat_begin without chat and says too few pages does not get them read for too little."""
+    identifier, data = able("echo", supports_files=True), pdf() + b"<< /Type /Page >>" * 40
+    file = {"media_type": "application/pdf", "pages": 1, "data": _encoded(data), "name": "r.pdf"}
+    begun = begin(alice, identifier, client_id=chat_id, store=True, providers=["openai"], files=[file])
+    finish(alice, begun, status="failed", content="", response="")
+    (stored,) = _files(db, begun["conversation_id"])
+    part = {"type": "file", "mediaType": "application/pdf", "url": f"urn:uuid:{stored['id']}"}
+    _asked(ask_with(alice, chat_url, chat_id, identifier, "Sum it up", part))
+    assert "[An earlier file that is not sent again: r.pdf]" in sent_text(upstream, identifier)
+
+
+def test_notes_of_files_are_reserved(alice: Person, able: Models, chat_id: str) -> None:
+    """The names of files without an answer, which later turns show to the model, count as its input."""
+    identifier = able("echo")
+    files = [{"media_type": "text/plain", "data": _encoded(b"%d" % number), "name": "x" * 200} for number in range(16)]
+    begun = begin(alice, identifier, client_id=chat_id, store=True, providers=["openai"], files=files)
+    finish(alice, begun, status="failed", content="", response="")
+    plain = begin(alice, identifier, store=True, providers=["openai"])
+    noted = begin(alice, identifier, client_id=chat_id, store=True, providers=["openai"])
+    assert noted["reserve_usd"] - plain["reserve_usd"] >= 16 * 200 / 1_000_000

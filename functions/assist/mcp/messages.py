@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
@@ -28,7 +28,9 @@ _REVISION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
 _ABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
 _SENTINEL: Final = ("=?base64?", "?=")
 
-RequestId = StrictStr | StrictInt
+_MAX_ID: Final = 2**63 - 1  # the largest number that the response can repeat
+
+RequestId = StrictStr | Annotated[StrictInt, Field(ge=-_MAX_ID, le=_MAX_ID)]
 
 
 class RpcError(Exception):

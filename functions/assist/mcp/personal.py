@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from functions.assist.mcp.tool import READS, Caller, McpTool, Output
 from shared import ledger_calls, supabase
 from shared.auth import Person
 
 _MAX_ROWS = 50
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """The same moment in UTC, as the database takes every offset. Raises ValueError beside the years 1 to 9999."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is not within the years 1 to 9999") from None
 
 
 class SearchMyChats(BaseModel):
@@ -25,7 +34,9 @@ class SearchMyChats(BaseModel):
     conversation: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
         None, description="The id of one conversation; without it all conversations of the user."
     )
-    before: AwareDatetime | None = Field(None, description="Only messages before this time: that of the last row.")
+    before: Annotated[AwareDatetime, AfterValidator(_in_utc)] | None = Field(
+        None, description="Only messages before this time: that of the last row."
+    )
     limit: int = Field(10, ge=1, le=_MAX_ROWS)
 
 
