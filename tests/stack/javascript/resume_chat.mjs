@@ -1,8 +1,7 @@
 // A page that is reloaded in the middle of answers: takes {ai, api, token, rest, anon, body, reloads} on stdin. For each
 // {id, text, afterMs} it asks, drops the connection and its state that long after the question is stored, loads the
 // messages, and resumes as docs/clients.md says. With `word` instead of afterMs it drops them `leftMs` after that word has
-// arrived. With `devices` so many pages load and resume at once. Prints what each page shows in the end, and `isEnded`:
-// whether the stream had ended before it was dropped.
+// arrived. With `devices` so many pages load and resume at once. Prints what each page shows in the end.
 import { readFileSync } from 'node:fs';
 
 const { ai, api, token, rest, anon, body, reloads } = JSON.parse(readFileSync(0, 'utf8'));
@@ -59,7 +58,7 @@ async function reloaded({ id, text, afterMs, word, leftMs, devices = 1 }) {
   page.abort();
   await asking;
   const pages = await Promise.all(Array.from({ length: devices }, () => shown(id)));
-  return { ...pages[0], pages, isEnded };
+  return { ...pages[0], pages };
 }
 
 console.log(JSON.stringify(await Promise.all(reloads.map(reloaded))));
