@@ -124,7 +124,10 @@ def test_two_pages_reloaded_around_the_last_word_show_the_answer_once(
     alice: Person, chat: str, paced: str, stack: Stack, db: Database
 ) -> None:
     """Moments count from the last words of the stream; two `useChat` pages resume at once and show the same."""
-    moments = [("word38 ", 0), *((WORDS[-1].strip(), left) for left in (0, 1, 2, 4, 6, 8, 10, 12, 15, 18, 20, 30, 40, 60, 90))]
+    moments = [
+        ("word38 ", 0),
+        *((WORDS[-1].strip(), left) for left in (0, 1, 2, 4, 6, 8, 10, 12, 15, 18, 20, 30, 40, 60, 90)),
+    ]
     reloads = [
         {"id": uuid.uuid4().hex, "text": f"Question {place}", "word": word, "leftMs": left, "devices": 2}
         for place, (word, left) in enumerate(moments)
