@@ -18,6 +18,7 @@ _WORDS = 4000
 _CONVERSATIONS = 5  # of each user
 _PER_PERSON = {FULL.rounds: 500, QUICK.rounds: 50}
 _CONVERSATION = "md5('searched-' || {n})::uuid"
+_FIRST = {"first, a frequent word": "w7", "first, two rare words": "w3911 w3900"}
 _QUERIES = {"a frequent word": "w7", "a rare word": "w3911", "two words": "w17 w23", "a phrase": '"w5 w6"'}
 
 # Numbered words, the small ones more often, as in a language: messages of 30 words.
@@ -54,13 +55,14 @@ def measure(run: Run) -> None:
         owner.execute("set session_replication_role = origin")
         owner.execute("vacuum analyze public.messages")
         print(f"search, {size:,} messages of {PEOPLE:,} users in {time.perf_counter() - began:.0f} s")
-        first = [_search_ms(db, 1 + number, "w7") for number in range(_READERS)]
-        print(f"  the first search of a user   p50 {statistics.median(first):7.1f} ms   {_p95(first)}")
+        for place, (name, query) in enumerate(_FIRST.items()):
+            first = [_search_ms(db, 1 + place * _READERS + number, query) for number in range(_READERS)]
+            print(f"  {name:28s} p50 {statistics.median(first):7.1f} ms   {_p95(first)}   (aim: under {_MAX_MS})")
         began = time.perf_counter()
         owner.execute("create index bench_members on public.conversation_members (conversation_id)")
         for chunk in range(0, PEOPLE * _CONVERSATIONS, 50):
             ids = ", ".join(_CONVERSATION.format(n=n) for n in range(chunk, chunk + 50))
-            owner.execute(f"select private.index_messages(array[{ids}])")
+            owner.execute(f"select private.index_messages(array[{ids}], '-infinity', 100000)")
         owner.execute("vacuum analyze private.message_words")
         print(f"  all messages indexed in {time.perf_counter() - began:.0f} s")
         for name, query in _QUERIES.items():

@@ -855,46 +855,63 @@ revoke execute on function private.search_text from public, anon, authenticated,
 
 create function private.language_of(p_text text) returns regconfig
   language plpgsql immutable security invoker set search_path = '' as $$
+declare
+  v_found text := (
+    -- The common words with the first letters of their languages: one look-up for each word of the text.
+    select string_agg('{"the":"e", "and":"e", "of":"e", "to":"e", "is":"ed", "in":"e", "that":"e", "for":"e", "you":"e",
+      "with":"e", "what":"e", "how":"e", "are":"e", "this":"e", "not":"e", "have":"e", "der":"g", "die":"g", "das":"g",
+      "und":"g", "ist":"g", "nicht":"g", "ein":"g", "eine":"g", "ich":"g", "wie":"g", "zu":"g", "mit":"g", "den":"g",
+      "auf":"g", "sie":"g", "es":"gs", "le":"f", "la":"fs", "les":"f", "et":"f", "est":"f", "une":"f", "des":"f",
+      "que":"fsp", "je":"fd", "pas":"f", "pour":"f", "dans":"f", "comment":"f", "vous":"f", "du":"f", "ce":"f",
+      "el":"s", "los":"s", "las":"s", "y":"s", "una":"si", "no":"s", "para":"sp", "cómo":"s", "por":"sp", "con":"si",
+      "qué":"s", "del":"si", "se":"sp", "en":"sd", "o":"p", "os":"p", "as":"p", "e":"pi", "é":"p", "uma":"p",
+      "não":"p", "como":"p", "com":"p", "do":"p", "da":"p", "você":"p", "il":"i", "gli":"i", "è":"i", "che":"i",
+      "non":"i", "per":"i", "come":"i", "di":"i", "sono":"i", "si":"i", "mi":"i", "della":"i", "de":"d", "het":"d",
+      "een":"d", "niet":"d", "ik":"d", "van":"d", "dat":"d", "hoe":"d", "voor":"d", "met":"d", "op":"d", "zijn":"d",
+      "wat":"d", "и":"r", "в":"r", "не":"r", "на":"r", "что":"r", "как":"r", "это":"r", "я":"r", "с":"r", "для":"r",
+      "по":"r", "мне":"r", "ты":"r", "из":"r", "к":"r", "или":"r"}'::jsonb ->> w.word, '')
+    from unnest(string_to_array(
+      lower(translate(left(p_text, 500), '¿¡?!.,;:()"', '           ')), ' ')) as w (word));
 begin
-  return coalesce((
+  if v_found is null then
+    return 'pg_catalog.english'::regconfig;
+  end if;
+  return (
     select ('pg_catalog.' || s.language)::regconfig
-    from (values
-      ('english', '{the,and,of,to,is,in,that,for,you,with,what,how,are,this,not,have}'::text[]),
-      ('german', '{der,die,das,und,ist,nicht,ein,eine,ich,wie,zu,mit,den,auf,sie,es}'),
-      ('french', '{le,la,les,et,est,une,des,que,je,pas,pour,dans,comment,vous,du,ce}'),
-      ('spanish', '{el,la,los,las,y,es,una,que,no,para,cómo,por,con,qué,del,se,en}'),
-      ('portuguese', '{o,os,as,e,é,uma,que,não,para,como,por,com,do,da,se,você}'),
-      ('italian', '{il,gli,e,è,una,che,non,per,come,con,di,sono,del,si,mi,della}'),
-      ('dutch', '{de,het,een,en,is,niet,ik,van,dat,hoe,voor,met,op,zijn,je,wat}'),
-      ('russian', '{и,в,не,на,что,как,это,я,с,для,по,мне,ты,из,к,или}')) as s (language, words)
-    cross join lateral (
-      select count(*) as n from unnest(string_to_array(
-        lower(translate(left(p_text, 500), '¿¡?!.,;:()"', '           ')), ' ')) as w (word)
-      where w.word = any (s.words)) as c
-    where c.n > 0 order by c.n desc limit 1), 'pg_catalog.english'::regconfig);
+    from unnest('{english,german,french,spanish,portuguese,italian,dutch,russian}'::text[])
+      with ordinality as s (language, place)
+    order by length(replace(v_found, left(s.language, 1), '')), s.place limit 1);
 end
 $$;
 comment on function private.language_of(text) is
   'The stemmer for a text, by the common words of its beginning; English when there are none.';
 revoke execute on function private.language_of from public, anon, authenticated, service_role;
 
-create function private.index_messages(p_conversations uuid[]) returns void
+create function private.index_messages(p_conversations uuid[], p_from timestamptz, p_limit integer) returns integer
   language plpgsql volatile security invoker set search_path = '' as $$
+declare
+  v_lacked integer;
 begin
-  -- A word over 2 KB is no word, and a tsvector ends at 1 MB.
-  insert into private.message_words (message_id, conversation_id, words)
-    select n.id, n.conversation_id,
-      to_tsvector('pg_catalog.simple', n.text) || to_tsvector(private.language_of(n.text), n.text)
-    from (
-      select m.id, m.conversation_id, private.search_text(left(m.content, 100000)) as text from public.messages as m
-      where m.conversation_id = any (p_conversations) and not m.is_tentative
-        and not exists (select from private.message_words as w where w.message_id = m.id)
-      order by m.created_at desc limit 5000 for key share of m skip locked) as n
-    on conflict on constraint message_words_pkey do nothing;
+  with lacking as materialized (
+    select m.id, m.conversation_id, private.search_text(left(m.content, 100000)) as text from public.messages as m
+    where m.conversation_id = any (p_conversations) and m.created_at >= p_from and not m.is_tentative
+      and not exists (select from private.message_words as w where w.message_id = m.id)
+    order by m.created_at desc limit p_limit for key share of m skip locked
+  ), added as (
+    -- A word over 2 KB is no word, and a tsvector ends at 1 MB.
+    insert into private.message_words (message_id, conversation_id, words)
+      select n.id, n.conversation_id,
+        to_tsvector('pg_catalog.simple', n.text) || to_tsvector(private.language_of(n.text), n.text)
+      from lacking as n
+      on conflict on constraint message_words_pkey do nothing
+  )
+  select count(*) into v_lacked from lacking;
+  return v_lacked;
 end
 $$;
-comment on function private.index_messages(uuid[]) is
-  'Adds the words of up to 5000 of the newest messages of these conversations that lack them.';
+comment on function private.index_messages(uuid[], timestamptz, integer) is
+  'Adds the words of the newest messages of these conversations since p_from that lack them. Returns how many lacked '
+  'them, also those that another search added meanwhile.';
 revoke execute on function private.index_messages from public, anon, authenticated, service_role;
 
 create function private.search_query(p_text text) returns tsquery
@@ -919,11 +936,26 @@ comment on function private.search_query(text) is
   'The query as written, its last word as a prefix, or by any stemmer. "a b" is a phrase, - excludes, or is or.';
 revoke execute on function private.search_query from public, anon, authenticated, service_role;
 
+create function private.newest_hits(p_conversations uuid[], p_query tsquery, p_before timestamptz, p_limit integer)
+  returns setof public.messages
+  language plpgsql stable security invoker set search_path = '' set plan_cache_mode = force_custom_plan as $$
+begin
+  return query
+    select m.* from private.message_words as w join public.messages as m on m.id = w.message_id
+    where w.conversation_id = any (p_conversations) and w.words @@ p_query and not m.is_tentative
+      and (p_before is null or m.created_at < p_before)
+    order by m.created_at desc limit p_limit;
+end
+$$;
+comment on function private.newest_hits(uuid[], tsquery, timestamptz, integer) is
+  'The newest messages with these words, of those whose words are indexed.';
+revoke execute on function private.newest_hits from public, anon, authenticated, service_role;
+
 create function public.search_messages(
   query text, chat_id text default null, before timestamptz default null, max_rows integer default 30)
   returns table (message_id uuid, conversation_id uuid, title text, role text, user_id uuid, turn_id uuid,
     created_at timestamptz, snippet text)
-  language plpgsql volatile security definer set search_path = '' set plan_cache_mode = force_custom_plan as $$
+  language plpgsql volatile security definer set search_path = '' as $$
 #variable_conflict use_column
 declare
   v_user_id uuid := (select auth.uid());
@@ -933,23 +965,27 @@ declare
       and (search_messages.chat_id is null
         or m.conversation_id = private.members_conversation(v_user_id, search_messages.chat_id)));
   v_query tsquery := private.search_query(search_messages.query);
+  v_max integer := least(greatest(search_messages.max_rows, 1), 100);
+  v_from timestamptz;
+  v_batch integer := 100;
 begin
   perform private.refuse_apps();
   if numnode(v_query) = 0 then
     return;
   end if;
-  perform private.index_messages(v_mine);
+  -- A page is complete when no message that is newer than its last row lacks its words.
+  while v_batch <= 3200 loop  -- 6300 messages in all
+    v_from := coalesce((select h.created_at
+      from private.newest_hits(v_mine, v_query, search_messages.before, v_max) as h offset v_max - 1), '-infinity');
+    exit when private.index_messages(v_mine, v_from, v_batch) < v_batch;
+    v_batch := 2 * v_batch;
+  end loop;
   return query
-    select f.id, f.conversation_id, f.title, f.role, f.user_id, f.turn_id, f.created_at,
+    select f.id, f.conversation_id, c.title, f.role, f.user_id, f.turn_id, f.created_at,
       ts_headline('pg_catalog.english', left(f.content, 20000), v_query,
         'StartSel=⟪, StopSel=⟫, MaxWords=30, MinWords=12, MaxFragments=1')
-    from (
-      select m.*, c.title from private.message_words as w
-      join public.messages as m on m.id = w.message_id
-      join public.llm_conversations as c on c.id = m.conversation_id
-      where w.conversation_id = any (v_mine) and w.words @@ v_query and not m.is_tentative
-        and (search_messages.before is null or m.created_at < search_messages.before)
-      order by m.created_at desc limit least(greatest(search_messages.max_rows, 1), 100)) as f
+    from private.newest_hits(v_mine, v_query, search_messages.before, v_max) as f
+    join public.llm_conversations as c on c.id = f.conversation_id
     order by f.created_at desc;
 end
 $$;
@@ -1315,7 +1351,8 @@ create function private.training_rows(p_from timestamptz, p_to timestamptz, p_af
   select r.* from (
     -- Subqueries and a constant limit, and no sort, so that the plan walks along the primary key.
     select l.id, l.turn_id, l.user_id, l.conversation_id, l.question, l.response, l.model_identifier,
-      (select f.rating from public.feedback as f where f.turn_id = l.turn_id and f.user_id = l.user_id), l.created_at
+      (select private.rating_value(f.rating, f.sentiment) from public.feedback as f
+        where f.turn_id = l.turn_id and f.user_id = l.user_id), l.created_at
     from public.chat_logs as l
     where l.id > coalesce(p_after, 0) and l.status = 'completed' and l.question <> '' and l.response <> ''
       and l.question not like 'enc:v1:%' and l.response not like 'enc:v1:%'
@@ -1330,7 +1367,7 @@ $$;
 comment on function private.training_rows(timestamptz, timestamptz, bigint, integer) is
   'Completed turns in [p_from, p_to) with redacted text, of users who allow training, outside of conversations that '
   'their owner excludes or where another author does not consent, and without encrypted text; by id, after p_after. '
-  'rating is that of the user who asked.';
+  'rating is that of the user who asked; see rating_value().';
 revoke execute on function private.training_rows from public, anon, authenticated, service_role;
 
 create function private.training_messages(p_question text, p_response text) returns jsonb
@@ -1378,10 +1415,11 @@ create function public.export_training_page(until timestamptz, after bigint defa
       union all
       (select l.response from public.feedback as f join public.chat_logs as l on l.turn_id = f.turn_id
         left join public.llm_conversations as c on c.id = l.conversation_id
-        where r.rating <= 2 and f.user_id = r.user_id and f.rating >= 4 and l.user_id = r.user_id
+        where r.rating <= 2 and f.user_id = r.user_id and private.rating_value(f.rating, f.sentiment) >= 4
+          and l.user_id = r.user_id
           and l.question = r.question and l.status = 'completed' and l.response <> r.response
           and c.allows_training is distinct from false and private.authors_consent(l.conversation_id)
-        order by f.rating desc, l.id desc limit 1)
+        order by private.rating_value(f.rating, f.sentiment) desc, l.id desc limit 1)
       limit 1) as k
   )
   select jsonb_build_object(

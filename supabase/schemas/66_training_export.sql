@@ -9,7 +9,8 @@ create function private.training_rows(p_from timestamptz, p_to timestamptz, p_af
   select r.* from (
     -- Subqueries and a constant limit, and no sort, so that the plan walks along the primary key.
     select l.id, l.turn_id, l.user_id, l.conversation_id, l.question, l.response, l.model_identifier,
-      (select f.rating from public.feedback as f where f.turn_id = l.turn_id and f.user_id = l.user_id), l.created_at
+      (select private.rating_value(f.rating, f.sentiment) from public.feedback as f
+        where f.turn_id = l.turn_id and f.user_id = l.user_id), l.created_at
     from public.chat_logs as l
     where l.id > coalesce(p_after, 0) and l.status = 'completed' and l.question <> '' and l.response <> ''
       and l.question not like 'enc:v1:%' and l.response not like 'enc:v1:%'
@@ -24,7 +25,7 @@ $$;
 comment on function private.training_rows(timestamptz, timestamptz, bigint, integer) is
   'Completed turns in [p_from, p_to) with redacted text, of users who allow training, outside of conversations that '
   'their owner excludes or where another author does not consent, and without encrypted text; by id, after p_after. '
-  'rating is that of the user who asked.';
+  'rating is that of the user who asked; see rating_value().';
 revoke execute on function private.training_rows from public, anon, authenticated, service_role;
 
 create function private.training_messages(p_question text, p_response text) returns jsonb
@@ -72,10 +73,11 @@ create function public.export_training_page(until timestamptz, after bigint defa
       union all
       (select l.response from public.feedback as f join public.chat_logs as l on l.turn_id = f.turn_id
         left join public.llm_conversations as c on c.id = l.conversation_id
-        where r.rating <= 2 and f.user_id = r.user_id and f.rating >= 4 and l.user_id = r.user_id
+        where r.rating <= 2 and f.user_id = r.user_id and private.rating_value(f.rating, f.sentiment) >= 4
+          and l.user_id = r.user_id
           and l.question = r.question and l.status = 'completed' and l.response <> r.response
           and c.allows_training is distinct from false and private.authors_consent(l.conversation_id)
-        order by f.rating desc, l.id desc limit 1)
+        order by private.rating_value(f.rating, f.sentiment) desc, l.id desc limit 1)
       limit 1) as k
   )
   select jsonb_build_object(

@@ -253,6 +253,31 @@ def test_ratings_compare_two_versions_of_a_prompt(
     assert bob.rest("POST", "rpc/preset_results", json={"preset": "analyze"}).json() == []
 
 
+def test_rated_answers_are_training_data_with_consent_alone(
+    alice: Person, assist_url: str, able: Models, upstream: Upstream, stack: Stack
+) -> None:
+    """The export has the input, the answer and its rating once the user consents; a hit has no text and is left out."""
+    model = plays(upstream, able("fixed"), says({"summary": "A rated lesson", "preparation": []}))
+    for _ in range(2):
+        answer = post(assist_url, alice, "/events/analyze", {"title": "Lesson to rate", "model": model})
+        body = {"turn_id": answer.json()["receipt"]["turn_id"], "sentiment": "positive"}
+        assert alice.rest("POST", "feedback", json=body).status_code == 201
+    admin = new_admin(stack)
+
+    def exported() -> list[dict[str, Any]]:
+        rows = admin.rest("POST", "rpc/export_training_data", json={}).json()
+        return [row for row in rows if "Lesson to rate" in row["messages"][0]["content"]]
+
+    assert exported() == []
+    headers = {"Prefer": "resolution=merge-duplicates"}
+    for allows in (True, False):
+        body = {"user_id": alice.id, "allows_training": allows}
+        assert alice.rest("POST", "user_llm_profiles", json=body, headers=headers).status_code in {200, 201}
+        rows = exported()
+        assert [row["rating"] for row in rows] == ([5] if allows else [])
+        assert all("A rated lesson" in row["messages"][1]["content"] for row in rows)
+
+
 @pytest.mark.parametrize("presets", [["x", None], [["x"]], {"x": 1}, None, "x"])
 def test_wrong_names_of_presets_are_a_clear_error(alice: Person, presets: Any) -> None:
     """preset_costs takes an array of strings alone: 422 with the parameter's name."""

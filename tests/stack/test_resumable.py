@@ -120,6 +120,34 @@ def test_reloads_at_any_moment_show_the_answer_whole_and_once(
     assert len(answers_of(db, alice)) == len(alice.rows("chat_logs?select=id")) == len(moments)
 
 
+def test_two_pages_reloaded_around_the_last_word_show_the_answer_once(
+    alice: Person, chat: str, paced: str, stack: Stack, db: Database
+) -> None:
+    """Moments count from the last words of the stream; two `useChat` pages resume at once and show the same."""
+    moments = [
+        ("word38 ", 0),
+        *((WORDS[-1].strip(), left) for left in (0, 1, 2, 4, 6, 8, 10, 12, 15, 18, 20, 30, 40, 60, 90)),
+    ]
+    reloads = [
+        {"id": uuid.uuid4().hex, "text": f"Question {place}", "word": word, "leftMs": left, "devices": 2}
+        for place, (word, left) in enumerate(moments)
+    ]
+    shown: list[dict[str, Any]] = run(
+        "resume_chat",
+        ai="ai",
+        api=chat,
+        token=alice.token,
+        rest=f"{stack['SUPABASE_URL']}/rest/v1",
+        anon=stack["SUPABASE_ANON_KEY"],
+        body={"model": paced, "resumable": True},
+        reloads=reloads,
+    )
+    for each, reload in zip(shown, reloads, strict=True):
+        assert [(page["status"], page["error"]) for page in each["pages"]] == [("ready", None)] * 2
+        assert [texts_of(page["messages"]) for page in each["pages"]] == [[reload["text"], "".join(WORDS).strip()]] * 2
+    assert len(answers_of(db, alice)) == len(alice.rows("chat_logs?select=id")) == len(moments)
+
+
 def test_two_devices_read_the_same_text(alice: Person, chat: str, paced: str) -> None:
     """Followers that come at different moments get the same frames."""
     chat_id = uuid.uuid4().hex

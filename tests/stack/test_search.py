@@ -36,6 +36,9 @@ def _conversation(db: Database, person: Person, *texts: str) -> str:
         ("The quick brown fox", "bro"),
         ("Wie sind die Häuser in der Stadt gebaut?", "Haus"),
         ("Comment les chevaux sont-ils nourris dans les écuries?", "nourri écurie"),
+        ("Gli amici mangiano nella cucina della nonna", "amico cucine"),
+        ("Os meninos correm para as casas da praça", "menino casa"),
+        ("De kinderen spelen met de honden van het dorp", "hond kind"),
         ("¿Cómo se preparan los pescados para la cena?", "pescado cenas"),
         ("Как приготовить пироги с грибами и луком", "пирог гриб"),  # noqa: RUF001 - Russian
         ("東京で一番高い建物は何ですか", "東京"),
@@ -96,6 +99,27 @@ def test_pages_follow_each_other(alice: Person, db: Database) -> None:
     assert len({row["message_id"] for row in (*first, *second)}) == 7
     assert [row["created_at"] for row in first] == sorted((row["created_at"] for row in first), reverse=True)
     assert [row["conversation_id"] for row in _found(alice, "another")] == [other]
+
+
+def test_a_search_indexes_what_its_page_needs(alice: Person, db: Database) -> None:
+    """Frequent words index the newest messages; rare words index all, and pages then lack no message."""
+    made = _conversation(db, alice, "rareword item", *(f"item {n}" for n in range(350)))
+    indexed = "select count(*) as n from private.message_words where conversation_id = %s"
+    assert len(_found(alice, "item", max_rows=10)) == 10
+    assert len(_found(alice, "item", max_rows=10)) == 10
+    assert db.execute(indexed, [made]).fetchone() == {"n": 100}
+    found: list[dict[str, Any]] = []
+    while page := _found(alice, "item", max_rows=100, **({"before": found[-1]["created_at"]} if found else {})):
+        found += page
+    assert len({row["message_id"] for row in found}) == len(found) == 351
+    assert len(_found(alice, "rareword")) == 1
+    assert db.execute(indexed, [made]).fetchone() == {"n": 351}
+
+
+def test_the_oldest_of_many_messages_is_found_by_a_first_search(alice: Person, db: Database) -> None:
+    """A search goes on with larger steps until no message lacks its words."""
+    _conversation(db, alice, "rareword item", *(f"item {n}" for n in range(350)))
+    assert len(_found(alice, "rareword")) == 1
 
 
 @pytest.mark.parametrize("query", ["", " ", "&|!():*", "'", '"', "\\", "the", "-", "x" * 5000])
