@@ -51,7 +51,16 @@ def tree(root: int) -> set[int]:
 
 
 def cpu_seconds(roots: Mapping[str, int]) -> dict[str, float]:
-    """CPU seconds of each named tree so far."""
+    """CPU seconds of each named tree so far: the greater of two readings.
+
+    /proc is not read at once. A process that ends meanwhile may be gone before its own line is read, and be in its
+    parent's line only after that one was read. The second reading has it.
+    """
+    first, second = _cpu_seconds(roots), _cpu_seconds(roots)
+    return {name: max(first[name], second[name]) for name in roots}
+
+
+def _cpu_seconds(roots: Mapping[str, int]) -> dict[str, float]:
     stats = _stats()
     parents = {pid: stat.parent for pid, stat in stats.items()}
     return {
