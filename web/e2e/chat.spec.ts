@@ -99,14 +99,32 @@ test('an answer that ends too early keeps its words', async ({ page, open }) => 
 });
 
 test('a reader who scrolled up stays there while words arrive', async ({ page, open }) => {
-  await open('/', 'long');
-  await ask(page, 'a long answer');
+  await open('/', 'flowing');
+  await input(page).fill('a long answer');
+  await page.keyboard.press('Enter');
+  await expect(answer(page)).toContainText('Line 1.');
   const transcript = page.getByRole('region', { name: 'Messages' });
-  await transcript.evaluate((element) => element.scrollTo(0, 400));
-  await expect(page.getByRole('button', { name: 'To the newest message' })).toBeVisible();
-  await input(page).fill('and again');
-  await page.getByRole('button', { name: 'To the newest message' }).click();
-  await expect(page.getByRole('button', { name: 'To the newest message' })).toHaveCount(0);
+  const toBottom = page.getByRole('button', { name: 'To the newest message' });
+  const top = () => transcript.evaluate((element) => element.scrollTop);
+  const arriving = async () => {
+    const length = (await answer(page).innerText()).length;
+    await expect.poll(async () => (await answer(page).innerText()).length).toBeGreaterThan(length + 60);
+  };
+  for (const scrollUp of [() => page.mouse.wheel(0, -900), () => page.keyboard.press('PageUp')]) {
+    await transcript.hover();
+    await transcript.focus();
+    await scrollUp();
+    await expect(toBottom).toBeVisible();
+    const before = await top();
+    await arriving();
+    expect(await top()).toBe(before);
+    await toBottom.click();
+    await expect(toBottom).toHaveCount(0);
+    await arriving();
+    await expect(toBottom).toHaveCount(0);
+  }
+  await page.getByRole('button', { name: 'Stop the answer' }).click();
+  await expect(answer(page)).toHaveAttribute('aria-busy', 'false');
 });
 
 test('an answer goes on after a reload, and a second window reads and stops it', async ({ page, open, person, browser }) => {

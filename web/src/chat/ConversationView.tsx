@@ -1,7 +1,7 @@
 import { useQueryClient } from '@tanstack/react-query';
 import type { FileUIPart } from 'ai';
 import { ArrowDown } from 'lucide-react';
-import { useEffect, useRef, useState } from 'react';
+import { type KeyboardEvent, type UIEvent, useEffect, useRef, useState } from 'react';
 import { useStickToBottom } from 'use-stick-to-bottom';
 import { useLocation } from 'wouter';
 import { useUser } from '../auth/AuthProvider';
@@ -41,6 +41,7 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
   const body = { ...(model && { model }), ...(agent && { agent }) };
   const { sought, target, earlier } = useTarget(chat, messages.length);
   const { scrollRef, contentRef, isAtBottom, scrollToBottom, stopScroll } = useStickToBottom({ initial: sought ? false : 'instant', resize: 'instant' });
+  const leaveEnd = useLeaveEnd(stopScroll);
   useEffect(() => {
     if (target) stopScroll();
   }, [target, stopScroll]);
@@ -65,7 +66,7 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
   return (
     <div className="chat">
       <Header conversation={conversation} messages={messages} />
-      <div className="transcript" ref={scrollRef} tabIndex={0} role="region" aria-label="Messages">
+      <div className="transcript" ref={scrollRef} {...leaveEnd} tabIndex={0} role="region" aria-label="Messages">
         <div ref={contentRef} className="transcript-content">
           {messages.length === 0 && <Welcome onAsk={ask} />}
           {earlier && (
@@ -110,6 +111,26 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
       <Announcer isRunning={isRunning} hasFailed={Boolean(error)} />
     </div>
   );
+}
+
+/**
+ * Stops following the answer when the reader scrolls up. The library knows the wheel only: it misses a scroll in a frame
+ * in which words arrive, and its own scrolling cancels that of a key.
+ */
+function useLeaveEnd(stopScroll: () => void) {
+  const last = useRef({ top: 0, height: 0 });
+  return {
+    onKeyDown: ({ key, shiftKey, currentTarget }: KeyboardEvent<HTMLElement>) => {
+      const isUp = ['ArrowUp', 'PageUp', 'Home'].includes(key) || (key === ' ' && shiftKey);
+      if (isUp && currentTarget.scrollTop > 0) stopScroll();
+    },
+    onScroll: ({ currentTarget }: UIEvent<HTMLElement>) => {
+      const { scrollTop: top, scrollHeight: height, clientHeight } = currentTarget;
+      const isAtEnd = height - clientHeight - top < 4; // where the browser moves the view when the input shrinks
+      if (top < last.current.top && height >= last.current.height && !isAtEnd) stopScroll();
+      last.current = { top, height };
+    },
+  };
 }
 
 function withNames(conversation: Conversation | null, names: Record<string, string> | undefined): Conversation | null {
