@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
@@ -133,11 +134,13 @@ async def finish(result: TurnResult) -> Receipt:
     bind_turn(result.turn.request_id, result.turn.turn_id)
     fields = as_record(result)
     with anyio.CancelScope(shield=True):
-        booked = await _book(fields)
+        booked = await _book(fields, result.insight)
         if booked is not None and booked["outcome"] != "unknown":
             is_logged = booked["outcome"] in {"settled", "duplicate"}
             costs = tuple(booked.get("attempt_costs") or ())
-            return Receipt(result, booked.get("cost_usd"), is_logged, booked.get("message_id"), costs)
+            return Receipt(
+                result, booked.get("cost_usd"), is_logged, booked.get("message_id"), costs, booked.get("insight_id")
+            )
         record = spool.record_of(fields, result.turn.user_id)
         # A turn without a row is kept, too: refresh quarantines its record. A crash of the server loses such rows.
         if await spool.keep(record) and booked is None:
@@ -149,12 +152,15 @@ async def finish(result: TurnResult) -> Receipt:
     return Receipt(result, None, logged=False)
 
 
-async def _book(fields: dict[str, Any]) -> dict[str, Any] | None:
-    """The answer of `chat_finish`; None when both tries fail."""
+async def _book(fields: dict[str, Any], insight: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The answer of `chat_finish`, or of `finish_insight`; None when both tries fail."""
+    name, arguments = "chat_finish", {"entry": fields}
+    if insight is not None:
+        name, arguments = "finish_insight", {"entry": fields, "insight": dict(insight)}
     for _ in range(_FINISH_TRIES):
         try:
             booked: dict[str, Any] = await ledger_calls.call(
-                "chat_finish", {"entry": fields}, supabase.as_service, timeout_seconds=_TRY_SECONDS
+                name, arguments, supabase.as_service, timeout_seconds=_TRY_SECONDS
             )
         except ParleyError as error:
             log("finish_failed", error=error.code)

@@ -156,7 +156,7 @@ class TurnResult:
     `agent_type` is the last agent; `agents` are all agents in order, and `handoffs` counts the changes. `tools_used`
     are {name, ms, ok, …} without arguments and results, because they are logged even if the turn is not stored.
     `escalation` is the reason of a hand-off. `context_tokens` is the provider's own count of the last prompt; None when
-    the provider did not count it.
+    the provider did not count it. `insight` is an answer for assist's cache, as `finish_insight` takes it.
     """
 
     turn: Turn
@@ -179,6 +179,7 @@ class TurnResult:
     handoffs: int = 0
     context_tokens: int | None = None
     parts: tuple[Mapping[str, Any], ...] | None = None
+    insight: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +188,7 @@ class Receipt:
 
     It is False when only the function's log has the turn, or when another worker has taken it over.
     `attempt_costs` are the costs of the result's attempts in USD, None where unknown; empty unless the turn is booked.
+    `insight_id` is the entry of the result's insight in assist's cache; None when it is not kept.
     """
 
     result: TurnResult
@@ -194,3 +196,4 @@ class Receipt:
     logged: Logged
     message_id: str | None = None
     attempt_costs: tuple[float | None, ...] = ()
+    insight_id: int | None = None

@@ -30,7 +30,7 @@ _MEANT = {
     "public.find_insights(jsonb,jsonb)",
     "public.renew_insight_lease(jsonb)",
     "public.release_insight_lease(jsonb)",
-    "public.store_insight(jsonb)",
+    "public.finish_insight(jsonb,jsonb)",
     "public.preset_costs(jsonb)",
     "public.read_for_client(jsonb,text,jsonb)",
     "public.stop_turn(text)",

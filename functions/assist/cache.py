@@ -122,12 +122,3 @@ async def release(lease: Lease, error_code: str | None) -> None:
         await ledger_calls.call("release_insight_lease", arguments, supabase.as_service)
     except ParleyError as error:  # the lease ends by itself
         log("lease_not_released", error=error.code)
-
-
-async def store(entry: dict[str, Any]) -> bool:
-    """Whether the answer is stored, by `store_insight`. Never raises: the caller has the answer."""
-    try:
-        return await ledger_calls.call("store_insight", {"entry": entry}, supabase.as_service) is not None
-    except ParleyError as error:
-        log("insight_not_stored", error=error.code)
-        return False

@@ -72,7 +72,7 @@ async def computed(part: Part, lease: Lease, watch: Watch) -> Answer:
     turn = await admitted(part)
     if turn.replay is not None and (stored := kept(part, await find(part))):
         return stored  # a request with the same key has ended meanwhile
-    run = PresetRun(turn, part)
+    run = PresetRun(turn, part, lease)
     failure: ParleyError | None = None
     receipt: Receipt | None = None
     async with aclosing(run_turn(run)) as events:
@@ -94,8 +94,7 @@ async def computed(part: Part, lease: Lease, watch: Watch) -> Answer:
     if failure is not None:
         failure.headers = headers | failure.headers
         raise failure
-    is_kept = part.asked.may_keep or part.key is not None
-    if not (is_kept and await cache.store(_entry(part, lease, receipt, run.output))) and lease.fence is not None:
+    if receipt.insight_id is None and lease.fence is not None:
         await cache.release(lease, None)  # those who wait compute
     return Answer(orjson.dumps(run.output), _receipt(part, receipt), "MISS", None, headers)
 
@@ -108,10 +107,11 @@ def _too_long(part: Part, message: str) -> ContextLengthExceeded:
     return error
 
 
-def _entry(part: Part, lease: Lease, receipt: Receipt, output: dict[str, Any]) -> dict[str, Any]:
-    """The parameter of `store_insight`."""
+def _insight(part: Part, lease: Lease, identifier: str, output: dict[str, Any]) -> dict[str, Any] | None:
+    """The answer for the cache, as `finish_insight` takes it; None when there is none, or nothing may be kept."""
+    if not output or not (part.asked.may_keep or part.key is not None):
+        return None
     return lease.fields | {
-        "turn_id": receipt.result.turn.turn_id,
         "user_id": part.asked.person.id,
         "is_public": part.input.is_public,
         "input_hash": part.input.input_hash,
@@ -119,7 +119,7 @@ def _entry(part: Part, lease: Lease, receipt: Receipt, output: dict[str, Any]) -
         "prompt_version": part.preset.version,
         "input": part.input.value if settings().log_content == "redacted" else None,
         "output": output,
-        "model": receipt.result.route.identifier,
+        "model": identifier,
         "ttl_seconds": part.preset.ttl_seconds if part.asked.may_keep else 0,
     }
 
@@ -152,10 +152,10 @@ def _receipt(part: Part, receipt: Receipt) -> dict[str, Any]:
 class PresetRun:
     """The turn of a preset; `output` is the validated answer, empty before its end."""
 
-    def __init__(self, turn: Turn, part: Part) -> None:
+    def __init__(self, turn: Turn, part: Part, lease: Lease) -> None:
         self.turn, self.arrived = turn, part.asked.arrived
         self.output: dict[str, Any] = {}
-        self._part = part
+        self._part, self._lease = part, lease
         name = part.preset.name.replace("-", "_")
         options = Options(
             output_schema=part.preset.schema,
@@ -199,4 +199,5 @@ class PresetRun:
             finish_reason=answer.reason,
             error_code=end.error_code,
             attempts=answer.attempts,
+            insight=None if end.error else _insight(self._part, self._lease, answer.route.identifier, self.output),
         )

@@ -1072,7 +1072,7 @@ grant execute on function public.sweep_turns(integer) to service_role;
 
 -- Purpose: finds cached answers, leases keys to those who compute, stores answers.
 -- Affects: public.find_insights(), public.renew_insight_lease(), public.release_insight_lease(),
--- public.store_insight(), public.purge_insights()
+-- public.finish_insight(), public.purge_insights()
 -- Access: the service only; definer because the cache, logs and write-ahead rows are not granted.
 
 create type private.insight_lookup as (
@@ -1406,65 +1406,78 @@ comment on function public.release_insight_lease(jsonb) is
 revoke execute on function public.release_insight_lease from public, anon, authenticated, service_role;
 grant execute on function public.release_insight_lease(jsonb) to service_role;
 
-create function public.store_insight(entry jsonb) returns bigint
-  language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
+create function private.store_insight(p_turn_id uuid, p_cost numeric, p_insight jsonb) returns bigint
+  language plpgsql volatile security invoker set search_path = '' as $$
 declare
-  v_user_id uuid := (entry ->> 'user_id')::uuid;
-  v_scope_id uuid := private.insight_user((entry ->> 'is_public')::boolean, entry ->> 'model', v_user_id);
-  v_row private.turns;
-  v_cost numeric;
+  v_user_id uuid := (p_insight ->> 'user_id')::uuid;
+  v_scope_id uuid := private.insight_user((p_insight ->> 'is_public')::boolean, p_insight ->> 'model', v_user_id);
+  v_key text;
   v_id bigint;
 begin
-  -- A deletion of the user's text takes the same lock: it sees this entry, or this turn is forgotten.
-  perform pg_advisory_xact_lock_shared(hashtextextended('private.forget:' || v_user_id, 0));
-  perform from auth.users as u where u.id = v_user_id for key share of u;
+  select r.idempotency_key into v_key from private.turns as r
+    where r.id = p_turn_id and not r.is_forgotten;
   if not found then
     return null;
   end if;
-  select * into v_row from private.turns as r where r.id = (entry ->> 'turn_id')::uuid;
-  if not found or v_row.is_forgotten then
-    return null;
-  end if;
-  select l.cost_usd into v_cost from public.chat_logs as l where l.turn_id = v_row.id;
-  if v_row.idempotency_key is not null then
+  if v_key is not null then
     insert into private.insight_replays (turn_id, output, model, cost_usd)
-      values (v_row.id, entry -> 'output', entry ->> 'model', v_cost) on conflict do nothing;
+      values (p_turn_id, p_insight -> 'output', p_insight ->> 'model', p_cost) on conflict do nothing;
   end if;
-  if entry -> 'fence' <> 'null' then
-    perform from private.insight_leases as l
-      where l.cache_key = entry ->> 'cache_key' and l.fence = (entry ->> 'fence')::bigint
-        and l.holder_id = (entry ->> 'holder_id')::uuid for update;
-    if not found then
-      return null;
-    end if;
-  end if;
-  if not (entry ->> 'ttl_seconds')::double precision > 0 then
+  if not (p_insight ->> 'ttl_seconds')::double precision > 0 or p_insight -> 'fence' <> 'null' and not exists (
+      select from private.insight_leases as l where l.cache_key = p_insight ->> 'cache_key'
+        and l.fence = (p_insight ->> 'fence')::bigint and l.holder_id = (p_insight ->> 'holder_id')::uuid) then
     return null;
   end if;
   insert into public.ai_insights as i
     (cache_key, kind, scope, user_id, input, output, model, prompt_version, turn_id, cost_usd, expires_at)
   values
-    (private.insight_key(entry ->> 'input_hash', entry ->> 'model', v_scope_id), entry ->> 'preset',
-     case when v_scope_id is null then 'public' else 'user' end, v_scope_id, nullif(entry -> 'input', 'null'),
-     entry -> 'output', entry ->> 'model', entry ->> 'prompt_version', v_row.id, v_cost,
-     now() + make_interval(secs => (entry ->> 'ttl_seconds')::double precision))
+    (private.insight_key(p_insight ->> 'input_hash', p_insight ->> 'model', v_scope_id), p_insight ->> 'preset',
+     case when v_scope_id is null then 'public' else 'user' end, v_scope_id, nullif(p_insight -> 'input', 'null'),
+     p_insight -> 'output', p_insight ->> 'model', p_insight ->> 'prompt_version', p_turn_id, p_cost,
+     now() + make_interval(secs => (p_insight ->> 'ttl_seconds')::double precision))
   on conflict on constraint ai_insights_cache_key_key do update
     set input = excluded.input, output = excluded.output, prompt_version = excluded.prompt_version,
         turn_id = excluded.turn_id, cost_usd = excluded.cost_usd, created_at = excluded.created_at,
         expires_at = excluded.expires_at
   returning i.id into v_id;
   update private.insight_leases as l set lease_until = '-infinity', insight_id = v_id
-    where l.cache_key = entry ->> 'cache_key' and l.fence = (entry ->> 'fence')::bigint;
+    where l.cache_key = p_insight ->> 'cache_key' and l.fence = (p_insight ->> 'fence')::bigint;
   return v_id;
 end
 $$;
-comment on function public.store_insight(jsonb) is
-  'Stores a validated answer after its turn is booked, and ends the lease. entry: turn_id, user_id, is_public, '
-  'input_hash, preset, prompt_version, input?, output, model, ttl_seconds (0 keeps the answer for its idempotency key '
-  'only), cache_key, holder_id, fence (null without a lease). Returns the id; null when nothing is kept: the lease was '
-  'lost, or the user or their text was deleted.';
-revoke execute on function public.store_insight from public, anon, authenticated, service_role;
-grant execute on function public.store_insight(jsonb) to service_role;
+comment on function private.store_insight(uuid, numeric, jsonb) is
+  'Stores the answer of a booked turn and ends its lease. Returns the id, or null as explained at finish_insight().';
+revoke execute on function private.store_insight from public, anon, authenticated, service_role;
+
+create function public.finish_insight(entry jsonb, insight jsonb) returns jsonb
+  language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_booked jsonb;
+  v_id bigint;
+begin
+  -- A deletion of the user's text takes the same lock: it sees this answer, or this turn is forgotten.
+  perform pg_advisory_xact_lock_shared(hashtextextended('private.forget:' || (insight ->> 'user_id'), 0));
+  -- As in find_insights: the lease before the sums and counters.
+  perform from private.insight_leases as l where l.cache_key = insight ->> 'cache_key' for update;
+  v_booked := public.chat_finish(entry);
+  if v_booked ->> 'outcome' in ('settled', 'duplicate') then
+    begin
+      v_id := private.store_insight((entry ->> 'turn_id')::uuid, (v_booked ->> 'cost_usd')::numeric, insight);
+    exception when others then  -- the turn is booked in any case
+      raise warning 'insight not stored: %', sqlstate;
+    end;
+  end if;
+  return v_booked || jsonb_build_object('insight_id', v_id);
+end
+$$;
+comment on function public.finish_insight(jsonb, jsonb) is
+  'chat_finish for a turn with a validated answer: stores the answer and ends the lease in the same transaction. '
+  'insight: user_id, is_public, input_hash, preset, prompt_version, input?, output, model, ttl_seconds (0 keeps the '
+  'answer for its idempotency key only), cache_key, holder_id, fence (null without a lease). Returns the result of '
+  'chat_finish and insight_id, which is null when nothing is kept: the turn was not booked, the lease was lost, or the '
+  'user or their text was deleted.';
+revoke execute on function public.finish_insight from public, anon, authenticated, service_role;
+grant execute on function public.finish_insight(jsonb, jsonb) to service_role;
 
 create function public.purge_insights(max_rows integer default 5000) returns integer
   language plpgsql volatile security definer set search_path = '' as $$

@@ -2179,7 +2179,7 @@ grant execute on function public.chat_begin(jsonb), public.chat_extend(jsonb), p
   public.model_menu(jsonb), public.keep_piece(jsonb), public.follow_turn(jsonb), public.stop_turn(text),
   public.follow_turn_with_key(text, jsonb), public.stop_turn_with_key(text, text), public.stored_answers(jsonb),
   public.find_insights(jsonb, jsonb), public.renew_insight_lease(jsonb),
-  public.release_insight_lease(jsonb), public.store_insight(jsonb), public.preset_costs(jsonb),
+  public.release_insight_lease(jsonb), public.finish_insight(jsonb, jsonb), public.preset_costs(jsonb),
   public.read_for_client(jsonb, text, jsonb) to parley_ledger;
 
 create function public.diagnose_ledger_role() returns jsonb

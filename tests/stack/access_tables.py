@@ -198,7 +198,7 @@ CALLS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "find_insights": ({"lookups": []}, (401, 403, 403, 200)),
     "renew_insight_lease": ({"lease": {}}, (401, 403, 403, 200)),
     "release_insight_lease": ({"lease": {}}, (401, 403, 403, 200)),
-    "store_insight": ({"entry": {"is_public": True}}, (401, 403, 403, 200)),
+    "finish_insight": ({"entry": {}, "insight": {}}, (401, 403, 403, 200)),
     "purge_insights": ({}, (401, 403, 403, 200)),
     "preset_results": ({"preset": "tenancy"}, (401, 200, 200, 200)),
     "preset_costs": ({"presets": ["tenancy"]}, (401, 200, 200, 200)),
