@@ -6,6 +6,9 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+from bench import processes
 from bench.processes import cpu_seconds, descendants, parse_stat, pss_mb, tree
 
 
@@ -39,3 +42,13 @@ def test_an_ended_root_uses_nothing() -> None:
     child.wait()
     assert tree(child.pid) == set()
     assert cpu_seconds({"gone": child.pid}) == {"gone": 0}
+
+
+@pytest.mark.parametrize("readings", [(1.5, 2.0), (2.0, 1.5)])
+def test_a_process_that_ends_while_proc_is_read_is_counted(
+    monkeypatch: pytest.MonkeyPatch, readings: tuple[float, float]
+) -> None:
+    """Of two readings the one that has its seconds counts."""
+    found = iter({"all": seconds} for seconds in readings)
+    monkeypatch.setattr(processes, "_cpu_seconds", lambda _roots: next(found))
+    assert cpu_seconds({"all": 1}) == {"all": 2.0}
