@@ -1194,17 +1194,39 @@ comment on function private.keyed_insight(private.insight_lookup) is
   'a request, and when it failed.';
 revoke execute on function private.keyed_insight from public, anon, authenticated, service_role;
 
+create function private.stored_insight(p private.insight_lookup) returns jsonb
+  language plpgsql stable security invoker set search_path = '' as $$
+declare
+  v_entry public.ai_insights;
+  v_awaited private.insight_leases;
+begin
+  select * into v_entry from public.ai_insights as i
+    where i.cache_key = p.cache_key and now() < i.expires_at + (i.expires_at - i.created_at) / 10;
+  if v_entry.id is null and p.awaited_key is not null then
+    select * into v_awaited from private.insight_leases as l
+      where l.cache_key = p.awaited_key and l.fence = p.awaited_fence and l.lease_until < now();
+    if v_awaited.insight_id is not null then
+      select * into v_entry from public.ai_insights as i
+        where i.id = v_awaited.insight_id and (i.scope = 'public' or i.user_id = p.user_id);
+    elsif v_awaited.error_code is not null then
+      return jsonb_build_object('outcome', 'failed', 'error_code', v_awaited.error_code);
+    end if;
+  end if;
+  return case when v_entry.id is not null then private.insight_hit(v_entry, v_entry.expires_at <= now()) end;
+end
+$$;
+comment on function private.stored_insight(private.insight_lookup) is
+  'The hit or failed of find_insights(); null when there is neither an answer nor the end of an awaited holder.';
+revoke execute on function private.stored_insight from public, anon, authenticated, service_role;
+
 create function private.find_insight(p private.insight_lookup) returns jsonb
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
-  v_keyed jsonb := private.keyed_insight(p);
-  v_entry public.ai_insights;
-  v_is_stale boolean;
-  v_awaited private.insight_leases;
+  v_found jsonb := private.keyed_insight(p);
   v_fence bigint;
 begin
-  if v_keyed is not null then
-    return v_keyed;
+  if v_found is not null then
+    return v_found;
   end if;
   if p.cache_key is null then
     return jsonb_build_object('outcome', case p.mode when 'only_cached' then 'none' else 'unknown' end);
@@ -1212,35 +1234,26 @@ begin
   if p.mode = 'fresh' then
     return jsonb_build_object('outcome', 'compute', 'cache_key', p.cache_key, 'fence', private.take_insight_lease(p));
   end if;
-  select * into v_entry from public.ai_insights as i
-    where i.cache_key = p.cache_key and now() < i.expires_at + (i.expires_at - i.created_at) / 10;
-  if p.awaited_key is not null then
-    select * into v_awaited from private.insight_leases as l
-      where l.cache_key = p.awaited_key and l.fence = p.awaited_fence and l.lease_until < now();
-    if v_entry.id is null and v_awaited.insight_id is not null then
-      select * into v_entry from public.ai_insights as i
-        where i.id = v_awaited.insight_id and (i.scope = 'public' or i.user_id = p.user_id);
-    elsif v_entry.id is null and v_awaited.error_code is not null then
-      return jsonb_build_object('outcome', 'failed', 'error_code', v_awaited.error_code);
+  v_found := private.stored_insight(p);
+  if p.mode = 'only_cached' then
+    return coalesce(v_found, '{"outcome": "none"}');
+  end if;
+  if v_found is null or v_found @> '{"is_stale": true}' then
+    perform from private.insight_leases as l where l.cache_key = p.cache_key for update;
+    if found then  -- a holder may have stored its answer while this call waited for the lock
+      v_found := private.stored_insight(p);
     end if;
   end if;
-  v_is_stale := v_entry.expires_at <= now();
-  if v_entry.id is not null and (not v_is_stale or p.mode = 'only_cached') then
-    return private.insight_hit(v_entry, v_is_stale);
-  end if;
-  if p.mode = 'only_cached' then
-    return jsonb_build_object('outcome', 'none');
+  if v_found is not null and not v_found @> '{"is_stale": true}' then
+    return v_found;
   end if;
   v_fence := private.take_insight_lease(p);
-  if v_fence is null and v_entry.id is not null then
-    return private.insight_hit(v_entry, true);
-  end if;
   if v_fence is null then
-    return (select jsonb_build_object('outcome', 'busy', 'cache_key', l.cache_key, 'fence', l.fence)
-      from private.insight_leases as l where l.cache_key = p.cache_key);
+    return coalesce(v_found, (select jsonb_build_object('outcome', 'busy', 'cache_key', l.cache_key, 'fence', l.fence)
+      from private.insight_leases as l where l.cache_key = p.cache_key));
   end if;
   return jsonb_build_object('outcome', 'compute', 'cache_key', p.cache_key, 'fence', v_fence)
-    || case when v_entry.id is null then '{}' else jsonb_build_object('stale_id', v_entry.id) end;
+    || case when v_found is null then '{}' else jsonb_build_object('stale_id', v_found -> 'insight_id') end;
 end
 $$;
 comment on function private.find_insight(private.insight_lookup) is 'One result of find_insights().';
@@ -1249,11 +1262,12 @@ revoke execute on function private.find_insight from public, anon, authenticated
 create function private.insight_hit(p_entry public.ai_insights, p_is_stale boolean) returns jsonb
   language sql stable security invoker set search_path = '' as $$
   select jsonb_build_object('outcome', 'hit', 'insight_id', p_entry.id, 'is_stale', p_is_stale,
-    'age', floor(extract(epoch from now() - p_entry.created_at)), 'model', p_entry.model,
+    'age', greatest(floor(extract(epoch from now() - p_entry.created_at)), 0), 'model', p_entry.model,
     'saved_usd', p_entry.cost_usd, 'computed_by', p_entry.turn_id)
 $$;
 comment on function private.insight_hit(public.ai_insights, boolean) is
-  'The result for a cached answer, without its output. age is in seconds.';
+  'The result for a cached answer, without its output. age is in seconds; zero for an answer that was stored after '
+  'this transaction began.';
 revoke execute on function private.insight_hit from public, anon, authenticated, service_role;
 
 create function private.log_insight_hit(p private.insight_lookup, p_hit jsonb) returns void

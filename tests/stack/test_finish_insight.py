@@ -14,21 +14,25 @@ from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, eventually, log_row, service
 from tests.stack.turns import KEY, Database, begin, entry_of
 
-_WAITING = (
-    "select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like '%%finish_insight%%' and pid = %s"
-)
+_WAITING = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and pid = %s"
+
+
+def _lookup(person: Person, model: str, input_hash: str, **fields: Any) -> dict[str, Any]:
+    lookup: dict[str, Any] = {"user_id": person.id}
+    lookup |= {"turn_id": str(uuid.uuid4()), "preset": "market-brief", "input_hash": input_hash}
+    lookup |= {"is_public": True, "model": model, "context_tokens": 10, "mode": "default", "prompt_version": "1"}
+    return lookup | fields
 
 
 def _lease(stack: Stack, person: Person, model: str) -> dict[str, Any]:
     """The lease on an input that no other test uses, with what `finish_insight` needs besides."""
-    holder, input_hash = str(uuid.uuid4()), uuid.uuid4().hex
-    lookup = {"user_id": person.id, "turn_id": holder, "preset": "market-brief", "input_hash": input_hash}
-    lookup |= {"is_public": True, "model": model, "context_tokens": 10, "mode": "default", "prompt_version": "1"}
-    found = service(stack, "POST", "rpc/find_insights", json={"lookups": [lookup]}).json()["results"][holder]
+    lookup = _lookup(person, model, uuid.uuid4().hex)
+    found = service(stack, "POST", "rpc/find_insights", json={"lookups": [lookup]}).json()["results"][lookup["turn_id"]]
     assert found["outcome"] == "compute"
-    insight = {"cache_key": found["cache_key"], "fence": found["fence"], "holder_id": holder, "input_hash": input_hash}
+    insight = {"cache_key": found["cache_key"], "fence": found["fence"], "holder_id": lookup["turn_id"]}
     insight |= {"user_id": person.id, "is_public": True, "preset": "market-brief", "prompt_version": "1"}
-    return insight | {"output": {"headline": "Prices rise"}, "model": model, "ttl_seconds": 60}
+    insight |= {"input_hash": lookup["input_hash"], "output": {"headline": "Prices rise"}}
+    return insight | {"model": model, "ttl_seconds": 60}
 
 
 def _finished(stack: Stack, turn: dict[str, Any], insight: dict[str, Any]) -> dict[str, Any]:
@@ -92,3 +96,27 @@ def test_the_lease_is_locked_before_turn_and_counters(alice: Person, stack: Stac
             lookup.execute("select 1 from public.usage_counter_slots where scope = %s for update nowait", [alice.id])
         booking.result(10)
     assert log_row(db, turn["turn_id"])["cost_usd"] > 0
+
+
+@pytest.mark.parametrize("is_fallback", [False, True])
+def test_a_lookup_that_waits_for_the_end_of_a_flight_gets_its_answer(
+    alice: Person, stack: Stack, able: Models, db: Database, *, is_fallback: bool
+) -> None:
+    """A lookup that arrives while the answer is being stored is a hit, also of a fallback's answer that it awaits."""
+    model = able("fixed")
+    turn = begin(alice, model, store=False, endpoint="assist.market-brief")
+    insight = _lease(stack, alice, model)
+    awaited = {"awaited_key": insight["cache_key"], "awaited_fence": insight["fence"]} if is_fallback else {}
+    lookup = _lookup(alice, model, insight["input_hash"], **awaited)
+    if is_fallback:
+        insight["model"] = able("fixed")
+    with connect(stack) as holder, connect(stack) as waiting, ThreadPoolExecutor(1) as pool:
+        with holder.transaction():
+            arguments = [json.dumps(entry_of(turn)), json.dumps(insight)]
+            holder.execute("select public.finish_insight(%s, %s)", arguments)
+            finding = pool.submit(waiting.execute, "select public.find_insights(%s) as found", [json.dumps([lookup])])
+            eventually(lambda: db.execute(_WAITING, [waiting.info.backend_pid]).fetchone())
+        row = finding.result(10).fetchone()
+    assert row is not None
+    result = row["found"]["results"][lookup["turn_id"]]
+    assert (result["outcome"], result["is_stale"], result["age"]) == ("hit", False, 0)

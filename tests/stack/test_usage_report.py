@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pytest
@@ -163,7 +163,7 @@ def test_means_and_shares_have_their_formula_and_sample(month: _Month, db: Datab
     }
     for metric, (name, n) in formulas.items():
         (row,) = report(db, metric, **_SPAN, filters=month.filters)
-        assert (row["value"], row["n"]) == (round(total(name) / n, 9), n), metric
+        assert (row["value"], row["n"]) == ((total(name) / n).quantize(Decimal("1e-9"), ROUND_HALF_UP), n), metric
         if row["low"] is not None:
             assert row["low"] <= row["value"] <= row["high"], metric
     assert report(db, "satisfaction", filters={"model": "none"}) == []

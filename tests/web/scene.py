@@ -118,7 +118,7 @@ def _script(text: str, reasoning: str = "") -> tuple[Script]:
 
 def _plays() -> dict[str, tuple[Act, ...]]:
     """What the models say, by their names at the provider."""
-    long = "\n\n".join(f"Paragraph {n}. " + "The quick brown fox jumps over the lazy dog. " * 8 for n in range(100))
+    long = "\n\n".join(f"Paragraph {n}. " + "The quick brown fox jumps over the lazy dog. " * 8 for n in range(30))
     return {
         "rich": _script(RICH, "The question is about an index. A composite one fits."),
         "hostile": _script(HOSTILE),
