@@ -74,11 +74,13 @@ quick-others: $(STAMP)
 	$(PY) -m pytest --ignore=tests/shared --ignore=tests/stack --ignore=tests/local --ignore=tests/deploy \
 	-m "not processes" $(ARGS)
 
-test: setup $(PAGE) lint  ## lint, types, unit tests and stack tests; ARGS="-k name" selects tests
+test:  ## lint, types, unit tests and stack tests; ARGS="-k name" selects tests
+	@$(MAKE) --no-print-directory -j3 setup $(PAGE)
 ifdef ARGS
+	@$(MAKE) --no-print-directory lint
 	$(PY) -m pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory -j2 test-stack test-others
+	@$(MAKE) --no-print-directory -j3 test-stack test-others lint
 endif
 
 # In two halves, side by side: each mostly waits for programs it started, and has its own.

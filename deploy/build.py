@@ -9,6 +9,7 @@ Both start with a root main.py that imports the function, so Python loads its pa
 from __future__ import annotations
 
 import argparse
+import functools
 import gzip
 import os
 import shutil
@@ -198,11 +199,16 @@ def _strip(work: Path, unused: tuple[str, ...]) -> None:
 def _pack(work: Path) -> None:
     """Compresses the largest library and adds a module of the same name that unpacks it on import."""
     for library in work.glob(f"{_PACKED}.*so"):
-        packed = bytearray(gzip.compress(library.read_bytes(), mtime=0))
-        packed[9] = 255  # gzip's byte for an unknown system; the default differs between Python versions
-        (work / f"{_PACKED}.so.gz").write_bytes(packed)
+        (work / f"{_PACKED}.so.gz").write_bytes(_compressed(library.read_bytes()))
         library.unlink()
         shutil.copy(ROOT / "deploy" / "packed.py", work / f"{_PACKED}.py")
+
+
+@functools.lru_cache(maxsize=1)  # the same library in several units
+def _compressed(content: bytes) -> bytes:
+    packed = bytearray(gzip.compress(content, mtime=0))
+    packed[9] = 255  # gzip's byte for an unknown system; the default differs between Python versions
+    return bytes(packed)
 
 
 def _copy_sources(name: str, work: Path) -> None:
@@ -237,7 +243,7 @@ def _zipped(work: Path, path: Path) -> Path:
             mode = 0o755 if file.suffix == ".sh" else 0o644
             info.external_attr = (stat.S_IFREG | mode) << 16
             info.create_system = 3  # Unix: external_attr holds Unix modes
-            info.compress_type = zipfile.ZIP_DEFLATED
+            info.compress_type = zipfile.ZIP_STORED if file.suffix == ".gz" else zipfile.ZIP_DEFLATED
             archive.writestr(info, file.read_bytes())
     return draft.replace(path)
 
