@@ -1,2 +1,2 @@
 -- Rows for development databases only; what every project needs is in the migrations.
--- Nothing yet: the embedded stack registers its demo person, node and model when it starts.
+-- Nothing yet: the embedded stack registers its demo user, node and model when it starts.

@@ -335,7 +335,7 @@ begin
     left join public.usage_limits as g on g.scope = 'global'
     where u.id = v_user_id for key share of u;
   if not found then
-    perform private.refuse('PT401', 'invalid_token', 'This person does not exist.');
+    perform private.refuse('PT401', 'invalid_token', 'This user does not exist.');
   end if;
   v_caps := v_known.caps;
   v_profile := v_known.profile;

@@ -1,5 +1,6 @@
 """Hundreds of turns at once, over several people, with everything that can go wrong: killed backends, finishes doubled,
-workers that die or come back too late, sweeps at the same time. What was really spent is kept beside, to the digit.
+workers that die or come back too late, sweeps at the same time, answers of presets that are looked up and stored by
+many at once. What was really spent is kept beside, to the digit.
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -144,8 +146,20 @@ class Chaos:
             if way == "s":
                 self._spool(entry, person.id)
             else:
-                assert self._call("chat_finish", {"entry": entry})["outcome"] in {"settled", "duplicate", "stale"}
+                assert self._book(person, entry, dice)["outcome"] in {"settled", "duplicate", "stale"}
         self.truth.spend(person.id, tokens * INPUT_USD + written * OUTPUT_USD)
+
+    def _book(self, person: Person, entry: dict[str, Any], dice: random.Random) -> Any:
+        """Half of the results are answers of presets, for few inputs: their leases are taken and ended by many."""
+        if dice.random() < 0.5:
+            return self._call("chat_finish", {"entry": entry})
+        lookup = {"user_id": person.id, "turn_id": str(uuid.UUID(int=dice.getrandbits(128))), "preset": "chaos"}
+        lookup |= {"input_hash": f"chaos {self._seed} {dice.randrange(3)}", "is_public": True, "model": self._model}
+        lookup |= {"context_tokens": 10, "mode": dice.choice(("default", "fresh")), "prompt_version": "1"}
+        found = self._call("find_insights", {"lookups": [lookup]})["results"][lookup["turn_id"]]
+        insight = lookup | {"holder_id": lookup["turn_id"], "output": {}, "ttl_seconds": dice.choice((0, 1))}
+        insight |= {"cache_key": found.get("cache_key"), "fence": found.get("fence")}
+        return self._call("finish_insight", {"entry": entry, "insight": insight})
 
     def _expire(self, turn: dict[str, Any]) -> None:
         with self._connection() as db:
@@ -167,7 +181,7 @@ class Chaos:
             while not self._over.wait(0.05):
                 pids = db.execute(
                     "select pid from pg_stat_activity where state = 'active' "
-                    "and usename in ('parley_ledger', 'authenticator') and query ~ 'chat_(begin|finish)'"
+                    "and usename in ('parley_ledger', 'authenticator') and query ~ 'chat_(begin|finish)|_insight'"
                 ).fetchall()
                 if pids:
                     db.execute("select pg_terminate_backend(%s)", [dice.choice(pids)[0]])

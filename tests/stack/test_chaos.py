@@ -74,6 +74,8 @@ def test_after_chaos_logs_counters_and_truth_agree_to_the_last_digit(
     )
     assert truth.killed > 0
     assert truth.refused > 0
+    stored = db.execute("delete from public.ai_insights where kind = 'chaos' returning cost_usd").fetchall()
+    assert stored
     rows = db.execute("select * from public.chat_logs where user_id = any(%s::uuid[])", [ids]).fetchall()
     assert truth.admitted <= {str(row["turn_id"]) for row in rows}
     assert len(rows) == len({row["turn_id"] for row in rows})

@@ -19,7 +19,7 @@ test('a person denies an app', async ({ page, open }) => {
 
 test('someone who is not signed in signs in first', async ({ page }) => {
   await page.goto(await askForAccess());
-  await page.getByRole('button', { name: 'Continue as the demo person' }).click();
+  await page.getByRole('button', { name: 'Continue as the demo user' }).click();
   await expect(page.getByRole('heading', { name: 'Helper asks for access' })).toBeVisible();
 });
 

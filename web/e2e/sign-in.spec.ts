@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { signUp } from './people';
 import { ask, expect, input, otherWindow, test } from './page';
 
-test('the demo person signs in with one click', async ({ page }) => {
+test('the demo user signs in with one click', async ({ page }) => {
   await page.goto('/');
-  await page.getByRole('button', { name: 'Continue as the demo person' }).click();
+  await page.getByRole('button', { name: 'Continue as the demo user' }).click();
   await expect(input(page)).toBeVisible();
   await page.reload();
   await expect(input(page)).toBeVisible();

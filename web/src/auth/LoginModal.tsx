@@ -69,7 +69,7 @@ export function LoginModal() {
           <>
             {demo && (
               <button type="button" className="button button-primary button-wide" disabled={isBusy} onClick={() => run(() => supabase.auth.signInWithPassword(demo))}>
-                Continue as the demo person
+                Continue as the demo user
               </button>
             )}
             {demo && <p className="divider">or with an account</p>}
