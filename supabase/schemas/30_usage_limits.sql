@@ -97,7 +97,9 @@ comment on column public.usage_counter_slots.share_requests is
   'the cap. Unused without a cap and for users.';
 comment on column public.usage_counter_slots.share_usd is 'The same for US dollars spent and reserved.';
 
-create index usage_counter_slots_period_start_idx on public.usage_counter_slots (period_start);
+-- A B-tree would sometimes be taken for the updates of a turn, which need the primary key.
+create index usage_counter_slots_period_start_idx on public.usage_counter_slots using brin (period_start)
+  with (autosummarize = on);
 
 alter table public.usage_counter_slots enable row level security;
 revoke all on public.usage_counter_slots from public, anon, authenticated, service_role;
