@@ -1281,7 +1281,7 @@ begin
   values
     (p.turn_id, left(p.request_id, 64), p.user_id, private.internal_name('assist.' || p.preset, 64, 'assist'),
      'completed', 0, 0, 0, private.upstream_name(v_model), split_part(v_model, ':', 1), v_model, p.duration_ms, 'stop',
-     p.user_id_hash, jsonb_build_object('computed_by', p_hit -> 'computed_by'), p.reason, p.prompt_version,
+     p.user_id_hash, jsonb_build_object('computed_by', p_hit -> 'computed_by'), p.reason, left(p.prompt_version, 40),
      coalesce((p_hit ->> 'saved_usd')::numeric, 0))
   on conflict on constraint chat_logs_turn_id_key do nothing;  -- the call may be sent twice
   if p.idempotency_key is not null then

@@ -76,7 +76,8 @@ create unique index turns_user_id_idempotency_key_idx
 create index turns_lease_until_idx on private.turns (lease_until) where state = 'started';
 create index turns_finished_at_idx on private.turns (finished_at) where state = 'settled' and not is_thin;
 create index turns_user_id_idx on private.turns (user_id);
-create index turns_conversation_id_idx on private.turns (conversation_id) where state = 'started';
+create index turns_conversation_id_idx on private.turns (conversation_id)
+  where state = 'started' and conversation_id is not null;
 create index turns_user_id_lease_until_idx on private.turns (user_id, lease_until) where state = 'started';
 
 alter table private.turns enable row level security;
