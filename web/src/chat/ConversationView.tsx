@@ -113,6 +113,8 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
   );
 }
 
+const TAKES_KEYS = 'input, textarea, select, [role=menu], [role=radiogroup]'; // for themselves, not for scrolling
+
 /**
  * Stops following the answer when the reader scrolls up. The library knows the wheel only: it misses a scroll in a frame
  * in which words arrive, and its own scrolling cancels that of a key.
@@ -120,9 +122,9 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
 function useLeaveEnd(stopScroll: () => void) {
   const last = useRef({ top: 0, height: 0 });
   return {
-    onKeyDown: ({ key, shiftKey, currentTarget }: KeyboardEvent<HTMLElement>) => {
-      const isUp = ['ArrowUp', 'PageUp', 'Home'].includes(key) || (key === ' ' && shiftKey);
-      if (isUp && currentTarget.scrollTop > 0) stopScroll();
+    onKeyDown: ({ key, target, currentTarget, defaultPrevented }: KeyboardEvent<HTMLElement>) => {
+      const isTaken = defaultPrevented || !(target instanceof Element) || !currentTarget.contains(target) || target.closest(TAKES_KEYS);
+      if (!isTaken && ['ArrowUp', 'PageUp', 'Home'].includes(key) && currentTarget.scrollTop > 0) stopScroll();
     },
     onScroll: ({ currentTarget }: UIEvent<HTMLElement>) => {
       const { scrollTop: top, scrollHeight: height, clientHeight } = currentTarget;
