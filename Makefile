@@ -21,7 +21,7 @@ ifneq ($(and $(FOUND),$(filter $(FOUND),$(WANTED))),$(or $(FOUND),none))
 $(shell rm -f $(STAMP))
 endif
 
-.PHONY: help setup page run check quick-shared quick-others test test-stack test-others lint format docs docs-database baseline migration lock package screenshots bench bench-peers clean
+.PHONY: help setup page run check quick-shared quick-others test test-stack test-others lint style types format docs docs-database baseline migration lock package screenshots bench bench-peers clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
@@ -47,6 +47,7 @@ $(NPM_STAMP): package.json package-lock.json
 	@touch $@
 
 $(WEB_STAMP): web/package.json web/package-lock.json
+	@command -v npm >/dev/null || { echo "The page needs Node 20 and npm to be built." >&2; exit 1; }
 	@echo "Installing the npm packages of web/package-lock.json"
 	@cd web && npm install --no-save --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
@@ -80,7 +81,8 @@ ifdef ARGS
 	@$(MAKE) --no-print-directory lint
 	$(PY) -m pytest $(ARGS)
 else
-	@$(MAKE) --no-print-directory -j3 test-stack test-others lint
+	@$(MAKE) --no-print-directory style
+	@$(MAKE) --no-print-directory -j3 test-stack test-others types
 endif
 
 # In two halves, side by side: each mostly waits for programs it started, and has its own.
@@ -90,9 +92,13 @@ test-stack: $(STAMP)
 test-others: $(STAMP)
 	$(PY) -m pytest --ignore=tests/stack --durations=25
 
-lint: $(STAMP)  ## check style and types
+lint: style types  ## check style and types
+
+style: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+types: $(STAMP)
 	$(PY) -m mypy
 
 format: $(STAMP)  ## format the code and fix lint errors

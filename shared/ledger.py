@@ -137,6 +137,8 @@ async def finish(result: TurnResult) -> Receipt:
         booked = await _book(fields, result.insight)
         if booked is not None and booked["outcome"] != "unknown":
             is_logged = booked["outcome"] in {"settled", "duplicate"}
+            if booked.get("insight_error"):
+                log("insight_not_stored", error=booked["insight_error"])
             costs = tuple(booked.get("attempt_costs") or ())
             return Receipt(
                 result, booked.get("cost_usd"), is_logged, booked.get("message_id"), costs, booked.get("insight_id")
@@ -153,17 +155,23 @@ async def finish(result: TurnResult) -> Receipt:
 
 
 async def _book(fields: dict[str, Any], insight: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The answer of `chat_finish`, or of `finish_insight`; None when both tries fail."""
-    name, arguments = "chat_finish", {"entry": fields}
-    if insight is not None:
-        name, arguments = "finish_insight", {"entry": fields, "insight": dict(insight)}
+    """The answer of `finish_insight`, or of `chat_finish` without an insight; None when both tries fail.
+
+    An insight that the database does not take, or that is no JSON, is left out of the second try.
+    """
     for _ in range(_FINISH_TRIES):
+        name, arguments = "chat_finish", {"entry": fields}
+        if insight is not None:
+            name, arguments = "finish_insight", {"entry": fields, "insight": dict(insight)}
         try:
             booked: dict[str, Any] = await ledger_calls.call(
                 name, arguments, supabase.as_service, timeout_seconds=_TRY_SECONDS
             )
-        except ParleyError as error:
+        except DatabaseUnavailable as error:
             log("finish_failed", error=error.code)
+        except (ParleyError, ValueError) as error:
+            log("finish_failed", error=error.code if isinstance(error, ParleyError) else type(error).__name__)
+            insight = None
         else:
             return booked
     return None

@@ -103,6 +103,8 @@ async def find(part: Part, awaited: Found | None = None, mode: Mode | None = Non
             raise NotCached("There is no stored answer for this request.")
         case "mismatch":
             raise IdempotencyMismatch("This idempotency key was used with another body.")
+        case "not_kept":
+            raise IdempotencyMismatch("The answer of this idempotency key could not be stored. Use another key.")
         case "in_progress":
             raise RequestInProgress(
                 "A request with this idempotency key is still running.", retry_after_seconds=found.fields["retry_after"]

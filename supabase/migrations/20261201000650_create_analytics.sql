@@ -1599,8 +1599,6 @@ begin
   update public.llm_conversations as c set total_cost = greatest(c.total_cost + d.usd, 0)
     from (select t.conversation_id, sum(t.conversation_usd) as usd from unnest(p_turns) as t group by 1) as d
     where c.id = d.conversation_id and d.usd <> 0;
-  update public.ai_insights as i set cost_usd = (t.after).cost_usd
-    from unnest(p_turns) as t where i.turn_id = t.turn_id;
   -- One statement: its trigger brings the roll-up up to date.
   update public.chat_logs as l
     set cost_usd = (t.after).cost_usd, cached_cost_usd = (t.after).cached_cost_usd,
@@ -1608,6 +1606,8 @@ begin
         attempts = coalesce((t.after).attempts, l.attempts)
     from unnest(p_turns) as t where l.turn_id = t.turn_id;
   perform private.correct_counters(p_turns);
+  update public.ai_insights as i set cost_usd = (t.after).cost_usd  -- after the counters, as in finish_insight()
+    from unnest(p_turns) as t where i.turn_id = t.turn_id;
 end
 $$;
 comment on function private.correct_costs(private.repriced_turn[]) is

@@ -26,7 +26,7 @@ revoke all on private.turn_pieces from public, anon, authenticated, service_role
 
 create function public.keep_piece(piece jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '2s'
-  set plan_cache_mode = force_generic_plan as $$
+  set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
   v_id uuid := (piece ->> 'turn_id')::uuid;
   v_frames text := coalesce(piece ->> 'frames', '');
@@ -99,7 +99,8 @@ comment on function private.turn_to_follow(uuid) is
 revoke execute on function private.turn_to_follow from public, anon, authenticated, service_role;
 
 create function public.follow_turn(follow jsonb) returns jsonb
-  language plpgsql stable security definer set search_path = '' set plan_cache_mode = force_generic_plan as $$
+  language plpgsql stable security definer set search_path = ''
+  set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
   v_user_id uuid := private.signed_in_user();
   v_conversation_id uuid;

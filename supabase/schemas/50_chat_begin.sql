@@ -301,7 +301,7 @@ revoke execute on function private.first_agent from public, anon, authenticated,
 
 create function public.chat_begin(turn jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s'
-  set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+  set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
   v_user_id uuid := private.signed_in_user();
   v_claims jsonb := auth.jwt();

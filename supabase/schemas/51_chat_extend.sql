@@ -4,7 +4,7 @@
 
 create function public.chat_extend(extension jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s'
-  set plan_cache_mode = force_generic_plan as $$
+  set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
   v_extension private.turn_extension := private.read_turn_extension(extension);
   v_row private.turns;

@@ -198,7 +198,7 @@ revoke execute on function private.write_log from public, anon, authenticated, s
 
 create function public.chat_finish(entry jsonb) returns jsonb
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s'
-  set plan_cache_mode = force_generic_plan set enable_seqscan = off as $$
+  set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
   v_result private.turn_result := private.read_turn_result(entry);
   v_input bigint := coalesce((v_result.usage).input_tokens, 0);

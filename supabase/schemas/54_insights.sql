@@ -108,7 +108,7 @@ begin
   if v_row.state = 'settled' then
     select * into v_replay from private.insight_replays as k where k.turn_id = v_row.id;
     return case when found then jsonb_build_object('outcome', 'replay', 'turn_id', v_row.id, 'output', v_replay.output,
-      'model', v_replay.model, 'cost_usd', v_replay.cost_usd) else jsonb_build_object('outcome', 'mismatch') end;
+      'model', v_replay.model, 'cost_usd', v_replay.cost_usd) else jsonb_build_object('outcome', 'not_kept') end;
   end if;
   if v_row.state = 'started' and v_row.lease_until > now() then
     return jsonb_build_object('outcome', 'in_progress',
@@ -118,8 +118,8 @@ begin
 end
 $$;
 comment on function private.keyed_insight(private.insight_lookup) is
-  'What an earlier request with the same idempotency key decides: mismatch, replay or in_progress; null without such '
-  'a request, and when it failed.';
+  'What an earlier request with the same idempotency key decides: mismatch, replay, not_kept or in_progress; null '
+  'without such a request, and when it failed.';
 revoke execute on function private.keyed_insight from public, anon, authenticated, service_role;
 
 create function private.stored_insight(p private.insight_lookup) returns jsonb
@@ -147,10 +147,23 @@ comment on function private.stored_insight(private.insight_lookup) is
   'The hit or failed of find_insights(); null when there is neither an answer nor the end of an awaited holder.';
 revoke execute on function private.stored_insight from public, anon, authenticated, service_role;
 
+create function private.try_insight_lease(p_key text) returns boolean
+  language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  perform from private.insight_leases as l where l.cache_key = p_key for update skip locked;
+  return found or not exists (select from private.insight_leases as l where l.cache_key = p_key);
+end
+$$;
+comment on function private.try_insight_lease(text) is
+  'Locks a lease, or returns false at once when another transaction has it locked: lookups never wait for the end of a '
+  'turn. True also when there is no lease yet.';
+revoke execute on function private.try_insight_lease from public, anon, authenticated, service_role;
+
 create function private.find_insight(p private.insight_lookup) returns jsonb
   language plpgsql volatile security invoker set search_path = '' as $$
 declare
   v_found jsonb := private.keyed_insight(p);
+  v_is_free boolean;
   v_fence bigint;
 begin
   if v_found is not null then
@@ -159,24 +172,21 @@ begin
   if p.cache_key is null then
     return jsonb_build_object('outcome', case p.mode when 'only_cached' then 'none' else 'unknown' end);
   end if;
-  if p.mode = 'fresh' then
-    return jsonb_build_object('outcome', 'compute', 'cache_key', p.cache_key, 'fence', private.take_insight_lease(p));
-  end if;
-  v_found := private.stored_insight(p);
+  v_found := case when p.mode is distinct from 'fresh' then private.stored_insight(p) end;
   if p.mode = 'only_cached' then
     return coalesce(v_found, '{"outcome": "none"}');
   end if;
   if v_found is null or v_found @> '{"is_stale": true}' then
-    perform from private.insight_leases as l where l.cache_key = p.cache_key for update;
-    if found then  -- a holder may have stored its answer while this call waited for the lock
+    v_is_free := private.try_insight_lease(p.cache_key);
+    if v_is_free and p.mode is distinct from 'fresh' then  -- a holder may have stored its answer just before the lock
       v_found := private.stored_insight(p);
     end if;
   end if;
   if v_found is not null and not v_found @> '{"is_stale": true}' then
     return v_found;
   end if;
-  v_fence := private.take_insight_lease(p);
-  if v_fence is null then
+  v_fence := case when v_is_free then private.take_insight_lease(p) end;
+  if v_fence is null and p.mode is distinct from 'fresh' then
     return coalesce(v_found, (select jsonb_build_object('outcome', 'busy', 'cache_key', l.cache_key, 'fence', l.fence)
       from private.insight_leases as l where l.cache_key = p.cache_key));
   end if;
@@ -256,7 +266,8 @@ comment on function private.refused_key(text) is
 revoke execute on function private.refused_key from public, anon, authenticated, service_role;
 
 create function public.find_insights(lookups jsonb, deployment jsonb default '{}') returns jsonb
-  language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
+  language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s'
+  set enable_seqscan = off set jit = off as $$
 declare
   v_lookup private.insight_lookup;
   v_same private.insight_lookup;
@@ -316,7 +327,8 @@ comment on function public.find_insights(jsonb, jsonb) is
   'Returns {results: by turn_id, outputs: by insight_id}. Outcomes: hit (insight_id, is_stale, age, model, saved_usd, '
   'computed_by); compute (cache_key and fence: the caller holds the lease; without a fence another one holds it, too; '
   'stale_id: an answer to serve if computing fails); busy (cache_key and fence to await); failed (error_code of the '
-  'awaited holder); replay (output of the same idempotency key); in_progress; mismatch; none (nothing cached); '
+  'awaited holder); replay (output of the same idempotency key); in_progress; mismatch; not_kept (the answer of the '
+  'same key was given, but could not be stored); none (nothing cached); '
   'unknown (no model can serve: chat_begin refuses with the reason); no_user; bad_key (message and '
   'reason: the API key is no longer valid).';
 revoke execute on function public.find_insights from public, anon, authenticated, service_role;
@@ -348,23 +360,26 @@ comment on function public.release_insight_lease(jsonb) is
 revoke execute on function public.release_insight_lease from public, anon, authenticated, service_role;
 grant execute on function public.release_insight_lease(jsonb) to service_role;
 
+create function private.lock_insight_lease(p_key text) returns boolean
+  language plpgsql volatile security invoker set search_path = '' set lock_timeout = '500ms' as $$
+begin
+  perform from private.insight_leases as l where l.cache_key = p_key for update;
+  return true;
+exception when lock_not_available then
+  return false;
+end
+$$;
+comment on function private.lock_insight_lease(text) is
+  'Whether the lease, if there is one, is locked now; a lookup locks it for milliseconds.';
+revoke execute on function private.lock_insight_lease from public, anon, authenticated, service_role;
+
 create function private.store_insight(p_turn_id uuid, p_cost numeric, p_insight jsonb) returns bigint
-  language plpgsql volatile security invoker set search_path = '' as $$
+  language plpgsql volatile security invoker set search_path = '' set lock_timeout = '300ms' as $$
 declare
   v_user_id uuid := (p_insight ->> 'user_id')::uuid;
   v_scope_id uuid := private.insight_user((p_insight ->> 'is_public')::boolean, p_insight ->> 'model', v_user_id);
-  v_key text;
   v_id bigint;
 begin
-  select r.idempotency_key into v_key from private.turns as r
-    where r.id = p_turn_id and not r.is_forgotten;
-  if not found then
-    return null;
-  end if;
-  if v_key is not null then
-    insert into private.insight_replays (turn_id, output, model, cost_usd)
-      values (p_turn_id, p_insight -> 'output', p_insight ->> 'model', p_cost) on conflict do nothing;
-  end if;
   if not (p_insight ->> 'ttl_seconds')::double precision > 0 or p_insight -> 'fence' <> 'null' and not exists (
       select from private.insight_leases as l where l.cache_key = p_insight ->> 'cache_key'
         and l.fence = (p_insight ->> 'fence')::bigint and l.holder_id = (p_insight ->> 'holder_id')::uuid) then
@@ -388,36 +403,60 @@ begin
 end
 $$;
 comment on function private.store_insight(uuid, numeric, jsonb) is
-  'Stores the answer of a booked turn and ends its lease. Returns the id, or null as explained at finish_insight().';
+  'Stores the answer of a booked turn and ends its lease. Returns the id, or null as explained at finish_insight(). It '
+  'hardly waits for another transaction, because the counters of the turn are locked.';
 revoke execute on function private.store_insight from public, anon, authenticated, service_role;
 
 create function public.finish_insight(entry jsonb, insight jsonb) returns jsonb
-  language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
+  language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s'
+  set enable_seqscan = off set jit = off as $$
 declare
+  v_is_locked boolean;
   v_booked jsonb;
+  v_row private.turns;
   v_id bigint;
+  v_error text;
 begin
   -- A deletion of the user's text takes the same lock: it sees this answer, or this turn is forgotten.
   perform pg_advisory_xact_lock_shared(hashtextextended('private.forget:' || (insight ->> 'user_id'), 0));
   -- As in find_insights: the lease before the sums and counters.
-  perform from private.insight_leases as l where l.cache_key = insight ->> 'cache_key' for update;
+  v_is_locked := private.lock_insight_lease(insight ->> 'cache_key');
   v_booked := public.chat_finish(entry);
   if v_booked ->> 'outcome' in ('settled', 'duplicate') then
+    select * into v_row from private.turns as r
+      where r.id = (entry ->> 'turn_id')::uuid and r.user_id::text = insight ->> 'user_id' and not r.is_forgotten;
+  end if;
+  if v_row.id is not null then
+    -- Each in a block of its own: the turn is booked in any case, and the answer is kept for its key in any case.
     begin
-      v_id := private.store_insight((entry ->> 'turn_id')::uuid, (v_booked ->> 'cost_usd')::numeric, insight);
-    exception when others then  -- the turn is booked in any case
-      raise warning 'insight not stored: %', sqlstate;
+      if v_row.idempotency_key is not null then
+        insert into private.insight_replays (turn_id, output, model, cost_usd)
+          values (v_row.id, insight -> 'output', insight ->> 'model', (v_booked ->> 'cost_usd')::numeric)
+          on conflict do nothing;
+      end if;
+    exception when others then
+      v_error := sqlstate;
+    end;
+    begin
+      if v_is_locked then
+        v_id := private.store_insight(v_row.id, (v_booked ->> 'cost_usd')::numeric, insight);
+      else
+        v_error := '55P03';
+      end if;
+    exception when others then
+      v_error := sqlstate;
     end;
   end if;
-  return v_booked || jsonb_build_object('insight_id', v_id);
+  return v_booked || jsonb_build_object('insight_id', v_id, 'insight_error', v_error);
 end
 $$;
 comment on function public.finish_insight(jsonb, jsonb) is
   'chat_finish for a turn with a validated answer: stores the answer and ends the lease in the same transaction. '
   'insight: user_id, is_public, input_hash, preset, prompt_version, input?, output, model, ttl_seconds (0 keeps the '
   'answer for its idempotency key only), cache_key, holder_id, fence (null without a lease). Returns the result of '
-  'chat_finish and insight_id, which is null when nothing is kept: the turn was not booked, the lease was lost, or the '
-  'user or their text was deleted.';
+  'chat_finish, insight_id, and insight_error: the SQLSTATE when storing failed, which is undone alone. insight_id is '
+  'null when nothing is kept: storing failed, the turn was not booked, the lease was lost, or the user or their text '
+  'was deleted.';
 revoke execute on function public.finish_insight from public, anon, authenticated, service_role;
 grant execute on function public.finish_insight(jsonb, jsonb) to service_role;
 

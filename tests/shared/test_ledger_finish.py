@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -63,6 +65,30 @@ async def test_a_database_that_fails_at_the_end_costs_the_row_but_not_the_answer
     assert line["record"]["entry"] == as_record(ENTRY) | {"content": "Write to [email]"}
     assert line["record"]["version"] == 1
     assert "ada@example.com" not in written
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("insight", "status"), [({"output": math.nan}, 200), ({"output": {}}, 400)])
+async def test_an_insight_that_cannot_be_sent_or_taken_does_not_cost_the_row(
+    project: Project, insight: dict[str, Any], status: int
+) -> None:
+    """The second try books the turn without it."""
+    project.answers[FINISH] = (200, {"outcome": "settled", "cost_usd": 0.002})
+    project.answers[FINISH.replace("chat_finish", "finish_insight")] = (status, {"code": "22P02", "message": "no"})
+    receipt = await ledger.finish(replace(ENTRY, insight=insight))
+    assert (receipt.cost_usd, receipt.logged, receipt.insight_id) == (0.002, True, None)
+    assert project.asked_of("chat_finish") == [{"entry": as_record(ENTRY)}]
+
+
+@pytest.mark.anyio
+async def test_an_insight_that_was_not_stored_is_logged(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line names the database's error; the turn is booked."""
+    answer = {"outcome": "settled", "cost_usd": 0.002, "insight_id": None, "insight_error": "55P03"}
+    project.answers[FINISH.replace("chat_finish", "finish_insight")] = (200, answer)
+    receipt = await ledger.finish(replace(ENTRY, insight={"output": {}}))
+    assert (receipt.logged, receipt.insight_id) == (True, None)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert (json.loads(line)["event"], json.loads(line)["error"]) == ("insight_not_stored", "55P03")
 
 
 @pytest.mark.anyio

@@ -153,11 +153,16 @@ class Chaos:
         """Half of the results are answers of presets, for few inputs: their leases are taken and ended by many."""
         if dice.random() < 0.5:
             return self._call("chat_finish", {"entry": entry})
-        lookup = {"user_id": person.id, "turn_id": str(uuid.UUID(int=dice.getrandbits(128))), "preset": "chaos"}
+        lookup: dict[str, Any] = {"user_id": person.id, "preset": "chaos"}
+        lookup |= {"turn_id": str(uuid.UUID(int=dice.getrandbits(128)))}
         lookup |= {"input_hash": f"chaos {self._seed} {dice.randrange(3)}", "is_public": True, "model": self._model}
         lookup |= {"context_tokens": 10, "mode": dice.choice(("default", "fresh")), "prompt_version": "1"}
         found = self._call("find_insights", {"lookups": [lookup]})["results"][lookup["turn_id"]]
-        insight = lookup | {"holder_id": lookup["turn_id"], "output": {}, "ttl_seconds": dice.choice((0, 1))}
+        insight: dict[str, Any] = lookup | {
+            "holder_id": lookup["turn_id"],
+            "output": {},
+            "ttl_seconds": dice.choice((0, 1)),
+        }
         insight |= {"cache_key": found.get("cache_key"), "fence": found.get("fence")}
         return self._call("finish_insight", {"entry": entry, "insight": insight})
 

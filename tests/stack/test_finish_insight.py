@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from psycopg.errors import LockNotAvailable
 
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, connect, eventually, log_row, service
@@ -74,49 +75,68 @@ def test_an_unknown_turn_stores_no_answer(alice: Person, stack: Stack, able: Mod
     model = able("fixed")
     insight = _lease(stack, alice, model)
     turn = {"turn_id": str(uuid.uuid4()), "worker_id": str(uuid.uuid4()), "model": model}
-    assert _finished(stack, turn, insight) == {"outcome": "unknown", "insight_id": None}
+    assert _finished(stack, turn, insight) == {"outcome": "unknown", "insight_id": None, "insight_error": None}
     lease = {"lease": {name: insight[name] for name in ("cache_key", "holder_id", "fence")}}
     assert service(stack, "POST", "rpc/release_insight_lease", json=lease).json() is True
 
 
-def test_the_lease_is_locked_before_turn_and_counters(alice: Person, stack: Stack, able: Models, db: Database) -> None:
-    """While a lookup holds the lease, a waiting finish has locked nothing that the lookup may need."""
+def test_the_lease_is_locked_before_the_turn(alice: Person, stack: Stack, able: Models, db: Database) -> None:
+    """A finish that waits for its turn has the lease, so the order of locks is that of lookups."""
     model = able("fixed")
     turn = begin(alice, model, store=False, endpoint="assist.market-brief", **KEY)
     insight = _lease(stack, alice, model)
-    with connect(stack) as lookup, connect(stack) as finish, ThreadPoolExecutor(1) as pool:
-        with lookup.transaction():
-            lookup.execute(
-                "select 1 from private.insight_leases where cache_key = %s for update", [insight["cache_key"]]
-            )
+    with connect(stack) as other, connect(stack) as finish, ThreadPoolExecutor(1) as pool:
+        with other.transaction():
+            other.execute("select 1 from private.turns where id = %s for update", [turn["turn_id"]])
             arguments = [json.dumps(entry_of(turn)), json.dumps(insight)]
             booking = pool.submit(finish.execute, "select public.finish_insight(%s, %s)", arguments)
             eventually(lambda: db.execute(_WAITING, [finish.info.backend_pid]).fetchone())
-            lookup.execute("select 1 from private.turns where id = %s for update nowait", [turn["turn_id"]])
-            lookup.execute("select 1 from public.usage_counter_slots where scope = %s for update nowait", [alice.id])
+            lease = "select 1 from private.insight_leases where cache_key = %s for update nowait"
+            with pytest.raises(LockNotAvailable):
+                db.execute(lease, [insight["cache_key"]])
         booking.result(10)
     assert log_row(db, turn["turn_id"])["cost_usd"] > 0
 
 
 @pytest.mark.parametrize("is_fallback", [False, True])
-def test_a_lookup_that_waits_for_the_end_of_a_flight_gets_its_answer(
-    alice: Person, stack: Stack, able: Models, db: Database, *, is_fallback: bool
+def test_a_lookup_does_not_wait_for_the_end_of_a_turn(
+    alice: Person, stack: Stack, able: Models, *, is_fallback: bool
 ) -> None:
-    """A lookup that arrives while the answer is being stored is a hit, also of a fallback's answer that it awaits."""
+    """While an answer is being stored, a lookup is busy at once; then it is a hit, also of an awaited fallback's."""
     model = able("fixed")
     turn = begin(alice, model, store=False, endpoint="assist.market-brief")
     insight = _lease(stack, alice, model)
-    awaited = {"awaited_key": insight["cache_key"], "awaited_fence": insight["fence"]} if is_fallback else {}
-    lookup = _lookup(alice, model, insight["input_hash"], **awaited)
+    awaited = {"awaited_key": insight["cache_key"], "awaited_fence": insight["fence"]}
     if is_fallback:
         insight["model"] = able("fixed")
-    with connect(stack) as holder, connect(stack) as waiting, ThreadPoolExecutor(1) as pool:
-        with holder.transaction():
-            arguments = [json.dumps(entry_of(turn)), json.dumps(insight)]
-            holder.execute("select public.finish_insight(%s, %s)", arguments)
-            finding = pool.submit(waiting.execute, "select public.find_insights(%s) as found", [json.dumps([lookup])])
-            eventually(lambda: db.execute(_WAITING, [waiting.info.backend_pid]).fetchone())
-        row = finding.result(10).fetchone()
-    assert row is not None
-    result = row["found"]["results"][lookup["turn_id"]]
-    assert (result["outcome"], result["is_stale"], result["age"]) == ("hit", False, 0)
+
+    def found() -> dict[str, Any]:
+        lookup = _lookup(alice, model, insight["input_hash"], **awaited)
+        answer = service(stack, "POST", "rpc/find_insights", json={"lookups": [lookup]}).json()
+        result: dict[str, Any] = answer["results"][lookup["turn_id"]]
+        return result
+
+    with connect(stack) as holder, holder.transaction():
+        holder.execute("select public.finish_insight(%s, %s)", [json.dumps(entry_of(turn)), json.dumps(insight)])
+        busy = found()
+    assert (busy["outcome"], busy["cache_key"], busy["fence"]) == ("busy", insight["cache_key"], insight["fence"])
+    hit = found()
+    assert (hit["outcome"], hit["is_stale"], hit["age"]) == ("hit", False, 0)
+
+
+@pytest.mark.parametrize("held", ["private.insight_leases", "public.ai_insights"])
+def test_a_locked_lease_or_entry_delays_no_booking(
+    alice: Person, stack: Stack, able: Models, db: Database, held: str
+) -> None:
+    """The turn is booked and its counters are free within a second; the key's answer is kept, the entry is not."""
+    model = able("fixed")
+    insight = _lease(stack, alice, model)
+    _finished(stack, begin(alice, model, store=False, endpoint="assist.market-brief"), insight)
+    turn = begin(alice, model, store=False, endpoint="assist.market-brief", **KEY)
+    with connect(stack) as other, other.transaction():
+        other.execute(f"select from {held} where cache_key = %s for update", [insight["cache_key"]])
+        booked = _finished(stack, turn, insight)
+    assert (booked["outcome"], booked["insight_id"], booked["insight_error"]) == ("settled", None, "55P03")
+    assert log_row(db, turn["turn_id"])["cost_usd"] > 0
+    kept = db.execute("select output from private.insight_replays where turn_id = %s", [turn["turn_id"]]).fetchall()
+    assert kept == [{"output": insight["output"]}]
