@@ -1259,7 +1259,9 @@ begin
   end if;
   v_fence := case when v_is_free then private.take_insight_lease(p) end;
   if v_fence is null and p.mode is distinct from 'fresh' then
-    return coalesce(v_found, (select jsonb_build_object('outcome', 'busy', 'cache_key', l.cache_key, 'fence', l.fence)
+    -- Without a fence when the lease has ended and another lookup is about to take it: there is no end to await yet.
+    return coalesce(v_found, (select jsonb_build_object('outcome', 'busy', 'cache_key', l.cache_key,
+        'fence', case when l.lease_until >= now() then l.fence end)
       from private.insight_leases as l where l.cache_key = p.cache_key));
   end if;
   return jsonb_build_object('outcome', 'compute', 'cache_key', p.cache_key, 'fence', v_fence)
@@ -1398,11 +1400,11 @@ comment on function public.find_insights(jsonb, jsonb) is
   'request''s API key, which is read again). deployment: {providers, defaults} as for model_menu. '
   'Returns {results: by turn_id, outputs: by insight_id}. Outcomes: hit (insight_id, is_stale, age, model, saved_usd, '
   'computed_by); compute (cache_key and fence: the caller holds the lease; without a fence another one holds it, too; '
-  'stale_id: an answer to serve if computing fails); busy (cache_key and fence to await); failed (error_code of the '
-  'awaited holder); replay (output of the same idempotency key); in_progress; mismatch; not_kept (the answer of the '
-  'same key was given, but could not be stored); none (nothing cached); '
-  'unknown (no model can serve: chat_begin refuses with the reason); no_user; bad_key (message and '
-  'reason: the API key is no longer valid).';
+  'stale_id: an answer to serve if computing fails); busy (cache_key, and fence to await or null); failed '
+  '(error_code of the awaited holder); replay (output of the same idempotency key); in_progress; mismatch; not_kept '
+  '(the answer of the same key was given, but could not be stored); none (nothing cached); unknown (no model can '
+  'serve: chat_begin refuses with the reason); no_user; bad_key (message and reason: the API key is no longer '
+  'valid).';
 revoke execute on function public.find_insights from public, anon, authenticated, service_role;
 grant execute on function public.find_insights(jsonb, jsonb) to service_role;
 

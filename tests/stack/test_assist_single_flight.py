@@ -121,6 +121,21 @@ def test_an_idempotency_key_repeats_the_first_answer(
     assert post(assist_url, alice, BRIEF, body).json()["headline"] == "Prices fall"
 
 
+def test_a_key_whose_answer_was_not_kept_says_so(
+    alice: Person, assist_url: str, able: Models, upstream: Upstream, db: Database
+) -> None:
+    """A repeated key is refused without a call of the model, and not blamed for another body."""
+    model = plays(upstream, able("fixed"), says(INSIGHT))
+    body = market() | {"model": model}
+    first = post(assist_url, alice, BRIEF, body, Idempotency_Key="one")
+    db.execute("delete from private.insight_replays where turn_id = %s", [first.json()["receipt"]["turn_id"]])
+    again = post(assist_url, alice, BRIEF, body, Idempotency_Key="one")
+    error = again.json()["error"]
+    assert (again.status_code, error["code"]) == (422, "idempotency_mismatch")
+    assert "could not be stored" in error["message"]
+    assert calls_of(upstream, model) == 1
+
+
 def test_a_running_key_is_refused(alice: Person, assist_url: str, able: Models, upstream: Upstream) -> None:
     """A second request with the same key is 409 while the first one runs."""
     model = plays(upstream, able("fixed"), says(INSIGHT, is_held=True))

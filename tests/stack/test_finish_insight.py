@@ -128,7 +128,7 @@ def test_a_lookup_does_not_wait_for_the_end_of_a_turn(
 def test_a_locked_lease_or_entry_delays_no_booking(
     alice: Person, stack: Stack, able: Models, db: Database, held: str
 ) -> None:
-    """The turn is booked and its counters are free within a second; the key's answer is kept, the entry is not."""
+    """The turn is booked without waiting for it; the key's answer is kept, the entry is not."""
     model = able("fixed")
     insight = _lease(stack, alice, model)
     _finished(stack, begin(alice, model, store=False, endpoint="assist.market-brief"), insight)
