@@ -98,7 +98,7 @@ test('an answer that ends too early keeps its words', async ({ page, open }) => 
   await expect(page.getByRole('button', { name: 'Try again' })).toBeVisible();
 });
 
-test('a reader who scrolled up stays there while words arrive', async ({ page, open }) => {
+test('a reader who scrolled up or selects text stays there while words arrive', async ({ page, open }) => {
   await open('/', 'flowing');
   await input(page).fill('a long answer');
   await page.keyboard.press('Enter');
@@ -110,10 +110,14 @@ test('a reader who scrolled up stays there while words arrive', async ({ page, o
     const length = (await answer(page).innerText()).length;
     await expect.poll(async () => (await answer(page).innerText()).length).toBeGreaterThan(length + 60);
   };
-  for (const scrollUp of [() => page.mouse.wheel(0, -900), () => page.keyboard.press('PageUp')]) {
+  const selectWord = async () => {
+    const { x, y, height } = (await transcript.boundingBox())!;
+    await page.mouse.dblclick(x + 220, y + height / 2);
+  };
+  for (const leaveEnd of [() => page.mouse.wheel(0, -900), () => page.keyboard.press('PageUp'), selectWord]) {
     await transcript.hover();
     await transcript.focus();
-    await scrollUp();
+    await leaveEnd();
     await expect(toBottom).toBeVisible();
     await expect
       .poll(async () => {

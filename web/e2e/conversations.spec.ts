@@ -43,6 +43,21 @@ test('a deletion can be undone, and is done when the page is left', async ({ pag
   await expect(async () => expect(await rest(`llm_conversations?id=eq.${id}&select=id`, { by: person })).toEqual([])).toPass();
 });
 
+test('a deleted conversation does not come back with the next page, and its deletion is never lost', async ({ page, open, person }) => {
+  const id = await askOverApi(person, { message: 'delete me', model: 'cheap-one' });
+  const own = () => rest(`llm_conversations?id=eq.${id}&select=id`, { by: person });
+  await open('/');
+  await page.getByRole('button', { name: 'Actions for delete me' }).click();
+  await page.getByRole('menuitem', { name: 'Delete' }).click();
+  await page.evaluate(() => (window.fetch = () => new Promise(() => undefined))); // as when the network is gone
+  await page.reload();
+  await expect(page.getByText('Your conversations appear here.')).toBeVisible();
+  expect(await own()).toHaveLength(1);
+  await expect(async () => expect(await own()).toEqual([])).toPass();
+  await page.reload();
+  await expect(page.getByText('Your conversations appear here.')).toBeVisible();
+});
+
 test('a conversation is saved as Markdown and as JSON', async ({ page, open, person }) => {
   const id = await askOverApi(person, { message: 'keep these words', model: 'cheap-one' });
   await open(`/c/${id}`);

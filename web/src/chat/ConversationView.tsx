@@ -1,8 +1,7 @@
 import { useQueryClient } from '@tanstack/react-query';
 import type { FileUIPart } from 'ai';
 import { ArrowDown } from 'lucide-react';
-import { type KeyboardEvent, type UIEvent, useEffect, useRef, useState } from 'react';
-import { useStickToBottom } from 'use-stick-to-bottom';
+import { useEffect, useRef, useState } from 'react';
 import { useLocation } from 'wouter';
 import { useUser } from '../auth/AuthProvider';
 import { chooseVersion, forkConversation, learnMetadata, type ParleyChat, retryAnswer, stopAnswer, syncChat, useParley, writeMessage } from '../lib/chat';
@@ -13,6 +12,7 @@ import { receivedFacts, useTurnFacts } from '../lib/receipts';
 import { useMemberNames } from '../lib/memberNames';
 import { showToast } from '../lib/toasts';
 import { Composer } from './Composer';
+import { useFollowEnd } from './followEnd';
 import { Header } from './Header';
 import { useSync } from './sync';
 import { useTarget } from './target';
@@ -40,17 +40,16 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
   });
   const body = { ...(model && { model }), ...(agent && { agent }) };
   const { sought, target, earlier } = useTarget(chat, messages.length);
-  const { scrollRef, contentRef, isAtBottom, scrollToBottom, stopScroll } = useStickToBottom({ initial: sought ? false : 'instant', resize: 'instant' });
-  const leaveEnd = useLeaveEnd(stopScroll);
+  const { scrollRef, contentRef, readerInput, isAway, toEnd, leave } = useFollowEnd(!sought);
   useEffect(() => {
-    if (target) stopScroll();
-  }, [target, stopScroll]);
+    if (target) leave();
+  }, [target, leave]);
   useAfterTurn(chat, isRunning);
   useSync(chat, conversation?.id, isGroup, isRunning);
 
   const ask = (text: string, files: FileUIPart[] = []) => {
     void sendMessage({ text, files }, { body });
-    void scrollToBottom();
+    toEnd();
     props.onFirstQuestion?.();
   };
   const fork = (turnId: string) =>
@@ -66,7 +65,7 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
   return (
     <div className="chat">
       <Header conversation={conversation} messages={messages} />
-      <div className="transcript" ref={scrollRef} {...leaveEnd} tabIndex={0} role="region" aria-label="Messages">
+      <div className="transcript" ref={scrollRef} {...readerInput} tabIndex={0} role="region" aria-label="Messages">
         <div ref={contentRef} className="transcript-content">
           {messages.length === 0 && <Welcome onAsk={ask} />}
           {earlier && (
@@ -94,8 +93,8 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
           )}
         </div>
       </div>
-      {!isAtBottom && messages.length > 0 && (
-        <button type="button" className="to-bottom" aria-label="To the newest message" onClick={() => void scrollToBottom()}>
+      {isAway && messages.length > 0 && (
+        <button type="button" className="to-bottom" aria-label="To the newest message" onClick={toEnd}>
           <ArrowDown aria-hidden />
         </button>
       )}
@@ -111,28 +110,6 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
       <Announcer isRunning={isRunning} hasFailed={Boolean(error)} />
     </div>
   );
-}
-
-const TAKES_KEYS = 'input, textarea, select, [role=menu], [role=radiogroup]'; // for themselves, not for scrolling
-
-/**
- * Stops following the answer when the reader scrolls up. The library knows the wheel only: it misses a scroll in a frame
- * in which words arrive, and its own scrolling cancels that of a key.
- */
-function useLeaveEnd(stopScroll: () => void) {
-  const last = useRef({ top: 0, height: 0 });
-  return {
-    onKeyDown: ({ key, target, currentTarget, defaultPrevented }: KeyboardEvent<HTMLElement>) => {
-      const isTaken = defaultPrevented || !(target instanceof Element) || !currentTarget.contains(target) || target.closest(TAKES_KEYS);
-      if (!isTaken && ['ArrowUp', 'PageUp', 'Home'].includes(key) && currentTarget.scrollTop > 0) stopScroll();
-    },
-    onScroll: ({ currentTarget }: UIEvent<HTMLElement>) => {
-      const { scrollTop: top, scrollHeight: height, clientHeight } = currentTarget;
-      const isAtEnd = height - clientHeight - top < 4; // where the browser moves the view when the input shrinks
-      if (top < last.current.top && height >= last.current.height && !isAtEnd) stopScroll();
-      last.current = { top, height };
-    },
-  };
 }
 
 function withNames(conversation: Conversation | null, names: Record<string, string> | undefined): Conversation | null {
@@ -154,7 +131,7 @@ function useAfterTurn(chat: ParleyChat, isRunning: boolean): void {
   const wasRunning = useRef(false);
   useEffect(() => {
     if (wasRunning.current && !isRunning) {
-      refreshConversations(queries);
+      void refreshConversations(queries);
       void learnMetadata(chat).catch(() => undefined);
       for (const key of ['limits', 'facts', 'usage']) void queries.invalidateQueries({ queryKey: [key] });
     }

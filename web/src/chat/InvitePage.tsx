@@ -17,7 +17,7 @@ export default function InvitePage() {
   const join = async () => {
     try {
       const id = await acceptInvitation(token);
-      refreshConversations(queries);
+      void refreshConversations(queries);
       navigate(`/c/${id}`, { replace: true });
     } catch (error) {
       setFailure(errorText(error));

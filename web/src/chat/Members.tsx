@@ -24,7 +24,7 @@ export default function Members({ conversation, onClose }: { conversation: Conve
     try {
       setFailure('');
       await act();
-      refreshConversations(queries);
+      void refreshConversations(queries);
       return true;
     } catch (error) {
       setFailure(memberFailure(error));

@@ -45,11 +45,11 @@ export function useSync(chat: ParleyChat, conversationId: string | undefined, is
         if (joined) void sync(); // what came before, or while the connection was lost
       },
       onClosed: () => {
-        refreshConversations(queries);
+        void refreshConversations(queries);
         timer = setTimeout(() => setRound((known) => known + 1), JOIN_AGAIN_MILLISECONDS);
       },
       onChange: (change) => {
-        if (change.event === 'member' || change.event === 'conversation') refreshConversations(queries);
+        if (change.event === 'member' || change.event === 'conversation') void refreshConversations(queries);
         else if (!isOwnTurn(chat, change, userId)) void sync();
       },
     });
@@ -76,7 +76,7 @@ function makeSyncer(chat: ParleyChat, queries: QueryClient) {
     try {
       while (isLate && !document.hidden && chat.status === 'ready') {
         isLate = false;
-        if ((await syncChat(chat)) === 'gone') refreshConversations(queries);
+        if ((await syncChat(chat)) === 'gone') void refreshConversations(queries);
       }
     } catch {
       isLate = false; // the next change or the next interval asks again

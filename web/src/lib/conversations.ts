@@ -2,7 +2,7 @@ import { type QueryClient, useInfiniteQuery, useQuery } from '@tanstack/react-qu
 import type { FileUIPart } from 'ai';
 import type { Message } from './chat';
 import { fileName, plainLine } from './text';
-import { accessToken, config, rows, supabase } from './supabase';
+import { rows, supabase } from './supabase';
 
 export interface Member {
   user_id: string;
@@ -87,37 +87,9 @@ export async function changeListed(id: string, userId: string, changes: Partial<
   if (!changed.length) throw new Error('You are no member of this conversation any more.');
 }
 
-export function refreshConversations(queries: QueryClient): void {
-  void queries.invalidateQueries({ queryKey: ['conversations'] });
-  void queries.invalidateQueries({ queryKey: ['conversation'] });
-}
-
-/** Deletes a conversation; the request survives the end of the page. */
-export async function deleteConversation(id: string, token: string | null): Promise<void> {
-  const response = await fetch(`${config.supabaseUrl}/rest/v1/rpc/delete_conversation`, {
-    method: 'POST',
-    keepalive: true,
-    headers: { apikey: config.supabaseAnonKey, Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
-    body: JSON.stringify({ conversation_id: id }),
-  });
-  if (!response.ok) throw new Error(((await response.json()) as { message?: string }).message ?? 'The conversation was not deleted.');
-}
-
-/** Deletes after some seconds, or when the page is closed. Returns a function that cancels. */
-export function deleteLater(id: string, seconds: number, onDone: (error: unknown) => void): () => void {
-  let token: string | null = null;
-  void accessToken().then((found) => (token = found));
-  const run = () => {
-    cancel();
-    deleteConversation(id, token).then(() => onDone(null), onDone);
-  };
-  const timer = setTimeout(run, seconds * 1000);
-  const cancel = () => {
-    clearTimeout(timer);
-    removeEventListener('pagehide', run);
-  };
-  addEventListener('pagehide', run);
-  return cancel;
+/** Reads the list and the open conversation again. */
+export async function refreshConversations(queries: QueryClient): Promise<void> {
+  await Promise.all(['conversations', 'conversation'].map((key) => queries.invalidateQueries({ queryKey: [key] })));
 }
 
 /** The text of a message: its text parts, joined. */

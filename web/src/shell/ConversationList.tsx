@@ -1,10 +1,11 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { Archive, ArchiveRestore, Ellipsis, Pencil, Pin, PinOff, Trash2, Users } from 'lucide-react';
-import { type FormEvent, lazy, Suspense, useState } from 'react';
+import { type FormEvent, lazy, Suspense, useEffect, useState } from 'react';
 import { Link, useLocation } from 'wouter';
 import { useUser } from '../auth/AuthProvider';
 import { knownChat } from '../lib/chat';
-import { changeConversation, changeListed, type Conversation, deleteLater, type Listed, refreshConversations, titleOf, useConversations } from '../lib/conversations';
+import { changeConversation, changeListed, type Conversation, type Listed, refreshConversations, titleOf, useConversations } from '../lib/conversations';
+import { deleteLater, finishDeletions, useDeleted } from '../lib/deletions';
 import { errorText } from '../lib/errors';
 import { useStill } from '../lib/hooks';
 import { showToast } from '../lib/toasts';
@@ -21,12 +22,13 @@ const { Part: FoundMessages, preload: preloadFound } = preloadable(() => import(
 export function ConversationList() {
   const [search, setSearch] = useState('');
   const [isArchived, setArchived] = useState(false);
-  const [deleted, setDeleted] = useState<ReadonlySet<string>>(new Set());
   const [renamed, setRenamed] = useState<Conversation | null>(null);
   const words = useStill(search.trim(), 200);
-  const list = useConversations(useUser().id, words, isArchived);
+  const { id: userId } = useUser();
+  const deleted = useDeleted(userId);
+  const list = useConversations(userId, words, isArchived);
   const found = (list.data?.pages.flat() ?? []).filter((each) => !deleted.has(each.id));
-  const actions = useActions(setDeleted, setRenamed);
+  const actions = useActions(setRenamed);
   return (
     <nav className="conversations" aria-label="Conversations">
       <div className="conversations-find">
@@ -77,28 +79,26 @@ function isAt(path: string, { id, client_id: clientId }: Conversation): boolean 
 
 type Actions = ReturnType<typeof useActions>;
 
-function useActions(setDeleted: (change: (known: ReadonlySet<string>) => ReadonlySet<string>) => void, rename: (conversation: Conversation) => void) {
+function useActions(rename: (conversation: Conversation) => void) {
   const queries = useQueryClient();
   const [path, navigate] = useLocation();
   const { id: userId } = useUser();
   const change = async (id: string, changes: Parameters<typeof changeListed>[2]) => {
     try {
       await changeListed(id, userId, changes);
-      refreshConversations(queries);
+      void refreshConversations(queries);
     } catch (error) {
       showToast(errorText(error), { isError: true });
     }
   };
+  const afterDeletion = async (error: unknown) => {
+    if (error) showToast(errorText(error), { isError: true });
+    await refreshConversations(queries);
+  };
+  useEffect(() => void finishDeletions(userId, afterDeletion), [userId]);
   const remove = (conversation: Conversation) => {
-    const show = () => setDeleted((known) => new Set([...known].filter((id) => id !== conversation.id)));
-    setDeleted((known) => new Set([...known, conversation.id]));
     if (isAt(path, conversation)) navigate('/');
-    const cancel = deleteLater(conversation.id, UNDO_SECONDS, (error) => {
-      if (error) {
-        show();
-        showToast(errorText(error), { isError: true });
-      } else refreshConversations(queries);
-    });
+    const cancel = deleteLater(conversation.id, userId, UNDO_SECONDS, afterDeletion);
     const hide = showToast(`“${titleOf(conversation)}” is deleted.`, {
       seconds: UNDO_SECONDS,
       action: {
@@ -106,7 +106,6 @@ function useActions(setDeleted: (change: (known: ReadonlySet<string>) => Readonl
         run: () => {
           cancel();
           hide();
-          show();
         },
       },
     });
@@ -155,7 +154,7 @@ function Rename({ conversation, onClose }: { conversation: Conversation; onClose
     event.preventDefault();
     try {
       await changeConversation(conversation.id, { title: title.trim().slice(0, 200) || null });
-      refreshConversations(queries);
+      void refreshConversations(queries);
       onClose();
     } catch (error) {
       showToast(errorText(error), { isError: true });
