@@ -399,6 +399,9 @@ begin
   v.regenerate := coalesce(v.regenerate, false);
   v.request_id := left(v.request_id, 64);
   v.endpoint := private.internal_name(v.endpoint, 64, 'chat');
+  if char_length(v.idempotency_key) not between 1 and 255 then
+    perform private.refuse('PT422', 'validation_failed', 'An idempotency key has 1 to 255 characters.');
+  end if;
   v.body_hash := left(v.body_hash, 200);
   v.question := left(v.question, 200000);
   v.client_id := left(v.client_id, 200);
@@ -431,7 +434,7 @@ $$;
 comment on function private.read_turn_request(jsonb) is
   'The parameter of chat_begin as a record. Long texts are cut, counts are clamped, missing flags get their '
   'defaults. A dry run is not stored. tool_tokens stays null when the caller sends none. Refuses metadata that is no '
-  'object or over 16 KB.';
+  'object or over 16 KB, and keys that are empty or over 255 characters.';
 revoke execute on function private.read_turn_request from public, anon, authenticated, service_role;
 
 create function private.read_turn_extension(p_extension jsonb) returns private.turn_extension

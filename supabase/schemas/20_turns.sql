@@ -8,10 +8,9 @@ create table private.turns (
   conversation_id uuid,
   request_id text,
   endpoint text not null,
-  idempotency_key text constraint turns_idempotency_key_check check (char_length(idempotency_key) between 1 and 255),
+  idempotency_key text,
   body_hash text,
-  state text not null default 'started'
-    constraint turns_state_check check (state in ('started', 'settled', 'failed', 'expired')),
+  state text not null default 'started',
   worker_id uuid not null,
   lease_until timestamptz not null,
   tries integer not null default 1,
@@ -42,6 +41,7 @@ comment on table private.turns is
 comment on column private.turns.user_id is
   'The user whose counters hold the reservation. No foreign key, here and on conversation_id: chat_finish and '
   'deletions lock in different orders, and the reservation must be released even when the user is gone.';
+comment on column private.turns.state is 'started, settled, failed or expired.';
 comment on column private.turns.worker_id is
   'Fencing token of the attempt that holds the lease. For a finish with another token, only the cost is booked.';
 comment on column private.turns.lease_until is

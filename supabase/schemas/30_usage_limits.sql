@@ -75,9 +75,7 @@ create table public.usage_counter_slots (
   reserved_usd numeric(18, 9) not null default 0,
   share_requests integer not null default 0,
   share_usd numeric(18, 9) not null default 0,
-  constraint usage_counter_slots_pkey primary key (scope, period, period_start, slot),
-  -- The only check: each costs time in the eight updates of a turn.
-  constraint usage_counter_slots_check check (requests >= 0 and spent_usd >= 0 and reserved_usd >= 0)
+  constraint usage_counter_slots_pkey primary key (scope, period, period_start, slot)
 ) with (fillfactor = 50);
 comment on table public.usage_counter_slots is
   'Use of one scope in one UTC day or month: one slot for a user, 16 for all users together, so that turns of '

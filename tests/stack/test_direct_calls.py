@@ -47,6 +47,9 @@ def test_no_number_is_too_odd_to_be_booked(alice: Person, model: Models, db: Dat
         ({"metadata": "x"}, 422),
         ({"metadata": {"a": "x" * 17000}}, 422),
         ({"metadata": None}, 200),
+        ({"idempotency_key": ""}, 422),
+        ({"idempotency_key": "x" * 256}, 422),
+        ({"idempotency_key": "x" * 255}, 200),
         ({"agent": "I am Bob, of Berlin", "endpoint": "my words"}, 200),
         ({"agent": "technical", "endpoint": "chat.completions"}, 200),
     ],
@@ -54,7 +57,7 @@ def test_no_number_is_too_odd_to_be_booked(alice: Person, model: Models, db: Dat
 def test_what_a_direct_call_names_is_a_name(
     alice: Person, model: Models, db: Database, fields: dict[str, Any], status: int
 ) -> None:
-    """Free text is not accepted as a name, because usage_daily keeps names; metadata is a small object."""
+    """Free text is not accepted as a name, because usage_daily keeps names; metadata and keys are small."""
     answer = asked(alice, model("echo"), **fields)
     assert answer.status_code == status, answer.text
     if status == 200:
