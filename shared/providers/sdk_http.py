@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -63,17 +63,33 @@ async def _remember(response: httpx2.Response) -> None:
 
 
 class _Watched(httpx2.AsyncByteStream):
-    """A response's bytes, each read reported: the SDKs drop pings and comments."""
+    """A response's bytes, each read reported, because the SDKs drop pings and comments.
+
+    Closing the response closes the generators, which the SDKs would leave to the garbage collector when a stream ends
+    early.
+    """
 
     def __init__(self, stream: httpx2.AsyncByteStream, on_bytes: Callable[[], None]) -> None:
         self._stream, self._on_bytes = stream, on_bytes
+        self._chunks: AsyncGenerator[bytes, None] | None = None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._stream:
-            self._on_bytes()
-            yield chunk
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self._chunks = self._read()
+        return self._chunks
+
+    async def _read(self) -> AsyncGenerator[bytes, None]:
+        chunks = aiter(self._stream)
+        try:
+            async for chunk in chunks:
+                self._on_bytes()
+                yield chunk
+        finally:
+            if isinstance(chunks, AsyncGenerator):
+                await chunks.aclose()
 
     async def aclose(self) -> None:
+        if self._chunks is not None:
+            await self._chunks.aclose()
         await self._stream.aclose()
 
 

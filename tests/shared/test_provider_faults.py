@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
@@ -82,6 +84,28 @@ async def test_temporary_failures_are_retried_before_the_first_content(
     assert session.attempts[0].is_fault
     assert session.usage.source in {"provider", "partial"}
     assert session.attempts[1].usage == Usage(60, 3, 20)
+
+
+@pytest.mark.parametrize("name", [name for name in STREAMING if name in {"anthropic", "google"}])
+@pytest.mark.parametrize("kind", ["once-malformed-first", "once-cut-first", "echo"])
+async def test_the_connections_generators_are_closed_and_not_left_to_the_garbage_collector(
+    name: str, kind: str, upstream: Upstream
+) -> None:
+    """Closed by the collector, they run in tasks of their own, whose failures nobody handles."""
+    hooks, left = sys.get_asyncgen_hooks(), list[str]()
+
+    def finalize(generator: Any) -> None:
+        left.append(generator.__qualname__)
+        if hooks.finalizer is not None:
+            hooks.finalizer(generator)
+
+    sys.set_asyncgen_hooks(firstiter=hooks.firstiter, finalizer=finalize)
+    try:
+        await events_of(session_over(route_to(name, kind, upstream)))
+        gc.collect()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+    assert {"AsyncResponseStream.__aiter__", "_Watched._read"}.isdisjoint(left), left
 
 
 @pytest.mark.parametrize("name", STREAMING)

@@ -36,7 +36,7 @@ export function useDeleted(userId: string): ReadonlySet<string> {
   return useMemo(() => new Set(idsOf(JSON.parse(text) as Record<string, Deletion>, userId)), [text, userId]);
 }
 
-/** Deletes a conversation; the request survives the end of the page. */
+/** Deletes a conversation, or finds it gone; the request survives the end of the page. */
 async function deleteConversation(id: string, token: string | null): Promise<void> {
   const response = await fetch(`${config.supabaseUrl}/rest/v1/rpc/delete_conversation`, {
     method: 'POST',
@@ -44,7 +44,7 @@ async function deleteConversation(id: string, token: string | null): Promise<voi
     headers: { apikey: config.supabaseAnonKey, Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
     body: JSON.stringify({ conversation_id: id }),
   });
-  if (!response.ok) throw new Error(((await response.json()) as { message?: string }).message ?? 'The conversation was not deleted.');
+  if (!response.ok && response.status !== 404) throw new Error(((await response.json()) as { message?: string }).message ?? 'The conversation was not deleted.');
 }
 
 /**
