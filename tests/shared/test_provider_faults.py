@@ -91,7 +91,7 @@ async def test_temporary_failures_are_retried_before_the_first_content(
 async def test_the_connections_generators_are_closed_and_not_left_to_the_garbage_collector(
     name: str, kind: str, upstream: Upstream
 ) -> None:
-    """Closed by the collector, they run in tasks of their own, whose failures nobody handles."""
+    """Closed by the collector, they run in tasks of their own, whose failures no caller sees."""
     hooks, left = sys.get_asyncgen_hooks(), list[str]()
 
     def finalize(generator: Any) -> None:
