@@ -255,8 +255,8 @@ def test_a_failed_fallback_keeps_the_schema(
     receipt = answer.json()["receipt"]
     assert (answer.headers["X-Model"], answer.headers["X-Fallbacks"]) == (up, "1")
     assert [each["ok"] for each in receipt["attempts"]] == [False, False, True]
-    stored = db.execute("select model from public.ai_insights order by id desc limit 1").fetchone()
-    assert stored == {"model": up}
+    stored = db.execute("select model from public.ai_insights where model = any(%s)", [[down, up]]).fetchall()
+    assert stored == [{"model": up}]
 
 
 def test_the_cache_works_over_the_data_api(

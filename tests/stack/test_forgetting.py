@@ -76,12 +76,16 @@ def test_a_user_who_asks_is_forgotten_and_totals_stay(alice: Person, model: Mode
     _fail(alice, planted, db)
     db.execute("select public.raise_service_alerts(error_percent => 50)")
     assert not db.execute("select from public.cost_alerts where threshold ~ %s", [planted]).fetchall()
-    spent = db.execute("select sum(cost_usd) as usd, count(*) as n from public.chat_logs").fetchone()
+    turns = [row["turn_id"] for row in alice.rows("chat_logs?select=turn_id")]
+    total = "select sum(cost_usd) as usd, count(*) as n from public.chat_logs where turn_id = any(%s)"
+    spent = db.execute(total, [turns]).fetchone()
+    assert spent is not None
+    assert spent["n"] == len(turns) > 0
     assert "public.messages" in words_left(db, planted)
     assert alice.rest("POST", "rpc/delete_my_data").status_code == 204
     assert words_left(db, planted) == []
     assert alice.rows("chat_logs") == alice.rows("messages") == []
-    assert db.execute("select sum(cost_usd) as usd, count(*) as n from public.chat_logs").fetchone() == spent
+    assert db.execute(total, [turns]).fetchone() == spent
     assert alice.whole("hello again", model=model("echo"))["message"]["content"] == "hello again "
 
 
