@@ -48,7 +48,8 @@ PAGES = {
     "log page, new user": (_LOG_PAGE, _NEW_USER),
     **{page: (query, _READER) for page, query in _READS_OF.items()},
 }
-"""The query and the user of each page, by its name. Queries name their user, as docs/decisions/0035 asks."""
+"""The query and the user of each page, by its name. Queries of logs, use and counters name their user, as
+docs/decisions/0035 asks; policies of conversations and messages need no name."""
 _PAGES = {**PAGES, "log page, unnamed": ("select * from public.chat_logs order by created_at desc limit 50", _NEW_USER)}
 TURNS = (Column("begin + finish ms", "turn_ms", 2), Column("begin, stored ms", "begin_ms", 2))
 

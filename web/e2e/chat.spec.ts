@@ -131,7 +131,14 @@ test('a reader who scrolled up or selects text stays there while words arrive', 
     await arriving();
     await expect(toBottom).toHaveCount(0);
   }
-  await page.getByRole('button', { name: 'Stop the answer' }).click();
+  const stop = page.getByRole('button', { name: 'Stop the answer' });
+  await stop.click();
+  await expect(answer(page)).toHaveAttribute('aria-busy', 'false');
+  await selectWord(); // at the end, where no button leads back
+  await page.getByRole('button', { name: 'Answer again' }).click();
+  await expect(answer(page)).toContainText('Line 60.');
+  await expect(toBottom).toHaveCount(0);
+  await stop.click();
   await expect(answer(page)).toHaveAttribute('aria-busy', 'false');
 });
 

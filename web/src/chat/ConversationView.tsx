@@ -1,7 +1,7 @@
 import { useQueryClient } from '@tanstack/react-query';
 import type { FileUIPart } from 'ai';
 import { ArrowDown } from 'lucide-react';
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useLayoutEffect, useRef, useState } from 'react';
 import { useLocation } from 'wouter';
 import { useUser } from '../auth/AuthProvider';
 import { chooseVersion, forkConversation, learnMetadata, type ParleyChat, retryAnswer, stopAnswer, syncChat, useParley, writeMessage } from '../lib/chat';
@@ -41,15 +41,19 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
   const body = { ...(model && { model }), ...(agent && { agent }) };
   const { sought, target, earlier } = useTarget(chat, messages.length);
   const { scrollRef, contentRef, readerInput, isAway, toEnd, leave } = useFollowEnd(!sought);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (target) leave();
   }, [target, leave]);
   useAfterTurn(chat, isRunning);
   useSync(chat, conversation?.id, isGroup, isRunning);
 
-  const ask = (text: string, files: FileUIPart[] = []) => {
-    void sendMessage({ text, files }, { body });
+  /** Follows the answer to come, wherever the reader is. */
+  const follow = (asked: Promise<unknown>) => {
+    void asked;
     toEnd();
+  };
+  const ask = (text: string, files: FileUIPart[] = []) => {
+    follow(sendMessage({ text, files }, { body }));
     props.onFirstQuestion?.();
   };
   const fork = (turnId: string) =>
@@ -80,15 +84,15 @@ export function ConversationView(props: { chat: ParleyChat; conversation: Conver
             facts={facts.data}
             isRunning={isRunning}
             scrollElement={scrollRef}
-            onRegenerate={(messageId) => void regenerate({ messageId, body })}
-            onEdit={(messageId, text) => void sendMessage({ text, messageId, files: filesOf(messages.find((each) => each.id === messageId)) }, { body })}
+            onRegenerate={(messageId) => follow(regenerate({ messageId, body }))}
+            onEdit={(messageId, text) => follow(sendMessage({ text, messageId, files: filesOf(messages.find((each) => each.id === messageId)) }, { body }))}
             onVersion={(turnId) => void attempt(() => chooseVersion(chat, turnId))}
             onFork={(turnId) => void fork(turnId)}
           />
           {error && !isRunning && (
             <TurnFailure
               error={error}
-              onRetry={() => void attempt(() => retryAnswer(chat, body))}
+              onRetry={() => follow(attempt(() => retryAnswer(chat, body)))}
             />
           )}
         </div>

@@ -36,8 +36,8 @@ export function useDeleted(userId: string): ReadonlySet<string> {
   return useMemo(() => new Set(idsOf(JSON.parse(text) as Record<string, Deletion>, userId)), [text, userId]);
 }
 
-/** Deletes a conversation, or finds it gone; the request survives the end of the page. */
-async function deleteConversation(id: string, token: string | null): Promise<void> {
+/** Deletes a conversation, or finds it gone; null then. The request survives the end of the page. */
+async function deleteConversation(id: string, token: string | null): Promise<null> {
   const response = await fetch(`${config.supabaseUrl}/rest/v1/rpc/delete_conversation`, {
     method: 'POST',
     keepalive: true,
@@ -45,49 +45,61 @@ async function deleteConversation(id: string, token: string | null): Promise<voi
     body: JSON.stringify({ conversation_id: id }),
   });
   if (!response.ok && response.status !== 404) throw new Error(((await response.json()) as { message?: string }).message ?? 'The conversation was not deleted.');
+  return null;
+}
+
+type OnDone = (error: unknown) => Promise<void>;
+
+/** Forgets a deletion: a failed one at once, so that its conversation is shown; a done one once the list is read again. */
+async function settle(id: string, error: unknown, onDone: OnDone): Promise<void> {
+  if (error) store(id, null);
+  await onDone(error);
+  if (!error) store(id, null);
 }
 
 /**
  * Deletes after some seconds, or when the page is closed; then awaits `onDone` with what went wrong. Returns a function
  * that cancels. The browser remembers the deletion until then, for a page that opens before the server has it.
  */
-export function deleteLater(id: string, userId: string, seconds: number, onDone: (error: unknown) => Promise<void>): () => void {
+export function deleteLater(id: string, userId: string, seconds: number, onDone: OnDone): () => void {
   let token: string | null = null;
   void accessToken().then((found) => (token = found));
+  store(id, { userId, due: Date.now() + seconds * 1000 });
   const stop = () => {
     clearTimeout(timer);
     removeEventListener('pagehide', leave);
   };
-  const end = (error: unknown) => void onDone(error).finally(() => store(id, null));
+  const end = (error: unknown) => settle(id, error, onDone);
   const run = () => {
     stop();
-    deleteConversation(id, token).then(() => end(null), end);
+    deleteConversation(id, token).then(end, end);
   };
   const leave = () => {
     stop();
-    void deleteConversation(id, token).then(() => end(null), () => undefined); // the next page tries again
+    void deleteConversation(id, token).then(end, () => undefined); // the next page tries again
   };
   const timer = setTimeout(run, seconds * 1000);
   addEventListener('pagehide', leave);
-  store(id, { userId, due: Date.now() + seconds * 1000 });
   return () => {
     stop();
     store(id, null);
   };
 }
 
-/** Deletes what an earlier page was left before it had deleted it. */
-export async function finishDeletions(userId: string, onDone: (error: unknown) => Promise<void>): Promise<void> {
+/** Deletes what an earlier page was left before it had deleted it. What cannot be done now is left to the next page. */
+export async function finishDeletions(userId: string, onDone: OnDone): Promise<void> {
   for (const id of idsOf(deletions(), userId)) {
-    await new Promise((resolve) => setTimeout(resolve, (deletions()[id]?.due ?? 0) + GRACE_MS - Date.now()));
+    const wait = () => (deletions()[id]?.due ?? 0) + GRACE_MS - Date.now();
+    while (wait() > 0) await new Promise((resolve) => setTimeout(resolve, wait())); // another tab may undo and delete again
     if (!deletions()[id]) continue; // undone or done in another tab
+    const { data } = await supabase.auth.getSession();
+    if (data.session?.user.id !== userId) return; // another user must not ask for it
     try {
       const found = await rows<unknown[]>(supabase.from('llm_conversations').select('id').eq('id', id));
-      if (found.length) await deleteConversation(id, await accessToken());
-      await onDone(null);
-    } catch (error) {
-      await onDone(error);
+      const failure: unknown = found.length ? await deleteConversation(id, data.session.access_token).catch((error: unknown) => error) : null;
+      await settle(id, failure, onDone);
+    } catch {
+      return; // the server cannot be reached
     }
-    store(id, null);
   }
 }
