@@ -20,6 +20,10 @@ PERSON = "('00000000-0000-4000-9000-' || lpad({n}::text, 12, '0'))::uuid"
 
 _CLAIMS = "select set_config('role', '{role}', true), set_config('request.jwt.claims', {claims}::text, true)"
 USER_CLAIMS = _CLAIMS.format(role="authenticated", claims="json_build_object('sub', {person}, 'role', 'authenticated')")
+_ADMIN = (
+    "json_build_object('sub', {person}, 'role', 'authenticated', 'app_metadata', json_build_object('role', 'admin'))"
+)
+ADMIN_CLAIMS = f"{_CLAIMS.format(role='authenticated', claims=_ADMIN)}; select private.pre_request()"
 SERVICE_CLAIMS = _CLAIMS.format(role="service_role", claims="json_build_object('role', 'service_role')")
 BEGIN_FIELDS = f"""'turn_id', {{turn}}, 'worker_id', {{turn}}, 'message', 'Say something short about gateways.',
   'question', 'Say something short about gateways.', 'model', 'openai:{MODEL}', 'requested_model', 'openai:{MODEL}',

@@ -18,11 +18,6 @@ PEOPLE = 2000
 DAYS = 400
 _READER = 1234
 _CALLS = 12
-_ADMIN_CLAIMS = (
-    "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', "
-    "json_build_object('sub', {person}, 'role', 'authenticated', 'app_metadata', json_build_object('role', 'admin'))"
-    "::text, true)"
-)
 # A session is four turns of one user with one model and agent; busy hours are those of an office.
 _TURNS_SQL = f"""
 insert into public.chat_logs (turn_id, user_id, endpoint, status, input_tokens, output_tokens, cached_tokens,
@@ -104,7 +99,7 @@ def measure(run: Run) -> Figures:
 def measure_queries(db: psycopg.Connection[Any]) -> Figures:
     """The figures of each query, which it prints; those of `OWN` as a user, the others as an admin."""
     found: Figures = {}
-    for claims, queries in ((_ADMIN_CLAIMS, QUERIES), (database.USER_CLAIMS, OWN)):
+    for claims, queries in ((database.ADMIN_CLAIMS, QUERIES), (database.USER_CLAIMS, OWN)):
         for name, query in queries.items():
             found[name] = _times(db, claims.format(person=database.PERSON.format(n=_READER)), query)
             print(f"  {name:42s} " + ", ".join(f"{key} {value:.1f}" for key, value in found[name].items()), flush=True)

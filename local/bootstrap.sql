@@ -28,8 +28,18 @@ end
 $$;
 grant anon, authenticated, service_role to authenticator;
 grant anon, authenticated, service_role to postgres;
+do $$
+begin
+  if current_setting('server_version_num')::integer >= 160000 then
+    grant anon, authenticated, service_role to postgres with admin option;
+    -- Supabase lets postgres change the settings of authenticator, which PostgreSQL allows with this option only.
+    execute 'grant authenticator to postgres with admin true, inherit false, set false';  -- no syntax of PostgreSQL 15
+  end if;
+end
+$$;
 grant pg_monitor, pg_read_all_data, pg_signal_backend to postgres;
 grant pg_read_all_data to supabase_read_only_user;
+grant set on parameter pgrst.db_pre_request to postgres;
 alter role postgres set search_path = "$user", public, extensions;
 alter role supabase_auth_admin set search_path = auth;
 alter role anon set statement_timeout = '3s';

@@ -110,3 +110,24 @@ def test_they_apply_with_plain_psql(postgres_servers: PostgresServer) -> None:
     postgres_servers.psql("plain", "-1", "-f", ROOT / "local" / "bootstrap.sql", user=postgres.SUPERUSER)
     for path in FILES:
         postgres_servers.psql("plain", "-1", "-f", path)
+
+
+def test_a_projects_own_function_before_requests_is_kept(server: int) -> None:
+    """Migrations set `pgrst.db_pre_request` only where nothing is set."""
+    query = """select s.setconfig from pg_db_role_setting as s join pg_database as d on d.oid = s.setdatabase
+        where s.setrole = 'authenticator'::regrole and d.datname = current_database()"""
+    found = {}
+    for name in ("new_project", "old_project"):
+        postgres.prepare_database(server, name)
+        if name == "old_project":
+            with psycopg.connect(postgres.dsn(server, postgres.SUPERUSER, name), autocommit=True) as owner:
+                owner.execute(
+                    "alter role authenticator in database old_project set pgrst.db_pre_request = 'public.mine'"
+                )
+        migrations.apply(postgres.dsn(server, dbname=name), ROOT / "supabase" / "migrations")
+        with psycopg.connect(postgres.dsn(server, dbname=name)) as connection:
+            found[name] = connection.execute(query).fetchone()
+    assert found == {
+        "new_project": (["pgrst.db_pre_request=private.pre_request"],),
+        "old_project": (["pgrst.db_pre_request=public.mine"],),
+    }

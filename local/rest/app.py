@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from local.rest.errors import ApiError, from_postgres
+from local.rest.expressions import quoted
 from local.rest.request import RestRequest
 from local.rest.responses import error_response, plan_response, response_of
 from local.rest.results import Statement
@@ -70,7 +71,7 @@ class RestApi:
         if isinstance(built, Response):
             return built
         settings = _settings(rest_request, built, claims, schema)
-        return await _run(rest_request, built, settings, connection)
+        return await _run(rest_request, built, settings, schema.pre_request, connection)
 
     async def _read(self, request: Request) -> RestRequest:
         headers = dict(request.headers) | {"prefer": ",".join(request.headers.getlist("prefer"))}
@@ -108,6 +109,7 @@ async def _run(
     rest_request: RestRequest,
     statement: Statement,
     settings: list[tuple[str, str]],
+    pre_request: str | None,
     connection: psycopg.AsyncConnection[Any],
 ) -> Response:
     calls = ", ".join(f"set_config(${2 * i + 1}, ${2 * i + 2}, true)" for i in range(len(settings)))
@@ -120,6 +122,8 @@ async def _run(
     async with connection.pipeline():
         await connection.execute(b"begin read only" if statement.is_read_only else b"begin")
         await connection.execute(f"select {calls}".encode(), flat)
+        if pre_request:
+            await connection.execute(f"select {'.'.join(map(quoted, pre_request.split('.')))}()".encode())
         cursor = await connection.execute(text.encode(), statement.arguments)
         if is_committed:
             await connection.execute(b"commit")

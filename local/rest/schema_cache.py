@@ -92,8 +92,15 @@ class SchemaCache:
     @property
     def has_plans(self) -> bool:
         """Whether clients may read execution plans: `alter role authenticator set pgrst.db_plan_enabled = true`."""
-        settings = dict(self.role_settings.get("authenticator", []))
-        return settings.get("pgrst.db_plan_enabled") in {"true", "on", "1"}
+        return self._option("db_plan_enabled") in {"true", "on", "1"}
+
+    @property
+    def pre_request(self) -> str | None:
+        """The function that is called before each request, set like `db_plan_enabled`; None without one."""
+        return self._option("db_pre_request")
+
+    def _option(self, name: str) -> str | None:
+        return dict(self.role_settings.get("authenticator", [])).get(f"pgrst.{name}")
 
     def table(self, name: str) -> Table:
         """The table. Raises ApiError 404 when it does not exist."""

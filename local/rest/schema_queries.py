@@ -56,8 +56,11 @@ FUNCTIONS = """
     where p.prokind = 'f' and p.prorettype <> 'trigger'::regtype and n.nspname = $1
 """
 ROLE_SETTINGS = """
-    select rolname, coalesce(
-      (select json_agg(s) from unnest(rolconfig) as s
-       where s ~ '^(statement_timeout|lock_timeout|pgrst.db_plan_enabled)='), '[]')
-    from pg_roles
+    select r.rolname, coalesce(
+      (select json_agg(s order by d.setdatabase)
+       from pg_db_role_setting as d, unnest(d.setconfig) as s
+       where d.setrole = r.oid and (d.setdatabase = 0 and s ~ '^(statement_timeout|lock_timeout)='
+         or d.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+           and s ~ '^pgrst[.](db_plan_enabled|db_pre_request)=')), '[]')
+    from pg_roles as r
 """

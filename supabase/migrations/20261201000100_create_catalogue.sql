@@ -68,9 +68,11 @@ grant select on public.client_nodes to service_role;
 grant update (models, last_seen_at) on public.client_nodes to service_role;
 
 create policy client_nodes_select_visible on public.client_nodes for select to authenticated
-  using (owner_id = (select auth.uid()) or (is_shared and is_active) or (select private.is_admin()));
+  using (owner_id = (select auth.uid()) or (is_shared and is_active));
 comment on policy client_nodes_select_visible on public.client_nodes is
-  'Own nodes, and shared ones while they are active; admins see all.';
+  'Own nodes, and shared ones while they are active.';
+create policy client_nodes_select_admin on public.client_nodes for select to parley_admin using (true);
+comment on policy client_nodes_select_admin on public.client_nodes is 'Admins see all.';
 create policy client_nodes_insert_owner on public.client_nodes for insert to authenticated
   with check (owner_id = (select auth.uid()));
 comment on policy client_nodes_insert_owner on public.client_nodes is
@@ -434,7 +436,7 @@ create function private.record_default_source() returns trigger
 begin
   if not new.is_default then
     new.default_by := null;
-  elsif current_user = 'authenticated' then
+  elsif current_user in ('authenticated', 'parley_admin') then
     new.default_by := 'person';  -- also when an admin confirms the current default
   elsif new.default_by is null then
     new.default_by := case when current_user = 'service_role' then 'sync' else 'person' end;

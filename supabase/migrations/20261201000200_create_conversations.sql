@@ -407,17 +407,17 @@ comment on function private.speaker_names(uuid) is
 revoke execute on function private.speaker_names from public, anon, authenticated, service_role;
 
 create policy llm_conversations_select_member on public.llm_conversations for select to authenticated
-  using (id = any (array(select private.my_conversations()))
-    or id between (select private.if_admin('00000000-0000-0000-0000-000000000000'))
-      and (select private.if_admin('ffffffff-ffff-ffff-ffff-ffffffffffff')));
+  using (id = any (array(select private.my_conversations())));
 comment on policy llm_conversations_select_member on public.llm_conversations is
-  'Members see their conversations; admins see all. Both conditions use the index; the range is empty for other users.';
+  'Members see their conversations. The array is read once and looked up by the index.';
+create policy llm_conversations_select_admin on public.llm_conversations for select to parley_admin using (true);
+comment on policy llm_conversations_select_admin on public.llm_conversations is 'Admins see all.';
 create policy conversation_members_select_member on public.conversation_members for select to authenticated
-  using (conversation_id = any (array(select private.my_conversations()))
-    or conversation_id between (select private.if_admin('00000000-0000-0000-0000-000000000000'))
-      and (select private.if_admin('ffffffff-ffff-ffff-ffff-ffffffffffff')));
+  using (conversation_id = any (array(select private.my_conversations())));
 comment on policy conversation_members_select_member on public.conversation_members is
-  'Members see all members of their conversations; admins see all.';
+  'Members see all members of their conversations.';
+create policy conversation_members_select_admin on public.conversation_members for select to parley_admin using (true);
+comment on policy conversation_members_select_admin on public.conversation_members is 'Admins see all.';
 
 -- Purpose: the log: one row for each finished turn.
 -- Affects: public.chat_logs, public.lookup_failures()
@@ -571,8 +571,10 @@ grant select on public.chat_logs to authenticated;
 grant select on public.chat_logs to service_role;
 
 create policy chat_logs_select_own on public.chat_logs for select to authenticated
-  using (user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy chat_logs_select_own on public.chat_logs is 'Users see their own turns; admins see all.';
+  using (user_id = (select auth.uid()));
+comment on policy chat_logs_select_own on public.chat_logs is 'Users see their own turns.';
+create policy chat_logs_select_admin on public.chat_logs for select to parley_admin using (true);
+comment on policy chat_logs_select_admin on public.chat_logs is 'Admins see all.';
 
 create function public.lookup_failures(from_day date default null, to_day date default null) returns table (
   day date, asked_model text, route_reason text, turns bigint, people bigint, last_at timestamptz)
@@ -631,8 +633,10 @@ grant select on public.conversation_files to authenticated;
 grant select on public.conversation_files to service_role;
 
 create policy conversation_files_select_member on public.conversation_files for select to authenticated
-  using (conversation_id in (select private.my_conversations()) or (select private.is_admin()));
-comment on policy conversation_files_select_member on public.conversation_files is 'Members and admins see files.';
+  using (conversation_id in (select private.my_conversations()));
+comment on policy conversation_files_select_member on public.conversation_files is 'Members see files.';
+create policy conversation_files_select_admin on public.conversation_files for select to parley_admin using (true);
+comment on policy conversation_files_select_admin on public.conversation_files is 'Admins see all.';
 
 create function private.file_tokens(p_media_type text, p_size_bytes integer, p_pages integer, out tokens bigint,
   out max_tokens bigint)
@@ -1010,9 +1014,11 @@ grant insert (conversation_id, user_id, role, content) on public.messages to aut
 grant select on public.messages to service_role;
 
 create policy messages_select_member on public.messages for select to authenticated
-  using (not is_tentative and (conversation_id in (select private.my_conversations()) or (select private.is_admin())));
+  using (not is_tentative and conversation_id in (select private.my_conversations()));
 comment on policy messages_select_member on public.messages is
-  'Members and admins see messages; a question that replaces another is visible once it has an answer.';
+  'Members see messages; a question that replaces another is visible once it has an answer.';
+create policy messages_select_admin on public.messages for select to parley_admin using (not is_tentative);
+comment on policy messages_select_admin on public.messages is 'Admins see all messages that members see.';
 create policy messages_insert_member on public.messages for insert to authenticated
   with check (role = 'user' and user_id = (select auth.uid())
     and conversation_id in (select private.my_conversations()));
@@ -1184,8 +1190,10 @@ grant update (turn_id, user_id, rating, sentiment, note) on public.feedback to a
 grant select on public.feedback to service_role;
 
 create policy feedback_select_own on public.feedback for select to authenticated
-  using (user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy feedback_select_own on public.feedback is 'Users see their own feedback; admins see all.';
+  using (user_id = (select auth.uid()));
+comment on policy feedback_select_own on public.feedback is 'Users see their own feedback.';
+create policy feedback_select_admin on public.feedback for select to parley_admin using (true);
+comment on policy feedback_select_admin on public.feedback is 'Admins see all.';
 
 create function private.can_see_turn(p_turn_id uuid) returns boolean
   language sql stable security definer set search_path = '' as $$
@@ -1544,9 +1552,10 @@ grant select on public.ai_insights to authenticated;
 grant select on public.ai_insights to service_role;
 
 create policy ai_insights_select_own on public.ai_insights for select to authenticated
-  using (scope = 'public' or user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy ai_insights_select_own on public.ai_insights is
-  'Users see their own entries and public ones; admins see all.';
+  using (scope = 'public' or user_id = (select auth.uid()));
+comment on policy ai_insights_select_own on public.ai_insights is 'Users see their own entries and public ones.';
+create policy ai_insights_select_admin on public.ai_insights for select to parley_admin using (true);
+comment on policy ai_insights_select_admin on public.ai_insights is 'Admins see all.';
 
 create table private.insight_leases (
   cache_key text constraint insight_leases_pkey primary key,
@@ -1833,8 +1842,10 @@ grant select on public.message_versions to authenticated;
 grant select on public.message_versions to service_role;
 
 create policy message_versions_select_member on public.message_versions for select to authenticated
-  using (conversation_id in (select private.my_conversations()) or (select private.is_admin()));
-comment on policy message_versions_select_member on public.message_versions is 'Members and admins see versions.';
+  using (conversation_id in (select private.my_conversations()));
+comment on policy message_versions_select_member on public.message_versions is 'Members see versions.';
+create policy message_versions_select_admin on public.message_versions for select to parley_admin using (true);
+comment on policy message_versions_select_admin on public.message_versions is 'Admins see all.';
 
 create function private.move_to_versions(p_conversation_id uuid, p_turns uuid[], p_branch_id uuid) returns void
   language plpgsql volatile security invoker set search_path = '' as $$

@@ -107,9 +107,11 @@ grant select on public.usage_counter_slots to authenticated;
 grant select on public.usage_counter_slots to service_role;
 
 create policy usage_counter_slots_select_own on public.usage_counter_slots for select to authenticated
-  using (scope = (select auth.uid())::text or (select private.is_admin()));
-comment on policy usage_counter_slots_select_own on public.usage_counter_slots is
-  'Users see their own use; admins see the global sum, too.';
+  using (scope = (select auth.uid())::text);
+comment on policy usage_counter_slots_select_own on public.usage_counter_slots is 'Users see their own use.';
+create policy usage_counter_slots_select_admin on public.usage_counter_slots for select to parley_admin using (true);
+comment on policy usage_counter_slots_select_admin on public.usage_counter_slots is
+  'Admins see all, and the global sum.';
 
 create view public.usage_counters with (security_invoker = true) as
   select c.scope, c.period, c.period_start, sum(c.requests)::integer as requests,
@@ -661,8 +663,10 @@ grant select on public.usage_hourly to authenticated;
 grant select on public.usage_hourly to service_role;
 
 create policy usage_hourly_select_own on public.usage_hourly for select to authenticated
-  using (user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy usage_hourly_select_own on public.usage_hourly is 'Users see their own use; admins see all.';
+  using (user_id = (select auth.uid()));
+comment on policy usage_hourly_select_own on public.usage_hourly is 'Users see their own use.';
+create policy usage_hourly_select_admin on public.usage_hourly for select to parley_admin using (true);
+comment on policy usage_hourly_select_admin on public.usage_hourly is 'Admins see all.';
 
 create function private.is_model_fault(p_error_code text) returns boolean
   language plpgsql immutable security invoker set search_path = '' as $$
@@ -1061,8 +1065,10 @@ grant select on public.cost_alerts to authenticated;
 grant select on public.cost_alerts to service_role;
 
 create policy cost_alerts_select_own on public.cost_alerts for select to authenticated
-  using (scope = (select auth.uid())::text or (select private.is_admin()));
-comment on policy cost_alerts_select_own on public.cost_alerts is 'Users see their own alerts; admins see all.';
+  using (scope = (select auth.uid())::text);
+comment on policy cost_alerts_select_own on public.cost_alerts is 'Users see their own alerts.';
+create policy cost_alerts_select_admin on public.cost_alerts for select to parley_admin using (true);
+comment on policy cost_alerts_select_admin on public.cost_alerts is 'Admins see all.';
 
 create function private.crossed_thresholds(p_daily_usd numeric, p_monthly_usd numeric) returns table (
   scope text, period text, period_start date, threshold text, amount numeric, cap numeric)
@@ -1198,8 +1204,10 @@ revoke all on public.api_keys from public, anon, authenticated, service_role;
 grant select on public.api_keys to authenticated;
 
 create policy api_keys_select_own on public.api_keys for select to authenticated
-  using (user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy api_keys_select_own on public.api_keys is 'Users see their own keys; admins see all.';
+  using (user_id = (select auth.uid()));
+comment on policy api_keys_select_own on public.api_keys is 'Users see their own keys.';
+create policy api_keys_select_admin on public.api_keys for select to parley_admin using (true);
+comment on policy api_keys_select_admin on public.api_keys is 'Admins see all.';
 
 create table private.api_key_hashes (
   key_id uuid constraint api_key_hashes_pkey primary key
@@ -1731,8 +1739,10 @@ grant select on public.limit_changes to authenticated;
 grant select on public.limit_changes to service_role;
 
 create policy limit_changes_select_own on public.limit_changes for select to authenticated
-  using (user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy limit_changes_select_own on public.limit_changes is 'Users see their own changes; admins see all.';
+  using (user_id = (select auth.uid()));
+comment on policy limit_changes_select_own on public.limit_changes is 'Users see their own changes.';
+create policy limit_changes_select_admin on public.limit_changes for select to parley_admin using (true);
+comment on policy limit_changes_select_admin on public.limit_changes is 'Admins see all.';
 
 create function private.adapted_caps(p_today date) returns table (
   user_id uuid, old_usd numeric, new_usd numeric, median numeric, days integer)

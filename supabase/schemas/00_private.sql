@@ -1,13 +1,13 @@
 -- Purpose: the schema private, settings, and small helpers that every other file uses.
--- Affects: schema private; table private.settings; helper functions
--- Access: authenticated may use the schema and call is_app(), is_admin() and if_admin(); no client role reads a table
--- of this schema.
+-- Affects: schema private; table private.settings; role parley_admin; helper functions
+-- Access: authenticated may use the schema and call is_app() and is_admin(), every role of the data API pre_request();
+-- no client role reads a table of this schema.
 
 create schema private;
 comment on schema private is
   'Not exposed by the data API: write-ahead rows, leases, and functions that policies and the ledger call.';
 revoke all on schema private from public;
-grant usage on schema private to authenticated, service_role;
+grant usage on schema private to anon, authenticated, service_role;
 
 create table private.settings (
   name text constraint settings_pkey primary key,
@@ -54,13 +54,46 @@ comment on function private.is_admin() is
 revoke execute on function private.is_admin from public, anon, authenticated, service_role;
 grant execute on function private.is_admin() to authenticated;
 
-create function private.if_admin(p_id uuid) returns uuid
-  language sql stable security invoker set search_path = '' as $$ select case when private.is_admin() then p_id end $$;
-comment on function private.if_admin(uuid) is
-  'The id for admins, else null. A policy compares ids with it to let admins see all rows by a condition that an index '
-  'can answer for others.';
-revoke execute on function private.if_admin from public, anon, authenticated, service_role;
-grant execute on function private.if_admin(uuid) to authenticated;
+-- A role belongs to the server, so another database may have created it.
+do $$
+begin
+  create role parley_admin nologin;
+  grant authenticated to parley_admin;
+  grant parley_admin to authenticator, current_user;
+exception when duplicate_object then null;
+end
+$$;
+
+create function private.pre_request() returns void
+  language plpgsql volatile security invoker set search_path = '' as $$
+begin
+  if current_user = 'authenticated' then
+    if private.is_admin() then  -- in one condition, every role would need the right to call it
+      set local role parley_admin;
+    end if;
+  end if;
+end
+$$;
+comment on function private.pre_request() is
+  'The data API calls it before each request: an admin''s request goes on as parley_admin, a member of authenticated '
+  'with policies of its own. So the policies of users name only their own rows, which an index finds.';
+revoke execute on function private.pre_request from public, anon, authenticated, service_role;
+grant execute on function private.pre_request() to anon, authenticated, service_role;
+
+-- PostgREST has one such function for a database; a project that has one already calls ours from it.
+do $$
+begin
+  if not exists (select from pg_db_role_setting as s
+      where s.setrole = 'authenticator'::regrole and array_to_string(s.setconfig, ' ') ~ 'pgrst\.db_pre_request='
+        and s.setdatabase in (0, (select d.oid from pg_database as d where d.datname = current_database()))) then
+    execute format('alter role authenticator in database %I set pgrst.db_pre_request = %L', current_database(),
+      'private.pre_request');
+    notify pgrst, 'reload config';
+  end if;
+exception when insufficient_privilege then  -- GET /debug names the remedy
+  raise warning 'The data API does not call private.pre_request(): %', sqlerrm;
+end
+$$;
 
 create function private.is_one_line(p_text text) returns boolean
   language sql immutable security invoker set search_path = '' as $$

@@ -113,7 +113,7 @@ create function private.record_default_source() returns trigger
 begin
   if not new.is_default then
     new.default_by := null;
-  elsif current_user = 'authenticated' then
+  elsif current_user in ('authenticated', 'parley_admin') then
     new.default_by := 'person';  -- also when an admin confirms the current default
   elsif new.default_by is null then
     new.default_by := case when current_user = 'service_role' then 'sync' else 'person' end;

@@ -274,14 +274,14 @@ comment on function private.speaker_names(uuid) is
 revoke execute on function private.speaker_names from public, anon, authenticated, service_role;
 
 create policy llm_conversations_select_member on public.llm_conversations for select to authenticated
-  using (id = any (array(select private.my_conversations()))
-    or id between (select private.if_admin('00000000-0000-0000-0000-000000000000'))
-      and (select private.if_admin('ffffffff-ffff-ffff-ffff-ffffffffffff')));
+  using (id = any (array(select private.my_conversations())));
 comment on policy llm_conversations_select_member on public.llm_conversations is
-  'Members see their conversations; admins see all. Both conditions use the index; the range is empty for other users.';
+  'Members see their conversations. The array is read once and looked up by the index.';
+create policy llm_conversations_select_admin on public.llm_conversations for select to parley_admin using (true);
+comment on policy llm_conversations_select_admin on public.llm_conversations is 'Admins see all.';
 create policy conversation_members_select_member on public.conversation_members for select to authenticated
-  using (conversation_id = any (array(select private.my_conversations()))
-    or conversation_id between (select private.if_admin('00000000-0000-0000-0000-000000000000'))
-      and (select private.if_admin('ffffffff-ffff-ffff-ffff-ffffffffffff')));
+  using (conversation_id = any (array(select private.my_conversations())));
 comment on policy conversation_members_select_member on public.conversation_members is
-  'Members see all members of their conversations; admins see all.';
+  'Members see all members of their conversations.';
+create policy conversation_members_select_admin on public.conversation_members for select to parley_admin using (true);
+comment on policy conversation_members_select_admin on public.conversation_members is 'Admins see all.';

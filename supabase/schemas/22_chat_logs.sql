@@ -150,8 +150,10 @@ grant select on public.chat_logs to authenticated;
 grant select on public.chat_logs to service_role;
 
 create policy chat_logs_select_own on public.chat_logs for select to authenticated
-  using (user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy chat_logs_select_own on public.chat_logs is 'Users see their own turns; admins see all.';
+  using (user_id = (select auth.uid()));
+comment on policy chat_logs_select_own on public.chat_logs is 'Users see their own turns.';
+create policy chat_logs_select_admin on public.chat_logs for select to parley_admin using (true);
+comment on policy chat_logs_select_admin on public.chat_logs is 'Admins see all.';
 
 create function public.lookup_failures(from_day date default null, to_day date default null) returns table (
   day date, asked_model text, route_reason text, turns bigint, people bigint, last_at timestamptz)

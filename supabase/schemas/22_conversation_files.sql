@@ -37,8 +37,10 @@ grant select on public.conversation_files to authenticated;
 grant select on public.conversation_files to service_role;
 
 create policy conversation_files_select_member on public.conversation_files for select to authenticated
-  using (conversation_id in (select private.my_conversations()) or (select private.is_admin()));
-comment on policy conversation_files_select_member on public.conversation_files is 'Members and admins see files.';
+  using (conversation_id in (select private.my_conversations()));
+comment on policy conversation_files_select_member on public.conversation_files is 'Members see files.';
+create policy conversation_files_select_admin on public.conversation_files for select to parley_admin using (true);
+comment on policy conversation_files_select_admin on public.conversation_files is 'Admins see all.';
 
 create function private.file_tokens(p_media_type text, p_size_bytes integer, p_pages integer, out tokens bigint,
   out max_tokens bigint)

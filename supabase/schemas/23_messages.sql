@@ -87,9 +87,11 @@ grant insert (conversation_id, user_id, role, content) on public.messages to aut
 grant select on public.messages to service_role;
 
 create policy messages_select_member on public.messages for select to authenticated
-  using (not is_tentative and (conversation_id in (select private.my_conversations()) or (select private.is_admin())));
+  using (not is_tentative and conversation_id in (select private.my_conversations()));
 comment on policy messages_select_member on public.messages is
-  'Members and admins see messages; a question that replaces another is visible once it has an answer.';
+  'Members see messages; a question that replaces another is visible once it has an answer.';
+create policy messages_select_admin on public.messages for select to parley_admin using (not is_tentative);
+comment on policy messages_select_admin on public.messages is 'Admins see all messages that members see.';
 create policy messages_insert_member on public.messages for insert to authenticated
   with check (role = 'user' and user_id = (select auth.uid())
     and conversation_id in (select private.my_conversations()));

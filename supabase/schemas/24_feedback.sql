@@ -35,8 +35,10 @@ grant update (turn_id, user_id, rating, sentiment, note) on public.feedback to a
 grant select on public.feedback to service_role;
 
 create policy feedback_select_own on public.feedback for select to authenticated
-  using (user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy feedback_select_own on public.feedback is 'Users see their own feedback; admins see all.';
+  using (user_id = (select auth.uid()));
+comment on policy feedback_select_own on public.feedback is 'Users see their own feedback.';
+create policy feedback_select_admin on public.feedback for select to parley_admin using (true);
+comment on policy feedback_select_admin on public.feedback is 'Admins see all.';
 
 create function private.can_see_turn(p_turn_id uuid) returns boolean
   language sql stable security definer set search_path = '' as $$

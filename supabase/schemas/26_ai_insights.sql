@@ -45,9 +45,10 @@ grant select on public.ai_insights to authenticated;
 grant select on public.ai_insights to service_role;
 
 create policy ai_insights_select_own on public.ai_insights for select to authenticated
-  using (scope = 'public' or user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy ai_insights_select_own on public.ai_insights is
-  'Users see their own entries and public ones; admins see all.';
+  using (scope = 'public' or user_id = (select auth.uid()));
+comment on policy ai_insights_select_own on public.ai_insights is 'Users see their own entries and public ones.';
+create policy ai_insights_select_admin on public.ai_insights for select to parley_admin using (true);
+comment on policy ai_insights_select_admin on public.ai_insights is 'Admins see all.';
 
 create table private.insight_leases (
   cache_key text constraint insight_leases_pkey primary key,

@@ -39,8 +39,10 @@ grant select on public.message_versions to authenticated;
 grant select on public.message_versions to service_role;
 
 create policy message_versions_select_member on public.message_versions for select to authenticated
-  using (conversation_id in (select private.my_conversations()) or (select private.is_admin()));
-comment on policy message_versions_select_member on public.message_versions is 'Members and admins see versions.';
+  using (conversation_id in (select private.my_conversations()));
+comment on policy message_versions_select_member on public.message_versions is 'Members see versions.';
+create policy message_versions_select_admin on public.message_versions for select to parley_admin using (true);
+comment on policy message_versions_select_admin on public.message_versions is 'Admins see all.';
 
 create function private.move_to_versions(p_conversation_id uuid, p_turns uuid[], p_branch_id uuid) returns void
   language plpgsql volatile security invoker set search_path = '' as $$

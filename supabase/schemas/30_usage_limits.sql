@@ -105,9 +105,11 @@ grant select on public.usage_counter_slots to authenticated;
 grant select on public.usage_counter_slots to service_role;
 
 create policy usage_counter_slots_select_own on public.usage_counter_slots for select to authenticated
-  using (scope = (select auth.uid())::text or (select private.is_admin()));
-comment on policy usage_counter_slots_select_own on public.usage_counter_slots is
-  'Users see their own use; admins see the global sum, too.';
+  using (scope = (select auth.uid())::text);
+comment on policy usage_counter_slots_select_own on public.usage_counter_slots is 'Users see their own use.';
+create policy usage_counter_slots_select_admin on public.usage_counter_slots for select to parley_admin using (true);
+comment on policy usage_counter_slots_select_admin on public.usage_counter_slots is
+  'Admins see all, and the global sum.';
 
 create view public.usage_counters with (security_invoker = true) as
   select c.scope, c.period, c.period_start, sum(c.requests)::integer as requests,

@@ -106,8 +106,10 @@ grant select on public.usage_hourly to authenticated;
 grant select on public.usage_hourly to service_role;
 
 create policy usage_hourly_select_own on public.usage_hourly for select to authenticated
-  using (user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy usage_hourly_select_own on public.usage_hourly is 'Users see their own use; admins see all.';
+  using (user_id = (select auth.uid()));
+comment on policy usage_hourly_select_own on public.usage_hourly is 'Users see their own use.';
+create policy usage_hourly_select_admin on public.usage_hourly for select to parley_admin using (true);
+comment on policy usage_hourly_select_admin on public.usage_hourly is 'Admins see all.';
 
 create function private.is_model_fault(p_error_code text) returns boolean
   language plpgsql immutable security invoker set search_path = '' as $$

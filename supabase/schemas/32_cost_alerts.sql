@@ -43,8 +43,10 @@ grant select on public.cost_alerts to authenticated;
 grant select on public.cost_alerts to service_role;
 
 create policy cost_alerts_select_own on public.cost_alerts for select to authenticated
-  using (scope = (select auth.uid())::text or (select private.is_admin()));
-comment on policy cost_alerts_select_own on public.cost_alerts is 'Users see their own alerts; admins see all.';
+  using (scope = (select auth.uid())::text);
+comment on policy cost_alerts_select_own on public.cost_alerts is 'Users see their own alerts.';
+create policy cost_alerts_select_admin on public.cost_alerts for select to parley_admin using (true);
+comment on policy cost_alerts_select_admin on public.cost_alerts is 'Admins see all.';
 
 create function private.crossed_thresholds(p_daily_usd numeric, p_monthly_usd numeric) returns table (
   scope text, period text, period_start date, threshold text, amount numeric, cap numeric)

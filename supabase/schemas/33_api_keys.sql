@@ -42,8 +42,10 @@ revoke all on public.api_keys from public, anon, authenticated, service_role;
 grant select on public.api_keys to authenticated;
 
 create policy api_keys_select_own on public.api_keys for select to authenticated
-  using (user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy api_keys_select_own on public.api_keys is 'Users see their own keys; admins see all.';
+  using (user_id = (select auth.uid()));
+comment on policy api_keys_select_own on public.api_keys is 'Users see their own keys.';
+create policy api_keys_select_admin on public.api_keys for select to parley_admin using (true);
+comment on policy api_keys_select_admin on public.api_keys is 'Admins see all.';
 
 create table private.api_key_hashes (
   key_id uuid constraint api_key_hashes_pkey primary key

@@ -92,8 +92,10 @@ grant select on public.limit_changes to authenticated;
 grant select on public.limit_changes to service_role;
 
 create policy limit_changes_select_own on public.limit_changes for select to authenticated
-  using (user_id = (select auth.uid()) or (select private.is_admin()));
-comment on policy limit_changes_select_own on public.limit_changes is 'Users see their own changes; admins see all.';
+  using (user_id = (select auth.uid()));
+comment on policy limit_changes_select_own on public.limit_changes is 'Users see their own changes.';
+create policy limit_changes_select_admin on public.limit_changes for select to parley_admin using (true);
+comment on policy limit_changes_select_admin on public.limit_changes is 'Admins see all.';
 
 create function private.adapted_caps(p_today date) returns table (
   user_id uuid, old_usd numeric, new_usd numeric, median numeric, days integer)

@@ -32,10 +32,11 @@ grant select on public.turn_scores to authenticated;
 grant select on public.turn_scores to service_role;
 
 create policy turn_scores_select_own on public.turn_scores for select to authenticated
-  using ((select private.is_admin()) or exists (
+  using (exists (
     select 1 from public.chat_logs as l where l.turn_id = turn_scores.turn_id and l.user_id = (select auth.uid())));
-comment on policy turn_scores_select_own on public.turn_scores is
-  'Users see the scores of their own turns; admins see all.';
+comment on policy turn_scores_select_own on public.turn_scores is 'Users see the scores of their own turns.';
+create policy turn_scores_select_admin on public.turn_scores for select to parley_admin using (true);
+comment on policy turn_scores_select_admin on public.turn_scores is 'Admins see all.';
 
 create function public.judge_sample(model text, rubric text, deployment jsonb, max_a_day integer default 100)
   returns jsonb

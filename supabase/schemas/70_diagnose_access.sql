@@ -94,10 +94,11 @@ create function private.grant_findings() returns table (object text, problem tex
   with grants as materialized (
     select g.*, case when g.kind in ('function', 'sequence', 'schema') then g.kind else 'table' end as word
     from private.api_grants() as g
+    where g.object <> 'private.pre_request()'  -- the data API calls it as every role
   ), odd as (
     -- anon has no privileges, and API roles none in private except for policies' helpers.
     select g.*, case
-        when g.kind = 'schema' then g.privilege = 'create' or (g.is_private and g.grantee in ('anon', 'public'))
+        when g.kind = 'schema' then g.privilege = 'create' or (g.is_private and g.grantee = 'public')
         when g.kind in ('materialized view', 'foreign table') and g.privilege = 'select'
           then g.grantee <> 'service_role'
         when g.is_private then g.kind <> 'function' or g.grantee in ('anon', 'public')
@@ -122,16 +123,23 @@ create function private.grant_findings() returns table (object text, problem tex
   union all
   select 'role ' || r.rolname, 'row-level security does not bind it', true,
       format('alter role %I nosuperuser nobypassrls;', r.rolname)
-    from pg_roles as r where r.rolname in ('anon', 'authenticated') and (r.rolsuper or r.rolbypassrls)
+    from pg_roles as r where r.rolname in ('anon', 'authenticated', 'parley_admin') and (r.rolsuper or r.rolbypassrls)
   union all
   select 'role ' || m.rolname, 'it is a member of ' || r.rolname, true,
       format('revoke %I from %I;', r.rolname, m.rolname)
     from pg_auth_members as a join pg_roles as r on r.oid = a.roleid join pg_roles as m on m.oid = a.member
     where m.rolname in ('anon', 'authenticated')
+  union all
+  select 'role authenticator', 'the data API does not call private.pre_request(), so admins see only their own rows',
+      false, format('alter role authenticator in database %I set pgrst.db_pre_request = %L; notify pgrst, %L; or, if '
+        'it has such a function, call private.pre_request() there.', current_database(), 'private.pre_request',
+        'reload config')
+    where current_user = 'authenticated'
 $$;
 comment on function private.grant_findings() is
   'Privileges beyond the rules: any for anon or public, any in private, truncate, references, trigger or maintain '
-  'for an API role, delete for the service, a whole table where columns are granted; and roles that bypass policies.';
+  'for an API role, delete for the service, a whole table where columns are granted; roles that bypass policies; and '
+  'a data API that does not know admins.';
 revoke execute on function private.grant_findings from public, anon, authenticated, service_role;
 grant execute on function private.grant_findings() to authenticated;
 

@@ -186,3 +186,33 @@ def test_a_page_may_send_any_header(http: httpx.Client, header: str) -> None:
     response = http.options("/rest/v1/clients", headers=asked | {"access-control-request-headers": header})
     assert response.status_code == 200
     assert header in response.headers["access-control-allow-headers"]
+
+
+@pytest.fixture
+def pre_request(api: Api) -> Iterator[None]:
+    """A function that is called before each request: it refuses one path, and changes the role for another."""
+    setting = f'alter role authenticator in database "{api.dbname}" {{}} pgrst.db_pre_request'
+    api.query(
+        """create function public.guard() returns void language plpgsql as $$
+           begin
+             if current_setting('request.path') = '/clients' then
+               raise sqlstate 'PT418' using message = 'not today';
+             elsif current_setting('request.path') = '/rpc/whoami' then
+               set local role authenticated;
+             end if;
+           end $$;
+           create function public.whoami() returns text language sql as 'select current_user::text';"""
+        f"{setting.format('set')} = 'public.guard'; notify pgrst, 'reload schema'"
+    )
+    yield
+    functions = "drop function public.guard; drop function public.whoami"
+    api.query(f"{setting.format('reset')}; {functions}; notify pgrst, 'reload schema'")
+
+
+@pytest.mark.usefixtures("pre_request")
+def test_a_function_is_called_before_each_request(http: httpx.Client) -> None:
+    """It can refuse a request, and change the role of the rest of its transaction."""
+    assert wait_until(lambda: http.get("/rest/v1/clients").status_code == 418, 5)
+    assert http.get("/rest/v1/clients").json()["message"] == "not today"
+    assert http.post("/rest/v1/rpc/whoami").json() == "authenticated"
+    assert http.get("/rest/v1/items?limit=1").status_code == 200

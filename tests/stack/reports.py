@@ -28,6 +28,7 @@ def acting_as(db: Database, person: Person | None) -> Iterator[None]:
             "select set_config('request.jwt.claims', %s, true), set_config('role', 'authenticated', true)",
             [json.dumps(claims)],
         )
+        db.execute("select private.pre_request()")
         yield
 
 

@@ -12,19 +12,19 @@ from tests.stack.conftest import Models
 from tests.stack.people import Person, new_admin
 from tests.stack.turns import Database, begin, finish
 
-_OWN = "user_id = {me}"
-_SCOPE = "scope = {me}"
 _QUERIES = {
-    "page": f"select * from public.chat_logs where {_OWN} order by created_at desc limit 50",
-    "page in a fixed order": f"select * from public.chat_logs where {_OWN} order by created_at desc, id desc limit 50",
-    "count": f"select count(*) from public.chat_logs where {_OWN}",
-    "use": f"select sum(cost_usd) from public.chat_logs where {_OWN} and created_at >= now() - interval '30 days'",
-    "hours": f"select * from public.usage_hourly where {_OWN} order by hour desc limit 50",
-    "days": f"select * from public.usage_daily where {_OWN} order by day desc limit 50",
-    "count of days": f"select count(*) from public.usage_daily where {_OWN}",
-    "counters": f"select * from public.usage_counters where {_SCOPE} and period = 'day' order by period_start desc",
-    "ratings": f"select * from public.feedback where {_OWN} order by created_at desc limit 50",
-    "alerts": f"select * from public.cost_alerts where {_SCOPE} order by id desc limit 50",
+    "page": "select * from public.chat_logs order by created_at desc limit 50",
+    "page in a fixed order": "select * from public.chat_logs order by created_at desc, id desc limit 50",
+    "count": "select count(*) from public.chat_logs",
+    "use": "select sum(cost_usd) from public.chat_logs where created_at >= now() - interval '30 days'",
+    "hours": "select * from public.usage_hourly order by hour desc limit 50",
+    "days": "select * from public.usage_daily order by day desc limit 50",
+    "count of days": "select count(*) from public.usage_daily",
+    "counters": "select * from public.usage_counters where period = 'day' order by period_start desc",
+    "ratings": "select * from public.feedback order by created_at desc limit 50",
+    "alerts": "select * from public.cost_alerts order by id desc limit 50",
+    "keys": "select * from public.api_keys order by created_at desc limit 50",
+    "changes of the cap": "select * from public.limit_changes order by id desc limit 50",
     "conversations": "select * from public.llm_conversations order by last_activity desc limit 30",
     "count of conversations": "select count(*) from public.llm_conversations",
     "members": "select * from public.conversation_members",

@@ -23,7 +23,7 @@ Generated from the database's own comments by `make docs-database`. Edit `commen
 
 A client uses these tables and functions with supabase-js or PostgREST and the user's access token.
 Row-level security decides which rows a user sees or changes; the line under a table's name says which.
-Name the user in queries of own rows (`user_id=eq.<id>` or `scope=eq.<id>`): an index then finds them.
+The requests of admins go on as `parley_admin`, which has policies of its own.
 Tables and columns that are not listed are not accessible. The service key and the role `postgres` may do more.
 
 """
@@ -47,8 +47,10 @@ _COLUMNS = """
 _POLICIES = """
     select polname as name, polcmd::text as verb, obj_description(oid, 'pg_policy') as comment
     from pg_policy
-    where polrelid = %s and (polroles = '{0}' or 'authenticated'::regrole = any (polroles))
-    order by array_position(array['r', 'a', 'w', 'd', '*'], polcmd::text), polname
+    where polrelid = %s and (polroles = '{0}'
+      or polroles && array['authenticated'::regrole::oid, 'parley_admin'::regrole::oid])
+    order by array_position(array['r', 'a', 'w', 'd', '*'], polcmd::text),
+      'parley_admin'::regrole = any (polroles), polname
 """
 _FUNCTIONS = """
     select p.proname as name, pg_get_function_arguments(p.oid) as arguments, pg_get_function_result(p.oid) as result,
