@@ -167,7 +167,8 @@ async def _loads(bench: _Bench, project: Project, target: Target, roots: dict[st
         values["turns_s"] = turns / took
         values |= {f"{name}_ms": cpu * 1000 / turns for name, cpu in used.items()}
     if roots and "hold" in target.loads:  # last: some programs go on reading the upstream after the hang-up
-        values |= await _hold(bench, target, roots)
+        held = await _hold(bench, target, roots)
+        values |= held | {"errors": values["errors"] + held["errors"]}
         await asyncio.to_thread(project.wait_for_open_turns)
     return Sample(values | {"noise_cores": max(noise, default=0.0)}, max(noise, default=0.0))
 
@@ -189,6 +190,7 @@ async def _hold(bench: _Bench, target: Target, roots: dict[str, int]) -> dict[st
         "held_us": usage.cpu_seconds["own"] * 1e6 / tokens,
         "stretch": HELD_STREAMS * _HELD_TOKENS_A_SECOND * took / tokens,
         "pss_mb": pss_mb,
+        "errors": len(load.errors),
     }
 
 

@@ -29,7 +29,7 @@ _IDLE_SECONDS = 30.0  # poolers and NAT gateways drop idle connections without n
 _CONNECT_SECONDS = 3
 _STATEMENT = (
     "with claims as materialized (select set_config('request.jwt.claims', $1, true) as claims) "
-    "select to_jsonb(public.%s(%s))::text from claims where claims is not null"
+    "select to_json(public.%s(%s))::text from claims where claims is not null"
 )
 _CHECK = b"select has_function_privilege('public.chat_begin(jsonb)', 'execute')::text"
 

@@ -1067,7 +1067,8 @@ comment on function private.replaced_turns(uuid, uuid) is
 revoke execute on function private.replaced_turns from public, anon, authenticated, service_role;
 
 create function private.recent_history(
-  p_conversation_id uuid, p_user_id uuid, p_speakers jsonb, p_max_tokens bigint, p_turn_id uuid) returns jsonb
+  p_conversation_id uuid, p_user_id uuid, p_speakers jsonb, p_max_tokens bigint, p_turn_id uuid, out messages json,
+  out shown integer, out left_out integer, out tokens bigint, out max_tokens bigint, out has_files boolean)
   language plpgsql stable security invoker set search_path = '' as $$
 declare
   v_skipped uuid[] := array_remove(array[p_turn_id], null);
@@ -1111,25 +1112,29 @@ begin
       bool_or(f.files is not null and f.is_fitting and f.is_whole) as has_files,
       -- The budget ends here, and no turn before its end may have a question that was not read.
       bool_or(not f.is_fitting) and bool_and(f.is_whole or not f.is_fitting) as is_settled,
-      jsonb_agg(case when f.files is not null then jsonb_strip_nulls(jsonb_build_object('role', f.role,
+      -- Text of JSON: jsonb would take three times as long to build, and again for each result that contains it.
+      json_agg(case when f.files is not null then json_strip_nulls(json_build_object('role', f.role,
             'content', f.content, 'name', f.name, 'files', f.files -> 'files'))
-          when f.name is null then jsonb_build_object('role', f.role, 'content', f.content)
-          else jsonb_build_object('role', f.role, 'content', f.content, 'name', f.name) end order by f.created_at, f.id)
+          when f.name is null then json_build_object('role', f.role, 'content', f.content)
+          else json_build_object('role', f.role, 'content', f.content, 'name', f.name) end order by f.created_at, f.id)
         filter (where f.is_fitting and f.is_whole) as messages
       into v from fitting as f;
     exit when v.n < v_limit or v.is_settled or v_limit = 1000;
     v_limit := least(v_limit * 4, 1000);
   end loop;
-  return jsonb_build_object('messages', coalesce(v.messages, '[]'), 'shown', v.shown, 'tokens', v.tokens,
-    'has_files', v.has_files, 'max_tokens', v.max_tokens, 'left_out', case when v.n < v_limit then v.n else (
+  messages := coalesce(v.messages, '[]');
+  shown := v.shown;
+  tokens := v.tokens;
+  max_tokens := v.max_tokens;
+  has_files := v.has_files;
+  left_out := case when v.n < v_limit then v.n else (
       select count(*) from public.messages as m where m.conversation_id = p_conversation_id and not m.is_tentative
-        and (m.turn_id is null or m.turn_id <> all (v_skipped))) end - v.shown);
+        and (m.turn_id is null or m.turn_id <> all (v_skipped))) end - v.shown;
 end
 $$;
 comment on function private.recent_history(uuid, uuid, jsonb, bigint, uuid) is
-  '{messages, shown (their number), left_out, tokens (by estimate_tokens), max_tokens (by token_upper_bound), '
-  'has_files}: '
-  'the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
+  'messages, shown (their number), left_out, tokens (by estimate_tokens), max_tokens (by token_upper_bound), '
+  'has_files: the newest turns of the last 1000 messages that fit into the token budget, oldest first, '
   'without the turn itself. A question and its answer stay or go together. left_out counts the other messages. Reads '
   'no more texts than the budget needs.';
 revoke execute on function private.recent_history from public, anon, authenticated, service_role;

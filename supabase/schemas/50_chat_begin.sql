@@ -104,8 +104,8 @@ comment on function private.write_turn(uuid, private.turn_request, uuid, text, t
   'exists already.';
 revoke execute on function private.write_turn from public, anon, authenticated, service_role;
 
-create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user_id uuid, p_turn private.turn_request)
-  returns jsonb
+create function private.plan_turn(p_routes jsonb, p_conversation_id uuid, p_user_id uuid, p_turn private.turn_request,
+  out plan jsonb, out history json)
   language plpgsql stable security invoker set search_path = '' as $$
 declare
   v_first jsonb := p_routes #> '{0,capabilities}';
@@ -117,7 +117,7 @@ declare
   v_speakers jsonb;
   v_message text := p_turn.message;
   v_new_tokens bigint;
-  v_history jsonb;
+  v_history record;
   v_input bigint;
   v_max_input bigint;
   v_route jsonb;
@@ -140,12 +140,15 @@ begin
   v_max_input := private.token_upper_bound(v_message) + v_prompt + p_turn.max_file_tokens;
   if p_conversation_id is not null then
     -- Half of the window is left for results of tools.
-    v_history := private.recent_history(p_conversation_id, p_user_id, v_speakers,
+    select * into v_history from private.recent_history(p_conversation_id, p_user_id, v_speakers,
       least(v_context - private.max_output(v_first, p_turn.max_tokens) - v_new_tokens,
         case when v_first @> '{"supports_tools": true}' and p_turn.tool_tokens is not null then v_context / 2 end),
       p_turn.turn_id);
-    v_input := v_input + (v_history ->> 'tokens')::bigint;
-    v_max_input := v_max_input + (v_history ->> 'max_tokens')::bigint;
+    v_input := v_input + v_history.tokens;
+    v_max_input := v_max_input + v_history.max_tokens;
+    history := v_history.messages;
+    plan := jsonb_build_object('history_left_out', v_history.left_out, 'history_shown', v_history.shown,
+      'files', case when v_history.has_files then private.history_files(history::jsonb, v_first) end);
   end if;
   -- The reservation covers the most expensive route at full output and the upper bound of input. An unknown price
   -- reserves nothing.
@@ -158,17 +161,15 @@ begin
     v_reserve := greatest(v_reserve, private.highest_cost(v_route -> 'pricing', v_max_input, v_output));
     v_least := least(v_least, private.turn_cost(v_route -> 'pricing', v_input, 1));
   end loop;
-  return jsonb_build_object('routes', v_routes, 'history', coalesce(v_history -> 'messages', '[]'),
-    'history_left_out', coalesce(v_history -> 'left_out', '0'), 'history_shown', v_history -> 'shown',
-    'speaker', v_speakers ->> p_user_id::text,
-    'files', case when v_history @> '{"has_files": true}'
-      then private.history_files(v_history -> 'messages', v_first) end,
-    'input_tokens_estimate', v_input, 'reserve_usd', v_reserve, 'least_usd', v_least);
+  plan := jsonb_build_object('routes', v_routes, 'history_left_out', 0, 'history_shown', null, 'files', null,
+      'speaker', v_speakers ->> p_user_id::text, 'input_tokens_estimate', v_input, 'reserve_usd', v_reserve,
+      'least_usd', v_least)
+    || coalesce(plan, '{}');
 end
 $$;
 comment on function private.plan_turn(jsonb, uuid, uuid, private.turn_request) is
-  '{routes with max_output_tokens, history, history_left_out, history_shown, speaker, files (of the history), '
-  'input_tokens_estimate, reserve_usd, least_usd}.';
+  'plan: {routes with max_output_tokens, history_left_out, history_shown, speaker, files (of the history), '
+  'input_tokens_estimate, reserve_usd, least_usd}. history: null without a conversation.';
 revoke execute on function private.plan_turn from public, anon, authenticated, service_role;
 
 create function private.move_held(p_scope text, p_slot smallint, p_day date, p_held jsonb) returns void
@@ -299,7 +300,7 @@ comment on function private.first_agent(private.turn_request, text) is
   'for it.';
 revoke execute on function private.first_agent from public, anon, authenticated, service_role;
 
-create function public.chat_begin(turn jsonb) returns jsonb
+create function public.chat_begin(turn jsonb) returns json
   language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s'
   set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
@@ -315,6 +316,7 @@ declare
   v_criteria jsonb;
   v_resolved jsonb;
   v_plan jsonb;
+  v_history json;
   v_message_id uuid;
   v_limits jsonb;
   v_replaces uuid;
@@ -397,7 +399,8 @@ begin
   if v_file_needs is not null then
     v_resolved := jsonb_set(v_resolved, '{routes}', private.able_routes(v_resolved -> 'routes', v_file_needs));
   end if;
-  v_plan := private.plan_turn(v_resolved -> 'routes', v_conversation.id, v_user_id, v_turn);
+  select p.plan, p.history into v_plan, v_history
+    from private.plan_turn(v_resolved -> 'routes', v_conversation.id, v_user_id, v_turn) as p;
 
   if v_turn.dry_run then
     v_limits := private.current_limits(v_user_id);
@@ -432,7 +435,10 @@ begin
       nullif(v_claim -> 'held', 'null'), v_caps, v_known.global_caps, v_turn.api_key_id);
   end if;
 
-  return v_plan || jsonb_build_object(
+  return json_build_object('routes', v_plan -> 'routes', 'history', coalesce(v_history, '[]'),
+    'history_left_out', v_plan -> 'history_left_out', 'history_shown', v_plan -> 'history_shown',
+    'speaker', v_plan -> 'speaker', 'input_tokens_estimate', v_plan -> 'input_tokens_estimate',
+    'reserve_usd', v_plan -> 'reserve_usd', 'least_usd', v_plan -> 'least_usd',
     'outcome', case when v_turn.dry_run then 'dry_run' else 'new' end,
     'turn_id', case when not v_turn.dry_run then v_turn.turn_id end, 'agent', v_agent.agent,
     'agent_reason', v_agent.reason, 'conversation_id', v_conversation.id, 'message_id', v_message_id,
@@ -480,7 +486,7 @@ comment on function private.act_as_key(text) is
   '(401) or insufficient_scope (403).';
 revoke execute on function private.act_as_key from public, anon, authenticated, service_role;
 
-create function public.chat_begin_with_key(key_hash text, turn jsonb) returns jsonb
+create function public.chat_begin_with_key(key_hash text, turn jsonb) returns json
   language plpgsql volatile security definer set search_path = '' as $$
 begin
   perform private.act_as_key(key_hash);
