@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 
-def read_json(text: str) -> Any:
+def read_json(text: str | bytes) -> Any:
     """The value of a JSON text, with NaN and lone surrogates where a host writes them.
 
     An integer of more than 64 bits becomes a float. Raises ValueError for other text, RecursionError for deep nesting.
