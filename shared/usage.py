@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cached_property
 
 from shared.events import CallPiece, ModelEvent, Reasoning, Refusal, Text, Usage, UsageSource
 from shared.messages import ModelRequest, ToolCall
@@ -96,8 +97,12 @@ class UsageMeter:
             source="partial",
         )
 
+    @cached_property
+    def _input_limit(self) -> int:
+        return token_upper_bound(self._call.messages, self._call.tools)
+
     def _bounded(self, usage: Usage) -> Usage:
-        input_limit = token_upper_bound(self._call.messages, self._call.tools)
+        input_limit = self._input_limit
         output_limit = self._call.max_output_tokens
         if self._call.node or usage.source == "estimate":
             input_tokens, output_tokens = min(usage.input_tokens, input_limit), min(usage.output_tokens, output_limit)
