@@ -84,7 +84,7 @@ def parse_body(raw: bytes, model: type[Body]) -> Body:
         value = parse_json(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("The body is not valid JSON.") from error
-    _check(value)
+    _check(value, has_escapes=b"\\u" in raw)
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -130,14 +130,17 @@ def _path(details: ErrorDetails, value: Any) -> Iterator[str | int]:
         yield str(details.get("ctx", {}).get("discriminator", "")).strip("'")
 
 
-def _check(value: Any) -> None:
-    """Checks strings, depth and the number of values. Raises InvalidRequest, Unprocessable."""
+def _check(value: Any, *, has_escapes: bool) -> None:
+    """Checks strings, depth and the number of values. Raises InvalidRequest, Unprocessable.
+
+    Only escapes bring NUL and lone surrogates into a string: UTF-8 has no surrogates, and JSON no control characters.
+    """
     pending: list[tuple[Any, int]] = [(value, 1)]
     count = 0
     while pending:
         item, depth = pending.pop()
         if isinstance(item, str):
-            if _SURROGATE_OR_NUL.search(item):
+            if has_escapes and _SURROGATE_OR_NUL.search(item):
                 raise InvalidRequest("Strings may hold neither NUL nor lone surrogates.")
         elif isinstance(item, dict | list):
             if depth > MAX_DEPTH:

@@ -57,6 +57,8 @@ class BoundedResponses(ResponseHandler):
             self._take(data)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
+        if not (self._reading_paused or self._buffer_paused):
+            return  # aiohttp calls this after each chunk that is read, and would call its parser with nothing
         super().resume_reading(resume_parser)
         if self._backlog and not self._is_scheduled:
             self._schedule()

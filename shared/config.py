@@ -5,29 +5,39 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared import forms
 from shared.errors import NotConfigured
 from shared.variables import REQUIRED, WrongVariable, found, laid_over, missing_variables, wrong_value, wrong_variables
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # hashed by identity: what is derived from it can be cached
+@dataclass(frozen=True, eq=False)  # hashed by identity: what is derived from it can be cached
 class Settings:
-    """The variables and their checks. The representation contains no values, so that no secret is printed."""
+    """The variables and their checks. The representation contains no values, so that no secret is printed.
+
+    A turn reads about thirty variables, so what is found is kept.
+    """
 
     environ: Mapping[str, str]
+    _known: dict[str, tuple[str, str]] = field(default_factory=dict, init=False)
 
     def __repr__(self) -> str:
         return "Settings(…)"
 
     def get(self, name: str, default: str = "") -> str:
         """The trimmed value, under the first of its names that is set; `default` if unset or empty."""
-        return found(self.environ, name)[1] or default
+        return self._set_as(name)[1] or default
+
+    def _set_as(self, name: str) -> tuple[str, str]:
+        known = self._known.get(name)
+        if known is None:
+            known = self._known[name] = found(self.environ, name)
+        return known
 
     def raw(self, name: str) -> str:
         """The value with its surrounding blanks; empty if unset."""
-        return self.environ.get(found(self.environ, name)[0], "")
+        return self.environ.get(self._set_as(name)[0], "")
 
     def wrong(self, name: str) -> str | None:
         """Why the value is wrong and what to write; None if it is right or unset."""
@@ -36,7 +46,7 @@ class Settings:
     def checked(self, name: str, default: str = "") -> str:
         """As `get`. Raises NotConfigured, naming the variable, if its value has the wrong form."""
         if reason := self.wrong(name):
-            raise NotConfigured(f"The environment variable {found(self.environ, name)[0]} {reason}.")
+            raise NotConfigured(f"The environment variable {self._set_as(name)[0]} {reason}.")
         return self.get(name, default)
 
     def require(self, name: str) -> str:
@@ -65,25 +75,25 @@ class Settings:
         """The comma-separated names of the value, trimmed; empty if unset."""
         return tuple(each.strip() for each in self.get(name).split(",") if each.strip())
 
-    @property
+    @functools.cached_property
     def supabase_url(self) -> str:
         return self.require("SUPABASE_URL").rstrip("/")
 
-    @property
+    @functools.cached_property
     def ledger_url(self) -> str:
         """The address at which chat and assist connect to PostgreSQL; empty if they call the data API."""
         return self.checked("LEDGER_DATABASE_URL")
 
-    @property
+    @functools.cached_property
     def issuers(self) -> tuple[str, ...]:
         """The accepted issuers of access tokens: those of SUPABASE_ISSUER, else the project."""
         return self.names("SUPABASE_ISSUER") or (f"{self.supabase_url}/auth/v1",)
 
-    @property
+    @functools.cached_property
     def cors_origins(self) -> frozenset[str]:
         return frozenset(self.names("CORS_ORIGINS"))
 
-    @property
+    @functools.cached_property
     def turn_seconds(self) -> int:
         """The maximum time of a model per turn: the platform's limit minus ten seconds for the booking."""
         return int(self.checked("TURN_SECONDS", "290"))
@@ -92,12 +102,12 @@ class Settings:
         """The end of the time of a turn whose request arrived then, both by time.monotonic()."""
         return arrived + self.turn_seconds
 
-    @property
+    @functools.cached_property
     def first_content_seconds(self) -> int:
         """How long an accepted call may be silent before its first content, as models are that think."""
         return int(self.checked("FIRST_CONTENT_SECONDS", "120"))
 
-    @property
+    @functools.cached_property
     def log_content(self) -> str:
         """`redacted`, `encrypted` or `none`. A wrong value, or a missing key, counts as `none`: no text is stored."""
         mode = self.get("LOG_CONTENT", "redacted").lower()

@@ -12,6 +12,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from shared.bounded_responses import BoundedConnector
 from shared.config import settings
+from shared.lenient_json import write_json
 from shared.node_addresses import ForbiddenAddressError, is_allowed_address
 
 CONNECT_SECONDS = 3.0
@@ -51,6 +52,7 @@ class _Lazy:
             self._session = aiohttp.ClientSession(
                 connector=self._connector(),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                json_serialize_bytes=write_json,
                 trust_env=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
                 **self._options,

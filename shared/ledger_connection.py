@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import certifi
 import psycopg
+from psycopg import generators
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.waiting import Ready, Wait
 
 from shared import http
 from shared.addresses import is_loopback
@@ -27,6 +31,7 @@ _Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 _MAX_CONNECTIONS = 3  # of an instance; a serverless fleet has many
 _IDLE_SECONDS = 30.0  # poolers and NAT gateways drop idle connections without notice
 _CONNECT_SECONDS = 3
+_CANCEL_SECONDS = 5.0
 _STATEMENT = (
     "with claims as materialized (select set_config('request.jwt.claims', $1, true) as claims) "
     "select to_json(public.%s(%s))::text from claims where claims is not null"
@@ -49,16 +54,16 @@ class Connections:
 
     async def call(self, name: str, arguments: dict[str, Any], claims: str, timeout_seconds: float) -> Any:
         """The result of the ledger's function `name` with these claims. Raises as `ledger_calls.call` does."""
-        values = [claims, *(_as_text(value) for value in arguments.values())]
+        values = [claims.encode(), *(_as_text(value).encode() for value in arguments.values())]
         text = await self._within(timeout_seconds, _statement(name, tuple(arguments)), values)
         return None if text is None else read_json(text)
 
     async def check(self, timeout_seconds: float) -> None:
         """Returns if the database answers and the role may begin turns. Raises DatabaseUnavailable, Forbidden."""
-        if await self._within(timeout_seconds, _CHECK, []) != "true":
+        if await self._within(timeout_seconds, _CHECK, []) != b"true":
             raise refusal_of_sqlstate("42501", "", None)
 
-    async def _within(self, timeout_seconds: float, statement: bytes, values: list[str]) -> str | None:
+    async def _within(self, timeout_seconds: float, statement: bytes, values: list[bytes]) -> bytes | None:
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._fetch_or_retry(statement, values)
@@ -68,7 +73,7 @@ class Connections:
         except (TimeoutError, OSError) as error:
             raise unavailable() from error
 
-    async def _fetch_or_retry(self, statement: bytes, values: list[str]) -> str | None:
+    async def _fetch_or_retry(self, statement: bytes, values: list[bytes]) -> bytes | None:
         """As `_fetch`. A statement that met a busy database, which changed nothing, is sent once more."""
         try:
             return await self._fetch(statement, values)
@@ -79,7 +84,7 @@ class Connections:
         await asyncio.sleep(PAUSE_SECONDS)
         return await self._fetch(statement, values)
 
-    async def _fetch(self, statement: bytes, values: list[str]) -> str | None:
+    async def _fetch(self, statement: bytes, values: list[bytes]) -> bytes | None:
         """The only column of the only row. When the connection is lost, the statement is sent again over a new one.
 
         Every function of the ledger may be called twice: a begin by its turn and worker, a finish by its turn, an
@@ -118,16 +123,14 @@ class Connections:
             log("ledger_connection_failed", level="warning", reason=str(error).partition("\n")[0][:300])
             raise
 
-    async def _run(self, connection: _Connection, statement: bytes, values: list[str]) -> str | None:
-        running = asyncio.ensure_future(_only_value(connection, statement, values))
+    async def _run(self, connection: _Connection, statement: bytes, values: list[bytes]) -> bytes | None:
         try:
-            value = await asyncio.shield(running)
-        except asyncio.CancelledError:
-            # psycopg asks the server to stop and waits for it, for up to ten seconds; the caller has no such time.
-            self._end(connection, running)
-            raise
+            value = await _only_value(connection, statement, values)
         except psycopg.Error:
             await self._give_back(connection)
+            raise
+        except BaseException:  # cancelled, while the statement runs
+            self._end(connection)
             raise
         await self._give_back(connection)
         return value
@@ -141,10 +144,9 @@ class Connections:
         while self._idle and now - self._idle[0][0] > _IDLE_SECONDS:
             await self._idle.pop(0)[1].close()
 
-    def _end(self, connection: _Connection, running: asyncio.Future[Any]) -> None:
-        """Cancels a statement and closes its connection, without waiting for either."""
-        running.cancel()
-        ending = asyncio.ensure_future(_ended(connection, running))
+    def _end(self, connection: _Connection) -> None:
+        """Stops a statement and closes its connection. The caller has no time to wait for either."""
+        ending = asyncio.ensure_future(_ended(connection))
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
 
@@ -161,7 +163,6 @@ def connection_parameters(url: str) -> dict[str, Any]:
     return parameters | {
         "autocommit": True,
         "prepare_threshold": None,  # a pooler may run the next call on another connection
-        "cursor_factory": psycopg.AsyncRawCursor,
         "application_name": "parley chat",
         "connect_timeout": _CONNECT_SECONDS,
         "gssencmode": "disable",  # the negotiation would cost a round trip
@@ -179,14 +180,52 @@ def _is_open(connection: _Connection) -> bool:
     return connection.pgconn.transaction_status == TransactionStatus.IDLE
 
 
-async def _only_value(connection: _Connection, statement: bytes, values: list[str]) -> str | None:
-    cursor = await connection.execute(statement, values)
-    row = await cursor.fetchone()
-    return row[0] if row else None
+async def _only_value(connection: _Connection, statement: bytes, values: Sequence[bytes]) -> bytes | None:
+    """The only column of the only row.
+
+    It asks libpq itself: psycopg's cursor converts values and prepares statements, which costs more than the rest.
+    """
+    pgconn = connection.pgconn
+    pgconn.send_query_params(statement, values)
+    running = generators.execute(pgconn)
+    try:
+        wanted = next(running)
+        while True:
+            wanted = running.send(await _readiness(pgconn.socket, wanted))
+    except StopIteration as end:
+        result = end.value[0]
+    if result.status != ExecStatus.TUPLES_OK:
+        raise psycopg.errors.error_from_result(result)
+    found: bytes | None = result.get_value(0, 0)
+    return found
 
 
-async def _ended(connection: _Connection, running: asyncio.Future[Any]) -> None:
-    await asyncio.gather(running, return_exceptions=True)
+async def _readiness(fileno: int, wanted: Wait) -> Ready:
+    """What the socket is ready for, as soon as it is ready for anything that is wanted."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    if wanted & Wait.R:
+        loop.add_reader(fileno, _resolve, ready, Ready.R)
+    if wanted & Wait.W:
+        loop.add_writer(fileno, _resolve, ready, Ready.W)
+    try:
+        found: Ready = await ready
+    finally:
+        if wanted & Wait.R:
+            loop.remove_reader(fileno)
+        if wanted & Wait.W:
+            loop.remove_writer(fileno)
+    return found
+
+
+def _resolve(ready: asyncio.Future[Ready], found: Ready) -> None:
+    if not ready.done():
+        ready.set_result(found)
+
+
+async def _ended(connection: _Connection) -> None:
+    with suppress(psycopg.Error, OSError):
+        await connection.cancel_safe(timeout=_CANCEL_SECONDS)
     await connection.close()
 
 

@@ -10,9 +10,10 @@ import logging
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 _MAX_MESSAGE = 300
+_json: Final = json.JSONEncoder(default=str).encode  # json.dumps would make an encoder for each line
 _ids: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("_ids", default=())
 
 
@@ -30,7 +31,7 @@ def log(event: str, **fields: Any) -> None:
     """Writes one line with the bound ids; `fields` are outcomes, timings and further ids."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     line = {"at": now, "event": event} | dict(_ids.get()) | fields
-    sys.stdout.write(json.dumps(line, default=str) + "\n")
+    sys.stdout.write(_json(line) + "\n")
     sys.stdout.flush()
 
 

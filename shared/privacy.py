@@ -6,7 +6,6 @@ Messages of a conversation are not redacted: they belong to its members.
 from __future__ import annotations
 
 import functools
-import hashlib
 import hmac
 from collections.abc import Mapping
 from typing import Any
@@ -60,4 +59,4 @@ def person_hash(user_id: str, pepper: str) -> str | None:
     """A pseudonym of the user: an HMAC with the secret pepper; None without a user or a pepper."""
     if not pepper or not user_id:
         return None
-    return "v1:" + hmac.new(pepper.encode(), user_id.encode(), hashlib.sha256).hexdigest()
+    return "v1:" + hmac.digest(pepper.encode(), user_id.encode(), "sha256").hex()

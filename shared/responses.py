@@ -8,6 +8,7 @@ from contextlib import aclosing, contextmanager, suppress
 from typing import Any, Protocol
 
 import anyio
+import orjson
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -139,8 +140,8 @@ class _SanitizedJson(JSONResponse):
     """JSON whose strings are sanitised where they cannot be encoded or hold NUL."""
 
     def render(self, content: Any) -> bytes:
-        with suppress(UnicodeEncodeError):
-            body = super().render(content)
+        with suppress(orjson.JSONEncodeError):  # for lone surrogates, and for integers that only json writes
+            body = orjson.dumps(content)
             if b"\\u0000" not in body:
                 return body
         return super().render(sanitize_text(content))
@@ -233,7 +234,9 @@ def _route_of(event: TurnEvent) -> Route | None:
 
 
 def _name_route(response: Response, turn: Turn, route: Route, wishes: Wishes) -> None:
-    """Sets the headers that depend on the route."""
+    """Sets the headers that depend on the route; those of the first one are there from the beginning."""
+    if route is turn.routes[0]:
+        return
     del response.headers["X-Ignored-Params"]  # another route may take them all
     response.headers.update(route_headers(turn, route) | wishes.headers(route))
 

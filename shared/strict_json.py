@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 MAX_DEPTH = 64
 MAX_VALUES = 100_000
@@ -12,7 +12,7 @@ MAX_VALUES = 100_000
 
 def parse_json(text: str) -> Any:
     """The value of a JSON text. Raises ValueError for other text, RecursionError for extreme nesting."""
-    return json.loads(text, parse_constant=_reject, parse_float=_finite)
+    return _decoded(text)
 
 
 def count_values(value: Any) -> int:
@@ -36,3 +36,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         _reject(text)
     return number
+
+
+_decoded: Final = json.JSONDecoder(parse_constant=_reject, parse_float=_finite).decode

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cached_property
 
 from shared.events import CallPiece, ModelEvent, Reasoning, Refusal, Text, Usage, UsageSource
+from shared.growing_text import GrowingText
 from shared.messages import ModelRequest, ToolCall
 from shared.token_bounds import TOKENS_PER_MESSAGE, file_tokens, text_of, token_upper_bound
 from shared.tokens import estimate_tokens
@@ -27,9 +29,9 @@ class UsageMeter:
         self.has_content = False
         self._call, self._window = call, context_window or _UNKNOWN_WINDOW
         self._counted: Usage | None = None
-        self._pieces: list[str] = []
+        self._words = GrowingText()
         self._pieced: set[str] = set()  # the ids of calls whose pieces are noted
-        self._counted_pieces = 0  # those before the provider's last count
+        self._counted_until = 0  # where the provider's last count came
 
     def observe(self, event: ModelEvent) -> None:
         """Adds one event to the usage."""
@@ -44,7 +46,7 @@ class UsageMeter:
             case Usage():
                 self._counted = _updated(self._counted, event)
                 if event.output_tokens:
-                    self._counted_pieces = len(self._pieces)
+                    self._counted_until = len(self._words)
             case _:
                 pass
 
@@ -71,10 +73,10 @@ class UsageMeter:
 
     def _note(self, text: str) -> None:
         self.has_content = True
-        self._pieces.append(text)
+        self._words.add(text)
 
     def _with_the_rest(self, counted: Usage) -> Usage:
-        uncounted = self._pieces[self._counted_pieces :] if counted.output_tokens else self._pieces
+        uncounted = self._words.text(self._counted_until if counted.output_tokens else 0)
         so_far = min(counted.output_tokens + _tokens_of(uncounted), self._call.max_output_tokens)
         return replace(counted, output_tokens=max(counted.output_tokens, so_far), source="partial")
 
@@ -82,7 +84,7 @@ class UsageMeter:
         messages = self._call.messages
         input_tokens = sum(estimate_tokens(text_of(m)) + TOKENS_PER_MESSAGE for m in messages)
         input_tokens += sum(map(file_tokens, messages))
-        return self._bounded(Usage(input_tokens, _tokens_of(self._pieces), source="estimate"))
+        return self._bounded(Usage(input_tokens, _tokens_of(self._words.text()), source="estimate"))
 
     def _with_estimates(self, usage: Usage) -> Usage:
         """The usage with estimates for what the provider did not count."""
@@ -96,8 +98,12 @@ class UsageMeter:
             source="partial",
         )
 
+    @cached_property
+    def _input_limit(self) -> int:
+        return token_upper_bound(self._call.messages, self._call.tools)
+
     def _bounded(self, usage: Usage) -> Usage:
-        input_limit = token_upper_bound(self._call.messages, self._call.tools)
+        input_limit = self._input_limit
         output_limit = self._call.max_output_tokens
         if self._call.node or usage.source == "estimate":
             input_tokens, output_tokens = min(usage.input_tokens, input_limit), min(usage.output_tokens, output_limit)
@@ -139,8 +145,7 @@ def _within(count: int, most: int) -> int:
     return count if count <= most + most // 4 + _MARGIN_TOKENS else most
 
 
-def _tokens_of(pieces: list[str]) -> int:
-    text = "".join(pieces)
+def _tokens_of(text: str) -> int:
     return estimate_tokens(text) if text else 0
 
 

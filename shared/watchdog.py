@@ -35,7 +35,7 @@ class Watchdog:
         A sign of life extends it to `patience` seconds from then, and never beyond `left` seconds from now, where the
         turn ends.
         """
-        self._task = task = asyncio.current_task()
+        self._task = task = asyncio.current_task(self._loop)
         self._cancellations = task.cancelling() if task else 0
         now = self._loop.time()
         self._patience, self._end = patience, now + left

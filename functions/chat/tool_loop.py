@@ -21,6 +21,7 @@ from shared.events import CallPiece, Finish, ModelEvent, NextStep, Refusal, Text
 from shared.fallback import MIN_SECONDS
 from shared.files import message_with
 from shared.gateway import ModelSession
+from shared.growing_text import GrowingText
 from shared.messages import Message, ProviderPayload, ToolCall
 from shared.model_request import Options
 from shared.providers.tool_calls import fresh_id
@@ -45,10 +46,10 @@ class _Step:
     def has_called(self) -> bool:
         return self.reason == "tool_calls" and bool(self.calls)
 
-    def observe(self, event: ModelEvent | RouteChosen, texts: list[str]) -> None:
+    def observe(self, event: ModelEvent | RouteChosen, written: GrowingText) -> None:
         match event:
             case Text(text) | Refusal(text):
-                texts.append(text)
+                written.add(text)
             case ToolCall():
                 self.calls.append(event)
             case Finish():
@@ -79,7 +80,7 @@ class ToolLoop:
         self._messages = [message_with(turn.files, asked) if turn.files else Message("user", asked)]
         self._ids: set[str] = set()
         self._id_of: dict[str, str] = {}  # of the calls that the model is writing
-        self._pieces: list[str] = []
+        self._text = GrowingText()  # of this model call
         self._texts: list[str] = []
         self._parts: list[dict[str, Any]] = []
         self._has_handed_off = False
@@ -87,12 +88,12 @@ class ToolLoop:
     @property
     def content(self) -> str:
         """The answer so far: the texts of the model calls as paragraphs."""
-        return "\n\n".join(text for text in (*self._texts, "".join(self._pieces)) if text)
+        return "\n\n".join(text for text in (*self._texts, self._text.text()) if text)
 
     @property
     def parts(self) -> tuple[dict[str, Any], ...] | None:
         """The answer as the parts of a UIMessage; None when it has only text."""
-        text = "".join(self._pieces)
+        text = self._text.text()
         return (*self._parts, *(step_parts(text) if text else ())) if self._parts else None
 
     @property
@@ -114,7 +115,7 @@ class ToolLoop:
             async with aclosing(self._session.events(self._prompt_messages(), options)) as events:
                 async for each in events:
                     event = self._named(each) if isinstance(each, CallPiece | ToolCall) else each
-                    step.observe(event, self._pieces)
+                    step.observe(event, self._text)
                     yield event
             if not step.has_called:
                 self.reason = step.reason
@@ -124,7 +125,7 @@ class ToolLoop:
 
     async def _answered(self, calls: list[ToolCall], native: ProviderPayload | None) -> list[ToolResult]:
         """Runs the tool calls, and adds calls and results to the messages."""
-        text, self._pieces = "".join(self._pieces), []
+        text, self._text = self._text.text(), GrowingText()
         self._texts.append(text)
         self._parts.extend([*step_parts(text), *map(call_part, calls)])  # for the result, if the client hangs up now
         self._has_handed_off = False

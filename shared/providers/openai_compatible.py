@@ -119,7 +119,8 @@ class OpenAiCompatible:
         `on_accepted` is called when the response has begun. A node's bytes come a few at a time, and other requests run
         in between. Raises ValueError over `max_bytes`.
         """
-        session = http.node_session() if self._host.is_node else http.session()
+        is_node = self._host.is_node
+        session = http.node_session() if is_node else http.session()
         url, headers = self._url(node) + path, await self._headers(node)
         async with session.request(method, url, json=body, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
@@ -130,17 +131,17 @@ class OpenAiCompatible:
                     retry_after=retry_after_seconds(response.headers),
                     is_page=is_page(response.headers),
                 )
-            if response.headers.get("Content-Encoding", "identity") != "identity" and self._host.is_node:
+            if response.headers.get("Content-Encoding", "identity") != "identity" and is_node:
                 raise malformed_response(self._host.name)
             if on_accepted is not None:
                 on_accepted()
-            total = 0
-            while chunk := await response.content.read(_NODE_PIECE_BYTES if self._host.is_node else _PIECE_BYTES):
+            total, piece_bytes = 0, _NODE_PIECE_BYTES if is_node else _PIECE_BYTES
+            while chunk := await response.content.read(piece_bytes):
                 total += len(chunk)
                 if total > max_bytes:
                     raise ValueError("answer too large")
                 yield chunk
-                if self._host.is_node:
+                if is_node:
                     await asyncio.sleep(0)
 
     def _url(self, node: Node | None) -> str:

@@ -71,8 +71,12 @@ def _count(claimed: Any) -> int | None:
 
 def _first(*claims: Any) -> Any:
     """The first claim that counts something, else the first that is there."""
-    found = [each for each in claims if each is not None]
-    return next((each for each in found if _count(each)), found[0] if found else None)
+    found = None
+    for each in claims:
+        if _count(each):
+            return each
+        found = each if found is None else found
+    return found
 
 
 def _details(usage: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -46,7 +46,10 @@ _WORDS: Final = Rules((*NAMED_SECRETS, *EMAILS))
 _NUMBERS: Final = Rules((*_OPAQUE, *ACCOUNTS, *ADDRESSES, *ID_RULES, *PHONE_RULES))
 # What each datum with digits has: five digits close together, two groups of four, or the form of an address or a PAN.
 _OVER_LINES: Final = r"\d{4}\s{1,3}\d{4}"
-_NUMBER: Final = r"\d(?:[^\d\n]{0,3}\d){4}|:[0-9A-Fa-f:]{2}|\d{4}\s{1,3}\d{4}|\d\.\d{1,3}\.\d|P[A-Z]\d{4}[A-Z]"
+_NUMBER: Final = (
+    r"[\d:P](?:(?<=\d)(?:(?:[^\d\n]{0,3}\d){4}|\d{3}\s{1,3}\d{4}|\.\d{1,3}\.\d)"
+    r"|(?<=:)[0-9A-Fa-f:]{2}|(?<=P)[A-Z]\d{4}[A-Z])"
+)
 
 
 def redact(text: str) -> str:

@@ -216,6 +216,12 @@ def test_a_refusal_is_the_same_error_and_keeps_its_connection(
     assert db.execute(query).fetchone() == before
 
 
+def test_a_statement_that_fills_the_socket_arrives_whole(ledger: DirectConnections) -> None:
+    """It is sent piece by piece as the database reads it, and its connection serves the next call."""
+    for size in (1, 16_000_000, 1):
+        assert ledger.call("node_key", {"node_id": 0, "base_url": "x" * size}, None) is None
+
+
 @pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="apt install pgbouncer")
 def test_a_pooler_in_transaction_mode_may_stand_between(
     alice: Person, model: Models, db: Database, stack: Stack

@@ -13,6 +13,7 @@ from shared import ledger
 from shared.errors import Unprocessable
 from shared.events import Finish, Refusal, Text
 from shared.gateway import ModelSession
+from shared.growing_text import GrowingText
 from shared.messages import Message, ToolCall
 from shared.routes import Route
 from shared.run_turn import RunEvent, TurnEnd
@@ -34,7 +35,7 @@ class StatelessRun:
         self._asked = asked
         before_retry = functools.partial(ledger.extend, turn)
         self._session = ModelSession(self._able or turn.routes, asked.options, arrived, before_retry)
-        self._texts: list[str] = []
+        self._text = GrowingText()
         self._calls: list[ToolCall] = []
         self._reason: str | None = None
 
@@ -61,7 +62,7 @@ class StatelessRun:
     def _observe(self, event: RunEvent) -> None:
         match event:
             case Text(text) | Refusal(text):
-                self._texts.append(text)
+                self._text.add(text)
             case ToolCall():
                 self._calls.append(event)
             case Finish():
@@ -71,7 +72,7 @@ class StatelessRun:
 
     def result(self, end: TurnEnd) -> TurnResult:
         """The answer and its usage until now."""
-        session, text = self._session, "".join(self._texts)
+        session, text = self._session, self._text.text()
         has_parts = self._asked.is_stored and bool(self._calls)
         return TurnResult(
             turn=self.turn,

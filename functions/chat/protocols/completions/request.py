@@ -96,11 +96,12 @@ class CompletionRequest(Sampling):
     @property
     def stateless(self) -> StatelessRequest:
         """The request in the form of every protocol."""
+        messages = conversation_of(self.messages)
         return StatelessRequest(
             endpoint="chat.completions",
             model=self.model,
-            conversation=self.conversation,
-            question=question_of(conversation_of(self.messages)),
+            conversation=for_provider(messages),
+            question=question_of(messages),
             options=self.options,
             max_tokens=self.max_completion_tokens or self.max_tokens,
             is_streamed=bool(self.stream),

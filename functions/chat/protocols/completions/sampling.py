@@ -94,7 +94,7 @@ class Sampling(Open):
         """The stop sequences."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
-    @property
+    @cached_property
     def parameters(self) -> dict[str, Any]:
         """The further parameters of the model call; a neutral value is left out, as some models reject it."""
         asked = {name: getattr(self, name) for name in _PARAMETERS}
