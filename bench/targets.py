@@ -14,6 +14,7 @@ from bench import peers
 from bench.function import HELLO
 from bench.project import Project
 from bench.upstream import Script
+from deploy.entry import entry_of
 from local.environment import ROOT
 from tests.stack_process import clean_environ, free_ports
 
@@ -82,18 +83,18 @@ def all_targets(project: Project, upstream_port: int, folder: Path) -> list[Targ
     chat: dict[str, Any] = {"prefix": "openai:", "tokens": project.tokens, "roots": project.roots}
     completions: dict[str, Any] = chat | {"path": "/v1/chat/completions"}
     environ = {**project.values, "OPENAI_API_KEY": "sk-bench", "OPENAI_BASE_URL": upstream}
+    source = folder / "chat.py"
+    source.write_text(entry_of("chat"))
     found = [
         Target("upstream itself", upstream_port, path="/v1/chat/completions", loads=frozenset({"unary", "streams"})),
         _function("hello", "hello", hello, {}, loads=frozenset({"unary"}), has_tokens=False),
         _function("raw pass-through", "forward", forward, url),
-        _function("completions", "chat", ROOT / "functions/chat/main.py", environ, **completions),
-        _function(
-            "POST /, stored", "chat", ROOT / "functions/chat/main.py", environ, is_ui=True, loads=ALL - {"hold"}, **chat
-        ),
+        _function("completions", "chat", source, environ, **completions),
+        _function("POST /, stored", "chat", source, environ, is_ui=True, loads=ALL - {"hold"}, **chat),
     ]
     if "LEDGER_DATABASE_URL" in environ:  # the stack connects chat to its database: measure both ways
         over_rest = {name: value for name, value in environ.items() if name != "LEDGER_DATABASE_URL"}
-        name, source = "completions, PostgREST", ROOT / "functions/chat/main.py"
+        name = "completions, PostgREST"
         found.append(_function(name, "chat", source, over_rest, loads=frozenset({"unary"}), **completions))
     return found + [_peer(peer, folder, upstream) for peer in peers.installed()]
 
@@ -113,7 +114,7 @@ def llms_target(project: Project) -> Target:
 
 
 def _function(name: str, target: str, source: Path, environ: Mapping[str, str], **options: Any) -> Target:
-    """A function served as the local stack and the clouds serve it."""
+    """A function served as the clouds serve it."""
     port = free_ports()
     command = [sys.executable, "-m", "uvicorn", "functions_framework.aio:app", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--timeout-keep-alive", "75", "--lifespan", "on"]

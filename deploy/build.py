@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.closure import lambda_markers, unmet
+from deploy.entry import entry_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNTIME: Final = "3.13"
@@ -46,15 +47,6 @@ _UNUSED_RECORDS = {
     "REQUESTED",
     ".lock",
 }  # package managers' records; a unit is never changed in place
-# Imported modules live as long as the process, so the garbage collector can ignore them.
-_MAIN = """import gc
-
-gc.disable()
-from functions.{name}.main import {name} as {name}
-
-gc.freeze()
-gc.enable()
-"""
 _ELF64 = b"\x7fELF\x02\x01"  # little-endian, as both architectures are
 _LOADED = 1  # PT_LOAD
 
@@ -219,7 +211,7 @@ def _copy_sources(name: str, work: Path) -> None:
     shutil.copytree(ROOT / "shared", work / "shared", ignore=ignored)
     (work / "docs").mkdir()
     shutil.copy(ROOT / "docs" / f"openapi-{name}.json", work / "docs")
-    (work / "main.py").write_text(_MAIN.format(name=name))
+    (work / "main.py").write_text(entry_of(name))
 
 
 def _copy_authority(name: str, authority: Path | None, work: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -26,11 +25,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--require-postgres", action="store_true", help="fail, not skip, where a version of PostgreSQL is missing"
     )
     parser.addoption("--require-chromium", action="store_true", help="fail, not skip, where the browser is missing")
-
-
-def pytest_unconfigure() -> None:
-    """Ends what an import of chat begins: DuckDB reports objects that no collection looks at."""
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", params=VERSIONS, ids=str)

@@ -5,8 +5,6 @@ Routes of the AI SDK's protocol run an agent in a stored conversation. Routes un
 
 from __future__ import annotations
 
-import gc
-
 import functions_framework.aio
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -82,7 +80,6 @@ TABLE = {
     "GET /health/ready": ready,
 }
 ROUTES = routes(with_document(TABLE, "chat"))
-gc.freeze()  # what is imported lives as long as the process; a collection that looks at it takes 50 ms
 
 
 @functions_framework.aio.http

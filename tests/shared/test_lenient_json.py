@@ -1,4 +1,4 @@
-"""JSON of hosts, as the standard library reads it."""
+"""JSON of hosts, as the standard library reads and writes it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.lenient_json import read_json
+from shared.lenient_json import read_json, write_json
 
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(),
@@ -36,3 +36,15 @@ def test_text_that_is_not_json_raises(text: str) -> None:
     """A ValueError, which every caller expects."""
     with pytest.raises(ValueError, match="char"):
         read_json(text)
+
+
+@given(_VALUES)
+def test_every_value_is_written_so_that_it_is_read_again(value: object) -> None:
+    """Half a character and an integer of more than 64 bits, too."""
+    for each in (value, [value, "\ud83d"], {"a": value, "b": 2**70}):
+        assert json.loads(write_json(each)) == each
+
+
+def test_what_is_no_number_is_written_as_null() -> None:
+    """JSON has no infinity."""
+    assert write_json([math.nan, math.inf, 1.5]) == b"[null,null,1.5]"
