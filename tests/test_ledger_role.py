@@ -165,6 +165,7 @@ def _diagnosed(owner: Rows) -> dict[str, Any]:
         claims = '{"role": "authenticated", "app_metadata": {"role": "admin"}}'
         owner.execute("select set_config('request.jwt.claims', %s, true)", [claims])
         owner.execute("set local role authenticated")
+        owner.execute("select private.pre_request()")
         row = owner.execute("select public.diagnose_ledger_role()").fetchone()
     assert row is not None
     found: dict[str, Any] = row[0]

@@ -1,13 +1,13 @@
 -- Purpose: the schema private, settings, and small helpers that every other file uses.
 -- Affects: schema private; table private.settings; role parley_admin; helper functions
--- Access: authenticated may use the schema and call is_app() and is_admin(), every role of the data API pre_request();
--- no client role reads a table of this schema.
+-- Access: roles of the data API may use the schema and call pre_request(), authenticated is_app() and is_admin(); no
+-- client role reads a table of this schema.
 
 create schema private;
 comment on schema private is
   'Not exposed by the data API: write-ahead rows, leases, and functions that policies and the ledger call.';
 revoke all on schema private from public;
-grant usage on schema private to anon, authenticated, service_role;
+grant usage on schema private to authenticated, service_role;
 
 create table private.settings (
   name text constraint settings_pkey primary key,
@@ -54,13 +54,23 @@ comment on function private.is_admin() is
 revoke execute on function private.is_admin from public, anon, authenticated, service_role;
 grant execute on function private.is_admin() to authenticated;
 
--- A role belongs to the server, so another database may have created it.
+-- A role belongs to the server, so another database may have created it, also at this moment.
 do $$
 begin
   create role parley_admin nologin;
-  grant authenticated to parley_admin;
-  grant parley_admin to authenticator, current_user;
-exception when duplicate_object then null;
+exception when duplicate_object or unique_violation then null;
+end
+$$;
+do $$
+begin
+  if not pg_has_role('parley_admin', 'authenticated', 'member') then
+    grant authenticated to parley_admin;
+  end if;
+  if not pg_has_role('authenticator', 'parley_admin', 'member') then
+    grant parley_admin to authenticator, current_user;
+  end if;
+exception when insufficient_privilege then  -- GET /debug names the remedy
+  raise warning 'Admins see only their own rows, because parley_admin belongs to another role: %', sqlerrm;
 end
 $$;
 
@@ -68,7 +78,8 @@ create function private.pre_request() returns void
   language plpgsql volatile security invoker set search_path = '' as $$
 begin
   if current_user = 'authenticated' then
-    if private.is_admin() then  -- in one condition, every role would need the right to call it
+    -- Nested, because PostgreSQL checks the right to call all functions of a condition.
+    if private.is_admin() and pg_has_role(session_user, to_regrole('parley_admin'), 'member') then
       set local role parley_admin;
     end if;
   end if;
@@ -76,15 +87,28 @@ end
 $$;
 comment on function private.pre_request() is
   'The data API calls it before each request: an admin''s request goes on as parley_admin, a member of authenticated '
-  'with policies of its own. So the policies of users name only their own rows, which an index finds.';
+  'with policies of its own. So the policies of users name only their own rows, which an index finds. A role that a '
+  'project adds for its tokens needs the right to call it.';
 revoke execute on function private.pre_request from public, anon, authenticated, service_role;
-grant execute on function private.pre_request() to anon, authenticated, service_role;
+do $$
+declare
+  v_role text;
+begin
+  for v_role in
+    select r.rolname from pg_auth_members as a join pg_roles as r on r.oid = a.roleid
+    where a.member = 'authenticator'::regrole and r.rolname <> 'parley_admin'
+  loop
+    execute format('grant usage on schema private to %I', v_role);
+    execute format('grant execute on function private.pre_request() to %I', v_role);
+  end loop;
+end
+$$;
 
 -- PostgREST has one such function for a database; a project that has one already calls ours from it.
 do $$
 begin
   if not exists (select from pg_db_role_setting as s
-      where s.setrole = 'authenticator'::regrole and array_to_string(s.setconfig, ' ') ~ 'pgrst\.db_pre_request='
+      where s.setrole = 'authenticator'::regrole and array_to_string(s.setconfig, ' ') ~ 'pgrst\.db_pre_request=.'
         and s.setdatabase in (0, (select d.oid from pg_database as d where d.datname = current_database()))) then
     execute format('alter role authenticator in database %I set pgrst.db_pre_request = %L', current_database(),
       'private.pre_request');

@@ -43,10 +43,11 @@ create function private.api_grants()
   )
   select h.object, h.kind, h.is_private, h.oid, coalesce(r.rolname, 'public'), lower(g.privilege_type), h.column_name
   from held as h cross join lateral aclexplode(h.acl) as g left join pg_roles as r on r.oid = g.grantee
-  where g.grantee = 0 or r.rolname in ('anon', 'authenticated', 'service_role')
+  where g.grantee = 0 or r.rolname in ('anon', 'authenticated', 'parley_admin', 'service_role')
 $$;
 comment on function private.api_grants() is
-  'Privileges of anon, authenticated, service_role and public in the schemas public and private, one row each. '
+  'Privileges of anon, authenticated, parley_admin, service_role and public in the schemas public and private, one row '
+  'each. '
   'column_name is null unless the privilege is on one column.';
 revoke execute on function private.api_grants from public, anon, authenticated, service_role;
 grant execute on function private.api_grants() to authenticated;
@@ -76,6 +77,11 @@ create function private.table_findings() returns table (object text, problem tex
       format('drop policy %I on %s; or let its condition use auth.uid().', p.polname, p.object)
     from policies as p
   union all
+  select r.object, format('policy %I lets admins change rows of others', p.polname), true,
+      format('drop policy %I on %s;', p.polname, r.object)
+    from pg_policy as p join private.own_relations() as r on r.oid = p.polrelid
+    where p.polcmd <> 'r' and 'parley_admin'::regrole = any (p.polroles)
+  union all
   select r.object, 'the view does not apply the caller''s row-level security',
       exists (select from private.api_grants() as g where g.oid = r.oid and g.grantee <> 'service_role'),
       format('alter view %s set (security_invoker = true);', r.object)
@@ -96,8 +102,10 @@ create function private.grant_findings() returns table (object text, problem tex
     from private.api_grants() as g
     where g.object <> 'private.pre_request()'  -- the data API calls it as every role
   ), odd as (
-    -- anon has no privileges, and API roles none in private except for policies' helpers.
+    -- anon has no privileges on objects, parley_admin only those of authenticated, and API roles none in private except
+    -- for policies' helpers.
     select g.*, case
+        when g.grantee = 'parley_admin' then true
         when g.kind = 'schema' then g.privilege = 'create' or (g.is_private and g.grantee = 'public')
         when g.kind in ('materialized view', 'foreign table') and g.privilege = 'select'
           then g.grantee <> 'service_role'
@@ -128,13 +136,26 @@ create function private.grant_findings() returns table (object text, problem tex
   select 'role ' || m.rolname, 'it is a member of ' || r.rolname, true,
       format('revoke %I from %I;', r.rolname, m.rolname)
     from pg_auth_members as a join pg_roles as r on r.oid = a.roleid join pg_roles as m on m.oid = a.member
-    where m.rolname in ('anon', 'authenticated')
+    where m.rolname in ('anon', 'authenticated') or (r.rolname = 'parley_admin' and m.rolname <> 'authenticator'
+      and not m.rolsuper and m.oid <> (select n.nspowner from pg_namespace as n where n.nspname = 'private'))
   union all
-  select 'role authenticator', 'the data API does not call private.pre_request(), so admins see only their own rows',
-      false, format('alter role authenticator in database %I set pgrst.db_pre_request = %L; notify pgrst, %L; or, if '
-        'it has such a function, call private.pre_request() there.', current_database(), 'private.pre_request',
+  select 'role authenticator', 'requests of admins do not go on as parley_admin, so admins see only their own rows of '
+      'users'' tables', false,
+      format('grant authenticated to parley_admin; grant parley_admin to authenticator; alter role authenticator in '
+        'database %I set pgrst.db_pre_request = %L; notify pgrst, %L; a function that is set already calls '
+        'private.pre_request() instead, and is not security definer.', current_database(), 'private.pre_request',
         'reload config')
     where current_user = 'authenticated'
+  union all
+  select 'role authenticator', format('%s is not called, because this database has another function', s.setting), false,
+      format('alter role authenticator in database %I set %s; let that function call private.pre_request().',
+        current_database(), s.setting)
+    from pg_db_role_setting as d cross join unnest(d.setconfig) as s (setting)
+    where d.setrole = to_regrole('authenticator') and d.setdatabase = 0
+      and s.setting ~ '^pgrst\.db_pre_request=.' and s.setting <> 'pgrst.db_pre_request=private.pre_request'
+      and exists (select from pg_db_role_setting as o join pg_database as b on b.oid = o.setdatabase
+        where o.setrole = d.setrole and b.datname = current_database()
+          and 'pgrst.db_pre_request=private.pre_request' = any (o.setconfig))
 $$;
 comment on function private.grant_findings() is
   'Privileges beyond the rules: any for anon or public, any in private, truncate, references, trigger or maintain '

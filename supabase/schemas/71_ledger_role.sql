@@ -6,7 +6,7 @@
 do $$
 begin
   create role parley_ledger nologin noinherit;
-exception when duplicate_object then null;
+exception when duplicate_object or unique_violation then null;
 end
 $$;
 alter role parley_ledger set statement_timeout = '8s';

@@ -336,7 +336,6 @@ _SCRIPT = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 from shared.redaction import redact
-from shared.redaction.context_words import NUMBERED_WORDS, VERSION_WORDS, words_before
 for each in {texts!r}:
     redact((each * 100_000)[:100_000])
 """

@@ -17,6 +17,30 @@ Debug = Callable[[], dict[str, Any]]
 
 # A change, its undoing, the object that is named, and the verdict.
 CHANGES = {
+    "a privilege of admins alone": (
+        "grant delete on public.chat_logs to parley_admin",
+        "revoke delete on public.chat_logs from parley_admin",
+        "public.chat_logs",
+        "broken",
+    ),
+    "a policy by which admins change rows of others": (
+        "create policy odd on public.feedback for delete to parley_admin using (true)",
+        "drop policy odd on public.feedback",
+        "public.feedback",
+        "broken",
+    ),
+    "a second role that may act as an admin": (
+        "grant parley_admin to anon",
+        "revoke parley_admin from anon",
+        "role anon",
+        "broken",
+    ),
+    "a data API that may not act as an admin": (
+        "revoke parley_admin from authenticator",
+        "grant parley_admin to authenticator",
+        "role authenticator",
+        "warning",
+    ),
     "a permissive policy": (
         "create policy odd on public.messages for select to authenticated using (true)",
         "drop policy odd on public.messages",

@@ -111,6 +111,7 @@ def test_an_admin_who_confirms_the_default_has_chosen_it(stack: Stack, db: Datab
         db.execute("set local role authenticated")
         claims = json.dumps({"role": "authenticated", "sub": str(uuid.uuid4()), "app_metadata": {"role": "admin"}})
         db.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+        db.execute("select private.pre_request()")
         db.execute("update public.llm_models set is_default = true where model_key = 'gpt-4o'")
     assert _adopt(stack, "google", "gemini-3.8-flash") == "openai:gpt-4o"
 

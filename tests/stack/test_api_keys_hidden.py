@@ -80,6 +80,7 @@ def _read_as(connection: psycopg.Connection[Any], role: str, claims: str, text: 
             connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
             connection.execute("set local statement_timeout = '5s'")
             connection.execute(f"set local role {role}".encode())
+            connection.execute("select private.pre_request()")
             return json.dumps([row[0] for row in connection.execute(text.encode()).fetchall()], default=str).lower()
     except psycopg.Error:
         return None

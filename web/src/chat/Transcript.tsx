@@ -29,9 +29,11 @@ export function Transcript(props: Props) {
   const { messages, scrollElement, target } = props;
   const render = useItems(props);
   if (messages.length >= WINDOW_FROM) {
+    // A moment after the target, because the shown messages are throttled.
+    const shown = target && messages.some((each) => each.id === target.id) ? target : null;
     return (
       <Suspense>
-        <WindowedMessages messages={messages} target={target} scrollElement={scrollElement} render={render} />
+        <WindowedMessages key={shown?.id} messages={messages} target={shown} scrollElement={scrollElement} render={render} />
       </Suspense>
     );
   }

@@ -10,22 +10,26 @@ interface Props {
   render: (message: Message, index: number) => ReactNode;
 }
 
-/** The messages near the view; the others are an empty height, first estimated and then measured. */
+const estimated = (message: Message | undefined) => (message?.role === 'user' ? 90 : 260);
+
+/**
+ * The messages near the view; the others are an empty height, first estimated and then measured. A new target needs a
+ * new list (by its key): it begins at the target, so that the target is in the document whatever moves the view meanwhile.
+ */
 export default function WindowedMessages({ messages, target, scrollElement, render }: Props) {
+  const place = target ? messages.findIndex((each) => each.id === target.id) : -1;
   const rows = useVirtualizer({
     count: messages.length,
     getScrollElement: () => scrollElement.current,
-    estimateSize: (index) => (messages[index]?.role === 'user' ? 90 : 260),
+    estimateSize: (index) => estimated(messages[index]),
     getItemKey: (index) => messages[index]?.id ?? index,
     overscan: 6,
-    initialOffset: () => messages.length * 260,
+    initialOffset: () => (place < 0 ? messages.length * 260 : messages.slice(0, place).reduce((height, each) => height + estimated(each), 0)),
   });
-  const place = target ? messages.findIndex((each) => each.id === target.id) : -1;
-  const isThere = place >= 0; // a moment after the target, because the shown messages are throttled
   useEffect(() => {
-    if (target && isThere) rows.scrollToIndex(place, { align: target.isFound ? 'center' : 'start' });
+    if (target && place >= 0) rows.scrollToIndex(place, { align: target.isFound ? 'center' : 'start' });
     // Messages that are added later do not move the reader back.
-  }, [target, isThere]);
+  }, []);
   return (
     <ol className="messages messages-windowed" style={{ height: rows.getTotalSize() }}>
       {rows.getVirtualItems().map((row) => (
