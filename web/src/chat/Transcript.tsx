@@ -1,4 +1,4 @@
-import { lazy, memo, type RefObject, Suspense } from 'react';
+import { lazy, memo, type RefObject, Suspense, useRef } from 'react';
 import type { Message } from '../lib/chat';
 import type { Member } from '../lib/conversations';
 import { receivedFacts, type TurnFacts } from '../lib/receipts';
@@ -28,12 +28,14 @@ interface Props {
 export function Transcript(props: Props) {
   const { messages, scrollElement, target } = props;
   const render = useItems(props);
+  // A moment after the target, because the shown messages are throttled.
+  const shown = target && messages.some((each) => each.id === target.id) ? target : null;
+  const begunAt = useRef<string>(undefined);
+  if (shown) begunAt.current = shown.id; // also when another version replaces the message: the reader stays there
   if (messages.length >= WINDOW_FROM) {
-    // A moment after the target, because the shown messages are throttled.
-    const shown = target && messages.some((each) => each.id === target.id) ? target : null;
     return (
       <Suspense>
-        <WindowedMessages key={shown?.id} messages={messages} target={shown} scrollElement={scrollElement} render={render} />
+        <WindowedMessages key={begunAt.current} messages={messages} target={shown} scrollElement={scrollElement} render={render} />
       </Suspense>
     );
   }
