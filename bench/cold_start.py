@@ -45,6 +45,7 @@ def _median(name: str, source: str, path: str, headers: Mapping[str, str], stack
 def _start(name: str, source: str, path: str, headers: Mapping[str, str], stack: Mapping[str, str]) -> float:
     port = free_ports()
     environ = {**os.environ, **stack, "FUNCTION_TARGET": name, "FUNCTION_SOURCE": source, "PYTHONPATH": str(ROOT)}
+    environ["PYTHONDONTWRITEBYTECODE"] = ""
     command = [sys.executable, "-m", "uvicorn", "functions_framework.aio:app", "--port", str(port), "--lifespan", "on"]
     started = time.perf_counter()
     process = subprocess.Popen([*command, "--log-level", "error"], cwd=ROOT, env=environ, stdout=subprocess.DEVNULL)

@@ -120,6 +120,7 @@ def _function(name: str, target: str, source: Path, environ: Mapping[str, str], 
     command += ["--port", str(port), "--timeout-keep-alive", "75", "--lifespan", "on"]
     command += ["--no-access-log", "--log-level", "warning"]
     own = {"FUNCTION_TARGET": target, "FUNCTION_SOURCE": str(source), "PYTHONPATH": str(ROOT)}
+    own["PYTHONDONTWRITEBYTECODE"] = ""  # packed functions have their bytecode, so a cold start compiles nothing
     return Target(name, port, tuple(command), clean_environ() | dict(environ) | own, **options)
 
 

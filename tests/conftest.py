@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from local import demo_data
@@ -17,6 +18,11 @@ from tests.fakes.supabase import Project, serving_project
 from tests.postgres_servers import VERSIONS, MissingServerError, PostgresServer, serving_postgres
 
 _NAMES = (*VARIABLES, *FIRST_NAMES)
+
+# Each run tries the same examples, so a change is blamed for its own faults only. `explore` looks for more.
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", max_examples=5_000, deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

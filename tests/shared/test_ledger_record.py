@@ -121,7 +121,7 @@ def test_no_words_of_a_handover_stay_where_none_may(environ: Callable[..., None]
     is_stored=st.booleans(),
     log_content=st.sampled_from(["redacted", "none"]),
 )
-@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture], deadline=None)
+@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 def test_nothing_planted_is_in_a_record_and_what_is_harmless_stays(
     environ: Callable[..., None], words: list[str], cuts: list[int], is_stored: bool, log_content: str
 ) -> None:

@@ -123,7 +123,7 @@ _STEP = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(_STEP, min_size=3, max_size=9))
 def test_the_database_keeps_what_a_frontend_shows(
     alice: Person, model: Models, steps: list[tuple[str, int, str, bool]]
