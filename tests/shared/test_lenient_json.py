@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from shared.lenient_json import read_json, write_json
 
+
 def _values(numbers: st.SearchStrategy[float]) -> st.SearchStrategy[object]:
     return st.recursive(
         st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | numbers | st.text(),
