@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { ask as askOverApi, rest, signUp } from './people';
-import { ask, expect, input, otherWindow, test, watch } from './page';
+import { ask, changeUser, expect, input, otherWindow, test, watch } from './page';
 
 test('a conversation is renamed, pinned, archived and brought back', async ({ page, open }) => {
   await open('/', 'cheap-one');
@@ -56,6 +56,24 @@ test('a deleted conversation does not come back with the next page, and its dele
   await expect(async () => expect(await own()).toEqual([])).toPass();
   await page.reload();
   await expect(page.getByText('Your conversations appear here.')).toBeVisible();
+});
+
+test('a lost deletion waits for its own user, whoever uses the browser meanwhile', async ({ page, open, person }) => {
+  const id = await askOverApi(person, { message: 'delete me', model: 'cheap-one' });
+  await open('/');
+  await page.getByRole('button', { name: 'Actions for delete me' }).click();
+  await page.getByRole('menuitem', { name: 'Delete' }).click();
+  await page.evaluate(() => {
+    window.fetch = () => new Promise(() => undefined);
+    const stored = Object.entries(JSON.parse(localStorage.getItem('parley.deletions')!) as object);
+    localStorage.setItem('parley.deletions', JSON.stringify(Object.fromEntries(stored.map(([key, each]) => [key, { ...each, due: 0 }]))));
+  });
+  for (const user of [await signUp(), person]) {
+    await changeUser(page, user);
+    await page.goto('/');
+    await expect(page.getByText('Your conversations appear here.')).toBeVisible();
+  }
+  await expect(async () => expect(await rest(`llm_conversations?id=eq.${id}&select=id`, { by: person })).toEqual([])).toPass();
 });
 
 test('a conversation is saved as Markdown and as JSON', async ({ page, open, person }) => {
@@ -179,6 +197,19 @@ test('a hit opens the conversation at its message, also among messages that are 
   await page.getByRole('region', { name: 'Messages' }).evaluate((element) => element.scrollTo(0, 0));
   await page.getByRole('button', { name: 'Earlier messages' }).click();
   await expect(page.getByText('message 1100', { exact: true })).toBeInViewport();
+});
+
+test('a reader stays at the answer that the search found when they look at its other version', async ({ page, open, person }) => {
+  const id = await askOverApi(person, { message: 'the pelicans fly south', model: 'cheap-one' });
+  await askOverApi(person, { message: 'the pelicans fly south', conversation_id: id, trigger: 'regenerate-message' });
+  const rows = Array.from({ length: 200 }, (_, index) => ({ conversation_id: id, user_id: person.id, role: 'user', content: `message ${index}` }));
+  await rest('messages', { by: person, method: 'POST', body: rows });
+  await open();
+  await page.getByRole('searchbox', { name: 'Search titles and messages' }).fill('pelicans');
+  await page.getByRole('region', { name: 'Found in messages' }).getByRole('link').first().click();
+  await expect(page.locator('.message-found')).toBeInViewport();
+  await page.getByRole('button', { name: 'Earlier version' }).click();
+  await expect(page.getByRole('group', { name: 'Version 1 of 2' })).toBeInViewport();
 });
 
 test('a member pins and archives for themselves alone', async ({ page, open, person, browser }) => {

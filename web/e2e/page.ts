@@ -16,6 +16,11 @@ export async function signIn(context: BrowserContext, person: Person, model: str
   );
 }
 
+/** Gives the browser's session to another user, as a sign-in does; the next page has it. */
+export async function changeUser(page: Page, person: Person): Promise<void> {
+  await page.evaluate(([key, session]) => localStorage.setItem(key!, session!), [STORAGE_KEY, JSON.stringify(person.session)]);
+}
+
 /** Collects what a page must never do: errors in the console, uncaught errors, refused or failed requests. */
 export function watch(page: Page): string[] {
   const faults: string[] = [];
