@@ -1,6 +1,6 @@
 """The package that all functions share. A module imports only from its own line or from a line above it.
 
-    values: errors, forms, messages, pdf_pages, files, events, growing_text, records, routes.
+    values: errors, forms, messages, pdf_pages, files, events, growing_text, per_loop, records, routes.
     text: identifiers, log, redaction, privacy, sanitize, sigv4, sse, surrogates, tokens, token_bounds, tracing, usage.
     json: lenient_json, strict_json, validation.
     settings: addresses, variables, config, provider_config, log_encryption.

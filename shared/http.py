@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,6 +13,7 @@ from shared.bounded_responses import BoundedConnector
 from shared.config import settings
 from shared.lenient_json import write_json
 from shared.node_addresses import ForbiddenAddressError, is_allowed_address
+from shared.per_loop import PerLoop
 
 CONNECT_SECONDS = 3.0
 
@@ -38,30 +38,28 @@ class GuardedResolver(AbstractResolver):
 
 
 class _Lazy:
-    """A session per event loop, opened at first use; the import of this module opens nothing."""
+    """A session for each event loop, opened at first use; the import of this module opens nothing."""
 
     def __init__(self, connector: Callable[[], aiohttp.TCPConnector], **options: Any) -> None:
         self._connector, self._options = connector, options
-        self._session: aiohttp.ClientSession | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sessions = PerLoop(self._opened)
 
     def __call__(self) -> aiohttp.ClientSession:
-        loop = asyncio.get_running_loop()
-        if self._session is None or self._session.closed or self._loop is not loop:
-            self._loop = loop
-            self._session = aiohttp.ClientSession(
-                connector=self._connector(),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                json_serialize_bytes=write_json,
-                trust_env=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-                **self._options,
-            )
-        return self._session
+        return self._sessions()
 
     async def close(self) -> None:
-        if self._session is not None and self._loop is asyncio.get_running_loop():
-            await self._session.close()
+        if found := self._sessions.pop():
+            await found.close()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=self._connector(),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            json_serialize_bytes=write_json,
+            trust_env=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            **self._options,
+        )
 
 
 def _guarded_connector() -> aiohttp.TCPConnector:
@@ -89,17 +87,17 @@ node_session = _Lazy(_guarded_connector, auto_decompress=False, headers={"Accept
 """For client nodes: allowed addresses only, no decompression."""
 
 
-_closers: dict[asyncio.AbstractEventLoop, list[Callable[[], Awaitable[None]]]] = {}
+_closers: PerLoop[list[Callable[[], Awaitable[None]]]] = PerLoop(list)
 
 
 def at_close(close: Callable[[], Awaitable[None]]) -> None:
     """Registers a client of the running event loop for `close_sessions`."""
-    _closers.setdefault(asyncio.get_running_loop(), []).append(close)
+    _closers().append(close)
 
 
 async def close_sessions() -> None:
     """Closes the sessions and registered clients of the running event loop."""
     await session.close()
     await node_session.close()
-    for close in _closers.pop(asyncio.get_running_loop(), []):
+    for close in _closers.pop() or []:
         await close()

@@ -24,6 +24,7 @@ from shared.addresses import is_loopback
 from shared.database_errors import PAUSE_SECONDS, is_retried, refusal_of_sqlstate, unavailable
 from shared.lenient_json import read_json
 from shared.log import log
+from shared.per_loop import PerLoop
 from shared.sanitize import sanitize_text, sanitized_json
 
 _Connection = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -229,27 +230,30 @@ async def _ended(connection: _Connection) -> None:
     await connection.close()
 
 
-_current: dict[asyncio.AbstractEventLoop, tuple[str, Connections]] = {}
+def _no_connections() -> dict[str, Connections]:
+    http.at_close(_close_all)
+    return {}
+
+
+_current = PerLoop(_no_connections)  # by their address
 
 
 async def _connections(url: str) -> Connections:
     """The connections of the running event loop; those to another address, which has been replaced, are closed."""
-    loop = asyncio.get_running_loop()
-    known, replaced = _current.get(loop, ("", None))
-    if replaced is not None and known == url:
-        return replaced
-    connections = Connections(url)
-    _current[loop] = (url, connections)  # before anything is awaited: calls that come meanwhile use the same one
-    if replaced is None:
-        http.at_close(_close_all)
-    else:
-        await replaced.close()
+    current = _current()
+    if url in current:
+        return current[url]
+    replaced = tuple(current.values())
+    current.clear()
+    connections = current[url] = Connections(url)  # before anything is awaited: calls that come meanwhile use the same
+    for each in replaced:
+        await each.close()
     return connections
 
 
 async def _close_all() -> None:
-    _, connections = _current.pop(asyncio.get_running_loop())
-    await connections.close()
+    for each in (_current.pop() or {}).values():
+        await each.close()
 
 
 async def call(url: str, name: str, arguments: dict[str, Any], claims: str, timeout_seconds: float) -> Any:

@@ -22,6 +22,7 @@ from shared import http
 from shared.config import set_fallback_environment, settings
 from shared.errors import DependencyDown, NotConfigured
 from shared.log import log
+from shared.per_loop import PerLoop
 from shared.sigv4 import Credentials, Scope, signed_headers
 
 _FETCH_SECONDS = 3.0
@@ -57,14 +58,13 @@ class Secrets:
         self._fetch = fetch
         self._values: dict[str, str] | None = None
         self._fresh_until = self._tried_at = self._changed_at = float("-inf")
-        self._lock: asyncio.Lock | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = PerLoop(asyncio.Lock)
 
     async def ready(self) -> None:
         """Returns when settings() has the secrets. Raises DependencyDown if they were never fetched, NotConfigured."""
         if not settings().get("SECRETS_SOURCE") or time.monotonic() < self._fresh_until:
             return
-        lock = self._own_lock()
+        lock = self._lock()
         if lock.locked() and self._values is not None:
             return  # another request fetches the secrets; this one uses the old values
         async with lock:
@@ -80,7 +80,7 @@ class Secrets:
         """
         if not settings().get("SECRETS_SOURCE"):
             return False
-        async with self._own_lock():
+        async with self._lock():
             if self._changed_at <= moment and time.monotonic() - self._tried_at > self.retry_seconds:
                 await self._renew()
         return self._changed_at > moment
@@ -110,12 +110,6 @@ class Secrets:
         if fetched != self._values:
             self._values, self._changed_at = fetched, self._tried_at
             set_fallback_environment(fetched)
-
-    def _own_lock(self) -> asyncio.Lock:
-        loop = asyncio.get_running_loop()
-        if self._lock is None or self._loop is not loop:
-            self._lock, self._loop = asyncio.Lock(), loop
-        return self._lock
 
 
 async def fetch(source: str) -> dict[str, str]:

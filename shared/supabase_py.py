@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,26 +11,27 @@ from postgrest import APIError
 from shared.config import settings
 from shared.database_errors import is_busy
 from shared.errors import DatabaseBusy, DatabaseUnavailable
+from shared.per_loop import PerLoop
 from supabase import AsyncClient, AsyncClientOptions, acreate_client
 
 _TIMEOUT_SECONDS = 10.0
-_clients: dict[tuple[asyncio.AbstractEventLoop, str], AsyncClient] = {}
+_clients: PerLoop[dict[str, AsyncClient]] = PerLoop(dict)  # by its key
 
 
 async def service_client() -> AsyncClient:
     """The client with the service key. Do not sign a user in on it: that replaces its authorization."""
     key = settings().require("SUPABASE_SERVICE_KEY")
-    mine = (asyncio.get_running_loop(), key)
-    if mine not in _clients:
-        _clients.clear()  # clients of a closed loop or a replaced key
+    clients = _clients()
+    if key not in clients:
+        clients.clear()  # the client of a replaced key
         options = AsyncClientOptions(
             auto_refresh_token=False,
             persist_session=False,
             postgrest_client_retry=False,
             httpx_client=httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, trust_env=False),
         )
-        _clients[mine] = await acreate_client(settings().supabase_url, key, options)
-    return _clients[mine]
+        clients[key] = await acreate_client(settings().supabase_url, key, options)
+    return clients[key]
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,34 +11,33 @@ import httpx2
 
 from shared import http
 from shared.errors import ProviderError
+from shared.per_loop import PerLoop
 from shared.providers.provider_errors import unreachable
 from shared.tracing import outgoing_headers
 
 Item = TypeVar("Item")
 
-_clients: dict[asyncio.AbstractEventLoop, httpx2.AsyncClient] = {}
 _on_bytes: ContextVar[Callable[[], None] | None] = ContextVar("_on_bytes", default=None)
 _opened: ContextVar[list[httpx2.Response] | None] = ContextVar("_opened", default=None)
 
 
-def shared_client() -> httpx2.AsyncClient:
-    """The client of the running event loop, opened at first use; only connecting has a timeout here."""
-    loop = asyncio.get_running_loop()
-    if loop not in _clients:
-        _clients.clear()  # clients of closed loops
-        http.at_close(_close)
-        _clients[loop] = httpx2.AsyncClient(
-            timeout=httpx2.Timeout(None, connect=http.CONNECT_SECONDS),
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=30),
-            follow_redirects=False,
-            trust_env=False,
-            event_hooks={"request": [_bound_connecting, _pass_trace_on], "response": [_remember]},
-        )
-    return _clients[loop]
+def _opened_client() -> httpx2.AsyncClient:
+    http.at_close(_close)
+    return httpx2.AsyncClient(
+        timeout=httpx2.Timeout(None, connect=http.CONNECT_SECONDS),
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=30),
+        follow_redirects=False,
+        trust_env=False,
+        event_hooks={"request": [_bound_connecting, _pass_trace_on], "response": [_remember]},
+    )
+
+
+shared_client = PerLoop(_opened_client)
+"""The client of the running event loop, opened at first use; only connecting has a timeout here."""
 
 
 async def _close() -> None:
-    if client := _clients.pop(asyncio.get_running_loop(), None):
+    if client := shared_client.pop():
         await client.aclose()
 
 

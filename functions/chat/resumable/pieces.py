@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, Literal
-from weakref import WeakKeyDictionary
 
 from shared import ledger_calls, supabase
 from shared.auth import Person
+from shared.per_loop import PerLoop
 from shared.turns import Turn
 
 _KEEP_SECONDS: Final = 3.0
 _SLOTS, _DIRECT_SLOTS = 16, 2  # an instance has three connections to the database
-_slots_of: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 Kept = Literal["kept", "stopped", "closed"]
 
@@ -32,6 +31,14 @@ class Followed:
     is_whole: bool = False
 
 
+def _new_slots() -> asyncio.Semaphore:
+    return asyncio.Semaphore(_DIRECT_SLOTS if ledger_calls.is_direct() else _SLOTS)
+
+
+_slots = PerLoop(_new_slots)
+"""Bounds the pieces that are written at once: turns that begin or end must not wait behind them."""
+
+
 async def keep(turn: Turn, place: int, frames: str, *, is_last: bool) -> Kept:
     """Keeps a piece, or with empty frames only renews the lease.
 
@@ -44,14 +51,6 @@ async def keep(turn: Turn, place: int, frames: str, *, is_last: bool) -> Kept:
         )
     outcome: Kept = answer["outcome"]
     return outcome
-
-
-def _slots() -> asyncio.Semaphore:
-    """Bounds the pieces that are written at once: turns that begin or end must not wait behind them."""
-    loop = asyncio.get_running_loop()
-    if loop not in _slots_of:
-        _slots_of[loop] = asyncio.Semaphore(_DIRECT_SLOTS if ledger_calls.is_direct() else _SLOTS)
-    return _slots_of[loop]
 
 
 async def follow(person: Person, chat_id: str, turn_id: str | None = None, after: int = 0) -> Followed:
