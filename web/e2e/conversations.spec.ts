@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import type { Route } from '@playwright/test';
 import { ask as askOverApi, rest, signUp } from './people';
 import { ask, changeUser, expect, input, otherWindow, test, watch } from './page';
 
@@ -43,10 +44,13 @@ test('a deletion can be undone, and is done when the page is left', async ({ pag
   await expect(async () => expect(await rest(`llm_conversations?id=eq.${id}&select=id`, { by: person })).toEqual([])).toPass();
 });
 
-test('a deleted conversation does not come back with the next page, and its deletion is never lost', async ({ page, open, person }) => {
+test('a deleted conversation does not come back with the next page or in another tab, and its deletion is never lost', async ({ page, context, open, person }) => {
   const id = await askOverApi(person, { message: 'delete me', model: 'cheap-one' });
   const own = () => rest(`llm_conversations?id=eq.${id}&select=id`, { by: person });
   await open('/');
+  const other = await context.newPage();
+  await other.goto('/');
+  await expect(other.getByRole('link', { name: 'delete me' })).toBeVisible();
   await page.getByRole('button', { name: 'Actions for delete me' }).click();
   await page.getByRole('menuitem', { name: 'Delete' }).click();
   await page.evaluate(() => (window.fetch = () => new Promise(() => undefined))); // as when the network is gone
@@ -56,10 +60,12 @@ test('a deleted conversation does not come back with the next page, and its dele
   await expect(async () => expect(await own()).toEqual([])).toPass();
   await page.reload();
   await expect(page.getByText('Your conversations appear here.')).toBeVisible();
+  expect(await other.getByText('Your conversations appear here.').isVisible()).toBe(true); // it has not come back for a moment
 });
 
 test('a lost deletion waits for its own user, whoever uses the browser meanwhile', async ({ page, open, person }) => {
   const id = await askOverApi(person, { message: 'delete me', model: 'cheap-one' });
+  const isDeleted = () => expect(async () => expect(await rest(`llm_conversations?id=eq.${id}&select=id`, { by: person })).toEqual([])).toPass();
   await open('/');
   await page.getByRole('button', { name: 'Actions for delete me' }).click();
   await page.getByRole('menuitem', { name: 'Delete' }).click();
@@ -68,12 +74,21 @@ test('a lost deletion waits for its own user, whoever uses the browser meanwhile
     const stored = Object.entries(JSON.parse(localStorage.getItem('parley.deletions')!) as object);
     localStorage.setItem('parley.deletions', JSON.stringify(Object.fromEntries(stored.map(([key, each]) => [key, { ...each, due: 0 }]))));
   });
-  for (const user of [await signUp(), person]) {
-    await changeUser(page, user);
-    await page.goto('/');
-    await expect(page.getByText('Your conversations appear here.')).toBeVisible();
-  }
-  await expect(async () => expect(await rest(`llm_conversations?id=eq.${id}&select=id`, { by: person })).toEqual([])).toPass();
+  await changeUser(page, await signUp());
+  await page.goto('/');
+  await expect(page.getByText('Your conversations appear here.')).toBeVisible();
+  await changeUser(page, person);
+  const late = new Promise<void>((resolve, reject) => {
+    const answer = async (route: Route) => {
+      const response = await route.fetch();
+      await isDeleted(); // so the list is older than the deletion
+      await route.fulfill({ response });
+    };
+    void page.route('**/conversation_members?*', (route) => answer(route).then(resolve, reject), { times: 1 });
+  });
+  await page.goto('/');
+  await late;
+  await expect(page.getByText('Your conversations appear here.')).toBeVisible();
 });
 
 test('a conversation is saved as Markdown and as JSON', async ({ page, open, person }) => {

@@ -8,6 +8,7 @@ import { chooseVersion, forkConversation, learnMetadata, type ParleyChat, retryA
 import { type Conversation, filesOf, refreshConversations } from '../lib/conversations';
 import { errorText } from '../lib/errors';
 import { useKept } from '../lib/hooks';
+import { readAgain } from '../lib/readAgain';
 import { receivedFacts, useTurnFacts } from '../lib/receipts';
 import { useMemberNames } from '../lib/memberNames';
 import { showToast } from '../lib/toasts';
@@ -137,7 +138,7 @@ function useAfterTurn(chat: ParleyChat, isRunning: boolean): void {
     if (wasRunning.current && !isRunning) {
       void refreshConversations(queries);
       void learnMetadata(chat).catch(() => undefined);
-      for (const key of ['limits', 'facts', 'usage']) void queries.invalidateQueries({ queryKey: [key] });
+      void readAgain(queries, ['limits', 'facts', 'usage']);
     }
     wasRunning.current = isRunning;
   }, [chat, isRunning, queries]);

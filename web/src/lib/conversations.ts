@@ -1,6 +1,7 @@
 import { type QueryClient, useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import type { FileUIPart } from 'ai';
 import type { Message } from './chat';
+import { readAgain } from './readAgain';
 import { fileName, plainLine } from './text';
 import { rows, supabase } from './supabase';
 
@@ -89,7 +90,7 @@ export async function changeListed(id: string, userId: string, changes: Partial<
 
 /** Reads the list and the open conversation again. */
 export async function refreshConversations(queries: QueryClient): Promise<void> {
-  await Promise.all(['conversations', 'conversation'].map((key) => queries.invalidateQueries({ queryKey: [key] })));
+  await readAgain(queries, ['conversations', 'conversation']);
 }
 
 /** The text of a message: its text parts, joined. */

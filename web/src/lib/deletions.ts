@@ -3,12 +3,15 @@ import { accessToken, config, rows, supabase } from './supabase';
 
 const KEY = 'parley.deletions';
 const GRACE_MS = 2_000; // for the page that was asked to delete, which may be another tab
+const KEPT_MS = 86_400_000; // of a done deletion, for tabs in the background
 
-/** A conversation that its user has deleted and whose deletion the server has not yet confirmed. */
+/** A conversation that its user has deleted. It stays hidden, also in lists that were read before. */
 interface Deletion {
   userId: string;
   /** When the time to undo ends, in milliseconds since 1970. */
   due: number;
+  /** Whether the server has deleted it. */
+  isDone?: boolean;
 }
 
 const listeners = new Set<() => void>();
@@ -17,13 +20,19 @@ const deletions = () => JSON.parse(stored()) as Record<string, Deletion>;
 
 function store(id: string, deletion: Deletion | null): void {
   const { [id]: _, ...others } = deletions();
-  localStorage.setItem(KEY, JSON.stringify(deletion ? { ...others, [id]: deletion } : others));
+  const kept = Object.entries(others).filter(([, { isDone, due }]) => !isDone || Date.now() < due + KEPT_MS);
+  localStorage.setItem(KEY, JSON.stringify(Object.fromEntries(deletion ? [...kept, [id, deletion]] : kept)));
   for (const listener of listeners) listener();
 }
 
 const idsOf = (known: Record<string, Deletion>, userId: string) => Object.keys(known).filter((id) => known[id]?.userId === userId);
 
-/** The conversations that this user has deleted in this browser, in any tab, and that the server may still have. */
+function isOpen(id: string): boolean {
+  const found = deletions()[id];
+  return found !== undefined && !found.isDone;
+}
+
+/** The conversations that this user has deleted in this browser, in any tab. The server may still have them. */
 export function useDeleted(userId: string): ReadonlySet<string> {
   const text = useSyncExternalStore((listener) => {
     listeners.add(listener);
@@ -48,18 +57,17 @@ async function deleteConversation(id: string, token: string | null): Promise<nul
   return null;
 }
 
-type OnDone = (error: unknown) => Promise<void>;
+type OnDone = (error: unknown) => void;
 
-/** Forgets a deletion: a failed one at once, so that its conversation is shown; a done one once the list is read again. */
-async function settle(id: string, error: unknown, onDone: OnDone): Promise<void> {
-  if (error) store(id, null);
-  await onDone(error);
-  if (!error) store(id, null);
+/** Records that a deletion is done, or forgets it if it failed: its conversation is shown again. */
+function settle(id: string, userId: string, error: unknown, onDone: OnDone): void {
+  store(id, error ? null : { userId, due: Date.now(), isDone: true });
+  onDone(error);
 }
 
 /**
- * Deletes after some seconds, or when the page is closed; then awaits `onDone` with what went wrong. Returns a function
- * that cancels. The browser remembers the deletion until then, for a page that opens before the server has it.
+ * Deletes after some seconds, or when the page is closed; then calls `onDone` with what went wrong. Returns a function
+ * that cancels. The browser remembers the deletion, for a page that opens before the server has it.
  */
 export function deleteLater(id: string, userId: string, seconds: number, onDone: OnDone): () => void {
   let token: string | null = null;
@@ -69,7 +77,7 @@ export function deleteLater(id: string, userId: string, seconds: number, onDone:
     clearTimeout(timer);
     removeEventListener('pagehide', leave);
   };
-  const end = (error: unknown) => settle(id, error, onDone);
+  const end = (error: unknown) => settle(id, userId, error, onDone);
   const run = () => {
     stop();
     deleteConversation(id, token).then(end, end);
@@ -88,16 +96,16 @@ export function deleteLater(id: string, userId: string, seconds: number, onDone:
 
 /** Deletes what an earlier page was left before it had deleted it. What cannot be done now is left to the next page. */
 export async function finishDeletions(userId: string, onDone: OnDone): Promise<void> {
-  for (const id of idsOf(deletions(), userId)) {
+  for (const id of idsOf(deletions(), userId).filter(isOpen)) {
     const wait = () => (deletions()[id]?.due ?? 0) + GRACE_MS - Date.now();
     while (wait() > 0) await new Promise((resolve) => setTimeout(resolve, wait())); // another tab may undo and delete again
-    if (!deletions()[id]) continue; // undone or done in another tab
+    if (!isOpen(id)) continue; // undone or done in another tab
     const { data } = await supabase.auth.getSession();
     if (data.session?.user.id !== userId) return; // another user must not ask for it
     try {
       const found = await rows<unknown[]>(supabase.from('llm_conversations').select('id').eq('id', id));
       const failure: unknown = found.length ? await deleteConversation(id, data.session.access_token).catch((error: unknown) => error) : null;
-      await settle(id, failure, onDone);
+      settle(id, userId, failure, onDone);
     } catch {
       return; // the server cannot be reached
     }

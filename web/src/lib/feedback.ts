@@ -1,6 +1,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useUser } from '../auth/AuthProvider';
 import type { Message } from './chat';
+import { readAgain } from './readAgain';
 import { rows, supabase } from './supabase';
 
 export interface Feedback {
@@ -35,6 +36,6 @@ export function useRate() {
   const queries = useQueryClient();
   return async (feedback: Feedback) => {
     await rows(supabase.from('feedback').upsert({ ...feedback, user_id: user.id }, { onConflict: 'turn_id,user_id' }));
-    await queries.invalidateQueries({ queryKey: ['feedback'] });
+    await readAgain(queries, ['feedback']);
   };
 }

@@ -2,6 +2,7 @@ import { useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useState, useSyncExternalStore } from 'react';
 import { useSearchParams } from 'wouter';
 import { errorText } from './errors';
+import { readAgain } from './readAgain';
 import { showToast } from './toasts';
 
 export function useMediaQuery(query: string): boolean {
@@ -67,7 +68,7 @@ export function useAction() {
     setBusy(true);
     try {
       await act();
-      await Promise.all((options.reads ?? []).map((name) => queries.invalidateQueries({ queryKey: [name] })));
+      await readAgain(queries, options.reads ?? []);
       if (options.done) showToast(options.done);
       return true;
     } catch (error) {

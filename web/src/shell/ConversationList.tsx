@@ -91,9 +91,9 @@ function useActions(rename: (conversation: Conversation) => void) {
       showToast(errorText(error), { isError: true });
     }
   };
-  const afterDeletion = async (error: unknown) => {
+  const afterDeletion = (error: unknown) => {
     if (error) showToast(errorText(error), { isError: true });
-    await refreshConversations(queries);
+    void refreshConversations(queries);
   };
   useEffect(() => void finishDeletions(userId, afterDeletion), [userId]);
   const remove = (conversation: Conversation) => {
