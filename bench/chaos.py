@@ -13,11 +13,8 @@ from typing import Any
 
 import psycopg
 
-from functions.refresh import spool as drained
 from shared import spool
 from shared.config import settings
-from shared.http import close_sessions
-from tests.refresh_steps import run_step
 from tests.stack.chaos import INPUT_USD, OUTPUT_USD, Chaos
 from tests.stack.ledger_client import WAYS
 from tests.stack.people import Stack, sign_up
@@ -50,7 +47,7 @@ def _measure(stack: Mapping[str, str], way: str) -> None:
         )
         started = time.perf_counter()
         chaos = Chaos(Stack(dict(stack)), users, f"openai:{model}", _keep, way=way)
-        truth = chaos.run(_TURNS, _WORKERS, _drain)
+        truth = chaos.run(_TURNS, _WORKERS)
         took = time.perf_counter() - started
         logged = _sum(db, "select sum(cost_usd) from public.chat_logs where user_id = any(%s::uuid[])", ids)
         spent = _sum(
@@ -66,14 +63,6 @@ def _measure(stack: Mapping[str, str], way: str) -> None:
 
 def _keep(entry: dict[str, Any], user_id: str) -> None:
     asyncio.run(spool.keep(spool.record_of(entry, user_id)))
-
-
-def _drain() -> None:
-    async def thrice() -> None:
-        await asyncio.gather(*(run_step(drained.run) for _ in range(3)))
-        await close_sessions()
-
-    asyncio.run(thrice())
 
 
 def _sum(db: psycopg.Connection[Any], query: str, *values: Any) -> Decimal:

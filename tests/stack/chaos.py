@@ -19,6 +19,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from shared.errors import BudgetExceeded, DatabaseUnavailable, QuotaExceeded
+from tests.refresh_steps import drain_at_once
 from tests.stack.ledger_client import ledger_over
 from tests.stack.people import Person, Stack
 from tests.stack.turns import die, entry_of, turn_of, used
@@ -67,18 +68,18 @@ class Chaos:
         self._stack, self._people, self._model, self._seed = stack, people, model, seed
         self._over = threading.Event()
 
-    def run(self, turns: int, workers: int, drain: Callable[[], None]) -> Truth:
+    def run(self, turns: int, workers: int) -> Truth:
         """Everything at once, then the drain and the sweeps that close what is left."""
         with contextlib.closing(self._ledger), ThreadPoolExecutor(workers + 4) as pool:
             trouble = [pool.submit(self._kill), pool.submit(self._sweep_on), pool.submit(self._sweep_on)]
-            trouble.append(pool.submit(self._drain_on, drain))
+            trouble.append(pool.submit(self._drain_on))
             try:
                 list(pool.map(self._turn, range(turns)))
             finally:
                 self._over.set()
             for each in trouble:
                 each.result()
-        drain()
+        drain_at_once(3)
         with self._connection() as db:
             db.execute("update private.turns set lease_until = now() - interval '1 s' where state = 'started'")
         while self._sweep(500):
@@ -174,10 +175,10 @@ class Chaos:
         while not self._over.wait(0.02):
             self._sweep(50)
 
-    def _drain_on(self, drain: Callable[[], None]) -> None:
+    def _drain_on(self) -> None:
         while not self._over.wait(0.1):
             with contextlib.suppress(DatabaseUnavailable):  # its own backend was killed
-                drain()
+                drain_at_once(3)
 
     def _kill(self) -> None:
         """Ends one working backend after the other, as a failing database does."""

@@ -10,10 +10,7 @@ from typing import Any
 
 import pytest
 
-from functions.refresh import spool as drained
 from shared import spool
-from shared.http import close_sessions
-from tests.refresh_steps import run_step
 from tests.stack.chaos import Chaos
 from tests.stack.conftest import Models
 from tests.stack.ledger_client import WAYS
@@ -27,18 +24,6 @@ _PEOPLE, _TURNS, _WORKERS, _CAP = 4, 240, 16, 50
 def keep(entry: dict[str, Any], user_id: str) -> None:
     """Puts an entry into the spool, as a turn does that ends without a database."""
     assert asyncio.run(spool.keep(spool.record_of(entry, user_id)))
-
-
-def drain() -> None:
-    """Three drains at once."""
-
-    async def thrice() -> None:
-        try:
-            await asyncio.gather(*(run_step(drained.run, is_dry_run=False) for _ in range(3)))
-        finally:
-            await close_sessions()
-
-    asyncio.run(thrice())
 
 
 def _one(db: Database, query: str, *values: Any) -> Any:
@@ -65,7 +50,7 @@ def test_after_chaos_logs_counters_and_truth_agree_to_the_last_digit(
     )
     global_before = _one(db, spent_by_all)
 
-    truth = Chaos(stack, people, model("echo"), keep, way=way).run(_TURNS, _WORKERS, drain)
+    truth = Chaos(stack, people, model("echo"), keep, way=way).run(_TURNS, _WORKERS)
 
     assert list(tmp_path.iterdir()) == []
     assert (

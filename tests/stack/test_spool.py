@@ -20,14 +20,12 @@ import obstore
 import pytest
 from obstore.store import from_url
 
-from functions.refresh import spool as step
 from shared import spool
 from shared.errors import DatabaseUnavailable
-from shared.http import close_sessions
 from tests.bucket import serving_bucket
 from tests.fakes.slow_model import Pausing, serving_pausing
 from tests.fakes.tcp_proxy import Line, line_to
-from tests.refresh_steps import run_step
+from tests.refresh_steps import drain_at_once
 from tests.stack.conftest import Models
 from tests.stack.ledger_client import WAYS
 from tests.stack.people import Person, Stack, eventually, frames, log_row, receipt_of, service, text_of
@@ -119,7 +117,7 @@ def test_a_turn_whose_database_is_cut_after_the_first_word_is_spooled_and_booked
 
     environ(SUPABASE_URL=line.url, SUPABASE_SERVICE_KEY=stack["SUPABASE_SERVICE_KEY"], **where)
     with pytest.raises(DatabaseUnavailable):
-        _drain_here(1)
+        drain_at_once(1)
     assert len(_waiting()) == 1
     for each in lines_cut:
         each.restore()
@@ -127,7 +125,7 @@ def test_a_turn_whose_database_is_cut_after_the_first_word_is_spooled_and_booked
         refresh_url, _ = function("refresh", **where)
         assert _refresh(refresh_url, stack)["drained"] == 1
     else:
-        outcomes = _drain_here(drains)
+        outcomes = drain_at_once(drains)
         assert all(outcome["ok"] for outcome in outcomes)
         assert sum(outcome["drained"] for outcome in outcomes) == 1
     assert _waiting() == []
@@ -182,7 +180,7 @@ def test_what_has_no_place_is_quarantined_and_the_rest_is_drained(
     objects = {f"{key}.json": raw for key, (raw, _, _) in poison.items()}
     objects |= {spool.key_of(record): json.dumps(record).encode() for record in good}
     asyncio.run(_put(objects))
-    outcomes = _drain_here(3)
+    outcomes = drain_at_once(3)
     assert [outcome["ok"] for outcome in outcomes] == [True] * 3
     assert [outcome["left"] for outcome in outcomes] == [0] * 3
     assert sum(outcome["drained"] for outcome in outcomes) == len(good)
@@ -246,7 +244,7 @@ def test_a_person_deleted_while_their_turn_is_spooled_leaves_money_but_no_words(
     record = _begun(alice, model("echo"))
     asyncio.run(_put({spool.key_of(record): json.dumps(record).encode()}))
     db.execute("delete from auth.users where id = %s", [alice.id])
-    assert _drain_here(1) == [{"ok": True, "drained": 1, "duplicates": 0, "quarantined": 0, "left": 0}]
+    assert drain_at_once(1) == [{"ok": True, "drained": 1, "duplicates": 0, "quarantined": 0, "left": 0}]
     row = log_row(db, record["entry"]["turn_id"])
     assert (row["user_id"], row["question"], row["response"], row["user_id_hash"]) == (None, None, None, None)
     assert row["cost_usd"] == Decimal("0.002")
@@ -264,18 +262,6 @@ async def _put(objects: dict[str, bytes]) -> None:
     store = from_url(url, mkdir=True) if url.startswith("file:") else from_url(url)
     for key, raw in objects.items():
         await obstore.put_async(store, key, raw)
-
-
-def _drain_here(times: int) -> list[dict[str, Any]]:
-    """That many drains at once: the lease lets refresh itself run only one at a time."""
-
-    async def drain() -> list[dict[str, Any]]:
-        try:
-            return await asyncio.gather(*(run_step(step.run, is_dry_run=False) for _ in range(times)))
-        finally:
-            await close_sessions()
-
-    return asyncio.run(drain())
 
 
 def _waiting() -> list[spool.SpooledObject]:
