@@ -114,7 +114,7 @@ test('a reader who scrolled up or selects text stays there while words arrive', 
     const { x, y, height } = (await transcript.boundingBox())!;
     await page.mouse.dblclick(x + 220, y + height / 2);
   };
-  for (const leaveEnd of [() => page.mouse.wheel(0, -900), () => page.keyboard.press('PageUp'), selectWord]) {
+  for (const leaveEnd of [() => page.mouse.wheel(0, -900), () => page.keyboard.press('PageUp'), () => page.keyboard.press('Shift+Space'), selectWord]) {
     await transcript.hover();
     await transcript.focus();
     await leaveEnd();

@@ -3,6 +3,7 @@ import { type KeyboardEvent, useCallback, useLayoutEffect, useRef, useState, typ
 const ROUNDING = 2; // pixels: browsers round positions, and move the view when the input shrinks
 const CLOSE = 30; // who scrolls down to here follows again
 const FAR = 70; // from here on, a button leads back
+const TAKES_SPACE = 'button, summary';
 const TAKES_KEYS = 'input, textarea, select, [role=menu], [role=radiogroup]'; // for themselves, not for scrolling
 
 /**
@@ -59,9 +60,10 @@ export function useFollowEnd(startsAtEnd: boolean) {
   }, [leave, measure, toEnd]);
 
   const readerInput = {
-    onKeyDown: ({ key, target, currentTarget, defaultPrevented }: KeyboardEvent<HTMLElement>) => {
+    onKeyDown: ({ key, shiftKey, target, currentTarget, defaultPrevented }: KeyboardEvent<HTMLElement>) => {
       const isTaken = defaultPrevented || !(target instanceof Element) || !currentTarget.contains(target) || target.closest(TAKES_KEYS);
-      if (!isTaken && ['ArrowUp', 'PageUp', 'Home'].includes(key) && currentTarget.scrollTop > 0) leave();
+      if (isTaken || !currentTarget.scrollTop) return;
+      if (['ArrowUp', 'PageUp', 'Home'].includes(key) || (key === ' ' && shiftKey && !target.closest(TAKES_SPACE))) leave();
     },
     onWheel: ({ deltaY, ctrlKey, target, currentTarget }: WheelEvent<HTMLElement>) => {
       if (deltaY < 0 && !ctrlKey && currentTarget.scrollTop > 0 && !isScrolledInside(target, currentTarget)) leave();
