@@ -27,7 +27,7 @@ from shared.fallback import MIN_SECONDS, FallbackPlan
 from shared.intake import Intake
 from shared.messages import Message
 from shared.model_request import Options, model_request
-from shared.providers import provider_named
+from shared.providers import Provider, provider_named
 from shared.routes import Attempt, Route, RouteChosen
 from shared.secrets import secrets
 from shared.token_bounds import token_upper_bound
@@ -38,6 +38,7 @@ from shared.watchdog import Watchdog
 HEADER_SECONDS = 20.0  # until the provider accepts the request
 FIRST_CONTENT_SECONDS: float | None = None  # of silence before the first content; None for the deployment's
 IDLE_SECONDS = 60.0  # of silence between two pieces
+_ENDED = "The turn's time has ended."
 
 BeforeRetry = Callable[[int], Awaitable[None]]
 
@@ -128,7 +129,7 @@ class ModelSession:
         error: ParleyError | None = None
         try:
             _refuse_open_circuit(self.route)
-            provider = await provider_named(self.route.provider)
+            provider = await self._provider()
             is_asked = True
             with Watchdog() as watchdog:
                 call = replace(call, on_bytes=watchdog.alive)
@@ -155,6 +156,12 @@ class ModelSession:
             if trace is not None:
                 trace.add_attempt(self.attempts[-1], started)
 
+    async def _provider(self) -> Provider:
+        try:
+            return await provider_named(self.route.provider, self._left())
+        except TimeoutError as late:
+            raise TurnTimeout(_ENDED) from late
+
     def _left(self) -> float:
         """Seconds until the turn's end.
 
@@ -162,7 +169,7 @@ class ModelSession:
         """
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise TurnTimeout("The turn's time has ended.")
+            raise TurnTimeout(_ENDED)
         return left
 
 

@@ -36,10 +36,14 @@ _PROVIDERS: dict[str, Provider] = {host.name: OpenAiCompatible(host) for host in
 }
 
 
-async def provider_named(name: str) -> Provider:
-    """The provider's client. Raises ProviderUnavailable for an unknown name."""
+async def provider_named(name: str, timeout_seconds: float | None = None) -> Provider:
+    """The provider's client.
+
+    Raises ProviderUnavailable for an unknown name, TimeoutError when its SDK is not loaded in time.
+    """
     if name not in _PROVIDERS and name in SDKS:
-        await asyncio.to_thread(_load, name)  # other turns continue meanwhile
+        async with asyncio.timeout(timeout_seconds):
+            await asyncio.to_thread(_load, name)  # other turns continue meanwhile
     if name not in _PROVIDERS:
         raise ProviderUnavailable(f"The provider {name} is not available in this deployment.")
     return _PROVIDERS[name]

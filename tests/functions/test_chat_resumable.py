@@ -132,7 +132,7 @@ async def test_a_kilobyte_is_kept_at_once(database: Database, monkeypatch: pytes
     made = PieceWriter(TURN, lambda: None)
     task = asyncio.create_task(made.run())
     made.add(Text("x" * writer.PIECE_CHARACTERS))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await database.called.wait()
     made.end()
     await task

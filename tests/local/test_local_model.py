@@ -41,4 +41,4 @@ def test_it_ends_when_its_standard_input_closes(model: tuple[subprocess.Popen[st
     process, _ = model
     assert process.stdin is not None
     process.stdin.close()
-    assert process.wait(5) == 0
+    assert process.wait(30) == 0

@@ -89,7 +89,7 @@ async def test_a_bug_in_the_middle_of_an_answer_is_a_failed_attempt(monkeypatch:
             yield Text("Hel")
             raise RuntimeError
 
-    async def provider_named(_name: str) -> Broken:
+    async def provider_named(*_: object) -> Broken:
         return Broken()
 
     monkeypatch.setattr(gateway, "provider_named", provider_named)

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 
-from shared import gateway
+from shared import gateway, providers
 from shared.errors import (
     ProviderTimeout,
     TurnTimeout,
 )
 from shared.events import ModelEvent, Reasoning, Text
-from shared.routes import RouteChosen
+from shared.providers import provider_named
+from shared.routes import Route, RouteChosen
 from tests.fakes.openai import OpenAiHost, chunk, sse
 from tests.shared.model_sessions import MESSAGES, ROUTE, events_of, only_attempt, read_to_the_end, session_over
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_backoff")]
+
+
+class SlowSdk:
+    """A provider's client that is not loaded before the test allows it."""
+
+    may_load = threading.Event()
+
+    def __init__(self) -> None:
+        assert self.may_load.wait(30)
 
 
 @pytest.mark.parametrize(("field", "event"), [("content", Text("Hel")), ("reasoning_content", Reasoning("Hel"))])
@@ -63,6 +74,21 @@ async def test_a_turn_ends_with_its_time(
     with pytest.raises(TurnTimeout):
         await asyncio.wait_for(read_to_the_end(events), 10)
     await host.until_hung_up()
+
+
+async def test_an_sdk_that_loads_slowly_takes_no_more_than_the_turns_time(
+    environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model was not asked, and its provider is not at fault; a later turn finds the SDK loaded."""
+    environ(TURN_SECONDS="1")
+    monkeypatch.setattr(providers, "_PROVIDERS", {})
+    monkeypatch.setitem(providers.SDKS, "slow", (__name__, "SlowSdk"))
+    session = session_over(Route("slow:m", "slow", "m", 77))
+    events, error = await events_of(session)
+    SlowSdk.may_load.set()
+    assert (events, type(error)) == ([], TurnTimeout)
+    assert (only_attempt(session).error_code, only_attempt(session).is_fault) == ("turn_timeout", False)
+    assert type(await provider_named("slow")) is SlowSdk  # type: ignore[comparison-overlap]
 
 
 @pytest.mark.parametrize("pieces", [[], [sse(chunk({"content": "on "}))]])

@@ -89,7 +89,7 @@ async def test_a_query_without_measure_fails_and_the_next_is_right(trading: Path
 
 async def test_a_fresh_child_is_started_ahead(trading: Path) -> None:
     """After a kill the next child loads before the next query."""
-    async with _workers(trading, seconds=0.5) as workers:
+    async with _workers(trading, seconds=2.0) as workers:
         await workers.ask(_query(_ENDLESS))
         await _until(lambda: len(_children()) == 1)
         (fresh,) = _children()

@@ -27,6 +27,7 @@ from tests.stack_process import data_folder, free_ports, running_stack
 
 ROOT = Path(__file__).resolve().parents[2]
 _NAMES = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_KEY", "DATABASE_URL", "CHAT_URL", "CRON_SECRET")
+LOADED = {"PRELOAD_PROVIDERS": "google,anthropic"}  # on a busy machine their import takes seconds of the first turn
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -202,7 +203,8 @@ def function(stack: Stack, tmp_path: Path) -> Iterator[Callable[..., tuple[str, 
 @pytest.fixture(scope="session")
 def chat_url(stack: Stack, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A chat to which every provider is the scripted upstream."""
-    with running_function(stack, "chat", variables(upstream), tmp_path_factory.mktemp("chat")) as (url, _):
+    changes = variables(upstream) | LOADED
+    with running_function(stack, "chat", changes, tmp_path_factory.mktemp("chat")) as (url, _):
         yield url
 
 
@@ -215,7 +217,8 @@ def chat(chat_url: str) -> str:
 @pytest.fixture(scope="session")
 def assist_url(stack: Stack, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An assist to which every provider is the scripted upstream."""
-    with running_function(stack, "assist", variables(upstream), tmp_path_factory.mktemp("assist")) as (url, _):
+    changes = variables(upstream) | LOADED
+    with running_function(stack, "assist", changes, tmp_path_factory.mktemp("assist")) as (url, _):
         yield url
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import secrets
 import time
@@ -12,6 +13,8 @@ from typing import Any
 import httpx
 import psycopg
 from psycopg.rows import dict_row
+
+_SECONDS = 60.0  # of any request, on a busy machine
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,15 @@ class Person:
 
     def ask(self, body: dict[str, Any], url: str | None = None, **headers: str) -> httpx.Response:
         """One request to chat, read to its end."""
-        return httpx.post(url or self.stack["CHAT_URL"], json=body, headers=self.headers | headers, timeout=60)
+        return httpx.post(url or self.stack["CHAT_URL"], json=body, headers=self.headers | headers, timeout=_SECONDS)
+
+    def leave(self, body: dict[str, Any], url: str, *, when: Callable[[], object], **headers: str) -> None:
+        """Sends a request and hangs up, without an answer, as soon as `when()` is true."""
+        where, headers = httpx.URL(url), self.headers | {"Content-Type": "application/json"} | headers
+        connection = http.client.HTTPConnection(where.host, where.port, timeout=_SECONDS)
+        connection.request("POST", where.path, json.dumps(body), headers)
+        assert when()
+        connection.close()
 
     def whole(self, message: str, **fields: Any) -> dict[str, Any]:
         """The JSON answer of a turn that must succeed."""
@@ -51,7 +62,8 @@ class Person:
     def rest(self, method: str, path: str, **options: Any) -> httpx.Response:
         """A request to the data API as this person."""
         headers = self.headers | {"apikey": self.stack["SUPABASE_ANON_KEY"]} | options.pop("headers", {})
-        return httpx.request(method, f"{self.stack['SUPABASE_URL']}/rest/v1/{path}", headers=headers, **options)
+        url = f"{self.stack['SUPABASE_URL']}/rest/v1/{path}"
+        return httpx.request(method, url, headers=headers, timeout=_SECONDS, **options)
 
     def rows(self, path: str) -> list[dict[str, Any]]:
         """Rows as this person sees them."""
@@ -68,6 +80,7 @@ def sign_up(stack: Stack) -> Person:
         f"{stack['SUPABASE_URL']}/auth/v1/signup",
         json={"email": email, "password": secrets.token_hex(8)},
         headers={"apikey": stack["SUPABASE_ANON_KEY"]},
+        timeout=_SECONDS,
     )
     assert response.status_code == 200, response.text
     session = response.json()
@@ -82,12 +95,14 @@ def new_admin(stack: Stack) -> Person:
         f"{stack['SUPABASE_URL']}/auth/v1/admin/users/{person.id}",
         json={"app_metadata": {"role": "admin"}, "password": "secret-admin"},
         headers=headers,
+        timeout=_SECONDS,
     )
     assert made.status_code == 200, made.text
     session = httpx.post(
         f"{stack['SUPABASE_URL']}/auth/v1/token?grant_type=password",
         json={"email": person.email, "password": "secret-admin"},
         headers={"apikey": stack["SUPABASE_ANON_KEY"]},
+        timeout=_SECONDS,
     ).json()
     return Person(stack, person.id, person.email, session["access_token"])
 
@@ -95,7 +110,8 @@ def new_admin(stack: Stack) -> Person:
 def service(stack: Stack, method: str, path: str, **options: Any) -> httpx.Response:
     """A request to the data API as the service."""
     headers = {"apikey": stack["SUPABASE_SERVICE_KEY"]} | options.pop("headers", {})
-    return httpx.request(method, f"{stack['SUPABASE_URL']}/rest/v1/{path}", headers=headers, **options)
+    url = f"{stack['SUPABASE_URL']}/rest/v1/{path}"
+    return httpx.request(method, url, headers=headers, timeout=_SECONDS, **options)
 
 
 def frames(text: str) -> list[dict[str, Any]]:
@@ -128,7 +144,7 @@ def log_row(db: psycopg.Connection[dict[str, Any]], turn_id: str) -> dict[str, A
     return found[0]
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     """The first true value of `condition()`, asked again and again; fails when none comes in time."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -90,11 +88,7 @@ def test_a_caller_who_hangs_up_lets_the_next_one_compute(
     """The turn is booked as cancelled, and its lease is free at once."""
     model = plays(upstream, able("fixed"), says(INSIGHT, is_held=True), says(INSIGHT))
     body = market() | {"model": model}
-    where = httpx.URL(assist_url)
-    connection = http.client.HTTPConnection(where.host, where.port, timeout=30)
-    connection.request("POST", BRIEF, json.dumps(body), alice.headers | {"Content-Type": "application/json"})
-    assert upstream.until_called(name_of(model))
-    connection.close()
+    alice.leave(body, f"{assist_url}{BRIEF}", when=lambda: upstream.until_called(name_of(model)))
     assert upstream.until_hung_up(name_of(model))
     eventually(lambda: alice.rows("chat_logs?status=eq.cancelled&select=id"))
     assert post(assist_url, alice, BRIEF, body).headers["X-Cache"] == "MISS"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import jwt
 import pytest
 
 from tests.fakes.providers import Upstream
+from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, Stack, eventually, frames, service, text_of
 from tests.stack.turns import Database, reserved_usd
@@ -42,15 +44,10 @@ def test_hanging_up_before_the_first_word_is_noticed_too(
     alice: Person, model: Models, upstream: Upstream, db: Database
 ) -> None:
     """A hang-up before the first content stops the model, with and without streaming."""
-    for is_streaming in (True, False):
-        name = model("silent")
-        with httpx.Client() as client, pytest.raises(httpx.ReadTimeout):
-            client.post(
-                alice.stack["CHAT_URL"],
-                json={"message": "go", "model": name, "stream": is_streaming},
-                headers=alice.headers,
-                timeout=httpx.Timeout(10, read=0.5),
-            )
+    name = named("silent", "client")
+    for number, is_streaming in enumerate((True, False), 1):
+        body = {"message": "go", "model": model(name), "stream": is_streaming}
+        alice.leave(body, alice.stack["CHAT_URL"], when=partial(upstream.until_called, name, number))
         assert upstream.hung_up.acquire(timeout=10)
     eventually(lambda: len(alice.rows("chat_logs?status=eq.cancelled")) == 2)
     assert reserved_usd(db, alice) == 0
@@ -167,14 +164,10 @@ def test_a_key_whose_caller_left_before_the_first_word_may_be_used_again(
     alice: Person, model: Models, upstream: Upstream, db: Database
 ) -> None:
     """A hang-up before content is charged for its input, and a retry with the key is answered."""
-    name = model("silent")
-    body = {"message": "go", "model": name}
-    key = {"Idempotency-Key": "again"}
-    for _ in range(2):
-        with pytest.raises(httpx.ReadTimeout):
-            httpx.post(
-                alice.stack["CHAT_URL"], json=body, headers=alice.headers | key, timeout=httpx.Timeout(10, read=0.5)
-            )
+    name = named("silent", "client")
+    body, key = {"message": "go", "model": model(name)}, {"Idempotency-Key": "again"}
+    for number in (1, 2):
+        alice.leave(body, alice.stack["CHAT_URL"], when=partial(upstream.until_called, name, number), **key)
         assert upstream.hung_up.acquire(timeout=10)
         eventually(lambda: reserved_usd(db, alice) == 0)
     (row,) = alice.rows("chat_logs")

@@ -84,7 +84,7 @@ def test_a_sweep_passes_over_a_turn_that_is_being_finished(
     die(db, held, free)
     with connect(stack) as finishing, finishing.transaction():
         finishing.execute("select from private.turns where id = %s for update", [held["turn_id"]])
-        answer = service(stack, "POST", "rpc/sweep_turns", json={}, timeout=5)
+        answer = service(stack, "POST", "rpc/sweep_turns", json={})
         assert (answer.status_code, answer.json() >= 1) == (200, True)
         states = db.execute(
             "select id::text, state from private.turns where id = any(%s::uuid[])", [[held["turn_id"], free["turn_id"]]]

@@ -98,7 +98,7 @@ class _Group:
     def post(self, person: Person) -> int:
         """The status of a message without a turn."""
         row = {"conversation_id": self._conversation, "content": "z"}
-        return self._noted(person.rest("POST", "messages", json=row, timeout=30))
+        return self._noted(person.rest("POST", "messages", json=row))
 
     def delete(self, person: Person) -> int:
         """Deletes the account once the conversation is busy."""

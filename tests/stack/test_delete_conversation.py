@@ -20,7 +20,7 @@ from tests.stack.turns import Database, begin, die, finish, reserved_usd, sweep,
 
 
 def _delete(person: Person, conversation_id: str) -> httpx.Response:
-    return person.rest("POST", "rpc/delete_conversation", json={"conversation_id": conversation_id}, timeout=30)
+    return person.rest("POST", "rpc/delete_conversation", json={"conversation_id": conversation_id})
 
 
 def _joined(owner: Person, member: Person, conversation_id: str) -> None:
@@ -140,7 +140,7 @@ def test_a_turn_that_is_being_admitted_is_not_overlooked(
 
 
 def _leave(person: Person) -> httpx.Response:
-    return person.rest("POST", "rpc/delete_my_data", timeout=30)
+    return person.rest("POST", "rpc/delete_my_data")
 
 
 def _remove(person: Person) -> httpx.Response:

@@ -26,7 +26,7 @@ def _words_left(db: Database, planted: str) -> list[str]:
 
 
 def _forget(person: Person) -> httpx.Response:
-    return person.rest("POST", "rpc/delete_my_data", timeout=30)
+    return person.rest("POST", "rpc/delete_my_data")
 
 
 def _delete_person(stack: Stack, person: Person) -> httpx.Response:

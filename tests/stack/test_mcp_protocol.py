@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.fakes.providers import Upstream
+from tests.providers import named
 from tests.stack.conftest import Models
 from tests.stack.people import Person, eventually
 from tests.stack.turns import Database
@@ -165,11 +167,13 @@ def test_a_dead_tool_gives_a_result(alice: Person, assist_url: str, model: Model
     assert result["content"][0]["text"].startswith("model_not_found: ")
 
 
-def test_a_client_that_hangs_up_ends_its_call(alice: Person, assist_url: str, model: Models, db: Database) -> None:
+def test_a_client_that_hangs_up_ends_its_call(
+    alice: Person, assist_url: str, model: Models, db: Database, upstream: Upstream
+) -> None:
     """The model's answer is not awaited, and the turn is booked as cancelled."""
-    asked = call("tools/call", {"name": "ask", "arguments": {"prompt": "x", "model": model("endless")}})
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{assist_url}/mcp", json=asked, headers=alice.headers, timeout=1)
+    name = named("endless", "client")
+    asked = call("tools/call", {"name": "ask", "arguments": {"prompt": "x", "model": model(name)}})
+    alice.leave(asked, f"{assist_url}/mcp", when=lambda: upstream.until_called(name))
     statement = "select status from public.chat_logs where user_id = %s"
     assert eventually(lambda: db.execute(statement, [alice.id]).fetchall()) == [{"status": "cancelled"}]
 

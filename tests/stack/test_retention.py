@@ -26,7 +26,7 @@ def _age(db: Database, *turns: str, days: int = 400) -> None:
 
 
 def _purge(stack: Stack, days: int = 365, **options: Any) -> int:
-    answer = service(stack, "POST", "rpc/purge_logs", json={"retention_days": days} | options, timeout=30)
+    answer = service(stack, "POST", "rpc/purge_logs", json={"retention_days": days} | options)
     assert answer.status_code == 200, answer.text
     purged: int = answer.json()
     return purged

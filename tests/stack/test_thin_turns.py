@@ -14,7 +14,7 @@ _WORDS = {"question": "planted words", "requested_model": "planted model", "meta
 
 
 def _thin(stack: Stack, **options: Any) -> int:
-    answer = service(stack, "POST", "rpc/thin_turns", json=options, timeout=30)
+    answer = service(stack, "POST", "rpc/thin_turns", json=options)
     assert answer.status_code == 200, answer.text
     thinned: int = answer.json()
     return thinned

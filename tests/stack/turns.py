@@ -124,7 +124,7 @@ def die(db: Database, *turns: dict[str, Any]) -> None:
 
 def sweep(stack: Stack) -> int:
     """How many turns a sweep closed."""
-    answer = service(stack, "POST", "rpc/sweep_turns", json={}, timeout=30)
+    answer = service(stack, "POST", "rpc/sweep_turns", json={})
     assert answer.status_code == 200, answer.text
     swept: int = answer.json()
     return swept
