@@ -22,13 +22,11 @@ class PerLoop(Generic[Value]):
     def __call__(self) -> Value:
         """The value of the running event loop."""
         loop = asyncio.get_running_loop()
-        try:
-            return self._values[loop]
-        except KeyError:
+        if loop not in self._values:
             for closed in [each for each in tuple(self._values) if each.is_closed()]:
                 self._values.pop(closed, None)
-            value = self._values[loop] = self._make()
-            return value
+            self._values[loop] = self._make()
+        return self._values[loop]
 
     def pop(self) -> Value | None:
         """Forgets the value of the running event loop, and returns it if there was one."""
