@@ -43,10 +43,6 @@ class Cast:
             """insert into public.provider_bills (provider, day, model, source)
                values ('tenancy', '2026-01-01', 'x', 'csv') on conflict do nothing"""
         )
-        db.execute(
-            "insert into public.model_quality (model_identifier, turns, errors, ratings) values ('tenancy', 1, 0, 0) "
-            "on conflict do nothing"
-        )
         db.execute("insert into public.oauth_apps (client_id, name) values ('tenancy', 'x') on conflict do nothing")
         db.execute(
             """insert into public.message_versions

@@ -197,6 +197,7 @@ def test_a_global_cap_refuses_without_its_amounts(
 def test_global_counters_give_back_what_a_turn_held(alice: Person, model: Models, db: Database, end: str) -> None:
     """After a turn the global counters have its cost and no reservation; a turn without cost is not counted."""
     name = model("echo", PRICED)
+    sweep(alice.stack)  # so that the sweep below closes this turn only
     before = counters(db, "global")
     turn = begin(alice, name)
     held = Decimal(str(turn["reserve_usd"]))

@@ -41,11 +41,12 @@ def test_only_turns_with_consent_are_exported(alice: Person, bob: Person, model:
     first = _turn(alice, name, "first question", "first answer")
     _turn(alice, name, "second question", "second answer")
     _turn(bob, name, "question of bob", "answer to bob")
-    assert [each for each in _examples(stack) if "question" in each[0]] == []
-    _allow(alice)
     mine = [("first question", "first answer"), ("second question", "second answer")]
+    bobs = ("question of bob", "answer to bob")
+    assert [each for each in _examples(stack) if each in [*mine, bobs]] == []
+    _allow(alice)
     assert [each for each in _examples(stack) if each in mine] == mine
-    assert ("question of bob", "answer to bob") not in _examples(stack)
+    assert bobs not in _examples(stack)
     path = f"llm_conversations?id=eq.{first['conversation_id']}"
     assert alice.rest("PATCH", path, json={"allows_training": False}).status_code == 204
     assert [each for each in _examples(stack) if each in mine] == mine[1:]

@@ -50,7 +50,8 @@ async def _call(name: str, person: Person) -> Any:
 
 def access_check(catalogue: dict[str, Any], visibility: dict[str, Any]) -> Check:
     """The verdict on both findings: broken when rows or privileges are open to users who must not have them."""
-    findings = [_leak(each) for each in visibility["visible"]] + list(catalogue["findings"])
+    # A wrong privilege comes before the rows that it shows, because it is what has to be changed.
+    findings = list(catalogue["findings"]) + [_leak(each) for each in visibility["visible"]]
     found: dict[str, Any] = {"relations": catalogue["relations"], "functions": catalogue["functions"]}
     if visibility["unchecked"]:
         found["not_checked"] = sorted({each["relation"] for each in visibility["unchecked"]})
