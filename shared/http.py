@@ -38,7 +38,7 @@ class GuardedResolver(AbstractResolver):
 
 
 class _Lazy:
-    """A session for each event loop, opened at first use; the import of this module opens nothing."""
+    """A session for each event loop, opened at first use and closed by `close_sessions` only."""
 
     def __init__(self, connector: Callable[[], aiohttp.TCPConnector], **options: Any) -> None:
         self._connector, self._options = connector, options

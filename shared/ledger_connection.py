@@ -243,9 +243,9 @@ async def _connections(url: str) -> Connections:
     current = _current()
     if url in current:
         return current[url]
-    replaced = tuple(current.values())
+    connections, replaced = Connections(url), tuple(current.values())
     current.clear()
-    connections = current[url] = Connections(url)  # before anything is awaited: calls that come meanwhile use the same
+    current[url] = connections  # before anything is awaited: calls that come meanwhile use the same
     for each in replaced:
         await each.close()
     return connections

@@ -10,6 +10,7 @@ from typing import Final
 
 from shared.errors import ProviderUnavailable
 from shared.messages import Node
+from shared.per_loop import PerLoop
 from shared.provider_config import OPENAI_COMPATIBLE, PROVIDERS
 from shared.providers.contract import ListedModel, Provider
 from shared.providers.matcha import Matcha
@@ -34,6 +35,7 @@ _NODES = OpenAiCompatible(PROVIDERS["client"])
 _PROVIDERS: dict[str, Provider] = {host.name: OpenAiCompatible(host) for host in OPENAI_COMPATIBLE} | {
     "matcha": Matcha()
 }
+_loads: PerLoop[dict[str, asyncio.Future[None]]] = PerLoop(dict)
 
 
 async def provider_named(name: str, timeout_seconds: float | None = None) -> Provider:
@@ -42,11 +44,25 @@ async def provider_named(name: str, timeout_seconds: float | None = None) -> Pro
     Raises ProviderUnavailable for an unknown name, TimeoutError when its SDK is not loaded in time.
     """
     if name not in _PROVIDERS and name in SDKS:
-        async with asyncio.timeout(timeout_seconds):
-            await asyncio.to_thread(_load, name)  # other turns continue meanwhile
+        await asyncio.wait_for(asyncio.shield(_loading(name)), timeout_seconds)
     if name not in _PROVIDERS:
         raise ProviderUnavailable(f"The provider {name} is not available in this deployment.")
     return _PROVIDERS[name]
+
+
+def _loading(name: str) -> asyncio.Future[None]:
+    """The load of an SDK, one for all who wait for it. It runs in a thread, so other turns continue meanwhile."""
+    loads = _loads()
+
+    def end(done: asyncio.Future[None]) -> None:
+        del loads[name]
+        if not done.cancelled():
+            done.exception()  # all who waited may have left, and asyncio would log what none of them took
+
+    if name not in loads:
+        loads[name] = asyncio.ensure_future(asyncio.to_thread(_load, name))
+        loads[name].add_done_callback(end)
+    return loads[name]
 
 
 async def list_node(node: Node) -> list[ListedModel]:

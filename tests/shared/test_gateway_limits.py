@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -27,10 +28,12 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_backoff")]
 class SlowSdk:
     """A provider's client that is not loaded before the test allows it."""
 
-    may_load = threading.Event()
+    may_load: threading.Event
+    loaded: list[SlowSdk]
 
     def __init__(self) -> None:
         assert self.may_load.wait(30)
+        self.loaded.append(self)
 
 
 @pytest.mark.parametrize(("field", "event"), [("content", Text("Hel")), ("reasoning_content", Reasoning("Hel"))])
@@ -79,16 +82,22 @@ async def test_a_turn_ends_with_its_time(
 async def test_an_sdk_that_loads_slowly_takes_no_more_than_the_turns_time(
     environ: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The model was not asked, and its provider is not at fault; a later turn finds the SDK loaded."""
+    """The model was not asked, and its provider is not at fault. The load goes on, and serves all later turns."""
     environ(TURN_SECONDS="1")
+    monkeypatch.setattr(SlowSdk, "may_load", threading.Event(), raising=False)
+    monkeypatch.setattr(SlowSdk, "loaded", [], raising=False)
     monkeypatch.setattr(providers, "_PROVIDERS", {})
     monkeypatch.setitem(providers.SDKS, "slow", (__name__, "SlowSdk"))
-    session = session_over(Route("slow:m", "slow", "m", 77))
-    events, error = await events_of(session)
-    SlowSdk.may_load.set()
-    assert (events, type(error)) == ([], TurnTimeout)
-    assert (only_attempt(session).error_code, only_attempt(session).is_fault) == ("turn_timeout", False)
-    assert type(await provider_named("slow")) is SlowSdk  # type: ignore[comparison-overlap]
+    sessions = [session_over(Route("slow:m", "slow", "m", 77)) for _ in range(3)]
+    try:
+        ended = await asyncio.gather(*map(events_of, sessions))
+    finally:
+        SlowSdk.may_load.set()
+    assert [(events, type(error)) for events, error in ended] == [([], TurnTimeout)] * 3
+    for attempt in map(only_attempt, sessions):
+        assert (attempt.error_code, attempt.is_fault) == ("turn_timeout", False)
+    loaded: Any = await provider_named("slow")
+    assert SlowSdk.loaded == [loaded]
 
 
 @pytest.mark.parametrize("pieces", [[], [sse(chunk({"content": "on "}))]])

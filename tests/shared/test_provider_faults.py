@@ -167,7 +167,7 @@ async def test_a_long_delay_falls_back_to_the_next_route(name: str, upstream: Up
 @pytest.mark.parametrize("name", STREAMING)
 @pytest.mark.parametrize("kind", ["endless", "stall", "stall-first"])
 async def test_a_disconnect_closes_the_connection_to_every_provider(name: str, kind: str, upstream: Upstream) -> None:
-    """The socket is closed, and not by the garbage collector."""
+    """The model loses its reader, before the first word and after it."""
     route = route_to(name, kind, upstream)
     events = session_over(route).events(QUESTION)
     reading = asyncio.ensure_future(_read(events))

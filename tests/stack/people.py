@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import secrets
@@ -47,10 +48,9 @@ class Person:
     def leave(self, body: dict[str, Any], url: str, *, when: Callable[[], object], **headers: str) -> None:
         """Sends a request and hangs up, without an answer, as soon as `when()` is true."""
         where, headers = httpx.URL(url), self.headers | {"Content-Type": "application/json"} | headers
-        connection = http.client.HTTPConnection(where.host, where.port, timeout=_SECONDS)
-        connection.request("POST", where.path, json.dumps(body), headers)
-        assert when()
-        connection.close()
+        with contextlib.closing(http.client.HTTPConnection(where.host, where.port, timeout=_SECONDS)) as connection:
+            connection.request("POST", where.path, json.dumps(body), headers)
+            assert when(), "what the client waited for did not happen"
 
     def whole(self, message: str, **fields: Any) -> dict[str, Any]:
         """The JSON answer of a turn that must succeed."""

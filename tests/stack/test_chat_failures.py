@@ -29,7 +29,7 @@ def test_a_caller_who_hangs_up_leaves_a_cancelled_row_and_frees_the_model(
     ) as response:
         lines = response.iter_lines()
         next(line for line in lines if "text-delta" in line)
-    assert upstream.hung_up.acquire(timeout=10)
+    assert upstream.hung_up.acquire(timeout=30)
     row = eventually(lambda: db.execute("select * from public.chat_logs where user_id = %s", [alice.id]).fetchone())
     assert row["status"] == "cancelled"
     assert row["response"].startswith("on ")
@@ -48,7 +48,7 @@ def test_hanging_up_before_the_first_word_is_noticed_too(
     for number, is_streaming in enumerate((True, False), 1):
         body = {"message": "go", "model": model(name), "stream": is_streaming}
         alice.leave(body, alice.stack["CHAT_URL"], when=partial(upstream.until_called, name, number))
-        assert upstream.hung_up.acquire(timeout=10)
+        assert upstream.hung_up.acquire(timeout=30)
     eventually(lambda: len(alice.rows("chat_logs?status=eq.cancelled")) == 2)
     assert reserved_usd(db, alice) == 0
 
@@ -132,7 +132,7 @@ def test_a_killed_function_leaves_the_started_turn_visible_to_the_service_and_no
         next(line for line in lines if "text-delta" in line)
         process.kill()
         process.wait(10)
-    assert upstream.hung_up.acquire(timeout=10)
+    assert upstream.hung_up.acquire(timeout=30)
     open_turns = service(stack, "POST", "rpc/open_turns").json()
     (mine,) = [turn for turn in open_turns if turn["user_id"] == alice.id]
     assert mine["route"] == name
@@ -168,7 +168,7 @@ def test_a_key_whose_caller_left_before_the_first_word_may_be_used_again(
     body, key = {"message": "go", "model": model(name)}, {"Idempotency-Key": "again"}
     for number in (1, 2):
         alice.leave(body, alice.stack["CHAT_URL"], when=partial(upstream.until_called, name, number), **key)
-        assert upstream.hung_up.acquire(timeout=10)
+        assert upstream.hung_up.acquire(timeout=30)
         eventually(lambda: reserved_usd(db, alice) == 0)
     (row,) = alice.rows("chat_logs")
     (counter,) = alice.rows("usage_counters?period=eq.day")
@@ -188,7 +188,7 @@ def test_a_person_deleted_in_the_middle_of_their_stream_leaves_money_but_no_word
         lines = response.iter_lines()
         next(line for line in lines if "text-delta" in line)
         assert _delete(alice).status_code == 200
-    assert upstream.hung_up.acquire(timeout=10)
+    assert upstream.hung_up.acquire(timeout=30)
     row = eventually(
         lambda: db.execute("select * from public.chat_logs where model_identifier = %s", [name]).fetchone()
     )

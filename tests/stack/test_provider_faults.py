@@ -87,7 +87,7 @@ def test_a_fault_after_the_first_word_is_a_partial_row_without_a_second_answer(
 def test_a_caller_who_hangs_up_closes_the_socket_of_every_provider(
     alice: Person, model: Models, db: Database, chat_url: str, upstream: Upstream, provider: str, is_streaming: bool
 ) -> None:
-    """The model stops, and the row has its input and the text so far."""
+    """The model stops, and the row has its input and what it cost."""
     name = named("endless", provider)
     body = {"message": QUESTION, "model": model(name, provider=provider), "stream": is_streaming}
     if is_streaming:

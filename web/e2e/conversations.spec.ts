@@ -1,7 +1,13 @@
 import { readFile } from 'node:fs/promises';
-import type { Route } from '@playwright/test';
+import type { APIResponse, Route } from '@playwright/test';
 import { ask as askOverApi, rest, signUp } from './people';
 import { ask, changeUser, expect, input, otherWindow, test, watch } from './page';
+
+function later<Value>() {
+  let resolve!: (value: Value) => void;
+  const promise = new Promise<Value>((settle) => (resolve = settle));
+  return { promise, resolve };
+}
 
 test('a conversation is renamed, pinned, archived and brought back', async ({ page, open }) => {
   await open('/', 'cheap-one');
@@ -60,7 +66,19 @@ test('a deleted conversation does not come back with the next page or in another
   await expect(async () => expect(await own()).toEqual([])).toPass();
   await page.reload();
   await expect(page.getByText('Your conversations appear here.')).toBeVisible();
-  expect(await other.getByText('Your conversations appear here.').isVisible()).toBe(true); // it has not come back for a moment
+  expect(await other.getByText('Your conversations appear here.').isVisible()).toBe(true); // without waiting for its next reading
+});
+
+test('a deletion that the server cannot do is reported, and the conversation is shown again', async ({ page, open, person, faults }) => {
+  await askOverApi(person, { message: 'delete me', model: 'cheap-one' });
+  const missing = { code: 'PGRST202', details: null, hint: null, message: 'Could not find the function' };
+  await page.route('**/rpc/delete_conversation', (route) => route.fulfill({ status: 404, json: missing, headers: { 'Access-Control-Allow-Origin': '*' } }));
+  await open('/');
+  await page.getByRole('button', { name: 'Actions for delete me' }).click();
+  await page.getByRole('menuitem', { name: 'Delete' }).click();
+  await expect(page.getByText('Could not find the function')).toBeVisible();
+  await expect(page.getByRole('link', { name: 'delete me' })).toBeVisible();
+  expect(faults.splice(0).every((fault) => fault.includes('404'))).toBe(true);
 });
 
 test('a lost deletion waits for its own user, whoever uses the browser meanwhile', async ({ page, open, person }) => {
@@ -78,16 +96,21 @@ test('a lost deletion waits for its own user, whoever uses the browser meanwhile
   await page.goto('/');
   await expect(page.getByText('Your conversations appear here.')).toBeVisible();
   await changeUser(page, person);
-  const late = new Promise<void>((resolve, reject) => {
-    const answer = async (route: Route) => {
-      const response = await route.fetch();
-      await isDeleted(); // so the list is older than the deletion
-      await route.fulfill({ response });
-    };
-    void page.route('**/conversation_members?*', (route) => answer(route).then(resolve, reject), { times: 1 });
+  const list = later<APIResponse>();
+  const shown = later<void>();
+  const answerLate = async (route: Route) => {
+    list.resolve(await route.fetch());
+    await isDeleted();
+    await route.fulfill({ response: await list.promise });
+    shown.resolve();
+  };
+  await page.route('**/conversation_members?*', answerLate, { times: 1 });
+  await page.route('**/rpc/delete_conversation', async (route) => {
+    expect(await (await list.promise).text()).toContain(id); // the list is read before the deletion and shown after it
+    await route.continue();
   });
   await page.goto('/');
-  await late;
+  await shown.promise;
   await expect(page.getByText('Your conversations appear here.')).toBeVisible();
 });
 

@@ -105,11 +105,11 @@ class Upstream:
         with self._changed:
             return [each for each in self.received if each.model == model]
 
-    def until_called(self, model: str, n: int = 1, timeout: float = 10) -> bool:
+    def until_called(self, model: str, n: int = 1, timeout: float = 30) -> bool:
         """Waits for the nth request for a model; False when it does not come in time."""
         return self._until(lambda: sum(each.model == model for each in self.received) >= n, timeout)
 
-    def until_listed(self, dialect: str, n: int = 1, timeout: float = 10) -> bool:
+    def until_listed(self, dialect: str, n: int = 1, timeout: float = 30) -> bool:
         """Waits for the nth request for a dialect's list; False when it does not come in time."""
         return self._until(lambda: len(self.lists_of(dialect)) >= n, timeout)
 
@@ -117,7 +117,7 @@ class Upstream:
         """The requests for a dialect's list, oldest first."""
         return [each for each in self.received if each.dialect == dialect and each.asked is None]
 
-    def until_hung_up(self, model: str, timeout: float = 10) -> bool:
+    def until_hung_up(self, model: str, timeout: float = 30) -> bool:
         """Waits until an answer of this model has lost its reader; False when none does in time."""
         return self._until(lambda: self._lost[model] > 0, timeout)
 

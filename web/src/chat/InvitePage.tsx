@@ -1,7 +1,7 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useLocation } from 'wouter';
-import { refreshConversations } from '../lib/conversations';
+import { readAgain } from '../lib/readAgain';
 import { errorText } from '../lib/errors';
 import { useTitle } from '../lib/hooks';
 import { acceptInvitation } from '../lib/sharing';
@@ -17,7 +17,7 @@ export default function InvitePage() {
   const join = async () => {
     try {
       const id = await acceptInvitation(token);
-      void refreshConversations(queries);
+      void readAgain(queries, ['conversations', 'conversation', 'my-invitations']);
       navigate(`/c/${id}`, { replace: true });
     } catch (error) {
       setFailure(errorText(error));

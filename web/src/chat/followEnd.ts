@@ -3,7 +3,7 @@ import { type KeyboardEvent, useCallback, useLayoutEffect, useRef, useState, typ
 const ROUNDING = 2; // pixels: browsers round positions, and move the view when the input shrinks
 const CLOSE = 30; // who scrolls down to here follows again
 const FAR = 70; // from here on, a button leads back
-const TAKES_SPACE = 'button, summary';
+const TAKES_SPACE = 'button, summary'; // it presses them
 const TAKES_KEYS = 'input, textarea, select, [role=menu], [role=radiogroup]'; // for themselves, not for scrolling
 
 /**

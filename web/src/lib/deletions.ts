@@ -10,8 +10,8 @@ interface Deletion {
   userId: string;
   /** When the time to undo ends, in milliseconds since 1970. */
   due: number;
-  /** Whether the server has deleted it. */
-  isDone?: boolean;
+  /** When the server had deleted it; absent before. */
+  doneAt?: number;
 }
 
 const listeners = new Set<() => void>();
@@ -20,16 +20,22 @@ const deletions = () => JSON.parse(stored()) as Record<string, Deletion>;
 
 function store(id: string, deletion: Deletion | null): void {
   const { [id]: _, ...others } = deletions();
-  const kept = Object.entries(others).filter(([, { isDone, due }]) => !isDone || Date.now() < due + KEPT_MS);
+  const kept = Object.entries(others).filter(([, each]) => isKept(each));
   localStorage.setItem(KEY, JSON.stringify(Object.fromEntries(deletion ? [...kept, [id, deletion]] : kept)));
   for (const listener of listeners) listener();
 }
 
-const idsOf = (known: Record<string, Deletion>, userId: string) => Object.keys(known).filter((id) => known[id]?.userId === userId);
+function isKept({ doneAt }: Deletion): boolean {
+  return doneAt === undefined || Date.now() < doneAt + KEPT_MS;
+}
+
+function idsOf(known: Record<string, Deletion>, userId: string): string[] {
+  return Object.entries(known).flatMap(([id, each]) => (each.userId === userId && isKept(each) ? [id] : []));
+}
 
 function isOpen(id: string): boolean {
   const found = deletions()[id];
-  return found !== undefined && !found.isDone;
+  return found !== undefined && found.doneAt === undefined;
 }
 
 /** The conversations that this user has deleted in this browser, in any tab. The server may still have them. */
@@ -53,15 +59,17 @@ async function deleteConversation(id: string, token: string | null): Promise<nul
     headers: { apikey: config.supabaseAnonKey, Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
     body: JSON.stringify({ conversation_id: id }),
   });
-  if (!response.ok && response.status !== 404) throw new Error(((await response.json()) as { message?: string }).message ?? 'The conversation was not deleted.');
-  return null;
+  if (response.ok) return null;
+  const { message, details } = (await response.json().catch(() => ({}))) as { message?: string; details?: string };
+  if (details?.includes('"conversation_not_found"')) return null; // another 404 is of the path or the function
+  throw new Error(message ?? 'The conversation was not deleted.');
 }
 
 type OnDone = (error: unknown) => void;
 
 /** Records that a deletion is done, or forgets it if it failed: its conversation is shown again. */
 function settle(id: string, userId: string, error: unknown, onDone: OnDone): void {
-  store(id, error ? null : { userId, due: Date.now(), isDone: true });
+  store(id, error ? null : { userId, due: 0, doneAt: Date.now() });
   onDone(error);
 }
 

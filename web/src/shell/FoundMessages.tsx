@@ -1,7 +1,9 @@
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { Fragment } from 'react';
 import { Link } from 'wouter';
+import { useUser } from '../auth/AuthProvider';
 import { titleOf } from '../lib/conversations';
+import { useDeleted } from '../lib/deletions';
 import { fromNow } from '../lib/format';
 import { rows, supabase } from '../lib/supabase';
 import { plainLine } from '../lib/text';
@@ -19,6 +21,7 @@ const PAGE = 20;
 
 /** Messages of the user's conversations that have the words, newest first. */
 export default function FoundMessages({ words }: { words: string }) {
+  const deleted = useDeleted(useUser().id);
   const found = useInfiniteQuery({
     queryKey: ['search', words],
     initialPageParam: null as string | null,
@@ -27,7 +30,7 @@ export default function FoundMessages({ words }: { words: string }) {
   });
   if (found.isPending) return <Loading label="Searching messages" />;
   if (found.isError) return <Failure error={found.error} onRetry={() => void found.refetch()} />;
-  const hits = found.data.pages.flat();
+  const hits = found.data.pages.flat().filter((hit) => !deleted.has(hit.conversation_id));
   return (
     <section className="hits" aria-label="Found in messages">
       <h2>In messages</h2>
